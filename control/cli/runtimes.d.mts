@@ -1,0 +1,8 @@
+export type RuntimeName = 'node' | 'bun' | 'deno';
+/** A Node that runs TypeScript unbuilt (24 or newer). @throws when none is installed */
+export function nodeBinary(): string;
+export function bunBinary(): string | undefined;
+export function denoBinary(): string | undefined;
+export function workerdBinary(): string | undefined;
+/** How to start `script` on a runtime: [command, ...arguments]. @throws when the runtime is absent */
+export function runtimeCommand(runtime: RuntimeName, script: string): [string, ...string[]];

@@ -1,0 +1,88 @@
+/** What the compile step may see of the mesh: an immutable view of one revision. */
+import type { Resource } from '../../shared/resources/resource.ts';
+
+/** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
+export type Protocol =
+  | 'HTTP'
+  | 'HTTP2'
+  | 'GRPC'
+  | 'GRPC-WEB'
+  | 'HTTP_PROXY'
+  | 'HTTPS'
+  | 'TLS'
+  | 'TCP'
+  | 'MONGO'
+  | 'MYSQL'
+  | 'REDIS'
+  | 'UDP'
+  | 'UNSUPPORTED';
+
+export interface ServicePort {
+  number: number;
+  name: string;
+  protocol: Protocol;
+  /** Number or name at the workload; absent: the service port. */
+  targetPort?: number | string;
+}
+
+export interface MeshService {
+  /** FQDN, as `reviews.default.svc.cluster.local`, or a ServiceEntry's host. */
+  hostname: string;
+  namespace: string;
+  /** The short name for Kubernetes services, else the host. */
+  name: string;
+  ports: ServicePort[];
+  /** Virtual IPs; empty when there is none. */
+  addresses: string[];
+  resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
+  /** MESH_EXTERNAL: no mTLS is assumed. */
+  external: boolean;
+  /** `*`, `.` or namespace names; never empty. */
+  exportTo: string[];
+  subjectAltNames: string[];
+  labels: Record<string, string>;
+  /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
+  creationTimestamp: string;
+  resource: Resource;
+}
+
+export interface MeshEndpoint {
+  address: string;
+  /** Port at the endpoint. */
+  port: number;
+  /** The service port's number it serves. */
+  servicePort: number;
+  labels: Record<string, string>;
+  /** `region/zone/subzone`, '' unknown. */
+  locality: string;
+  weight: number;
+  serviceAccount: string;
+  namespace: string;
+  network: string;
+  /** Name of the workload instance, for `istio.workload` metadata. */
+  workloadName: string;
+  healthy: boolean;
+  /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
+  mtls: boolean;
+}
+
+export interface MeshSettings {
+  rootNamespace: string;
+  trustDomain: string;
+  /** `cluster.local` */
+  domainSuffix: string;
+  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  enableAutoMtls: boolean;
+}
+
+export interface MeshView {
+  readonly revision: number;
+  readonly settings: MeshSettings;
+  /** Sorted by hostname, then namespace. */
+  readonly services: readonly MeshService[];
+  service(hostname: string, namespace: string): MeshService | undefined;
+  /** Endpoints of a service, every port. */
+  endpoints(service: MeshService): readonly MeshEndpoint[];
+  /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
+  resources(kind: string): readonly Resource[];
+}

@@ -1,0 +1,60 @@
+/** ResourceStore: what a control plane keeps its resources in. One conformance suite runs against every driver. */
+import type { Resource } from '../../shared/resources/resource.ts';
+
+/** Where a resource lives. `namespace` is '' for cluster-scoped kinds. */
+export interface ResourceKey {
+  group: string;
+  plural: string;
+  namespace: string;
+  name: string;
+}
+
+export interface Selection {
+  /** Absent: every kind. */
+  kind?: { group: string; plural: string };
+  /** Absent: every namespace. */
+  namespace?: string;
+}
+
+export interface WatchEvent {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  key: ResourceKey;
+  /** For DELETED the last state, its resourceVersion that of the deletion. */
+  resource: Resource;
+  /** The store's revision after this write: strictly rising over all kinds. */
+  revision: number;
+}
+
+export type StoreErrorCode = 'not-found' | 'already-exists' | 'conflict' | 'gone' | 'unavailable';
+export class StoreError extends Error {
+  override name = 'StoreError';
+  readonly code: StoreErrorCode;
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * Every write is durable when its promise resolves. `metadata.resourceVersion` is the decimal revision of the last write
+ * to that resource; uid, creationTimestamp, generation (bumped when anything but metadata and status changes) are the
+ * store's to set. Returned resources are the caller's own copies.
+ */
+export interface ResourceStore {
+  get(key: ResourceKey): Promise<Resource | undefined>;
+  /** Sorted by namespace, then name; `revision` is the store's at the moment of the list: watch from it. */
+  list(selection: Selection): Promise<{ items: Resource[]; revision: number }>;
+  /** @throws StoreError already-exists */
+  create(key: ResourceKey, resource: Resource): Promise<Resource>;
+  /** @throws StoreError not-found; conflict when resource.metadata.resourceVersion is set and is not the stored one */
+  update(key: ResourceKey, resource: Resource): Promise<Resource>;
+  /** @throws StoreError not-found; conflict when a precondition does not hold */
+  delete(key: ResourceKey, precondition?: { resourceVersion?: string; uid?: string }): Promise<Resource>;
+  /**
+   * Every change after `fromRevision`, in order, none missing and none twice, until `signal` aborts (then it ends).
+   * @throws StoreError gone when history no longer reaches back to `fromRevision`, or the reader fell too far behind
+   */
+  watch(selection: Selection, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  revision(): Promise<number>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,19 @@
+/** What an HTTP connection manager is built from: compiled config and the proxy's shared parts, never raw resources. */
+import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { ClusterSet } from '../upstream/cluster.ts';
+import type { RouteTable } from './route-table.ts';
+import type { HttpFilter, RequestContext } from './stream.ts';
+
+export interface ConnectionManagerOptions {
+  readonly config: HttpConnectionManager;
+  /** The current table; undefined while its RDS has not arrived (404 NR). Read once per request. */
+  readonly routes: () => RouteTable | undefined;
+  readonly filters: readonly HttpFilter[];
+  readonly clusters: ClusterSet;
+  readonly runtime: Runtime;
+  /** Called exactly once per request, on every path: access log and metrics hang here. */
+  readonly onFinished: (request: RequestContext) => void;
+  /** True: answer with `connection: close` and take no further request on a connection. */
+  readonly draining: () => boolean;
+}

@@ -1,0 +1,72 @@
+/**
+ * Header fields of one message: order and spelling as received (HTTP/1.1 peers see them unchanged), look-up by
+ * lower-case name. Parallel arrays keep a request to few allocations.
+ */
+export class Headers {
+  /** As received or as added. */
+  readonly names: string[] = [];
+  /** Lower-case, same index as `names`. */
+  readonly keys: string[] = [];
+  readonly values: string[] = [];
+
+  get size(): number {
+    return this.keys.length;
+  }
+
+  /** Appends a field; `key` must be the lower-case of `name`. */
+  append(name: string, value: string, key: string = name.toLowerCase()): void {
+    this.names.push(name);
+    this.keys.push(key);
+    this.values.push(value);
+  }
+
+  /** The first value of a lower-case name. */
+  get(key: string): string | undefined {
+    const at = this.keys.indexOf(key);
+    return at < 0 ? undefined : this.values[at];
+  }
+
+  /** All values joined by ',' as Envoy's header matchers see them; undefined when absent. */
+  joined(key: string): string | undefined {
+    let at = this.keys.indexOf(key);
+    if (at < 0) return undefined;
+    let out = this.values[at]!;
+    while ((at = this.keys.indexOf(key, at + 1)) >= 0) out += `,${this.values[at]}`;
+    return out;
+  }
+
+  has(key: string): boolean {
+    return this.keys.indexOf(key) >= 0;
+  }
+
+  /** Replaces every field of this name by one; keeps the first one's place and spelling. */
+  set(key: string, value: string): void {
+    const at = this.keys.indexOf(key);
+    if (at < 0) return this.append(key, value, key);
+    this.values[at] = value;
+    let next: number;
+    while ((next = this.keys.indexOf(key, at + 1)) >= 0) this.removeAt(next);
+  }
+
+  remove(key: string): boolean {
+    let found = false;
+    let at: number;
+    while ((at = this.keys.indexOf(key)) >= 0) {
+      this.removeAt(at);
+      found = true;
+    }
+    return found;
+  }
+
+  private removeAt(at: number): void {
+    this.names.splice(at, 1);
+    this.keys.splice(at, 1);
+    this.values.splice(at, 1);
+  }
+
+  copy(): Headers {
+    const out = new Headers();
+    for (let i = 0; i < this.keys.length; i++) out.append(this.names[i]!, this.values[i]!, this.keys[i]!);
+    return out;
+  }
+}

@@ -1,0 +1,76 @@
+/** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
+import type { Headers } from './headers.ts';
+import type { RequestContext } from './stream.ts';
+
+export interface RouteTable {
+  readonly name: string;
+  /** Envoy's rules: exact host, longest suffix wildcard, longest prefix wildcard, `*`; then the first matching route. */
+  match(request: RequestContext): RouteEntry | null;
+}
+
+export interface RouteEntry {
+  readonly name: string;
+  /** The virtual host's name. */
+  readonly virtualHost: string;
+  readonly action: ForwardAction | RedirectAction | DirectAction;
+  /** Compiled fault of this route, judged by the fault filter. */
+  readonly fault: RouteFault | undefined;
+  readonly includeAttemptCount: boolean;
+}
+
+export interface RouteFault {
+  readonly delayMs: number;
+  /** 0..1 */
+  readonly delayShare: number;
+  readonly abortStatus: number;
+  readonly abortShare: number;
+}
+
+export interface ForwardAction {
+  readonly kind: 'forward';
+  /** Picks among weighted clusters (`random` in [0,1)); one object per cluster, made at compile time. */
+  pick(request: RequestContext, random: number): ClusterChoice;
+  /** 0: none. */
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number | undefined;
+  readonly retry: RetryPlan | undefined;
+  readonly mirrors: readonly { readonly cluster: string; readonly share: number; readonly keepHost: boolean }[];
+  /** Changes request.path, request.authority (prefix, regex and host rewrites) before sending. */
+  rewrite(request: RequestContext): void;
+  readonly upgrades: ReadonlySet<string> | undefined;
+}
+
+/** One destination with its header operations (route's, virtual host's and table's already folded in). */
+export interface ClusterChoice {
+  readonly cluster: string;
+  editRequest(request: RequestContext): void;
+  editResponse(request: RequestContext, headers: Headers): void;
+}
+
+export interface RetryPlan {
+  readonly maxRetries: number;
+  readonly perTryTimeoutMs: number;
+  readonly onConnectFailure: boolean;
+  readonly onReset: boolean;
+  readonly onResetBeforeRequest: boolean;
+  readonly onRefusedStream: boolean;
+  /** Judges a response head (5xx, gateway-error, retriable-4xx, retriable-status-codes, grpc statuses in headers). */
+  retriableResponse(status: number, headers: Headers): boolean;
+  readonly avoidPreviousHosts: boolean;
+  readonly backOffBaseMs: number;
+  readonly backOffMaxMs: number;
+}
+
+export interface RedirectAction {
+  readonly kind: 'redirect';
+  readonly status: number;
+  location(request: RequestContext): string;
+  editResponse(request: RequestContext, headers: Headers): void;
+}
+
+export interface DirectAction {
+  readonly kind: 'direct';
+  readonly status: number;
+  readonly body: string;
+  editResponse(request: RequestContext, headers: Headers): void;
+}

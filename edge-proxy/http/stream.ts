@@ -1,0 +1,104 @@
+/** One HTTP request on its way through the proxy, as filters, routes and the access log see it. */
+import type { Cluster } from '../upstream/cluster.ts';
+import type { Headers } from './headers.ts';
+import type { RouteEntry } from './route-table.ts';
+
+/** What is known of the downstream connection. */
+export interface DownstreamInfo {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** TLS was terminated here. */
+  readonly secure: boolean;
+  readonly serverName: string;
+  /** The peer's verified URI names, its SPIFFE id first. Empty in plaintext. */
+  readonly peerUris: readonly string[];
+  readonly peerDns: readonly string[];
+  readonly peerSubject: string;
+}
+
+/** Envoy's response flags (short forms of the access log). */
+export type ResponseFlag =
+  | 'UH'
+  | 'UF'
+  | 'UO'
+  | 'NR'
+  | 'URX'
+  | 'NC'
+  | 'DT'
+  | 'DC'
+  | 'LH'
+  | 'UT'
+  | 'LR'
+  | 'UR'
+  | 'UC'
+  | 'DI'
+  | 'FI'
+  | 'RL'
+  | 'UAEX'
+  | 'RLSE'
+  | 'IH'
+  | 'SI'
+  | 'DPE'
+  | 'UPE'
+  | 'UMSDR'
+  | 'OM'
+  | 'DF'
+  | 'DO'
+  | 'DR';
+
+export interface RequestContext {
+  readonly downstream: DownstreamInfo;
+  method: string;
+  /** Path with query, after normalisation. */
+  path: string;
+  /** Path and query as received. */
+  readonly originalPath: string;
+  /** Host / :authority. */
+  authority: string;
+  scheme: 'http' | 'https';
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
+  /** Request headers without Host, which is `authority`. */
+  readonly headers: Headers;
+  readonly startMs: number;
+  /** The client's address after x-forwarded-for was judged (trusted hops). */
+  remoteIp: string;
+  /** `null`: matched none; undefined: not looked up yet. */
+  route: RouteEntry | null | undefined;
+  cluster: Cluster | undefined;
+  upstreamHost: string | undefined;
+  attempts: number;
+  responseCode: number;
+  /** Envoy's %RESPONSE_CODE_DETAILS%. */
+  details: string;
+  readonly flags: ResponseFlag[];
+  bytesReceived: number;
+  bytesSent: number;
+  /** Dynamic metadata by filter name (`envoy.filters.http.jwt_authn` …); undefined until a filter writes. */
+  metadata: Record<string, Record<string, unknown>> | undefined;
+  /** SPIFFE id proven by a JWT-SVID instead of a client certificate. */
+  tokenPrincipal: string | undefined;
+}
+
+/** A response made here, not upstream. */
+export interface LocalReply {
+  readonly status: number;
+  readonly body: string;
+  /** Lower-case name -> value, besides content-length and content-type: text/plain. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly flag?: ResponseFlag;
+  readonly details: string;
+}
+
+/** A filter's answer: undefined goes on, a reply ends the request here, a promise waits. */
+export type Verdict = undefined | LocalReply;
+
+/** One HTTP filter, compiled once from its xDS config. It sees heads and never touches a socket. */
+export interface HttpFilter {
+  /** Envoy's filter name, as `envoy.filters.http.rbac`. */
+  readonly name: string;
+  onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
+  /** May change the response headers. */
+  onResponse?(request: RequestContext, status: number, headers: Headers): void;
+}

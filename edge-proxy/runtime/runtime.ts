@@ -1,0 +1,157 @@
+/**
+ * What the proxy core asks of a runtime. Node, Bun and Deno implement it with sockets; the core never imports
+ * `node:*`, `Bun` or `Deno`. A worker has no sockets and enters the core behind `fetch` instead.
+ */
+
+/** What a TLS handshake established. */
+export interface TlsInfo {
+  readonly serverName: string;
+  readonly alpn: string;
+  readonly version: string;
+  /** The peer's certificate chain as sent, DER, leaf first; empty without a certificate. */
+  readonly peerChain: readonly Uint8Array[];
+  /** URI names of the leaf certificate (its SPIFFE id); only after the chain was verified, else empty. */
+  readonly peerUris: readonly string[];
+  readonly peerDns: readonly string[];
+  /** RFC 2253 subject of the leaf, '' without one. */
+  readonly peerSubject: string;
+}
+
+/** Events of one connection. Swapped whole (`connection.handler = …`) when a protocol takes over. */
+export interface ConnectionHandler {
+  /** `bytes` is valid only during the call: copy what outlives it. */
+  onData(bytes: Uint8Array): void;
+  /** All queued writes have gone out after a `write` that answered false. */
+  onDrain(): void;
+  /** The peer finished sending (FIN); writing may go on. */
+  onEnd(): void;
+  /** The connection is gone; called once, last. `error` when it was not an orderly close. */
+  onClose(error?: Error): void;
+}
+
+/** One byte stream, plain or TLS, accepted or dialled. All methods are safe after close. */
+export interface Connection {
+  handler: ConnectionHandler;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly tls: TlsInfo | undefined;
+  /** Bytes accepted by `write` and not yet by the kernel. */
+  readonly buffered: number;
+  /** False: above the high-water mark, wait for `onDrain`. The bytes are taken either way and must not be changed. */
+  write(bytes: Uint8Array): boolean;
+  /** As `write`, for a string whose characters are all below U+0100 (HTTP heads). */
+  writeLatin1(text: string): boolean;
+  /** Half-close: flushes, then FIN. */
+  end(): void;
+  /** Closes at once (RST where the runtime can), dropping what is queued. */
+  destroy(error?: Error): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** PEM key material. */
+export interface KeyPair {
+  readonly certificateChain: string;
+  readonly privateKey: string;
+}
+
+/** Options of one TLS server context; immutable, a rotation makes a new one. */
+export interface ServerTlsOptions {
+  readonly keyPair: KeyPair;
+  /** PEM roots that client certificates must chain to; undefined: none is asked for. */
+  readonly trustedRoots: string | undefined;
+  readonly requireClientCertificate: boolean;
+  readonly alpn: readonly string[];
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly cipherSuites: readonly string[];
+  /** Judges a verified leaf's names (Envoy's SAN matchers); absent: any. */
+  readonly acceptNames?: (names: PeerNames) => boolean;
+}
+
+export interface ClientTlsOptions {
+  readonly keyPair: KeyPair | undefined;
+  /** PEM roots the server must chain to; undefined: the server is not verified (Envoy without validation context). */
+  readonly trustedRoots: string | undefined;
+  readonly serverName: string | undefined;
+  readonly alpn: readonly string[];
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly acceptNames?: (names: PeerNames) => boolean;
+}
+
+export interface PeerNames {
+  readonly uris: readonly string[];
+  readonly dns: readonly string[];
+  readonly ips: readonly string[];
+}
+
+/** A compiled TLS context, opaque to the core. */
+export interface TlsContext {
+  readonly kind: 'server' | 'client';
+}
+
+export interface Listening {
+  readonly address: string;
+  readonly port: number;
+  /** Stops accepting; accepted connections live on. */
+  close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  readonly address: string;
+  /** 0: chosen by the kernel. */
+  readonly port: number;
+  readonly reusePort?: boolean;
+  readonly backlog?: number;
+}
+
+export interface Runtime {
+  readonly name: 'node' | 'bun' | 'deno';
+  /** Seconds-accurate wall clock and monotonic milliseconds. */
+  now(): number;
+  monotonicMs(): number;
+  /** @throws ListenError with the address and the reason (port in use, not permitted …) */
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
+  /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
+  connect(
+    to: { address: string; port: number; localAddress?: string },
+    tls: TlsContext | undefined,
+    handler: ConnectionHandler,
+    onOpen: (connection: Connection) => void,
+  ): Connection;
+  serverTls(options: ServerTlsOptions): TlsContext;
+  clientTls(options: ClientTlsOptions): TlsContext;
+  /**
+   * Turns an accepted connection, of which `firstBytes` were already read, into a TLS server connection. The chain
+   * is verified by our own verifyPeer on every handshake; a client without an acceptable certificate never gets here.
+   * @returns the plaintext side; rejects when the handshake or the peer check fails
+   */
+  acceptTls(connection: Connection, context: TlsContext, firstBytes: Uint8Array): Promise<Connection>;
+  /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
+  resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
+  readonly files: Files;
+  readonly process: ProcessControl;
+}
+
+export interface Files {
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** Writes to a temporary file in the same folder, fsyncs, renames: readers see the old or the new, never a part. */
+  writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  makeFolder(path: string, mode: number): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Calls back when something in the folder changed. @returns stop */
+  watchFolder(path: string, changed: () => void): () => void;
+}
+
+export interface ProcessControl {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly args: readonly string[];
+  onSignal(signal: 'SIGTERM' | 'SIGINT', handler: () => void): void;
+  exit(code: number): never;
+  residentBytes(): number;
+  writeOut(line: string): void;
+  writeError(line: string): void;
+}

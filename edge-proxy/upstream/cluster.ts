@@ -1,0 +1,43 @@
+/** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
+import type { TlsContext } from '../runtime/runtime.ts';
+
+export interface Endpoint {
+  /** `address:port`, the key of pools and of outlier state. */
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  /** For auto_host_rewrite and DNS clusters. */
+  readonly hostname: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly locality: string;
+  /** Chosen by transportSocketMatches; undefined: plaintext. Read at dial time, so a rotation takes effect at once. */
+  readonly tls: () => TlsContext | undefined;
+  /** filterMetadata of the endpoint: `istio.workload` names the peer in metrics. */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** Live request count, for LEAST_REQUEST. */
+  active: number;
+}
+
+export interface Cluster {
+  readonly name: string;
+  readonly connectTimeoutMs: number;
+  /** Pool limits (Envoy's circuit breakers, DEFAULT priority). */
+  readonly limits: { maxConnections: number; maxPendingRequests: number; maxRequests: number; maxRetries: number };
+  readonly maxRequestsPerConnection: number;
+  readonly idleTimeoutMs: number;
+  /** The destination service of `filterMetadata.istio.services[0]`, for metrics. */
+  readonly destination: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
+  /** Live counts against `limits`. */
+  readonly use: { connections: number; pending: number; requests: number; retries: number };
+  /** The balancer's choice; undefined: no healthy host (UH). `previous`: hosts a retry should avoid. */
+  pick(hash: number | undefined, previous: readonly Endpoint[] | undefined): Endpoint | undefined;
+  /** Outlier detection's input. A status, or a local-origin failure. */
+  report(endpoint: Endpoint, outcome: number | 'connect-failure' | 'reset' | 'timeout'): void;
+  readonly endpoints: () => readonly Endpoint[];
+}
+
+/** The proxy's clusters by name; swapped per cluster as config arrives. */
+export interface ClusterSet {
+  get(name: string): Cluster | undefined;
+}

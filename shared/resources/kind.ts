@@ -1,0 +1,48 @@
+/** The description of one kind. Everything else about it (REST paths, validation, tables, OpenAPI, docs) follows from here. */
+import type { z } from 'zod';
+import type { Fault, Resource } from './resource.ts';
+
+export interface PrinterColumn {
+  name: string;
+  type: 'string' | 'integer' | 'date' | 'boolean';
+  /** Path into the object, as `.spec.hosts`. */
+  jsonPath: string;
+  description: string;
+  /** 0: always shown; 1: only with `-o wide`. */
+  priority?: number;
+}
+
+export interface Findings {
+  faults: Fault[];
+  warnings: Fault[];
+}
+
+export interface Kind<Body extends z.ZodType = z.ZodType> {
+  readonly kind: string;
+  /** '' for the core group. */
+  readonly group: string;
+  /** Served versions, the preferred first; all are one resource. */
+  readonly versions: readonly string[];
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  /** What stands beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
+  readonly body: Body;
+  /** Rules beyond the schema. Called only with a body the schema accepted. Never throws. */
+  readonly check: (resource: Resource & z.infer<Body>) => Findings;
+  readonly columns: readonly PrinterColumn[];
+  readonly description: string;
+}
+
+export type ResourceOf<K> = K extends Kind<infer Body> ? Resource & z.infer<Body> : never;
+
+export function defineKind<Body extends z.ZodType>(kind: Kind<Body>): Kind<Body> {
+  return kind;
+}
+
+/** Name of a kind in a store and in REST paths: `virtualservices.networking.istio.io`, `services`. */
+export function kindKey(group: string, plural: string): string {
+  return group === '' ? plural : `${plural}.${group}`;
+}

@@ -1,0 +1,14 @@
+/** envoy.config.bootstrap.v3: the static file that runs in Envoy and in `tulle proxy -c` alike. */
+import type { z } from 'zod';
+import { Cluster } from './cluster.ts';
+import { Address, Node } from './core.ts';
+import { Listener } from './listener.ts';
+import { list, message } from './message.ts';
+import { Secret } from './tls.ts';
+
+export const Bootstrap = message({
+  node: Node,
+  staticResources: message({ listeners: list(Listener), clusters: list(Cluster), secrets: list(Secret) }),
+  admin: message({ address: Address }),
+});
+export type Bootstrap = z.infer<typeof Bootstrap>;

@@ -1,0 +1,137 @@
+/** envoy.config.cluster.v3 and envoy.config.endpoint.v3. */
+import type { z } from 'zod';
+import { Address, ConfigSource, Locality, Metadata, Percent, TcpKeepalive } from './core.ts';
+import {
+  any,
+  bool,
+  double,
+  duration,
+  enumeration,
+  list,
+  map,
+  message,
+  messageRequiring,
+  nonEmpty,
+  string,
+  struct,
+  uint32,
+} from './message.ts';
+import { UpstreamTransportSocket } from './tls.ts';
+
+export const LbEndpoint = message({
+  endpoint: message({
+    address: Address,
+    hostname: string(),
+    healthCheckConfig: message({ portValue: uint32(), hostname: string() }),
+  }),
+  healthStatus: enumeration(['UNKNOWN', 'HEALTHY', 'UNHEALTHY', 'DRAINING', 'TIMEOUT', 'DEGRADED']),
+  metadata: Metadata,
+  loadBalancingWeight: uint32(),
+});
+export type LbEndpoint = z.infer<typeof LbEndpoint>;
+export const LocalityLbEndpoints = message({
+  locality: Locality,
+  lbEndpoints: list(LbEndpoint),
+  loadBalancingWeight: uint32(),
+  priority: uint32(),
+});
+export type LocalityLbEndpoints = z.infer<typeof LocalityLbEndpoints>;
+export const ClusterLoadAssignment = messageRequiring(
+  {
+    clusterName: nonEmpty(),
+    endpoints: list(LocalityLbEndpoints),
+    policy: message({ overprovisioningFactor: uint32() }),
+  },
+  ['clusterName'],
+);
+export type ClusterLoadAssignment = z.infer<typeof ClusterLoadAssignment>;
+
+const Http1ProtocolOptions = message({});
+const Http2ProtocolOptions = message({
+  maxConcurrentStreams: uint32(),
+  initialStreamWindowSize: uint32(),
+  initialConnectionWindowSize: uint32(),
+});
+export const HttpProtocolOptions = message({
+  commonHttpProtocolOptions: message({
+    idleTimeout: duration(),
+    maxConnectionDuration: duration(),
+    maxRequestsPerConnection: uint32(),
+    maxStreamDuration: duration(),
+  }),
+  explicitHttpConfig: message({
+    httpProtocolOptions: Http1ProtocolOptions,
+    http2ProtocolOptions: Http2ProtocolOptions,
+  }),
+  useDownstreamProtocolConfig: message({
+    httpProtocolOptions: Http1ProtocolOptions,
+    http2ProtocolOptions: Http2ProtocolOptions,
+  }),
+});
+
+const Threshold = message({
+  priority: enumeration(['DEFAULT', 'HIGH']),
+  maxConnections: uint32(),
+  maxPendingRequests: uint32(),
+  maxRequests: uint32(),
+  maxRetries: uint32(),
+  trackRemaining: bool(),
+  retryBudget: message({ budgetPercent: Percent, minRetryConcurrency: uint32() }),
+});
+export const OutlierDetection = message({
+  consecutive5xx: uint32(),
+  interval: duration(),
+  baseEjectionTime: duration(),
+  maxEjectionTime: duration(),
+  maxEjectionPercent: uint32(),
+  enforcingConsecutive5xx: uint32(),
+  enforcingSuccessRate: uint32(),
+  enforcingFailurePercentage: uint32(),
+  consecutiveGatewayFailure: uint32(),
+  enforcingConsecutiveGatewayFailure: uint32(),
+  splitExternalLocalOriginErrors: bool(),
+  consecutiveLocalOriginFailure: uint32(),
+  enforcingConsecutiveLocalOriginFailure: uint32(),
+});
+export type OutlierDetection = z.infer<typeof OutlierDetection>;
+
+export const TransportSocketMatch = messageRequiring(
+  { name: nonEmpty(), match: struct(), transportSocket: UpstreamTransportSocket },
+  ['name', 'transportSocket'],
+);
+
+export const Cluster = messageRequiring(
+  {
+    name: nonEmpty(),
+    altStatName: string(),
+    type: enumeration(['STATIC', 'STRICT_DNS', 'LOGICAL_DNS', 'EDS', 'ORIGINAL_DST']),
+    edsClusterConfig: message({ edsConfig: ConfigSource, serviceName: string() }),
+    connectTimeout: duration(),
+    perConnectionBufferLimitBytes: uint32(),
+    lbPolicy: enumeration(['ROUND_ROBIN', 'LEAST_REQUEST', 'RING_HASH', 'RANDOM', 'MAGLEV', 'CLUSTER_PROVIDED']),
+    loadAssignment: ClusterLoadAssignment,
+    circuitBreakers: message({ thresholds: list(Threshold) }),
+    typedExtensionProtocolOptions: map(
+      any({ 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': HttpProtocolOptions }),
+    ),
+    dnsRefreshRate: duration(),
+    respectDnsTtl: bool(),
+    dnsLookupFamily: enumeration(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']),
+    outlierDetection: OutlierDetection,
+    commonLbConfig: message({
+      healthyPanicThreshold: Percent,
+      localityWeightedLbConfig: message({}),
+    }),
+    leastRequestLbConfig: message({
+      choiceCount: uint32(),
+      activeRequestBias: message({ defaultValue: double(), runtimeKey: string() }),
+    }),
+    transportSocket: UpstreamTransportSocket,
+    transportSocketMatches: list(TransportSocketMatch),
+    upstreamBindConfig: message({ sourceAddress: message({ address: string(), portValue: uint32() }) }),
+    upstreamConnectionOptions: message({ tcpKeepalive: TcpKeepalive }),
+    metadata: Metadata,
+  },
+  ['name'],
+);
+export type Cluster = z.infer<typeof Cluster>;

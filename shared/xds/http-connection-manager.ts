@@ -1,0 +1,160 @@
+/** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
+import type { z } from 'zod';
+import { ConfigSource, DataSource, Percent } from './core.ts';
+import {
+  any,
+  bool,
+  duration,
+  enumeration,
+  list,
+  map,
+  message,
+  messageRequiring,
+  nonEmpty,
+  string,
+  struct,
+  uint32,
+} from './message.ts';
+import { HttpRbac } from './rbac.ts';
+import { RouteConfiguration } from './route.ts';
+
+/** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
+export const JwtAuthentication = message({
+  providers: map(
+    message({
+      issuer: string(),
+      audiences: list(nonEmpty()),
+      localJwks: DataSource,
+      forward: bool(),
+      payloadInMetadata: string(),
+      fromHeaders: list(message({ name: nonEmpty(), valuePrefix: string() })),
+    }),
+  ),
+  rules: list(message({ match: message({ prefix: string() }), requires: struct() })),
+});
+export type JwtAuthentication = z.infer<typeof JwtAuthentication>;
+
+export const HttpFilter = messageRequiring(
+  {
+    name: nonEmpty(),
+    isOptional: bool(),
+    typedConfig: any({
+      'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
+      'envoy.extensions.filters.http.fault.v3.HTTPFault': message({}),
+      'envoy.extensions.filters.http.cors.v3.Cors': message({}),
+      'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': JwtAuthentication,
+      'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': message({
+        emitFilterState: bool(),
+        statsForAllMethods: bool(),
+      }),
+      'envoy.extensions.filters.http.router.v3.Router': message({ suppressEnvoyHeaders: bool() }),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+export type HttpFilter = z.infer<typeof HttpFilter>;
+
+const LogFormat = message({
+  textFormatSource: DataSource,
+  textFormat: string(),
+  jsonFormat: struct(),
+  omitEmptyValues: bool(),
+});
+export const AccessLog = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.access_loggers.file.v3.FileAccessLog': messageRequiring(
+        { path: nonEmpty(), logFormat: LogFormat },
+        ['path'],
+      ),
+      'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': message({ logFormat: LogFormat }),
+      'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': message({ logFormat: LogFormat }),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+export type AccessLog = z.infer<typeof AccessLog>;
+
+export const HttpConnectionManager = messageRequiring(
+  {
+    codecType: enumeration(['AUTO', 'HTTP1', 'HTTP2', 'HTTP3']),
+    statPrefix: nonEmpty(),
+    rds: messageRequiring({ configSource: ConfigSource, routeConfigName: nonEmpty() }, ['routeConfigName']),
+    routeConfig: RouteConfiguration,
+    httpFilters: list(HttpFilter),
+    addUserAgent: bool(),
+    tracing: message({ clientSampling: Percent, randomSampling: Percent, overallSampling: Percent }),
+    commonHttpProtocolOptions: message({
+      idleTimeout: duration(),
+      maxConnectionDuration: duration(),
+      maxHeadersCount: uint32(),
+      maxStreamDuration: duration(),
+      maxRequestsPerConnection: uint32(),
+      headersWithUnderscoresAction: enumeration(['ALLOW', 'REJECT_REQUEST', 'DROP_HEADER']),
+    }),
+    httpProtocolOptions: message({
+      allowAbsoluteUrl: bool(),
+      acceptHttp10: bool(),
+      defaultHostForHttp10: string(),
+      enableTrailers: bool(),
+    }),
+    http2ProtocolOptions: message({
+      maxConcurrentStreams: uint32(),
+      initialStreamWindowSize: uint32(),
+      initialConnectionWindowSize: uint32(),
+    }),
+    serverName: string(),
+    serverHeaderTransformation: enumeration(['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH']),
+    maxRequestHeadersKb: uint32(),
+    streamIdleTimeout: duration(),
+    requestTimeout: duration(),
+    requestHeadersTimeout: duration(),
+    drainTimeout: duration(),
+    delayedCloseTimeout: duration(),
+    accessLog: list(AccessLog),
+    useRemoteAddress: bool(),
+    xffNumTrustedHops: uint32(),
+    skipXffAppend: bool(),
+    via: string(),
+    generateRequestId: bool(),
+    preserveExternalRequestId: bool(),
+    alwaysSetRequestIdInResponse: bool(),
+    forwardClientCertDetails: enumeration([
+      'SANITIZE',
+      'FORWARD_ONLY',
+      'APPEND_FORWARD',
+      'SANITIZE_SET',
+      'ALWAYS_FORWARD_ONLY',
+    ]),
+    setCurrentClientCertDetails: message({ subject: bool(), cert: bool(), chain: bool(), dns: bool(), uri: bool() }),
+    proxy100Continue: bool(),
+    upgradeConfigs: list(messageRequiring({ upgradeType: nonEmpty(), enabled: bool() }, ['upgradeType'])),
+    normalizePath: bool(),
+    mergeSlashes: bool(),
+    pathWithEscapedSlashesAction: enumeration([
+      'IMPLEMENTATION_SPECIFIC_DEFAULT',
+      'KEEP_UNCHANGED',
+      'REJECT_REQUEST',
+      'UNESCAPE_AND_REDIRECT',
+      'UNESCAPE_AND_FORWARD',
+    ]),
+    stripMatchingHostPort: bool(),
+    stripAnyHostPort: bool(),
+    stripTrailingHostDot: bool(),
+    requestIdExtension: message({
+      typedConfig: any({
+        'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig': message({
+          packTraceReason: bool(),
+          useRequestIdForTraceSampling: bool(),
+        }),
+      }),
+    }),
+    internalAddressConfig: message({
+      unixSockets: bool(),
+      cidrRanges: list(message({ addressPrefix: string(), prefixLen: uint32() })),
+    }),
+  },
+  ['statPrefix'],
+);
+export type HttpConnectionManager = z.infer<typeof HttpConnectionManager>;

@@ -1,0 +1,108 @@
+/** envoy.config.listener.v3 and the network filters. */
+import type { z } from 'zod';
+import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
+import { AccessLog, HttpConnectionManager } from './http-connection-manager.ts';
+import {
+  any,
+  bool,
+  duration,
+  enumeration,
+  list,
+  message,
+  messageRequiring,
+  nonEmpty,
+  string,
+  uint32,
+} from './message.ts';
+import { NetworkRbac } from './rbac.ts';
+import { DownstreamTransportSocket } from './tls.ts';
+
+/** envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy */
+export const TcpProxy = messageRequiring(
+  {
+    statPrefix: nonEmpty(),
+    cluster: string(),
+    weightedClusters: message({
+      clusters: list(messageRequiring({ name: nonEmpty(), weight: uint32() }, ['name', 'weight'])),
+    }),
+    idleTimeout: duration(),
+    maxConnectAttempts: uint32(),
+    accessLog: list(AccessLog),
+  },
+  ['statPrefix'],
+);
+export type TcpProxy = z.infer<typeof TcpProxy>;
+
+export const NetworkFilter = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': HttpConnectionManager,
+      'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': TcpProxy,
+      'envoy.extensions.filters.network.rbac.v3.RBAC': NetworkRbac,
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+export type NetworkFilter = z.infer<typeof NetworkFilter>;
+
+export const FilterChainMatch = message({
+  destinationPort: uint32(),
+  prefixRanges: list(CidrRange),
+  serverNames: list(nonEmpty()),
+  transportProtocol: string(),
+  applicationProtocols: list(nonEmpty()),
+  directSourcePrefixRanges: list(CidrRange),
+  sourceType: enumeration(['ANY', 'SAME_IP_OR_LOOPBACK', 'EXTERNAL']),
+  sourcePrefixRanges: list(CidrRange),
+  sourcePorts: list(uint32()),
+});
+export type FilterChainMatch = z.infer<typeof FilterChainMatch>;
+
+export const FilterChain = message({
+  name: string(),
+  filterChainMatch: FilterChainMatch,
+  filters: list(NetworkFilter),
+  transportSocket: DownstreamTransportSocket,
+  transportSocketConnectTimeout: duration(),
+  metadata: Metadata,
+});
+export type FilterChain = z.infer<typeof FilterChain>;
+
+export const ListenerFilter = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': message({}),
+      'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': message({}),
+      'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': message({}),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+
+export const Listener = messageRequiring(
+  {
+    name: nonEmpty(),
+    statPrefix: string(),
+    address: Address,
+    filterChains: list(FilterChain),
+    defaultFilterChain: FilterChain,
+    useOriginalDst: bool(),
+    perConnectionBufferLimitBytes: uint32(),
+    metadata: Metadata,
+    listenerFilters: list(ListenerFilter),
+    listenerFiltersTimeout: duration(),
+    continueOnListenerFiltersTimeout: bool(),
+    transparent: bool(),
+    trafficDirection: enumeration(['UNSPECIFIED', 'INBOUND', 'OUTBOUND']),
+    bindToPort: bool(),
+    enableReusePort: bool(),
+    tcpBacklogSize: uint32(),
+    tcpKeepalive: TcpKeepalive,
+    accessLog: list(AccessLog),
+    ignoreGlobalConnLimit: bool(),
+  },
+  ['name', 'address'],
+);
+export type Listener = z.infer<typeof Listener>;

@@ -1,0 +1,105 @@
+/**
+ * A small vocabulary for describing protobuf messages in their proto3 JSON form with zod.
+ *
+ * Reading follows the proto3 JSON mapping (protobuf.dev/programming-guides/json): lowerCamelCase and the original
+ * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
+ * which only warns, an unknown field is a fault: a proxy refuses what it does not understand.
+ */
+import { z } from 'zod';
+
+/** `snake_case` to `lowerCamelCase`, as protoc derives JSON names. */
+export function jsonName(name: string): string {
+  return name.includes('_') ? name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase()) : name;
+}
+
+/** One level of field names brought to their JSON form; null fields dropped. Maps and Structs below stay untouched. */
+function canonicalFields(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const out: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value)) if (field !== null) out[jsonName(name)] = field;
+  return out;
+}
+
+/** A message: every field optional (proto3), unknown fields refused by name. */
+export function message<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.preprocess(canonicalFields, z.strictObject(shape).partial());
+}
+
+/** A message in which the named fields must be present and, for strings, not empty (protoc-gen-validate rules). */
+export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof Shape & string>(
+  shape: Shape,
+  required: readonly Key[],
+) {
+  const mask = Object.fromEntries(required.map((key) => [key, true])) as { [K in Key]: true };
+  // zod's mask type does not follow a generic key; the mask above holds exactly those keys.
+  return z.preprocess(
+    canonicalFields,
+    z
+      .strictObject(shape)
+      .partial()
+      .required(mask as never),
+  ) as unknown as z.ZodType<z.infer<z.ZodObject<Pick<Shape, Key>>> & Partial<z.infer<z.ZodObject<Omit<Shape, Key>>>>>;
+}
+
+export const uint32 = () =>
+  z.preprocess((v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v), z.int().min(0).max(4294967295));
+export const int64 = () =>
+  z.preprocess((v) => (typeof v === 'string' && /^-?\d{1,16}$/.test(v) ? Number(v) : v), z.int());
+export const double = () => z.number();
+export const bool = () => z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
+export const string = () => z.string();
+export const nonEmpty = () => z.string().min(1);
+export const list = <T extends z.ZodType>(item: T) => z.array(item);
+export const map = <T extends z.ZodType>(item: T) => z.record(z.string(), item);
+/** google.protobuf.Struct: any JSON object, its keys untouched. */
+export const struct = () => z.record(z.string(), z.json());
+
+/** google.protobuf.Duration: "1.5s"; also the message form {seconds, nanos}, which Envoy reads too. */
+export const duration = () =>
+  z.preprocess(
+    (value) => {
+      if (typeof value !== 'object' || value === null) return value;
+      const { seconds = 0, nanos = 0, ...rest } = value as { seconds?: number | string; nanos?: number };
+      if (Object.keys(rest).length > 0) return value;
+      return `${Number(seconds) + nanos / 1e9}s`;
+    },
+    z.string().regex(/^\d{1,12}(\.\d{1,9})?s$/, 'must be a duration such as "1.5s"'),
+  );
+
+/** An enum by name (any case is read) or by number (the position in `names`). */
+export const enumeration = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+  z.preprocess((value) => {
+    if (typeof value === 'number') return names[value] ?? value;
+    return typeof value === 'string' ? value.toUpperCase() : value;
+  }, z.enum(names)) as unknown as z.ZodType<Names[number]>;
+
+/** google.protobuf.Any limited to the listed types: an unknown `@type` is refused by name. */
+export function any<Types extends Record<string, z.ZodType>>(types: Types) {
+  type Value = {
+    [K in keyof Types & string]: { '@type': `type.googleapis.com/${K}` } & z.infer<Types[K]>;
+  }[keyof Types & string];
+  return z.unknown().transform((value, ctx): Value => {
+    const fault = (message: string) => {
+      ctx.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    };
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return fault('must be an object with "@type"');
+    const { '@type': type, ...fields } = value as Record<string, unknown>;
+    if (typeof type !== 'string') return fault('must have an "@type"');
+    const name = type.slice(type.lastIndexOf('/') + 1);
+    const schema = Object.hasOwn(types, name) ? types[name] : undefined;
+    if (!schema) return fault(`unsupported type "${name}": must be one of ${Object.keys(types).join(', ')}`);
+    const parsed = schema.safeParse(fields);
+    if (!parsed.success) {
+      for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
+      return z.NEVER;
+    }
+    return { '@type': `type.googleapis.com/${name}`, ...(parsed.data as object) } as Value;
+  });
+}
+
+/** Milliseconds of a proto3 JSON duration that `duration()` accepted. */
+export function durationMs(value: string): number {
+  return Number(value.slice(0, -1)) * 1000;
+}

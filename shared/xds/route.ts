@@ -1,0 +1,199 @@
+/** envoy.config.route.v3 */
+import type { z } from 'zod';
+import {
+  DataSource,
+  FractionalPercent,
+  HeaderValueOption,
+  Int64Range,
+  Metadata,
+  RegexMatchAndSubstitute,
+  RegexMatcher,
+  RuntimeFractionalPercent,
+  StringMatcher,
+} from './core.ts';
+import {
+  any,
+  bool,
+  duration,
+  enumeration,
+  list,
+  map,
+  message,
+  messageRequiring,
+  nonEmpty,
+  string,
+  uint32,
+} from './message.ts';
+
+export const HeaderMatcher = messageRequiring(
+  {
+    name: nonEmpty(),
+    stringMatch: StringMatcher,
+    rangeMatch: Int64Range,
+    presentMatch: bool(),
+    invertMatch: bool(),
+    treatMissingHeaderAsEmpty: bool(),
+  },
+  ['name'],
+);
+export type HeaderMatcher = z.infer<typeof HeaderMatcher>;
+export const QueryParameterMatcher = messageRequiring(
+  { name: nonEmpty(), stringMatch: StringMatcher, presentMatch: bool() },
+  ['name'],
+);
+export type QueryParameterMatcher = z.infer<typeof QueryParameterMatcher>;
+
+export const RouteMatch = message({
+  prefix: string(),
+  path: string(),
+  safeRegex: RegexMatcher,
+  pathSeparatedPrefix: string(),
+  connectMatcher: message({}),
+  caseSensitive: bool(),
+  runtimeFraction: RuntimeFractionalPercent,
+  headers: list(HeaderMatcher),
+  queryParameters: list(QueryParameterMatcher),
+});
+export type RouteMatch = z.infer<typeof RouteMatch>;
+
+export const RetryPolicy = message({
+  retryOn: string(),
+  numRetries: uint32(),
+  perTryTimeout: duration(),
+  retryHostPredicate: list(
+    messageRequiring(
+      {
+        name: nonEmpty(),
+        typedConfig: any({ 'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': message({}) }),
+      },
+      ['name'],
+    ),
+  ),
+  hostSelectionRetryMaxAttempts: uint32(),
+  retriableStatusCodes: list(uint32()),
+  retryBackOff: messageRequiring({ baseInterval: duration(), maxInterval: duration() }, ['baseInterval']),
+});
+export type RetryPolicy = z.infer<typeof RetryPolicy>;
+
+/** Per-route configuration of a filter, by filter name. */
+const TypedPerFilterConfig = map(
+  any({
+    'envoy.extensions.filters.http.fault.v3.HTTPFault': message({
+      delay: message({ fixedDelay: duration(), percentage: FractionalPercent }),
+      abort: message({ httpStatus: uint32(), percentage: FractionalPercent }),
+    }),
+    'envoy.extensions.filters.http.cors.v3.CorsPolicy': message({
+      allowOriginStringMatch: list(StringMatcher),
+      allowMethods: string(),
+      allowHeaders: string(),
+      exposeHeaders: string(),
+      maxAge: string(),
+      allowCredentials: bool(),
+      filterEnabled: RuntimeFractionalPercent,
+      forwardNotMatchingPreflights: bool(),
+    }),
+  }),
+);
+
+const headerOperations = {
+  requestHeadersToAdd: list(HeaderValueOption),
+  requestHeadersToRemove: list(nonEmpty()),
+  responseHeadersToAdd: list(HeaderValueOption),
+  responseHeadersToRemove: list(nonEmpty()),
+};
+
+export const ClusterWeight = message({
+  name: string(),
+  weight: uint32(),
+  ...headerOperations,
+  typedPerFilterConfig: TypedPerFilterConfig,
+  hostRewriteLiteral: string(),
+});
+export type ClusterWeight = z.infer<typeof ClusterWeight>;
+
+export const RouteAction = message({
+  cluster: string(),
+  clusterHeader: string(),
+  weightedClusters: message({ clusters: list(ClusterWeight), totalWeight: uint32() }),
+  clusterNotFoundResponseCode: enumeration(['SERVICE_UNAVAILABLE', 'NOT_FOUND', 'INTERNAL_SERVER_ERROR']),
+  prefixRewrite: string(),
+  regexRewrite: RegexMatchAndSubstitute,
+  hostRewriteLiteral: string(),
+  autoHostRewrite: bool(),
+  appendXForwardedHost: bool(),
+  timeout: duration(),
+  idleTimeout: duration(),
+  retryPolicy: RetryPolicy,
+  requestMirrorPolicies: list(
+    messageRequiring(
+      {
+        cluster: string(),
+        runtimeFraction: RuntimeFractionalPercent,
+        traceSampled: bool(),
+        disableShadowHostSuffixAppend: bool(),
+      },
+      ['cluster'],
+    ),
+  ),
+  priority: enumeration(['DEFAULT', 'HIGH']),
+  maxStreamDuration: message({ maxStreamDuration: duration(), grpcTimeoutHeaderMax: duration() }),
+  maxGrpcTimeout: duration(),
+  upgradeConfigs: list(messageRequiring({ upgradeType: nonEmpty(), enabled: bool() }, ['upgradeType'])),
+});
+export type RouteAction = z.infer<typeof RouteAction>;
+
+export const RedirectAction = message({
+  httpsRedirect: bool(),
+  schemeRedirect: string(),
+  hostRedirect: string(),
+  portRedirect: uint32(),
+  pathRedirect: string(),
+  prefixRewrite: string(),
+  regexRewrite: RegexMatchAndSubstitute,
+  responseCode: enumeration(['MOVED_PERMANENTLY', 'FOUND', 'SEE_OTHER', 'TEMPORARY_REDIRECT', 'PERMANENT_REDIRECT']),
+  stripQuery: bool(),
+});
+export type RedirectAction = z.infer<typeof RedirectAction>;
+
+export const Route = messageRequiring(
+  {
+    name: string(),
+    match: RouteMatch,
+    route: RouteAction,
+    redirect: RedirectAction,
+    directResponse: messageRequiring({ status: uint32(), body: DataSource }, ['status']),
+    metadata: Metadata,
+    decorator: message({ operation: string() }),
+    typedPerFilterConfig: TypedPerFilterConfig,
+    ...headerOperations,
+  },
+  ['match'],
+);
+export type Route = z.infer<typeof Route>;
+
+export const VirtualHost = messageRequiring(
+  {
+    name: nonEmpty(),
+    domains: list(nonEmpty()),
+    routes: list(Route),
+    requireTls: enumeration(['NONE', 'EXTERNAL_ONLY', 'ALL']),
+    includeRequestAttemptCount: bool(),
+    includeAttemptCountInResponse: bool(),
+    typedPerFilterConfig: TypedPerFilterConfig,
+    ...headerOperations,
+  },
+  ['name', 'domains'],
+);
+export type VirtualHost = z.infer<typeof VirtualHost>;
+
+export const RouteConfiguration = message({
+  name: string(),
+  virtualHosts: list(VirtualHost),
+  validateClusters: bool(),
+  ignorePortInHostMatching: bool(),
+  maxDirectResponseBodySizeBytes: uint32(),
+  mostSpecificHeaderMutationsWins: bool(),
+  internalOnlyHeaders: list(nonEmpty()),
+  ...headerOperations,
+});
+export type RouteConfiguration = z.infer<typeof RouteConfiguration>;
