@@ -1,0 +1,41 @@
+/** Tables, JSON and YAML for people and programs. */
+import { stringify } from 'yaml';
+import { CliError } from './connection.ts';
+
+export type OutputFormat = 'table' | 'json' | 'yaml';
+
+/** @throws CliError naming the flag and what is allowed */
+export function outputFormat(value: string | undefined): OutputFormat {
+  if (value === undefined || value === 'table' || value === 'wide') return 'table';
+  if (value === 'json' || value === 'yaml') return value;
+  throw new CliError(`-o ${value}: must be one of table, json, yaml`);
+}
+
+/** Columns padded as kubectl pads them: upper-case heads, three spaces between. */
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => (row[i] ?? '').length)));
+  const line = (cells: readonly string[]) =>
+    cells.map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i]! + 3))).join('').trimEnd();
+  return [line(heads), ...rows.map(line)].join('\n');
+}
+
+export function print(format: OutputFormat, value: unknown, asTable: () => string): void {
+  const text = format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? stringify(value).trimEnd() : asTable();
+  process.stdout.write(`${text}\n`);
+}
+
+const onTerminal = process.stdout.isTTY === true && !process.env['NO_COLOR'];
+const paint = (code: number) => (text: string) => (onTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
+/** Colours, only on a terminal and without NO_COLOR. */
+export const colour = { bold: paint(1), dim: paint(2), red: paint(31), green: paint(32), yellow: paint(33), cyan: paint(36) };
+
+/** `3d4h`, `5m`, `12s` since an RFC 3339 time, as kubectl's AGE. */
+export function age(since: string | undefined, nowMs = Date.now()): string {
+  if (!since) return '<unknown>';
+  const seconds = Math.max(0, Math.floor((nowMs - Date.parse(since)) / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 120) return `${minutes}m`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours}h` : `${Math.floor(hours / 24)}d`;
+}
