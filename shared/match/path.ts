@@ -1,0 +1,129 @@
+/** The path of a request target: Envoy's normalisation (before any policy) and Istio's path templates. No query in here. */
+import { compileRegex, type Regex } from './regex.ts';
+
+/** Envoy's path_with_escaped_slashes_action. */
+export type EscapedSlashes = 'KEEP_UNCHANGED' | 'REJECT_REQUEST' | 'UNESCAPE_AND_REDIRECT' | 'UNESCAPE_AND_FORWARD';
+
+export interface PathNormalization {
+  /** Envoy's normalize_path: dot segments, backslashes, needless escapes. Default true. */
+  normalize?: boolean;
+  mergeSlashes?: boolean;
+  escapedSlashes?: EscapedSlashes;
+}
+
+/** Characters that a canonical path writes as they are although they came escaped: RFC 3986 unreserved. */
+const UNRESERVED = /^[A-Za-z0-9\-._~]$/;
+/** What may be wrong with a path; most have nothing and are returned as they came. */
+const SUSPICIOUS = /[%\\"#<>?^`{|}\u0000-\u0020\u007f-\uffff]|\/\.|^[^/]/;
+const MUST_ESCAPE = /["<>?^`{|}\u0001-\u0020\u007f-\uffff]/;
+
+/**
+ * A path as policy and routing must see it, or undefined when the request is to be refused with 400.
+ * With UNESCAPE_AND_REDIRECT the caller redirects when the result differs from the input.
+ * @param path the request target up to `?`
+ */
+export function normalizePath(path: string, options: PathNormalization = {}): string | undefined {
+  // Asterisk form (OPTIONS *) names no path.
+  if (path === '*') return path;
+  let out = path;
+  const action = options.escapedSlashes ?? 'KEEP_UNCHANGED';
+  if (action !== 'KEEP_UNCHANGED' && /%(2f|5c)/i.test(out)) {
+    if (action === 'REJECT_REQUEST') return undefined;
+    out = out.replace(/%2f/gi, '/').replace(/%5c/gi, '\\');
+  }
+  if (options.normalize !== false && SUSPICIOUS.test(out)) {
+    const canonical = canonicalPath(out);
+    if (canonical === undefined) return undefined;
+    out = canonical;
+  }
+  return options.mergeSlashes && out.includes('//') ? out.replace(/\/{2,}/g, '/') : out;
+}
+
+function canonicalPath(path: string): string | undefined {
+  if (/[#\u0000]|%00/.test(path)) return undefined;
+  const segments = path
+    .replace(/%([0-9a-fA-F]{2})/g, unescape)
+    .replaceAll('\\', '/')
+    .split('/');
+  if (segments[0] === '') segments.shift();
+  const kept: string[] = [];
+  for (const [i, segment] of segments.entries()) {
+    const last = i === segments.length - 1;
+    if (segment === '.' || segment === '..') {
+      if (segment === '..') kept.pop();
+      if (last) kept.push('');
+    } else kept.push(segment);
+  }
+  return `/${kept.map(escapeSegment).join('/')}`;
+}
+
+function unescape(whole: string, hex: string): string {
+  const char = String.fromCharCode(Number.parseInt(hex, 16));
+  return UNRESERVED.test(char) ? char : whole;
+}
+
+function escapeSegment(segment: string): string {
+  if (!MUST_ESCAPE.test(segment)) return segment;
+  let out = '';
+  for (const char of segment) out += MUST_ESCAPE.test(char) ? percentEncode(char) : char;
+  return out;
+}
+
+/** A character up to U+00FF is a raw byte of the request line; beyond that it is encoded as UTF-8. */
+function percentEncode(char: string): string {
+  const code = char.codePointAt(0) ?? 0;
+  const bytes = code <= 0xff ? [code] : new TextEncoder().encode(char);
+  let out = '';
+  for (const byte of bytes) out += `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  return out;
+}
+
+/** Does an AuthorizationPolicy path use template operators `{*}` or `{**}`? */
+export function isPathTemplate(path: string): boolean {
+  return path.includes('{*}') || path.includes('{**}');
+}
+
+const LITERAL = /^[A-Za-z0-9\-._~%!$&'()+,;:@=]*$/;
+
+/** May this text stand between slashes in a path template? */
+export function isTemplateLiteral(text: string): boolean {
+  return LITERAL.test(text) && text !== '';
+}
+
+/** Why a path (template or not) is refused in an AuthorizationPolicy, or undefined (Istio's CheckValidPathTemplate). */
+export function pathTemplateFault(path: string): string | undefined {
+  if (!/[{}]/.test(path)) return undefined;
+  if (!isPathTemplate(path)) return `path "${path}": only the operators {*} and {**} are supported in braces`;
+  let seenAny = false;
+  for (const segment of path.replace(/^\//, '').split('/')) {
+    if (segment === '{*}' || segment === '{**}') {
+      if (seenAny) return `path "${path}": no operator may follow {**}`;
+      seenAny = segment === '{**}';
+    } else if (/[{}]/.test(segment)) {
+      return `path "${path}": {*} and {**} must stand alone between slashes`;
+    } else if (segment.includes('*')) {
+      return `path "${path}": "*" cannot be combined with {*} or {**}`;
+    } else if (segment !== '' && !isTemplateLiteral(segment)) {
+      return `path "${path}": invalid characters in "${segment}"`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Compiles a path template, also in Envoy's spelling (`*`, `**`): `{*}` is one segment, `{**}` any number of characters.
+ * @throws RangeError when the template is not valid
+ */
+export function compilePathTemplate(template: string): Regex {
+  const braced = template
+    .split('/')
+    .map((segment) => (segment === '*' ? '{*}' : segment === '**' ? '{**}' : segment))
+    .join('/');
+  const fault = pathTemplateFault(braced);
+  if (fault) throw new RangeError(fault);
+  const pattern = braced.split('/').map((segment) => {
+    if (segment === '{*}') return '[^/]+';
+    return segment === '{**}' ? '.*' : segment.replace(/[.$()+*?[\]^{|}\\]/g, '\\$&');
+  });
+  return compileRegex(pattern.join('/'));
+}

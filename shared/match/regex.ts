@@ -1,0 +1,169 @@
+/**
+ * Regular expressions with RE2 semantics (github.com/google/re2/wiki/Syntax): linear time, no look-around, no
+ * back-references. Compiled once when config arrives; matching allocates nothing that config could make grow.
+ */
+import { RE2JS } from 're2js';
+
+/** Longest pattern accepted, in characters. */
+export const MAX_PATTERN_LENGTH = 4096;
+/** Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not eat the memory. */
+export const MAX_PROGRAM_SIZE = 20_000;
+const MAX_SUBSTITUTION_LENGTH = 4096;
+
+/** A pattern or substitution that cannot be used; the message says why in one line. */
+export class RegexError extends Error {
+  override name = 'RegexError';
+}
+
+export interface RegexMatch {
+  /** Offset of the first character and of the one after the last. */
+  start: number;
+  end: number;
+  /** The whole match, then each group; a group that took no part is undefined. */
+  groups: (string | undefined)[];
+}
+
+export interface Regex {
+  readonly pattern: string;
+  /** Does the whole text match? What Envoy's `safe_regex` asks. */
+  matches(text: string): boolean;
+  /** The first match anywhere in the text. */
+  find(text: string): RegexMatch | undefined;
+  /** Every match replaced, as Envoy's `regex_rewrite`: `\0` is the match, `\1`..`\9` its groups, `\\` a backslash. */
+  replaceAll(text: string, substitution: string): string;
+  /** `replaceAll` with the substitution read once. Throws RegexError when it names a group that is not there. */
+  replacer(substitution: string): (text: string) => string;
+}
+
+/**
+ * Compiles an RE2 pattern.
+ * @throws RegexError when the pattern is not RE2 syntax or exceeds a limit
+ */
+export function compileRegex(pattern: string): Regex {
+  if (pattern.length > MAX_PATTERN_LENGTH) {
+    throw new RegexError(`pattern is longer than ${MAX_PATTERN_LENGTH} characters`);
+  }
+  return new CompiledRegex(pattern, compileProgram(pattern));
+}
+
+/** Why this pattern is refused, or undefined when it is fine. */
+export function regexFault(pattern: string): string | undefined {
+  try {
+    compileRegex(pattern);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RegexError) return error.message;
+    throw error;
+  }
+}
+
+function compileProgram(pattern: string): RE2JS {
+  let program: RE2JS;
+  try {
+    program = RE2JS.compile(pattern);
+  } catch (error) {
+    throw new RegexError(explain(pattern, error instanceof Error ? error.message : String(error)));
+  }
+  const size = program.programSize();
+  if (size > MAX_PROGRAM_SIZE) {
+    throw new RegexError(`pattern is too large: ${size} instructions, at most ${MAX_PROGRAM_SIZE}`);
+  }
+  return program;
+}
+
+/** The engine's message, with a plain word for what people bring along from other dialects. */
+function explain(pattern: string, message: string): string {
+  const reason = message.replace(/^error parsing regexp: /, '');
+  if (/`\(\?<?[=!]/.test(reason)) return `look-around is not supported (RE2 syntax): ${reason}`;
+  if (/invalid escape sequence: `\\[1-9]`/.test(reason))
+    return `back-references are not supported (RE2 syntax): ${reason}`;
+  if (/`\(\?>/.test(reason)) return `atomic groups are not supported (RE2 syntax): ${reason}`;
+  return `not a valid RE2 regular expression: ${reason}${pattern === '*' ? ' (did you mean ".*"?)' : ''}`;
+}
+
+/** A pattern's meaning where it is so plain that string comparison answers it. */
+function plainMatcher(pattern: string): ((text: string) => boolean) | undefined {
+  const parts = /^(\.\*)?((?:[\w\-/:@%=&,;<>~ "'!#]|\\[.\-/])*)(\.\*)?$/.exec(pattern);
+  if (!parts) return undefined;
+  const literal = (parts[2] ?? '').replaceAll('\\', '');
+  const open = parts[1] !== undefined;
+  const close = parts[3] !== undefined;
+  // `.` does not match a line feed, so a text with one is outside what the comparisons below decide.
+  if (open && close) return literal === '' ? undefined : (text) => text.includes(literal) && !text.includes('\n');
+  if (open) return (text) => text.endsWith(literal) && !text.includes('\n');
+  if (close) return (text) => text.startsWith(literal) && !text.includes('\n');
+  return (text) => text === literal;
+}
+
+class CompiledRegex implements Regex {
+  readonly pattern: string;
+  readonly matches: (text: string) => boolean;
+  readonly #program: RE2JS;
+  #last: { substitution: string; replace: (text: string) => string } | undefined;
+
+  constructor(pattern: string, program: RE2JS) {
+    this.pattern = pattern;
+    this.#program = program;
+    this.matches = plainMatcher(pattern) ?? ((text) => program.testExact(text));
+  }
+
+  find(text: string): RegexMatch | undefined {
+    const matcher = this.#program.matcher(text);
+    if (!matcher.find()) return undefined;
+    const groups: (string | undefined)[] = [];
+    for (let i = 0; i <= matcher.groupCount(); i++) groups.push(matcher.group(i) ?? undefined);
+    return { start: matcher.start(), end: matcher.end(), groups };
+  }
+
+  replaceAll(text: string, substitution: string): string {
+    if (this.#last?.substitution !== substitution) {
+      this.#last = { substitution, replace: this.replacer(substitution) };
+    }
+    return this.#last.replace(text);
+  }
+
+  replacer(substitution: string): (text: string) => string {
+    const parts = parseSubstitution(substitution, this.#program.groupCount());
+    return (text) => {
+      const matcher = this.#program.matcher(text);
+      let out = '';
+      let end = -1;
+      let copied = 0;
+      while (matcher.find()) {
+        // As RE2::GlobalReplace: no empty match right behind the previous one.
+        if (matcher.start() === matcher.end() && matcher.start() === end) continue;
+        out += text.slice(copied, matcher.start());
+        for (const part of parts) out += typeof part === 'string' ? part : (matcher.group(part) ?? '');
+        copied = end = matcher.end();
+      }
+      return end < 0 ? text : out + text.slice(copied);
+    };
+  }
+}
+
+/** Literals and group numbers, in order. */
+function parseSubstitution(substitution: string, groupCount: number): (string | number)[] {
+  if (substitution.length > MAX_SUBSTITUTION_LENGTH) {
+    throw new RegexError(`substitution is longer than ${MAX_SUBSTITUTION_LENGTH} characters`);
+  }
+  const parts: (string | number)[] = [];
+  let literal = '';
+  for (let i = 0; i < substitution.length; i++) {
+    const char = substitution.charAt(i);
+    if (char !== '\\') {
+      literal += char;
+      continue;
+    }
+    const next = substitution.charAt(++i);
+    if (next === '\\') literal += '\\';
+    else if (/^[0-9]$/.test(next)) {
+      if (Number(next) > groupCount)
+        throw new RegexError(`substitution names group \\${next}: the pattern has ${groupCount}`);
+      if (literal !== '') parts.push(literal);
+      literal = '';
+      parts.push(Number(next));
+    } else throw new RegexError('substitution: a backslash must be followed by a digit or a backslash');
+  }
+  if (literal !== '') parts.push(literal);
+  return parts;
+}
