@@ -42,7 +42,7 @@ export function normalizePath(path: string, options: PathNormalization = {}): st
 function canonicalPath(path: string): string | undefined {
   if (/[#\u0000]|%00/.test(path)) return undefined;
   const segments = path
-    .replace(/%([0-9a-fA-F]{2})/g, unescape)
+    .replace(/%([0-9a-fA-F]{2})/g, unescapeUnreserved)
     .replaceAll('\\', '/')
     .split('/');
   if (segments[0] === '') segments.shift();
@@ -57,7 +57,7 @@ function canonicalPath(path: string): string | undefined {
   return `/${kept.map(escapeSegment).join('/')}`;
 }
 
-function unescape(whole: string, hex: string): string {
+function unescapeUnreserved(whole: string, hex: string): string {
   const char = String.fromCharCode(Number.parseInt(hex, 16));
   return UNRESERVED.test(char) ? char : whole;
 }
