@@ -1,0 +1,215 @@
+/** The `tulle` command: what it can do and how each part is called. Each command's work is in a file of its own name. */
+import { Command, Option } from 'commander';
+import pkg from '../../package.json' with { type: 'json' };
+import { CliError, type ConnectionFlags, ControlApi, defaultKubeconfig, readText } from './connection.ts';
+import { kubeconfig, saveKubeconfig } from './kubeconfig.ts';
+import { outputFormat } from './output.ts';
+
+const program = new Command('tulle')
+  .enablePositionalOptions()
+  .description("A light service mesh: Istio's resources, no Kubernetes and no Envoy needed.")
+  .showHelpAfterError('(run "tulle help" for what there is)')
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'tulle: ')) });
+
+interface ClientFlags extends ConnectionFlags {
+  namespace: string;
+  output?: string;
+}
+
+/** A command that talks to the control API. */
+const client = (command: Command) =>
+  command
+    .option('--server <url>', 'control API, as https://127.0.0.1:15012 (or TULLE_SERVER)')
+    .option('--token <token>', 'admin token (or TULLE_TOKEN)')
+    .option('--ca-file <file>', "the control API's root certificate (or TULLE_CA_FILE)")
+    .option('--kubeconfig <file>', `kubeconfig to read all three from (default: ${defaultKubeconfig()})`)
+    .option('-n, --namespace <name>', 'namespace', 'default');
+const output = () => new Option('-o, --output <format>', 'table, json or yaml').default('table');
+const files = (command: Command, what: string) =>
+  command.requiredOption('-f, --filename <path...>', `${what}: files, folders, or - for standard input`);
+
+const validate = program
+  .command('validate')
+  .description(
+    'Check resources offline: schema and meaning, every fault with its path. Exit code 1 when one is invalid.',
+  );
+files(validate, 'what to check')
+  .option('-o, --output <format>', 'table or json', 'table')
+  .action(async (flags: { filename: string[]; output: string }) => {
+    const { runValidate } = await import('./validate.ts');
+    process.exitCode = await runValidate(flags.filename, {
+      output: outputFormat(flags.output) === 'json' ? 'json' : 'table',
+    });
+  });
+
+const compile = program
+  .command('compile')
+  .description('What a proxy would be sent for these resources: xDS in JSON, offline.');
+files(compile, 'the resources')
+  .requiredOption(
+    '--node <file>',
+    'the proxy, as an xDS Node in JSON: {"id": "sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local", "metadata": {…}}',
+  )
+  .option('-o, --output <format>', 'json or yaml', 'json')
+  .action(async (flags: { filename: string[]; node: string; output: string }) => {
+    const { runCompile } = await import('./compile.ts');
+    process.exitCode = await runCompile(flags.filename, flags.node, {
+      output: outputFormat(flags.output) === 'yaml' ? 'yaml' : 'json',
+    });
+  });
+
+program
+  .command('control')
+  .description('Run the control plane: control API, certificate authority, discovery.')
+  .option('--data <folder>', 'where resources, keys and tokens are kept', './tulle-data')
+  .option('--address <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <port>', 'port to listen on; 0: chosen by the kernel', '15012')
+  .option('--server-name <name...>', 'further names or addresses proxies reach this server by')
+  .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
+  .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
+  .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .option('--announce', 'print one JSON line with address and port once ready')
+  .action(async (flags) => {
+    const { runControl } = await import('./control.ts');
+    await runControl(flags);
+  });
+
+program
+  .command('proxy')
+  .description(
+    "Run a proxy: -c with Envoy's own bootstrap form, or joined to a control plane (arguments: tulle proxy -- --help).",
+  )
+  .option('--runtime <name>', 'bun, node or deno (default: the best one found)')
+  .option('-c, --config <file>', "a static file in Envoy's bootstrap form; the same file runs in Envoy")
+  .argument('[args...]', 'further arguments of the proxy process')
+  .passThroughOptions()
+  .action(async (args: string[], flags: { runtime?: string; config?: string }) => {
+    const { runProxy } = await import('./proxy.ts');
+    process.exitCode = await runProxy(flags.runtime, [...(flags.config ? ['-c', flags.config] : []), ...args]);
+  });
+
+program
+  .command('run')
+  .description(
+    'Start a sidecar, then COMMAND once the proxy is ready; the proxy stops last. Example: tulle run --proxy-args "--service-account web" -- node server.js',
+  )
+  .option('--runtime <name>', "the proxy's runtime: bun, node or deno (default: the best one found)")
+  .option('--proxy-arg <arg...>', 'an argument of the proxy process, as --proxy-arg=--namespace=shop; repeatable', [])
+  .argument('<command...>', 'the application and its arguments')
+  .passThroughOptions()
+  .action(async (command: string[], flags: { runtime?: string; proxyArg: string[] }) => {
+    const { runWithSidecar } = await import('./run.ts');
+    process.exitCode = await runWithSidecar(flags.runtime, flags.proxyArg, command);
+  });
+
+files(
+  client(
+    program.command('apply').description('Create or update resources. With a fault in any of them nothing is written.'),
+  ),
+  'what to apply',
+)
+  .option('--dry-run', 'judge only, write nothing')
+  .action(async (flags: ClientFlags & { filename: string[]; dryRun?: boolean }) => {
+    const { apply } = await import('./resources.ts');
+    await apply(ControlApi.from(flags), flags.filename, flags.namespace, flags.dryRun ?? false);
+  });
+
+client(
+  program
+    .command('get')
+    .description('List resources, or show one: tulle get virtualservices; tulle get vs reviews -o yaml'),
+)
+  .argument('<type>', 'virtualservices, vs, services …')
+  .argument('[name]')
+  .option('-A, --all-namespaces', 'in every namespace')
+  .addOption(output())
+  .action(async (type: string, name: string | undefined, flags: ClientFlags & { allNamespaces?: boolean }) => {
+    const { get } = await import('./resources.ts');
+    await get(ControlApi.from(flags), type, name, { ...flags, output: outputFormat(flags.output) });
+  });
+
+client(
+  program
+    .command('delete')
+    .description(
+      'Delete resources by type and name, or those of files: tulle delete vs reviews; tulle delete -f shop.yaml',
+    ),
+)
+  .argument('[type]')
+  .argument('[names...]')
+  .option('-f, --filename <path...>', 'files, folders, or -')
+  .action(async (type: string | undefined, names: string[], flags: ClientFlags & { filename?: string[] }) => {
+    const { remove } = await import('./resources.ts');
+    if (!flags.filename && (!type || names.length === 0))
+      throw new CliError('delete: name a type and a name, or -f FILE');
+    await remove(
+      ControlApi.from(flags),
+      flags.filename ? { files: flags.filename } : { type: type!, names },
+      flags.namespace,
+    );
+  });
+
+const token = program.command('token').description('Join tokens, with which proxies get their first certificate.');
+client(token.command('create').description('A one-time join token for one service account.'))
+  .requiredOption('--service-account <name>', 'the service account the proxy will be')
+  .option('--ttl <seconds>', 'how long it may wait to be used', '3600')
+  .addOption(output())
+  .action(async (flags: ClientFlags & { serviceAccount: string; ttl: string }) => {
+    const body = { namespace: flags.namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
+    const created = await ControlApi.from(flags).call<{ token: string; expires: string }>(
+      'POST',
+      '/v1/join-tokens',
+      body,
+    );
+    process.stdout.write(flags.output === 'json' ? `${JSON.stringify(created)}\n` : `${created.token}\n`);
+  });
+
+client(
+  program
+    .command('proxy-status')
+    .description('Which proxies are connected and whether they run what they should (as istioctl proxy-status).'),
+)
+  .addOption(output())
+  .action(async (flags: ClientFlags) => {
+    const { proxyStatus } = await import('./proxies.ts');
+    await proxyStatus(ControlApi.from(flags), outputFormat(flags.output));
+  });
+
+client(
+  program
+    .command('proxy-config')
+    .description('What the control plane has a proxy run: tulle proxy-config routes PROXY'),
+)
+  .argument('<type>', 'listeners, routes, clusters, endpoints or secrets')
+  .argument('<proxy>', 'its id, as proxy-status shows it')
+  .addOption(output())
+  .action(async (type: string, id: string, flags: ClientFlags) => {
+    const { proxyConfig } = await import('./proxies.ts');
+    await proxyConfig(ControlApi.from(flags), type, id, outputFormat(flags.output));
+  });
+
+program
+  .command('kubeconfig')
+  .description('A kubeconfig for kubectl and for tulle itself.')
+  .requiredOption('--server <url>', 'control API')
+  .requiredOption('--token <token>', 'admin token')
+  .requiredOption('--ca-file <file>', "the control API's root certificate")
+  .option('--save', `write it to ${defaultKubeconfig()} (mode 0600), where tulle finds it`)
+  .action((flags: { server: string; token: string; caFile: string; save?: boolean }) => {
+    const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), flags.token);
+    if (!flags.save) return void process.stdout.write(text);
+    saveKubeconfig(defaultKubeconfig(), text);
+    process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
+  });
+
+program
+  .command('version')
+  .description('Print the version.')
+  .action(() => void process.stdout.write(`tulle ${pkg.version}\n`));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`tulle: ${(error as Error).message}\n`);
+  process.exitCode = error instanceof CliError ? error.exitCode : 1;
+}

@@ -1,0 +1,82 @@
+/** `tulle proxy-status` and `tulle proxy-config`: what the control plane knows of its proxies. */
+import { RESOURCE_TYPES, type ResourceType, resourceName, type Snapshot } from '../../shared/xds/discovery.ts';
+import { CliError, type ControlApi } from './connection.ts';
+import { age, colour, type OutputFormat, print, table } from './output.ts';
+
+/** One row of `GET /v1/proxies`. */
+export interface ProxyRow {
+  id: string;
+  version?: string;
+  connected: boolean;
+  lastSeen?: string;
+  types: Record<ResourceType, { state: 'SYNCED' | 'STALE' | 'NOT SENT' | 'NACK'; error?: string }>;
+}
+
+export async function proxyStatus(api: ControlApi, output: OutputFormat): Promise<void> {
+  const { proxies } = await api.call<{ proxies: ProxyRow[] }>('GET', '/v1/proxies');
+  print(output, proxies, () => {
+    if (proxies.length === 0) return 'No proxies are connected.';
+    const heads = ['NAME', ...RESOURCE_TYPES.map((type) => type.toUpperCase()), 'CONNECTED', 'LAST SEEN', 'VERSION'];
+    const rows = proxies.map((proxy) => [
+      proxy.id,
+      ...RESOURCE_TYPES.map((type) => proxy.types[type]?.state ?? 'NOT SENT'),
+      proxy.connected ? 'yes' : 'no',
+      age(proxy.lastSeen),
+      proxy.version ?? '',
+    ]);
+    const errors = proxies.flatMap((proxy) =>
+      RESOURCE_TYPES.filter((type) => proxy.types[type]?.error).map((type) =>
+        colour.red(`${proxy.id} ${type}: ${proxy.types[type].error}`),
+      ),
+    );
+    return [table(heads, rows), ...errors].join('\n');
+  });
+}
+
+export async function proxyConfig(api: ControlApi, type: string, id: string, output: OutputFormat): Promise<void> {
+  if (!(RESOURCE_TYPES as readonly string[]).includes(type))
+    throw new CliError(`proxy-config ${type}: must be one of ${RESOURCE_TYPES.join(', ')}`);
+  const kind = type as ResourceType;
+  const snapshot = await api.call<Partial<Snapshot>>(
+    'GET',
+    `/v1/proxies/${encodeURIComponent(id)}/config?type=${kind}`,
+  );
+  const resources = snapshot[kind] ?? [];
+  print(output, resources, () =>
+    resources.length === 0
+      ? `${id} has no ${type}.`
+      : table(
+          ['NAME', 'SUMMARY'],
+          resources.map((resource) => [resourceName(kind, resource), summary(kind, resource)]),
+        ),
+  );
+}
+
+function summary(type: ResourceType, resource: Snapshot[ResourceType][number]): string {
+  switch (type) {
+    case 'listeners': {
+      const { address, filterChains } = resource as Snapshot['listeners'][number];
+      return `${address.socketAddress?.address ?? ''}:${address.socketAddress?.portValue ?? ''} chains=${filterChains?.length ?? 0}`;
+    }
+    case 'routes': {
+      const { virtualHosts = [] } = resource as Snapshot['routes'][number];
+      return virtualHosts.map((host) => `${host.name}(${host.routes?.length ?? 0})`).join(' ');
+    }
+    case 'clusters': {
+      const cluster = resource as Snapshot['clusters'][number];
+      return `${cluster.type ?? 'STATIC'} ${cluster.lbPolicy ?? 'ROUND_ROBIN'}`;
+    }
+    case 'endpoints': {
+      const { endpoints = [] } = resource as Snapshot['endpoints'][number];
+      const hosts = endpoints.flatMap((group) => group.lbEndpoints ?? []);
+      return hosts
+        .map(
+          ({ endpoint }) =>
+            `${endpoint?.address?.socketAddress?.address}:${endpoint?.address?.socketAddress?.portValue}`,
+        )
+        .join(' ');
+    }
+    case 'secrets':
+      return (resource as Snapshot['secrets'][number]).tlsCertificate ? 'certificate' : 'trust bundle';
+  }
+}

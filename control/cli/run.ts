@@ -1,0 +1,69 @@
+/** `tulle run [--] COMMAND`: sidecar first, application once the proxy is ready, proxy stopped last. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { CliError } from './connection.ts';
+import { chooseRuntime, exitOf, startProxy } from './proxy.ts';
+
+/** The line `--announce` makes a proxy print once it is ready. */
+export interface Announcement {
+  ready: true;
+  adminPort: number;
+  httpProxyPort?: number;
+}
+
+/** Waits for the proxy's announcement. @throws CliError when the proxy ends first */
+export async function announced(proxy: ChildProcess): Promise<Announcement> {
+  const lines = createInterface({ input: proxy.stdout! });
+  return await new Promise<Announcement>((resolve, reject) => {
+    proxy.once('exit', (code) => reject(new CliError(`the proxy ended before it was ready (exit code ${code})`)));
+    lines.on('line', (line) => {
+      const announcement = readAnnouncement(line);
+      if (announcement) resolve(announcement);
+      else process.stdout.write(`${line}\n`);
+    });
+  });
+}
+
+function readAnnouncement(line: string): Announcement | undefined {
+  if (!line.startsWith('{"ready":')) return undefined;
+  try {
+    return JSON.parse(line) as Announcement;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns the application's exit code */
+export async function runWithSidecar(
+  runtimeFlag: string | undefined,
+  proxyArgs: readonly string[],
+  command: readonly string[],
+): Promise<number> {
+  const [program, ...args] = command;
+  if (program === undefined) throw new CliError('run: names no command; write "tulle run [flags] -- COMMAND"');
+  const runtime = chooseRuntime(runtimeFlag);
+  process.stderr.write(`tulle: sidecar on ${runtime}\n`);
+  const proxy = startProxy(runtime, [...proxyArgs, '--announce'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  let app: ChildProcess | undefined;
+  const forward = (signal: NodeJS.Signals) => (app ? app.kill(signal) : proxy.kill(signal));
+  process.on('SIGINT', forward).on('SIGTERM', forward).on('SIGHUP', forward);
+
+  const { httpProxyPort } = await announced(proxy);
+  const environment = { ...process.env };
+  if (httpProxyPort) {
+    environment['http_proxy'] = environment['HTTP_PROXY'] = `http://127.0.0.1:${httpProxyPort}`;
+    environment['no_proxy'] ??= 'localhost,127.0.0.1,::1';
+  }
+  app = spawn(program, args, { stdio: 'inherit', env: environment });
+  app.once('error', (error) => process.stderr.write(`tulle: cannot start ${program}: ${error.message}\n`));
+  proxy.once('exit', () => app?.kill('SIGTERM'));
+  const code = await exitOf(app);
+  // The application is gone: let what it answered last drain out of the sidecar, then end.
+  const proxyEnd = proxy.exitCode === null && proxy.signalCode === null ? exitOf(proxy) : Promise.resolve(0);
+  proxy.kill('SIGTERM');
+  await proxyEnd;
+  return code;
+}
