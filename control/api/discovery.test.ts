@@ -1,0 +1,104 @@
+import { Hono } from 'hono';
+import { describe, expect, it, vi } from 'vitest';
+import { TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { DiscoveryService } from '../discovery/service.ts';
+import type { MeshView } from '../mesh/view.ts';
+import type { ApiEnv, Caller } from './caller.ts';
+import { discoveryApi } from './discovery.ts';
+
+const workload: Caller = {
+  kind: 'workload',
+  spiffeId: 'spiffe://cluster.local/ns/default/sa/a',
+  trustDomain: 'cluster.local',
+  namespace: 'default',
+  serviceAccount: 'a',
+};
+
+function api(caller: Caller) {
+  const service = new DiscoveryService({
+    compile: () => ({
+      secrets: [{ name: 's', tlsCertificate: { privateKey: { inlineString: 'PRIVATE' } } }],
+      clusters: [{ name: 'c' }],
+      endpoints: [],
+      listeners: [],
+      routes: [],
+    }),
+    mesh: { current: () => ({ revision: 7 }) as MeshView, onChange: () => () => {} },
+    holdMs: 60_000,
+  });
+  const routes = discoveryApi(service);
+  return { service, as: (who: Caller) => mounted(who), app: mounted(caller) };
+  function mounted(who: Caller) {
+    const app = new Hono<ApiEnv>();
+    app.use(async (c, next) => {
+      c.set('caller', who);
+      await next();
+    });
+    return app.route('/', routes);
+  }
+}
+
+const poll = (namespace = 'default', session?: string) => ({
+  ...(session ? { session } : {}),
+  node: { id: 'n', metadata: { NAMESPACE: namespace, SERVICE_ACCOUNT: 'a' } },
+  requests: ['secrets', 'clusters'].map((type) => ({
+    typeUrl: TYPE_URLS[type as 'secrets' | 'clusters'],
+    resourceNamesSubscribe: ['*'],
+  })),
+});
+const post = (app: Hono<ApiEnv>, body: unknown, init: RequestInit = {}) =>
+  app.request('/v3/delta-discovery', { method: 'POST', body: JSON.stringify(body), ...init });
+
+describe('discovery routes', () => {
+  it('answers a workload for its own namespace and service account, and nobody else', async () => {
+    const { app, as } = api(workload);
+    const answer = (await (await post(app, poll())).json()) as { session: string; responses: { typeUrl: string }[] };
+    expect(answer.responses.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URLS.secrets, TYPE_URLS.clusters]);
+    const foreign = await post(app, poll('kube-system'));
+    expect(foreign.status).toBe(403);
+    expect(await foreign.json()).toMatchObject({ kind: 'Status', reason: 'Forbidden', code: 403 });
+    expect((await post(as({ kind: 'anonymous' }), poll())).status).toBe(401);
+    expect((await post(as({ kind: 'admin' }), poll())).status).toBe(403);
+  });
+
+  it('names the fault of a bad poll and limits its size', async () => {
+    const { app } = api(workload);
+    const bad = await post(app, { ...poll(), surprise: 1 });
+    expect(bad.status).toBe(400);
+    expect(((await bad.json()) as { message: string }).message).toContain('surprise');
+    expect((await app.request('/v3/delta-discovery', { method: 'POST', body: '{' })).status).toBe(400);
+    expect((await post(app, { ...poll(), session: 'x'.repeat(1024 * 1024) })).status).toBe(413);
+  });
+
+  it('frees the waiter when the proxy hangs up', async () => {
+    const { app, service } = api(workload);
+    const { session, responses } = (await (await post(app, poll())).json()) as {
+      session: string;
+      responses: { typeUrl: string; nonce: string }[];
+    };
+    const requests = responses.map(({ typeUrl, nonce }) => ({ typeUrl, responseNonce: nonce }));
+    const abort = new AbortController();
+    const held = post(app, { ...poll('default', session), requests }, { signal: abort.signal });
+    await vi.waitFor(() => expect(service.held).toBe(1));
+    abort.abort();
+    const answer = await held;
+    expect(service.held).toBe(0);
+    expect(answer.status).toBe(200);
+  });
+
+  it('shows proxies and their config to admins only, without private keys', async () => {
+    const { app, as } = api(workload);
+    await post(app, poll());
+    const admin = as({ kind: 'admin' });
+    expect((await app.request('/v1/proxies')).status).toBe(403);
+    const { proxies } = (await (await admin.request('/v1/proxies')).json()) as { proxies: { id: string }[] };
+    expect(proxies).toMatchObject([{ id: 'n', namespace: 'default', serviceAccount: 'a', connected: true }]);
+    const text = await (await admin.request('/v1/proxies/n/config')).text();
+    expect(text).toContain('[redacted]');
+    expect(text).not.toContain('PRIVATE');
+    const clusters = (await (await admin.request('/v1/proxies/n/config?type=clusters')).json()) as object;
+    expect(Object.keys(clusters)).toEqual(['clusters']);
+    expect((await admin.request('/v1/proxies/n/config?type=pods')).status).toBe(400);
+    expect((await admin.request('/v1/proxies/nobody/config')).status).toBe(404);
+  });
+});

@@ -1,0 +1,102 @@
+/** Routes of discovery: the proxies' long-poll, and what operators ask about proxies. */
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { DiscoveryPoll, RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../shared/xds/discovery.ts';
+import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
+import type { ApiEnv, Caller } from './caller.ts';
+
+const MAX_POLL_BYTES = 1024 * 1024;
+const NEVER = new AbortController().signal;
+
+const REASONS: Record<number, string> = {
+  400: 'BadRequest',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'NotFound',
+  413: 'RequestEntityTooLarge',
+  503: 'ServiceUnavailable',
+};
+
+/**
+ * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
+ * Failures are Kubernetes `Status` bodies.
+ */
+export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>();
+  const limit = bodyLimit({
+    maxSize: MAX_POLL_BYTES,
+    onError: (c) => failure(c, 413, `a poll must not exceed ${MAX_POLL_BYTES} bytes`),
+  });
+
+  app.post('/v3/delta-discovery', limit, async (c) => {
+    const caller = c.get('caller');
+    if (caller.kind === 'anonymous') return failure(c, 401, 'discovery needs a workload identity (SVID)');
+    if (caller.kind !== 'workload') return failure(c, 403, 'only workloads may discover config');
+    const parsed = DiscoveryPoll.safeParse(await c.req.json().catch(() => undefined));
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      return failure(
+        c,
+        400,
+        `not a discovery poll: ${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`,
+      );
+    }
+    const foreign = foreignNode(parsed.data, caller);
+    if (foreign) return failure(c, 403, foreign);
+    try {
+      return c.json(await discovery.poll(parsed.data, caller.spiffeId, c.req.raw.signal ?? NEVER));
+    } catch (error) {
+      if (!(error instanceof DiscoveryError)) throw error;
+      return failure(c, error.code === 'invalid' ? 400 : 503, error.message);
+    }
+  });
+
+  app.get('/v1/proxies', (c) => refuseNonAdmin(c) ?? c.json({ proxies: discovery.status() }));
+
+  app.get('/v1/proxies/:id/config', (c) => {
+    const refusal = refuseNonAdmin(c);
+    if (refusal) return refusal;
+    const type = c.req.query('type');
+    if (type !== undefined && !isType(type))
+      return failure(c, 400, `type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
+    const snapshot = discovery.snapshotOf(c.req.param('id'));
+    if (!snapshot) return failure(c, 404, `no proxy "${c.req.param('id')}" is known`);
+    const redacted = withoutKeys(snapshot);
+    return c.json(type === undefined ? redacted : { [type]: redacted[type] });
+  });
+
+  return app;
+}
+
+/** A node may only speak for the identity it proved. @returns what is wrong */
+function foreignNode(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): string | undefined {
+  const metadata = poll.node.metadata ?? {};
+  if (metadata['NAMESPACE'] !== caller.namespace)
+    return `node.metadata.NAMESPACE: must be "${caller.namespace}", the namespace of the caller's identity`;
+  if (metadata['SERVICE_ACCOUNT'] !== caller.serviceAccount)
+    return `node.metadata.SERVICE_ACCOUNT: must be "${caller.serviceAccount}", the caller's service account`;
+  return undefined;
+}
+
+function refuseNonAdmin(c: Context<ApiEnv>): Response | undefined {
+  const { kind } = c.get('caller');
+  if (kind === 'admin') return undefined;
+  return kind === 'anonymous' ? failure(c, 401, 'needs an admin token') : failure(c, 403, 'needs an admin token');
+}
+
+function failure(c: Context<ApiEnv>, code: 400 | 401 | 403 | 404 | 413 | 503, message: string): Response {
+  const reason = REASONS[code];
+  return c.json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }, code);
+}
+
+const isType = (value: string): value is ResourceType => (RESOURCE_TYPES as readonly string[]).includes(value);
+
+/** Private keys read `[redacted]`, as in Envoy's config dump. */
+function withoutKeys(snapshot: Snapshot): Snapshot {
+  const secrets = snapshot.secrets.map((secret) =>
+    secret.tlsCertificate?.privateKey
+      ? { ...secret, tlsCertificate: { ...secret.tlsCertificate, privateKey: { inlineString: '[redacted]' } } }
+      : secret,
+  );
+  return { ...snapshot, secrets };
+}

@@ -1,0 +1,268 @@
+import { describe, expect, it } from 'vitest';
+import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { nackMessage } from '../../shared/xds/nack.ts';
+import type { MeshView } from '../mesh/view.ts';
+import { canonicalJson, digest } from './digest.ts';
+import { type Clock, type DiscoveryOptions, DiscoveryService, type PollAnswer } from './service.ts';
+
+/** A clock that only moves when told. */
+class ManualClock implements Clock {
+  private time = 1_000_000;
+  private timers: { at: number; run: () => void }[] = [];
+  now = () => this.time;
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.time + ms, run };
+    this.timers.push(timer);
+    return () => void (this.timers = this.timers.filter((other) => other !== timer));
+  }
+  advance(ms: number): void {
+    this.time += ms;
+    for (const timer of this.timers.filter(({ at }) => at <= this.time)) {
+      this.timers = this.timers.filter((other) => other !== timer);
+      timer.run();
+    }
+  }
+}
+
+function harness(options: Partial<DiscoveryOptions> = {}) {
+  const clock = new ManualClock();
+  const clusters = new Map<string, string>([['a', '1s']]);
+  let revision = 1;
+  const listeners = new Set<() => void>();
+  const counts = { compiled: 0 };
+  const service = new DiscoveryService({
+    compile: (): Snapshot => {
+      counts.compiled++;
+      const list = [...clusters].map(([name, connectTimeout]) => ({ name, connectTimeout }));
+      return { secrets: [], clusters: list, endpoints: [], listeners: [], routes: [] };
+    },
+    mesh: {
+      current: () => ({ revision }) as MeshView,
+      onChange(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
+    clock,
+    ...options,
+  });
+  const change = (edit: () => void) => {
+    edit();
+    revision++;
+    for (const listener of listeners) listener();
+  };
+  return { clock, clusters, service, change, counts, listeners };
+}
+
+const node = { id: 'sidecar~10.0.0.1~a.default~x', metadata: { NAMESPACE: 'default', SERVICE_ACCOUNT: 'a' } };
+const caller = 'spiffe://cluster.local/ns/default/sa/a';
+const open = new AbortController().signal;
+
+const first = (versions: Record<string, string> = {}): DiscoveryPoll => ({
+  node,
+  requests: RESOURCE_TYPES.map((type) => ({
+    typeUrl: TYPE_URLS[type],
+    resourceNamesSubscribe: ['*'],
+    initialResourceVersions: type === 'clusters' ? versions : {},
+  })),
+});
+const ack = (answer: PollAnswer, errors: Map<string, string> = new Map()): DiscoveryPoll => ({
+  session: answer.session,
+  node,
+  requests: answer.responses.map(({ typeUrl, nonce }) => ({
+    typeUrl,
+    responseNonce: nonce,
+    ...(errors.size > 0 ? { errorDetail: { code: 3, message: nackMessage(errors) } } : {}),
+  })),
+});
+const names = (answer: PollAnswer) => answer.responses.flatMap((r) => (r.resources ?? []).map(({ name }) => name));
+const clustersOf = (service: DiscoveryService) => service.status()[0]!.types.clusters;
+
+describe('DiscoveryService', () => {
+  it('sends everything first, then only what changed, then what is gone', async () => {
+    const { service, clock, clusters, change } = harness();
+    const one = await service.poll(first(), caller, open);
+    expect(names(one)).toEqual(['a']);
+    expect(one.responses[0]!.resources![0]!.resource).toEqual({
+      '@type': TYPE_URLS.clusters,
+      name: 'a',
+      connectTimeout: '1s',
+    });
+    expect(clustersOf(service).state).toBe('STALE');
+
+    const held = service.poll(ack(one), caller, open);
+    expect(clustersOf(service)).toMatchObject({ state: 'SYNCED', resources: 1 });
+    change(() => clusters.set('b', '2s'));
+    clock.advance(100);
+    const two = await held;
+    expect(names(two)).toEqual(['b']);
+
+    const next = service.poll(ack(two), caller, open);
+    change(() => clusters.delete('a'));
+    clock.advance(100);
+    expect((await next).responses.map(({ removedResources }) => removedResources)).toEqual([['a']]);
+  });
+
+  it('answers a burst once, at most 100 ms after its first change', async () => {
+    const { service, clock, clusters, change } = harness({ debounceMs: 5000 });
+    const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
+    for (let i = 0; i < 9; i++) {
+      change(() => clusters.set(`c${i}`, '1s'));
+      clock.advance(10);
+    }
+    expect(service.status()[0]!.connected).toBe(true);
+    change(() => clusters.set('last', '1s'));
+    clock.advance(10);
+    expect(names(await held)).toHaveLength(10);
+  });
+
+  it('holds a poll with nothing to say until the hold is over', async () => {
+    const { service, clock } = harness({ holdMs: 30_000 });
+    const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
+    let done = false;
+    void held.then(() => (done = true));
+    clock.advance(29_999);
+    await Promise.resolve();
+    expect(done).toBe(false);
+    clock.advance(1);
+    expect((await held).responses).toEqual([]);
+  });
+
+  it('does not resend a refused version until it changes, and keeps the error text', async () => {
+    const { service, clock, clusters, change } = harness();
+    change(() => clusters.set('bad', '9s'));
+    clock.advance(100);
+    const one = await service.poll(first(), caller, open);
+    const held = service.poll(ack(one, new Map([['bad', 'connectTimeout: too\nlong']])), caller, open);
+    expect(clustersOf(service)).toMatchObject({
+      state: 'NACK',
+      resources: 1,
+      refused: [{ name: 'bad', message: 'connectTimeout: too long' }],
+    });
+    change(() => clusters.set('other', '1s'));
+    clock.advance(100);
+    const two = await held;
+    expect(names(two)).toEqual(['other']);
+    const again = service.poll(ack(two), caller, open);
+    change(() => clusters.set('bad', '1s'));
+    clock.advance(100);
+    const three = await again;
+    expect(names(three)).toEqual(['bad']);
+    void service.poll(ack(three), caller, open);
+    expect(clustersOf(service)).toMatchObject({ state: 'SYNCED', refused: [] });
+    service.close();
+  });
+
+  it('takes a NACK that names no resource as one of the whole response', async () => {
+    const { service } = harness();
+    const one = await service.poll(first(), caller, open);
+    const poll = ack(one);
+    poll.requests[0]!.errorDetail = { code: 3, message: 'no' };
+    void service.poll(poll, caller, open);
+    expect(clustersOf(service).refused).toMatchObject([{ name: 'a', message: 'no' }]);
+    service.close();
+  });
+
+  it('offers again what was lost on the way', async () => {
+    const { service } = harness();
+    const one = await service.poll(first(), caller, open);
+    const retry = await service.poll({ session: one.session, node, requests: [] }, caller, open);
+    expect(names(retry)).toEqual(['a']);
+    expect(retry.responses[0]!.nonce).not.toBe(one.responses[0]!.nonce);
+  });
+
+  it('resumes from what a proxy says it has, also on a new control plane, and answers at once', async () => {
+    const version = digest({ name: 'a', connectTimeout: '1s' });
+    const { service } = harness();
+    expect((await service.poll(first({ a: version }), caller, open)).responses).toEqual([]);
+    expect(clustersOf(service).state).toBe('SYNCED');
+    const stale = await service.poll(first({ a: 'old', gone: 'x' }), caller, open);
+    expect(names(stale)).toEqual(['a']);
+    expect(stale.responses[0]!.removedResources).toEqual(['gone']);
+  });
+
+  it('answers an unknown session at once with a new one and nothing else', async () => {
+    const { service } = harness();
+    const answer = await service.poll({ session: 'from-before', node, requests: [] }, caller, open);
+    expect(answer.responses).toEqual([]);
+    expect(answer.session).not.toBe('from-before');
+  });
+
+  it("lets nobody poll another's session", async () => {
+    const { service } = harness();
+    const one = await service.poll(first(), caller, open);
+    const thief = await service.poll(ack(one), 'spiffe://cluster.local/ns/default/sa/b', open);
+    expect(thief.session).not.toBe(one.session);
+    expect(thief.responses).toEqual([]);
+  });
+
+  it('frees the waiter when the caller goes away, and ends an older poll of the same session', async () => {
+    const { service, clock } = harness();
+    const one = await service.poll(first(), caller, open);
+    const abort = new AbortController();
+    const gone = service.poll(ack(one), caller, abort.signal);
+    abort.abort();
+    expect((await gone).responses).toEqual([]);
+    const older = service.poll({ session: one.session, node, requests: [] }, caller, open);
+    const newer = service.poll({ session: one.session, node, requests: [] }, caller, open);
+    expect((await older).responses).toEqual([]);
+    clock.advance(25_000);
+    expect((await newer).responses).toEqual([]);
+  });
+
+  it('forgets sessions nobody polls, and refuses more than it may hold', async () => {
+    const { service, clock } = harness({ maxSessions: 1, sessionTtlMs: 1000 });
+    await service.poll(first(), caller, open);
+    const other = { ...first(), node: { ...node, id: 'other' } };
+    await expect(service.poll(other, caller, open)).rejects.toMatchObject({ code: 'unavailable' });
+    clock.advance(1001);
+    await service.poll(other, caller, open);
+    expect(service.status().map(({ id }) => id)).toEqual(['other']);
+  });
+
+  it('keeps what a node had when it cannot be compiled any more', async () => {
+    let broken = false;
+    const lines: string[] = [];
+    const { service, clock, change } = harness({
+      compile: () => {
+        if (broken) throw new Error('boom');
+        return { secrets: [], clusters: [{ name: 'a' }], endpoints: [], listeners: [], routes: [] };
+      },
+      log: (line) => lines.push(line),
+    });
+    const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
+    change(() => (broken = true));
+    clock.advance(100);
+    clock.advance(25_000);
+    expect((await held).responses).toEqual([]);
+    expect(service.status()[0]!.error).toBe('boom');
+    expect(lines).toHaveLength(1);
+  });
+
+  it('refuses unknown types, and lets go of the mesh when closed', async () => {
+    const { service, listeners } = harness();
+    const poll = { node, requests: [{ typeUrl: 'type.googleapis.com/x' }] };
+    await expect(service.poll(poll, caller, open)).rejects.toMatchObject({ code: 'invalid' });
+    service.close();
+    expect(listeners.size).toBe(0);
+  });
+
+  it('compiles once per view, however many polls', async () => {
+    const { service, counts, clock } = harness({ holdMs: 10 });
+    let answer = await service.poll(first(), caller, open);
+    for (let i = 0; i < 3; i++) {
+      const held = service.poll(ack(answer), caller, open);
+      clock.advance(10);
+      answer = await held;
+    }
+    expect(counts.compiled).toBe(1);
+  });
+});
+
+describe('versions', () => {
+  it('do not depend on the order of fields and do on everything else', () => {
+    expect(canonicalJson({ b: [1, { d: null, c: 'x' }], a: undefined })).toBe('{"b":[1,{"c":"x","d":null}]}');
+    expect(digest({ a: 1, b: 2 })).toBe(digest({ b: 2, a: 1 }));
+    expect(digest([1, 2])).not.toBe(digest([2, 1]));
+  });
+});

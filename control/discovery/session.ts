@@ -1,0 +1,140 @@
+/** One proxy's conversation with the control plane: its node, its subscriptions, and the poll it is held in. */
+import type { Node } from '../../shared/xds/core.ts';
+import {
+  type DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  RESOURCE_TYPES,
+  type ResourceType,
+  resourceName,
+  type Snapshot,
+  TYPE_URLS,
+} from '../../shared/xds/discovery.ts';
+import { digest } from './digest.ts';
+import { Subscription, type VersionedResource, type VersionedResources } from './subscription.ts';
+
+export type VersionedSnapshot = { readonly [T in ResourceType]: VersionedResources };
+
+const TYPES_BY_URL = new Map<string, ResourceType>(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
+
+/** The resource type of a type URL; undefined for one Tulle does not serve. */
+export function typeOfUrl(typeUrl: string): ResourceType | undefined {
+  return TYPES_BY_URL.get(typeUrl);
+}
+
+/** Resources by name with their versions. The first of two resources with one name wins, as in Envoy. */
+export function versionSnapshot(snapshot: Snapshot): VersionedSnapshot {
+  const out = {} as Record<ResourceType, Map<string, VersionedResource>>;
+  for (const type of RESOURCE_TYPES) {
+    out[type] = new Map();
+    for (const resource of snapshot[type]) {
+      const name = resourceName(type, resource);
+      if (out[type].has(name)) continue;
+      out[type].set(name, {
+        name,
+        version: digest(resource),
+        resource: resource as unknown as Record<string, unknown>,
+      });
+    }
+  }
+  return out;
+}
+
+export class Session {
+  readonly id: string;
+  /** Whose session it is; nobody else may poll it. */
+  readonly owner: string;
+  readonly openedAt: number;
+  node: Node;
+  lastSeen: number;
+  /** The last compiled state and the view it came from. */
+  compiled: { readonly view: unknown; readonly nodeDigest: string; readonly snapshot: VersionedSnapshot } | undefined;
+  compileError: string | undefined;
+  nodeDigest: string;
+  readonly subscriptions: { readonly [T in ResourceType]: Subscription };
+  /** Ends the poll being held, if any. */
+  private wake: ((reason: WakeReason) => void) | undefined;
+  private nonces = 0;
+
+  constructor(id: string, owner: string, node: Node, now: number) {
+    this.id = id;
+    this.owner = owner;
+    this.node = node;
+    this.nodeDigest = digest(node);
+    this.openedAt = now;
+    this.lastSeen = now;
+    this.subscriptions = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Subscription()])) as {
+      [T in ResourceType]: Subscription;
+    };
+  }
+
+  get connected(): boolean {
+    return this.wake !== undefined;
+  }
+
+  touch(node: Node, now: number): void {
+    this.node = node;
+    this.nodeDigest = digest(node);
+    this.lastSeen = now;
+  }
+
+  take(requests: readonly DeltaDiscoveryRequest[]): void {
+    const spoken = new Set<ResourceType>();
+    for (const request of requests) {
+      const type = typeOfUrl(request.typeUrl);
+      if (type === undefined) continue; // refused by name before it gets here
+      spoken.add(type);
+      this.subscriptions[type].take(request);
+    }
+    for (const type of RESOURCE_TYPES)
+      if (!spoken.has(type)) this.subscriptions[type].take({ typeUrl: TYPE_URLS[type] });
+  }
+
+  /** One response per type with something to say, in make-before-break order; what is said is noted as offered. */
+  collect(snapshot: VersionedSnapshot, systemVersionInfo: string): DeltaDiscoveryResponse[] {
+    const responses: DeltaDiscoveryResponse[] = [];
+    for (const type of RESOURCE_TYPES) {
+      const subscription = this.subscriptions[type];
+      if (!subscription.active) continue;
+      const changes = subscription.changes(snapshot[type]);
+      if (changes.upserts.length === 0 && changes.removed.length === 0) continue;
+      const nonce = `${this.id}.${++this.nonces}`;
+      subscription.offered(nonce, changes);
+      responses.push({
+        systemVersionInfo,
+        typeUrl: TYPE_URLS[type],
+        nonce,
+        resources: changes.upserts.map(({ name, version, resource }) => ({
+          name,
+          version,
+          resource: { '@type': TYPE_URLS[type], ...resource },
+        })),
+        removedResources: [...changes.removed],
+      });
+    }
+    return responses;
+  }
+
+  /** Waits until `rouse`, `ms` or the abort, whichever is first. One poll at a time: a new one ends the old. */
+  wait(ms: number, signal: AbortSignal, after: (ms: number, run: () => void) => () => void): Promise<WakeReason> {
+    return new Promise((resolve) => {
+      const finish = (reason: WakeReason) => {
+        if (this.wake !== finish) return;
+        this.wake = undefined;
+        cancel();
+        signal.removeEventListener('abort', aborted);
+        resolve(reason);
+      };
+      const aborted = () => finish('aborted');
+      this.wake = finish;
+      const cancel = after(ms, () => finish('timeout'));
+      if (signal.aborted) return finish('aborted');
+      signal.addEventListener('abort', aborted);
+    });
+  }
+
+  rouse(reason: WakeReason): void {
+    this.wake?.(reason);
+  }
+}
+
+export type WakeReason = 'changed' | 'timeout' | 'aborted' | 'superseded' | 'closed';
