@@ -1,0 +1,33 @@
+/** Conversions between bytes and Latin-1 text, the alphabet of HTTP/1.1 heads (RFC 9112 section 2.2). */
+
+/** Node's, Bun's and Deno's sockets hand out byte arrays with a native Latin-1 decoder. */
+interface NativeLatin1 {
+  latin1Slice?(start: number, end: number): string;
+}
+
+const step = 8192;
+
+/** Decodes `bytes[start, end)`; every byte becomes the character of the same number. */
+export function latin1(bytes: Uint8Array, start: number, end: number): string {
+  const native = bytes as NativeLatin1;
+  if (native.latin1Slice) return native.latin1Slice(start, end);
+  if (end - start <= step) return String.fromCharCode.apply(null, bytes.subarray(start, end) as unknown as number[]);
+  let text = '';
+  for (let at = start; at < end; at += step) text += latin1(bytes, at, Math.min(end, at + step));
+  return text;
+}
+
+/** Encodes text whose characters are all below U+0100. */
+export function fromLatin1(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** `a` followed by `b`, as one new array. */
+export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const out = new Uint8Array(a.length + b.length);
+  out.set(a);
+  out.set(b, a.length);
+  return out;
+}

@@ -1,0 +1,67 @@
+/** Field lines (RFC 9112 section 5, RFC 9110 section 5): strict, one pass, few allocations. */
+import { Headers } from '../headers.ts';
+import { CodecError, codecError } from './error.ts';
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** What no head may hold: control characters, and a CR or LF that is not half of a CRLF. */
+const forbidden = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/;
+
+export function isToken(text: string): boolean {
+  return token.test(text);
+}
+
+/** @throws CodecError when a head holds control characters or bare line ends */
+export function checkCharacters(head: string): void {
+  if (forbidden.test(head)) {
+    throw new CodecError(400, 'http1.invalid_characters', 'control character or bare CR or LF in a head');
+  }
+}
+
+/** Validated field name -> its lower-case form. Bounded: a peer sending ever new names fills it once. */
+const known = new Map<string, string>();
+const knownLimit = 1024;
+
+function keyOf(name: string): string {
+  const cached = known.get(name);
+  if (cached !== undefined) return cached;
+  if (!token.test(name)) throw codecError('invalid field name');
+  const key = name.toLowerCase();
+  if (known.size < knownLimit && name.length <= 64) known.set(name, key);
+  return key;
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/**
+ * Parses the field lines in `head[at, end)`, each ending in CRLF; `checkCharacters` has passed over them.
+ * @throws CodecError 431 above `maxFields`, 400 for an invalid name, a space before the colon or a folded line
+ */
+export function parseFields(head: string, from: number, end: number, maxFields: number): Headers {
+  const headers = new Headers();
+  let at = from;
+  while (at < end) {
+    const lineEnd = head.indexOf('\r\n', at);
+    const colon = head.indexOf(':', at);
+    if (colon < 0 || colon > lineEnd) throw codecError('field line without a colon');
+    const name = head.slice(at, colon);
+    let start = colon + 1;
+    let stop = lineEnd;
+    while (start < stop && isBlank(head.charCodeAt(start))) start++;
+    while (stop > start && isBlank(head.charCodeAt(stop - 1))) stop--;
+    if (headers.size >= maxFields) throw new CodecError(431, 'http1.too_many_headers', 'too many fields');
+    headers.append(name, head.slice(start, stop), keyOf(name));
+    at = lineEnd + 2;
+  }
+  return headers;
+}
+
+/** Whether a comma-separated field holds a token, in any case. */
+export function hasToken(value: string | undefined, wanted: string): boolean {
+  if (value === undefined) return false;
+  if (value.length === wanted.length) return value.toLowerCase() === wanted;
+  if (value.length < wanted.length) return false;
+  for (const part of value.toLowerCase().split(',')) if (part.trim() === wanted) return true;
+  return false;
+}
