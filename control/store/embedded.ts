@@ -1,0 +1,229 @@
+/**
+ * The semantics of ResourceStore once, over a synchronous backend in this process (memory, SQLite).
+ *
+ * Writes that arrive while one turn of the event loop runs are committed together: one fsync for all of them. Watchers
+ * have no queues of their own: each reads the bounded history at its own pace, and is told `gone` when compaction overtakes it.
+ */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampUpdated } from './stamp.ts';
+import { type ResourceKey, type ResourceStore, type Selection, StoreError, type WatchEvent } from './store.ts';
+
+/** Rows and history. Every method is synchronous; what it returns is the caller's own copy. */
+export interface Backend {
+  read(key: ResourceKey): Resource | undefined;
+  /** Sorted by namespace, then name. */
+  scan(selection: Selection): Resource[];
+  /** The last write's revision; 1 in a new store, since 0 means "any" to Kubernetes clients. */
+  revision(): number;
+  /** History holds every event after this revision. */
+  compactedTo(): number;
+  /** Events after `revision` that match, in order, at most `limit`. */
+  eventsAfter(revision: number, selection: Selection, limit: number): WatchEvent[];
+  /** Runs `writes` as one transaction: when this returns they are durable, when it throws none of them happened. */
+  transaction(writes: () => void): void;
+  /** Only inside a transaction: stores or removes the resource, appends to history, moves the revision. */
+  apply(event: WatchEvent): void;
+  close(): void;
+}
+
+export interface EmbeddedOptions {
+  /** The clock for creationTimestamp. */
+  now?: () => Date;
+  newUid?: () => string;
+}
+
+/** Events kept for watchers unless told otherwise. */
+export const defaultHistoryLimit = 10_000;
+
+const writesPerTransaction = 256;
+const eventsPerRead = 128;
+
+interface Write {
+  run: () => Resource;
+  resolve: (resource: Resource) => void;
+  reject: (error: unknown) => void;
+}
+
+export class EmbeddedStore implements ResourceStore {
+  private readonly backend: Backend;
+  private readonly now: () => Date;
+  private readonly newUid: () => string;
+  private readonly waiting = new Set<() => void>();
+  private writes: Write[] = [];
+  private closed = false;
+
+  constructor(backend: Backend, options: EmbeddedOptions = {}) {
+    this.backend = backend;
+    this.now = options.now ?? (() => new Date());
+    this.newUid = options.newUid ?? (() => crypto.randomUUID());
+  }
+
+  async get(key: ResourceKey): Promise<Resource | undefined> {
+    return this.reading(() => this.backend.read(key));
+  }
+
+  async list(selection: Selection): Promise<{ items: Resource[]; revision: number }> {
+    return this.reading(() => ({ items: this.backend.scan(selection), revision: this.backend.revision() }));
+  }
+
+  async revision(): Promise<number> {
+    return this.reading(() => this.backend.revision());
+  }
+
+  create(key: ResourceKey, resource: Resource): Promise<Resource> {
+    const copy = structuredClone(resource);
+    return this.write(() => {
+      if (this.backend.read(key)) throw new StoreError('already-exists', `${describeKey(key)} already exists`);
+      const revision = this.backend.revision() + 1;
+      const created = stampCreated(key, copy, { revision, now: this.now(), uid: this.newUid() });
+      return this.commit('ADDED', key, created, revision);
+    });
+  }
+
+  update(key: ResourceKey, resource: Resource): Promise<Resource> {
+    const copy = structuredClone(resource);
+    return this.write(() => {
+      const stored = this.mustRead(key);
+      const revision = this.backend.revision() + 1;
+      const updated = stampUpdated(key, stored, copy, revision);
+      return updated ? this.commit('MODIFIED', key, updated, revision) : stored;
+    });
+  }
+
+  delete(key: ResourceKey, precondition?: { resourceVersion?: string; uid?: string }): Promise<Resource> {
+    return this.write(() => {
+      const stored = this.mustRead(key);
+      checkPrecondition(key, stored, precondition);
+      const revision = this.backend.revision() + 1;
+      return this.commit('DELETED', key, stampDeleted(stored, revision), revision);
+    });
+  }
+
+  async *watch(
+    selection: Selection,
+    fromRevision: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent, void, void> {
+    const wanted = structuredClone(selection);
+    let cursor = fromRevision;
+    while (!signal.aborted) {
+      const { events, reached } = this.reading(() => this.historyAfter(cursor, wanted));
+      for (const event of events) {
+        if (signal.aborted) return;
+        yield event;
+        cursor = event.revision;
+      }
+      cursor = Math.max(cursor, reached);
+      // Nothing can have been written between the read and this wait unless we yielded: then the next read finds it.
+      if (events.length === 0) await this.nextWrite(signal);
+    }
+  }
+
+  /** Writes already accepted are committed first. Watches end with `unavailable`. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    while (this.writes.length > 0) this.flush();
+    this.closed = true;
+    this.wakeWatchers();
+    this.backend.close();
+  }
+
+  private historyAfter(cursor: number, selection: Selection): { events: WatchEvent[]; reached: number } {
+    const revision = this.backend.revision();
+    if (cursor < this.backend.compactedTo() || cursor > revision)
+      throw new StoreError(
+        'gone',
+        `history holds revisions ${this.backend.compactedTo()} to ${revision}, not ${cursor}: list again`,
+      );
+    const events = this.backend.eventsAfter(cursor, selection, eventsPerRead);
+    return { events, reached: events.length === eventsPerRead ? cursor : revision };
+  }
+
+  private mustRead(key: ResourceKey): Resource {
+    const stored = this.backend.read(key);
+    if (!stored) throw new StoreError('not-found', `${describeKey(key)} not found`);
+    return stored;
+  }
+
+  private commit(type: WatchEvent['type'], key: ResourceKey, resource: Resource, revision: number): Resource {
+    this.backend.apply({ type, key: { ...key }, resource, revision });
+    return resource;
+  }
+
+  private reading<T>(read: () => T): T {
+    if (this.closed) throw new StoreError('unavailable', 'the store is closed');
+    try {
+      return read();
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  }
+
+  private write(run: () => Resource): Promise<Resource> {
+    return new Promise((resolve, reject) => {
+      if (this.closed) return reject(new StoreError('unavailable', 'the store is closed'));
+      this.writes.push({ run, resolve, reject });
+      if (this.writes.length === 1) setImmediate(() => this.flush());
+    });
+  }
+
+  /** One transaction for what is waiting. A write that is refused changed nothing, so it spoils no other. */
+  private flush(): void {
+    const batch = this.writes.slice(0, writesPerTransaction);
+    this.writes = this.writes.slice(batch.length);
+    if (this.writes.length > 0) setImmediate(() => this.flush());
+    if (batch.length === 0) return;
+    const answers: (() => void)[] = [];
+    try {
+      this.backend.transaction(() => {
+        for (const write of batch) answers.push(this.attempt(write));
+      });
+    } catch (error) {
+      for (const write of batch) write.reject(asStoreError(error));
+      return;
+    }
+    for (const answer of answers) answer();
+    this.wakeWatchers();
+  }
+
+  /** What to tell the writer once the transaction is durable. @throws when the backend fails, which ends the batch */
+  private attempt(write: Write): () => void {
+    try {
+      // A copy: what was stored must not be what the caller may now change.
+      const resource = structuredClone(write.run());
+      return () => write.resolve(resource);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      return () => write.reject(error);
+    }
+  }
+
+  private nextWrite(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.waiting.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      if (signal.aborted || this.closed) return resolve();
+      this.waiting.add(wake);
+      signal.addEventListener('abort', wake);
+    });
+  }
+
+  private wakeWatchers(): void {
+    for (const wake of [...this.waiting]) wake();
+  }
+}
+
+function asStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new StoreError('unavailable', `the store failed: ${reason}`, { cause: error });
+}
+
+/** Whether a key falls under a selection. */
+export function selects(selection: Selection, key: ResourceKey): boolean {
+  if (selection.kind && (selection.kind.group !== key.group || selection.kind.plural !== key.plural)) return false;
+  return selection.namespace === undefined || selection.namespace === key.namespace;
+}

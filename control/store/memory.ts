@@ -1,0 +1,97 @@
+/** A store that lives and dies with the process: for tests, and for `tulle compile`, which needs no disk. */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore, selects } from './embedded.ts';
+import type { ResourceKey, ResourceStore, Selection, WatchEvent } from './store.ts';
+
+export interface MemoryOptions extends EmbeddedOptions {
+  /** Events kept for watchers. */
+  historyLimit?: number;
+}
+
+export function memoryStore(options: MemoryOptions = {}): ResourceStore {
+  return new EmbeddedStore(new MemoryBackend(options.historyLimit ?? defaultHistoryLimit), options);
+}
+
+interface Row {
+  key: ResourceKey;
+  resource: Resource;
+}
+
+class MemoryBackend implements Backend {
+  private readonly rows = new Map<string, Row>();
+  private history: WatchEvent[] = [];
+  private current = 1;
+  private compacted = 0;
+  private readonly historyLimit: number;
+
+  constructor(historyLimit: number) {
+    this.historyLimit = historyLimit;
+  }
+
+  read(key: ResourceKey): Resource | undefined {
+    const row = this.rows.get(rowName(key));
+    return row && structuredClone(row.resource);
+  }
+
+  scan(selection: Selection): Resource[] {
+    return [...this.rows.values()]
+      .filter((row) => selects(selection, row.key))
+      .sort((left, right) => compareKeys(left.key, right.key))
+      .map((row) => structuredClone(row.resource));
+  }
+
+  revision(): number {
+    return this.current;
+  }
+
+  compactedTo(): number {
+    return this.compacted;
+  }
+
+  eventsAfter(revision: number, selection: Selection, limit: number): WatchEvent[] {
+    const found: WatchEvent[] = [];
+    // Revisions have no gaps, so the first event after `revision` is found by counting.
+    const first = this.history.length - (this.current - revision);
+    for (let at = Math.max(0, first); at < this.history.length && found.length < limit; at++) {
+      const event = this.history[at];
+      if (event && selects(selection, event.key)) found.push(structuredClone(event));
+    }
+    return found;
+  }
+
+  transaction(writes: () => void): void {
+    writes();
+  }
+
+  apply(event: WatchEvent): void {
+    const kept = structuredClone(event);
+    if (event.type === 'DELETED') this.rows.delete(rowName(event.key));
+    else this.rows.set(rowName(event.key), { key: kept.key, resource: kept.resource });
+    this.history.push(kept);
+    this.current = event.revision;
+    // Cut in lumps: one copy of the array for many writes.
+    if (this.history.length >= 2 * this.historyLimit) {
+      this.history = this.history.slice(-this.historyLimit);
+      this.compacted = this.current - this.historyLimit;
+    }
+  }
+
+  close(): void {}
+}
+
+function rowName(key: ResourceKey): string {
+  return `${key.group}/${key.plural}/${key.namespace}/${key.name}`;
+}
+
+function compareKeys(left: ResourceKey, right: ResourceKey): number {
+  return (
+    compare(left.namespace, right.namespace) ||
+    compare(left.name, right.name) ||
+    compare(left.group, right.group) ||
+    compare(left.plural, right.plural)
+  );
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

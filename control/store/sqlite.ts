@@ -1,0 +1,215 @@
+/**
+ * The embedded default: one SQLite file. WAL with synchronous=FULL, so a commit that returned survives a crash of the
+ * process and of the machine (https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous).
+ */
+import { chmodSync, closeSync, openSync } from 'node:fs';
+import type { Resource } from '../../shared/resources/resource.ts';
+import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
+import { openSql, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './sql.ts';
+import { type ResourceKey, type ResourceStore, type Selection, StoreError, type WatchEvent } from './store.ts';
+
+export interface SqliteOptions extends EmbeddedOptions {
+  /** Events kept for watchers. */
+  historyLimit?: number;
+}
+
+/** Raised with every change of the tables below. */
+const schemaVersion = 1;
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS resources (
+    grp TEXT NOT NULL, plural TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (grp, plural, namespace, name)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS events (
+    revision INTEGER PRIMARY KEY, type TEXT NOT NULL,
+    grp TEXT NOT NULL, plural TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL
+  );
+  CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  INSERT OR IGNORE INTO counters VALUES ('revision', 1), ('compacted', 0);
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/**
+ * Opens the store in `path`, creating it readable by its owner alone (it holds Secrets). One process at a time: the file is
+ * locked until `close`.
+ * @throws StoreError unavailable, naming the file: locked by another process, not a database, made by a newer version
+ */
+export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<ResourceStore> {
+  let database: SqlDatabase | undefined;
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600);
+    database = await openSql(path);
+    prepareDatabase(database, path);
+    return new EmbeddedStore(new SqliteBackend(database, options.historyLimit ?? defaultHistoryLimit), options);
+  } catch (error) {
+    database?.close();
+    if (error instanceof StoreError) throw error;
+    throw new StoreError('unavailable', `${path}: ${explain(error)}`, { cause: error });
+  }
+}
+
+function prepareDatabase(database: SqlDatabase, path: string): void {
+  database.exec('PRAGMA busy_timeout = 0');
+  // Revisions are counted in this process, so a second one must not write beside it.
+  database.exec('PRAGMA locking_mode = EXCLUSIVE');
+  database.exec('PRAGMA journal_mode = WAL');
+  database.exec('PRAGMA synchronous = FULL');
+  const found = Number((database.prepare('PRAGMA user_version').all()[0] as SqlRow)['user_version']);
+  if (found > schemaVersion)
+    throw new StoreError(
+      'unavailable',
+      `${path}: written by a newer tulle (schema ${found}, this one knows ${schemaVersion})`,
+    );
+  database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
+}
+
+function explain(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /locked|busy/i.test(message) ? 'in use by another process; stop it first' : message;
+}
+
+class SqliteBackend implements Backend {
+  private readonly database: SqlDatabase;
+  private readonly statements = new Map<string, SqlStatement>();
+  private readonly historyLimit: number;
+  private current: number;
+  private compacted: number;
+
+  constructor(database: SqlDatabase, historyLimit: number) {
+    this.database = database;
+    this.historyLimit = historyLimit;
+    this.current = this.counter('revision');
+    this.compacted = this.counter('compacted');
+  }
+
+  read(key: ResourceKey): Resource | undefined {
+    const rows = this.all(
+      'SELECT body FROM resources WHERE grp = ? AND plural = ? AND namespace = ? AND name = ?',
+      ...keyValues(key),
+    );
+    return rows[0] && parseBody(rows[0]);
+  }
+
+  scan(selection: Selection): Resource[] {
+    const { where, values } = condition(selection);
+    return this.all(`SELECT body FROM resources WHERE ${where} ORDER BY namespace, name, grp, plural`, ...values).map(
+      parseBody,
+    );
+  }
+
+  revision(): number {
+    return this.current;
+  }
+
+  compactedTo(): number {
+    return this.compacted;
+  }
+
+  eventsAfter(revision: number, selection: Selection, limit: number): WatchEvent[] {
+    const { where, values } = condition(selection);
+    return this.all(
+      `SELECT * FROM events WHERE revision > ? AND ${where} ORDER BY revision LIMIT ?`,
+      revision,
+      ...values,
+      limit,
+    ).map(parseEvent);
+  }
+
+  transaction(writes: () => void): void {
+    const { current, compacted } = this;
+    this.database.exec('BEGIN IMMEDIATE');
+    try {
+      writes();
+      if (this.current !== current) this.writeCounters();
+      this.database.exec('COMMIT');
+    } catch (error) {
+      this.current = current;
+      this.compacted = compacted;
+      this.rollBack();
+      throw error;
+    }
+  }
+
+  apply({ type, key, resource, revision }: WatchEvent): void {
+    const body = JSON.stringify(resource);
+    const values = keyValues(key);
+    if (type === 'DELETED')
+      this.run('DELETE FROM resources WHERE grp = ? AND plural = ? AND namespace = ? AND name = ?', ...values);
+    else this.run('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)', ...values, body);
+    this.run('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)', revision, type, ...values, body);
+    this.current = revision;
+  }
+
+  close(): void {
+    this.statements.clear();
+    this.database.close();
+  }
+
+  private writeCounters(): void {
+    // Compacted in lumps of a tenth, so that not every write pays for a deletion.
+    if (this.current - this.compacted > this.historyLimit * 1.1) {
+      this.compacted = this.current - this.historyLimit;
+      this.run('DELETE FROM events WHERE revision <= ?', this.compacted);
+      this.run("UPDATE counters SET value = ? WHERE name = 'compacted'", this.compacted);
+    }
+    this.run("UPDATE counters SET value = ? WHERE name = 'revision'", this.current);
+  }
+
+  private rollBack(): void {
+    try {
+      this.database.exec('ROLLBACK');
+    } catch {
+      // SQLite has rolled back on its own (disk full, I/O error).
+    }
+  }
+
+  private counter(name: string): number {
+    return Number(this.all('SELECT value FROM counters WHERE name = ?', name)[0]?.['value']);
+  }
+
+  private run(sql: string, ...values: SqlValue[]): void {
+    this.statement(sql).run(...values);
+  }
+
+  private all(sql: string, ...values: SqlValue[]): SqlRow[] {
+    return this.statement(sql).all(...values) as SqlRow[];
+  }
+
+  private statement(sql: string): SqlStatement {
+    let statement = this.statements.get(sql);
+    if (!statement) this.statements.set(sql, (statement = this.database.prepare(sql)));
+    return statement;
+  }
+}
+
+function keyValues(key: ResourceKey): [string, string, string, string] {
+  return [key.group, key.plural, key.namespace, key.name];
+}
+
+function condition(selection: Selection): { where: string; values: string[] } {
+  const clauses = ['1'];
+  const values: string[] = [];
+  if (selection.kind) {
+    clauses.push('grp = ? AND plural = ?');
+    values.push(selection.kind.group, selection.kind.plural);
+  }
+  if (selection.namespace !== undefined) {
+    clauses.push('namespace = ?');
+    values.push(selection.namespace);
+  }
+  return { where: clauses.join(' AND '), values };
+}
+
+const parseBody = (row: SqlRow): Resource => JSON.parse(String(row['body'])) as Resource;
+
+function parseEvent(row: SqlRow): WatchEvent {
+  const text = (name: string) => String(row[name]);
+  return {
+    type: text('type') as WatchEvent['type'],
+    key: { group: text('grp'), plural: text('plural'), namespace: text('namespace'), name: text('name') },
+    resource: parseBody(row),
+    revision: Number(row['revision']),
+  };
+}

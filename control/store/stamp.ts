@@ -1,0 +1,109 @@
+/** What the store itself writes into metadata: uid, creationTimestamp, generation, resourceVersion. Pure functions. */
+import type { ObjectMeta, Resource } from '../../shared/resources/resource.ts';
+import { type ResourceKey, StoreError } from './store.ts';
+
+export interface Stamp {
+  revision: number;
+  now: Date;
+  uid: string;
+}
+
+/** `virtualservices.networking.istio.io "shop/reviews"`, for messages. */
+export function describeKey(key: ResourceKey): string {
+  const kind = key.group === '' ? key.plural : `${key.plural}.${key.group}`;
+  return `${kind} "${key.namespace === '' ? key.name : `${key.namespace}/${key.name}`}"`;
+}
+
+/** The resource as first stored. Whatever the caller put into the store's fields is overwritten. */
+export function stampCreated(key: ResourceKey, resource: Resource, stamp: Stamp): Resource {
+  const metadata: ObjectMeta = {
+    ...place(key, resource.metadata),
+    uid: stamp.uid,
+    resourceVersion: String(stamp.revision),
+    generation: 1,
+    creationTimestamp: timestamp(stamp.now),
+  };
+  return { ...resource, metadata };
+}
+
+/**
+ * The resource as stored by an update of `stored`; undefined when nothing would change, so that a write of the same thing
+ * makes no revision and wakes nobody (as the Kubernetes API server does).
+ * @throws StoreError conflict
+ */
+export function stampUpdated(
+  key: ResourceKey,
+  stored: Resource,
+  resource: Resource,
+  revision: number,
+): Resource | undefined {
+  const { resourceVersion, uid } = resource.metadata;
+  checkPrecondition(key, stored, { resourceVersion, uid });
+  const kept = stored.metadata;
+  const metadata: ObjectMeta = {
+    ...place(key, resource.metadata),
+    uid: kept.uid,
+    resourceVersion: kept.resourceVersion,
+    generation: kept.generation ?? 1,
+    creationTimestamp: kept.creationTimestamp,
+  };
+  const next: Resource = { ...resource, metadata };
+  if (sameJson(next, stored)) return undefined;
+  metadata.resourceVersion = String(revision);
+  if (!sameJson(desired(next), desired(stored))) metadata.generation = (kept.generation ?? 1) + 1;
+  return next;
+}
+
+/** A DELETED event carries the last state at the revision of the deletion. */
+export function stampDeleted(stored: Resource, revision: number): Resource {
+  return { ...stored, metadata: { ...stored.metadata, resourceVersion: String(revision) } };
+}
+
+/** @throws StoreError conflict */
+export function checkPrecondition(
+  key: ResourceKey,
+  stored: Resource,
+  precondition: { resourceVersion?: string; uid?: string } | undefined,
+): void {
+  const { resourceVersion, uid } = precondition ?? {};
+  if (resourceVersion && resourceVersion !== stored.metadata.resourceVersion)
+    throw new StoreError(
+      'conflict',
+      `${describeKey(key)} has changed: it is at resourceVersion ${stored.metadata.resourceVersion}, not ${resourceVersion}`,
+    );
+  if (uid && uid !== stored.metadata.uid)
+    throw new StoreError('conflict', `${describeKey(key)} has uid ${stored.metadata.uid}, not ${uid}`);
+}
+
+/** Equal as JSON values: order of keys does not matter, a key that is undefined counts as absent. */
+export function sameJson(left: unknown, right: unknown): boolean {
+  if (Object.is(left, right)) return true;
+  if (typeof left !== 'object' || typeof right !== 'object' || !left || !right) return false;
+  if (Array.isArray(left) || Array.isArray(right)) {
+    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
+    return left.every((value, at) => sameJson(value, right[at]));
+  }
+  const defined = (value: object) => Object.entries(value).filter(([, item]) => item !== undefined);
+  const entries = defined(left);
+  if (entries.length !== defined(right).length) return false;
+  return entries.every(
+    ([name, value]) => Object.hasOwn(right, name) && sameJson(value, (right as Record<string, unknown>)[name]),
+  );
+}
+
+/** Name and namespace are the key's. */
+function place(key: ResourceKey, metadata: ObjectMeta): ObjectMeta {
+  const { namespace: _, ...rest } = metadata;
+  return key.namespace === '' ? { ...rest, name: key.name } : { ...rest, name: key.name, namespace: key.namespace };
+}
+
+/** What the user asked for: everything but identity, metadata and status. A change of this makes a new generation. */
+function desired(resource: Resource): unknown {
+  const { apiVersion: _apiVersion, metadata: _metadata, status: _status, ...rest } = resource;
+  return rest;
+}
+
+/** RFC 3339 with seconds, as Kubernetes writes it. */
+function timestamp(date: Date): string {
+  return `${date.toISOString().slice(0, 19)}Z`;
+}

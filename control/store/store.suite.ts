@@ -1,0 +1,307 @@
+/**
+ * What every ResourceStore must do. Cases use nothing but node:assert, so the same ones run under vitest on Node and as a
+ * plain script on Bun and Deno.
+ */
+import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
+import type { Resource } from '../../shared/resources/resource.ts';
+import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from './store.ts';
+
+export interface StoreSettings {
+  historyLimit?: number;
+  now?: () => Date;
+}
+
+export interface StoreCase {
+  name: string;
+  run(store: ResourceStore): Promise<void>;
+  settings?: StoreSettings;
+}
+
+const services = { group: '', plural: 'services' };
+const routes = { group: 'networking.istio.io', plural: 'virtualservices' };
+
+export function keyOf(name: string, namespace = 'shop', kind = services): ResourceKey {
+  return { ...kind, namespace, name };
+}
+
+export function service(name: string, spec: unknown = { ports: [{ port: 80 }] }): Resource {
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec };
+}
+
+const fails = (promise: Promise<unknown>, code: StoreErrorCode) => rejects(promise, { name: 'StoreError', code });
+
+/** The first `count` events of a watch; it ends there. */
+async function take(store: ResourceStore, selection: Selection, from: number, count: number): Promise<WatchEvent[]> {
+  const stop = new AbortController();
+  const events: WatchEvent[] = [];
+  for await (const event of store.watch(selection, from, stop.signal)) {
+    events.push(event);
+    if (events.length === count) stop.abort();
+  }
+  return events;
+}
+
+const brief = (events: WatchEvent[]) => events.map((event) => `${event.type} ${event.key.name}`);
+const nextOf = (store: ResourceStore, from: number) =>
+  store.watch({}, from, new AbortController().signal)[Symbol.asyncIterator]().next();
+
+export const storeCases: StoreCase[] = [
+  {
+    name: 'create stamps metadata and overwrites what the caller put there',
+    settings: { now: () => new Date('2026-03-04T05:06:07.890Z') },
+    async run(store) {
+      const given = service('a');
+      given.metadata = { name: 'other', uid: 'mine', resourceVersion: '99', generation: 7, labels: { app: 'a' } };
+      const created = await store.create(keyOf('a'), given);
+      const { uid, ...metadata } = created.metadata;
+      match(uid ?? '', /^[0-9a-f-]{36}$/);
+      const revision = await store.revision();
+      deepEqual(metadata, {
+        name: 'a',
+        namespace: 'shop',
+        labels: { app: 'a' },
+        resourceVersion: String(revision),
+        generation: 1,
+        creationTimestamp: '2026-03-04T05:06:07Z',
+      });
+      deepEqual(await store.get(keyOf('a')), created);
+    },
+  },
+  {
+    name: 'a cluster-scoped resource has no namespace',
+    async run(store) {
+      const created = await store.create(keyOf('shop', '', { group: '', plural: 'namespaces' }), service('shop'));
+      equal('namespace' in created.metadata, false);
+    },
+  },
+  {
+    name: 'create refuses a second of the same name; other kinds and namespaces are apart',
+    async run(store) {
+      await store.create(keyOf('a'), service('a'));
+      await fails(store.create(keyOf('a'), service('a')), 'already-exists');
+      await store.create(keyOf('a', 'other'), service('a'));
+      await store.create(keyOf('a', 'shop', routes), service('a'));
+      equal((await store.list({})).items.length, 3);
+    },
+  },
+  {
+    name: 'get and list of what is absent',
+    async run(store) {
+      equal(await store.get(keyOf('a')), undefined);
+      deepEqual((await store.list({ kind: services })).items, []);
+    },
+  },
+  {
+    name: 'list selects by kind and namespace and sorts by namespace, then name',
+    async run(store) {
+      for (const [name, namespace] of [
+        ['b', 'y'],
+        ['a', 'y'],
+        ['c', 'x'],
+      ] as const)
+        await store.create(keyOf(name, namespace), service(name));
+      await store.create(keyOf('route', 'y', routes), service('route'));
+      const names = async (selection: Selection) =>
+        (await store.list(selection)).items.map((item) => item.metadata.name);
+      deepEqual(await names({ kind: services }), ['c', 'a', 'b']);
+      deepEqual(await names({ kind: services, namespace: 'y' }), ['a', 'b']);
+      deepEqual(await names({ namespace: 'y' }), ['a', 'b', 'route']);
+      deepEqual(await names({}), ['c', 'a', 'b', 'route']);
+      equal((await store.list({})).revision, await store.revision());
+    },
+  },
+  {
+    name: 'update keeps identity, and bumps generation only for what the user asks for',
+    async run(store) {
+      const created = await store.create(keyOf('a'), service('a'));
+      const labelled = structuredClone(created);
+      labelled.metadata.labels = { app: 'a' };
+      const second = await store.update(keyOf('a'), labelled);
+      equal(second.metadata.generation, 1);
+      equal(second.metadata.uid, created.metadata.uid);
+      equal(second.metadata.creationTimestamp, created.metadata.creationTimestamp);
+      notEqual(second.metadata.resourceVersion, created.metadata.resourceVersion);
+      const third = await store.update(keyOf('a'), { ...second, status: { ready: true } });
+      equal(third.metadata.generation, 1);
+      const fourth = await store.update(keyOf('a'), { ...third, spec: { ports: [{ port: 81 }] } });
+      equal(fourth.metadata.generation, 2);
+      deepEqual(await store.get(keyOf('a')), fourth);
+    },
+  },
+  {
+    name: 'an update that changes nothing is no write',
+    async run(store) {
+      const created = await store.create(keyOf('a'), service('a'));
+      const before = await store.revision();
+      const again = await store.update(keyOf('a'), service('a'));
+      deepEqual(again, created);
+      equal(await store.revision(), before);
+    },
+  },
+  {
+    name: 'update refuses absent resources, old resourceVersions and other uids',
+    async run(store) {
+      await fails(store.update(keyOf('a'), service('a')), 'not-found');
+      const created = await store.create(keyOf('a'), service('a'));
+      await store.update(keyOf('a'), service('a', { ports: [] }));
+      await fails(store.update(keyOf('a'), { ...created, spec: {} }), 'conflict');
+      const other = service('a');
+      other.metadata.uid = 'another';
+      await fails(store.update(keyOf('a'), other), 'conflict');
+    },
+  },
+  {
+    name: 'of concurrent updates from one resourceVersion exactly one wins',
+    async run(store) {
+      const created = await store.create(keyOf('a'), service('a'));
+      const tries = Array.from({ length: 20 }, (_, at) => store.update(keyOf('a'), { ...created, spec: { at } }));
+      const results = await Promise.allSettled(tries);
+      equal(results.filter((result) => result.status === 'fulfilled').length, 1);
+    },
+  },
+  {
+    name: 'delete removes, and honours its preconditions',
+    async run(store) {
+      await fails(store.delete(keyOf('a')), 'not-found');
+      const created = await store.create(keyOf('a'), service('a'));
+      await fails(store.delete(keyOf('a'), { resourceVersion: '1' }), 'conflict');
+      await fails(store.delete(keyOf('a'), { uid: 'another' }), 'conflict');
+      const deleted = await store.delete(keyOf('a'), { uid: created.metadata.uid ?? '' });
+      equal(deleted.metadata.resourceVersion, String(await store.revision()));
+      equal(await store.get(keyOf('a')), undefined);
+      const again = await store.create(keyOf('a'), service('a'));
+      notEqual(again.metadata.uid, created.metadata.uid);
+    },
+  },
+  {
+    name: 'returned and given resources are copies',
+    async run(store) {
+      const given = service('a', { ports: [{ port: 1 }] });
+      const creating = store.create(keyOf('a'), given);
+      given.spec = 'changed before the write';
+      const created = await creating;
+      (created.spec as { ports: unknown[] }).ports.length = 0;
+      const read = await store.get(keyOf('a'));
+      deepEqual(read?.spec, { ports: [{ port: 1 }] });
+      if (read) (read.spec as { ports: unknown[] }).ports.length = 0;
+      deepEqual((await store.get(keyOf('a')))?.spec, { ports: [{ port: 1 }] });
+      const [event] = await take(store, {}, 0, 1);
+      deepEqual(event?.resource.spec, { ports: [{ port: 1 }] });
+    },
+  },
+  {
+    name: 'names that look like SQL, paths or prototypes are only names',
+    async run(store) {
+      for (const name of ["'; DROP TABLE resources; --", '../x', '__proto__', 'ü', '%'])
+        await store.create(keyOf(name), service(name));
+      equal((await store.list({ kind: services })).items.length, 5);
+      equal((await store.get(keyOf('__proto__')))?.metadata.name, '__proto__');
+    },
+  },
+  {
+    name: 'watch tells the past after a revision, then the present, in order',
+    async run(store) {
+      const first = await store.create(keyOf('a'), service('a'));
+      const from = await store.revision();
+      await store.update(keyOf('a'), service('a', { ports: [] }));
+      const events = take(store, {}, from, 3);
+      await store.create(keyOf('b'), service('b'));
+      await store.delete(keyOf('a'));
+      const seen = await events;
+      deepEqual(brief(seen), ['MODIFIED a', 'ADDED b', 'DELETED a']);
+      deepEqual(
+        seen.map((event) => event.revision),
+        [from + 1, from + 2, from + 3],
+      );
+      deepEqual(
+        seen.map((event) => event.resource.metadata.resourceVersion),
+        seen.map((event) => String(event.revision)),
+      );
+      equal(seen[2]?.resource.metadata.uid, first.metadata.uid);
+      deepEqual(seen[2]?.resource.spec, { ports: [] });
+    },
+  },
+  {
+    name: 'watch selects by kind and namespace',
+    async run(store) {
+      await store.create(keyOf('a', 'x'), service('a'));
+      await store.create(keyOf('b', 'y'), service('b'));
+      await store.create(keyOf('c', 'y', routes), service('c'));
+      deepEqual(brief(await take(store, { kind: services }, 0, 2)), ['ADDED a', 'ADDED b']);
+      deepEqual(brief(await take(store, { namespace: 'y' }, 0, 2)), ['ADDED b', 'ADDED c']);
+      deepEqual(brief(await take(store, { kind: routes, namespace: 'y' }, 0, 1)), ['ADDED c']);
+    },
+  },
+  {
+    name: 'many watchers of many concurrent writes: none missing, none twice',
+    async run(store) {
+      const count = 400;
+      const from = await store.revision();
+      const watches = Array.from({ length: 5 }, () => take(store, {}, from, count));
+      await Promise.all(Array.from({ length: count }, (_, at) => store.create(keyOf(`n${at}`), service(`n${at}`))));
+      for (const events of await Promise.all(watches)) {
+        equal(new Set(events.map((event) => event.key.name)).size, count);
+        ok(events.every((event, at) => event.revision === from + at + 1));
+      }
+    },
+  },
+  {
+    name: 'watch ends when its signal aborts, before and while waiting',
+    async run(store) {
+      const from = await store.revision();
+      const aborted = AbortSignal.abort();
+      for await (const event of store.watch({}, from, aborted)) ok(false, JSON.stringify(event));
+      const stop = new AbortController();
+      const waiting = store.watch({}, from, stop.signal)[Symbol.asyncIterator]().next();
+      stop.abort();
+      equal((await waiting).done, true);
+    },
+  },
+  {
+    name: 'watch is gone when history was compacted away, or never reached so far',
+    settings: { historyLimit: 10 },
+    async run(store) {
+      for (let at = 0; at < 50; at++) await store.create(keyOf(`n${at}`), service(`n${at}`));
+      await fails(nextOf(store, 1), 'gone');
+      await fails(nextOf(store, (await store.revision()) + 1), 'gone');
+      const from = (await store.revision()) - 10;
+      equal((await take(store, {}, from, 10)).length, 10);
+    },
+  },
+  {
+    name: 'a reader that falls behind is told so instead of being queued for without end',
+    settings: { historyLimit: 10 },
+    async run(store) {
+      const reader = store.watch({}, await store.revision(), new AbortController().signal)[Symbol.asyncIterator]();
+      await store.create(keyOf('first'), service('first'));
+      equal((await reader.next()).value?.key.name, 'first');
+      for (let at = 0; at < 200; at++) await store.create(keyOf(`n${at}`), service(`n${at}`));
+      await fails(
+        (async () => {
+          while (!(await reader.next()).done);
+        })(),
+        'gone',
+      );
+    },
+  },
+  {
+    name: 'after close everything is unavailable, and watchers are told',
+    async run(store) {
+      const waiting = nextOf(store, await store.revision());
+      const writing = store.create(keyOf('a'), service('a'));
+      const told = rejects(
+        async () => {
+          // The write accepted before the close may still be seen.
+          if (!(await waiting).done) await nextOf(store, 0);
+        },
+        { code: 'unavailable' },
+      );
+      await store.close();
+      await store.close();
+      equal((await writing).metadata.name, 'a');
+      await told;
+      await fails(store.get(keyOf('a')), 'unavailable');
+      await fails(store.create(keyOf('b'), service('b')), 'unavailable');
+    },
+  },
+];
