@@ -9,6 +9,8 @@ export interface TypeStatus {
   readonly resources: number;
   /** Refused resources, each with the version and the proxy's own words. */
   readonly refused: readonly Refusal[];
+  /** The refusals in one line, `name: message; …`; absent without any. */
+  readonly error?: string;
 }
 
 export interface ProxyStatus {
@@ -38,7 +40,9 @@ export function proxyStatus(session: Session, snapshot: VersionedSnapshot | unde
   for (const type of RESOURCE_TYPES) {
     const subscription = session.subscriptions[type];
     const state = subscription.state(snapshot?.[type] ?? new Map());
-    types[type] = { state, resources: subscription.size, refused: subscription.refusals };
+    const { size: resources, refusals: refused } = subscription;
+    const error = refused.map(({ name, message }) => `${name}: ${message}`).join('; ');
+    types[type] = { state, resources, refused, ...(error === '' ? {} : { error }) };
   }
   return {
     id: node.id,

@@ -1,0 +1,259 @@
+import { describe, expect, it, vi } from 'vitest';
+import { DiscoveryService } from '../../control/discovery/service.ts';
+import type { MeshView } from '../../control/mesh/view.ts';
+import { type DiscoveryPoll, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { Backoff } from './backoff.ts';
+import type { RequestOptions } from './control-client.ts';
+import { type ConfigChanges, DiscoveryClient } from './discovery-client.ts';
+import { type CachedConfig, DiskCache } from './disk-cache.ts';
+
+const node = { id: 'sidecar~10.0.0.1~a.default~x' };
+
+/** A control plane in memory, reached without sockets; it can be lost and replaced. */
+class Plane {
+  clusters = new Map<string, string>([['a', '1s']]);
+  polls: DiscoveryPoll[] = [];
+  up = true;
+  private listeners = new Set<() => void>();
+  private service = this.make();
+
+  private make() {
+    return new DiscoveryService({
+      compile: () => ({
+        secrets: [],
+        clusters: [...this.clusters].map(([name, connectTimeout]) => ({ name, connectTimeout })),
+        endpoints: [{ clusterName: 'a' }],
+        listeners: [],
+        routes: [],
+      }),
+      mesh: {
+        current: () => ({ revision: 1 }) as MeshView,
+        onChange: (listener) => {
+          this.listeners.add(listener);
+          return () => this.listeners.delete(listener);
+        },
+      },
+      debounceMs: 1,
+    });
+  }
+  set(name: string, value: string | undefined) {
+    if (value === undefined) this.clusters.delete(name);
+    else this.clusters.set(name, value);
+    for (const listener of this.listeners) listener();
+  }
+  kill() {
+    this.up = false;
+    this.service.close();
+  }
+  restart() {
+    this.service.close();
+    this.service = this.make();
+    this.up = true;
+  }
+  status() {
+    return this.service.status()[0]!;
+  }
+  request = async (_method: string, _path: string, body: unknown, options: RequestOptions = {}) => {
+    if (!this.up) throw new Error('connect refused');
+    const poll = structuredClone(body) as DiscoveryPoll;
+    this.polls.push(poll);
+    const answer = await this.service.poll(poll, 'spiffe://x', options.signal ?? new AbortController().signal);
+    options.signal?.throwIfAborted();
+    if (!this.up) throw new Error('connection reset');
+    return { status: 200, body: structuredClone(answer) as unknown };
+  };
+}
+
+class Target {
+  running = new Map<string, unknown>();
+  refuse = new Map<string, string>();
+  applied: ConfigChanges[] = [];
+  apply(changes: ConfigChanges): Map<string, string> {
+    this.applied.push(changes);
+    const refused = new Map<string, string>();
+    for (const type of RESOURCE_TYPES) {
+      for (const resource of (changes[type]?.upsert ?? []) as { name?: string; clusterName?: string }[]) {
+        const key = `${type}/${resource.name ?? resource.clusterName}`;
+        const fault = this.refuse.get(key);
+        if (fault) refused.set(key, fault);
+        else this.running.set(key, resource);
+      }
+      for (const name of changes[type]?.remove ?? []) this.running.delete(`${type}/${name}`);
+    }
+    return refused;
+  }
+}
+
+function setup(plane: Plane, target: Target, cache?: DiskCache) {
+  const lines: string[] = [];
+  const client = new DiscoveryClient({
+    client: plane,
+    node: () => node,
+    target,
+    cache,
+    log: (line) => lines.push(line),
+    backoff: new Backoff(1, 2),
+  });
+  return { client, lines };
+}
+
+function memoryCache(saved: { config?: CachedConfig } = {}): DiskCache {
+  const cache = new DiskCache({} as never, '', () => {});
+  cache.load = async () => saved.config;
+  cache.save = (_, config) => void (saved.config = structuredClone(config));
+  return cache;
+}
+
+describe('DiscoveryClient', () => {
+  it('applies what it is sent, acknowledges it, and follows changes and removals', async () => {
+    const plane = new Plane();
+    const target = new Target();
+    const { client } = setup(plane, target);
+    client.start();
+    await client.synced;
+    expect([...target.running.keys()]).toEqual(['clusters/a', 'endpoints/a']);
+    expect(target.running.get('clusters/a')).toEqual({ name: 'a', connectTimeout: '1s' });
+    plane.set('b', '2s');
+    await vi.waitFor(() => expect(target.running.has('clusters/b')).toBe(true));
+    plane.set('a', undefined);
+    await vi.waitFor(() => expect(target.running.has('clusters/a')).toBe(false));
+    await vi.waitFor(() => expect(plane.status().types.clusters.state).toBe('SYNCED'));
+    await client.stop();
+  });
+
+  it('NACKs the refused resource by name and fault, keeps the rest, and is not sent it again', async () => {
+    const plane = new Plane();
+    plane.clusters.set('b', 'bad');
+    const target = new Target();
+    target.refuse.set('clusters/b', 'connectTimeout: must be a duration');
+    const { client, lines } = setup(plane, target);
+    client.start();
+    await vi.waitFor(() =>
+      expect(plane.status().types.clusters).toMatchObject({
+        state: 'NACK',
+        resources: 1,
+        refused: [{ name: 'b', message: 'connectTimeout: must be a duration' }],
+      }),
+    );
+    expect(client.state.refused.has('clusters/b')).toBe(true);
+    expect(lines).toEqual(['config refused: clusters/b: connectTimeout: must be a duration']);
+    expect(target.running.has('clusters/a')).toBe(true);
+    target.refuse.clear();
+    plane.set('b', '1s');
+    await vi.waitFor(() => expect(plane.status().types.clusters.state).toBe('SYNCED'));
+    expect(target.applied.flatMap((changes) => changes.clusters?.upsert ?? [])).toHaveLength(3);
+    expect(client.state.refused.size).toBe(0);
+    await client.stop();
+  });
+
+  it('takes a target that throws as a refusal of everything', async () => {
+    const plane = new Plane();
+    const { client } = setup(
+      plane,
+      Object.assign(new Target(), {
+        apply: () => {
+          throw new Error('boom');
+        },
+      }),
+    );
+    client.start();
+    await vi.waitFor(() =>
+      expect(plane.status().types.clusters.refused).toMatchObject([{ name: 'a', message: 'boom' }]),
+    );
+    await client.stop();
+  });
+
+  it('serves on while the control plane is away, and resumes without being resent what it has', async () => {
+    const plane = new Plane();
+    const target = new Target();
+    const { client, lines } = setup(plane, target);
+    client.start();
+    await client.synced;
+    plane.kill();
+    await vi.waitFor(() => expect(client.state.failures).toBeGreaterThan(3));
+    expect(target.running.size).toBe(2);
+    expect(lines).toHaveLength(1);
+    plane.clusters.set('b', '1s');
+    plane.restart();
+    await vi.waitFor(() => expect(target.running.has('clusters/b')).toBe(true));
+    expect(lines.at(-1)).toBe('control plane is back');
+    expect(target.applied.at(-1)).toEqual({ clusters: { upsert: [{ name: 'b', connectTimeout: '1s' }], remove: [] } });
+    await client.stop();
+  });
+
+  it('restores from the cache and says what it has on the first poll', async () => {
+    const saved: { config?: CachedConfig } = {};
+    const plane = new Plane();
+    const one = setup(plane, new Target(), memoryCache(saved));
+    one.client.start();
+    await one.client.synced;
+    await vi.waitFor(() => expect(saved.config?.clusters).toHaveLength(1));
+    await one.client.stop();
+
+    plane.kill();
+    const target = new Target();
+    const { client } = setup(plane, target, memoryCache(saved));
+    expect(await client.restore()).toBe(true);
+    expect([...target.running.keys()]).toEqual(['clusters/a', 'endpoints/a']);
+    plane.polls = [];
+    plane.restart();
+    client.start();
+    await client.synced;
+    const clusters = plane.polls[0]!.requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
+    expect(clusters.initialResourceVersions).toEqual({ a: saved.config!.clusters[0]!.version });
+    expect(target.applied).toHaveLength(1);
+    await client.stop();
+  });
+
+  it('refuses resources that are not what the response says, without handing them over', async () => {
+    const target = new Target();
+    const polls: DiscoveryPoll[] = [];
+    const { client } = setup(new Plane(), target);
+    const answers = [
+      {
+        session: 's',
+        responses: [
+          {
+            typeUrl: TYPE_URLS.clusters,
+            nonce: '1',
+            resources: [
+              { name: 'x', version: '1', resource: { '@type': TYPE_URLS.clusters, name: 'y' } },
+              { name: 'l', version: '1', resource: { '@type': TYPE_URLS.listeners, name: 'l' } },
+            ],
+          },
+          { typeUrl: 'type.googleapis.com/alien', nonce: '2', resources: [{ name: 'z', version: '1', resource: {} }] },
+        ],
+      },
+    ];
+    Object.assign(client, {
+      options: {
+        ...Reflect.get(client, 'options'),
+        client: {
+          request: (_m: string, _p: string, body: DiscoveryPoll, { signal }: { signal: AbortSignal }) => {
+            polls.push(structuredClone(body));
+            const next = answers.shift();
+            if (next) return Promise.resolve({ status: 200, body: next });
+            return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+          },
+        },
+      },
+    });
+    client.start();
+    await vi.waitFor(() => expect(polls).toHaveLength(2));
+    expect(target.running.size).toBe(0);
+    const [first, second] = polls[1]!.requests;
+    expect(first!.errorDetail!.message).toBe(`x: it names itself "y"\nl: @type: must be "${TYPE_URLS.clusters}"`);
+    expect(second).toMatchObject({ typeUrl: 'type.googleapis.com/alien', responseNonce: '2' });
+    await client.stop();
+  });
+});
+
+describe('Backoff', () => {
+  it('doubles up to its cap, with jitter, and starts over', () => {
+    const high = new Backoff(100, 1000, () => 1);
+    expect([high.next(), high.next(), high.next(), high.next(), high.next()]).toEqual([100, 200, 400, 800, 1000]);
+    high.reset();
+    expect(high.next()).toBe(100);
+    expect(new Backoff(100, 1000, () => 0).next()).toBe(50);
+  });
+});

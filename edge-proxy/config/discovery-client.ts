@@ -1,0 +1,269 @@
+/**
+ * The proxy's end of incremental xDS over long-poll: asks, hands changes to the proxy, says ACK or NACK with the next
+ * poll, and keeps what was accepted. Losing the control plane loses nothing: the last good config stays in force.
+ */
+import { z } from 'zod';
+import type { Node } from '../../shared/xds/core.ts';
+import {
+  type DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  DiscoveryAnswer,
+  type DiscoveryPoll,
+  RESOURCE_TYPES,
+  type ResourceType,
+  TYPE_URLS,
+} from '../../shared/xds/discovery.ts';
+import { nackMessage } from '../../shared/xds/nack.ts';
+import { Backoff } from './backoff.ts';
+import type { ControlResponse, RequestOptions } from './control-client.ts';
+import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
+
+export type ConfigChanges = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
+
+/** What runs the config. */
+export interface ConfigTarget {
+  /**
+   * Compiles and swaps in what is good, make before break; what is not keeps its last good state.
+   * @returns the refused: `type/name` -> what is wrong with it
+   */
+  apply(changes: ConfigChanges): Map<string, string> | Promise<Map<string, string>>;
+}
+
+export interface DiscoveryClientOptions {
+  readonly client: {
+    request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<ControlResponse>;
+  };
+  /** Read at each poll. */
+  readonly node: () => Node;
+  readonly target: ConfigTarget;
+  readonly cache?: DiskCache;
+  /** Takes one line: lost and regained connection, refused resources. */
+  readonly log: (line: string) => void;
+  /** Longer than the server holds a poll. Default 60 s. */
+  readonly pollTimeoutMs?: number;
+  /** Waits between failed polls; tests hand in their own. */
+  readonly backoff?: Backoff;
+}
+
+const INVALID_ARGUMENT = 3;
+
+export class DiscoveryClient {
+  private readonly options: DiscoveryClientOptions;
+  private readonly backoff: Backoff;
+  private readonly abort = new AbortController();
+  private readonly held: Record<ResourceType, Map<string, CachedResource>>;
+  private session: string | undefined;
+  /** What the next poll says: ACKs and NACKs of the last answer. */
+  private verdicts: DeltaDiscoveryRequest[] = [];
+  private running: Promise<void> | undefined;
+  private failing = false;
+  private readonly firstSync = Promise.withResolvers<void>();
+  /** `live`: the last poll succeeded. `refused`: names of resources refused since the start and not accepted since. */
+  readonly state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: new Map<string, string>() };
+
+  constructor(options: DiscoveryClientOptions) {
+    this.options = options;
+    this.backoff = options.backoff ?? new Backoff();
+    this.held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as unknown as typeof this.held;
+  }
+
+  /** Resolves when the control plane's first answer has been applied. */
+  get synced(): Promise<void> {
+    return this.firstSync.promise;
+  }
+
+  /** Puts the disk cache's config in force. @returns whether there was any */
+  async restore(): Promise<boolean> {
+    const cached = await this.options.cache?.load(this.options.node().id);
+    if (!cached) return false;
+    const changes: ConfigChanges = {};
+    for (const type of RESOURCE_TYPES) {
+      if (cached[type].length > 0) changes[type] = { upsert: cached[type].map((entry) => entry.resource), remove: [] };
+    }
+    const refused = await this.apply(changes);
+    for (const type of RESOURCE_TYPES) {
+      for (const entry of cached[type]) {
+        const fault = refused.get(`${type}/${entry.name}`);
+        if (fault === undefined) this.held[type].set(entry.name, entry);
+        else this.options.log(`config cache: ${type}/${entry.name} is not used: ${fault}`);
+      }
+    }
+    return RESOURCE_TYPES.some((type) => this.held[type].size > 0);
+  }
+
+  /** Polls until `stop`. Never throws; trouble is logged once and retried with backoff. */
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.abort.abort(new Error('stopped'));
+    await this.running;
+    await this.options.cache?.flush();
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.abort;
+    while (!signal.aborted) {
+      try {
+        await this.poll(signal);
+        this.recovered();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.failed(error);
+        await this.backoff.wait(signal);
+      }
+    }
+  }
+
+  private async poll(signal: AbortSignal): Promise<void> {
+    const request = this.request();
+    const timeoutMs = this.options.pollTimeoutMs ?? 60_000;
+    this.state.polls++;
+    const { status, body } = await this.options.client.request('POST', '/v3/delta-discovery', request, {
+      signal,
+      timeoutMs,
+      keepAlive: true,
+    });
+    if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
+    const answer = DiscoveryAnswer.safeParse(body);
+    if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
+    const { session, responses } = answer.data as { session: string; responses: DeltaDiscoveryResponse[] };
+    this.verdicts = [];
+    if (request.session !== undefined && session !== request.session) {
+      // The control plane does not know us (any more): say again what we want and have.
+      this.session = undefined;
+      return;
+    }
+    this.session = session;
+    await this.take(responses);
+    this.state.lastAnswerMs = Date.now();
+    this.firstSync.resolve();
+  }
+
+  private request(): DiscoveryPoll {
+    const node = this.options.node();
+    if (this.session !== undefined) return { session: this.session, node, requests: this.verdicts };
+    return {
+      node,
+      requests: RESOURCE_TYPES.map((type) => ({
+        typeUrl: TYPE_URLS[type],
+        resourceNamesSubscribe: ['*'],
+        initialResourceVersions: Object.fromEntries([...this.held[type].values()].map((r) => [r.name, r.version])),
+      })),
+    };
+  }
+
+  private async take(responses: readonly DeltaDiscoveryResponse[]): Promise<void> {
+    if (responses.length === 0) return;
+    const batch = responses.map((response) => ({ response, ...sort(response) }));
+    const changes: ConfigChanges = {};
+    for (const { type, good, remove } of batch) {
+      if (type === undefined) continue;
+      const change = (changes[type] ??= { upsert: [], remove: [] });
+      change.upsert.push(...good.map(({ resource }) => resource));
+      change.remove.push(...remove);
+    }
+    const refused = await this.apply(changes);
+    for (const { type, response, good, faults, remove } of batch) {
+      if (type !== undefined) this.settle(type, good, remove, refused, faults);
+      this.verdicts.push({
+        typeUrl: response.typeUrl,
+        responseNonce: response.nonce,
+        ...(faults.size > 0 ? { errorDetail: { code: INVALID_ARGUMENT, message: nackMessage(faults) } } : {}),
+      });
+    }
+    this.options.cache?.save(this.options.node().id, this.cacheable());
+  }
+
+  /** Notes what is now in force, and adds the target's refusals to `faults`. */
+  private settle(
+    type: ResourceType,
+    good: readonly CachedResource[],
+    remove: readonly string[],
+    refused: ReadonlyMap<string, string>,
+    faults: Map<string, string>,
+  ): void {
+    for (const entry of good) {
+      const fault = refused.get(`${type}/${entry.name}`);
+      if (fault !== undefined) faults.set(entry.name, fault);
+      else {
+        this.held[type].set(entry.name, entry);
+        this.state.refused.delete(`${type}/${entry.name}`);
+      }
+    }
+    for (const name of remove) {
+      const fault = refused.get(`${type}/${name}`);
+      if (fault !== undefined) faults.set(name, fault);
+      else {
+        this.held[type].delete(name);
+        this.state.refused.delete(`${type}/${name}`);
+      }
+    }
+    for (const [name, fault] of faults) {
+      this.state.refused.set(`${type}/${name}`, fault);
+      this.options.log(`config refused: ${type}/${name}: ${fault}`);
+    }
+  }
+
+  /** A target that throws has refused everything it was handed. */
+  private async apply(changes: ConfigChanges): Promise<Map<string, string>> {
+    try {
+      return await this.options.target.apply(changes);
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      const refused = new Map<string, string>();
+      for (const type of RESOURCE_TYPES) {
+        for (const resource of changes[type]?.upsert ?? []) refused.set(`${type}/${ownName(type, resource)}`, fault);
+        for (const name of changes[type]?.remove ?? []) refused.set(`${type}/${name}`, fault);
+      }
+      return refused;
+    }
+  }
+
+  private cacheable(): CachedConfig {
+    return Object.fromEntries(RESOURCE_TYPES.map((type) => [type, [...this.held[type].values()]])) as CachedConfig;
+  }
+
+  private recovered(): void {
+    this.backoff.reset();
+    this.state.live = true;
+    if (this.failing) this.options.log('control plane is back');
+    this.failing = false;
+  }
+
+  private failed(error: unknown): void {
+    this.state.live = false;
+    this.state.failures++;
+    // Once per outage, not once per attempt.
+    if (!this.failing)
+      this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);
+    this.failing = true;
+  }
+}
+
+/** The well-formed resources of a response, and the names of the others with what is wrong. */
+function sort(response: DeltaDiscoveryResponse) {
+  const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === response.typeUrl);
+  const good: CachedResource[] = [];
+  const faults = new Map<string, string>();
+  for (const { name, version, resource } of response.resources ?? []) {
+    const { '@type': typeUrl, ...fields } = resource ?? {};
+    if (type === undefined) faults.set(name, `unknown resource type "${response.typeUrl}"`);
+    else if (typeUrl !== response.typeUrl) faults.set(name, `@type: must be "${response.typeUrl}"`);
+    else if (ownName(type, fields) !== name) faults.set(name, `it names itself "${ownName(type, fields)}"`);
+    else good.push({ name, version, resource: fields });
+  }
+  return { type, good, faults, remove: response.removedResources ?? [] };
+}
+
+function ownName(type: ResourceType, resource: unknown): string {
+  const fields = resource as { name?: unknown; clusterName?: unknown; cluster_name?: unknown };
+  const name = type === 'endpoints' ? (fields.clusterName ?? fields.cluster_name) : fields.name;
+  return typeof name === 'string' ? name : '';
+}
+
+function statusMessage(body: unknown): string {
+  const { message } = (body ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? message.slice(0, 500) : 'no reason given';
+}
