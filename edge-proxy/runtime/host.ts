@@ -1,0 +1,100 @@
+/** Files, names and process control on node:*, shared by Node, Bun and Deno. */
+
+import dns from 'node:dns/promises';
+import { watch } from 'node:fs';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { dirname } from 'node:path';
+import process from 'node:process';
+import type { Files, ProcessControl } from './runtime.ts';
+
+/** Addresses as the system resolves them (hosts file included); the TTL is DNS's, where DNS answers. */
+export async function resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }> {
+  if (isIP(host)) return { addresses: [host], ttl: undefined };
+  const [found, ttl] = await Promise.all([dns.lookup(host, { all: true, verbatim: true }), smallestTtl(host)]);
+  return { addresses: [...new Set(found.map((entry) => entry.address))], ttl };
+}
+
+async function smallestTtl(host: string): Promise<number | undefined> {
+  if (host === 'localhost' || host.endsWith('.localhost')) return undefined;
+  const answers = await Promise.allSettled([dns.resolve4(host, { ttl: true }), dns.resolve6(host, { ttl: true })]);
+  const ttls = answers
+    .flatMap((answer) => (answer.status === 'fulfilled' ? answer.value.map((record) => record.ttl) : []))
+    .filter((ttl) => Number.isFinite(ttl));
+  return ttls.length > 0 ? Math.min(...ttls) : undefined;
+}
+
+let temporaryCount = 0;
+
+async function writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void> {
+  const temporary = `${path}.${process.pid}.${temporaryCount++}.tmp`;
+  const file = await open(temporary, 'wx', mode);
+  try {
+    try {
+      await file.writeFile(bytes);
+      // The umask may have taken bits away; it may not have added any.
+      await file.chmod(mode);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes the rename itself durable, where the system lets a folder be opened. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch {
+    // Some file systems refuse; the file's own content is safe already.
+  }
+}
+
+export const files: Files = {
+  async read(path) {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  },
+  writeAtomic,
+  async makeFolder(path, mode) {
+    await mkdir(path, { recursive: true, mode });
+  },
+  async remove(path) {
+    await rm(path, { force: true });
+  },
+  watchFolder(path, changed) {
+    const watcher = watch(path, () => changed());
+    watcher.on('error', () => {});
+    return () => watcher.close();
+  },
+};
+
+export const processControl: ProcessControl = {
+  environment: process.env,
+  args: process.argv.slice(2),
+  onSignal(signal, handler) {
+    process.on(signal, handler);
+  },
+  exit: (code) => process.exit(code),
+  residentBytes: () => process.memoryUsage().rss,
+  writeOut(line) {
+    process.stdout.write(`${line}\n`);
+  },
+  writeError(line) {
+    process.stderr.write(`${line}\n`);
+  },
+};

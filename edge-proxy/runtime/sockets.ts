@@ -1,0 +1,143 @@
+/** The socket half of Runtime on node:net and node:tls, shared by Node, Bun and Deno; what differs is in `Quirks`. */
+import net from 'node:net';
+import tls from 'node:tls';
+import { type Quirks, SocketConnection } from './connection.ts';
+import { ListenError } from './listen-error.ts';
+import type { Connection, ConnectionHandler, Listening, ListenOptions, TlsContext } from './runtime.ts';
+import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls-context.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 15_000;
+const DEFAULT_BACKLOG = 1024;
+
+/** @throws ListenError in one line: address, port, reason */
+export function listen(
+  options: ListenOptions,
+  quirks: Quirks,
+  onConnection: (connection: Connection) => void,
+): Promise<Listening> {
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    // A client may be gone before it is accepted; it then has no address.
+    if (socket.remoteAddress === undefined) {
+      socket.on('error', () => {});
+      socket.destroy();
+      return;
+    }
+    onConnection(new SocketConnection(socket, quirks, undefined, undefined));
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<Listening>();
+  const refuse = (error: NodeJS.ErrnoException) => reject(new ListenError(options.address, options.port, error));
+  server.once('error', refuse);
+  server.listen(
+    {
+      host: options.address,
+      port: options.port,
+      backlog: options.backlog ?? DEFAULT_BACKLOG,
+      ...(options.reusePort ? { reusePort: true } : {}),
+    },
+    () => {
+      server.off('error', refuse);
+      // Later errors are of accept (EMFILE …): the listener goes on.
+      server.on('error', () => {});
+      const address = server.address() as net.AddressInfo;
+      resolve({ address: address.address, port: address.port, close: () => closeServer(server) });
+    },
+  );
+  return promise;
+}
+
+/** `net.Server.close` waits for connections; ours live on, so its promise is not awaited for them. */
+function closeServer(server: net.Server): Promise<void> {
+  server.close();
+  return Promise.resolve();
+}
+
+/** Dials; see Runtime.connect. */
+export function connect(
+  to: { address: string; port: number; localAddress?: string },
+  context: TlsContext | undefined,
+  quirks: Quirks,
+  handler: ConnectionHandler,
+  onOpen: (connection: Connection) => void,
+): Connection {
+  const target = {
+    host: to.address,
+    port: to.port,
+    allowHalfOpen: true,
+    ...(to.localAddress ? { localAddress: to.localAddress } : {}),
+  };
+  const client = context as ClientContext | undefined;
+  const socket = client
+    ? tls.connect({
+        ...target,
+        secureContext: client.secureContext,
+        rejectUnauthorized: false,
+        // Judged by verifyPeer after the handshake, before a byte is written.
+        checkServerIdentity: () => undefined,
+        ...(client.serverName && net.isIP(client.serverName) === 0 ? { servername: client.serverName } : {}),
+        ...(client.alpn ? { ALPNProtocols: client.alpn } : {}),
+      })
+    : net.connect({ ...target, noDelay: true });
+  const connection = new SocketConnection(socket, quirks, undefined, undefined);
+  connection.handler = handler;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  if (client) {
+    socket.setNoDelay(true);
+    timer = setTimeout(() => connection.destroy(new Error('TLS: handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+    socket.once('close', () => clearTimeout(timer));
+  }
+  socket.once(client ? 'secureConnect' : 'connect', () => {
+    clearTimeout(timer);
+    try {
+      connection.opened(client && judgePeer(socket as tls.TLSSocket, client));
+      onOpen(connection);
+    } catch (error) {
+      connection.guard(error);
+    }
+  });
+  return connection;
+}
+
+/** See Runtime.acceptTls. */
+export function acceptTls(
+  connection: Connection,
+  context: TlsContext,
+  firstBytes: Uint8Array,
+  quirks: Quirks,
+): Promise<Connection> {
+  const server = context as ServerContext;
+  const below = connection as SocketConnection;
+  const raw = below.release();
+  const key = connectionKey(raw);
+  const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+  const finish = (error: Error | undefined) => {
+    clearTimeout(timer);
+    server.waiting.delete(key);
+    const failure = server.failures.get(key);
+    server.failures.delete(key);
+    raw.off('close', gone);
+    if (!error) return;
+    raw.destroy();
+    reject(failure ?? error);
+  };
+  const gone = () => finish(new Error('TLS: connection closed during the handshake'));
+  const timer = setTimeout(() => finish(new Error('TLS: handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+  raw.once('close', gone);
+  if (raw.destroyed) {
+    gone();
+    return promise;
+  }
+  server.waiting.set(key, (socket) => {
+    try {
+      const info = judgePeer(socket, server);
+      finish(undefined);
+      resolve(new SocketConnection(socket, quirks, info, below));
+    } catch (error) {
+      socket.on('error', () => {});
+      socket.destroy();
+      finish(error instanceof Error ? error : new Error(String(error)));
+    }
+  });
+  raw.unshift(firstBytes);
+  server.server.emit('connection', raw);
+  return promise;
+}
