@@ -1,6 +1,6 @@
 /** How the CLI reaches a control API: flags, then environment, then the kubeconfig-shaped file of `tulle kubeconfig`. */
 import { readFileSync } from 'node:fs';
-import { type RequestOptions, request as httpsRequest } from 'node:https';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -28,7 +28,9 @@ export interface Answer {
 }
 
 interface KubeconfigFile {
-  clusters?: { cluster?: { server?: string; 'certificate-authority-data'?: string; 'certificate-authority'?: string } }[];
+  clusters?: {
+    cluster?: { server?: string; 'certificate-authority-data'?: string; 'certificate-authority'?: string };
+  }[];
   users?: { user?: { token?: string } }[];
 }
 
@@ -53,7 +55,9 @@ export class ControlApi {
     const file = readKubeconfig(flags.kubeconfig);
     const server = flags.server ?? process.env['TULLE_SERVER'] ?? file.server;
     if (!server)
-      throw new CliError('no control API is named: pass --server URL, set TULLE_SERVER, or write ~/.tulle/kubeconfig with "tulle kubeconfig"');
+      throw new CliError(
+        'no control API is named: pass --server URL, set TULLE_SERVER, or write ~/.tulle/kubeconfig with "tulle kubeconfig"',
+      );
     if (!/^https:\/\//.test(server)) throw new CliError(`--server: must be an https:// URL, found "${server}"`);
     const caFile = flags.caFile ?? process.env['TULLE_CA_FILE'];
     const ca = caFile ? readText(caFile, '--ca-file') : file.ca;
@@ -96,10 +100,13 @@ export class ControlApi {
 
 /** A Kubernetes Status as lines: the message, then each cause with its path. */
 export function describeStatus(answer: Answer): string {
-  const status = answer.body as { message?: string; details?: { causes?: { field?: string; message?: string }[] } } | undefined;
+  const status = answer.body as
+    | { message?: string; details?: { causes?: { field?: string; message?: string }[] } }
+    | undefined;
   const causes = status?.details?.causes ?? [];
   const head = status?.message ?? `the control API answered ${answer.status}`;
-  const hint = answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
+  const hint =
+    answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
   return [head + hint, ...causes.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
 }
 
@@ -118,7 +125,11 @@ function readKubeconfig(path: string | undefined): { server?: string; token?: st
   return {
     server: cluster?.server,
     token: file.users?.[0]?.user?.token,
-    ca: ca ?? (cluster?.['certificate-authority'] ? readText(cluster['certificate-authority'], 'certificate-authority') : undefined),
+    ca:
+      ca ??
+      (cluster?.['certificate-authority']
+        ? readText(cluster['certificate-authority'], 'certificate-authority')
+        : undefined),
   };
 }
 

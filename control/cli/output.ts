@@ -15,19 +15,30 @@ export function outputFormat(value: string | undefined): OutputFormat {
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => (row[i] ?? '').length)));
   const line = (cells: readonly string[]) =>
-    cells.map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i]! + 3))).join('').trimEnd();
+    cells
+      .map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i]! + 3)))
+      .join('')
+      .trimEnd();
   return [line(heads), ...rows.map(line)].join('\n');
 }
 
 export function print(format: OutputFormat, value: unknown, asTable: () => string): void {
-  const text = format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? stringify(value).trimEnd() : asTable();
+  const text =
+    format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? stringify(value).trimEnd() : asTable();
   process.stdout.write(`${text}\n`);
 }
 
 const onTerminal = process.stdout.isTTY === true && !process.env['NO_COLOR'];
 const paint = (code: number) => (text: string) => (onTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
 /** Colours, only on a terminal and without NO_COLOR. */
-export const colour = { bold: paint(1), dim: paint(2), red: paint(31), green: paint(32), yellow: paint(33), cyan: paint(36) };
+export const colour = {
+  bold: paint(1),
+  dim: paint(2),
+  red: paint(31),
+  green: paint(32),
+  yellow: paint(33),
+  cyan: paint(36),
+};
 
 /** `3d4h`, `5m`, `12s` since an RFC 3339 time, as kubectl's AGE. */
 export function age(since: string | undefined, nowMs = Date.now()): string {
