@@ -1,0 +1,18 @@
+import { checkAuthorizationPolicy } from './checks/authorization-policy.ts';
+import { AGE, column } from './columns.ts';
+import { defineIstioKind, SECURITY_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { AuthorizationPolicySpec } from './schema/authorization-policy.ts';
+
+export const authorizationPolicy = defineIstioKind({
+  kind: 'AuthorizationPolicy',
+  group: 'security.istio.io',
+  versions: SECURITY_VERSIONS,
+  plural: 'authorizationpolicies',
+  shortNames: ['ap'],
+  spec: AuthorizationPolicySpec,
+  columns: [column('Action', '.spec.action', 'What happens when a rule matches'), AGE],
+  description: 'Who may call what.',
+  check: checkAuthorizationPolicy,
+});
+export type AuthorizationPolicy = ResourceOf<typeof authorizationPolicy>;

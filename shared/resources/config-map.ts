@@ -1,0 +1,37 @@
+import { AGE } from './columns.ts';
+import { Report } from './faults.ts';
+import { defineKind, type ResourceOf } from './kind.ts';
+import { ConfigMapBody } from './schema/core.ts';
+
+export const configMap = defineKind({
+  kind: 'ConfigMap',
+  group: '',
+  versions: ['v1'],
+  plural: 'configmaps',
+  singular: 'configmap',
+  shortNames: ['cm'],
+  categories: [],
+  namespaced: true,
+  body: ConfigMapBody,
+  check: (resource) => {
+    const report = new Report();
+    checkBase64Map(report, 'binaryData', resource.binaryData);
+    return report.findings;
+  },
+  columns: [AGE],
+  description: 'Configuration data; `istio` in the root namespace holds the mesh config.',
+});
+export type ConfigMap = ResourceOf<typeof configMap>;
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** Keys are file names, values base64. Values are never shown: they may be secret. */
+export function checkBase64Map(report: Report, field: string, data: Record<string, string> | undefined): void {
+  for (const [key, value] of Object.entries(data ?? {})) {
+    const path = `${field}[${JSON.stringify(key)}]`;
+    if (!/^[-._a-zA-Z0-9]{1,253}$/.test(key)) {
+      report.fault(path, 'data.key', 'the key must be letters, digits, "-", "_" or "."');
+    }
+    if (!BASE64.test(value.replace(/[\r\n]/g, ''))) report.fault(path, 'data.base64', 'must be base64');
+  }
+}

@@ -1,0 +1,18 @@
+import { checkDestinationRule } from './checks/destination-rule.ts';
+import { AGE, column } from './columns.ts';
+import { defineIstioKind, NETWORKING_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { DestinationRuleSpec } from './schema/destination-rule.ts';
+
+export const destinationRule = defineIstioKind({
+  kind: 'DestinationRule',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  plural: 'destinationrules',
+  shortNames: ['dr'],
+  spec: DestinationRuleSpec,
+  columns: [column('Host', '.spec.host', 'Host the rule applies to'), AGE],
+  description: 'Policies for traffic to a service after routing: subsets, load balancing, pools, TLS.',
+  check: checkDestinationRule,
+});
+export type DestinationRule = ResourceOf<typeof destinationRule>;

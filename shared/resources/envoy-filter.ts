@@ -1,0 +1,18 @@
+import { checkEnvoyFilter } from './checks/envoy-filter.ts';
+import { AGE } from './columns.ts';
+import { defineIstioKind } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { EnvoyFilterSpec } from './schema/envoy-filter.ts';
+
+export const envoyFilter = defineIstioKind({
+  kind: 'EnvoyFilter',
+  group: 'networking.istio.io',
+  versions: ['v1alpha3'],
+  plural: 'envoyfilters',
+  shortNames: [],
+  spec: EnvoyFilterSpec,
+  columns: [AGE],
+  description: 'Patches to the configuration of proxies.',
+  check: checkEnvoyFilter,
+});
+export type EnvoyFilter = ResourceOf<typeof envoyFilter>;

@@ -1,0 +1,84 @@
+/** From zod issues to faults, and the collector that semantic checks write into. */
+import type { z } from 'zod';
+import type { Findings } from './kind.ts';
+import type { Fault } from './resource.ts';
+
+/** More faults than this help nobody. */
+export const MAX_FAULTS = 200;
+
+/** `spec.http[0].headers["x-a.b"]` */
+export function formatPath(path: readonly PropertyKey[]): string {
+  let out = '';
+  for (const key of path) {
+    if (typeof key === 'number') out += `[${key}]`;
+    else if (/^[A-Za-z_$][\w$-]*$/.test(String(key))) out += out === '' ? String(key) : `.${String(key)}`;
+    else out += `[${JSON.stringify(String(key))}]`;
+  }
+  return out;
+}
+
+export function faultsOf(issues: readonly z.core.$ZodIssue[]): Fault[] {
+  return issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys') {
+      const lines = issue.message.split('\n');
+      return issue.keys.map((key, i) => ({
+        path: formatPath([...issue.path, key]),
+        rule: 'unknown-field',
+        message: lines[i] ?? 'unknown field',
+      }));
+    }
+    return [{ path: formatPath(issue.path), rule: ruleOf(issue), message: messageOf(issue) }];
+  });
+}
+
+function ruleOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'custom') return typeof issue.params?.['rule'] === 'string' ? issue.params['rule'] : 'value';
+  if (issue.code === 'invalid_type' && issue.input === undefined) return 'required';
+  if (issue.code === 'invalid_type') return 'type';
+  return issue.code === 'invalid_value' ? 'enum' : 'value';
+}
+
+function messageOf(issue: z.core.$ZodIssue): string {
+  if (issue.input === undefined && (issue.code === 'invalid_type' || issue.code === 'invalid_value')) {
+    return 'is required';
+  }
+  if (issue.code !== 'invalid_type') return issue.message;
+  const expected: Record<string, string> = {
+    record: 'a map',
+    object: 'an object',
+    array: 'a list',
+    int: 'a whole number',
+  };
+  const article = expected[issue.expected] ?? `a ${issue.expected}`;
+  return `must be ${article}, not ${describe(issue.input)}`;
+}
+
+/** The value's type in words; the value itself may be a secret. */
+function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** Collects what a semantic check finds. Paths are given as formatted text. */
+export class Report {
+  readonly faults: Fault[] = [];
+  readonly warnings: Fault[] = [];
+
+  fault(path: string, rule: string, message: string): void {
+    if (this.faults.length < MAX_FAULTS) this.faults.push({ path, rule, message });
+  }
+
+  warn(path: string, rule: string, message: string): void {
+    if (this.warnings.length < MAX_FAULTS) this.warnings.push({ path, rule, message });
+  }
+
+  /** Adds a fault when there is a message: for helpers that say what is wrong or nothing. */
+  faultIf(path: string, rule: string, message: string | undefined): void {
+    if (message !== undefined) this.fault(path, rule, message);
+  }
+
+  get findings(): Findings {
+    return { faults: this.faults, warnings: this.warnings };
+  }
+}

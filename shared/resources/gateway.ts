@@ -1,0 +1,18 @@
+import { checkGateway } from './checks/gateway.ts';
+import { AGE } from './columns.ts';
+import { defineIstioKind, NETWORKING_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { GatewaySpec } from './schema/gateway.ts';
+
+export const gateway = defineIstioKind({
+  kind: 'Gateway',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  plural: 'gateways',
+  shortNames: ['gw'],
+  spec: GatewaySpec,
+  columns: [AGE],
+  description: 'A load balancer at the edge of the mesh.',
+  check: checkGateway,
+});
+export type Gateway = ResourceOf<typeof gateway>;

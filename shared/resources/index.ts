@@ -1,0 +1,25 @@
+/** Resources: the registry of kinds, their types, validation and reading from YAML. */
+export { type AuthorizationPolicy, authorizationPolicy } from './authorization-policy.ts';
+export { type ConfigMap, configMap } from './config-map.ts';
+export { type DestinationRule, destinationRule } from './destination-rule.ts';
+export { type EndpointSlice, endpointSlice } from './endpoint-slice.ts';
+export { type EnvoyFilter, envoyFilter } from './envoy-filter.ts';
+export { type Gateway, gateway } from './gateway.ts';
+export { type Namespace, namespace } from './namespace.ts';
+export { type PeerAuthentication, peerAuthentication } from './peer-authentication.ts';
+export { type ProxyConfig, proxyConfig } from './proxy-config.ts';
+export { kindByName, kindByPlural, kindOf, kinds, splitApiVersion } from './registry.ts';
+export { type RequestAuthentication, requestAuthentication } from './request-authentication.ts';
+export { parseDuration } from './schema/vocabulary.ts';
+export { type Secret, secret } from './secret.ts';
+export { type Service, service } from './service.ts';
+export { type ServiceAccount, serviceAccount } from './service-account.ts';
+export { type ServiceEntry, serviceEntry } from './service-entry.ts';
+export { type Sidecar, sidecar } from './sidecar.ts';
+export { type Telemetry, telemetry } from './telemetry.ts';
+export { type TrafficExtension, trafficExtension } from './traffic-extension.ts';
+export { type Validation, validate } from './validate.ts';
+export { type VirtualService, virtualService } from './virtual-service.ts';
+export { type WasmPlugin, wasmPlugin } from './wasm-plugin.ts';
+export { type WorkloadEntry, workloadEntry } from './workload-entry.ts';
+export { type WorkloadGroup, workloadGroup } from './workload-group.ts';

@@ -1,0 +1,18 @@
+import { checkPeerAuthentication } from './checks/peer-authentication.ts';
+import { AGE, column } from './columns.ts';
+import { defineIstioKind, SECURITY_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { PeerAuthenticationSpec } from './schema/peer-authentication.ts';
+
+export const peerAuthentication = defineIstioKind({
+  kind: 'PeerAuthentication',
+  group: 'security.istio.io',
+  versions: SECURITY_VERSIONS,
+  plural: 'peerauthentications',
+  shortNames: ['pa'],
+  spec: PeerAuthenticationSpec,
+  columns: [column('Mode', '.spec.mtls.mode', 'mTLS mode'), AGE],
+  description: 'How workloads accept mutual TLS.',
+  check: checkPeerAuthentication,
+});
+export type PeerAuthentication = ResourceOf<typeof peerAuthentication>;

@@ -1,0 +1,18 @@
+import { checkRequestAuthentication } from './checks/request-authentication.ts';
+import { AGE } from './columns.ts';
+import { defineIstioKind, SECURITY_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { RequestAuthenticationSpec } from './schema/request-authentication.ts';
+
+export const requestAuthentication = defineIstioKind({
+  kind: 'RequestAuthentication',
+  group: 'security.istio.io',
+  versions: SECURITY_VERSIONS,
+  plural: 'requestauthentications',
+  shortNames: ['ra'],
+  spec: RequestAuthenticationSpec,
+  columns: [AGE],
+  description: 'Which tokens requests may carry.',
+  check: checkRequestAuthentication,
+});
+export type RequestAuthentication = ResourceOf<typeof requestAuthentication>;

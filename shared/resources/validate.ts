@@ -1,0 +1,138 @@
+/** Validation of one resource: every fault at once, each with its path. */
+import type { z } from 'zod';
+import { faultsOf, formatPath, MAX_FAULTS } from './faults.ts';
+import type { Kind } from './kind.ts';
+import { checkMeta, Metadata } from './meta.ts';
+import { withoutNulls } from './nulls.ts';
+import { kindByName, kindOf, kinds, splitApiVersion } from './registry.ts';
+import type { Fault, Resource } from './resource.ts';
+import { didYouMean } from './suggest.ts';
+
+export interface Validation {
+  /** Present when there are no faults. */
+  resource?: Resource;
+  /** Present when apiVersion and kind name one that is served. */
+  kind?: Kind;
+  faults: Fault[];
+  warnings: Fault[];
+}
+
+const HEADER = ['apiVersion', 'kind', 'metadata'];
+/** Deeper JSON is refused before anything walks it by recursion. */
+const MAX_DEPTH = 100;
+
+/** Validates any JSON value as a resource. Never throws. */
+export function validate(value: unknown): Validation {
+  if (!isObject(value)) return { faults: [refusal('', 'type', 'must be an object')], warnings: [] };
+  if (tooDeep(value))
+    return { faults: [refusal('', 'depth', `is nested deeper than ${MAX_DEPTH} levels`)], warnings: [] };
+  const kind = lookUp(value);
+  if (Array.isArray(kind)) return { faults: [...kind, ...metadataFaults(value, true)], warnings: [] };
+  const faults = metadataFaults(value, kind.namespaced);
+  const body = withoutNulls(
+    kind.body,
+    Object.fromEntries(Object.entries(value).filter(([key]) => !HEADER.includes(key))),
+  );
+  const parsed = kind.body.safeParse(body);
+  const resource = {
+    ...pick(value, HEADER),
+    ...(parsed.success ? (parsed.data as object) : {}),
+  } as unknown as Resource;
+  resource.metadata = withoutNulls(Metadata, value['metadata']) as Resource['metadata'];
+  const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
+  if (!parsed.success) faults.push(...faultsOf(parsed.error.issues));
+  faults.push(...findings.faults);
+  const all = faults.slice(0, MAX_FAULTS);
+  return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings: findings.warnings };
+}
+
+function lookUp(value: Record<string, unknown>): Kind | Fault[] {
+  const { apiVersion, kind: name } = value;
+  const faults: Fault[] = [];
+  for (const field of ['apiVersion', 'kind'] as const) {
+    if (typeof value[field] !== 'string' || value[field] === '') {
+      const missing = value[field] === undefined || value[field] === '';
+      faults.push(refusal(field, missing ? 'required' : 'type', missing ? 'is required' : 'must be a string'));
+    }
+  }
+  if (typeof apiVersion !== 'string' || typeof name !== 'string' || faults.length > 0) return faults;
+  const kind = kindOf(apiVersion, name);
+  if (kind) return kind;
+  const { group } = splitApiVersion(apiVersion);
+  const other = kindByName(group, name);
+  if (other) {
+    const served = other.versions.map((version) => (group === '' ? version : `${group}/${version}`));
+    return [refusal('apiVersion', 'version', `${name} is not served as "${apiVersion}": use ${served.join(', ')}`)];
+  }
+  const names = kinds.map((each) => each.kind);
+  const same = kinds.find((each) => each.kind === name);
+  const hint = same ? `; ${name} belongs to "${same.group}/${same.versions[0]}"` : didYouMean(name, names);
+  return [refusal('kind', 'unknown-kind', `unknown kind "${name}" in "${apiVersion}"${hint}`)];
+}
+
+function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fault[] {
+  if (value['metadata'] === undefined) return [refusal('metadata', 'required', 'is required')];
+  const parsed = Metadata.safeParse(withoutNulls(Metadata, value['metadata']));
+  if (parsed.success) return checkMeta(parsed.data, namespaced);
+  return faultsOf(parsed.error.issues).map((fault) => ({
+    ...fault,
+    path: fault.path === '' ? 'metadata' : `metadata${fault.path.startsWith('[') ? '' : '.'}${fault.path}`,
+  }));
+}
+
+/**
+ * The semantic checks for what the schema accepts once its faulty fields are taken out, so that one typing mistake does
+ * not hide the rest. Findings above or below a removed field are dropped: they would speak of the removal.
+ */
+function checkRemainder(
+  kind: Kind,
+  resource: Resource,
+  body: unknown,
+  issues: readonly z.core.$ZodIssue[],
+): { faults: Fault[]; warnings: Fault[] } {
+  const none = { faults: [], warnings: [] };
+  const copy = structuredClone(body);
+  const removed: string[] = [];
+  for (const issue of issues) {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+    for (const path of keys) {
+      if (!remove(copy, path)) return none;
+      removed.push(formatPath(path));
+    }
+  }
+  const parsed = kind.body.safeParse(copy);
+  if (!parsed.success) return none;
+  const findings = kind.check({ ...resource, ...(parsed.data as object) });
+  const apart = (fault: Fault) => !removed.some((path) => path.startsWith(fault.path) || fault.path.startsWith(path));
+  return { faults: findings.faults.filter(apart), warnings: findings.warnings.filter(apart) };
+}
+
+/** Deletes an object's field; false for list entries (their removal would shift the others) and absent fields. */
+function remove(root: unknown, path: readonly PropertyKey[]): boolean {
+  let at = root;
+  for (const key of path.slice(0, -1)) at = (at as Record<PropertyKey, unknown> | undefined)?.[key];
+  const last = path.at(-1);
+  if (!isObject(at) || typeof last !== 'string' || !Object.hasOwn(at, last)) return false;
+  return delete at[last];
+}
+
+function pick(value: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.map((key) => [key, value[key]]));
+}
+
+function tooDeep(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function refusal(path: string, rule: string, message: string): Fault {
+  return { path, rule, message };
+}

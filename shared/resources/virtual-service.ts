@@ -1,0 +1,22 @@
+import { checkVirtualService } from './checks/virtual-service.ts';
+import { AGE, column } from './columns.ts';
+import { defineIstioKind, NETWORKING_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { VirtualServiceSpec } from './schema/virtual-service.ts';
+
+export const virtualService = defineIstioKind({
+  kind: 'VirtualService',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  plural: 'virtualservices',
+  shortNames: ['vs'],
+  spec: VirtualServiceSpec,
+  columns: [
+    column('Gateways', '.spec.gateways', 'Gateways and mesh the routes apply to'),
+    column('Hosts', '.spec.hosts', 'Destination hosts the routes apply to'),
+    AGE,
+  ],
+  description: 'Routes traffic for hosts.',
+  check: checkVirtualService,
+});
+export type VirtualService = ResourceOf<typeof virtualService>;

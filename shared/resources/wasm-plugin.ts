@@ -1,0 +1,18 @@
+import { checkWasmPlugin } from './checks/wasm-plugin.ts';
+import { AGE } from './columns.ts';
+import { defineIstioKind } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { WasmPluginSpec } from './schema/wasm-plugin.ts';
+
+export const wasmPlugin = defineIstioKind({
+  kind: 'WasmPlugin',
+  group: 'extensions.istio.io',
+  versions: ['v1alpha1'],
+  plural: 'wasmplugins',
+  shortNames: [],
+  spec: WasmPluginSpec,
+  columns: [AGE],
+  description: 'A WebAssembly filter.',
+  check: checkWasmPlugin,
+});
+export type WasmPlugin = ResourceOf<typeof wasmPlugin>;

@@ -1,0 +1,19 @@
+import { checkWorkloadEntry } from './checks/workload-entry.ts';
+import { AGE, column } from './columns.ts';
+import { defineIstioKind, NETWORKING_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { WorkloadEntrySpec } from './schema/common.ts';
+
+export const workloadEntry = defineIstioKind({
+  kind: 'WorkloadEntry',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  plural: 'workloadentries',
+  shortNames: ['we'],
+  spec: WorkloadEntrySpec,
+  columns: [column('Address', '.spec.address', 'Address of the workload'), AGE],
+  description: 'One workload, such as a virtual machine.',
+  check: checkWorkloadEntry,
+  specRequired: true,
+});
+export type WorkloadEntry = ResourceOf<typeof workloadEntry>;

@@ -1,0 +1,19 @@
+import { checkWorkloadGroup } from './checks/workload-group.ts';
+import { AGE } from './columns.ts';
+import { defineIstioKind, NETWORKING_VERSIONS } from './istio-kind.ts';
+import type { ResourceOf } from './kind.ts';
+import { WorkloadGroupSpec } from './schema/workload-group.ts';
+
+export const workloadGroup = defineIstioKind({
+  kind: 'WorkloadGroup',
+  group: 'networking.istio.io',
+  versions: NETWORKING_VERSIONS,
+  plural: 'workloadgroups',
+  shortNames: ['wg'],
+  spec: WorkloadGroupSpec,
+  columns: [AGE],
+  description: 'A template for workload entries.',
+  check: checkWorkloadGroup,
+  specRequired: true,
+});
+export type WorkloadGroup = ResourceOf<typeof workloadGroup>;
