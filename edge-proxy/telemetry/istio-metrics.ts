@@ -1,0 +1,269 @@
+/**
+ * Istio's standard metrics (istio.io/docs/reference/config/metrics), from every finished request and TCP connection.
+ * What a request's labels depend on is few (cluster, endpoint, peer, protocol, code, flags), so the series are found
+ * once per combination and a request costs a walk through nested maps and five additions.
+ */
+import type { RequestContext } from '../http/stream.ts';
+import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';
+
+/** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
+export type Direction = 'inbound' | 'outbound';
+
+/** The workload this proxy stands beside. */
+export interface Workload {
+  readonly name: string;
+  readonly namespace: string;
+  readonly app: string;
+  readonly version: string;
+  readonly cluster: string;
+  /** Its SPIFFE id; '' before the first SVID. Read when a series is made. */
+  readonly principal: () => string;
+}
+
+/** A finished TCP connection. */
+export interface TcpConnectionReport {
+  readonly cluster: Cluster | undefined;
+  readonly endpoint: Endpoint | undefined;
+  readonly peerUri: string;
+  readonly secure: boolean;
+  readonly flags: string;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
+const LABELS = [
+  'reporter',
+  'source_workload',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_version',
+  'source_cluster',
+  'destination_workload',
+  'destination_workload_namespace',
+  'destination_principal',
+  'destination_app',
+  'destination_version',
+  'destination_service',
+  'destination_canonical_service',
+  'destination_canonical_revision',
+  'destination_service_name',
+  'destination_service_namespace',
+  'destination_cluster',
+  'request_protocol',
+  'response_code',
+  'grpc_response_status',
+  'response_flags',
+  'connection_security_policy',
+] as const;
+const TCP_LABELS = LABELS.filter((name) => name !== 'response_code' && name !== 'grpc_response_status');
+
+const UNKNOWN = 'unknown';
+/** Distinct peers remembered per cluster and direction; a scan of peers must not fill memory. */
+const MAX_CACHED = 4096;
+
+interface RequestSeries {
+  readonly total: Counter;
+  readonly duration: Histogram;
+  readonly requestBytes: Histogram;
+  readonly responseBytes: Histogram;
+}
+interface TcpSeries {
+  readonly opened: Counter;
+  readonly closed: Counter;
+  readonly received: Counter;
+  readonly sent: Counter;
+}
+
+/** Nested maps keyed by what a request holds already; no key is built. */
+type Cache<S> = Map<unknown, Map<string, Map<string, Map<string, Map<number, S>>>>>;
+
+export class IstioMetrics {
+  private readonly self: Workload;
+  private readonly http;
+  private readonly tcp;
+  private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
+  private readonly connections = new Map<string, TcpSeries>();
+  private cached = 0;
+
+  constructor(metrics: Metrics, self: Workload) {
+    this.self = self;
+    this.http = {
+      total: metrics.counter('istio_requests_total', 'Requests handled by the proxy.', LABELS),
+      duration: metrics.histogram('istio_request_duration_milliseconds', 'Duration of requests.', LABELS),
+      requestBytes: metrics.histogram('istio_request_bytes', 'Size of request bodies.', LABELS),
+      responseBytes: metrics.histogram('istio_response_bytes', 'Size of response bodies.', LABELS),
+    };
+    this.tcp = {
+      opened: metrics.counter('istio_tcp_connections_opened_total', 'Connections opened.', TCP_LABELS),
+      closed: metrics.counter('istio_tcp_connections_closed_total', 'Connections closed.', TCP_LABELS),
+      received: metrics.counter('istio_tcp_received_bytes_total', 'Bytes received from downstream.', TCP_LABELS),
+      sent: metrics.counter('istio_tcp_sent_bytes_total', 'Bytes sent to downstream.', TCP_LABELS),
+    };
+  }
+
+  /** Takes one finished request; `nowMs` on the clock of `request.startMs`. */
+  onRequest(direction: Direction, request: RequestContext, nowMs: number): void {
+    const series = this.find(direction, request);
+    series.total.value++;
+    series.duration.observe(nowMs - request.startMs);
+    series.requestBytes.observe(request.bytesReceived);
+    series.responseBytes.observe(request.bytesSent);
+  }
+
+  /** Takes one finished TCP connection (opened and closed are counted together, at its end). */
+  onConnection(direction: Direction, report: TcpConnectionReport): void {
+    const labels = this.labels(direction, report.cluster, report.endpoint, report.peerUri, report.secure);
+    const all: Labels = { ...labels, request_protocol: 'tcp', response_flags: report.flags || '-' };
+    const key = Object.values(all).join('\u0000');
+    let series = this.connections.get(key);
+    if (!series) {
+      series = {
+        opened: this.tcp.opened.with(all),
+        closed: this.tcp.closed.with(all),
+        received: this.tcp.received.with(all),
+        sent: this.tcp.sent.with(all),
+      };
+      if (this.connections.size < MAX_CACHED) this.connections.set(key, series);
+    }
+    series.opened.value++;
+    series.closed.value++;
+    series.received.value += report.bytesReceived;
+    series.sent.value += report.bytesSent;
+  }
+
+  private find(direction: Direction, request: RequestContext): RequestSeries {
+    if (this.cached >= MAX_CACHED) this.forget();
+    const peer = request.tokenPrincipal ?? request.downstream.peerUris[0] ?? '';
+    const flags =
+      request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
+    // The cluster object is the key: when config replaces it, its labels are made anew.
+    const byHost = nested(this.requests[direction], request.cluster);
+    const byPeer = nested(byHost, request.upstreamHost ?? '');
+    const byFlags = nested(byPeer, peer);
+    const byCode = nested(byFlags, grpc(request) ? `${flags}\u0000grpc` : flags);
+    const code = request.downstream.secure ? request.responseCode : -1 - request.responseCode;
+    const known = byCode.get(code);
+    if (known) return known;
+    const made = this.make(direction, request, peer, flags);
+    byCode.set(code, made);
+    this.cached++;
+    return made;
+  }
+
+  private make(direction: Direction, request: RequestContext, peer: string, flags: string): RequestSeries {
+    const { cluster } = request;
+    const endpoint = cluster?.endpoints().find(({ id }) => id === request.upstreamHost);
+    const labels = {
+      ...this.labels(direction, cluster, endpoint, peer, request.downstream.secure),
+      request_protocol: grpc(request) ? 'grpc' : 'http',
+      response_code: String(request.responseCode),
+      response_flags: flags,
+    };
+    return {
+      total: this.http.total.with(labels),
+      duration: this.http.duration.with(labels),
+      requestBytes: this.http.requestBytes.with(labels),
+      responseBytes: this.http.responseBytes.with(labels),
+    };
+  }
+
+  private labels(
+    direction: Direction,
+    cluster: Cluster | undefined,
+    endpoint: Endpoint | undefined,
+    peer: string,
+    secure: boolean,
+  ): Record<string, string> {
+    const inbound = direction === 'inbound';
+    const self = this.ownParts();
+    const other = inbound ? fromPrincipal(peer) : fromEndpoint(endpoint);
+    const destination = cluster?.destination;
+    return {
+      reporter: inbound ? 'destination' : 'source',
+      ...prefixed('source', inbound ? other : self),
+      ...prefixed('destination', inbound ? self : other),
+      destination_service: destination?.host ?? UNKNOWN,
+      destination_service_name: destination?.name ?? cluster?.name ?? UNKNOWN,
+      destination_service_namespace: destination?.namespace ?? UNKNOWN,
+      // Only the destination can say; Istio's source reports read `unknown` too.
+      connection_security_policy: inbound ? (secure ? 'mutual_tls' : 'none') : UNKNOWN,
+    };
+  }
+
+  private ownParts(): Parts {
+    const { name, namespace, app, version, cluster } = this.self;
+    return { workload: name, namespace, app, version, cluster, principal: this.self.principal() || UNKNOWN };
+  }
+
+  private forget(): void {
+    this.requests.inbound.clear();
+    this.requests.outbound.clear();
+    this.cached = 0;
+  }
+}
+
+interface Parts {
+  workload: string;
+  namespace: string;
+  app: string;
+  version: string;
+  cluster: string;
+  principal: string;
+}
+
+function prefixed(side: 'source' | 'destination', parts: Parts): Record<string, string> {
+  return {
+    [`${side}_workload`]: parts.workload,
+    [`${side}_workload_namespace`]: parts.namespace,
+    [`${side}_principal`]: parts.principal,
+    [`${side}_app`]: parts.app,
+    [`${side}_version`]: parts.version,
+    [`${side}_canonical_service`]: parts.app,
+    [`${side}_canonical_revision`]: parts.version,
+    [`${side}_cluster`]: parts.cluster,
+  };
+}
+
+/** What a SPIFFE id alone tells of a peer: its namespace. */
+function fromPrincipal(principal: string): Parts {
+  const namespace = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\//.exec(principal)?.[1] ?? UNKNOWN;
+  return { ...NOBODY, namespace, principal: principal || UNKNOWN };
+}
+
+/** `filterMetadata.istio.workload` as istiod writes it: `name;namespace;canonical service;revision;cluster`. */
+function fromEndpoint(endpoint: Endpoint | undefined): Parts {
+  const text = endpoint?.metadata?.['istio']?.['workload'];
+  if (typeof text !== 'string') return NOBODY;
+  const [workload, namespace, app, version, cluster] = text.split(';');
+  return {
+    workload: workload || UNKNOWN,
+    namespace: namespace || UNKNOWN,
+    app: app || UNKNOWN,
+    version: version || UNKNOWN,
+    cluster: cluster || UNKNOWN,
+    principal: UNKNOWN,
+  };
+}
+
+const NOBODY: Parts = {
+  workload: UNKNOWN,
+  namespace: UNKNOWN,
+  app: UNKNOWN,
+  version: UNKNOWN,
+  cluster: UNKNOWN,
+  principal: UNKNOWN,
+};
+
+function grpc(request: RequestContext): boolean {
+  return request.headers.get('content-type')?.startsWith('application/grpc') === true;
+}
+
+function nested<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  let inner = map.get(key);
+  if (!inner) map.set(key, (inner = new Map()));
+  return inner;
+}

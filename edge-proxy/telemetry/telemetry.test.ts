@@ -1,0 +1,253 @@
+import { describe, expect, it } from 'vitest';
+import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
+import { Headers } from '../http/headers.ts';
+import type { RequestContext } from '../http/stream.ts';
+import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import { compileAccessLog, compileText, istioAccessLog } from './access-log.ts';
+import { IstioMetrics } from './istio-metrics.ts';
+import { Metrics } from './metrics.ts';
+
+const endpoint = {
+  id: '10.0.0.2:9080',
+  metadata: { istio: { workload: 'reviews-v1;default;reviews;v1;c1' } },
+} as unknown as Endpoint;
+const cluster = {
+  name: 'outbound|9080||reviews.default.svc.cluster.local',
+  destination: { host: 'reviews.default.svc.cluster.local', name: 'reviews', namespace: 'default' },
+  endpoints: () => [endpoint],
+} as unknown as Cluster;
+
+function request(change: Partial<RequestContext> = {}): RequestContext {
+  const headers = new Headers();
+  headers.append('User-Agent', 'curl/8');
+  return {
+    downstream: {
+      remoteAddress: '10.0.0.1',
+      remotePort: 4000,
+      localAddress: '10.0.0.2',
+      localPort: 9080,
+      secure: true,
+      serverName: 'sni',
+      peerUris: ['spiffe://cluster.local/ns/shop/sa/front'],
+      peerDns: [],
+      peerSubject: '',
+    },
+    method: 'GET',
+    path: '/rewritten',
+    originalPath: '/asked?q=1',
+    authority: 'reviews:9080',
+    scheme: 'http',
+    protocol: 'HTTP/1.1',
+    headers,
+    startMs: 100,
+    remoteIp: '10.0.0.1',
+    route: undefined,
+    cluster,
+    upstreamHost: '10.0.0.2:9080',
+    attempts: 1,
+    responseCode: 200,
+    details: 'via_upstream',
+    flags: [],
+    bytesReceived: 3,
+    bytesSent: 1200,
+    metadata: undefined,
+    tokenPrincipal: undefined,
+    ...change,
+  };
+}
+
+describe('Metrics', () => {
+  it('exposes counters, gauges and cumulative buckets, escaped', () => {
+    const metrics = new Metrics();
+    metrics.counter('hits_total', 'Hits.', ['path']).with({ path: 'a"b\\c\nd' }).value += 2;
+    const histogram = metrics.histogram('size', 'Size.', [], [1, 10]).with({});
+    for (const value of [1, 2, 11]) histogram.observe(value);
+    const gauge = metrics.gauge('open', 'Open.').with({});
+    metrics.onCollect(() => {
+      gauge.value = 7;
+    });
+    expect(metrics.expose()).toBe(
+      [
+        '# HELP hits_total Hits.',
+        '# TYPE hits_total counter',
+        'hits_total{path="a\\"b\\\\c\\nd"} 2',
+        '# HELP size Size.',
+        '# TYPE size histogram',
+        'size_bucket{le="1"} 1',
+        'size_bucket{le="10"} 2',
+        'size_bucket{le="+Inf"} 3',
+        'size_sum 14',
+        'size_count 3',
+        '# HELP open Open.',
+        '# TYPE open gauge',
+        'open 7',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('gives one series per label set and bounds them', () => {
+    const family = new Metrics(3).counter('c', 'C.', ['id']);
+    expect(family.with({ id: '1' })).toBe(family.with({ id: '1' }));
+    for (let i = 0; i < 100; i++) family.with({ id: String(i) }).value++;
+    const metrics = new Metrics(3);
+    for (let i = 0; i < 100; i++) metrics.counter('c', 'C.', ['id']).with({ id: String(i) }).value++;
+    const lines = metrics.expose().split('\n');
+    expect(lines.filter((line) => line.startsWith('c{'))).toEqual([
+      'c{id="0"} 1',
+      'c{id="1"} 1',
+      'c{id="2"} 1',
+      'c{id="overflow"} 97',
+    ]);
+    expect(lines).toContain('tulle_metric_series_overflow_total{metric="c"} 97');
+  });
+});
+
+describe('IstioMetrics', () => {
+  const self = {
+    name: 'front-v1',
+    namespace: 'shop',
+    app: 'front',
+    version: 'v1',
+    cluster: 'Kubernetes',
+    principal: () => 'spiffe://cluster.local/ns/shop/sa/front',
+  };
+
+  it('labels outbound requests as their source', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self);
+    istio.onRequest('outbound', request(), 130);
+    istio.onRequest('outbound', request(), 130);
+    const text = metrics.expose();
+    const total = text.split('\n').find((line) => line.startsWith('istio_requests_total{'))!;
+    expect(total).toMatch(/ 2$/);
+    for (const label of [
+      'reporter="source"',
+      'source_workload="front-v1"',
+      'source_workload_namespace="shop"',
+      'source_principal="spiffe://cluster.local/ns/shop/sa/front"',
+      'destination_workload="reviews-v1"',
+      'destination_app="reviews"',
+      'destination_version="v1"',
+      'destination_service="reviews.default.svc.cluster.local"',
+      'destination_service_name="reviews"',
+      'destination_service_namespace="default"',
+      'request_protocol="http"',
+      'response_code="200"',
+      'response_flags="-"',
+      'connection_security_policy="unknown"',
+    ])
+      expect(total).toContain(label);
+    expect(text).toMatch(/istio_request_duration_milliseconds_sum\{[^}]*\} 60\n/);
+    expect(text).toMatch(/istio_response_bytes_count\{[^}]*\} 2\n/);
+  });
+
+  it('labels inbound requests as their destination, by the peer that was proven', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self);
+    istio.onRequest('inbound', request(), 130);
+    istio.onRequest('inbound', request({ tokenPrincipal: 'spiffe://cluster.local/ns/edge/sa/worker' }), 130);
+    istio.onRequest('inbound', request({ responseCode: 503, flags: ['UF', 'URX'] }), 130);
+    const plain = { ...request().downstream, secure: false, peerUris: [] };
+    istio.onRequest('inbound', request({ downstream: plain }), 130);
+    const lines = metrics
+      .expose()
+      .split('\n')
+      .filter((line) => line.startsWith('istio_requests_total{'));
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toContain('source_principal="spiffe://cluster.local/ns/shop/sa/front"');
+    expect(lines[0]).toContain('connection_security_policy="mutual_tls"');
+    expect(lines[1]).toContain('source_workload_namespace="edge"');
+    expect(lines[2]).toContain('response_flags="UF,URX"');
+    expect(lines[3]).toContain('connection_security_policy="none"');
+    expect(lines[3]).toContain('source_principal="unknown"');
+  });
+
+  it('does not keep the labels of a cluster that config replaced', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self);
+    istio.onRequest('outbound', request(), 130);
+    istio.onRequest('outbound', request({ cluster: { ...cluster, destination: undefined } as Cluster }), 130);
+    expect(metrics.expose()).toContain('destination_service="unknown"');
+  });
+
+  it('counts TCP connections and bytes', () => {
+    const metrics = new Metrics();
+    const report = { cluster, endpoint, peerUri: '', secure: false, flags: '', bytesReceived: 5, bytesSent: 9 };
+    new IstioMetrics(metrics, self).onConnection('outbound', report);
+    expect(metrics.expose()).toMatch(/istio_tcp_sent_bytes_total\{[^}]*request_protocol="tcp"[^}]*\} 9\n/);
+  });
+});
+
+describe('access log', () => {
+  const out: string[] = [];
+  const sinks = {
+    out: (line: string) => void out.push(line),
+    error: (line: string) => void out.push(`E ${line}`),
+    wallClock: (ms: number) => Date.UTC(2026, 0, 1) + ms,
+  };
+  const log = (typedConfig: object) => compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!;
+  const stdout = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
+
+  it("writes Istio's JSON fields: numbers as numbers, the absent as null", () => {
+    out.length = 0;
+    const details = 'rbac_access_denied_matched_policy[ns[foo]-policy[bar]-rule[0]]';
+    istioAccessLog(sinks)(request({ responseCode: 403, details, flags: [], upstreamHost: undefined }), 112.4);
+    expect(JSON.parse(out[0]!)).toMatchObject({
+      start_time: '2026-01-01T00:00:00.100Z',
+      method: 'GET',
+      path: '/asked?q=1',
+      protocol: 'HTTP/1.1',
+      response_code: 403,
+      response_flags: null,
+      response_code_details: details,
+      bytes_received: 3,
+      bytes_sent: 1200,
+      duration: 12,
+      user_agent: 'curl/8',
+      request_id: null,
+      authority: 'reviews:9080',
+      upstream_host: null,
+      upstream_cluster: cluster.name,
+      downstream_local_address: '10.0.0.2:9080',
+      downstream_remote_address: '10.0.0.1:4000',
+      requested_server_name: 'sni',
+      downstream_peer: 'spiffe://cluster.local/ns/shop/sa/front',
+    });
+  });
+
+  it('compiles json_format with nesting, mixed strings and lengths, text_format with dashes', () => {
+    out.length = 0;
+    const jsonFormat = { a: { code: '%RESPONSE_CODE%' }, b: 'to %REQ(:AUTHORITY):7% %%', c: [true], d: '%ROUTE_NAME%' };
+    log({ '@type': stdout, logFormat: { jsonFormat } })(request(), 130);
+    expect(JSON.parse(out[0]!)).toEqual({ a: { code: 200 }, b: 'to reviews %', c: [true], d: null });
+    const format = '%PROTOCOL% %RESPONSE_FLAGS% %REQ(X-NONE?USER-AGENT)% %DURATION%\n';
+    log({ '@type': stdout, log_format: { text_format_source: { inline_string: format } } })(
+      request({ flags: ['UH'] }),
+      130,
+    );
+    expect(out[1]).toBe('HTTP/1.1 UH curl/8 30');
+    log({ '@type': stdout })(request(), 130);
+    expect(out[2]).toBe(
+      '[2026-01-01T00:00:00.100Z] "GET /asked?q=1 HTTP/1.1" 200 - 3 1200 30 - "-" "curl/8" "-" "reviews:9080" "10.0.0.2:9080"',
+    );
+  });
+
+  it('lets no client start a line of its own', () => {
+    const headers = new Headers();
+    headers.append('user-agent', 'a\nfake line');
+    expect(compileText('%REQ(USER-AGENT)%', sinks.wallClock)(request({ headers }), 130)).toBe('a?fake line');
+  });
+
+  it.each(['%NOPE%', '%RESP(X-OTHER)%', '%RESPONSE_CODE(1)%', '50% of', '%REQ()%', '%START_TIME(%s)%'])(
+    'refuses %s by name',
+    (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(/access log/),
+  );
+
+  it('refuses files', () => {
+    const type = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog';
+    expect(() => log({ '@type': type, path: '/var/log/x' })).toThrow('/dev/stdout');
+    log({ '@type': type, path: '/dev/stderr' })(request(), 130);
+    expect(out.at(-1)).toMatch(/^E \[2026/);
+  });
+});
