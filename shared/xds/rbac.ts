@@ -1,10 +1,23 @@
 /** envoy.config.rbac.v3 */
 import { z } from 'zod';
 import { CidrRange, StringMatcher } from './core.ts';
-import { bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
+import { any, bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
 import { HeaderMatcher } from './route.ts';
 
 const PathMatcher = message({ path: StringMatcher });
+/** The uri_template path matcher: `*` stands for one path segment, `**` for any number. */
+const UriTemplate = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig': messageRequiring(
+        { pathTemplate: nonEmpty() },
+        ['pathTemplate'],
+      ),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
 
 /** envoy.type.matcher.v3.MetadataMatcher over dynamic metadata (JWT claims and such). */
 export interface ValueMatcher {
@@ -42,6 +55,7 @@ export interface Permission {
   metadata?: MetadataMatcher;
   notRule?: Permission;
   requestedServerName?: z.infer<typeof StringMatcher>;
+  uriTemplate?: z.infer<typeof UriTemplate>;
 }
 export const Permission: z.ZodType<Permission> = z.lazy(() =>
   message({
@@ -55,6 +69,7 @@ export const Permission: z.ZodType<Permission> = z.lazy(() =>
     metadata: MetadataMatcher,
     notRule: Permission,
     requestedServerName: StringMatcher,
+    uriTemplate: UriTemplate,
   }),
 ) as z.ZodType<Permission>;
 
