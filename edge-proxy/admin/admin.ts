@@ -1,0 +1,146 @@
+/** The proxy's admin endpoints, Envoy's paths and answers where Envoy has them. */
+import { type IRequest, Router, text } from 'itty-router';
+import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+
+export interface ListenerState {
+  readonly name: string;
+  readonly address: string;
+  /** The real one, where the kernel chose it. */
+  readonly port: number;
+}
+
+export interface AdminDeps {
+  /** Has config and can serve. */
+  readonly ready: () => boolean;
+  readonly draining: () => boolean;
+  readonly metrics: () => string;
+  /** The xDS in force, as received. */
+  readonly config: () => Partial<Snapshot>;
+  readonly clusters: () => Iterable<Cluster>;
+  readonly listeners: () => readonly ListenerState[];
+  readonly info: { readonly version: string; readonly runtime: string; readonly nodeId: string };
+  /** Milliseconds since the start. */
+  readonly uptimeMs: () => number;
+  /** Ends the process, as SIGTERM does. */
+  readonly quit: () => void;
+  /** Takes no new connections; those open live on. */
+  readonly drainListeners: () => void;
+}
+
+export type Admin = (request: Request) => Promise<Response>;
+
+const REDACTED = '[redacted]';
+
+/** Paths that change something need POST (405 otherwise), as in Envoy. */
+export function createAdmin(deps: AdminDeps): Admin {
+  const router = Router<IRequest, []>({ catch: () => text('internal error\n', { status: 500 }) });
+  const ready = () => {
+    const state = stateOf(deps);
+    return text(`${state}\n`, { status: state === 'LIVE' ? 200 : 503 });
+  };
+  const metrics = () =>
+    new Response(deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });
+  const acting = (path: string, act: () => void) => {
+    router.post(path, () => {
+      act();
+      return text('OK\n');
+    });
+    router.all(path, () => text('method not allowed, use POST\n', { status: 405, headers: { allow: 'POST' } }));
+  };
+
+  router.get('/ready', ready);
+  router.get('/healthz/ready', ready);
+  router.get('/live', () => text('LIVE\n'));
+  router.get('/metrics', metrics);
+  router.get('/stats/prometheus', metrics);
+  router.get('/config_dump', () => json({ configs: configDump(deps.config()) }));
+  router.get('/clusters', (request) => clusters(deps, new URL(request.url).searchParams.get('format')));
+  router.get('/listeners', (request) => listeners(deps, new URL(request.url).searchParams.get('format')));
+  router.get('/server_info', () => json(serverInfo(deps)));
+  acting('/quitquitquit', deps.quit);
+  acting('/drain_listeners', deps.drainListeners);
+  router.all('*', () => text('invalid path\n', { status: 404 }));
+  return (request) => router.fetch(request) as Promise<Response>;
+}
+
+const json = (value: unknown): Response =>
+  new Response(`${JSON.stringify(value, null, 1)}\n`, { headers: { 'content-type': 'application/json' } });
+
+function stateOf(deps: AdminDeps): 'LIVE' | 'DRAINING' | 'PRE_INITIALIZING' {
+  if (deps.draining()) return 'DRAINING';
+  return deps.ready() ? 'LIVE' : 'PRE_INITIALIZING';
+}
+
+function serverInfo(deps: AdminDeps) {
+  const { version, runtime, nodeId } = deps.info;
+  return {
+    version: `tulle/${version}/${runtime}`,
+    state: stateOf(deps),
+    uptimeCurrentEpoch: `${Math.floor(deps.uptimeMs() / 1000)}s`,
+    node: { id: nodeId },
+  };
+}
+
+/** One entry per resource type: `{"@type", resources}`. Private keys, inline or in bytes, read `[redacted]`. */
+export function configDump(config: Partial<Snapshot>): { type: string; '@type': string; resources: unknown[] }[] {
+  return RESOURCE_TYPES.map((type) => ({
+    type,
+    '@type': TYPE_URLS[type],
+    resources: (config[type] ?? []).map(redact),
+  }));
+}
+
+/** Wherever they stand: secrets hold keys, and so do TLS contexts of static config. */
+function redact(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(redact);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [
+      name,
+      name === 'privateKey' || name === 'private_key' ? { inlineString: REDACTED } : redact(field),
+    ]),
+  );
+}
+
+function clusters(deps: AdminDeps, format: string | null): Response {
+  const all = [...deps.clusters()];
+  if (format === 'json') return json({ clusterStatuses: all.map(clusterStatus) });
+  const lines = all.flatMap(({ name, use, limits, endpoints }) => [
+    `${name}::default_priority::max_connections::${limits.maxConnections}`,
+    `${name}::default_priority::max_requests::${limits.maxRequests}`,
+    `${name}::cx_active::${use.connections}`,
+    `${name}::rq_active::${use.requests}`,
+    ...endpoints().flatMap((endpoint) => [
+      `${name}::${endpoint.id}::rq_active::${endpoint.active}`,
+      `${name}::${endpoint.id}::weight::${endpoint.weight}`,
+      `${name}::${endpoint.id}::priority::${endpoint.priority}`,
+    ]),
+  ]);
+  return text(`${lines.join('\n')}\n`);
+}
+
+function clusterStatus({ name, use, endpoints }: Cluster) {
+  return {
+    name,
+    stats: { cxActive: use.connections, rqActive: use.requests, rqPending: use.pending },
+    hostStatuses: endpoints().map((endpoint) => ({
+      address: { socketAddress: { address: endpoint.address, portValue: endpoint.port } },
+      hostname: endpoint.hostname,
+      weight: endpoint.weight,
+      priority: endpoint.priority,
+      stats: { rqActive: endpoint.active },
+    })),
+  };
+}
+
+function listeners(deps: AdminDeps, format: string | null): Response {
+  const all = deps.listeners();
+  if (format !== 'json') return text(all.map(({ name, address, port }) => `${name}::${address}:${port}\n`).join(''));
+  return json({
+    listenerStatuses: all.map(({ name, address, port }) => ({
+      name,
+      localAddress: { socketAddress: { address, portValue: port } },
+    })),
+  });
+}

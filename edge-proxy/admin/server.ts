@@ -1,0 +1,95 @@
+/**
+ * Serves the admin endpoints over HTTP/1.1 on the runtime's sockets with the proxy's own codec, so that it is the same
+ * everywhere. One request per connection: who asks here are probes and people.
+ */
+import { defaultLimits, type RequestHead } from '../http/codec/message.ts';
+import { RequestParser } from '../http/codec/parser.ts';
+import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
+import type { Admin } from './admin.ts';
+
+const MAX_CONNECTIONS = 64;
+/** From accept to the whole request, and again for the client to take the answer. */
+const PATIENCE_MS = 10_000;
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** @throws ListenError when the address cannot be bound */
+export function serveAdmin(runtime: Runtime, address: string, port: number, admin: Admin): Promise<Listening> {
+  let open = 0;
+  return runtime.listen({ address, port }, (connection) => {
+    if (open >= MAX_CONNECTIONS) return connection.destroy();
+    open++;
+    converse(connection, admin, () => open--);
+  });
+}
+
+function converse(connection: Connection, admin: Admin, closed: () => void): void {
+  let body = 0;
+  let head: RequestHead | undefined;
+  let timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+  const parser = new RequestParser(
+    {
+      onHead(received) {
+        head = received;
+      },
+      onBody(bytes) {
+        if ((body += bytes.length) > MAX_BODY_BYTES) connection.destroy();
+      },
+      onMessageEnd() {
+        clearTimeout(timer);
+        timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+        void respond(connection, admin, head!);
+      },
+    },
+    { ...defaultLimits, acceptHttp10: true, defaultHost: 'admin' },
+  );
+  connection.handler = {
+    onData(bytes) {
+      if (parser.complete) return; // one request per connection: what follows is not read
+      try {
+        parser.execute(bytes, 0);
+      } catch {
+        send(connection, 400, 'text/plain', 'bad request\n', false);
+      }
+    },
+    onDrain() {},
+    onEnd() {
+      if (!parser.complete) connection.destroy();
+    },
+    onClose() {
+      clearTimeout(timer);
+      closed();
+    },
+  };
+}
+
+async function respond(connection: Connection, admin: Admin, head: RequestHead): Promise<void> {
+  try {
+    // HEAD is answered as GET without the body.
+    const method = head.method === 'HEAD' ? 'GET' : head.method;
+    const response = await admin(new Request(`http://admin${head.path}`, { method }));
+    const type = response.headers.get('content-type') ?? 'text/plain';
+    send(connection, response.status, type, await response.text(), head.method === 'HEAD');
+  } catch {
+    // Methods such as TRACE, paths that are no URL: what cannot become a Request is not for this server.
+    send(connection, 400, 'text/plain', 'bad request\n', false);
+  }
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: 'OK',
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+
+function send(connection: Connection, status: number, type: string, body: string, headOnly: boolean): void {
+  const bytes = new TextEncoder().encode(body);
+  const head =
+    `HTTP/1.1 ${status} ${REASONS[status] ?? 'Unknown'}\r\ncontent-type: ${type}\r\ncontent-length: ${bytes.length}\r\n` +
+    'x-content-type-options: nosniff\r\nconnection: close\r\n\r\n';
+  connection.writeLatin1(head);
+  if (!headOnly) connection.write(bytes);
+  connection.end();
+}
