@@ -1,6 +1,6 @@
 /** The authority's own key pairs: made here, or read from the PEM files an operator plugs in. */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate as NodeCertificate } from 'node:crypto';
-import { type CryptoKey, generateKeys } from '../../shared/identity/keys.ts';
+import { type CryptoKey, exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -89,6 +89,8 @@ function importAlgorithm(key: KeyObject) {
   if (type === 'rsa' && (details?.modulusLength ?? 0) >= 2048) return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
   throw new Error('must be ECDSA P-256 or P-384, Ed25519, or RSA of at least 2048 bits');
 }
+
+export { exportPrivateKey as exportIssuerKey };
 
 /** Whether a PEM key belongs to a certificate. */
 export function keyFits(certificate: X509Certificate, keyPem: string): boolean {

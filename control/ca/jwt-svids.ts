@@ -1,0 +1,127 @@
+/** Signs JWT-SVIDs and publishes the keys to verify them with. */
+import { join } from 'node:path';
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  exportPKCS8,
+  generateKeyPair,
+  importPKCS8,
+  type JSONWebKeySet,
+  type JWK,
+  SignJWT,
+} from 'jose';
+import {
+  controlPlaneAudience,
+  createJwtSvidVerifier,
+  JwtSvidError,
+  jwtSvidAlgorithm,
+  type VerifiedJwtSvid,
+} from '../../shared/identity/jwt-svid.ts';
+import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { makePrivateFolder, readIfPresent, writeDurably } from './files.ts';
+
+/** Seconds. Tokens for the control plane are what a worker renews with, so they outlast its absence. */
+export const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
+const KEY_FILE = 'jwt-key.pem';
+
+export interface JwtSvidOptions {
+  /** Where the signing key is kept (`jwt-key.pem`, 0600). */
+  folder: string;
+  trustDomain: string;
+  /** The `iss` of tokens and of the discovery document: the URL at which workloads reach the control API. */
+  issuer: string;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+}
+
+/** The request is refused; the message tells its sender why. */
+export class JwtRequestError extends Error {
+  override name = 'JwtRequestError';
+}
+
+export interface JwtSvids {
+  /**
+   * Everything `issue` would refuse, without signing. @throws JwtRequestError
+   */
+  check(audience: readonly string[], ttl?: number): void;
+  /** @param ttl seconds @returns the token and its expiry in ms @throws JwtRequestError, SpiffeIdError */
+  issue(spiffeId: string, audience: readonly string[], ttl?: number): Promise<{ token: string; expires: number }>;
+  /** Who presents this token to the control plane. @throws JwtSvidError */
+  authenticate(token: string): Promise<VerifiedJwtSvid>;
+  readonly jwks: JSONWebKeySet;
+  /** OpenID Connect Discovery 1.0 section 3, the fields that token verifiers read. */
+  readonly discovery: Readonly<Record<string, unknown>>;
+}
+
+/** Opens the signing key, or makes one. @throws Error when the key file is broken, naming it */
+export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
+  const { trustDomain, issuer } = options;
+  const now = options.now ?? Date.now;
+  const key = await openKey(options.folder);
+  const { d: _private, ...publicJwk } = await exportJWK(key);
+  const kid = await calculateJwkThumbprint(publicJwk);
+  const jwks: JSONWebKeySet = { keys: [{ ...publicJwk, kid, alg: jwtSvidAlgorithm, use: 'jwt-svid' } as JWK] };
+  const verify = createJwtSvidVerifier(jwks);
+  return {
+    jwks,
+    discovery: {
+      issuer,
+      jwks_uri: `${issuer.replace(/\/$/, '')}/keys`,
+      response_types_supported: ['id_token'],
+      subject_types_supported: ['public'],
+      id_token_signing_alg_values_supported: [jwtSvidAlgorithm],
+    },
+    check: (audience, ttl) => void lifetime(audience, ttl),
+    async issue(spiffeId, audience, ttl) {
+      if (parseWorkloadId(spiffeId).trustDomain !== trustDomain) {
+        throw new JwtRequestError(`this authority is of trust domain "${trustDomain}"`);
+      }
+      const issuedAt = Math.floor(now() / 1000);
+      const expires = issuedAt + lifetime(audience, ttl);
+      const token = await new SignJWT({ aud: [...audience] })
+        .setProtectedHeader({ alg: jwtSvidAlgorithm, kid, typ: 'JWT' })
+        .setIssuer(issuer)
+        .setSubject(spiffeId)
+        .setIssuedAt(issuedAt)
+        .setExpirationTime(expires)
+        .sign(key);
+      return { token, expires: expires * 1000 };
+    },
+    authenticate: async (token) => {
+      const verified = await verify(token, controlPlaneAudience, { now: now(), trustDomain, issuer });
+      if (verified.audience.length === 1) return verified;
+      throw new JwtSvidError('wrong-audience', 'token is meant for others besides the control plane');
+    },
+  };
+}
+
+/** Checks an audience and gives the life time in seconds. */
+function lifetime(audience: readonly string[], ttl: number | undefined): number {
+  if (audience.length === 0) throw new JwtRequestError('audience must name at least one recipient');
+  const forControlPlane = audience.includes(controlPlaneAudience);
+  if (forControlPlane && audience.length > 1) {
+    throw new JwtRequestError(
+      `audience "${controlPlaneAudience}" must stand alone: another recipient could act as you`,
+    );
+  }
+  const seconds = ttl ?? (forControlPlane ? jwtTtlSeconds.controlPlane : jwtTtlSeconds.default);
+  const max = forControlPlane ? jwtTtlSeconds.controlPlane : jwtTtlSeconds.max;
+  if (!Number.isInteger(seconds) || seconds < jwtTtlSeconds.min || seconds > max) {
+    throw new JwtRequestError(`token life time must be ${jwtTtlSeconds.min} to ${max} seconds`);
+  }
+  return seconds;
+}
+
+async function openKey(folder: string) {
+  await makePrivateFolder(folder);
+  const path = join(folder, KEY_FILE);
+  const text = await readIfPresent(path);
+  if (text !== undefined) {
+    return importPKCS8(text, jwtSvidAlgorithm, { extractable: true }).catch(() => {
+      throw new Error(`${path} is not an EC P-256 private key in PKCS#8 PEM: restore it, or remove it to make another`);
+    });
+  }
+  const { privateKey } = await generateKeyPair(jwtSvidAlgorithm, { extractable: true });
+  await writeDurably(path, await exportPKCS8(privateKey));
+  return privateKey;
+}
