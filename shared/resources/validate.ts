@@ -33,7 +33,7 @@ export function validate(value: unknown): Validation {
     kind.body,
     Object.fromEntries(Object.entries(value).filter(([key]) => !HEADER.includes(key))),
   );
-  const parsed = kind.body.safeParse(body);
+  const parsed = kind.body.safeParse(body, { reportInput: true });
   const resource = {
     ...pick(value, HEADER),
     ...(parsed.success ? (parsed.data as object) : {}),
@@ -72,7 +72,7 @@ function lookUp(value: Record<string, unknown>): Kind | Fault[] {
 
 function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fault[] {
   if (value['metadata'] === undefined) return [refusal('metadata', 'required', 'is required')];
-  const parsed = Metadata.safeParse(withoutNulls(Metadata, value['metadata']));
+  const parsed = Metadata.safeParse(withoutNulls(Metadata, value['metadata']), { reportInput: true });
   if (parsed.success) return checkMeta(parsed.data, namespaced);
   return faultsOf(parsed.error.issues).map((fault) => ({
     ...fault,

@@ -96,8 +96,15 @@ export function duration(min?: number): z.ZodString {
       ctx.addIssue({ code: 'custom', message: `"${text}" is not a duration such as "1.5s", "300ms" or "1h"` });
     } else if (min !== undefined && ms < min) {
       ctx.addIssue({ code: 'custom', message: `must be a duration of at least ${min}ms` });
+    } else if (min !== undefined && !isWholeMs(ms)) {
+      ctx.addIssue({ code: 'custom', message: 'must be a whole number of milliseconds' });
     }
   });
+}
+
+/** Whole but for the rounding of binary fractions, which is far below a nanosecond's 1e-6. */
+function isWholeMs(ms: number): boolean {
+  return Math.abs(ms - Math.round(ms)) < 1e-7;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -1,0 +1,175 @@
+/** Reading resources from files, folders and standard input, for every command with `-f`. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { kinds, splitApiVersion, type Validation, validate } from '../../shared/resources/index.ts';
+import type { Kind } from '../../shared/resources/kind.ts';
+import { MAX_TEXT_LENGTH, type ParseResult, parseDocuments } from '../../shared/resources/parse.ts';
+import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import { CliError } from './connection.ts';
+
+export interface SourceResource {
+  kind: Kind;
+  resource: Resource;
+  /** Where it was read. */
+  file: string;
+  line: number;
+}
+
+/** One document and what validation says of it. */
+export interface CheckedDocument extends Validation {
+  value: unknown;
+  file: string;
+  line: number;
+  /** A Kubernetes object that is none of the mesh's business, such as a Deployment: left alone. */
+  foreign: boolean;
+}
+
+const FILE = /\.(ya?ml|json)$/i;
+
+/**
+ * Reads `-f` arguments: files, folders (every *.yaml, *.yml and *.json below, in order of name) and `-` for standard input.
+ * @throws CliError when a path cannot be read
+ */
+export async function readSources(paths: readonly string[]): Promise<ParseResult> {
+  const result: ParseResult = { documents: [], errors: [] };
+  for (const path of paths) {
+    for (const [file, content] of await readPath(path)) {
+      const parsed = parseDocuments(content, file);
+      result.documents.push(...parsed.documents);
+      result.errors.push(...parsed.errors);
+    }
+  }
+  return result;
+}
+
+/** Reads and validates; faults are in the result, for `tulle validate`. Unreadable YAML stands as a document with faults. */
+export async function inspectSources(paths: readonly string[]): Promise<CheckedDocument[]> {
+  const { documents, errors } = await readSources(paths);
+  const checked = documents.map(({ value, file = '-', line }) => {
+    const foreign = isForeign(value);
+    return {
+      value,
+      file,
+      line,
+      foreign,
+      ...(foreign ? { faults: [], warnings: [foreignWarning(value)] } : validate(value)),
+    };
+  });
+  for (const { file = '-', line, path, message, rule } of errors) {
+    checked.push({ value: undefined, file, line, foreign: false, faults: [{ path, message, rule }], warnings: [] });
+  }
+  return checked.sort((a, b) => (a.file === b.file ? a.line - b.line : 0));
+}
+
+/**
+ * Reads and validates; of an object that stands twice the last one counts. Kubernetes objects outside the mesh are left
+ * out, with a line on stderr.
+ * @throws CliError naming every fault of every resource
+ */
+export async function checkSources(paths: readonly string[]): Promise<SourceResource[]> {
+  const checked = await inspectSources(paths);
+  const faulty = checked.filter((document) => document.faults.length > 0);
+  if (faulty.length > 0) throw new CliError(faulty.flatMap(faultLines).join('\n'));
+  const found = new Map<string, SourceResource>();
+  for (const document of checked) {
+    if (document.foreign) {
+      if (isGatewayApi(document.value)) {
+        throw new CliError(`${document.file}:${document.line}: ${foreignWarning(document.value).message}`);
+      }
+      process.stderr.write(`${document.file}:${document.line}: ${foreignWarning(document.value).message}\n`);
+    } else if (document.kind && document.resource) {
+      const { kind, resource, file, line } = document;
+      const key = objectKey(kind, resource);
+      // Deleted first, so that the last one also stands last.
+      found.delete(key);
+      found.set(key, { kind, resource, file, line });
+    }
+  }
+  return [...found.values()];
+}
+
+/** What makes two documents the same object. A resource without namespace is in `default`. */
+export function objectKey(kind: Kind, resource: Resource): string {
+  const namespace = kind.namespaced ? resource.metadata.namespace || 'default' : '';
+  return `${kind.group}/${kind.kind}/${namespace}/${resource.metadata.name}`;
+}
+
+/** `shop.yaml:12: VirtualService reviews: spec.http[0].route: …`, one line per fault. */
+function faultLines(document: CheckedDocument): string[] {
+  const { kind, metadata } = headOf(document.value);
+  const what = kind ? ` ${kind}${metadata?.name ? ` ${metadata.name}` : ''}:` : '';
+  return document.faults.map(
+    (fault) =>
+      `${document.file}:${document.line}:${what}${fault.path === '' ? '' : ` ${fault.path}:`} ${fault.message}`,
+  );
+}
+
+/** Name, namespace and kind as far as a document has them. */
+export function headOf(value: unknown): {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: { name?: string; namespace?: string };
+} {
+  const object = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  const text = (field: unknown) => (typeof field === 'string' ? field : undefined);
+  const meta = (
+    typeof object['metadata'] === 'object' && object['metadata'] !== null ? object['metadata'] : {}
+  ) as Record<string, unknown>;
+  return {
+    apiVersion: text(object['apiVersion']),
+    kind: text(object['kind']),
+    metadata: { name: text(meta['name']), namespace: text(meta['namespace']) },
+  };
+}
+
+/** Kubernetes' own groups have no dot, or end in k8s.io. */
+const KUBERNETES_GROUP = /^(apps|batch|autoscaling|policy|extensions|([a-z0-9-]+\.)+k8s\.io)$/;
+const CORE_KINDS: ReadonlySet<string> = new Set(
+  'Pod,Node,PersistentVolume,PersistentVolumeClaim,ReplicationController,ResourceQuota,LimitRange,Endpoints,PodTemplate,Event'.split(
+    ',',
+  ),
+);
+
+function isForeign(value: unknown): boolean {
+  const { apiVersion, kind } = headOf(value);
+  if (apiVersion === undefined || kind === undefined || kind === '') return false;
+  const { group } = splitApiVersion(apiVersion);
+  if (group === '') return CORE_KINDS.has(kind);
+  return KUBERNETES_GROUP.test(group) && !kinds.some((each) => each.group === group && each.kind === kind);
+}
+
+function isGatewayApi(value: unknown): boolean {
+  return headOf(value).apiVersion?.startsWith('gateway.networking.k8s.io/') === true;
+}
+
+function foreignWarning(value: unknown): Fault {
+  const { apiVersion, kind } = headOf(value);
+  const message = isGatewayApi(value)
+    ? `${kind} of the Kubernetes Gateway API is not supported yet: use Gateway and VirtualService of networking.istio.io`
+    : `${kind} (${apiVersion}) is not a resource of the mesh: not checked, not used`;
+  return { path: '', message, rule: 'foreign-kind' };
+}
+
+async function readPath(path: string): Promise<[file: string, content: string][]> {
+  if (path === '-') return [['-', await text(process.stdin)]];
+  try {
+    if (!(await stat(path)).isDirectory()) return [[path, await readText(path)]];
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile() && FILE.test(entry.name));
+    const names = files.map((entry) => join(entry.parentPath, entry.name)).sort();
+    return await Promise.all(names.map(async (name): Promise<[string, string]> => [name, await readText(name)]));
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    const reason =
+      code === 'ENOENT' ? 'no such file or folder' : code === 'EACCES' ? 'permission denied' : String(code);
+    throw new CliError(`-f ${path}: ${reason}`);
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  // Four bytes a character at most; the parser counts characters.
+  if ((await stat(file)).size > MAX_TEXT_LENGTH * 4) throw new CliError(`-f ${file}: the file is too large`);
+  return await readFile(file, 'utf8');
+}
