@@ -54,7 +54,7 @@ export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext
   if (ctx.kind === 'http')
     return configs.map((config) => {
       const typedConfig = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC', ...config };
-      return { name: 'envoy.filters.http.rbac', typedConfig } as HttpFilter;
+      return { name: 'envoy.filters.http.rbac', typedConfig } as unknown as HttpFilter;
     });
   return configs.map(
     (config): NetworkFilter => ({
