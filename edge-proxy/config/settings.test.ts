@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { parseSettings } from './settings.ts';
+
+const mesh = ['--control-plane', 'https://127.0.0.1:9443', '--data', '/d'];
+
+describe('parseSettings', () => {
+  it('reads flags in both spellings, then environment, then defaults', () => {
+    const parsed = parseSettings(
+      [
+        ...mesh,
+        '--namespace=shop',
+        '--labels',
+        'app=a,version=v1',
+        '--app-port',
+        'http=8080',
+        '--app-port=x=1',
+        '--announce',
+      ],
+      { TULLE_SERVICE_ACCOUNT: 'web', TULLE_NAMESPACE: 'ignored', TULLE_ADMIN_PORT: '0' },
+    );
+    expect(parsed).toMatchObject({
+      kind: 'mesh',
+      settings: {
+        'control-plane': 'https://127.0.0.1:9443',
+        namespace: 'shop',
+        'service-account': 'web',
+        labels: { app: 'a', version: 'v1' },
+        'app-port': { http: 8080, x: 1 },
+        'admin-port': 0,
+        announce: true,
+        ip: '127.0.0.1',
+        type: 'sidecar',
+      },
+    });
+  });
+
+  it('reads -c on its own', () => {
+    expect(parseSettings(['-c', 'b.json'], { TULLE_CONTROL_PLANE: 'https://x:1' })).toMatchObject({
+      kind: 'static',
+      settings: { config: 'b.json', 'drain-seconds': 5 },
+    });
+    expect(parseSettings(['--help', '-x'], {})).toEqual({ kind: 'help' });
+  });
+
+  it('tells every fault at once, by flag, without secrets', () => {
+    const args = [
+      '--control-plane',
+      'http://x',
+      '--namespace',
+      'NO',
+      '--admin-port',
+      '70000',
+      '--what',
+      '--ip',
+      'host',
+    ];
+    const parsed = parseSettings([...args, '--join-token', 'SECRET', '--join-token', 'SECRET', '--labels', 'app'], {});
+    if (parsed.kind !== 'faults') throw new Error('expected faults');
+    const text = parsed.faults.join('\n');
+    for (const flag of ['control-plane', 'namespace', 'admin-port', 'what', 'ip', 'join-token', 'labels', 'data'])
+      expect(text).toContain(`--${flag}: `);
+    expect(text).not.toContain('SECRET');
+  });
+
+  it('refuses capture, mixed modes and missing values', () => {
+    const faults = (args: string[]) => {
+      const parsed = parseSettings(args, {});
+      return parsed.kind === 'faults' ? parsed.faults : [];
+    };
+    expect(faults([...mesh, '--interception-mode', 'REDIRECT'])[0]).toContain('must be NONE');
+    expect(faults(['-c', 'x', '--namespace', 'a'])[0]).toContain('does not go with --config');
+    expect(faults([...mesh, '--ip'])[0]).toContain('needs a value');
+    expect(faults([])).toHaveLength(2);
+  });
+});

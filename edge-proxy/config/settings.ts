@@ -1,0 +1,174 @@
+/** The proxy process's settings, from flags and then environment; every fault is told at once. */
+import { z } from 'zod';
+
+export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
+
+  -c, --config FILE          run a static file in Envoy's bootstrap form (JSON); needs no control plane
+
+  --control-plane URL        https://HOST:PORT of the control plane            [TULLE_CONTROL_PLANE]
+  --trust-bundle FILE        PEM roots the control plane and the mesh chain to [TULLE_TRUST_BUNDLE]
+  --join-token TOKEN         one-time token for the first certificate          [TULLE_JOIN_TOKEN]
+  --data DIR                 keeps key, certificate and last good config       [TULLE_DATA]
+  --namespace NAME           of the workload (default: default)                [TULLE_NAMESPACE]
+  --service-account NAME     of the workload (default: default)                [TULLE_SERVICE_ACCOUNT]
+  --name NAME                of the workload (default: the service account)    [TULLE_NAME]
+  --type sidecar|router      router: a gateway (default: sidecar)              [TULLE_TYPE]
+  --ip ADDRESS               the workload's address (default: 127.0.0.1)       [TULLE_IP]
+  --labels K=V,K=V           of the workload                                   [TULLE_LABELS]
+  --app-port NAME=PORT       where the application listens for service port NAME; repeatable
+  --locality REGION/ZONE/SUBZONE                                               [TULLE_LOCALITY]
+  --domain-suffix NAME       (default: cluster.local)                          [TULLE_DOMAIN_SUFFIX]
+  --trust-domain NAME        (default: cluster.local)                          [TULLE_TRUST_DOMAIN]
+  --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
+  --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
+
+  --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
+  --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
+  --drain-seconds N          how long connections may finish (default: 5)      [TULLE_DRAIN_SECONDS]
+  --announce                 print one JSON line with the ports once ready
+  -h, --help                 this text
+`;
+
+export type Parsed =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+  | { readonly kind: 'static'; readonly settings: StaticSettings }
+  | { readonly kind: 'mesh'; readonly settings: MeshSettings };
+
+const PATTERNS = {
+  label: /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+  domain: /^[a-z0-9._-]{1,255}$/,
+  ip: /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/,
+};
+const name = z.string().regex(PATTERNS.label, 'must be a DNS label');
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/, 'must be a port number')
+  .transform(Number)
+  .refine((n) => n <= 65535, 'must be a port number');
+const pairs = (what: string) =>
+  z.string().transform((text, ctx) => {
+    const out: Record<string, string> = {};
+    for (const pair of text.split(',').filter(Boolean)) {
+      const at = pair.indexOf('=');
+      if (at <= 0) ctx.addIssue({ code: 'custom', message: `must be ${what}, found "${pair}"` });
+      else out[pair.slice(0, at).trim()] = pair.slice(at + 1).trim();
+    }
+    return out;
+  });
+
+const common = {
+  'admin-address': z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
+  'admin-port': port.optional(),
+  'drain-seconds': z
+    .string()
+    .regex(/^\d{1,4}$/, 'must be a number of seconds')
+    .transform(Number)
+    .default(5),
+  announce: z.boolean().default(false),
+};
+const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
+const MeshFlags = z.strictObject({
+  ...common,
+  'control-plane': z
+    .string({ error: 'is required (or -c FILE)' })
+    .regex(/^https:\/\/[^/\s]+\/?$/, 'must be https://HOST:PORT'),
+  'trust-bundle': z.string().min(1).optional(),
+  'join-token': z.string().min(1).optional(),
+  data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
+  namespace: name.default('default'),
+  'service-account': name.default('default'),
+  name: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
+    .optional(),
+  type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
+  ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
+  labels: pairs('K=V,K=V').default({}),
+  'app-port': pairs('NAME=PORT')
+    .transform((found, ctx) => {
+      const out: Record<string, number> = {};
+      for (const [key, value] of Object.entries(found)) {
+        const parsed = port.safeParse(value);
+        if (parsed.success) out[key] = parsed.data;
+        else ctx.addIssue({ code: 'custom', message: `"${key}=${value}": must be NAME=PORT` });
+      }
+      return out;
+    })
+    .default({}),
+  locality: z
+    .string()
+    .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
+    .optional(),
+  'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
+  'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
+  'http-proxy-port': port.optional(),
+  'interception-mode': z
+    .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })
+    .default('NONE'),
+});
+export type StaticSettings = z.infer<typeof StaticFlags>;
+export type MeshSettings = z.infer<typeof MeshFlags>;
+
+const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
+const SWITCHES = new Set(['announce', 'help']);
+const REPEATABLE = new Set(['app-port', 'labels']);
+const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
+
+/** @param environment TULLE_* stands in for flags not given */
+export function parseSettings(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Parsed {
+  const faults: string[] = [];
+  const flags = readFlags(args, faults);
+  if (flags['help']) return { kind: 'help' };
+  const isStatic = flags['config'] !== undefined;
+  const schema = isStatic ? StaticFlags : MeshFlags;
+  for (const flag of Object.keys(schema.shape)) {
+    const value = environment[`TULLE_${flag.toUpperCase().replaceAll('-', '_')}`];
+    // `-c` is only ever asked for on the command line: an exported variable must not turn a sidecar static.
+    if (flag !== 'config' && !SWITCHES.has(flag) && flags[flag] === undefined && value) flags[flag] = value;
+  }
+  const parsed = schema.safeParse(flags);
+  if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, isStatic)));
+  if (faults.length > 0 || !parsed.success) return { kind: 'faults', faults };
+  return isStatic
+    ? { kind: 'static', settings: parsed.data as StaticSettings }
+    : { kind: 'mesh', settings: parsed.data as MeshSettings };
+}
+
+/** `--flag value`, `--flag=value`. Values of secrets are never repeated in a fault. */
+function readFlags(args: readonly string[], faults: string[]): Record<string, string | true> {
+  const flags: Record<string, string | true> = {};
+  for (let at = 0; at < args.length; at++) {
+    const [given, inline] = split(SHORT[args[at]!] ?? args[at]!);
+    const flag = given.slice(2);
+    if (!given.startsWith('--') || !KNOWN.has(flag)) {
+      faults.push(`${given}: unknown argument (see --help)`);
+      continue;
+    }
+    if (SWITCHES.has(flag)) {
+      flags[flag] = true;
+      continue;
+    }
+    const value = inline ?? args[++at];
+    const before = flags[flag];
+    if (value === undefined) faults.push(`${given}: needs a value`);
+    else if (before === undefined) flags[flag] = value;
+    else if (REPEATABLE.has(flag)) flags[flag] = `${before},${value}`;
+    else faults.push(`${given}: is given twice`);
+  }
+  return flags;
+}
+
+function split(argument: string): [string, string | undefined] {
+  const at = argument.indexOf('=');
+  return at < 0 || !argument.startsWith('--') ? [argument, undefined] : [argument.slice(0, at), argument.slice(at + 1)];
+}
+
+function describe(issue: z.core.$ZodIssue, isStatic: boolean): string {
+  if (issue.code === 'unrecognized_keys')
+    return `--${issue.keys.join(', --')}: ${isStatic ? 'does not go with --config' : 'unknown'}`;
+  return `--${issue.path.join('.')}: ${issue.message}`;
+}
