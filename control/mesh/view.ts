@@ -73,6 +73,12 @@ export interface MeshSettings {
   domainSuffix: string;
   outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
   enableAutoMtls: boolean;
+  /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
+  trustDomainAliases?: string[];
+  /** Where access logs go (`/dev/stdout`); absent: none are written. */
+  accessLogFile?: string;
+  /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
+  connectTimeout?: string;
 }
 
 export interface MeshView {

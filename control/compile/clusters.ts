@@ -1,0 +1,133 @@
+/** Outbound clusters and their endpoints, and the clusters every proxy has. */
+import type { Cluster, ClusterLoadAssignment } from '../../shared/xds/cluster.ts';
+import type { Fields } from '../mesh/fields.ts';
+import type { MeshService, ServicePort } from '../mesh/view.ts';
+import type { CompileContext } from './context.ts';
+import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
+import { loadAssignment } from './endpoints.ts';
+import { outboundCluster } from './names.ts';
+import { ADS } from './tls-context.ts';
+import { applyTrafficPolicy } from './traffic-policy.ts';
+import { applyUpstreamTls } from './upstream-tls.ts';
+
+export const BLACK_HOLE = 'BlackHoleCluster';
+export const PASSTHROUGH = 'PassthroughCluster';
+export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+export interface Clusters {
+  clusters: Cluster[];
+  endpoints: ClusterLoadAssignment[];
+}
+
+export function connectTimeout(ctx: CompileContext): string {
+  return ctx.view.settings.connectTimeout ?? '10s';
+}
+
+/** One cluster per service port, and one more per subset. */
+export function outboundClusters(ctx: CompileContext): Clusters {
+  const clusters: Cluster[] = [];
+  const endpoints: ClusterLoadAssignment[] = [];
+  for (const service of ctx.scope.services) {
+    const rule = ctx.rules.for(service);
+    for (const port of service.ports) {
+      if (port.protocol === 'UDP') continue;
+      for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
+        const built = outbound(ctx, service, port, rule, subset);
+        clusters.push(built.cluster);
+        if (built.assignment) endpoints.push(built.assignment);
+      }
+    }
+  }
+  return { clusters, endpoints };
+}
+
+function outbound(
+  ctx: CompileContext,
+  service: MeshService,
+  port: ServicePort,
+  rule: DestinationRule | undefined,
+  subset: Subset | undefined,
+): { cluster: Cluster; assignment?: ClusterLoadAssignment } {
+  const name = outboundCluster(port.number, subset?.name, service.hostname);
+  const policy: Fields = trafficPolicy(rule, port, subset);
+  const cluster: Cluster = {
+    name,
+    altStatName: `${name};`,
+    connectTimeout: connectTimeout(ctx),
+    commonLbConfig: { healthyPanicThreshold: {} },
+    metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
+  };
+  setDiscovery(ctx, cluster, service);
+  applyTrafficPolicy(cluster, policy, port, ctx.note);
+  if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
+  applyUpstreamTls(ctx, cluster, service, port, subset?.name, policy);
+  if (cluster.type === 'ORIGINAL_DST') return { cluster };
+  const options = { subsetLabels: subset?.labels ?? {}, failover: cluster.outlierDetection !== undefined };
+  const assignment = loadAssignment(ctx, name, service, port, options);
+  if (cluster.type === 'EDS') return { cluster, assignment };
+  cluster.loadAssignment = assignment;
+  return { cluster };
+}
+
+function istioMetadata(service: MeshService, rule: DestinationRule | undefined, subset: Subset | undefined) {
+  const config = rule && `/apis/networking.istio.io/v1/namespaces/${rule.namespace}/destination-rule/${rule.name}`;
+  return {
+    ...(config && { config }),
+    ...(service.external && { external: true }),
+    services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
+    ...(subset && { subset: subset.name }),
+  };
+}
+
+function setDiscovery(ctx: CompileContext, cluster: Cluster, service: MeshService): void {
+  switch (service.resolution) {
+    case 'STATIC':
+      cluster.type = 'EDS';
+      cluster.edsClusterConfig = { edsConfig: ADS, serviceName: cluster.name };
+      return;
+    case 'DNS':
+    case 'DNS_ROUND_ROBIN':
+      cluster.type = service.resolution === 'DNS' ? 'STRICT_DNS' : 'LOGICAL_DNS';
+      cluster.dnsLookupFamily = 'V4_ONLY';
+      cluster.dnsRefreshRate = '60s';
+      cluster.respectDnsTtl = true;
+      return;
+    case 'DYNAMIC_DNS':
+      ctx.note(
+        `${service.hostname}: resolution DYNAMIC_DNS is not supported; its connections go to their original destination`,
+      );
+      cluster.type = 'ORIGINAL_DST';
+      return;
+    case 'NONE':
+      cluster.type = 'ORIGINAL_DST';
+  }
+}
+
+/** BlackHoleCluster for all; the passthrough clusters for sidecars. */
+export function standardClusters(ctx: CompileContext): Cluster[] {
+  const timeout = connectTimeout(ctx);
+  const blackHole: Cluster = { name: BLACK_HOLE, type: 'STATIC', connectTimeout: timeout };
+  if (ctx.proxy.type === 'router') return [blackHole];
+  const passthrough = (name: string): Cluster => ({
+    name,
+    type: 'ORIGINAL_DST',
+    connectTimeout: timeout,
+    lbPolicy: 'CLUSTER_PROVIDED',
+    typedExtensionProtocolOptions: {
+      [HTTP_OPTIONS]: {
+        '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
+        commonHttpProtocolOptions: { idleTimeout: '300s' },
+        useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+      },
+    },
+  });
+  return [
+    blackHole,
+    passthrough(PASSTHROUGH),
+    {
+      ...passthrough(INBOUND_PASSTHROUGH),
+      upstreamBindConfig: { sourceAddress: { address: '127.0.0.6', portValue: 0 } },
+    },
+  ];
+}

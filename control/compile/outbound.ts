@@ -1,0 +1,211 @@
+/** What the workload calls: listeners per service port, and their route configurations. */
+import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
+import type { RouteConfiguration } from '../../shared/xds/route.ts';
+import { specOf } from '../mesh/fields.ts';
+import { isHttp } from '../mesh/protocol.ts';
+import type { MeshService, ServicePort } from '../mesh/view.ts';
+import { BLACK_HOLE, PASSTHROUGH } from './clusters.ts';
+import type { CompileContext } from './context.ts';
+import { HTTP_INSPECTOR, httpManager, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
+import { wildcard } from './inbound.ts';
+import { outboundCluster } from './names.ts';
+import { httpPorts, httpProxyRoutes, routeConfiguration, sidecarVirtualHosts } from './routes.ts';
+
+export interface Outbound {
+  listeners: Listener[];
+  routes: RouteConfiguration[];
+}
+
+interface TcpTarget {
+  service: MeshService;
+  port: ServicePort;
+}
+
+/** Ports that are not HTTP, in the order of their services. */
+function tcpTargets(ctx: CompileContext): TcpTarget[] {
+  return ctx.scope.services.flatMap((service) =>
+    service.ports
+      .filter((port) => !isHttp(port.protocol) && port.protocol !== 'UDP')
+      .map((port) => ({ service, port })),
+  );
+}
+
+/**
+ * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
+ * of several TCP services on one port only TLS ones can share it, told apart by SNI, else the first has it.
+ */
+export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): Outbound {
+  const bind = ctx.proxy.outboundBind;
+  const listeners: Listener[] = [];
+  const routes: RouteConfiguration[] = [];
+  const add = (port: number, chains: FilterChain[], sniffing: boolean) => {
+    const name = `${bind}_${port}`;
+    if (inUse.has(name)) {
+      ctx.note(
+        `no outbound listener ${name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
+      );
+      return false;
+    }
+    listeners.push({
+      name,
+      address: { socketAddress: { address: bind, portValue: port } },
+      trafficDirection: 'OUTBOUND',
+      filterChains: chains,
+      ...(sniffing && { listenerFilters: [TLS_INSPECTOR] }),
+      listenerFiltersTimeout: '0s',
+      continueOnListenerFiltersTimeout: true,
+    });
+    return true;
+  };
+  const ports = httpPorts(ctx);
+  for (const port of ports) {
+    routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
+    add(port, [httpChain(ctx, `${bind}_${port}`, String(port))], false);
+  }
+  const byPort = new Map<number, TcpTarget[]>();
+  for (const target of tcpTargets(ctx)) {
+    const { number } = target.port;
+    if (ports.includes(number)) {
+      ctx.note(`${target.service.hostname}:${number} has no listener: HTTP services use that port`);
+      continue;
+    }
+    byPort.set(number, [...(byPort.get(number) ?? []), target]);
+  }
+  for (const [number, targets] of byPort) {
+    const { chains, sniffing } = tcpChains(ctx, targets);
+    add(number, chains, sniffing);
+  }
+  if (ctx.proxy.httpProxyPort !== undefined) {
+    const routed = httpProxyRoutes(ctx);
+    if (add(ctx.proxy.httpProxyPort, [httpChain(ctx, `${bind}_${ctx.proxy.httpProxyPort}`, 'http_proxy')], false))
+      routes.push(routed);
+  }
+  return { listeners: unique(ctx, listeners), routes };
+}
+
+function unique(ctx: CompileContext, listeners: Listener[]): Listener[] {
+  const seen = new Set<string>();
+  return listeners.filter((listener) => {
+    if (!seen.has(listener.name)) return seen.add(listener.name);
+    ctx.note(`listener ${listener.name}: the port is taken by another one`);
+    return false;
+  });
+}
+
+function httpChain(ctx: CompileContext, listener: string, rds: string): FilterChain {
+  const manager = httpManager(ctx, { side: 'outbound', statPrefix: `outbound_${listener};`, routes: { rds } });
+  return { filters: [manager], transportSocketConnectTimeout: '15s' };
+}
+
+function tcpChains(ctx: CompileContext, targets: readonly TcpTarget[]): { chains: FilterChain[]; sniffing: boolean } {
+  const bySni = targets.filter(({ port }) => port.protocol === 'TLS' || port.protocol === 'HTTPS');
+  const plain = targets.filter(({ port }) => port.protocol !== 'TLS' && port.protocol !== 'HTTPS');
+  const chain = (target: TcpTarget, sni: boolean): FilterChain => ({
+    ...(sni && { filterChainMatch: { serverNames: [target.service.hostname] } }),
+    filters: [tcpProxy(ctx, outboundCluster(target.port.number, undefined, target.service.hostname))],
+    transportSocketConnectTimeout: '15s',
+  });
+  // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
+  const chains = bySni.filter(({ service }) => service.hostname !== '*').map((target) => chain(target, true));
+  const [first, ...others] = plain;
+  if (first) chains.push(chain(first, false));
+  for (const { service, port } of others)
+    ctx.note(`${service.hostname}:${port.number} has no listener: ${first?.service.hostname} uses that port`);
+  return { chains, sniffing: bySni.length > 0 };
+}
+
+/** With capture: listeners that only the original destination leads to, and virtualOutbound in front of them. */
+export function capturedOutbound(ctx: CompileContext): Outbound {
+  const any = wildcard(ctx);
+  const listeners = new Map<string, Listener>();
+  const routes: RouteConfiguration[] = [];
+  for (const port of httpPorts(ctx)) {
+    const name = `${any}_${port}`;
+    routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
+    const chain = httpChain(ctx, name, String(port));
+    chain.filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: ['http/1.1', 'h2c'] };
+    listeners.set(name, {
+      ...captured(name, any, port, [chain]),
+      defaultFilterChain: { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] },
+      listenerFilters: [HTTP_INSPECTOR],
+    });
+  }
+  for (const { service, port } of tcpTargets(ctx)) {
+    const addresses = service.addresses.filter((address) => !address.includes('/'));
+    for (const address of addresses.length > 0 ? addresses : [any])
+      addCapturedTcp(ctx, listeners, service, port, address, any);
+  }
+  const list = [...listeners.values()];
+  list.push(virtualOutbound(ctx, any));
+  return { listeners: list, routes };
+}
+
+function addCapturedTcp(
+  ctx: CompileContext,
+  listeners: Map<string, Listener>,
+  service: MeshService,
+  port: ServicePort,
+  address: string,
+  any: string,
+): void {
+  const name = `${address}_${port.number}`;
+  const { chains, sniffing } = tcpChains(ctx, [{ service, port }]);
+  // At its own virtual IP a service needs no SNI to be told apart.
+  const own = address === any ? chains : chains.map(({ filterChainMatch: _, ...chain }) => chain);
+  const existing = listeners.get(name);
+  if (!existing) {
+    const listener = captured(name, address, port.number, own);
+    if (sniffing && address === any)
+      Object.assign(listener, {
+        listenerFilters: [TLS_INSPECTOR],
+        defaultFilterChain: { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] },
+      });
+    listeners.set(name, listener);
+  } else if (sniffing && address === any) {
+    existing.filterChains = [...(existing.filterChains ?? []), ...own];
+    if (!existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
+      existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
+  } else ctx.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
+}
+
+function captured(name: string, address: string, port: number, filterChains: FilterChain[]): Listener {
+  return {
+    name,
+    address: { socketAddress: { address, portValue: port } },
+    bindToPort: false,
+    trafficDirection: 'OUTBOUND',
+    filterChains,
+    listenerFiltersTimeout: '0s',
+    continueOnListenerFiltersTimeout: true,
+  };
+}
+
+function fallback(ctx: CompileContext): string {
+  return ctx.scope.outboundTrafficPolicy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
+}
+
+function virtualOutbound(ctx: CompileContext, any: string): Listener {
+  const cluster = fallback(ctx);
+  return {
+    name: 'virtualOutbound',
+    address: { socketAddress: { address: any, portValue: 15001 } },
+    trafficDirection: 'OUTBOUND',
+    useOriginalDst: true,
+    filterChains: [
+      {
+        name: 'virtualOutbound-blackhole',
+        filterChainMatch: { destinationPort: 15001 },
+        filters: [tcpProxy(ctx, BLACK_HOLE)],
+      },
+      { name: 'virtualOutbound-catchall-tcp', filters: [tcpProxy(ctx, cluster)] },
+    ],
+  };
+}
+
+/** Names the VirtualService rules that have no translation yet. */
+export function noteUnsupportedRoutes(ctx: CompileContext): void {
+  for (const vs of ctx.scope.virtualServices)
+    for (const kind of ['tcp', 'tls'])
+      if (specOf(vs)[kind] !== undefined)
+        ctx.note(`VirtualService ${vs.metadata.namespace}/${vs.metadata.name}: ${kind} routes are not supported`);
+}

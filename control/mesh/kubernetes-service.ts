@@ -1,0 +1,103 @@
+/** Kubernetes Service and EndpointSlice -> services and endpoints. */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
+import { protocolOf } from './protocol.ts';
+import { type ServiceAndEndpoints, selectedWorkloads, speaksMtls, workloadEndpoints } from './service-entry.ts';
+import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+
+/** Istio's annotation that names the identities behind a Service. */
+const SERVICE_ACCOUNTS = 'alpha.istio.io/kubernetes-serviceaccounts';
+
+export function kubernetesService(
+  resource: Resource,
+  slices: readonly Resource[],
+  workloadEntries: readonly Resource[],
+  domainSuffix: string,
+): ServiceAndEndpoints {
+  const spec = specOf(resource);
+  const namespace = namespaceOf(resource);
+  const { name, annotations = {}, labels = {}, creationTimestamp = '' } = resource.metadata;
+  const ports = objects(spec['ports']).map(servicePort);
+  const exportTo = (annotations['networking.istio.io/exportTo'] ?? '').split(',').map((item) => item.trim());
+  const externalName = spec['type'] === 'ExternalName' ? text(spec['externalName']) : undefined;
+  const service: MeshService = {
+    hostname: `${name}.${namespace}.svc.${domainSuffix}`,
+    namespace,
+    name,
+    ports,
+    addresses: clusterIps(spec),
+    resolution: externalName ? 'DNS' : 'STATIC',
+    external: externalName !== undefined,
+    exportTo: exportTo[0] === '' ? ['*'] : exportTo,
+    subjectAltNames: [],
+    labels,
+    creationTimestamp,
+    resource,
+  };
+  const account = annotations[SERVICE_ACCOUNTS]?.split(',')[0]?.trim() ?? '';
+  const own = slices.filter(
+    (slice) => namespaceOf(slice) === namespace && slice.metadata.labels?.['kubernetes.io/service-name'] === name,
+  );
+  const endpoints = own.flatMap((slice) => sliceEndpoints(slice, ports, account));
+  const workloads = selectedWorkloads(labelsOf(spec['selector']), namespace, workloadEntries);
+  endpoints.push(...workloads.flatMap((workload) => workloadEndpoints(workload, ports)));
+  if (externalName)
+    endpoints.push(...workloadEndpoints({ name, namespace, body: { address: externalName }, labels: {} }, ports));
+  return { service, endpoints };
+}
+
+function clusterIps(spec: Fields): string[] {
+  const all = strings(spec['clusterIPs']);
+  const first = text(spec['clusterIP']);
+  return (all.length > 0 || first === undefined ? all : [first]).filter((ip) => ip !== 'None' && ip !== '');
+}
+
+function servicePort(port: Fields): ServicePort {
+  const number = numeric(port['port']) ?? 0;
+  const name = text(port['name']) ?? '';
+  const protocol =
+    port['protocol'] === 'UDP' ? ('UDP' as const) : protocolOf(text(port['appProtocol']), name || undefined);
+  const targetPort = numeric(port['targetPort']) ?? text(port['targetPort']);
+  return targetPort === undefined ? { number, name, protocol } : { number, name, protocol, targetPort };
+}
+
+function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account: string): MeshEndpoint[] {
+  const body = slice as Resource & { endpoints?: unknown; ports?: unknown };
+  const slicePorts = objects(body.ports);
+  const labels = endpointLabels(slice);
+  const found: MeshEndpoint[] = [];
+  for (const endpoint of objects(body.endpoints))
+    for (const address of strings(endpoint['addresses']))
+      for (const port of ports) {
+        const match = slicePorts.find((item) => (text(item['name']) ?? '') === port.name);
+        const number = match && numeric(match['port']);
+        if (number === undefined) continue;
+        found.push({
+          address,
+          port: number,
+          servicePort: port.number,
+          labels,
+          locality: endpoint['zone'] ? `${regionOf(text(endpoint['zone']))}` : '',
+          weight: 1,
+          serviceAccount: account,
+          namespace: namespaceOf(slice),
+          network: '',
+          workloadName: text(fields(endpoint['targetRef'])['name']) ?? slice.metadata.name,
+          healthy: fields(endpoint['conditions'])['ready'] !== false,
+          mtls: speaksMtls(labels, account),
+        });
+      }
+  return found;
+}
+
+/** An EndpointSlice knows its zone only; the region is the zone's name without its last letter group. */
+function regionOf(zone: string | undefined): string {
+  return zone === undefined ? '' : `${zone.replace(/-?[a-z0-9]$/, '')}/${zone}`;
+}
+
+/** There is no Pod kind: a slice's own labels, but those Kubernetes sets, stand for its endpoints' labels. */
+function endpointLabels(slice: Resource): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(slice.metadata.labels ?? {}).filter(([key]) => !key.includes('kubernetes.io/')),
+  );
+}
