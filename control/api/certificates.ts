@@ -1,0 +1,151 @@
+/** Identity over HTTP: join tokens, X.509-SVIDs, JWT-SVIDs, and the public keys to verify them with. */
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from 'zod';
+import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
+import { formatWorkloadId } from '../../shared/identity/spiffe.ts';
+import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';
+import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds } from '../ca/join-tokens.ts';
+import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
+import { requireAdmin } from './auth.ts';
+import { readObject } from './body.ts';
+import type { ApiEnv } from './caller.ts';
+import { ApiError, badRequest, forbidden, respondToError, tooLarge } from './status.ts';
+
+/** Far above any CSR, far below what an unauthenticated caller could hurt with. */
+const MAX_BODY = 64 * 1024;
+
+const DnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label (RFC 1123)');
+const DnsSubdomain = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a DNS subdomain (RFC 1123)');
+
+const JoinTokenRequest = z.strictObject({
+  namespace: DnsLabel,
+  serviceAccount: DnsSubdomain,
+  ttlSeconds: z.int().min(joinTokenTtlSeconds.min).max(joinTokenTtlSeconds.max).optional(),
+});
+const CertificateRequest = z.strictObject({
+  csr: z.string(),
+  token: z.string().max(256).optional(),
+  ttlSeconds: z.int().min(ttlSeconds.min).max(ttlSeconds.max).optional(),
+});
+const JwtSvidRequest = z.strictObject({
+  audience: z.array(z.string().min(1).max(512)).min(1).max(16),
+  token: z.string().max(256).optional(),
+  ttlSeconds: z.int().positive().optional(),
+});
+
+export interface CertificateRoutesOptions {
+  authority: Authority;
+  tokens: JoinTokens;
+  jwtSvids: JwtSvids;
+  /** Told of errors that are nobody's fault but ours; callers learn nothing from them. */
+  report?: (error: unknown) => void;
+}
+
+/**
+ * The routes; times in answers are RFC 3339. Mount behind `authenticate`.
+ *
+ * - `POST /v1/join-tokens` (admin) {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
+ * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
+ * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}
+ * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
+ *
+ * Who asks is settled by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
+ * for the control plane's audience as bearer token.
+ */
+export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
+  const { authority, tokens, jwtSvids } = options;
+  const app = new Hono<ApiEnv>();
+  app.onError((error, c) => respondToError(options.report ?? (() => {}))(refusal(error), c));
+  const limit = bodyLimit({
+    maxSize: MAX_BODY,
+    onError: () => {
+      throw tooLarge(MAX_BODY);
+    },
+  });
+
+  app.post('/v1/join-tokens', requireAdmin, limit, async (c) => {
+    const { namespace, serviceAccount, ttlSeconds: ttl } = await read(c, JoinTokenRequest);
+    const { token, expires } = await tokens.create({ namespace, serviceAccount }, ttl);
+    return secret(c, { token, expires: rfc3339(expires) });
+  });
+
+  app.post('/v1/certificates', limit, async (c) => {
+    const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
+    const spiffeId = token === undefined ? workloadCaller(c) : await tokenHolder(token);
+    // All that can be refused is refused before the token is used up: a mistake must not cost a token.
+    await authority.check(csr, spiffeId, ttl);
+    if (token !== undefined) await tokens.redeem(token);
+    const { certificateChain, notAfter } = await authority.issue(csr, spiffeId, ttl);
+    return secret(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
+  });
+
+  app.post('/v1/jwt-svids', limit, async (c) => {
+    const { audience, token, ttlSeconds: ttl } = await read(c, JwtSvidRequest);
+    const spiffeId = token === undefined ? await jwtCaller(c) : await tokenHolder(token);
+    jwtSvids.check(audience, ttl);
+    if (token !== undefined) await tokens.redeem(token);
+    const issued = await jwtSvids.issue(spiffeId, audience, ttl);
+    return secret(c, { token: issued.token, expires: rfc3339(issued.expires) });
+  });
+
+  app.get('/v1/trust-bundle', (c) =>
+    c.json({ trustDomain: authority.trustDomain, trustBundle: authority.trustBundle }),
+  );
+  app.get('/.well-known/openid-configuration', (c) => c.json(jwtSvids.discovery));
+  app.get('/keys', (c) => c.json(jwtSvids.jwks));
+  return app;
+
+  async function tokenHolder(token: string): Promise<string> {
+    return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
+  }
+
+  function workloadCaller(c: Context<ApiEnv>): string {
+    const caller = c.get('caller');
+    if (caller.kind === 'admin') throw forbidden('the admin has no workload identity: give a join token');
+    if (caller.kind === 'anonymous') {
+      throw new ApiError(401, 'Unauthorized', 'give a join token, or the certificate you hold as client certificate');
+    }
+    return caller.spiffeId;
+  }
+
+  async function jwtCaller(c: Context<ApiEnv>): Promise<string> {
+    const bearer = /^Bearer +([!-~]+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
+    if (c.get('caller').kind !== 'anonymous' || bearer === undefined) return workloadCaller(c);
+    return (await jwtSvids.authenticate(bearer)).spiffeId;
+  }
+}
+
+/** Answers that hold credentials are not for caches. */
+function secret(c: Context<ApiEnv>, body: Record<string, string>): Response {
+  c.header('Cache-Control', 'no-store');
+  return c.json(body);
+}
+
+async function read<Schema extends z.ZodType>(c: Context<ApiEnv>, schema: Schema): Promise<z.infer<Schema>> {
+  const parsed = schema.safeParse(await readObject(c));
+  if (parsed.success) return parsed.data;
+  const causes = parsed.error.issues.map(({ path, message }) => ({
+    reason: 'FieldValueInvalid',
+    message,
+    field: path.join('.'),
+  }));
+  const listed = causes.map(({ field, message }) => (field ? `${field}: ${message}` : message)).join(', ');
+  throw new ApiError(422, 'Invalid', `the request is invalid: ${listed}`, { causes });
+}
+
+/** What the errors of the authority mean to a client. Others stay what they are: internal. */
+function refusal(error: Error): Error {
+  if (error instanceof CsrError || error instanceof TtlError || error instanceof JwtRequestError) {
+    return badRequest(error.message);
+  }
+  if (error instanceof JoinTokenError || error instanceof JwtSvidError) {
+    return new ApiError(401, 'Unauthorized', error.message);
+  }
+  return error;
+}
+
+const rfc3339 = (milliseconds: number): string => new Date(milliseconds).toISOString();
