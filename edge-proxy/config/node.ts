@@ -17,6 +17,10 @@ export interface NodeSettings {
   readonly runtime: string;
   /** Application port by service port name or number, where it differs. */
   readonly appPorts: Readonly<Record<string, number>>;
+  /** Where outbound listeners bind; absent: loopback, as compile chooses. */
+  readonly outboundBind: string | undefined;
+  /** Loopback port for HTTP proxy requests; absent: none. */
+  readonly httpProxyPort: number | undefined;
 }
 
 /** `sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local`, with the metadata compile reads. */
@@ -37,6 +41,8 @@ export function buildNode(settings: NodeSettings): Node {
       INTERCEPTION_MODE: settings.interceptionMode,
       ISTIO_VERSION: '1.28.0',
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
+      ...(settings.outboundBind === undefined ? {} : { OUTBOUND_BIND: settings.outboundBind }),
+      ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: `tulle-${settings.runtime}`,

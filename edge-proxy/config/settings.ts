@@ -20,6 +20,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --domain-suffix NAME       (default: cluster.local)                          [TULLE_DOMAIN_SUFFIX]
   --trust-domain NAME        (default: cluster.local)                          [TULLE_TRUST_DOMAIN]
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
+  --outbound-bind ADDRESS    where outbound listeners bind (default: 127.0.0.1) [TULLE_OUTBOUND_BIND]
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
@@ -102,7 +103,8 @@ const MeshFlags = z.strictObject({
     .optional(),
   'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
   'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
-  'http-proxy-port': port.optional(),
+  'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
+  'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z
     .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })
     .default('NONE'),
