@@ -15,7 +15,8 @@ type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection };
 const IDLE: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
 
 export class SocketConnection implements Connection {
-  handler: ConnectionHandler = IDLE;
+  /** Read on every event; `handler` is its public face. */
+  current: ConnectionHandler = IDLE;
   remoteAddress: string;
   remotePort: number;
   localAddress: string;
@@ -28,6 +29,7 @@ export class SocketConnection implements Connection {
   private failure: Error | undefined;
   private closed = false;
   private finished = false;
+  private started = false;
 
   constructor(socket: Socket, quirks: Quirks, tls: TlsInfo | undefined, below: SocketConnection | undefined) {
     this.socket = socket;
@@ -41,11 +43,23 @@ export class SocketConnection implements Connection {
     this.socket[CONNECTION] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
-    if (!(socket as { connecting?: boolean }).connecting) this.start();
   }
 
-  /** Lets events flow; for a dialled socket once it is connected. */
-  start(): void {
+  get handler(): ConnectionHandler {
+    return this.current;
+  }
+
+  /** Bytes flow from the moment there is someone to take them: none is lost between accept and the first handler. */
+  set handler(handler: ConnectionHandler) {
+    this.current = handler;
+    if (!this.started && !this.dialling) this.start();
+  }
+
+  /** A dialled socket before its connect or handshake: data must wait for the peer's judgement. */
+  dialling = false;
+
+  private start(): void {
+    this.started = true;
     this.socket.on('data', onData);
     this.socket.on('drain', onDrain);
     this.socket.on('end', onEnd);
@@ -58,13 +72,14 @@ export class SocketConnection implements Connection {
     this.remotePort = this.socket.remotePort ?? 0;
     this.localAddress = plainAddress(this.socket.localAddress);
     this.localPort = this.socket.localPort ?? 0;
+    this.dialling = false;
     this.start();
   }
 
   /** Gives the socket away (a TLS server takes over); this connection is finished without an onClose. */
   release(): Socket {
     this.closed = true;
-    this.handler = IDLE;
+    this.current = IDLE;
     const socket = this.socket;
     delete socket[CONNECTION];
     socket.pause();
@@ -129,8 +144,8 @@ export class SocketConnection implements Connection {
   finish(): void {
     if (this.closed) return;
     this.closed = true;
-    const handler = this.handler;
-    this.handler = IDLE;
+    const handler = this.current;
+    this.current = IDLE;
     handler.onClose(this.failure);
   }
 }
@@ -139,7 +154,7 @@ function onData(this: OwnedSocket, bytes: Uint8Array): void {
   const connection = this[CONNECTION];
   if (!connection) return;
   try {
-    connection.handler.onData(bytes);
+    connection.current.onData(bytes);
   } catch (error) {
     connection.guard(error);
   }
@@ -149,7 +164,7 @@ function onDrain(this: OwnedSocket): void {
   const connection = this[CONNECTION];
   if (!connection) return;
   try {
-    connection.handler.onDrain();
+    connection.current.onDrain();
   } catch (error) {
     connection.guard(error);
   }
@@ -158,12 +173,12 @@ function onDrain(this: OwnedSocket): void {
 function onEnd(this: OwnedSocket): void {
   const connection = this[CONNECTION];
   if (!connection) return;
-  if (connection.handler === IDLE) {
+  if (connection.current === IDLE) {
     connection.end();
     return;
   }
   try {
-    connection.handler.onEnd();
+    connection.current.onEnd();
   } catch (error) {
     connection.guard(error);
   }

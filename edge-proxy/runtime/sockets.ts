@@ -78,6 +78,7 @@ export function connect(
       })
     : net.connect({ ...target, noDelay: true });
   const connection = new SocketConnection(socket, quirks, undefined, undefined);
+  connection.dialling = true;
   connection.handler = handler;
   let timer: ReturnType<typeof setTimeout> | undefined;
   if (client) {

@@ -2,6 +2,8 @@
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 
+type CryptoKeyPair = Awaited<ReturnType<typeof keyPair>>;
+
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
 let serial = 1;
@@ -26,7 +28,7 @@ export interface LeafOptions {
   readonly extra?: x509.Extension[];
 }
 
-const keyPair = () => crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>;
+const keyPair = () => crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 const nextSerial = () => (0x1000 + serial++).toString(16);
 const window = () => ({ notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) });
 const caExtensions = (pathLength?: number) => [
@@ -76,7 +78,9 @@ export async function leaf(parent: Authority, options: LeafOptions): Promise<Lea
     signingAlgorithm: ALGORITHM,
     extensions: [
       new x509.BasicConstraintsExtension(options.ca ?? false, undefined, true),
-      new x509.ExtendedKeyUsageExtension(options.purposes ?? [x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth]),
+      new x509.ExtendedKeyUsageExtension(
+        options.purposes ?? [x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth],
+      ),
       new x509.SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }], true),
       ...(options.extra ?? []),
     ],

@@ -6,8 +6,9 @@ import { createInterface } from 'node:readline';
 import tls from 'node:tls';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { type Authority, x509, intermediate, type Leaf, leaf, pem, rootAuthority } from './certificates.ts';
+import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { RUNTIMES } from '../harness.ts';
+import { type Authority, intermediate, type Leaf, leaf, pem, rootAuthority, x509 } from './certificates.ts';
 
 const TRIES = 100;
 const FRIEND = 'spiffe://cluster.local/ns/shop/sa/reviews';
@@ -30,7 +31,7 @@ class Server {
   private readonly waiting: (() => void)[] = [];
   stderr = '';
 
-  constructor(runtime: string, settings: string) {
+  constructor(runtime: RuntimeName, settings: string) {
     const [command, ...args] = runtimeCommand(runtime, new URL('./server.ts', import.meta.url).pathname);
     this.child = spawn(command!, [...args, settings], { stdio: ['ignore', 'pipe', 'pipe'] });
     createInterface({ input: this.child.stdout! }).on('line', (line) => this.add(JSON.parse(line) as Report));
@@ -97,7 +98,7 @@ const INTRUDERS: Record<string, (trusted: Authority, rogue: Authority) => Promis
     leaf(trusted, { uri: FRIEND, extra: [new x509.Extension('1.2.3.4.5', true, new Uint8Array([5, 0]))] }),
 };
 
-describe.each(['node', 'bun', 'deno'])('strict mTLS on %s', (runtime) => {
+describe.each(RUNTIMES)('strict mTLS on %s', (runtime) => {
   let folder: string;
   let server: Server;
   let trusted: Authority;
@@ -132,7 +133,12 @@ describe.each(['node', 'bun', 'deno'])('strict mTLS on %s', (runtime) => {
   it('lets a friend through an intermediate, and names it', async () => {
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       const before = server.count('delivered');
-      const got = await attempt(server.port, { ...friend, maxVersion, ALPNProtocols: ['istio'] });
+      const got = await attempt(server.port, {
+        cert: friend.cert,
+        key: friend.key,
+        maxVersion,
+        ALPNProtocols: ['istio'],
+      });
       expect(got.slice(0, 5)).toBe('hello');
       await server.until(() => server.count('delivered') > before);
       expect(server.reports.findLast((report) => report.delivered)).toEqual({
@@ -167,6 +173,27 @@ describe.each(['node', 'bun', 'deno'])('strict mTLS on %s', (runtime) => {
     expect(got.slice(0, sent.length) === sent).toBe(true);
   });
 
+  it('stops reading while paused', async () => {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port: server.port,
+      rejectUnauthorized: false,
+      cert: friend.cert,
+      key: friend.key,
+    });
+    socket.on('error', () => {});
+    await new Promise<void>((resolve) => socket.on('secureConnect', () => resolve()));
+    socket.write('pause');
+    await server.until(() => server.reports.some((report) => report.paused));
+    // More than both kernels' socket buffers can hold: only a server that goes on reading could take it all.
+    const flushed = new Promise<string>((resolve) => socket.write(Buffer.alloc(64 << 20), () => resolve('all taken')));
+    const held = new Promise<string>((resolve) => setTimeout(() => resolve('held back'), 1500));
+    expect(await Promise.race([flushed, held])).toBe('held back');
+    socket.destroy();
+    const seen = server.reports.reduce((sum, report) => sum + (report.afterPause ?? 0), 0);
+    expect(seen).toBeLessThan(1 << 20);
+  });
+
   it.each(Object.keys(INTRUDERS))('refuses %s', async (kind) => {
     const intruder = await INTRUDERS[kind]!(trusted, rogue);
     const delivered = server.count('delivered');
@@ -188,7 +215,13 @@ describe.each(['node', 'bun', 'deno'])('strict mTLS on %s', (runtime) => {
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       const sessions: Buffer[] = [];
       await new Promise<void>((resolve) => {
-        const socket = tls.connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false, maxVersion, ...friend });
+        const socket = tls.connect({
+          host: '127.0.0.1',
+          port: server.port,
+          rejectUnauthorized: false,
+          maxVersion,
+          ...friend,
+        });
         socket.on('session', (session) => sessions.push(session));
         socket.on('secureConnect', () => socket.write('hello'));
         socket.on('data', () => socket.end());
