@@ -1,0 +1,167 @@
+/**
+ * A proxy joined to a control plane, put together: identity, discovery, disk cache, the proxy, telemetry, admin.
+ * Everything comes in as an argument; `main.ts` supplies the real parts.
+ */
+import type { Snapshot } from '../shared/xds/discovery.ts';
+import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
+import { serveAdmin } from './admin/server.ts';
+import { ControlClient } from './config/control-client.ts';
+import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
+import { DiskCache } from './config/disk-cache.ts';
+import { buildNode } from './config/node.ts';
+import type { MeshSettings } from './config/settings.ts';
+import type { KeyPair, Listening, Runtime } from './runtime/runtime.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
+import type { Cluster } from './upstream/cluster.ts';
+
+/** What runs traffic. */
+export interface ProxyPart extends ConfigTarget {
+  listeners(): readonly ListenerState[];
+  clusters(): Iterable<Cluster>;
+  /** The xDS in force. */
+  config(): Partial<Snapshot>;
+  /** Stops accepting, answers with `connection: close`; resolves when nothing is open or after `ms`. */
+  drain(ms: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Who the proxy is. */
+export interface IdentityPart {
+  /** Loads what is on disk, else joins; resolves once there is an SVID. @throws Error in one line, with the way out */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  keyPair(): KeyPair | undefined;
+  /** PEM; undefined before the control plane first gave it. */
+  trustBundle(): string | undefined;
+  spiffeId(): string | undefined;
+}
+
+export interface MeshParts {
+  readonly runtime: Runtime;
+  readonly settings: MeshSettings;
+  readonly version: string;
+  readonly identity: (client: ControlClient) => IdentityPart;
+  readonly proxy: (identity: IdentityPart) => { proxy: ProxyPart; telemetry: Telemetry };
+}
+
+export interface RunningProcess {
+  readonly adminPort: number;
+  /** Config is in force: from the control plane, or the disk cache. */
+  readonly ready: Promise<void>;
+  /** Drains and ends everything; safe to call again. */
+  stop(): Promise<void>;
+}
+
+/** @throws Error in one line when the proxy cannot start */
+export async function startMeshProxy(parts: MeshParts, quit: () => void): Promise<RunningProcess> {
+  const { runtime, settings } = parts;
+  const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
+  await runtime.files.makeFolder(settings.data, 0o700);
+  const givenRoots = settings['trust-bundle'] && (await readText(runtime, settings['trust-bundle'], '--trust-bundle'));
+  let identity: IdentityPart | undefined;
+  const client = new ControlClient({
+    runtime,
+    url: settings['control-plane'],
+    trustedRoots: () => {
+      const roots = identity?.trustBundle() ?? givenRoots;
+      if (!roots) throw new Error('the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)');
+      return roots;
+    },
+    identity: () => identity?.keyPair(),
+  });
+  identity = parts.identity(client);
+  await identity.start();
+
+  const { proxy, telemetry } = parts.proxy(identity);
+  const node = nodeOf(parts);
+  const cache = new DiskCache(runtime.files, settings.data, log);
+  const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, log });
+  let ready = await discovery.restore();
+  const life = lifecycle(proxy, settings['drain-seconds'] * 1000, async () => {
+    await discovery.stop();
+    await identity.stop();
+    client.close();
+  });
+  const admin = adminOf(parts, proxy, telemetry, node.id, { ready: () => ready, draining: life.draining, quit });
+  const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
+  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  discovery.start();
+  const synced = discovery.synced.then(() => {
+    ready = true;
+  });
+  return { adminPort: life.listening.port, ready: ready ? Promise.resolve() : synced, stop: life.stop };
+}
+
+function nodeOf({ settings, version, runtime }: MeshParts) {
+  return buildNode({
+    type: settings.type,
+    namespace: settings.namespace,
+    serviceAccount: settings['service-account'],
+    name: settings.name ?? settings['service-account'],
+    ip: settings.ip,
+    labels: settings.labels,
+    interceptionMode: settings['interception-mode'],
+    domainSuffix: settings['domain-suffix'],
+    locality: settings.locality,
+    version,
+    runtime: runtime.name,
+    appPorts: settings['app-port'],
+    outboundBind: settings['outbound-bind'],
+    httpProxyPort: settings['http-proxy-port'],
+  });
+}
+
+interface State {
+  readonly ready: () => boolean;
+  readonly draining: () => boolean;
+  readonly quit: () => void;
+}
+
+/** The admin endpoints of a running proxy; static and mesh proxies share them. */
+export function adminOf(
+  parts: { readonly runtime: Runtime; readonly version: string },
+  proxy: ProxyPart,
+  telemetry: Telemetry,
+  nodeId: string,
+  state: State,
+): Admin {
+  const started = parts.runtime.monotonicMs();
+  return createAdmin({
+    ...state,
+    metrics: () => telemetry.metrics.expose(),
+    config: () => proxy.config(),
+    clusters: () => proxy.clusters(),
+    listeners: () => proxy.listeners(),
+    info: { version: parts.version, runtime: parts.runtime.name, nodeId },
+    uptimeMs: () => parts.runtime.monotonicMs() - started,
+    drainListeners: () => void proxy.drain(Number.MAX_SAFE_INTEGER),
+  });
+}
+
+/** Draining first, so that readiness says so and probes can still ask; the admin server goes last. */
+export function lifecycle(proxy: ProxyPart, drainMs: number, release: () => Promise<void>) {
+  let stopping: Promise<void> | undefined;
+  const life = {
+    listening: undefined as Listening | undefined,
+    draining: () => stopping !== undefined,
+    stop(): Promise<void> {
+      stopping ??= (async () => {
+        await proxy.drain(drainMs);
+        await release();
+        await proxy.close();
+        await life.listening?.close();
+      })();
+      return stopping;
+    },
+  };
+  return life;
+}
+
+/** @throws Error naming the flag */
+export async function readText(runtime: Runtime, path: string, flag: string): Promise<string> {
+  const bytes = await runtime.files.read(path).catch((error: unknown) => {
+    throw new Error(`${flag} ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  if (!bytes) throw new Error(`${flag} ${path}: no such file`);
+  return new TextDecoder().decode(bytes);
+}
