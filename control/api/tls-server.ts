@@ -1,7 +1,7 @@
 /** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by us. */
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ChainError, type VerifiedSvid, verifyChain } from '../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../ca/authority.ts';
@@ -140,8 +140,10 @@ function bindings(
 }
 
 function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> {
+  const { address } = options.listen;
   const dnsNames = new Set(['localhost', ...(options.dnsNames ?? [])]);
   const ips = new Set(['127.0.0.1', '::1', ...(options.ips ?? [])]);
+  if (isIP(address) && address !== '0.0.0.0' && address !== '::') ips.add(address);
   return options.authority.serverCertificate({ dnsNames: [...dnsNames], ips: [...ips] });
 }
 

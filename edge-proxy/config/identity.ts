@@ -1,0 +1,269 @@
+/**
+ * The proxy's identity over its life: join once with a token, keep key and certificate on disk, renew at half life with
+ * the certificate held, tell whoever uses it. The private key is made here and never leaves.
+ */
+import { z } from 'zod';
+import { createCsr } from '../../shared/identity/csr.ts';
+import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
+import { renewAt } from '../../shared/identity/svid.ts';
+import type { Files, KeyPair } from '../runtime/runtime.ts';
+import { Backoff } from './backoff.ts';
+import { checkIdentity, type Identity, IdentityStore } from './identity-store.ts';
+
+export type { Identity } from './identity-store.ts';
+
+/** One JSON exchange with the control API; any status is an answer, an unreachable server rejects with a one-line message. */
+export type IdentityRequest = (
+  method: string,
+  path: string,
+  body: unknown,
+  identity?: KeyPair,
+) => Promise<{ status: number; body: unknown }>;
+
+export interface IdentityClock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls back once, after `milliseconds`. @returns cancel */
+  after(milliseconds: number, callback: () => void): () => void;
+}
+
+export interface IdentityOptions {
+  files: Files;
+  /** Folder of `identity.json`. */
+  folder: string;
+  request: IdentityRequest;
+  clock?: IdentityClock;
+  /** One-time join token, needed when the disk holds no valid identity. */
+  joinToken?: string;
+  /** Life time to ask for; default the authority's. */
+  ttlSeconds?: number;
+  /** 0 up to 1, for jitter. */
+  random?: () => number;
+  log?: (line: string) => void;
+}
+
+export type IdentityErrorCode = 'token-needed' | 'refused' | 'bad-answer' | 'stopped';
+
+/** The proxy cannot have an identity, and trying again would not help. One line, with the way out. */
+export class IdentityError extends Error {
+  override name = 'IdentityError';
+  readonly code: IdentityErrorCode;
+  constructor(code: IdentityErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const Answer = z.object({ certificateChain: z.string(), trustBundle: z.string() });
+/** No renewal follows another sooner, whatever the clocks say. */
+const MIN_RENEWAL_MS = 1000;
+const MAX_TIMER_MS = 24 * 3_600_000;
+
+const systemClock: IdentityClock = {
+  now: () => Date.now(),
+  after(milliseconds, callback) {
+    const timer = setTimeout(callback, milliseconds);
+    return () => clearTimeout(timer);
+  },
+};
+
+export class IdentityManager {
+  readonly #options: IdentityOptions;
+  readonly #clock: IdentityClock;
+  readonly #random: () => number;
+  readonly #log: (line: string) => void;
+  readonly #store: IdentityStore;
+  readonly #backoff: Backoff;
+  readonly #subscribers = new Set<(identity: Identity) => void>();
+  #current: Identity | undefined;
+  #renewAt = 0;
+  #cancelTimer: (() => void) | undefined;
+  #renewing: Promise<void> | undefined;
+  #stop = Promise.withResolvers<never>();
+  #stopped = false;
+
+  constructor(options: IdentityOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#log = options.log ?? (() => {});
+    this.#store = new IdentityStore(options.files, options.folder);
+    this.#backoff = new Backoff(500, 30_000, this.#random);
+    this.#stop.promise.catch(() => {});
+  }
+
+  /** What is held now; undefined before `start` has resolved. It may have expired while the control plane was away. */
+  get current(): Identity | undefined {
+    return this.#current;
+  }
+
+  /** Called on each rotation, not for what is held already. @returns unsubscribe */
+  subscribe(changed: (identity: Identity) => void): () => void {
+    this.#subscribers.add(changed);
+    return () => this.#subscribers.delete(changed);
+  }
+
+  /**
+   * Resolves once there is an identity: the one on disk, without asking anybody, else by joining. An unreachable control
+   * plane is tried again until it answers.
+   * @throws IdentityError when the token is missing or refused
+   */
+  async start(): Promise<Identity> {
+    const held = await this.#load();
+    if (held) {
+      if (this.#options.joinToken !== undefined) this.#log(`identity: ${held.spiffeId} from disk, join token not used`);
+      this.#accept(held);
+      return held;
+    }
+    for (;;) {
+      if (this.#stopped) throw new IdentityError('stopped', 'identity: stopped before joining');
+      try {
+        const joined = await this.#obtain(undefined);
+        await this.#keep(joined);
+        return joined;
+      } catch (error) {
+        if (error instanceof IdentityError) throw error;
+        const wait = this.#backoff.next();
+        this.#log(`identity: not joined yet: ${(error as Error).message}; next try in ${seconds(wait)}`);
+        await this.#wait(wait);
+      }
+    }
+  }
+
+  /** Renews now, as the timer does; several callers share one renewal. Failures are logged and tried again later. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renewOnce().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  /** Stops renewing; what is held stays readable. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    this.#stop.reject(new IdentityError('stopped', 'identity: stopped before joining'));
+  }
+
+  async #load(): Promise<Identity | undefined> {
+    const { path } = this.#store;
+    let fault = `no certificate in ${path}`;
+    try {
+      const held = await this.#store.load(this.#clock.now());
+      if (held) return held;
+    } catch (error) {
+      fault = `${path} cannot be used: ${(error as Error).message}`;
+      this.#log(`identity: ${fault}`);
+    }
+    if (this.#options.joinToken !== undefined) return undefined;
+    throw new IdentityError(
+      'token-needed',
+      `identity: ${fault}; make a join token with "tulle token create" and start with it`,
+    );
+  }
+
+  /** Asks for a certificate on a fresh key: with `held` by the certificate in hand, else with the join token. */
+  async #obtain(held: Identity | undefined): Promise<Identity> {
+    const { request, joinToken, ttlSeconds } = this.#options;
+    const keys = await generateKeys();
+    const body = {
+      csr: await createCsr(keys, held?.spiffeId),
+      ...(held ? {} : { token: joinToken }),
+      ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+    };
+    const answer = await request('POST', '/v1/certificates', body, held?.keyPair);
+    if (answer.status !== 200) throw refusal(answer);
+    const parsed = Answer.safeParse(answer.body);
+    if (!parsed.success)
+      throw new IdentityError('bad-answer', 'identity: the control plane gave no certificate in its answer');
+    const { certificateChain, trustBundle } = parsed.data;
+    const privateKey = await exportPrivateKey(keys.privateKey);
+    const issued = await checkIdentity({ certificateChain, privateKey }, trustBundle, this.#clock.now()).catch(
+      (error: Error) => {
+        throw new IdentityError('bad-answer', `identity: the certificate issued cannot be used: ${error.message}`);
+      },
+    );
+    if (held && issued.spiffeId !== held.spiffeId) {
+      throw new IdentityError('bad-answer', `identity: asked for ${held.spiffeId}, was issued ${issued.spiffeId}`);
+    }
+    return issued;
+  }
+
+  /** Disk first: what the proxy runs on must survive its restart. A disk that fails does not stop a rotation. */
+  async #keep(identity: Identity): Promise<void> {
+    try {
+      await this.#store.save(identity);
+    } catch (error) {
+      this.#log(`identity: not kept on disk, a restart will need a join token: ${(error as Error).message}`);
+    }
+    this.#accept(identity);
+  }
+
+  #accept(identity: Identity): void {
+    const rotated = this.#current !== undefined;
+    this.#current = identity;
+    this.#backoff.reset();
+    this.#renewAt = renewAt(identity, this.#clock.now(), this.#random());
+    this.#schedule(Math.max(this.#renewAt - this.#clock.now(), MIN_RENEWAL_MS));
+    if (!rotated) return;
+    for (const changed of this.#subscribers) {
+      try {
+        changed(identity);
+      } catch (error) {
+        this.#log(`identity: a user of the certificate did not take the new one: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  #schedule(wait: number): void {
+    this.#cancelTimer?.();
+    if (this.#stopped) return;
+    this.#cancelTimer = this.#clock.after(Math.min(wait, MAX_TIMER_MS), () => {
+      // Timers are bounded and a machine may have slept: the wall clock decides.
+      const left = this.#renewAt - this.#clock.now();
+      if (left > 0) this.#schedule(left);
+      else void this.renew();
+    });
+  }
+
+  async #renewOnce(): Promise<void> {
+    const held = this.#current;
+    if (!held || this.#stopped) return;
+    try {
+      const renewed = await this.#obtain(held);
+      if (!this.#stopped) await this.#keep(renewed);
+    } catch (error) {
+      const wait = this.#backoff.next();
+      this.#log(`${this.#failure(held, error as Error)}; next try in ${seconds(wait)}`);
+      this.#renewAt = 0;
+      this.#schedule(wait);
+    }
+  }
+
+  #failure(held: Identity, error: Error): string {
+    const reason = error.message.replace(/^identity: /, '');
+    const until = new Date(held.notAfter).toISOString();
+    return this.#clock.now() > held.notAfter
+      ? `identity: ${held.spiffeId} expired at ${until} and is not renewed: ${reason}; restart with a new join token`
+      : `identity: ${held.spiffeId} not renewed yet, valid until ${until}: ${reason}`;
+  }
+
+  #wait(milliseconds: number): Promise<void> {
+    const elapsed = new Promise<void>((resolve) => {
+      this.#cancelTimer = this.#clock.after(milliseconds, resolve);
+    });
+    return Promise.race([elapsed, this.#stop.promise]);
+  }
+}
+
+/** 4xx will not change by asking again, except "too early", "too many" and a timeout; the rest is worth another try. */
+function refusal(answer: { status: number; body: unknown }): Error {
+  const { status, body } = answer;
+  const message = (body as { message?: unknown } | undefined)?.message;
+  const told = typeof message === 'string' ? message.replace(/\s+/g, ' ').slice(0, 300) : `status ${status}`;
+  const text = `identity: the control plane refused a certificate: ${told}`;
+  const final = status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
+  return final ? new IdentityError('refused', text) : new Error(text);
+}
+
+const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
