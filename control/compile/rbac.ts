@@ -56,16 +56,13 @@ export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext
       const typedConfig = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC', ...config };
       return { name: 'envoy.filters.http.rbac', typedConfig } as unknown as HttpFilter;
     });
-  return configs.map(
-    (config): NetworkFilter => ({
+  return configs.map((config) => {
+    const typedConfig = { '@type': 'type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC', ...config };
+    return {
       name: 'envoy.filters.network.rbac',
-      typedConfig: {
-        '@type': 'type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC',
-        statPrefix: 'tcp.',
-        ...config,
-      },
-    }),
-  );
+      typedConfig: { ...typedConfig, statPrefix: 'tcp.' },
+    } as unknown as NetworkFilter;
+  });
 }
 
 /** Enforced and dry-run policies of one action. */

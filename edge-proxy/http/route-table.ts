@@ -16,6 +16,18 @@ export interface RouteEntry {
   /** Compiled fault of this route, judged by the fault filter. */
   readonly fault: RouteFault | undefined;
   readonly includeAttemptCount: boolean;
+  /** Compiled CORS policy of this route, enforced by the cors filter. */
+  readonly cors?: RouteCors | undefined;
+}
+
+export interface RouteCors {
+  allowsOrigin(origin: string): boolean;
+  /** Headers of the answer to a preflight, besides access-control-allow-origin. */
+  readonly preflightHeaders: Readonly<Record<string, string>>;
+  readonly allowCredentials: boolean;
+  /** '' is none. */
+  readonly exposeHeaders: string;
+  readonly forwardNotMatchingPreflights: boolean;
 }
 
 export interface RouteFault {

@@ -1,0 +1,122 @@
+/**
+ * Envoy's matchers as closures, built once when config arrives (envoy.type.matcher.v3.StringMatcher,
+ * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigFault while compiling, never later.
+ */
+import { compileRegex } from '../../shared/match/regex.ts';
+import type { StringMatcher } from '../../shared/xds/core.ts';
+import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
+import { ConfigFault, faultAt } from '../config/config-fault.ts';
+import type { RequestContext } from './stream.ts';
+
+export type TextMatch = (text: string) => boolean;
+export type RequestMatch = (request: RequestContext) => boolean;
+
+export function compileStringMatcher(matcher: StringMatcher, path: string): TextMatch {
+  const { exact, prefix, suffix, contains, safeRegex, ignoreCase = false } = matcher;
+  const given = [exact, prefix, suffix, contains, safeRegex].filter((one) => one !== undefined);
+  if (given.length !== 1)
+    throw new ConfigFault(path, 'must have exactly one of exact, prefix, suffix, contains, safeRegex');
+  if (safeRegex) {
+    const regex = faultAt(`${path}.safeRegex`, () => compileRegex(safeRegex.regex));
+    return (text) => regex.matches(text);
+  }
+  const wanted = ignoreCase ? lowerAscii(given[0] as string) : (given[0] as string);
+  if (wanted === '' && exact === undefined) throw new ConfigFault(path, 'an empty text matches everything');
+  const plain: TextMatch =
+    exact !== undefined
+      ? (text) => text === wanted
+      : prefix !== undefined
+        ? (text) => text.startsWith(wanted)
+        : suffix !== undefined
+          ? (text) => text.endsWith(wanted)
+          : (text) => text.includes(wanted);
+  return ignoreCase ? (text) => plain(lowerAscii(text)) : plain;
+}
+
+/** A header is missing: it does not match, inverted or not, unless it counts as empty. */
+export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): RequestMatch {
+  const { stringMatch, rangeMatch, presentMatch, invertMatch = false, treatMissingHeaderAsEmpty = false } = matcher;
+  const read = headerReader(matcher.name);
+  if (!stringMatch && !rangeMatch) {
+    const wanted = (presentMatch ?? true) !== invertMatch;
+    return treatMissingHeaderAsEmpty ? () => wanted : (request) => (read(request) !== undefined) === wanted;
+  }
+  const matches = stringMatch
+    ? compileStringMatcher(stringMatch, `${path}.stringMatch`)
+    : compileRange(rangeMatch?.start ?? 0, rangeMatch?.end ?? 0);
+  const missing = treatMissingHeaderAsEmpty && matches('') !== invertMatch;
+  return (request) => {
+    const value = read(request);
+    return value === undefined ? missing : matches(value) !== invertMatch;
+  };
+}
+
+/** The first parameter of the name decides; texts are compared as they stand in the path, still escaped. */
+export function compileQueryParameterMatcher(matcher: QueryParameterMatcher, path: string): RequestMatch {
+  const { name, stringMatch, presentMatch = true } = matcher;
+  if (!stringMatch) return (request) => (queryParameter(request.path, name) !== undefined) === presentMatch;
+  const matches = compileStringMatcher(stringMatch, `${path}.stringMatch`);
+  return (request) => {
+    const value = queryParameter(request.path, name);
+    return value !== undefined && matches(value);
+  };
+}
+
+/** The path of a request target, without query and fragment. */
+export function pathOnly(path: string): string {
+  const question = path.indexOf('?');
+  const end = question < 0 ? path : path.slice(0, question);
+  const hash = end.indexOf('#');
+  return hash < 0 ? end : end.slice(0, hash);
+}
+
+/** The raw value of the first query parameter of that name; '' when it has none. */
+export function queryParameter(path: string, name: string): string | undefined {
+  let at = path.indexOf('?');
+  while (at >= 0) {
+    const start = at + 1;
+    at = path.indexOf('&', start);
+    const end = at < 0 ? path.length : at;
+    if (path.startsWith(name, start)) {
+      const after = start + name.length;
+      if (after === end) return '';
+      if (after < end && path[after] === '=') return path.slice(after + 1, end);
+    }
+  }
+  return undefined;
+}
+
+/** Reads a header or pseudo header. Host is `:authority`; a name is looked up in lower case. */
+export function headerReader(name: string): (request: RequestContext) => string | undefined {
+  const key = name.toLowerCase();
+  switch (key) {
+    case ':method':
+      return (request) => request.method;
+    case ':path':
+      return (request) => request.path;
+    case ':scheme':
+      return (request) => request.scheme;
+    case ':authority':
+    case 'host':
+      return (request) => (request.authority === '' ? undefined : request.authority);
+    default:
+      return (request) => request.headers.joined(key);
+  }
+}
+
+function compileRange(start: number, end: number): TextMatch {
+  return (text) => {
+    if (!/^[+-]?\d{1,18}$/.test(text)) return false;
+    const value = Number(text);
+    return value >= start && value < end;
+  };
+}
+
+/** Only ASCII letters fold: `İ` must not become something that matches. */
+export function lowerAscii(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 127 || (code >= 65 && code <= 90)) return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+  }
+  return text;
+}
