@@ -42,7 +42,10 @@ export class Headers {
   /** Replaces every field of this name by one; keeps the first one's place and spelling. */
   set(key: string, value: string): void {
     const at = this.keys.indexOf(key);
-    if (at < 0) return this.append(key, value, key);
+    if (at < 0) {
+      this.append(key, value, key);
+      return;
+    }
     this.values[at] = value;
     let next: number;
     while ((next = this.keys.indexOf(key, at + 1)) >= 0) this.removeAt(next);

@@ -145,7 +145,7 @@ function judgeRequest(method: string, target: string, host: string, minor: 0 | 1
     headers,
     minor,
     framing: chunked ? 'chunked' : length > 0 ? 'length' : 'none',
-    contentLength: length > 0 ? length : 0,
+    contentLength: Math.max(length, 0),
     keepAlive: keepsAlive(connection, minor),
     upgrade: upgradeOf(headers, connection),
     expectContinue: minor === 1 && expect !== undefined && expect.toLowerCase() === '100-continue',

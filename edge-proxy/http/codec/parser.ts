@@ -79,6 +79,11 @@ abstract class Parser<Head extends MessageHead> {
     return this.state === 'until-close';
   }
 
+  /** Bytes are passed through unread. */
+  get isTunnel(): boolean {
+    return this.state === 'tunnel';
+  }
+
   /** From now on every byte is passed on as body. */
   becomeTunnel(): void {
     this.state = 'tunnel';

@@ -1,0 +1,148 @@
+/** The HTTP connection manager of one filter chain: what its connections share. A request is read in exchange.ts. */
+import type { PathNormalization } from '../../shared/match/path.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { Connection, Runtime } from '../runtime/runtime.ts';
+import type { ClusterSet } from '../upstream/cluster.ts';
+import { ConnectionPools } from '../upstream/pool.ts';
+import type { CodecLimits } from './codec/message.ts';
+import { defaultLimits } from './codec/message.ts';
+import type { ConnectionManagerOptions } from './connection-manager-options.ts';
+import { Session } from './connection-manager-session.ts';
+import { HeaderTreatment } from './forward-headers.ts';
+import type { RouteTable } from './route-table.ts';
+import type { DownstreamInfo, HttpFilter, RequestContext } from './stream.ts';
+
+/** Options and config of a connection manager, compiled once. */
+export interface ManagerParts {
+  readonly runtime: Runtime;
+  readonly routes: () => RouteTable | undefined;
+  readonly filters: readonly HttpFilter[];
+  readonly clusters: ClusterSet;
+  readonly pools: ConnectionPools;
+  readonly draining: () => boolean;
+  readonly onFinished: (request: RequestContext) => void;
+  readonly limits: CodecLimits;
+  readonly headers: HeaderTreatment;
+  readonly normalization: PathNormalization;
+  /** Upgrades that every route may serve, lower-case. */
+  readonly upgrades: ReadonlySet<string>;
+  readonly suppressEnvoyHeaders: boolean;
+  readonly proxyContinue: boolean;
+  /** Trailers are passed on. */
+  readonly trailers: boolean;
+  /** Bytes of a request body kept for sending it again, or while it cannot be sent yet. */
+  readonly bufferLimit: number;
+  readonly maxRequestsPerConnection: number;
+  /** Milliseconds; 0: none. */
+  readonly idleMs: number;
+  readonly streamIdleMs: number;
+  readonly requestMs: number;
+  readonly requestHeadersMs: number;
+  readonly maxConnectionMs: number;
+  readonly delayedCloseMs: number;
+}
+
+/** Pools are shared by all connection managers of one runtime. */
+const poolsOf = new WeakMap<Runtime, ConnectionPools>();
+
+export function sharedPools(runtime: Runtime): ConnectionPools {
+  let pools = poolsOf.get(runtime);
+  if (!pools) poolsOf.set(runtime, (pools = new ConnectionPools(runtime)));
+  return pools;
+}
+
+export class ConnectionManager {
+  private readonly parts: ManagerParts;
+  readonly sessions = new Set<Session>();
+  /** Requests under way. */
+  activeRequests = 0;
+  private drained = false;
+
+  /** @throws RangeError naming a field whose value is not supported */
+  constructor(options: ConnectionManagerOptions) {
+    this.parts = compileParts(options, () => this.drained || options.draining());
+  }
+
+  /**
+   * Serves HTTP/1.1 on a connection until it closes.
+   * @param firstBytes what was already read from it
+   */
+  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
+    const session = new Session(this, this.parts, connection, downstream);
+    this.sessions.add(session);
+    connection.handler = session;
+    if (firstBytes && firstBytes.length > 0) session.onData(firstBytes);
+  }
+
+  /** Closes idle connections, the others with their current response. */
+  drain(): void {
+    this.drained = true;
+    for (const session of [...this.sessions]) session.drain();
+  }
+}
+
+function compileParts(options: ConnectionManagerOptions, draining: () => boolean): ManagerParts {
+  const { config, runtime } = options;
+  const common = config.commonHttpProtocolOptions ?? {};
+  const http1 = config.httpProtocolOptions ?? {};
+  refuseUnsupported(config);
+  const router = config.httpFilters?.find((filter) => 'suppressEnvoyHeaders' in filter.typedConfig)?.typedConfig;
+  const escaped = config.pathWithEscapedSlashesAction ?? 'KEEP_UNCHANGED';
+  return {
+    runtime,
+    routes: options.routes,
+    filters: options.filters,
+    clusters: options.clusters,
+    pools: sharedPools(runtime),
+    draining,
+    onFinished: options.onFinished,
+    limits: {
+      ...defaultLimits,
+      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+      maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
+      acceptHttp10: http1.acceptHttp10 ?? false,
+      defaultHost: http1.defaultHostForHttp10 ?? '',
+    },
+    headers: new HeaderTreatment(config),
+    normalization: {
+      normalize: config.normalizePath ?? false,
+      mergeSlashes: config.mergeSlashes ?? false,
+      escapedSlashes: escaped === 'IMPLEMENTATION_SPECIFIC_DEFAULT' ? 'KEEP_UNCHANGED' : escaped,
+    },
+    upgrades: new Set(
+      (config.upgradeConfigs ?? []).filter((u) => u.enabled !== false).map((u) => u.upgradeType.toLowerCase()),
+    ),
+    suppressEnvoyHeaders: (router as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
+    proxyContinue: false,
+    trailers: http1.enableTrailers ?? false,
+    bufferLimit: 64 * 1024,
+    maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
+    idleMs: milliseconds(common.idleTimeout, 3_600_000),
+    streamIdleMs: milliseconds(config.streamIdleTimeout, 300_000),
+    requestMs: milliseconds(config.requestTimeout, 0),
+    // Envoy's default is none; a head that takes a minute is an attack.
+    requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
+    maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
+    delayedCloseMs: milliseconds(config.delayedCloseTimeout, 1000) || 1000,
+  };
+}
+
+function milliseconds(value: string | undefined, otherwise: number): number {
+  return value === undefined ? otherwise : durationMs(value);
+}
+
+/** What is read but not done must not be passed over in silence. */
+function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
+  const refuse = (field: string) => {
+    throw new RangeError(`http_connection_manager: ${field} is not supported`);
+  };
+  if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
+  if (config.addUserAgent) refuse('add_user_agent');
+  if (config.proxy100Continue) refuse('proxy_100_continue');
+  const details = config.setCurrentClientCertDetails;
+  if (details?.cert || details?.chain) refuse('set_current_client_cert_details cert and chain');
+  const common = config.commonHttpProtocolOptions;
+  if (common?.maxStreamDuration) refuse('common_http_protocol_options.max_stream_duration');
+  const underscores = common?.headersWithUnderscoresAction ?? 'ALLOW';
+  if (underscores !== 'ALLOW') refuse(`headers_with_underscores_action ${underscores}`);
+}

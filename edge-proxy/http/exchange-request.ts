@@ -1,0 +1,47 @@
+/** The one implementation of RequestContext: a class, so that every request has the same shape. */
+import type { Cluster } from '../upstream/cluster.ts';
+import type { RequestHead } from './codec/message.ts';
+import type { Headers } from './headers.ts';
+import type { RouteEntry } from './route-table.ts';
+import type { DownstreamInfo, RequestContext, ResponseFlag } from './stream.ts';
+
+export class Request implements RequestContext {
+  readonly downstream: DownstreamInfo;
+  method: string;
+  path: string;
+  readonly originalPath: string;
+  authority: string;
+  scheme: 'http' | 'https';
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1';
+  readonly headers: Headers;
+  readonly startMs: number;
+  remoteIp: string;
+  route: RouteEntry | null | undefined = undefined;
+  cluster: Cluster | undefined = undefined;
+  upstreamHost: string | undefined = undefined;
+  attempts = 0;
+  responseCode = 0;
+  details = '';
+  readonly flags: ResponseFlag[] = [];
+  bytesReceived = 0;
+  bytesSent = 0;
+  metadata: Record<string, Record<string, unknown>> | undefined = undefined;
+  tokenPrincipal: string | undefined = undefined;
+
+  constructor(head: RequestHead, downstream: DownstreamInfo, startMs: number) {
+    this.downstream = downstream;
+    this.method = head.method;
+    this.path = head.path;
+    this.originalPath = head.path;
+    this.authority = head.authority;
+    this.scheme = downstream.secure ? 'https' : 'http';
+    this.protocol = head.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+    this.headers = head.headers;
+    this.startMs = startMs;
+    this.remoteIp = downstream.remoteAddress;
+  }
+
+  flag(flag: ResponseFlag): void {
+    if (!this.flags.includes(flag)) this.flags.push(flag);
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * One request and its response: filters, route, then a reply made here or the router's. Everything ends in `finish`,
+ * once. It knows the downstream connection only as a `DownstreamStream`.
+ */
+import { normalizePath } from '../../shared/match/path.ts';
+import type { RequestHead, ResponseHead } from './codec/message.ts';
+import type { ManagerParts } from './connection-manager.ts';
+import { Request } from './exchange-request.ts';
+import { removeResponseHopByHop } from './forward-headers.ts';
+import { Headers } from './headers.ts';
+import {
+  badConnectionHeader,
+  badPath,
+  filterFailed,
+  requestTooSlow,
+  responseTooSlow,
+  routeNotFound,
+  upgradeRefused,
+} from './local-reply.ts';
+import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from './route-table.ts';
+import { Router } from './router.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from './stream.ts';
+
+/** The downstream side of one exchange. HTTP/2 streams will implement it too. */
+export interface DownstreamStream {
+  /**
+   * @param length of the body; undefined: known only at its end
+   * @param last this is the whole message
+   */
+  sendHead(status: number, reason: string, headers: Headers, length: number | undefined, last: boolean): void;
+  /** @returns false: wait for `onDownstreamDrain` */
+  sendBody(bytes: Uint8Array): boolean;
+  sendEnd(trailers: Headers | undefined): void;
+  flush(): void;
+  /** Sends a 101 (or a CONNECT's 200) and passes all further bytes through. */
+  openTunnel(status: number, reason: string, headers: Headers, upgrade: string): void;
+  /** Half-closes a tunnel. */
+  endTunnel(): void;
+  /** Sends `100 Continue`, once, if the client waits for it. */
+  sendContinue(): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+  /** Cuts the response off so that the client cannot take it for whole. */
+  abort(): void;
+  /** The exchange is over. */
+  done(): void;
+}
+
+export class Exchange {
+  readonly request: Request;
+  readonly head: RequestHead;
+  readonly parts: ManagerParts;
+  private readonly stream: DownstreamStream;
+  private router: Router | undefined;
+  private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
+  /** Body bytes that came before the router was there. */
+  private early: Uint8Array[] | undefined;
+  private earlyBytes = 0;
+  private tunnel = false;
+  private downstreamEnded = false;
+  private upstreamEnded = false;
+  requestEnded: boolean;
+  responseStarted = false;
+  private finished = false;
+  /** The stream idle timeout of this request in milliseconds, 0: none. */
+  idleTimeoutMs: number;
+
+  constructor(stream: DownstreamStream, head: RequestHead, downstream: DownstreamInfo, parts: ManagerParts) {
+    this.stream = stream;
+    this.head = head;
+    this.parts = parts;
+    this.request = new Request(head, downstream, parts.runtime.monotonicMs());
+    this.idleTimeoutMs = parts.streamIdleMs;
+    // An upgraded request goes on as a tunnel; any other without framing is whole with its head.
+    this.requestEnded = head.framing === 'none' && head.upgrade === '' && head.method !== 'CONNECT';
+  }
+
+  start(): void {
+    const { request, parts } = this;
+    if (!parts.headers.request(request)) {
+      this.reply(badConnectionHeader);
+      return;
+    }
+    if (request.method !== 'CONNECT' && !this.normalize()) return;
+    this.runFilters(0);
+  }
+
+  private normalize(): boolean {
+    const { request, parts } = this;
+    const question = request.path.indexOf('?');
+    const before = question < 0 ? request.path : request.path.slice(0, question);
+    const after = normalizePath(before, parts.normalization);
+    if (after === undefined) {
+      this.reply(badPath);
+      return false;
+    }
+    if (after === before) return true;
+    const query = question < 0 ? '' : request.path.slice(question);
+    request.path = after + query;
+    if (parts.normalization.escapedSlashes !== 'UNESCAPE_AND_REDIRECT' || !/%(2f|5c)/i.test(before)) return true;
+    this.reply({ status: 307, body: '', details: 'path_normalization_failed', headers: { location: request.path } });
+    return false;
+  }
+
+  private runFilters(from: number): void {
+    const { filters } = this.parts;
+    for (let i = from; i < filters.length; i++) {
+      let verdict: Verdict | Promise<Verdict>;
+      try {
+        verdict = filters[i]!.onRequest?.(this.request);
+      } catch {
+        this.reply(filterFailed);
+        return;
+      }
+      if (verdict === undefined) continue;
+      if (verdict instanceof Promise) {
+        this.wait(verdict, i + 1);
+        return;
+      }
+      this.reply(verdict);
+      return;
+    }
+    this.route();
+  }
+
+  private wait(verdict: Promise<Verdict>, next: number): void {
+    verdict.then(
+      (answer) => {
+        if (this.finished || this.responseStarted) return;
+        if (answer) this.reply(answer);
+        else this.runFilters(next);
+        this.stream.flush();
+        this.router?.flush();
+      },
+      () => {
+        if (!this.finished && !this.responseStarted) this.reply(filterFailed);
+      },
+    );
+  }
+
+  private route(): void {
+    const { request } = this;
+    // Filters look the route up too; the table is read once per request.
+    if (request.route === undefined) request.route = this.parts.routes()?.match(request) ?? null;
+    const route = request.route;
+    if (!route) {
+      this.reply(routeNotFound);
+      return;
+    }
+    const { action } = route;
+    if (action.kind === 'forward') {
+      this.forward(action);
+      return;
+    }
+    this.choice = action;
+    if (action.kind === 'direct') {
+      this.reply({ status: action.status, body: action.body, details: 'direct_response' });
+      return;
+    }
+    const location = action.location(request);
+    this.reply({ status: action.status, body: '', details: 'direct_response', headers: { location } });
+  }
+
+  private forward(action: ForwardAction): void {
+    const { head } = this;
+    let upgrade = '';
+    if (head.upgrade !== '' || head.method === 'CONNECT') {
+      const wanted = head.method === 'CONNECT' ? 'connect' : head.upgrade;
+      const allowed = action.upgrades ?? this.parts.upgrades;
+      // h2c is an offer that may be ignored; an upgrade with a body is served as the request it also is.
+      if (wanted === 'h2c' || (head.method !== 'CONNECT' && head.framing !== 'none')) {
+        if (head.framing === 'none') this.requestEnded = true;
+      } else if (!allowed.has(wanted)) {
+        this.reply(upgradeRefused);
+        return;
+      } else upgrade = wanted;
+    }
+    if (action.idleTimeoutMs !== undefined) this.idleTimeoutMs = action.idleTimeoutMs;
+    if (!this.parts.proxyContinue) this.stream.sendContinue();
+    const choice = action.pick(this.request, Math.random());
+    this.choice = choice;
+    const router = new Router(this, action, choice, upgrade);
+    this.router = router;
+    const early = this.early;
+    this.early = undefined;
+    if (early) {
+      for (const bytes of early) router.onRequestBody(bytes);
+      this.stream.resumeRequest();
+    }
+    router.start();
+  }
+
+  /** @param bytes valid only during the call */
+  onRequestBody(bytes: Uint8Array): void {
+    this.request.bytesReceived += bytes.length;
+    if (this.finished) return;
+    if (this.router) {
+      this.router.onRequestBody(bytes);
+      return;
+    }
+    if (this.responseStarted) return;
+    this.early ??= [];
+    this.early.push(new Uint8Array(bytes));
+    this.earlyBytes += bytes.length;
+    if (this.earlyBytes >= this.parts.bufferLimit) this.stream.pauseRequest();
+  }
+
+  onRequestEnd(trailers: Headers | undefined): void {
+    // Without framing the request was whole with its head, or goes on as a tunnel.
+    if (this.requestEnded || this.head.framing === 'none') return;
+    this.requestEnded = true;
+    this.router?.onRequestEnd(this.parts.trailers ? trailers : undefined);
+  }
+
+  /** The client sends no more on a tunnel. */
+  onTunnelEnd(): void {
+    if (this.downstreamEnded) return;
+    this.downstreamEnded = true;
+    this.router?.endTunnel();
+    if (this.upstreamEnded) this.finish();
+  }
+
+  onDownstreamDrain(): void {
+    this.router?.onDownstreamDrain();
+  }
+
+  flushUpstream(): void {
+    this.router?.flush();
+  }
+
+  /** The client is gone, or sent what cannot be understood. */
+  onDownstreamGone(flag: ResponseFlag, details: string): void {
+    if (this.finished) return;
+    if (!this.tunnel) {
+      this.request.flag(flag);
+      this.request.details = details;
+    }
+    this.finish();
+  }
+
+  /** Nothing was heard from either side for the stream idle timeout. */
+  onIdle(): void {
+    if (this.finished) return;
+    if (!this.responseStarted) {
+      this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
+      return;
+    }
+    this.fail('SI', 'stream_idle_timeout');
+  }
+
+  /** Answers here. Without effect once a response has begun. */
+  reply(made: LocalReply): void {
+    if (this.finished || this.responseStarted) return;
+    this.router?.abandon();
+    const headers = new Headers();
+    const body = new TextEncoder().encode(made.body);
+    if (body.length > 0) {
+      headers.append('content-length', String(body.length), 'content-length');
+      headers.append('content-type', 'text/plain', 'content-type');
+    } else if (made.status !== 204 && made.status !== 304) headers.append('content-length', '0', 'content-length');
+    if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
+    if (made.flag) this.request.flag(made.flag);
+    this.request.details = made.details;
+    this.editResponse(made.status, headers);
+    const bodyless = body.length === 0 || this.request.method === 'HEAD';
+    this.begin(made.status);
+    this.stream.sendHead(made.status, '', headers, body.length, bodyless);
+    if (!bodyless) {
+      this.sendBody(body);
+      this.stream.sendEnd(undefined);
+    }
+    this.finish();
+  }
+
+  /** The router has a response head that is to be passed on. @returns whether a body follows */
+  respond(head: ResponseHead, upgrade: string): void {
+    const { headers } = head;
+    removeResponseHopByHop(headers);
+    this.request.details = 'via_upstream';
+    this.editResponse(head.status, headers);
+    this.begin(head.status);
+    if (upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300))) {
+      this.tunnel = true;
+      this.stream.openTunnel(head.status, head.reason, headers, head.upgrade);
+      return;
+    }
+    const known = head.framing === 'length' ? head.contentLength : head.framing === 'none' ? 0 : undefined;
+    if (known === undefined) headers.remove('content-length');
+    this.stream.sendHead(head.status, head.reason, headers, known, head.framing === 'none');
+  }
+
+  private begin(status: number): void {
+    this.responseStarted = true;
+    this.request.responseCode = status;
+  }
+
+  private editResponse(status: number, headers: Headers): void {
+    const { request, parts } = this;
+    this.choice?.editResponse(request, headers);
+    for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
+    parts.headers.response(headers);
+    if (parts.headers.idInResponse) {
+      const id = request.headers.get('x-request-id');
+      if (id !== undefined) headers.set('x-request-id', id);
+    }
+  }
+
+  /** @returns false: wait for the drain */
+  sendBody(bytes: Uint8Array): boolean {
+    this.request.bytesSent += bytes.length;
+    return this.stream.sendBody(bytes);
+  }
+
+  endResponse(trailers: Headers | undefined): void {
+    if (this.tunnel) {
+      this.upstreamEnded = true;
+      this.stream.endTunnel();
+      if (this.downstreamEnded) this.finish();
+      return;
+    }
+    // A bodyless response was whole with its head.
+    this.stream.sendEnd(this.parts.trailers ? trailers : undefined);
+    this.finish();
+  }
+
+  flushResponse(): void {
+    this.stream.flush();
+  }
+
+  /** A response that has begun cannot be ended as it should. */
+  fail(flag: ResponseFlag, details: string): void {
+    if (this.finished) return;
+    if (this.tunnel && flag === 'UC') {
+      this.finish(true);
+      return;
+    }
+    this.request.flag(flag);
+    this.request.details = details;
+    this.finish(true);
+  }
+
+  pauseRequest(): void {
+    this.stream.pauseRequest();
+  }
+
+  resumeRequest(): void {
+    this.stream.resumeRequest();
+  }
+
+  private finish(abort = false): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.router?.abandon();
+    this.early = undefined;
+    this.parts.onFinished(this.request);
+    if (abort) this.stream.abort();
+    this.stream.done();
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * What Envoy's connection manager does to the headers of a request before any filter sees it, and to those of every
+ * response (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers).
+ */
+
+import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../shared/match/cidr.ts';
+import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import { hasToken } from './codec/fields.ts';
+import type { Request } from './exchange-request.ts';
+import type { Headers } from './headers.ts';
+import { newRequestId } from './request-id.ts';
+import type { DownstreamInfo } from './stream.ts';
+
+/** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
+const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'];
+/** What a client may not have dropped by naming it in Connection: this proxy's own statements, framing, credentials. */
+const protectedFields = new Set([
+  'host',
+  'content-length',
+  'authorization',
+  'cookie',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-client-cert',
+  'x-request-id',
+]);
+/** Controls of Envoy's router that only internal clients may use. */
+const internalControls = [
+  'x-envoy-internal',
+  'x-envoy-retriable-status-codes',
+  'x-envoy-retriable-header-names',
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-max-retries',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-timeout-ms',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-force-trace',
+  'x-envoy-ip-tags',
+  'x-envoy-original-url',
+  'x-envoy-hedge-on-per-try-timeout',
+];
+const edgeControls = [
+  'x-envoy-decorator-operation',
+  'x-envoy-downstream-service-cluster',
+  'x-envoy-downstream-service-node',
+];
+
+type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
+
+/** The header treatment of one connection manager, compiled. */
+export class HeaderTreatment {
+  private readonly useRemoteAddress: boolean;
+  private readonly trustedHops: number;
+  private readonly appendFor: boolean;
+  private readonly generateId: boolean;
+  private readonly preserveId: boolean;
+  private readonly clientCert: ClientCertDetails;
+  private readonly certParts: { subject?: boolean; uri?: boolean; dns?: boolean };
+  private readonly internal: readonly Cidr[];
+  private readonly via: string;
+  private readonly serverName: string;
+  private readonly serverMode: NonNullable<HttpConnectionManager['serverHeaderTransformation']>;
+  readonly idInResponse: boolean;
+
+  constructor(config: HttpConnectionManager) {
+    this.useRemoteAddress = config.useRemoteAddress ?? false;
+    this.trustedHops = config.xffNumTrustedHops ?? 0;
+    this.appendFor = this.useRemoteAddress && !config.skipXffAppend;
+    this.generateId = config.generateRequestId ?? true;
+    this.preserveId = config.preserveExternalRequestId ?? false;
+    this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
+    this.certParts = config.setCurrentClientCertDetails ?? {};
+    this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
+      const ip = parseIp(range.addressPrefix ?? '');
+      if (!ip) throw new RangeError(`internal_address_config: "${range.addressPrefix}" is not an IP address`);
+      return cidrOf(ip, range.prefixLen ?? 0);
+    });
+    this.via = config.via ?? '';
+    this.serverName = config.serverName || 'envoy';
+    this.serverMode = config.serverHeaderTransformation ?? 'OVERWRITE';
+    this.idInResponse = config.alwaysSetRequestIdInResponse ?? false;
+  }
+
+  /**
+   * @param upgrade the request asks for an upgrade and may be granted one; its fields are written anew when sent
+   * @returns false: refuse the request, it tries to strip protected fields
+   */
+  request(request: Request): boolean {
+    const { headers, downstream } = request;
+    if (!removeHopByHop(headers)) return false;
+    this.addresses(request);
+    const internal = this.isInternal(request.remoteIp);
+    const edge = this.useRemoteAddress && !internal;
+    if (internal) headers.set('x-envoy-internal', 'true');
+    else {
+      for (const key of internalControls) headers.remove(key);
+      if (edge) for (const key of edgeControls) headers.remove(key);
+    }
+    if (edge) headers.set('x-envoy-external-address', request.remoteIp);
+    if (this.generateId) {
+      if (edge && !this.preserveId) headers.set('x-request-id', newRequestId());
+      else if (!headers.has('x-request-id')) headers.append('x-request-id', newRequestId(), 'x-request-id');
+    }
+    this.forwardClientCert(headers, downstream);
+    if (this.via !== '') append(headers, 'via', this.via);
+    return true;
+  }
+
+  private addresses(request: Request): void {
+    const { headers, downstream } = request;
+    const received = headers.joined('x-forwarded-for');
+    if (this.useRemoteAddress) {
+      if (this.trustedHops > 0) request.remoteIp = hop(received, this.trustedHops) ?? downstream.remoteAddress;
+      if (this.appendFor) append(headers, 'x-forwarded-for', downstream.remoteAddress);
+    } else request.remoteIp = hop(received, this.trustedHops + 1) ?? downstream.remoteAddress;
+    const proto = downstream.secure ? 'https' : 'http';
+    const claimed = headers.get('x-forwarded-proto');
+    const trusted = !this.useRemoteAddress || this.trustedHops > 0;
+    if (claimed === undefined || !trusted || (claimed !== 'http' && claimed !== 'https')) {
+      headers.set('x-forwarded-proto', proto);
+      request.scheme = proto;
+    } else request.scheme = claimed;
+  }
+
+  private isInternal(address: string): boolean {
+    if (this.internal.length === 0) return false;
+    const ip = parseIp(address);
+    return ip !== undefined && this.internal.some((range) => cidrContainsIp(range, ip));
+  }
+
+  private forwardClientCert(headers: Headers, downstream: DownstreamInfo): void {
+    const mode = this.clientCert;
+    if (mode === 'ALWAYS_FORWARD_ONLY') return;
+    const mutual = downstream.secure && (downstream.peerSubject !== '' || downstream.peerUris.length > 0);
+    if (mode === 'SANITIZE' || !mutual) {
+      headers.remove('x-forwarded-client-cert');
+      return;
+    }
+    if (mode === 'FORWARD_ONLY') return;
+    const element = clientCertElement(downstream, this.certParts);
+    if (mode === 'SANITIZE_SET') headers.remove('x-forwarded-client-cert');
+    if (element !== '') append(headers, 'x-forwarded-client-cert', element);
+  }
+
+  /** Treats the headers of a response, whoever made it. */
+  response(headers: Headers): void {
+    if (this.via !== '') append(headers, 'via', this.via);
+    if (this.serverMode === 'OVERWRITE') headers.set('server', this.serverName);
+    else if (this.serverMode === 'APPEND_IF_ABSENT' && !headers.has('server')) {
+      headers.append('server', this.serverName, 'server');
+    }
+    if (!headers.has('date')) headers.append('date', httpDate(), 'date');
+  }
+}
+
+/** Removes connection-level fields and those that Connection names. @returns false when it names protected ones */
+function removeHopByHop(headers: Headers): boolean {
+  const connection = headers.joined('connection');
+  if (connection !== undefined) {
+    for (const part of connection.split(',')) {
+      const key = part.trim().toLowerCase();
+      if (protectedFields.has(key)) return false;
+      if (key !== '' && key !== 'te') headers.remove(key);
+    }
+  }
+  for (const key of hopByHop) headers.remove(key);
+  const te = headers.joined('te');
+  if (te !== undefined) {
+    headers.remove('te');
+    if (hasToken(te, 'trailers')) headers.append('te', 'trailers', 'te');
+  }
+  return true;
+}
+
+/** Removes the connection-level fields of a response. */
+export function removeResponseHopByHop(headers: Headers): void {
+  const connection = headers.joined('connection');
+  if (connection !== undefined) {
+    for (const part of connection.split(',')) {
+      const key = part.trim().toLowerCase();
+      // A server cannot take its framing away either.
+      if (key !== 'content-length') headers.remove(key);
+    }
+  }
+  for (const key of hopByHop) headers.remove(key);
+}
+
+/** The n-th address from the right, as Envoy trusts hops; undefined when there are fewer or it is no address. */
+function hop(forwardedFor: string | undefined, fromRight: number): string | undefined {
+  if (forwardedFor === undefined || fromRight < 1) return undefined;
+  const parts = forwardedFor.split(',');
+  const text = parts[parts.length - fromRight]?.trim();
+  return text !== undefined && parseIp(text) ? text : undefined;
+}
+
+function append(headers: Headers, key: string, value: string): void {
+  const before = headers.joined(key);
+  headers.set(key, before === undefined || before === '' ? value : `${before},${value}`);
+}
+
+function clientCertElement(from: DownstreamInfo, parts: { subject?: boolean; uri?: boolean; dns?: boolean }): string {
+  const out: string[] = [];
+  if (parts.subject) out.push(`Subject="${from.peerSubject.replace(/["\\]/g, '\\$&')}"`);
+  if (parts.uri) for (const uri of from.peerUris) out.push(`URI=${quoted(uri)}`);
+  if (parts.dns) for (const dns of from.peerDns) out.push(`DNS=${quoted(dns)}`);
+  // A certificate's names must not become further elements or lines.
+  return out.join(';').replace(/[^\x20-\x7e]/g, '?');
+}
+
+function quoted(value: string): string {
+  return /[",;=\\]/.test(value) ? `"${value.replace(/["\\]/g, '\\$&')}"` : value;
+}
+
+let dateSecond = 0;
+let dateText = '';
+
+function httpDate(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    dateText = new Date(second * 1000).toUTCString();
+  }
+  return dateText;
+}
