@@ -77,29 +77,36 @@ program
 program
   .command('proxy')
   .description(
-    "Run a proxy: -c with Envoy's own bootstrap form, or joined to a control plane (arguments: tulle proxy -- --help).",
+    "Run a proxy: -c FILE in Envoy's own bootstrap form, or joined to a control plane. --runtime bun|node|deno (default: the best one found); tulle proxy --help lists the rest.",
   )
-  .option('--runtime <name>', 'bun, node or deno (default: the best one found)')
-  .option('-c, --config <file>', "a static file in Envoy's bootstrap form; the same file runs in Envoy")
-  .argument('[args...]', 'further arguments of the proxy process')
-  .passThroughOptions()
-  .action(async (args: string[], flags: { runtime?: string; config?: string }) => {
-    const { runProxy } = await import('./proxy.ts');
-    process.exitCode = await runProxy(flags.runtime, [...(flags.config ? ['-c', flags.config] : []), ...args]);
+  .usage('[--runtime NAME] [proxy flags]')
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument('[flags...]', "the proxy's own flags")
+  .action(async () => {
+    const { runProxy, splitRuntime } = await import('./proxy.ts');
+    const { runtime, rest } = splitRuntime(process.argv.slice(3));
+    process.exitCode = await runProxy(runtime, rest);
   });
 
 program
   .command('run')
   .description(
-    'Start a sidecar, then COMMAND once the proxy is ready; the proxy stops last. Example: tulle run --proxy-args "--service-account web" -- node server.js',
+    'Start a sidecar, then COMMAND once the proxy is ready; the proxy stops last. Flags before -- are those of tulle proxy.',
   )
-  .option('--runtime <name>', "the proxy's runtime: bun, node or deno (default: the best one found)")
-  .option('--proxy-arg <arg...>', 'an argument of the proxy process, as --proxy-arg=--namespace=shop; repeatable', [])
-  .argument('<command...>', 'the application and its arguments')
-  .passThroughOptions()
-  .action(async (command: string[], flags: { runtime?: string; proxyArg: string[] }) => {
+  .usage('[--runtime NAME] [proxy flags] -- COMMAND')
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument('[command...]', 'the application and its arguments')
+  .action(async () => {
+    const { splitRuntime } = await import('./proxy.ts');
     const { runWithSidecar } = await import('./run.ts');
-    process.exitCode = await runWithSidecar(flags.runtime, flags.proxyArg, command);
+    const given = process.argv.slice(3);
+    const at = given.indexOf('--');
+    if (at < 0 && given.some((word) => word === '--help' || word === '-h'))
+      return program.commands.find((c) => c.name() === 'run')?.outputHelp();
+    const { runtime, rest } = splitRuntime(at < 0 ? [] : given.slice(0, at));
+    process.exitCode = await runWithSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
 files(

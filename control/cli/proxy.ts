@@ -33,6 +33,21 @@ export function exitOf(child: ChildProcess): Promise<number> {
   });
 }
 
+/** Takes `--runtime NAME` out of flags that otherwise belong to the proxy. @throws CliError when the name is missing */
+export function splitRuntime(flags: readonly string[]): { runtime: string | undefined; rest: string[] } {
+  let runtime: string | undefined;
+  const rest: string[] = [];
+  for (let i = 0; i < flags.length; i++) {
+    const flag = flags[i]!;
+    if (flag.startsWith('--runtime=')) runtime = flag.slice('--runtime='.length);
+    else if (flag === '--runtime') {
+      runtime = flags[++i];
+      if (runtime === undefined) throw new CliError('--runtime: names none; must be one of bun, node, deno');
+    } else rest.push(flag);
+  }
+  return { runtime, rest };
+}
+
 /** `tulle proxy`: runs until the proxy ends, passing signals on. */
 export async function runProxy(runtimeFlag: string | undefined, args: readonly string[]): Promise<number> {
   const runtime = chooseRuntime(runtimeFlag);
