@@ -7,7 +7,7 @@ import { type DestinationRule, type Subset, trafficPolicy } from './destination-
 import { loadAssignment } from './endpoints.ts';
 import { outboundCluster } from './names.ts';
 import { ADS } from './tls-context.ts';
-import { applyTrafficPolicy } from './traffic-policy.ts';
+import { applyTrafficPolicy, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls } from './upstream-tls.ts';
 
 export const BLACK_HOLE = 'BlackHoleCluster';
@@ -114,6 +114,7 @@ export function standardClusters(ctx: CompileContext): Cluster[] {
     type: 'ORIGINAL_DST',
     connectTimeout: timeout,
     lbPolicy: 'CLUSTER_PROVIDED',
+    circuitBreakers: { thresholds: [UNLIMITED_THRESHOLD] },
     typedExtensionProtocolOptions: {
       [HTTP_OPTIONS]: {
         '@type': `type.googleapis.com/${HTTP_OPTIONS}`,

@@ -58,7 +58,7 @@ const object = (value: unknown): Json => (isObject(value) ? value : {});
 /** Sorted keys; 64-bit strings as numbers; empty messages, names of decoration and defaults left out. */
 function stripEmpty(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(stripEmpty);
-  if (typeof value === 'string' && /^\d{1,10}$/.test(value)) return Number(value);
+  if (typeof value === 'string') return scalar(value);
   if (!isObject(value)) return value;
   const out: Json = {};
   for (const key of Object.keys(value).sort()) {
@@ -66,9 +66,15 @@ function stripEmpty(value: unknown): unknown {
     const item = stripEmpty(value[key]);
     if (item === undefined || item === null) continue;
     if (isObject(item) && Object.keys(item).length === 0) continue;
-    out[key] = item;
+    // The order of a virtual host's names says nothing.
+    out[key] = key === 'domains' ? [...(item as string[])].sort() : item;
   }
   return out;
+}
+/** 64-bit integers as numbers, durations without trailing zeros. */
+function scalar(value: string): unknown {
+  if (/^\d{1,10}$/.test(value)) return Number(value);
+  return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
 }
 const DECORATION = new Set(['decorator', 'metadata', 'statPrefix', 'validateClusters', 'initialFetchTimeout']);
 
@@ -94,10 +100,17 @@ function clusterMeaning(cluster: Json): unknown {
     ...(stripEmpty(Object.fromEntries(take.map((name) => [name, cluster[name]]))) as Json),
     lbPolicy: cluster['lbPolicy'] ?? 'ROUND_ROBIN',
     panic: stripEmpty(object(cluster['commonLbConfig'])['healthyPanicThreshold']),
-    http: 'explicitHttpConfig' in options || 'useDownstreamProtocolConfig' in options ? JSON.stringify(options) : '',
+    http: httpMeaning(options),
     tls: list(cluster['transportSocketMatches']).map((item) => [item['match'], tlsMeaning(item['transportSocket'])]),
     socket: tlsMeaning(cluster['transportSocket']),
   };
+}
+
+/** Which protocol is spoken upstream; plain HTTP/1.1 is what every cluster speaks unless told otherwise. */
+function httpMeaning(options: Json): unknown {
+  const downstream = 'useDownstreamProtocolConfig' in options;
+  const http2 = 'http2ProtocolOptions' in object(options['explicitHttpConfig']);
+  return [downstream ? 'downstream' : http2 ? 'http2' : 'http1', stripEmpty(options['commonHttpProtocolOptions'])];
 }
 
 /** Secrets, SNI and accepted names of a TLS context; without names the trust domain is enough. */
@@ -122,8 +135,9 @@ function tlsMeaning(socket: unknown): unknown {
 }
 
 function listenerMeaning(listener: Json): unknown {
+  const port = object(object(listener['address'])['socketAddress'])['portValue'];
   const chain = (item: Json) => ({
-    match: stripEmpty({ ...object(item['filterChainMatch']) }),
+    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port)),
     tls: tlsMeaning(item['transportSocket']),
     filters: list(item['filters'])
       .filter((filter) => !SKIPPED_FILTERS.test(String(filter['name'])))
@@ -140,11 +154,24 @@ function listenerMeaning(listener: Json): unknown {
   };
 }
 
+/** A bound listener has one port: to match on it says nothing. */
+function chainMatch(match: Json, listener: Json, port: unknown): Json {
+  const { destinationPort, ...rest } = match;
+  const bound = !String(listener['name']).startsWith('virtual');
+  return bound && destinationPort === port ? rest : match;
+}
+
+/** The action ALLOW is protobuf's default and left out of canonical JSON. */
+function rules(value: unknown): unknown {
+  const { action, ...rest } = object(stripEmpty(value));
+  return action === undefined || action === 'ALLOW' ? rest : { action, ...rest };
+}
+
 function filterMeaning(filter: Json): unknown {
   const config = object(filter['typedConfig']);
   if (String(config['@type']).endsWith('TcpProxy')) return { cluster: config['cluster'] };
   if (String(config['@type']).endsWith('RBAC'))
-    return { rules: stripEmpty(config['rules']), shadow: stripEmpty(config['shadowRules']) };
+    return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
   if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };
   return {
     rds: object(config['rds'])['routeConfigName'],
@@ -153,8 +180,8 @@ function filterMeaning(filter: Json): unknown {
       .filter((item) => !SKIPPED_FILTERS.test(String(item['name'])))
       .map((item) => [
         item['name'],
-        stripEmpty(object(item['typedConfig'])['rules']),
-        stripEmpty(object(item['typedConfig'])['shadowRules']),
+        rules(object(item['typedConfig'])['rules']),
+        rules(object(item['typedConfig'])['shadowRules']),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
     normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],

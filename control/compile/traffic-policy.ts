@@ -6,6 +6,13 @@ import type { ServicePort } from '../mesh/view.ts';
 import { protoDuration, wholeSeconds } from './durations.ts';
 
 const UNLIMITED = 4294967295;
+/** No limit but the proxy's own. */
+export const UNLIMITED_THRESHOLD = {
+  maxConnections: UNLIMITED,
+  maxPendingRequests: UNLIMITED,
+  maxRequests: UNLIMITED,
+  maxRetries: UNLIMITED,
+};
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** Applies `policy` to `cluster`. `note` takes what is written there and not supported yet. */

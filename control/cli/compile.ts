@@ -1,0 +1,62 @@
+/** `tulle compile`: what one node would be sent for these resources. Needs no control plane. */
+import { readFile } from 'node:fs/promises';
+import { stringify } from 'yaml';
+import { Node } from '../../shared/xds/core.ts';
+import { type Compiled, compileWithNotes } from '../compile/node.ts';
+import { NodeError } from '../compile/proxy.ts';
+import { buildView } from '../mesh/build-view.ts';
+import { MeshConfigError } from '../mesh/mesh-config.ts';
+import { CliError } from './connection.ts';
+import { colour } from './output.ts';
+import { checkSources } from './sources.ts';
+
+export interface CompileOptions {
+  output: 'json' | 'yaml';
+}
+
+/**
+ * Prints the snapshot on stdout and what could not be translated on stderr.
+ * @returns the exit code
+ * @throws CliError when a resource is invalid (naming every fault) or the node cannot be read
+ */
+export async function runCompile(paths: readonly string[], nodeFile: string, options: CompileOptions): Promise<number> {
+  const node = await readNode(nodeFile);
+  const sources = await checkSources(paths);
+  const { snapshot, notes } = compile(
+    sources.map((source) => source.resource),
+    node,
+  );
+  for (const note of notes) process.stderr.write(`${colour.yellow('note:')} ${note}\n`);
+  const { listeners, routes, clusters, endpoints, secrets } = snapshot;
+  const value = { listeners, routes, clusters, endpoints, secrets };
+  process.stdout.write(options.output === 'yaml' ? stringify(value) : `${JSON.stringify(value, null, 2)}\n`);
+  return 0;
+}
+
+function compile(resources: Parameters<typeof buildView>[0], node: Node): Compiled {
+  try {
+    return compileWithNotes(buildView(resources, 0), node);
+  } catch (error) {
+    if (error instanceof NodeError || error instanceof MeshConfigError) throw new CliError(error.message);
+    throw error;
+  }
+}
+
+async function readNode(file: string): Promise<Node> {
+  let content: string;
+  try {
+    content = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new CliError(`--node ${file}: cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'error'})`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch {
+    throw new CliError(`--node ${file}: is not JSON`);
+  }
+  const parsed = Node.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'node'}: ${issue.message}`);
+  throw new CliError(`--node ${file}: ${faults.join('; ')}`);
+}
