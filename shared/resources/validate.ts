@@ -97,7 +97,8 @@ function checkRemainder(
     const keys = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
     for (const path of keys) {
       if (!remove(copy, path)) return none;
-      removed.push(formatPath(path));
+      // A wrong value's siblings may depend on it; a name that means nothing has none that do.
+      removed.push(formatPath(issue.code === 'unrecognized_keys' ? path : path.slice(0, -1)));
     }
   }
   const parsed = kind.body.safeParse(copy);

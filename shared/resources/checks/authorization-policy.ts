@@ -1,8 +1,197 @@
+/** Rules of AuthorizationPolicy beyond its schema (Istio's validation and security packages). */
+import { pathTemplateFault } from '../../match/path.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { AuthorizationPolicySpec } from '../schema/authorization-policy.ts';
+import type { Resource } from '../resource.ts';
+import type { AuthorizationPolicySpec, Operation, Rule, Source, When } from '../schema/authorization-policy.ts';
+import { checkPolicyTargets, ipOrCidrFault } from './primitives.ts';
 
-/** Rules of AuthorizationPolicy beyond its schema. */
-export function checkAuthorizationPolicy(_spec: AuthorizationPolicySpec): Findings {
-  return new Report().findings;
+export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec, resource: Resource): Findings {
+  const report = new Report();
+  checkPolicyTargets(report, spec);
+  const action = spec.action ?? 'ALLOW';
+  if (action === 'CUSTOM') {
+    if (!spec.provider?.name) report.fault('spec.provider.name', 'required', 'is required with action CUSTOM');
+    if (resource.metadata?.annotations?.['istio.io/dry-run'] === 'true') {
+      report.fault(
+        'metadata.annotations["istio.io/dry-run"]',
+        'authorizationpolicy.dry-run',
+        'is not supported with action CUSTOM',
+      );
+    }
+  } else if (spec.provider) {
+    report.fault('spec.provider', 'authorizationpolicy.provider', 'is only for action CUSTOM');
+  }
+  if (action !== 'ALLOW' && action !== 'AUDIT' && spec.rules === undefined) {
+    report.fault('spec.rules', 'required', `is required with action ${action}: without rules it never matches`);
+  }
+  for (const [i, rule] of (spec.rules ?? []).entries()) checkRule(report, `spec.rules[${i}]`, rule, action);
+  return report.findings;
+}
+
+function checkRule(report: Report, path: string, rule: Rule, action: string): void {
+  for (const field of ['from', 'to', 'when'] as const) {
+    if (rule[field]?.length === 0 && field !== 'when') {
+      report.fault(
+        `${path}.${field}`,
+        'authorizationpolicy.empty',
+        'must not be empty: leave it out to match everything',
+      );
+    }
+  }
+  for (const [i, { source }] of (rule.from ?? []).entries()) {
+    const at = `${path}.from[${i}]`;
+    if (!source) report.fault(`${at}.source`, 'required', 'is required');
+    else checkSource(report, `${at}.source`, source, action);
+  }
+  for (const [i, { operation }] of (rule.to ?? []).entries()) {
+    const at = `${path}.to[${i}]`;
+    if (!operation) report.fault(`${at}.operation`, 'required', 'is required');
+    else checkOperation(report, `${at}.operation`, operation, action);
+  }
+  for (const [i, when] of (rule.when ?? []).entries()) checkWhen(report, `${path}.when[${i}]`, when, action);
+}
+
+/** Fields that an external authorizer's rules cannot use: they need what is known only after it. */
+const NOT_CUSTOM = [
+  'principals',
+  'notPrincipals',
+  'requestPrincipals',
+  'notRequestPrincipals',
+  'namespaces',
+  'notNamespaces',
+  'serviceAccounts',
+  'notServiceAccounts',
+] as const;
+
+function checkSource(report: Report, path: string, source: Source, action: string): void {
+  checkLists(report, path, source);
+  for (const field of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'] as const) {
+    for (const [i, block] of (source[field] ?? []).entries()) {
+      if (block !== '') report.faultIf(`${path}.${field}[${i}]`, 'cidr', ipOrCidrFault(block));
+    }
+  }
+  const accounts = source.serviceAccounts ?? source.notServiceAccounts;
+  if (accounts && (source.principals ?? source.notPrincipals ?? source.namespaces ?? source.notNamespaces)) {
+    report.fault(
+      path,
+      'authorizationpolicy.source',
+      'serviceAccounts cannot be combined with principals or namespaces',
+    );
+  }
+  for (const field of ['serviceAccounts', 'notServiceAccounts'] as const) {
+    for (const [i, account] of (source[field] ?? []).entries()) {
+      if (account.includes('*') || account.split('/').length > 2) {
+        report.fault(
+          `${path}.${field}[${i}]`,
+          'authorizationpolicy.source',
+          'must be a name or namespace/name, without wildcard',
+        );
+      }
+    }
+  }
+  for (const field of ['trustDomains', 'notTrustDomains'] as const) {
+    for (const [i, domain] of (source[field] ?? []).entries()) {
+      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', trustDomainFault(domain));
+    }
+  }
+  if (action !== 'CUSTOM') return;
+  for (const field of NOT_CUSTOM) {
+    if (source[field])
+      report.fault(`${path}.${field}`, 'authorizationpolicy.custom', 'is not supported with action CUSTOM');
+  }
+}
+
+function checkOperation(report: Report, path: string, operation: Operation, action: string): void {
+  checkLists(report, path, operation);
+  for (const field of ['ports', 'notPorts'] as const) {
+    for (const [i, port] of (operation[field] ?? []).entries()) {
+      if (port !== '') report.faultIf(`${path}.${field}[${i}]`, 'port', portTextFault(port));
+    }
+  }
+  for (const field of ['paths', 'notPaths'] as const) {
+    for (const [i, value] of (operation[field] ?? []).entries()) {
+      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.path', pathTemplateFault(value));
+    }
+  }
+  const http = ['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'notPaths'] as const;
+  if (action === 'DENY' && !operation.ports && http.some((field) => operation[field])) {
+    report.warn(
+      path,
+      'authorizationpolicy.tcp',
+      'names HTTP fields and no ports: on TCP ports it denies whatever else matches',
+    );
+  }
+}
+
+/** No list may be empty or hold an empty string; at least one must be there. */
+function checkLists(report: Report, path: string, lists: Record<string, string[] | undefined>): void {
+  const entries = Object.entries(lists).filter(([, list]) => list !== undefined);
+  if (entries.every(([, list]) => list?.length === 0)) {
+    report.fault(path, 'authorizationpolicy.empty', 'must have at least one non-empty field');
+  }
+  for (const [field, list = []] of entries) {
+    for (const [i, value] of list.entries()) {
+      if (value === '') report.fault(`${path}.${field}[${i}]`, 'authorizationpolicy.empty', 'must not be empty');
+    }
+  }
+}
+function trustDomainFault(value: string): string | undefined {
+  if (value === '') return 'must not be empty';
+  if (value.includes('/')) return 'must be a trust domain, without "/"';
+  return value !== '*' && value.replace(/^\*|\*$/, '').includes('*')
+    ? '"*" may only stand at the beginning or at the end'
+    : undefined;
+}
+
+function portTextFault(text: string): string | undefined {
+  return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65535 ? undefined : `"${text}" must be a port, 1 to 65535`;
+}
+
+type ValueCheck = (value: string) => string | undefined;
+const anything: ValueCheck = () => undefined;
+
+/** Attributes of `when` and what their values must be (istio.io/latest/docs/reference/config/security/conditions). */
+const ATTRIBUTES: Readonly<Record<string, ValueCheck>> = {
+  'source.ip': ipOrCidrFault,
+  'remote.ip': ipOrCidrFault,
+  'destination.ip': ipOrCidrFault,
+  'destination.port': portTextFault,
+  'source.namespace': anything,
+  'source.principal': anything,
+  'source.serviceAccount': (value) => (value.split('/').length > 2 ? 'must be a name or namespace/name' : undefined),
+  'source.trustDomain': trustDomainFault,
+  'request.auth.principal': anything,
+  'request.auth.audiences': anything,
+  'request.auth.presenter': anything,
+  'connection.sni': anything,
+};
+const NOT_CUSTOM_KEYS = /^(source\.(namespace|principal|serviceAccount)|request\.auth\..*)$/;
+
+function checkWhen(report: Report, path: string, when: When, action: string): void {
+  const check = attribute(when.key);
+  if (!when.key) report.fault(`${path}.key`, 'required', 'must not be empty');
+  else if (!check) report.fault(`${path}.key`, 'authorizationpolicy.key', `unknown attribute "${when.key}"`);
+  if (action === 'CUSTOM' && NOT_CUSTOM_KEYS.test(when.key)) {
+    report.fault(`${path}.key`, 'authorizationpolicy.custom', `"${when.key}" is not supported with action CUSTOM`);
+  }
+  if (!when.values?.length && !when.notValues?.length) {
+    report.fault(path, 'required', 'must have values or notValues');
+  }
+  for (const field of ['values', 'notValues'] as const) {
+    for (const [i, value] of (when[field] ?? []).entries()) {
+      report.faultIf(
+        `${path}.${field}[${i}]`,
+        'authorizationpolicy.value',
+        value === '' ? 'must not be empty' : check?.(value),
+      );
+    }
+  }
+}
+
+function attribute(key: string): ValueCheck | undefined {
+  if (Object.hasOwn(ATTRIBUTES, key)) return ATTRIBUTES[key];
+  if (/^request\.headers\[[^\]]+\]$/.test(key)) return anything;
+  if (/^request\.auth\.claims(\[[^\]]+\])+$/.test(key)) return anything;
+  return key.startsWith('experimental.envoy.filters.') ? anything : undefined;
 }

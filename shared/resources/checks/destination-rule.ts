@@ -1,8 +1,34 @@
+/** Rules of DestinationRule beyond its schema. Traffic policies are in traffic-policy.ts. */
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
+import type { Resource } from '../resource.ts';
 import type { DestinationRuleSpec } from '../schema/destination-rule.ts';
+import { checkExportTo, checkLabels, checkSelectorLabels, dnsLabelFault, wildcardDomainFault } from './primitives.ts';
+import { checkTrafficPolicy } from './traffic-policy.ts';
 
-/** Rules of DestinationRule beyond its schema. */
-export function checkDestinationRule(_spec: DestinationRuleSpec): Findings {
-  return new Report().findings;
+export function checkDestinationRule(spec: DestinationRuleSpec, resource: Resource): Findings {
+  const report = new Report();
+  if (!spec.host) report.fault('spec.host', 'required', 'is required');
+  else report.faultIf('spec.host', 'destinationrule.host', wildcardDomainFault(spec.host));
+  if (spec.trafficPolicy) checkTrafficPolicy(report, 'spec.trafficPolicy', spec.trafficPolicy);
+  const names = new Set<string>();
+  for (const [i, subset] of (spec.subsets ?? []).entries()) {
+    const path = `spec.subsets[${i}]`;
+    report.faultIf(`${path}.name`, 'destinationrule.subset', dnsLabelFault(subset.name));
+    if (names.has(subset.name)) report.warn(`${path}.name`, 'destinationrule.subset', `"${subset.name}" stands twice`);
+    names.add(subset.name);
+    checkLabels(report, `${path}.labels`, subset.labels);
+    if (subset.trafficPolicy) checkTrafficPolicy(report, `${path}.trafficPolicy`, subset.trafficPolicy);
+  }
+  const selector = spec.workloadSelector;
+  checkSelectorLabels(report, 'spec.workloadSelector.matchLabels', selector?.matchLabels);
+  if (selector && Object.keys(selector.matchLabels ?? {}).length === 0) {
+    report.warn(
+      'spec.workloadSelector',
+      'destinationrule.selector',
+      'has no labels: it selects every workload of the namespace',
+    );
+  }
+  checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default', { selected: selector !== undefined });
+  return report.findings;
 }

@@ -1,8 +1,61 @@
+/** Rules of Gateway beyond its schema. */
+import { isTls, parseProtocol } from '../../match/protocol.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { GatewaySpec } from '../schema/gateway.ts';
+import type { GatewaySpec, Server } from '../schema/gateway.ts';
+import { dnsLabelFault, isIp, portFault, protocolFault, wildcardDomainFault } from './primitives.ts';
+import { checkServerTls } from './server-tls.ts';
 
-/** Rules of Gateway beyond its schema. */
-export function checkGateway(_spec: GatewaySpec): Findings {
-  return new Report().findings;
+export function checkGateway(spec: GatewaySpec): Findings {
+  const report = new Report();
+  if (!spec.servers?.length) report.fault('spec.servers', 'required', 'must have at least one server');
+  const names = new Set<string>();
+  for (const [i, server] of (spec.servers ?? []).entries()) {
+    const path = `spec.servers[${i}]`;
+    checkServer(report, path, server);
+    const name = server.port.name;
+    if (names.has(name)) report.fault(`${path}.port.name`, 'gateway.port-name', `"${name}" is used twice`);
+    names.add(name);
+  }
+  return report.findings;
+}
+
+function checkServer(report: Report, path: string, server: Server): void {
+  const { port, tls, bind } = server;
+  report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
+  report.faultIf(`${path}.port.protocol`, 'protocol', protocolFault(port.protocol));
+  if (port.name === '') report.fault(`${path}.port.name`, 'required', 'must not be empty');
+  if (server.hosts.length === 0) report.fault(`${path}.hosts`, 'required', 'must have at least one host');
+  for (const [i, host] of server.hosts.entries()) {
+    report.faultIf(`${path}.hosts[${i}]`, 'gateway.host', gatewayHostFault(host));
+  }
+  if (bind && !isIp(bind) && !bind.startsWith('unix://')) {
+    report.fault(`${path}.bind`, 'gateway.bind', `"${bind}" is neither an IP address nor a unix socket`);
+  }
+  const protocol = parseProtocol(port.protocol);
+  if (isTls(protocol) && !tls) report.fault(`${path}.tls`, 'required', `is required with protocol ${protocol}`);
+  if (!tls) return;
+  if (!isTls(protocol) && !tls.httpsRedirect) {
+    report.fault(`${path}.tls`, 'gateway.tls', `is only for protocols HTTPS and TLS, not ${protocol}`);
+  }
+  if (isTls(protocol) && tls.httpsRedirect) {
+    report.warn(`${path}.tls.httpsRedirect`, 'gateway.tls', 'has no use on a port that speaks TLS');
+  }
+  checkServerTls(report, `${path}.tls`, tls);
+}
+
+/** `[namespace/]host`, where the namespace may be `*` or `.`. */
+export function gatewayHostFault(text: string): string | undefined {
+  const slash = text.indexOf('/');
+  const namespace = slash < 0 ? undefined : text.slice(0, slash);
+  const host = text.slice(slash + 1);
+  if (namespace !== undefined && namespace !== '*' && namespace !== '.') {
+    const fault = dnsLabelFault(namespace);
+    if (fault) return `namespace ${fault}`;
+  }
+  if (host === '*' || isIp(host)) return undefined;
+  return (
+    wildcardDomainFault(host) ??
+    (host.includes('.') ? undefined : `"${host}": short names are not allowed: write the whole domain name`)
+  );
 }

@@ -1,8 +1,12 @@
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { ProxyConfigSpec } from '../schema/proxy-config.ts';
+import { checkPolicyTargets } from './primitives.ts';
 
 /** Rules of ProxyConfig beyond its schema. */
-export function checkProxyConfig(_spec: ProxyConfigSpec): Findings {
-  return new Report().findings;
+export function checkProxyConfig(spec: ProxyConfigSpec): Findings {
+  const report = new Report();
+  checkPolicyTargets(report, { selector: spec.selector });
+  if ((spec.concurrency ?? 0) < 0) report.fault('spec.concurrency', 'proxyconfig', 'must be >= 0');
+  return report.findings;
 }

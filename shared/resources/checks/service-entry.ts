@@ -1,8 +1,140 @@
+/** Rules of ServiceEntry beyond its schema. */
+import { isTcp, parseProtocol } from '../../match/protocol.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
+import type { Resource } from '../resource.ts';
 import type { ServiceEntrySpec } from '../schema/service-entry.ts';
+import {
+  checkExportTo,
+  checkSelectorLabels,
+  dnsLabelFault,
+  ipOrCidrFault,
+  portFault,
+  protocolFault,
+  wildcardDomainFault,
+} from './primitives.ts';
+import { checkEndpoint } from './workload-entry.ts';
 
-/** Rules of ServiceEntry beyond its schema. */
-export function checkServiceEntry(_spec: ServiceEntrySpec): Findings {
-  return new Report().findings;
+export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): Findings {
+  const report = new Report();
+  checkHosts(report, spec);
+  checkPorts(report, spec);
+  for (const [i, address] of (spec.addresses ?? []).entries()) {
+    report.faultIf(`spec.addresses[${i}]`, 'cidr', ipOrCidrFault(address));
+  }
+  checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
+  if (spec.workloadSelector && spec.endpoints !== undefined) {
+    report.fault('spec', 'serviceentry.endpoints', 'only one of workloadSelector and endpoints may be set');
+  }
+  checkResolution(report, spec);
+  checkEndpoints(report, spec);
+  checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default');
+  return report.findings;
+}
+
+function checkHosts(report: Report, spec: ServiceEntrySpec): void {
+  if ((spec.hosts ?? []).length === 0) report.fault('spec.hosts', 'required', 'must have at least one host');
+  for (const [i, host] of (spec.hosts ?? []).entries()) {
+    const path = `spec.hosts[${i}]`;
+    if (host === '*') report.fault(path, 'serviceentry.host', '"*" is not allowed: name a domain');
+    else report.faultIf(path, 'serviceentry.host', wildcardDomainFault(host));
+    if (/^\*[^.]/.test(host)) {
+      report.warn(path, 'serviceentry.host', `"${host}": a wildcard that is not a whole label may not work with TLS`);
+    }
+  }
+}
+
+function checkPorts(report: Report, spec: ServiceEntrySpec): void {
+  const names = new Set<string>();
+  const numbers = new Set<number>();
+  for (const [i, port] of (spec.ports ?? []).entries()) {
+    const path = `spec.ports[${i}]`;
+    report.faultIf(`${path}.number`, 'port', portFault(port.number));
+    report.faultIf(`${path}.name`, 'port-name', dnsLabelFault(port.name));
+    if (port.targetPort !== undefined) report.faultIf(`${path}.targetPort`, 'port', portFault(port.targetPort));
+    if (port.protocol) report.faultIf(`${path}.protocol`, 'protocol', protocolFault(port.protocol));
+    if (names.has(port.name)) report.fault(`${path}.name`, 'port-name', `"${port.name}" is used twice`);
+    if (numbers.has(port.number)) report.fault(`${path}.number`, 'port', `${port.number} is used twice`);
+    names.add(port.name);
+    numbers.add(port.number);
+    const protocol = parseProtocol(port.protocol || 'TCP');
+    const opaque = isTcp(protocol) && protocol !== 'HTTPS' && protocol !== 'TLS';
+    if (opaque && (spec.addresses ?? []).length === 0) {
+      const message =
+        'TCP without addresses matches every connection to this port: set spec.addresses or an HTTP or TLS protocol';
+      report.warn(`${path}.protocol`, 'serviceentry.tcp-addresses', message);
+    }
+  }
+}
+
+function checkResolution(report: Report, spec: ServiceEntrySpec): void {
+  const resolution = spec.resolution ?? 'NONE';
+  const { endpoints, addresses = [], hosts = [] } = spec;
+  const fault = (path: string, message: string) => report.fault(path, 'serviceentry.resolution', message);
+  if (addresses.some((each) => each.includes('/')) && resolution !== 'NONE' && resolution !== 'STATIC') {
+    fault('spec.addresses', `CIDR ranges are only for resolution NONE and STATIC, not ${resolution}`);
+  }
+  const wildcard = hosts.some((host) => host.startsWith('*'));
+  switch (resolution) {
+    case 'NONE':
+      if (endpoints !== undefined) fault('spec.endpoints', 'cannot be set with resolution NONE');
+      if (spec.workloadSelector)
+        report.warn('spec.workloadSelector', 'serviceentry.resolution', 'is not used with resolution NONE: use STATIC');
+      break;
+    case 'STATIC':
+      break;
+    case 'DNS':
+    case 'DNS_ROUND_ROBIN':
+      if (!endpoints?.length && wildcard && !spec.workloadSelector) {
+        fault('spec.hosts', `a wildcard host cannot be resolved: with resolution ${resolution} set endpoints`);
+      }
+      if (resolution === 'DNS_ROUND_ROBIN' && (endpoints?.length ?? 0) > 1) {
+        fault('spec.endpoints', 'must have at most one entry with resolution DNS_ROUND_ROBIN');
+      }
+      if (resolution === 'DNS_ROUND_ROBIN' && !endpoints?.length && hosts.length > 1) {
+        fault('spec.hosts', 'must be one host with resolution DNS_ROUND_ROBIN and no endpoints');
+      }
+      break;
+    case 'DYNAMIC_DNS':
+      checkDynamicDns(report, spec);
+      break;
+  }
+}
+
+function checkDynamicDns(report: Report, spec: ServiceEntrySpec): void {
+  const rule = 'serviceentry.dynamic-dns';
+  for (const field of ['endpoints', 'addresses', 'workloadSelector'] as const) {
+    if (spec[field] !== undefined) report.fault(`spec.${field}`, rule, 'cannot be set with resolution DYNAMIC_DNS');
+  }
+  for (const [i, host] of (spec.hosts ?? []).entries()) {
+    if (!host.startsWith('*'))
+      report.fault(`spec.hosts[${i}]`, rule, 'must begin with "*" with resolution DYNAMIC_DNS');
+  }
+  for (const [i, port] of (spec.ports ?? []).entries()) {
+    const protocol = parseProtocol(port.protocol || 'TCP');
+    if (isTcp(protocol) && protocol !== 'TLS' && protocol !== 'HTTPS') {
+      report.fault(
+        `spec.ports[${i}].protocol`,
+        rule,
+        'must be HTTP or TLS with resolution DYNAMIC_DNS: the name is read from the traffic',
+      );
+    }
+  }
+}
+
+function checkEndpoints(report: Report, spec: ServiceEntrySpec): void {
+  const names = new Set((spec.ports ?? []).map((port) => port.name));
+  const dns = spec.resolution === 'DNS' || spec.resolution === 'DNS_ROUND_ROBIN';
+  for (const [i, endpoint] of (spec.endpoints ?? []).entries()) {
+    const path = `spec.endpoints[${i}]`;
+    checkEndpoint(report, path, endpoint, dns ? 'name' : 'ip');
+    if (endpoint.address?.startsWith('unix://') && (spec.ports ?? []).length > 1) {
+      report.fault(`${path}.address`, 'serviceentry.unix', 'a unix socket can serve one port only');
+    }
+    for (const name of Object.keys(endpoint.ports ?? {})) {
+      if (!names.has(name)) {
+        report.fault(`${path}.ports[${JSON.stringify(name)}]`, 'serviceentry.port', `"${name}" is none of spec.ports`);
+      }
+    }
+  }
 }

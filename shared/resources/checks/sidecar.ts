@@ -1,8 +1,138 @@
+/** Rules of Sidecar beyond its schema. */
+import { parseIp } from '../../match/cidr.ts';
+import { isHttp, parseProtocol } from '../../match/protocol.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { SidecarSpec } from '../schema/sidecar.ts';
+import type { Egress, Ingress, OutboundTrafficPolicy, SidecarSpec } from '../schema/sidecar.ts';
+import {
+  checkSelectorLabels,
+  dnsLabelFault,
+  fqdnFault,
+  isIp,
+  portFault,
+  protocolFault,
+  wildcardDomainFault,
+} from './primitives.ts';
+import { checkServerTls } from './server-tls.ts';
+import { checkConnectionPool } from './traffic-policy.ts';
 
-/** Rules of Sidecar beyond its schema. */
-export function checkSidecar(_spec: SidecarSpec): Findings {
-  return new Report().findings;
+export function checkSidecar(spec: SidecarSpec): Findings {
+  const report = new Report();
+  checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
+  const content = [spec.egress?.length, spec.ingress?.length, spec.outboundTrafficPolicy, spec.inboundConnectionPool];
+  if (content.every((part) => !part)) {
+    report.fault(
+      'spec',
+      'sidecar.empty',
+      'must have at least one of egress, ingress, inboundConnectionPool, outboundTrafficPolicy',
+    );
+  }
+  const ports = new Set<number>();
+  for (const [i, ingress] of (spec.ingress ?? []).entries()) checkIngress(report, `spec.ingress[${i}]`, ingress, ports);
+  checkEgressList(report, spec.egress ?? []);
+  if (spec.outboundTrafficPolicy) checkOutbound(report, 'spec.outboundTrafficPolicy', spec.outboundTrafficPolicy);
+  if (spec.inboundConnectionPool) checkConnectionPool(report, 'spec.inboundConnectionPool', spec.inboundConnectionPool);
+  return report.findings;
+}
+
+function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set<number>): void {
+  const { port, bind, defaultEndpoint, tls, connectionPool } = ingress;
+  const number = port.number ?? 0;
+  report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
+  if (port.protocol) report.faultIf(`${path}.port.protocol`, 'protocol', protocolFault(port.protocol));
+  if (ports.has(number)) report.fault(`${path}.port.number`, 'sidecar.port', `${number} is used twice`);
+  ports.add(number);
+  if (bind && !isIp(bind)) report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address');
+  if (defaultEndpoint)
+    report.faultIf(`${path}.defaultEndpoint`, 'sidecar.endpoint', defaultEndpointFault(defaultEndpoint));
+  if (connectionPool) {
+    checkConnectionPool(report, `${path}.connectionPool`, connectionPool);
+    if (connectionPool.http && port.protocol && !isHttp(parseProtocol(port.protocol))) {
+      report.warn(`${path}.connectionPool.http`, 'sidecar.pool', 'is not used on a port that does not speak HTTP');
+    }
+  }
+  if (!tls) return;
+  checkServerTls(report, `${path}.tls`, tls);
+  const unsupported = [
+    'httpsRedirect',
+    'subjectAltNames',
+    'credentialName',
+    'credentialNames',
+    'tlsCertificates',
+  ] as const;
+  for (const field of unsupported) {
+    if (tls[field]) report.fault(`${path}.tls.${field}`, 'sidecar.tls', 'is not supported in a Sidecar');
+  }
+  if (tls.mode === 'ISTIO_MUTUAL' || tls.mode === 'AUTO_PASSTHROUGH') {
+    report.fault(`${path}.tls.mode`, 'sidecar.tls', `${tls.mode} is not supported in a Sidecar`);
+  }
+}
+
+/** `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT`, `:PORT` or `unix:///path`. */
+function defaultEndpointFault(text: string): string | undefined {
+  if (text.startsWith('unix://')) {
+    const socket = text.slice('unix://'.length);
+    return /^[/@].*[^/]$/.test(socket) ? undefined : 'a unix socket must be an absolute path';
+  }
+  const parts = /^(\[[^\]]*\]|[^:]*):(\d{1,5})$/.exec(text);
+  if (!parts) return 'must be address:port';
+  const address = (parts[1] ?? '').replace(/^\[|\]$/g, '');
+  const ip = address === '' ? undefined : parseIp(address);
+  const own = address === '' || (ip !== undefined && /^(127\.0\.0\.1|::1|0\.0\.0\.0|::)$/.test(address));
+  if (!own) return 'must be 127.0.0.1, [::1], 0.0.0.0 or [::], which stands for the workload';
+  return portFault(Number(parts[2]));
+}
+
+function checkEgressList(report: Report, list: readonly Egress[]): void {
+  const seen = new Set<string>();
+  for (const [i, egress] of list.entries()) {
+    const path = `spec.egress[${i}]`;
+    const { port, bind, captureMode, hosts } = egress;
+    if (!port?.number && !bind && i < list.length - 1) {
+      report.fault(path, 'sidecar.egress', 'one without port or unix socket catches the rest: it must be the last');
+    }
+    const unix = bind?.startsWith('unix://') === true;
+    if (port && !unix) report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
+    if (port?.protocol) report.faultIf(`${path}.port.protocol`, 'protocol', protocolFault(port.protocol));
+    if (bind && !unix && !isIp(bind))
+      report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address or unix socket');
+    if (unix && captureMode && captureMode !== 'DEFAULT' && captureMode !== 'NONE') {
+      report.fault(`${path}.captureMode`, 'sidecar.bind', 'must be DEFAULT or NONE with a unix socket');
+    }
+    if (unix && port?.number)
+      report.fault(`${path}.port.number`, 'sidecar.bind', 'must be left out with a unix socket');
+    const key = unix ? `${bind}` : `${bind ?? ''}:${port?.number ?? ''}`;
+    if ((port?.number || unix) && seen.has(key))
+      report.fault(path, 'sidecar.egress', 'its port or socket is used twice');
+    seen.add(key);
+    checkEgressHosts(report, `${path}.hosts`, hosts);
+  }
+}
+
+function checkEgressHosts(report: Report, path: string, hosts: readonly string[]): void {
+  if (hosts.length === 0) report.fault(path, 'required', 'must have at least one host');
+  const whole = new Set(hosts.filter((host) => host.endsWith('/*')).map((host) => host.slice(0, -2)));
+  for (const [i, host] of hosts.entries()) {
+    const parts = host.split('/');
+    const [namespace = '', name = ''] = parts;
+    const at = `${path}[${i}]`;
+    if (parts.length !== 2 || namespace === '' || name === '') {
+      report.fault(at, 'sidecar.host', `"${host}" must be namespace/host`);
+      continue;
+    }
+    if (!['*', '.', '~'].includes(namespace)) report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace));
+    report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
+    if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
+    if (name !== '*' && (whole.has(namespace) || whole.has('*'))) {
+      report.warn(at, 'sidecar.host', `"${host}" is covered by another entry already`);
+    }
+  }
+}
+
+function checkOutbound(report: Report, path: string, policy: OutboundTrafficPolicy): void {
+  const proxy = policy.egressProxy;
+  if (!proxy) return;
+  if (policy.mode !== 'ALLOW_ANY') report.fault(`${path}.egressProxy`, 'sidecar.egress-proxy', 'needs mode ALLOW_ANY');
+  report.faultIf(`${path}.egressProxy.host`, 'sidecar.egress-proxy', fqdnFault(proxy.host));
+  report.faultIf(`${path}.egressProxy.port.number`, 'port', portFault(proxy.port?.number));
 }

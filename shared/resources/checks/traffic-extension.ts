@@ -1,8 +1,11 @@
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { TrafficExtensionSpec } from '../schema/traffic-extension.ts';
+import { checkPolicyTargets } from './primitives.ts';
 
-/** Rules of TrafficExtension beyond its schema. */
-export function checkTrafficExtension(_spec: TrafficExtensionSpec): Findings {
-  return new Report().findings;
+/** Rules of TrafficExtension beyond its schema: what it applies to. */
+export function checkTrafficExtension(spec: TrafficExtensionSpec): Findings {
+  const report = new Report();
+  checkPolicyTargets(report, spec);
+  return report.findings;
 }

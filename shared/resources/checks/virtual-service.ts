@@ -1,8 +1,105 @@
+/** Rules of VirtualService beyond its schema: hosts, gateways, TLS and TCP routes. HTTP routes are in http-route.ts. */
+import { hostSubsetOf } from '../../match/hosts.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { VirtualServiceSpec } from '../schema/virtual-service.ts';
+import type { Resource } from '../resource.ts';
+import type { L4MatchAttributes, TlsMatchAttributes, VirtualServiceSpec } from '../schema/virtual-service.ts';
+import { checkDestinations, checkHttpRoutes } from './http-route.ts';
+import {
+  checkExportTo,
+  checkGatewayNames,
+  checkLabels,
+  ipOrCidrFault,
+  isIp,
+  portFault,
+  wildcardDomainFault,
+} from './primitives.ts';
 
-/** Rules of VirtualService beyond its schema. */
-export function checkVirtualService(_spec: VirtualServiceSpec): Findings {
-  return new Report().findings;
+export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource): Findings {
+  const report = new Report();
+  const hosts = spec.hosts ?? [];
+  const gateways = spec.gateways ?? [];
+  const delegate = hosts.length === 0;
+  if (delegate) checkDelegate(report, spec);
+  const mesh = gateways.length === 0 || gateways.includes('mesh');
+  checkHosts(report, hosts, mesh);
+  checkGatewayNames(report, 'spec.gateways', gateways);
+  if (!spec.http?.length && !spec.tcp?.length && !spec.tls?.length) {
+    report.fault('spec', 'virtualservice.no-route', 'must have at least one of http, tls, tcp');
+  }
+  checkHttpRoutes(report, spec.http ?? [], delegate);
+  for (const [i, route] of (spec.tls ?? []).entries()) {
+    const path = `spec.tls[${i}]`;
+    if (route.match.length === 0) report.fault(`${path}.match`, 'required', 'must have at least one entry');
+    for (const [j, match] of route.match.entries()) checkTlsMatch(report, `${path}.match[${j}]`, match, hosts);
+    checkDestinations(report, `${path}.route`, route.route);
+  }
+  for (const [i, route] of (spec.tcp ?? []).entries()) {
+    const path = `spec.tcp[${i}]`;
+    for (const [j, match] of (route.match ?? []).entries()) checkL4Match(report, `${path}.match[${j}]`, match);
+    checkDestinations(report, `${path}.route`, route.route);
+  }
+  checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default');
+  return report.findings;
+}
+
+function checkDelegate(report: Report, spec: VirtualServiceSpec): void {
+  if (spec.gateways?.length) {
+    report.fault(
+      'spec.gateways',
+      'virtualservice.delegate',
+      'a delegate (a VirtualService without hosts) has no gateways',
+    );
+  }
+  if (spec.tls?.length || spec.tcp?.length || !spec.http?.length) {
+    report.fault(
+      'spec.hosts',
+      'required',
+      'must have at least one host (only a delegate, which has http routes alone, has none)',
+    );
+  }
+}
+
+function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): void {
+  const seen = new Set<string>();
+  for (const [i, host] of hosts.entries()) {
+    const path = `spec.hosts[${i}]`;
+    if (mesh && host === '*') {
+      report.fault(path, 'virtualservice.host', '"*" is not allowed for the mesh: name gateways, or a narrower host');
+    } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', hostFault(host));
+    if (seen.has(host)) report.fault(path, 'virtualservice.host', `"${host}" stands twice`);
+    seen.add(host);
+  }
+}
+
+/** SNI names of passthrough gateways (`outbound_.80_._.svc.ns`) hold an underscore. */
+function hostFault(host: string): string | undefined {
+  if (!host.includes('_.')) return wildcardDomainFault(host);
+  const parts = /^(?:outbound|inbound)_\.(\d+)_\.([^_]*)_\.(.+)$/.exec(host);
+  return parts ? (portFault(Number(parts[1])) ?? wildcardDomainFault(parts[3] ?? '')) : wildcardDomainFault(host);
+}
+
+function checkTlsMatch(report: Report, path: string, match: TlsMatchAttributes, hosts: readonly string[]): void {
+  if (match.sniHosts.length === 0) report.fault(`${path}.sniHosts`, 'required', 'must have at least one entry');
+  for (const [i, sni] of match.sniHosts.entries()) {
+    const at = `${path}.sniHosts[${i}]`;
+    if (isIp(sni)) report.warn(at, 'virtualservice.sni', 'an IP address is never sent as SNI: this never matches');
+    else report.faultIf(at, 'virtualservice.sni', hostFault(sni));
+    if (!isIp(sni) && !hosts.some((host) => hostSubsetOf(sni, host))) {
+      report.fault(at, 'virtualservice.sni', `"${sni}" is not covered by any of spec.hosts`);
+    }
+  }
+  checkL4Match(report, path, match);
+}
+
+function checkL4Match(report: Report, path: string, match: L4MatchAttributes | TlsMatchAttributes): void {
+  for (const [i, subnet] of (match.destinationSubnets ?? []).entries()) {
+    report.faultIf(`${path}.destinationSubnets[${i}]`, 'cidr', ipOrCidrFault(subnet));
+  }
+  if (match.port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(match.port));
+  if ('sourceSubnet' in match && match.sourceSubnet) {
+    report.faultIf(`${path}.sourceSubnet`, 'cidr', ipOrCidrFault(match.sourceSubnet));
+  }
+  checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
+  checkGatewayNames(report, `${path}.gateways`, match.gateways);
 }

@@ -1,0 +1,172 @@
+/** Rules of what an HTTP route does beside forwarding: faults, retries, rewrites, redirects, answers, CORS. */
+import type { Report } from '../faults.ts';
+import type {
+  CorsPolicy,
+  DirectResponse,
+  HttpFaultInjection,
+  HttpRedirect,
+  HttpRetry,
+  HttpRewrite,
+  HttpRoute,
+} from '../schema/virtual-service.ts';
+import { parseDuration } from '../schema/vocabulary.ts';
+import { headerNameFault, istioRegexFault, percentFault, portFault } from './primitives.ts';
+
+const RETRY_ON: ReadonlySet<string> = new Set(
+  (
+    '5xx,gateway-error,reset,reset-before-request,connect-failure,envoy-ratelimited,retriable-4xx,refused-stream,' +
+    'retriable-status-codes,retriable-headers,http3-post-connect-failure,' +
+    'cancelled,deadline-exceeded,internal,resource-exhausted,unavailable'
+  ).split(','),
+);
+const GRPC_STATUS: ReadonlySet<string> = new Set(
+  (
+    'OK,CANCELLED,UNKNOWN,INVALID_ARGUMENT,DEADLINE_EXCEEDED,NOT_FOUND,ALREADY_EXISTS,PERMISSION_DENIED,' +
+    'RESOURCE_EXHAUSTED,FAILED_PRECONDITION,ABORTED,OUT_OF_RANGE,UNIMPLEMENTED,INTERNAL,UNAVAILABLE,DATA_LOSS,UNAUTHENTICATED'
+  ).split(','),
+);
+const METHODS: ReadonlySet<string> = new Set('GET,HEAD,POST,PUT,PATCH,DELETE,CONNECT,OPTIONS,TRACE,*'.split(','));
+const LARGE_BODY = 100 * 1024;
+const MAX_BODY = 1024 * 1024;
+
+export function checkPercent(report: Report, path: string, value: number | undefined): void {
+  if (value !== undefined) report.faultIf(path, 'percent', percentFault(value));
+}
+
+export function checkAction(report: Report, path: string, route: HttpRoute): void {
+  if (route.fault) checkFault(report, `${path}.fault`, route.fault);
+  if (route.retries) checkRetries(report, `${path}.retries`, route.retries);
+  if (route.rewrite) checkRewrite(report, `${path}.rewrite`, route.rewrite);
+  if (route.redirect) checkRedirect(report, `${path}.redirect`, route.redirect);
+  if (route.directResponse) checkDirectResponse(report, `${path}.directResponse`, route.directResponse);
+  if (route.corsPolicy) checkCors(report, `${path}.corsPolicy`, route.corsPolicy);
+  const setsAuthority = [route.headers, ...(route.route ?? []).map((each) => each.headers)].some((headers) =>
+    Object.keys(headers?.request?.set ?? {}).some((name) => name.toLowerCase() === ':authority'),
+  );
+  if (route.rewrite?.authority && setsAuthority) {
+    report.fault(
+      `${path}.rewrite.authority`,
+      'virtualservice.authority',
+      'the authority is set twice: here and by headers',
+    );
+  }
+}
+
+function checkStatus(report: Report, path: string, status: number): void {
+  if (status < 200 || status > 600) report.fault(path, 'http-status', 'must be an HTTP status, 200 to 600');
+}
+
+function checkFault(report: Report, path: string, fault: HttpFaultInjection): void {
+  const { abort, delay } = fault;
+  if (!abort && !delay) report.fault(path, 'virtualservice.fault', 'must have abort, delay or both');
+  if (abort) {
+    checkPercent(report, `${path}.abort.percentage.value`, abort.percentage?.value);
+    if (abort.httpStatus !== undefined) checkStatus(report, `${path}.abort.httpStatus`, abort.httpStatus);
+    else if (abort.grpcStatus !== undefined) {
+      if (!GRPC_STATUS.has(abort.grpcStatus)) {
+        report.fault(`${path}.abort.grpcStatus`, 'virtualservice.fault', `"${abort.grpcStatus}" is not a gRPC status`);
+      }
+    } else if (abort.http2Error !== undefined) {
+      report.fault(`${path}.abort.http2Error`, 'virtualservice.fault', 'is not supported');
+    } else report.fault(`${path}.abort`, 'virtualservice.fault', 'must have httpStatus or grpcStatus');
+  }
+  if (delay) {
+    checkPercent(report, `${path}.delay.percentage.value`, delay.percentage?.value);
+    checkPercent(report, `${path}.delay.percent`, delay.percent);
+    if (delay.exponentialDelay !== undefined) {
+      report.fault(`${path}.delay.exponentialDelay`, 'virtualservice.fault', 'is not supported: use fixedDelay');
+    } else if (delay.fixedDelay === undefined) report.fault(`${path}.delay.fixedDelay`, 'required', 'is required');
+  }
+}
+
+function checkRetries(report: Report, path: string, retries: HttpRetry): void {
+  const { attempts = 0, ...rest } = retries;
+  if (attempts < 0) report.fault(`${path}.attempts`, 'virtualservice.retries', 'must be >= 0');
+  const others = ['perTryTimeout', 'retryOn', 'retryRemoteLocalities'] as const;
+  if (attempts === 0 && others.some((field) => rest[field] !== undefined)) {
+    report.fault(
+      `${path}.attempts`,
+      'virtualservice.retries',
+      'must be positive when other fields of the retry policy are set',
+    );
+  }
+  for (const word of (rest.retryOn ?? '').split(',').map((each) => each.trim())) {
+    if (word === '' || RETRY_ON.has(word)) continue;
+    const status = /^\d+$/.test(word) ? Number(word) : 0;
+    if (status < 200 || status > 599) {
+      report.fault(
+        `${path}.retryOn`,
+        'virtualservice.retries',
+        `"${word}" is neither a retry condition nor an HTTP status`,
+      );
+    }
+  }
+}
+
+function checkRewrite(report: Report, path: string, rewrite: HttpRewrite): void {
+  const { uri, authority, uriRegexRewrite } = rewrite;
+  if (!uri && !authority && !uriRegexRewrite) {
+    report.fault(path, 'virtualservice.rewrite', 'must have at least one of uri, uriRegexRewrite, authority');
+  }
+  if (uri && uriRegexRewrite)
+    report.fault(path, 'virtualservice.rewrite', 'only one of uri and uriRegexRewrite may be set');
+  if (!uriRegexRewrite) return;
+  const at = `${path}.uriRegexRewrite`;
+  for (const field of ['match', 'rewrite'] as const) {
+    if (!uriRegexRewrite[field]) report.fault(`${at}.${field}`, 'required', 'is required');
+  }
+  if (uriRegexRewrite.match) report.faultIf(`${at}.match`, 'regex', istioRegexFault(uriRegexRewrite.match));
+}
+
+function checkRedirect(report: Report, path: string, redirect: HttpRedirect): void {
+  const { redirectCode, scheme, port, uri, prefixRewrite } = redirect;
+  if (Object.values(redirect).every((field) => field === '' || field === undefined || field === 0)) {
+    report.fault(
+      path,
+      'virtualservice.redirect',
+      'must have at least one of uri, authority, scheme, port, redirectCode',
+    );
+  }
+  if (uri && prefixRewrite)
+    report.fault(path, 'virtualservice.redirect', 'only one of uri and prefixRewrite may be set');
+  if (redirectCode && (redirectCode < 300 || redirectCode > 399)) {
+    report.fault(`${path}.redirectCode`, 'virtualservice.redirect', 'must be 300 to 399');
+  }
+  if (scheme && !/^https?$/.test(scheme))
+    report.fault(`${path}.scheme`, 'virtualservice.redirect', 'must be http or https');
+  if (port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(port));
+}
+
+function checkDirectResponse(report: Report, path: string, response: DirectResponse): void {
+  checkStatus(report, `${path}.status`, response.status);
+  const { string, bytes } = response.body ?? {};
+  if (bytes !== undefined && !/^[A-Za-z0-9+/_-]*={0,2}$/.test(bytes)) {
+    report.fault(`${path}.body.bytes`, 'base64', 'must be base64');
+  }
+  const size =
+    string !== undefined ? new TextEncoder().encode(string).length : Math.floor(((bytes?.length ?? 0) * 3) / 4);
+  if (size > MAX_BODY) report.fault(`${path}.body`, 'virtualservice.body', 'must be at most 1 MiB');
+  else if (size > LARGE_BODY)
+    report.warn(`${path}.body`, 'virtualservice.body', 'is larger than 100 KiB: it burdens every proxy');
+}
+
+function checkCors(report: Report, path: string, cors: CorsPolicy): void {
+  for (const [i, method] of (cors.allowMethods ?? []).entries()) {
+    if (!METHODS.has(method))
+      report.fault(`${path}.allowMethods[${i}]`, 'virtualservice.cors', `"${method}" is not an HTTP method`);
+  }
+  for (const field of ['allowHeaders', 'exposeHeaders'] as const) {
+    for (const [i, name] of (cors[field] ?? []).entries()) {
+      report.faultIf(`${path}.${field}[${i}]`, 'virtualservice.cors', headerNameFault(name));
+    }
+  }
+  for (const [i, origin] of (cors.allowOrigins ?? []).entries()) {
+    for (const field of ['exact', 'prefix', 'regex'] as const) {
+      if (origin[field] === '')
+        report.fault(`${path}.allowOrigins[${i}].${field}`, 'virtualservice.cors', 'must not be empty');
+    }
+    if (origin.regex) report.faultIf(`${path}.allowOrigins[${i}].regex`, 'regex', istioRegexFault(origin.regex));
+  }
+  const maxAge = cors.maxAge === undefined ? 0 : (parseDuration(cors.maxAge) ?? 0);
+  if (maxAge % 1000 !== 0) report.fault(`${path}.maxAge`, 'virtualservice.cors', 'must be whole seconds');
+}

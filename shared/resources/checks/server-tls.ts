@@ -1,0 +1,63 @@
+/** TLS settings of a Gateway's server. */
+import type { Report } from '../faults.ts';
+import type { ServerTls } from '../schema/common.ts';
+
+const CIPHERS: ReadonlySet<string> = new Set(
+  (
+    'ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,' +
+    'ECDHE-ECDSA-CHACHA20-POLY1305,ECDHE-RSA-CHACHA20-POLY1305,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,' +
+    'ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,AES128-GCM-SHA256,AES256-GCM-SHA384,AES128-SHA,AES256-SHA,DES-CBC3-SHA'
+  ).split(','),
+);
+const OWN = ['serverCertificate', 'privateKey', 'caCertificates'] as const;
+
+export function checkServerTls(report: Report, path: string, tls: ServerTls): void {
+  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'gateway.tls', message);
+  for (const [i, suite] of (tls.cipherSuites ?? []).entries()) {
+    if (!CIPHERS.has(suite))
+      report.warn(`${path}.cipherSuites[${i}]`, 'gateway.tls', `unknown cipher suite "${suite}" is ignored`);
+  }
+  const mode = tls.mode ?? 'PASSTHROUGH';
+  if (mode === 'ISTIO_MUTUAL') {
+    for (const field of [...OWN, 'credentialName', 'credentialNames', 'tlsCertificates'] as const) {
+      if (hasValue(tls[field]))
+        fault(`.${field}`, 'cannot be set with mode ISTIO_MUTUAL: the mesh provides the certificates');
+    }
+    return;
+  }
+  if (mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') {
+    for (const field of [...OWN, 'caCrl', 'credentialName', 'credentialNames', 'tlsCertificates'] as const) {
+      if (hasValue(tls[field])) report.warn(`${path}.${field}`, 'gateway.tls', `is not used with mode ${mode}`);
+    }
+    return;
+  }
+  checkCertificates(report, path, tls, mode);
+}
+
+function checkCertificates(report: Report, path: string, tls: ServerTls, mode: string): void {
+  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'gateway.tls', message);
+  const sources = [
+    tls.credentialName ? 'credentialName' : undefined,
+    tls.credentialNames?.length ? 'credentialNames' : undefined,
+    tls.tlsCertificates?.length ? 'tlsCertificates' : undefined,
+    tls.serverCertificate ? 'serverCertificate' : undefined,
+  ].filter((source) => source !== undefined);
+  if (sources.length > 1) fault('', `only one of ${sources.join(', ')} may be set`);
+  if (tls.credentialName || tls.credentialNames?.length) return;
+  if (tls.tlsCertificates?.length) {
+    for (const [i, each] of tls.tlsCertificates.entries()) {
+      if (!each.serverCertificate) fault(`.tlsCertificates[${i}].serverCertificate`, 'is required');
+      if (!each.privateKey) fault(`.tlsCertificates[${i}].privateKey`, 'is required');
+    }
+  } else {
+    if (!tls.serverCertificate) fault('.serverCertificate', `is required with mode ${mode} (or a credentialName)`);
+    if (!tls.privateKey) fault('.privateKey', `is required with mode ${mode} (or a credentialName)`);
+  }
+  if (mode === 'MUTUAL' && !tls.caCertificates && !tls.caCertCredentialName) {
+    fault('.caCertificates', 'is required with mode MUTUAL (or a credentialName)');
+  }
+}
+
+function hasValue(field: string | unknown[] | undefined): boolean {
+  return field !== undefined && field.length > 0;
+}

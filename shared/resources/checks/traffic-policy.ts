@@ -1,0 +1,228 @@
+/** Rules of traffic policies: connection pools, load balancers, outlier detection, client TLS, tunnels. */
+import type { Report } from '../faults.ts';
+import type { ConnectionPool } from '../schema/common.ts';
+import type {
+  ClientTls,
+  LoadBalancer,
+  LocalityLbSetting,
+  OutlierDetection,
+  PortLevelSetting,
+  TrafficPolicy,
+  Warmup,
+  ZoneAwareLbSetting,
+} from '../schema/destination-rule.ts';
+import { parseDuration } from '../schema/vocabulary.ts';
+import { fqdnFault, isIp, portFault } from './primitives.ts';
+
+const MAX_TABLE_SIZE = 5_000_011;
+
+export function checkTrafficPolicy(report: Report, path: string, policy: TrafficPolicy): void {
+  if (Object.values(policy).every((field) => field === undefined)) {
+    report.fault(path, 'trafficpolicy.empty', 'must have at least one field');
+  }
+  checkSettings(report, path, policy);
+  for (const [i, setting] of (policy.portLevelSettings ?? []).entries()) {
+    const at = `${path}.portLevelSettings[${i}]`;
+    report.faultIf(`${at}.port.number`, 'port', portFault(setting.port?.number));
+    checkSettings(report, at, setting);
+  }
+  if (policy.tunnel) {
+    const { targetHost, targetPort, protocol } = policy.tunnel;
+    if (!isIp(targetHost)) report.faultIf(`${path}.tunnel.targetHost`, 'trafficpolicy.tunnel', fqdnFault(targetHost));
+    report.faultIf(`${path}.tunnel.targetPort`, 'port', portFault(targetPort));
+    if (protocol && !/^(CONNECT|POST)$/.test(protocol)) {
+      report.fault(`${path}.tunnel.protocol`, 'trafficpolicy.tunnel', 'must be CONNECT or POST');
+    }
+  }
+}
+
+function checkSettings(report: Report, path: string, policy: TrafficPolicy | PortLevelSetting): void {
+  if (policy.connectionPool) checkConnectionPool(report, `${path}.connectionPool`, policy.connectionPool);
+  if (policy.outlierDetection) checkOutlierDetection(report, `${path}.outlierDetection`, policy.outlierDetection);
+  if (policy.loadBalancer) {
+    checkLoadBalancer(report, `${path}.loadBalancer`, policy.loadBalancer, policy.outlierDetection !== undefined);
+  }
+  if (policy.tls) checkClientTls(report, `${path}.tls`, policy.tls);
+}
+
+export function checkConnectionPool(report: Report, path: string, pool: ConnectionPool): void {
+  const { http, tcp } = pool;
+  if (!http && !tcp) report.fault(path, 'connectionpool.empty', 'must have http, tcp or both');
+  const counts = { http, tcp } as Record<string, Record<string, unknown> | undefined>;
+  for (const [part, fields] of Object.entries(counts)) {
+    for (const [field, value] of Object.entries(fields ?? {})) {
+      if (typeof value === 'number' && value < 0)
+        report.fault(`${path}.${part}.${field}`, 'connectionpool', 'must be >= 0');
+    }
+  }
+  if (http?.h2UpgradePolicy === 'UPGRADE' && http.useClientProtocol) {
+    report.fault(
+      `${path}.http`,
+      'connectionpool',
+      'h2UpgradePolicy UPGRADE and useClientProtocol contradict each other',
+    );
+  }
+  if (http?.http2KeepAlive && (!http.http2KeepAlive.interval || !http.http2KeepAlive.timeout)) {
+    report.fault(`${path}.http.http2KeepAlive`, 'required', 'must have interval and timeout');
+  }
+  if (tcp?.idleTimeout && parseDuration(tcp.idleTimeout) === undefined) {
+    report.fault(`${path}.tcp.idleTimeout`, 'value', `"${tcp.idleTimeout}" is not a duration such as "1.5s"`);
+  }
+}
+
+function checkOutlierDetection(report: Report, path: string, outlier: OutlierDetection): void {
+  for (const field of ['maxEjectionPercent', 'minHealthPercent'] as const) {
+    const value = outlier[field];
+    if (value !== undefined && (value < 0 || value > 100))
+      report.fault(`${path}.${field}`, 'percent', 'must be 0 to 100');
+  }
+  if ((outlier.consecutiveErrors ?? 0) < 0)
+    report.fault(`${path}.consecutiveErrors`, 'outlierdetection', 'must be >= 0');
+  if (outlier.consecutiveErrors !== undefined) {
+    report.warn(
+      `${path}.consecutiveErrors`,
+      'deprecated',
+      'is deprecated: use consecutiveGatewayErrors or consecutive5xxErrors',
+    );
+  }
+  if (outlier.consecutiveLocalOriginFailures && !outlier.splitExternalLocalOriginErrors) {
+    report.fault(
+      `${path}.consecutiveLocalOriginFailures`,
+      'outlierdetection',
+      'needs splitExternalLocalOriginErrors: true',
+    );
+  }
+}
+
+function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outlier: boolean): void {
+  const hash = lb.consistentHash;
+  if (hash) {
+    const keys = [hash.httpHeaderName, hash.httpCookie, hash.useSourceIp, hash.httpQueryParameterName];
+    if (keys.every((key) => key === undefined)) {
+      report.fault(
+        `${path}.consistentHash`,
+        'loadbalancer.hash',
+        'must have one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName',
+      );
+    }
+    if (hash.httpCookie && hash.httpCookie.name === '')
+      report.fault(`${path}.consistentHash.httpCookie.name`, 'required', 'is required');
+    const size = hash.maglev?.tableSize;
+    if (size !== undefined && (size >= MAX_TABLE_SIZE + 1 || !isPrime(size))) {
+      report.fault(
+        `${path}.consistentHash.maglev.tableSize`,
+        'loadbalancer.maglev',
+        `must be a prime number, at most ${MAX_TABLE_SIZE}`,
+      );
+    }
+  }
+  if (lb.localityLbSetting) checkLocality(report, `${path}.localityLbSetting`, lb.localityLbSetting, outlier);
+  if (lb.zoneAwareLbSetting) checkZoneAware(report, `${path}.zoneAwareLbSetting`, lb.zoneAwareLbSetting, outlier);
+  if (lb.warmup) checkWarmup(report, `${path}.warmup`, lb.warmup, lb.simple);
+  if (lb.warmup && lb.warmupDurationSecs !== undefined) {
+    report.fault(path, 'loadbalancer.warmup', 'only one of warmup and warmupDurationSecs may be set');
+  }
+}
+
+function checkWarmup(report: Report, path: string, warmup: Warmup, simple: string | undefined): void {
+  if (simple !== undefined && !/^(ROUND_ROBIN|LEAST_REQUEST|LEAST_CONN|UNSPECIFIED)$/.test(simple)) {
+    report.fault(path, 'loadbalancer.warmup', 'is only for ROUND_ROBIN and LEAST_REQUEST');
+  }
+  if (warmup.minimumPercent !== undefined && warmup.minimumPercent > 100) {
+    report.fault(`${path}.minimumPercent`, 'percent', 'must be 0 to 100');
+  }
+  if (warmup.aggression !== undefined && warmup.aggression < 1) {
+    report.fault(`${path}.aggression`, 'loadbalancer.warmup', 'must be >= 1');
+  }
+}
+
+function checkLocality(report: Report, path: string, setting: LocalityLbSetting, outlier: boolean): void {
+  const rule = 'loadbalancer.locality';
+  if (setting.distribute?.length && (setting.failover?.length || setting.failoverPriority?.length)) {
+    report.fault(path, rule, 'only one of distribute, failover and failoverPriority may be set');
+  }
+  const from: string[] = [];
+  for (const [i, { from: source = '', to = {} }] of (setting.distribute ?? []).entries()) {
+    from.push(source);
+    const at = `${path}.distribute[${i}]`;
+    const weights = Object.values(to);
+    if (weights.some((weight) => weight <= 0 || weight > 100))
+      report.fault(`${at}.to`, rule, 'every weight must be 1 to 100');
+    if (weights.reduce((sum, weight) => sum + weight, 0) !== 100)
+      report.fault(`${at}.to`, rule, 'the weights must add up to 100');
+    report.faultIf(`${at}.to`, rule, localitiesFault(Object.keys(to)));
+  }
+  report.faultIf(`${path}.distribute`, rule, localitiesFault(from));
+  checkFailover(report, path, setting, outlier);
+}
+
+function checkZoneAware(report: Report, path: string, setting: ZoneAwareLbSetting, outlier: boolean): void {
+  checkFailover(report, path, setting, outlier);
+  if (setting.failoverPriority?.some((label) => label.split('=', 1)[0] === 'topology.kubernetes.io/region')) {
+    const message = 'the region cannot be named here: it always comes before the zone';
+    report.fault(`${path}.failoverPriority`, 'loadbalancer.locality', message);
+  }
+}
+
+function checkFailover(
+  report: Report,
+  path: string,
+  setting: Pick<LocalityLbSetting, 'failover' | 'failoverPriority'>,
+  outlier: boolean,
+): void {
+  const rule = 'loadbalancer.locality';
+  for (const [i, { from = '', to = '' }] of (setting.failover ?? []).entries()) {
+    const at = `${path}.failover[${i}]`;
+    if (from === to) report.fault(at, rule, 'a region cannot fail over to itself');
+    if (/[*/]/.test(from) || /[*/]/.test(to)) report.fault(at, rule, 'must name regions, without "*" and "/"');
+  }
+  if ((setting.failover?.length || setting.failoverPriority?.length) && !outlier) {
+    report.warn(path, rule, 'failover needs outlierDetection to find out what has failed');
+  }
+}
+
+/** Why localities (`region/zone/subzone`, `*` at the end) overlap or are malformed, or nothing. */
+export function localitiesFault(localities: readonly string[]): string | undefined {
+  for (const locality of localities) {
+    if (locality === '' || locality.split('/').some((part) => part === '')) return `"${locality}" has an empty part`;
+    if (/\*./.test(locality)) return `"${locality}": "*" may only stand at the end`;
+  }
+  const prefixes = localities.map((locality) => `${locality.replace(/\/?\*$/, '')}/`.replace(/^\/$/, ''));
+  for (const [i, a] of prefixes.entries()) {
+    for (const [j, b] of prefixes.entries()) {
+      if (i !== j && b.startsWith(a)) return `"${localities[i]}" covers "${localities[j]}"`;
+    }
+  }
+  return undefined;
+}
+
+function checkClientTls(report: Report, path: string, tls: ClientTls): void {
+  const mode = tls.mode ?? 'DISABLE';
+  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'client-tls', message);
+  const files = ['clientCertificate', 'privateKey', 'caCertificates', 'caCrl'] as const;
+  if (tls.insecureSkipVerify && mode === 'SIMPLE') {
+    for (const field of ['caCertificates', 'credentialName', 'subjectAltNames'] as const) {
+      if (tls[field]?.length) fault(`.${field}`, 'has no use with insecureSkipVerify');
+    }
+  }
+  if (mode === 'ISTIO_MUTUAL') {
+    for (const field of [...files, 'credentialName'] as const) {
+      if (tls[field]) fault(`.${field}`, 'cannot be set with mode ISTIO_MUTUAL: the mesh provides the certificates');
+    }
+    return;
+  }
+  if ((mode === 'SIMPLE' || mode === 'MUTUAL') && tls.credentialName) {
+    for (const field of files) {
+      if (tls[field]) fault(`.${field}`, 'cannot be combined with credentialName');
+    }
+  } else if (mode === 'MUTUAL') {
+    if (!tls.clientCertificate) fault('.clientCertificate', 'is required with mode MUTUAL (or a credentialName)');
+    if (!tls.privateKey) fault('.privateKey', 'is required with mode MUTUAL (or a credentialName)');
+  }
+}
+
+function isPrime(n: number): boolean {
+  if (n < 2) return false;
+  for (let divisor = 2; divisor * divisor <= n; divisor++) if (n % divisor === 0) return false;
+  return true;
+}
