@@ -1,0 +1,47 @@
+/** The discovery documents from which kubectl learns what is served (https://kubernetes.io/docs/concepts/overview/kubernetes-api/). */
+import { Hono } from 'hono';
+import type { Kind } from '../../shared/resources/kind.ts';
+import type { ApiEnv } from './caller.ts';
+import { apiVersionOf } from './kinds.ts';
+import { pathNotFound } from './status.ts';
+
+const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
+
+/** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version} */
+export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
+  const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
+  const app = new Hono<ApiEnv>();
+  app.get('/api', (c) => c.json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }));
+  app.get('/apis', (c) =>
+    c.json({ kind: 'APIGroupList', apiVersion: 'v1', groups: groups.map((group) => apiGroup(kinds, group)) }),
+  );
+  app.get('/api/:version', (c) => c.json(resourceList(kinds, '', c.req.param('version'))));
+  app.get('/apis/:group', (c) => {
+    const group = c.req.param('group');
+    if (!groups.includes(group)) throw pathNotFound();
+    return c.json({ kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(kinds, group) });
+  });
+  app.get('/apis/:group/:version', (c) => c.json(resourceList(kinds, c.req.param('group'), c.req.param('version'))));
+  return app;
+}
+
+function apiGroup(kinds: readonly Kind[], group: string) {
+  const versions = [...new Set(kinds.filter((kind) => kind.group === group).flatMap((kind) => kind.versions))];
+  const described = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  return { name: group, versions: described, preferredVersion: described[0] };
+}
+
+function resourceList(kinds: readonly Kind[], group: string, version: string) {
+  const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
+  if (served.length === 0) throw pathNotFound();
+  const resources = served.map((kind) => ({
+    name: kind.plural,
+    singularName: kind.singular,
+    namespaced: kind.namespaced,
+    kind: kind.kind,
+    verbs,
+    shortNames: kind.shortNames,
+    categories: kind.categories,
+  }));
+  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(group, version), resources };
+}

@@ -1,0 +1,396 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { kinds, validate } from '../../shared/resources/index.ts';
+import { memoryStore } from '../store/memory.ts';
+import type { ResourceStore } from '../store/store.ts';
+import { createApi, createInitialNamespaces } from './app.ts';
+
+const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
+const configMaps = '/api/v1/namespaces/default/configmaps';
+const services = '/api/v1/namespaces/default/services';
+
+let store: ResourceStore;
+let app: ReturnType<typeof createApi>;
+
+beforeEach(async () => {
+  store = memoryStore({ historyLimit: 20 });
+  await createInitialNamespaces(store);
+  app = createApi({ store, kinds: { kinds, validate }, isAdmin: (token) => token === 'admin', version: '0.1.0' });
+});
+
+interface Answer {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: what an API answers is judged field by field
+  body: any;
+  headers: Headers;
+}
+
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const payload = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) };
+  const response = await app.request(path, {
+    method,
+    headers: {
+      authorization: 'Bearer admin',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...payload,
+  });
+  const text = await response.text();
+  return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text, headers: response.headers };
+}
+
+const patch = (path: string, type: string, body: unknown) =>
+  call('PATCH', path, body, { 'content-type': `application/${type}+json` });
+
+const virtualService = (name: string, host = 'reviews', version = 'v1') => ({
+  apiVersion: `networking.istio.io/${version}`,
+  kind: 'VirtualService',
+  metadata: { name },
+  spec: { hosts: [host], http: [{ route: [{ destination: { host } }] }] },
+});
+const configMap = (name: string, data: Record<string, string>, labels?: Record<string, string>) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name, ...(labels ? { labels } : {}) },
+  data,
+});
+
+describe('who may call', () => {
+  it('401 to nobody, 403 to a workload, health and version to everyone', async () => {
+    const anonymous = await call('GET', virtualServices, undefined, { authorization: '' });
+    expect(anonymous).toMatchObject({ status: 401, body: { kind: 'Status', reason: 'Unauthorized', code: 401 } });
+    expect(anonymous.headers.get('www-authenticate')).toBe('Bearer');
+    expect((await call('GET', '/apis', undefined, { authorization: 'Bearer wrong' })).status).toBe(401);
+    const peer = { peerSpiffeId: 'spiffe://cluster.local/ns/default/sa/reviews' };
+    const workload = await app.request(virtualServices, {}, peer);
+    expect(workload.status).toBe(403);
+    expect((await app.request(virtualServices, {}, { peerSpiffeId: 'spiffe://cluster.local/other' })).status).toBe(401);
+    for (const path of ['/healthz', '/livez', '/readyz', '/version'])
+      expect((await call('GET', path, undefined, { authorization: '' })).status).toBe(200);
+  });
+});
+
+describe('resources', () => {
+  it('create, get, list, replace, delete; any served version reads and writes the same one', async () => {
+    const created = await call('POST', virtualServices, virtualService('reviews'));
+    expect(created.status).toBe(201);
+    expect(created.body.metadata).toMatchObject({ name: 'reviews', namespace: 'default', generation: 1 });
+    const beta = virtualServices.replace('/v1/', '/v1beta1/');
+    const read = await call('GET', `${beta}/reviews`);
+    expect(read.body).toEqual({ ...created.body, apiVersion: 'networking.istio.io/v1beta1' });
+    const changed = await call('PUT', `${beta}/reviews`, { ...read.body, spec: virtualService('x', 'ratings').spec });
+    expect(changed.body).toMatchObject({ apiVersion: 'networking.istio.io/v1beta1', metadata: { generation: 2 } });
+    const everywhere = await call('GET', '/apis/networking.istio.io/v1/virtualservices');
+    expect(everywhere.body).toMatchObject({
+      kind: 'VirtualServiceList',
+      items: [{ apiVersion: 'networking.istio.io/v1', spec: { hosts: ['ratings'] } }],
+    });
+    expect((await call('PUT', `${virtualServices}/reviews`, created.body)).body).toMatchObject({
+      code: 409,
+      reason: 'Conflict',
+    });
+    const deleted = await call('DELETE', `${virtualServices}/reviews`);
+    expect(deleted.body).toMatchObject({ kind: 'Status', status: 'Success', details: { name: 'reviews' } });
+    expect((await call('GET', `${virtualServices}/reviews`)).body).toEqual({
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message: 'virtualservices.networking.istio.io "reviews" not found',
+      reason: 'NotFound',
+      details: { name: 'reviews', group: 'networking.istio.io', kind: 'virtualservices' },
+      code: 404,
+    });
+  });
+
+  it('refuses an invalid resource with every fault, and writes nothing', async () => {
+    const bad = virtualService('bad') as ReturnType<typeof virtualService> & { spec: Record<string, unknown> };
+    bad.spec['timeout'] = 1;
+    bad.spec['hostz'] = [];
+    const refused = await call('POST', virtualServices, bad);
+    expect(refused).toMatchObject({ status: 422, body: { reason: 'Invalid', details: { kind: 'VirtualService' } } });
+    const fields = refused.body.details.causes.map((cause: { field: string }) => cause.field);
+    expect(fields).toEqual(expect.arrayContaining(['spec.timeout', 'spec.hostz']));
+    expect((await call('GET', virtualServices)).body.items).toEqual([]);
+  });
+
+  it.each([
+    ['a second of the name', 'POST', configMaps, configMap('here', {}), 409, 'AlreadyExists'],
+    ['a missing namespace', 'POST', '/api/v1/namespaces/nowhere/configmaps', configMap('a', {}), 404, 'NotFound'],
+    ['another kind', 'POST', configMaps, virtualService('a'), 400, 'BadRequest'],
+    [
+      "a version that is not the path's",
+      'POST',
+      virtualServices,
+      virtualService('a', 'a', 'v1beta1'),
+      400,
+      'BadRequest',
+    ],
+    [
+      'another namespace',
+      'POST',
+      configMaps,
+      { ...configMap('a', {}), metadata: { name: 'a', namespace: 'b' } },
+      400,
+      'BadRequest',
+    ],
+    ['another name', 'PUT', `${configMaps}/here`, configMap('there', {}), 400, 'BadRequest'],
+    ['what is absent', 'PUT', `${configMaps}/absent`, configMap('absent', {}), 404, 'NotFound'],
+    [
+      'a given resourceVersion',
+      'POST',
+      configMaps,
+      { ...configMap('a', {}), metadata: { name: 'a', resourceVersion: '1' } },
+      400,
+      'BadRequest',
+    ],
+    ['no name', 'POST', configMaps, { apiVersion: 'v1', kind: 'ConfigMap', metadata: {} }, 422, 'Invalid'],
+    ['broken JSON', 'POST', configMaps, '{', 400, 'BadRequest'],
+    ['a list', 'POST', configMaps, '[]', 400, 'BadRequest'],
+    ['__proto__', 'POST', configMaps, '{"__proto__":{}}', 400, 'BadRequest'],
+    ['deep nesting', 'POST', configMaps, `${'['.repeat(200)}${']'.repeat(200)}`, 400, 'BadRequest'],
+    ['too much', 'POST', configMaps, configMap('a', { a: 'x'.repeat(3 * 1024 * 1024) }), 413, 'RequestEntityTooLarge'],
+    ['a collection', 'DELETE', configMaps, undefined, 405, 'MethodNotAllowed'],
+    ['POST to an item', 'POST', `${configMaps}/here`, configMap('here', {}), 405, 'MethodNotAllowed'],
+    ['an unknown kind', 'GET', '/apis/networking.istio.io/v1/nothings', undefined, 404, 'NotFound'],
+    ['an unknown version', 'GET', '/apis/networking.istio.io/v9/gateways', undefined, 404, 'NotFound'],
+    ['an unknown path', 'GET', '/nothing', undefined, 404, 'NotFound'],
+    ['an initial namespace', 'DELETE', '/api/v1/namespaces/default', undefined, 403, 'Forbidden'],
+    ['an old revision', 'GET', `${configMaps}?resourceVersion=1&resourceVersionMatch=Exact`, undefined, 410, 'Expired'],
+    ['a bad selector', 'GET', `${configMaps}?labelSelector=a%20b`, undefined, 400, 'BadRequest'],
+    ['a bad dryRun', 'POST', `${configMaps}?dryRun=Some`, configMap('a', {}), 400, 'BadRequest'],
+  ])('refuses %s', async (_, method, path, body, code, reason) => {
+    await call('POST', configMaps, configMap('here', {}));
+    const refused = await call(method, path, body);
+    expect(refused).toMatchObject({ status: code, body: { kind: 'Status', status: 'Failure', reason, code } });
+  });
+
+  it('counts a body that does not say its length, and refuses other media types', async () => {
+    const endless = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(65536)) });
+    const init = { method: 'POST', headers: { authorization: 'Bearer admin' }, body: endless, duplex: 'half' };
+    expect((await app.request(configMaps, init as RequestInit)).status).toBe(413);
+    expect((await call('POST', configMaps, 'a=b', { 'content-type': 'text/plain' })).body.code).toBe(415);
+    expect((await call('GET', configMaps, undefined, { accept: 'application/xml' })).body.code).toBe(406);
+  });
+
+  it('selects by labels and fields', async () => {
+    for (const [name, app] of [
+      ['a', 'web'],
+      ['b', 'db'],
+      ['c', 'web'],
+    ] as const)
+      await call('POST', configMaps, configMap(name, {}, { app }));
+    await call('POST', configMaps, configMap('d', {}));
+    const names = async (query: string) =>
+      (await call('GET', `${configMaps}?${query}`)).body.items.map(
+        (item: { metadata: { name: string } }) => item.metadata.name,
+      );
+    const selected = (selector: string) => names(`labelSelector=${encodeURIComponent(selector)}`);
+    expect(await selected('app=web')).toEqual(['a', 'c']);
+    expect(await selected('app!=web')).toEqual(['b', 'd']);
+    expect(await selected('app in (web, db),app notin (db)')).toEqual(['a', 'c']);
+    expect(await selected('app')).toEqual(['a', 'b', 'c']);
+    expect(await selected('!app')).toEqual(['d']);
+    expect(await names('fieldSelector=metadata.name%3Db')).toEqual(['b']);
+    expect(await names('fieldSelector=metadata.namespace!%3Ddefault')).toEqual([]);
+  });
+
+  it('patches: JSON patch, merge patch, strategic merge of core kinds only', async () => {
+    await call('POST', configMaps, configMap('a', { one: '1', two: '2' }));
+    const merged = await patch(`${configMaps}/a`, 'merge-patch', { data: { one: null, three: '3' } });
+    expect(merged.body.data).toEqual({ two: '2', three: '3' });
+    const test = { op: 'test', path: '/data/two', value: '2' };
+    const edited = await patch(`${configMaps}/a`, 'json-patch', [
+      test,
+      { op: 'move', from: '/data/two', path: '/data/four' },
+      { op: 'replace', path: '/data/three', value: 'x' },
+    ]);
+    expect(edited.body.data).toEqual({ three: 'x', four: '2' });
+    expect((await patch(`${configMaps}/a`, 'json-patch', [test])).body).toMatchObject({ code: 422, reason: 'Invalid' });
+    expect((await patch(`${configMaps}/a`, 'json-patch', {})).body.code).toBe(400);
+    const stale = { metadata: { resourceVersion: '1' }, data: { z: 'z' } };
+    expect((await patch(`${configMaps}/a`, 'merge-patch', stale)).body.code).toBe(409);
+    const invalid = await patch(`${configMaps}/a`, 'merge-patch', { data: { z: 1 } });
+    expect(invalid.body).toMatchObject({ code: 422 });
+    await call('POST', virtualServices, virtualService('reviews'));
+    expect((await patch(`${virtualServices}/reviews`, 'strategic-merge-patch', {})).body.code).toBe(415);
+    const applied = await call('PATCH', `${virtualServices}/reviews`, '{}', {
+      'content-type': 'application/apply-patch+yaml',
+    });
+    expect(applied.body).toMatchObject({ code: 415, reason: 'UnsupportedMediaType' });
+  });
+
+  it('merges the ports of a Service by port', async () => {
+    const ports = [
+      { port: 80, name: 'http' },
+      { port: 81, name: 'grpc' },
+    ];
+    await call('POST', services, { apiVersion: 'v1', kind: 'Service', metadata: { name: 'a' }, spec: { ports } });
+    const merged = await patch(`${services}/a`, 'strategic-merge-patch', {
+      spec: {
+        '$setElementOrder/ports': [{ port: 80 }, { port: 82 }],
+        ports: [
+          { port: 80, name: 'http-web' },
+          { port: 81, $patch: 'delete' },
+          { port: 82, name: 'tcp' },
+        ],
+      },
+    });
+    expect(merged.body.spec.ports).toMatchObject([
+      { port: 80, name: 'http-web' },
+      { port: 82, name: 'tcp' },
+    ]);
+  });
+
+  it('dryRun=All answers as the write would, and writes nothing', async () => {
+    expect((await call('POST', `${configMaps}?dryRun=All`, configMap('a', {}))).status).toBe(201);
+    expect((await call('GET', `${configMaps}/a`)).status).toBe(404);
+    await call('POST', configMaps, configMap('a', { one: '1' }));
+    expect((await call('POST', `${configMaps}?dryRun=All`, configMap('a', {}))).status).toBe(409);
+    expect((await call('PUT', `${configMaps}/a?dryRun=All`, configMap('a', { two: '2' }))).body.data).toEqual({
+      two: '2',
+    });
+    expect((await call('DELETE', `${configMaps}/a?dryRun=All`)).status).toBe(200);
+    expect((await call('DELETE', `${configMaps}/a`, { dryRun: ['All'] })).status).toBe(200);
+    expect((await call('GET', `${configMaps}/a`)).body.data).toEqual({ one: '1' });
+  });
+
+  it('makes names, folds stringData, labels namespaces, and empties a namespace with it', async () => {
+    const generated = await call('POST', configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { generateName: 'a-' },
+    });
+    expect(generated.body.metadata.name).toMatch(/^a-[a-z0-9]{5}$/);
+    const shop = await call('POST', '/api/v1/namespaces', {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'shop' },
+    });
+    expect(shop.body.metadata.labels).toEqual({ 'kubernetes.io/metadata.name': 'shop' });
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, stringData: { a: 'b' } };
+    const stored = await call('POST', '/api/v1/namespaces/shop/secrets', secret);
+    expect(stored.body).toMatchObject({ data: { a: 'Yg==' } });
+    expect(stored.body.stringData).toBeUndefined();
+    expect((await call('DELETE', '/api/v1/namespaces/shop')).status).toBe(200);
+    expect(await store.get({ group: '', plural: 'secrets', namespace: 'shop', name: 's' })).toBeUndefined();
+  });
+
+  it('answers a Table when asked for one', async () => {
+    await call('POST', virtualServices, virtualService('reviews'));
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';
+    const { body } = await call('GET', virtualServices, undefined, { accept });
+    expect(body.kind).toBe('Table');
+    const columns = body.columnDefinitions.map((column: { name: string }) => column.name);
+    expect(columns[0]).toBe('Name');
+    const cells = body.rows[0].cells;
+    expect(cells[0]).toBe('reviews');
+    expect(cells[columns.indexOf('Hosts')]).toBe('["reviews"]');
+    expect(cells[columns.indexOf('Age')]).toMatch(/^\d+s$/);
+    expect(body.rows[0].object).toMatchObject({ kind: 'PartialObjectMetadata', metadata: { namespace: 'default' } });
+  });
+});
+
+describe('watch', () => {
+  async function watch(query: string, stop = new AbortController()) {
+    const response = await app.request(`${configMaps}?watch=1&${query}`, {
+      headers: { authorization: 'Bearer admin' },
+      signal: stop.signal,
+    });
+    expect(response.status).toBe(200);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = '';
+    /** The next event as `TYPE name`, or undefined at the end. */
+    const next = async () => {
+      while (!rest.includes('\n')) {
+        const { done, value } = await reader.read();
+        if (done) return undefined;
+        rest += value;
+      }
+      const line = rest.slice(0, rest.indexOf('\n'));
+      rest = rest.slice(line.length + 1);
+      return JSON.parse(line) as {
+        type: string;
+        object: { code?: number; metadata: { name?: string; annotations?: unknown } };
+      };
+    };
+    const brief = async () => {
+      const event = await next();
+      return event && `${event.type} ${event.object.metadata.name}`;
+    };
+    return { next, brief, stop };
+  }
+
+  it('begins with what there is, or after a revision, and follows', async () => {
+    const first = await call('POST', configMaps, configMap('a', {}));
+    const all = await watch('');
+    const later = await watch(`resourceVersion=${first.body.metadata.resourceVersion}`);
+    await call('POST', configMaps, configMap('b', {}));
+    await call('DELETE', `${configMaps}/a`);
+    expect([await all.brief(), await all.brief(), await all.brief()]).toEqual(['ADDED a', 'ADDED b', 'DELETED a']);
+    expect([await later.brief(), await later.brief()]).toEqual(['ADDED b', 'DELETED a']);
+    all.stop.abort();
+    later.stop.abort();
+    expect(await all.brief()).toBeUndefined();
+  });
+
+  it('under a label selector tells of resources that begin and cease to match', async () => {
+    const web = await watch('labelSelector=app%3Dweb');
+    await call('POST', configMaps, configMap('a', {}));
+    await call('PUT', `${configMaps}/a`, configMap('a', {}, { app: 'web' }));
+    await call('PUT', `${configMaps}/a`, configMap('a', { x: 'y' }, { app: 'web' }));
+    await call('PUT', `${configMaps}/a`, configMap('a', {}, { app: 'db' }));
+    await call('DELETE', `${configMaps}/a`);
+    await call('POST', configMaps, configMap('b', {}, { app: 'web' }));
+    expect([await web.brief(), await web.brief(), await web.brief(), await web.brief()]).toEqual([
+      'ADDED a',
+      'MODIFIED a',
+      'DELETED a',
+      'ADDED b',
+    ]);
+    web.stop.abort();
+  });
+
+  it('ends with a 410 event when history is gone, and by timeout', async () => {
+    for (let at = 0; at < 60; at++) await call('POST', configMaps, configMap(`c${at}`, {}));
+    const old = await watch('resourceVersion=2');
+    expect(await old.next()).toMatchObject({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } });
+    expect(await old.next()).toBeUndefined();
+    const short = await watch(`resourceVersion=${await store.revision()}&timeoutSeconds=1`);
+    expect(await short.next()).toBeUndefined();
+  });
+
+  it('marks the end of the initial events when asked', async () => {
+    await call('POST', configMaps, configMap('a', {}));
+    const all = await watch('sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true');
+    expect(await all.brief()).toBe('ADDED a');
+    expect(await all.next()).toMatchObject({
+      type: 'BOOKMARK',
+      object: { kind: 'ConfigMap', metadata: { annotations: { 'k8s.io/initial-events-end': 'true' } } },
+    });
+    all.stop.abort();
+  });
+});
+
+describe('discovery documents', () => {
+  it('name every kind in every version', async () => {
+    const { body: groups } = await call('GET', '/apis');
+    for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
+      for (const { version } of versions) {
+        const { body } = await call('GET', `/apis/${name}/${version}`);
+        const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
+        expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
+          served.map((kind) => kind.plural),
+        );
+      }
+    expect((await call('GET', '/api')).body.versions).toEqual(['v1']);
+    expect((await call('GET', '/api/v1')).body.resources).toContainEqual(
+      expect.objectContaining({ name: 'namespaces', kind: 'Namespace', namespaced: false }),
+    );
+  });
+});

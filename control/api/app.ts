@@ -1,0 +1,63 @@
+/** The control API: Kubernetes' REST paths over a ResourceStore. */
+import { Hono } from 'hono';
+import type { ResourceStore } from '../store/store.ts';
+import { StoreError } from '../store/store.ts';
+import { apiDocuments } from './api-documents.ts';
+import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
+import type { ApiEnv } from './caller.ts';
+import type { ResourceKinds } from './kinds.ts';
+import { resourceApi } from './resources.ts';
+import { pathNotFound, respondToError } from './status.ts';
+
+export interface ApiDependencies {
+  store: ResourceStore;
+  /** `{ kinds, validate }` of shared/resources. */
+  kinds: ResourceKinds;
+  isAdmin: AdminCheck;
+  /** Tulle's version, as `0.1.0`. */
+  version: string;
+  /** Answers /readyz; default: always. */
+  ready?: () => boolean;
+  /** Told of every error that is not a refusal; clients learn nothing of it. Must not throw. */
+  report?: (error: unknown) => void;
+}
+
+/** Exist in every mesh and may not be deleted. */
+export const initialNamespaces = ['default', 'istio-system'] as const;
+
+/** Creates what is missing of the initial namespaces. Call once, before the API is served. */
+export async function createInitialNamespaces(store: ResourceStore): Promise<void> {
+  for (const name of initialNamespaces) {
+    const labels = { 'kubernetes.io/metadata.name': name };
+    const resource = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels }, status: { phase: 'Active' } };
+    try {
+      await store.create({ group: '', plural: 'namespaces', namespace: '', name }, resource);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === 'already-exists')) throw error;
+    }
+  }
+}
+
+/**
+ * The app. It sets `caller` for every path, so that further routes (certificates, discovery) can be mounted on it with
+ * `app.route('/', other)`; the resource API itself takes the admin only.
+ */
+export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
+  const { store, kinds, isAdmin, version, ready = () => true, report = () => {} } = dependencies;
+  const app = new Hono<ApiEnv>();
+  app.onError(respondToError(report));
+  app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
+  app.use('*', authenticate(isAdmin));
+  for (const path of ['/api', '/api/*', '/apis', '/apis/*']) app.use(path, requireAdmin);
+  app.get('/version', (c) => c.json(versionDocument(version)));
+  for (const path of ['/healthz', '/livez']) app.get(path, (c) => c.text('ok'));
+  app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not ready', 503)));
+  app.route('/', apiDocuments(kinds.kinds));
+  app.route('/', resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report }));
+  return app;
+}
+
+/** Of the Kubernetes API that is spoken; the product's own version stands behind the plus sign. */
+function versionDocument(version: string) {
+  return { major: '1', minor: '32', gitVersion: `v1.32.0+tulle-${version}`, platform: 'tulle' };
+}

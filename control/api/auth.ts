@@ -1,0 +1,93 @@
+/** Who is calling: the admin by bearer token, a workload by the certificate the TLS server verified, or nobody known. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { MiddlewareHandler } from 'hono';
+import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import type { ApiEnv, Caller } from './caller.ts';
+import { forbidden, unauthorized } from './status.ts';
+
+/** Keeps what is needed to recognise the admin token, never the token. */
+export interface TokenStore {
+  /** SHA-256 of the token in hexadecimal; undefined before the first start. */
+  readHash(): Promise<string | undefined>;
+  writeHash(hash: string): Promise<void>;
+}
+
+/** Answers whether a bearer token is the admin's. */
+export type AdminCheck = (token: string) => boolean;
+
+/** A token store in one file of mode 0600. @throws when the file exists and does not hold a hash */
+export function fileTokenStore(path: string): TokenStore {
+  return {
+    async readHash() {
+      let text: string;
+      try {
+        text = readFileSync(path, 'utf8').trim();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+      if (!/^[0-9a-f]{64}$/.test(text))
+        throw new Error(`${path}: does not hold a SHA-256 hash; delete it to make a new admin token at the next start`);
+      return text;
+    },
+    async writeHash(hash) {
+      // Whole or not at all: a half-written file would lock the admin out.
+      writeFileSync(`${path}.new`, `${hash}\n`, { mode: 0o600, flush: true });
+      chmodSync(`${path}.new`, 0o600);
+      renameSync(`${path}.new`, path);
+    },
+  };
+}
+
+/**
+ * The admin token of this control plane. At first start one of 256 random bits is made and given back as `created`: show it
+ * once, it cannot be had again.
+ */
+export async function adminToken(store: TokenStore): Promise<{ check: AdminCheck; created?: string }> {
+  const known = await store.readHash();
+  if (known) return { check: checkAgainst(known) };
+  const created = `tulle_${randomBytes(32).toString('base64url')}`;
+  const hash = sha256(created).toString('hex');
+  await store.writeHash(hash);
+  return { check: checkAgainst(hash), created };
+}
+
+function checkAgainst(hash: string): AdminCheck {
+  const wanted = Buffer.from(hash, 'hex');
+  return (token) => timingSafeEqual(sha256(token), wanted);
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest();
+
+/** Sets `caller` for every request. A bearer token that is nobody's leaves the caller anonymous (join tokens are not for here). */
+export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
+  return async function authenticate(c, next) {
+    c.set('caller', callerOf(isAdmin, c.req.header('authorization'), c.env?.peerSpiffeId));
+    await next();
+  };
+}
+
+function callerOf(isAdmin: AdminCheck, authorization: string | undefined, spiffeId: string | undefined): Caller {
+  const token = /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
+  if (token && isAdmin(token)) return { kind: 'admin' };
+  return (spiffeId !== undefined && workload(spiffeId)) || { kind: 'anonymous' };
+}
+
+/** undefined for an id that is not a workload's: such a peer is nobody we know. */
+function workload(spiffeId: string): Caller | undefined {
+  try {
+    return { kind: 'workload', spiffeId, ...parseWorkloadId(spiffeId) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lets the admin alone pass. @throws ApiError 401 anonymous, 403 workload */
+export const requireAdmin: MiddlewareHandler<ApiEnv> = async function requireAdmin(c, next) {
+  const caller = c.get('caller');
+  if (caller.kind === 'anonymous') throw unauthorized();
+  if (caller.kind === 'workload')
+    throw forbidden(`${caller.spiffeId} may not use the resource API: it takes the admin token`);
+  await next();
+};
