@@ -1,0 +1,225 @@
+/** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is judged here, once. */
+
+import type { z } from 'zod';
+import { isIpAddress } from '../../shared/match/cidr.ts';
+import type {
+  Cluster as ClusterConfig,
+  ClusterLoadAssignment,
+  HttpProtocolOptions,
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '../../shared/xds/cluster.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
+import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import { compileLimits } from '../upstream/circuit-breakers.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { Inheritance } from '../upstream/cluster-balanced.ts';
+import { BalancedCluster, Host } from '../upstream/cluster-balanced.ts';
+import { resolvePeriodically } from '../upstream/cluster-dns.ts';
+import { chooser } from '../upstream/load-balancers.ts';
+import { OutlierDetection } from '../upstream/outlier-detection.ts';
+import type { LocalityGroup } from '../upstream/priority-set.ts';
+import { ConfigFault } from './config-fault.ts';
+
+export interface ClusterDeps {
+  /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
+  tls(context: UpstreamTlsContext): () => TlsContext | undefined;
+  resolve: Runtime['resolve'];
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** In [0, 1). */
+  random(): number;
+  /** The version this one replaces: counts, ejections and resolved addresses go on. */
+  previous?: Cluster;
+}
+
+type Tls = Host['tls'];
+const plaintext: Tls = () => undefined;
+const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/**
+ * @param assignment the EDS answer; undefined while it has not come: the cluster is empty (503 UH)
+ * @throws ConfigFault naming the field that is not supported or not valid
+ */
+export function compileCluster(
+  config: ClusterConfig,
+  assignment: ClusterLoadAssignment | undefined,
+  deps: ClusterDeps,
+): Cluster & { close(): void } {
+  const type = config.type ?? 'STATIC';
+  refuseUnsupported(config);
+  const http = httpOptions(config);
+  const localities = (type === 'EDS' ? assignment : config.loadAssignment)?.endpoints ?? [];
+  const tls = tlsChoice(config, deps);
+  const inheritance = inherit(deps.previous);
+  const closers: (() => void)[] = [];
+  const cluster = new BalancedCluster(
+    {
+      name: config.name,
+      connectTimeoutMs: config.connectTimeout ? durationMs(config.connectTimeout) : 5000,
+      limits: compileLimits(config),
+      maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
+      idleTimeoutMs: idleTimeout(http),
+      destination: destinationOf(config),
+      choose: chooser(policyOf(config), deps.random, config.leastRequestLbConfig?.choiceCount ?? 2),
+      random: deps.random,
+      priorities: {
+        overprovisioning:
+          ((type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140) / 100,
+        panicThreshold: (config.commonLbConfig?.healthyPanicThreshold?.value ?? 50) / 100,
+        weighLocalities: config.commonLbConfig?.localityWeightedLbConfig !== undefined,
+      },
+    },
+    inheritance,
+    () => {
+      for (const close of closers) close();
+    },
+  );
+  const build = () => cluster.setGroups(localities.map((locality) => groupOf(locality, type, tls, inheritance)));
+  build();
+  if (config.outlierDetection) {
+    const { endpoints, recompute } = cluster;
+    const { now, random } = deps;
+    cluster.detectOutliers(
+      new OutlierDetection(
+        config.outlierDetection,
+        { now, random, endpoints, changed: recompute },
+        inheritance.outliers,
+      ),
+    );
+  } else inheritance.outliers.clear();
+  if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
+    const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
+    for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
+    for (const name of names) {
+      if (!isIpAddress(name))
+        closers.push(resolvePeriodically(name, config, deps.resolve, inheritance.resolved, build));
+    }
+  }
+  return cluster;
+}
+
+function refuseUnsupported(config: ClusterConfig): void {
+  if (config.lbPolicy === 'RING_HASH' || config.lbPolicy === 'MAGLEV') {
+    throw new ConfigFault('lbPolicy', `${config.lbPolicy} is not supported`);
+  }
+  if (config.lbPolicy === 'CLUSTER_PROVIDED' && config.type !== 'ORIGINAL_DST') {
+    throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED needs type ORIGINAL_DST');
+  }
+  if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
+    throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
+  }
+  if (config.upstreamBindConfig) throw new ConfigFault('upstreamBindConfig', 'is not supported');
+}
+
+function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions> | undefined {
+  const options = config.typedExtensionProtocolOptions?.[httpOptionsKey];
+  if (!options) return undefined;
+  const path = `typedExtensionProtocolOptions.${httpOptionsKey}`;
+  if (options.explicitHttpConfig?.http2ProtocolOptions) {
+    throw new ConfigFault(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
+  }
+  const common = options.commonHttpProtocolOptions;
+  for (const field of ['maxConnectionDuration', 'maxStreamDuration'] as const) {
+    if (common?.[field]) throw new ConfigFault(`${path}.commonHttpProtocolOptions.${field}`, 'is not supported');
+  }
+  return options;
+}
+
+/** Envoy's default is an hour; "0s" is never. */
+function idleTimeout(http: z.infer<typeof HttpProtocolOptions> | undefined): number {
+  const value = http?.commonHttpProtocolOptions?.idleTimeout;
+  return value === undefined ? 3_600_000 : durationMs(value);
+}
+
+function policyOf(config: ClusterConfig): 'ROUND_ROBIN' | 'LEAST_REQUEST' | 'RANDOM' {
+  const policy = config.lbPolicy ?? 'ROUND_ROBIN';
+  return policy === 'LEAST_REQUEST' || policy === 'RANDOM' ? policy : 'ROUND_ROBIN';
+}
+
+function inherit(previous: Cluster | undefined): Inheritance {
+  if (previous instanceof BalancedCluster) return previous.inheritance;
+  return {
+    use: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    counters: new Map(),
+    outliers: new Map(),
+    resolved: new Map(),
+  };
+}
+
+function destinationOf(config: ClusterConfig): Cluster['destination'] {
+  const services = config.metadata?.filterMetadata?.['istio']?.['services'];
+  const first = Array.isArray(services) ? services[0] : undefined;
+  if (typeof first !== 'object' || first === null || Array.isArray(first)) return undefined;
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  return { host: text(first['host']), name: text(first['name']), namespace: text(first['namespace']) };
+}
+
+type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
+
+/** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
+function tlsChoice(config: ClusterConfig, deps: ClusterDeps): (metadata: Host['metadata']) => Tls {
+  const compile = (socket: TransportSocket): Tls => {
+    const typed = socket.typedConfig;
+    if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
+      return plaintext;
+    }
+    return deps.tls(typed as UpstreamTlsContext);
+  };
+  const matches = (config.transportSocketMatches ?? []).map((entry) => ({
+    wanted: Object.entries(entry.match ?? {}),
+    tls: compile(entry.transportSocket),
+  }));
+  const otherwise = config.transportSocket ? compile(config.transportSocket) : plaintext;
+  return (metadata) => {
+    const labels = metadata?.['envoy.transport_socket_match'] ?? {};
+    const found = matches.find(({ wanted }) => wanted.every(([key, value]) => labels[key] === value));
+    return found ? found.tls : otherwise;
+  };
+}
+
+function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
+  const socket = endpoint.endpoint?.address?.socketAddress;
+  if (!socket) throw new ConfigFault('endpoint.address', 'must be a socketAddress');
+  if (socket.protocol === 'UDP') throw new ConfigFault('endpoint.address.socketAddress.protocol', 'must be TCP');
+  return { address: socket.address, port: socket.portValue ?? 0 };
+}
+
+function groupOf(
+  group: LocalityLbEndpoints,
+  type: NonNullable<ClusterConfig['type']>,
+  tls: (metadata: Host['metadata']) => Tls,
+  inheritance: Inheritance,
+): LocalityGroup {
+  const { region = '', zone = '', subZone = '' } = group.locality ?? {};
+  const locality = [region, zone, subZone].join('/').replace(/\/+$/, '');
+  const dns = type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
+  const hosts = (group.lbEndpoints ?? []).flatMap((endpoint) => {
+    const { address, port } = addressOf(endpoint);
+    const literal = isIpAddress(address);
+    if (!literal && !dns)
+      throw new ConfigFault('endpoint.address', `"${address}" must be an IP address in a ${type} cluster`);
+    const addresses = literal ? [address] : (inheritance.resolved.get(address) ?? []);
+    const metadata = endpoint.metadata?.filterMetadata;
+    const status = endpoint.healthStatus ?? 'UNKNOWN';
+    return (type === 'LOGICAL_DNS' ? addresses.slice(0, 1) : addresses).map(
+      (resolved) =>
+        new Host(
+          {
+            address: resolved,
+            port,
+            hostname: endpoint.endpoint?.hostname || (literal ? '' : address),
+            weight: Math.max(endpoint.loadBalancingWeight ?? 1, 1),
+            priority: group.priority ?? 0,
+            locality,
+            tls: tls(metadata),
+            metadata,
+            healthy: status === 'UNKNOWN' || status === 'HEALTHY' || status === 'DEGRADED',
+          },
+          inheritance.counters,
+        ),
+    );
+  });
+  return { priority: group.priority ?? 0, weight: group.loadBalancingWeight ?? 0, hosts };
+}

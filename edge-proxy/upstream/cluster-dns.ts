@@ -1,0 +1,70 @@
+/** Keeps the addresses of a host name fresh; a failed look-up keeps the last good ones. */
+import type { Cluster as ClusterConfig } from '../../shared/xds/cluster.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+
+/** Envoy's default refresh rate. */
+const defaultRefreshMs = 5000;
+const shortestRefreshMs = 1000;
+
+/**
+ * @param resolved where the addresses go, by host name
+ * @param changed called when they differ from before
+ * @returns stop
+ */
+export function resolvePeriodically(
+  host: string,
+  config: ClusterConfig,
+  resolve: Runtime['resolve'],
+  resolved: Map<string, readonly string[]>,
+  changed: () => void,
+): () => void {
+  const rateMs = config.dnsRefreshRate ? durationMs(config.dnsRefreshRate) : defaultRefreshMs;
+  let stopped = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const again = (ttl: number | undefined) => {
+    if (stopped) return;
+    const ms = config.respectDnsTtl && ttl !== undefined ? ttl * 1000 : rateMs;
+    timer = setTimeout(look, Math.min(Math.max(ms, shortestRefreshMs), 0x7fffffff));
+  };
+  const look = () => {
+    resolve(host).then(
+      ({ addresses, ttl }) => {
+        if (stopped) return;
+        const wanted = byFamily(addresses, config.dnsLookupFamily ?? 'AUTO');
+        const before = resolved.get(host);
+        if (wanted.length > 0 && (before === undefined || before.join() !== wanted.join())) {
+          resolved.set(host, wanted);
+          changed();
+        }
+        again(ttl);
+      },
+      () => again(undefined),
+    );
+  };
+  look();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+type Family = NonNullable<ClusterConfig['dnsLookupFamily']>;
+
+/** Sorted, so that resolvers that rotate their answers change nothing. */
+function byFamily(addresses: readonly string[], family: Family): string[] {
+  const v4 = addresses.filter((address) => !address.includes(':')).sort();
+  const v6 = addresses.filter((address) => address.includes(':')).sort();
+  switch (family) {
+    case 'V4_ONLY':
+      return v4;
+    case 'V6_ONLY':
+      return v6;
+    case 'ALL':
+      return [...v4, ...v6];
+    case 'V4_PREFERRED':
+      return v4.length > 0 ? v4 : v6;
+    default:
+      return v6.length > 0 ? v6 : v4;
+  }
+}
