@@ -60,7 +60,7 @@ export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
   const key = await openKey(options.folder);
   const { d: _private, ...publicJwk } = await exportJWK(key);
   const kid = await calculateJwkThumbprint(publicJwk);
-  const jwks: JSONWebKeySet = { keys: [{ ...publicJwk, kid, alg: jwtSvidAlgorithm, use: 'jwt-svid' } as JWK] };
+  const jwks: JSONWebKeySet = { keys: [{ ...publicJwk, kid, alg: jwtSvidAlgorithm, use: 'sig' } as JWK] };
   const verify = createJwtSvidVerifier(jwks);
   return {
     jwks,
