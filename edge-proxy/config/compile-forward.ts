@@ -1,0 +1,142 @@
+/** RouteAction -> ForwardAction: cluster choice, rewrites, timeouts, mirrors. Refuses what this proxy does not do. */
+import { compileRegex } from '../../shared/match/regex.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { ClusterWeight, RouteAction } from '../../shared/xds/route.ts';
+import { pathOnly } from '../http/matchers.ts';
+import type { ClusterChoice, ForwardAction } from '../http/route-table.ts';
+import type { RequestContext } from '../http/stream.ts';
+import { compileHeaderEdit, type HeaderEdit, type Level } from './compile-header-operations.ts';
+import { compileRetry } from './compile-retry.ts';
+import type { CompiledMatch } from './compile-route-match.ts';
+import { shareOf } from './compile-route-match.ts';
+import { ConfigFault, faultAt } from './config-fault.ts';
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+export interface HeaderScope {
+  /** Route, virtual host, table. */
+  levels: readonly Level[];
+  mostSpecificWins: boolean;
+  /** Runs after the configured operations on a response. */
+  finishResponse: HeaderEdit | undefined;
+}
+
+export function compileForward(
+  action: RouteAction,
+  match: CompiledMatch,
+  scope: HeaderScope,
+  path: string,
+): ForwardAction {
+  refuseUnsupported(action, path);
+  const upgrades = action.upgradeConfigs
+    ?.filter((one) => one.enabled ?? true)
+    .map((one) => one.upgradeType.toLowerCase());
+  return {
+    kind: 'forward',
+    pick: compilePick(action, scope, path),
+    timeoutMs: action.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(action.timeout),
+    idleTimeoutMs: action.idleTimeout === undefined ? undefined : durationMs(action.idleTimeout),
+    retry: compileRetry(action.retryPolicy, `${path}.retryPolicy`),
+    mirrors: (action.requestMirrorPolicies ?? []).map((mirror) => ({
+      cluster: mirror.cluster,
+      share: mirror.runtimeFraction ? shareOf(mirror.runtimeFraction.defaultValue) : 1,
+      keepHost: mirror.disableShadowHostSuffixAppend ?? false,
+    })),
+    rewrite: compileRewrite(action, match, path),
+    upgrades: upgrades && new Set(upgrades),
+  };
+}
+
+/** maxGrpcTimeout only bounds what a client asks by grpc-timeout, which this proxy does not take orders from. */
+function refuseUnsupported(action: RouteAction, path: string): void {
+  if (action.autoHostRewrite) throw new ConfigFault(`${path}.autoHostRewrite`, 'is not supported');
+  if (action.priority === 'HIGH') throw new ConfigFault(`${path}.priority`, 'HIGH is not supported');
+  const notFound = action.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE';
+  if (notFound !== 'SERVICE_UNAVAILABLE')
+    throw new ConfigFault(`${path}.clusterNotFoundResponseCode`, `${notFound} is not supported`);
+  const max = action.maxStreamDuration?.maxStreamDuration;
+  if (max !== undefined && durationMs(max) > 0) throw new ConfigFault(`${path}.maxStreamDuration`, 'is not supported');
+}
+
+function compilePick(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
+  const { cluster, clusterHeader, weightedClusters } = action;
+  if ([cluster, clusterHeader, weightedClusters].filter((one) => one !== undefined).length !== 1)
+    throw new ConfigFault(path, 'must have exactly one of cluster, clusterHeader, weightedClusters');
+  if (weightedClusters) return compileWeighted(weightedClusters.clusters ?? [], scope, `${path}.weightedClusters`);
+  const edits = compileEdits(scope, []);
+  if (cluster !== undefined) {
+    const only: ClusterChoice = { cluster, ...edits };
+    return () => only;
+  }
+  const key = clusterHeader!.toLowerCase();
+  return (request) => ({ cluster: request.headers.get(key) ?? '', ...edits });
+}
+
+function compileWeighted(clusters: ClusterWeight[], scope: HeaderScope, path: string): ForwardAction['pick'] {
+  const choices = clusters.map((one, i): ClusterChoice => {
+    const at = `${path}.clusters[${i}]`;
+    if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
+    if (Object.keys(one.typedPerFilterConfig ?? {}).length > 0)
+      throw new ConfigFault(`${at}.typedPerFilterConfig`, 'is not supported');
+    const edits = compileEdits(scope, [{ path: at, config: one }]);
+    const host = one.hostRewriteLiteral;
+    if (!host) return { cluster: one.name, ...edits };
+    const editRequest = (request: RequestContext) => {
+      edits.editRequest(request);
+      request.authority = host;
+    };
+    return { cluster: one.name, editResponse: edits.editResponse, editRequest };
+  });
+  const ends: number[] = [];
+  let total = 0;
+  for (const one of clusters) ends.push((total += one.weight ?? 0));
+  if (total === 0) throw new ConfigFault(path, 'the weights must not sum to 0');
+  return (_, random) => {
+    const point = random * total;
+    for (let i = 0; i < ends.length; i++) if (point < ends[i]!) return choices[i]!;
+    return choices[choices.length - 1]!;
+  };
+}
+
+function compileEdits(scope: HeaderScope, own: readonly Level[]): Pick<ClusterChoice, 'editRequest' | 'editResponse'> {
+  const levels = [...own, ...scope.levels];
+  const request = compileHeaderEdit('request', levels, scope.mostSpecificWins);
+  return { editRequest: (context) => request(context, context.headers), editResponse: compileResponseEdit(scope, own) };
+}
+
+export function compileResponseEdit(scope: HeaderScope, own: readonly Level[] = []): HeaderEdit {
+  const edit = compileHeaderEdit('response', [...own, ...scope.levels], scope.mostSpecificWins);
+  const { finishResponse } = scope;
+  if (!finishResponse) return edit;
+  return (request, headers) => {
+    edit(request, headers);
+    finishResponse(request, headers);
+  };
+}
+
+function compileRewrite(action: RouteAction, match: CompiledMatch, path: string): ForwardAction['rewrite'] {
+  const { prefixRewrite, regexRewrite, hostRewriteLiteral, appendXForwardedHost } = action;
+  if (prefixRewrite && regexRewrite) throw new ConfigFault(path, 'prefixRewrite and regexRewrite exclude each other');
+  const replace =
+    regexRewrite &&
+    faultAt(`${path}.regexRewrite`, () =>
+      compileRegex(regexRewrite.pattern.regex).replacer(regexRewrite.substitution ?? ''),
+    );
+  return (request) => {
+    if (hostRewriteLiteral) {
+      if (appendXForwardedHost) {
+        const before = request.headers.joined('x-forwarded-host');
+        request.headers.set('x-forwarded-host', before ? `${before},${request.authority}` : request.authority);
+      }
+      request.authority = hostRewriteLiteral;
+    }
+    if (match.connect) return;
+    if (prefixRewrite) {
+      const length = match.prefixLength ?? pathOnly(request.path).length;
+      request.path = prefixRewrite + request.path.slice(length);
+    } else if (replace) {
+      const only = pathOnly(request.path);
+      request.path = replace(only) + request.path.slice(only.length);
+    }
+  };
+}

@@ -1,0 +1,170 @@
+/** Listener resources compiled to what a ListenerServer runs. */
+
+import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import type { FilterChain, Listener, NetworkFilter } from '../../shared/xds/listener.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { NetworkRbac } from '../../shared/xds/rbac.ts';
+import type { RouteConfiguration } from '../../shared/xds/route.ts';
+import type { DownstreamTlsContext } from '../../shared/xds/tls.ts';
+import { ConnectionManager } from '../http/connection-manager.ts';
+import type { RouteTable } from '../http/route-table.ts';
+import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.ts';
+import { compileChains } from '../listener/filter-chain.ts';
+import type { Chain, CompiledListener, Terminal } from '../listener/listener.ts';
+import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import { TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { ClusterSet } from '../upstream/cluster.ts';
+import { faultAt } from './config-fault.ts';
+import type { Secrets } from './secrets.ts';
+
+/** The compilers of what listeners hold. */
+export interface ListenerParts {
+  readonly runtime: Runtime;
+  readonly secrets: Secrets;
+  readonly clusters: ClusterSet;
+  readonly routeTable: (name: string) => RouteTable | undefined;
+  readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
+  readonly compileHttpFilters: (config: HttpConnectionManager) => readonly HttpFilter[];
+  readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => boolean;
+  /** What hears of each finished request of this connection manager. */
+  readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
+  readonly draining: () => boolean;
+}
+
+const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector';
+const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector';
+const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
+const DEFAULT_SNIFF_MS = 15_000;
+
+const typeOf = (config: { '@type': string }) => config['@type'].slice(config['@type'].lastIndexOf('/') + 1);
+
+/**
+ * @param previous chains of the last version by their JSON: an unchanged chain is kept, and with it its connections
+ * @throws ConfigFault naming the field
+ */
+export function compileListener(
+  listener: Listener,
+  parts: ListenerParts,
+  previous: ReadonlyMap<string, Chain>,
+): { compiled: CompiledListener; chains: Map<string, Chain> } {
+  refuseUnsupported(listener);
+  const address = listener.address.socketAddress;
+  if (!address) throw new Error('address: only socketAddress is supported');
+  const chains = new Map<string, Chain>();
+  const chainOf = (chain: FilterChain, path: string): Chain => {
+    const key = JSON.stringify(chain);
+    const compiled = previous.get(key) ?? faultAt(path, () => compileChain(listener, chain, parts));
+    chains.set(key, compiled);
+    return compiled;
+  };
+  const matched = (listener.filterChains ?? []).map((chain, i) => ({
+    name: chain.name ?? `#${i}`,
+    match: chain.filterChainMatch ?? {},
+    chain: chainOf(chain, `filterChains[${i}]`),
+  }));
+  const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
+  if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
+  const find = faultAt('filterChains', () => compileChains(matched, fallback));
+  const compiled: CompiledListener = {
+    name: listener.name,
+    address: address.address,
+    port: address.portValue ?? 0,
+    backlog: listener.tcpBacklogSize,
+    // Envoy's default is one socket a worker; here one process listens once unless asked.
+    reusePort: listener.enableReusePort ?? false,
+    find,
+    chains: [...chains.values()],
+    sniff: sniffPlan(listener, [...chains.values()]),
+  };
+  return { compiled, chains };
+}
+
+/** As Envoy, the TLS inspector is added where chains need what it finds. */
+function sniffPlan(listener: Listener, chains: readonly Chain[]): CompiledListener['sniff'] {
+  const inspectors = new Set((listener.listenerFilters ?? []).map((filter) => typeOf(filter.typedConfig)));
+  const criteria = (listener.filterChains ?? []).some(
+    ({ filterChainMatch: match }) =>
+      match && (match.serverNames?.length || match.applicationProtocols?.length || match.transportProtocol === 'tls'),
+  );
+  const tls = inspectors.has(TLS_INSPECTOR) || criteria || chains.some((chain) => chain.secure);
+  if (!tls && !inspectors.has(HTTP_INSPECTOR)) return undefined;
+  return {
+    http: inspectors.has(HTTP_INSPECTOR),
+    timeoutMs:
+      listener.listenerFiltersTimeout === undefined ? DEFAULT_SNIFF_MS : durationMs(listener.listenerFiltersTimeout),
+    continueOnTimeout: listener.continueOnListenerFiltersTimeout ?? false,
+  };
+}
+
+function refuseUnsupported(listener: Listener): void {
+  const refuse = (field: string, why = 'is not supported') => {
+    throw new Error(`${field}: ${why}`);
+  };
+  const captured = 'needs transparent capture, which is not supported; use capture mode NONE';
+  if (listener.useOriginalDst) refuse('useOriginalDst', captured);
+  if (listener.transparent) refuse('transparent', captured);
+  if (listener.bindToPort === false) refuse('bindToPort', captured);
+  if (listener.tcpKeepalive) refuse('tcpKeepalive');
+  if (listener.accessLog?.length) refuse('accessLog', 'listener access logs are not supported');
+  for (const [i, filter] of (listener.listenerFilters ?? []).entries())
+    if (typeOf(filter.typedConfig) !== TLS_INSPECTOR && typeOf(filter.typedConfig) !== HTTP_INSPECTOR)
+      refuse(`listenerFilters[${i}]`, captured);
+}
+
+function compileChain(listener: Listener, chain: FilterChain, parts: ListenerParts): Chain {
+  if (chain.transportSocketConnectTimeout !== undefined)
+    throw new Error('transportSocketConnectTimeout: is not supported');
+  const filters = chain.filters ?? [];
+  const last = filters[filters.length - 1];
+  if (!last) throw new Error('filters: a filter chain needs a terminal filter');
+  const admits = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
+  const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts));
+  const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
+  return { name: chain.name ?? '', secure: tls !== undefined, tls: tls ?? (() => undefined), admits, terminal };
+}
+
+function downstreamTls(
+  chain: FilterChain,
+  secrets: Secrets,
+  http: boolean,
+): (() => TlsContext | undefined) | undefined {
+  const config = chain.transportSocket?.typedConfig;
+  if (!config || typeOf(config).endsWith('.RawBuffer')) return undefined;
+  return secrets.server(config as DownstreamTlsContext, http);
+}
+
+function admission(filter: NetworkFilter, parts: ListenerParts): (downstream: DownstreamInfo) => boolean {
+  if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
+    throw new Error(`"${filter.name}" must be the last filter`);
+  return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
+}
+
+function compileTerminal(listener: Listener, filter: NetworkFilter, parts: ListenerParts): Terminal {
+  const type = typeOf(filter.typedConfig);
+  if (type === TCP_PROXY) {
+    return new TcpProxy(filter.typedConfig as never, parts.clusters, parts.runtime);
+  }
+  if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
+  const config = filter.typedConfig as unknown as HttpConnectionManager;
+  return new ConnectionManager({
+    config,
+    routes: routesOf(config, parts),
+    filters: parts.compileHttpFilters(config),
+    clusters: parts.clusters,
+    runtime: parts.runtime,
+    onFinished: parts.onFinished(listener, config),
+    draining: parts.draining,
+  });
+}
+
+function routesOf(config: HttpConnectionManager, parts: ListenerParts): () => RouteTable | undefined {
+  if (config.rds && config.routeConfig) throw new Error('needs exactly one of rds and routeConfig');
+  if (config.rds) {
+    const name = config.rds.routeConfigName;
+    return () => parts.routeTable(name);
+  }
+  if (!config.routeConfig) throw new Error('needs rds or routeConfig');
+  const table = parts.compileRoutes(config.routeConfig);
+  return () => table;
+}
