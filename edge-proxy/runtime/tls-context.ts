@@ -55,7 +55,9 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
     maxVersion: options.maxVersion,
     // Tickets would carry a peer's identity past verification (Node across contexts, Deno everywhere).
     secureOptions: constants.SSL_OP_NO_TICKET,
-    ...(options.alpn.length > 0 ? { ALPNProtocols: [...options.alpn] } : {}),
+    ...(options.alpn.length > 0
+      ? { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseProtocol(options.alpn, protocols) }
+      : {}),
     ...(options.cipherSuites.length > 0 ? { ciphers: options.cipherSuites.join(':') } : {}),
     handshakeTimeout: 15_000,
     allowHalfOpen: true,
@@ -98,6 +100,14 @@ export function clientContext(options: ClientTlsOptions): ClientContext {
     serverName: options.serverName,
     alpn: options.alpn.length > 0 ? [...options.alpn] : undefined,
   };
+}
+
+/**
+ * Server order wins. Envoy goes on without a protocol when none is shared, which node:tls cannot; Istio's own markers
+ * (`istio`, `istio-http/1.1` …) name no other wire format, so those are agreed to. Else the handshake fails.
+ */
+function chooseProtocol(ours: readonly string[], offered: readonly string[]): string | undefined {
+  return ours.find((name) => offered.includes(name)) ?? offered.find((name) => name.startsWith('istio'));
 }
 
 /** Deno takes a mismatched pair without a word and then fails every handshake; so it is checked here, everywhere. */

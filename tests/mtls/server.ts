@@ -38,7 +38,10 @@ class Echo implements ConnectionHandler {
 
   onData(bytes: Uint8Array): void {
     const text = new TextDecoder().decode(bytes.subarray(0, 64));
-    if (this.paused) return report({ afterPause: bytes.length });
+    if (this.paused) {
+      report({ afterPause: bytes.length });
+      return;
+    }
     if (text.startsWith('pause')) {
       this.paused = true;
       this.connection.pause();

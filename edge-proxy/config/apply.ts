@@ -1,0 +1,200 @@
+/** Turns changes of xDS resources into running state: each compiled alone, swapped in whole, or refused by name. */
+import {
+  RESOURCE_TYPES,
+  type ResourceType,
+  resourceName,
+  SCHEMAS,
+  type XdsResource,
+} from '../../shared/xds/discovery.ts';
+import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
+import type { RouteTable } from '../http/route-table.ts';
+import type { Chain } from '../listener/listener.ts';
+import { ListenerServer } from '../listener/listener.ts';
+import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import { compileListener, type ListenerParts } from './compile-listener.ts';
+import { Secrets } from './secrets.ts';
+
+export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
+export type RunningCluster = Cluster & { close(): void };
+
+/** The compilers of the single parts, given in so that each can be tested alone. */
+export interface Compilers
+  extends Pick<ListenerParts, 'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished'> {
+  readonly compileCluster: (
+    cluster: XdsResource['clusters'],
+    assignment: XdsResource['endpoints'] | undefined,
+    deps: {
+      tls(context: UpstreamTlsContext): () => TlsContext | undefined;
+      resolve: Runtime['resolve'];
+      now(): number;
+      random(): number;
+      previous?: Cluster;
+    },
+  ) => RunningCluster;
+}
+
+/** What runs, by type and name. */
+export class RunningConfig {
+  readonly secrets: Secrets;
+  readonly clusters = new Map<string, RunningCluster>();
+  readonly routes = new Map<string, RouteTable>();
+  readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
+  /** The last good resource of each name, for dumps and for what depends on it. */
+  readonly resources: { [T in ResourceType]: Map<string, XdsResource[T]> } = {
+    secrets: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+    listeners: new Map(),
+    routes: new Map(),
+  };
+  private readonly runtime: Runtime;
+  private readonly compilers: Compilers;
+  private readonly parts: ListenerParts;
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(runtime: Runtime, compilers: Compilers, draining: () => boolean, warn: (line: string) => void) {
+    this.runtime = runtime;
+    this.compilers = compilers;
+    this.secrets = new Secrets(runtime, warn);
+    this.parts = {
+      runtime,
+      secrets: this.secrets,
+      clusters: this.clusters,
+      routeTable: (name) => this.routes.get(name),
+      compileRoutes: compilers.compileRoutes,
+      compileHttpFilters: compilers.compileHttpFilters,
+      compileNetworkRbac: compilers.compileNetworkRbac,
+      onFinished: compilers.onFinished,
+      draining,
+    };
+  }
+
+  /** One change after another; see Proxy.apply. */
+  apply(changes: Changes): Promise<Map<string, string>> {
+    const done = this.queue.then(() => this.applyNow(changes));
+    this.queue = done.catch(() => {});
+    return done;
+  }
+
+  private async applyNow(changes: Changes): Promise<Map<string, string>> {
+    const faults = new Map<string, string>();
+    // Make before break: additions in the order in which one names the other, then removals backwards.
+    for (const type of RESOURCE_TYPES)
+      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, faults);
+    for (const type of [...RESOURCE_TYPES].reverse())
+      for (const name of changes[type]?.remove ?? []) await this.remove(type, name);
+    return faults;
+  }
+
+  private async upsert(type: ResourceType, raw: unknown, faults: Map<string, string>): Promise<void> {
+    const parsed = SCHEMAS[type].safeParse(raw);
+    if (!parsed.success) {
+      const reason = parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
+      faults.set(`${type}/${rawName(type, raw)}`, reason);
+      return;
+    }
+    const resource = parsed.data;
+    const name = resourceName(type, resource);
+    try {
+      await this.secrets.load(resource);
+      await this.run(type, name, resource);
+      (this.resources[type] as Map<string, unknown>).set(name, resource);
+    } catch (error) {
+      faults.set(`${type}/${name}`, (error as Error).message);
+    }
+  }
+
+  private run(type: ResourceType, name: string, resource: XdsResource[ResourceType]): Promise<void> | undefined {
+    switch (type) {
+      case 'secrets':
+        this.secrets.set(resource as XdsResource['secrets']);
+        return;
+      case 'clusters':
+        this.runCluster(resource as XdsResource['clusters'], undefined);
+        return;
+      case 'endpoints':
+        this.runEndpoints(resource as XdsResource['endpoints']);
+        return;
+      case 'routes':
+        this.routes.set(name, this.compilers.compileRoutes(resource as XdsResource['routes']));
+        return;
+      case 'listeners':
+        return this.runListener(name, resource as XdsResource['listeners']);
+    }
+  }
+
+  private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {
+    const previous = this.clusters.get(cluster.name);
+    const compiled = this.compilers.compileCluster(
+      cluster,
+      assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
+      {
+        tls: (context) => this.secrets.client(context),
+        resolve: this.runtime.resolve,
+        now: this.runtime.monotonicMs,
+        random: Math.random,
+        ...(previous ? { previous } : {}),
+      },
+    );
+    this.clusters.set(cluster.name, compiled);
+    previous?.close();
+  }
+
+  private runEndpoints(assignment: XdsResource['endpoints']): void {
+    for (const cluster of this.resources.clusters.values())
+      if (cluster.type === 'EDS' && assignmentName(cluster) === assignment.clusterName)
+        this.runCluster(cluster, assignment);
+  }
+
+  private async runListener(name: string, listener: XdsResource['listeners']): Promise<void> {
+    const current = this.listeners.get(name);
+    const { compiled, chains } = compileListener(listener, this.parts, current?.chains ?? new Map());
+    const before = current?.server.config;
+    if (current && before && before.address === compiled.address && before.port === compiled.port) {
+      current.server.update(compiled);
+      this.listeners.set(name, { server: current.server, chains });
+      return;
+    }
+    const server = new ListenerServer(this.runtime, compiled);
+    await server.open();
+    this.listeners.set(name, { server, chains });
+    await current?.server.drain();
+  }
+
+  private async remove(type: ResourceType, name: string): Promise<void> {
+    this.resources[type].delete(name);
+    if (type === 'secrets') this.secrets.remove(name);
+    else if (type === 'routes') this.routes.delete(name);
+    else if (type === 'clusters') {
+      this.clusters.get(name)?.close();
+      this.clusters.delete(name);
+    } else if (type === 'listeners') {
+      const running = this.listeners.get(name);
+      this.listeners.delete(name);
+      await running?.server.drain();
+    } else this.forgetEndpoints(name);
+  }
+
+  /** EDS says that a cluster has no endpoints any more. */
+  private forgetEndpoints(clusterName: string): void {
+    this.runEndpoints({ clusterName, endpoints: [] });
+  }
+}
+
+function assignmentName(cluster: XdsResource['clusters']): string {
+  return cluster.edsClusterConfig?.serviceName || cluster.name;
+}
+
+function rawName(type: ResourceType, raw: unknown): string {
+  const fields = (raw ?? {}) as Record<string, unknown>;
+  const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
+  return typeof name === 'string' ? name : '?';
+}
+
+/** `a.b[0].c`, as messages name fields. */
+export function pathText(path: readonly PropertyKey[]): string {
+  let out = '';
+  for (const part of path) out += typeof part === 'number' ? `[${part}]` : `${out ? '.' : ''}${String(part)}`;
+  return out || '(resource)';
+}

@@ -1,0 +1,293 @@
+/**
+ * Certificates and trust roots by SDS name, and the TLS contexts made of them. A context is handed out as a function:
+ * whoever dials or accepts reads the current one, so a rotation reaches new connections at once and leaves old ones be.
+ */
+
+import type { z } from 'zod';
+import type { DataSource } from '../../shared/xds/core.ts';
+import type {
+  CertificateValidationContext,
+  CommonTlsContext,
+  DownstreamTlsContext,
+  Secret,
+  TlsCertificate,
+  UpstreamTlsContext,
+} from '../../shared/xds/tls.ts';
+import type { KeyPair, PeerNames, Runtime, TlsContext } from '../runtime/runtime.ts';
+import { compileNames } from './peer-names.ts';
+
+type Source = z.infer<typeof DataSource>;
+type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
+
+interface Held {
+  readonly keyPair: KeyPair | undefined;
+  readonly validation: CertificateValidationContext | undefined;
+}
+
+/** What one context is made of at a moment; equal parts mean the context is still the right one. */
+interface Parts {
+  readonly keyPair: KeyPair | undefined;
+  readonly roots: string | undefined;
+  readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
+}
+
+export class Secrets {
+  private readonly runtime: Runtime;
+  private readonly warn: (line: string) => void;
+  private readonly byName = new Map<string, Held>();
+  private readonly fileTexts = new Map<string, string>();
+  private readonly watches = new Map<string, () => void>();
+  /** Counts changes; a context made in an older one is looked at again. */
+  private generation = 0;
+
+  constructor(runtime: Runtime, warn: (line: string) => void) {
+    this.runtime = runtime;
+    this.warn = warn;
+  }
+
+  /**
+   * Takes a secret, or the next one of its name. The identity manager sets `default` and `ROOTCA` this way.
+   * @throws Error when key and certificate do not fit or roots cannot be read; the secret before stays
+   */
+  set(secret: Secret): void {
+    if ((secret.tlsCertificate ? 1 : 0) + (secret.validationContext ? 1 : 0) !== 1)
+      throw new Error('secret: needs exactly one of tlsCertificate and validationContext');
+    const held: Held = {
+      keyPair: secret.tlsCertificate && this.keyPair(secret.tlsCertificate),
+      validation: secret.validationContext,
+    };
+    this.check(held);
+    this.byName.set(secret.name, held);
+    this.generation++;
+  }
+
+  remove(name: string): void {
+    if (this.byName.delete(name)) this.generation++;
+  }
+
+  names(): string[] {
+    return [...this.byName.keys()];
+  }
+
+  /** Reads every file that a parsed resource names, and watches its folder. @throws Error naming a missing file */
+  async load(resource: unknown): Promise<void> {
+    for (const [path, folder] of fileNames(resource)) {
+      if (!this.fileTexts.has(path)) await this.readFile(path);
+      this.watch(folder ?? folderOf(path));
+    }
+  }
+
+  close(): void {
+    for (const stop of this.watches.values()) stop();
+    this.watches.clear();
+  }
+
+  /**
+   * @param dropH2 leave `h2` out of what is offered: the connection is served by an HTTP/1.1 codec
+   * @returns undefined while a secret it names has not arrived
+   * @throws Error when a field is not supported or inline material is faulty
+   */
+  server(context: DownstreamTlsContext, dropH2: boolean): () => TlsContext | undefined {
+    if (context.requireSni) throw new Error('TLS: requireSni is not supported');
+    const common = context.commonTlsContext ?? {};
+    const versions = tlsVersions(common);
+    const alpn = (common.alpnProtocols ?? []).filter((name) => !(dropH2 && name === 'h2'));
+    return this.follow(common, (parts) => {
+      if (!parts.keyPair) return undefined;
+      return this.runtime.serverTls({
+        keyPair: parts.keyPair,
+        trustedRoots: parts.roots,
+        requireClientCertificate: context.requireClientCertificate ?? false,
+        alpn,
+        ...versions,
+        cipherSuites: common.tlsParams?.cipherSuites ?? [],
+        ...(parts.acceptNames ? { acceptNames: parts.acceptNames } : {}),
+      });
+    });
+  }
+
+  /** As `server`, for dialling. */
+  client(context: UpstreamTlsContext): () => TlsContext | undefined {
+    for (const field of ['autoHostSni', 'autoSniSanValidation', 'allowRenegotiation'] as const)
+      if (context[field]) throw new Error(`TLS: ${field} is not supported`);
+    const common = context.commonTlsContext ?? {};
+    const versions = tlsVersions(common);
+    const offered = common.alpnProtocols ?? [];
+    const alpn = offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
+    const wantsKey = hasKeys(common);
+    return this.follow(common, (parts) => {
+      if (wantsKey && !parts.keyPair) return undefined;
+      return this.runtime.clientTls({
+        keyPair: parts.keyPair,
+        trustedRoots: parts.roots,
+        serverName: context.sni || undefined,
+        alpn,
+        ...versions,
+        ...(parts.acceptNames ? { acceptNames: parts.acceptNames } : {}),
+      });
+    });
+  }
+
+  /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */
+  private follow(
+    common: CommonTlsContext,
+    make: (parts: Parts) => TlsContext | undefined,
+  ): () => TlsContext | undefined {
+    refuseUnsupported(common);
+    let seen = this.generation;
+    let parts = this.parts(common);
+    let context = parts && make(parts);
+    return () => {
+      if (seen === this.generation) return context;
+      seen = this.generation;
+      try {
+        const next = this.parts(common);
+        if (next && parts && sameParts(next, parts)) return context;
+        // A secret that was taken away closes the door; a faulty one was refused before it came here.
+        context = next && make(next);
+        parts = next;
+      } catch (error) {
+        this.warn(`TLS: keeping the last good certificates: ${(error as Error).message}`);
+      }
+      return context;
+    };
+  }
+
+  /** @returns undefined while a named secret is missing */
+  private parts(common: CommonTlsContext): Parts | undefined {
+    let keyPair: KeyPair | undefined;
+    const inline = common.tlsCertificates?.[0];
+    const named = common.tlsCertificateSdsSecretConfigs?.[0];
+    if (inline) keyPair = this.keyPair(inline);
+    else if (named) {
+      keyPair = this.byName.get(named.name)?.keyPair;
+      if (!keyPair) return undefined;
+    }
+    const own = common.validationContext ?? common.combinedValidationContext?.defaultValidationContext;
+    const sds =
+      common.validationContextSdsSecretConfig ?? common.combinedValidationContext?.validationContextSdsSecretConfig;
+    const fetched = sds && this.byName.get(sds.name)?.validation;
+    if (sds && !fetched) return undefined;
+    const merged: CertificateValidationContext = { ...own, ...fetched };
+    const roots = merged.trustedCa && this.text(merged.trustedCa);
+    // Both sides' name rules hold: a secret cannot loosen what the resource demands.
+    const rules = [own, fetched].filter((rule) => rule !== undefined).map(compileNames);
+    const active = rules.filter((rule) => rule !== undefined);
+    if ((own || fetched) && roots === undefined && active.length > 0)
+      throw new Error('TLS: subject alternative names are restricted but there is no trustedCa to verify them with');
+    const acceptNames =
+      active.length === 0 ? undefined : (names: PeerNames) => active.every((accepts) => accepts(names));
+    return { keyPair, roots, acceptNames };
+  }
+
+  private keyPair(certificate: TlsCertificate): KeyPair {
+    if (!certificate.certificateChain || !certificate.privateKey)
+      throw new Error('TLS certificate: needs certificateChain and privateKey');
+    return {
+      certificateChain: this.text(certificate.certificateChain),
+      privateKey: this.text(certificate.privateKey),
+    };
+  }
+
+  private check(held: Held): void {
+    const roots = held.validation?.trustedCa && this.text(held.validation.trustedCa);
+    if (held.validation) refuseValidation(held.validation);
+    if (!held.keyPair && roots === undefined) return;
+    this.runtime.clientTls({
+      keyPair: held.keyPair,
+      trustedRoots: roots,
+      serverName: undefined,
+      alpn: [],
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+    });
+  }
+
+  private text(source: Source): string {
+    if (source.inlineString !== undefined) return source.inlineString;
+    if (source.inlineBytes !== undefined) return atob(source.inlineBytes);
+    const text = source.filename === undefined ? undefined : this.fileTexts.get(source.filename);
+    if (text === undefined)
+      throw new Error(source.filename ? `file "${source.filename}" was not read` : 'TLS: empty data source');
+    return text;
+  }
+
+  private async readFile(path: string): Promise<void> {
+    const bytes = await this.runtime.files.read(path);
+    if (!bytes) throw new Error(`file "${path}" does not exist`);
+    this.fileTexts.set(path, new TextDecoder().decode(bytes));
+  }
+
+  private watch(folder: string): void {
+    if (this.watches.has(folder)) return;
+    this.watches.set(
+      folder,
+      this.runtime.files.watchFolder(folder, () => void this.reload(folder)),
+    );
+  }
+
+  /** The certificate and its key change in two steps; the pair is checked when the context is made. */
+  private async reload(folder: string): Promise<void> {
+    for (const [path, before] of [...this.fileTexts]) {
+      if (folderOf(path) !== folder && !path.startsWith(`${folder}/`)) continue;
+      try {
+        await this.readFile(path);
+      } catch (error) {
+        this.warn(`TLS: ${(error as Error).message}; keeping what was read before`);
+      }
+      if (this.fileTexts.get(path) !== before) this.generation++;
+    }
+  }
+}
+
+function sameParts(a: Parts, b: Parts): boolean {
+  return (
+    a.roots === b.roots &&
+    a.keyPair?.certificateChain === b.keyPair?.certificateChain &&
+    a.keyPair?.privateKey === b.keyPair?.privateKey &&
+    !a.acceptNames &&
+    !b.acceptNames
+  );
+}
+
+function hasKeys(common: CommonTlsContext): boolean {
+  return (common.tlsCertificates?.length ?? 0) > 0 || (common.tlsCertificateSdsSecretConfigs?.length ?? 0) > 0;
+}
+
+function refuseUnsupported(common: CommonTlsContext): void {
+  const own = (common.tlsCertificates?.length ?? 0) + (common.tlsCertificateSdsSecretConfigs?.length ?? 0);
+  if (own > 1) throw new Error('TLS: more than one certificate in a context is not supported');
+  for (const rule of [common.validationContext, common.combinedValidationContext?.defaultValidationContext])
+    if (rule) refuseValidation(rule);
+  if (common.tlsParams?.ecdhCurves?.length) throw new Error('TLS: ecdhCurves is not supported');
+}
+
+function refuseValidation(rule: CertificateValidationContext): void {
+  for (const field of ['verifyCertificateHash', 'verifyCertificateSpki'] as const)
+    if (rule[field]?.length) throw new Error(`TLS: ${field} is not supported`);
+}
+
+function tlsVersions(common: CommonTlsContext): { minVersion: TlsVersion; maxVersion: TlsVersion } {
+  const min = common.tlsParams?.tlsMinimumProtocolVersion ?? 'TLS_AUTO';
+  const max = common.tlsParams?.tlsMaximumProtocolVersion ?? 'TLS_AUTO';
+  if (max === 'TLSV1_0' || max === 'TLSV1_1') throw new Error('TLS: versions before 1.2 are not supported');
+  // A lower minimum is raised: 1.0 and 1.1 are not spoken.
+  return {
+    minVersion: min === 'TLSV1_3' ? 'TLSv1.3' : 'TLSv1.2',
+    maxVersion: max === 'TLSV1_2' ? 'TLSv1.2' : 'TLSv1.3',
+  };
+}
+
+/** [path, watchedDirectory] of every file-based data source in a resource. */
+function* fileNames(value: unknown, watched?: string): Generator<[string, string | undefined]> {
+  if (typeof value !== 'object' || value === null) return;
+  const { filename, watchedDirectory } = value as { filename?: unknown; watchedDirectory?: { path?: string } };
+  const folder = watchedDirectory?.path ?? watched;
+  if (typeof filename === 'string') yield [filename, folder];
+  for (const field of Object.values(value)) yield* fileNames(field, folder);
+}
+
+function folderOf(path: string): string {
+  const slash = path.lastIndexOf('/');
+  return slash < 0 ? '.' : path.slice(0, slash) || '/';
+}

@@ -1,0 +1,102 @@
+/** The proxy: what was given to it as xDS, running. */
+import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
+import { type Changes, type Compilers, RunningConfig } from './config/apply.ts';
+import type { Secrets } from './config/secrets.ts';
+import type { Runtime } from './runtime/runtime.ts';
+
+export interface ProxyOptions {
+  readonly compilers: Compilers;
+  /** Takes one line a user should see. Default: standard error. */
+  readonly warn?: (line: string) => void;
+}
+
+const DRAIN_POLL_MS = 50;
+
+// biome-ignore lint/suspicious/noShadowRestrictedNames: this is what the class is; ECMAScript's Proxy is not used here
+export class Proxy {
+  private readonly running: RunningConfig;
+  private isDraining = false;
+  private configured = false;
+
+  constructor(runtime: Runtime, options: ProxyOptions) {
+    const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
+    this.running = new RunningConfig(runtime, options.compilers, () => this.isDraining, warn);
+  }
+
+  /**
+   * Compiles and swaps in changes, make before break. A faulty resource is refused alone; its last good version runs on.
+   * Listeners whose address did not change keep their sockets, chains that did not change their connections.
+   * @returns `type/name` -> what is wrong, for the NACK
+   */
+  async apply(changes: Changes): Promise<Map<string, string>> {
+    const faults = await this.running.apply(changes);
+    if (changes.listeners) this.configured = true;
+    return faults;
+  }
+
+  /** Has had listeners and is not on its way out. */
+  get ready(): boolean {
+    return this.configured && !this.isDraining;
+  }
+
+  get draining(): boolean {
+    return this.isDraining;
+  }
+
+  /** For the identity manager: sets `default` and `ROOTCA`. */
+  get secrets(): Secrets {
+    return this.running.secrets;
+  }
+
+  /** Where each listener is bound, by name. */
+  get bound(): Map<string, { address: string; port: number }> {
+    const out = new Map<string, { address: string; port: number }>();
+    for (const [name, { server }] of this.running.listeners) if (server.bound) out.set(name, server.bound);
+    return out;
+  }
+
+  /** The running resources by type, in xDS JSON; private keys are left out. */
+  configDump(): Record<ResourceType, { '@type': string }[]> {
+    const { resources } = this.running;
+    const dump = {} as Record<ResourceType, { '@type': string }[]>;
+    for (const type of Object.keys(resources) as ResourceType[])
+      dump[type] = [...resources[type].values()].map((resource) => ({
+        '@type': TYPE_URLS[type],
+        ...(redact(resource) as object),
+      }));
+    return dump;
+  }
+
+  /** Accepts no more and lets requests finish. @param deadlineMs after it, what is left is cut off */
+  async drain(deadlineMs: number): Promise<void> {
+    this.isDraining = true;
+    for (const { server } of this.running.listeners.values()) await server.drain();
+    const until = performance.now() + deadlineMs;
+    while (this.active() > 0 && performance.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+  }
+
+  async stop(): Promise<void> {
+    this.isDraining = true;
+    for (const { server } of this.running.listeners.values()) await server.stop();
+    for (const cluster of this.running.clusters.values()) cluster.close();
+    this.running.secrets.close();
+  }
+
+  private active(): number {
+    let sum = 0;
+    for (const { server } of this.running.listeners.values())
+      for (const { terminal } of server.config.chains)
+        sum += (terminal as { sessions?: ReadonlySet<unknown> }).sessions?.size ?? 0;
+    return sum;
+  }
+}
+
+/** Private keys never leave; neither do inline bytes that may hold one. */
+function redact(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(redact);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [name, name === 'privateKey' ? '[redacted]' : redact(field)]),
+  );
+}

@@ -1,0 +1,254 @@
+/** envoy.filters.network.tcp_proxy: bytes both ways between a downstream connection and one endpoint of a cluster. */
+
+import type { TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
+import { durationMs } from '../../shared/xds/message.ts';
+import type { DownstreamInfo } from '../http/stream.ts';
+import type { Terminal } from '../listener/listener.ts';
+import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
+import type { Cluster, ClusterSet, Endpoint } from '../upstream/cluster.ts';
+
+const DEFAULT_IDLE_MS = 3_600_000;
+
+export class TcpProxy implements Terminal {
+  readonly runtime: Runtime;
+  readonly clusters: ClusterSet;
+  readonly idleMs: number;
+  readonly maxAttempts: number;
+  private readonly choices: readonly { name: string; upTo: number }[];
+  private readonly total: number;
+
+  /** @throws Error when neither or both of cluster and weightedClusters are given, or weights add up to nothing */
+  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime) {
+    this.runtime = runtime;
+    this.clusters = clusters;
+    this.idleMs = config.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(config.idleTimeout);
+    this.maxAttempts = config.maxConnectAttempts ?? 1;
+    const weighted = config.weightedClusters?.clusters ?? [];
+    if ((config.cluster ? 1 : 0) + (weighted.length > 0 ? 1 : 0) !== 1)
+      throw new Error('tcp_proxy: needs exactly one of cluster and weightedClusters');
+    let sum = 0;
+    this.choices = config.cluster
+      ? [{ name: config.cluster, upTo: (sum = 1) }]
+      : weighted.map(({ name, weight }) => ({ name, upTo: (sum += weight) }));
+    this.total = sum;
+    if (sum === 0) throw new Error('tcp_proxy: the weights of weightedClusters add up to 0');
+    if (this.maxAttempts < 1) throw new Error('tcp_proxy: maxConnectAttempts must be at least 1');
+  }
+
+  accept(connection: Connection, _downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
+    const name = this.pick(Math.random() * this.total);
+    const cluster = this.clusters.get(name);
+    if (!cluster) {
+      connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
+      return;
+    }
+    new Tunnel(this, cluster, connection, firstBytes).start();
+  }
+
+  /** Byte streams have no good moment to end: they live until the process or a peer ends them. */
+  drain(): void {}
+
+  private pick(point: number): string {
+    return (this.choices.find(({ upTo }) => point < upTo) ?? this.choices[this.choices.length - 1]!).name;
+  }
+}
+
+/** One downstream connection and its upstream. */
+class Tunnel {
+  private readonly proxy: TcpProxy;
+  private readonly cluster: Cluster;
+  private readonly down: Connection;
+  private up: Connection | undefined;
+  private endpoint: Endpoint | undefined;
+  /** Bytes that came before the upstream was open. */
+  private early: Uint8Array[];
+  private downEnded = false;
+  private upEnded = false;
+  private closed = false;
+  private idle: ReturnType<typeof setTimeout> | undefined;
+  private connectTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly tried: Endpoint[] = [];
+
+  constructor(proxy: TcpProxy, cluster: Cluster, down: Connection, firstBytes: Uint8Array | undefined) {
+    this.proxy = proxy;
+    this.cluster = cluster;
+    this.down = down;
+    this.early = firstBytes && firstBytes.length > 0 ? [firstBytes.slice()] : [];
+  }
+
+  start(): void {
+    const { cluster } = this;
+    if (cluster.use.connections >= cluster.limits.maxConnections) {
+      this.down.destroy(new Error('tcp_proxy: upstream connection limit'));
+      return;
+    }
+    cluster.use.connections++;
+    this.down.handler = new DownSide(this);
+    // Nothing more is read until there is somewhere to write it.
+    this.down.pause();
+    this.dial();
+  }
+
+  private dial(): void {
+    const endpoint = this.cluster.pick(undefined, this.tried);
+    if (!endpoint) {
+      this.close(new Error('tcp_proxy: no healthy upstream'));
+      return;
+    }
+    this.endpoint = endpoint;
+    this.tried.push(endpoint);
+    endpoint.active++;
+    const side = new UpSide(this);
+    const to = { address: endpoint.address, port: endpoint.port };
+    const up = this.proxy.runtime.connect(to, endpoint.tls(), side, () => this.opened(side));
+    side.connection = up;
+    this.up = up;
+    this.connectTimer = setTimeout(() => up.destroy(new Error('connect timeout')), this.cluster.connectTimeoutMs);
+  }
+
+  private opened(side: UpSide): void {
+    clearTimeout(this.connectTimer);
+    side.open = true;
+    const up = this.up!;
+    if (this.closed) {
+      up.destroy();
+      return;
+    }
+    // Success clears the run of failures that outlier detection counts.
+    this.cluster.report(this.endpoint!, 200);
+    let room = true;
+    for (const bytes of this.early) room = up.write(bytes);
+    this.early = [];
+    if (this.downEnded) up.end();
+    if (room) this.down.resume();
+    this.touch();
+  }
+
+  fromDown(bytes: Uint8Array): void {
+    const { up } = this;
+    if (!up || this.connectingUp) {
+      // A runtime may hand over what it had read before the pause took effect.
+      this.early.push(bytes.slice());
+      return;
+    }
+    this.touch();
+    if (!up.write(bytes)) this.down.pause();
+  }
+
+  fromUp(bytes: Uint8Array): void {
+    this.touch();
+    if (!this.down.write(bytes)) this.up?.pause();
+  }
+
+  private get connectingUp(): boolean {
+    const side = this.up?.handler;
+    return !(side instanceof UpSide) || !side.open;
+  }
+
+  drainDown(): void {
+    this.up?.resume();
+  }
+
+  drainUp(): void {
+    this.down.resume();
+  }
+
+  endDown(): void {
+    this.downEnded = true;
+    if (!this.connectingUp) this.up?.end();
+    this.finishIfBothEnded();
+  }
+
+  endUp(): void {
+    this.upEnded = true;
+    this.down.end();
+    this.finishIfBothEnded();
+  }
+
+  /** Both directions are done: the sockets close by themselves once flushed. */
+  private finishIfBothEnded(): void {
+    if (this.downEnded && this.upEnded) clearTimeout(this.idle);
+  }
+
+  closedUp(open: boolean, error: Error | undefined): void {
+    clearTimeout(this.connectTimer);
+    if (this.endpoint) this.endpoint.active--;
+    const endpoint = this.endpoint;
+    this.endpoint = undefined;
+    this.up = undefined;
+    if (!open && endpoint) {
+      this.cluster.report(endpoint, 'connect-failure');
+      if (!this.closed && this.tried.length < this.proxy.maxAttempts) {
+        this.dial();
+        return;
+      }
+    }
+    this.close(error);
+  }
+
+  close(error?: Error): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.idle);
+    this.cluster.use.connections--;
+    // After an orderly end both sides have said all; a reset on one side is a reset on the other.
+    if (error || !(this.downEnded && this.upEnded)) {
+      this.down.destroy(error);
+      this.up?.destroy(error);
+    }
+  }
+
+  private touch(): void {
+    if (this.proxy.idleMs === 0) return;
+    // One timer, moved lazily, instead of one per chunk.
+    this.lastActive = this.proxy.runtime.monotonicMs();
+    this.idle ??= setTimeout(this.onIdle, this.proxy.idleMs);
+  }
+
+  private lastActive = 0;
+  private readonly onIdle = (): void => {
+    const left = this.lastActive + this.proxy.idleMs - this.proxy.runtime.monotonicMs();
+    if (left <= 1) this.close(new Error('tcp_proxy: idle timeout'));
+    else this.idle = setTimeout(this.onIdle, left);
+  };
+}
+
+class DownSide implements ConnectionHandler {
+  private readonly tunnel: Tunnel;
+  constructor(tunnel: Tunnel) {
+    this.tunnel = tunnel;
+  }
+  onData(bytes: Uint8Array): void {
+    this.tunnel.fromDown(bytes);
+  }
+  onDrain(): void {
+    this.tunnel.drainDown();
+  }
+  onEnd(): void {
+    this.tunnel.endDown();
+  }
+  onClose(error?: Error): void {
+    this.tunnel.close(error);
+  }
+}
+
+class UpSide implements ConnectionHandler {
+  private readonly tunnel: Tunnel;
+  connection: Connection | undefined;
+  open = false;
+  constructor(tunnel: Tunnel) {
+    this.tunnel = tunnel;
+  }
+  onData(bytes: Uint8Array): void {
+    this.tunnel.fromUp(bytes);
+  }
+  onDrain(): void {
+    this.tunnel.drainUp();
+  }
+  onEnd(): void {
+    this.tunnel.endUp();
+  }
+  onClose(error?: Error): void {
+    this.tunnel.closedUp(this.open, error);
+  }
+}
