@@ -30,6 +30,11 @@ function keyOf(name: string): string {
   return key;
 }
 
+/** Fields that say where a message ends. */
+export function isFraming(key: string): boolean {
+  return key === 'content-length' || key === 'transfer-encoding';
+}
+
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
@@ -51,7 +56,10 @@ export function parseFields(head: string, from: number, end: number, maxFields: 
     while (start < stop && isBlank(head.charCodeAt(start))) start++;
     while (stop > start && isBlank(head.charCodeAt(stop - 1))) stop--;
     if (headers.size >= maxFields) throw new CodecError(431, 'http1.too_many_headers', 'too many fields');
-    headers.append(name, head.slice(start, stop), keyOf(name));
+    const key = keyOf(name);
+    // Parsers disagree on a tab around framing; nobody writes one in good faith.
+    if (isFraming(key) && head.slice(colon, lineEnd).includes('\t')) throw codecError('tab in a framing field');
+    headers.append(name, head.slice(start, stop), key);
     at = lineEnd + 2;
   }
   return headers;

@@ -5,7 +5,7 @@
 import type { Headers } from '../headers.ts';
 import { latin1 } from './bytes.ts';
 import { CodecError, codecError } from './error.ts';
-import { checkCharacters, parseFields } from './fields.ts';
+import { checkCharacters, isFraming, parseFields } from './fields.ts';
 import type { CodecLimits, MessageHead, RequestHead, ResponseHead } from './message.ts';
 import { parseRequestHead, parseResponseHead } from './message.ts';
 
@@ -234,7 +234,10 @@ abstract class Parser<Head extends MessageHead> {
     this.text = '';
     checkCharacters(text.slice(0, end + 2));
     const trailers = parseFields(text, 0, end + 2, this.limits.maxFields);
-    for (const key of [...trailers.keys]) if (neverTrailers.has(key)) trailers.remove(key);
+    for (const key of [...trailers.keys]) {
+      if (isFraming(key)) throw codecError('framing in trailers');
+      if (neverTrailers.has(key)) trailers.remove(key);
+    }
     this.endMessage(trailers.size > 0 ? trailers : undefined);
     return from + end + 4 - before;
   }
