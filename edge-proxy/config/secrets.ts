@@ -31,6 +31,8 @@ interface Parts {
   readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
 }
 
+const UNREADY: TlsContext = { kind: 'client', unready: 'TLS: the certificates to dial with have not arrived' };
+
 export class Secrets {
   private readonly runtime: Runtime;
   private readonly warn: (line: string) => void;
@@ -106,8 +108,8 @@ export class Secrets {
     });
   }
 
-  /** As `server`, for dialling. */
-  client(context: UpstreamTlsContext): () => TlsContext | undefined {
+  /** As `server`, for dialling; while a secret is missing the context refuses to dial. */
+  client(context: UpstreamTlsContext): () => TlsContext {
     for (const field of ['autoHostSni', 'autoSniSanValidation', 'allowRenegotiation'] as const)
       if (context[field]) throw new Error(`TLS: ${field} is not supported`);
     const common = context.commonTlsContext ?? {};
@@ -115,7 +117,7 @@ export class Secrets {
     const offered = common.alpnProtocols ?? [];
     const alpn = offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
     const wantsKey = hasKeys(common);
-    return this.follow(common, (parts) => {
+    const current = this.follow(common, (parts) => {
       if (wantsKey && !parts.keyPair) return undefined;
       return this.runtime.clientTls({
         keyPair: parts.keyPair,
@@ -126,6 +128,8 @@ export class Secrets {
         ...(parts.acceptNames ? { acceptNames: parts.acceptNames } : {}),
       });
     });
+    // No context would mean plaintext to whoever dials.
+    return () => current() ?? UNREADY;
   }
 
   /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */

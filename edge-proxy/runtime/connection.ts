@@ -116,7 +116,7 @@ export class SocketConnection implements Connection {
     this.failure ??= error;
     // RST when something is abandoned; an orderly close of an idle connection stays a FIN.
     const abandons = error !== undefined || this.socket.writableLength > 0;
-    if (abandons && !this.raw && !this.tls && !this.socket.connecting) this.socket.resetAndDestroy();
+    if (abandons && !this.raw && !this.tls && !this.dialling) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
 

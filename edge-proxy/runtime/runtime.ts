@@ -91,6 +91,8 @@ export interface PeerNames {
 /** A compiled TLS context, opaque to the core. */
 export interface TlsContext {
   readonly kind: 'server' | 'client';
+  /** Why nothing may be dialled with it yet (its certificates have not arrived): never a reason for plaintext. */
+  readonly unready?: string;
 }
 
 export interface Listening {

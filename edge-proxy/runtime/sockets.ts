@@ -59,6 +59,7 @@ export function connect(
   handler: ConnectionHandler,
   onOpen: (connection: Connection) => void,
 ): Connection {
+  if (context?.unready !== undefined) return refuse(context.unready, quirks, handler);
   const target = {
     host: to.address,
     port: to.port,
@@ -95,6 +96,15 @@ export function connect(
       connection.guard(error);
     }
   });
+  return connection;
+}
+
+/** A dial that fails before a packet is sent. */
+function refuse(reason: string, quirks: Quirks, handler: ConnectionHandler): Connection {
+  const connection = new SocketConnection(new net.Socket(), quirks, undefined, undefined);
+  connection.dialling = true;
+  connection.handler = handler;
+  queueMicrotask(() => connection.destroy(new Error(reason)));
   return connection;
 }
 
