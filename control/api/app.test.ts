@@ -281,6 +281,14 @@ describe('resources', () => {
     expect(await store.get({ group: '', plural: 'secrets', namespace: 'shop', name: 's' })).toBeUndefined();
   });
 
+  it('deletes nothing that waits for a finalizer', async () => {
+    const held = configMap('held', {});
+    await call('POST', configMaps, { ...held, metadata: { name: 'held', finalizers: ['example.com/hold'] } });
+    expect((await call('DELETE', `${configMaps}/held`)).body).toMatchObject({ code: 409, reason: 'Conflict' });
+    await patch(`${configMaps}/held`, 'merge-patch', { metadata: { finalizers: null } });
+    expect((await call('DELETE', `${configMaps}/held`)).status).toBe(200);
+  });
+
   it('answers a Table when asked for one', async () => {
     await call('POST', virtualServices, virtualService('reviews'));
     const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json';

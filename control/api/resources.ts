@@ -178,6 +178,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
     throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
   const precondition = preconditionOf(options['preconditions']);
   await told(target, async () => {
+    mustHaveNoFinalizers(stored);
     if (dryRun) return checkPrecondition(stored, precondition);
     if (isNamespace) {
       checkPrecondition(stored, precondition);
@@ -194,6 +195,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
 
 /** What is in a namespace goes with it, and goes first, so that a crash between leaves nothing without its namespace. */
 async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: string): Promise<void> {
+  for (const item of (await store.list({ namespace })).items) mustHaveNoFinalizers(item);
   for (const { group, plural, namespaced } of kinds.kinds) {
     if (!namespaced) continue;
     const { items } = await store.list({ kind: { group, plural }, namespace });
@@ -203,6 +205,12 @@ async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: strin
       });
     }
   }
+}
+
+/** Waiting for finalizers is not built: refused, so that none is passed over. */
+function mustHaveNoFinalizers({ metadata }: Resource): void {
+  if (!metadata.finalizers?.length) return;
+  throw new StoreError('conflict', `"${metadata.name}" has finalizers: remove them first`);
 }
 
 async function mustGet(store: ResourceStore, target: Target): Promise<Resource> {
