@@ -128,7 +128,9 @@ export function standardClusters(ctx: CompileContext): Cluster[] {
     passthrough(PASSTHROUGH),
     {
       ...passthrough(INBOUND_PASSTHROUGH),
-      upstreamBindConfig: { sourceAddress: { address: '127.0.0.6', portValue: 0 } },
+      upstreamBindConfig: {
+        sourceAddress: { address: ctx.proxy.ips[0]?.includes(':') ? '::6' : '127.0.0.6', portValue: 0 },
+      },
     },
   ];
 }

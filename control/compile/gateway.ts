@@ -49,11 +49,12 @@ export function gatewayOutbound(ctx: CompileContext): Outbound {
     for (const server of servers)
       if (!usable.includes(server))
         ctx.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
-    const built = secured ? httpsChains(ctx, usable) : [plainChain(ctx, port)];
+    const built = secured ? httpsChains(ctx, usable) : [plainChain(ctx, listenPort(ctx, port))];
     if (built.length === 0) continue;
     listeners.push(listener(ctx, port, usable[0]?.bind, built, secured));
-    const names = secured ? usable.map((server) => server.routeName) : [`http.${port}`];
+    const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(ctx, port)}`];
     for (const name of new Set(names)) {
+      if (!JSON.stringify(built).includes(JSON.stringify(name))) continue;
       const own = secured ? usable.filter((server) => server.routeName === name) : usable;
       routes.push(routeConfiguration(name, gatewayVirtualHosts(ctx, port, own)));
     }

@@ -4,7 +4,8 @@ import type { Snapshot } from '../../shared/xds/discovery.ts';
 type Json = Record<string, unknown>;
 export interface Golden {
   proxy: { nodeId: string; locality: string; metadata: Record<string, never> };
-  rejected: { document?: number; index?: number }[];
+  /** Documents of the input that Istio's admission refuses, counted from 0. */
+  rejected: { document: string }[];
   listeners: Json[];
   routes: Json[];
   clusters: Json[];
@@ -64,10 +65,10 @@ function stripEmpty(value: unknown): unknown {
   for (const key of Object.keys(value).sort()) {
     if (DECORATION.has(key)) continue;
     const item = stripEmpty(value[key]);
-    if (item === undefined || item === null) continue;
+    if (item === undefined || item === null || item === '') continue;
+    if (Array.isArray(item) && item.length === 0) continue;
     if (isObject(item) && Object.keys(item).length === 0) continue;
-    // The order of a virtual host's names says nothing.
-    out[key] = key === 'domains' ? [...(item as string[])].sort() : item;
+    out[key] = UNORDERED.has(key) ? [...(item as string[])].sort() : item;
   }
   return out;
 }
@@ -76,11 +77,18 @@ function scalar(value: string): unknown {
   if (/^\d{1,10}$/.test(value)) return Number(value);
   return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
 }
+/** Lists of names whose order says nothing. */
+const UNORDERED = new Set(['domains', 'serverNames']);
 const DECORATION = new Set(['decorator', 'metadata', 'statPrefix', 'validateClusters', 'initialFetchTimeout']);
 
 function routeMeaning(config: Json): unknown {
-  const hosts = list(config['virtualHosts']).map((host) => stripEmpty(host) as Json);
-  return Object.fromEntries(hosts.map((host) => [String(host['name']), host]));
+  // By name a client asks for: istiod joins virtual hosts with the same routes, which says nothing.
+  const byDomain: Json = {};
+  for (const host of list(config['virtualHosts'])) {
+    const { domains, name: _, ...rest } = host;
+    for (const domain of (domains ?? []) as string[]) byDomain[domain] = stripEmpty(rest);
+  }
+  return Object.fromEntries(Object.entries(byDomain).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function clusterMeaning(cluster: Json): unknown {
@@ -110,7 +118,10 @@ function clusterMeaning(cluster: Json): unknown {
 function httpMeaning(options: Json): unknown {
   const downstream = 'useDownstreamProtocolConfig' in options;
   const http2 = 'http2ProtocolOptions' in object(options['explicitHttpConfig']);
-  return [downstream ? 'downstream' : http2 ? 'http2' : 'http1', stripEmpty(options['commonHttpProtocolOptions'])];
+  return [
+    downstream ? 'downstream' : http2 ? 'http2' : 'http1',
+    stripEmpty(options['commonHttpProtocolOptions'] ?? {}),
+  ];
 }
 
 /** Secrets, SNI and accepted names of a TLS context; without names the trust domain is enough. */
@@ -127,7 +138,13 @@ function tlsMeaning(socket: unknown): unknown {
   return {
     sni: config['sni'],
     client: config['requireClientCertificate'] === true,
-    certificates: list(common['tlsCertificateSdsSecretConfigs']).map((item) => item['name']),
+    certificates: [
+      ...list(common['tlsCertificateSdsSecretConfigs']).map((item) => item['name']),
+      // Files are read by the proxy itself here, by the agent there.
+      ...list(common['tlsCertificates']).map(
+        (item) => `file-cert:${object(item['certificateChain'])['filename']}~${object(item['privateKey'])['filename']}`,
+      ),
+    ],
     // Public roots are a file here, a secret of the agent's there.
     ca: String(object(combined['validationContextSdsSecretConfig'])['name'] ?? '').replace(/^file-root:.*/, ''),
     names: names.filter((item) => !item.includes('"prefix"')),
@@ -161,9 +178,23 @@ function chainMatch(match: Json, listener: Json, port: unknown): Json {
   return bound && destinationPort === port ? rest : match;
 }
 
+/** `or` and `and` of one element are that element. */
+function unwrapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrapped);
+  if (!isObject(value)) return value;
+  for (const name of ['orRules', 'andRules', 'orIds', 'andIds']) {
+    const [only, ...others] = list(Object.values(object(value[name]))[0]);
+    if (only && others.length === 0) return unwrapped(only);
+  }
+  return Object.fromEntries(
+    // RBAC metadata matchers decide; the name only decorates elsewhere.
+    Object.entries(value).map(([key, item]) => [key === 'metadata' ? 'metadataMatcher' : key, unwrapped(item)]),
+  );
+}
+
 /** The action ALLOW is protobuf's default and left out of canonical JSON. */
 function rules(value: unknown): unknown {
-  const { action, ...rest } = object(stripEmpty(value));
+  const { action, ...rest } = object(stripEmpty(unwrapped(value)));
   return action === undefined || action === 'ALLOW' ? rest : { action, ...rest };
 }
 

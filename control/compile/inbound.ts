@@ -110,7 +110,9 @@ export function inboundClusters(ctx: CompileContext, ports: readonly InboundPort
     if (item.app === undefined) {
       cluster.type = 'ORIGINAL_DST';
       cluster.lbPolicy = 'CLUSTER_PROVIDED';
-      cluster.upstreamBindConfig = { sourceAddress: { address: '127.0.0.6', portValue: 0 } };
+      cluster.upstreamBindConfig = {
+        sourceAddress: { address: wildcard(ctx) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
+      };
       return cluster;
     }
     cluster.type = 'STATIC';
@@ -146,7 +148,8 @@ export function boundInboundListeners(ctx: CompileContext, ports: readonly Inbou
 /** Chains that match on TLS need the TLS inspector, those that match on plain HTTP the HTTP inspector. */
 function inspectors(chains: readonly FilterChain[]) {
   const matches = chains.map((chain) => chain.filterChainMatch ?? {});
-  const tls = chains.some((chain) => chain.transportSocket) || matches.some((match) => match.transportProtocol);
+  const tls =
+    chains.some((chain) => chain.transportSocket) || matches.some((match) => match.transportProtocol === 'tls');
   const http = matches.some((match) => match.applicationProtocols?.includes('h2c'));
   return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
@@ -175,7 +178,7 @@ function portChains(
       ...(secured && { transportSocket: socket }),
     });
   if (mode === 'STRICT') add({ transportProtocol: 'tls' }, true);
-  else if (mode === 'DISABLE') add({}, false);
+  else if (mode === 'DISABLE') add({ transportProtocol: 'raw_buffer' }, false);
   else {
     add({ transportProtocol: 'tls', applicationProtocols: MESH_ALPN }, true);
     // TLS that is not the mesh's own belongs to the application.
@@ -206,7 +209,7 @@ function sniffedChains(
     chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(ctx, true));
   if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(ctx, false))];
   const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
-  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp()), chain(tls, tcp())];
+  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
   return [
     secureHttp(http()),
     plainHttp,

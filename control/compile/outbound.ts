@@ -72,7 +72,7 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
     byPort.set(number, [...(byPort.get(number) ?? []), target]);
   }
   for (const [number, targets] of byPort) {
-    const { chains, sniffing } = tcpChains(ctx, targets);
+    const { chains, sniffing } = tcpChains(ctx, targets, targets.length > 1);
     add(number, chains, sniffing);
   }
   if (ctx.proxy.httpProxyPort !== undefined) {
@@ -97,9 +97,15 @@ function httpChain(ctx: CompileContext, listener: string, rds: string): FilterCh
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
 }
 
-function tcpChains(ctx: CompileContext, targets: readonly TcpTarget[]): { chains: FilterChain[]; sniffing: boolean } {
-  const bySni = targets.filter(({ port }) => port.protocol === 'TLS' || port.protocol === 'HTTPS');
-  const plain = targets.filter(({ port }) => port.protocol !== 'TLS' && port.protocol !== 'HTTPS');
+/** `shared`: other services may come to the same address and port, so TLS ones are told apart by SNI. */
+function tcpChains(
+  ctx: CompileContext,
+  targets: readonly TcpTarget[],
+  shared: boolean,
+): { chains: FilterChain[]; sniffing: boolean } {
+  const isTls = ({ port }: TcpTarget) => port.protocol === 'TLS' || port.protocol === 'HTTPS';
+  const bySni = shared ? targets.filter(isTls) : [];
+  const plain = targets.filter((target) => !bySni.includes(target));
   const chain = (target: TcpTarget, sni: boolean): FilterChain => ({
     ...(sni && { filterChainMatch: { serverNames: [target.service.hostname] } }),
     filters: [tcpProxy(ctx, outboundCluster(target.port.number, undefined, target.service.hostname))],
@@ -149,9 +155,8 @@ function addCapturedTcp(
   any: string,
 ): void {
   const name = `${address}_${port.number}`;
-  const { chains, sniffing } = tcpChains(ctx, [{ service, port }]);
-  // At its own virtual IP a service needs no SNI to be told apart.
-  const own = address === any ? chains : chains.map(({ filterChainMatch: _, ...chain }) => chain);
+  const { chains, sniffing } = tcpChains(ctx, [{ service, port }], address === any);
+  const own = chains;
   const existing = listeners.get(name);
   if (!existing) {
     const listener = captured(name, address, port.number, own);
@@ -202,8 +207,14 @@ function virtualOutbound(ctx: CompileContext, any: string): Listener {
   };
 }
 
-/** Names the VirtualService rules that have no translation yet. */
+/** Kinds that are accepted and stored, and not compiled yet. */
+const LATER = ['RequestAuthentication', 'EnvoyFilter', 'Telemetry', 'WasmPlugin', 'ProxyConfig', 'TrafficExtension'];
+
+/** Names the rules and resources that have no translation yet. */
 export function noteUnsupportedRoutes(ctx: CompileContext): void {
+  for (const kind of LATER)
+    for (const { metadata } of ctx.view.resources(kind))
+      ctx.note(`${kind} ${metadata.namespace ?? 'default'}/${metadata.name} is not compiled: it has no effect`);
   for (const vs of ctx.scope.virtualServices)
     for (const kind of ['tcp', 'tls'])
       if (specOf(vs)[kind] !== undefined)

@@ -159,7 +159,8 @@ function catchAll(ctx: CompileContext): VirtualHost {
 /** Every name a client may use for a host: the full name, its short forms from the proxy's namespace, the virtual IPs. */
 export function domainsOf(ctx: CompileContext, hostname: string, service: MeshService | undefined): string[] {
   const domains = [hostname];
-  if (!hostname.startsWith('*')) domains.push(`${hostname}.`, ...shortNames(hostname, ctx.proxy.dnsDomain));
+  if (hostname !== '*') domains.push(`${hostname}.`);
+  if (!hostname.startsWith('*')) domains.push(...shortNames(hostname, ctx.proxy.dnsDomain));
   for (const address of service?.addresses ?? []) if (!address.includes('/')) domains.push(bracketed(address));
   return [...new Set(domains)];
 }

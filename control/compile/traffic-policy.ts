@@ -25,7 +25,7 @@ export function applyTrafficPolicy(
   const pool = fields(policy['connectionPool']);
   const tcp = fields(pool['tcp']);
   const http = fields(pool['http']);
-  cluster.circuitBreakers = { thresholds: [threshold(tcp, http)] };
+  cluster.circuitBreakers = { thresholds: [{ ...threshold(tcp, http), ...retryBudget(policy) }] };
   const connectTimeout = protoDuration(tcp['connectTimeout']);
   if (connectTimeout) cluster.connectTimeout = connectTimeout;
   const keepalive = tcp['tcpKeepalive'] === undefined ? undefined : keepaliveOf(fields(tcp['tcpKeepalive']));
@@ -45,6 +45,14 @@ function threshold(tcp: Fields, http: Fields) {
     maxRequests: numeric(http['http2MaxRequests']) || UNLIMITED,
     maxRetries: numeric(http['maxRetries']) || UNLIMITED,
   };
+}
+
+function retryBudget(policy: Fields) {
+  if (policy['retryBudget'] === undefined) return {};
+  const budget = fields(policy['retryBudget']);
+  const value = typeof budget['percent'] === 'number' ? budget['percent'] : 20;
+  const minRetryConcurrency = numeric(budget['minRetryConcurrency']) ?? 3;
+  return { retryBudget: { budgetPercent: { value }, minRetryConcurrency } };
 }
 
 function keepaliveOf(keepalive: Fields) {

@@ -20,11 +20,12 @@ export function meshAlpn(port: ServicePort): string[] {
 
 /** SPIFFE ids that endpoints of this service may present, sorted. */
 export function identitiesOf(ctx: CompileContext, service: MeshService, port: ServicePort): string[] {
-  const { trustDomain } = ctx.view.settings;
+  const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
   const ids = new Set(service.subjectAltNames);
   for (const endpoint of ctx.view.endpoints(service))
     if (endpoint.servicePort === port.number && endpoint.serviceAccount !== '')
-      ids.add(`spiffe://${trustDomain}/ns/${endpoint.namespace}/sa/${endpoint.serviceAccount}`);
+      for (const domain of [trustDomain, ...trustDomainAliases])
+        ids.add(`spiffe://${domain}/ns/${endpoint.namespace}/sa/${endpoint.serviceAccount}`);
   return [...ids].sort();
 }
 
