@@ -45,21 +45,25 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
 
 /** Reads and validates; faults are in the result, for `tulle validate`. Unreadable YAML stands as a document with faults. */
 export async function inspectSources(paths: readonly string[]): Promise<CheckedDocument[]> {
-  const { documents, errors } = await readSources(paths);
-  const checked = documents.map(({ value, file = '-', line }) => {
-    const foreign = isForeign(value);
-    return {
-      value,
-      file,
-      line,
-      foreign,
-      ...(foreign ? { faults: [], warnings: [foreignWarning(value)] } : validate(value)),
-    };
-  });
-  for (const { file = '-', line, path, message, rule } of errors) {
-    checked.push({ value: undefined, file, line, foreign: false, faults: [{ path, message, rule }], warnings: [] });
+  const checked: CheckedDocument[] = [];
+  for (const path of paths) {
+    for (const [file, content] of await readPath(path)) checked.push(...inspectText(file, content));
   }
-  return checked.sort((a, b) => (a.file === b.file ? a.line - b.line : 0));
+  return checked;
+}
+
+function inspectText(file: string, content: string): CheckedDocument[] {
+  const { documents, errors } = parseDocuments(content, file);
+  const checked = documents.map(({ value, line }): CheckedDocument => {
+    const foreign = isForeign(value);
+    const result = foreign ? { faults: [], warnings: [foreignWarning(value)] } : validate(value);
+    return { value, file, line, foreign, ...result };
+  });
+  for (const { line, path, message, rule } of errors) {
+    const faults = [{ path, message, rule }];
+    checked.push({ value: undefined, file, line, foreign: false, faults, warnings: [] });
+  }
+  return checked.sort((a, b) => a.line - b.line);
 }
 
 /**

@@ -14,7 +14,7 @@ export interface PathNormalization {
 /** Characters that a canonical path writes as they are although they came escaped: RFC 3986 unreserved. */
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/;
 /** What may be wrong with a path; most have nothing and are returned as they came. */
-const SUSPICIOUS = /[%\\"#<>?^`{|}\u0000-\u0020\u007f-\uffff]|\/\.|^[^/]/;
+const SUSPICIOUS = /[%\\"#<>?^`{|}\u0000-\u0020\u007f-\uffff]|\/\.|^[^/]|^$/;
 const MUST_ESCAPE = /["<>?^`{|}\u0001-\u0020\u007f-\uffff]/;
 
 /**

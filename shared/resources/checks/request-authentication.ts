@@ -1,11 +1,40 @@
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { RequestAuthenticationSpec } from '../schema/request-authentication.ts';
+import type { JwtRule, RequestAuthenticationSpec } from '../schema/request-authentication.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
-/** Rules of RequestAuthentication beyond its schema: what it applies to. */
+/** Rules of RequestAuthentication beyond its schema. */
 export function checkRequestAuthentication(spec: RequestAuthenticationSpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, spec);
+  if (spec.selector && Object.keys(spec.selector.matchLabels ?? {}).length === 0) {
+    report.warn('spec.selector', 'policy-target', 'has no labels: it selects every workload of the namespace');
+  }
+  for (const [i, rule] of (spec.jwtRules ?? []).entries()) checkJwtRule(report, `spec.jwtRules[${i}]`, rule);
   return report.findings;
+}
+
+function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
+  if (rule.issuer === '') report.fault(`${path}.issuer`, 'required', 'must not be empty');
+  const sources = (['jwks', 'jwksUri', 'jwks_uri'] as const).filter((field) => rule[field]);
+  if (sources.length > 1) report.fault(path, 'requestauthentication.jwks', 'only one of jwks and jwksUri may be set');
+  for (const field of ['jwksUri', 'jwks_uri'] as const) {
+    const uri = rule[field];
+    if (uri && !(URL.canParse(uri) && /^https?:/i.test(uri))) {
+      report.fault(`${path}.${field}`, 'requestauthentication.jwks', 'must be an http:// or https:// URL');
+    }
+  }
+  if (rule.jwks && !isJwks(rule.jwks))
+    report.fault(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');
+  for (const [i, header] of (rule.fromHeaders ?? []).entries()) {
+    if (header.name === '') report.fault(`${path}.fromHeaders[${i}].name`, 'required', 'must not be empty');
+  }
+}
+
+function isJwks(text: string): boolean {
+  try {
+    return Array.isArray((JSON.parse(text) as { keys?: unknown } | null)?.keys);
+  } catch {
+    return false;
+  }
 }

@@ -120,7 +120,9 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
       report.fault(at, 'sidecar.host', `"${host}" must be namespace/host`);
       continue;
     }
-    if (!['*', '.', '~'].includes(namespace)) report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace));
+    // `~ns` takes a namespace out.
+    if (!['*', '.', '~'].includes(namespace))
+      report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace.replace(/^~/, '')));
     report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
     if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
     if (name !== '*' && (whole.has(namespace) || whole.has('*'))) {

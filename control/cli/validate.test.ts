@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkSources, readSources } from './sources.ts';
+import { validateSources } from './validate.ts';
+
+let folder = '';
+const good = (name: string, port = 80) =>
+  `apiVersion: v1\nkind: Service\nmetadata:\n  name: ${name}\nspec:\n  ports:\n  - port: ${port}\n`;
+const bad =
+  'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: b\nspec:\n  hosts: [b]\n  htpp: []\n';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tulle-validate-'));
+  await mkdir(join(folder, 'deep'));
+  await writeFile(join(folder, 'a.yaml'), `${good('a')}---\n${good('b')}`);
+  await writeFile(join(folder, 'deep', 'b.yml'), bad);
+  await writeFile(
+    join(folder, 'again.json'),
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'a', namespace: 'default' },
+      spec: { ports: [{ port: 81 }] },
+    }),
+  );
+  await writeFile(join(folder, 'broken.yaml'), 'a: 1\na: 2\n');
+  await writeFile(join(folder, 'deployment.yaml'), 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n');
+  await writeFile(join(folder, 'readme.txt'), 'not: [yaml');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('tulle validate', () => {
+  it('walks folders and judges every document on its own', async () => {
+    const report = await validateSources([folder]);
+    expect(report.valid).toBe(false);
+    const seen = report.resources.map(({ kind, namespace, name, source, faults, warnings }) => [
+      source.file.slice(folder.length + 1),
+      source.line,
+      `${kind} ${namespace}/${name}`,
+      faults.map((fault) => fault.path),
+      warnings.map((warning) => warning.rule),
+    ]);
+    expect(seen).toEqual([
+      ['a.yaml', 1, 'Service default/a', [], []],
+      ['a.yaml', 9, 'Service default/b', [], []],
+      ['again.json', 1, 'Service default/a', [], ['duplicate-object']],
+      ['broken.yaml', 2, ' /', [''], []],
+      [join('deep', 'b.yml'), 1, 'VirtualService default/b', ['spec.htpp'], []],
+      ['deployment.yaml', 1, 'Deployment /d', [], ['foreign-kind']],
+    ]);
+  });
+
+  it('says which path cannot be read', async () => {
+    await expect(readSources([join(folder, 'absent.yaml')])).rejects.toThrow('absent.yaml: no such file or folder');
+  });
+
+  it.each([
+    ['a.yaml', 0],
+    ['deep', 1],
+    ['broken.yaml', 1],
+  ])('%s: the command exits with %i and prints JSON', async (name, code) => {
+    const bin = fileURLToPath(new URL('bin.mjs', import.meta.url));
+    const args = [bin, 'validate', '-f', join(folder, name), '-o', 'json'];
+    const [exit, stdout] = await new Promise<[number, string]>((resolve) => {
+      execFile(process.execPath, args, (error, out) =>
+        resolve([typeof error?.code === 'number' ? error.code : 0, out]),
+      );
+    });
+    expect(exit).toBe(code);
+    expect((JSON.parse(stdout) as { valid: boolean }).valid).toBe(code === 0);
+  });
+});
+
+describe('sources of the other commands', () => {
+  it('the last of two wins', async () => {
+    const found = await checkSources([join(folder, 'a.yaml'), join(folder, 'again.json')]);
+    expect(found.map((each) => [each.resource.metadata.name, each.file.slice(folder.length + 1)])).toEqual([
+      ['b', 'a.yaml'],
+      ['a', 'again.json'],
+    ]);
+  });
+  it('one fault refuses all, naming it', async () => {
+    const error = await checkSources([join(folder, 'a.yaml'), join(folder, 'deep')]).catch((cause: Error) => cause);
+    expect(String(error)).toContain(
+      'b.yml:1: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
+    );
+  });
+});

@@ -1,0 +1,162 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { kindByPlural, kindOf, kinds, parseDuration, validate } from './index.ts';
+import { parseDocuments } from './parse.ts';
+
+const virtualService = (spec: unknown, metadata: unknown = { name: 'reviews' }) =>
+  validate({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata, spec });
+const paths = (result: { faults: { path: string }[] }) => result.faults.map((fault) => fault.path).sort();
+
+describe('validate', () => {
+  it('names every fault with its path, at once', () => {
+    const result = virtualService({
+      hosts: ['reviews'],
+      gatways: ['a'],
+      http: [
+        { timeout: 'soon', route: [{ weight: '3', destination: {} }] },
+        { mirorr: 1, route: [{ destination: { host: 'a' }, weight: -1 }, { destination: { host: 'b_' } }] },
+      ],
+    });
+    expect(paths(result)).toEqual([
+      'spec.gatways',
+      'spec.http[0].route[0].destination.host',
+      'spec.http[0].route[0].weight',
+      'spec.http[0].timeout',
+      'spec.http[1].mirorr',
+    ]);
+    expect(result.faults.find((fault) => fault.path === 'spec.gatways')).toEqual({
+      path: 'spec.gatways',
+      rule: 'unknown-field',
+      message: 'unknown field "gatways" (did you mean "gateways"?)',
+    });
+    expect(result.faults.find((fault) => fault.path.endsWith('weight'))?.message).toBe(
+      'must be a number, not a string',
+    );
+    expect(result.resource).toBeUndefined();
+  });
+
+  it('a typing mistake does not hide what is wrong elsewhere', () => {
+    const result = virtualService({
+      hosts: ['reviews'],
+      http: [
+        { mirorr: {}, route: [{ destination: { host: 'a' } }] },
+        { route: [{ destination: { host: 'a' }, weight: -1 }] },
+      ],
+    });
+    expect(paths(result)).toEqual(['spec.http[0].mirorr', 'spec.http[1].route[0].weight']);
+  });
+
+  it.each([
+    ['v1', 'Servce', 'did you mean "Service"'],
+    ['networking.istio.io/v9', 'Gateway', 'use networking.istio.io/v1'],
+    ['security.istio.io/v1', 'VirtualService', 'belongs to "networking.istio.io/v1"'],
+    ['', 'Gateway', 'is required'],
+  ])('%s %s: %s', (apiVersion, kind, message) => {
+    const { faults } = validate({ apiVersion, kind, metadata: { name: 'a' } });
+    expect(faults.map((fault) => fault.message).join()).toContain(message);
+  });
+
+  it('null fields are absent ones, nulls in lists are faults', () => {
+    expect(
+      virtualService({ hosts: ['a'], tcp: null, http: [{ route: [{ destination: { host: 'a' } }] }] }).faults,
+    ).toEqual([]);
+    expect(paths(virtualService({ hosts: [null], http: [{ route: [{ destination: { host: 'a' } }] }] }))).toEqual([
+      'spec.hosts[0]',
+    ]);
+  });
+
+  it('judges metadata', () => {
+    const spec = { hosts: ['a'], http: [{ route: [{ destination: { host: 'a' } }] }] };
+    expect(paths(virtualService(spec, { name: 'A_b' }))).toEqual(['metadata.name']);
+    expect(paths(virtualService(spec, undefined))).toEqual([]);
+    expect(paths(virtualService(spec, null))).toEqual(['metadata']);
+    expect(paths(virtualService(spec, { name: 'a', lables: {}, namespace: 'x.y' }))).toEqual(['metadata.lables']);
+    expect(paths(virtualService(spec, { name: 'a', labels: { a: 'b c' }, namespace: 'x.y' }))).toEqual([
+      'metadata.labels["a"]',
+      'metadata.namespace',
+    ]);
+  });
+
+  it('never shows the values of a secret', () => {
+    const bad = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' }, data: { key: 'hunter2!', other: 7 } };
+    const { faults } = validate(bad);
+    expect(faults.map((fault) => fault.path)).toContain('data.other');
+    expect(JSON.stringify(validate({ ...bad, data: { key: 'hunter2!' } }).faults)).not.toContain('hunter2');
+    expect(validate({ ...bad, data: { key: 'hunter2!' } }).faults).toHaveLength(1);
+  });
+
+  it('never throws, whatever the value', () => {
+    const names = kinds.map((kind) => kind.kind);
+    const versions = kinds.map((kind) => (kind.group ? `${kind.group}/${kind.versions[0]}` : 'v1'));
+    fc.assert(
+      fc.property(fc.nat(names.length - 1), fc.jsonValue(), fc.jsonValue(), (i, spec, metadata) => {
+        validate(spec);
+        const result = validate({ apiVersion: versions[i], kind: names[i], metadata, spec });
+        expect(result.resource === undefined).toBe(result.faults.length > 0);
+      }),
+    );
+    let deep: unknown = 1;
+    for (let i = 0; i < 10_000; i++) deep = [deep];
+    expect(validate({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: deep }).faults[0]?.rule).toBe(
+      'depth',
+    );
+  });
+});
+
+it('the registry finds kinds by each of their names', () => {
+  expect(kindOf('networking.istio.io/v1alpha3', 'VirtualService')?.plural).toBe('virtualservices');
+  expect(kindOf('networking.istio.io/v2', 'VirtualService')).toBeUndefined();
+  expect(kindByPlural('', 'services')?.kind).toBe('Service');
+  expect(new Set(kinds.map((kind) => `${kind.group}/${kind.kind}`)).size).toBe(kinds.length);
+});
+
+it.each([
+  ['1.5s', 1500],
+  ['300ms', 300],
+  ['1h2m3s', 3_723_000],
+  ['0', 0],
+  ['0s', 0],
+  ['-1s', -1000],
+  ['1', undefined],
+  ['', undefined],
+  ['1 s', undefined],
+  ['1d', undefined],
+])('duration %j is %s ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
+
+describe('parseDocuments', () => {
+  it('reads several documents with their lines, CRLF and empty ones', () => {
+    const { documents, errors } = parseDocuments(
+      '# x\r\n---\r\na: 1\r\n---\r\n---\r\n# only a comment\r\n---\r\n{"b": 2}\r\n',
+      'f.yaml',
+    );
+    expect(errors).toEqual([]);
+    expect(documents).toEqual([
+      { value: { a: 1 }, file: 'f.yaml', line: 3 },
+      { value: { b: 2 }, file: 'f.yaml', line: 8 },
+    ]);
+  });
+  it('expands lists', () => {
+    const { documents } = parseDocuments('apiVersion: v1\nkind: List\nitems:\n- a: 1\n- a: 2\n');
+    expect(documents).toEqual([
+      { value: { a: 1 }, line: 4 },
+      { value: { a: 2 }, line: 5 },
+    ]);
+  });
+  it('names the line of a fault and keeps the other documents', () => {
+    const { documents, errors } = parseDocuments('a: 1\n---\nb: 1\nb: 2\n---\nc: 1\n');
+    expect(errors).toMatchObject([{ line: 4, rule: 'yaml' }]);
+    expect(documents.map((document) => document.value)).toEqual([{ a: 1 }, { c: 1 }]);
+    expect(parseDocuments('a: [1\nb: }').errors.length).toBeGreaterThan(0);
+  });
+  it('refuses alias bombs', () => {
+    const lines = ['a0: &a0 [x,x,x,x,x,x,x,x,x,x]'];
+    for (let i = 1; i < 9; i++) lines.push(`a${i}: &a${i} [${new Array(10).fill(`*a${i - 1}`).join()}]`);
+    const { documents, errors } = parseDocuments(lines.join('\n'));
+    expect(documents).toEqual([]);
+    expect(errors).toHaveLength(1);
+    expect(parseDocuments('a: &x {b: 1}\nc: *x').documents).toHaveLength(1);
+  });
+  it('never throws', () => {
+    fc.assert(fc.property(fc.string(), (text) => void parseDocuments(text)));
+  });
+});
