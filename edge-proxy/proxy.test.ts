@@ -3,21 +3,13 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Leaf, leaf, pem, rootAuthority } from '../tests/mtls/certificates.ts';
-import type { Compilers } from './config/apply.ts';
-import { compileCluster } from './config/compile-cluster.ts';
-import { compileRouteConfiguration } from './config/compile-routes.ts';
+import { proxyCompilers } from './config/compilers.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
 import { Proxy } from './proxy.ts';
 import { currentRuntime } from './runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 
-const compilers: Compilers = {
-  compileRoutes: compileRouteConfiguration,
-  compileCluster,
-  compileHttpFilters: () => [],
-  compileNetworkRbac: () => () => true,
-  onFinished: () => () => {},
-};
+const compilers = proxyCompilers(currentRuntime(), () => () => {});
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -247,6 +239,41 @@ describe('Proxy', () => {
     const faults = await outbound.apply({ secrets: { upsert: [mixed], remove: [] } });
     expect(faults.get('secrets/default')).toMatch(/private key does not belong/);
     expect(JSON.stringify(outbound.configDump())).not.toContain('PRIVATE KEY');
+  });
+
+  it('admits by network RBAC before a byte goes upstream', async () => {
+    const rbac = (action: string, prefix: string) => ({
+      name: 'envoy.filters.network.rbac',
+      typedConfig: {
+        '@type': `${ANY}envoy.extensions.filters.network.rbac.v3.RBAC`,
+        statPrefix: 'tcp.',
+        rules: {
+          action,
+          policies: {
+            'ns[foo]-policy[bar]-rule[0]': {
+              permissions: [{ any: true }],
+              principals: [{ directRemoteIp: { addressPrefix: prefix, prefixLen: 8 } }],
+            },
+          },
+        },
+      },
+    });
+    const made = proxy();
+    const faults = await made.apply({
+      clusters: { upsert: [cluster('echo', await echo())], remove: [] },
+      listeners: {
+        upsert: [
+          listener('open', [rbac('ALLOW', '127.0.0.0'), tcp('echo')]),
+          listener('shut', [rbac('DENY', '127.0.0.0'), tcp('echo')]),
+          listener('other', [rbac('ALLOW', '10.0.0.0'), tcp('echo')]),
+        ],
+        remove: [],
+      },
+    });
+    expect(faults).toEqual(new Map());
+    expect(await talk(made.bound.get('open')!.port, 'x')).toBe('echo:x');
+    expect(await talk(made.bound.get('shut')!.port, 'x')).toBe('');
+    expect(await talk(made.bound.get('other')!.port, 'x')).toBe('');
   });
 
   it('never dials in plaintext what should be TLS', async () => {

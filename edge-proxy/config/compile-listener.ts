@@ -24,7 +24,10 @@ export interface ListenerParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly compileHttpFilters: (config: HttpConnectionManager) => readonly HttpFilter[];
+  readonly compileHttpFilters: (
+    config: HttpConnectionManager,
+    routes: () => RouteTable | undefined,
+  ) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => boolean;
   /** What hears of each finished request of this connection manager. */
   readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
@@ -147,10 +150,11 @@ function compileTerminal(listener: Listener, filter: NetworkFilter, parts: Liste
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;
+  const routes = routesOf(config, parts);
   return new ConnectionManager({
     config,
-    routes: routesOf(config, parts),
-    filters: parts.compileHttpFilters(config),
+    routes,
+    filters: parts.compileHttpFilters(config, routes),
     clusters: parts.clusters,
     runtime: parts.runtime,
     onFinished: parts.onFinished(listener, config),
