@@ -1,0 +1,152 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Hono } from 'hono';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createCsr } from '../../shared/identity/csr.ts';
+import { controlPlaneAudience, verifyJwtSvid } from '../../shared/identity/jwt-svid.ts';
+import { generateKeys } from '../../shared/identity/keys.ts';
+import { parseSvid } from '../../shared/identity/svid.ts';
+import { openAuthority } from '../ca/authority.ts';
+import { JoinTokens, memoryTokenStore } from '../ca/join-tokens.ts';
+import { type JwtSvids, openJwtSvids } from '../ca/jwt-svids.ts';
+import { authenticate } from './auth.ts';
+import type { ApiEnv } from './caller.ts';
+import { certificateRoutes } from './certificates.ts';
+
+const id = 'spiffe://td/ns/default/sa/reviews';
+let folder: string;
+let app: Hono<ApiEnv>;
+let jwtSvids: JwtSvids;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'tulle-api-'));
+  const authority = await openAuthority({ folder, trustDomain: 'td' });
+  jwtSvids = await openJwtSvids({ folder, trustDomain: 'td', issuer: 'https://control' });
+  const tokens = new JoinTokens(memoryTokenStore());
+  app = new Hono<ApiEnv>();
+  app.use(authenticate((token) => token === 'admin-token'));
+  app.route('/', certificateRoutes({ authority, tokens, jwtSvids }));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Who {
+  bearer?: string;
+  peerSpiffeId?: string;
+}
+async function call(path: string, body?: unknown, who: Who = {}) {
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  if (who.bearer) headers.authorization = `Bearer ${who.bearer}`;
+  const init = body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) };
+  const response = await app.request(path, init, who.peerSpiffeId ? { peerSpiffeId: who.peerSpiffeId } : {});
+  return { status: response.status, body: (await response.json()) as Record<string, string> };
+}
+const admin = { bearer: 'admin-token' };
+const joinToken = async () =>
+  (await call('/v1/join-tokens', { namespace: 'default', serviceAccount: 'reviews' }, admin)).body.token!;
+const csr = async () => createCsr(await generateKeys());
+
+describe('join tokens', () => {
+  it('are made by the admin alone', async () => {
+    const request = { namespace: 'default', serviceAccount: 'reviews', ttlSeconds: 60 };
+    const made = await call('/v1/join-tokens', request, admin);
+    expect(made.status).toBe(200);
+    expect(Date.parse(made.body.expires!) - Date.now()).toBeLessThanOrEqual(60_000);
+    expect((await call('/v1/join-tokens', request)).status).toBe(401);
+    expect((await call('/v1/join-tokens', request, { peerSpiffeId: id })).status).toBe(403);
+  });
+
+  it.each([
+    {},
+    { namespace: 'A', serviceAccount: 'b' },
+    { namespace: 'a/b', serviceAccount: 'b' },
+    { namespace: 'a', serviceAccount: '../b' },
+    { namespace: 'a', serviceAccount: 'b', ttlSeconds: 1 },
+    { namespace: 'a', serviceAccount: 'b', extra: 1 },
+  ])('refuses %j', async (request) => {
+    const refused = await call('/v1/join-tokens', request, admin);
+    expect(refused).toMatchObject({
+      status: 422,
+      body: { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'Invalid', code: 422 },
+    });
+  });
+});
+
+describe('certificates', () => {
+  it('come for a join token, once', async () => {
+    const token = await joinToken();
+    const joined = await call('/v1/certificates', { csr: await csr(), token, ttlSeconds: 60 });
+    expect(joined.status).toBe(200);
+    const svid = parseSvid(joined.body.certificateChain!);
+    expect(svid.spiffeId).toBe(id);
+    expect(Date.parse(joined.body.notAfter!)).toBe(svid.notAfter);
+    expect(joined.body.trustBundle).toBe((await call('/v1/trust-bundle')).body.trustBundle);
+    const again = await call('/v1/certificates', { csr: await csr(), token });
+    expect(again).toMatchObject({
+      status: 401,
+      body: { kind: 'Status', message: expect.stringContaining('already used') },
+    });
+  });
+
+  it('are renewed by workloads, for themselves', async () => {
+    const renewed = await call('/v1/certificates', { csr: await csr() }, { peerSpiffeId: id });
+    expect(parseSvid(renewed.body.certificateChain!).spiffeId).toBe(id);
+    const other = await createCsr(await generateKeys(), 'spiffe://td/ns/default/sa/other');
+    const refused = await call('/v1/certificates', { csr: other }, { peerSpiffeId: id });
+    expect(refused).toMatchObject({ status: 400, body: { message: expect.stringContaining('CSR asks for') } });
+  });
+
+  it('do not come to strangers, nor to the admin', async () => {
+    expect((await call('/v1/certificates', { csr: await csr() })).status).toBe(401);
+    expect((await call('/v1/certificates', { csr: await csr() }, admin)).status).toBe(403);
+    expect((await call('/v1/certificates', { csr: await csr(), token: 'x' })).status).toBe(401);
+  });
+
+  it('cost no token when the request was wrong', async () => {
+    const token = await joinToken();
+    expect((await call('/v1/certificates', { csr: 'x', token })).status).toBe(400);
+    expect((await call('/v1/certificates', { csr: await csr(), token, ttlSeconds: 1 })).status).toBe(422);
+    expect((await call('/v1/certificates', { csr: await csr(), token })).status).toBe(200);
+  });
+
+  it('are not asked for with large bodies', async () => {
+    expect((await call('/v1/certificates', { csr: 'x'.repeat(100_000) })).status).toBe(413);
+  });
+});
+
+describe('JWT-SVIDs', () => {
+  it('come for a join token, and from then on for the token held', async () => {
+    const token = await joinToken();
+    const joined = await call('/v1/jwt-svids', { audience: [controlPlaneAudience], token });
+    expect(joined.status).toBe(200);
+    const bearer = joined.body.token!;
+    const renewed = await call('/v1/jwt-svids', { audience: [controlPlaneAudience] }, { bearer });
+    expect(renewed.status).toBe(200);
+    const forGateway = await call('/v1/jwt-svids', { audience: ['gateway'] }, { bearer: renewed.body.token! });
+    await expect(verifyJwtSvid(forGateway.body.token!, 'gateway', jwtSvids.jwks)).resolves.toMatchObject({
+      spiffeId: id,
+    });
+    // A gateway that received this token cannot act as the worker.
+    const replay = await call('/v1/jwt-svids', { audience: ['gateway'] }, { bearer: forGateway.body.token! });
+    expect(replay.status).toBe(401);
+    expect((await call('/v1/jwt-svids', { audience: ['gateway'], token })).status).toBe(401);
+  });
+
+  it('come to workloads with a certificate, not to strangers', async () => {
+    expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, { peerSpiffeId: id })).status).toBe(200);
+    expect((await call('/v1/jwt-svids', { audience: ['gateway'] })).status).toBe(401);
+    expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, { bearer: 'x' })).status).toBe(401);
+    expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, admin)).status).toBe(403);
+  });
+
+  it('refuse an audience that is missing, or mixes the control plane with others', async () => {
+    expect((await call('/v1/jwt-svids', { audience: [] }, { peerSpiffeId: id })).status).toBe(422);
+    const mixed = await call('/v1/jwt-svids', { audience: [controlPlaneAudience, 'x'] }, { peerSpiffeId: id });
+    expect(mixed).toMatchObject({ status: 400, body: { message: expect.stringContaining('must stand alone') } });
+  });
+
+  it('can be verified with what is published', async () => {
+    const discovery = await call('/.well-known/openid-configuration');
+    expect(discovery.body).toMatchObject({ issuer: 'https://control', jwks_uri: 'https://control/keys' });
+    expect((await call('/keys')).body).toEqual(jwtSvids.jwks);
+  });
+});
