@@ -77,7 +77,6 @@ export function compileCluster(
     },
   );
   const build = () => cluster.setGroups(localities.map((locality) => groupOf(locality, type, tls, inheritance)));
-  build();
   if (config.outlierDetection) {
     const { endpoints, recompute } = cluster;
     const { now, random } = deps;
@@ -89,6 +88,8 @@ export function compileCluster(
       ),
     );
   } else inheritance.outliers.clear();
+  // After everything that may be refused: the version in use shares this state.
+  build();
   if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
     for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);

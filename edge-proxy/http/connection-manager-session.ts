@@ -239,7 +239,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   sendHead(status: number, reason: string, headers: Headers, length: number | undefined, last: boolean): void {
     const { head } = this.current!;
     // An answer to an unfinished request ends the connection: what is left of the request cannot be told apart.
-    if (!this.current!.requestEnded && last) this.lastRequest = true;
+    if (!this.current!.requestEnded && (last || this.current!.local)) this.lastRequest = true;
     if (this.parts.draining()) this.lastRequest = true;
     const chunked = length === undefined && head.minor === 1;
     if (length === undefined && !chunked) this.lastRequest = true;

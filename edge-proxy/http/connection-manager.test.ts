@@ -326,6 +326,20 @@ describe('answers made here', () => {
     expect(text).not.toContain('secret');
   });
 
+  it('answers 500 when compiled config throws, and closes behind an unfinished request', async () => {
+    const route = forward({
+      pick: () => {
+        throw new Error('secret');
+      },
+    });
+    const client = setup({ route }).connect();
+    client.send('POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe');
+    await client.until(() => client.ended);
+    expect(client.text).toMatch(/^HTTP\/1\.1 500 /);
+    expect(client.text).toContain('connection: close\r\n');
+    expect(client.text).not.toContain('secret');
+  });
+
   it('keeps a request body while a filter thinks', async () => {
     let admit!: () => void;
     const thinking = new Promise<undefined>((resolve) => {

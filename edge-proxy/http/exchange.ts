@@ -76,6 +76,15 @@ export class Exchange {
   }
 
   start(): void {
+    try {
+      this.admit();
+    } catch {
+      // Nothing that goes wrong in compiled config may admit a request, or end the process.
+      this.reply(filterFailed);
+    }
+  }
+
+  private admit(): void {
     const { request, parts } = this;
     if (!parts.headers.request(request)) {
       this.reply(badConnectionHeader);
@@ -124,18 +133,14 @@ export class Exchange {
   }
 
   private wait(verdict: Promise<Verdict>, next: number): void {
-    verdict.then(
-      (answer) => {
-        if (this.finished || this.responseStarted) return;
-        if (answer) this.reply(answer);
-        else this.runFilters(next);
-        this.stream.flush();
-        this.router?.flush();
-      },
-      () => {
-        if (!this.finished && !this.responseStarted) this.reply(filterFailed);
-      },
-    );
+    const goOn = (answer: Verdict) => {
+      if (this.finished || this.responseStarted) return;
+      if (answer) this.reply(answer);
+      else this.runFilters(next);
+      this.stream.flush();
+      this.router?.flush();
+    };
+    verdict.then(goOn).catch(() => this.reply(filterFailed));
   }
 
   private route(): void {
@@ -248,9 +253,13 @@ export class Exchange {
     this.fail('SI', 'stream_idle_timeout');
   }
 
+  /** The response is one made here, whatever is left of the request. */
+  local = false;
+
   /** Answers here. Without effect once a response has begun. */
   reply(made: LocalReply): void {
     if (this.finished || this.responseStarted) return;
+    this.local = true;
     this.router?.abandon();
     const headers = new Headers();
     const body = new TextEncoder().encode(made.body);
@@ -352,7 +361,11 @@ export class Exchange {
     this.finished = true;
     this.router?.abandon();
     this.early = undefined;
-    this.parts.onFinished(this.request);
+    try {
+      this.parts.onFinished(this.request);
+    } catch {
+      // A fault of the log must not take the connection, or the process, with it.
+    }
     if (abort) this.stream.abort();
     this.stream.done();
   }

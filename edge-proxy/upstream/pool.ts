@@ -220,10 +220,17 @@ function connectDetail(error: Error | undefined): string {
   return error.message;
 }
 
+interface ClusterPools {
+  /** The version of the cluster seen last. */
+  cluster: Cluster;
+  /** By endpoint id. */
+  readonly pools: Map<string, EndpointPool>;
+}
+
 /** All pools of a proxy. */
 export class ConnectionPools {
   private readonly runtime: Runtime;
-  private readonly byCluster = new Map<string, Map<string, EndpointPool>>();
+  private readonly byCluster = new Map<string, ClusterPools>();
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -247,24 +254,32 @@ export class ConnectionPools {
 
   /** Closes idle connections; those in use end with their request. */
   close(): void {
-    for (const pools of [...this.byCluster.values()]) for (const pool of [...pools.values()]) pool.retire();
+    for (const { pools } of [...this.byCluster.values()]) for (const pool of [...pools.values()]) pool.retire();
   }
 
   private poolFor(cluster: Cluster, endpoint: Endpoint, tls: TlsContext | undefined): EndpointPool {
-    let pools = this.byCluster.get(cluster.name);
-    if (!pools) this.byCluster.set(cluster.name, (pools = new Map()));
-    const found = pools.get(endpoint.id);
+    const known = this.byCluster.get(cluster.name);
+    if (known && known.cluster !== cluster) this.retireGone(known, cluster);
+    const found = known?.pools.get(endpoint.id);
     if (found && found.tls === tls && found.adopt(cluster)) return found;
     found?.retire();
     const pool = new EndpointPool(this.runtime, cluster, endpoint, tls, (empty) => this.forget(empty));
-    pools = this.byCluster.get(cluster.name) ?? new Map<string, EndpointPool>();
-    this.byCluster.set(cluster.name, pools);
-    pools.set(endpoint.id, pool);
+    // Retiring may have removed the entry.
+    let entry = this.byCluster.get(cluster.name);
+    if (!entry) this.byCluster.set(cluster.name, (entry = { cluster, pools: new Map() }));
+    entry.pools.set(endpoint.id, pool);
     return pool;
   }
 
+  /** After an update of the cluster: closes what is idle to endpoints that are no longer in it. */
+  private retireGone(entry: ClusterPools, cluster: Cluster): void {
+    entry.cluster = cluster;
+    const ids = new Set(cluster.endpoints().map((endpoint) => endpoint.id));
+    for (const pool of [...entry.pools.values()]) if (!ids.has(pool.endpointId)) pool.retire();
+  }
+
   private forget(pool: EndpointPool): void {
-    const pools = this.byCluster.get(pool.clusterName);
+    const pools = this.byCluster.get(pool.clusterName)?.pools;
     if (pools?.get(pool.endpointId) !== pool) return;
     pools.delete(pool.endpointId);
     if (pools.size === 0) this.byCluster.delete(pool.clusterName);
