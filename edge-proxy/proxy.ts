@@ -83,11 +83,12 @@ export class Proxy {
     this.running.secrets.close();
   }
 
+  /** HTTP requests under way; byte streams have no end to wait for. */
   private active(): number {
     let sum = 0;
     for (const { server } of this.running.listeners.values())
       for (const { terminal } of server.config.chains)
-        sum += (terminal as { sessions?: ReadonlySet<unknown> }).sessions?.size ?? 0;
+        sum += (terminal as { activeRequests?: number }).activeRequests ?? 0;
     return sum;
   }
 }
