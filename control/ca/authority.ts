@@ -31,6 +31,8 @@ export interface AuthorityOptions {
   /** Where the keys and certificates are kept, or plugged in. */
   folder: string;
   trustDomain: string;
+  /** Seconds a certificate lives when its request names no time; default 24 h. */
+  defaultTtl?: number;
   /** Milliseconds since the epoch. */
   now?: () => number;
 }
@@ -63,7 +65,7 @@ export interface Authority {
   /** Everything `issue` would refuse, without signing. @throws CsrError, TtlError, SpiffeIdError */
   check(csr: string, spiffeId: string, ttl?: number): Promise<void>;
   /**
-   * Signs an X.509-SVID for the key of a CSR. `ttl` in seconds, at least 10, by default 24 h; shorter where the issuer
+   * Signs an X.509-SVID for the key of a CSR. `ttl` in seconds, at least 10, by default `defaultTtl`; shorter where the issuer
    * itself expires earlier.
    * @throws CsrError, TtlError, SpiffeIdError; AuthorityError when the authority itself has (nearly) expired
    */
@@ -82,6 +84,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
 class FileAuthority implements Authority {
   readonly trustDomain: string;
   readonly #folder: string;
+  readonly #defaultTtl: number;
   readonly #now: () => number;
   #material: AuthorityMaterial;
   #renewal: Promise<void> | undefined;
@@ -89,6 +92,7 @@ class FileAuthority implements Authority {
   constructor(options: AuthorityOptions, now: () => number, material: AuthorityMaterial) {
     this.trustDomain = options.trustDomain;
     this.#folder = options.folder;
+    this.#defaultTtl = options.defaultTtl ?? ttlSeconds.default;
     this.#now = now;
     this.#material = material;
   }
@@ -105,11 +109,11 @@ class FileAuthority implements Authority {
     return this.#material.issuerChain;
   }
 
-  async check(csr: string, spiffeId: string, ttl: number = ttlSeconds.default): Promise<void> {
+  async check(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<void> {
     await this.#checked(csr, spiffeId, ttl);
   }
 
-  async issue(csr: string, spiffeId: string, ttl: number = ttlSeconds.default): Promise<IssuedCertificate> {
+  async issue(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<IssuedCertificate> {
     const publicKey = await this.#checked(csr, spiffeId, ttl);
     return this.#sign(publicKey, [{ type: 'url', value: spiffeId }], ttl, [
       ExtendedKeyUsage.serverAuth,

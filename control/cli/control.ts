@@ -1,0 +1,63 @@
+/** `tulle control`: the control plane as a process. */
+import { isIP } from 'node:net';
+import pkg from '../../package.json' with { type: 'json' };
+import { startControlPlane } from '../control-plane.ts';
+import { CliError } from './connection.ts';
+import { colour } from './output.ts';
+
+export interface ControlFlags {
+  data: string;
+  address: string;
+  port: string;
+  serverName?: string[];
+  trustDomain: string;
+  caCerts?: string;
+  svidTtl: string;
+  announce?: boolean;
+}
+
+const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600 };
+
+/** Seconds of `24h`, `90m`, `60s`. @throws CliError */
+export function seconds(flag: string, text: string): number {
+  const [, amount, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
+  if (!amount || !unit) throw new CliError(`${flag} ${text}: must be a duration such as 24h, 90m or 60s`);
+  return Number(amount) * UNITS[unit]!;
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65535) throw new CliError(`--port ${text}: must be 0 to 65535`);
+  return port;
+}
+
+/** Runs until SIGTERM or SIGINT. */
+export async function runControl(flags: ControlFlags): Promise<void> {
+  const names = flags.serverName ?? [];
+  const log = (line: string) => void process.stderr.write(`tulle control: ${line}\n`);
+  const plane = await startControlPlane({
+    data: flags.data,
+    address: flags.address,
+    port: portOf(flags.port),
+    dnsNames: names.filter((name) => isIP(name) === 0),
+    ips: names.filter((name) => isIP(name) !== 0),
+    trustDomain: flags.trustDomain,
+    caFolder: flags.caCerts,
+    svidTtl: seconds('--svid-ttl', flags.svidTtl),
+    version: pkg.version,
+    log,
+  });
+  if (flags.announce) {
+    const { url, port, trustBundle, adminToken } = plane;
+    process.stdout.write(`${JSON.stringify({ ready: true, url, port, trustBundle, adminToken })}\n`);
+  } else {
+    process.stdout.write(`control API at ${plane.url}\n`);
+    if (plane.adminToken)
+      process.stdout.write(
+        `admin token (shown this once, kept hashed): ${colour.bold(plane.adminToken)}\n` +
+          `for kubectl and tulle: tulle kubeconfig --save --server ${plane.url} --ca-file ${flags.caCerts ?? `${flags.data}/ca`}/root-cert.pem --token ${plane.adminToken}\n`,
+      );
+  }
+  await new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
+  await plane.stop();
+}

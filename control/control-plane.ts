@@ -1,0 +1,107 @@
+/** The control plane put together: store -> mesh -> compile -> discovery behind one TLS server, and the certificate authority. */
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { kinds, validate } from '../shared/resources/index.ts';
+import { createApi, createInitialNamespaces } from './api/app.ts';
+import { adminToken, fileTokenStore } from './api/auth.ts';
+import { certificateRoutes } from './api/certificates.ts';
+import { discoveryApi } from './api/discovery.ts';
+import { startTlsServer, type TlsServer } from './api/tls-server.ts';
+import { openAuthority } from './ca/authority.ts';
+import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
+import { openJwtSvids } from './ca/jwt-svids.ts';
+import { compileNode } from './compile/node.ts';
+import { DiscoveryService } from './discovery/service.ts';
+import { MeshFollower } from './mesh/follow-store.ts';
+import { openSqliteStore } from './store/sqlite.ts';
+
+export interface ControlPlaneOptions {
+  /** Where everything durable lives; made with mode 0700. */
+  data: string;
+  address: string;
+  /** 0: chosen by the kernel. */
+  port: number;
+  /** Further names the server is reached by. */
+  dnsNames: readonly string[];
+  ips: readonly string[];
+  trustDomain: string;
+  /** Folder with a CA of the user's own, in Istio's file names; default: `<data>/ca`, made at first start. */
+  caFolder?: string;
+  /** Seconds. */
+  svidTtl: number;
+  version: string;
+  /** One line, no secrets. */
+  log: (line: string) => void;
+}
+
+export interface ControlPlane {
+  readonly url: string;
+  readonly port: number;
+  /** PEM roots of the mesh. */
+  readonly trustBundle: string;
+  /** Set at first start only: it is kept hashed and cannot be shown again. */
+  readonly adminToken: string | undefined;
+  stop(): Promise<void>;
+}
+
+/** @throws Error in one line naming what is in the way: port in use, data locked by another process, broken key files */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { data, log } = options;
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  chmodSync(data, 0o700);
+  const report = (error: unknown) => log(`unexpected: ${error instanceof Error ? error.message : String(error)}`);
+
+  const store = await openSqliteStore(join(data, 'resources.sqlite'));
+  const undo: (() => unknown)[] = [() => store.close()];
+  try {
+    await createInitialNamespaces(store);
+    const caFolder = options.caFolder ?? join(data, 'ca');
+    const { trustDomain } = options;
+    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: options.svidTtl });
+    const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
+    const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+
+    const mesh = new MeshFollower(store, { onError: report });
+    undo.unshift(() => mesh.stop());
+    await mesh.start();
+    const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
+    undo.unshift(() => discovery.close());
+
+    const app = createApi({
+      store,
+      kinds: { kinds, validate },
+      isAdmin: admin.check,
+      version: options.version,
+      report,
+    });
+    // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
+    let mounted: typeof app | undefined;
+    const server: TlsServer = await startTlsServer({
+      listen: { address: options.address, port: options.port },
+      authority,
+      dnsNames: options.dnsNames,
+      ips: options.ips,
+      log,
+      fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
+    });
+    undo.unshift(() => server.close());
+    const jwtSvids = await openJwtSvids({ folder: data, trustDomain, issuer: server.url });
+    app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
+    app.route('/', discoveryApi(discovery));
+    mounted = app;
+    return {
+      url: server.url,
+      port: server.port,
+      trustBundle: authority.trustBundle,
+      adminToken: admin.created,
+      stop: () => unwind(undo),
+    };
+  } catch (error) {
+    await unwind(undo);
+    throw error;
+  }
+}
+
+async function unwind(steps: (() => unknown)[]): Promise<void> {
+  for (const step of steps.splice(0)) await step();
+}
