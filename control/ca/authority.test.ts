@@ -96,6 +96,12 @@ describe('an authority made at first start', () => {
     await expect((await open()).issue(await csr(), id, ttl)).rejects.toThrow(message);
   });
 
+  it('has a default life time that can be set', async () => {
+    const authority = await openAuthority({ folder, trustDomain, defaultTtl: 60, now: () => 2e12 });
+    expect((await authority.issue(await csr(), id)).notAfter).toBe(2e12 + 60_000);
+    await expect(openAuthority({ folder, trustDomain, defaultTtl: 1 })).rejects.toThrow(/10 to/);
+  });
+
   it('refuses an id of another trust domain', async () => {
     await expect((await open()).issue(await csr(), 'spiffe://x/ns/a/sa/b')).rejects.toThrow(/trust domain "td"/);
   });

@@ -74,11 +74,19 @@ export interface Authority {
   serverCertificate(names: { dnsNames: readonly string[]; ips: readonly string[] }): Promise<ServerCertificate>;
 }
 
-/** @throws AuthorityError, SpiffeIdError for a bad trust domain */
+/** @throws AuthorityError, SpiffeIdError for a bad trust domain, TtlError for a bad `defaultTtl` */
 export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
   checkTrustDomain(options.trustDomain);
+  if (options.defaultTtl !== undefined) checkTtl(options.defaultTtl);
   const now = options.now ?? Date.now;
   return new FileAuthority(options, now, await openMaterial(options.folder, options.trustDomain, now()));
+}
+
+/** @throws TtlError */
+function checkTtl(ttl: number): void {
+  if (!Number.isInteger(ttl) || ttl < ttlSeconds.min || ttl > ttlSeconds.max) {
+    throw new TtlError(`certificate life time must be ${ttlSeconds.min} to ${ttlSeconds.max} seconds`);
+  }
 }
 
 class FileAuthority implements Authority {
@@ -136,9 +144,7 @@ class FileAuthority implements Authority {
     if (trustDomain !== this.trustDomain) {
       throw new AuthorityError(`this authority is of trust domain "${this.trustDomain}", not "${trustDomain}"`);
     }
-    if (!Number.isInteger(ttl) || ttl < ttlSeconds.min || ttl > ttlSeconds.max) {
-      throw new TtlError(`certificate life time must be ${ttlSeconds.min} to ${ttlSeconds.max} seconds`);
-    }
+    checkTtl(ttl);
     return checkCsr(csr, spiffeId);
   }
 
