@@ -2,7 +2,9 @@ import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { EnvoyFilterSpec } from '../schema/envoy-filter.ts';
 
-/** Rules of EnvoyFilter beyond its schema. */
-export function checkEnvoyFilter(_spec: EnvoyFilterSpec): Findings {
-  return new Report().findings;
+/** EnvoyFilter is judged by its schema alone so far, and says that its patches are not applied. */
+export function checkEnvoyFilter(spec: EnvoyFilterSpec): Findings {
+  const report = new Report();
+  if (spec.configPatches?.length) report.warn('spec.configPatches', 'not-applied', 'patches are not applied yet');
+  return report.findings;
 }
