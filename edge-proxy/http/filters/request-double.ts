@@ -1,0 +1,48 @@
+/** A request for the tests of filters, matchers and routes. */
+import { Headers } from '../headers.ts';
+import type { DownstreamInfo, RequestContext } from '../stream.ts';
+
+export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
+  headers?: Record<string, string>;
+  downstream?: Partial<DownstreamInfo>;
+};
+
+export function requestDouble({ headers, downstream, ...parts }: RequestParts = {}): RequestContext {
+  const fields = new Headers();
+  for (const [name, value] of Object.entries(headers ?? {})) fields.append(name, value);
+  return {
+    downstream: {
+      remoteAddress: '10.0.0.1',
+      remotePort: 4000,
+      localAddress: '10.0.0.2',
+      localPort: 9080,
+      secure: false,
+      serverName: '',
+      peerUris: [],
+      peerDns: [],
+      peerSubject: '',
+      ...downstream,
+    },
+    method: 'GET',
+    path: '/',
+    originalPath: parts.path ?? '/',
+    authority: 'reviews',
+    scheme: 'http',
+    protocol: 'HTTP/1.1',
+    headers: fields,
+    startMs: 0,
+    remoteIp: downstream?.remoteAddress ?? '10.0.0.1',
+    route: undefined,
+    cluster: undefined,
+    upstreamHost: undefined,
+    attempts: 1,
+    responseCode: 0,
+    details: '',
+    flags: [],
+    bytesReceived: 0,
+    bytesSent: 0,
+    metadata: undefined,
+    tokenPrincipal: undefined,
+    ...parts,
+  };
+}

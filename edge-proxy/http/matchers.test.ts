@@ -1,0 +1,85 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { requestDouble } from './filters/request-double.ts';
+import {
+  compileHeaderMatcher,
+  compileQueryParameterMatcher,
+  compileStringMatcher,
+  queryParameter,
+} from './matchers.ts';
+
+describe('texts', () => {
+  it('agree with plain string functions, with and without case', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'A', 'b', 'B', '/') });
+    fc.assert(
+      fc.property(text, text, fc.boolean(), (wanted, value, ignoreCase) => {
+        const [w, v] = ignoreCase ? [wanted.toLowerCase(), value.toLowerCase()] : [wanted, value];
+        expect(compileStringMatcher({ exact: wanted, ignoreCase }, '')(value)).toBe(v === w);
+        if (wanted === '') return;
+        expect(compileStringMatcher({ prefix: wanted, ignoreCase }, '')(value)).toBe(v.startsWith(w));
+        expect(compileStringMatcher({ suffix: wanted, ignoreCase }, '')(value)).toBe(v.endsWith(w));
+        expect(compileStringMatcher({ contains: wanted, ignoreCase }, '')(value)).toBe(v.includes(w));
+      }),
+    );
+  });
+  it('a regex takes the whole text; only ASCII folds', () => {
+    expect(compileStringMatcher({ safeRegex: { regex: 'a+' } }, '')('aab')).toBe(false);
+    expect(compileStringMatcher({ exact: 'k', ignoreCase: true }, '')('\u212a')).toBe(false);
+  });
+  it.each([[{}], [{ exact: 'a', prefix: 'b' }], [{ prefix: '' }], [{ safeRegex: { regex: '(?=a)' } }]])(
+    'refuses %j',
+    (matcher) => expect(() => compileStringMatcher(matcher, 'here')).toThrow(/^here/),
+  );
+});
+
+describe('headers', () => {
+  const request = requestDouble({ method: 'PUT', path: '/a?b', authority: 'h:1', headers: { 'X-One': '1', n: '42' } });
+  it.each([
+    [{ name: ':method', stringMatch: { exact: 'PUT' } }, true],
+    [{ name: ':path', stringMatch: { exact: '/a?b' } }, true],
+    [{ name: ':scheme', stringMatch: { exact: 'http' } }, true],
+    [{ name: ':authority', stringMatch: { prefix: 'h' } }, true],
+    [{ name: 'Host', stringMatch: { exact: 'h:1' } }, true],
+    [{ name: 'X-ONE', stringMatch: { exact: '1' } }, true],
+    [{ name: 'x-one', stringMatch: { exact: '1' }, invertMatch: true }, false],
+    [{ name: 'x-one' }, true],
+    [{ name: 'x-one', presentMatch: false }, false],
+    [{ name: 'none', presentMatch: true, invertMatch: true }, true],
+    [{ name: 'none', stringMatch: { exact: '1' } }, false],
+    // Missing does not match, inverted or not, unless it counts as empty.
+    [{ name: 'none', stringMatch: { exact: '1' }, invertMatch: true }, false],
+    [{ name: 'none', stringMatch: { exact: '1' }, invertMatch: true, treatMissingHeaderAsEmpty: true }, true],
+    [{ name: 'n', rangeMatch: { start: 42, end: 43 } }, true],
+    [{ name: 'n', rangeMatch: { start: 0, end: 42 } }, false],
+    [{ name: 'x-two', rangeMatch: { start: 0, end: 42 } }, false],
+  ])('%j: %s', (matcher, yes) => expect(compileHeaderMatcher(matcher, '')(request)).toBe(yes));
+  it('several fields are one value, joined', () => {
+    const twice = requestDouble({ headers: { a: '1' } });
+    twice.headers.append('A', '2');
+    expect(compileHeaderMatcher({ name: 'a', stringMatch: { exact: '1,2' } }, '')(twice)).toBe(true);
+    expect(compileHeaderMatcher({ name: 'a', stringMatch: { exact: '1' } }, '')(twice)).toBe(false);
+  });
+});
+
+describe('query parameters', () => {
+  it('the first of the name, as a naive parser reads it', () => {
+    const part = fc.string({ unit: fc.constantFrom('a', 'b', '='), maxLength: 4 });
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 5 }), fc.constantFrom('a', 'b', 'ab'), (parts, name) => {
+        const pairs = parts.map((one) =>
+          one.includes('=') ? [one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1)] : [one, ''],
+        );
+        expect(queryParameter(`/p?${parts.join('&')}`, name)).toBe(pairs.find(([key]) => key === name)?.[1]);
+      }),
+    );
+  });
+  it('presence and value', () => {
+    const request = requestDouble({ path: '/p?a=1&b' });
+    const judge = (matcher: Parameters<typeof compileQueryParameterMatcher>[0]) =>
+      compileQueryParameterMatcher(matcher, '')(request);
+    expect(judge({ name: 'b' })).toBe(true);
+    expect(judge({ name: 'c', presentMatch: true })).toBe(false);
+    expect(judge({ name: 'a', stringMatch: { exact: '1' } })).toBe(true);
+    expect(judge({ name: 'c', stringMatch: { exact: '' } })).toBe(false);
+  });
+});
