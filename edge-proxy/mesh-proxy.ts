@@ -8,9 +8,10 @@ import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './config/control-client.ts';
 import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
 import { DiskCache } from './config/disk-cache.ts';
+import { IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
 import type { MeshSettings } from './config/settings.ts';
-import type { KeyPair, Listening, Runtime } from './runtime/runtime.ts';
+import type { Listening, Runtime } from './runtime/runtime.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { Cluster } from './upstream/cluster.ts';
 
@@ -25,29 +26,20 @@ export interface ProxyPart extends ConfigTarget {
   close(): Promise<void>;
 }
 
-/** Who the proxy is. */
-export interface IdentityPart {
-  /** Loads what is on disk, else joins; resolves once there is an SVID. @throws Error in one line, with the way out */
-  start(): Promise<void>;
-  stop(): Promise<void>;
-  keyPair(): KeyPair | undefined;
-  /** PEM; undefined before the control plane first gave it. */
-  trustBundle(): string | undefined;
-  spiffeId(): string | undefined;
-}
-
 export interface MeshParts {
   readonly runtime: Runtime;
   readonly settings: MeshSettings;
   readonly version: string;
-  readonly identity: (client: ControlClient) => IdentityPart;
-  readonly proxy: (identity: IdentityPart) => { proxy: ProxyPart; telemetry: Telemetry };
+  /** Called once there is an identity; rotations are told by `identity.subscribe`. */
+  readonly proxy: (identity: IdentityManager) => { proxy: ProxyPart; telemetry: Telemetry };
 }
 
 export interface RunningProcess {
   readonly adminPort: number;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
+  /** Listener name -> the port it is really bound to. */
+  ports(): Record<string, number>;
   /** Drains and ends everything; safe to call again. */
   stop(): Promise<void>;
 }
@@ -58,18 +50,24 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
   await runtime.files.makeFolder(settings.data, 0o700);
   const givenRoots = settings['trust-bundle'] && (await readText(runtime, settings['trust-bundle'], '--trust-bundle'));
-  let identity: IdentityPart | undefined;
+  const held = () => identity.current;
   const client = new ControlClient({
     runtime,
     url: settings['control-plane'],
     trustedRoots: () => {
-      const roots = identity?.trustBundle() ?? givenRoots;
+      const roots = held()?.trustBundle ?? givenRoots;
       if (!roots) throw new Error('the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)');
       return roots;
     },
-    identity: () => identity?.keyPair(),
+    identity: () => held()?.keyPair,
   });
-  identity = parts.identity(client);
+  const identity = new IdentityManager({
+    files: runtime.files,
+    folder: settings.data,
+    request: (method, path, body) => client.request(method, path, body),
+    joinToken: settings['join-token'],
+    log,
+  });
   await identity.start();
 
   const { proxy, telemetry } = parts.proxy(identity);
@@ -79,7 +77,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   let ready = await discovery.restore();
   const life = lifecycle(proxy, settings['drain-seconds'] * 1000, async () => {
     await discovery.stop();
-    await identity.stop();
+    identity.stop();
     client.close();
   });
   const admin = adminOf(parts, proxy, telemetry, node.id, { ready: () => ready, draining: life.draining, quit });
@@ -89,7 +87,8 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const synced = discovery.synced.then(() => {
     ready = true;
   });
-  return { adminPort: life.listening.port, ready: ready ? Promise.resolve() : synced, stop: life.stop };
+  const inForce = ready ? Promise.resolve() : synced;
+  return { adminPort: life.listening.port, ready: inForce, ports: () => portsOf(proxy), stop: life.stop };
 }
 
 function nodeOf({ settings, version, runtime }: MeshParts) {
@@ -136,6 +135,10 @@ export function adminOf(
     uptimeMs: () => parts.runtime.monotonicMs() - started,
     drainListeners: () => void proxy.drain(Number.MAX_SAFE_INTEGER),
   });
+}
+
+export function portsOf(proxy: ProxyPart): Record<string, number> {
+  return Object.fromEntries(proxy.listeners().map(({ name, port }) => [name, port]));
 }
 
 /** Draining first, so that readiness says so and probes can still ask; the admin server goes last. */

@@ -1,0 +1,147 @@
+/** The real parts of a proxy joined together: compilers, telemetry, identity; for mesh and for static proxies. */
+import type { Listener } from '../shared/xds/listener.ts';
+import type { ListenerState } from './admin/admin.ts';
+import { serveAdmin } from './admin/server.ts';
+import type { Compilers, RunningCluster } from './config/apply.ts';
+import { compileCluster } from './config/compile-cluster.ts';
+import { compileHttpFilters, compileNetworkRbac } from './config/compile-filters.ts';
+import { compileRouteConfiguration } from './config/compile-routes.ts';
+import type { IdentityManager } from './config/identity.ts';
+import type { MeshSettings, StaticSettings } from './config/settings.ts';
+import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
+// biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
+import { Proxy } from './proxy.ts';
+import type { Runtime } from './runtime/runtime.ts';
+import { loadBootstrap, runBootstrap } from './static.ts';
+import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
+import type { Direction, Workload } from './telemetry/istio-metrics.ts';
+import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+
+interface Assembled {
+  readonly proxy: Proxy;
+  readonly part: ProxyPart;
+  readonly telemetry: Telemetry;
+}
+
+/** @param defaultLog Istio's JSON access log where a connection manager configures none */
+function assemble(runtime: Runtime, version: string, workload: Workload, defaultLog: boolean): Assembled {
+  const clusters = new Map<string, RunningCluster>();
+  const telemetry = createTelemetry({
+    runtime,
+    version,
+    workload,
+    clusters: () => clusters.values(),
+    accessLog: false,
+  });
+  const proxy = new Proxy(runtime, { compilers: compilersOf(runtime, telemetry, clusters, defaultLog) });
+  const part: ProxyPart = {
+    apply: (changes) => proxy.apply(changes),
+    listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
+    clusters: () => clusters.values(),
+    // Dumps are already in xDS JSON; their types are those of the resources they were made from.
+    config: () => proxy.configDump() as never,
+    drain: (ms) => proxy.drain(ms),
+    close: () => proxy.stop(),
+  };
+  return { proxy, part, telemetry };
+}
+
+function compilersOf(
+  runtime: Runtime,
+  telemetry: Telemetry,
+  clusters: Map<string, RunningCluster>,
+  defaultLog: boolean,
+): Compilers {
+  return {
+    compileRoutes: compileRouteConfiguration,
+    compileHttpFilters: (config, routes) =>
+      compileHttpFilters(config.httpFilters ?? [], { now: () => Date.now(), random: Math.random, routes }),
+    compileNetworkRbac(config) {
+      const judge = compileNetworkRbac(config);
+      return (downstream) => judge(downstream).allowed;
+    },
+    onFinished(listener, config) {
+      const direction = directionOf(listener);
+      const own = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
+      const log = own ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
+      return (request) => {
+        telemetry.onRequest(direction, request);
+        log?.(request, runtime.monotonicMs());
+      };
+    },
+    compileCluster(config, assignment, deps) {
+      const compiled = compileCluster(config, assignment, deps);
+      const close = compiled.close.bind(compiled);
+      compiled.close = () => {
+        if (clusters.get(compiled.name) === compiled) clusters.delete(compiled.name);
+        close();
+      };
+      clusters.set(compiled.name, compiled);
+      return compiled;
+    },
+  };
+}
+
+const directionOf = (listener: Listener): Direction =>
+  listener.trafficDirection === 'INBOUND' ? 'inbound' : 'outbound';
+
+/** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
+export function meshProxyPart(runtime: Runtime, version: string, settings: MeshSettings) {
+  return (identity: IdentityManager): { proxy: ProxyPart; telemetry: Telemetry } => {
+    const name = settings.name ?? settings['service-account'];
+    const workload: Workload = {
+      name,
+      namespace: settings.namespace,
+      app: settings.labels['app'] ?? name,
+      version: settings.labels['version'] ?? 'latest',
+      cluster: 'Kubernetes',
+      principal: () => identity.current?.spiffeId ?? '',
+    };
+    const { proxy, part, telemetry } = assemble(runtime, version, workload, true);
+    const follow = () => {
+      const held = identity.current;
+      if (!held) return;
+      const { certificateChain, privateKey } = held.keyPair;
+      proxy.secrets.set({
+        name: 'default',
+        tlsCertificate: {
+          certificateChain: { inlineString: certificateChain },
+          privateKey: { inlineString: privateKey },
+        },
+      });
+      proxy.secrets.set({ name: 'ROOTCA', validationContext: { trustedCa: { inlineString: held.trustBundle } } });
+    };
+    follow();
+    identity.subscribe(follow);
+    return { proxy: part, telemetry };
+  };
+}
+
+/** `-c FILE`. @throws Error naming every fault of the file */
+export async function startStaticProxy(
+  runtime: Runtime,
+  version: string,
+  settings: StaticSettings,
+  quit: () => void,
+): Promise<RunningProcess> {
+  const bootstrap = loadBootstrap(await readText(runtime, settings.config, '--config'));
+  const nodeId = bootstrap.node?.id ?? 'static';
+  const workload: Workload = {
+    name: nodeId,
+    namespace: 'unknown',
+    app: bootstrap.node?.cluster ?? 'unknown',
+    version: 'unknown',
+    cluster: 'unknown',
+    principal: () => '',
+  };
+  const { proxy, part, telemetry } = assemble(runtime, version, workload, false);
+  await runBootstrap(proxy, bootstrap);
+  const life = lifecycle(part, settings['drain-seconds'] * 1000, async () => {});
+  const state = { ready: () => proxy.ready, draining: life.draining, quit };
+  const at = bootstrap.admin?.address?.socketAddress;
+  const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
+  const admin = adminOf({ runtime, version }, part, telemetry, nodeId, state);
+  life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
+  const { port: adminPort } = life.listening;
+  return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };
+}

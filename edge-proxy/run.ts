@@ -1,0 +1,58 @@
+/** The proxy as a process: settings in, announcement, signals, exit codes. */
+import { parseSettings, type StaticSettings, USAGE } from './config/settings.ts';
+import { type MeshParts, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
+import type { Runtime } from './runtime/runtime.ts';
+
+export interface ProcessParts {
+  readonly runtime: Runtime;
+  readonly version: string;
+  readonly proxy: (settings: MeshParts['settings']) => MeshParts['proxy'];
+  readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
+}
+
+/**
+ * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0. Anything that keeps it from starting is
+ * told in one line each, exit code 1.
+ */
+export async function runProcess({ runtime, version, proxy, startStatic }: ProcessParts): Promise<void> {
+  const host = runtime.process;
+  const parsed = parseSettings(host.args, host.environment);
+  if (parsed.kind === 'help') {
+    host.writeOut(USAGE.trimEnd());
+    return host.exit(0);
+  }
+  if (parsed.kind === 'faults') {
+    for (const fault of parsed.faults) host.writeError(`tulle proxy: ${fault}`);
+    return host.exit(1);
+  }
+  let running: RunningProcess | undefined;
+  const quit = () => {
+    // Before the start is over there is nothing to drain.
+    if (!running) return host.exit(0);
+    running.stop().then(
+      () => host.exit(0),
+      (error: unknown) => fail(runtime, error),
+    );
+  };
+  host.onSignal('SIGTERM', quit);
+  host.onSignal('SIGINT', quit);
+  try {
+    running =
+      parsed.kind === 'static'
+        ? await startStatic(parsed.settings, quit)
+        : await startMeshProxy({ runtime, version, settings: parsed.settings, proxy: proxy(parsed.settings) }, quit);
+    await running.ready;
+  } catch (error) {
+    return fail(runtime, error);
+  }
+  if (!parsed.settings.announce) return;
+  const { adminPort } = running;
+  const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
+  host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, ports: running.ports() }));
+}
+
+function fail(runtime: Runtime, error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error);
+  runtime.process.writeError(`tulle proxy: ${message.replace(/\s*\n\s*/g, ' ')}`);
+  return runtime.process.exit(1);
+}
