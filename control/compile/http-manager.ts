@@ -37,7 +37,6 @@ export function httpManager(ctx: CompileContext, options: ManagerOptions): Netwo
       ...clientCertificate(side),
       normalizePath: true,
       pathWithEscapedSlashesAction: 'KEEP_UNCHANGED',
-      proxy100Continue: true,
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       requestIdExtension: {
         typedConfig: {
@@ -60,7 +59,7 @@ function clientCertificate(side: ManagerOptions['side']) {
     };
   return {
     forwardClientCertDetails: 'SANITIZE_SET' as const,
-    setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+    setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
   };
 }
 

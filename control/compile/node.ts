@@ -2,10 +2,10 @@
 import type { Node } from '../../shared/xds/core.ts';
 import type { ResourceType, Snapshot, XdsResource } from '../../shared/xds/discovery.ts';
 import { resourceName } from '../../shared/xds/discovery.ts';
-import type { CompileNode } from '../discovery/compiler.ts';
 import { compare } from '../mesh/build-view.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { outboundClusters, standardClusters } from './clusters.ts';
+import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
 import { destinationRules } from './destination-rule.ts';
 import { gatewayOutbound } from './gateway.ts';

@@ -111,7 +111,9 @@ function refuseUnsupported(config: ClusterConfig): void {
   if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
     throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
   }
-  if (config.upstreamBindConfig) throw new ConfigFault('upstreamBindConfig', 'is not supported');
+  // An ORIGINAL_DST cluster has no endpoints here (no capture): nothing is dialled, so nothing is bound.
+  if (config.upstreamBindConfig && config.type !== 'ORIGINAL_DST')
+    throw new ConfigFault('upstreamBindConfig', 'is not supported');
 }
 
 function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions> | undefined {

@@ -116,8 +116,9 @@ function refuseUnsupported(listener: Listener): void {
 }
 
 function compileChain(listener: Listener, chain: FilterChain, parts: ListenerParts): Chain {
-  if (chain.transportSocketConnectTimeout !== undefined)
-    throw new Error('transportSocketConnectTimeout: is not supported');
+  // The runtime's handshake limit is fixed at what Istio asks for; any other value would be a promise not kept.
+  if (chain.transportSocketConnectTimeout !== undefined && durationMs(chain.transportSocketConnectTimeout) !== 15_000)
+    throw new Error(`transportSocketConnectTimeout: must be 15s, found ${chain.transportSocketConnectTimeout}`);
   const filters = chain.filters ?? [];
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
