@@ -7,7 +7,12 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../control/cli/connection.ts';
+import { resourcePath } from '../../control/cli/resources.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { kindOf } from '../../shared/resources/index.ts';
+import type { Kind } from '../../shared/resources/kind.ts';
+import { parseDocuments } from '../../shared/resources/parse.ts';
+import type { Resource } from '../../shared/resources/resource.ts';
 
 const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const KEPT_LINES = 2000;
@@ -175,6 +180,26 @@ export class LoopbackMesh {
     return token;
   }
 
+  /** Creates or replaces every resource of a YAML text; without a namespace, in `default`. */
+  async apply(yaml: string): Promise<void> {
+    for (const { kind, resource } of resourcesOf(yaml)) {
+      const namespace = resource.metadata.namespace ?? 'default';
+      const at = resourcePath(kind, namespace, resource.metadata.name);
+      const current = await this.api.request('GET', at);
+      if (current.status === 404) await this.api.call('POST', resourcePath(kind, namespace), resource);
+      else await this.api.call('PUT', at, resource);
+    }
+  }
+
+  /** Deletes every resource of a YAML text; those that are not there are passed over. */
+  async remove(yaml: string): Promise<void> {
+    for (const { kind, resource } of resourcesOf(yaml))
+      await this.api.request(
+        'DELETE',
+        resourcePath(kind, resource.metadata.namespace ?? 'default', resource.metadata.name),
+      );
+  }
+
   /** Starts proxy, then application; the proxy is ready when this returns. */
   async start(options: WorkloadOptions, address = this.address()): Promise<Workload> {
     const [httpProxyPort, adminPort, appPort] = await freePorts(3);
@@ -241,6 +266,16 @@ export class LoopbackMesh {
     await Promise.all([...this.parts].map((part) => part.stop()));
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The resources of a YAML text with their kinds. @throws Error naming an unknown kind */
+function resourcesOf(yaml: string): { kind: Kind; resource: Resource }[] {
+  return parseDocuments(yaml).documents.map(({ value }) => {
+    const resource = value as Resource;
+    const kind = kindOf(resource.apiVersion, resource.kind);
+    if (!kind) throw new Error(`unknown kind ${resource.apiVersion} ${resource.kind}`);
+    return { kind, resource };
+  });
 }
 
 /** Ports the kernel had free a moment ago. */
