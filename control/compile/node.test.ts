@@ -46,6 +46,17 @@ describe('a sidecar without capture', () => {
       for (const item of snapshot[type]) expect(SCHEMAS[type].safeParse(item).error?.message).toBeUndefined();
   });
 
+  it('binds outbound listeners to OUTBOUND_BIND, the HTTP proxy to loopback all the same', () => {
+    const metadata = { HTTP_PROXY_PORT: '15080', OUTBOUND_BIND: '127.0.9.9' };
+    const snapshot = compileNode(shop, node('reviews', '127.0.0.2', metadata));
+    expect(names(snapshot.listeners)).toEqual([
+      '127.0.0.1_15080',
+      '127.0.0.2_9080',
+      '127.0.9.9_9080',
+      '127.0.9.9_9081',
+    ]);
+  });
+
   it('hands to the application port that APP_PORTS names, by port name or number', () => {
     for (const key of ['http', '9080']) {
       const snapshot = compileNode(shop, node('reviews', '127.0.0.2', { APP_PORTS: JSON.stringify({ [key]: 18080 }) }));

@@ -16,6 +16,8 @@ export interface Outbound {
   routes: RouteConfiguration[];
 }
 
+const HTTP_PROXY_ADDRESS = '127.0.0.1';
+
 interface TcpTarget {
   service: MeshService;
   port: ServicePort;
@@ -38,8 +40,8 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
   const bind = ctx.proxy.outboundBind;
   const listeners: Listener[] = [];
   const routes: RouteConfiguration[] = [];
-  const add = (port: number, chains: FilterChain[], sniffing: boolean) => {
-    const name = `${bind}_${port}`;
+  const add = (port: number, chains: FilterChain[], sniffing: boolean, address = bind) => {
+    const name = `${address}_${port}`;
     if (inUse.has(name)) {
       ctx.note(
         `no outbound listener ${name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
@@ -48,7 +50,7 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
     }
     listeners.push({
       name,
-      address: { socketAddress: { address: bind, portValue: port } },
+      address: { socketAddress: { address, portValue: port } },
       trafficDirection: 'OUTBOUND',
       filterChains: chains,
       ...(sniffing && { listenerFilters: [TLS_INSPECTOR] }),
@@ -75,10 +77,12 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
     const { chains, sniffing } = tcpChains(ctx, targets, targets.length > 1);
     add(number, chains, sniffing);
   }
-  if (ctx.proxy.httpProxyPort !== undefined) {
-    const routed = httpProxyRoutes(ctx);
-    if (add(ctx.proxy.httpProxyPort, [httpChain(ctx, `${bind}_${ctx.proxy.httpProxyPort}`, 'http_proxy')], false))
-      routes.push(routed);
+  const proxyPort = ctx.proxy.httpProxyPort;
+  if (proxyPort !== undefined) {
+    // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
+    const name = `${HTTP_PROXY_ADDRESS}_${proxyPort}`;
+    if (add(proxyPort, [httpChain(ctx, name, 'http_proxy')], false, HTTP_PROXY_ADDRESS))
+      routes.push(httpProxyRoutes(ctx));
   }
   return { listeners: unique(ctx, listeners), routes };
 }

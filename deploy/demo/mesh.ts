@@ -16,6 +16,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 
 const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const KEPT_LINES = 2000;
+const MAX_WORKLOADS = 120;
 
 /** A child whose output is kept, so that a failure can be explained. */
 export class Part {
@@ -108,7 +109,7 @@ export interface Workload {
   readonly proxyCommand: readonly string[];
 }
 
-/** Everything it starts stops with `stop`. Addresses are loopback, from a /16 of its own, so that meshes do not meet. */
+/** Everything it starts stops with `stop`. Addresses are loopback, from a /24 of its own, so that meshes do not meet. */
 export class LoopbackMesh {
   readonly folder = mkdtempSync(join(tmpdir(), 'tulle-mesh-'));
   readonly parts = new Set<Part>();
@@ -170,8 +171,15 @@ export class LoopbackMesh {
     return this.ca;
   }
 
+  /** Where a workload's outbound listeners bind: apart from each other's and from the addresses that serve. */
+  private outboundAddress(address: string): string {
+    const host = Number(address.slice(this.net.length + 1));
+    return `${this.net}.${host + MAX_WORKLOADS}`;
+  }
+
   /** Another loopback address of this mesh. */
   address(): string {
+    if (this.hosts >= MAX_WORKLOADS) throw new Error(`a mesh holds ${MAX_WORKLOADS} workloads`);
     return `${this.net}.${++this.hosts}`;
   }
 
@@ -200,6 +208,31 @@ export class LoopbackMesh {
       );
   }
 
+  /** Creates or replaces every resource of a YAML text. @throws CliError with the first one's faults */
+  async apply(yaml: string): Promise<void> {
+    const { documents, errors } = parseDocuments(yaml);
+    if (errors.length > 0) throw new CliError(errors.map(({ message }) => message).join('\n'));
+    for (const { value } of documents) await this.applyOne(value as Resource);
+  }
+
+  private async applyOne(resource: Resource): Promise<void> {
+    const kind = kindOf(resource.apiVersion, resource.kind);
+    if (!kind) throw new CliError(`unknown kind "${resource.apiVersion} ${resource.kind}"`);
+    const { name, namespace = 'default' } = resource.metadata;
+    const path = resourcePath(kind, namespace, name);
+    const held = await this.api.request('GET', path);
+    if (held.status === 404) return void (await this.api.call('POST', resourcePath(kind, namespace), resource));
+    if (held.status >= 300) throw new CliError(describeStatus(held));
+    const { resourceVersion } = (held.body as Resource).metadata;
+    await this.api.call('PUT', path, { ...resource, metadata: { ...resource.metadata, resourceVersion } });
+  }
+
+  /** Deletes one resource, which may be gone already; `type` as on the command line (`vs`, `virtualservice` ...). */
+  async remove(type: string, name: string, namespace = 'default'): Promise<void> {
+    const answer = await this.api.request('DELETE', resourcePath(kindArgument(type), namespace, name));
+    if (answer.status >= 300 && answer.status !== 404) throw new CliError(describeStatus(answer));
+  }
+
   /** Starts proxy, then application; the proxy is ready when this returns. */
   async start(options: WorkloadOptions, address = this.address()): Promise<Workload> {
     const [httpProxyPort, adminPort, appPort] = await freePorts(3);
@@ -223,7 +256,7 @@ export class LoopbackMesh {
         '--admin-port',
         String(adminPort),
         '--outbound-bind',
-        `127.0.0.1`,
+        this.outboundAddress(address),
       ],
       ...(options.app ? ['--app-port', `http=${appPort}`] : []),
     ];
