@@ -6,6 +6,7 @@ import type { Compilers, RunningCluster } from './config/apply.ts';
 import { compileCluster } from './config/compile-cluster.ts';
 import { compileHttpFilters, compileNetworkRbac } from './config/compile-filters.ts';
 import { compileRouteConfiguration } from './config/compile-routes.ts';
+import { denialOf } from './config/compilers.ts';
 import type { IdentityManager } from './config/identity.ts';
 import type { MeshSettings, StaticSettings } from './config/settings.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
@@ -15,6 +16,7 @@ import type { Runtime } from './runtime/runtime.ts';
 import { loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
+import { connectionEntry } from './telemetry/log-entry.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 
 interface Assembled {
@@ -52,21 +54,32 @@ function compilersOf(
   clusters: Map<string, RunningCluster>,
   defaultLog: boolean,
 ): Compilers {
+  const logOf = (configs: Parameters<typeof compileAccessLog>[0] | undefined) =>
+    compileAccessLog(configs ?? [], telemetry.sinks) ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
   return {
     compileRoutes: compileRouteConfiguration,
     compileHttpFilters: (config, routes) =>
       compileHttpFilters(config.httpFilters ?? [], { now: () => Date.now(), random: Math.random, routes }),
     compileNetworkRbac(config) {
-      const judge = compileNetworkRbac(config);
-      return (downstream) => judge(downstream).allowed;
+      return denialOf(compileNetworkRbac(config));
     },
     onFinished(listener, config) {
       const direction = directionOf(listener);
-      const own = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
-      const log = own ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
+      const log = logOf(config.accessLog);
       return (request) => {
         telemetry.onRequest(direction, request);
         log?.(request, runtime.monotonicMs());
+      };
+    },
+    tcpObserver(listener, config) {
+      const direction = directionOf(listener);
+      const log = logOf(config.accessLog);
+      return {
+        opened: (connection) => telemetry.onConnectionOpened(direction, connection),
+        closed: (connection) => {
+          telemetry.onConnectionClosed(direction, connection);
+          log?.(connectionEntry(connection), runtime.monotonicMs());
+        },
       };
     },
     compileCluster(config, assignment, deps) {

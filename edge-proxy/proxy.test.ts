@@ -9,7 +9,11 @@ import { Proxy } from './proxy.ts';
 import { currentRuntime } from './runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 
-const compilers = proxyCompilers(currentRuntime(), () => () => {});
+const compilers = proxyCompilers(
+  currentRuntime(),
+  () => () => {},
+  () => ({ opened() {}, closed() {} }),
+);
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,6 +1,6 @@
 /**
- * Constructors for the wire types that hold an `Any`: what the inferred types of `messageRequiring` with nothing left
- * optional cannot express (they forbid every property). The golden tests parse all output with the schemas.
+ * Constructors for the wire types that hold an `Any`, whose config is an object of the type named beside it. The golden
+ * tests parse all output with the schemas.
  */
 import type { z } from 'zod';
 import type { ConfigSource } from '../../shared/xds/core.ts';
@@ -33,7 +33,7 @@ export const clientSocket = (name: string, type: string, config: object) => type
 
 /** A matcher for one subject alternative name: URIs for SPIFFE ids, DNS names otherwise. */
 export function sanMatcher(kind: 'URI' | 'DNS', matcher: { exact?: string; prefix?: string }): SanMatcher {
-  return { sanType: kind, matcher } as unknown as SanMatcher;
+  return { sanType: kind, matcher };
 }
 export function exactSan(name: string): SanMatcher {
   return sanMatcher(name.includes('://') ? 'URI' : 'DNS', { exact: name });
@@ -43,5 +43,5 @@ type Combined = NonNullable<CommonTlsContext['combinedValidationContext']>;
 /** Rules from the context, trust anchors from the secret `name`. */
 export function combinedContext(rules: CertificateValidationContext, name: string, sdsConfig: ConfigSource): Combined {
   const validationContextSdsSecretConfig = { name, sdsConfig };
-  return { defaultValidationContext: rules, validationContextSdsSecretConfig } as unknown as Combined;
+  return { defaultValidationContext: rules, validationContextSdsSecretConfig };
 }

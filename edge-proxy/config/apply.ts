@@ -8,7 +8,7 @@ import {
 } from '../../shared/xds/discovery.ts';
 import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import type { RouteTable } from '../http/route-table.ts';
-import type { Chain } from '../listener/listener.ts';
+import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -20,7 +20,10 @@ export type RunningCluster = Cluster & { close(): void };
 
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
-  extends Pick<ListenerParts, 'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished'> {
+  extends Pick<
+    ListenerParts,
+    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver'
+  > {
   readonly compileCluster: (
     cluster: XdsResource['clusters'],
     assignment: XdsResource['endpoints'] | undefined,
@@ -66,6 +69,7 @@ export class RunningConfig {
       compileHttpFilters: compilers.compileHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
       onFinished: compilers.onFinished,
+      tcpObserver: compilers.tcpObserver,
       draining,
     };
   }
@@ -80,14 +84,21 @@ export class RunningConfig {
   private async applyNow(changes: Changes): Promise<Map<string, string>> {
     const faults = new Map<string, string>();
     // Make before break: additions in the order in which one names the other, then removals backwards.
-    for (const type of RESOURCE_TYPES)
-      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, faults);
+    for (const type of RESOURCE_TYPES) {
+      const leaving = new Set(removals(type, changes));
+      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, faults);
+    }
     for (const type of [...RESOURCE_TYPES].reverse())
-      for (const name of changes[type]?.remove ?? []) await this.remove(type, name);
+      for (const name of removals(type, changes)) await this.remove(type, name);
     return faults;
   }
 
-  private async upsert(type: ResourceType, raw: unknown, faults: Map<string, string>): Promise<void> {
+  private async upsert(
+    type: ResourceType,
+    raw: unknown,
+    leaving: ReadonlySet<string>,
+    faults: Map<string, string>,
+  ): Promise<void> {
     const parsed = SCHEMAS[type].safeParse(raw);
     if (!parsed.success) {
       const reason = parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
@@ -98,14 +109,19 @@ export class RunningConfig {
     const name = resourceName(type, resource);
     try {
       await this.secrets.load(resource);
-      await this.run(type, name, resource);
+      await this.run(type, name, resource, leaving);
       (this.resources[type] as Map<string, unknown>).set(name, resource);
     } catch (error) {
       faults.set(`${type}/${name}`, (error as Error).message);
     }
   }
 
-  private run(type: ResourceType, name: string, resource: XdsResource[ResourceType]): Promise<void> | undefined {
+  private run(
+    type: ResourceType,
+    name: string,
+    resource: XdsResource[ResourceType],
+    leaving: ReadonlySet<string>,
+  ): Promise<void> | undefined {
     switch (type) {
       case 'secrets':
         this.secrets.set(resource as XdsResource['secrets']);
@@ -120,7 +136,7 @@ export class RunningConfig {
         this.routes.set(name, this.compilers.compileRoutes(resource as XdsResource['routes']));
         return;
       case 'listeners':
-        return this.runListener(name, resource as XdsResource['listeners']);
+        return this.runListener(name, resource as XdsResource['listeners'], leaving);
     }
   }
 
@@ -147,7 +163,11 @@ export class RunningConfig {
         this.runCluster(cluster, assignment);
   }
 
-  private async runListener(name: string, listener: XdsResource['listeners']): Promise<void> {
+  private async runListener(
+    name: string,
+    listener: XdsResource['listeners'],
+    leaving: ReadonlySet<string>,
+  ): Promise<void> {
     const current = this.listeners.get(name);
     const { compiled, chains } = compileListener(listener, this.parts, current?.chains ?? new Map());
     const before = current?.server.config;
@@ -156,10 +176,28 @@ export class RunningConfig {
       this.listeners.set(name, { server: current.server, chains });
       return;
     }
-    const server = new ListenerServer(this.runtime, compiled);
-    await server.open();
+    const server = this.inherit(compiled, leaving) ?? (await this.open(compiled));
     this.listeners.set(name, { server, chains });
     await current?.server.drain();
+  }
+
+  private async open(compiled: CompiledListener): Promise<ListenerServer> {
+    const server = new ListenerServer(this.runtime, compiled);
+    await server.open();
+    return server;
+  }
+
+  /** A listener that is leaving still holds its port: whoever comes in its place takes the socket over, without a gap. */
+  private inherit(compiled: CompiledListener, leaving: ReadonlySet<string>): ListenerServer | undefined {
+    if (compiled.port === 0) return undefined;
+    for (const name of leaving) {
+      const server = this.listeners.get(name)?.server;
+      if (server?.config.address !== compiled.address || server.config.port !== compiled.port) continue;
+      this.listeners.delete(name);
+      server.update(compiled);
+      return server;
+    }
+    return undefined;
   }
 
   private async remove(type: ResourceType, name: string): Promise<void> {
@@ -180,6 +218,14 @@ export class RunningConfig {
   private forgetEndpoints(clusterName: string): void {
     this.runEndpoints({ clusterName, endpoints: [] });
   }
+}
+
+/** What is named both as gone and as there stays: it was replaced. */
+function removals(type: ResourceType, changes: Changes): string[] {
+  const { upsert = [], remove = [] } = changes[type] ?? {};
+  if (remove.length === 0 || upsert.length === 0) return remove;
+  const kept = new Set(upsert.map((raw) => rawName(type, raw)));
+  return remove.filter((name) => !kept.has(name));
 }
 
 function assignmentName(cluster: XdsResource['clusters']): string {

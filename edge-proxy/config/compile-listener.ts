@@ -1,7 +1,7 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { FilterChain, Listener, NetworkFilter } from '../../shared/xds/listener.ts';
+import type { FilterChain, Listener, NetworkFilter, TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
@@ -12,6 +12,7 @@ import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.
 import { compileChains } from '../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Terminal } from '../listener/listener.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { TcpObserver } from '../tcp/tcp-connection.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
 import { faultAt } from './config-fault.ts';
@@ -28,9 +29,11 @@ export interface ListenerParts {
     config: HttpConnectionManager,
     routes: () => RouteTable | undefined,
   ) => readonly HttpFilter[];
-  readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => boolean;
+  readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** What hears of each finished request of this connection manager. */
   readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
+  /** What hears of each connection of this tcp_proxy. */
+  readonly tcpObserver: (listener: Listener, config: TcpProxyConfig) => TcpObserver;
   readonly draining: () => boolean;
 }
 
@@ -122,10 +125,10 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
   const filters = chain.filters ?? [];
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
-  const admits = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
+  const denials = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
   const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts));
   const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
-  return { name: chain.name ?? '', secure: tls !== undefined, tls: tls ?? (() => undefined), admits, terminal };
+  return { name: chain.name ?? '', secure: tls !== undefined, tls: tls ?? (() => undefined), denials, terminal };
 }
 
 function downstreamTls(
@@ -138,7 +141,7 @@ function downstreamTls(
   return secrets.server(config as DownstreamTlsContext, http);
 }
 
-function admission(filter: NetworkFilter, parts: ListenerParts): (downstream: DownstreamInfo) => boolean {
+function admission(filter: NetworkFilter, parts: ListenerParts): (downstream: DownstreamInfo) => string | undefined {
   if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
     throw new Error(`"${filter.name}" must be the last filter`);
   return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
@@ -147,7 +150,8 @@ function admission(filter: NetworkFilter, parts: ListenerParts): (downstream: Do
 function compileTerminal(listener: Listener, filter: NetworkFilter, parts: ListenerParts): Terminal {
   const type = typeOf(filter.typedConfig);
   if (type === TCP_PROXY) {
-    return new TcpProxy(filter.typedConfig as never, parts.clusters, parts.runtime);
+    const config = filter.typedConfig as TcpProxyConfig;
+    return new TcpProxy(config, parts.clusters, parts.runtime, parts.tcpObserver(listener, config));
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;

@@ -1,21 +1,38 @@
 /** The compilers a real proxy runs with. */
+import type { NetworkVerdict } from '../http/filters/rbac.ts';
+import type { DownstreamInfo } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './compile-cluster.ts';
 import { compileHttpFilters, compileNetworkRbac } from './compile-filters.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 
-/** @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager */
-export function proxyCompilers(runtime: Runtime, onFinished: Compilers['onFinished']): Compilers {
+/** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
+export function denialOf(
+  judge: (downstream: DownstreamInfo) => NetworkVerdict,
+): (downstream: DownstreamInfo) => string | undefined {
+  return (downstream) => {
+    const { allowed, policy } = judge(downstream);
+    return allowed ? undefined : `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
+  };
+}
+
+/**
+ * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
+ * @param tcpObserver the same for connections of one tcp_proxy
+ */
+export function proxyCompilers(
+  runtime: Runtime,
+  onFinished: Compilers['onFinished'],
+  tcpObserver: Compilers['tcpObserver'],
+): Compilers {
   return {
     compileRoutes: compileRouteConfiguration,
     compileCluster,
     compileHttpFilters: (config, routes) =>
       compileHttpFilters(config.httpFilters ?? [], { now: runtime.now, random: Math.random, routes }),
-    compileNetworkRbac: (config) => {
-      const judge = compileNetworkRbac(config);
-      return (downstream) => judge(downstream).allowed;
-    },
+    compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,
+    tcpObserver,
   };
 }

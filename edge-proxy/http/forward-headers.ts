@@ -135,7 +135,8 @@ export class HeaderTreatment {
   private forwardClientCert(headers: Headers, downstream: DownstreamInfo): void {
     const mode = this.clientCert;
     if (mode === 'ALWAYS_FORWARD_ONLY') return;
-    const mutual = downstream.secure && (downstream.peerSubject !== '' || downstream.peerUris.length > 0);
+    const mutual =
+      downstream.secure && (downstream.peerHash || downstream.peerSubject !== '' || downstream.peerUris.length > 0);
     if (mode === 'SANITIZE' || !mutual) {
       headers.remove('x-forwarded-client-cert');
       return;
@@ -202,10 +203,16 @@ function append(headers: Headers, key: string, value: string): void {
   headers.set(key, before === undefined || before === '' ? value : `${before},${value}`);
 }
 
+/** One element, its keys in Envoy's order: By and Hash always, the rest as asked for; an empty URI still has its key. */
 function clientCertElement(from: DownstreamInfo, parts: { subject?: boolean; uri?: boolean; dns?: boolean }): string {
   const out: string[] = [];
+  for (const uri of from.localUris ?? []) out.push(`By=${quoted(uri)}`);
+  if (from.peerHash) out.push(`Hash=${from.peerHash}`);
   if (parts.subject) out.push(`Subject="${from.peerSubject.replace(/["\\]/g, '\\$&')}"`);
-  if (parts.uri) for (const uri of from.peerUris) out.push(`URI=${quoted(uri)}`);
+  if (parts.uri) {
+    if (from.peerUris.length === 0) out.push('URI=');
+    for (const uri of from.peerUris) out.push(`URI=${quoted(uri)}`);
+  }
   if (parts.dns) for (const dns of from.peerDns) out.push(`DNS=${quoted(dns)}`);
   // A certificate's names must not become further elements or lines.
   return out.join(';').replace(/[^\x20-\x7e]/g, '?');

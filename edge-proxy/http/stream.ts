@@ -16,6 +16,10 @@ export interface DownstreamInfo {
   readonly peerUris: readonly string[];
   readonly peerDns: readonly string[];
   readonly peerSubject: string;
+  /** SHA-256 of the peer's verified leaf (DER), lower-case hex; absent or '' without one. */
+  readonly peerHash?: string;
+  /** URI names of this side's own certificate; absent or empty in plaintext. */
+  readonly localUris?: readonly string[];
 }
 
 /** Envoy's response flags (short forms of the access log). */

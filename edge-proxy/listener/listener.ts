@@ -7,6 +7,8 @@ import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
 /** What serves a connection after TLS and the network filters. */
 export interface Terminal {
   accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void;
+  /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
+  denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
 }
 
@@ -16,8 +18,8 @@ export interface Chain {
   /** Whether it terminates TLS; the context is read at each connection, so a rotation takes effect at once. */
   readonly secure: boolean;
   readonly tls: () => TlsContext | undefined;
-  /** Network RBAC in order; false closes the connection. */
-  readonly admits: readonly ((downstream: DownstreamInfo) => boolean)[];
+  /** Network RBAC in order: why the connection is closed; undefined goes on. */
+  readonly denials: readonly ((downstream: DownstreamInfo) => string | undefined)[];
   readonly terminal: Terminal;
 }
 
@@ -106,7 +108,16 @@ export class ListenerServer {
     );
   }
 
+  /** A fault of compiled config costs the connection, never the process: accepting is outside any handler. */
   private choose(connection: Connection, found: Sniffed): void {
+    try {
+      this.hand(connection, found);
+    } catch (error) {
+      connection.destroy(error as Error);
+    }
+  }
+
+  private hand(connection: Connection, found: Sniffed): void {
     const chain = this.config.find({
       localAddress: connection.localAddress,
       // A listener on a kernel-chosen port keeps matching by the port it really has.
@@ -173,10 +184,14 @@ function serve(connection: Connection, chain: Chain, serverName: string, firstBy
     peerUris: tls?.peerUris ?? [],
     peerDns: tls?.peerDns ?? [],
     peerSubject: tls?.peerSubject ?? '',
+    peerHash: tls?.peerHash ?? '',
+    localUris: tls?.localUris ?? [],
   };
-  for (const admits of chain.admits) {
-    if (!admits(downstream)) {
+  for (const denial of chain.denials) {
+    const details = denial(downstream);
+    if (details !== undefined) {
       connection.destroy();
+      chain.terminal.denied?.(downstream, details);
       return;
     }
   }

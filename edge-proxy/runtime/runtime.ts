@@ -15,6 +15,10 @@ export interface TlsInfo {
   readonly peerDns: readonly string[];
   /** RFC 2253 subject of the leaf, '' without one. */
   readonly peerSubject: string;
+  /** SHA-256 of the verified leaf (DER), lower-case hex; '' without one. */
+  readonly peerHash: string;
+  /** URI names of the certificate this side presented (its own SPIFFE id first); empty when it presented none. */
+  readonly localUris: readonly string[];
 }
 
 /** Events of one connection. Swapped whole (`connection.handler = …`) when a protocol takes over. */

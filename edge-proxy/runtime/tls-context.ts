@@ -1,12 +1,15 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
+import { readExtensions } from './der.ts';
 import type { ClientTlsOptions, KeyPair, PeerNames, ServerTlsOptions, TlsContext, TlsInfo } from './runtime.ts';
 import { pemCertificates, readRoots, type TrustedRoots, verifyPeer } from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
   readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
+  /** URI names of the own certificate. */
+  readonly localUris: readonly string[];
 }
 
 export interface ServerContext extends TlsContext, PeerRules {
@@ -40,7 +43,7 @@ export function connectionKey(socket: {
 
 /** @throws Error in one line when key, certificate or roots do not fit; never shows key material */
 export function serverContext(options: ServerTlsOptions): ServerContext {
-  checkKeyPair(options.keyPair);
+  const localUris = checkKeyPair(options.keyPair);
   if (options.requireClientCertificate && options.trustedRoots === undefined)
     throw new Error('TLS: requireClientCertificate needs trusted roots to verify the certificates with');
   const asks = options.trustedRoots !== undefined;
@@ -66,6 +69,7 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
     kind: 'server',
     roots: options.trustedRoots === undefined ? undefined : readRoots(options.trustedRoots),
     acceptNames: options.acceptNames,
+    localUris,
     requireCertificate: options.requireClientCertificate,
     server,
     waiting: new Map(),
@@ -86,11 +90,12 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
 
 /** @throws Error in one line, as serverContext */
 export function clientContext(options: ClientTlsOptions): ClientContext {
-  if (options.keyPair) checkKeyPair(options.keyPair);
+  const localUris = options.keyPair ? checkKeyPair(options.keyPair) : [];
   return {
     kind: 'client',
     roots: options.trustedRoots === undefined ? undefined : readRoots(options.trustedRoots),
     acceptNames: options.acceptNames,
+    localUris,
     secureContext: tls.createSecureContext({
       ...(options.keyPair ? { cert: options.keyPair.certificateChain, key: options.keyPair.privateKey } : {}),
       ...(options.trustedRoots === undefined ? {} : { ca: pemCertificates(options.trustedRoots) }),
@@ -110,17 +115,24 @@ function chooseProtocol(ours: readonly string[], offered: readonly string[]): st
   return ours.find((name) => offered.includes(name)) ?? offered.find((name) => name.startsWith('istio'));
 }
 
-/** Deno takes a mismatched pair without a word and then fails every handshake; so it is checked here, everywhere. */
-function checkKeyPair(pair: KeyPair): void {
+/**
+ * Deno takes a mismatched pair without a word and then fails every handshake; so it is checked here, everywhere.
+ * @returns the URI names of the leaf
+ */
+function checkKeyPair(pair: KeyPair): readonly string[] {
   const leaf = pemCertificates(pair.certificateChain)[0];
   if (!leaf) throw new Error('TLS: the certificate chain holds no certificate');
   let matches: boolean;
+  let uris: readonly string[];
   try {
-    matches = new X509Certificate(leaf).checkPrivateKey(createPrivateKey(pair.privateKey));
+    const certificate = new X509Certificate(leaf);
+    matches = certificate.checkPrivateKey(createPrivateKey(pair.privateKey));
+    uris = readExtensions(certificate.raw).uris;
   } catch {
     throw new Error('TLS: the certificate or its private key cannot be read (PEM expected)');
   }
   if (!matches) throw new Error('TLS: the private key does not belong to the certificate');
+  return uris;
 }
 
 /**
@@ -147,6 +159,8 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     peerUris: verified?.uris ?? [],
     peerDns: verified?.dns ?? [],
     peerSubject: verified?.subject ?? '',
+    peerHash: verified ? createHash('sha256').update(peerChain[0]!).digest('hex') : '',
+    localUris: context.localUris,
   };
 }
 

@@ -6,6 +6,7 @@ import type { DownstreamInfo } from '../http/stream.ts';
 import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, ClusterSet, Endpoint } from '../upstream/cluster.ts';
+import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
 
 const DEFAULT_IDLE_MS = 3_600_000;
 
@@ -14,11 +15,13 @@ export class TcpProxy implements Terminal {
   readonly clusters: ClusterSet;
   readonly idleMs: number;
   readonly maxAttempts: number;
+  readonly observer: TcpObserver;
   private readonly choices: readonly { name: string; upTo: number }[];
   private readonly total: number;
 
   /** @throws Error when neither or both of cluster and weightedClusters are given, or weights add up to nothing */
-  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime) {
+  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime, observer: TcpObserver) {
+    this.observer = observer;
     this.runtime = runtime;
     this.clusters = clusters;
     this.idleMs = config.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(config.idleTimeout);
@@ -35,14 +38,24 @@ export class TcpProxy implements Terminal {
     if (this.maxAttempts < 1) throw new Error('tcp_proxy: maxConnectAttempts must be at least 1');
   }
 
-  accept(connection: Connection, _downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
+  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
+    const record = tcpConnection(downstream, this.runtime.monotonicMs());
     const name = this.pick(Math.random() * this.total);
     const cluster = this.clusters.get(name);
     if (!cluster) {
+      record.flags.push('NC');
+      this.observer.closed(record);
       connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
       return;
     }
-    new Tunnel(this, cluster, connection, firstBytes).start();
+    record.cluster = cluster;
+    new Tunnel(this, cluster, connection, record, firstBytes).start();
+  }
+
+  denied(downstream: DownstreamInfo, details: string): void {
+    const record = tcpConnection(downstream, this.runtime.monotonicMs());
+    record.terminationDetails = details;
+    this.observer.closed(record);
   }
 
   /** Byte streams have no good moment to end: they live until the process or a peer ends them. */
@@ -58,6 +71,7 @@ class Tunnel {
   private readonly proxy: TcpProxy;
   private readonly cluster: Cluster;
   private readonly down: Connection;
+  private readonly record: TcpConnection;
   private up: Connection | undefined;
   private endpoint: Endpoint | undefined;
   /** Bytes that came before the upstream was open. */
@@ -69,7 +83,15 @@ class Tunnel {
   private connectTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly tried: Endpoint[] = [];
 
-  constructor(proxy: TcpProxy, cluster: Cluster, down: Connection, firstBytes: Uint8Array | undefined) {
+  constructor(
+    proxy: TcpProxy,
+    cluster: Cluster,
+    down: Connection,
+    record: TcpConnection,
+    firstBytes: Uint8Array | undefined,
+  ) {
+    this.record = record;
+    record.bytesReceived = firstBytes?.length ?? 0;
     this.proxy = proxy;
     this.cluster = cluster;
     this.down = down;
@@ -79,6 +101,8 @@ class Tunnel {
   start(): void {
     const { cluster } = this;
     if (cluster.use.connections >= cluster.limits.maxConnections) {
+      this.record.flags.push('UO');
+      this.proxy.observer.closed(this.record);
       this.down.destroy(new Error('tcp_proxy: upstream connection limit'));
       return;
     }
@@ -92,11 +116,14 @@ class Tunnel {
   private dial(): void {
     const endpoint = this.cluster.pick(undefined, this.tried);
     if (!endpoint) {
+      this.record.flags.push('UH');
       this.close(new Error('tcp_proxy: no healthy upstream'));
       return;
     }
     this.endpoint = endpoint;
     this.tried.push(endpoint);
+    this.record.endpoint = endpoint;
+    this.record.attempts++;
     endpoint.active++;
     const side = new UpSide(this);
     const to = { address: endpoint.address, port: endpoint.port };
@@ -116,6 +143,7 @@ class Tunnel {
     }
     // Success clears the run of failures that outlier detection counts.
     this.cluster.report(this.endpoint!, 200);
+    this.proxy.observer.opened(this.record);
     let room = true;
     for (const bytes of this.early) room = up.write(bytes);
     this.early = [];
@@ -126,6 +154,7 @@ class Tunnel {
 
   fromDown(bytes: Uint8Array): void {
     const { up } = this;
+    this.record.bytesReceived += bytes.length;
     if (!up || this.connectingUp) {
       // A runtime may hand over what it had read before the pause took effect.
       this.early.push(bytes.slice());
@@ -136,6 +165,7 @@ class Tunnel {
   }
 
   fromUp(bytes: Uint8Array): void {
+    this.record.bytesSent += bytes.length;
     this.touch();
     if (!this.down.write(bytes)) this.up?.pause();
   }
@@ -178,11 +208,27 @@ class Tunnel {
     this.up = undefined;
     if (!open && endpoint) {
       this.cluster.report(endpoint, 'connect-failure');
-      if (!this.closed && this.tried.length < this.proxy.maxAttempts) {
-        this.dial();
-        return;
+      if (!this.closed) {
+        this.failedToConnect(error);
+        if (this.tried.length < this.proxy.maxAttempts) {
+          this.dial();
+          return;
+        }
+        this.record.flags.push('URX');
       }
     }
+    this.close(error);
+  }
+
+  private failedToConnect(error: Error | undefined): void {
+    const { record } = this;
+    if (!record.flags.includes('UF')) record.flags.push('UF');
+    record.upstreamFailure = (error?.message ?? '').replace(/\s/g, '_');
+  }
+
+  /** The client went away; before there was an upstream that is worth a flag. */
+  closedDown(error: Error | undefined): void {
+    if (!this.closed && this.connectingUp) this.record.flags.push('DC');
     this.close(error);
   }
 
@@ -196,6 +242,7 @@ class Tunnel {
       this.down.destroy(error);
       this.up?.destroy(error);
     }
+    this.proxy.observer.closed(this.record);
   }
 
   private touch(): void {
@@ -228,7 +275,7 @@ class DownSide implements ConnectionHandler {
     this.tunnel.endDown();
   }
   onClose(error?: Error): void {
-    this.tunnel.close(error);
+    this.tunnel.closedDown(error);
   }
 }
 

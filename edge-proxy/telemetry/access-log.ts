@@ -3,13 +3,13 @@
  * text, and Istio's default JSON format. An operator Tulle does not know is refused by name.
  */
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
-import type { RequestContext } from '../http/stream.ts';
+import type { LogEntry } from './log-entry.ts';
 
 /** What an operator gives: a number stays one in JSON, undefined is `null` there and `-` in text. */
-type Field = (request: RequestContext, nowMs: number) => string | number | undefined;
+type Field = (request: LogEntry, nowMs: number) => string | number | undefined;
 
-/** Writes one line per finished request; `nowMs` on the clock of `request.startMs`. */
-export type AccessLogger = (request: RequestContext, nowMs: number) => void;
+/** Writes one line per finished request or connection; `nowMs` on the clock of `request.startMs`. */
+export type AccessLogger = (request: LogEntry, nowMs: number) => void;
 
 export interface LogSinks {
   readonly out: (line: string) => void;
@@ -94,7 +94,7 @@ export const ENVOY_TEXT_FORMAT =
   '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" ' +
   '"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
-type Line = (request: RequestContext, nowMs: number) => string;
+type Line = (request: LogEntry, nowMs: number) => string;
 
 /** A JSON format: nested objects, lists and literals as they are, strings with operators filled in. */
 export function compileJson(format: unknown, omitEmpty: boolean, wallClock: LogSinks['wallClock']): Line {
@@ -102,7 +102,7 @@ export function compileJson(format: unknown, omitEmpty: boolean, wallClock: LogS
   return (request, nowMs) => JSON.stringify(value(request, nowMs));
 }
 
-type Value = (request: RequestContext, nowMs: number) => unknown;
+type Value = (request: LogEntry, nowMs: number) => unknown;
 
 function compileValue(format: unknown, omitEmpty: boolean, wallClock: LogSinks['wallClock']): Value {
   if (typeof format === 'string') {
@@ -179,13 +179,13 @@ const some = (value: string | undefined): string | undefined => (value === '' ? 
 const nothing: Field = () => undefined;
 
 const FIELDS: Readonly<Record<string, Field>> = {
-  PROTOCOL: (r) => r.protocol,
+  PROTOCOL: (r) => some(r.protocol),
   RESPONSE_CODE: (r) => r.responseCode,
   RESPONSE_CODE_DETAILS: (r) => some(r.details),
   RESPONSE_FLAGS: (r) => (r.flags.length === 0 ? undefined : r.flags.join(',')),
-  // No part of the request context says these yet: they are empty, as in Envoy when there is nothing to say.
-  CONNECTION_TERMINATION_DETAILS: nothing,
-  UPSTREAM_TRANSPORT_FAILURE_REASON: nothing,
+  // Said of connections only; of requests they are empty, as in Envoy when there is nothing to say.
+  CONNECTION_TERMINATION_DETAILS: (r) => some(r.terminationDetails),
+  UPSTREAM_TRANSPORT_FAILURE_REASON: (r) => some(r.upstreamFailure),
   UPSTREAM_LOCAL_ADDRESS: nothing,
   BYTES_RECEIVED: (r) => r.bytesReceived,
   BYTES_SENT: (r) => r.bytesSent,
@@ -234,12 +234,12 @@ function requestField(argument: string | undefined): Field {
 
 function requestHeader(name: string): Field {
   const key = name.toLowerCase();
-  if (key === ':method') return (r) => r.method;
-  if (key === ':path') return (r) => r.path;
+  if (key === ':method') return (r) => some(r.method);
+  if (key === ':path') return (r) => some(r.path);
   if (key === ':authority' || key === 'host') return (r) => some(r.authority);
-  if (key === ':scheme') return (r) => r.scheme;
+  if (key === ':scheme') return (r) => some(r.scheme);
   // Envoy sets this header when it rewrites a path; here the context itself remembers.
-  if (key === 'x-envoy-original-path') return (r) => r.headers.get(key) ?? r.originalPath;
+  if (key === 'x-envoy-original-path') return (r) => r.headers.get(key) ?? some(r.originalPath);
   return (r) => r.headers.get(key);
 }
 

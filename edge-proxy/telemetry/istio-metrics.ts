@@ -4,6 +4,7 @@
  * once per combination and a request costs a walk through nested maps and five additions.
  */
 import type { RequestContext } from '../http/stream.ts';
+import type { TcpConnection } from '../tcp/tcp-connection.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';
 
@@ -19,17 +20,6 @@ export interface Workload {
   readonly cluster: string;
   /** Its SPIFFE id; '' before the first SVID. Read when a series is made. */
   readonly principal: () => string;
-}
-
-/** A finished TCP connection. */
-export interface TcpConnectionReport {
-  readonly cluster: Cluster | undefined;
-  readonly endpoint: Endpoint | undefined;
-  readonly peerUri: string;
-  readonly secure: boolean;
-  readonly flags: string;
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
 }
 
 const LABELS = [
@@ -78,6 +68,13 @@ interface TcpSeries {
   readonly sent: Counter;
 }
 
+/** A connection under way, and how many of its bytes were counted already. */
+interface Live {
+  readonly series: TcpSeries;
+  received: number;
+  sent: number;
+}
+
 /** Nested maps keyed by what a request holds already; no key is built. */
 type Cache<S> = Map<unknown, Map<string, Map<string, Map<string, Map<number, S>>>>>;
 
@@ -86,7 +83,8 @@ export class IstioMetrics {
   private readonly http;
   private readonly tcp;
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
-  private readonly connections = new Map<string, TcpSeries>();
+  private readonly tcpSeries = new Map<string, TcpSeries>();
+  private readonly live = new Map<TcpConnection, Live>();
   private cached = 0;
 
   constructor(metrics: Metrics, self: Workload) {
@@ -103,6 +101,10 @@ export class IstioMetrics {
       received: metrics.counter('istio_tcp_received_bytes_total', 'Bytes received from downstream.', TCP_LABELS),
       sent: metrics.counter('istio_tcp_sent_bytes_total', 'Bytes sent to downstream.', TCP_LABELS),
     };
+    // A connection may live for days: its bytes are counted while they flow.
+    metrics.onCollect(() => {
+      for (const [connection, live] of this.live) count(connection, live, live.series);
+    });
   }
 
   /** Takes one finished request; `nowMs` on the clock of `request.startMs`. */
@@ -114,25 +116,42 @@ export class IstioMetrics {
     series.responseBytes.observe(request.bytesSent);
   }
 
-  /** Takes one finished TCP connection (opened and closed are counted together, at its end). */
-  onConnection(direction: Direction, report: TcpConnectionReport): void {
-    const labels = this.labels(direction, report.cluster, report.endpoint, report.peerUri, report.secure);
-    const all: Labels = { ...labels, request_protocol: 'tcp', response_flags: report.flags || '-' };
-    const key = Object.values(all).join('\u0000');
-    let series = this.connections.get(key);
-    if (!series) {
-      series = {
-        opened: this.tcp.opened.with(all),
-        closed: this.tcp.closed.with(all),
-        received: this.tcp.received.with(all),
-        sent: this.tcp.sent.with(all),
-      };
-      if (this.connections.size < MAX_CACHED) this.connections.set(key, series);
-    }
+  /** A TCP connection has reached its upstream. */
+  onConnectionOpened(direction: Direction, connection: TcpConnection): void {
+    const series = this.findTcp(direction, connection);
     series.opened.value++;
+    this.live.set(connection, { series, received: 0, sent: 0 });
+  }
+
+  /** Takes one finished TCP connection; one that never reached an upstream counts as opened and closed. */
+  onConnectionClosed(direction: Direction, connection: TcpConnection): void {
+    const series = this.findTcp(direction, connection);
+    const live = this.live.get(connection);
+    if (!live) series.opened.value++;
+    this.live.delete(connection);
     series.closed.value++;
-    series.received.value += report.bytesReceived;
-    series.sent.value += report.bytesSent;
+    count(connection, live ?? { series, received: 0, sent: 0 }, series);
+  }
+
+  private findTcp(direction: Direction, connection: TcpConnection): TcpSeries {
+    const { cluster, endpoint, downstream, flags } = connection;
+    const labels: Labels = {
+      ...this.labels(direction, cluster, endpoint, downstream.peerUris[0] ?? '', downstream.secure),
+      request_protocol: 'tcp',
+      response_flags: flags.join(',') || '-',
+    };
+    const key = Object.values(labels).join('\u0000');
+    const known = this.tcpSeries.get(key);
+    if (known) return known;
+    const { opened, closed, received, sent } = this.tcp;
+    const made: TcpSeries = {
+      opened: opened.with(labels),
+      closed: closed.with(labels),
+      received: received.with(labels),
+      sent: sent.with(labels),
+    };
+    if (this.tcpSeries.size < MAX_CACHED) this.tcpSeries.set(key, made);
+    return made;
   }
 
   private find(direction: Direction, request: RequestContext): RequestSeries {
@@ -204,6 +223,14 @@ export class IstioMetrics {
     this.requests.outbound.clear();
     this.cached = 0;
   }
+}
+
+/** Adds what has flowed since it was last counted. */
+function count(connection: TcpConnection, live: Live, into: TcpSeries): void {
+  into.received.value += connection.bytesReceived - live.received;
+  into.sent.value += connection.bytesSent - live.sent;
+  live.received = connection.bytesReceived;
+  live.sent = connection.bytesSent;
 }
 
 interface Parts {

@@ -2,9 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { Headers } from '../http/headers.ts';
 import type { RequestContext } from '../http/stream.ts';
+import { tcpConnection } from '../tcp/tcp-connection.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText, istioAccessLog } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
+import { connectionEntry } from './log-entry.ts';
 import { Metrics } from './metrics.ts';
 
 const endpoint = {
@@ -173,9 +175,43 @@ describe('IstioMetrics', () => {
 
   it('counts TCP connections and bytes', () => {
     const metrics = new Metrics();
-    const report = { cluster, endpoint, peerUri: '', secure: false, flags: '', bytesReceived: 5, bytesSent: 9 };
-    new IstioMetrics(metrics, self).onConnection('outbound', report);
-    expect(metrics.expose()).toMatch(/istio_tcp_sent_bytes_total\{[^}]*request_protocol="tcp"[^}]*\} 9\n/);
+    const istio = new IstioMetrics(metrics, self);
+    const value = (name: string) =>
+      Number(
+        new RegExp(`^istio_tcp_${name}_total\\{[^}]*request_protocol="tcp"[^}]*\\} (\\d+)$`, 'm').exec(
+          metrics.expose(),
+        )?.[1],
+      );
+    const connection = { ...tcpConnection(request().downstream, 0), cluster, endpoint };
+    istio.onConnectionOpened('outbound', connection);
+    connection.bytesSent = 9;
+    expect([value('connections_opened'), value('connections_closed'), value('sent_bytes')]).toEqual([1, 0, 9]);
+    connection.bytesSent = 11;
+    connection.bytesReceived = 5;
+    istio.onConnectionClosed('outbound', connection);
+    const failed = { ...tcpConnection(request().downstream, 0), cluster, endpoint };
+    istio.onConnectionClosed('outbound', failed);
+    expect([value('connections_opened'), value('connections_closed')]).toEqual([2, 2]);
+    expect([value('sent_bytes'), value('received_bytes')]).toEqual([11, 5]);
+  });
+
+  it('logs a connection: no request fields, code 0, why it ended', () => {
+    const connection = tcpConnection(request().downstream, 0);
+    connection.terminationDetails = 'rbac_access_denied_matched_policy[p]';
+    connection.flags.push('UF', 'URX');
+    const lines: string[] = [];
+    const sinks = { out: (line: string) => lines.push(line), error: () => {}, wallClock: (ms: number) => ms };
+    istioAccessLog(sinks)(connectionEntry(connection), 5);
+    expect(JSON.parse(lines[0]!)).toMatchObject({
+      method: null,
+      path: null,
+      protocol: null,
+      response_code: 0,
+      response_flags: 'UF,URX',
+      connection_termination_details: 'rbac_access_denied_matched_policy[p]',
+      downstream_remote_address: '10.0.0.1:4000',
+      duration: 5,
+    });
   });
 });
 

@@ -1,9 +1,10 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and the mesh's default access log. */
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { TcpConnection } from '../tcp/tcp-connection.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { istioAccessLog, type LogSinks } from './access-log.ts';
-import { type Direction, IstioMetrics, type TcpConnectionReport, type Workload } from './istio-metrics.ts';
+import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
 
 export interface Telemetry {
@@ -11,7 +12,8 @@ export interface Telemetry {
   /** For compileAccessLog of listeners that configure a log of their own. */
   readonly sinks: LogSinks;
   onRequest(direction: Direction, request: RequestContext): void;
-  onConnection(direction: Direction, report: TcpConnectionReport): void;
+  onConnectionOpened(direction: Direction, connection: TcpConnection): void;
+  onConnectionClosed(direction: Direction, connection: TcpConnection): void;
 }
 
 export interface TelemetryOptions {
@@ -42,7 +44,8 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       istio.onRequest(direction, request, now);
       log?.(request, now);
     },
-    onConnection: (direction, report) => istio.onConnection(direction, report),
+    onConnectionOpened: (direction, connection) => istio.onConnectionOpened(direction, connection),
+    onConnectionClosed: (direction, connection) => istio.onConnectionClosed(direction, connection),
   };
 }
 

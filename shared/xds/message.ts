@@ -20,16 +20,23 @@ function canonicalFields(value: unknown): unknown {
   return out;
 }
 
+// Written out instead of inferred: zod infers an object without fields as Record<string, never>, which forbids
+// every property of what it is intersected with.
+type Optional<Shape extends z.ZodRawShape> = { [K in keyof Shape]?: z.infer<Shape[K]> | undefined };
+type Requiring<Shape extends z.ZodRawShape, Key extends keyof Shape> = { [K in Key]: z.infer<Shape[K]> } & {
+  [K in Exclude<keyof Shape, Key>]?: z.infer<Shape[K]>;
+};
+
 /** A message: every field optional (proto3), unknown fields refused by name. */
-export function message<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.preprocess(canonicalFields, z.strictObject(shape).partial());
+export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Optional<Shape>> {
+  return z.preprocess(canonicalFields, z.strictObject(shape).partial()) as unknown as z.ZodType<Optional<Shape>>;
 }
 
 /** A message in which the named fields must be present and, for strings, not empty (protoc-gen-validate rules). */
 export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof Shape & string>(
   shape: Shape,
   required: readonly Key[],
-) {
+): z.ZodType<Requiring<Shape, Key>> {
   const mask = Object.fromEntries(required.map((key) => [key, true])) as { [K in Key]: true };
   // zod's mask type does not follow a generic key; the mask above holds exactly those keys.
   return z.preprocess(
@@ -38,7 +45,7 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
       .strictObject(shape)
       .partial()
       .required(mask as never),
-  ) as unknown as z.ZodType<z.infer<z.ZodObject<Pick<Shape, Key>>> & Partial<z.infer<z.ZodObject<Omit<Shape, Key>>>>>;
+  ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
 export const uint32 = () =>

@@ -1,0 +1,42 @@
+/** What one access log line is written from: a finished request, or a finished connection in the same shape. */
+import { Headers } from '../http/headers.ts';
+import type { RequestContext } from '../http/stream.ts';
+import type { TcpConnection } from '../tcp/tcp-connection.ts';
+
+/** A RequestContext is one; text fields that a connection has no value for are ''. */
+export interface LogEntry extends Omit<RequestContext, 'protocol' | 'scheme'> {
+  readonly protocol: RequestContext['protocol'] | '';
+  readonly scheme: RequestContext['scheme'] | '';
+  readonly terminationDetails?: string;
+  readonly upstreamFailure?: string;
+}
+
+/** A connection has response code 0 and no request fields, as in Envoy. */
+export function connectionEntry(connection: TcpConnection): LogEntry {
+  const { downstream } = connection;
+  return {
+    downstream,
+    method: '',
+    path: '',
+    originalPath: '',
+    authority: '',
+    scheme: '',
+    protocol: '',
+    headers: new Headers(),
+    startMs: connection.startMs,
+    remoteIp: downstream.remoteAddress,
+    route: undefined,
+    cluster: connection.cluster,
+    upstreamHost: connection.endpoint?.id,
+    attempts: connection.attempts,
+    responseCode: 0,
+    details: '',
+    flags: connection.flags,
+    bytesReceived: connection.bytesReceived,
+    bytesSent: connection.bytesSent,
+    metadata: undefined,
+    tokenPrincipal: undefined,
+    terminationDetails: connection.terminationDetails,
+    upstreamFailure: connection.upstreamFailure,
+  };
+}
