@@ -7,7 +7,6 @@ import { NodeError } from '../compile/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
 import { CliError } from './connection.ts';
-import { colour } from './output.ts';
 import { checkSources } from './sources.ts';
 
 export interface CompileOptions {
@@ -26,7 +25,7 @@ export async function runCompile(paths: readonly string[], nodeFile: string, opt
     sources.map((source) => source.resource),
     node,
   );
-  for (const note of notes) process.stderr.write(`${colour.yellow('note:')} ${note}\n`);
+  for (const note of notes) process.stderr.write(`note: ${note}\n`);
   const { listeners, routes, clusters, endpoints, secrets } = snapshot;
   const value = { listeners, routes, clusters, endpoints, secrets };
   process.stdout.write(options.output === 'yaml' ? stringify(value) : `${JSON.stringify(value, null, 2)}\n`);

@@ -58,7 +58,8 @@ export class ControlApi {
       throw new CliError(
         'no control API is named: pass --server URL, set TULLE_SERVER, or write ~/.tulle/kubeconfig with "tulle kubeconfig"',
       );
-    if (!/^https:\/\//.test(server)) throw new CliError(`--server: must be an https:// URL, found "${server}"`);
+    if (!/^https:\/\/[^/]/.test(server) || !URL.canParse(server))
+      throw new CliError(`--server: must be an https:// URL, found "${server}"`);
     const caFile = flags.caFile ?? process.env['TULLE_CA_FILE'];
     const ca = caFile ? readText(caFile, '--ca-file') : file.ca;
     return new ControlApi(server, flags.token ?? process.env['TULLE_TOKEN'] ?? file.token, ca);
@@ -107,7 +108,9 @@ export function describeStatus(answer: Answer): string {
   const head = status?.message ?? `the control API answered ${answer.status}`;
   const hint =
     answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
-  return [head + hint, ...causes.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
+  // One cause alone stands in the message already.
+  const more = causes.length === 1 && head.includes(causes[0]?.message ?? '') ? [] : causes;
+  return [head + hint, ...more.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
 }
 
 function readKubeconfig(path: string | undefined): { server?: string; token?: string; ca?: string } {
@@ -116,9 +119,10 @@ function readKubeconfig(path: string | undefined): { server?: string; token?: st
     text = readFileSync(path ?? defaultKubeconfig(), 'utf8');
   } catch (error) {
     if (path) throw new CliError(`--kubeconfig ${path}: ${(error as Error).message}`);
-    return {};
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw new CliError(`${defaultKubeconfig()}: ${(error as Error).message}`);
   }
-  const file = (parse(text) ?? {}) as KubeconfigFile;
+  const file = parseKubeconfig(text, path ?? defaultKubeconfig());
   const cluster = file.clusters?.[0]?.cluster;
   const data = cluster?.['certificate-authority-data'];
   const ca = data ? Buffer.from(data, 'base64').toString('utf8') : undefined;
@@ -131,6 +135,14 @@ function readKubeconfig(path: string | undefined): { server?: string; token?: st
         ? readText(cluster['certificate-authority'], 'certificate-authority')
         : undefined),
   };
+}
+
+function parseKubeconfig(text: string, path: string): KubeconfigFile {
+  try {
+    return (parse(text) ?? {}) as KubeconfigFile;
+  } catch (error) {
+    throw new CliError(`kubeconfig ${path}: is not YAML (${(error as Error).message.split('\n')[0]})`);
+  }
 }
 
 /** @throws CliError naming the flag and the reason */

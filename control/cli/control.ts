@@ -1,5 +1,7 @@
 /** `tulle control`: the control plane as a process. */
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
 import { CliError } from './connection.ts';
@@ -31,6 +33,23 @@ function portOf(text: string): number {
   return port;
 }
 
+/** Lifetimes the authority can promise, in seconds: a renewal at half life needs some room; the CA itself must live longer. */
+const TTL_SECONDS = { least: 10, most: 90 * 86_400 };
+
+function svidTtl(text: string): number {
+  const ttl = seconds('--svid-ttl', text);
+  if (ttl >= TTL_SECONDS.least && ttl <= TTL_SECONDS.most) return ttl;
+  throw new CliError(`--svid-ttl ${text}: must be 10s to 2160h`);
+}
+
+/** A folder named by the user must hold a CA: making one of our own there would pass over a mistyped path. */
+function caFolder(folder: string | undefined): string | undefined {
+  if (folder === undefined) return undefined;
+  const missing = ['root-cert.pem', 'ca-cert.pem', 'ca-key.pem'].filter((name) => !existsSync(join(folder, name)));
+  if (missing.length === 0) return folder;
+  throw new CliError(`--ca-certs ${folder}: has no ${missing.join(', ')}; leave the flag out to have a CA made`);
+}
+
 /** Runs until SIGTERM or SIGINT. */
 export async function runControl(flags: ControlFlags): Promise<void> {
   const names = flags.serverName ?? [];
@@ -42,8 +61,8 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     dnsNames: names.filter((name) => isIP(name) === 0),
     ips: names.filter((name) => isIP(name) !== 0),
     trustDomain: flags.trustDomain,
-    caFolder: flags.caCerts,
-    svidTtl: seconds('--svid-ttl', flags.svidTtl),
+    caFolder: caFolder(flags.caCerts),
+    svidTtl: svidTtl(flags.svidTtl),
     version: pkg.version,
     log,
   });

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { CliError, type ConnectionFlags, ControlApi, defaultKubeconfig, readText } from './connection.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig.ts';
-import { outputFormat } from './output.ts';
+import { outputFormat, print } from './output.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
@@ -38,7 +38,7 @@ files(validate, 'what to check')
   .action(async (flags: { filename: string[]; output: string }) => {
     const { runValidate } = await import('./validate.ts');
     process.exitCode = await runValidate(flags.filename, {
-      output: outputFormat(flags.output) === 'json' ? 'json' : 'table',
+      output: outputFormat(flags.output, ['table', 'json']),
     });
   });
 
@@ -54,7 +54,7 @@ files(compile, 'the resources')
   .action(async (flags: { filename: string[]; node: string; output: string }) => {
     const { runCompile } = await import('./compile.ts');
     process.exitCode = await runCompile(flags.filename, flags.node, {
-      output: outputFormat(flags.output) === 'yaml' ? 'yaml' : 'json',
+      output: outputFormat(flags.output, ['json', 'yaml']),
     });
   });
 
@@ -162,13 +162,11 @@ client(token.command('create').description('A one-time join token for one servic
   .option('--ttl <seconds>', 'how long it may wait to be used', '3600')
   .addOption(output())
   .action(async (flags: ClientFlags & { serviceAccount: string; ttl: string }) => {
+    const format = outputFormat(flags.output);
+    if (!/^\d{1,9}$/.test(flags.ttl)) throw new CliError(`--ttl ${flags.ttl}: must be a whole number of seconds`);
     const body = { namespace: flags.namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
-    const created = await ControlApi.from(flags).call<{ token: string; expires: string }>(
-      'POST',
-      '/v1/join-tokens',
-      body,
-    );
-    process.stdout.write(flags.output === 'json' ? `${JSON.stringify(created)}\n` : `${created.token}\n`);
+    const created = await ControlApi.from(flags).call<{ token: string }>('POST', '/v1/join-tokens', body);
+    print(format, created, () => created.token);
   });
 
 client(

@@ -4,11 +4,16 @@ import { CliError } from './connection.ts';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
 
+const FORMATS = ['table', 'json', 'yaml'] as const;
+
 /** @throws CliError naming the flag and what is allowed */
-export function outputFormat(value: string | undefined): OutputFormat {
-  if (value === undefined || value === 'table' || value === 'wide') return 'table';
-  if (value === 'json' || value === 'yaml') return value;
-  throw new CliError(`-o ${value}: must be one of table, json, yaml`);
+export function outputFormat<F extends OutputFormat = OutputFormat>(
+  value: string | undefined,
+  allowed: readonly F[] = FORMATS as readonly OutputFormat[] as readonly F[],
+): F {
+  const found = allowed.find((format) => format === value);
+  if (found) return found;
+  throw new CliError(`-o ${value}: must be one of ${allowed.join(', ')}`);
 }
 
 /** Columns padded as kubectl pads them: upper-case heads, three spaces between. */
