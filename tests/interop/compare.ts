@@ -1,0 +1,52 @@
+/** Runs a case against a proxy and reduces what came back to what two proxies must agree on. */
+import type { Case } from './cases.ts';
+import type { RunningProxy } from './envoy.ts';
+import { exchange } from './raw-client.ts';
+
+const UNCOMPARED = new Set(['date', 'x-envoy-upstream-service-time']);
+
+export interface Outcome {
+  readonly responses: readonly { status: number; headers: readonly string[]; body: unknown }[];
+  readonly end: string;
+  /** The access log's code, flags, details … of the request; undefined where it has no X-Case to find it by. */
+  readonly log: unknown;
+}
+
+/** @throws when no whole answer comes, or the access log stays silent */
+export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outcome> {
+  const port = proxy.ports[given.listener];
+  if (port === undefined) throw new Error(`${proxy.name} has no listener "${given.listener}"`);
+  const { responses, end } = await exchange(port, given.bytes, given.methods);
+  return {
+    responses: responses.map((one) => ({
+      status: one.status,
+      headers: one.headers
+        .filter(([key]) => !UNCOMPARED.has(key))
+        .map(([key, value]) => `${key}: ${key === 'x-request-id' ? 'id' : value}`),
+      body: readable(one.body),
+    })),
+    end,
+    log: await logged(proxy, given),
+  };
+}
+
+function readable(body: string): unknown {
+  try {
+    // Envoy counts down what is left of the timeout on retries; how much depends on the machine.
+    return JSON.parse(body.replace(/"x-envoy-expected-rq-timeout-ms","14\d{3}"/, '"x-envoy-expected-rq-timeout-ms","15000"'));
+  } catch {
+    return body;
+  }
+}
+
+async function logged(proxy: RunningProxy, given: Case): Promise<unknown> {
+  // A head that is refused has no headers in the log.
+  if (!given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
+  const line = await proxy.part
+    .line((text) => (text.startsWith('{') && text.includes(`"${given.id}"`) ? text : undefined), 1500)
+    .catch(() => undefined);
+  if (line === undefined) return 'not logged';
+  const { flags, ...entry } = JSON.parse(line) as Record<string, unknown>;
+  // See "What every comparison leaves out" in docs/differences-from-envoy.md.
+  return Object.fromEntries(Object.entries({ ...entry, flags: flags === '-' ? null : flags }).sort());
+}

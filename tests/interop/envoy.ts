@@ -1,0 +1,60 @@
+/** A real Envoy as the other side of a comparison. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Part } from '../../deploy/demo/mesh.ts';
+import { until } from '../harness.ts';
+
+/** Where Envoy is: `TULLE_ENVOY` (CI sets it), else `envoy` on the PATH; undefined with a printed reason. */
+export const ENVOY: string | undefined = findEnvoy();
+
+function findEnvoy(): string | undefined {
+  const named = process.env['TULLE_ENVOY'];
+  if (named !== undefined && named !== '') {
+    if (existsSync(named)) return named;
+    console.warn(`skipped: TULLE_ENVOY names ${named}, which does not exist`);
+    return undefined;
+  }
+  if (spawnSync('envoy', ['--version']).status === 0) return 'envoy';
+  console.warn('skipped: no Envoy (set TULLE_ENVOY, or put envoy on the PATH)');
+  return undefined;
+}
+
+/** Envoy's verdict on a bootstrap; unknown fields are faults. @returns '' when it accepts */
+export function envoyFaults(file: string): string {
+  const run = spawnSync(ENVOY!, ['--mode', 'validate', '-c', file, '-l', 'error'], { encoding: 'utf8' });
+  return run.status === 0 ? '' : `${run.stdout}${run.stderr}`;
+}
+
+/** A proxy under comparison and the ports its listeners got. */
+export interface RunningProxy {
+  readonly name: string;
+  readonly part: Part;
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/** Starts Envoy on a bootstrap; ready when this returns. @param folder for its scratch files */
+export async function startEnvoy(bootstrap: object, folder: string, name = 'envoy'): Promise<RunningProxy> {
+  const file = join(folder, `${name}.json`);
+  const admin = join(folder, `${name}.admin`);
+  writeFileSync(file, JSON.stringify(bootstrap));
+  const part = new Part(name, [
+    ...[ENVOY!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
+    ...['--admin-address-path', admin, '--file-flush-interval-msec', '20', '--drain-time-s', '1'],
+  ]);
+  const ports = await until(`${name} is ready`, async () => {
+    if (part.process.exitCode !== null) return 'ended' as const;
+    const at = readFileSync(admin, 'utf8').trim();
+    if ((await fetch(`http://${at}/ready`)).status !== 200) return undefined;
+    const listeners = (await (await fetch(`http://${at}/listeners?format=json`)).json()) as EnvoyListeners;
+    return Object.fromEntries(
+      listeners.listener_statuses.map((one) => [one.name, one.local_address.socket_address.port_value]),
+    );
+  });
+  if (ports === 'ended') throw new Error(`${name} ended:\n${part.lines.slice(-10).join('\n')}`);
+  return { name, part, ports };
+}
+
+interface EnvoyListeners {
+  listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[];
+}

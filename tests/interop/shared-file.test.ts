@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePorts } from '../../deploy/demo/mesh.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+import { camelCase, sharedBootstrap } from './bootstrap.ts';
+import { CASES, type Case } from './cases.ts';
+import { type Outcome, outcomeOf } from './compare.ts';
+import { type Echo, startEcho } from './echo.ts';
+import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
+import { startTulle } from './tulle.ts';
+
+/** Deliberate differences: the case's id is written in the document, with the reason. */
+const excused = new Set(
+  [...readFileSync(join(ROOT, 'docs/differences-from-envoy.md'), 'utf8').matchAll(/^- `([a-z0-9-]+)`/gm)].map(
+    ([, id]) => id!,
+  ),
+);
+
+describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
+  const folder = temporaryFolder();
+  const echoes: Echo[] = [];
+  const proxies: RunningProxy[] = [];
+  const expected = new Map<string, Outcome>();
+  let bootstrap: object;
+
+  const ask = async (proxy: RunningProxy, given: Case): Promise<Outcome> => {
+    try {
+      return await outcomeOf(proxy, given);
+    } catch (error) {
+      return { responses: [], end: (error as Error).message, log: undefined };
+    }
+  };
+
+  beforeAll(async () => {
+    echoes.push(await startEcho('echo'), await startEcho('second'));
+    const [dead] = await freePorts(1);
+    bootstrap = sharedBootstrap({ echo: echoes[0]!.port, second: echoes[1]!.port, dead: dead! });
+    const envoy = await startEnvoy(bootstrap, folder.path);
+    proxies.push(envoy);
+    for (const given of CASES) expected.set(given.id, await ask(envoy, given));
+  });
+  afterAll(async () => {
+    await Promise.all(proxies.map(({ part }) => part.stop()));
+    for (const echo of echoes) echo.stop();
+    folder.dispose();
+  });
+
+  it('the document excuses only cases that exist', () => {
+    const ids = new Set(CASES.map(({ id }) => id));
+    expect(ids.size).toBe(CASES.length);
+    expect([...excused].filter((id) => !ids.has(id))).toEqual([]);
+  });
+
+  it.each(RUNTIMES)('%s answers as Envoy does', async (runtime) => {
+    // One runtime reads lowerCamel names, so that both spellings meet both proxies.
+    const file = runtime === 'bun' ? (camelCase(bootstrap) as object) : bootstrap;
+    const tulle = await startTulle(runtime, file, folder.path);
+    proxies.push(tulle);
+    const differences: object[] = [];
+    for (const given of CASES) {
+      const found = await ask(tulle, given);
+      const same = JSON.stringify(found) === JSON.stringify(expected.get(given.id));
+      if (!same && !excused.has(given.id))
+        differences.push({ id: given.id, envoy: expected.get(given.id), tulle: found });
+      if (same && excused.has(given.id)) differences.push({ id: given.id, stale: 'excused but the same' });
+    }
+    expect(differences).toEqual([]);
+  });
+
+  it('Envoy reads the lowerCamel spelling too', async () => {
+    const envoy = await startEnvoy(camelCase(bootstrap) as object, folder.path, 'envoy-camel');
+    proxies.push(envoy);
+    const given = CASES.find(({ id }) => id === 'rewrite')!;
+    expect(await outcomeOf(envoy, given)).toEqual(expected.get('rewrite'));
+  });
+});
