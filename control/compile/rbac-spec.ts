@@ -35,10 +35,16 @@ export interface Rule {
   to?: { operation?: Operation }[];
   when?: Condition[];
 }
+export interface PolicyTarget {
+  group?: string;
+  kind: string;
+  name: string;
+  namespace?: string;
+}
 export interface AuthorizationPolicySpec {
   selector?: { matchLabels?: Record<string, string> };
-  targetRef?: unknown;
-  targetRefs?: unknown[];
+  targetRef?: PolicyTarget;
+  targetRefs?: PolicyTarget[];
   action?: 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
   provider?: { name?: string };
   rules?: Rule[];

@@ -157,8 +157,74 @@ describe('which policies hold', () => {
     ['other namespace', policy({}, 'bar'), false],
     ['selected', policy({ selector: { matchLabels: { app: 'a' } } }), true],
     ['not selected', policy({ selector: { matchLabels: { app: 'b' } } }), false],
-    ['attached elsewhere', policy({ targetRefs: [{ kind: 'Gateway', name: 'g' }] }), false],
+    [
+      'attached elsewhere',
+      policy({ targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'g' }] }),
+      false,
+    ],
   ])('%s', (_, one, yes) => expect(policiesFor([one], workload, 'istio-system')).toHaveLength(yes ? 1 : 0));
+});
+
+describe('targets', () => {
+  const GATEWAY = 'gateway.networking.k8s.io/gateway-name';
+  const CLASS = 'gateway.networking.k8s.io/gateway-class-name';
+  const group = 'gateway.networking.k8s.io';
+  const gateway = { namespace: 'foo', labels: { [GATEWAY]: 'g', [CLASS]: 'istio' } };
+  const served = { namespace: 'foo', labels: {}, serves: [{ kind: 'Service', name: 's', namespace: 'foo' }] };
+  const chosen = (one: Resource, workload: Parameters<typeof policiesFor>[1]) => {
+    const notes: string[] = [];
+    const specs = policiesFor([one], workload, 'istio-system', (note) => notes.push(note)).map(({ spec }) => spec);
+    return { specs, notes };
+  };
+  const applies = (one: Resource, workload: Parameters<typeof policiesFor>[1]) => {
+    const { specs, notes } = chosen(one, workload);
+    expect(notes).toEqual([]);
+    return specs.length === 1 && specs[0] === one.spec;
+  };
+  it.each([
+    ['its gateway', { group, kind: 'Gateway', name: 'g' }, gateway, true],
+    ['another gateway', { group, kind: 'Gateway', name: 'h' }, gateway, false],
+    ['a gateway, on a sidecar', { group, kind: 'Gateway', name: 's' }, served, false],
+    ['its service', { group: '', kind: 'Service', name: 's' }, served, true],
+    ['its service, as core', { group: 'core', kind: 'Service', name: 's' }, served, true],
+    ['its service, no group', { kind: 'Service', name: 's' }, served, true],
+    ['another service', { kind: 'Service', name: 't' }, served, false],
+    ['a ServiceEntry named alike', { group: 'networking.istio.io', kind: 'ServiceEntry', name: 's' }, served, false],
+  ])('%s', (_, target, workload, yes) => {
+    expect(applies(policy({ targetRef: target }), workload)).toBe(yes);
+    expect(applies(policy({ targetRefs: [{ group, kind: 'Gateway', name: 'z' }, target] }), workload)).toBe(yes);
+  });
+  it('of another namespace never', () => {
+    const target = { group, kind: 'Gateway', name: 'g' };
+    expect(applies(policy({ targetRef: target }, 'bar'), gateway)).toBe(false);
+    expect(applies(policy({ targetRef: target }, 'istio-system'), gateway)).toBe(false);
+    expect(applies(policy({ targetRef: { kind: 'Service', name: 's' } }, 'istio-system'), served)).toBe(false);
+  });
+  it('a GatewayClass, from the root namespace, means its gateways', () => {
+    const of = (name: string) => policy({ targetRefs: [{ group, kind: 'GatewayClass', name }] }, 'istio-system');
+    expect(applies(of('istio'), gateway)).toBe(true);
+    expect(applies(of('other'), gateway)).toBe(false);
+    expect(applies(of('istio'), served)).toBe(false);
+  });
+  it.each([
+    ['unknown kind', { group: 'x.io', kind: 'Thing', name: 'g' }],
+    ['kind of the wrong group', { kind: 'Gateway', name: 'g' }],
+    ['another namespace', { kind: 'Service', name: 's', namespace: 'bar' }],
+    ['a class outside the root namespace', { group, kind: 'GatewayClass', name: 'istio' }],
+  ])('%s: denies, under its own name, and is noted', (_, target) => {
+    const allow = policy({ action: 'ALLOW', targetRefs: [target], rules: [{}] });
+    const { specs, notes } = chosen(allow, gateway);
+    expect(specs).toEqual([{ action: 'DENY', rules: [{}] }]);
+    expect(notes).toEqual([expect.stringMatching(/^AuthorizationPolicy foo\/p: .*everything is denied$/)]);
+    const audit = chosen(policy({ action: 'AUDIT', targetRefs: [target], rules: [{}] }), gateway);
+    expect(audit).toEqual({ specs: [], notes: [expect.stringContaining('not audited')] });
+  });
+  it('a class, where the gateway does not say its own, denies', () => {
+    const one = policy({ targetRefs: [{ group, kind: 'GatewayClass', name: 'istio' }] }, 'istio-system');
+    const { specs, notes } = chosen(one, { namespace: 'foo', labels: { [GATEWAY]: 'g' } });
+    expect(specs).toEqual([{ action: 'DENY', rules: [{}] }]);
+    expect(notes.join()).toContain(CLASS);
+  });
 });
 
 describe('fails closed', () => {
@@ -183,6 +249,11 @@ describe('fails closed', () => {
   it('a bad port or address in ALLOW drops the operation', () => {
     expect(rules('ALLOW', { to: [{ operation: { ports: ['http'] } }] })).toEqual({});
     expect(rules('ALLOW', { from: [{ source: { ipBlocks: ['10.0.0.0/99'] } }] })).toEqual({});
+  });
+  it('a DENY of which one value cannot be judged is not narrowed to the others', () => {
+    const one = (operation: unknown) => meaning(Object.values(rules('DENY', { to: [{ operation }] }))[0]);
+    expect(one({ ports: ['80', 'http'] })).toEqual({ permissions: [{ any: true }], principals: [{ any: true }] });
+    expect(one({ notPorts: ['80', 'http'] })).toMatchObject({ permissions: [{ notRule: { destinationPort: 80 } }] });
   });
   it('CUSTOM denies what it selects, and says why', () => {
     const [filter] = build([policy({ action: 'CUSTOM', provider: { name: 'x' }, rules: [{}] })], 'http');

@@ -8,8 +8,9 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../shared/xds/listener.ts';
 import type { HttpRbac, Permission, Policy, Principal, Rules } from '../../shared/xds/rbac.ts';
+import { judgeTargets, type TargetedWorkload } from './authorization-targets.ts';
 import { type AttributeScope, conditionGenerator, type Generator, permissions, principals } from './rbac-attributes.ts';
-import type { AuthorizationPolicySpec, Operation, Rule, Source } from './rbac-spec.ts';
+import type { AuthorizationPolicySpec, Operation, PolicyTarget, Rule, Source } from './rbac-spec.ts';
 import { expandTrustDomains } from './rbac-trust-domain.ts';
 
 export interface RbacContext {
@@ -19,24 +20,34 @@ export interface RbacContext {
   rootNamespace: string;
 }
 
-export interface Workload {
-  namespace: string;
-  labels: Record<string, string>;
-}
-
 type Action = NonNullable<AuthorizationPolicySpec['action']>;
 const ORDER: readonly Action[] = ['CUSTOM', 'AUDIT', 'DENY', 'ALLOW'];
 const RBAC_ACTION = { CUSTOM: 'DENY', AUDIT: 'LOG', DENY: 'DENY', ALLOW: 'ALLOW' } as const;
 
-/** The policies of the workload's namespace and of the root namespace whose selector, if any, picks it. */
-export function policiesFor(policies: readonly Resource[], workload: Workload, rootNamespace: string): Resource[] {
-  return policies.filter((policy) => {
+/**
+ * The policies of the workload's namespace and of the root namespace whose selector, if any, picks it or whose targets
+ * mean it. One whose targets cannot be judged becomes a DENY of everything under its own name, and is noted.
+ */
+export function policiesFor(
+  policies: readonly Resource[],
+  workload: TargetedWorkload,
+  rootNamespace: string,
+  note: (message: string) => void = () => {},
+): Resource[] {
+  return policies.flatMap((policy) => {
     const namespace = policy.metadata.namespace ?? 'default';
-    if (namespace !== workload.namespace && namespace !== rootNamespace) return false;
-    const { selector, targetRef, targetRefs } = specOf(policy);
-    // Attached to a gateway or service by reference, not to workloads by label.
-    if (targetRef || targetRefs?.length) return false;
-    return matchesLabels(selector?.matchLabels, workload.labels);
+    if (namespace !== workload.namespace && namespace !== rootNamespace) return [];
+    const { selector, action } = specOf(policy);
+    const targets = targetsOf(policy);
+    if (targets.length === 0) return matchesLabels(selector?.matchLabels, workload.labels) ? [policy] : [];
+    const verdict = judgeTargets(targets, policy, workload, rootNamespace);
+    if (verdict === 'applies') return [policy];
+    if (verdict === 'elsewhere') return [];
+    const audit = action === 'AUDIT';
+    note(
+      `AuthorizationPolicy ${namespace}/${policy.metadata.name}: ${verdict.unsupported}: ${audit ? 'not audited' : 'everything is denied'}`,
+    );
+    return audit ? [] : [{ ...policy, spec: { action: 'DENY', rules: [{}] } }];
   });
 }
 
@@ -147,6 +158,8 @@ function conjunction<Out>(action: Action, attributes: Attribute<Out>[], not: (on
     ] as const) {
       const usable = (list ?? []).filter((value) => isUsable(generator, value));
       if (usable.length < (list?.length ?? 0) && action === 'ALLOW') return undefined;
+      // A list of which a part cannot be judged would narrow the rule to the rest.
+      if (!negated && usable.length < (list?.length ?? 0)) continue;
       if (usable.length > 0) all.push(negated ? not(generator(usable)) : generator(usable));
     }
   }
@@ -209,6 +222,12 @@ function conditions(action: Action, rule: Rule, scope: AttributeScope, expand: E
     else found.principals.push({ generator: generator.principal, values, notValues });
   }
   return found;
+}
+
+/** `targetRef` and `targetRefs` as one list; empty: the policy selects by label. */
+export function targetsOf(policy: Resource): PolicyTarget[] {
+  const { targetRef, targetRefs } = specOf(policy);
+  return [...(targetRef ? [targetRef] : []), ...(targetRefs ?? [])];
 }
 
 function specOf(policy: Resource): AuthorizationPolicySpec {

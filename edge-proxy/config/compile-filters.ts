@@ -15,6 +15,8 @@ export interface FilterEnv {
   now(): number;
   /** [0, 1) */
   random(): number;
+  /** Of this proxy: see JwtEnv. */
+  trustDomain?: string;
   /** Default: a timer. */
   sleep?(ms: number): Promise<void>;
   /** The connection manager's current table: fault and cors are judged by the route. */

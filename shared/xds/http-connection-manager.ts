@@ -1,6 +1,6 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
 import type { z } from 'zod';
-import { ConfigSource, DataSource, Percent } from './core.ts';
+import { ConfigSource, DataSource, Percent, StringMatcher } from './core.ts';
 import {
   any,
   bool,
@@ -24,6 +24,7 @@ export const JwtAuthentication = message({
     message({
       issuer: string(),
       audiences: list(nonEmpty()),
+      subjects: StringMatcher,
       localJwks: DataSource,
       forward: bool(),
       payloadInMetadata: string(),

@@ -3,9 +3,10 @@
  * by a token (shared/identity/jwt-svid.ts). Key sets are local; a new one comes as new config.
  */
 import { createJwtSvidVerifier, JwtSvidError, type VerifiedJwtSvid } from '../../../shared/identity/jwt-svid.ts';
+import { checkTrustDomain } from '../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../shared/xds/http-connection-manager.ts';
 import { jsonName } from '../../../shared/xds/message.ts';
-import { ConfigFault } from '../../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../../config/config-fault.ts';
 import type { HttpFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
 
 const NAME = 'envoy.filters.http.jwt_authn';
@@ -15,9 +16,18 @@ interface CompiledProvider {
   /** The token this provider reads, undefined when the request has none. */
   token(request: RequestContext): string | undefined;
   verify(token: string): Promise<VerifiedJwtSvid>;
-  /** Removes the token: it goes no further. */
-  strip(request: RequestContext): void;
+  /** The headers that may hold its token. */
+  sources: readonly TokenSource[];
+  /** The token stays in the request. */
+  forward: boolean;
+  issuer: string;
+  /** A token of this provider is an identity of the mesh. */
+  identifies: boolean;
   payloadKey: string | undefined;
+}
+interface TokenSource {
+  key: string;
+  prefix: string;
 }
 interface Requirement {
   providers: CompiledProvider[];
@@ -28,22 +38,29 @@ interface Requirement {
 export interface JwtEnv {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Of this proxy. Where it is known, a token of another trust domain proves no principal here. */
+  trustDomain?: string;
 }
 
-/** Throws ConfigFault for what is not a JWT-SVID provider: one without audiences or local keys. */
+/**
+ * Throws ConfigFault for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
+ * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
+ */
 export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HttpFilter {
   const providers = new Map<string, CompiledProvider>();
   for (const [name, provider] of Object.entries(config.providers ?? {}))
     providers.set(name, compileProvider(provider, `providers["${name}"]`, env));
   const rules = (config.rules ?? []).map((rule, i) => ({
-    prefix: rule.match?.prefix ?? '/',
+    prefix: rule.match?.prefix || '/',
     requirement: rule.requires && compileRequirement(rule.requires, providers, `rules[${i}].requires`),
   }));
   return {
     name: NAME,
     onRequest: (request) => {
+      // `/` means every request, OPTIONS * and CONNECT too, whose path has no slash.
       for (const { prefix, requirement } of rules)
-        if (request.path.startsWith(prefix)) return requirement ? judge(requirement, request) : undefined;
+        if (prefix === '/' || request.path.startsWith(prefix))
+          return requirement ? judge(requirement, request) : undefined;
       return undefined;
     },
   };
@@ -53,19 +70,20 @@ export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): Ht
 function judge(requirement: Requirement, request: RequestContext): Verdict | Promise<Verdict> {
   for (const provider of requirement.providers) {
     const token = provider.token(request);
-    if (token !== undefined) return verify(requirement, request, 0);
+    if (token !== undefined) return verify(requirement, request);
   }
   return requirement.allowMissing ? undefined : denial('Jwt is missing', false);
 }
 
 /** Any provider that accepts its token lets the request through. */
-async function verify(requirement: Requirement, request: RequestContext, from: number): Promise<Verdict> {
-  for (const provider of requirement.providers.slice(from)) {
+async function verify(requirement: Requirement, request: RequestContext): Promise<Verdict> {
+  for (const provider of requirement.providers) {
     const token = provider.token(request);
     if (token === undefined) continue;
     try {
       const verified = await provider.verify(token);
       accept(provider, verified, request);
+      stripTokens(requirement, provider, request);
       return undefined;
     } catch (error) {
       if (!(error instanceof JwtSvidError)) throw error;
@@ -75,12 +93,22 @@ async function verify(requirement: Requirement, request: RequestContext, from: n
 }
 
 function accept(provider: CompiledProvider, verified: VerifiedJwtSvid, request: RequestContext): void {
-  request.tokenPrincipal = verified.spiffeId;
-  provider.strip(request);
+  if (provider.identifies) request.tokenPrincipal = verified.spiffeId;
   if (provider.payloadKey === undefined) return;
   request.metadata ??= {};
-  const payload = { sub: verified.spiffeId, aud: verified.audience, exp: verified.expires / 1000 };
-  (request.metadata[NAME] ??= {})[provider.payloadKey] = payload;
+  const { spiffeId: sub, audience: aud, expires } = verified;
+  (request.metadata[NAME] ??= {})[provider.payloadKey] = { iss: provider.issuer, sub, aud, exp: expires / 1000 };
+}
+
+/** No token goes further, of whichever provider, unless the one that was believed is to be forwarded. */
+function stripTokens({ providers }: Requirement, accepted: CompiledProvider, { headers }: RequestContext): void {
+  for (const provider of providers) {
+    if (provider.forward) continue;
+    for (const { key, prefix } of provider.sources) {
+      if (accepted.forward && accepted.sources.some((one) => one.key === key)) continue;
+      if (headers.joined(key)?.startsWith(prefix)) headers.remove(key);
+    }
+  }
 }
 
 function denial(reason: string, invalid: boolean): LocalReply {
@@ -97,29 +125,45 @@ function compileProvider(provider: Provider, path: string, env: JwtEnv): Compile
   const [audience, ...others] = provider.audiences ?? [];
   // Without an audience a token made for anyone would prove an identity here.
   if (!audience || others.length > 0) throw new ConfigFault(`${path}.audiences`, 'must name exactly one audience');
+  const { issuer } = provider;
+  if (!issuer) throw new ConfigFault(`${path}.issuer`, 'must be set');
+  const trustDomain = trustDomainOf(provider, `${path}.subjects`);
   const verifier = createJwtSvidVerifier(parseKeys(provider, `${path}.localJwks`));
-  const sources = (provider.fromHeaders ?? []).map((one) => ({
+  const sources: TokenSource[] = (provider.fromHeaders ?? []).map((one) => ({
     key: (one.name ?? '').toLowerCase(),
     prefix: one.valuePrefix ?? '',
   }));
   if (sources.length === 0) sources.push({ key: 'authorization', prefix: 'Bearer ' });
   return {
-    token: (request) => {
-      for (const { key, prefix } of sources) {
-        const value = request.headers.joined(key);
-        if (value?.startsWith(prefix)) return value.slice(prefix.length).trim();
-      }
-      return undefined;
-    },
-    verify: (token) =>
-      verifier(token, audience, { now: env.now(), ...(provider.issuer && { issuer: provider.issuer }) }),
-    strip: (request) => {
-      if (provider.forward) return;
-      for (const { key, prefix } of sources)
-        if (request.headers.joined(key)?.startsWith(prefix)) request.headers.remove(key);
-    },
+    token: (request) => findToken(sources, request),
+    verify: (token) => verifier(token, audience, { now: env.now(), issuer, trustDomain }),
+    sources,
+    forward: provider.forward ?? false,
+    issuer,
+    identifies: env.trustDomain === undefined || env.trustDomain === trustDomain,
     payloadKey: provider.payloadInMetadata || undefined,
   };
+}
+
+/** Two different tokens are none that could be believed: ''. */
+function findToken(sources: readonly TokenSource[], { headers }: RequestContext): string | undefined {
+  let found: string | undefined;
+  for (const { key, prefix } of sources) {
+    const value = headers.joined(key);
+    if (!value?.startsWith(prefix)) continue;
+    const token = value.slice(prefix.length).trim();
+    if (found !== undefined && found !== token) return '';
+    found = token;
+  }
+  return found;
+}
+
+/** The provider's keys vouch for one trust domain: whoever holds them must not name identities of another. */
+function trustDomainOf({ subjects }: Provider, path: string): string {
+  const [, trustDomain] = /^spiffe:\/\/([^/]+)\/$/.exec(subjects?.prefix ?? '') ?? [];
+  if (!trustDomain || subjects?.ignoreCase)
+    throw new ConfigFault(path, 'must be the prefix "spiffe://<trust domain>/"');
+  return faultAt(`${path}.prefix`, () => checkTrustDomain(trustDomain));
 }
 
 function parseKeys(provider: Provider, path: string): Parameters<typeof createJwtSvidVerifier>[0] {
@@ -135,8 +179,19 @@ function parseKeys(provider: Provider, path: string): Parameters<typeof createJw
   throw new ConfigFault(path, 'is not a JSON Web Key Set');
 }
 
-/** `providerName`, `allowMissing`, `allowMissingOrFailed`, or `requiresAny` of these. */
+/** One that names no provider would let every token through unread. */
 function compileRequirement(
+  requires: Record<string, unknown>,
+  providers: Map<string, CompiledProvider>,
+  path: string,
+): Requirement {
+  const requirement = readRequirement(requires, providers, path);
+  if (requirement.providers.length === 0) throw new ConfigFault(path, 'names no provider');
+  return requirement;
+}
+
+/** `providerName`, `allowMissing`, `allowMissingOrFailed`, or `requiresAny` of these. */
+function readRequirement(
   requires: Record<string, unknown>,
   providers: Map<string, CompiledProvider>,
   path: string,
@@ -153,13 +208,12 @@ function compileRequirement(
     else if (field === 'requiresAny') {
       const list = (value as { requirements?: Record<string, unknown>[] } | null)?.requirements ?? [];
       for (const [i, one] of list.entries()) {
-        const inner = compileRequirement(one, providers, `${path}.requiresAny.requirements[${i}]`);
+        const inner = readRequirement(one, providers, `${path}.requiresAny.requirements[${i}]`);
         out.providers.push(...inner.providers);
         out.allowMissing ||= inner.allowMissing;
         out.allowFailed ||= inner.allowFailed;
       }
     } else throw new ConfigFault(`${path}.${field}`, 'is not supported');
   }
-  if (out.providers.length === 0) throw new ConfigFault(path, 'names no provider');
   return out;
 }

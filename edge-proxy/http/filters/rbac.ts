@@ -1,5 +1,6 @@
 /** envoy.filters.http.rbac and its network twin: role based access control over requests and connections. */
 import type { HttpRbac, NetworkRbac, Rules } from '../../../shared/xds/rbac.ts';
+import { ConfigFault } from '../../config/config-fault.ts';
 import type { DownstreamInfo, HttpFilter, LocalReply, RequestContext } from '../stream.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './rbac-matchers.ts';
 
@@ -53,6 +54,8 @@ function allows(action: Engine['action'], policy: string): boolean {
 
 function compileRules(rules: Rules, path: string): Engine {
   const names = Object.keys(rules.policies ?? {}).sort();
+  // '' stands for "none matched" below.
+  if (names[0] === '') throw new ConfigFault(`${path}.policies`, 'a policy must have a name');
   const matches = names.map((name): RbacMatch => {
     const { permissions, principals } = rules.policies![name]!;
     const at = `${path}.policies["${name}"]`;
