@@ -208,31 +208,6 @@ export class LoopbackMesh {
       );
   }
 
-  /** Creates or replaces every resource of a YAML text. @throws CliError with the first one's faults */
-  async apply(yaml: string): Promise<void> {
-    const { documents, errors } = parseDocuments(yaml);
-    if (errors.length > 0) throw new CliError(errors.map(({ message }) => message).join('\n'));
-    for (const { value } of documents) await this.applyOne(value as Resource);
-  }
-
-  private async applyOne(resource: Resource): Promise<void> {
-    const kind = kindOf(resource.apiVersion, resource.kind);
-    if (!kind) throw new CliError(`unknown kind "${resource.apiVersion} ${resource.kind}"`);
-    const { name, namespace = 'default' } = resource.metadata;
-    const path = resourcePath(kind, namespace, name);
-    const held = await this.api.request('GET', path);
-    if (held.status === 404) return void (await this.api.call('POST', resourcePath(kind, namespace), resource));
-    if (held.status >= 300) throw new CliError(describeStatus(held));
-    const { resourceVersion } = (held.body as Resource).metadata;
-    await this.api.call('PUT', path, { ...resource, metadata: { ...resource.metadata, resourceVersion } });
-  }
-
-  /** Deletes one resource, which may be gone already; `type` as on the command line (`vs`, `virtualservice` ...). */
-  async remove(type: string, name: string, namespace = 'default'): Promise<void> {
-    const answer = await this.api.request('DELETE', resourcePath(kindArgument(type), namespace, name));
-    if (answer.status >= 300 && answer.status !== 404) throw new CliError(describeStatus(answer));
-  }
-
   /** Starts proxy, then application; the proxy is ready when this returns. */
   async start(options: WorkloadOptions, address = this.address()): Promise<Workload> {
     const [httpProxyPort, adminPort, appPort] = await freePorts(3);
