@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { kinds, validate } from '../shared/resources/index.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
-import { adminToken, fileTokenStore } from './api/auth.ts';
+import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { startTlsServer, type TlsServer } from './api/tls-server.ts';
@@ -61,12 +61,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
 
-    const mesh = new MeshFollower(store, { onError: report });
-    undo.unshift(() => mesh.stop());
-    await mesh.start();
-    const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
-    undo.unshift(() => discovery.close());
-
     const app = createApi({
       store,
       kinds: { kinds, validate },
@@ -86,6 +80,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     undo.unshift(() => server.close());
     const jwtSvids = await openJwtSvids({ folder: data, trustDomain, issuer: server.url });
+
+    const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
+    const mesh = new MeshFollower(store, { onError: report, jwtSvid });
+    // These end after the server, before the store.
+    undo.splice(1, 0, () => mesh.stop());
+    await mesh.start();
+    const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
+    undo.splice(1, 0, () => discovery.close());
+
+    app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
     app.route('/', discoveryApi(discovery));
     mounted = app;

@@ -2,6 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { MiddlewareHandler } from 'hono';
+import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { forbidden, unauthorized } from './status.ts';
@@ -68,8 +69,39 @@ export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
   };
 }
 
+/** Who presents a JWT-SVID for the control plane's audience. @throws JwtSvidError */
+export type WorkloadTokenCheck = (token: string) => Promise<{ spiffeId: string }>;
+
+/**
+ * Behind `authenticate`, on paths that also take workloads without a client certificate: edge workers present a JWT-SVID
+ * as bearer token. Not for every path: a bearer token must not be enough to be given an X.509-SVID.
+ */
+export function acceptWorkloadTokens(verify: WorkloadTokenCheck): MiddlewareHandler<ApiEnv> {
+  return async function acceptWorkloadTokens(c, next) {
+    const token = c.get('caller').kind === 'anonymous' ? bearer(c.req.header('authorization')) : undefined;
+    if (token !== undefined) {
+      const caller = await tokenCaller(verify, token);
+      if (caller) c.set('caller', caller);
+    }
+    await next();
+  };
+}
+
+async function tokenCaller(verify: WorkloadTokenCheck, token: string): Promise<Caller | undefined> {
+  try {
+    return workload((await verify(token)).spiffeId);
+  } catch (error) {
+    if (error instanceof JwtSvidError) return undefined;
+    throw error;
+  }
+}
+
+function bearer(authorization: string | undefined): string | undefined {
+  return /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
+}
+
 function callerOf(isAdmin: AdminCheck, authorization: string | undefined, spiffeId: string | undefined): Caller {
-  const token = /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
+  const token = bearer(authorization);
   if (token && isAdmin(token)) return { kind: 'admin' };
   return (spiffeId !== undefined && workload(spiffeId)) || { kind: 'anonymous' };
 }

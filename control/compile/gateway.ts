@@ -18,6 +18,7 @@ import {
 import { authorizationOf } from './authorization.ts';
 import type { CompileContext } from './context.ts';
 import { httpManager, TLS_INSPECTOR } from './http-manager.ts';
+import { jwtSvidFilters } from './jwt-svid.ts';
 import { hostCovers } from './names.ts';
 import type { Outbound } from './outbound.ts';
 import { domainsOf, routeConfiguration, virtualServiceRoutes } from './routes.ts';
@@ -141,7 +142,8 @@ function manager(ctx: CompileContext, port: number, rds: string) {
   return httpManager(ctx, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
-    policies: authorizationOf(ctx).http,
+    // Identity first: policies judge the principal it proves.
+    policies: [...jwtSvidFilters(ctx), ...authorizationOf(ctx).http],
     routes: { rds },
   });
 }

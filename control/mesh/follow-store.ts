@@ -3,7 +3,7 @@ import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError } from '../store/store.ts';
 import { buildView } from './build-view.ts';
-import type { MeshView } from './view.ts';
+import type { JwtSvidSettings, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
   /** How long a burst of writes may gather before the view is rebuilt; milliseconds. */
@@ -12,11 +12,13 @@ export interface MeshFollowerOptions {
   retryMs?: number;
   /** Failures that the follower survives: the store away, or mesh configuration that cannot be read. */
   onError?: (error: unknown) => void;
+  /** Becomes `settings.jwtSvid` of every view. */
+  jwtSvid?: JwtSvidSettings;
 }
 
 export class MeshFollower {
   readonly #store: ResourceStore;
-  readonly #options: Required<MeshFollowerOptions>;
+  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid'>> & MeshFollowerOptions;
   readonly #resources = new Map<string, Resource>();
   readonly #listeners = new Set<(view: MeshView) => void>();
   readonly #stop = new AbortController();
@@ -36,7 +38,7 @@ export class MeshFollower {
    */
   async start(): Promise<void> {
     await this.#list();
-    this.#view = buildView([...this.#resources.values()], this.#revision);
+    this.#view = this.#build();
     this.#running = this.#follow();
   }
 
@@ -121,10 +123,16 @@ export class MeshFollower {
     }, this.#options.debounceMs);
   }
 
+  #build(): MeshView {
+    const view = buildView([...this.#resources.values()], this.#revision);
+    const { jwtSvid } = this.#options;
+    return jwtSvid ? { ...view, settings: { ...view.settings, jwtSvid } } : view;
+  }
+
   #rebuild(): void {
     let view: MeshView;
     try {
-      view = buildView([...this.#resources.values()], this.#revision);
+      view = this.#build();
     } catch (error) {
       // The last good view stays in force.
       this.#options.onError(error);

@@ -79,6 +79,15 @@ export interface MeshSettings {
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
+  /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where nobody signs any. */
+  jwtSvid?: JwtSvidSettings;
+}
+
+export interface JwtSvidSettings {
+  /** The `iss` of tokens. */
+  issuer: string;
+  /** JSON Web Key Set, as JSON text. */
+  jwks: string;
 }
 
 export interface MeshView {

@@ -1,0 +1,147 @@
+/** Runs the edge worker on workerd: bundle, configuration in a folder of its own, process, readiness. For the demo and tests. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { workerdBinary } from '../../control/cli/runtimes.mjs';
+import { workerdConfig } from '../../edge-proxy/runtime/worker/workerd-config.ts';
+import { freePorts, type LoopbackMesh, Part } from '../demo/mesh.ts';
+
+const MAIN = fileURLToPath(new URL('../../edge-proxy/runtime/worker/main.ts', import.meta.url));
+const JOIN_TOKEN = 'TULLE_JOIN_TOKEN';
+
+export interface WorkerdOptions {
+  controlPlaneUrl: string;
+  /** The ingress gateway, `http://127.0.0.2:8080`. */
+  gatewayUrl: string;
+  /** PEM. */
+  trustBundle: string;
+  /** For `serviceAccount` in `namespace`; used once. */
+  joinToken: string;
+  serviceAccount: string;
+  /** Default: default. */
+  namespace?: string;
+  /** Namespace of the gateway, to whose audience the tokens are bound. Default: `namespace`. */
+  gatewayNamespace?: string;
+  /** What a Gateway's selector sees. */
+  labels?: Readonly<Record<string, string>>;
+  /** Port of the Gateway server whose routes it runs; absent: everything is forwarded to the gateway. */
+  routesOfPort?: number;
+  /** Seconds that tokens for the gateway live. Default 900. */
+  svidTtl?: number;
+  /** Default `edge-worker`. */
+  name?: string;
+}
+
+export interface Workerd {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly part: Part;
+  stop(): Promise<void>;
+  /** Removes its folder; `stop` does so too. */
+  clean(): void;
+}
+
+/** A worker of a loopback mesh in front of the gateway at `gateway` (a URL); `mesh.stop` stops it too. */
+export async function startWorker(
+  mesh: LoopbackMesh,
+  options: { gateway: string; serviceAccount: string } & Partial<WorkerdOptions>,
+): Promise<Workerd> {
+  const { gateway: gatewayUrl, ...more } = options;
+  const joinToken = await mesh.joinToken(options.serviceAccount, options.namespace);
+  const started = await startWorkerd({
+    controlPlaneUrl: mesh.url,
+    trustBundle: mesh.trustBundle,
+    gatewayUrl,
+    joinToken,
+    ...more,
+  });
+  mesh.parts.add(started.part);
+  void started.part.exited.then(() => {
+    mesh.parts.delete(started.part);
+    started.clean();
+  });
+  return started;
+}
+
+/** Resolves when `/.tulle/ready` answers 200. @throws with its output when workerd is missing, ends, or is not ready in 30 s */
+export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
+  const binary = workerdBinary();
+  if (!binary) throw new Error('workerd is not installed: run "npm ci" in the checkout');
+  const folder = mkdtempSync(join(tmpdir(), 'tulle-worker-'));
+  try {
+    const [port] = await freePorts(1);
+    await build({
+      entryPoints: [MAIN],
+      outfile: join(folder, 'worker.js'),
+      bundle: true,
+      format: 'esm',
+      target: 'es2024',
+      conditions: ['workerd', 'worker', 'browser'],
+      logLevel: 'silent',
+    });
+    const config = join(folder, 'config.capnp');
+    writeFileSync(config, configOf(options, `127.0.0.1:${port}`), { mode: 0o600 });
+    const name = `${options.name ?? 'edge-worker'} (workerd)`;
+    const part = new Part(name, [binary, 'serve', config], { [JOIN_TOKEN]: options.joinToken });
+    const clean = () => rmSync(folder, { recursive: true, force: true });
+    const stop = async () => {
+      // It keeps no state and drains nothing.
+      await part.stop('SIGKILL');
+      clean();
+    };
+    const url = `http://127.0.0.1:${port}`;
+    await ready(url, part).catch(async (error) => {
+      await stop();
+      throw error;
+    });
+    return { url, part, stop, clean };
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function configOf(options: WorkerdOptions, listen: string): string {
+  const { controlPlaneUrl, gatewayUrl, trustBundle, serviceAccount, namespace = 'default' } = options;
+  return workerdConfig({
+    listen,
+    controlPlaneUrl,
+    gatewayUrl,
+    trustBundle,
+    module: 'worker.js',
+    texts: {
+      CONTROL_PLANE_URL: controlPlaneUrl,
+      AUDIENCE: `tulle-gateway.${options.gatewayNamespace ?? namespace}`,
+      NAMESPACE: namespace,
+      SERVICE_ACCOUNT: serviceAccount,
+      NAME: options.name ?? 'edge-worker',
+      ADDRESS: '127.0.0.1',
+      ROUTES: options.routesOfPort === undefined ? '' : `http.${options.routesOfPort}`,
+      LABELS: JSON.stringify(options.labels ?? {}),
+      SVID_TTL: String(options.svidTtl ?? 900),
+    },
+    secrets: { JOIN_TOKEN },
+  });
+}
+
+async function ready(url: string, part: Part): Promise<void> {
+  let ended = false;
+  void part.exited.then(() => {
+    ended = true;
+  });
+  const limit = Date.now() + 30_000;
+  for (;;) {
+    const status = await fetch(`${url}/.tulle/ready`).then(
+      async (response) => {
+        await response.text();
+        return response.status;
+      },
+      () => 0,
+    );
+    if (status === 200) return;
+    if (ended || Date.now() > limit) throw new Error(`${part.name}: is not ready\n${part.lines.slice(-20).join('\n')}`);
+    await new Promise((again) => setTimeout(again, 50));
+  }
+}

@@ -1,0 +1,54 @@
+/** Discovery's target in a worker: it runs one RouteConfiguration; the other resources are the gateway's business. */
+
+import { SCHEMAS } from '../../../shared/xds/discovery.ts';
+import type { RouteConfiguration } from '../../../shared/xds/route.ts';
+import { compileRouteConfiguration } from '../../config/compile-routes.ts';
+import { ConfigFault } from '../../config/config-fault.ts';
+import type { ConfigChanges, ConfigTarget } from '../../config/discovery-client.ts';
+import type { RouteTable } from '../../http/route-table.ts';
+
+export class WorkerRoutes implements ConfigTarget {
+  private readonly name: string;
+  /** undefined: none has come, or it was withdrawn. */
+  table: RouteTable | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** A configuration with a fault is refused and the one before stays. */
+  apply(changes: ConfigChanges): Map<string, string> {
+    const refused = new Map<string, string>();
+    if (changes.routes?.remove.includes(this.name)) this.table = undefined;
+    for (const item of changes.routes?.upsert ?? []) {
+      if ((item as { name?: unknown }).name !== this.name) continue;
+      try {
+        this.table = compileTable(item);
+      } catch (error) {
+        refused.set(`routes/${this.name}`, error instanceof Error ? error.message : String(error));
+      }
+    }
+    return refused;
+  }
+}
+
+function compileTable(item: unknown): RouteTable {
+  const parsed = SCHEMAS.routes.safeParse(item);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new ConfigFault(issue?.path.join('.') || 'resource', issue?.message ?? 'is malformed');
+  }
+  refuseMirrors(parsed.data);
+  return compileRouteConfiguration(parsed.data);
+}
+
+/** Retries are the gateway's, which knows the endpoints; a mirror nobody makes must not be passed over in silence. */
+function refuseMirrors(config: RouteConfiguration): void {
+  for (const [i, host] of (config.virtualHosts ?? []).entries())
+    for (const [j, { route }] of (host.routes ?? []).entries())
+      if (route?.requestMirrorPolicies?.length)
+        throw new ConfigFault(
+          `virtualHosts[${i}].routes[${j}].route.requestMirrorPolicies`,
+          'is not supported by edge workers: mirror at the gateway',
+        );
+}
