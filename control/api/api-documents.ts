@@ -1,13 +1,15 @@
 /** The discovery documents from which kubectl learns what is served (https://kubernetes.io/docs/concepts/overview/kubernetes-api/). */
 import { Hono } from 'hono';
 import type { Kind } from '../../shared/resources/kind.ts';
+import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { apiVersionOf } from './kinds.ts';
+import { type OpenApi, openApi } from './openapi.ts';
 import { pathNotFound } from './status.ts';
 
 const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
 
-/** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version} */
+/** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version}, /openapi/v3 and what it lists */
 export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
   const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
   const app = new Hono<ApiEnv>();
@@ -22,6 +24,16 @@ export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
     return c.json({ kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(kinds, group) });
   });
   app.get('/apis/:group/:version', (c) => c.json(resourceList(kinds, c.req.param('group'), c.req.param('version'))));
+  // Made when first asked for: most control planes are never asked.
+  let made: OpenApi | undefined;
+  const described = () => (made ??= openApi(kinds));
+  for (const path of ['/openapi/v3', '/openapi/v3/*']) app.use(path, requireAdmin);
+  app.get('/openapi/v3', (c) => c.json(described().index));
+  app.get('/openapi/v3/*', (c) => {
+    const text = described().documents.get(c.req.path.slice('/openapi/v3/'.length));
+    if (text === undefined) throw pathNotFound();
+    return c.body(text, 200, { 'content-type': 'application/json' });
+  });
   return app;
 }
 

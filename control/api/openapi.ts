@@ -1,0 +1,107 @@
+/**
+ * OpenAPI v3 of the kinds served, one document a group version, from the same schemas that validate
+ * (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3). From it `kubectl apply` learns that the server
+ * refuses unknown fields itself, and `kubectl explain` what the fields are.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Kind } from '../../shared/resources/kind.ts';
+import { apiVersionOf } from './kinds.ts';
+
+type Json = Record<string, unknown>;
+
+/** What /openapi/v3 answers, and each document by its path below it, as `apis/networking.istio.io/v1`. */
+export interface OpenApi {
+  index: { paths: Record<string, { serverRelativeURL: string }> };
+  documents: ReadonlyMap<string, string>;
+}
+
+export function openApi(kinds: readonly Kind[]): OpenApi {
+  const documents = new Map<string, string>();
+  const index: OpenApi['index'] = { paths: {} };
+  for (const { group, version: served } of groupVersions(kinds)) {
+    const path = `${group === '' ? 'api' : 'apis'}/${apiVersionOf(group, served)}`;
+    const text = JSON.stringify(document(kinds, group, served));
+    documents.set(path, text);
+    // The hash lets clients keep what they have; it changes whenever the document does.
+    const hash = createHash('sha256').update(text).digest('hex').slice(0, 32).toUpperCase();
+    index.paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
+  }
+  return { index, documents };
+}
+
+function groupVersions(kinds: readonly Kind[]): { group: string; version: string }[] {
+  const found = new Map<string, { group: string; version: string }>();
+  for (const { group, versions } of kinds)
+    for (const version of versions) found.set(apiVersionOf(group, version), { group, version });
+  return [...found.values()];
+}
+
+function document(kinds: readonly Kind[], group: string, version: string): Json {
+  const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
+  const paths: Json = {};
+  const schemas: Json = {};
+  for (const kind of served) {
+    const name = schemaName(kind, version);
+    Object.assign(schemas, schemasOf(kind, version, name));
+    const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+    const collection = `${root}${kind.namespaced ? '/namespaces/{namespace}' : ''}/${kind.plural}`;
+    paths[collection] = { post: operation(kind, version, 'post', ['application/json', 'application/yaml']) };
+    paths[`${collection}/{name}`] = {
+      get: operation(kind, version, 'get'),
+      put: operation(kind, version, 'put', ['application/json', 'application/yaml']),
+      patch: operation(kind, version, 'patch', ['application/json-patch+json', 'application/merge-patch+json']),
+    };
+  }
+  return { openapi: '3.0.0', info: { title: 'Tulle', version }, paths, components: { schemas } };
+}
+
+const schemaName = (kind: Kind, version: string) =>
+  kind.group === ''
+    ? `io.k8s.api.core.${version}.${kind.kind}`
+    : `${kind.group.split('.').reverse().join('.')}.${version}.${kind.kind}`;
+
+const groupVersionKind = ({ group, kind }: Kind, version: string) => ({ group, version, kind });
+
+function operation(kind: Kind, version: string, action: string, accepts: readonly string[] = []): Json {
+  const reference = { $ref: `#/components/schemas/${schemaName(kind, version)}` };
+  const content = Object.fromEntries(accepts.map((type) => [type, { schema: action === 'patch' ? {} : reference }]));
+  return {
+    'x-kubernetes-action': action,
+    'x-kubernetes-group-version-kind': groupVersionKind(kind, version),
+    parameters: accepts.length > 0 ? [query('dryRun'), query('fieldManager'), query('fieldValidation')] : [],
+    ...(accepts.length > 0 ? { requestBody: { content, required: true } } : {}),
+    responses: { 200: { description: 'OK', content: { 'application/json': { schema: reference } } } },
+  };
+}
+
+const query = (name: string) => ({ name, in: 'query', schema: { type: 'string', uniqueItems: true } });
+
+/** The kind's schema under its name, and beside it those it refers to. */
+function schemasOf(kind: Kind, version: string, name: string): Json {
+  const { definitions = {}, ...body } = bodySchema(kind, name);
+  const shared = Object.entries(definitions).map(([key, schema]) => [`${name}.${key}`, schema]);
+  return { [name]: schemaOf(kind, version, body), ...Object.fromEntries(shared) };
+}
+
+function schemaOf(kind: Kind, version: string, body: Json): Json {
+  return {
+    type: 'object',
+    description: kind.description,
+    properties: {
+      apiVersion: { type: 'string', description: apiVersionOf(kind.group, version) },
+      kind: { type: 'string', description: kind.kind },
+      metadata: { type: 'object', description: 'Name, namespace, labels, annotations.' },
+      ...(body['properties'] as Json | undefined),
+    },
+    'x-kubernetes-group-version-kind': [groupVersionKind(kind, version)],
+  };
+}
+
+/** Rules JSON Schema cannot say are left out: validation on the server knows them. */
+function bodySchema(kind: Kind, name: string): Json & { definitions?: Json } {
+  const options = { target: 'openapi-3.0', io: 'input', unrepresentable: 'any', reused: 'inline' } as const;
+  // Recursive schemas come as definitions of their own document; here they stand with the components.
+  const text = JSON.stringify(z.toJSONSchema(kind.body, options));
+  return JSON.parse(text.replaceAll('"$ref":"#/definitions/', `"$ref":"#/components/schemas/${name}.`)) as Json;
+}

@@ -1,0 +1,56 @@
+/** Running `tulle` and `kubectl` as their users do: a process, its exit code and what it wrote. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../harness.ts';
+
+export interface Ran {
+  code: number;
+  out: string;
+  error: string;
+}
+
+export interface RunOptions {
+  /** Standard input. */
+  input?: string;
+  env?: Record<string, string | undefined>;
+}
+
+/** From the environment of whoever runs the tests nothing of Tulle's own may leak in. */
+const CLEAN = { TULLE_SERVER: undefined, TULLE_TOKEN: undefined, TULLE_CA_FILE: undefined, KUBECONFIG: undefined };
+
+export function run(program: string, args: readonly string[], { input = '', env = {} }: RunOptions = {}): Promise<Ran> {
+  return new Promise((done) => {
+    const options = { env: { ...process.env, ...CLEAN, ...env }, cwd: ROOT, timeout: 30_000 };
+    const child = execFile(program, args, options, (failure, out, error) => {
+      const code = failure ? (typeof failure.code === 'number' ? failure.code : 124) : 0;
+      done({ code, out, error });
+    });
+    // A command that ends without reading its input is no fault of the test's.
+    child.stdin?.on('error', () => {}).end(input);
+  });
+}
+
+const BIN = join(ROOT, 'control/cli/bin.mjs');
+/** Points nowhere, so that a kubeconfig of the machine's user is not read. */
+const NO_CONFIG = join(ROOT, 'no-such-kubeconfig');
+
+export const tulle = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
+  run(process.execPath, [BIN, ...args], { ...options, env: { TULLE_KUBECONFIG: NO_CONFIG, ...options.env } });
+
+export const tulleCommand = (...args: string[]): string[] => [process.execPath, BIN, ...args];
+
+/** kubectl of PATH; undefined when absent. */
+export const kubectlBinary = (process.env['PATH'] ?? '')
+  .split(':')
+  .map((folder) => join(folder, 'kubectl'))
+  .find((file) => existsSync(file));
+
+/** A refusal as a user should meet it: exit code 1, told on stderr in `lines` lines at most, no stack trace. */
+export function refusal({ code, out, error }: Ran, lines = 1): string {
+  const told = error.trimEnd().split('\n');
+  const trace = told.some((line) => /^\s+at .*[:(]\d+|node:internal|Error: /.test(line));
+  if (code !== 1 || out !== '' || trace || told.length > lines || told[0] === '')
+    throw new Error(`not a clear refusal: exit code ${code}\nstdout: ${out}\nstderr: ${error}`);
+  return error.trimEnd();
+}
