@@ -83,7 +83,7 @@ function compileWeighted(clusters: ClusterWeight[], scope: HeaderScope, path: st
     if (!host) return { cluster: one.name, ...edits };
     const editRequest = (request: RequestContext) => {
       edits.editRequest(request);
-      request.authority = host;
+      rewriteHost(request, host);
     };
     return { cluster: one.name, editResponse: edits.editResponse, editRequest };
   });
@@ -128,7 +128,7 @@ function compileRewrite(action: RouteAction, match: CompiledMatch, path: string)
         const before = request.headers.joined('x-forwarded-host');
         request.headers.set('x-forwarded-host', before ? `${before},${request.authority}` : request.authority);
       }
-      request.authority = hostRewriteLiteral;
+      rewriteHost(request, hostRewriteLiteral);
     }
     if (match.connect) return;
     if (prefixRewrite) {
@@ -139,4 +139,10 @@ function compileRewrite(action: RouteAction, match: CompiledMatch, path: string)
       request.path = replace(only) + request.path.slice(only.length);
     }
   };
+}
+
+/** As Envoy does: the upstream may still learn which host was asked for. */
+function rewriteHost(request: RequestContext, host: string): void {
+  request.headers.set('x-envoy-original-host', request.authority);
+  request.authority = host;
 }

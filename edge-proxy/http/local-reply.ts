@@ -36,13 +36,11 @@ const flags: Record<ResetReason, ResponseFlag> = {
   overflow: 'UO',
 };
 
-/** The upstream gave no response head. @param detail the transport's words, goes to client and log as in Envoy */
+/** The upstream gave no response head. @param detail the transport's words, goes to the log alone: a client need not learn how this mesh is built */
 export function upstreamReset(reason: ResetReason, detail: string, attempts: number): LocalReply {
   const transport = detail === '' || reason === 'connection_termination' || reason === 'protocol_error' ? '' : detail;
   const retried = attempts > 1 ? 'retried and the latest reset reason' : 'reset reason';
-  const body =
-    `upstream connect error or disconnect/reset before headers. ${retried}: ${words[reason]}` +
-    (transport === '' ? '' : `, transport failure reason: ${transport}`);
+  const body = `upstream connect error or disconnect/reset before headers. ${retried}: ${words[reason]}`;
   const details = `upstream_reset_before_response_started{${reason}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;
   const made = reply(reason === 'protocol_error' ? 502 : 503, body, details, flags[reason]);
   return reason === 'overflow' ? { ...made, headers: { 'x-envoy-overloaded': 'true' } } : made;

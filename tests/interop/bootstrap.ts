@@ -55,7 +55,17 @@ const matching = [
   { match: { prefix: '/m', headers: [{ name: ':method', string_match: { exact: 'PUT' } }] }, ...say('put') },
 ];
 const acting = [
-  { ...prefix('/weights'), route: { weighted_clusters: { clusters: [{ name: 'echo', weight: 0 }, { name: 'second', weight: 100 }] } } },
+  {
+    ...prefix('/weights'),
+    route: {
+      weighted_clusters: {
+        clusters: [
+          { name: 'echo', weight: 0 },
+          { name: 'second', weight: 100 },
+        ],
+      },
+    },
+  },
   { ...prefix('/rewrite/'), ...to('echo', { prefix_rewrite: '/' }) },
   { ...prefix('/hostrewrite'), ...to('echo', { host_rewrite_literal: 'new.test' }) },
   {
@@ -86,7 +96,10 @@ const acting = [
   { ...prefix('/retry/reset'), ...to('echo', retry('reset')) },
   { ...prefix('/retry/connect'), ...to('dead', retry('connect-failure')) },
   { ...prefix('/retry/gateway'), ...to('echo', retry('gateway-error')) },
-  { ...prefix('/retry/pertry'), ...to('echo', { ...retry('5xx', { per_try_timeout: '0.2s', num_retries: 1 }), timeout: '5s' }) },
+  {
+    ...prefix('/retry/pertry'),
+    ...to('echo', { ...retry('5xx', { per_try_timeout: '0.2s', num_retries: 1 }), timeout: '5s' }),
+  },
   { ...prefix('/timeout'), ...to('echo', { timeout: '0.2s' }) },
   { ...prefix('/notimeout'), ...to('echo', { timeout: '0s' }) },
   { ...prefix('/abort'), ...to('echo'), ...fault({ abort: { http_status: 555, percentage: percent(100) } }) },
@@ -184,7 +197,11 @@ export function sharedBootstrap(upstreams: Upstreams) {
             path_with_escaped_slashes_action: 'REJECT_REQUEST',
             via: 'interop',
             server_name: 'me',
-            http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'main.test', enable_trailers: true },
+            http_protocol_options: {
+              accept_http_10: true,
+              default_host_for_http_10: 'main.test',
+              enable_trailers: true,
+            },
             max_request_headers_kb: 16,
           }),
         ),

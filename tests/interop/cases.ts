@@ -127,7 +127,11 @@ const main: Spec[] = [
   ['echo-xff', '/echo', { 'X-Forwarded-For': '1.2.3.4, 5.6.7.8', 'X-Forwarded-Proto': 'https' }],
   ['echo-xff-proto-bad', '/echo', { 'X-Forwarded-Proto': 'gopher' }],
   ['echo-xfcc', '/echo', { 'X-Forwarded-Client-Cert': 'By=me' }],
-  ['echo-envoy-controls', '/echo', { 'X-Envoy-Max-Retries': '3', 'X-Envoy-Upstream-Rq-Timeout-Ms': '1', 'X-Envoy-Internal': 'true' }],
+  [
+    'echo-envoy-controls',
+    '/echo',
+    { 'X-Envoy-Max-Retries': '3', 'X-Envoy-Upstream-Rq-Timeout-Ms': '1', 'X-Envoy-Internal': 'true' },
+  ],
   ['echo-request-id', '/echo', { 'X-Request-Id': 'mine' }],
   ['echo-trace', '/echo', { Traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', B3: '0' }],
   ['echo-same-name', '/echo', { 'X-Same': 'a', 'x-same': 'b', Cookie: 'a=1', cookie: 'b=2' }],
@@ -136,12 +140,27 @@ const main: Spec[] = [
   ['echo-expect', '/echo', { Expect: '100-continue' }, { method: 'POST', body: 'waited' }],
   ['echo-expect-other', '/echo', { Expect: 'magic' }, { method: 'POST', body: 'waited' }],
   ['star-options', '*', {}, { method: 'OPTIONS' }],
-  ['chunked-request', '/echo', { 'Transfer-Encoding': 'chunked' }, { method: 'POST', body: '3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n' }],
-  ['chunked-trailers', '/echo', { 'Transfer-Encoding': 'chunked', Trailer: 'x-t' }, { method: 'POST', body: '3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n' }],
+  [
+    'chunked-request',
+    '/echo',
+    { 'Transfer-Encoding': 'chunked' },
+    { method: 'POST', body: '3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n' },
+  ],
+  [
+    'chunked-trailers',
+    '/echo',
+    { 'Transfer-Encoding': 'chunked', Trailer: 'x-t' },
+    { method: 'POST', body: '3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n' },
+  ],
   ['chunked-bad-size', '/echo', { 'Transfer-Encoding': 'chunked' }, { method: 'POST', body: 'zz\r\nabc\r\n0\r\n\r\n' }],
   ['te-unknown', '/echo', { 'Transfer-Encoding': 'gzip' }, { method: 'POST', body: '' }],
   ['te-identity', '/echo', { 'Transfer-Encoding': 'identity' }, { method: 'POST', body: '' }],
-  ['cl-and-te', '/echo', { 'Content-Length': '3', 'Transfer-Encoding': 'chunked' }, { method: 'POST', body: '3\r\nabc\r\n0\r\n\r\n' }],
+  [
+    'cl-and-te',
+    '/echo',
+    { 'Content-Length': '3', 'Transfer-Encoding': 'chunked' },
+    { method: 'POST', body: '3\r\nabc\r\n0\r\n\r\n' },
+  ],
   ['cl-bad', '/echo', { 'Content-Length': '1x' }, { method: 'POST' }],
   ['cl-negative', '/echo', { 'Content-Length': '-1' }, { method: 'POST' }],
   ['absolute-form', 'http://main.test/exact', {}, { host: 'other.test' }],
@@ -183,7 +202,11 @@ const edge: Spec[] = [
   ['edge-large', '/x', { 'X-Large': 'x'.repeat(20_000) }],
   ['edge-via', '/x', { Via: '1.1 before', 'X-Echo-Headers': 'via=up' }],
   ['edge-trailers', '/x', { 'X-Echo-Chunked': '1', 'X-Echo-Trailer': '1', TE: 'trailers' }],
-  ['edge-decorator', '/x', { 'X-Envoy-Downstream-Service-Cluster': 'c', 'X-Envoy-Retry-On': '5xx', 'X-Envoy-External-Address': '1.1.1.1' }],
+  [
+    'edge-decorator',
+    '/x',
+    { 'X-Envoy-Downstream-Service-Cluster': 'c', 'X-Envoy-Retry-On': '5xx', 'X-Envoy-External-Address': '1.1.1.1' },
+  ],
 ];
 const scripted: Case[] = [
   raw('missing-host', 'main', 'GET /exact HTTP/1.1\n\n'),
@@ -194,15 +217,20 @@ const scripted: Case[] = [
   raw('leading-empty-line', 'main', '\nGET /exact HTTP/1.1\nHost: main.test\n\n'),
   raw('no-colon', 'main', 'GET /exact HTTP/1.1\nHost: main.test\nbroken\n\n'),
   raw('obs-fold', 'main', 'GET /echo HTTP/1.1\nHost: main.test\nX-F: a\n b\n\n'),
-  raw('double-cl', 'main', 'POST /echo HTTP/1.1\nHost: main.test\nContent-Length: 1\nContent-Length: 2\n\nab', ['POST']),
-  raw('same-cl-twice', 'main', 'POST /echo HTTP/1.1\nHost: main.test\nContent-Length: 1\nContent-Length: 1\n\na', ['POST']),
+  raw('double-cl', 'main', 'POST /echo HTTP/1.1\nHost: main.test\nContent-Length: 1\nContent-Length: 2\n\nab', [
+    'POST',
+  ]),
+  raw('same-cl-twice', 'main', 'POST /echo HTTP/1.1\nHost: main.test\nContent-Length: 1\nContent-Length: 1\n\na', [
+    'POST',
+  ]),
   raw('too-many-headers', 'main', `GET /echo HTTP/1.1\nHost: main.test\n${'X-M: 1\n'.repeat(120)}\n`),
   raw('too-large-headers', 'main', `GET /echo HTTP/1.1\nHost: main.test\nX-L: ${'x'.repeat(70_000)}\n\n`),
   raw('http10-no-host', 'edge', 'GET /exact HTTP/1.0\n\n'),
   {
     id: 'pipelined',
     listener: 'main',
-    bytes: request('p1', '/exact') + request('p2', '/echo', {}, { method: 'POST', body: 'xy' }) + request('p3', '/q?a=1'),
+    bytes:
+      request('p1', '/exact') + request('p2', '/echo', {}, { method: 'POST', body: 'xy' }) + request('p3', '/q?a=1'),
     methods: ['GET', 'POST', 'GET'],
   },
   {

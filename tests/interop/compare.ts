@@ -33,7 +33,9 @@ export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outco
 function readable(body: string): unknown {
   try {
     // Envoy counts down what is left of the timeout on retries; how much depends on the machine.
-    return JSON.parse(body.replace(/"x-envoy-expected-rq-timeout-ms","14\d{3}"/, '"x-envoy-expected-rq-timeout-ms","15000"'));
+    return JSON.parse(
+      body.replace(/"x-envoy-expected-rq-timeout-ms","14\d{3}"/, '"x-envoy-expected-rq-timeout-ms","15000"'),
+    );
   } catch {
     return body;
   }

@@ -34,11 +34,20 @@ function respond(name: string, request: IncomingMessage, response: ServerRespons
     request.socket.destroy();
     return;
   }
-  const status = failing ? Number(how('status') ?? 503) : Number(failing || !how('fail') ? (how('status') ?? 200) : 200);
+  const status = failing
+    ? Number(how('status') ?? 503)
+    : Number(failing || !how('fail') ? (how('status') ?? 200) : 200);
   // The id differs from one proxy to the other; that there is one is compared.
   const headers = pairs(request.rawHeaders).map(([key, value]) => [key, key === 'x-request-id' ? 'id' : value]);
   headers.sort(([a], [b]) => (a! < b! ? -1 : a! > b! ? 1 : 0));
-  const text = JSON.stringify({ upstream: name, method: request.method, target: request.url, headers, body, trailers: pairs(request.rawTrailers) });
+  const text = JSON.stringify({
+    upstream: name,
+    method: request.method,
+    target: request.url,
+    headers,
+    body,
+    trailers: pairs(request.rawTrailers),
+  });
   response.sendDate = false;
   const extra = how('headers');
   const lines: [string, string][] = [['content-type', 'application/json']];
