@@ -283,18 +283,29 @@ async function controlPlaneDown(gateway: string): Promise<void> {
   check(versionOf(answer) === 'v2', 'started again, it moves traffic at once: 0/100 to v2');
 }
 
+/** The gateway keeps /members for the edge worker, whom it knows by a JWT-SVID bound to the gateway's audience. */
 async function throughTheEdge(ingress: Workload): Promise<void> {
   screen.step('An edge worker on workerd in front');
   if (!workerdBinary()) return check(false, 'workerd is not installed; "npm ci" installs it');
-  const worker = await startWorker(mesh, {
-    gateway: `http://${ingress.address}:${GATEWAY_PORT}`,
-    serviceAccount: 'edge',
-  });
-  const answers = await Promise.all(Array.from({ length: 20 }, () => get(`${worker.url}/`)));
-  check(
-    answers.every(({ status }) => status === 200),
-    `20 requests through ${worker.url}: ${answers.filter(({ status }) => status === 200).length} answered 200`,
-  );
+  const gateway = `http://${ingress.address}:${GATEWAY_PORT}`;
+  const worker = await startWorker(mesh, { gateway, serviceAccount: 'edge' });
+  await mesh.apply(`
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: members-by-edge, namespace: default }
+spec:
+  selector: { matchLabels: { app: ingress } }
+  action: DENY
+  rules:
+  - from: [{ source: { notPrincipals: [cluster.local/ns/default/sa/edge] } }]
+    to: [{ operation: { paths: ["/members*"] } }]
+`);
+  await until('the policy arrives', async () => (await get(`${gateway}/members`)).status === 403);
+  const answers = await Promise.all(Array.from({ length: 20 }, () => get(`${worker.url}/members`)));
+  const answered = answers.filter(({ status }) => status === 200).length;
+  check(answered === 20, `20 requests to /members through the worker at ${worker.url}: ${answered} answered 200`);
+  const forged = await get(`${gateway}/members`, { 'x-tulle-jwt-svid': 'eyJhbGciOiJub25lIn0.e30.' });
+  check(forged.status === 401, `the same at the gateway itself: 403; with a forged token: ${forged.status}`);
 }
 
 async function play(): Promise<void> {
