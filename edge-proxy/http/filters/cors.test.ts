@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { Headers } from '../headers.ts';
+import type { RouteCors, RouteEntry } from '../route-table.ts';
+import { createCorsFilter } from './cors.ts';
+import { requestDouble } from './request-double.ts';
+
+const policy: RouteCors = {
+  allowsOrigin: (origin) => origin === 'https://a.example',
+  preflightHeaders: { 'access-control-allow-methods': 'GET,POST', 'access-control-allow-credentials': 'true' },
+  allowCredentials: true,
+  exposeHeaders: 'x-a',
+  forwardNotMatchingPreflights: false,
+};
+const ask = (cors: RouteCors | undefined, headers: Record<string, string>, method = 'OPTIONS') => {
+  const route = { cors } as RouteEntry;
+  const request = requestDouble({ method, headers, route });
+  const filter = createCorsFilter({ route: () => route });
+  const response = new Headers();
+  const verdict = filter.onRequest!(request);
+  filter.onResponse!(request, 200, response);
+  return { verdict, response: Object.fromEntries(response.keys.map((key, i) => [key, response.values[i]])) };
+};
+const preflight = { origin: 'https://a.example', 'access-control-request-method': 'PUT' };
+
+describe('cors', () => {
+  it('answers a preflight of an allowed origin', () => {
+    expect(ask(policy, preflight).verdict).toEqual({
+      status: 200,
+      body: '',
+      details: 'cors_response',
+      headers: {
+        'access-control-allow-origin': 'https://a.example',
+        'access-control-allow-methods': 'GET,POST',
+        'access-control-allow-credentials': 'true',
+      },
+    });
+  });
+  it('a preflight of another origin is answered bare, or forwarded', () => {
+    const evil = { ...preflight, origin: 'https://evil.example' };
+    expect(ask(policy, evil)).toEqual({ verdict: { status: 200, body: '', details: 'cors_response' }, response: {} });
+    expect(ask({ ...policy, forwardNotMatchingPreflights: true }, evil)).toEqual({ verdict: undefined, response: {} });
+  });
+  it('marks responses to an allowed origin only', () => {
+    expect(ask(policy, { origin: 'https://a.example' }, 'GET')).toEqual({
+      verdict: undefined,
+      response: {
+        'access-control-allow-origin': 'https://a.example',
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': 'x-a',
+      },
+    });
+    expect(ask(policy, { origin: 'https://evil.example' }, 'GET').response).toEqual({});
+    expect(ask(policy, {}, 'GET').response).toEqual({});
+    const plain = { ...policy, allowCredentials: false, exposeHeaders: '' };
+    expect(Object.keys(ask(plain, { origin: 'https://a.example' }, 'GET').response)).toEqual([
+      'access-control-allow-origin',
+    ]);
+  });
+  it('replaces what the application said', () => {
+    const request = requestDouble({ headers: { origin: 'https://a.example' }, route: { cors: policy } as RouteEntry });
+    const response = new Headers();
+    response.append('Access-Control-Allow-Origin', '*');
+    createCorsFilter({ route: () => null }).onResponse!(request, 200, response);
+    expect(response.values[0]).toBe('https://a.example');
+  });
+  it('OPTIONS that is no preflight, and routes without a policy, pass', () => {
+    expect(ask(policy, { origin: 'https://a.example' }).verdict).toBeUndefined();
+    expect(ask(policy, preflight, 'GET').verdict).toBeUndefined();
+    expect(ask(policy, { 'access-control-request-method': 'PUT' }).verdict).toBeUndefined();
+    expect(ask(undefined, preflight)).toEqual({ verdict: undefined, response: {} });
+  });
+});
