@@ -20,7 +20,8 @@ type Source = z.infer<typeof DataSource>;
 type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
 interface Held {
-  readonly keyPair: KeyPair | undefined;
+  /** Its files are read again when they change, so the pair is taken from it at each use. */
+  readonly certificate: TlsCertificate | undefined;
   readonly validation: CertificateValidationContext | undefined;
 }
 
@@ -55,7 +56,7 @@ export class Secrets {
     if ((secret.tlsCertificate ? 1 : 0) + (secret.validationContext ? 1 : 0) !== 1)
       throw new Error('secret: needs exactly one of tlsCertificate and validationContext');
     const held: Held = {
-      keyPair: secret.tlsCertificate && this.keyPair(secret.tlsCertificate),
+      certificate: secret.tlsCertificate,
       validation: secret.validationContext,
     };
     this.check(held);
@@ -164,8 +165,9 @@ export class Secrets {
     const named = common.tlsCertificateSdsSecretConfigs?.[0];
     if (inline) keyPair = this.keyPair(inline);
     else if (named) {
-      keyPair = this.byName.get(named.name)?.keyPair;
-      if (!keyPair) return undefined;
+      const certificate = this.byName.get(named.name)?.certificate;
+      if (!certificate) return undefined;
+      keyPair = this.keyPair(certificate);
     }
     const own = common.validationContext ?? common.combinedValidationContext?.defaultValidationContext;
     const sds =
@@ -196,9 +198,10 @@ export class Secrets {
   private check(held: Held): void {
     const roots = held.validation?.trustedCa && this.text(held.validation.trustedCa);
     if (held.validation) refuseValidation(held.validation);
-    if (!held.keyPair && roots === undefined) return;
+    const keyPair = held.certificate && this.keyPair(held.certificate);
+    if (!keyPair && roots === undefined) return;
     this.runtime.clientTls({
-      keyPair: held.keyPair,
+      keyPair,
       trustedRoots: roots,
       serverName: undefined,
       alpn: [],

@@ -49,6 +49,7 @@ const edgeControls = [
   'x-envoy-downstream-service-node',
 ];
 
+type CertParts = NonNullable<HttpConnectionManager['setCurrentClientCertDetails']>;
 type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
 
 /** The header treatment of one connection manager, compiled. */
@@ -59,7 +60,9 @@ export class HeaderTreatment {
   private readonly generateId: boolean;
   private readonly preserveId: boolean;
   private readonly clientCert: ClientCertDetails;
-  private readonly certParts: { subject?: boolean; uri?: boolean; dns?: boolean };
+  private readonly certParts: CertParts;
+  /** The element of a connection is made once. */
+  private readonly elements = new WeakMap<DownstreamInfo, string>();
   private readonly internal: readonly Cidr[];
   private readonly via: string;
   private readonly serverName: string;
@@ -74,6 +77,7 @@ export class HeaderTreatment {
     this.preserveId = config.preserveExternalRequestId ?? false;
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
+    if (this.certParts.chain) throw new Error('set_current_client_cert_details: chain is not supported');
     this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
       const ip = parseIp(range.addressPrefix ?? '');
       if (!ip) throw new RangeError(`internal_address_config: "${range.addressPrefix}" is not an IP address`);
@@ -142,7 +146,11 @@ export class HeaderTreatment {
       return;
     }
     if (mode === 'FORWARD_ONLY') return;
-    const element = clientCertElement(downstream, this.certParts);
+    let element = this.elements.get(downstream);
+    if (element === undefined) {
+      element = clientCertElement(downstream, this.certParts);
+      this.elements.set(downstream, element);
+    }
     if (mode === 'SANITIZE_SET') headers.remove('x-forwarded-client-cert');
     if (element !== '') append(headers, 'x-forwarded-client-cert', element);
   }
@@ -204,10 +212,11 @@ function append(headers: Headers, key: string, value: string): void {
 }
 
 /** One element, its keys in Envoy's order: By and Hash always, the rest as asked for; an empty URI still has its key. */
-function clientCertElement(from: DownstreamInfo, parts: { subject?: boolean; uri?: boolean; dns?: boolean }): string {
+function clientCertElement(from: DownstreamInfo, parts: CertParts): string {
   const out: string[] = [];
   for (const uri of from.localUris ?? []) out.push(`By=${quoted(uri)}`);
   if (from.peerHash) out.push(`Hash=${from.peerHash}`);
+  if (parts.cert && from.peerLeaf) out.push(`Cert="${urlEncodedPem(from.peerLeaf)}"`);
   if (parts.subject) out.push(`Subject="${from.peerSubject.replace(/["\\]/g, '\\$&')}"`);
   if (parts.uri) {
     if (from.peerUris.length === 0) out.push('URI=');
@@ -216,6 +225,14 @@ function clientCertElement(from: DownstreamInfo, parts: { subject?: boolean; uri
   if (parts.dns) for (const dns of from.peerDns) out.push(`DNS=${quoted(dns)}`);
   // A certificate's names must not become further elements or lines.
   return out.join(';').replace(/[^\x20-\x7e]/g, '?');
+}
+
+/** PEM as Envoy writes it into the header: lines of 64, then percent-encoded. */
+function urlEncodedPem(der: Uint8Array): string {
+  let binary = '';
+  for (const byte of der) binary += String.fromCharCode(byte);
+  const lines = btoa(binary).replace(/.{64}(?=.)/g, '$&\n');
+  return encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`);
 }
 
 function quoted(value: string): string {

@@ -185,6 +185,7 @@ function serve(connection: Connection, chain: Chain, serverName: string, firstBy
     peerDns: tls?.peerDns ?? [],
     peerSubject: tls?.peerSubject ?? '',
     peerHash: tls?.peerHash ?? '',
+    peerLeaf: tls?.peerHash ? tls.peerChain[0] : undefined,
     localUris: tls?.localUris ?? [],
   };
   for (const denial of chain.denials) {

@@ -49,13 +49,19 @@ export async function rootAuthority(name: string): Promise<Authority> {
   return { certificate, keys, chain: '' };
 }
 
-export async function intermediate(parent: Authority, name: string, pathLength?: number): Promise<Authority> {
+export async function intermediate(
+  parent: Authority,
+  name: string,
+  pathLength?: number,
+  valid: { notBefore?: Date; notAfter?: Date } = {},
+): Promise<Authority> {
   const keys = await keyPair();
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: nextSerial(),
     subject: `CN=${name}`,
     issuer: parent.certificate.subjectName,
     ...window(),
+    ...valid,
     publicKey: keys.publicKey,
     signingKey: parent.keys.privateKey,
     signingAlgorithm: ALGORITHM,
