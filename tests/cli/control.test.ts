@@ -1,0 +1,247 @@
+/** `tulle control` and the commands that talk to it, as processes over TLS, kubectl among them. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { Part } from '../../deploy/demo/mesh.ts';
+import { temporaryFolder } from '../harness.ts';
+import { kubectlBinary, type Ran, refusal, run, tulle, tulleCommand } from './command.ts';
+
+const folder = temporaryFolder();
+const at = (...name: string[]) => join(folder.path, ...name);
+const data = at('data');
+const config = at('home', 'kubeconfig');
+const parts: Part[] = [];
+let control: Part;
+let url = '';
+let token = '';
+
+function start(...flags: string[]): Part {
+  const part = new Part('control', tulleCommand('control', '--data', data, '--port', '0', ...flags));
+  parts.push(part);
+  return part;
+}
+
+const after = (prefix: string) => (line: string) => (line.startsWith(prefix) ? line.slice(prefix.length) : undefined);
+const URL_LINE = after('control API at ');
+const TOKEN_LINE = after('admin token (shown this once, kept hashed): ');
+
+/** The CLI with the kubeconfig that `tulle kubeconfig --save` wrote. */
+const cli = (...args: string[]) => tulle(args, { env: { TULLE_KUBECONFIG: config } });
+const cliWith = (input: string, ...args: string[]) => tulle(args, { input, env: { TULLE_KUBECONFIG: config } });
+const saveConfig = () => {
+  const args = ['--server', url, '--token', token, '--ca-file', join(data, 'ca/root-cert.pem'), '--save'];
+  return cli('kubeconfig', ...args);
+};
+const succeeded = (ran: Ran): string => {
+  expect(ran).toMatchObject({ code: 0, error: '' });
+  return ran.out;
+};
+
+const route = (name: string, host = 'reviews', spec = {}) =>
+  stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name },
+    spec: { hosts: [host], http: [{ route: [{ destination: { host } }] }], ...spec },
+  });
+
+beforeAll(async () => {
+  control = start();
+  url = await control.line(URL_LINE);
+  token = await control.line(TOKEN_LINE);
+  succeeded(await saveConfig());
+}, 60_000);
+
+afterAll(async () => {
+  await Promise.all(parts.map((part) => part.stop()));
+  folder.dispose();
+}, 30_000);
+
+describe('tulle control', () => {
+  it('keeps its data for its user alone, and the admin token hashed', () => {
+    expect(statSync(data).mode & 0o777).toBe(0o700);
+    for (const entry of readdirSync(data, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      const readable = /-cert\.pem$|cert-chain\.pem$/.test(entry.name);
+      if (!readable) expect(statSync(file).mode & 0o077, file).toBe(0);
+      if (entry.isFile()) expect(readFileSync(file).includes(token), file).toBe(false);
+    }
+    const hash = createHash('sha256').update(token).digest('hex');
+    expect(readFileSync(join(data, 'admin-token.sha256'), 'utf8').trim()).toBe(hash);
+  });
+
+  it('refuses a port in use, and data another process holds', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((listening) => other.once('listening', listening));
+    const { port } = other.address() as { port: number };
+    const ran = await tulle(['control', '--data', at('other'), '--port', String(port)]);
+    other.close();
+    expect(refusal(ran)).toContain(`port ${port}: the port is in use`);
+    expect(refusal(await tulle(['control', '--data', data, '--port', '0']))).toContain('in use by another process');
+  });
+
+  it.each([
+    [['--svid-ttl', '5x'], '--svid-ttl 5x: must be a duration such as 24h'],
+    [['--svid-ttl', '1s'], '--svid-ttl 1s: must be 10s to 2160h'],
+    [['--port', '99999'], '--port 99999: must be 0 to 65535'],
+    [['--ca-certs', '/no/such/folder'], '--ca-certs /no/such/folder: has no root-cert.pem'],
+  ])('refuses %j', async (flags, told) => {
+    expect(refusal(await tulle(['control', '--data', at('flags'), '--port', '0', ...flags]))).toContain(told);
+  });
+
+  it('refuses a broken CA', async () => {
+    mkdirSync(at('ca'));
+    for (const name of ['root-cert.pem', 'ca-cert.pem', 'ca-key.pem', 'cert-chain.pem'])
+      writeFileSync(at('ca', name), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    const ran = await tulle(['control', '--data', at('broken'), '--port', '0', '--ca-certs', at('ca')]);
+    expect(refusal(ran)).toContain('.pem');
+  });
+});
+
+describe('reaching the control API', () => {
+  const direct = (...more: string[]) => tulle(['get', 'vs', ...more]);
+
+  it('tells what is missing or wrong, with the way out', async () => {
+    const ca = ['--ca-file', join(data, 'ca/root-cert.pem')];
+    expect(refusal(await direct())).toContain('no control API is named');
+    expect(refusal(await direct('--server', 'http://127.0.0.1'))).toContain('must be an https:// URL');
+    expect(refusal(await direct('--server', 'https://127.0.0.1:1'))).toContain('is "tulle control" running there?');
+    expect(refusal(await direct('--server', url, '--token', token))).toContain('not trusted: pass --ca-file');
+    expect(refusal(await direct('--server', url, '--token', 'tulle_bad', ...ca))).toContain(
+      'Unauthorized (pass --token',
+    );
+    expect(refusal(await direct('--server', url, ...ca))).toContain('Unauthorized');
+    expect(refusal(await direct('--server', url, '--ca-file', at('absent')))).toContain('--ca-file');
+    writeFileSync(at('config.yaml'), 'a: [');
+    expect(refusal(await direct('--kubeconfig', at('config.yaml')))).toContain('config.yaml: is not YAML');
+  });
+
+  it('writes the kubeconfig for its user alone', () => {
+    expect(statSync(config).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe('apply, get, delete', () => {
+  it('creates, configures, leaves unchanged, shows and deletes', async () => {
+    const apply = async (yaml: string, ...more: string[]) =>
+      succeeded(await cliWith(yaml, 'apply', '-f', '-', ...more));
+    const name = 'virtualservice.networking.istio.io/shown';
+    expect(await apply(route('shown'), '--dry-run')).toBe(`${name} created (dry run)\n`);
+    expect(refusal(await cli('get', 'vs', 'shown'))).toContain('"shown" not found');
+    expect(await apply(route('shown'))).toBe(`${name} created\n`);
+    expect(await apply(route('shown'))).toBe(`${name} unchanged\n`);
+    expect(await apply(route('shown', 'ratings'))).toBe(`${name} configured\n`);
+    expect(succeeded(await cli('get', 'vs'))).toMatch(/^NAME +GATEWAYS +HOSTS +AGE\nshown +\["ratings"\] +\d+s\n$/);
+    expect(succeeded(await cli('get', 'vs', '-A'))).toMatch(/^NAMESPACE +NAME .*\ndefault +shown /);
+    expect(succeeded(await cli('get', 'virtualservices', 'shown', '-o', 'yaml'))).toContain('hosts:\n    - ratings\n');
+    const list = JSON.parse(succeeded(await cli('get', 'vs', '-o', 'json'))) as { items: unknown[] };
+    expect(list.items).toHaveLength(1);
+    expect(succeeded(await cli('delete', 'vs', 'shown'))).toBe('virtualservice "shown" deleted\n');
+    expect(refusal(await cli('delete', 'vs', 'shown'))).toContain('not found');
+    expect(succeeded(await cli('get', 'vs'))).toContain('No resources found');
+  });
+
+  it('writes nothing when one of many is invalid, and tells every fault', async () => {
+    const bad = route('two', 'x', { htpp: [], timeout: 1 });
+    const ran = await cliWith(`${route('one')}---\n${bad}---\n${route('three')}`, 'apply', '-f', '-');
+    const told = refusal(ran, 2);
+    expect(told).toContain('VirtualService two: spec.htpp');
+    expect(told).toContain('VirtualService two: spec.timeout');
+    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+  });
+
+  it('deletes what files name', async () => {
+    writeFileSync(at('two.yaml'), `${route('one')}---\n${route('two')}`);
+    succeeded(await cli('apply', '-f', at('two.yaml')));
+    expect(succeeded(await cli('delete', '-f', at('two.yaml')))).toMatch(/"one" deleted\n.*"two" deleted\n/);
+  });
+
+  it('refuses an unknown type', async () => {
+    expect(refusal(await cli('get', 'pods'))).toContain('unknown resource type "pods"');
+  });
+});
+
+describe('join tokens', () => {
+  const join_ = (value: string, name: string) =>
+    tulle(
+      [
+        ...['proxy', '--runtime', 'node', '--control-plane', url, '--trust-bundle', join(data, 'ca/root-cert.pem')],
+        ...['--data', at('proxies', name), '--name', name, '--service-account', 'a', '--ip', '127.0.0.1'],
+        ...['--admin-port', '0'],
+      ],
+      { env: { TULLE_JOIN_TOKEN: value } },
+    );
+
+  it('are made for one service account', async () => {
+    expect(succeeded(await cli('token', 'create', '--service-account', 'a'))).toMatch(/^tulle\.\S+\n$/);
+    const made = JSON.parse(succeeded(await cli('token', 'create', '--service-account', 'a', '-o', 'json'))) as object;
+    expect(made).toMatchObject({ token: expect.stringMatching(/^tulle\./) });
+    expect(refusal(await cli('token', 'create', '--service-account', 'a', '--ttl', 'soon'))).toContain('--ttl soon');
+    expect(refusal(await cli('token', 'create', '--service-account', 'A b'))).toContain('serviceAccount');
+  });
+
+  it('a bad one ends the proxy with a clear line', async () => {
+    const ran = await join_('tulle.0000000000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', 'bad');
+    expect(refusal(ran, 3)).toMatch(/join token/i);
+  });
+});
+
+describe('proxy-status and proxy-config', () => {
+  it('tell of no proxies, and refuse unknown ones', async () => {
+    expect(succeeded(await cli('proxy-status'))).toBe('No proxies are connected.\n');
+    expect(refusal(await cli('proxy-config', 'routes', 'nobody'))).toContain('no proxy "nobody" is known');
+    expect(refusal(await cli('proxy-config', 'foo', 'nobody'))).toContain('must be one of');
+  });
+});
+
+describe.skipIf(!kubectlBinary)(`kubectl over TLS${kubectlBinary ? '' : ' (skipped: kubectl is not on PATH)'}`, () => {
+  const kubectl = (input: string, ...args: string[]) =>
+    run(kubectlBinary!, ['--cache-dir', at('cache'), ...args], { input, env: { KUBECONFIG: config } });
+
+  it('applies with and without validation, labels, explains and deletes', async () => {
+    expect(succeeded(await kubectl(route('k'), 'apply', '--validate=false', '-f', '-'))).toContain('k created');
+    expect(succeeded(await kubectl(route('k', 'b'), 'apply', '-f', '-'))).toContain('k configured');
+    const refused = await kubectl(route('k', 'b', { nonsense: 1 }), 'apply', '-f', '-');
+    expect(refused).toMatchObject({ code: 1, error: expect.stringContaining('spec.nonsense') });
+    expect(succeeded(await kubectl('', 'label', 'vs', 'k', 'team=shop'))).toContain('labeled');
+    expect(succeeded(await kubectl('', 'get', 'vs', '-l', 'team=shop', '-o', 'name'))).toContain('/k\n');
+    expect(succeeded(await kubectl('', 'get', 'vs', '-A'))).toMatch(/default +k +\["b"\]/);
+    expect(succeeded(await kubectl('', 'explain', 'vs.spec.http'))).toContain('FIELD: http');
+    expect(succeeded(await kubectl('', 'api-resources', '-o', 'name'))).toContain(
+      'virtualservices.networking.istio.io',
+    );
+    expect(succeeded(await kubectl('', 'delete', 'vs', 'k'))).toContain('deleted');
+  });
+
+  it('watches', async () => {
+    const environment = { KUBECONFIG: config };
+    const watch = new Part(
+      'watch',
+      [kubectlBinary!, '--cache-dir', at('cache'), 'get', 'cm', '-w', '-o', 'name'],
+      environment,
+    );
+    parts.push(watch);
+    succeeded(
+      await kubectl(stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'seen' } }), 'apply', '-f', '-'),
+    );
+    expect(await watch.line((line) => (line.startsWith('configmap/') ? line : undefined), 20_000)).toBe(
+      'configmap/seen',
+    );
+    await watch.stop();
+  });
+});
+
+describe('the second start', () => {
+  it('ends with 0 on SIGTERM, keeps resources, and does not show the token again', async () => {
+    succeeded(await cliWith(route('kept'), 'apply', '-f', '-'));
+    expect(await control.stop()).toBe(0);
+    control = start();
+    url = await control.line(URL_LINE);
+    succeeded(await saveConfig());
+    expect(succeeded(await cli('get', 'vs', 'kept', '-o', 'yaml'))).toContain('name: kept');
+    expect(control.lines.filter((line) => /token/i.test(line))).toEqual([]);
+  });
+});
