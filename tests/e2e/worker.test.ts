@@ -71,6 +71,21 @@ metadata: { name: workers-only, namespace: default }
 spec:
   selector: { matchLabels: { app: ingress } }
   rules: [{ from: [{ source: { principals: [cluster.local/ns/default/sa/edge-worker] } }] }]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-strangers, namespace: default }
+spec:
+  selector: { matchLabels: { app: ingress } }
+  action: DENY
+  rules:
+    - from: [{ source: { notPrincipals: [cluster.local/ns/default/sa/edge-worker] } }]
+      to: [{ operation: { paths: [/named] } }]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data: { mesh: "accessLogFile: /dev/stdout" }
 `;
 
 interface Echo {
@@ -89,8 +104,10 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
 
   beforeAll(async () => {
     await mesh.startControl();
-    const apply = (resource: { apiVersion: string; kind: string }) =>
-      mesh.api.call('POST', resourcePath(kindOf(resource.apiVersion, resource.kind)!, 'default'), resource);
+    const apply = (resource: { apiVersion: string; kind: string; metadata: { namespace: string } }) => {
+      const kind = kindOf(resource.apiVersion, resource.kind)!;
+      return mesh.api.call('POST', resourcePath(kind, resource.metadata.namespace), resource);
+    };
     for (const { value } of parseDocuments(RESOURCES).documents) await apply(value as never);
     const address = mesh.address();
     const labels = { app: 'echo' };
@@ -99,24 +116,14 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
       kind: 'WorkloadEntry',
       metadata: { name: 'echo', namespace: 'default' },
       spec: { address, labels, serviceAccount: 'echo' },
-    } as never);
-    const app = [join(ROOT, 'tests/e2e/echo.ts'), '{port}'];
+    } as Parameters<typeof apply>[0]);
+    const app = [join(ROOT, 'tests/e2e/worker-echo.ts'), '{port}'];
     await mesh.start({ name: 'echo', serviceAccount: 'echo', labels, runtime: 'node', app }, address);
     const options = { name: 'ingress', serviceAccount: 'ingress', labels: { app: 'ingress' } };
     ingress = await mesh.start({ ...options, runtime: 'node', type: 'router' });
     gateway = `http://${ingress.address}:8080`;
     worker = await start('edge-worker');
-    await until(
-      'the gateway reaches the service',
-      async () => {
-        const r = await fetch(`${worker.url}/`);
-        const t = await r.text();
-        if (r.status !== 200)
-          throw new Error(`${r.status} ${t} ${worker.part.lines.join()} ${ingress.proxy.lines.slice(-8).join('\n')}`);
-        return true;
-      },
-      5000,
-    );
+    await until('the gateway reaches the service', async () => (await fetch(`${worker.url}/`)).status === 200);
   }, 120_000);
 
   afterAll(async () => {
@@ -141,10 +148,16 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     expect(echo).toMatchObject({ method: 'POST', url: '/a/b?c=d', body: 'hello' });
     expect(echo.headers).not.toHaveProperty('x-tulle-jwt-svid');
     expect(JSON.stringify(echo)).not.toContain('spoofed');
+    expect(echo.headers['x-forwarded-for']).toMatch(/^127\.0\.0\.1,/);
   });
 
-  it('is needed: anonymous callers are denied by the policy, by name', async () => {
+  it('is needed: anonymous callers are denied, and the log names the policy', async () => {
     expect((await fetch(`${gateway}/anonymous`)).status).toBe(403);
+    expect((await fetch(`${gateway}/named`)).status).toBe(403);
+    expect((await fetch(`${worker.url}/named`)).status).toBe(200);
+    const denied = 'rbac_access_denied_matched_policy[ns[default]-policy[no-strangers]-rule[0]]';
+    await until('the access log', () => ingress.proxy.lines.some((line) => line.includes(denied)), 10_000);
+    expect(ingress.proxy.lines.filter((line) => line.includes(denied))).toHaveLength(1);
   });
 
   it.each(['forged', 'a.b.c', ''])('a bad token %j is refused with 401, not taken for none', async (token) => {

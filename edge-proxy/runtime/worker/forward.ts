@@ -82,6 +82,8 @@ async function send(
   const token = env.token();
   // Without an identity of its own the worker would be let in as nobody, or as whoever a policy lets nobody be.
   if (token === undefined) return new Response('no valid identity', { status: 503 });
+  // A rewrite must not reach into the authority before it.
+  if (context.path[0] !== '/') return new Response(null, { status: 400 });
   const headers = fetchHeaders(context.headers);
   if (context.remoteIp !== '') headers.set('x-forwarded-for', context.remoteIp);
   headers.set(JWT_SVID_HEADER, token);
@@ -99,12 +101,13 @@ async function send(
       signal: deadline.signal,
     });
   } catch {
+    clearTimeout(timer);
     return deadline.signal.aborted
       ? new Response('upstream request timeout', { status: 504 })
       : new Response('upstream connect error', { status: 503 });
-  } finally {
-    clearTimeout(timer);
   }
+  // The deadline is the whole response's: a body still on its way is cut off by it.
+  if (!answer.body) clearTimeout(timer);
   if (!edits || answer.status === 101) return answer;
   const fields = fieldsOf(answer.headers);
   edits.choice.editResponse(context, fields);

@@ -17,7 +17,13 @@ interface Worker {
   handle(request: Request): Promise<Response>;
   /** Renews and discovers for ever; must run within a request's `waitUntil`, for workerd binds I/O to a request. */
   run(): Promise<void>;
+  /** Whether `run` has shown no sign of life for so long that its request must have been ended. */
+  stalled(): boolean;
 }
+
+/** Milliseconds: how often the loop shows a sign of life, and when it is given up. */
+const BEAT = 30_000;
+const STALLED = 4 * BEAT;
 
 const log = (line: string) => console.log(line);
 
@@ -38,6 +44,10 @@ function createWorker(env: WorkerEnv): Worker {
     routes: () => (routes ? routes.table : null),
   });
   const ready = () => identity.gatewayToken !== undefined && (!routes || routes.table !== undefined);
+  let beat = Date.now();
+  const alive = () => {
+    beat = Date.now();
+  };
   const own = Router({ base: '/.tulle' })
     .get('/live', () => new Response('ok'))
     .get('/ready', () => (ready() ? new Response('ready') : new Response('not ready', { status: 503 })))
@@ -45,15 +55,22 @@ function createWorker(env: WorkerEnv): Worker {
   return {
     handle: (request) => (new URL(request.url).pathname.startsWith('/.tulle/') ? own.fetch(request) : forward(request)),
     run: async () => {
-      await renewFor(identity, undefined);
-      if (routes) discoveryOf(settings, post, identity, routes).start();
-      await renewFor(identity, Number.POSITIVE_INFINITY);
+      alive();
+      let discovery: DiscoveryClient | undefined;
+      await keepRenewed(identity, () => {
+        alive();
+        if (routes && identity.controlToken !== undefined && !discovery) {
+          discovery = discoveryOf(settings, post, identity, routes);
+          discovery.start();
+        }
+      });
     },
+    stalled: () => Date.now() - beat > STALLED,
   };
 }
 
-/** Keeps the tokens renewed; returns after the first time when `until` is undefined. */
-async function renewFor(identity: WorkerIdentity, until: number | undefined): Promise<void> {
+/** Keeps the tokens renewed, for ever; calls `turn` after every look at them. */
+async function keepRenewed(identity: WorkerIdentity, turn: () => void): Promise<never> {
   const backoff = new Backoff();
   const never = new AbortController().signal;
   let failing = false;
@@ -63,16 +80,13 @@ async function renewFor(identity: WorkerIdentity, until: number | undefined): Pr
       if (failing) log('identity: the control plane is back');
       failing = false;
       backoff.reset();
-      if (until === undefined) return;
     } catch (error) {
       if (!failing) log(`identity: ${error instanceof Error ? error.message : String(error)}; retrying`);
       failing = true;
-      await backoff.wait(never);
-      continue;
     }
-    // A day is more than any timer here needs, and less than timers can count.
-    const wait = Math.min(identity.dueIn, 24 * 3600 * 1000);
-    await new Promise<void>((resolve) => setTimeout(resolve, wait));
+    turn();
+    if (failing) await backoff.wait(never);
+    else await new Promise<void>((resolve) => setTimeout(resolve, Math.min(identity.dueIn, BEAT)));
   }
 }
 
@@ -113,10 +127,9 @@ let worker: Worker | undefined;
 
 export default {
   async fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> {
-    if (!worker) {
-      worker = createWorker(env);
-      context.waitUntil(worker.run());
-    }
+    const first = worker === undefined;
+    worker ??= createWorker(env);
+    if (first || worker.stalled()) context.waitUntil(worker.run());
     return worker.handle(request);
   },
 };

@@ -65,7 +65,14 @@ export function requestContext(request: Request): RequestContext {
 /** What workerd says of the connection, never what the client says of itself. */
 function clientAddress(request: Request): string {
   const { cf } = request as { cf?: { clientIp?: unknown } };
-  return typeof cf?.clientIp === 'string' ? cf.clientIp : '';
+  return typeof cf?.clientIp === 'string' ? withoutPort(cf.clientIp) : '';
+}
+
+/** `1.2.3.4:80` -> `1.2.3.4`, `[::1]:80` -> `::1`; a bare address stays. */
+function withoutPort(address: string): string {
+  if (address[0] === '[') return address.slice(1, address.indexOf(']'));
+  const colon = address.indexOf(':');
+  return colon >= 0 && colon === address.lastIndexOf(':') ? address.slice(0, colon) : address;
 }
 
 /** Fields as fetch takes them: repeated ones stay apart. */
