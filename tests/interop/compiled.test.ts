@@ -1,0 +1,185 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { freePorts } from '../../deploy/demo/mesh.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+import { listener, manager, staticCluster } from './bootstrap.ts';
+import { bootstrapOf, compile } from './compiled.ts';
+import { type Echo, startEcho } from './echo.ts';
+import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from './envoy.ts';
+import { exchange } from './raw-client.ts';
+import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
+import { startTulle } from './tulle.ts';
+
+const entry = (name: string, app: string, address: string, more: object = {}) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'WorkloadEntry',
+  metadata: { name, namespace: 'default' },
+  spec: { address, labels: { app, version: 'v1' }, serviceAccount: app, ...more },
+});
+const reviewsByHeader = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'VirtualService',
+  metadata: { name: 'reviews', namespace: 'default' },
+  spec: {
+    hosts: ['reviews'],
+    http: [
+      { match: [{ uri: { exact: '/moved' } }], redirect: { uri: '/new', redirectCode: 302 } },
+      {
+        match: [{ uri: { exact: '/a' }, headers: { 'end-user': { exact: 'jason' } } }],
+        rewrite: { uri: '/for-jason' },
+        headers: { request: { set: { 'x-who': 'jason' } }, response: { add: { 'x-route': 'jason' } } },
+        route: [{ destination: { host: 'reviews', subset: 'v1' } }],
+      },
+      {
+        match: [{ uri: { prefix: '/broken' } }],
+        fault: { abort: { httpStatus: 503, percentage: { value: 100 } } },
+        route: [{ destination: { host: 'reviews', subset: 'v1' } }],
+      },
+      { match: [{ uri: { prefix: '/v3' } }], route: [{ destination: { host: 'reviews', subset: 'v3' } }] },
+      {
+        timeout: '2s',
+        retries: { attempts: 2, retryOn: '5xx' },
+        route: [{ destination: { host: 'reviews', subset: 'v1' } }],
+      },
+    ],
+  },
+};
+const sidecar = (app: string, ip: string, more: object = {}) => ({
+  id: `sidecar~${ip}~${app}.default~default.svc.cluster.local`,
+  cluster: `${app}.default`,
+  metadata: {
+    NAMESPACE: 'default',
+    SERVICE_ACCOUNT: app,
+    LABELS: { app, version: 'v1' },
+    INTERCEPTION_MODE: 'NONE',
+    ...more,
+  },
+});
+
+describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
+  const folder = temporaryFolder();
+  const proxies: RunningProxy[] = [];
+  const files = [join(ROOT, 'deploy/demo/shop.yaml'), join(folder.path, 'more.yaml')];
+  const httpProxy = { envoy: 0, node: 0, bun: 0, deno: 0 };
+  let front: SvidFiles;
+  let echo: Echo;
+
+  const keep = (proxy: RunningProxy) => {
+    proxies.push(proxy);
+    return proxy;
+  };
+  const frontBootstrap = (port: number) =>
+    bootstrapOf(compile(files, sidecar('front', '127.0.0.1', { HTTP_PROXY_PORT: String(port) }), folder.path), front);
+
+  beforeAll(async () => {
+    echo = await startEcho('reviews');
+    const authority = await authorityIn(`${folder.path}/ca`);
+    front = await svidFiles(authority, folder.path, 'front');
+    const reviews = await svidFiles(authority, folder.path, 'reviews');
+    // The peer is the same for all: an Envoy in front of the application, for `front` alone.
+    const peer = keep(
+      await startEnvoy(
+        {
+          node: { id: 'peer', cluster: 'peer' },
+          admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } },
+          static_resources: {
+            listeners: [
+              listener(
+                'in',
+                manager([{ match: { prefix: '/' }, route: { cluster: 'app' } }], [], {}, [
+                  { name: 'any', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] },
+                ]),
+                serverSocket(reviews, front.id),
+              ),
+            ],
+            clusters: [staticCluster('app', echo.port)],
+          },
+        },
+        folder.path,
+        'peer',
+      ),
+    );
+    const documents = [
+      reviewsByHeader,
+      entry('front', 'front', '127.0.0.8'),
+      entry('details', 'details', '127.0.0.9'),
+      entry('reviews', 'reviews', '127.0.0.1', { ports: { http: peer.ports['in'] } }),
+      entry('ratings', 'ratings', '127.0.0.9'),
+    ];
+    writeFileSync(files[1]!, documents.map((one) => stringify(one)).join('---\n'));
+    const ports = await freePorts(4);
+    (['envoy', 'node', 'bun', 'deno'] as const).forEach((name, i) => {
+      httpProxy[name] = ports[i]!;
+    });
+  });
+  afterAll(async () => {
+    await Promise.all(proxies.map(({ part }) => part.stop()));
+    echo.stop();
+    folder.dispose();
+  });
+
+  const gateway = {
+    id: 'router~127.0.0.1~ingress.default~default.svc.cluster.local',
+    cluster: 'ingress.default',
+    metadata: {
+      NAMESPACE: 'default',
+      SERVICE_ACCOUNT: 'ingress',
+      LABELS: { app: 'ingress' },
+      INTERCEPTION_MODE: 'NONE',
+    },
+  };
+  it.each([
+    ['a sidecar that calls', sidecar('front', '127.0.0.8', { HTTP_PROXY_PORT: '15080' })],
+    ['a sidecar with a policy', sidecar('ratings', '127.0.0.9')],
+    ['a gateway', gateway],
+  ])('%s: valid, with unknown fields refused', (_, node) => {
+    const bootstrap = bootstrapOf(compile(files, node, folder.path), front);
+    expect(bootstrap.staticResources.listeners.length).toBeGreaterThan(0);
+    expect(bootstrap.staticResources.clusters.length).toBeGreaterThan(4);
+    const file = join(folder.path, 'validate.json');
+    writeFileSync(file, JSON.stringify(bootstrap));
+    expect(envoyFaults(file)).toBe('');
+    writeFileSync(file, JSON.stringify({ ...bootstrap, staticResources: { ...bootstrap.staticResources, bogus: 1 } }));
+    expect(envoyFaults(file)).toContain('bogus');
+  });
+
+  const requests: [path: string, host: string, headers?: string][] = [
+    ['/', 'reviews:9080'],
+    ['/a?b=c', 'reviews.default.svc.cluster.local:9080'],
+    ['/a', 'reviews:9080', 'end-user: jason\r\n'],
+    ['/moved', 'reviews:9080'],
+    ['/broken', 'reviews:9080'],
+    ['/v3', 'reviews:9080'],
+    ['/', 'nobody.test'],
+    ['/', 'reviews:9080', 'x-echo-status: 404\r\n'],
+    ['/', 'reviews:9080', 'x-echo-status: 500\r\nx-echo-fail: 9\r\n'],
+  ];
+  const answers = async (port: number) => {
+    const out = [];
+    for (const [path, host, headers = ''] of requests) {
+      const bytes = `GET http://${host}${path} HTTP/1.1\r\nHost: ${host}\r\n${headers}\r\n`;
+      const { responses } = await exchange(port, bytes, ['GET']);
+      const { status, headers: fields, body } = responses[0]!;
+      const compared = fields.filter(([key]) => !['date', 'x-envoy-upstream-service-time'].includes(key));
+      out.push({ path, host, status, fields: compared, body });
+    }
+    return out;
+  };
+  let expected: Awaited<ReturnType<typeof answers>>;
+
+  it('Envoy runs the calling sidecar: routes, mTLS, rewrites, faults', async () => {
+    keep(await startEnvoy(frontBootstrap(httpProxy.envoy), folder.path, 'compiled'));
+    expected = await answers(httpProxy.envoy);
+    expect(expected.map(({ status }) => status).slice(0, 6)).toEqual([200, 200, 200, 302, 503, 503]);
+    expect(JSON.parse(expected[2]!.body)).toMatchObject({ upstream: 'reviews', target: '/for-jason' });
+  });
+
+  it.each(RUNTIMES)('Tulle on %s answers the same', async (runtime) => {
+    // The outbound listeners have fixed ports: one proxy at a time.
+    await proxies.pop()!.part.stop();
+    keep(await startTulle(runtime, frontBootstrap(httpProxy[runtime]), folder.path));
+    expect(await answers(httpProxy[runtime])).toEqual(expected);
+  });
+});

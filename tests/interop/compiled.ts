@@ -1,0 +1,71 @@
+/** `tulle compile` output as a bootstrap that needs no control plane. */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeBinary } from '../../control/cli/runtimes.mjs';
+import { ROOT } from '../harness.ts';
+import type { SvidFiles } from './svids.ts';
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+type Fields = { [key: string]: Json };
+interface Snapshot {
+  listeners: Fields[];
+  routes: Fields[];
+  clusters: Fields[];
+  endpoints: Fields[];
+  secrets: Fields[];
+}
+
+/** Runs `tulle compile`. @param files resources @param node the xDS node */
+export function compile(files: readonly string[], node: object, folder: string): Snapshot {
+  const nodeFile = join(folder, 'node.json');
+  writeFileSync(nodeFile, JSON.stringify(node));
+  const args = ['compile', ...files.flatMap((file) => ['-f', file]), '--node', nodeFile, '-o', 'json'];
+  const main = join(ROOT, 'control/cli/main.ts');
+  return JSON.parse(
+    execFileSync(nodeBinary(), ['--disable-warning=ExperimentalWarning', main, ...args], { encoding: 'utf8' }),
+  );
+}
+
+/** Every ADS source replaced by what it would have brought: routes and endpoints inline, secrets from files. */
+export function bootstrapOf(snapshot: Snapshot, own: SvidFiles) {
+  const routes = new Map(snapshot.routes.map((route) => [route['name'], route]));
+  const endpoints = new Map(snapshot.endpoints.map((one) => [one['clusterName'], one]));
+  const listeners = snapshot.listeners.map((one) => inline(one, routes, own));
+  const clusters = snapshot.clusters.map((one): Json => {
+    const { edsClusterConfig, ...rest } = inline(one, routes, own) as Fields;
+    if (rest['type'] !== 'EDS') return rest;
+    const service = (edsClusterConfig as Fields | undefined)?.['serviceName'] ?? rest['name']!;
+    return { ...rest, type: 'STATIC', loadAssignment: endpoints.get(service) ?? { clusterName: service } };
+  });
+  return {
+    node: { id: 'compiled', cluster: 'compiled' },
+    admin: { address: { socketAddress: { address: '127.0.0.1', portValue: 0 } } },
+    staticResources: { listeners, clusters, secrets: snapshot.secrets },
+  };
+}
+
+function inline(value: Json, routes: ReadonlyMap<Json | undefined, Fields>, own: SvidFiles): Json {
+  if (Array.isArray(value)) return value.map((item) => inline(item, routes, own));
+  if (typeof value !== 'object' || value === null) return value;
+  const out: Fields = {};
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === 'rds') {
+      // A name that nothing brings would be an empty 404 in disguise.
+      const route = routes.get((inner as Fields)['routeConfigName']);
+      if (!route) throw new Error(`no route configuration "${(inner as Fields)['routeConfigName']}"`);
+      // Static tables may name clusters that come later only when told so.
+      out['routeConfig'] = { ...route, validateClusters: false };
+    } else if (key === 'tlsCertificateSdsSecretConfigs' && isOwn(inner, 'default')) {
+      out['tlsCertificates'] = [{ certificateChain: { filename: own.cert }, privateKey: { filename: own.key } }];
+    } else if (key === 'combinedValidationContext') {
+      const context = (inner as Fields)['defaultValidationContext'] as Fields;
+      out['validationContext'] = { ...context, trustedCa: { filename: own.roots } };
+    } else out[key] = inline(inner, routes, own);
+  }
+  return out;
+}
+
+function isOwn(value: Json, name: string): boolean {
+  return Array.isArray(value) && value.some((one) => (one as Fields)['name'] === name);
+}
