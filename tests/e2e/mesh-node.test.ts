@@ -1,0 +1,3 @@
+import { meshSuite } from './suite.ts';
+
+meshSuite('node');
