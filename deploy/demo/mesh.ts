@@ -286,17 +286,27 @@ function resourcesOf(yaml: string): { kind: Kind; resource: Resource }[] {
   });
 }
 
-/** Ports the kernel had free a moment ago. */
+const handedOut = new Set<number>();
+/** Below the kernel's ephemeral range (32768 on): what is free here is not taken by somebody's outgoing connection. */
+const FIRST_PORT = 12_000;
+const PORTS = 20_000;
+
+/** Ports free on 127.0.0.1, each handed out once, for processes that must be told theirs. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((done, fail) => {
-          server.once('error', fail).listen(0, '127.0.0.1', () => done((server.address() as { port: number }).port));
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
+    if (handedOut.has(port) || !(await isFree(port))) continue;
+    handedOut.add(port);
+    ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((done) => {
+    server.once('error', () => done(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+  });
 }

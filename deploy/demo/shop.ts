@@ -110,5 +110,6 @@ server.listen(Number(port), '127.0.0.1');
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
   process.on(signal, () => {
     server.close(() => process.exit(0));
-    server.closeIdleConnections();
+    // Connections that are busy now become idle, not closed.
+    setInterval(() => server.closeIdleConnections(), 50);
   });
