@@ -246,4 +246,39 @@ describe.each(RUNTIMES)('strict mTLS on %s', (runtime) => {
       }
     }
   });
+
+  it('refuses a session that an unacceptable certificate left behind', async () => {
+    // TLS 1.2 hands out its ticket, and so ends its handshake, before the peer is judged.
+    for (const kind of ['rogue CA', 'expired', 'wrong identity']) {
+      const intruder = await INTRUDERS[kind]!(trusted, rogue);
+      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const delivered = server.count('delivered');
+        const sessions: Buffer[] = [];
+        for (let i = 0; i < TRIES / 4; i++) {
+          const session = sessions.at(-1);
+          expect(
+            await resume(server.port, { ...intruder, maxVersion, ...(session ? { session } : {}) }, sessions),
+          ).toBe('');
+        }
+        expect(server.count('delivered')).toBe(delivered);
+      }
+    }
+  });
 });
+
+/** As `attempt`, gathering the sessions that the server offers. */
+function resume(port: number, options: tls.ConnectionOptions, sessions: Buffer[]): Promise<string> {
+  return new Promise((resolve) => {
+    let got = '';
+    const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options }, () => {
+      socket.write('hello');
+    });
+    socket.on('session', (session) => sessions.push(session));
+    socket.on('data', (bytes) => {
+      got += bytes.toString('latin1');
+      socket.end();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(got));
+  });
+}
