@@ -110,7 +110,7 @@ export class HeaderTreatment {
       else if (!headers.has('x-request-id')) headers.append('x-request-id', newRequestId(), 'x-request-id');
     }
     this.forwardClientCert(headers, downstream);
-    if (this.via !== '') append(headers, 'via', this.via);
+    if (this.via !== '') append(headers, 'via', this.via, ', ');
     return true;
   }
 
@@ -157,7 +157,7 @@ export class HeaderTreatment {
 
   /** Treats the headers of a response, whoever made it. */
   response(headers: Headers): void {
-    if (this.via !== '') append(headers, 'via', this.via);
+    if (this.via !== '') append(headers, 'via', this.via, ', ');
     if (this.serverMode === 'OVERWRITE') headers.set('server', this.serverName);
     else if (this.serverMode === 'APPEND_IF_ABSENT' && !headers.has('server')) {
       headers.append('server', this.serverName, 'server');
@@ -206,9 +206,10 @@ function hop(forwardedFor: string | undefined, fromRight: number): string | unde
   return text !== undefined && parseIp(text) ? text : undefined;
 }
 
-function append(headers: Headers, key: string, value: string): void {
+/** @param separator Envoy writes a blank in `via` and none in its own fields */
+function append(headers: Headers, key: string, value: string, separator = ','): void {
   const before = headers.joined(key);
-  headers.set(key, before === undefined || before === '' ? value : `${before},${value}`);
+  headers.set(key, before === undefined || before === '' ? value : `${before}${separator}${value}`);
 }
 
 /** One element, its keys in Envoy's order: By and Hash always, the rest as asked for; an empty URI still has its key. */

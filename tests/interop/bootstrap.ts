@@ -192,6 +192,8 @@ export function sharedBootstrap(upstreams: Upstreams) {
           'edge',
           manager(echo, [], {
             use_remote_address: true,
+            // Envoy writes the machine's own address for a loopback client.
+            skip_xff_append: true,
             normalize_path: true,
             merge_slashes: true,
             path_with_escaped_slashes_action: 'REJECT_REQUEST',

@@ -58,6 +58,9 @@ const sidecar = (app: string, ip: string, more: object = {}) => ({
   },
 });
 
+/** Of its own: service ports are fixed, and other meshes on this machine bind them on 127.0.0.1. */
+const BIND = `127.${18 + (process.pid % 2)}.${Math.floor(Math.random() * 250)}.2`;
+
 describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
   const folder = temporaryFolder();
   const proxies: RunningProxy[] = [];
@@ -71,7 +74,14 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
     return proxy;
   };
   const frontBootstrap = (port: number) =>
-    bootstrapOf(compile(files, sidecar('front', '127.0.0.1', { HTTP_PROXY_PORT: String(port) }), folder.path), front);
+    bootstrapOf(
+      compile(
+        files,
+        sidecar('front', '127.0.0.1', { HTTP_PROXY_PORT: String(port), OUTBOUND_BIND: BIND }),
+        folder.path,
+      ),
+      front,
+    );
 
   beforeAll(async () => {
     echo = await startEcho('reviews');
