@@ -59,7 +59,7 @@ function clientCertificate(side: ManagerOptions['side']) {
     };
   return {
     forwardClientCertDetails: 'SANITIZE_SET' as const,
-    setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+    setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
   };
 }
 
