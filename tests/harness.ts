@@ -29,7 +29,7 @@ export async function until<T>(
   limitMs = 60_000,
 ): Promise<T> {
   const limit = Date.now() + limitMs;
-  let last: unknown;
+  let last: unknown = '';
   for (;;) {
     try {
       const found = await check();
@@ -37,7 +37,7 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() > limit) throw new Error(`not within ${limitMs} ms: ${what}`, { cause: last });
+    if (Date.now() > limit) throw new Error(`not within ${limitMs} ms: ${what} (${last})`, { cause: last });
     await new Promise((again) => setTimeout(again, 25));
   }
 }

@@ -139,8 +139,7 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
   if (config.addUserAgent) refuse('add_user_agent');
   if (config.proxy100Continue) refuse('proxy_100_continue');
-  const details = config.setCurrentClientCertDetails;
-  if (details?.cert || details?.chain) refuse('set_current_client_cert_details cert and chain');
+  if (config.setCurrentClientCertDetails?.chain) refuse('set_current_client_cert_details.chain');
   const common = config.commonHttpProtocolOptions;
   if (common?.maxStreamDuration) refuse('common_http_protocol_options.max_stream_duration');
   const underscores = common?.headersWithUnderscoresAction ?? 'ALLOW';

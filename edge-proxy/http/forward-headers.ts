@@ -77,7 +77,6 @@ export class HeaderTreatment {
     this.preserveId = config.preserveExternalRequestId ?? false;
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
-    if (this.certParts.chain) throw new Error('set_current_client_cert_details: chain is not supported');
     this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
       const ip = parseIp(range.addressPrefix ?? '');
       if (!ip) throw new RangeError(`internal_address_config: "${range.addressPrefix}" is not an IP address`);
