@@ -40,6 +40,8 @@ export class Secrets {
   private readonly byName = new Map<string, Held>();
   private readonly fileTexts = new Map<string, string>();
   private readonly watches = new Map<string, () => void>();
+  private readonly changed = new Set<string>();
+  private reloading: Promise<void> | undefined;
   /** Counts changes; a context made in an older one is looked at again. */
   private generation = 0;
 
@@ -75,8 +77,9 @@ export class Secrets {
   /** Reads every file that a parsed resource names, and watches its folder. @throws Error naming a missing file */
   async load(resource: unknown): Promise<void> {
     for (const [path, folder] of fileNames(resource)) {
-      if (!this.fileTexts.has(path)) await this.readFile(path);
+      // Watched before it is read: a change in between is seen.
       this.watch(folder ?? folderOf(path));
+      if (!this.fileTexts.has(path)) await this.readFile(path);
     }
   }
 
@@ -229,8 +232,20 @@ export class Secrets {
     if (this.watches.has(folder)) return;
     this.watches.set(
       folder,
-      this.runtime.files.watchFolder(folder, () => void this.reload(folder)),
+      this.runtime.files.watchFolder(folder, () => {
+        this.changed.add(folder);
+        this.reloading ??= this.reloadChanged();
+      }),
     );
+  }
+
+  /** One reload at a time: of two that overlap, the one that read the older text could end last. */
+  private async reloadChanged(): Promise<void> {
+    for (const folder of this.changed) {
+      this.changed.delete(folder);
+      await this.reload(folder);
+    }
+    this.reloading = undefined;
   }
 
   /** The certificate and its key change in two steps; the pair is checked when the context is made. */
