@@ -40,7 +40,7 @@ const lf = 0x0a;
 /** What may not come behind a body (RFC 9110 section 6.5.1): framing, routing, identity. */
 const neverTrailers = new Set(
   (
-    'transfer-encoding content-length host trailer te connection upgrade authorization proxy-authorization cookie ' +
+    'host trailer te authorization proxy-authorization cookie ' +
     'set-cookie content-encoding content-type content-range cache-control expect max-forwards range ' +
     'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-request-id'
   ).split(' '),
@@ -235,7 +235,8 @@ abstract class Parser<Head extends MessageHead> {
     checkCharacters(text.slice(0, end + 2));
     const trailers = parseFields(text, 0, end + 2, this.limits.maxFields);
     for (const key of [...trailers.keys]) {
-      if (isFraming(key)) throw codecError('framing in trailers');
+      // What a parser might still obey behind the body (llhttp does) is no trailer but an attack.
+      if (isFraming(key) || key === 'connection' || key === 'upgrade') throw codecError('framing in trailers');
       if (neverTrailers.has(key)) trailers.remove(key);
     }
     this.endMessage(trailers.size > 0 ? trailers : undefined);
@@ -290,6 +291,7 @@ export class ResponseParser extends Parser<ResponseHead> {
     if (head.status === 101) return 'tunnel';
     if (head.status < 200) {
       if (++this.interim > maxInterim) throw codecError('too many interim responses');
+      if (!head.keepAlive) throw codecError('interim response that ends the connection');
       return 'interim';
     }
     return this.method === 'CONNECT' && head.status < 300 ? 'tunnel' : 'message';
