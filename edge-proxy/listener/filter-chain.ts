@@ -77,7 +77,7 @@ function ranges(
 const serverNames: Level<string> = {
   keys: (match) =>
     (match.serverNames ?? []).map((name) => {
-      if (name.includes('*', 1) || (name.startsWith('*') && !name.startsWith('*.')))
+      if (name.includes('*', 1) || (name.startsWith('*') && (!name.startsWith('*.') || name.length < 3)))
         throw new Error(`server name "${name}": only a leading "*." may stand for labels`);
       return name.toLowerCase();
     }),
@@ -85,7 +85,9 @@ const serverNames: Level<string> = {
   *candidates(_, { serverName }) {
     if (serverName) {
       yield serverName;
-      for (let dot = serverName.indexOf('.'); dot >= 0; dot = serverName.indexOf('.', dot + 1))
+      // As Envoy: the star stands for at least one character, and a final dot is no domain.
+      const last = serverName.length - 1;
+      for (let dot = serverName.indexOf('.', 1); dot >= 0 && dot < last; dot = serverName.indexOf('.', dot + 1))
         yield `*${serverName.slice(dot)}`;
     }
     yield ANY;
@@ -96,7 +98,8 @@ const sourceType: Level<string> = {
   keys: ({ sourceType }) => (sourceType && sourceType !== 'ANY' ? [sourceType] : []),
   id: (type) => type,
   *candidates(_, { remoteAddress, localAddress }) {
-    const local = remoteAddress === localAddress || remoteAddress === '::1' || remoteAddress.startsWith('127.');
+    // Envoy's isSameIpOrLoopback: of 127.0.0.0/8 only the canonical address is loopback.
+    const local = remoteAddress === localAddress || remoteAddress === '::1' || remoteAddress === '127.0.0.1';
     yield local ? 'SAME_IP_OR_LOOPBACK' : 'EXTERNAL';
     yield ANY;
   },

@@ -1,12 +1,21 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { Connection, Listening, Runtime, TlsContext } from '../runtime/runtime.ts';
-import type { ChainFinder } from './filter-chain.ts';
+import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
+
+/** Where a connection that is served already would go now; undefined: nowhere, its config is gone. */
+export type Reassign = (facts: ConnectionFacts, downstream: DownstreamInfo) => Terminal | undefined;
 
 /** What serves a connection after TLS and the network filters. */
 export interface Terminal {
-  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void;
+  /** @param facts what its chain was chosen by; without them the connection ends when its config does */
+  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void;
+  /**
+   * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
+   * meets the new policies; a connection that belongs nowhere ends after the request that is under way.
+   */
+  succeed?(reassign: Reassign): void;
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
@@ -17,6 +26,8 @@ export interface Chain {
   readonly name: string;
   /** Whether it terminates TLS; the context is read at each connection, so a rotation takes effect at once. */
   readonly secure: boolean;
+  /** Equal where a connection accepted by the one chain would be let in by the other's TLS as well. */
+  readonly transport: string;
   readonly tls: () => TlsContext | undefined;
   /** Network RBAC in order: why the connection is closed; undefined goes on. */
   readonly denials: readonly ((downstream: DownstreamInfo) => string | undefined)[];
@@ -64,12 +75,18 @@ export class ListenerServer {
     return this.listening && { address: this.listening.address, port: this.listening.port };
   }
 
-  /** New connections take the new config at once; chains that are no longer there drain. */
+  /** New connections and the next requests of those open take the new config at once. */
   update(config: CompiledListener): void {
-    const kept = new Set(config.chains);
-    const dropped = this.config.chains.filter((chain) => !kept.has(chain));
+    const before = this.config;
     this.config = config;
-    for (const chain of dropped) chain.terminal.drain();
+    retire(before, config);
+  }
+
+  /** Another server has come in its place: stops accepting, hands over what is open. */
+  async replacedBy(config: CompiledListener): Promise<void> {
+    this.accepting = false;
+    this.update(config);
+    await this.listening?.close();
   }
 
   /** Stops accepting and lets connections finish. */
@@ -118,7 +135,7 @@ export class ListenerServer {
   }
 
   private hand(connection: Connection, found: Sniffed): void {
-    const chain = this.config.find({
+    const facts: ConnectionFacts = {
       localAddress: connection.localAddress,
       // A listener on a kernel-chosen port keeps matching by the port it really has.
       localPort: connection.localPort,
@@ -127,20 +144,21 @@ export class ListenerServer {
       serverName: found.serverName,
       transportProtocol: found.transportProtocol,
       applicationProtocols: found.applicationProtocols,
-    });
+    };
+    const chain = this.config.find(facts);
     if (!chain) {
       connection.destroy();
       return;
     }
     if (chain.secure) {
-      this.secure(connection, chain, found);
+      this.secure(connection, chain, found, facts);
       return;
     }
     // SNI of a connection that is passed through still names it for policies.
-    serve(connection, chain, found.serverName, found.firstBytes, found.ended);
+    serve(connection, chain, found.serverName, facts, found.firstBytes, found.ended);
   }
 
-  private secure(connection: Connection, chain: Chain, found: Sniffed): void {
+  private secure(connection: Connection, chain: Chain, found: Sniffed, facts: ConnectionFacts): void {
     const context = chain.tls();
     // Plaintext where TLS is wanted, or certificates that have not arrived: nothing is served.
     if (found.transportProtocol !== 'tls' || !context) {
@@ -152,7 +170,10 @@ export class ListenerServer {
       (secure) => {
         this.connections.delete(connection);
         try {
-          serve(secure, chain, secure.tls?.serverName ?? '', NOTHING, false);
+          // The config may have changed during the handshake.
+          const current = this.config.find(facts);
+          if (current?.transport !== chain.transport) secure.destroy();
+          else serve(secure, current, secure.tls?.serverName ?? '', facts, NOTHING, false);
         } catch (error) {
           secure.destroy(error as Error);
         }
@@ -164,6 +185,21 @@ export class ListenerServer {
   }
 }
 
+/** Hands what a listener's former config still serves to the config that took its place. */
+function retire(before: CompiledListener, config: CompiledListener): void {
+  for (const chain of before.chains) {
+    const reassign: Reassign = (facts, downstream) => {
+      const next = config.find(facts);
+      // Another TLS context may ask for what this connection never proved; denials are judged once a connection.
+      if (!next || next.transport !== chain.transport) return undefined;
+      if (next.denials.some((denial) => denial(downstream) !== undefined)) return undefined;
+      return next.terminal;
+    };
+    if (chain.terminal.succeed) chain.terminal.succeed(reassign);
+    else if (!config.chains.includes(chain)) chain.terminal.drain();
+  }
+}
+
 const PLAIN: Sniffed = {
   transportProtocol: 'raw_buffer',
   serverName: '',
@@ -172,7 +208,14 @@ const PLAIN: Sniffed = {
   ended: false,
 };
 
-function serve(connection: Connection, chain: Chain, serverName: string, firstBytes: Uint8Array, ended: boolean): void {
+function serve(
+  connection: Connection,
+  chain: Chain,
+  serverName: string,
+  facts: ConnectionFacts,
+  firstBytes: Uint8Array,
+  ended: boolean,
+): void {
   const { tls } = connection;
   const downstream: DownstreamInfo = {
     remoteAddress: connection.remoteAddress,
@@ -196,6 +239,6 @@ function serve(connection: Connection, chain: Chain, serverName: string, firstBy
       return;
     }
   }
-  chain.terminal.accept(connection, downstream, firstBytes);
+  chain.terminal.accept(connection, downstream, firstBytes, facts);
   if (ended) connection.handler.onEnd();
 }

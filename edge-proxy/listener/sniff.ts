@@ -23,7 +23,9 @@ export interface Sniffed {
 const PREFACE = 'PRI * HTTP/2.0\r\n';
 const MAX_REQUEST_LINE = 16 * 1024;
 const NOTHING = new Uint8Array(0);
-const REQUEST_LINE = /^[A-Za-z!#$%&'*+.^_`|~0-9-]+ [^ \0-\x1f]+ HTTP\/1\.([01])\r?$/;
+/** Laxer than the codec, as Envoy's inspector is: what an HTTP chain will refuse must not slip into a TCP chain. */
+const REQUEST_LINE =
+  /^(?:CONNECT[ \t]+|[A-Za-z!#$%&'*+.^_`|~0-9-]+[ \t]+(?=[/*]|https?:\/\/))[^ \0-\x1f]+(?:[ \t]+HTTP\/(\d\.\d))?\r?$/;
 
 /**
  * Judges first bytes.
@@ -48,8 +50,9 @@ function httpProtocols(bytes: Uint8Array): string[] | undefined {
   let line = '';
   for (let i = 0; i < end; i++) line += String.fromCharCode(bytes[i]!);
   if (`${line}\n` === PREFACE) return ['h2c'];
-  const version = REQUEST_LINE.exec(line)?.[1];
-  return version === undefined ? [] : [version === '1' ? 'http/1.1' : 'http/1.0'];
+  const found = REQUEST_LINE.exec(line);
+  // As Envoy's inspector: what is HTTP and not 1.1 goes where HTTP/1.0 goes.
+  return found ? [found[1] === '1.1' ? 'http/1.1' : 'http/1.0'] : [];
 }
 
 /**
