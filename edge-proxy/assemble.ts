@@ -1,12 +1,11 @@
 /** The real parts of a proxy joined together: compilers, telemetry, identity; for mesh and for static proxies. */
+import { parseSpiffeId } from '../shared/identity/spiffe.ts';
 import type { Listener } from '../shared/xds/listener.ts';
 import type { ListenerState } from './admin/admin.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { Compilers, RunningCluster } from './config/apply.ts';
 import { compileCluster } from './config/compile-cluster.ts';
-import { compileHttpFilters, compileNetworkRbac } from './config/compile-filters.ts';
-import { compileRouteConfiguration } from './config/compile-routes.ts';
-import { denialOf } from './config/compilers.ts';
+import { type CompilerEnv, proxyCompilers } from './config/compilers.ts';
 import type { IdentityManager } from './config/identity.ts';
 import type { MeshSettings, StaticSettings } from './config/settings.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
@@ -26,7 +25,8 @@ interface Assembled {
 }
 
 /** @param defaultLog Istio's JSON access log where a connection manager configures none */
-function assemble(runtime: Runtime, version: string, workload: Workload, defaultLog: boolean): Assembled {
+function assemble(env: CompilerEnv, version: string, workload: Workload, defaultLog: boolean): Assembled {
+  const { runtime } = env;
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({
     runtime,
@@ -35,7 +35,7 @@ function assemble(runtime: Runtime, version: string, workload: Workload, default
     clusters: () => clusters.values(),
     accessLog: false,
   });
-  const proxy = new Proxy(runtime, { compilers: compilersOf(runtime, telemetry, clusters, defaultLog) });
+  const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog) });
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
@@ -49,39 +49,35 @@ function assemble(runtime: Runtime, version: string, workload: Workload, default
 }
 
 function compilersOf(
-  runtime: Runtime,
+  env: CompilerEnv,
   telemetry: Telemetry,
   clusters: Map<string, RunningCluster>,
   defaultLog: boolean,
 ): Compilers {
   const logOf = (configs: Parameters<typeof compileAccessLog>[0] | undefined) =>
     compileAccessLog(configs ?? [], telemetry.sinks) ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
+  const { runtime } = env;
+  const onFinished: Compilers['onFinished'] = (listener, config) => {
+    const direction = directionOf(listener);
+    const log = logOf(config.accessLog);
+    return (request) => {
+      telemetry.onRequest(direction, request);
+      log?.(request, runtime.monotonicMs());
+    };
+  };
+  const tcpObserver: Compilers['tcpObserver'] = (listener, config) => {
+    const direction = directionOf(listener);
+    const log = logOf(config.accessLog);
+    return {
+      opened: (connection) => telemetry.onConnectionOpened(direction, connection),
+      closed: (connection) => {
+        telemetry.onConnectionClosed(direction, connection);
+        log?.(connectionEntry(connection), runtime.monotonicMs());
+      },
+    };
+  };
   return {
-    compileRoutes: compileRouteConfiguration,
-    compileHttpFilters: (config, routes) =>
-      compileHttpFilters(config.httpFilters ?? [], { now: () => Date.now(), random: Math.random, routes }),
-    compileNetworkRbac(config) {
-      return denialOf(compileNetworkRbac(config));
-    },
-    onFinished(listener, config) {
-      const direction = directionOf(listener);
-      const log = logOf(config.accessLog);
-      return (request) => {
-        telemetry.onRequest(direction, request);
-        log?.(request, runtime.monotonicMs());
-      };
-    },
-    tcpObserver(listener, config) {
-      const direction = directionOf(listener);
-      const log = logOf(config.accessLog);
-      return {
-        opened: (connection) => telemetry.onConnectionOpened(direction, connection),
-        closed: (connection) => {
-          telemetry.onConnectionClosed(direction, connection);
-          log?.(connectionEntry(connection), runtime.monotonicMs());
-        },
-      };
-    },
+    ...proxyCompilers(env, onFinished, tcpObserver),
     compileCluster(config, assignment, deps) {
       const compiled = compileCluster(config, assignment, deps);
       const close = compiled.close.bind(compiled);
@@ -98,6 +94,11 @@ function compilersOf(
 const directionOf = (listener: Listener): Direction =>
   listener.trafficDirection === 'INBOUND' ? 'inbound' : 'outbound';
 
+/** A renewed certificate is of the same SPIFFE id, so this holds for the proxy's life. */
+function trustDomainOf(identity: IdentityManager): string | undefined {
+  return identity.current && parseSpiffeId(identity.current.spiffeId).trustDomain;
+}
+
 /** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
 export function meshProxyPart(runtime: Runtime, version: string, settings: MeshSettings) {
   return (identity: IdentityManager): { proxy: ProxyPart; telemetry: Telemetry } => {
@@ -110,7 +111,12 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
       cluster: 'Kubernetes',
       principal: () => identity.current?.spiffeId ?? '',
     };
-    const { proxy, part, telemetry } = assemble(runtime, version, workload, true);
+    const { proxy, part, telemetry } = assemble(
+      { runtime, trustDomain: trustDomainOf(identity) },
+      version,
+      workload,
+      true,
+    );
     const follow = () => {
       const held = identity.current;
       if (!held) return;
@@ -147,7 +153,7 @@ export async function startStaticProxy(
     cluster: 'unknown',
     principal: () => '',
   };
-  const { proxy, part, telemetry } = assemble(runtime, version, workload, false);
+  const { proxy, part, telemetry } = assemble({ runtime, trustDomain: undefined }, version, workload, false);
   await runBootstrap(proxy, bootstrap);
   const life = lifecycle(part, settings['drain-seconds'] * 1000, async () => {});
   const state = { ready: () => proxy.ready, draining: life.draining, quit };

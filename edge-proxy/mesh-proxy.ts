@@ -2,6 +2,7 @@
  * A proxy joined to a control plane, put together: identity, discovery, disk cache, the proxy, telemetry, admin.
  * Everything comes in as an argument; `main.ts` supplies the real parts.
  */
+import { parseWorkloadId } from '../shared/identity/spiffe.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import { serveAdmin } from './admin/server.ts';
@@ -68,7 +69,8 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
     joinToken: settings['join-token'],
     log,
   });
-  await identity.start();
+  const { spiffeId } = await identity.start();
+  checkIdentity(spiffeId, settings);
 
   const { proxy, telemetry } = parts.proxy(identity);
   const node = nodeOf(parts);
@@ -89,6 +91,21 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   });
   const inForce = ready ? Promise.resolve() : synced;
   return { adminPort: life.listening.port, ready: inForce, ports: () => portsOf(proxy), stop: life.stop };
+}
+
+/** @throws Error when the certificate is not of who the flags say this proxy is: the two would be judged apart */
+function checkIdentity(spiffeId: string, settings: MeshSettings): void {
+  const { trustDomain, namespace, serviceAccount } = parseWorkloadId(spiffeId);
+  const refuse = (flag: string, given: string, held: string) => {
+    throw new Error(
+      `--${flag} ${given}: the certificate is of ${held} (${spiffeId}); pass --${flag} ${held}, or join anew with another token and an empty --data folder`,
+    );
+  };
+  const wanted = settings['trust-domain'] ?? trustDomain;
+  if (wanted !== trustDomain) refuse('trust-domain', wanted, trustDomain);
+  if (settings.namespace !== namespace) refuse('namespace', settings.namespace, namespace);
+  const account = settings['service-account'];
+  if (account !== serviceAccount) refuse('service-account', account, serviceAccount);
 }
 
 function nodeOf({ settings, version, runtime }: MeshParts) {

@@ -178,7 +178,7 @@ export class RunningConfig {
     }
     const server = this.inherit(compiled, leaving) ?? (await this.open(compiled));
     this.listeners.set(name, { server, chains });
-    await current?.server.drain();
+    await current?.server.replacedBy(compiled);
   }
 
   private async open(compiled: CompiledListener): Promise<ListenerServer> {

@@ -128,7 +128,14 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
   const denials = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
   const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts));
   const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
-  return { name: chain.name ?? '', secure: tls !== undefined, tls: tls ?? (() => undefined), denials, terminal };
+  return {
+    name: chain.name ?? '',
+    secure: tls !== undefined,
+    transport: tls ? JSON.stringify(chain.transportSocket) : '',
+    tls: tls ?? (() => undefined),
+    denials,
+    terminal,
+  };
 }
 
 function downstreamTls(

@@ -17,12 +17,18 @@ export function denialOf(
   };
 }
 
+export interface CompilerEnv {
+  readonly runtime: Runtime;
+  /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
+  readonly trustDomain: string | undefined;
+}
+
 /**
  * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
  * @param tcpObserver the same for connections of one tcp_proxy
  */
 export function proxyCompilers(
-  runtime: Runtime,
+  { runtime, trustDomain }: CompilerEnv,
   onFinished: Compilers['onFinished'],
   tcpObserver: Compilers['tcpObserver'],
 ): Compilers {
@@ -30,7 +36,12 @@ export function proxyCompilers(
     compileRoutes: compileRouteConfiguration,
     compileCluster,
     compileHttpFilters: (config, routes) =>
-      compileHttpFilters(config.httpFilters ?? [], { now: runtime.now, random: Math.random, routes }),
+      compileHttpFilters(config.httpFilters ?? [], {
+        now: runtime.now,
+        random: Math.random,
+        routes,
+        ...(trustDomain === undefined ? {} : { trustDomain }),
+      }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,
     tcpObserver,

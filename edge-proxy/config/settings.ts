@@ -18,7 +18,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --app-port NAME=PORT       where the application listens for service port NAME; repeatable
   --locality REGION/ZONE/SUBZONE                                               [TULLE_LOCALITY]
   --domain-suffix NAME       (default: cluster.local)                          [TULLE_DOMAIN_SUFFIX]
-  --trust-domain NAME        (default: cluster.local)                          [TULLE_TRUST_DOMAIN]
+  --trust-domain NAME        the mesh's; a certificate of another is refused   [TULLE_TRUST_DOMAIN]
+                             (default: that of the certificate)
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
   --outbound-bind ADDRESS    where outbound listeners bind (default: 127.0.0.1) [TULLE_OUTBOUND_BIND]
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
@@ -102,7 +103,7 @@ const MeshFlags = z.strictObject({
     .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
     .optional(),
   'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
-  'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
+  'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
   'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
   'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z

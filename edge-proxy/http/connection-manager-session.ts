@@ -1,4 +1,5 @@
 /** One downstream HTTP/1.1 connection: its requests one after the other, keep-alive, timeouts, tunnels. */
+import type { ConnectionFacts } from '../listener/filter-chain.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 import { concat } from './codec/bytes.ts';
 import { headText, MessageWriter } from './codec/encoder.ts';
@@ -12,17 +13,20 @@ import { type DownstreamStream, Exchange } from './exchange.ts';
 import { Request } from './exchange-request.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import { Headers } from './headers.ts';
-import { requestTimeout } from './local-reply.ts';
+import { configGone, requestTimeout } from './local-reply.ts';
 import type { DownstreamInfo } from './stream.ts';
 
 /** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
 const maxStash = 1024 * 1024;
 
 export class Session implements ConnectionHandler, MessageSink<RequestHead>, DownstreamStream {
-  private readonly manager: ConnectionManager;
-  private readonly parts: ManagerParts;
+  /** Both change where the config does, see ConnectionManager.succeed. */
+  manager: ConnectionManager;
+  parts: ManagerParts;
   private readonly connection: Connection;
-  private readonly downstream: DownstreamInfo;
+  readonly downstream: DownstreamInfo;
+  /** What its filter chain was chosen by. */
+  readonly facts: ConnectionFacts | undefined;
   private readonly parser: RequestParser;
   private readonly writer: MessageWriter;
   private readonly timer: LazyTimer;
@@ -39,11 +43,20 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   /** Nothing more is read as HTTP; the connection is on its way out. */
   private closing = false;
   private closed = false;
+  /** No config is left that could judge another request. */
+  private retired = false;
   private peerEnded = false;
   private tunnel = false;
   private tunnelEnded = false;
 
-  constructor(manager: ConnectionManager, parts: ManagerParts, connection: Connection, downstream: DownstreamInfo) {
+  constructor(
+    manager: ConnectionManager,
+    parts: ManagerParts,
+    connection: Connection,
+    downstream: DownstreamInfo,
+    facts: ConnectionFacts | undefined,
+  ) {
+    this.facts = facts;
     this.manager = manager;
     this.parts = parts;
     this.connection = connection;
@@ -60,7 +73,18 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   /** Ends now if no request is under way, else with the current response. */
   drain(): void {
     this.lastRequest = true;
-    if (!this.current && this.parser.idle) this.close();
+    if (!this.current && (this.parser.idle || this.parser.complete)) this.close();
+  }
+
+  /** The config that admitted it is gone: as `drain`, and a request whose head is still coming is not served. */
+  retire(): void {
+    this.retired = true;
+    this.drain();
+  }
+
+  /** A request is under way. */
+  get busy(): boolean {
+    return this.current !== undefined;
   }
 
   onData(bytes: Uint8Array): void {
@@ -146,7 +170,8 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.current = exchange;
     this.manager.activeRequests++;
     if (this.parts.requestMs > 0 && !exchange.requestEnded) this.overall.set(this.parts.requestMs);
-    exchange.start();
+    if (this.retired) exchange.reply(configGone);
+    else exchange.start();
   }
 
   onBody(bytes: Uint8Array): void {
@@ -234,6 +259,19 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.continueWanted = false;
     this.writer.head('HTTP/1.1 100 Continue\r\n\r\n', false);
     this.writer.flush();
+  }
+
+  sendInterim(status: number, reason: string, headers: Headers): void {
+    headers.remove('content-length');
+    this.writer.head(
+      `${headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers)}\r\n`,
+      false,
+    );
+    this.writer.flush();
+  }
+
+  endWithThis(): void {
+    this.lastRequest = true;
   }
 
   sendHead(status: number, reason: string, headers: Headers, length: number | undefined, last: boolean): void {
@@ -356,7 +394,12 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   }
 }
 
-const bodies: Readonly<Record<number, string>> = { 426: 'Upgrade Required', 431: '', 414: '', 501: 'Not Implemented' };
+const bodies: Readonly<Record<number, string>> = {
+  414: 'URI Too Long',
+  426: 'Upgrade Required',
+  431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
+};
 
 function unknownHead(): RequestHead {
   return {

@@ -1,6 +1,8 @@
 /** The HTTP connection manager of one filter chain: what its connections share. A request is read in exchange.ts. */
 import type { PathNormalization } from '../../shared/match/path.ts';
 import { durationMs } from '../../shared/xds/message.ts';
+import type { ConnectionFacts } from '../listener/filter-chain.ts';
+import type { Reassign } from '../listener/listener.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
 import { ConnectionPools } from '../upstream/pool.ts';
@@ -67,11 +69,33 @@ export class ConnectionManager {
    * Serves HTTP/1.1 on a connection until it closes.
    * @param firstBytes what was already read from it
    */
-  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
-    const session = new Session(this, this.parts, connection, downstream);
+  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void {
+    const session = new Session(this, this.parts, connection, downstream, facts);
     this.sessions.add(session);
     connection.handler = session;
     if (firstBytes && firstBytes.length > 0) session.onData(firstBytes);
+  }
+
+  /** Hands its connections to where they belong now; the request under way finishes as it began. */
+  succeed(reassign: Reassign): void {
+    for (const session of [...this.sessions]) {
+      const next = session.facts && reassign(session.facts, session.downstream);
+      if (next === this) continue;
+      if (next instanceof ConnectionManager) next.adopt(session);
+      else session.retire();
+    }
+  }
+
+  private adopt(session: Session): void {
+    const { sessions } = session.manager;
+    if (session.busy) {
+      session.manager.activeRequests--;
+      this.activeRequests++;
+    }
+    sessions.delete(session);
+    this.sessions.add(session);
+    session.manager = this;
+    session.parts = this.parts;
   }
 
   /** Closes idle connections, the others with their current response. */
@@ -113,7 +137,7 @@ function compileParts(options: ConnectionManagerOptions, draining: () => boolean
       (config.upgradeConfigs ?? []).filter((u) => u.enabled !== false).map((u) => u.upgradeType.toLowerCase()),
     ),
     suppressEnvoyHeaders: (router as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
-    proxyContinue: false,
+    proxyContinue: config.proxy100Continue ?? false,
     trailers: http1.enableTrailers ?? false,
     bufferLimit: 64 * 1024,
     maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
@@ -138,10 +162,7 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   };
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
   if (config.addUserAgent) refuse('add_user_agent');
-  if (config.proxy100Continue) refuse('proxy_100_continue');
   if (config.setCurrentClientCertDetails?.chain) refuse('set_current_client_cert_details.chain');
   const common = config.commonHttpProtocolOptions;
   if (common?.maxStreamDuration) refuse('common_http_protocol_options.max_stream_duration');
-  const underscores = common?.headersWithUnderscoresAction ?? 'ALLOW';
-  if (underscores !== 'ALLOW') refuse(`headers_with_underscores_action ${underscores}`);
 }

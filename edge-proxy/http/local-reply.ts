@@ -1,6 +1,7 @@
 /** Answers made here, in Envoy's words. */
 
 import type { ResetReason } from '../upstream/pool.ts';
+import type { Headers } from './headers.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
@@ -12,12 +13,18 @@ export const clusterNotFound = reply(503, '', 'cluster_not_found', 'NC');
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
 export const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
-export const badPath = reply(400, '', 'path_normalization_failed');
+export const badPath: LocalReply = { ...reply(400, '', 'path_normalization_failed'), close: true };
+export const underscoreInName: LocalReply = {
+  ...reply(400, 'Bad Request', 'http1.unexpected_underscore', 'DPE'),
+  close: true,
+};
 export const badConnectionHeader = reply(400, 'Bad Request', 'http1.connection_header_rejected', 'DPE');
 export const upgradeRefused = reply(403, '', 'upgrade_failed');
 export const requestTooSlow = reply(408, 'stream timeout', 'stream_idle_timeout', 'SI');
 export const responseTooSlow = reply(504, 'stream timeout', 'stream_idle_timeout', 'SI');
 export const requestTimeout = reply(408, 'request timeout', 'request_overall_timeout');
+/** The listener changed while the head was coming, and has no filter chain left for this connection. A new one has. */
+export const configGone = reply(503, 'configuration has changed, connect again', 'filter_chain_replaced');
 /** A filter that fails admits nothing. Its error stays here: it may hold what a client must not read. */
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
 
@@ -35,6 +42,42 @@ const flags: Record<ResetReason, ResponseFlag> = {
   protocol_error: 'UPE',
   overflow: 'UO',
 };
+
+const GRPC_STATUS: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  404: 12,
+  429: 14,
+  502: 14,
+  503: 14,
+  504: 14,
+};
+
+/** gRPC over HTTP/1.1 or later; `application/grpc-web` is not. */
+export function isGrpc(contentType: string | undefined): boolean {
+  if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
+  return contentType.length === 16 || contentType[16] === '+' || contentType[16] === ';';
+}
+
+/** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
+export function grpcHeaders(status: number, body: string, headers: Headers): void {
+  headers.append('content-type', 'application/grpc', 'content-type');
+  headers.append('grpc-status', String(GRPC_STATUS[status] ?? (status === 200 ? 0 : 2)), 'grpc-status');
+  if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
+}
+
+/** The gRPC protocol's Percent-Encoded: all but printable ASCII, and the per cent sign itself. */
+function percentEncoded(text: string): string {
+  let out = '';
+  for (const byte of new TextEncoder().encode(text)) {
+    out +=
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return out;
+}
 
 /** The upstream gave no response head. @param detail the transport's words, goes to the log alone: a client need not learn how this mesh is built */
 export function upstreamReset(reason: ResetReason, detail: string, attempts: number): LocalReply {

@@ -1,17 +1,18 @@
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePorts } from '../../deploy/demo/mesh.ts';
 import { proxyCompilers } from '../../edge-proxy/config/compilers.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
 import { Proxy } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from '../../edge-proxy/static.ts';
-
+import { until } from '../harness.ts';
 import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
-import { clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
+import { ANY, at, clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
 
 const compilers = proxyCompilers(
-  currentRuntime(),
+  { runtime: currentRuntime(), trustDomain: undefined },
   () => () => {},
   () => ({ opened() {}, closed() {} }),
 );
@@ -95,6 +96,122 @@ describe('config applied to a running proxy', () => {
     expect(await get(port)).toBe('200 b');
     await made.apply({ listeners: { upsert: [], remove: ['web'] } });
     await expect(get(port)).rejects.toThrow();
+  });
+
+  describe('a policy that arrives while connections are open', () => {
+    const deny = (path: string) => ({
+      name: 'envoy.filters.http.rbac',
+      typed_config: {
+        '@type': `${ANY}envoy.extensions.filters.http.rbac.v3.RBAC`,
+        rules: {
+          action: 'DENY',
+          policies: {
+            p: { permissions: [{ url_path: { path: { prefix: path } } }], principals: [{ any: true }] },
+          },
+        },
+      },
+    });
+    const guarded = (path: string) => {
+      const filter = hcm('app');
+      const { http_filters } = filter.typed_config;
+      return { ...filter, typed_config: { ...filter.typed_config, http_filters: [deny(path), ...http_filters] } };
+    };
+    const web = (filters: object[], match: object = {}) => ({
+      ...listener('web', []),
+      filterChains: [{ filterChainMatch: match, filters }],
+    });
+    /** A kept connection: each answer as it comes. */
+    async function keep(port: number) {
+      const socket = net.connect(port, '127.0.0.1');
+      cleanups.push(() => socket.destroy());
+      let got = '';
+      let closed = false;
+      socket.on('data', (bytes) => (got += bytes));
+      socket.on('error', () => {});
+      socket.on('close', () => (closed = true));
+      const answer = () =>
+        until('an answer', () => {
+          const found = /^HTTP\/1\.1 (\d+) [\s\S]*?content-length: (\d+)[\s\S]*?\r\n\r\n/i.exec(got);
+          if (!found || got.length < found[0].length + Number(found[2])) return undefined;
+          got = got.slice(found[0].length + Number(found[2]));
+          return Number(found[1]);
+        });
+      return { send: (text: string) => socket.write(text), answer, closed: () => closed };
+    }
+    const ask = (path: string) => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
+    async function running() {
+      const made = proxy();
+      const server = http.createServer((request, response) => {
+        if (request.url === '/slow') setTimeout(() => response.end('slow'), 300);
+        else response.end('ok');
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      cleanups.push(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      const { port } = server.address() as net.AddressInfo;
+      await made.apply({
+        clusters: { upsert: [cluster('app', port)], remove: [] },
+        listeners: { upsert: [web([hcm('app')])], remove: [] },
+      });
+      return { made, port: made.bound.get('web')!.port };
+    }
+    const change = (made: Proxy, upsert: object) => made.apply({ listeners: { upsert: [upsert], remove: [] } });
+
+    it('judges the next request, on the same connection: idle, half-read and pipelined ones', async () => {
+      const { made, port } = await running();
+      const idle = await keep(port);
+      const half = await keep(port);
+      const piped = await keep(port);
+      for (const each of [idle, half]) {
+        each.send(ask('/secret'));
+        expect(await each.answer()).toBe(200);
+      }
+      half.send('GET /secret HTTP/1.1\r\nho');
+      piped.send(ask('/slow') + ask('/secret'));
+      // Its first byte has been read when this connection, accepted later, has its answer.
+      await get(port);
+      expect(await change(made, web([guarded('/secret')]))).toEqual(new Map());
+      idle.send(ask('/secret'));
+      half.send('st: a\r\n\r\n');
+      expect(await idle.answer()).toBe(403);
+      expect(await half.answer()).toBe(403);
+      expect([await piped.answer(), await piped.answer()]).toEqual([200, 403]);
+      idle.send(ask('/public'));
+      expect(await idle.answer()).toBe(200);
+      expect([idle.closed(), half.closed(), piped.closed()]).toEqual([false, false, false]);
+    });
+
+    it('serves nothing more under a filter chain that is gone', async () => {
+      const { made, port } = await running();
+      const idle = await keep(port);
+      const half = await keep(port);
+      const slow = await keep(port);
+      for (const each of [idle, half]) {
+        each.send(ask('/'));
+        expect(await each.answer()).toBe(200);
+      }
+      half.send('GET / HTTP/1.1\r\nho');
+      slow.send(ask('/slow'));
+      await get(port);
+      // This connection matches no chain any more.
+      await change(made, web([hcm('app')], { sourcePrefixRanges: [{ addressPrefix: '10.0.0.0', prefixLen: 8 }] }));
+      half.send('st: a\r\n\r\n');
+      expect(await half.answer()).toBe(503);
+      expect(await slow.answer()).toBe(200);
+      for (const each of [idle, half, slow]) await until('the connection ends', each.closed);
+    });
+
+    it('follows a listener that moves to another port', async () => {
+      const { made, port } = await running();
+      const kept = await keep(port);
+      kept.send(ask('/secret'));
+      expect(await kept.answer()).toBe(200);
+      await change(made, { ...web([guarded('/secret')]), address: at((await freePorts(1))[0]!) });
+      kept.send(ask('/secret'));
+      expect(await kept.answer()).toBe(403);
+    });
   });
 
   it('gives the port of a listener that leaves to the one that comes, in one change', async () => {
