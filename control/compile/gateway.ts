@@ -1,4 +1,4 @@
-/** Gateway resources -> listeners and route configurations of a gateway proxy. HTTP, and HTTPS that ends here. */
+/** Gateway resources -> listeners and route configurations of a gateway proxy. Servers that are not HTTP: gateway-l4.ts. */
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
@@ -17,8 +17,11 @@ import {
 } from '../mesh/fields.ts';
 import { authorizationOf } from './authorization.ts';
 import type { CompileContext } from './context.ts';
+import { autoPassthroughChains, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { httpManager, TLS_INSPECTOR } from './http-manager.ts';
+import { MESH_TCP_ALPN } from './inbound.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
+import { chainOf, distinctChains } from './l4-routes.ts';
 import { hostCovers } from './names.ts';
 import type { Outbound } from './outbound.ts';
 import { domainsOf, routeConfiguration, virtualServiceRoutes } from './routes.ts';
@@ -26,14 +29,18 @@ import { ADS, downstreamSocket, meshServerSocket, TLS_PARAMS } from './tls-conte
 import { resolveGatewayName } from './virtual-service.ts';
 import { combinedContext, exactSan } from './wire.ts';
 
+/** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
+type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
+
 /** One `server` of one Gateway. */
-interface Server {
+export interface GatewayServer {
+  /** `namespace/name` */
   gateway: string;
   name: string;
   namespace: string;
   port: number;
   portName: string;
-  protocol: string;
+  kind: Kind;
   /** Hosts as written, `ns/host` or `host`. */
   hosts: string[];
   tls: Fields | undefined;
@@ -45,14 +52,16 @@ export function gatewayOutbound(ctx: CompileContext): Outbound {
   const listeners: Listener[] = [];
   const routes: RouteConfiguration[] = [];
   for (const [port, servers] of serversByPort(ctx)) {
-    const secured = isTls(servers[0]);
-    const usable = servers.filter((server) => isTls(server) === secured);
+    const family = familyOf(servers[0]);
+    const secured = family === 'tls';
+    const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
     for (const server of servers)
       if (!usable.includes(server))
         ctx.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
-    const built = secured ? httpsChains(ctx, usable) : [plainChain(ctx, listenPort(ctx, port))];
+    const built = chainsOf(ctx, family, port, usable);
     if (built.length === 0) continue;
     listeners.push(listener(ctx, port, usable[0]?.bind, built, secured));
+    if (family === 'tcp') continue;
     const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(ctx, port)}`];
     for (const name of new Set(names)) {
       if (!JSON.stringify(built).includes(JSON.stringify(name))) continue;
@@ -63,12 +72,25 @@ export function gatewayOutbound(ctx: CompileContext): Outbound {
   return { listeners, routes };
 }
 
-function isTls(server: Server | undefined): boolean {
-  return server?.protocol === 'HTTPS';
+/** Servers of one port that can share it. */
+function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 'tls' {
+  return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
 }
 
-function serversByPort(ctx: CompileContext): Map<number, Server[]> {
-  const byPort = new Map<number, Server[]>();
+function chainsOf(
+  ctx: CompileContext,
+  family: 'http' | 'tcp' | 'tls',
+  port: number,
+  servers: readonly GatewayServer[],
+): FilterChain[] {
+  if (family === 'http') return [plainChain(ctx, listenPort(ctx, port))];
+  if (family === 'tls') return tlsChains(ctx, servers);
+  const filters = servers[0] && tcpServerFilters(ctx, servers[0]);
+  return filters ? [chainOf(undefined, filters)] : [];
+}
+
+function serversByPort(ctx: CompileContext): Map<number, GatewayServer[]> {
+  const byPort = new Map<number, GatewayServer[]>();
   for (const gateway of ctx.view.resources('Gateway')) {
     const selector = labelsOf(specOf(gateway)['selector']);
     if (!selects(selector, ctx.proxy.labels)) continue;
@@ -81,7 +103,7 @@ function serversByPort(ctx: CompileContext): Map<number, Server[]> {
   return new Map([...byPort].sort(([a], [b]) => a - b));
 }
 
-function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): Server | undefined {
+function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): GatewayServer | undefined {
   const namespace = namespaceOf(gateway);
   const { name } = gateway.metadata;
   const port = fields(item['port']);
@@ -90,15 +112,10 @@ function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): Server 
   const portName = text(port['name']) ?? '';
   const tls = item['tls'] === undefined ? undefined : fields(item['tls']);
   const label = `Gateway ${namespace}/${name} port ${number}`;
-  const http = ['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol);
-  const terminated = ['SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL', 'OPTIONAL_MUTUAL'].includes(text(tls?.['mode']) ?? 'SIMPLE');
-  if (!http && !(protocol === 'HTTPS' && tls && terminated)) {
-    ctx.note(
-      `${label}: ${protocol || 'no protocol'} ${text(tls?.['mode']) ?? ''} is not supported: no listener`.replace(
-        '  ',
-        ' ',
-      ),
-    );
+  const kind = kindOf(protocol, tls);
+  if (!kind) {
+    const mode = tls ? ` ${text(tls['mode']) ?? ''}` : '';
+    ctx.note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
     return undefined;
   }
   return {
@@ -107,12 +124,26 @@ function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): Server 
     namespace,
     port: number,
     portName,
-    protocol: http ? 'HTTP' : 'HTTPS',
+    kind,
     hosts: strings(item['hosts']),
     tls,
     bind: text(item['bind']),
-    routeName: http ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
+    routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
   };
+}
+
+/** undefined: Istio's admission refuses such a server, or this proxy cannot serve it. */
+function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
+  if (['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol)) return 'http';
+  const mode = text(tls?.['mode']) ?? 'SIMPLE';
+  const l4 = ['TCP', 'TLS', 'MONGO', 'MYSQL', 'REDIS'].includes(protocol);
+  if (tls && (protocol === 'HTTPS' || l4)) {
+    if (mode === 'PASSTHROUGH') return 'passthrough';
+    if (mode === 'AUTO_PASSTHROUGH') return 'auto-passthrough';
+    if (['SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL', 'OPTIONAL_MUTUAL'].includes(mode)) return l4 ? 'tls' : 'https';
+    return undefined;
+  }
+  return l4 && protocol !== 'TLS' ? 'tcp' : undefined;
 }
 
 /** A gateway behind a Service whose port maps elsewhere listens on the port the Service sends to. */
@@ -152,44 +183,39 @@ function plainChain(ctx: CompileContext, port: number): FilterChain {
   return { filters: [manager(ctx, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
 }
 
-function httpsChains(ctx: CompileContext, servers: readonly Server[]): FilterChain[] {
-  const taken = new Set<string>();
-  const chains: FilterChain[] = [];
-  for (const server of servers) {
+/** The chains of servers that end or pass TLS on one port. */
+function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): FilterChain[] {
+  const chains = servers.flatMap((server) => {
+    if (server.kind === 'passthrough') return passthroughChains(ctx, server);
+    if (server.kind === 'auto-passthrough') return autoPassthroughChains(ctx, server);
     const transportSocket = serverSocket(ctx, server);
-    if (!transportSocket) continue;
-    const names = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
-    // A name can lead to one chain only: the older Gateway's.
-    const free = names.filter((name) => !taken.has(name));
-    for (const name of names)
-      if (taken.has(name))
-        ctx.note(`Gateway ${server.gateway}: host ${name} on port ${server.port} belongs to another server`);
-    if (free.length === 0) continue;
-    for (const name of free) taken.add(name);
-    chains.push({
-      ...(!free.includes('*') && { filterChainMatch: { serverNames: free } }),
-      filters: [manager(ctx, server.port, server.routeName)],
-      transportSocket,
-      transportSocketConnectTimeout: '15s',
-    });
-  }
-  return chains;
+    const filters =
+      server.kind === 'tls' ? tcpServerFilters(ctx, server) : [manager(ctx, server.port, server.routeName)];
+    if (!transportSocket || !filters) return [];
+    const serverNames = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
+    const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
+    return [{ ...chain, transportSocket }];
+  });
+  // A name can lead to one chain only: the older Gateway's.
+  return distinctChains(ctx, `port ${servers[0]?.port}`, chains);
 }
 
 /** undefined, and noted: the server names no certificate. Without one nothing is served. */
-function serverSocket(ctx: CompileContext, server: Server): FilterChain['transportSocket'] | undefined {
+function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['transportSocket'] | undefined {
   const tls = server.tls ?? {};
   const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
-  const alpnProtocols = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  const web = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  const alpn = server.kind === 'tls' ? [] : web;
   const mode = text(tls['mode']) ?? 'SIMPLE';
-  if (mode === 'ISTIO_MUTUAL') return meshServerSocket([trustDomain, ...trustDomainAliases], alpnProtocols);
+  if (mode === 'ISTIO_MUTUAL')
+    return meshServerSocket([trustDomain, ...trustDomainAliases], server.kind === 'tls' ? MESH_TCP_ALPN : web);
   if (objects(tls['tlsCertificates']).length > 0 || strings(tls['credentialNames']).length > 0) {
     ctx.note(
       `Gateway ${server.gateway} port ${server.port}: several certificates on one server are not supported: not served`,
     );
     return undefined;
   }
-  const common: CommonTlsContext = { alpnProtocols, tlsParams: TLS_PARAMS };
+  const common: CommonTlsContext = { ...(alpn.length > 0 && { alpnProtocols: alpn }), tlsParams: TLS_PARAMS };
   const credential = text(tls['credentialName']);
   const certificate = text(tls['serverCertificate']);
   const key = text(tls['privateKey']);
@@ -216,7 +242,7 @@ function serverSocket(ctx: CompileContext, server: Server): FilterChain['transpo
 }
 
 /** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */
-function gatewayVirtualHosts(ctx: CompileContext, port: number, servers: readonly Server[]): VirtualHost[] {
+function gatewayVirtualHosts(ctx: CompileContext, port: number, servers: readonly GatewayServer[]): VirtualHost[] {
   const hosts = new Map<string, VirtualHost>();
   const virtualHost = (hostname: string) => {
     const existing = hosts.get(hostname);
@@ -253,12 +279,12 @@ function gatewayVirtualHosts(ctx: CompileContext, port: number, servers: readonl
   return [...hosts.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-function redirectHosts(server: Server): string[] {
+function redirectHosts(server: GatewayServer): string[] {
   return server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
 }
 
 /** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
-function sharedHosts(ctx: CompileContext, vs: Resource, server: Server): string[] {
+export function sharedHosts(ctx: CompileContext, vs: Resource, server: GatewayServer): string[] {
   const namespace = namespaceOf(vs);
   const wanted = strings(specOf(vs)['hosts']).map((host) => domainsOf(ctx, host, undefined)[0] ?? host);
   const shared = new Set<string>();

@@ -3,8 +3,6 @@ const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const HASH = 'consistent hashing is not in the wire types yet';
-const TCP_ROUTES = 'tcp and tls routes of VirtualServices are not compiled yet';
-const GATEWAY_TCP = 'gateway servers other than HTTP and terminated HTTPS are not compiled yet';
 const INBOUND = 'inbound listeners need no Sidecar here';
 const SNIFFED = 'a route configuration of its own for a port of undeclared protocol';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
@@ -27,12 +25,6 @@ export const EXCUSED: Record<string, string> = {
   'dr-hash-header': HASH,
   'dr-hash-misc': HASH,
   'mix-shop': HASH,
-  'vs-tcp': TCP_ROUTES,
-  'vs-tcp-source-labels': TCP_ROUTES,
-  'gw-egress-tls': TCP_ROUTES,
-  'gw-auto-passthrough': GATEWAY_TCP,
-  'gw-passthrough': GATEWAY_TCP,
-  'gw-tcp': GATEWAY_TCP,
   'inbound-two-services': INBOUND,
   'se-workload-selector': INBOUND,
   'inbound-protocols': SNIFFED,
@@ -41,6 +33,7 @@ export const EXCUSED: Record<string, string> = {
   'sidecar-ingress': SIDECAR,
   'sidecar-vs-dr-scope': SIDECAR,
   'gw-egress': SHARED_TLS,
+  'gw-egress-tls': SHARED_TLS,
   'se-https-port': SHARED_TLS,
   'mesh-settings': SETTINGS,
   'dr-h2-upgrade': SETTINGS,

@@ -70,10 +70,22 @@ const STANDARD_FILTERS: HttpFilter[] = [
 ];
 
 export function tcpProxy(ctx: CompileContext, cluster: string): NetworkFilter {
+  return tcpProxyTo(ctx, { statPrefix: cluster, cluster });
+}
+
+/** A tcp_proxy that shares connections out by weight. */
+export function weightedTcpProxy(
+  ctx: CompileContext,
+  statPrefix: string,
+  clusters: readonly { name: string; weight: number }[],
+): NetworkFilter {
+  return tcpProxyTo(ctx, { statPrefix, weightedClusters: { clusters } });
+}
+
+function tcpProxyTo(ctx: CompileContext, target: object): NetworkFilter {
   const logs = accessLogs(ctx);
   return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
-    statPrefix: cluster,
-    cluster,
+    ...target,
     ...(logs.length > 0 && { accessLog: logs }),
   });
 }

@@ -14,7 +14,7 @@ import { meshServerSocket } from './tls-context.ts';
 import { applyTrafficPolicy } from './traffic-policy.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
-const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
 const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
 

@@ -9,6 +9,7 @@ import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
 import { destinationRules } from './destination-rule.ts';
 import { gatewayOutbound } from './gateway.ts';
+import { sniClusters } from './gateway-l4.ts';
 import { boundInboundListeners, inboundClusters, inboundPorts, virtualInbound } from './inbound.ts';
 import { boundOutbound, capturedOutbound, noteUnsupportedRoutes, type Outbound } from './outbound.ts';
 import { proxyOf } from './proxy.ts';
@@ -34,12 +35,12 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   };
   noteUnsupportedRoutes(ctx);
   const outbound = outboundClusters(ctx);
-  const { listeners, routes, clusters } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
+  const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
   const all = [...standardClusters(ctx), ...clusters, ...outbound.clusters];
   const snapshot: Snapshot = {
     secrets: gatewaySecrets(ctx, listeners, all),
     clusters: sorted('clusters', all),
-    endpoints: sorted('endpoints', outbound.endpoints),
+    endpoints: sorted('endpoints', [...endpoints, ...outbound.endpoints]),
     listeners: sorted('listeners', listeners),
     routes: sorted('routes', routes),
   };
@@ -49,10 +50,10 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
 /** @throws NodeError when the node's id or metadata is malformed */
 export const compileNode: CompileNode = (view, node) => compileWithNotes(view, node).snapshot;
 
-type Parts = Outbound & { clusters: Snapshot['clusters'] };
+type Parts = Outbound & { clusters: Snapshot['clusters']; endpoints: Snapshot['endpoints'] };
 
 function gatewayParts(ctx: CompileContext): Parts {
-  return { ...gatewayOutbound(ctx), clusters: [] };
+  return { ...gatewayOutbound(ctx), ...sniClusters(ctx) };
 }
 
 function sidecarParts(ctx: CompileContext): Parts {
@@ -61,10 +62,10 @@ function sidecarParts(ctx: CompileContext): Parts {
   if (ctx.proxy.interception === 'NONE') {
     const inbound = boundInboundListeners(ctx, ports);
     const { listeners, routes } = boundOutbound(ctx, new Set(inbound.map((item) => item.name)));
-    return { listeners: [...inbound, ...listeners], routes, clusters };
+    return { listeners: [...inbound, ...listeners], routes, clusters, endpoints: [] };
   }
   const { listeners, routes } = capturedOutbound(ctx);
-  return { listeners: [virtualInbound(ctx, ports), ...listeners], routes, clusters };
+  return { listeners: [virtualInbound(ctx, ports), ...listeners], routes, clusters, endpoints: [] };
 }
 
 function sorted<T extends ResourceType>(type: T, resources: XdsResource[T][]): XdsResource[T][] {

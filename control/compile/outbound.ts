@@ -1,14 +1,13 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
 import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
-import { specOf } from '../mesh/fields.ts';
 import { isHttp } from '../mesh/protocol.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './clusters.ts';
 import type { CompileContext } from './context.ts';
 import { HTTP_INSPECTOR, httpManager, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
 import { wildcard } from './inbound.ts';
-import { outboundCluster } from './names.ts';
+import { distinctChains, isTlsPort, serviceChains, usesSni, withDefault } from './l4-routes.ts';
 import { httpPorts, httpProxyRoutes, routeConfiguration, sidecarVirtualHosts } from './routes.ts';
 
 export interface Outbound {
@@ -40,7 +39,7 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
   const bind = ctx.proxy.outboundBind;
   const listeners: Listener[] = [];
   const routes: RouteConfiguration[] = [];
-  const add = (port: number, chains: FilterChain[], sniffing: boolean, address = bind) => {
+  const add = (port: number, chains: FilterChain[], address = bind) => {
     const name = `${address}_${port}`;
     if (inUse.has(name)) {
       ctx.note(
@@ -52,8 +51,8 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
       name,
       address: { socketAddress: { address, portValue: port } },
       trafficDirection: 'OUTBOUND',
-      filterChains: chains,
-      ...(sniffing && { listenerFilters: [TLS_INSPECTOR] }),
+      ...withDefault(chains),
+      ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
       listenerFiltersTimeout: '0s',
       continueOnListenerFiltersTimeout: true,
     });
@@ -62,7 +61,7 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
   const ports = httpPorts(ctx);
   for (const port of ports) {
     routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
-    add(port, [httpChain(ctx, `${bind}_${port}`, String(port))], false);
+    add(port, [httpChain(ctx, `${bind}_${port}`, String(port))]);
   }
   const byPort = new Map<number, TcpTarget[]>();
   for (const target of tcpTargets(ctx)) {
@@ -74,15 +73,13 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
     byPort.set(number, [...(byPort.get(number) ?? []), target]);
   }
   for (const [number, targets] of byPort) {
-    const { chains, sniffing } = tcpChains(ctx, targets, targets.length > 1);
-    add(number, chains, sniffing);
+    add(number, tcpChains(ctx, `${bind}_${number}`, targets, targets.length > 1));
   }
   const proxyPort = ctx.proxy.httpProxyPort;
   if (proxyPort !== undefined) {
     // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
     const name = `${HTTP_PROXY_ADDRESS}_${proxyPort}`;
-    if (add(proxyPort, [httpChain(ctx, name, 'http_proxy')], false, HTTP_PROXY_ADDRESS))
-      routes.push(httpProxyRoutes(ctx));
+    if (add(proxyPort, [httpChain(ctx, name, 'http_proxy')], HTTP_PROXY_ADDRESS)) routes.push(httpProxyRoutes(ctx));
   }
   return { listeners: unique(ctx, listeners), routes };
 }
@@ -101,27 +98,15 @@ function httpChain(ctx: CompileContext, listener: string, rds: string): FilterCh
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
 }
 
-/** `shared`: other services may come to the same address and port, so TLS ones are told apart by SNI. */
-function tcpChains(
-  ctx: CompileContext,
-  targets: readonly TcpTarget[],
-  shared: boolean,
-): { chains: FilterChain[]; sniffing: boolean } {
-  const isTls = ({ port }: TcpTarget) => port.protocol === 'TLS' || port.protocol === 'HTTPS';
-  const bySni = shared ? targets.filter(isTls) : [];
-  const plain = targets.filter((target) => !bySni.includes(target));
-  const chain = (target: TcpTarget, sni: boolean): FilterChain => ({
-    ...(sni && { filterChainMatch: { serverNames: [target.service.hostname] } }),
-    filters: [tcpProxy(ctx, outboundCluster(target.port.number, undefined, target.service.hostname))],
-    transportSocketConnectTimeout: '15s',
-  });
-  // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
-  const chains = bySni.filter(({ service }) => service.hostname !== '*').map((target) => chain(target, true));
-  const [first, ...others] = plain;
-  if (first) chains.push(chain(first, false));
-  for (const { service, port } of others)
-    ctx.note(`${service.hostname}:${port.number} has no listener: ${first?.service.hostname} uses that port`);
-  return { chains, sniffing: bySni.length > 0 };
+/**
+ * The chains of one address and port. `shared`: other services may come there, so TLS ones are told apart by SNI; of
+ * those that are not, the first has what no other chain takes.
+ */
+function tcpChains(ctx: CompileContext, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {
+  const chains = targets.flatMap((target) => serviceChains(ctx, target, shared && isTlsPort(target.port)));
+  const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);
+  // What takes every connection goes last, so that no other target's chain is hidden behind it.
+  return distinctChains(ctx, name, [...matched, ...chains.filter((chain) => !matched.includes(chain))]);
 }
 
 /** With capture: listeners that only the original destination leads to, and virtualOutbound in front of them. */
@@ -159,19 +144,19 @@ function addCapturedTcp(
   any: string,
 ): void {
   const name = `${address}_${port.number}`;
-  const { chains, sniffing } = tcpChains(ctx, [{ service, port }], address === any);
-  const own = chains;
+  const own = tcpChains(ctx, name, [{ service, port }], address === any);
+  const sniffing = usesSni(own);
   const existing = listeners.get(name);
   if (!existing) {
-    const listener = captured(name, address, port.number, own);
-    if (sniffing && address === any)
-      Object.assign(listener, {
-        listenerFilters: [TLS_INSPECTOR],
-        defaultFilterChain: { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] },
-      });
+    const { filterChains, defaultFilterChain } = withDefault(own);
+    const listener = captured(name, address, port.number, filterChains);
+    if (sniffing) listener.listenerFilters = [TLS_INSPECTOR];
+    if (defaultFilterChain) listener.defaultFilterChain = defaultFilterChain;
+    else if (sniffing && address === any)
+      listener.defaultFilterChain = { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] };
     listeners.set(name, listener);
   } else if (sniffing && address === any) {
-    existing.filterChains = [...(existing.filterChains ?? []), ...own];
+    existing.filterChains = distinctChains(ctx, name, [...(existing.filterChains ?? []), ...own]);
     if (!existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
       existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
   } else ctx.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
@@ -214,13 +199,9 @@ function virtualOutbound(ctx: CompileContext, any: string): Listener {
 /** Kinds that are accepted and stored, and not compiled yet. */
 const LATER = ['RequestAuthentication', 'EnvoyFilter', 'Telemetry', 'WasmPlugin', 'ProxyConfig', 'TrafficExtension'];
 
-/** Names the rules and resources that have no translation yet. */
+/** Names the resources that have no translation yet. */
 export function noteUnsupportedRoutes(ctx: CompileContext): void {
   for (const kind of LATER)
     for (const { metadata } of ctx.view.resources(kind))
       ctx.note(`${kind} ${metadata.namespace ?? 'default'}/${metadata.name} is not compiled: it has no effect`);
-  for (const vs of ctx.scope.virtualServices)
-    for (const kind of ['tcp', 'tls'])
-      if (specOf(vs)[kind] !== undefined)
-        ctx.note(`VirtualService ${vs.metadata.namespace}/${vs.metadata.name}: ${kind} routes are not supported`);
 }

@@ -49,13 +49,13 @@ function resolve(ctx: CompileContext, vs: Resource, host: string): string {
 }
 
 /** A destination without port means the service's only port, else the port the request came to. */
-function destinationPortOf(ctx: CompileContext, hostname: string, port: number): number {
+export function destinationPortOf(ctx: CompileContext, hostname: string, port: number): number {
   const ports = ctx.scope.service(hostname)?.ports ?? [];
   return ports.length === 1 ? (ports[0]?.number ?? port) : port;
 }
 
 /** Whether a VirtualService applies to sidecars; without gateways it does. */
-function boundToMesh(vs: Resource): boolean {
+export function boundToMesh(vs: Resource): boolean {
   const gateways = strings(specOf(vs)['gateways']);
   return gateways.length === 0 || gateways.includes('mesh');
 }
