@@ -326,7 +326,10 @@ describe('DNS', () => {
 
 describe('faults', () => {
   it.each([
-    ['lbPolicy', { lbPolicy: 'RING_HASH' }],
+    ['ringHashLbConfig.hashFunction', { lbPolicy: 'RING_HASH', ringHashLbConfig: { hashFunction: 'MURMUR_HASH_2' } }],
+    ['ringHashLbConfig.minimumRingSize', { lbPolicy: 'RING_HASH', ringHashLbConfig: { minimumRingSize: '9000000' } }],
+    ['maglevLbConfig.tableSize', { lbPolicy: 'MAGLEV', maglevLbConfig: { tableSize: 1024 } }],
+    ['leastRequestLbConfig.choiceCount', { lbPolicy: 'LEAST_REQUEST', leastRequestLbConfig: { choiceCount: 1 } }],
     ['lbPolicy', { lbPolicy: 'CLUSTER_PROVIDED' }],
     ['upstreamBindConfig', { upstreamBindConfig: { sourceAddress: { address: '127.0.0.6' } } }],
     ['outlierDetection.enforcingSuccessRate', { outlierDetection: { enforcingSuccessRate: 100 } }],

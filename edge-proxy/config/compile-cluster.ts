@@ -15,11 +15,12 @@ import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import { compileLimits } from '../upstream/circuit-breakers.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { Inheritance } from '../upstream/cluster-balanced.ts';
-import { BalancedCluster, Host } from '../upstream/cluster-balanced.ts';
+import { BalancedCluster } from '../upstream/cluster-balanced.ts';
 import { resolvePeriodically } from '../upstream/cluster-dns.ts';
-import { chooser } from '../upstream/load-balancers.ts';
+import { Host } from '../upstream/host.ts';
 import { OutlierDetection } from '../upstream/outlier-detection.ts';
 import type { LocalityGroup } from '../upstream/priority-set.ts';
+import { compileBalancer } from './compile-balancer.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
@@ -54,6 +55,7 @@ export function compileCluster(
   const tls = tlsChoice(config, deps);
   const inheritance = inherit(deps.previous);
   const closers: (() => void)[] = [];
+  const overprovisioning = (type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140;
   const cluster = new BalancedCluster(
     {
       name: config.name,
@@ -62,12 +64,10 @@ export function compileCluster(
       maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
       idleTimeoutMs: idleTimeout(http),
       destination: destinationOf(config),
-      choose: chooser(policyOf(config), deps.random, config.leastRequestLbConfig?.choiceCount ?? 2),
-      random: deps.random,
+      balancer: compileBalancer(config, overprovisioning, deps),
       priorities: {
-        overprovisioning:
-          ((type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140) / 100,
-        panicThreshold: (config.commonLbConfig?.healthyPanicThreshold?.value ?? 50) / 100,
+        overprovisioning,
+        panicThreshold: Math.round(panicThreshold(config)),
         weighLocalities: config.commonLbConfig?.localityWeightedLbConfig !== undefined,
       },
     },
@@ -76,7 +76,8 @@ export function compileCluster(
       for (const close of closers) close();
     },
   );
-  const build = () => cluster.setGroups(localities.map((locality) => groupOf(locality, type, tls, inheritance)));
+  const build = () =>
+    cluster.setGroups(localities.map((locality) => groupOf(locality, type, tls, inheritance, deps.now())));
   if (config.outlierDetection) {
     const { endpoints, recompute } = cluster;
     const { now, random } = deps;
@@ -102,9 +103,6 @@ export function compileCluster(
 }
 
 function refuseUnsupported(config: ClusterConfig): void {
-  if (config.lbPolicy === 'RING_HASH' || config.lbPolicy === 'MAGLEV') {
-    throw new ConfigFault('lbPolicy', `${config.lbPolicy} is not supported`);
-  }
   if (config.lbPolicy === 'CLUSTER_PROVIDED' && config.type !== 'ORIGINAL_DST') {
     throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED needs type ORIGINAL_DST');
   }
@@ -136,16 +134,19 @@ function idleTimeout(http: z.infer<typeof HttpProtocolOptions> | undefined): num
   return value === undefined ? 3_600_000 : durationMs(value);
 }
 
-function policyOf(config: ClusterConfig): 'ROUND_ROBIN' | 'LEAST_REQUEST' | 'RANDOM' {
-  const policy = config.lbPolicy ?? 'ROUND_ROBIN';
-  return policy === 'LEAST_REQUEST' || policy === 'RANDOM' ? policy : 'ROUND_ROBIN';
+/** An empty Percent is 0: never. */
+function panicThreshold(config: ClusterConfig): number {
+  const percent = config.commonLbConfig?.healthyPanicThreshold;
+  const value = percent === undefined ? 50 : (percent.value ?? 0);
+  if (!(value >= 0 && value <= 100)) throw new ConfigFault('commonLbConfig.healthyPanicThreshold', 'must be 0 to 100');
+  return value;
 }
 
 function inherit(previous: Cluster | undefined): Inheritance {
   if (previous instanceof BalancedCluster) return previous.inheritance;
   return {
     use: { connections: 0, pending: 0, requests: 0, retries: 0 },
-    counters: new Map(),
+    hosts: new Map(),
     outliers: new Map(),
     resolved: new Map(),
   };
@@ -194,7 +195,9 @@ function groupOf(
   type: NonNullable<ClusterConfig['type']>,
   tls: (metadata: Host['metadata']) => Tls,
   inheritance: Inheritance,
+  now: number,
 ): LocalityGroup {
+  if ((group.priority ?? 0) > 127) throw new ConfigFault('endpoints.priority', 'must be at most 127');
   const { region = '', zone = '', subZone = '' } = group.locality ?? {};
   const locality = [region, zone, subZone].join('/').replace(/\/+$/, '');
   const dns = type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
@@ -218,9 +221,10 @@ function groupOf(
             locality,
             tls: tls(metadata),
             metadata,
-            healthy: status === 'UNKNOWN' || status === 'HEALTHY' || status === 'DEGRADED',
+            edsHealth: status,
           },
-          inheritance.counters,
+          inheritance.hosts,
+          now,
         ),
     );
   });

@@ -6,6 +6,7 @@ import { pathOnly } from '../http/matchers.ts';
 import type { ClusterChoice, ForwardAction } from '../http/route-table.ts';
 import type { RequestContext } from '../http/stream.ts';
 import { compileHeaderEdit, type HeaderEdit, type Level } from './compile-header-operations.ts';
+import { compileHashPolicy } from './compile-hash-policy.ts';
 import { compileRetry } from './compile-retry.ts';
 import type { CompiledMatch } from './compile-route-match.ts';
 import { shareOf } from './compile-route-match.ts';
@@ -44,6 +45,7 @@ export function compileForward(
     })),
     rewrite: compileRewrite(action, match, path),
     upgrades: upgrades && new Set(upgrades),
+    hash: compileHashPolicy(action.hashPolicy, `${path}.hashPolicy`),
   };
 }
 

@@ -58,8 +58,20 @@ export function compileRetry(policy: RetryPolicy | undefined, path: string): Ret
       if ((conflict && status === 409) || codes.has(status)) return true;
       return grpc.size > 0 && grpc.has(headers.get('grpc-status') ?? '');
     },
-    avoidPreviousHosts: (policy.retryHostPredicate?.length ?? 0) > 0,
+    hosts: {
+      avoidPrevious: (policy.retryHostPredicate?.length ?? 0) > 0,
+      maxAttempts: policy.hostSelectionRetryMaxAttempts ?? 1,
+      priorityUpdateFrequency: updateFrequency(policy, path),
+    },
     backOffBaseMs,
     backOffMaxMs,
   };
+}
+
+/** previous_priorities: how many tries it takes until their priorities are left out. */
+function updateFrequency(policy: RetryPolicy, path: string): number {
+  if (!policy.retryPriority) return 0;
+  const frequency = policy.retryPriority.typedConfig?.updateFrequency ?? 0;
+  if (frequency < 1) throw new ConfigFault(`${path}.retryPriority.typedConfig.updateFrequency`, 'must be at least 1');
+  return frequency;
 }

@@ -60,7 +60,7 @@ const plan: RetryPlan = {
   onResetBeforeRequest: true,
   onRefusedStream: true,
   retriableResponse: (status) => status === 503,
-  avoidPreviousHosts: true,
+  hosts: { avoidPrevious: true, maxAttempts: 5, priorityUpdateFrequency: 0 },
   backOffBaseMs: 1,
   backOffMaxMs: 1,
 };

@@ -1,5 +1,5 @@
 /** Whether a request may be tried again, and when (Envoy's RetryStateImpl). */
-import type { Cluster } from '../upstream/cluster.ts';
+import type { Cluster, RetryHostRules } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Headers } from './headers.ts';
 import type { RetryPlan } from './route-table.ts';
@@ -22,8 +22,8 @@ export class RetryState {
     return this.plan !== undefined && this.plan.maxRetries > 0;
   }
 
-  get avoidPreviousHosts(): boolean {
-    return this.plan?.avoidPreviousHosts ?? false;
+  get hosts(): RetryHostRules | undefined {
+    return this.plan?.hosts;
   }
 
   onResponse(status: number, headers: Headers): RetryDecision {

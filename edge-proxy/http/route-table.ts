@@ -1,4 +1,6 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
+import type { RetryHostRules } from '../upstream/cluster.ts';
+import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { Headers } from './headers.ts';
 import type { RequestContext } from './stream.ts';
 
@@ -38,6 +40,9 @@ export interface RouteFault {
   readonly abortShare: number;
 }
 
+/** @param setCookie takes a whole Set-Cookie value for the response */
+export type RequestHash = (request: RequestContext, setCookie: (value: string) => void) => Hash64 | undefined;
+
 export interface ForwardAction {
   readonly kind: 'forward';
   /** Picks among weighted clusters (`random` in [0,1)); one object per cluster, made at compile time. */
@@ -50,6 +55,8 @@ export interface ForwardAction {
   /** Changes request.path, request.authority (prefix, regex and host rewrites) before sending. */
   rewrite(request: RequestContext): void;
   readonly upgrades: ReadonlySet<string> | undefined;
+  /** What RING_HASH and MAGLEV choose by. */
+  readonly hash?: RequestHash | undefined;
 }
 
 /** One destination with its header operations (route's, virtual host's and table's already folded in). */
@@ -68,7 +75,8 @@ export interface RetryPlan {
   readonly onRefusedStream: boolean;
   /** Judges a response head (5xx, gateway-error, retriable-4xx, retriable-status-codes, grpc statuses in headers). */
   retriableResponse(status: number, headers: Headers): boolean;
-  readonly avoidPreviousHosts: boolean;
+  /** How a retry chooses its host. */
+  readonly hosts: RetryHostRules;
   readonly backOffBaseMs: number;
   readonly backOffMaxMs: number;
 }

@@ -1,6 +1,7 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the answer back. */
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
+import type { Hash64 } from '../upstream/xx-hash.ts';
 import { headText } from './codec/encoder.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { Exchange } from './exchange.ts';
@@ -33,6 +34,9 @@ export class Router {
   private retries!: RetryState;
   private attempt: Attempt | undefined;
   private previous: Endpoint[] | undefined;
+  private hash: Hash64 | undefined;
+  /** Set-Cookie of the hash policy, for the response. */
+  private cookies: string[] | undefined;
   private backOff: ReturnType<typeof setTimeout> | undefined;
   private timeout: ReturnType<typeof setTimeout> | undefined;
   private perTry: ReturnType<typeof setTimeout> | undefined;
@@ -46,6 +50,8 @@ export class Router {
   private requestEnded: boolean;
   private endedAt = 0;
   private over = false;
+  /** No further try: the client was told something of this one. */
+  private committed = false;
 
   constructor(exchange: Exchange, action: ForwardAction, choice: ClusterChoice, upgrade: string) {
     this.exchange = exchange;
@@ -70,6 +76,12 @@ export class Router {
     if (!this.prepareHead()) {
       exchange.reply(badPath);
       return;
+    }
+    if (action.hash) {
+      this.hash = action.hash(request, (value) => {
+        this.cookies ??= [];
+        this.cookies.push(value);
+      });
     }
     this.tryOnce();
     if (this.requestEnded) this.onWholeRequest();
@@ -101,7 +113,7 @@ export class Router {
   private tryOnce(): void {
     const { exchange, cluster } = this;
     const { request, parts } = exchange;
-    const endpoint = cluster.pick(undefined, this.retries.avoidPreviousHosts ? this.previous : undefined);
+    const endpoint = cluster.pick(this.hash, this.previous, this.retries.hosts);
     if (!endpoint) {
       this.give(noHealthyUpstream);
       return;
@@ -216,6 +228,12 @@ export class Router {
 
   onResponseHead(attempt: Attempt, head: ResponseHead): void {
     const { exchange, cluster, upgrade } = this;
+    if (head.status === 101 && upgrade === '') {
+      // Nobody asked for another protocol: what follows is not HTTP, and must not be taken for it downstream.
+      this.onReset(attempt, 'protocol_error', '', false);
+      attempt.discard();
+      return;
+    }
     cluster.report(attempt.endpoint, head.status);
     const decision = this.retries.onResponse(head.status, head.headers);
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -228,7 +246,15 @@ export class Router {
       const ms = Math.max(0, Math.round(exchange.parts.runtime.monotonicMs() - since));
       head.headers.set('x-envoy-upstream-service-time', String(ms));
     }
+    if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
     exchange.respond(head, upgrade);
+  }
+
+  onInterim(_attempt: Attempt, head: ResponseHead): void {
+    if (!this.exchange.parts.proxyContinue) return;
+    // The client has been told something of this try: another one must not contradict it.
+    this.committed = true;
+    this.exchange.respondInterim(head);
   }
 
   onResponseBody(attempt: Attempt, bytes: Uint8Array): void {
@@ -293,7 +319,7 @@ export class Router {
 
   /** @returns false when the request cannot be sent again */
   private retry(failed: Attempt): boolean {
-    if (!this.replayable || !this.keepBody) {
+    if (!this.replayable || !this.keepBody || this.committed) {
       this.retries.release();
       return false;
     }

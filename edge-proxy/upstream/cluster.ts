@@ -1,5 +1,6 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
 import type { TlsContext } from '../runtime/runtime.ts';
+import type { Hash64 } from './xx-hash.ts';
 
 export interface Endpoint {
   /** `address:port`, the key of pools and of outlier state. */
@@ -19,6 +20,21 @@ export interface Endpoint {
   active: number;
 }
 
+/** How a retry chooses its host (RetryPolicy's retryHostPredicate and retryPriority). */
+export interface RetryHostRules {
+  readonly avoidPrevious: boolean;
+  /** How often another host is drawn when one was tried before. */
+  readonly maxAttempts: number;
+  /** previous_priorities: after so many tries their priorities are left out; 0: never. */
+  readonly priorityUpdateFrequency: number;
+}
+
+export interface EndpointHealth {
+  readonly eds: 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'TIMEOUT' | 'DEGRADED';
+  readonly failedActiveCheck: boolean;
+  readonly failedOutlierCheck: boolean;
+}
+
 export interface Cluster {
   readonly name: string;
   readonly connectTimeoutMs: number;
@@ -30,8 +46,19 @@ export interface Cluster {
   readonly destination: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
   /** Live counts against `limits`. */
   readonly use: { connections: number; pending: number; requests: number; retries: number };
-  /** The balancer's choice; undefined: no healthy host (UH). `previous`: hosts a retry should avoid. */
-  pick(hash: number | undefined, previous: readonly Endpoint[] | undefined): Endpoint | undefined;
+  /**
+   * The balancer's choice; undefined: no healthy host (UH).
+   * @param hash for RING_HASH and MAGLEV; without one they choose at random
+   * @param previous hosts tried before
+   * @param rules how those are avoided; absent: drawn anew a few times
+   */
+  pick(
+    hash: Hash64 | undefined,
+    previous: readonly Endpoint[] | undefined,
+    rules?: RetryHostRules | undefined,
+  ): Endpoint | undefined;
+  /** What the balancer does with an endpoint now, for the admin's `/clusters`. */
+  health?(endpoint: Endpoint): EndpointHealth;
   /** Outlier detection's input. A status, or a local-origin failure. */
   report(endpoint: Endpoint, outcome: number | 'connect-failure' | 'reset' | 'timeout'): void;
   readonly endpoints: () => readonly Endpoint[];

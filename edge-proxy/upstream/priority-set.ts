@@ -1,14 +1,11 @@
 /**
- * Which endpoints of a cluster take traffic: priorities with Envoy's overprovisioning, localities by weight, and panic
- * mode when too few are healthy. Computed when health or membership changes, not per request.
+ * The endpoints of a cluster in their priorities and localities, and which of them may be used. Computed when health or
+ * membership changes, not per request.
  */
 import type { Endpoint } from './cluster.ts';
+import { type PriorityCounts, type PriorityPlan, planPriorities } from './priority-load.ts';
 
-/** A group of endpoints that takes `load` of the traffic, 0 to 1. */
-export interface Share {
-  readonly hosts: readonly Endpoint[];
-  readonly load: number;
-}
+export type Health = 'healthy' | 'degraded' | 'unhealthy';
 
 export interface LocalityGroup {
   readonly priority: number;
@@ -18,76 +15,120 @@ export interface LocalityGroup {
 }
 
 export interface PriorityOptions {
-  /** 1.4: a priority takes all traffic until fewer than 1/1.4 of its hosts are healthy. */
+  /** In percent, 140: a priority takes all traffic until fewer than 1/1.4 of its hosts are healthy. */
   readonly overprovisioning: number;
-  /** 0 to 1; below this share of healthy hosts all hosts of a priority are used. 0: never. */
+  /** In percent; below this share of healthy hosts all hosts of a priority are used. 0: never. */
   readonly panicThreshold: number;
   readonly weighLocalities: boolean;
 }
 
-export function shares(
+/** Hosts of one locality and its weight in its priority. */
+export interface Part {
+  readonly hosts: readonly Endpoint[];
+  readonly weight: number;
+}
+
+/** One priority. */
+export interface Level {
+  readonly panic: boolean;
+  /** The localities that have hosts, or one part with all hosts where localities are not weighed. */
+  readonly healthy: readonly Part[];
+  readonly degraded: readonly Part[];
+  /** What a hash ring is made of: with the weights as configured, not lowered by missing hosts. */
+  readonly ring: readonly Part[];
+}
+
+export interface Levels {
+  readonly levels: readonly Level[];
+  readonly counts: readonly PriorityCounts[];
+  readonly plan: PriorityPlan;
+  /** The only hosts there are to choose from; undefined where a choice of priority or locality comes first. */
+  readonly only: readonly Endpoint[] | undefined;
+}
+
+export function buildLevels(
   groups: readonly LocalityGroup[],
-  usable: (host: Endpoint) => boolean,
+  healthOf: (host: Endpoint) => Health,
   options: PriorityOptions,
-): readonly Share[] {
-  const out: Share[] = [];
-  let left = 1;
-  const levels = byPriority(groups);
-  const health = levels.map((level) => Math.min(1, options.overprovisioning * healthyShare(level, usable)));
-  const total = Math.min(
-    1,
-    health.reduce((sum, h) => sum + h, 0),
-  );
-  for (const [i, level] of levels.entries()) {
-    // With too little health overall the loads are scaled up to make a whole.
-    const load = total === 0 ? (i === 0 ? 1 : 0) : Math.min(left, health[i]! / total);
-    left -= load;
-    if (load <= 0) continue;
-    const panic = total < 1 && healthyShare(level, usable) < options.panicThreshold;
-    out.push(...levelShares(level, panic ? () => true : usable, load, options));
-  }
-  return out;
+): Levels {
+  const byPriority = levelGroups(groups);
+  const counts = byPriority.map((level) => countOf(level, healthOf));
+  const plan = planPriorities(counts, options.overprovisioning, options.panicThreshold);
+  const levels = byPriority.map((level, i) => levelOf(level, plan.panic[i]!, healthOf, options));
+  return { levels, counts, plan, only: onlyHosts(levels, plan) };
 }
 
-function byPriority(groups: readonly LocalityGroup[]): LocalityGroup[][] {
-  const levels = new Map<number, LocalityGroup[]>();
+function levelGroups(groups: readonly LocalityGroup[]): LocalityGroup[][] {
+  const levels: LocalityGroup[][] = [];
   for (const group of groups) {
-    if (group.hosts.length === 0) continue;
-    const level = levels.get(group.priority);
-    if (level) level.push(group);
-    else levels.set(group.priority, [group]);
+    while (levels.length <= group.priority) levels.push([]);
+    levels[group.priority]!.push(group);
   }
-  return [...levels.entries()].sort(([a], [b]) => a - b).map(([, level]) => level);
+  return levels;
 }
 
-function healthyShare(level: readonly LocalityGroup[], usable: (host: Endpoint) => boolean): number {
-  let all = 0;
-  let healthy = 0;
-  for (const { hosts } of level) {
-    all += hosts.length;
-    for (const host of hosts) if (usable(host)) healthy++;
-  }
-  return all === 0 ? 0 : healthy / all;
+function countOf(level: readonly LocalityGroup[], healthOf: (host: Endpoint) => Health): PriorityCounts {
+  const count = { total: 0, healthy: 0, degraded: 0 };
+  for (const { hosts } of level)
+    for (const host of hosts) {
+      count.total++;
+      const health = healthOf(host);
+      if (health !== 'unhealthy') count[health]++;
+    }
+  return count;
 }
 
-function levelShares(
+function levelOf(
   level: readonly LocalityGroup[],
-  usable: (host: Endpoint) => boolean,
-  load: number,
+  panic: boolean,
+  healthOf: (host: Endpoint) => Health,
   options: PriorityOptions,
-): Share[] {
+): Level {
+  const flat = (wanted: (host: Endpoint) => boolean): Part[] => {
+    const hosts = level.flatMap((group) => group.hosts.filter(wanted));
+    return hosts.length > 0 ? [{ hosts, weight: 1 }] : [];
+  };
   const weighed = options.weighLocalities && level.some((group) => group.weight > 0);
-  if (!weighed) {
-    const hosts = level.flatMap((group) => group.hosts.filter(usable));
-    return hosts.length > 0 ? [{ hosts, load }] : [];
+  const ringOf = (wanted: (host: Endpoint) => boolean): Part[] => {
+    if (!weighed) return flat(wanted);
+    // An empty locality keeps its share of the whole, as in Envoy.
+    return level.map(({ hosts, weight }) => ({ hosts: hosts.filter(wanted), weight }));
+  };
+  if (panic) {
+    // All hosts alike, whatever their locality.
+    const all = flat(() => true);
+    return { panic, healthy: all, degraded: all, ring: ringOf(() => true) };
   }
-  const parts = level
+  const having = (health: Health) => (host: Endpoint) => healthOf(host) === health;
+  const ring = ringOf(having('healthy'));
+  if (!weighed) return { panic, healthy: flat(having('healthy')), degraded: flat(having('degraded')), ring };
+  return {
+    panic,
+    healthy: localityParts(level, having('healthy'), options.overprovisioning),
+    degraded: localityParts(level, having('degraded'), options.overprovisioning),
+    ring,
+  };
+}
+
+/** A locality that lost hosts gives up traffic once the overprovisioning is used up. */
+function localityParts(
+  level: readonly LocalityGroup[],
+  wanted: (host: Endpoint) => boolean,
+  overprovisioning: number,
+): Part[] {
+  return level
     .map((group) => {
-      const hosts = group.hosts.filter(usable);
-      const available = Math.min(1, (options.overprovisioning * hosts.length) / group.hosts.length);
-      return { hosts, weight: group.weight * available };
+      const hosts = group.hosts.filter(wanted);
+      const share = group.hosts.length === 0 ? 0 : hosts.length / group.hosts.length;
+      return { hosts, weight: group.weight * Math.min(1, (overprovisioning / 100) * share) };
     })
     .filter((part) => part.weight > 0);
-  const sum = parts.reduce((total, part) => total + part.weight, 0);
-  return parts.map((part) => ({ hosts: part.hosts, load: (load * part.weight) / sum }));
+}
+
+function onlyHosts(levels: readonly Level[], plan: PriorityPlan): readonly Endpoint[] | undefined {
+  const first = levels[0];
+  if (!first) return [];
+  if (plan.loads.healthy[0] !== 100) return undefined;
+  if (first.healthy.length > 1) return undefined;
+  return first.healthy[0]?.hosts ?? [];
 }

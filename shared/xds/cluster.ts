@@ -7,6 +7,7 @@ import {
   double,
   duration,
   enumeration,
+  int64,
   list,
   map,
   message,
@@ -100,6 +101,13 @@ export const TransportSocketMatch = messageRequiring(
   ['name', 'transportSocket'],
 );
 
+const SlowStartConfig = message({
+  slowStartWindow: duration(),
+  aggression: message({ defaultValue: double(), runtimeKey: string() }),
+  minWeightPercent: Percent,
+});
+export type SlowStartConfig = z.infer<typeof SlowStartConfig>;
+
 export const Cluster = messageRequiring(
   {
     name: nonEmpty(),
@@ -121,11 +129,20 @@ export const Cluster = messageRequiring(
     commonLbConfig: message({
       healthyPanicThreshold: Percent,
       localityWeightedLbConfig: message({}),
+      consistentHashingLbConfig: message({ useHostnameForHashing: bool(), hashBalanceFactor: uint32() }),
     }),
     leastRequestLbConfig: message({
       choiceCount: uint32(),
       activeRequestBias: message({ defaultValue: double(), runtimeKey: string() }),
+      slowStartConfig: SlowStartConfig,
     }),
+    roundRobinLbConfig: message({ slowStartConfig: SlowStartConfig }),
+    ringHashLbConfig: message({
+      minimumRingSize: int64(),
+      maximumRingSize: int64(),
+      hashFunction: enumeration(['XX_HASH', 'MURMUR_HASH_2']),
+    }),
+    maglevLbConfig: message({ tableSize: int64() }),
     transportSocket: UpstreamTransportSocket,
     transportSocketMatches: list(TransportSocketMatch),
     upstreamBindConfig: message({ sourceAddress: message({ address: string(), portValue: uint32() }) }),

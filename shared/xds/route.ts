@@ -16,6 +16,7 @@ import {
   bool,
   duration,
   enumeration,
+  int64,
   list,
   map,
   message,
@@ -69,7 +70,18 @@ export const RetryPolicy = message({
       ['name'],
     ),
   ),
-  hostSelectionRetryMaxAttempts: uint32(),
+  hostSelectionRetryMaxAttempts: int64(),
+  retryPriority: messageRequiring(
+    {
+      name: nonEmpty(),
+      typedConfig: any({
+        'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': message({
+          updateFrequency: uint32(),
+        }),
+      }),
+    },
+    ['name'],
+  ),
   retriableStatusCodes: list(uint32()),
   retryBackOff: messageRequiring({ baseInterval: duration(), maxInterval: duration() }, ['baseInterval']),
 });
@@ -111,6 +123,25 @@ export const ClusterWeight = message({
 });
 export type ClusterWeight = z.infer<typeof ClusterWeight>;
 
+/** One of the sources, and `terminal`: the hash is whole when this one gave any. */
+export const HashPolicy = message({
+  header: messageRequiring({ headerName: nonEmpty(), regexRewrite: RegexMatchAndSubstitute }, ['headerName']),
+  cookie: messageRequiring(
+    {
+      name: nonEmpty(),
+      ttl: duration(),
+      path: string(),
+      attributes: list(messageRequiring({ name: nonEmpty(), value: string() }, ['name'])),
+    },
+    ['name'],
+  ),
+  connectionProperties: message({ sourceIp: bool() }),
+  queryParameter: messageRequiring({ name: nonEmpty() }, ['name']),
+  filterState: messageRequiring({ key: nonEmpty() }, ['key']),
+  terminal: bool(),
+});
+export type HashPolicy = z.infer<typeof HashPolicy>;
+
 export const RouteAction = message({
   cluster: string(),
   clusterHeader: string(),
@@ -138,6 +169,7 @@ export const RouteAction = message({
   priority: enumeration(['DEFAULT', 'HIGH']),
   maxStreamDuration: message({ maxStreamDuration: duration(), grpcTimeoutHeaderMax: duration() }),
   maxGrpcTimeout: duration(),
+  hashPolicy: list(HashPolicy),
   upgradeConfigs: list(messageRequiring({ upgradeType: nonEmpty(), enabled: bool() }, ['upgradeType'])),
 });
 export type RouteAction = z.infer<typeof RouteAction>;
