@@ -1,0 +1,134 @@
+/** The bootstraps under measure: one file each, read by Envoy and by Tulle alike. */
+import { any, listener, manager, staticCluster } from '../interop/bootstrap.ts';
+
+const at = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+const filter = (kind: string, fields: object = {}) => ({
+  name: `envoy.filters.http.${kind.split('.')[0]}`,
+  typed_config: any(`filters.http.${kind}`, fields),
+});
+/** Never a limit of its own: what is measured is work, not refusal. */
+const wide = {
+  circuit_breakers: {
+    thresholds: [
+      { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 1_000_000, max_retries: 1000 },
+    ],
+  },
+};
+
+export interface Target {
+  /** Where the upstream listens on 127.0.0.1. */
+  readonly port: number;
+  /** Transport socket towards it; absent: plaintext. */
+  readonly upstreamTls?: object;
+  /** Transport socket of the listener. */
+  readonly downstreamTls?: object;
+}
+
+const whole = (listeners: object[], clusters: object[]) => ({
+  node: { id: 'bench', cluster: 'bench' },
+  admin: { address: at(0) },
+  static_resources: { listeners, clusters },
+});
+const clusterTo = (name: string, target: Target) =>
+  staticCluster(name, target.port, {
+    ...wide,
+    ...(target.upstreamTls ? { transport_socket: target.upstreamTls } : {}),
+  });
+/** As Istio writes a sidecar's manager; no access log. */
+const managerOf = (routes: object[], filters: object[], more: object = {}, hosts: object[] = []) => {
+  const made = manager([], filters, { access_log: [], ...more });
+  const config = made.typed_config as Record<string, unknown>;
+  config['route_config'] = {
+    name: 'local',
+    validate_clusters: false,
+    virtual_hosts: [...hosts, { name: 'any', domains: ['*'], routes }],
+  };
+  return made;
+};
+
+/** One route, no filter but the router. */
+export function plainBootstrap(target: Target, more: object = {}): object {
+  const routes = [{ match: { prefix: '/' }, route: { cluster: 'u', timeout: '0s' } }];
+  const hcm = managerOf(routes, [], more);
+  return whole([listener('http', hcm, target.downstreamTls)], [clusterTo('u', target)]);
+}
+
+export const SERVICES = 50;
+const retried = {
+  timeout: '15s',
+  retry_policy: {
+    retry_on: 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes',
+    num_retries: 2,
+  },
+};
+const clusterName = (i: number) => `outbound|80||s${i}.default.svc.cluster.local`;
+
+/**
+ * What a sidecar carries: 51 virtual hosts over 50 clusters, RBAC with 5 policies of which the last lets in, fault, cors,
+ * tracing at 1 %, retry policy, timeouts.
+ */
+export function sidecarBootstrap(target: Target): object {
+  const hosts = Array.from({ length: SERVICES }, (_, i) => ({
+    name: `s${i}`,
+    domains: [`s${i}.default.svc.cluster.local`, `s${i}`],
+    routes: [
+      { match: { prefix: '/a' }, route: { cluster: clusterName(i) } },
+      { match: { prefix: '/' }, route: { cluster: clusterName(i), ...retried } },
+    ],
+  }));
+  const routes = [
+    {
+      match: { prefix: '/', headers: [{ name: 'end-user', string_match: { exact: 'jason' } }] },
+      route: { cluster: clusterName(1) },
+    },
+    { match: { prefix: '/' }, route: { cluster: clusterName(0), ...retried } },
+  ];
+  const tracing = { random_sampling: { value: 1 }, overall_sampling: { value: 100 }, client_sampling: { value: 100 } };
+  const filters = [
+    filter('rbac.v3.RBAC', { rules: { action: 'ALLOW', policies: policies() } }),
+    filter('fault.v3.HTTPFault'),
+    filter('cors.v3.Cors'),
+  ];
+  const hcm = managerOf(routes, filters, { tracing, server_name: 'istio-envoy', use_remote_address: false }, hosts);
+  const clusters = Array.from({ length: SERVICES }, (_, i) => clusterTo(clusterName(i), target));
+  return whole([listener('http', hcm, target.downstreamTls)], clusters);
+}
+
+function policies(): Record<string, object> {
+  const policy = (prefix: string) => ({
+    permissions: [
+      {
+        and_rules: {
+          rules: [
+            { or_rules: { rules: [{ header: { name: ':method', string_match: { exact: 'GET' } } }] } },
+            { or_rules: { rules: [{ url_path: { path: { prefix } } }] } },
+          ],
+        },
+      },
+    ],
+    principals: [
+      {
+        and_ids: {
+          ids: [{ or_ids: { ids: [{ direct_remote_ip: { address_prefix: '127.0.0.0', prefix_len: 8 } }] } }],
+        },
+      },
+    ],
+  });
+  return Object.fromEntries(
+    Array.from({ length: 5 }, (_, i) => [`ns[foo]-policy[p${i}]-rule[0]`, policy(i < 4 ? `/svc${i}/` : '/')]),
+  );
+}
+
+/** WebSocket tunnels allowed on the one route. */
+export function webSocketBootstrap(target: Target): object {
+  return plainBootstrap(target, { upgrade_configs: [{ upgrade_type: 'websocket' }] });
+}
+
+/** One tcp_proxy. */
+export function tcpBootstrap(target: Target): object {
+  const proxy = {
+    name: 'envoy.filters.network.tcp_proxy',
+    typed_config: any('filters.network.tcp_proxy.v3.TcpProxy', { stat_prefix: 'bench', cluster: 'u' }),
+  };
+  return whole([listener('http', proxy)], [clusterTo('u', target)]);
+}

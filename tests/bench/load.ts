@@ -1,0 +1,82 @@
+/** Load on one port: wrk where it is installed and able, else our own client. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Part } from '../../deploy/demo/mesh.ts';
+import { ROOT } from '../harness.ts';
+import { helper, installed, LOAD_CORE, pinned, start } from './parts.ts';
+import type { TlsFiles } from './upstreams.ts';
+
+export interface LoadPlan {
+  readonly mode: 'http' | 'churn' | 'websocket' | 'download' | 'idle';
+  readonly port: number;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Size of a WebSocket message. */
+  readonly bytes: number;
+  /** Requests a second at fixed times; 0: as fast as answers come. */
+  readonly rate: number;
+  /** The client's certificate; absent: plaintext. */
+  readonly tls: TlsFiles | undefined;
+}
+
+export interface LoadResult {
+  /** Requests answered 200, messages or connections done. */
+  readonly done: number;
+  /** Bytes received. */
+  readonly bytes: number;
+  readonly errors: number;
+  readonly seconds: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+const run = promisify(execFile);
+const client = () => helper(join(ROOT, 'tests/bench/load-client.ts'));
+const wrk = installed('wrk');
+
+/** @throws when the load generator fails */
+export async function load(plan: LoadPlan): Promise<LoadResult> {
+  if (wrk && plan.mode === 'http' && !plan.tls && plan.rate === 0) return runWrk(wrk, plan);
+  const [program, ...args] = pinned(LOAD_CORE, [...client(), JSON.stringify(plan)]);
+  const { stdout } = await run(program!, args, { timeout: (plan.seconds + 60) * 1000 });
+  return JSON.parse(stdout) as LoadResult;
+}
+
+/** Opens the connections of an `idle` plan. @returns once all are open; stop the part to close them */
+export async function holdIdle(plan: LoadPlan): Promise<Part> {
+  const part = start('idle', LOAD_CORE, [...client(), JSON.stringify(plan)]);
+  await part.announcement();
+  return part;
+}
+
+async function runWrk(program: string, plan: LoadPlan): Promise<LoadResult> {
+  const url = `http://127.0.0.1:${plan.port}/`;
+  const command = [program, '-t1', `-c${plan.connections}`, `-d${Math.ceil(plan.seconds)}`, '--latency', url];
+  const [first, ...args] = pinned(LOAD_CORE, command);
+  const { stdout } = await run(first!, args, { timeout: (plan.seconds + 60) * 1000 });
+  return readWrk(stdout);
+}
+
+const SIZES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+const TIMES: Readonly<Record<string, number>> = { us: 1, ms: 1000, s: 1e6, m: 60e6 };
+
+/** Reads what wrk printed. @throws Error when it is not wrk's report */
+export function readWrk(text: string): LoadResult {
+  const total = /(\d+) requests in ([\d.]+)(us|ms|s|m), ([\d.]+)([KMG]?)B read/.exec(text);
+  if (!total) throw new Error(`wrk did not report:\n${text}`);
+  const latency = (share: string) => {
+    const found = new RegExp(`^\\s+${share}%\\s+([\\d.]+)(us|ms|s|m)$`, 'm').exec(text);
+    return found ? Number(found[1]) * TIMES[found[2]!]! : 0;
+  };
+  const refused = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
+  const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text);
+  return {
+    done: Number(total[1]) - refused,
+    bytes: Number(total[4]) * SIZES[total[5]!]!,
+    errors: refused + (socket ? Number(socket[1]) + Number(socket[2]) + Number(socket[3]) + Number(socket[4]) : 0),
+    seconds: (Number(total[2]) * TIMES[total[3]!]!) / 1e6,
+    p50Us: latency('50'),
+    p99Us: latency('99'),
+  };
+}

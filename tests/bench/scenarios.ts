@@ -1,0 +1,145 @@
+/** What is measured, and what it must reach (issue "The data path", table "To reach"). */
+import { plainBootstrap, sidecarBootstrap, type Target, tcpBootstrap, webSocketBootstrap } from './bootstrap.ts';
+import type { LoadPlan } from './load.ts';
+import type { PeerName } from './peers.ts';
+import type { Kind } from './upstreams.ts';
+
+/** What one figure of CPU stands for. */
+export type Unit = 'request' | 'message' | 'connection' | 'MB' | 'idle connection';
+
+export interface Scenario {
+  readonly name: string;
+  readonly what: string;
+  readonly unit: Unit;
+  readonly upstream: { readonly kind: Kind; readonly bytes: number };
+  readonly mutualTls: boolean;
+  readonly bootstrap: (target: Target) => object;
+  readonly mode: LoadPlan['mode'];
+  readonly connections: number;
+  /** Measured beside Tulle's runtimes. */
+  readonly beside: readonly PeerName[];
+  /** Latency at half of what Envoy can do, instead of cost at saturation. */
+  readonly halfRate?: boolean;
+}
+
+const floors: readonly PeerName[] = ['floor-bun', 'floor-node', 'floor-deno'];
+const http = { kind: 'http', bytes: 1024 } as const;
+const plain = { unit: 'request', mutualTls: false, mode: 'http', connections: 32 } as const;
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    ...plain,
+    name: 'plain',
+    what: 'HTTP/1.1, 1 KB answers, one route',
+    upstream: http,
+    bootstrap: plainBootstrap,
+    beside: [...floors, 'nginx', 'haproxy', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'sidecar',
+    what: "a sidecar's whole config; nginx as a plain proxy",
+    upstream: http,
+    bootstrap: sidecarBootstrap,
+    beside: ['nginx', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'mtls',
+    what: "a sidecar's whole config, mTLS on both hops",
+    upstream: http,
+    mutualTls: true,
+    bootstrap: sidecarBootstrap,
+    beside: ['nginx', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'latency',
+    what: "a sidecar's whole config at half of Envoy's saturation",
+    upstream: http,
+    bootstrap: sidecarBootstrap,
+    beside: ['envoy'],
+    halfRate: true,
+  },
+  {
+    ...plain,
+    name: 'body-64k',
+    what: '64 KB answers, one route',
+    upstream: { kind: 'http', bytes: 64 * 1024 },
+    bootstrap: plainBootstrap,
+    beside: [...floors, 'nginx', 'haproxy', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'body-1m',
+    what: '1 MB answers, one route',
+    upstream: { kind: 'http', bytes: 1024 * 1024 },
+    bootstrap: plainBootstrap,
+    beside: ['nginx', 'haproxy', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'websocket',
+    what: 'WebSocket messages of 256 bytes, to and fro',
+    unit: 'message',
+    upstream: { kind: 'websocket', bytes: 256 },
+    bootstrap: webSocketBootstrap,
+    mode: 'websocket',
+    beside: ['nginx', 'haproxy', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'tcp',
+    what: 'tcp_proxy, one way, as fast as it goes',
+    unit: 'MB',
+    upstream: { kind: 'source', bytes: 0 },
+    bootstrap: tcpBootstrap,
+    mode: 'download',
+    connections: 4,
+    beside: ['haproxy', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'churn',
+    what: 'a new mTLS connection for each request',
+    unit: 'connection',
+    upstream: http,
+    mutualTls: true,
+    bootstrap: sidecarBootstrap,
+    mode: 'churn',
+    connections: 8,
+    beside: ['nginx', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'idle',
+    what: '1000 idle mTLS connections; memory of each',
+    unit: 'idle connection',
+    upstream: http,
+    mutualTls: true,
+    bootstrap: sidecarBootstrap,
+    mode: 'idle',
+    connections: 1000,
+    beside: ['nginx', 'envoy'],
+  },
+];
+
+export type Figure = 'cpuUs' | 'p99Us' | 'idleMb' | 'perConnectionKb';
+
+/** A bound on a figure of a runtime, by itself or as a ratio to a peer in the same run. */
+export interface Aim {
+  readonly scenario: string;
+  readonly figure: Figure;
+  readonly against: PeerName | undefined;
+  readonly limit: Readonly<Partial<Record<'bun' | 'node' | 'deno', number>>>;
+}
+
+export const AIMS: readonly Aim[] = [
+  { scenario: 'plain', figure: 'cpuUs', against: 'nginx', limit: { bun: 1.05, node: 1.3, deno: 1.45 } },
+  { scenario: 'sidecar', figure: 'cpuUs', against: 'envoy', limit: { bun: 0.45, node: 0.55, deno: 0.65 } },
+  { scenario: 'sidecar', figure: 'cpuUs', against: 'nginx', limit: { bun: 1.3, node: 1.6, deno: 1.8 } },
+  { scenario: 'mtls', figure: 'cpuUs', against: 'envoy', limit: { bun: 0.5, node: 0.7, deno: 0.75 } },
+  { scenario: 'latency', figure: 'p99Us', against: 'envoy', limit: { bun: 1, node: 1.2, deno: 1.5 } },
+  { scenario: 'sidecar', figure: 'idleMb', against: undefined, limit: { bun: 45, node: 75, deno: 80 } },
+  { scenario: 'idle', figure: 'perConnectionKb', against: 'envoy', limit: { bun: 1 } },
+];
