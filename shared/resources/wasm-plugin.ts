@@ -14,5 +14,6 @@ export const wasmPlugin = defineIstioKind({
   columns: [AGE],
   description: 'A WebAssembly filter.',
   check: checkWasmPlugin,
+  specRequired: true,
 });
 export type WasmPlugin = ResourceOf<typeof wasmPlugin>;

@@ -1,43 +1,39 @@
-/** The schema of TrafficExtension's spec, field for field (istio.io/latest/docs/reference/config). */
+/** The schema of TrafficExtension's spec, field for field (istio.io/latest/docs/reference/config/proxy_extensions). */
 import type { z } from 'zod';
-import { PolicySelector, PolicyTargetReference, TrafficSelector, VmConfig } from './common.ts';
-import { atMostOne, integer, list, object, oneOfNames, string, struct } from './vocabulary.ts';
+import { selector, TrafficSelector, targetRefs } from './common.ts';
+import * as rules from './rules.ts';
+import { atMostOne, integer, list, object, oneOfNames, string, withRules } from './vocabulary.ts';
+import { wasmModule } from './wasm-plugin.ts';
 
 export const Lua = object(
   {
-    inlineCode: string({ min: 1, max: 65536 }),
+    inlineCode: string({ min: 1, max: 65536 }).describe(
+      'The script, with functions envoy_on_request and envoy_on_response; at most 64 KiB.',
+    ),
   },
   ['inlineCode'],
 );
 export type Lua = z.infer<typeof Lua>;
 
-export const Wasm = object(
-  {
-    failStrategy: oneOfNames(['FAIL_CLOSE', 'FAIL_OPEN', 'FAIL_RELOAD']),
-    imagePullPolicy: oneOfNames(['UNSPECIFIED_POLICY', 'IfNotPresent', 'Always']),
-    imagePullSecret: string({ min: 1, max: 253 }),
-    pluginConfig: struct(),
-    pluginName: string({ min: 1, max: 256 }),
-    sha256: string({ pattern: /(^$|^[a-f0-9]{64}$)/ }),
-    type: oneOfNames(['UNSPECIFIED_PLUGIN_TYPE', 'HTTP', 'NETWORK']),
-    url: string({ min: 1 }),
-    verificationKey: string(),
-    vmConfig: VmConfig,
-  },
-  ['url'],
-);
+export const Wasm = object(wasmModule, ['url']);
 export type Wasm = z.infer<typeof Wasm>;
 
-export const TrafficExtensionSpec = atMostOne(
-  object({
-    lua: Lua,
-    match: list(TrafficSelector),
-    phase: oneOfNames(['UNSPECIFIED', 'AUTHN', 'AUTHZ', 'STATS']),
-    priority: integer(),
-    selector: PolicySelector,
-    targetRefs: list(PolicyTargetReference, { max: 16 }),
-    wasm: Wasm,
-  }),
-  ['wasm', 'lua'],
+export const TrafficExtensionSpec = withRules(
+  atMostOne(
+    object({
+      lua: Lua.describe('A Lua script. Exactly one of wasm and lua must be set.'),
+      match: list(TrafficSelector).describe('Traffic it sees, by direction and port; any entry matches. Default: all.'),
+      phase: oneOfNames(['UNSPECIFIED', 'AUTHN', 'AUTHZ', 'STATS']).describe(
+        'Place in the filter chain: before the authentication, authorization or statistics filters of the mesh. Default: at the end, before the router.',
+      ),
+      priority: integer().describe('Order within a phase, high first. Default: 0.'),
+      selector,
+      targetRefs,
+      wasm: Wasm.describe('A WebAssembly module.'),
+    }),
+    ['wasm', 'lua'],
+  ),
+  rules.policyTargets,
+  rules.onePlugin,
 );
 export type TrafficExtensionSpec = z.infer<typeof TrafficExtensionSpec>;

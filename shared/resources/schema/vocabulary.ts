@@ -1,9 +1,13 @@
 /**
  * The few words schemas are written in. Objects are strict: an unknown field is a fault with a suggestion. Nothing here
- * transforms, so a schema is also its own JSON Schema (`z.toJSONSchema`).
+ * transforms. Every word leaves on its schema what `../description.ts` reads back for `explain`, OpenAPI and docs.
+ *
+ * A field's documentation stands with it: `.describe('What it does, in which unit. Default: 2.')`. The last sentence, when it
+ * begins with "Default:", is the field's default.
  */
 import { z } from 'zod';
 import { didYouMean } from '../suggest.ts';
+import { mark, type Rule } from './marks.ts';
 
 /** A message: fields are optional unless named in `required`. */
 export function object<Shape extends z.ZodRawShape, const Required extends readonly (keyof Shape & string)[] = []>(
@@ -32,12 +36,42 @@ type ObjectOf<Shape extends z.ZodRawShape, Required extends string> = z.ZodObjec
 
 /** A protobuf oneof: at most one of the fields. */
 export function atMostOne<Schema extends z.ZodObject>(schema: Schema, fields: readonly string[]): Schema {
-  return schema.superRefine((value, ctx) => {
-    const set = fields.filter((field) => (value as Record<string, unknown>)[field] !== undefined);
-    if (set.length > 1) {
-      ctx.addIssue({ code: 'custom', params: { rule: 'oneof' }, message: `only one of ${set.join(', ')} may be set` });
-    }
+  const check = z.check((payload) => {
+    const set = fields.filter((field) => (payload.value as Record<string, unknown>)[field] !== undefined);
+    if (set.length > 1) payload.issues.push(issue(payload.value, 'oneof', `only one of ${set.join(', ')} may be set`));
   });
+  return schema.check(mark(check, { oneOf: fields }));
+}
+
+/**
+ * The schema with rules of the CRD (`x-kubernetes-validations`) as code. A rule is also judged where another field of the
+ * value is faulty; one that stumbles over such a field says nothing.
+ */
+export function withRules<Schema extends z.ZodType>(
+  schema: Schema,
+  ...rules: readonly Rule<z.infer<Schema>>[]
+): Schema {
+  return schema.check(...rules.map((rule) => mark(ruleCheck(rule), { rule: rule as Rule<never> })));
+}
+
+function ruleCheck<T>(rule: Rule<T>): z.core.$ZodCheck<T> {
+  const check = z.check<T>((payload) => {
+    if (!holds(rule, payload.value)) payload.issues.push(issue(payload.value, rule.name, rule.says, rule.at));
+  });
+  check._zod.def.when = () => true;
+  return check;
+}
+
+function holds<T>(rule: Rule<T>, value: T): boolean {
+  try {
+    return rule.holds(value);
+  } catch {
+    return true;
+  }
+}
+
+function issue(input: unknown, rule: string, message: string, at: readonly string[] = []): z.core.$ZodRawIssue {
+  return { code: 'custom', input, params: { rule }, message, path: [...at], continue: true };
 }
 
 export function string(limits: { min?: number; max?: number; pattern?: RegExp } = {}): z.ZodString {
@@ -74,10 +108,39 @@ export function list<Item extends z.ZodType>(item: Item, limits: { min?: number;
   return schema;
 }
 
-export function map<Value extends z.ZodType>(value: Value, max?: number) {
+/** A list that is a map by some of its entries' fields (`x-kubernetes-list-type: map`): no two entries have the same. */
+export function listMap<Item extends z.ZodObject>(item: Item, keys: readonly string[], limits: { max?: number } = {}) {
+  const check = z.check<z.infer<Item>[]>(({ value, issues }) => {
+    const seen = new Set<string>();
+    for (const [i, entry] of value.entries()) {
+      const key = JSON.stringify(keys.map((name) => (entry as Record<string, unknown>)[name]));
+      if (seen.has(key)) {
+        const said = keys
+          .map((name) => `${name} ${JSON.stringify((entry as Record<string, unknown>)[name])}`)
+          .join(', ');
+        issues.push({ ...issue(entry, 'duplicate-key', `${said} is used twice`), path: [i, ...keys.slice(0, 1)] });
+      }
+      seen.add(key);
+    }
+  });
+  return list(item, limits).check(mark(check, { keys }));
+}
+
+/** Any key, values of one kind; `max` and `min` limit the number of entries. */
+export function map<Value extends z.ZodType>(value: Value, max?: number, min?: number) {
   const schema = z.record(z.string(), value);
-  if (max === undefined) return schema;
-  return schema.refine((fields) => Object.keys(fields).length <= max, `must have at most ${max} entries`);
+  if (max === undefined && min === undefined) return schema;
+  const check = z.check<Record<string, unknown>>((payload) => {
+    const size = Object.keys(payload.value).length;
+    const message =
+      max !== undefined && size > max
+        ? `must have at most ${max} entries`
+        : min !== undefined && size < min
+          ? `must have at least ${min} entries`
+          : undefined;
+    if (message) payload.issues.push(issue(payload.value, 'value', message));
+  });
+  return schema.check(mark(check, { entries: { max, min } }));
 }
 
 /** An enum by its names, spelled exactly. */
@@ -90,16 +153,19 @@ export function oneOfNames<const Names extends readonly [string, ...string[]]>(n
 
 /** A duration as Istio writes it (`1.5s`, `300ms`, `1h2m`); `min` in milliseconds. */
 export function duration(min?: number): z.ZodString {
-  return z.string().superRefine((text, ctx) => {
-    const ms = parseDuration(text);
-    if (ms === undefined) {
-      ctx.addIssue({ code: 'custom', message: `"${text}" is not a duration such as "1.5s", "300ms" or "1h"` });
-    } else if (min !== undefined && ms < min) {
-      ctx.addIssue({ code: 'custom', message: `must be a duration of at least ${min}ms` });
-    } else if (min !== undefined && !isWholeMs(ms)) {
-      ctx.addIssue({ code: 'custom', message: 'must be a whole number of milliseconds' });
-    }
+  const check = z.check<string>((payload) => {
+    const message = durationFault(payload.value, min);
+    if (message) payload.issues.push(issue(payload.value, 'value', message));
   });
+  return z.string().check(mark(check, { duration: { min } }));
+}
+
+function durationFault(text: string, min: number | undefined): string | undefined {
+  const ms = parseDuration(text);
+  if (ms === undefined) return `"${text}" is not a duration such as "1.5s", "300ms" or "1h"`;
+  if (min === undefined) return undefined;
+  if (ms < min) return `must be a duration of at least ${min}ms`;
+  return isWholeMs(ms) ? undefined : 'must be a whole number of milliseconds';
 }
 
 /** Whole but for the rounding of binary fractions, which is far below a nanosecond's 1e-6. */

@@ -1,0 +1,52 @@
+/** Each rule of the CRDs accepts and refuses what its CEL expression does. */
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ruleCases } from './rule-cases.ts';
+import * as rules from './rules.ts';
+import { listMap, object, string, withRules } from './vocabulary.ts';
+
+const faults = (schema: z.ZodType, value: unknown) =>
+  (schema.safeParse(value).error?.issues ?? []).map((issue) =>
+    issue.code === 'custom' ? issue.params?.['rule'] : issue.code,
+  );
+
+describe.each(ruleCases.map((each) => [each.rule.name, each] as const))('%s', (name, { rule, accepts, refuses }) => {
+  const schema = withRules(z.unknown(), rule as never);
+  it.each(accepts.map((value) => [value]))('accepts %j', (value) => expect(faults(schema, value)).toEqual([]));
+  it.each(refuses.map((value) => [value]))('refuses %j', (value) => expect(faults(schema, value)).toEqual([name]));
+});
+
+it('every rule has its cases, and no two have the same name', () => {
+  const all = Object.values(rules);
+  expect(ruleCases.map((each) => each.rule)).toEqual(expect.arrayContaining(all));
+  expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  for (const { accepts, refuses } of ruleCases) expect([accepts.length > 0, refuses.length > 0]).toEqual([true, true]);
+});
+
+it('a rule is judged beside other faults, and says nothing of a value it cannot read', () => {
+  const schema = withRules(
+    object({ a: string(), b: string(), list: z.array(z.string()) }),
+    {
+      name: 'both',
+      says: 'b is needed with a',
+      holds: (value) => value.a === undefined || value.b !== undefined,
+      at: ['b'],
+    },
+    { name: 'stumbles', says: 'never', holds: (value) => (value.list ?? []).every((each) => each.startsWith('x')) },
+  );
+  const found = schema.safeParse({ a: 'x', c: 1, list: [5] }, { reportInput: true }).error!.issues;
+  expect(found.map((issue) => [issue.path.join('.'), issue.code])).toEqual([
+    ['list.0', 'invalid_type'],
+    ['', 'unrecognized_keys'],
+    ['b', 'custom'],
+  ]);
+});
+
+it('a list that is a map has each key once', () => {
+  const schema = listMap(object({ name: string(), value: string() }), ['name']);
+  expect(faults(schema, [{ name: 'a' }, { name: 'b' }])).toEqual([]);
+  const { error } = schema.safeParse([{ name: 'a' }, { name: 'b' }, { name: 'a', value: 'x' }]);
+  expect(error?.issues.map((issue) => [issue.path.join('.'), issue.message])).toEqual([
+    ['2.name', 'name "a" is used twice'],
+  ]);
+});
