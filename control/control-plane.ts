@@ -82,7 +82,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const jwtSvids = await openJwtSvids({ folder: data, trustDomain, issuer: server.url });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
-    const mesh = new MeshFollower(store, { onError: report, jwtSvid });
+    const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
+    const mesh = new MeshFollower(store, { onError: report, onWarning, jwtSvid });
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();

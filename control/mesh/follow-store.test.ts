@@ -95,4 +95,25 @@ describe('MeshFollower', () => {
     expect(String(await failed.promise)).toContain('outboundTrafficPolicy');
     expect(follower.current().settings.outboundTrafficPolicy).toBe('ALLOW_ANY');
   });
+
+  it('tells what it ignores in the mesh configuration, once', async () => {
+    const store = memoryStore();
+    const told: string[] = [];
+    follower = new MeshFollower(store, { debounceMs: 1, onWarning: (warning) => told.push(warning) });
+    await follower.start();
+    const config = { group: '', plural: 'configmaps', namespace: 'istio-system', name: 'istio' };
+    await store.create(config, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'istio', namespace: 'istio-system' },
+      data: { mesh: 'trustDomian: b\ntrustDomain: c\n', meshNetworks: 'networks: {n1: {}}' },
+    } as Resource);
+    const view = await until(follower, (candidate) => candidate.settings.trustDomain === 'c');
+    expect(view.settings.networks).toEqual({ networks: { n1: {} } });
+    await store.create(key('late'), entry('late'));
+    await until(follower, (candidate) => hosts(candidate).length === 1);
+    expect(told).toEqual([
+      'data.mesh: trustDomian: unknown field "trustDomian" (did you mean "trustDomain"?): it is ignored',
+    ]);
+  });
 });

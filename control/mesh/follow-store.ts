@@ -12,17 +12,20 @@ export interface MeshFollowerOptions {
   retryMs?: number;
   /** Failures that the follower survives: the store away, or mesh configuration that cannot be read. */
   onError?: (error: unknown) => void;
+  /** Warnings of the mesh configuration, told when they change. */
+  onWarning?: (warning: string) => void;
   /** Becomes `settings.jwtSvid` of every view. */
   jwtSvid?: JwtSvidSettings;
 }
 
 export class MeshFollower {
   readonly #store: ResourceStore;
-  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid'>> & MeshFollowerOptions;
+  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'onWarning'>> & MeshFollowerOptions;
   readonly #resources = new Map<string, Resource>();
   readonly #listeners = new Set<(view: MeshView) => void>();
   readonly #stop = new AbortController();
   #revision = 0;
+  #told: readonly string[] = [];
   #view: MeshView | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<void> | undefined;
@@ -126,7 +129,13 @@ export class MeshFollower {
   #build(): MeshView {
     const view = buildView([...this.#resources.values()], this.#revision);
     const { jwtSvid } = this.#options;
+    this.#tellWarnings(view.settings.warnings ?? []);
     return jwtSvid ? { ...view, settings: { ...view.settings, jwtSvid } } : view;
+  }
+
+  #tellWarnings(warnings: readonly string[]): void {
+    for (const warning of warnings) if (!this.#told.includes(warning)) this.#options.onWarning?.(warning);
+    this.#told = warnings;
   }
 
   #rebuild(): void {

@@ -1,7 +1,10 @@
-/** MeshConfig, as Istio keeps it: the YAML text under key `mesh` of ConfigMap `istio` in `istio-system`. */
-import { parse } from 'yaml';
-import type { Resource } from '../../shared/resources/resource.ts';
-import { fields, isFields, strings, text } from './fields.ts';
+/** MeshConfig in force: the YAML text under key `mesh` of ConfigMap `istio` in `istio-system`, over Istio's defaults. */
+import { isMeshConfigMap } from '../../shared/resources/config-map.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
+import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config-defaults.ts';
+import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config-read.ts';
+import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import { fields, text } from './fields.ts';
 import type { MeshSettings } from './view.ts';
 
 /** The mesh configuration cannot be read: nothing may be compiled from it. */
@@ -9,57 +12,58 @@ export class MeshConfigError extends Error {
   override name = 'MeshConfigError';
 }
 
-export const DEFAULT_SETTINGS: MeshSettings = {
-  rootNamespace: 'istio-system',
-  trustDomain: 'cluster.local',
-  domainSuffix: 'cluster.local',
-  outboundTrafficPolicy: 'ALLOW_ANY',
-  enableAutoMtls: true,
-};
+export const DEFAULT_SETTINGS: MeshSettings = settingsOf(DEFAULT_MESH_CONFIG);
 
-/** @throws MeshConfigError when the text is not YAML or a field Tulle reads has a wrong type. */
+/**
+ * Reads the text of key `mesh`. Fields nobody knows and providers that cannot be used are left out, as istiod does, and
+ * named in `warnings`.
+ * @throws MeshConfigError naming every fault
+ */
 export function parseMeshConfig(yaml: string): MeshSettings {
-  let document: unknown;
-  try {
-    document = parse(yaml);
-  } catch (cause) {
-    throw new MeshConfigError('ConfigMap istio-system/istio: data.mesh is not valid YAML', { cause });
+  const { value, warnings } = must('mesh', readMeshConfig(yaml));
+  const all = warnings.map(told('mesh'));
+  if (value.outboundTrafficPolicy?.mode === 'ALLOW_ANY_DYNAMIC_DNS') {
+    all.push('data.mesh: outboundTrafficPolicy.mode: ALLOW_ANY_DYNAMIC_DNS is not supported yet and acts as ALLOW_ANY');
   }
-  if (document === null || document === undefined) return DEFAULT_SETTINGS;
-  if (!isFields(document)) throw new MeshConfigError('ConfigMap istio-system/istio: data.mesh must be a YAML map');
-  const { enableAutoMtls } = document;
-  if (enableAutoMtls !== undefined && typeof enableAutoMtls !== 'boolean')
-    throw new MeshConfigError('MeshConfig enableAutoMtls must be true or false');
+  return { ...settingsOf(value), ...(all.length > 0 ? { warnings: all } : {}) };
+}
+
+function settingsOf(config: MeshConfig): MeshSettings {
+  const { accessLogFile, trustDomainAliases = [], outboundTrafficPolicy } = config;
   return {
-    ...DEFAULT_SETTINGS,
-    rootNamespace: optionalText(document, 'rootNamespace') ?? DEFAULT_SETTINGS.rootNamespace,
-    trustDomain: optionalText(document, 'trustDomain') ?? DEFAULT_SETTINGS.trustDomain,
-    outboundTrafficPolicy: outboundMode(fields(document['outboundTrafficPolicy'])['mode']),
-    enableAutoMtls: enableAutoMtls ?? true,
-    trustDomainAliases: strings(document['trustDomainAliases']),
-    accessLogFile: optionalText(document, 'accessLogFile'),
-    connectTimeout: optionalText(document, 'connectTimeout'),
+    config,
+    rootNamespace: config.rootNamespace || 'istio-system',
+    trustDomain: config.trustDomain ?? 'cluster.local',
+    domainSuffix: 'cluster.local',
+    // A policy without mode has the enum's zero value, as in any protobuf message.
+    outboundTrafficPolicy:
+      (outboundTrafficPolicy?.mode ?? 'REGISTRY_ONLY') === 'REGISTRY_ONLY' ? 'REGISTRY_ONLY' : 'ALLOW_ANY',
+    enableAutoMtls: config.enableAutoMtls ?? true,
+    ...(trustDomainAliases.length > 0 ? { trustDomainAliases } : {}),
+    ...(accessLogFile ? { accessLogFile } : {}),
+    ...(config.connectTimeout ? { connectTimeout: config.connectTimeout } : {}),
   };
 }
 
-function optionalText(document: Record<string, unknown>, name: string): string | undefined {
-  const value = document[name];
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw new MeshConfigError(`MeshConfig ${name} must be a string`);
-  return value;
-}
-
-function outboundMode(mode: unknown): MeshSettings['outboundTrafficPolicy'] {
-  if (mode === undefined || mode === 'ALLOW_ANY') return 'ALLOW_ANY';
-  if (mode === 'REGISTRY_ONLY') return mode;
-  throw new MeshConfigError('MeshConfig outboundTrafficPolicy.mode must be ALLOW_ANY or REGISTRY_ONLY');
-}
-
-/** The settings in force: those of the ConfigMap among `resources`, else Istio's defaults. */
+/** The settings in force: those of the ConfigMap among `resources`, else Istio's defaults. @throws MeshConfigError */
 export function settingsFrom(resources: readonly Resource[]): MeshSettings {
-  const config = resources.find(
-    (item) => item.kind === 'ConfigMap' && item.metadata.name === 'istio' && item.metadata.namespace === 'istio-system',
-  );
-  const yaml = config && text(fields((config as { data?: unknown }).data)['mesh']);
-  return yaml === undefined ? DEFAULT_SETTINGS : parseMeshConfig(yaml);
+  const config = resources.find((item) => item.kind === 'ConfigMap' && isMeshConfigMap(item));
+  const data = fields((config as { data?: unknown } | undefined)?.data);
+  const mesh = text(data['mesh']);
+  const networks = text(data['meshNetworks']);
+  const settings = mesh === undefined ? DEFAULT_SETTINGS : parseMeshConfig(mesh);
+  if (networks === undefined) return settings;
+  const { value, warnings } = must('meshNetworks', readMeshNetworks(networks));
+  const all = [...(settings.warnings ?? []), ...warnings.map(told('meshNetworks'))];
+  return { ...settings, networks: value, ...(all.length > 0 ? { warnings: all } : {}) };
+}
+
+function must<Value>(key: string, reading: Reading<Value>): { value: Value; warnings: readonly Fault[] } {
+  const { value, faults, warnings } = reading;
+  if (value !== undefined) return { value, warnings };
+  throw new MeshConfigError(`ConfigMap istio-system/istio: ${faults.map(told(key)).join('; ')}`);
+}
+
+function told(key: string): (fault: Fault) => string {
+  return ({ path, message }) => `data.${key}: ${path === '' ? '' : `${path}: `}${message}`;
 }

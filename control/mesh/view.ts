@@ -1,4 +1,6 @@
 /** What the compile step may see of the mesh: an immutable view of one revision. */
+import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
+import type { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 
 /** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
@@ -67,6 +69,12 @@ export interface MeshEndpoint {
 }
 
 export interface MeshSettings {
+  /** The whole MeshConfig, Istio's defaults included; the fields below are read from it. */
+  config: MeshConfig;
+  /** Networks and their gateways; absent: one network. */
+  networks?: MeshNetworks;
+  /** What is wrong with the configuration but does not hinder its use, one line each. */
+  warnings?: readonly string[];
   rootNamespace: string;
   trustDomain: string;
   /** `cluster.local` */

@@ -1,6 +1,8 @@
 import { AGE } from './columns.ts';
 import { Report } from './faults.ts';
 import { defineKind, type ResourceOf } from './kind.ts';
+import { type Reading, readMeshConfig, readMeshNetworks } from './mesh-config-read.ts';
+import type { Resource } from './resource.ts';
 import { ConfigMapBody } from './schema/core.ts';
 
 export const configMap = defineKind({
@@ -16,12 +18,34 @@ export const configMap = defineKind({
   check: (resource) => {
     const report = new Report();
     checkBase64Map(report, 'binaryData', resource.binaryData);
+    if (isMeshConfigMap(resource)) checkMeshData(report, resource.data ?? {});
     return report.findings;
   },
   columns: [AGE],
   description: 'Configuration data; `istio` in the root namespace holds the mesh config.',
 });
 export type ConfigMap = ResourceOf<typeof configMap>;
+
+/** Is this the ConfigMap that holds MeshConfig and MeshNetworks? */
+export function isMeshConfigMap(resource: Pick<Resource, 'metadata'>): boolean {
+  return resource.metadata?.name === 'istio' && resource.metadata.namespace === 'istio-system';
+}
+
+/** What is wrong stands at `data.mesh`, with the path within it first: `data.mesh: connectTimeout: must be …`. */
+function checkMeshData(report: Report, data: Record<string, string>): void {
+  const readers: Record<string, (text: string) => Reading<unknown>> = {
+    mesh: readMeshConfig,
+    meshNetworks: readMeshNetworks,
+  };
+  for (const [key, read] of Object.entries(readers)) {
+    const text = data[key];
+    if (text === undefined) continue;
+    const { faults, warnings } = read(text);
+    const within = (path: string, message: string) => (path === '' ? message : `${path}: ${message}`);
+    for (const { path, rule, message } of faults) report.fault(`data.${key}`, rule, within(path, message));
+    for (const { path, rule, message } of warnings) report.warn(`data.${key}`, rule, within(path, message));
+  }
+}
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 

@@ -1,10 +1,11 @@
 /** Validation of one resource: every fault at once, each with its path. */
 import type { z } from 'zod';
-import { faultsOf, formatPath, MAX_FAULTS } from './faults.ts';
-import type { Kind } from './kind.ts';
+import { faultsOf, MAX_FAULTS } from './faults.ts';
+import type { Findings, Kind } from './kind.ts';
 import { checkMeta, Metadata } from './meta.ts';
 import { withoutNulls } from './nulls.ts';
 import { kindByName, kindOf, kinds, splitApiVersion } from './registry.ts';
+import { remainder } from './remainder.ts';
 import type { Fault, Resource } from './resource.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -80,41 +81,12 @@ function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fa
   }));
 }
 
-/**
- * The semantic checks for what the schema accepts once its faulty fields are taken out, so that one typing mistake does
- * not hide the rest. Findings above or below a removed field are dropped: they would speak of the removal.
- */
-function checkRemainder(
-  kind: Kind,
-  resource: Resource,
-  body: unknown,
-  issues: readonly z.core.$ZodIssue[],
-): { faults: Fault[]; warnings: Fault[] } {
+/** The semantic checks for what the schema accepts once its faulty fields are taken out. */
+function checkRemainder(kind: Kind, resource: Resource, body: unknown, issues: readonly z.core.$ZodIssue[]): Findings {
   const none = { faults: [], warnings: [] };
-  const copy = structuredClone(body);
-  const removed: string[] = [];
-  for (const issue of issues) {
-    const keys = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-    for (const path of keys) {
-      if (!remove(copy, path)) return none;
-      // A wrong value's siblings may depend on it; a name that means nothing has none that do.
-      removed.push(formatPath(issue.code === 'unrecognized_keys' ? path : path.slice(0, -1)));
-    }
-  }
-  const parsed = kind.body.safeParse(copy);
-  if (!parsed.success) return none;
-  const findings = kind.check({ ...resource, ...(parsed.data as object) });
-  const apart = (fault: Fault) => !removed.some((path) => path.startsWith(fault.path) || fault.path.startsWith(path));
-  return { faults: findings.faults.filter(apart), warnings: findings.warnings.filter(apart) };
-}
-
-/** Deletes an object's field; false for list entries (their removal would shift the others) and absent fields. */
-function remove(root: unknown, path: readonly PropertyKey[]): boolean {
-  let at = root;
-  for (const key of path.slice(0, -1)) at = (at as Record<PropertyKey, unknown> | undefined)?.[key];
-  const last = path.at(-1);
-  if (!isObject(at) || typeof last !== 'string' || !Object.hasOwn(at, last)) return false;
-  return delete at[last];
+  const rest = remainder(body, issues);
+  const parsed = rest ? kind.body.safeParse(rest.value) : undefined;
+  return rest && parsed?.success ? rest.apart(kind.check({ ...resource, ...(parsed.data as object) })) : none;
 }
 
 function pick(value: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {

@@ -79,7 +79,7 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
   }
 }
 
-function checkRetries(report: Report, path: string, retries: HttpRetry): void {
+export function checkRetries(report: Report, path: string, retries: HttpRetry): void {
   const { attempts = 0, ...rest } = retries;
   if (attempts < 0) report.fault(`${path}.attempts`, 'virtualservice.retries', 'must be >= 0');
   const others = ['perTryTimeout', 'retryOn', 'retryRemoteLocalities'] as const;

@@ -70,7 +70,7 @@ export function checkConnectionPool(report: Report, path: string, pool: Connecti
   }
 }
 
-function checkOutlierDetection(report: Report, path: string, outlier: OutlierDetection): void {
+export function checkOutlierDetection(report: Report, path: string, outlier: OutlierDetection): void {
   for (const field of ['maxEjectionPercent', 'minHealthPercent'] as const) {
     const value = outlier[field];
     if (value !== undefined && (value < 0 || value > 100))
@@ -136,7 +136,7 @@ function checkWarmup(report: Report, path: string, warmup: Warmup, simple: strin
   }
 }
 
-function checkLocality(report: Report, path: string, setting: LocalityLbSetting, outlier: boolean): void {
+export function checkLocality(report: Report, path: string, setting: LocalityLbSetting, outlier: boolean): void {
   const rule = 'loadbalancer.locality';
   if (setting.distribute?.length && (setting.failover?.length || setting.failoverPriority?.length)) {
     report.fault(path, rule, 'only one of distribute, failover and failoverPriority may be set');
@@ -196,7 +196,7 @@ export function localitiesFault(localities: readonly string[]): string | undefin
   return undefined;
 }
 
-function checkClientTls(report: Report, path: string, tls: ClientTls): void {
+export function checkClientTls(report: Report, path: string, tls: ClientTls): void {
   const mode = tls.mode ?? 'DISABLE';
   const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'client-tls', message);
   const files = ['clientCertificate', 'privateKey', 'caCertificates', 'caCrl'] as const;

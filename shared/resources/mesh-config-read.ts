@@ -1,0 +1,71 @@
+/** MeshConfig and MeshNetworks from their YAML text to judged values, as istiod reads them. */
+import type { z } from 'zod';
+import { checkMeshConfig, checkMeshNetworks, faultyProviders } from './checks/mesh-config.ts';
+import { faultsOf, MAX_FAULTS } from './faults.ts';
+import type { Findings } from './kind.ts';
+import { MeshConfig } from './mesh-config.ts';
+import { overMeshConfig } from './mesh-config-defaults.ts';
+import { MeshNetworks } from './mesh-networks.ts';
+import { parseDocuments } from './parse.ts';
+import { canonicalMessage } from './proto-message.ts';
+import { remainder } from './remainder.ts';
+import type { Fault } from './resource.ts';
+
+export interface Reading<Value> {
+  /** Absent when there are faults. */
+  value?: Value;
+  /** Paths are within the text's document: `defaultConfig.proxyAdminPort`. */
+  faults: Fault[];
+  /** Among them fields nobody knows: istiod ignores those, so that a newer configuration can be read. */
+  warnings: Fault[];
+}
+
+/** Reads a whole MeshConfig: the text laid over Istio's defaults, without the providers that cannot be used. Never throws. */
+export function readMeshConfig(text: string): Reading<MeshConfig> {
+  const reading = read(text, MeshConfig, (own) => checkMeshConfig(overMeshConfig(own)));
+  if (!reading.value) return reading;
+  const config = overMeshConfig(reading.value);
+  const faulty = new Set(faultyProviders(config).map(({ index }) => index));
+  const extensionProviders = config.extensionProviders?.filter((_, i) => !faulty.has(i)) ?? [];
+  return { ...reading, value: { ...config, extensionProviders } };
+}
+
+/** Reads MeshNetworks. Never throws. */
+export function readMeshNetworks(text: string): Reading<MeshNetworks> {
+  return read(text, MeshNetworks, checkMeshNetworks);
+}
+
+function read<Schema extends z.ZodType>(
+  text: string,
+  schema: Schema,
+  check: (value: z.infer<Schema>) => Findings,
+): Reading<z.infer<Schema>> {
+  const { documents, errors } = parseDocuments(text);
+  if (errors.length > 0) {
+    return {
+      faults: errors.map(({ path, rule, message, line }) => ({ path, rule, message: `line ${line}: ${message}` })),
+      warnings: [],
+    };
+  }
+  if (documents.length > 1) {
+    return { faults: [{ path: '', rule: 'yaml', message: 'must be one YAML document' }], warnings: [] };
+  }
+  const unknown: Fault[] = [];
+  const body = canonicalMessage(schema, documents[0]?.value ?? {}, (fault) => unknown.push(fault));
+  const parsed = schema.safeParse(body, { reportInput: true });
+  const findings = parsed.success ? check(parsed.data) : checkRest(schema, body, parsed.error.issues, check);
+  const faults = [...(parsed.success ? [] : faultsOf(parsed.error.issues)), ...findings.faults].slice(0, MAX_FAULTS);
+  const warnings = [...unknown, ...findings.warnings].slice(0, MAX_FAULTS);
+  return parsed.success && faults.length === 0 ? { value: parsed.data, faults, warnings } : { faults, warnings };
+}
+
+function checkRest<Schema extends z.ZodType>(
+  schema: Schema,
+  body: unknown,
+  issues: readonly z.core.$ZodIssue[],
+  check: (value: z.infer<Schema>) => Findings,
+): Findings {
+  const rest = remainder(body, issues);
+  const parsed = rest ? schema.safeParse(rest.value) : undefined;
+  return rest && parsed?.success ? rest.apart(check(parsed.data)) : { faults: [], warnings: [] };
+}
