@@ -1,10 +1,17 @@
 /** Reading resources from files, folders and standard input, for every command with `-f`. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { kinds, splitApiVersion, type Validation, validate } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
-import { MAX_TEXT_LENGTH, type ParseResult, parseDocuments } from '../../shared/resources/parse.ts';
+import {
+  locate,
+  MAX_TEXT_LENGTH,
+  type ParseError,
+  type ParseResult,
+  type Position,
+  parseBytes,
+} from '../../shared/resources/parse.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { CliError } from './connection.ts';
 
@@ -21,6 +28,9 @@ export interface CheckedDocument extends Validation {
   value: unknown;
   file: string;
   line: number;
+  column: number;
+  /** Where in the file a fault or warning of this document stands. */
+  positionOf: (fault: Fault) => Position;
   /** A Kubernetes object that is none of the mesh's business, such as a Deployment: left alone. */
   foreign: boolean;
 }
@@ -32,12 +42,14 @@ const FILE = /\.(ya?ml|json)$/i;
  * @throws CliError when a path cannot be read
  */
 export async function readSources(paths: readonly string[]): Promise<ParseResult> {
-  const result: ParseResult = { documents: [], errors: [] };
+  const result: ParseResult = { documents: [], errors: [], faulty: [], unread: [] };
   for (const path of paths) {
     for (const [file, content] of await readPath(path)) {
-      const parsed = parseDocuments(content, file);
-      result.documents.push(...parsed.documents);
+      const parsed = parseBytes(content, file);
+      for (const document of parsed.documents) result.documents.push(document);
+      for (const document of parsed.faulty) result.faulty.push(document);
       result.errors.push(...parsed.errors);
+      result.unread.push(...parsed.unread);
     }
   }
   return result;
@@ -47,23 +59,31 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
 export async function inspectSources(paths: readonly string[]): Promise<CheckedDocument[]> {
   const checked: CheckedDocument[] = [];
   for (const path of paths) {
-    for (const [file, content] of await readPath(path)) checked.push(...inspectText(file, content));
+    for (const [file, content] of await readPath(path)) {
+      for (const document of inspectText(file, content)) checked.push(document);
+    }
   }
   return checked;
 }
 
-function inspectText(file: string, content: string): CheckedDocument[] {
-  const { documents, errors } = parseDocuments(content, file);
-  const checked = documents.map(({ value, line }): CheckedDocument => {
+function inspectText(file: string, content: Uint8Array): CheckedDocument[] {
+  const { documents, faulty, unread } = parseBytes(content, file);
+  const checked = [...documents, ...faulty].map((document): CheckedDocument => {
+    const { value, line, column, errors } = document;
     const foreign = isForeign(value);
     const result = foreign ? { faults: [], warnings: [foreignWarning(value)] } : validate(value);
-    return { value, file, line, foreign, ...result };
+    const places = new Map<Fault, Position>(errors.map((error) => [error, error]));
+    const positionOf = (fault: Fault) =>
+      places.get(fault) ?? locate(document, fault.path, fault.rule === 'unknown-field' ? 'key' : 'value');
+    return { value, file, line, column, positionOf, foreign, ...result, faults: [...errors, ...result.faults] };
   });
-  for (const { line, path, message, rule } of errors) {
-    const faults = [{ path, message, rule }];
-    checked.push({ value: undefined, file, line, foreign: false, faults, warnings: [] });
+  for (const errors of unread) {
+    const places = new Map<Fault, ParseError>(errors.map((error) => [error, error]));
+    const { line = 1, column = 1 } = errors[0] ?? {};
+    const positionOf = (fault: Fault) => places.get(fault) ?? { line, column };
+    checked.push({ value: undefined, file, line, column, positionOf, foreign: false, faults: errors, warnings: [] });
   }
-  return checked.sort((a, b) => a.line - b.line);
+  return checked.sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
 /**
@@ -99,14 +119,14 @@ export function objectKey(kind: Kind, resource: Resource): string {
   return `${kind.group}/${kind.kind}/${namespace}/${resource.metadata.name}`;
 }
 
-/** `shop.yaml:12: VirtualService reviews: spec.http[0].route: …`, one line per fault. */
+/** `shop.yaml:12:5: VirtualService reviews: spec.http[0].route: …`, one line per fault. */
 function faultLines(document: CheckedDocument): string[] {
   const { kind, metadata } = headOf(document.value);
   const what = kind ? ` ${kind}${metadata?.name ? ` ${metadata.name}` : ''}:` : '';
-  return document.faults.map(
-    (fault) =>
-      `${document.file}:${document.line}:${what}${fault.path === '' ? '' : ` ${fault.path}:`} ${fault.message}`,
-  );
+  return document.faults.map((fault) => {
+    const { line, column } = document.positionOf(fault);
+    return `${document.file}:${line}:${column}:${what}${fault.path === '' ? '' : ` ${fault.path}:`} ${fault.message}`;
+  });
 }
 
 /** Name, namespace and kind as far as a document has them. */
@@ -155,14 +175,14 @@ function foreignWarning(value: unknown): Fault {
   return { path: '', message, rule: 'foreign-kind' };
 }
 
-async function readPath(path: string): Promise<[file: string, content: string][]> {
-  if (path === '-') return [['-', await text(process.stdin)]];
+async function readPath(path: string): Promise<[file: string, content: Uint8Array][]> {
+  if (path === '-') return [['-', await buffer(process.stdin)]];
   try {
-    if (!(await stat(path)).isDirectory()) return [[path, await readText(path)]];
+    if (!(await stat(path)).isDirectory()) return [[path, await readContent(path)]];
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile() && FILE.test(entry.name));
     const names = files.map((entry) => join(entry.parentPath, entry.name)).sort();
-    return await Promise.all(names.map(async (name): Promise<[string, string]> => [name, await readText(name)]));
+    return await Promise.all(names.map(async (name): Promise<[string, Uint8Array]> => [name, await readContent(name)]));
   } catch (error) {
     if (error instanceof CliError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
@@ -172,8 +192,8 @@ async function readPath(path: string): Promise<[file: string, content: string][]
   }
 }
 
-async function readText(file: string): Promise<string> {
+async function readContent(file: string): Promise<Uint8Array> {
   // Four bytes a character at most; the parser counts characters.
   if ((await stat(file)).size > MAX_TEXT_LENGTH * 4) throw new CliError(`-f ${file}: the file is too large`);
-  return await readFile(file, 'utf8');
+  return await readFile(file);
 }

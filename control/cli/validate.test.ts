@@ -48,7 +48,7 @@ describe('tulle validate', () => {
       ['a.yaml', 1, 'Service default/a', [], []],
       ['a.yaml', 9, 'Service default/b', [], []],
       ['again.json', 1, 'Service default/a', [], ['duplicate-object']],
-      ['broken.yaml', 2, ' /', [''], []],
+      ['broken.yaml', 1, ' /', ['a', 'apiVersion', 'kind', 'metadata'], []],
       [join('deep', 'b.yml'), 1, 'VirtualService default/b', ['spec.htpp'], []],
       ['deployment.yaml', 1, 'Deployment /d', [], ['foreign-kind']],
     ]);
@@ -86,7 +86,7 @@ describe('sources of the other commands', () => {
   it('one fault refuses all, naming it', async () => {
     const error = await checkSources([join(folder, 'a.yaml'), join(folder, 'deep')]).catch((cause: Error) => cause);
     expect(String(error)).toContain(
-      'b.yml:1: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
+      'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
     );
   });
 });

@@ -3,10 +3,19 @@ import type { Fault } from '../../shared/resources/resource.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
 import { type CheckedDocument, headOf, inspectSources, objectKey } from './sources.ts';
 
+interface Source {
+  file: string;
+  /** Both from 1. */
+  line: number;
+  column: number;
+}
+
 interface Finding {
   path: string;
   message: string;
   rule: string;
+  /** Where the faulty field stands. */
+  source: Source;
 }
 
 export interface ValidateReport {
@@ -15,7 +24,7 @@ export interface ValidateReport {
     kind: string;
     namespace: string;
     name: string;
-    source: { file: string; line: number };
+    source: Source;
     faults: Finding[];
     warnings: Finding[];
   }[];
@@ -49,12 +58,18 @@ export async function validateSources(paths: readonly string[]): Promise<Validat
       kind,
       namespace: metadata.namespace || (document.kind?.namespaced ? 'default' : ''),
       name: metadata.name ?? '',
-      source: { file: document.file, line: document.line },
-      faults: document.faults,
-      warnings,
+      source: { file: document.file, line: document.line, column: document.column },
+      faults: document.faults.map((fault) => finding(document, fault)),
+      warnings: warnings.map((warning) => finding(document, warning)),
     };
   });
   return { valid: resources.every((resource) => resource.faults.length === 0), resources };
+}
+
+function finding(document: CheckedDocument, fault: Fault): Finding {
+  const { path, message, rule } = fault;
+  const { line, column } = document.positionOf(fault);
+  return { path, message, rule, source: { file: document.file, line, column } };
 }
 
 function duplicate(earlier: CheckedDocument): Fault {
@@ -72,10 +87,10 @@ function describe(report: ValidateReport): string {
     const state = faults.length > 0 ? `${count(faults.length, 'fault')}${warned}` : `valid${warned}`;
     return [kind || '?', namespace || '-', name || '?', `${source.file}:${source.line}`, state];
   });
-  const details = report.resources.flatMap(({ kind, name, source, faults, warnings }) => {
-    const at = `${source.file}:${source.line}: ${kind ? `${kind} ${name}: ` : ''}`;
-    const line = (mark: string, { path, message }: Finding) =>
-      `${mark} ${at}${path === '' ? '' : `${path}: `}${message}`;
+  const details = report.resources.flatMap(({ kind, name, faults, warnings }) => {
+    const what = kind ? `${kind} ${name}: ` : '';
+    const line = (mark: string, { path, message, source: { file, line, column } }: Finding) =>
+      `${mark} ${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`;
     return [
       ...faults.map((fault) => line(colour.red('fault'), fault)),
       ...warnings.map((warning) => line(colour.yellow('warning'), warning)),

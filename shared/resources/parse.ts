@@ -1,96 +1,201 @@
-/** Reading resources from text: YAML 1.2 or JSON, several documents, `List` kinds expanded. */
-import { type Document, isMap, isSeq, LineCounter, type Node, parseAllDocuments } from 'yaml';
+/**
+ * Reading resources from text, as kubectl reads them, strictly: YAML (with the meaning goyaml v2 gives it) or JSON,
+ * several documents or a JSON stream, `List` kinds expanded. Every fault keeps its line and column.
+ */
+import { MAX_NESTING, type SourceDocument, type SourceFault } from './yaml/faults.ts';
+import { readJson } from './yaml/json.ts';
+import { LineIndex } from './yaml/lines.ts';
+import { Locator } from './yaml/locate.ts';
+import { readYaml } from './yaml/yaml.ts';
 
 /** Largest text accepted, in characters. */
 export const MAX_TEXT_LENGTH = 16 * 1024 * 1024;
-/** How often aliases may multiply their anchors: a bomb is refused, ordinary reuse is not. */
-const MAX_ALIAS_COUNT = 100;
-const MAX_DOCUMENTS = 10_000;
+const MAX_DOCUMENTS = 100_000;
+const MAX_ERRORS = 1000;
+
+/** A place in a text, both from 1; the column counts UTF-16 units. */
+export interface Position {
+  line: number;
+  column: number;
+}
 
 export interface ParsedDocument {
   value: unknown;
   file?: string;
-  /** Line the document (or list item) begins on, from 1. */
+  /** Where the document (or list item) begins. */
   line: number;
+  column: number;
+  /** Faults of its own text, as a field that stands twice; paths within the document or list item. */
+  errors: ParseError[];
+  /** For `locate`. */
+  origin: Origin;
 }
 
-export interface ParseError {
-  path: '';
+interface Origin {
+  lines: LineIndex;
+  locator: Locator;
+  /** Offset of the document in its text. */
+  start: number;
+  /** Path of a list's item within its document. */
+  prefix: string;
+}
+
+export interface ParseError extends Position {
+  path: string;
   message: string;
-  rule: 'yaml';
+  rule: SourceFault['rule'];
   file?: string;
-  /** From 1. */
-  line: number;
 }
 
 export interface ParseResult {
+  /** Those without errors. */
   documents: ParsedDocument[];
+  /** All of them. */
   errors: ParseError[];
+  /** For reports that tell all faults at once: documents that can be read but have errors. */
+  faulty: ParsedDocument[];
+  /** The errors of texts that gave no document, those of one together. */
+  unread: ParseError[][];
 }
 
 /**
- * Parses every document of a text. A faulty document gives errors and no value; the others are still returned.
+ * Parses every document of a text. A faulty document gives errors and is not among `documents`; the others still are.
  * Empty documents are left out. Never throws.
  */
 export function parseDocuments(text: string, file?: string): ParseResult {
+  const result: ParseResult = { documents: [], errors: [], faulty: [], unread: [] };
   const where = file === undefined ? {} : { file };
-  const result: ParseResult = { documents: [], errors: [] };
-  const error = (line: number, message: string) =>
-    result.errors.push({ path: '', message, rule: 'yaml', ...where, line });
-  if (text.length > MAX_TEXT_LENGTH) {
-    error(1, `the file is larger than ${MAX_TEXT_LENGTH / 1024 / 1024} MiB`);
-    return result;
-  }
-  const lines = new LineCounter();
-  let documents: Document.Parsed[];
-  try {
-    const parsed = parseAllDocuments(withoutBom(text), {
-      lineCounter: lines,
-      prettyErrors: false,
-      uniqueKeys: true,
-      version: '1.2',
-      merge: true,
-      logLevel: 'silent',
-    });
-    documents = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
-  } catch (cause) {
-    error(1, `cannot be read as YAML: ${oneLine(cause)}`);
-    return result;
-  }
-  if (documents.length > MAX_DOCUMENTS) {
-    error(1, `has more than ${MAX_DOCUMENTS} documents`);
-    return result;
-  }
-  for (const document of documents) {
-    const offset = startOf(document);
-    const line = Math.max(1, lines.linePos(offset).line);
-    if (document.errors.length > 0) {
-      for (const each of document.errors.slice(0, 20)) error(lines.linePos(each.pos[0]).line || line, oneLine(each));
-      continue;
-    }
-    try {
-      const value: unknown = document.toJS({ maxAliasCount: MAX_ALIAS_COUNT });
-      if (value === null || value === undefined) continue;
-      for (const item of expandList(value, document, lines, line)) result.documents.push({ ...item, ...where });
-    } catch (cause) {
-      error(line, oneLine(cause));
-    }
+  const plain = text.startsWith('\uFEFF') ? text.slice(1) : text;
+  const lines = new LineIndex(plain);
+  let count = 0;
+  for (const document of documentsOf(plain, file)) {
+    if (++count > MAX_DOCUMENTS) document.faults = [tooMany(document.start)];
+    const faults = document.faults.slice(0, Math.max(0, MAX_ERRORS - result.errors.length));
+    const errors = faults.map(({ offset, ...fault }) => ({ ...fault, ...where, ...lines.positionOf(offset) }));
+    result.errors.push(...errors);
+    if (errors.length > 0 && (count > MAX_DOCUMENTS || document.value === undefined)) result.unread.push(errors);
+    if (count > MAX_DOCUMENTS) break;
+    if (document.value === null || document.value === undefined) continue;
+    const origin = { lines, locator: new Locator(plain.slice(document.start, document.end)), start: document.start };
+    const place = lines.positionOf(document.contentStart);
+    addItems(result, { value: document.value, ...where, ...place, errors, origin: { ...origin, prefix: '' } });
   }
   return result;
 }
 
-function startOf(document: Document.Parsed): number {
-  return (document.contents as Node | null)?.range?.[0] ?? document.range[0];
+function tooMany(offset: number): SourceFault {
+  return { path: '', rule: 'yaml', message: `there are more than ${MAX_DOCUMENTS} documents`, offset };
 }
 
-/** `List` and `<Kind>List` objects stand for their items. */
-function expandList(value: unknown, document: Document, lines: LineCounter, line: number): ParsedDocument[] {
-  if (!isList(value)) return [{ value, line }];
-  const nodes = isMap(document.contents) ? document.contents.get('items', true) : undefined;
-  return value.items.flatMap((item, i) => {
-    const range = isSeq(nodes) ? (nodes.items[i] as Node | undefined)?.range : undefined;
-    return item === null ? [] : [{ value: item, line: range ? lines.linePos(range[0]).line : line }];
-  });
+/**
+ * As `parseDocuments`, from a file's bytes. What is no UTF-8 is an error that names the place.
+ */
+export function parseBytes(bytes: Uint8Array, file?: string): ParseResult {
+  try {
+    return parseDocuments(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes), file);
+  } catch {
+    const [first, second] = bytes;
+    const utf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+    const { line, column } = utf16 ? { line: 1, column: 1 } : firstBadByte(bytes);
+    const message = utf16 ? 'the file is UTF-16: save it as UTF-8' : 'the file is not UTF-8 here';
+    const error: ParseError = { path: '', rule: 'yaml', message, line, column };
+    const errors = [file === undefined ? error : { ...error, file }];
+    return { documents: [], faulty: [], errors, unread: [errors] };
+  }
+}
+
+/**
+ * Where a fault stands in the text its document was read from. A path that leads nowhere (a field that is missing)
+ * gives the closest place above it.
+ * @param path as in `Fault`: `spec.http[0].route`
+ * @param wanted the field's name or its value
+ */
+export function locate(document: ParsedDocument, path: string, wanted: 'key' | 'value' = 'value'): Position {
+  const { line, column, origin } = document;
+  const full = `${origin.prefix}${path === '' || path.startsWith('[') || origin.prefix === '' ? '' : '.'}${path}`;
+  if (full === '') return { line, column };
+  const offset = origin.locator.offsetOf(full, wanted);
+  return offset === undefined ? { line, column } : origin.lines.positionOf(origin.start + offset);
+}
+
+/** JSON when it looks like it; a text in YAML's flow style begins with a brace too. */
+function* documentsOf(text: string, file?: string): Iterable<SourceDocument> {
+  const nothing = (fault: SourceFault) => ({ value: undefined, faults: [fault], start: 0, end: 0, contentStart: 0 });
+  const refusal = (message: string): SourceFault => ({ path: '', rule: 'yaml', message, offset: 0 });
+  if (text.length > MAX_TEXT_LENGTH) {
+    yield nothing(refusal(`the file is larger than ${MAX_TEXT_LENGTH / 1024 / 1024} MiB`));
+    return;
+  }
+  if (/^\s*[{[]/.test(text)) {
+    const documents = [...readJson(text)];
+    const broken = documents.some((document) => document.faults.some((fault) => fault.rule === 'json'));
+    const deep = documents.some((document) => document.faults.some((fault) => fault.message.includes('nested deeper')));
+    if (!broken || deep || /\.json$/i.test(file ?? '')) {
+      yield* documents;
+      return;
+    }
+  }
+  const forbidden = forbiddenCharacter(text);
+  if (forbidden) {
+    yield nothing(forbidden);
+    return;
+  }
+  try {
+    yield* readYaml(text);
+  } catch (cause) {
+    // The parser recurses: a stack overflow is a RangeError.
+    const message = cause instanceof RangeError ? `is nested deeper than ${MAX_NESTING} levels` : oneLine(cause);
+    yield nothing(refusal(`cannot be read as YAML: ${message}`));
+  }
+}
+
+/** Characters that YAML does not allow (section 5.1); a lone surrogate is no character at all. */
+const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]|\p{Cs}/u;
+
+function forbiddenCharacter(text: string): SourceFault | undefined {
+  const found = FORBIDDEN.exec(text);
+  if (!found) return undefined;
+  const code = text.charCodeAt(found.index).toString(16).toUpperCase().padStart(4, '0');
+  return { path: '', rule: 'yaml', message: `the character U+${code} is not allowed`, offset: found.index };
+}
+
+/** The longest start of the bytes that is UTF-8 ends where the fault is. */
+function firstBadByte(bytes: Uint8Array): Position {
+  let good = 0;
+  let bad = bytes.length + 1;
+  while (bad - good > 1) {
+    const middle = (good + bad) >>> 1;
+    try {
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+      good = middle;
+    } catch {
+      bad = middle;
+    }
+  }
+  const before = new TextDecoder().decode(bytes.subarray(0, good));
+  return new LineIndex(before).positionOf(before.length);
+}
+
+/** `List` and `<Kind>List` objects stand for their items; a list with errors of its own is faulty whole. */
+function addItems(result: ParseResult, document: ParsedDocument): void {
+  const items = isList(document.value) ? document.value.items : undefined;
+  const list = document.errors.length > 0 ? result.faulty : result.documents;
+  if (!items) {
+    list.push(document);
+    return;
+  }
+  const placed = new Set<ParseError>();
+  for (const [i, value] of items.entries()) {
+    if (value === null) continue;
+    const prefix = `items[${i}]`;
+    const own = document.errors.filter((error) => error.path.startsWith(prefix));
+    for (const error of own) placed.add(error);
+    const errors = own.map((error) => ({ ...error, path: error.path.slice(prefix.length).replace(/^\./, '') }));
+    const item = { ...document, value, errors, origin: { ...document.origin, prefix } };
+    list.push({ ...item, ...locate(item, '') });
+  }
+  const rest = document.errors.filter((error) => !placed.has(error));
+  if (rest.length > 0) result.unread.push(rest);
 }
 
 function isList(value: unknown): value is { items: unknown[] } {
@@ -101,10 +206,6 @@ function isList(value: unknown): value is { items: unknown[] } {
     object.kind.endsWith('List') &&
     Array.isArray(object.items)
   );
-}
-
-function withoutBom(text: string): string {
-  return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
 function oneLine(cause: unknown): string {

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kindByPlural, kindOf, kinds, parseDuration, validate } from './index.ts';
-import { parseDocuments } from './parse.ts';
 
 const virtualService = (spec: unknown, metadata: unknown = { name: 'reviews' }) =>
   validate({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata, spec });
@@ -122,41 +121,3 @@ it.each([
   ['1 s', undefined],
   ['1d', undefined],
 ])('duration %j is %s ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
-
-describe('parseDocuments', () => {
-  it('reads several documents with their lines, CRLF and empty ones', () => {
-    const { documents, errors } = parseDocuments(
-      '# x\r\n---\r\na: 1\r\n---\r\n---\r\n# only a comment\r\n---\r\n{"b": 2}\r\n',
-      'f.yaml',
-    );
-    expect(errors).toEqual([]);
-    expect(documents).toEqual([
-      { value: { a: 1 }, file: 'f.yaml', line: 3 },
-      { value: { b: 2 }, file: 'f.yaml', line: 8 },
-    ]);
-  });
-  it('expands lists', () => {
-    const { documents } = parseDocuments('apiVersion: v1\nkind: List\nitems:\n- a: 1\n- a: 2\n');
-    expect(documents).toEqual([
-      { value: { a: 1 }, line: 4 },
-      { value: { a: 2 }, line: 5 },
-    ]);
-  });
-  it('names the line of a fault and keeps the other documents', () => {
-    const { documents, errors } = parseDocuments('a: 1\n---\nb: 1\nb: 2\n---\nc: 1\n');
-    expect(errors).toMatchObject([{ line: 4, rule: 'yaml' }]);
-    expect(documents.map((document) => document.value)).toEqual([{ a: 1 }, { c: 1 }]);
-    expect(parseDocuments('a: [1\nb: }').errors.length).toBeGreaterThan(0);
-  });
-  it('refuses alias bombs', () => {
-    const lines = ['a0: &a0 [x,x,x,x,x,x,x,x,x,x]'];
-    for (let i = 1; i < 9; i++) lines.push(`a${i}: &a${i} [${new Array(10).fill(`*a${i - 1}`).join()}]`);
-    const { documents, errors } = parseDocuments(lines.join('\n'));
-    expect(documents).toEqual([]);
-    expect(errors).toHaveLength(1);
-    expect(parseDocuments('a: &x {b: 1}\nc: *x').documents).toHaveLength(1);
-  });
-  it('never throws', () => {
-    fc.assert(fc.property(fc.string(), (text) => void parseDocuments(text)));
-  });
-});

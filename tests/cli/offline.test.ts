@@ -41,9 +41,13 @@ describe('tulle validate', () => {
           kind: 'VirtualService',
           namespace: 'default',
           name: 'b',
-          source: { file: at('mixed', 'bad.yaml'), line: 1 },
+          source: { file: at('mixed', 'bad.yaml'), line: 1, column: 1 },
           faults: [
-            expect.objectContaining({ path: 'spec.htpp', message: 'unknown field "htpp" (did you mean "http"?)' }),
+            expect.objectContaining({
+              path: 'spec.htpp',
+              message: 'unknown field "htpp" (did you mean "http"?)',
+              source: { file: at('mixed', 'bad.yaml'), line: 7, column: 3 },
+            }),
           ],
           warnings: [],
         },
@@ -51,7 +55,7 @@ describe('tulle validate', () => {
           kind: 'Service',
           namespace: 'default',
           name: 'a',
-          source: { file: at('mixed', 'good.yaml'), line: 1 },
+          source: { file: at('mixed', 'good.yaml'), line: 1, column: 1 },
           faults: [],
           warnings: [],
         },
@@ -69,14 +73,14 @@ describe('tulle validate', () => {
   it('reads standard input, and writes no colours to a pipe', async () => {
     const { code, out } = await tulle(['validate', '-f', '-'], { input: virtualService('htpp') });
     expect(code).toBe(1);
-    expect(out).toContain('-:1: VirtualService b: spec.htpp: unknown field');
+    expect(out).toContain('-:7:3: VirtualService b: spec.htpp: unknown field');
     expect(out).not.toContain('\u001b');
   });
 
   it('tells of YAML it cannot read with file and line', async () => {
     const { code, out, error } = await tulle(['validate', '-f', at('broken.yaml')]);
     expect([code, error]).toEqual([1, '']);
-    expect(out).toMatch(/broken\.yaml:\d+: /);
+    expect(out).toMatch(/broken\.yaml:\d+:\d+: /);
   });
 
   it('refuses what it cannot do', async () => {
@@ -108,7 +112,7 @@ describe('tulle compile', () => {
 
   it('compiles nothing while one resource is invalid', async () => {
     const ran = await tulle(['compile', '-f', at('mixed'), '--node', at('node.json')]);
-    expect(refusal(ran)).toContain('bad.yaml:1: VirtualService b: spec.htpp');
+    expect(refusal(ran)).toContain('bad.yaml:7:3: VirtualService b: spec.htpp');
   });
 
   it('refuses flags and formats it does not know', async () => {

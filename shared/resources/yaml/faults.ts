@@ -1,0 +1,34 @@
+/** What is wrong with a text before anybody looks at its meaning. */
+
+/** More faults of one document than this help nobody. */
+export const MAX_SOURCE_FAULTS = 100;
+/** Deeper nesting is refused before anything walks it by recursion. */
+export const MAX_NESTING = 100;
+
+export interface SourceFault {
+  /** The field, where the fault is about one: `spec.hosts`; '' when the text cannot be read there. */
+  path: string;
+  message: string;
+  rule: 'yaml' | 'json' | 'duplicate-field';
+  /** Offset in the text, in UTF-16 units. */
+  offset: number;
+}
+
+/** One document of a text. */
+export interface SourceDocument {
+  /** Undefined when the document could not be read. Of a field that stands twice the last one counts. */
+  value: unknown;
+  /** Syntax faults when there is no value, else fields that stand twice. */
+  faults: SourceFault[];
+  /** The document's text in the whole: from (where its first token stands) and to. */
+  start: number;
+  end: number;
+  /** Where its content begins: behind comments and `---`. */
+  contentStart: number;
+}
+
+/** Sets a field even when it is called `__proto__`, which then is data as any other. */
+export function setField(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key !== '__proto__') object[key] = value;
+  else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+}
