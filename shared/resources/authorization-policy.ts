@@ -12,7 +12,8 @@ export const authorizationPolicy = defineIstioKind({
   shortNames: ['ap'],
   spec: AuthorizationPolicySpec,
   columns: [column('Action', '.spec.action', 'What happens when a rule matches'), AGE],
-  description: 'Who may call what.',
+  description:
+    'Decides which requests and connections workloads accept, by who asks, for what, and under which conditions.',
   check: checkAuthorizationPolicy,
 });
 export type AuthorizationPolicy = ResourceOf<typeof authorizationPolicy>;

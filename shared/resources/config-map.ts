@@ -22,7 +22,7 @@ export const configMap = defineKind({
     return report.findings;
   },
   columns: [AGE],
-  description: 'Configuration data; `istio` in the root namespace holds the mesh config.',
+  description: 'Config data; `istio` in the root namespace holds the mesh config.',
 });
 export type ConfigMap = ResourceOf<typeof configMap>;
 

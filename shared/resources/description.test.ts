@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, describe as group, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { type Description, describe } from './description.ts';
-import { kindByName } from './index.ts';
+import { type Description, describe, splitDefault } from './description.ts';
+import { kindByName, kinds } from './index.ts';
+import { Metadata } from './meta.ts';
 import { ruleCases } from './schema/rule-cases.ts';
 
 const file = fileURLToPath(new URL('../../../shared/reference/istio-crds/crd-all.gen.yaml', import.meta.url));
@@ -179,6 +180,37 @@ group.skipIf(!present)('the descriptions say what the CRDs say', () => {
     console.log(`descriptions and CRDs: ${counted.fields} fields, ${counted.rules} rules compared`);
     expect(counted.fields).toBeGreaterThan(2500);
     expect(counted.rules).toBeGreaterThan(340);
+  });
+});
+
+/** Paths of fields of which nothing is said. */
+function undocumented(description: Description, path: string): string[] {
+  const { shape } = description;
+  if (shape.type === 'list') return undocumented(shape.items, `${path}[]`);
+  if (shape.type === 'map') return undocumented(shape.values, `${path}{}`);
+  if (shape.type !== 'object') return [];
+  return shape.fields.flatMap((field) => {
+    const here = `${path}.${field.name}`;
+    const below = undocumented(field.description, here);
+    return field.description.text === '' ? [here, ...below] : below;
+  });
+}
+
+group('every field is documented', () => {
+  it.each([...kinds.map((kind) => [kind.kind, kind.body] as const), ['metadata', Metadata] as const])(
+    '%s',
+    (name, body) => {
+      expect(undocumented(describe(body), name)).toEqual([]);
+    },
+  );
+
+  it('a text may end with the default of the field', () => {
+    expect(splitDefault('How often. Default: 2.')).toEqual({ text: 'How often.', defaultsTo: '2' });
+    expect(splitDefault('How often.')).toEqual({ text: 'How often.' });
+    expect(splitDefault('Default: TLS_AUTO, which is 1.2.')).toEqual({
+      text: '',
+      defaultsTo: 'TLS_AUTO, which is 1.2',
+    });
   });
 });
 

@@ -12,7 +12,8 @@ export const destinationRule = defineIstioKind({
   shortNames: ['dr'],
   spec: DestinationRuleSpec,
   columns: [column('Host', '.spec.host', 'Host the rule applies to'), AGE],
-  description: 'Policies for traffic to a service after routing: subsets, load balancing, pools, TLS.',
+  description:
+    'Settings for traffic to a service once it is routed: subsets, load balancing, connection pools, outlier detection and TLS.',
   check: checkDestinationRule,
 });
 export type DestinationRule = ResourceOf<typeof destinationRule>;

@@ -39,6 +39,6 @@ export const endpointSlice = defineKind({
     column('Endpoints', '.endpoints[*].addresses[0]', 'Addresses'),
     AGE,
   ],
-  description: 'Endpoints of a Service.',
+  description: 'Endpoints of a Service: the one it belongs to is named by label kubernetes.io/service-name.',
 });
 export type EndpointSlice = ResourceOf<typeof endpointSlice>;

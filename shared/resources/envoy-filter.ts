@@ -12,7 +12,7 @@ export const envoyFilter = defineIstioKind({
   shortNames: [],
   spec: EnvoyFilterSpec,
   columns: [AGE],
-  description: 'Patches to the configuration of proxies.',
+  description: 'Patches to the config that proxies are given, for what no other kind can say.',
   check: checkEnvoyFilter,
 });
 export type EnvoyFilter = ResourceOf<typeof envoyFilter>;

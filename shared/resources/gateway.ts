@@ -12,7 +12,8 @@ export const gateway = defineIstioKind({
   shortNames: ['gw'],
   spec: GatewaySpec,
   columns: [AGE],
-  description: 'A load balancer at the edge of the mesh.',
+  description:
+    'What a proxy at the edge of the mesh listens for: ports, hosts and TLS. VirtualServices bound to it say where requests go.',
   check: checkGateway,
 });
 export type Gateway = ResourceOf<typeof gateway>;

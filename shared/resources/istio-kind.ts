@@ -38,9 +38,12 @@ export const NETWORKING_VERSIONS = ['v1', 'v1beta1', 'v1alpha3'] as const;
 export const SECURITY_VERSIONS = ['v1', 'v1beta1'] as const;
 
 export function defineIstioKind<Spec extends z.ZodType>(options: IstioKind<Spec>): Kind<Body<Spec>> {
+  const spec = options.spec.describe(`What is wanted. ${options.description}`);
   const body = z.strictObject({
-    spec: options.specRequired ? options.spec : options.spec.optional(),
-    status: struct().optional(),
+    spec: options.specRequired ? spec : spec.optional(),
+    status: struct()
+      .describe('What is the case: conditions and validation messages. Written by controllers.')
+      .optional(),
   });
   return defineKind<Body<Spec>>({
     kind: options.kind,

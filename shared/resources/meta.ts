@@ -6,33 +6,35 @@ import { bool, integer, list, map, object, string, struct } from './schema/vocab
 
 const OwnerReference = object(
   {
-    apiVersion: string(),
-    kind: string(),
-    name: string(),
-    uid: string(),
-    controller: bool(),
-    blockOwnerDeletion: bool(),
+    apiVersion: string().describe('API version of the owner.'),
+    kind: string().describe('Kind of the owner.'),
+    name: string().describe('Name of the owner.'),
+    uid: string().describe('UID of the owner.'),
+    controller: bool().describe('The owner is the controller that made the resource.'),
+    blockOwnerDeletion: bool().describe('The owner stays until the resource is gone.'),
   },
   ['apiVersion', 'kind', 'name', 'uid'],
 );
 
 /** A name may be absent where generateName stands for it; `checkMeta` asks for one of the two. */
 export const Metadata = object({
-  name: string({ min: 1 }),
-  generateName: string(),
-  namespace: string(),
-  labels: map(string()),
-  annotations: map(string()),
-  uid: string(),
-  resourceVersion: string(),
-  generation: integer(),
-  creationTimestamp: string(),
-  deletionTimestamp: string(),
-  deletionGracePeriodSeconds: integer(),
-  selfLink: string(),
-  finalizers: list(string()),
-  ownerReferences: list(OwnerReference),
-  managedFields: list(struct()),
+  name: string({ min: 1 }).describe('Name, once in a namespace and kind: lower case letters, digits, "-" and ".".'),
+  generateName: string().describe('How a name begins that the server makes, where name is left out.'),
+  namespace: string().describe('Namespace of the resource. Default: default.'),
+  labels: map(string()).describe('Labels that selectors match.'),
+  annotations: map(string()).describe('Notes for people and tools, at most 256 KiB together.'),
+  uid: string().describe('Given by the server: another one after the resource is made anew.'),
+  resourceVersion: string().describe(
+    'Given by the server: another one after every change. A write that sends it fails when it is not the last.',
+  ),
+  generation: integer().describe('Given by the server: counts changes of the spec.'),
+  creationTimestamp: string().describe('Given by the server: when the resource was made, RFC 3339.'),
+  deletionTimestamp: string().describe('Given by the server: since when the resource is to go, RFC 3339.'),
+  deletionGracePeriodSeconds: integer().describe('Given by the server: seconds the resource may take to go.'),
+  selfLink: string().describe('Deprecated, not used.'),
+  finalizers: list(string()).describe('What must be done before the resource goes.'),
+  ownerReferences: list(OwnerReference).describe('Resources that this one goes with.'),
+  managedFields: list(struct()).describe('Given by the server: who set which fields.'),
 });
 export type Metadata = z.infer<typeof Metadata>;
 

@@ -14,6 +14,6 @@ export const namespace = defineKind({
   body: NamespaceBody,
   check: () => ({ faults: [], warnings: [] }),
   columns: [column('Status', '.status.phase', 'Phase of the namespace'), AGE],
-  description: 'A scope for names.',
+  description: 'A scope for names and for policies.',
 });
 export type Namespace = ResourceOf<typeof namespace>;

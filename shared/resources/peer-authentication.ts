@@ -12,7 +12,7 @@ export const peerAuthentication = defineIstioKind({
   shortNames: ['pa'],
   spec: PeerAuthenticationSpec,
   columns: [column('Mode', '.spec.mtls.mode', 'mTLS mode'), AGE],
-  description: 'How workloads accept mutual TLS.',
+  description: 'Whether workloads accept mutual TLS, plain text or both.',
   check: checkPeerAuthentication,
 });
 export type PeerAuthentication = ResourceOf<typeof peerAuthentication>;

@@ -12,7 +12,7 @@ export const proxyConfig = defineIstioKind({
   shortNames: [],
   spec: ProxyConfigSpec,
   columns: [AGE],
-  description: 'Settings of proxies.',
+  description: 'Settings of the proxies of some workloads, a namespace or the mesh.',
   check: checkProxyConfig,
 });
 export type ProxyConfig = ResourceOf<typeof proxyConfig>;

@@ -12,7 +12,8 @@ export const requestAuthentication = defineIstioKind({
   shortNames: ['ra'],
   spec: RequestAuthenticationSpec,
   columns: [AGE],
-  description: 'Which tokens requests may carry.',
+  description:
+    'Which tokens (JWT) requests may carry and how they are verified. Whether one must be there is for AuthorizationPolicy to say.',
   check: checkRequestAuthentication,
 });
 export type RequestAuthentication = ResourceOf<typeof requestAuthentication>;

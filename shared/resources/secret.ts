@@ -27,6 +27,6 @@ export const secret = defineKind({
     return report.findings;
   },
   columns: [column('Type', '.type', 'What the secret is for'), AGE],
-  description: 'Sensitive data, such as a key pair for a gateway.',
+  description: 'Sensitive data, as the key and certificate of a gateway.',
 });
 export type Secret = ResourceOf<typeof secret>;

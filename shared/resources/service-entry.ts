@@ -17,7 +17,7 @@ export const serviceEntry = defineIstioKind({
     column('Resolution', '.spec.resolution', 'How endpoints are found'),
     AGE,
   ],
-  description: 'A service the mesh knows beside those of the platform.',
+  description: 'A service that the platform does not know: outside the mesh, or of workloads such as virtual machines.',
   check: checkServiceEntry,
   specRequired: true,
 });

@@ -26,7 +26,7 @@ export const service = defineKind({
     column('Port(s)', '.spec.ports[*].port', 'Ports of the service'),
     AGE,
   ],
-  description: 'A named set of endpoints.',
+  description: 'A named set of workloads, their ports and its virtual address.',
 });
 export type Service = ResourceOf<typeof service>;
 

@@ -12,7 +12,7 @@ export const sidecar = defineIstioKind({
   shortNames: [],
   spec: SidecarSpec,
   columns: [AGE],
-  description: 'What a sidecar listens on and can reach.',
+  description: 'What a sidecar listens on and which services it can reach.',
   check: checkSidecar,
 });
 export type Sidecar = ResourceOf<typeof sidecar>;

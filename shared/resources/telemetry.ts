@@ -12,7 +12,7 @@ export const telemetry = defineIstioKind({
   shortNames: ['telemetry'],
   spec: TelemetrySpec,
   columns: [AGE],
-  description: 'Metrics, logs and traces.',
+  description: 'Metrics, access logs and traces of workloads.',
   check: checkTelemetry,
 });
 export type Telemetry = ResourceOf<typeof telemetry>;

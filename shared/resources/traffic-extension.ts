@@ -12,7 +12,7 @@ export const trafficExtension = defineIstioKind({
   shortNames: [],
   spec: TrafficExtensionSpec,
   columns: [AGE],
-  description: 'A WebAssembly or Lua extension of the traffic path.',
+  description: 'A WebAssembly or Lua extension in the traffic path of proxies.',
   check: checkTrafficExtension,
   specRequired: true,
 });

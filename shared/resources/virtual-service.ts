@@ -16,7 +16,8 @@ export const virtualService = defineIstioKind({
     column('Hosts', '.spec.hosts', 'Destination hosts the routes apply to'),
     AGE,
   ],
-  description: 'Routes traffic for hosts.',
+  description:
+    'How requests for hosts are routed: matching, splitting by weight, retries, timeouts, rewrites, redirects, faults and mirrors.',
   check: checkVirtualService,
 });
 export type VirtualService = ResourceOf<typeof virtualService>;

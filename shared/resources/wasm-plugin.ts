@@ -12,7 +12,7 @@ export const wasmPlugin = defineIstioKind({
   shortNames: [],
   spec: WasmPluginSpec,
   columns: [AGE],
-  description: 'A WebAssembly filter.',
+  description: 'A WebAssembly module that proxies run as a filter.',
   check: checkWasmPlugin,
   specRequired: true,
 });

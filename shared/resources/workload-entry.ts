@@ -12,7 +12,8 @@ export const workloadEntry = defineIstioKind({
   shortNames: ['we'],
   spec: WorkloadEntrySpec,
   columns: [column('Address', '.spec.address', 'Address of the workload'), AGE],
-  description: 'One workload, such as a virtual machine.',
+  description:
+    'One workload that is no Pod, as a virtual machine: its address, labels and identity. A ServiceEntry selects it.',
   check: checkWorkloadEntry,
   specRequired: true,
 });

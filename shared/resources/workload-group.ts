@@ -12,7 +12,8 @@ export const workloadGroup = defineIstioKind({
   shortNames: ['wg'],
   spec: WorkloadGroupSpec,
   columns: [AGE],
-  description: 'A template for workload entries.',
+  description:
+    "Workloads that are no Pods and come and go: what each one's WorkloadEntry begins with, and how its health is found out.",
   check: checkWorkloadGroup,
   specRequired: true,
 });
