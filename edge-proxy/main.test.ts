@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { type RuntimeName, runtimeCommand } from '../control/cli/runtimes.mjs';
@@ -56,6 +57,37 @@ describe.each(RUNTIMES)('the proxy process on %s', (runtime) => {
       child.process.kill('SIGTERM');
       expect(await child.exit).toBe(0);
     } finally {
+      child.process.kill('SIGKILL');
+      folder.dispose();
+    }
+  });
+
+  it('closes idle kept connections when it drains, and ends without waiting for them', async () => {
+    const folder = temporaryFolder();
+    const file = join(folder.path, 'b.json');
+    writeFileSync(file, JSON.stringify(bootstrap));
+    const child = start(runtime, ['-c', file, '--announce', '--drain-seconds', '3600']);
+    const sockets: net.Socket[] = [];
+    try {
+      const line = await vi.waitFor(() => /^\{"ready".*$/m.exec(child.output)![0], { timeout: 30_000 });
+      const { ports, adminPort } = JSON.parse(line) as { ports: { l: number }; adminPort: number };
+      const open = async (port: number, text: string) => {
+        const socket = net.connect(port, '127.0.0.1');
+        sockets.push(socket);
+        await once(socket, 'connect');
+        socket.write(text);
+        if (text !== '') await once(socket, 'data');
+        return { closed: once(socket.resume(), 'close') };
+      };
+      const request = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n';
+      const [fresh, used] = [await open(ports.l, ''), await open(ports.l, request)];
+      await open(adminPort, '');
+      expect((await fetch(`http://127.0.0.1:${adminPort}/drain_listeners`, { method: 'POST' })).status).toBe(200);
+      await Promise.all([fresh.closed, used.closed]);
+      child.process.kill('SIGTERM');
+      expect(await child.exit).toBe(0);
+    } finally {
+      for (const socket of sockets) socket.destroy();
       child.process.kill('SIGKILL');
       folder.dispose();
     }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect } from 'node:tls';
@@ -159,5 +160,18 @@ describe('the control API over TLS', () => {
     await expect(startTlsServer({ listen, authority, fetch: () => new Response() })).rejects.toThrow(
       `cannot listen on 127.0.0.1 port ${server.port}: the port is in use`,
     );
+  });
+
+  it('closes at once, whoever has connected and said nothing', async () => {
+    const silent = net.connect(server.port, '127.0.0.1');
+    await once(silent, 'connect');
+    // Accepted: connections are accepted in the order they came.
+    await get();
+    const gone = once(silent, 'close');
+    silent.resume();
+    const started = performance.now();
+    await Promise.all([server.close(), gone]);
+    // The handshake limit is ten seconds.
+    expect(performance.now() - started).toBeLessThan(8000);
   });
 });

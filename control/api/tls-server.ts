@@ -1,7 +1,7 @@
 /** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by us. */
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { ChainError, type VerifiedSvid, verifyChain } from '../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../ca/authority.ts';
@@ -55,6 +55,12 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const http = createHttpServer(nodeListener(options.fetch, (message) => bindings(message, verified, now)));
   const tls = createServer(tlsOptions(certificate, authority));
   const sockets = new Set<TLSSocket>();
+  // Those in their handshake too: closing would wait for them.
+  const raw = new Set<Socket>();
+  tls.on('connection', (socket: Socket) => {
+    raw.add(socket);
+    socket.once('close', () => raw.delete(socket));
+  });
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
     sockets.add(socket);
@@ -116,7 +122,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
         clearTimeout(timer);
         tls.close(() => resolve());
         http.close();
-        for (const socket of sockets) socket.destroy();
+        for (const socket of [...sockets, ...raw]) socket.destroy();
       }),
   };
 }

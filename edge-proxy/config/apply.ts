@@ -10,6 +10,7 @@ import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import type { RouteTable } from '../http/route-table.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
+import type { Admission } from '../overload/admission.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { compileListener, type ListenerParts } from './compile-listener.ts';
@@ -56,7 +57,13 @@ export class RunningConfig {
   private readonly parts: ListenerParts;
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(runtime: Runtime, compilers: Compilers, draining: () => boolean, warn: (line: string) => void) {
+  constructor(
+    runtime: Runtime,
+    compilers: Compilers,
+    draining: () => boolean,
+    warn: (line: string) => void,
+    admission: Admission,
+  ) {
     this.runtime = runtime;
     this.compilers = compilers;
     this.secrets = new Secrets(runtime, warn);
@@ -71,6 +78,7 @@ export class RunningConfig {
       onFinished: compilers.onFinished,
       tcpObserver: compilers.tcpObserver,
       draining,
+      admission,
     };
   }
 
@@ -86,11 +94,32 @@ export class RunningConfig {
     // Make before break: additions in the order in which one names the other, then removals backwards.
     for (const type of RESOURCE_TYPES) {
       const leaving = new Set(removals(type, changes));
+      if (type === 'listeners') for (const name of await this.moving(changes)) leaving.add(name);
       for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, faults);
     }
     for (const type of [...RESOURCE_TYPES].reverse())
       for (const name of removals(type, changes)) await this.remove(type, name);
     return faults;
+  }
+
+  /** Listeners that this change gives another address: theirs is free for whoever takes their place, as in a swap. */
+  private async moving(changes: Changes): Promise<string[]> {
+    const names: string[] = [];
+    for (const raw of changes.listeners?.upsert ?? []) {
+      const listener = SCHEMAS.listeners.safeParse(raw).data;
+      const current = listener && this.listeners.get(listener.name);
+      const at = listener?.address.socketAddress;
+      const { address, port } = current?.server.config ?? {};
+      if (!listener || !current || (at?.address === address && (at?.portValue ?? 0) === port)) continue;
+      try {
+        await this.secrets.load(listener);
+        compileListener(listener, this.parts, current.chains);
+        names.push(listener.name);
+      } catch {
+        // It will be refused, and stays where it is.
+      }
+    }
+    return names;
   }
 
   private async upsert(
@@ -113,6 +142,8 @@ export class RunningConfig {
       (this.resources[type] as Map<string, unknown>).set(name, resource);
     } catch (error) {
       faults.set(`${type}/${name}`, (error as Error).message);
+      // Another listener has its former address already, and the new one cannot be bound: nothing of it runs.
+      if (type === 'listeners' && !this.listeners.has(name)) this.resources.listeners.delete(name);
     }
   }
 
@@ -182,15 +213,18 @@ export class RunningConfig {
   }
 
   private async open(compiled: CompiledListener): Promise<ListenerServer> {
-    const server = new ListenerServer(this.runtime, compiled);
+    const { name, address, port, ignoresTotalLimit } = compiled;
+    const admission = this.parts.admission.listener(name, address, port, ignoresTotalLimit);
+    const server = new ListenerServer(this.runtime, compiled, admission);
     await server.open();
     return server;
   }
 
-  /** A listener that is leaving still holds its port: whoever comes in its place takes the socket over, without a gap. */
+  /** A listener that leaves or moves still holds its port: whoever comes in its place takes the socket over, without a gap. */
   private inherit(compiled: CompiledListener, leaving: ReadonlySet<string>): ListenerServer | undefined {
     if (compiled.port === 0) return undefined;
     for (const name of leaving) {
+      if (name === compiled.name) continue;
       const server = this.listeners.get(name)?.server;
       if (server?.config.address !== compiled.address || server.config.port !== compiled.port) continue;
       this.listeners.delete(name);

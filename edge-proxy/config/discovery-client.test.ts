@@ -146,6 +146,39 @@ describe('DiscoveryClient', () => {
     await client.stop();
   });
 
+  it('is in force only once some of the clusters is, and listeners if any are wanted', async () => {
+    const plane = new Plane();
+    const target = new Target();
+    target.refuse.set('clusters/a', 'nonsense');
+    const saved: { config?: CachedConfig } = {};
+    const { client, lines } = setup(plane, target, memoryCache(saved));
+    let synced = false;
+    void client.synced.then(() => (synced = true));
+    client.start();
+    await vi.waitFor(() => expect(plane.status().types.clusters.state).toBe('NACK'));
+    expect(lines.at(-1)).toBe('not ready: all clusters were refused, see above and "tulle proxy-status"');
+    expect(synced).toBe(false);
+    plane.set('b', '1s');
+    await client.synced;
+    expect(client.state.refused.has('clusters/a')).toBe(true);
+    await client.stop();
+  });
+
+  it('does not take a cache for config of which no cluster can run any more', async () => {
+    const target = new Target();
+    target.refuse.set('clusters/a', 'nonsense');
+    const config = {
+      secrets: [],
+      clusters: [{ name: 'a', version: '1', resource: { name: 'a' } }],
+      endpoints: [],
+      routes: [],
+      listeners: [],
+    };
+    config.endpoints.push({ name: 'a', version: '1', resource: { clusterName: 'a' } } as never);
+    const { client } = setup(new Plane(), target, memoryCache({ config }));
+    expect(await client.restore()).toBe(false);
+  });
+
   it('takes a target that throws as a refusal of everything', async () => {
     const plane = new Plane();
     const { client } = setup(

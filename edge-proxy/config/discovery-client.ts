@@ -57,6 +57,8 @@ export class DiscoveryClient {
   private verdicts: DeltaDiscoveryRequest[] = [];
   private running: Promise<void> | undefined;
   private failing = false;
+  /** It has been said that nothing is in force. */
+  private waiting = false;
   private readonly firstSync = Promise.withResolvers<void>();
   /** `live`: the last poll succeeded. `refused`: names of resources refused since the start and not accepted since. */
   readonly state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: new Map<string, string>() };
@@ -67,7 +69,10 @@ export class DiscoveryClient {
     this.held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as unknown as typeof this.held;
   }
 
-  /** Resolves when the control plane's first answer has been applied. */
+  /**
+   * Resolves when the control plane has answered and config is in force: clusters and listeners were accepted, or none
+   * are wanted. As in Istio, a proxy all of whose listeners were refused is not ready.
+   */
   get synced(): Promise<void> {
     return this.firstSync.promise;
   }
@@ -85,10 +90,13 @@ export class DiscoveryClient {
       for (const entry of cached[type]) {
         const fault = refused.get(`${type}/${entry.name}`);
         if (fault === undefined) this.held[type].set(entry.name, entry);
-        else this.options.log(`config cache: ${type}/${entry.name} is not used: ${fault}`);
+        else {
+          this.state.refused.set(`${type}/${entry.name}`, fault);
+          this.options.log(`config cache: ${type}/${entry.name} is not used: ${fault}`);
+        }
       }
     }
-    return RESOURCE_TYPES.some((type) => this.held[type].size > 0);
+    return RESOURCE_TYPES.some((type) => this.held[type].size > 0) && this.nothingInForce() === undefined;
   }
 
   /** Polls until `stop`. Never throws; trouble is logged once and retried with backoff. */
@@ -138,7 +146,23 @@ export class DiscoveryClient {
     this.session = session;
     await this.take(responses);
     this.state.lastAnswerMs = Date.now();
-    this.firstSync.resolve();
+    this.settleReadiness();
+  }
+
+  private settleReadiness(): void {
+    const missing = this.nothingInForce();
+    if (missing === undefined) this.firstSync.resolve();
+    else if (!this.waiting)
+      this.options.log(`not ready: all ${missing} were refused, see above and "tulle proxy-status"`);
+    this.waiting = missing !== undefined;
+  }
+
+  /** The type of which everything was refused; a type of which nothing is wanted is fine. */
+  private nothingInForce(): ResourceType | undefined {
+    const refused = [...this.state.refused.keys()];
+    return (['clusters', 'listeners'] as const).find(
+      (type) => this.held[type].size === 0 && refused.some((name) => name.startsWith(`${type}/`)),
+    );
   }
 
   private request(): DiscoveryPoll {

@@ -235,6 +235,40 @@ describe('config applied to a running proxy', () => {
     expect((await change('other', 'b', [])).get('listeners/other')).toContain('the port is in use');
   });
 
+  it('swaps the ports of listeners, and those of three in a ring, in one change', async () => {
+    const made = proxy();
+    const names = ['a', 'b', 'c'];
+    const apps = await Promise.all(names.map((name) => application(name)));
+    const ports = await freePorts(3);
+    const change = (at: Record<string, number>) =>
+      made.apply({
+        listeners: {
+          upsert: Object.entries(at).map(([name, i]) => listener(name, [hcm(name)], undefined, ports[i])),
+          remove: [],
+        },
+      });
+    await made.apply({ clusters: { upsert: names.map((name, i) => cluster(name, apps[i]!)), remove: [] } });
+    const answers = () => Promise.all(ports.map(async (port) => (await get(port)).slice(4)));
+    expect(await change({ a: 0, b: 1, c: 2 })).toEqual(new Map());
+    expect(await answers()).toEqual(['a', 'b', 'c']);
+    expect(await change({ a: 1, b: 0 })).toEqual(new Map());
+    expect(await answers()).toEqual(['b', 'a', 'c']);
+    expect(await change({ a: 2, b: 1, c: 0 })).toEqual(new Map());
+    expect(await answers()).toEqual(['c', 'b', 'a']);
+    expect(await change({ c: 1, a: 0, b: 2 })).toEqual(new Map());
+    expect(await answers()).toEqual(['a', 'c', 'b']);
+    // One that is refused stays where it is, and so does the other.
+    const bad = { ...listener('a', [hcm('a')], undefined, ports[1]), useOriginalDst: true };
+    const faults = await made.apply({
+      listeners: { upsert: [listener('c', [hcm('c')], undefined, ports[0]), bad], remove: [] },
+    });
+    expect(Object.fromEntries(faults)).toMatchObject({
+      'listeners/a': expect.stringContaining('useOriginalDst'),
+      'listeners/c': expect.stringContaining('the port is in use'),
+    });
+    expect(await answers()).toEqual(['a', 'c', 'b']);
+  });
+
   it('speaks mTLS between two proxies, across rotation and a change of roots', async () => {
     const root = await rootAuthority('mesh');
     const roots = (authority: typeof root) => ({
