@@ -1,6 +1,9 @@
 /** Reason phrases (RFC 9110 section 15), for responses made here or by a server that gave none. */
 const reasons: Readonly<Record<number, string>> = {
+  100: 'Continue',
   101: 'Switching Protocols',
+  102: 'Processing',
+  103: 'Early Hints',
   200: 'OK',
   201: 'Created',
   202: 'Accepted',

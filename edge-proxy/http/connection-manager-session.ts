@@ -91,7 +91,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     if (this.closed || this.closing) return;
     if (this.stash) {
       if (this.stash.length + bytes.length > maxStash) {
-        this.abort();
+        this.gone();
         return;
       }
       this.stash = concat(this.stash, bytes);
@@ -233,7 +233,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       this.destroy();
       return;
     }
-    this.refuse(error.status, bodies[error.status] ?? 'Bad Request', error.details, true);
+    this.refuse(error.status, bodyOf(error), error.details, true);
   }
 
   /** Answers a request of which no head is known. */
@@ -400,6 +400,12 @@ const bodies: Readonly<Record<number, string>> = {
   431: 'Request Header Fields Too Large',
   501: 'Not Implemented',
 };
+
+/** Envoy's: the reason phrase, unless its connection manager and not its codec finds the fault. */
+function bodyOf({ status, details }: CodecError): string {
+  const bare = details === 'missing_host_header' || details === 'path_normalization_failed';
+  return bare ? '' : (bodies[status] ?? 'Bad Request');
+}
 
 function unknownHead(): RequestHead {
   return {

@@ -9,9 +9,11 @@ import { Request } from './exchange-request.ts';
 import { removeResponseHopByHop } from './forward-headers.ts';
 import { Headers } from './headers.ts';
 import {
-  badConnectionHeader,
+  absolutePath,
   badPath,
   filterFailed,
+  grpcHeaders,
+  isGrpc,
   requestTooSlow,
   responseTooSlow,
   routeNotFound,
@@ -36,6 +38,10 @@ export interface DownstreamStream {
   openTunnel(status: number, reason: string, headers: Headers, upgrade: string): void;
   /** Half-closes a tunnel. */
   endTunnel(): void;
+  /** @param status 100 to 199, not 101 */
+  sendInterim(status: number, reason: string, headers: Headers): void;
+  /** The connection takes no request after this one. */
+  endWithThis(): void;
   /** Sends `100 Continue`, once, if the client waits for it. */
   sendContinue(): void;
   pauseRequest(): void;
@@ -86,8 +92,9 @@ export class Exchange {
 
   private admit(): void {
     const { request, parts } = this;
-    if (!parts.headers.request(request)) {
-      this.reply(badConnectionHeader);
+    const refused = parts.headers.request(request);
+    if (refused) {
+      this.reply(refused);
       return;
     }
     if (request.method !== 'CONNECT' && !this.normalize()) return;
@@ -96,6 +103,11 @@ export class Exchange {
 
   private normalize(): boolean {
     const { request, parts } = this;
+    if (request.path === '*') {
+      // OPTIONS of the server as a whole: of this proxy, which has nothing to say about itself.
+      this.reply(absolutePath);
+      return false;
+    }
     const question = request.path.indexOf('?');
     const before = question < 0 ? request.path : request.path.slice(0, question);
     const after = normalizePath(before, parts.normalization);
@@ -262,23 +274,50 @@ export class Exchange {
     this.local = true;
     this.router?.abandon();
     const headers = new Headers();
-    const body = new TextEncoder().encode(made.body);
+    const grpc = isGrpc(this.request.headers.get('content-type'));
+    const status = grpc ? 200 : made.status;
+    const body = new TextEncoder().encode(grpc ? '' : made.body);
+    if (grpc) grpcHeaders(made.status, made.body, headers);
     if (body.length > 0) {
       headers.append('content-length', String(body.length), 'content-length');
       headers.append('content-type', 'text/plain', 'content-type');
-    } else if (made.status !== 204 && made.status !== 304) headers.append('content-length', '0', 'content-length');
+    } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
     if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
     if (made.flag) this.request.flag(made.flag);
+    if (made.close) this.stream.endWithThis();
     this.request.details = made.details;
-    this.editResponse(made.status, headers);
+    this.nameCluster();
+    this.editResponse(status, headers);
     const bodyless = body.length === 0 || this.request.method === 'HEAD';
-    this.begin(made.status);
-    this.stream.sendHead(made.status, '', headers, body.length, bodyless);
+    this.begin(status);
+    this.stream.sendHead(status, '', headers, body.length, bodyless);
     if (!bodyless) {
       this.sendBody(body);
       this.stream.sendEnd(undefined);
     }
     this.finish();
+  }
+
+  /** Who would have been asked, for the log and metrics: Envoy too knows the route before its filters run. */
+  private nameCluster(): void {
+    const { request, parts } = this;
+    if (request.cluster || request.details === 'filter_error') return;
+    try {
+      if (request.route === undefined) request.route = parts.routes()?.match(request) ?? null;
+      const action = request.route?.action;
+      if (action?.kind !== 'forward') return;
+      const choice = this.choice ?? action.pick(request, Math.random());
+      if ('cluster' in choice) request.cluster = parts.clusters.get(choice.cluster);
+    } catch {
+      // The answer is given all the same; it has no cluster to name.
+    }
+  }
+
+  /** A response that is not the last: 100, 102, 103. */
+  respondInterim(head: ResponseHead): void {
+    if (this.responseStarted || this.finished || this.request.protocol === 'HTTP/1.0') return;
+    removeResponseHopByHop(head.headers);
+    this.stream.sendInterim(head.status, head.reason, head.headers);
   }
 
   /** The router has a response head that is to be passed on. @returns whether a body follows */

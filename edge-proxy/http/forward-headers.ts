@@ -8,8 +8,9 @@ import type { HttpConnectionManager } from '../../shared/xds/http-connection-man
 import { hasToken } from './codec/fields.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
+import { badConnectionHeader, underscoreInName } from './local-reply.ts';
 import { newRequestId } from './request-id.ts';
-import type { DownstreamInfo } from './stream.ts';
+import type { DownstreamInfo, LocalReply } from './stream.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'];
@@ -68,6 +69,10 @@ export class HeaderTreatment {
   private readonly serverName: string;
   private readonly serverMode: NonNullable<HttpConnectionManager['serverHeaderTransformation']>;
   readonly idInResponse: boolean;
+  private readonly underscores: 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER';
+  private readonly stripPort: 'no' | 'matching' | 'any';
+  private readonly stripDot: boolean;
+  private readonly addPort: boolean;
 
   constructor(config: HttpConnectionManager) {
     this.useRemoteAddress = config.useRemoteAddress ?? false;
@@ -86,15 +91,23 @@ export class HeaderTreatment {
     this.serverName = config.serverName || 'envoy';
     this.serverMode = config.serverHeaderTransformation ?? 'OVERWRITE';
     this.idInResponse = config.alwaysSetRequestIdInResponse ?? false;
+    this.underscores = config.commonHttpProtocolOptions?.headersWithUnderscoresAction ?? 'ALLOW';
+    if (config.stripMatchingHostPort && config.stripAnyHostPort)
+      throw new RangeError('strip_matching_host_port and strip_any_host_port exclude each other');
+    this.stripPort = config.stripAnyHostPort ? 'any' : config.stripMatchingHostPort ? 'matching' : 'no';
+    this.stripDot = config.stripTrailingHostDot ?? false;
+    this.addPort = config.appendXForwardedPort ?? false;
   }
 
   /**
    * @param upgrade the request asks for an upgrade and may be granted one; its fields are written anew when sent
-   * @returns false: refuse the request, it tries to strip protected fields
+   * @returns the answer to a request that must be refused: it tries to strip protected fields, or has names that are not allowed
    */
-  request(request: Request): boolean {
+  request(request: Request): LocalReply | undefined {
     const { headers, downstream } = request;
-    if (!removeHopByHop(headers)) return false;
+    if (this.underscores !== 'ALLOW' && !this.dropUnderscores(headers)) return underscoreInName;
+    if (!removeHopByHop(headers)) return badConnectionHeader;
+    if (this.stripPort !== 'no' || this.stripDot) this.normalizeHost(request);
     this.addresses(request);
     const internal = this.isInternal(request.remoteIp);
     const edge = this.useRemoteAddress && !internal;
@@ -110,7 +123,35 @@ export class HeaderTreatment {
     }
     this.forwardClientCert(headers, downstream);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
+    return undefined;
+  }
+
+  /** @returns false: a name with an underscore is there, and they are refused */
+  private dropUnderscores(headers: Headers): boolean {
+    for (const key of [...headers.keys]) {
+      if (!key.includes('_')) continue;
+      if (this.underscores === 'REJECT_REQUEST') return false;
+      headers.remove(key);
+    }
     return true;
+  }
+
+  /** What routing and the upstream see as the host; CONNECT names a port in any case (RFC 9110 section 9.3.6). */
+  private normalizeHost(request: Request): void {
+    let host = request.authority;
+    if (this.stripDot) {
+      const colon = portAt(host);
+      const name = colon < 0 ? host : host.slice(0, colon);
+      if (name.endsWith('.')) host = name.slice(0, -1) + (colon < 0 ? '' : host.slice(colon));
+    }
+    const colon = portAt(host);
+    if (colon > 0 && request.method !== 'CONNECT') {
+      const port = Number(host.slice(colon + 1));
+      if (this.stripPort === 'any' || (this.stripPort === 'matching' && port === request.downstream.localPort)) {
+        host = host.slice(0, colon);
+      }
+    }
+    request.authority = host;
   }
 
   private addresses(request: Request): void {
@@ -120,6 +161,7 @@ export class HeaderTreatment {
       if (this.trustedHops > 0) request.remoteIp = hop(received, this.trustedHops) ?? downstream.remoteAddress;
       if (this.appendFor) append(headers, 'x-forwarded-for', downstream.remoteAddress);
     } else request.remoteIp = hop(received, this.trustedHops + 1) ?? downstream.remoteAddress;
+    if (this.addPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(downstream.localPort));
     const proto = downstream.secure ? 'https' : 'http';
     const claimed = headers.get('x-forwarded-proto');
     const trusted = !this.useRemoteAddress || this.trustedHops > 0;
@@ -163,6 +205,12 @@ export class HeaderTreatment {
     }
     if (!headers.has('date')) headers.append('date', httpDate(), 'date');
   }
+}
+
+/** Where the colon of a port is in a host; -1: it has none. */
+function portAt(host: string): number {
+  const colon = host.lastIndexOf(':');
+  return colon > 0 && !host.endsWith(']') && (host[0] !== '[' || host[colon - 1] === ']') ? colon : -1;
 }
 
 /** Removes connection-level fields and those that Connection names. @returns false when it names protected ones */

@@ -13,6 +13,7 @@ export const clusterNotFound = reply(503, '', 'cluster_not_found', 'NC');
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
 export const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
+export const absolutePath = reply(404, '', 'absolute_path_rejected');
 export const badPath: LocalReply = { ...reply(400, '', 'path_normalization_failed'), close: true };
 export const underscoreInName: LocalReply = {
   ...reply(400, 'Bad Request', 'http1.unexpected_underscore', 'DPE'),

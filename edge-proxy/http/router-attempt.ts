@@ -8,6 +8,7 @@ import type { Headers } from './headers.ts';
 export interface AttemptOwner {
   onAttemptReady(attempt: Attempt): void;
   onResponseHead(attempt: Attempt, head: ResponseHead): void;
+  onInterim(attempt: Attempt, head: ResponseHead): void;
   onResponseBody(attempt: Attempt, bytes: Uint8Array): void;
   onResponseEnd(trailers: Headers | undefined): void;
   onResponseFlush(): void;
@@ -89,6 +90,10 @@ export class Attempt implements StreamOwner {
   onResponseHead(head: ResponseHead): void {
     this.headSeen = true;
     if (!this.over) this.owner.onResponseHead(this, head);
+  }
+
+  onInterim(head: ResponseHead): void {
+    if (!this.over) this.owner.onInterim(this, head);
   }
 
   onResponseBody(bytes: Uint8Array): void {

@@ -78,6 +78,8 @@ class MirrorSink implements AttemptOwner {
     attempt.report(head.status);
   }
 
+  onInterim(): void {}
+
   onResponseBody(): void {}
 
   onResponseEnd(): void {

@@ -22,6 +22,8 @@ import { Attempt } from './router-attempt.ts';
 import { sendMirrors } from './router-mirror.ts';
 import type { LocalReply } from './stream.ts';
 
+/** Methods that mean no content. */
+const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE']);
 const notInPath = /[^\x21-\x7e]/;
 
 export class Router {
@@ -106,6 +108,10 @@ export class Router {
     if (head.framing === 'length') headers.set('content-length', String(head.contentLength));
     else if (head.framing === 'chunked') headers.remove('content-length');
     else if (headers.has('content-length')) headers.set('content-length', '0');
+    else if (this.upgrade === '' && !bodiless.has(request.method)) {
+      // RFC 9110 section 8.6: methods that mean content say that there is none.
+      headers.append('content-length', '0', 'content-length');
+    }
     if (head.expectContinue && !parts.proxyContinue) headers.remove('expect');
     return true;
   }

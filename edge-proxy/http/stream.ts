@@ -93,8 +93,10 @@ export interface LocalReply {
   readonly body: string;
   /** Lower-case name -> value, besides content-length and content-type: text/plain. */
   readonly headers?: Readonly<Record<string, string>>;
-  readonly flag?: ResponseFlag;
+  readonly flag?: ResponseFlag | undefined;
   readonly details: string;
+  /** The connection ends with this answer. */
+  readonly close?: boolean;
 }
 
 /** A filter's answer: undefined goes on, a reply ends the request here, a promise waits. */

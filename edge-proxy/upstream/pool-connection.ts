@@ -22,6 +22,8 @@ export interface StreamOwner {
   /** A connection is there: send. Called once, never before `acquire` returned its lease unless one was idle. */
   onReady(stream: UpstreamStream): void;
   onResponseHead(head: ResponseHead): void;
+  /** A response that is not the last: 100, 102 to 199. */
+  onInterim(head: ResponseHead): void;
   /** Valid only during the call. */
   onResponseBody(bytes: Uint8Array): void;
   onResponseEnd(trailers: Headers | undefined): void;
@@ -168,6 +170,10 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
     if (!head.keepAlive) this.keepAlive = false;
     this.tunnel = head.status === 101 || (head.framing === 'none' && this.parser.isTunnel);
     this.owner?.onResponseHead(head);
+  }
+
+  onInterim(head: ResponseHead): void {
+    this.owner?.onInterim(head);
   }
 
   onBody(bytes: Uint8Array): void {

@@ -47,6 +47,7 @@ class Owner implements StreamOwner {
     this.wake();
   }
   onResponseHead(): void {}
+  onInterim(): void {}
   onResponseBody(): void {}
   onResponseEnd(): void {
     this.ended = true;

@@ -77,6 +77,23 @@ export const AccessLog = messageRequiring(
 );
 export type AccessLog = z.infer<typeof AccessLog>;
 
+/** How names of fields are spelled towards HTTP/1.1 peers. Absent: as received, see docs/differences-from-envoy.md. */
+export const HeaderKeyFormat = message({
+  properCaseWords: message({}),
+  statefulFormatter: messageRequiring(
+    {
+      name: nonEmpty(),
+      typedConfig: any({
+        'envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig': message({
+          forwardReasonPhrase: bool(),
+          formatterTypeOnEnvoyHeaders: enumeration(['DEFAULT', 'PROPER_CASE']),
+        }),
+      }),
+    },
+    ['name', 'typedConfig'],
+  ),
+});
+
 export const HttpConnectionManager = messageRequiring(
   {
     codecType: enumeration(['AUTO', 'HTTP1', 'HTTP2', 'HTTP3']),
@@ -99,6 +116,7 @@ export const HttpConnectionManager = messageRequiring(
       acceptHttp10: bool(),
       defaultHostForHttp10: string(),
       enableTrailers: bool(),
+      headerKeyFormat: HeaderKeyFormat,
     }),
     http2ProtocolOptions: message({
       maxConcurrentStreams: uint32(),
@@ -117,6 +135,7 @@ export const HttpConnectionManager = messageRequiring(
     useRemoteAddress: bool(),
     xffNumTrustedHops: uint32(),
     skipXffAppend: bool(),
+    appendXForwardedPort: bool(),
     via: string(),
     generateRequestId: bool(),
     preserveExternalRequestId: bool(),

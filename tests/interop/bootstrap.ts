@@ -16,6 +16,8 @@ export const staticCluster = (name: string, port: number | undefined, more: obje
   name,
   type: 'STATIC',
   connect_timeout: '1s',
+  // Cases run side by side; the default of 3 retries at once is not what they are about.
+  circuit_breakers: { thresholds: [{ max_retries: 1000 }] },
   load_assignment: {
     cluster_name: name,
     endpoints: port === undefined ? [] : [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }],
@@ -126,6 +128,7 @@ const accessLog = {
         host: '%REQ(:AUTHORITY)%',
         received: '%BYTES_RECEIVED%',
         sent: '%BYTES_SENT%',
+        cluster: '%UPSTREAM_CLUSTER%',
       },
     },
   }),

@@ -11,6 +11,7 @@ export type CodecFault =
   | 'http1.headers_too_large'
   | 'http1.too_many_headers'
   | 'missing_host_header'
+  | 'path_normalization_failed'
   | 'low_version'
   | 'uri_too_long';
 

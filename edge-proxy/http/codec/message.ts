@@ -78,14 +78,17 @@ export function parseRequestHead(head: string, limits: CodecLimits): RequestHead
   const lineEnd = head.indexOf('\r\n');
   const first = head.indexOf(' ');
   const second = head.indexOf(' ', first + 1);
-  if (first <= 0 || second < 0 || second > lineEnd) throw codecError('malformed request line');
+  if (first <= 0 || second < 0 || second > lineEnd) {
+    // A request line that ends with its target is HTTP/0.9's.
+    throw /^[A-Z]+ \/\S*\r/.test(head) ? lowVersion() : codecError('malformed request line');
+  }
   const method = head.slice(0, first);
   if (!methods.has(method)) throw codecError('unknown method');
   const target = head.slice(first + 1, second);
   const minor = minorVersion(head.slice(second + 1, lineEnd));
   if (target.length > limits.maxTargetBytes) throw new CodecError(414, 'uri_too_long', 'request target too long');
   if (target.length === 0 || notInTarget.test(target)) throw invalidTarget();
-  if (minor === 0 && !limits.acceptHttp10) throw new CodecError(426, 'low_version', 'HTTP/1.0 is not accepted');
+  if (minor === 0 && !limits.acceptHttp10) throw lowVersion();
   const headers = parseFields(head, lineEnd + 2, head.length, limits.maxFields);
   const host = takeHost(headers, minor, limits.defaultHost);
   return judgeRequest(method, target, host, minor, headers);
@@ -94,7 +97,13 @@ export function parseRequestHead(head: string, limits: CodecLimits): RequestHead
 function minorVersion(version: string): 0 | 1 {
   if (version === 'HTTP/1.1') return 1;
   if (version === 'HTTP/1.0') return 0;
-  throw codecError('unsupported version');
+  if (/^HTTP\/\d\.\d$/.test(version)) throw lowVersion();
+  throw codecError('malformed version');
+}
+
+/** Any version but those of HTTP/1 (RFC 9110 section 15.5.22). */
+function lowVersion(): CodecError {
+  return new CodecError(426, 'low_version', 'HTTP version is not accepted');
 }
 
 function invalidTarget(): CodecError {
@@ -136,7 +145,7 @@ function judgeRequest(method: string, target: string, host: string, minor: 0 | 1
     } else [scheme, authority, path] = absoluteForm(target);
   }
   // A fragment never belongs in a request target (RFC 9112 section 3.2); policy and upstream might cut it differently.
-  if (path.includes('#')) throw invalidTarget();
+  if (path.includes('#')) throw new CodecError(400, 'path_normalization_failed', 'fragment in a request target');
   return {
     method,
     path,

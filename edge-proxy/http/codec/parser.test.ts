@@ -121,14 +121,15 @@ describe('requests', () => {
     },
   );
 
+  it.each(['GET /', 'GET / HTTP/2.0', 'GET / HTTP/1.2'])('asks for another version: %j', (line) => {
+    expect(fault(`${line}\r\n${host}\r\n`)).toMatchObject({ status: 426, details: 'low_version' });
+  });
+
   it.each([
     'GET  / HTTP/1.1',
     ' GET / HTTP/1.1',
-    'GET /',
     'GET / HTTP/1.1 ',
     'GET / http/1.1',
-    'GET / HTTP/2.0',
-    'GET / HTTP/1.2',
     'G(T / HTTP/1.1',
     'get / HTTP/1.1',
     'GET a HTTP/1.1',

@@ -14,6 +14,8 @@ export interface MessageSink<Head> {
   /** Valid only during the call. */
   onBody(bytes: Uint8Array): void;
   onMessageEnd(trailers: Headers | undefined): void;
+  /** A response that is not the last: 100, 102 to 199. */
+  onInterim?(head: Head): void;
 }
 
 type State =
@@ -164,7 +166,10 @@ abstract class Parser<Head extends MessageHead> {
 
   private begin(head: Head): void {
     const kind = this.afterHead(head);
-    if (kind === 'interim') return;
+    if (kind === 'interim') {
+      this.sink.onInterim?.(head);
+      return;
+    }
     // The state comes first: the sink may ask for it, or end the tunnel again.
     this.remaining = head.contentLength;
     if (kind === 'tunnel') this.state = 'tunnel';
