@@ -31,6 +31,11 @@ export function faultsOf(issues: readonly z.core.$ZodIssue[]): Fault[] {
   });
 }
 
+/** Whether a rule over values of the right types is broken: the value can still be read. */
+export function breaksRule(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'custom' && ruleOf(issue) !== 'value';
+}
+
 function ruleOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'custom') return typeof issue.params?.['rule'] === 'string' ? issue.params['rule'] : 'value';
   if (issue.code === 'invalid_type' && issue.input === undefined) return 'required';

@@ -8,7 +8,7 @@ import { overMeshConfig } from './mesh-config-defaults.ts';
 import { MeshNetworks } from './mesh-networks.ts';
 import { parseDocuments } from './parse.ts';
 import { canonicalMessage } from './proto-message.ts';
-import { remainder } from './remainder.ts';
+import { hasTypes, remainder } from './remainder.ts';
 import type { Fault } from './resource.ts';
 
 export interface Reading<Value> {
@@ -66,6 +66,6 @@ function checkRest<Schema extends z.ZodType>(
   check: (value: z.infer<Schema>) => Findings,
 ): Findings {
   const rest = remainder(body, issues);
-  const parsed = rest ? schema.safeParse(rest.value) : undefined;
-  return rest && parsed?.success ? rest.apart(check(parsed.data)) : { faults: [], warnings: [] };
+  if (!rest || !hasTypes(schema, rest.value)) return { faults: [], warnings: [] };
+  return rest.apart(check(rest.value as z.infer<Schema>));
 }

@@ -1,6 +1,9 @@
-/** What is left of a faulty body once its faulty fields are out, so that one typing mistake does not hide the rest. */
+/**
+ * What is left of a faulty body once its faulty fields are out, so that one typing mistake does not hide the rest. What only
+ * breaks a rule stays.
+ */
 import type { z } from 'zod';
-import { formatPath } from './faults.ts';
+import { breaksRule, formatPath } from './faults.ts';
 import type { Findings } from './kind.ts';
 import type { Fault } from './resource.ts';
 
@@ -15,6 +18,7 @@ export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): R
   const value = structuredClone(body);
   const removed: string[] = [];
   for (const issue of issues) {
+    if (breaksRule(issue)) continue;
     const keys = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
     for (const path of keys) {
       if (!remove(value, path)) return undefined;
@@ -27,6 +31,11 @@ export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): R
     value,
     apart: ({ faults, warnings }) => ({ faults: faults.filter(apart), warnings: warnings.filter(apart) }),
   };
+}
+
+/** Whether a value has the types a schema asks for, whatever rules it breaks. */
+export function hasTypes(schema: z.ZodType, value: unknown): boolean {
+  return schema.safeParse(value).error?.issues.every(breaksRule) ?? true;
 }
 
 /** Deletes an object's field; false for list entries and absent fields. */

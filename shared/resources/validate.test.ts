@@ -45,6 +45,33 @@ describe('validate', () => {
     expect(paths(result)).toEqual(['spec.http[0].mirorr', 'spec.http[1].route[0].weight']);
   });
 
+  it('a broken rule hides nothing, and is told once', () => {
+    const { faults } = validate({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'ServiceEntry',
+      metadata: { name: 'a' },
+      spec: {
+        hosts: ['*', 'b_.example.com'],
+        ports: [
+          { name: 'http', number: 0 },
+          { name: 'http', number: 81, protocl: 'HTTP' },
+        ],
+        endpoints: [{ address: 'unix://relative' }],
+        workloadSelector: {},
+      },
+    });
+    expect(faults.map(({ path, rule }) => `${path} ${rule}`).sort()).toEqual([
+      'spec serviceentry.endpoints',
+      'spec.endpoints serviceentry.none-endpoints',
+      'spec.endpoints[0].address workloadentry.unix-path',
+      'spec.hosts[0] serviceentry.host',
+      'spec.hosts[1] serviceentry.host',
+      'spec.ports[0].number port',
+      'spec.ports[1].name duplicate-key',
+      'spec.ports[1].protocl unknown-field',
+    ]);
+  });
+
   it.each([
     ['v1', 'Servce', 'did you mean "Service"'],
     ['networking.istio.io/v9', 'Gateway', 'use networking.istio.io/v1'],

@@ -5,7 +5,7 @@ import type { Findings, Kind } from './kind.ts';
 import { checkMeta, Metadata } from './meta.ts';
 import { withoutNulls } from './nulls.ts';
 import { kindByName, kindOf, kinds, splitApiVersion } from './registry.ts';
-import { remainder } from './remainder.ts';
+import { hasTypes, remainder } from './remainder.ts';
 import type { Fault, Resource } from './resource.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -41,8 +41,8 @@ export function validate(value: unknown): Validation {
   } as unknown as Resource;
   resource.metadata = withoutNulls(Metadata, value['metadata']) as Resource['metadata'];
   const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
-  if (!parsed.success) faults.push(...faultsOf(parsed.error.issues));
-  faults.push(...findings.faults);
+  const broken = parsed.success ? [] : faultsOf(parsed.error.issues);
+  faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, broken)));
   const all = faults.slice(0, MAX_FAULTS);
   return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings: findings.warnings };
 }
@@ -81,12 +81,17 @@ function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fa
   }));
 }
 
+/** Rules of the schema that the checks know too are told once. On the spec as a whole there are many: there the names must agree. */
+function isTold(fault: Fault, told: readonly Fault[]): boolean {
+  return told.some(({ path, rule }) => path === fault.path && (rule === fault.rule || path !== 'spec'));
+}
+
 /** The semantic checks for what the schema accepts once its faulty fields are taken out. */
 function checkRemainder(kind: Kind, resource: Resource, body: unknown, issues: readonly z.core.$ZodIssue[]): Findings {
   const none = { faults: [], warnings: [] };
   const rest = remainder(body, issues);
-  const parsed = rest ? kind.body.safeParse(rest.value) : undefined;
-  return rest && parsed?.success ? rest.apart(kind.check({ ...resource, ...(parsed.data as object) })) : none;
+  if (!rest || !hasTypes(kind.body, rest.value)) return none;
+  return rest.apart(kind.check({ ...resource, ...(rest.value as object) }));
 }
 
 function pick(value: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
