@@ -2,12 +2,16 @@
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { type Changes, type Compilers, RunningConfig } from './config/apply.ts';
 import type { Secrets } from './config/secrets.ts';
+import { Admission } from './overload/admission.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import { Stats } from './telemetry/stats.ts';
 
 export interface ProxyOptions {
   readonly compilers: Compilers;
   /** Takes one line a user should see. Default: standard error. */
   readonly warn?: (line: string) => void;
+  /** Limits and counts of connections. Default: no limits. */
+  readonly admission?: Admission;
 }
 
 const DRAIN_POLL_MS = 50;
@@ -20,7 +24,8 @@ export class Proxy {
 
   constructor(runtime: Runtime, options: ProxyOptions) {
     const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
-    this.running = new RunningConfig(runtime, options.compilers, () => this.isDraining, warn);
+    const admission = options.admission ?? new Admission(new Stats());
+    this.running = new RunningConfig(runtime, options.compilers, () => this.isDraining, warn, admission);
   }
 
   /**

@@ -11,6 +11,7 @@ import type { RouteTable } from '../http/route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.ts';
 import { compileChains } from '../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Terminal } from '../listener/listener.ts';
+import type { Admission } from '../overload/admission.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { TcpObserver } from '../tcp/tcp-connection.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
@@ -35,6 +36,7 @@ export interface ListenerParts {
   /** What hears of each connection of this tcp_proxy. */
   readonly tcpObserver: (listener: Listener, config: TcpProxyConfig) => TcpObserver;
   readonly draining: () => boolean;
+  readonly admission: Admission;
 }
 
 const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector';
@@ -81,6 +83,7 @@ export function compileListener(
     reusePort: listener.enableReusePort ?? false,
     find,
     chains: [...chains.values()],
+    ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
     sniff: sniffPlan(listener, [...chains.values()]),
   };
   return { compiled, chains };

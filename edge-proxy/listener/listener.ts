@@ -1,5 +1,6 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
 import type { DownstreamInfo } from '../http/stream.ts';
+import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Connection, Listening, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
@@ -42,6 +43,7 @@ export interface CompiledListener {
   readonly reusePort: boolean;
   readonly find: ChainFinder<Chain>;
   readonly chains: readonly Chain[];
+  readonly ignoresTotalLimit: boolean;
   /** undefined: nothing must be read before the chain is chosen. */
   readonly sniff: SniffPlan | undefined;
 }
@@ -55,9 +57,11 @@ export class ListenerServer {
   private listening: Listening | undefined;
   private readonly connections = new Set<Connection>();
   private accepting = true;
+  private readonly admission: ListenerAdmission;
 
-  constructor(runtime: Runtime, config: CompiledListener) {
+  constructor(runtime: Runtime, config: CompiledListener, admission: ListenerAdmission) {
     this.runtime = runtime;
+    this.admission = admission;
     this.config = config;
   }
 
@@ -103,10 +107,11 @@ export class ListenerServer {
   }
 
   private onConnection(connection: Connection): void {
-    if (!this.accepting) {
+    if (!this.accepting || !this.admission.admit()) {
       connection.destroy();
       return;
     }
+    connection.gone = () => this.admission.release();
     const { sniff: plan } = this.config;
     if (!plan) {
       this.choose(connection, PLAIN);
@@ -147,6 +152,7 @@ export class ListenerServer {
     };
     const chain = this.config.find(facts);
     if (!chain) {
+      this.admission.noChain.value++;
       connection.destroy();
       return;
     }
@@ -169,6 +175,8 @@ export class ListenerServer {
     this.runtime.acceptTls(connection, context, found.firstBytes).then(
       (secure) => {
         this.connections.delete(connection);
+        this.admission.handshakes.value++;
+        secure.gone = () => this.admission.release();
         try {
           // The config may have changed during the handshake.
           const current = this.config.find(facts);
@@ -180,6 +188,8 @@ export class ListenerServer {
       },
       () => {
         this.connections.delete(connection);
+        this.admission.handshakeFailures.value++;
+        this.admission.release();
       },
     );
   }

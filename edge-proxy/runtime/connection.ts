@@ -17,6 +17,7 @@ const IDLE: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose
 export class SocketConnection implements Connection {
   /** Read on every event; `handler` is its public face. */
   current: ConnectionHandler = IDLE;
+  gone: (() => void) | undefined;
   remoteAddress: string;
   remotePort: number;
   localAddress: string;
@@ -147,6 +148,7 @@ export class SocketConnection implements Connection {
     const handler = this.current;
     this.current = IDLE;
     handler.onClose(this.failure);
+    this.gone?.();
   }
 }
 

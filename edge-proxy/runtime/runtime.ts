@@ -36,6 +36,8 @@ export interface ConnectionHandler {
 /** One byte stream, plain or TLS, accepted or dialled. All methods are safe after close. */
 export interface Connection {
   handler: ConnectionHandler;
+  /** Called once when the connection is gone, after the handler's `onClose`, whoever serves it: for counting. */
+  gone?: (() => void) | undefined;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;

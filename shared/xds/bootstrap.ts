@@ -4,11 +4,14 @@ import { Cluster } from './cluster.ts';
 import { Address, Node } from './core.ts';
 import { Listener } from './listener.ts';
 import { list, message } from './message.ts';
+import { LayeredRuntime, OverloadManager } from './overload.ts';
 import { Secret } from './tls.ts';
 
 export const Bootstrap = message({
   node: Node,
   staticResources: message({ listeners: list(Listener), clusters: list(Cluster), secrets: list(Secret) }),
   admin: message({ address: Address }),
+  overloadManager: OverloadManager,
+  layeredRuntime: LayeredRuntime,
 });
 export type Bootstrap = z.infer<typeof Bootstrap>;

@@ -1,0 +1,104 @@
+/** Which accepted connections are served: limits per listener and for the process, and overload. */
+import type { StatScope, Stats } from '../telemetry/stats.ts';
+import { OverloadState } from './overload-state.ts';
+
+/** Limits as Envoy's runtime and resource monitors set them; undefined: none. */
+export interface ConnectionLimits {
+  /** envoy.resource_monitors.global_downstream_max_connections */
+  readonly total: number | undefined;
+  /** `envoy.resource_limits.listener.<listener name>.connection_limit` */
+  readonly perListener: ReadonlyMap<string, number>;
+}
+
+const NO_LIMITS: ConnectionLimits = { total: undefined, perListener: new Map() };
+
+/** The process's account of downstream connections, shared by its listeners. */
+export class Admission {
+  readonly overload: OverloadState;
+  readonly stats: Stats;
+  readonly limits: ConnectionLimits;
+  /** Connections open now. */
+  active = 0;
+
+  constructor(stats: Stats, overload = new OverloadState(), limits = NO_LIMITS) {
+    this.stats = stats;
+    this.overload = overload;
+    this.limits = limits;
+  }
+
+  /** @param ignoresTotal Envoy's ignore_global_conn_limit */
+  listener(name: string, address: string, port: number, ignoresTotal: boolean): ListenerAdmission {
+    const at = `${address.includes(':') ? `[${address}]` : address}_${port}`;
+    return new ListenerAdmission(
+      this,
+      this.limits.perListener.get(name),
+      ignoresTotal,
+      this.stats.scope('listener', at),
+    );
+  }
+}
+
+/** One listener's part of it. */
+export class ListenerAdmission {
+  /** Connections open now. */
+  active = 0;
+  readonly noChain;
+  readonly sniffTimeout;
+  readonly handshakes;
+  readonly handshakeFailures;
+  private readonly account: Admission;
+  private readonly limit: number | undefined;
+  private readonly ignoresTotal: boolean;
+  private readonly total;
+  private readonly destroyed;
+  private readonly gauge;
+  private readonly overflow;
+  private readonly totalOverflow;
+  private readonly overloaded;
+
+  constructor(account: Admission, limit: number | undefined, ignoresTotal: boolean, stats: StatScope) {
+    this.account = account;
+    this.limit = limit;
+    this.ignoresTotal = ignoresTotal;
+    this.total = stats.counter('downstream_cx_total');
+    this.destroyed = stats.counter('downstream_cx_destroy');
+    this.gauge = stats.gauge('downstream_cx_active');
+    this.overflow = stats.counter('downstream_cx_overflow');
+    this.totalOverflow = stats.counter('downstream_global_cx_overflow');
+    this.overloaded = stats.counter('downstream_cx_overload_reject');
+    this.noChain = stats.counter('no_filter_chain_match');
+    this.sniffTimeout = stats.counter('downstream_pre_cx_timeout');
+    this.handshakes = stats.counter('ssl.handshake');
+    this.handshakeFailures = stats.counter('ssl.connection_error');
+  }
+
+  /** @returns false: the connection must be closed at once; true: it counts until `release` */
+  admit(): boolean {
+    const { account } = this;
+    if (this.limit !== undefined && this.active >= this.limit) {
+      this.overflow.value++;
+      return false;
+    }
+    const { total } = account.limits;
+    if (total !== undefined && account.active >= total && !this.ignoresTotal) {
+      this.totalOverflow.value++;
+      return false;
+    }
+    if (account.overload.rejectConnections) {
+      this.overloaded.value++;
+      return false;
+    }
+    this.active++;
+    account.active++;
+    this.total.value++;
+    this.gauge.value = this.active;
+    return true;
+  }
+
+  release(): void {
+    this.active--;
+    this.account.active--;
+    this.destroyed.value++;
+    this.gauge.value = this.active;
+  }
+}

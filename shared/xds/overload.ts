@@ -1,0 +1,52 @@
+/** envoy.config.overload.v3: limits of the whole process, in the bootstrap file. */
+import type { z } from 'zod';
+import { any, double, duration, int64, list, message, messageRequiring, nonEmpty, struct } from './message.ts';
+
+export const ResourceMonitor = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig': messageRequiring(
+        { maxHeapSizeBytes: int64() },
+        ['maxHeapSizeBytes'],
+      ),
+      'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig': messageRequiring(
+        { filename: nonEmpty() },
+        ['filename'],
+      ),
+      'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig': messageRequiring(
+        { maxActiveDownstreamConnections: int64() },
+        ['maxActiveDownstreamConnections'],
+      ),
+      /** Tulle's own: the pressure is the event loop's lag against `maxLag`. */
+      'tulle.resource_monitors.v1.EventLoopLag': messageRequiring({ maxLag: duration() }, ['maxLag']),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+export type ResourceMonitor = z.infer<typeof ResourceMonitor>;
+
+const Trigger = messageRequiring(
+  {
+    name: nonEmpty(),
+    threshold: messageRequiring({ value: double() }, ['value']),
+    scaled: messageRequiring({ scalingThreshold: double(), saturationThreshold: double() }, [
+      'scalingThreshold',
+      'saturationThreshold',
+    ]),
+  },
+  ['name'],
+);
+
+export const OverloadManager = message({
+  refreshInterval: duration(),
+  resourceMonitors: list(ResourceMonitor),
+  actions: list(messageRequiring({ name: nonEmpty(), triggers: list(Trigger), typedConfig: struct() }, ['name'])),
+});
+export type OverloadManager = z.infer<typeof OverloadManager>;
+
+/** envoy.config.bootstrap.v3.LayeredRuntime: static layers alone. */
+export const LayeredRuntime = message({
+  layers: list(messageRequiring({ name: nonEmpty(), staticLayer: struct() }, ['name'])),
+});
+export type LayeredRuntime = z.infer<typeof LayeredRuntime>;
