@@ -7,6 +7,7 @@ import type { NetworkRbac } from '../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../shared/xds/tls.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
+import { HttpStats } from '../http/connection-stats.ts';
 import type { RouteTable } from '../http/route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.ts';
 import { compileChains } from '../listener/filter-chain.ts';
@@ -166,14 +167,21 @@ function compileTerminal(listener: Listener, filter: NetworkFilter, parts: Liste
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;
   const routes = routesOf(config, parts);
+  const stats = new HttpStats(parts.admission.stats, config.statPrefix);
+  const finished = parts.onFinished(listener, config);
   return new ConnectionManager({
     config,
     routes,
     filters: parts.compileHttpFilters(config, routes),
     clusters: parts.clusters,
     runtime: parts.runtime,
-    onFinished: parts.onFinished(listener, config),
+    onFinished: (request) => {
+      stats.finished(request);
+      finished(request);
+    },
     draining: parts.draining,
+    overload: parts.admission.overload,
+    stats,
   });
 }
 

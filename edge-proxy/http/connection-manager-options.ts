@@ -1,7 +1,9 @@
 /** What an HTTP connection manager is built from: compiled config and the proxy's shared parts, never raw resources. */
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import type { OverloadState } from '../overload/overload-state.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
+import type { HttpStats } from './connection-stats.ts';
 import type { RouteTable } from './route-table.ts';
 import type { HttpFilter, RequestContext } from './stream.ts';
 
@@ -16,4 +18,7 @@ export interface ConnectionManagerOptions {
   readonly onFinished: (request: RequestContext) => void;
   /** True: answer with `connection: close` and take no further request on a connection. */
   readonly draining: () => boolean;
+  /** What the overload manager has switched on. Default: nothing, ever. */
+  readonly overload?: OverloadState;
+  readonly stats?: HttpStats;
 }

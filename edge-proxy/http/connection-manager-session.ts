@@ -13,7 +13,7 @@ import { type DownstreamStream, Exchange } from './exchange.ts';
 import { Request } from './exchange-request.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import { Headers } from './headers.ts';
-import { configGone, requestTimeout } from './local-reply.ts';
+import { configGone, overloaded, requestTimeout } from './local-reply.ts';
 import type { DownstreamInfo } from './stream.ts';
 
 /** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
@@ -147,6 +147,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       return;
     }
     if (this.parser.idle || this.parser.complete) {
+      if (this.parts.stats) this.parts.stats.idleTimeout.value++;
       this.close();
       return;
     }
@@ -166,11 +167,17 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     ) {
       this.lastRequest = true;
     }
+    const { overload, stats } = this.parts;
+    if (overload.disableKeepAlive && !this.lastRequest) {
+      this.lastRequest = true;
+      if (stats) stats.overloadNoKeepAlive.value++;
+    }
     const exchange = new Exchange(this, head, this.downstream, this.parts);
     this.current = exchange;
     this.manager.activeRequests++;
     if (this.parts.requestMs > 0 && !exchange.requestEnded) this.overall.set(this.parts.requestMs);
     if (this.retired) exchange.reply(configGone);
+    else if (overload.stopAcceptingRequests) exchange.reply(overloaded);
     else exchange.start();
   }
 

@@ -3,6 +3,7 @@ import type { PathNormalization } from '../../shared/match/path.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { ConnectionFacts } from '../listener/filter-chain.ts';
 import type { Reassign } from '../listener/listener.ts';
+import { OverloadState } from '../overload/overload-state.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
 import { ConnectionPools } from '../upstream/pool.ts';
@@ -10,6 +11,7 @@ import type { CodecLimits } from './codec/message.ts';
 import { defaultLimits } from './codec/message.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
 import { Session } from './connection-manager-session.ts';
+import type { HttpStats } from './connection-stats.ts';
 import { HeaderTreatment } from './forward-headers.ts';
 import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from './stream.ts';
@@ -22,6 +24,8 @@ export interface ManagerParts {
   readonly clusters: ClusterSet;
   readonly pools: ConnectionPools;
   readonly draining: () => boolean;
+  readonly overload: OverloadState;
+  readonly stats: HttpStats | undefined;
   readonly onFinished: (request: RequestContext) => void;
   readonly limits: CodecLimits;
   readonly headers: HeaderTreatment;
@@ -105,6 +109,8 @@ export class ConnectionManager {
   }
 }
 
+const NEVER = new OverloadState();
+
 function compileParts(options: ConnectionManagerOptions, draining: () => boolean): ManagerParts {
   const { config, runtime } = options;
   const common = config.commonHttpProtocolOptions ?? {};
@@ -119,6 +125,8 @@ function compileParts(options: ConnectionManagerOptions, draining: () => boolean
     clusters: options.clusters,
     pools: sharedPools(runtime),
     draining,
+    overload: options.overload ?? NEVER,
+    stats: options.stats,
     onFinished: options.onFinished,
     limits: {
       ...defaultLimits,

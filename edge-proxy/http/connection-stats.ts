@@ -1,5 +1,5 @@
 /** Envoy's statistics of one HTTP connection manager (`http.<stat prefix>.…`), those that have a cause in this proxy. */
-import type { Stat, Stats, StatScope } from '../telemetry/stats.ts';
+import type { Stat, StatScope, Stats } from '../telemetry/stats.ts';
 import type { RequestContext } from './stream.ts';
 
 /** Response code details -> counter. The last four names are Tulle's: Envoy counts them nowhere. */
