@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import type { Kind } from '../../shared/resources/kind.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { isObject } from './body.ts';
+import { applyFieldPolicy, type FieldPolicy } from './field-validation.ts';
 import { inStoredVersion, type ResourceKinds, type Target } from './kinds.ts';
 import { badRequest, invalid } from './status.ts';
 
@@ -14,19 +15,22 @@ export interface Admitted {
 }
 
 /**
- * Status is not a user's to write and is left out; `stored` keeps its own.
- * @throws ApiError 400 when the body is not about the path's resource; 422 with every fault
+ * Status is not a user's to write and is left out; `stored` keeps its own. Unknown fields are never stored.
+ * @throws ApiError 400 when the body is not about the path's resource, or has fields its policy refuses; 422 with every
+ * fault
  */
 export function admit(
   kinds: ResourceKinds,
   target: Target,
   body: Record<string, unknown>,
+  fields: FieldPolicy,
   stored?: Resource,
 ): Admitted {
   checkType(target, body);
   const { status: _, ...wanted } = body;
-  const metadata = metadataFor(target, body['metadata']);
-  const { resource, faults, warnings } = kinds.validate({ ...wanted, metadata });
+  const known = applyFieldPolicy(target, { ...wanted, metadata: metadataFor(target, body['metadata']) }, fields);
+  const metadata = known.body['metadata'] as Record<string, unknown>;
+  const { resource, faults, warnings } = kinds.validate(known.body);
   const name = String(metadata['name'] ?? '');
   if (faults.length > 0 || !resource) throw invalid(target.kind, name, faults);
   const status = stored ? stored.status : initialStatus(target.kind);
@@ -34,7 +38,7 @@ export function admit(
   return {
     resource: status === undefined ? complete : { ...complete, status },
     target: { ...target, name },
-    warnings,
+    warnings: [...known.warnings, ...warnings],
   };
 }
 

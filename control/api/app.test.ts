@@ -109,13 +109,13 @@ describe('resources', () => {
   });
 
   it('refuses an invalid resource with every fault, and writes nothing', async () => {
-    const bad = virtualService('bad') as ReturnType<typeof virtualService> & { spec: Record<string, unknown> };
-    bad.spec['timeout'] = 1;
-    bad.spec['hostz'] = [];
+    const bad = virtualService('bad') as { spec: Record<string, unknown> };
+    bad.spec['hosts'] = 1;
+    bad.spec['exportTo'] = ['', {}];
     const refused = await call('POST', virtualServices, bad);
     expect(refused).toMatchObject({ status: 422, body: { reason: 'Invalid', details: { kind: 'VirtualService' } } });
     const fields = refused.body.details.causes.map((cause: { field: string }) => cause.field);
-    expect(fields).toEqual(expect.arrayContaining(['spec.timeout', 'spec.hostz']));
+    expect(fields).toEqual(expect.arrayContaining(['spec.hosts', 'spec.exportTo[1]']));
     expect((await call('GET', virtualServices)).body.items).toEqual([]);
   });
 

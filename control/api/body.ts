@@ -1,6 +1,6 @@
 /** Reading request bodies: bounded, of a known media type, and of a shape that is safe to walk and merge. */
 import type { Context } from 'hono';
-import { parse } from 'yaml';
+import { parseOne } from '../../shared/resources/parse.ts';
 import { badRequest, tooLarge, unsupportedMediaType } from './status.ts';
 
 /** Kubernetes' own limit on a request body, in bytes. */
@@ -12,17 +12,24 @@ export function mediaType(c: Context, fallback = 'application/json'): string {
   return (c.req.header('content-type') ?? fallback).split(';')[0]?.trim().toLowerCase() ?? '';
 }
 
+export interface Body<Value = unknown> {
+  value: Value;
+  /** Paths of fields that stand twice, as `spec.hosts`; the last value counts. */
+  duplicates: string[];
+}
+
 /** The body as JSON value, from JSON or YAML. @throws ApiError 400, 413, 415 */
-export async function readBody(c: Context): Promise<unknown> {
+export async function readBody(c: Context): Promise<Body> {
   const type = mediaType(c);
-  if (type === 'application/json') return parseJson(await readText(c));
-  if (type === 'application/yaml') return parseYaml(await readText(c));
+  if (type === 'application/json') return parseBody(await readText(c), 'JSON');
+  if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');
   throw unsupportedMediaType(['application/json', 'application/yaml']);
 }
 
 /** As `readBody`, and the value must be an object. */
-export async function readObject(c: Context): Promise<Record<string, unknown>> {
-  return asObject(await readBody(c));
+export async function readObject(c: Context): Promise<Body<Record<string, unknown>>> {
+  const { value, duplicates } = await readBody(c);
+  return { value: asObject(value), duplicates };
 }
 
 export function asObject(value: unknown): Record<string, unknown> {
@@ -52,24 +59,21 @@ export async function readText(c: Context): Promise<string> {
   }
 }
 
+/** @throws ApiError 400 */
 export function parseJson(text: string): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
-  }
-  return checkShape(value, 0);
+  return parseBody(text, 'JSON').value;
 }
 
-export function parseYaml(text: string): unknown {
-  let value: unknown;
-  try {
-    value = parse(text, { maxAliasCount: 100, logLevel: 'error' });
-  } catch (error) {
-    throw badRequest(`the body of the request is not one YAML document: ${(error as Error).message.split('\n')[0]}`);
+/** One value of the format. @throws ApiError 400 naming the line */
+export function parseBody(text: string, format: 'JSON' | 'YAML'): Body {
+  const { value, errors } = parseOne(text, format);
+  const fault = errors.find((error) => error.rule !== 'duplicate-field');
+  if (fault) {
+    const place = `line ${fault.line}, column ${fault.column}`;
+    const article = format === 'JSON' ? 'not JSON' : 'not one YAML document';
+    throw badRequest(`the body of the request is ${article}: ${place}: ${fault.message}`);
   }
-  return checkShape(value, 0);
+  return { value: checkShape(value, 0), duplicates: errors.map((error) => error.path) };
 }
 
 /** Deep nesting would exhaust the stack of whatever walks it, and a `__proto__` key would poison a merge. */

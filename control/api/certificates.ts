@@ -126,7 +126,7 @@ function secret(c: Context<ApiEnv>, body: Record<string, string>): Response {
 }
 
 async function read<Schema extends z.ZodType>(c: Context<ApiEnv>, schema: Schema): Promise<z.infer<Schema>> {
-  const parsed = schema.safeParse(await readObject(c));
+  const parsed = schema.safeParse((await readObject(c)).value);
   if (parsed.success) return parsed.data;
   const causes = parsed.error.issues.map(({ path, message }) => ({
     reason: 'FieldValueInvalid',

@@ -114,9 +114,24 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
   });
 
   it('shows every fault of a bad resource', async () => {
-    const bad = await apply(route('reviews').replace('hosts: [reviews]', 'hosts: [reviews]\n  nonsense: 1'));
+    const bad = await run(
+      route('reviews').replace('hosts: [reviews]', 'hosts: [reviews]\n  nonsense: 1'),
+      'apply',
+      '-f',
+      '-',
+    );
     expect(bad.code).toBe(1);
-    expect(bad.error).toContain('spec.nonsense');
+    expect(bad.error).toContain('strict decoding error: unknown field "spec.nonsense"');
+  });
+
+  it('warns of unknown fields, or passes over them, when told to', async () => {
+    const odd = (name: string) => route('ratings').replace('hosts: [ratings]', `hosts: [ratings]\n  ${name}: 1`);
+    const warned = await run(odd('nonsense'), 'apply', '--validate=warn', '-f', '-');
+    expect(warned).toMatchObject({ code: 0, error: expect.stringContaining('unknown field "spec.nonsense"') });
+    const ignored = await run(odd('rubbish'), 'apply', '--validate=ignore', '-f', '-');
+    expect(ignored).toMatchObject({ code: 0, error: expect.not.stringContaining('spec.rubbish') });
+    expect((await run('', 'get', 'vs', 'reviews', '-o', 'jsonpath={.spec}')).out).not.toContain('rubbish');
+    expect((await run('', 'delete', 'vs', 'reviews')).code).toBe(0);
   });
 
   it('watches', async () => {

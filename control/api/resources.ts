@@ -3,8 +3,9 @@ import { type Context, Hono } from 'hono';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
 import { admit } from './admission.ts';
-import { asObject, isObject, mediaType, parseJson, readObject, readText } from './body.ts';
+import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from './body.ts';
 import type { ApiEnv } from './caller.ts';
+import { fieldPolicy } from './field-validation.ts';
 import { findTarget, inVersion, keyOf, type ResourceKinds, selectionOf, type Target } from './kinds.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
 import { parseSelectors } from './selectors.ts';
@@ -111,7 +112,8 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
 async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
   const dryRun = isDryRun(c);
-  const admitted = admit(kinds, target, await readObject(c));
+  const { value, duplicates } = await readObject(c);
+  const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
   warn(c, admitted.warnings);
@@ -125,9 +127,9 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
 
 async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
-  const body = await readObject(c);
+  const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
-  const admitted = admit(kinds, target, body, stored);
+  const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
   warn(c, admitted.warnings);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
@@ -141,11 +143,12 @@ const patchTypes = {
 async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const apply = patchFunction(target, mediaType(c, ''));
-  const body = parseJson(await readText(c));
+  const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
+  const fields = fieldPolicy(c, duplicates);
   for (let attempt = 1; ; attempt++) {
     const stored = await mustGet(store, target);
     const patched = asObject(apply(inVersion(target, stored), body));
-    const admitted = admit(kinds, target, patched, stored);
+    const admitted = admit(kinds, target, patched, fields, stored);
     try {
       // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
       const updated = await write(store, target, admitted.resource, stored, dryRun);

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 
 /**
- * A copy of `value` without the null fields of the messages that `schema` describes. Nulls in lists and maps stay, for
- * the schema to refuse; free-form objects stay as they are.
+ * A copy of `value` without the null fields of the messages that `schema` describes. Nulls in lists and maps, and of
+ * unknown fields, stay for the schema to refuse; free-form objects stay as they are.
  */
 export function withoutNulls(schema: z.ZodType, value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
@@ -13,7 +13,7 @@ export function withoutNulls(schema: z.ZodType, value: unknown): unknown {
   }
   if (Array.isArray(value)) return value;
   if (schema instanceof z.ZodObject) {
-    const fields = Object.entries(value).filter(([, field]) => field !== null);
+    const fields = Object.entries(value).filter(([key, field]) => field !== null || !Object.hasOwn(schema.shape, key));
     return fromEntries(fields, (key) =>
       Object.hasOwn(schema.shape, key) ? (schema.shape[key] as z.ZodType) : undefined,
     );

@@ -118,12 +118,26 @@ export function locate(document: ParsedDocument, path: string, wanted: 'key' | '
   return offset === undefined ? { line, column } : origin.lines.positionOf(origin.start + offset);
 }
 
+/**
+ * The one value of a text whose format is known, as of a request's body. Nothing at all is null in YAML.
+ * Never throws; `value` is undefined when an error is more than a field that stands twice.
+ */
+export function parseOne(text: string, format: 'JSON' | 'YAML'): { value: unknown; errors: ParseError[] } {
+  const lines = new LineIndex(text);
+  const [document, second] = [...(format === 'JSON' ? readJson(text) : yamlOf(text))];
+  const faults = [...(document?.faults ?? [])];
+  const refuse = (message: string, offset: number) =>
+    faults.push({ path: '', rule: format === 'JSON' ? 'json' : 'yaml', message, offset });
+  if (second) refuse('there is more than one value', second.start);
+  if (!document && format === 'JSON') refuse('the text ends too early', text.length);
+  const errors = faults.map(({ offset, ...fault }) => ({ ...fault, ...lines.positionOf(offset) }));
+  return { value: second ? undefined : document ? document.value : null, errors };
+}
+
 /** JSON when it looks like it; a text in YAML's flow style begins with a brace too. */
 function* documentsOf(text: string, file?: string): Iterable<SourceDocument> {
-  const nothing = (fault: SourceFault) => ({ value: undefined, faults: [fault], start: 0, end: 0, contentStart: 0 });
-  const refusal = (message: string): SourceFault => ({ path: '', rule: 'yaml', message, offset: 0 });
   if (text.length > MAX_TEXT_LENGTH) {
-    yield nothing(refusal(`the file is larger than ${MAX_TEXT_LENGTH / 1024 / 1024} MiB`));
+    yield nothing(`the file is larger than ${MAX_TEXT_LENGTH / 1024 / 1024} MiB`, 0);
     return;
   }
   if (/^\s*[{[]/.test(text)) {
@@ -135,9 +149,14 @@ function* documentsOf(text: string, file?: string): Iterable<SourceDocument> {
       return;
     }
   }
-  const forbidden = forbiddenCharacter(text);
+  yield* yamlOf(text);
+}
+
+function* yamlOf(text: string): Iterable<SourceDocument> {
+  const forbidden = FORBIDDEN.exec(text);
   if (forbidden) {
-    yield nothing(forbidden);
+    const code = text.charCodeAt(forbidden.index).toString(16).toUpperCase().padStart(4, '0');
+    yield nothing(`the character U+${code} is not allowed`, forbidden.index);
     return;
   }
   try {
@@ -145,19 +164,17 @@ function* documentsOf(text: string, file?: string): Iterable<SourceDocument> {
   } catch (cause) {
     // The parser recurses: a stack overflow is a RangeError.
     const message = cause instanceof RangeError ? `is nested deeper than ${MAX_NESTING} levels` : oneLine(cause);
-    yield nothing(refusal(`cannot be read as YAML: ${message}`));
+    yield nothing(`cannot be read as YAML: ${message}`, 0);
   }
+}
+
+function nothing(message: string, offset: number): SourceDocument {
+  const fault: SourceFault = { path: '', rule: 'yaml', message, offset };
+  return { value: undefined, faults: [fault], start: 0, end: 0, contentStart: 0 };
 }
 
 /** Characters that YAML does not allow (section 5.1); a lone surrogate is no character at all. */
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]|\p{Cs}/u;
-
-function forbiddenCharacter(text: string): SourceFault | undefined {
-  const found = FORBIDDEN.exec(text);
-  if (!found) return undefined;
-  const code = text.charCodeAt(found.index).toString(16).toUpperCase().padStart(4, '0');
-  return { path: '', rule: 'yaml', message: `the character U+${code} is not allowed`, offset: found.index };
-}
 
 /** The longest start of the bytes that is UTF-8 ends where the fault is. */
 function firstBadByte(bytes: Uint8Array): Position {
