@@ -5,6 +5,7 @@ import type { MeshService, ServicePort } from '../mesh/view.ts';
 import type { CompileContext } from './context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { loadAssignment } from './endpoints.ts';
+import { localitySetting, weighsLocalities } from './locality-lb.ts';
 import { outboundCluster } from './names.ts';
 import { ADS } from './tls-context.ts';
 import { applyTrafficPolicy, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
@@ -60,10 +61,16 @@ function outbound(
   };
   setDiscovery(ctx, cluster, service);
   applyTrafficPolicy(cluster, policy, port, ctx.note);
+  if (weighsLocalities(ctx.view.settings, policy))
+    cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
   if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
   applyUpstreamTls(ctx, cluster, service, port, subset?.name, policy);
   if (cluster.type === 'ORIGINAL_DST') return { cluster };
-  const options = { subsetLabels: subset?.labels ?? {}, failover: cluster.outlierDetection !== undefined };
+  const options = {
+    subsetLabels: subset?.labels ?? {},
+    failover: cluster.outlierDetection !== undefined,
+    locality: localitySetting(ctx.view.settings, policy),
+  };
   const assignment = loadAssignment(ctx, name, service, port, options);
   if (cluster.type === 'EDS') return { cluster, assignment };
   cluster.loadAssignment = assignment;

@@ -1,16 +1,25 @@
 /** Endpoints of a cluster, grouped by locality. */
-import type { ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints } from '../../shared/xds/cluster.ts';
+import type { ClusterLoadAssignment, LbEndpoint } from '../../shared/xds/cluster.ts';
 import type { Locality } from '../../shared/xds/core.ts';
 import { compare } from '../mesh/build-view.ts';
 import { selects } from '../mesh/fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from '../mesh/view.ts';
 import type { CompileContext } from './context.ts';
+import {
+  applyLocalityLb,
+  type LocalityLb,
+  type PlacedEndpoint,
+  type PlacedLocality,
+  withLocalityLabels,
+} from './locality-lb.ts';
 import { mtlsMode } from './peer-authentication.ts';
 
 export interface AssignmentOptions {
   subsetLabels: Record<string, string>;
   /** Prefer near localities: only with outlier detection, as Istio does. */
   failover: boolean;
+  /** Undefined: localities count for nothing. */
+  locality?: LocalityLb | undefined;
 }
 
 export function loadAssignment(
@@ -20,24 +29,29 @@ export function loadAssignment(
   port: ServicePort,
   options: AssignmentOptions,
 ): ClusterLoadAssignment {
-  const groups = new Map<string, LbEndpoint[]>();
+  const groups = new Map<string, PlacedEndpoint[]>();
   const dns = service.resolution === 'DNS' || service.resolution === 'DNS_ROUND_ROBIN';
+  const { clusterId } = ctx.proxy;
   for (const endpoint of ctx.view.endpoints(service)) {
     if (endpoint.servicePort !== port.number || !selects(options.subsetLabels, endpoint.labels)) continue;
     if (!endpoint.healthy && !dns) continue;
     const group = groups.get(endpoint.locality);
-    const item = lbEndpoint(ctx, endpoint);
+    const labels = withLocalityLabels(endpoint.labels, endpoint.locality, endpoint.network, clusterId);
+    const item = { endpoint: lbEndpoint(ctx, endpoint), labels };
     if (group) group.push(item);
     else groups.set(endpoint.locality, [item]);
   }
   const names = [...groups.keys()].sort(compare);
-  const endpoints = names.map((name): LocalityLbEndpoints => {
-    const lbEndpoints = groups.get(name) ?? [];
+  const localities = names.map((name): PlacedLocality => {
+    const endpoints = groups.get(name) ?? [];
+    const lbEndpoints = endpoints.map(({ endpoint }) => endpoint);
     const loadBalancingWeight = lbEndpoints.reduce((sum, item) => sum + (item.loadBalancingWeight ?? 1), 0);
-    return { locality: localityMessage(name), lbEndpoints, loadBalancingWeight };
+    return { name, endpoints, message: { locality: localityMessage(name), lbEndpoints, loadBalancingWeight } };
   });
-  if (options.failover && ctx.proxy.locality !== '') prioritise(endpoints, names, ctx.proxy.locality);
-  return { clusterName, endpoints };
+  if (!options.locality) return { clusterName, endpoints: localities.map(({ message }) => message) };
+  const { locality, labels } = ctx.proxy;
+  const caller = { locality, labels: withLocalityLabels(labels, locality, '', clusterId) };
+  return { clusterName, endpoints: applyLocalityLb(localities, options.locality, caller, options.failover) };
 }
 
 export function localityMessage(locality: string): Locality {
@@ -69,21 +83,4 @@ function lbEndpoint(ctx: CompileContext, endpoint: MeshEndpoint): LbEndpoint {
       },
     },
   };
-}
-
-/** Priority by nearness: same subzone, zone, region, elsewhere; then the numbers are closed up. */
-function prioritise(endpoints: LocalityLbEndpoints[], names: readonly string[], own: string): void {
-  const mine = own.split('/');
-  const distances = names.map((name) => {
-    const parts = name.split('/');
-    let same = 0;
-    while (same < 3 && (mine[same] ?? '') === (parts[same] ?? '')) same += 1;
-    return 3 - same;
-  });
-  const levels = [...new Set(distances)].sort((a, b) => a - b);
-  for (const [index, item] of endpoints.entries()) {
-    const priority = levels.indexOf(distances[index] ?? 0);
-    if (priority > 0) item.priority = priority;
-  }
-  endpoints.sort((a, b) => (a.priority ?? 0) - (b.priority ?? 0));
 }

@@ -12,6 +12,7 @@ import type { GatewayServer } from './gateway.ts';
 import { sharedHosts } from './gateway.ts';
 import { tcpProxy } from './http-manager.ts';
 import { applies, chainOf, destinations, distinctChains, sniMatch } from './l4-routes.ts';
+import { localitySetting } from './locality-lb.ts';
 import { hostCovers, meshSni } from './names.ts';
 import { ADS } from './tls-context.ts';
 import { applyTrafficPolicy } from './traffic-policy.ts';
@@ -87,6 +88,7 @@ export function sniClusters(ctx: CompileContext): { clusters: Cluster[]; endpoin
       loadAssignment(ctx, name, service, port, {
         subsetLabels: labels,
         failover: cluster.outlierDetection !== undefined,
+        locality: localitySetting(ctx.view.settings, policy),
       }),
     );
   }

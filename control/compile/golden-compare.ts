@@ -79,7 +79,14 @@ function scalar(value: string): unknown {
 }
 /** Lists of names whose order says nothing. */
 const UNORDERED = new Set(['domains', 'serverNames']);
-const DECORATION = new Set(['decorator', 'metadata', 'statPrefix', 'validateClusters', 'initialFetchTimeout']);
+const DECORATION = new Set([
+  'runtimeKey',
+  'decorator',
+  'metadata',
+  'statPrefix',
+  'validateClusters',
+  'initialFetchTimeout',
+]);
 
 function routeMeaning(config: Json): unknown {
   // By name a client asks for: istiod joins virtual hosts with the same routes, which says nothing.
@@ -101,6 +108,10 @@ function clusterMeaning(cluster: Json): unknown {
     'loadAssignment',
     'upstreamConnectionOptions',
     'upstreamBindConfig',
+    'ringHashLbConfig',
+    'maglevLbConfig',
+    'roundRobinLbConfig',
+    'leastRequestLbConfig',
   ];
   const http = object(Object.values(object(cluster['typedExtensionProtocolOptions']))[0]);
   const { upstreamHttpProtocolOptions: _auto, ...options } = http;
@@ -108,6 +119,7 @@ function clusterMeaning(cluster: Json): unknown {
     ...(stripEmpty(Object.fromEntries(take.map((name) => [name, cluster[name]]))) as Json),
     lbPolicy: cluster['lbPolicy'] ?? 'ROUND_ROBIN',
     panic: stripEmpty(object(cluster['commonLbConfig'])['healthyPanicThreshold']),
+    weighLocalities: 'localityWeightedLbConfig' in object(cluster['commonLbConfig']),
     http: httpMeaning(options),
     tls: list(cluster['transportSocketMatches']).map((item) => [item['match'], tlsMeaning(item['transportSocket'])]),
     socket: tlsMeaning(cluster['transportSocket']),

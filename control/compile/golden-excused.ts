@@ -2,7 +2,6 @@
 const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
-const HASH = 'consistent hashing is not in the wire types yet';
 const INBOUND = 'inbound listeners need no Sidecar here';
 const SNIFFED = 'a route configuration of its own for a port of undeclared protocol';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
@@ -22,9 +21,6 @@ export const EXCUSED: Record<string, string> = {
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
   'ef-priority': FILTER,
-  'dr-hash-header': HASH,
-  'dr-hash-misc': HASH,
-  'mix-shop': HASH,
   'inbound-two-services': INBOUND,
   'se-workload-selector': INBOUND,
   'inbound-protocols': SNIFFED,
@@ -39,10 +35,9 @@ export const EXCUSED: Record<string, string> = {
   'dr-h2-upgrade': SETTINGS,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
-  'dr-outlier': 'enforcingLocalOriginSuccessRate is not in the wire types',
-  'dr-locality-failover-priority': 'locality load balancing settings are not compiled yet',
   'se-dynamic-dns': 'DYNAMIC_DNS is not compiled yet',
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
   'vs-delegate': 'delegated VirtualServices are not merged yet',
-  'vs-retries': 'retry priorities are not in the wire types',
+  'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
+  'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
 };

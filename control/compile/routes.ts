@@ -5,6 +5,7 @@ import { namespaceOf, specOf, strings } from '../mesh/fields.ts';
 import { isHttp } from '../mesh/protocol.ts';
 import type { MeshService } from '../mesh/view.ts';
 import { PASSTHROUGH } from './clusters.ts';
+import { destinationHashPolicy } from './consistent-hash.ts';
 import type { CompileContext } from './context.ts';
 import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from './names.ts';
 import { defaultRoute, translateHttpRoutes } from './virtual-service.ts';
@@ -41,6 +42,10 @@ export function virtualServiceRoutes(ctx: CompileContext, vs: Resource, gateway:
         subset,
         resolve(ctx, vs, host),
       ),
+    hashPolicy: (host, subset, destinationPort) => {
+      const hostname = resolve(ctx, vs, host);
+      return destinationHashPolicy(ctx, hostname, destinationPort ?? destinationPortOf(ctx, hostname, port), subset);
+    },
   });
 }
 
@@ -85,7 +90,8 @@ export function sidecarVirtualHosts(ctx: CompileContext, port: number): VirtualH
   for (const service of services)
     if (!covered.has(service)) {
       const cluster = outboundCluster(port, undefined, service.hostname);
-      add(service.hostname, service, [defaultRoute(cluster, `${service.hostname}:${port}/*`)]);
+      const hash = destinationHashPolicy(ctx, service.hostname, port, undefined);
+      add(service.hostname, service, [defaultRoute(cluster, `${service.hostname}:${port}/*`, hash)]);
     }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   if (!taken.has('*')) hosts.push(catchAll(ctx));

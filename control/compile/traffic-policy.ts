@@ -3,6 +3,7 @@ import type { Cluster, OutlierDetection } from '../../shared/xds/cluster.ts';
 import { type Fields, fields, numeric } from '../mesh/fields.ts';
 import { isHttp2 } from '../mesh/protocol.ts';
 import type { ServicePort } from '../mesh/view.ts';
+import { applyConsistentHash } from './consistent-hash.ts';
 import { protoDuration, wholeSeconds } from './durations.ts';
 
 const UNLIMITED = 4294967295;
@@ -33,7 +34,7 @@ export function applyTrafficPolicy(
   const options = httpOptions(tcp, http, port);
   if (options) cluster.typedExtensionProtocolOptions = options;
   if (policy['outlierDetection'] !== undefined) applyOutlier(cluster, fields(policy['outlierDetection']));
-  applyLoadBalancer(cluster, fields(policy['loadBalancer']), note);
+  applyLoadBalancer(cluster, fields(policy['loadBalancer']));
   if (policy['tunnel'] !== undefined) note(`${cluster.name}: trafficPolicy.tunnel is not supported`);
   if (policy['proxyProtocol'] !== undefined) note(`${cluster.name}: trafficPolicy.proxyProtocol is not supported`);
 }
@@ -112,6 +113,7 @@ function applyOutlier(cluster: Cluster, outlier: Fields): void {
   if (percent) result.maxEjectionPercent = percent;
   if (outlier['splitExternalLocalOriginErrors'] === true) {
     result.splitExternalLocalOriginErrors = true;
+    result.enforcingLocalOriginSuccessRate = 0;
     const local = numeric(outlier['consecutiveLocalOriginFailures']);
     if (local) {
       result.consecutiveLocalOriginFailure = local;
@@ -123,10 +125,11 @@ function applyOutlier(cluster: Cluster, outlier: Fields): void {
   cluster.commonLbConfig = { healthyPanicThreshold: healthy ? { value: healthy } : {} };
 }
 
-function applyLoadBalancer(cluster: Cluster, balancer: Fields, note: (message: string) => void): void {
-  for (const name of ['consistentHash', 'warmup', 'warmupDurationSecs', 'localityLbSetting'] as const)
-    if (balancer[name] !== undefined)
-      note(`${cluster.name}: loadBalancer.${name} is not supported; LEAST_REQUEST is used`);
+function applyLoadBalancer(cluster: Cluster, balancer: Fields): void {
+  if (balancer['consistentHash'] !== undefined) {
+    applyConsistentHash(cluster, fields(balancer['consistentHash']));
+    return;
+  }
   switch (balancer['simple']) {
     case 'ROUND_ROBIN':
       cluster.lbPolicy = 'ROUND_ROBIN';
@@ -142,4 +145,21 @@ function applyLoadBalancer(cluster: Cluster, balancer: Fields, note: (message: s
     default:
       cluster.lbPolicy = 'LEAST_REQUEST';
   }
+  applyWarmup(cluster, balancer);
+}
+
+/** Slow start, which ROUND_ROBIN and LEAST_REQUEST know. */
+function applyWarmup(cluster: Cluster, balancer: Fields): void {
+  const warmup = fields(balancer['warmup']);
+  const slowStartWindow = protoDuration(warmup['duration']) ?? protoDuration(balancer['warmupDurationSecs']);
+  if (!slowStartWindow) return;
+  const aggression = typeof warmup['aggression'] === 'number' ? warmup['aggression'] : 1;
+  const minimum = numeric(warmup['minimumPercent']) ?? 10;
+  const slowStartConfig = {
+    slowStartWindow,
+    aggression: { defaultValue: aggression, runtimeKey: 'upstream.slow_start_aggression' },
+    minWeightPercent: { value: minimum },
+  };
+  if (cluster.lbPolicy === 'ROUND_ROBIN') cluster.roundRobinLbConfig = { slowStartConfig };
+  else if (cluster.lbPolicy === 'LEAST_REQUEST') cluster.leastRequestLbConfig = { slowStartConfig };
 }

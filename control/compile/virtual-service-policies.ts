@@ -46,17 +46,30 @@ export function protoDuration(text: string): string {
   return `${Math.floor(total / 1e9)}${fraction && `.${fraction}`}s`;
 }
 
-/** Undefined: never retry. */
-export function translateRetries(retries: HttpRetry | undefined): RetryPolicy | undefined {
-  if (!retries) return DEFAULT_RETRY_POLICY;
-  if (!retries.attempts || retries.attempts <= 0) return undefined;
+/** With `retryRemoteLocalities`: every second try leaves the priorities of the tries before. */
+const REMOTE_LOCALITIES: NonNullable<RetryPolicy['retryPriority']> = {
+  name: 'envoy.retry_priorities.previous_priorities',
+  typedConfig: {
+    '@type': 'type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
+    updateFrequency: 2,
+  },
+};
+
+/**
+ * Undefined: never retry.
+ * @param hashed requests have an endpoint of their own: a retry stays with it, unless told otherwise
+ */
+export function translateRetries(retries: HttpRetry | undefined, hashed = false): RetryPolicy | undefined {
   const { retryHostPredicate, ...base } = DEFAULT_RETRY_POLICY;
+  if (!retries) return hashed ? base : DEFAULT_RETRY_POLICY;
+  if (!retries.attempts || retries.attempts <= 0) return undefined;
   return {
     ...base,
     numRetries: retries.attempts,
     ...(retries.retryOn && parseRetryOn(retries.retryOn)),
     ...(retries.perTryTimeout && { perTryTimeout: protoDuration(retries.perTryTimeout) }),
-    ...(retries.retryIgnorePreviousHosts !== false && { retryHostPredicate }),
+    ...((retries.retryIgnorePreviousHosts ?? !hashed) && { retryHostPredicate }),
+    ...(retries.retryRemoteLocalities && { retryPriority: REMOTE_LOCALITIES }),
     ...(retries.backoff && { retryBackOff: { baseInterval: protoDuration(retries.backoff) } }),
   };
 }

@@ -3,7 +3,7 @@
  * (istio.io/latest/docs/reference/config/networking/virtual-service). Pure: one resource and one proxy in, routes out.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
-import type { ClusterWeight, Route, RouteAction } from '../../shared/xds/route.ts';
+import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../shared/xds/route.ts';
 import { isCatchAll, type MatchScope, matchAppliesTo, translateMatch } from './virtual-service-match.ts';
 import {
   DEFAULT_RETRY_POLICY,
@@ -33,6 +33,8 @@ export interface RouteContext extends MatchScope {
   domainSuffix: string;
   /** `outbound|port|subset|host`; `port` undefined: the destination names none. `host` is already a full name. */
   clusterName(host: string, subset: string | undefined, port: number | undefined): string;
+  /** How a destination's balancer hashes requests; same arguments. Absent, or undefined: it does not. */
+  hashPolicy?(host: string, subset: string | undefined, port: number | undefined): HashPolicy | undefined;
 }
 
 /** A host as written in a resource of `namespace`, as a full name: `reviews` -> `reviews.default.svc.cluster.local`. */
@@ -59,11 +61,17 @@ export function translateHttpRoutes(vs: Resource, ctx: RouteContext): Route[] {
 }
 
 /** The route of a service that no VirtualService covers. */
-export function defaultRoute(clusterName: string, operation: string): Route {
+export function defaultRoute(clusterName: string, operation: string, hash?: HashPolicy): Route {
   return {
     name: 'default',
     match: { prefix: '/' },
-    route: { cluster: clusterName, timeout: '0s', maxGrpcTimeout: '0s', retryPolicy: DEFAULT_RETRY_POLICY },
+    route: {
+      cluster: clusterName,
+      timeout: '0s',
+      maxGrpcTimeout: '0s',
+      retryPolicy: DEFAULT_RETRY_POLICY,
+      ...(hash && { hashPolicy: [hash] }),
+    },
     decorator: { operation },
   };
 }
@@ -114,7 +122,8 @@ function forward(
   route: Route,
 ): void {
   const timeout = rule.timeout ? protoDuration(rule.timeout) : '0s';
-  const retryPolicy = translateRetries(rule.retries);
+  const hashes = hashPolicies(vs, rule, ctx);
+  const retryPolicy = translateRetries(rule.retries, hashes.length > 0);
   const mirrors = mirrorPolicies(vs, rule, ctx);
   const authority = rule.rewrite?.authority || headerAuthority;
   const action: RouteAction = {
@@ -124,6 +133,7 @@ function forward(
     ...pathRewrite(rule),
     ...(authority && { hostRewriteLiteral: authority }),
     ...(mirrors.length > 0 && { requestMirrorPolicies: mirrors }),
+    ...(hashes.length > 0 && { hashPolicy: hashes }),
   };
   const destinations = rule.route ?? [];
   if (destinations.length === 1) toOne(vs, destinations[0]!, ctx, route, action);
@@ -155,6 +165,14 @@ function weighted(vs: Resource, destinations: HttpRouteDestination[], ctx: Route
     });
   if (clusters.length === 0) throw new Error('route has no destination with a weight');
   return clusters;
+}
+
+/** Those of all destinations, in their order. */
+function hashPolicies(vs: Resource, rule: HttpRoute, ctx: RouteContext): HashPolicy[] {
+  return (rule.route ?? []).flatMap(({ destination: to }) => {
+    const host = resolveHost(to.host, namespaceOf(vs), ctx.domainSuffix);
+    return ctx.hashPolicy?.(host, to.subset, to.port?.number) ?? [];
+  });
 }
 
 function pathRewrite({ rewrite }: HttpRoute): Pick<RouteAction, 'prefixRewrite' | 'regexRewrite'> {

@@ -93,6 +93,7 @@ export const OutlierDetection = message({
   splitExternalLocalOriginErrors: bool(),
   consecutiveLocalOriginFailure: uint32(),
   enforcingConsecutiveLocalOriginFailure: uint32(),
+  enforcingLocalOriginSuccessRate: uint32(),
 });
 export type OutlierDetection = z.infer<typeof OutlierDetection>;
 
