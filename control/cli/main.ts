@@ -116,9 +116,11 @@ files(
   'what to apply',
 )
   .option('--dry-run', 'judge only, write nothing')
-  .action(async (flags: ClientFlags & { filename: string[]; dryRun?: boolean }) => {
-    const { apply } = await import('./resources.ts');
-    await apply(ControlApi.from(flags), flags.filename, flags.namespace, flags.dryRun ?? false);
+  .option('--validate <policy>', 'unknown fields and fields that stand twice: strict, warn or ignore', 'strict')
+  .action(async (flags: ClientFlags & { filename: string[]; dryRun?: boolean; validate: string }) => {
+    const { apply, fieldValidationFlag } = await import('./resources.ts');
+    const options = { dryRun: flags.dryRun ?? false, fields: fieldValidationFlag(flags.validate) };
+    await apply(ControlApi.from(flags), flags.filename, flags.namespace, options);
   });
 
 client(

@@ -3,6 +3,7 @@
 import { kinds } from '../../shared/resources/index.ts';
 import { type Kind, kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
@@ -31,6 +32,27 @@ export function resourcePath(kind: Kind, namespace: string | undefined, name?: s
   return `${root}${scope}/${kind.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
 }
 
+export interface ApplyOptions {
+  /** Judge only. */
+  dryRun: boolean;
+  /** What becomes of unknown fields and fields that stand twice. */
+  fields: FieldValidation;
+}
+
+/** The policy that `--validate` names, in kubectl's words. @throws CliError */
+export function fieldValidationFlag(word: string): FieldValidation {
+  const policies: Record<string, FieldValidation> = {
+    strict: 'Strict',
+    true: 'Strict',
+    warn: 'Warn',
+    ignore: 'Ignore',
+    false: 'Ignore',
+  };
+  const policy = Object.hasOwn(policies, word) ? policies[word] : undefined;
+  if (policy) return policy;
+  throw new CliError(`--validate ${word}: must be strict (or true), warn, or ignore (or false)`);
+}
+
 /**
  * Applies every resource of the files. All are validated first: with one fault anywhere nothing is written.
  * @throws CliError with every fault
@@ -39,12 +61,12 @@ export async function apply(
   api: ControlApi,
   paths: readonly string[],
   namespace: string,
-  dryRun: boolean,
+  { dryRun, fields }: ApplyOptions,
 ): Promise<void> {
-  const sources = await checkSources(paths);
+  const sources = await checkSources(paths, fields);
   if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
   for (const source of sources) {
-    const outcome = await applyOne(api, source, namespace, dryRun);
+    const outcome = await applyOne(api, source, namespace, { dryRun, fields });
     process.stdout.write(
       `${source.kind.singular}${source.kind.group ? `.${source.kind.group}` : ''}/${source.resource.metadata.name} ${outcome}${dryRun ? ' (dry run)' : ''}\n`,
     );
@@ -55,10 +77,10 @@ async function applyOne(
   api: ControlApi,
   { kind, resource }: SourceResource,
   fallback: string,
-  dryRun: boolean,
+  { dryRun, fields }: ApplyOptions,
 ): Promise<string> {
   const namespace = resource.metadata.namespace ?? fallback;
-  const query = dryRun ? '?dryRun=All' : '';
+  const query = `?fieldValidation=${fields}${dryRun ? '&dryRun=All' : ''}`;
   const at = resourcePath(kind, namespace, resource.metadata.name);
   const desired: Resource = {
     ...resource,

@@ -13,6 +13,7 @@ import {
   parseBytes,
 } from '../../shared/resources/parse.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import { type FieldValidation, withoutUnknownFields } from '../../shared/resources/unknown-fields.ts';
 import { CliError } from './connection.ts';
 
 export interface SourceResource {
@@ -56,26 +57,29 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
 }
 
 /** Reads and validates; faults are in the result, for `tulle validate`. Unreadable YAML stands as a document with faults. */
-export async function inspectSources(paths: readonly string[]): Promise<CheckedDocument[]> {
+export async function inspectSources(
+  paths: readonly string[],
+  fields: FieldValidation = 'Strict',
+): Promise<CheckedDocument[]> {
   const checked: CheckedDocument[] = [];
   for (const path of paths) {
     for (const [file, content] of await readPath(path)) {
-      for (const document of inspectText(file, content)) checked.push(document);
+      for (const document of inspectText(file, content, fields)) checked.push(document);
     }
   }
   return checked;
 }
 
-function inspectText(file: string, content: Uint8Array): CheckedDocument[] {
+function inspectText(file: string, content: Uint8Array, fields: FieldValidation): CheckedDocument[] {
   const { documents, faulty, unread } = parseBytes(content, file);
   const checked = [...documents, ...faulty].map((document): CheckedDocument => {
     const { value, line, column, errors } = document;
     const foreign = isForeign(value);
-    const result = foreign ? { faults: [], warnings: [foreignWarning(value)] } : validate(value);
+    const result = foreign ? { faults: [], warnings: [foreignWarning(value)] } : judge(value, errors, fields);
     const places = new Map<Fault, Position>(errors.map((error) => [error, error]));
     const positionOf = (fault: Fault) =>
       places.get(fault) ?? locate(document, fault.path, fault.rule === 'unknown-field' ? 'key' : 'value');
-    return { value, file, line, column, positionOf, foreign, ...result, faults: [...errors, ...result.faults] };
+    return { value, file, line, column, positionOf, foreign, ...result };
   });
   for (const errors of unread) {
     const places = new Map<Fault, ParseError>(errors.map((error) => [error, error]));
@@ -86,15 +90,30 @@ function inspectText(file: string, content: Uint8Array): CheckedDocument[] {
   return checked.sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
+/** Validation under a policy for unknown fields and fields that stand twice: faults, warnings or nothing. */
+function judge(value: unknown, errors: readonly Fault[], fields: FieldValidation): Validation {
+  const { kind, ...strict } = validate(value);
+  if (fields === 'Strict' || !kind)
+    return { ...strict, ...(kind ? { kind } : {}), faults: [...errors, ...strict.faults] };
+  const known = withoutUnknownFields(kind, value as Record<string, unknown>);
+  const result = validate(known.value);
+  const dropped = strict.faults.filter((fault) => fault.rule === 'unknown-field');
+  const warned = fields === 'Warn' ? [...errors, ...dropped] : [];
+  return { ...result, warnings: [...warned, ...result.warnings] };
+}
+
 /**
  * Reads and validates; of an object that stands twice the last one counts. Kubernetes objects outside the mesh are left
- * out, with a line on stderr.
+ * out, with a line on stderr; so are unknown fields under the policies Warn (with a line each) and Ignore.
  * @throws CliError naming every fault of every resource
  */
-export async function checkSources(paths: readonly string[]): Promise<SourceResource[]> {
-  const checked = await inspectSources(paths);
+export async function checkSources(
+  paths: readonly string[],
+  fields: FieldValidation = 'Strict',
+): Promise<SourceResource[]> {
+  const checked = await inspectSources(paths, fields);
   const faulty = checked.filter((document) => document.faults.length > 0);
-  if (faulty.length > 0) throw new CliError(faulty.flatMap(faultLines).join('\n'));
+  if (faulty.length > 0) throw new CliError(faulty.flatMap(findingLines).join('\n'));
   const found = new Map<string, SourceResource>();
   for (const document of checked) {
     if (document.foreign) {
@@ -104,6 +123,7 @@ export async function checkSources(paths: readonly string[]): Promise<SourceReso
       process.stderr.write(`${document.file}:${document.line}: ${foreignWarning(document.value).message}\n`);
     } else if (document.kind && document.resource) {
       const { kind, resource, file, line } = document;
+      if (fields === 'Warn') process.stderr.write(fieldWarnings(document));
       const key = objectKey(kind, resource);
       // Deleted first, so that the last one also stands last.
       found.delete(key);
@@ -113,6 +133,12 @@ export async function checkSources(paths: readonly string[]): Promise<SourceReso
   return [...found.values()];
 }
 
+function fieldWarnings(document: CheckedDocument): string {
+  const about = document.warnings.filter(({ rule }) => rule === 'unknown-field' || rule === 'duplicate-field');
+  const lines = findingLines({ ...document, faults: about });
+  return lines.map((line) => `Warning: ${line}\n`).join('');
+}
+
 /** What makes two documents the same object. A resource without namespace is in `default`. */
 export function objectKey(kind: Kind, resource: Resource): string {
   const namespace = kind.namespaced ? resource.metadata.namespace || 'default' : '';
@@ -120,7 +146,7 @@ export function objectKey(kind: Kind, resource: Resource): string {
 }
 
 /** `shop.yaml:12:5: VirtualService reviews: spec.http[0].route: …`, one line per fault. */
-function faultLines(document: CheckedDocument): string[] {
+function findingLines(document: CheckedDocument): string[] {
   const { kind, metadata } = headOf(document.value);
   const what = kind ? ` ${kind}${metadata?.name ? ` ${metadata.name}` : ''}:` : '';
   return document.faults.map((fault) => {

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { fieldValidationFlag } from './resources.ts';
 import { checkSources, readSources } from './sources.ts';
 import { validateSources } from './validate.ts';
 
@@ -88,5 +89,38 @@ describe('sources of the other commands', () => {
     expect(String(error)).toContain(
       'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
     );
+  });
+  it('unknown fields and fields that stand twice, under each policy', async () => {
+    const file = join(folder, 'odd.txt');
+    await writeFile(file, `${good('odd').replace('spec:', 'spec:\n  odd: 1')}  selector: {a: b}\n  selector: {a: c}\n`);
+    const strict = await checkSources([file]).catch((cause: Error) => cause.message);
+    expect(String(strict).split('\n')).toEqual([
+      `${file}:10:3: Service odd: spec.selector: the field "selector" stands twice`,
+      `${file}:6:3: Service odd: spec.odd: unknown field "odd"`,
+    ]);
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    try {
+      for (const policy of ['Warn', 'Ignore'] as const) {
+        said.mockClear();
+        const [found] = await checkSources([file], policy);
+        expect(found?.resource.spec).toEqual({ ports: [{ port: 80 }], selector: { a: 'c' } });
+        const lines = said.mock.calls.join('').trimEnd().split('\n').filter(Boolean);
+        expect(lines.map((line) => line.replace(file, 'f'))).toEqual(
+          policy === 'Ignore'
+            ? []
+            : [
+                'Warning: f:10:3: Service odd: spec.selector: the field "selector" stands twice',
+                'Warning: f:6:3: Service odd: spec.odd: unknown field "odd"',
+              ],
+        );
+      }
+    } finally {
+      said.mockRestore();
+    }
+  });
+  it('--validate speaks as kubectl', () => {
+    const words = ['strict', 'true', 'warn', 'ignore', 'false'];
+    expect(words.map(fieldValidationFlag)).toEqual(['Strict', 'Strict', 'Warn', 'Ignore', 'Ignore']);
+    expect(() => fieldValidationFlag('maybe')).toThrow('--validate maybe: must be strict');
   });
 });
