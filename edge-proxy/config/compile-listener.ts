@@ -1,7 +1,13 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { FilterChain, Listener, NetworkFilter, TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
+import type {
+  ConnectionLimit,
+  FilterChain,
+  Listener,
+  NetworkFilter,
+  TcpProxy as TcpProxyConfig,
+} from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
@@ -10,12 +16,14 @@ import { ConnectionManager } from '../http/connection-manager.ts';
 import { HttpStats } from '../http/connection-stats.ts';
 import type { RouteTable } from '../http/route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.ts';
+import { compileConnectionLimit } from '../listener/connection-limit.ts';
 import { compileChains } from '../listener/filter-chain.ts';
-import type { Chain, CompiledListener, Terminal } from '../listener/listener.ts';
+import type { Chain, CompiledListener, Denial, Terminal } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { TcpObserver } from '../tcp/tcp-connection.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
+import { TcpStats } from '../tcp/tcp-stats.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
 import { faultAt } from './config-fault.ts';
 import type { Secrets } from './secrets.ts';
@@ -43,6 +51,7 @@ export interface ListenerParts {
 const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector';
 const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector';
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
 
@@ -152,7 +161,11 @@ function downstreamTls(
   return secrets.server(config as DownstreamTlsContext, http);
 }
 
-function admission(filter: NetworkFilter, parts: ListenerParts): (downstream: DownstreamInfo) => string | undefined {
+function admission(filter: NetworkFilter, parts: ListenerParts): Denial {
+  if (typeOf(filter.typedConfig) === CONNECTION_LIMIT) {
+    const judge = compileConnectionLimit(filter.typedConfig as unknown as ConnectionLimit, parts.admission.stats);
+    return (_, connection) => judge(connection);
+  }
   if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
     throw new Error(`"${filter.name}" must be the last filter`);
   return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
@@ -162,7 +175,8 @@ function compileTerminal(listener: Listener, filter: NetworkFilter, parts: Liste
   const type = typeOf(filter.typedConfig);
   if (type === TCP_PROXY) {
     const config = filter.typedConfig as TcpProxyConfig;
-    return new TcpProxy(config, parts.clusters, parts.runtime, parts.tcpObserver(listener, config));
+    const stats = new TcpStats(parts.admission.stats, config.statPrefix);
+    return new TcpProxy(config, parts.clusters, parts.runtime, parts.tcpObserver(listener, config), stats);
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;

@@ -102,6 +102,11 @@ export class ConnectionManager {
     session.parts = this.parts;
   }
 
+  /** Closes every connection, whatever it is doing. */
+  cut(): void {
+    for (const session of [...this.sessions]) session.abort();
+  }
+
   /** Closes idle connections, the others with their current response. */
   drain(): void {
     this.drained = true;

@@ -20,7 +20,15 @@ export interface Terminal {
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
+  /** The drain time is over: closes what is still open. */
+  cut(): void;
 }
+
+/**
+ * Why a network filter closes a connection (Envoy's termination details); undefined: it goes on.
+ * @param connection absent when a connection that was let in is judged again under new config
+ */
+export type Denial = (downstream: DownstreamInfo, connection: Connection | undefined) => string | undefined;
 
 /** A compiled filter chain. */
 export interface Chain {
@@ -30,8 +38,8 @@ export interface Chain {
   /** Equal where a connection accepted by the one chain would be let in by the other's TLS as well. */
   readonly transport: string;
   readonly tls: () => TlsContext | undefined;
-  /** Network RBAC in order: why the connection is closed; undefined goes on. */
-  readonly denials: readonly ((downstream: DownstreamInfo) => string | undefined)[];
+  /** Network filters before the last one, in order. */
+  readonly denials: readonly Denial[];
   readonly terminal: Terminal;
 }
 
@@ -56,6 +64,7 @@ export class ListenerServer {
   private readonly runtime: Runtime;
   private listening: Listening | undefined;
   private readonly connections = new Set<Connection>();
+  private readonly cuts = new Set<ReturnType<typeof setTimeout>>();
   private accepting = true;
   private readonly admission: ListenerAdmission;
 
@@ -84,6 +93,7 @@ export class ListenerServer {
     const before = this.config;
     this.config = config;
     retire(before, config);
+    for (const chain of before.chains) if (!config.chains.includes(chain)) this.cutLater(chain.terminal);
   }
 
   /** Another server has come in its place: stops accepting, hands over what is open. */
@@ -95,15 +105,30 @@ export class ListenerServer {
 
   /** Stops accepting and lets connections finish. */
   async drain(): Promise<void> {
+    if (!this.accepting) return;
     this.accepting = false;
-    for (const chain of this.config.chains) chain.terminal.drain();
+    for (const { terminal } of this.config.chains) {
+      terminal.drain();
+      this.cutLater(terminal);
+    }
     await this.listening?.close();
+  }
+
+  /** Envoy's drain time: who stays longer is closed. */
+  private cutLater(terminal: Terminal): void {
+    const timer = setTimeout(() => {
+      this.cuts.delete(timer);
+      terminal.cut();
+    }, this.admission.drainMs);
+    this.cuts.add(timer);
   }
 
   /** Connections that are sniffed or in their handshake, closed now. Served ones belong to their terminal. */
   async stop(): Promise<void> {
     await this.drain();
+    for (const timer of this.cuts) clearTimeout(timer);
     for (const connection of this.connections) connection.destroy();
+    for (const { terminal } of this.config.chains) terminal.cut();
   }
 
   private onConnection(connection: Connection): void {
@@ -202,7 +227,7 @@ function retire(before: CompiledListener, config: CompiledListener): void {
       const next = config.find(facts);
       // Another TLS context may ask for what this connection never proved; denials are judged once a connection.
       if (!next || next.transport !== chain.transport) return undefined;
-      if (next.denials.some((denial) => denial(downstream) !== undefined)) return undefined;
+      if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
       return next.terminal;
     };
     if (chain.terminal.succeed) chain.terminal.succeed(reassign);
@@ -242,7 +267,7 @@ function serve(
     localUris: tls?.localUris ?? [],
   };
   for (const denial of chain.denials) {
-    const details = denial(downstream);
+    const details = denial(downstream, connection);
     if (details !== undefined) {
       connection.destroy();
       chain.terminal.denied?.(downstream, details);

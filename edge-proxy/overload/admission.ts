@@ -10,6 +10,8 @@ export interface ConnectionLimits {
   readonly perListener: ReadonlyMap<string, number>;
 }
 
+/** Istio's drainDuration. */
+const DEFAULT_DRAIN_MS = 45_000;
 const NO_LIMITS: ConnectionLimits = { total: undefined, perListener: new Map() };
 
 /** The process's account of downstream connections, shared by its listeners. */
@@ -17,10 +19,13 @@ export class Admission {
   readonly overload: OverloadState;
   readonly stats: Stats;
   readonly limits: ConnectionLimits;
+  /** How long connections of a listener that is gone may stay, milliseconds. */
+  readonly drainMs: number;
   /** Connections open now. */
   active = 0;
 
-  constructor(stats: Stats, overload = new OverloadState(), limits = NO_LIMITS) {
+  constructor(stats: Stats, overload = new OverloadState(), limits = NO_LIMITS, drainMs = DEFAULT_DRAIN_MS) {
+    this.drainMs = drainMs;
     this.stats = stats;
     this.overload = overload;
     this.limits = limits;
@@ -93,6 +98,10 @@ export class ListenerAdmission {
     this.total.value++;
     this.gauge.value = this.active;
     return true;
+  }
+
+  get drainMs(): number {
+    return this.account.drainMs;
   }
 
   release(): void {

@@ -7,6 +7,7 @@ import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, ClusterSet, Endpoint } from '../upstream/cluster.ts';
 import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
+import type { TcpStats } from './tcp-stats.ts';
 
 const DEFAULT_IDLE_MS = 3_600_000;
 
@@ -16,11 +17,18 @@ export class TcpProxy implements Terminal {
   readonly idleMs: number;
   readonly maxAttempts: number;
   readonly observer: TcpObserver;
+  readonly stats: TcpStats;
+  /** Milliseconds; 0: no limit. */
+  readonly maxDurationMs: number;
+  readonly tunnels = new Set<Tunnel>();
   private readonly choices: readonly { name: string; upTo: number }[];
   private readonly total: number;
 
   /** @throws Error when neither or both of cluster and weightedClusters are given, or weights add up to nothing */
-  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime, observer: TcpObserver) {
+  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime, observer: TcpObserver, stats: TcpStats) {
+    this.stats = stats;
+    const { maxDownstreamConnectionDuration: longest } = config;
+    this.maxDurationMs = longest === undefined ? 0 : durationMs(longest);
     this.observer = observer;
     this.runtime = runtime;
     this.clusters = clusters;
@@ -40,10 +48,12 @@ export class TcpProxy implements Terminal {
 
   accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
     const record = tcpConnection(downstream, this.runtime.monotonicMs());
+    this.stats.total.value++;
     const name = this.pick(Math.random() * this.total);
     const cluster = this.clusters.get(name);
     if (!cluster) {
       record.flags.push('NC');
+      this.stats.noRoute.value++;
       this.observer.closed(record);
       connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
       return;
@@ -58,8 +68,12 @@ export class TcpProxy implements Terminal {
     this.observer.closed(record);
   }
 
-  /** Byte streams have no good moment to end: they live until the process or a peer ends them. */
+  /** Byte streams have no good moment to end: they live until a peer ends them, or until they are cut. */
   drain(): void {}
+
+  cut(): void {
+    for (const tunnel of [...this.tunnels]) tunnel.close(new Error('tcp_proxy: drained'));
+  }
 
   private pick(point: number): string {
     return (this.choices.find(({ upTo }) => point < upTo) ?? this.choices[this.choices.length - 1]!).name;
@@ -80,6 +94,7 @@ class Tunnel {
   private upEnded = false;
   private closed = false;
   private idle: ReturnType<typeof setTimeout> | undefined;
+  private lifetime: ReturnType<typeof setTimeout> | undefined;
   private connectTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly tried: Endpoint[] = [];
 
@@ -107,10 +122,21 @@ class Tunnel {
       return;
     }
     cluster.use.connections++;
+    this.proxy.tunnels.add(this);
+    this.proxy.stats.active.value++;
+    const { maxDurationMs } = this.proxy;
+    if (maxDurationMs > 0) this.lifetime = setTimeout(() => this.expire(), maxDurationMs);
     this.down.handler = new DownSide(this);
     // Nothing more is read until there is somewhere to write it.
     this.down.pause();
     this.dial();
+  }
+
+  /** As Envoy: whatever is under way ends. */
+  private expire(): void {
+    this.record.flags.push('DT');
+    this.proxy.stats.maxDuration.value++;
+    this.close(new Error('tcp_proxy: the connection is at its longest duration'));
   }
 
   private dial(): void {
@@ -236,6 +262,12 @@ class Tunnel {
     if (this.closed) return;
     this.closed = true;
     clearTimeout(this.idle);
+    clearTimeout(this.lifetime);
+    const { stats, tunnels } = this.proxy;
+    tunnels.delete(this);
+    stats.active.value--;
+    stats.received.value += this.record.bytesReceived;
+    stats.sent.value += this.record.bytesSent;
     this.cluster.use.connections--;
     // After an orderly end both sides have said all; a reset on one side is a reset on the other.
     if (error || !(this.downEnded && this.upEnded)) {
@@ -255,8 +287,10 @@ class Tunnel {
   private lastActive = 0;
   private readonly onIdle = (): void => {
     const left = this.lastActive + this.proxy.idleMs - this.proxy.runtime.monotonicMs();
-    if (left <= 1) this.close(new Error('tcp_proxy: idle timeout'));
-    else this.idle = setTimeout(this.onIdle, left);
+    if (left <= 1) {
+      this.proxy.stats.idleTimeout.value++;
+      this.close(new Error('tcp_proxy: idle timeout'));
+    } else this.idle = setTimeout(this.onIdle, left);
   };
 }
 

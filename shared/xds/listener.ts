@@ -7,6 +7,7 @@ import {
   bool,
   duration,
   enumeration,
+  int64,
   list,
   message,
   messageRequiring,
@@ -26,12 +27,24 @@ export const TcpProxy = messageRequiring(
       clusters: list(messageRequiring({ name: nonEmpty(), weight: uint32() }, ['name', 'weight'])),
     }),
     idleTimeout: duration(),
+    maxDownstreamConnectionDuration: duration(),
     maxConnectAttempts: uint32(),
     accessLog: list(AccessLog),
   },
   ['statPrefix'],
 );
 export type TcpProxy = z.infer<typeof TcpProxy>;
+
+/** envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit */
+export const ConnectionLimit = messageRequiring(
+  {
+    statPrefix: nonEmpty(),
+    maxConnections: int64(),
+    runtimeEnabled: messageRequiring({ defaultValue: bool(), runtimeKey: string() }, ['defaultValue']),
+  },
+  ['statPrefix', 'maxConnections'],
+);
+export type ConnectionLimit = z.infer<typeof ConnectionLimit>;
 
 export const NetworkFilter = messageRequiring(
   {
@@ -40,6 +53,7 @@ export const NetworkFilter = messageRequiring(
       'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': HttpConnectionManager,
       'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': TcpProxy,
       'envoy.extensions.filters.network.rbac.v3.RBAC': NetworkRbac,
+      'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': ConnectionLimit,
     }),
   },
   ['name', 'typedConfig'],

@@ -1,0 +1,32 @@
+/** envoy.filters.network.connection_limit: at most so many connections of one filter chain at a time. */
+import type { ConnectionLimit } from '../../shared/xds/listener.ts';
+import type { Connection } from '../runtime/runtime.ts';
+import type { Stats } from '../telemetry/stats.ts';
+
+/** @returns judges a connection; one that is let in counts until it is gone @throws Error on a limit of 0 */
+export function compileConnectionLimit(
+  config: ConnectionLimit,
+  stats: Stats,
+): (connection: Connection | undefined) => string | undefined {
+  const { maxConnections } = config;
+  if (maxConnections < 1) throw new Error('connection_limit: maxConnections must be at least 1');
+  if (config.runtimeEnabled?.defaultValue === false) return () => undefined;
+  const scope = stats.scope('connection_limit', config.statPrefix);
+  const limited = scope.counter('limited_connections');
+  const active = scope.gauge('active_connections');
+  return (connection) => {
+    // A connection that changes its filter chain was counted when it came.
+    if (!connection) return undefined;
+    if (active.value >= maxConnections) {
+      limited.value++;
+      return 'connection_limit';
+    }
+    active.value++;
+    const { gone } = connection;
+    connection.gone = () => {
+      active.value--;
+      gone?.();
+    };
+    return undefined;
+  };
+}
