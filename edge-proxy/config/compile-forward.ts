@@ -1,18 +1,20 @@
 /** RouteAction -> ForwardAction: cluster choice, rewrites, timeouts, mirrors. Refuses what this proxy does not do. */
-import { compileRegex } from '../../shared/match/regex.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { ClusterWeight, RouteAction } from '../../shared/xds/route.ts';
-import { pathOnly } from '../http/matchers.ts';
+import { rewriteHost } from '../http/forward-headers.ts';
 import type { ClusterChoice, ForwardAction } from '../http/route-table.ts';
 import type { RequestContext } from '../http/stream.ts';
-import { compileHeaderEdit, type HeaderEdit, type Level } from './compile-header-operations.ts';
 import { compileHashPolicy } from './compile-hash-policy.ts';
+import { compileHeaderEdit, type HeaderEdit, type Level } from './compile-header-operations.ts';
 import { compileRetry } from './compile-retry.ts';
+import { compileRewrite } from './compile-rewrite.ts';
 import type { CompiledMatch } from './compile-route-match.ts';
 import { shareOf } from './compile-route-match.ts';
-import { ConfigFault, faultAt } from './config-fault.ts';
+import { ConfigFault } from './config-fault.ts';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
+
+const CLUSTER_NOT_FOUND = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const;
 
 export interface HeaderScope {
   /** Route, virtual host, table. */
@@ -20,6 +22,9 @@ export interface HeaderScope {
   mostSpecificWins: boolean;
   /** Runs after the configured operations on a response. */
   finishResponse: HeaderEdit | undefined;
+  /** The virtual host's, for routes that have none. */
+  retryPolicy?: RouteAction['retryPolicy'];
+  mirrors?: RouteAction['requestMirrorPolicies'];
 }
 
 export function compileForward(
@@ -37,13 +42,15 @@ export function compileForward(
     pick: compilePick(action, scope, path),
     timeoutMs: action.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(action.timeout),
     idleTimeoutMs: action.idleTimeout === undefined ? undefined : durationMs(action.idleTimeout),
-    retry: compileRetry(action.retryPolicy, `${path}.retryPolicy`),
-    mirrors: (action.requestMirrorPolicies ?? []).map((mirror) => ({
+    retry: compileRetry(action.retryPolicy ?? scope.retryPolicy, `${path}.retryPolicy`),
+    mirrors: (action.requestMirrorPolicies ?? scope.mirrors ?? []).map((mirror) => ({
       cluster: mirror.cluster,
       share: mirror.runtimeFraction ? shareOf(mirror.runtimeFraction.defaultValue) : 1,
       keepHost: mirror.disableShadowHostSuffixAppend ?? false,
     })),
     rewrite: compileRewrite(action, match, path),
+    autoHost: action.autoHostRewrite ? { appendForwardedHost: action.appendXForwardedHost ?? false } : undefined,
+    clusterNotFound: CLUSTER_NOT_FOUND[action.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
     upgrades: upgrades && new Set(upgrades),
     hash: compileHashPolicy(action.hashPolicy, `${path}.hashPolicy`),
   };
@@ -51,11 +58,7 @@ export function compileForward(
 
 /** maxGrpcTimeout only bounds what a client asks by grpc-timeout, which this proxy does not take orders from. */
 function refuseUnsupported(action: RouteAction, path: string): void {
-  if (action.autoHostRewrite) throw new ConfigFault(`${path}.autoHostRewrite`, 'is not supported');
   if (action.priority === 'HIGH') throw new ConfigFault(`${path}.priority`, 'HIGH is not supported');
-  const notFound = action.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE';
-  if (notFound !== 'SERVICE_UNAVAILABLE')
-    throw new ConfigFault(`${path}.clusterNotFoundResponseCode`, `${notFound} is not supported`);
   const max = action.maxStreamDuration?.maxStreamDuration;
   if (max !== undefined && durationMs(max) > 0) throw new ConfigFault(`${path}.maxStreamDuration`, 'is not supported');
 }
@@ -64,7 +67,7 @@ function compilePick(action: RouteAction, scope: HeaderScope, path: string): For
   const { cluster, clusterHeader, weightedClusters } = action;
   if ([cluster, clusterHeader, weightedClusters].filter((one) => one !== undefined).length !== 1)
     throw new ConfigFault(path, 'must have exactly one of cluster, clusterHeader, weightedClusters');
-  if (weightedClusters) return compileWeighted(weightedClusters.clusters ?? [], scope, `${path}.weightedClusters`);
+  if (weightedClusters) return compileWeighted(action, scope, `${path}.weightedClusters`);
   const edits = compileEdits(scope, []);
   if (cluster !== undefined) {
     const only: ClusterChoice = { cluster, ...edits };
@@ -74,7 +77,9 @@ function compilePick(action: RouteAction, scope: HeaderScope, path: string): For
   return (request) => ({ cluster: request.headers.get(key) ?? '', ...edits });
 }
 
-function compileWeighted(clusters: ClusterWeight[], scope: HeaderScope, path: string): ForwardAction['pick'] {
+function compileWeighted(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
+  const clusters: readonly ClusterWeight[] = action.weightedClusters?.clusters ?? [];
+  const append = action.appendXForwardedHost ?? false;
   const choices = clusters.map((one, i): ClusterChoice => {
     const at = `${path}.clusters[${i}]`;
     if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
@@ -85,7 +90,7 @@ function compileWeighted(clusters: ClusterWeight[], scope: HeaderScope, path: st
     if (!host) return { cluster: one.name, ...edits };
     const editRequest = (request: RequestContext) => {
       edits.editRequest(request);
-      rewriteHost(request, host);
+      rewriteHost(request, host, append);
     };
     return { cluster: one.name, editResponse: edits.editResponse, editRequest };
   });
@@ -114,37 +119,4 @@ export function compileResponseEdit(scope: HeaderScope, own: readonly Level[] = 
     edit(request, headers);
     finishResponse(request, headers);
   };
-}
-
-function compileRewrite(action: RouteAction, match: CompiledMatch, path: string): ForwardAction['rewrite'] {
-  const { prefixRewrite, regexRewrite, hostRewriteLiteral, appendXForwardedHost } = action;
-  if (prefixRewrite && regexRewrite) throw new ConfigFault(path, 'prefixRewrite and regexRewrite exclude each other');
-  const replace =
-    regexRewrite &&
-    faultAt(`${path}.regexRewrite`, () =>
-      compileRegex(regexRewrite.pattern.regex).replacer(regexRewrite.substitution ?? ''),
-    );
-  return (request) => {
-    if (hostRewriteLiteral) {
-      if (appendXForwardedHost) {
-        const before = request.headers.joined('x-forwarded-host');
-        request.headers.set('x-forwarded-host', before ? `${before},${request.authority}` : request.authority);
-      }
-      rewriteHost(request, hostRewriteLiteral);
-    }
-    if (match.connect) return;
-    if (prefixRewrite) {
-      const length = match.prefixLength ?? pathOnly(request.path).length;
-      request.path = prefixRewrite + request.path.slice(length);
-    } else if (replace) {
-      const only = pathOnly(request.path);
-      request.path = replace(only) + request.path.slice(only.length);
-    }
-  };
-}
-
-/** As Envoy does: the upstream may still learn which host was asked for. */
-function rewriteHost(request: RequestContext, host: string): void {
-  request.headers.set('x-envoy-original-host', request.authority);
-  request.authority = host;
 }

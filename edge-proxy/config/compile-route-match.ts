@@ -1,5 +1,6 @@
 /** RouteMatch -> a closure over the request, and how much of a path it stands for (what a prefix rewrite replaces). */
 import { compileRegex } from '../../shared/match/regex.ts';
+import { compileUriTemplate, type UriTemplate } from '../../shared/match/uri-template.ts';
 import type { FractionalPercent } from '../../shared/xds/core.ts';
 import type { RouteMatch } from '../../shared/xds/route.ts';
 import {
@@ -16,13 +17,18 @@ export interface CompiledMatch {
   matches: RequestMatch;
   /** Characters of the path (without query) that a prefix rewrite replaces; undefined: all of it. */
   prefixLength: number | undefined;
+  /** The path template that was matched, for a rewrite by its variables. */
+  template: UriTemplate | undefined;
   /** Only CONNECT requests match. */
   connect: boolean;
 }
 
 export function compileRouteMatch(match: RouteMatch, path: string): CompiledMatch {
   const connect = match.connectMatcher !== undefined;
-  const pathMatch = compilePath(match, path);
+  const wanted = match.pathMatchPolicy?.typedConfig.pathTemplate;
+  const template =
+    wanted === undefined ? undefined : faultAt(`${path}.pathMatchPolicy`, () => compileUriTemplate(wanted));
+  const pathMatch = compilePath(match, template, path);
   const conditions: RequestMatch[] = [
     ...(match.headers ?? []).map((one, i) => compileHeaderMatcher(one, `${path}.headers[${i}]`)),
     ...(match.queryParameters ?? []).map((one, i) =>
@@ -40,19 +46,23 @@ export function compileRouteMatch(match: RouteMatch, path: string): CompiledMatc
       return true;
     },
     prefixLength: (match.prefix ?? match.pathSeparatedPrefix)?.length,
+    template,
     connect,
   };
 }
 
-function compilePath(match: RouteMatch, path: string): TextMatch {
+function compilePath(match: RouteMatch, template: UriTemplate | undefined, path: string): TextMatch {
   const { prefix, path: exact, safeRegex, pathSeparatedPrefix, connectMatcher, caseSensitive = true } = match;
-  const given = [prefix, exact, safeRegex, pathSeparatedPrefix, connectMatcher].filter((one) => one !== undefined);
+  const given = [prefix, exact, safeRegex, pathSeparatedPrefix, connectMatcher, template].filter(
+    (one) => one !== undefined,
+  );
   if (given.length !== 1)
     throw new ConfigFault(
       path,
-      'must have exactly one of prefix, path, safeRegex, pathSeparatedPrefix, connectMatcher',
+      'must have exactly one of prefix, path, safeRegex, pathSeparatedPrefix, connectMatcher, pathMatchPolicy',
     );
   if (connectMatcher) return () => true;
+  if (template !== undefined) return (text) => template.matches(text);
   if (safeRegex) {
     const regex = faultAt(`${path}.safeRegex`, () => compileRegex(safeRegex.regex));
     return (text) => regex.matches(text);

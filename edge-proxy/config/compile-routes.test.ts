@@ -221,7 +221,6 @@ it.each([
   [{ match: { prefix: '/', path: '/' }, route: to('c') }, 'exactly one'],
   [{ match: { prefix: '/' } }, 'exactly one of route, redirect, directResponse'],
   [{ match: { prefix: '/' }, route: {} }, 'exactly one of cluster'],
-  [{ match: { prefix: '/' }, route: to('c', { autoHostRewrite: true }) }, 'autoHostRewrite'],
   [
     { match: { prefix: '/' }, route: to('c', { retryPolicy: { retryOn: 'whatever' } }) },
     'retryOn: unsupported condition "whatever"',

@@ -18,6 +18,8 @@ interface CompiledHost {
   routes: readonly CompiledRoute[];
   /** Answers plaintext requests where the virtual host requires TLS. */
   toHttps: RouteEntry | undefined;
+  /** ... but not those of internal clients. */
+  internalMayStay: boolean;
 }
 
 /** Throws ConfigFault naming the field, for anything this proxy cannot do; the table before it stays in use. */
@@ -34,7 +36,9 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
     match: (request) => {
       const host = find(request.authority);
       if (!host) return null;
-      if (host.toHttps && request.scheme !== 'https') return host.toHttps;
+      if (host.toHttps && request.scheme !== 'https') {
+        if (!host.internalMayStay || request.headers.get('x-envoy-internal') !== 'true') return host.toHttps;
+      }
       const { routes } = host;
       for (let i = 0; i < routes.length; i++) if (routes[i]!.match.matches(request)) return routes[i]!.entry;
       return null;
@@ -43,11 +47,10 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
 }
 
 function compileHost(config: RouteConfiguration, host: VirtualHost, path: string): CompiledHost {
-  if (host.requireTls === 'EXTERNAL_ONLY')
-    throw new ConfigFault(`${path}.requireTls`, 'EXTERNAL_ONLY is not supported');
   return {
     routes: (host.routes ?? []).map((route, i) => compileRoute(config, host, route, path, `${path}.routes[${i}]`)),
-    toHttps: host.requireTls === 'ALL' ? httpsRedirect(host) : undefined,
+    toHttps: (host.requireTls ?? 'NONE') === 'NONE' ? undefined : httpsRedirect(host),
+    internalMayStay: host.requireTls === 'EXTERNAL_ONLY',
   };
 }
 
@@ -80,6 +83,8 @@ function compileRoute(
     finishResponse: host.includeAttemptCountInResponse
       ? (request, headers) => headers.set('x-envoy-attempt-count', String(request.attempts))
       : undefined,
+    retryPolicy: host.retryPolicy,
+    mirrors: host.requestMirrorPolicies,
   };
   const perFilter = compilePerFilter([
     { path, config: route.typedPerFilterConfig },

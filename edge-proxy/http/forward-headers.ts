@@ -10,7 +10,7 @@ import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
 import { badConnectionHeader, underscoreInName } from './local-reply.ts';
 import { newRequestId } from './request-id.ts';
-import type { DownstreamInfo, LocalReply } from './stream.ts';
+import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'];
@@ -251,6 +251,16 @@ function hop(forwardedFor: string | undefined, fromRight: number): string | unde
   const parts = forwardedFor.split(',');
   const text = parts[parts.length - fromRight]?.trim();
   return text !== undefined && parseIp(text) ? text : undefined;
+}
+
+/**
+ * Gives the request another host; as Envoy does, the upstream may still learn which was asked for.
+ * @param appendForwardedHost tell it in x-forwarded-host too
+ */
+export function rewriteHost(request: RequestContext, host: string, appendForwardedHost: boolean): void {
+  if (appendForwardedHost) append(request.headers, 'x-forwarded-host', request.authority);
+  request.headers.set('x-envoy-original-host', request.authority);
+  request.authority = host;
 }
 
 /** @param separator Envoy writes a blank in `via` and none in its own fields */

@@ -55,6 +55,10 @@ export interface ForwardAction {
   /** Changes request.path, request.authority (prefix, regex and host rewrites) before sending. */
   rewrite(request: RequestContext): void;
   readonly upgrades: ReadonlySet<string> | undefined;
+  /** The chosen endpoint's host name becomes the host; undefined: it does not. */
+  readonly autoHost?: { readonly appendForwardedHost: boolean } | undefined;
+  /** Status where the cluster does not exist; default 503. */
+  readonly clusterNotFound?: number;
   /** What RING_HASH and MAGLEV choose by. */
   readonly hash?: RequestHash | undefined;
 }

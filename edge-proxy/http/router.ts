@@ -5,6 +5,7 @@ import type { Hash64 } from '../upstream/xx-hash.ts';
 import { headText } from './codec/encoder.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { Exchange } from './exchange.ts';
+import { rewriteHost } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
   badPath,
@@ -68,7 +69,8 @@ export class Router {
     const { request, parts } = exchange;
     const cluster = parts.clusters.get(choice.cluster);
     if (!cluster) {
-      exchange.reply(clusterNotFound);
+      const status = action.clusterNotFound ?? 503;
+      exchange.reply(status === 503 ? clusterNotFound : { ...clusterNotFound, status });
       return;
     }
     this.cluster = cluster;
@@ -126,6 +128,10 @@ export class Router {
     }
     request.attempts++;
     request.upstreamHost = endpoint.id;
+    const { autoHost } = this.action;
+    if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
+      rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
+    }
     if (cluster.use.requests >= cluster.limits.maxRequests) {
       this.give(upstreamReset('overflow', '', 1));
       return;

@@ -50,6 +50,18 @@ export const RouteMatch = message({
   safeRegex: RegexMatcher,
   pathSeparatedPrefix: string(),
   connectMatcher: message({}),
+  pathMatchPolicy: messageRequiring(
+    {
+      name: nonEmpty(),
+      typedConfig: any({
+        'envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig': messageRequiring(
+          { pathTemplate: nonEmpty() },
+          ['pathTemplate'],
+        ),
+      }),
+    },
+    ['name', 'typedConfig'],
+  ),
   caseSensitive: bool(),
   runtimeFraction: RuntimeFractionalPercent,
   headers: list(HeaderMatcher),
@@ -142,6 +154,18 @@ export const HashPolicy = message({
 });
 export type HashPolicy = z.infer<typeof HashPolicy>;
 
+const MirrorPolicies = list(
+  messageRequiring(
+    {
+      cluster: string(),
+      runtimeFraction: RuntimeFractionalPercent,
+      traceSampled: bool(),
+      disableShadowHostSuffixAppend: bool(),
+    },
+    ['cluster'],
+  ),
+);
+
 export const RouteAction = message({
   cluster: string(),
   clusterHeader: string(),
@@ -149,28 +173,36 @@ export const RouteAction = message({
   clusterNotFoundResponseCode: enumeration(['SERVICE_UNAVAILABLE', 'NOT_FOUND', 'INTERNAL_SERVER_ERROR']),
   prefixRewrite: string(),
   regexRewrite: RegexMatchAndSubstitute,
+  pathRewritePolicy: messageRequiring(
+    {
+      name: nonEmpty(),
+      typedConfig: any({
+        'envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig': messageRequiring(
+          { pathTemplateRewrite: nonEmpty() },
+          ['pathTemplateRewrite'],
+        ),
+      }),
+    },
+    ['name', 'typedConfig'],
+  ),
   hostRewriteLiteral: string(),
+  hostRewriteHeader: string(),
+  hostRewritePathRegex: RegexMatchAndSubstitute,
   autoHostRewrite: bool(),
   appendXForwardedHost: bool(),
   timeout: duration(),
   idleTimeout: duration(),
   retryPolicy: RetryPolicy,
-  requestMirrorPolicies: list(
-    messageRequiring(
-      {
-        cluster: string(),
-        runtimeFraction: RuntimeFractionalPercent,
-        traceSampled: bool(),
-        disableShadowHostSuffixAppend: bool(),
-      },
-      ['cluster'],
-    ),
-  ),
+  requestMirrorPolicies: MirrorPolicies,
   priority: enumeration(['DEFAULT', 'HIGH']),
   maxStreamDuration: message({ maxStreamDuration: duration(), grpcTimeoutHeaderMax: duration() }),
   maxGrpcTimeout: duration(),
   hashPolicy: list(HashPolicy),
-  upgradeConfigs: list(messageRequiring({ upgradeType: nonEmpty(), enabled: bool() }, ['upgradeType'])),
+  upgradeConfigs: list(
+    messageRequiring({ upgradeType: nonEmpty(), enabled: bool(), connectConfig: message({ allowPost: bool() }) }, [
+      'upgradeType',
+    ]),
+  ),
 });
 export type RouteAction = z.infer<typeof RouteAction>;
 
@@ -211,6 +243,8 @@ export const VirtualHost = messageRequiring(
     requireTls: enumeration(['NONE', 'EXTERNAL_ONLY', 'ALL']),
     includeRequestAttemptCount: bool(),
     includeAttemptCountInResponse: bool(),
+    retryPolicy: RetryPolicy,
+    requestMirrorPolicies: MirrorPolicies,
     typedPerFilterConfig: TypedPerFilterConfig,
     ...headerOperations,
   },
