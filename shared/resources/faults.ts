@@ -17,6 +17,12 @@ export function formatPath(path: readonly PropertyKey[]): string {
   return out;
 }
 
+/** The path of a map's entry, spelled as `formatPath` spells it. */
+export function keyPath(path: string, key: string): string {
+  const entry = formatPath([key]);
+  return entry.startsWith('[') ? `${path}${entry}` : `${path}.${entry}`;
+}
+
 export function faultsOf(issues: readonly z.core.$ZodIssue[]): Fault[] {
   return issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') {

@@ -30,6 +30,7 @@ export function validate(value: unknown): Validation {
   const kind = lookUp(value);
   if (Array.isArray(kind)) return { faults: [...kind, ...metadataFaults(value, true)], warnings: [] };
   const faults = metadataFaults(value, kind.namespaced);
+  const warnings = upperCaseNames(kind, value, faults);
   const body = withoutNulls(
     kind.body,
     Object.fromEntries(Object.entries(value).filter(([key]) => !HEADER.includes(key))),
@@ -44,7 +45,8 @@ export function validate(value: unknown): Validation {
   const broken = parsed.success ? [] : faultsOf(parsed.error.issues);
   faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, broken)));
   const all = faults.slice(0, MAX_FAULTS);
-  return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings: findings.warnings };
+  warnings.push(...findings.warnings);
+  return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings };
 }
 
 function lookUp(value: Record<string, unknown>): Kind | Fault[] {
@@ -84,6 +86,20 @@ function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fa
 /** Rules of the schema that the checks know too are told once. On the spec as a whole there are many: there the names must agree. */
 function isTold(fault: Fault, told: readonly Fault[]): boolean {
   return told.some(({ path, rule }) => path === fault.path && (rule === fault.rule || path !== 'spec'));
+}
+
+/**
+ * Takes from `faults` that a name of an Istio kind has upper case letters, and returns it as a warning: Kubernetes refuses such
+ * a name, Istio's file sources do not.
+ */
+function upperCaseNames(kind: Kind, value: Record<string, unknown>, faults: Fault[]): Fault[] {
+  const { metadata } = value as { metadata?: { name?: unknown } };
+  const name = metadata?.name;
+  const at = faults.findIndex((fault) => fault.rule === 'metadata.name');
+  if (at < 0 || typeof name !== 'string' || !kind.group.endsWith('.istio.io')) return [];
+  if (checkMeta({ name: name.toLowerCase() }, true).length > 0) return [];
+  faults.splice(at, 1);
+  return [refusal('metadata.name', 'metadata.name', `"${name}" has upper case letters, which Kubernetes refuses`)];
 }
 
 /** The semantic checks for what the schema accepts once its faulty fields are taken out. */

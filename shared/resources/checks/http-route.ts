@@ -1,6 +1,6 @@
 /** Rules of VirtualService's HTTP routes. */
 import { parseClaimRoute } from '../../match/jwt-claim.ts';
-import type { Report } from '../faults.ts';
+import { keyPath, type Report } from '../faults.ts';
 import type { Destination } from '../schema/common.ts';
 import type { Headers, HttpMatchRequest, HttpRoute, StringMatch } from '../schema/virtual-service.ts';
 import { checkAction, checkPercent } from './http-action.ts';
@@ -86,7 +86,7 @@ function checkMatch(report: Report, path: string, match: HttpMatchRequest, deleg
   }
   for (const field of ['headers', 'withoutHeaders', 'queryParams'] as const) {
     for (const [name, value] of Object.entries(match[field] ?? {})) {
-      const at = `${path}.${field}[${JSON.stringify(name)}]`;
+      const at = keyPath(`${path}.${field}`, name);
       if (name === '') report.fault(at, 'virtualservice.match', 'the name must not be empty');
       else if (field !== 'queryParams' && !parseClaimRoute(name)) {
         report.faultIf(at, 'virtualservice.match', strictHeaderNameFault(name));
@@ -121,7 +121,7 @@ export function checkHeaders(report: Report, path: string, headers: Headers | un
     const operations = headers?.[side];
     for (const operation of ['add', 'set'] as const) {
       for (const [name, value] of Object.entries(operations?.[operation] ?? {})) {
-        const at = `${path}.${side}.${operation}[${JSON.stringify(name)}]`;
+        const at = keyPath(`${path}.${side}.${operation}`, name);
         report.faultIf(at, 'virtualservice.header', headerNameFault(name) ?? headerValueFault(value));
         const authority = side === 'request' && operation === 'set' && name.toLowerCase() === ':authority';
         if (name.startsWith(':') && !authority) {

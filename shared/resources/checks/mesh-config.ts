@@ -1,6 +1,6 @@
 /** Rules of MeshConfig and MeshNetworks beyond their schemas (ValidateMeshConfig, ValidateMeshNetworks of Istio). */
 import { labelKeyFault, labelValueFault } from '../../match/labels.ts';
-import { formatPath, Report } from '../faults.ts';
+import { formatPath, keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { MeshConfig } from '../mesh-config.ts';
 import type { MeshNetworks } from '../mesh-networks.ts';
@@ -129,7 +129,7 @@ function checkSelectors(report: Report, config: MeshConfig): void {
   ];
   for (const [path, selector] of lists) {
     for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
-      const at = `${path}.matchLabels[${JSON.stringify(key)}]`;
+      const at = keyPath(`${path}.matchLabels`, key);
       report.faultIf(at, 'labels', labelKeyFault(key) ?? labelValueFault(value));
     }
     for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {

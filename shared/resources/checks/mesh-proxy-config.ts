@@ -16,7 +16,7 @@ export function checkMeshProxyConfig(report: Report, path: string, config: MeshP
   if (!config.serviceCluster && config.tracingServiceName === undefined) {
     report.fault(`${path}.serviceCluster`, 'required', 'is required (or tracingServiceName)');
   }
-  report.faultIf(`${path}.drainDuration`, RULE, wholeSecondsFault(config.drainDuration));
+  report.faultIf(`${path}.drainDuration`, RULE, drainDurationFault(config.drainDuration));
   const address = config.discoveryAddress;
   report.faultIf(`${path}.discoveryAddress`, RULE, address ? proxyAddressFault(address) : 'is required, as host:port');
   report.faultIf(`${path}.proxyAdminPort`, 'port', portFault(config.proxyAdminPort));
@@ -38,7 +38,8 @@ export function checkMeshProxyConfig(report: Report, path: string, config: MeshP
   }
 }
 
-function wholeSecondsFault(text: string | undefined): string | undefined {
+/** Connections are drained for whole seconds. */
+export function drainDurationFault(text: string | undefined): string | undefined {
   const ms = text === undefined ? undefined : parseDuration(text);
   return ms !== undefined && ms >= 1000 && ms % 1000 === 0 ? undefined : 'must be whole seconds, at least 1s';
 }

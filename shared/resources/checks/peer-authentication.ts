@@ -1,4 +1,4 @@
-import { Report } from '../faults.ts';
+import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { PeerAuthenticationSpec } from '../schema/peer-authentication.ts';
 import { checkPolicyTargets } from './primitives.ts';
@@ -15,7 +15,7 @@ export function checkPeerAuthentication(spec: PeerAuthenticationSpec): Findings 
   }
   for (const port of ports) {
     if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65535) {
-      report.fault(`spec.portLevelMtls[${JSON.stringify(port)}]`, 'port', 'must be a port, 1 to 65535');
+      report.fault(keyPath('spec.portLevelMtls', port), 'port', 'must be a port, 1 to 65535');
     }
   }
   return report.findings;

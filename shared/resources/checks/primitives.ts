@@ -3,7 +3,7 @@ import { isIpAddress, parseCidr } from '../../match/cidr.ts';
 import { labelKeyFault, labelValueFault } from '../../match/labels.ts';
 import { parseProtocol } from '../../match/protocol.ts';
 import { regexFault } from '../../match/regex.ts';
-import type { Report } from '../faults.ts';
+import { keyPath, type Report } from '../faults.ts';
 import type { PolicySelector, PolicyTargetReference } from '../schema/common.ts';
 
 const LABEL = /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
@@ -27,6 +27,12 @@ export function wildcardDomainFault(text: string): string | undefined {
   if (text === '') return 'must not be empty';
   if (text === '*') return undefined;
   return domainFault(text, WILDCARD_LABEL);
+}
+
+/** As `wildcardDomainFault`, or a name that passthrough gateways make: `outbound_.80_.v1_.host`, which holds underscores. */
+export function sniDomainFault(text: string): string | undefined {
+  const parts = /^(?:outbound|inbound)_\.(\d+)_\.([^_]*)_\.(.+)$/.exec(text);
+  return parts ? (portFault(Number(parts[1])) ?? wildcardDomainFault(parts[3] ?? '')) : wildcardDomainFault(text);
 }
 
 function domainFault(text: string, firstLabel: RegExp): string | undefined {
@@ -88,14 +94,14 @@ export function headerValueFault(value: string): string | undefined {
 
 export function checkLabels(report: Report, path: string, labels: Record<string, string> | undefined): void {
   for (const [key, value] of Object.entries(labels ?? {})) {
-    report.faultIf(`${path}[${JSON.stringify(key)}]`, 'labels', labelKeyFault(key) ?? labelValueFault(value));
+    report.faultIf(keyPath(path, key), 'labels', labelKeyFault(key) ?? labelValueFault(value));
   }
 }
 
 /** A selector's labels; wildcards and empty keys have no meaning there. */
 export function checkSelectorLabels(report: Report, path: string, labels: Record<string, string> | undefined): void {
   for (const [key, value] of Object.entries(labels ?? {})) {
-    const at = `${path}[${JSON.stringify(key)}]`;
+    const at = keyPath(path, key);
     if (key === '') report.fault(at, 'selector', 'the key must not be empty');
     else if (key.includes('*') || value.includes('*'))
       report.fault(at, 'selector', 'wildcards are not supported in selectors');

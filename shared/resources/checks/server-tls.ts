@@ -14,8 +14,11 @@ const OWN = ['serverCertificate', 'privateKey', 'caCertificates'] as const;
 export function checkServerTls(report: Report, path: string, tls: ServerTls): void {
   const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'gateway.tls', message);
   for (const [i, suite] of (tls.cipherSuites ?? []).entries()) {
-    if (!CIPHERS.has(suite))
-      report.warn(`${path}.cipherSuites[${i}]`, 'gateway.tls', `unknown cipher suite "${suite}" is ignored`);
+    const at = `${path}.cipherSuites[${i}]`;
+    // "ALL" and BoringSSL's operators (`-suite`, `+suite`, `[a|b]`) are left to it.
+    const operator = suite === '' || suite === 'ALL' || !/^[A-Za-z0-9]/.test(suite);
+    if (!operator && !CIPHERS.has(suite)) report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}" is ignored`);
+    if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" stands twice`);
   }
   const mode = tls.mode ?? 'PASSTHROUGH';
   if (mode === 'ISTIO_MUTUAL') {

@@ -1,6 +1,6 @@
 /** Rules of ServiceEntry beyond its schema. */
 import { isTcp, parseProtocol } from '../../match/protocol.ts';
-import { Report } from '../faults.ts';
+import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import type { ServiceEntrySpec } from '../schema/service-entry.ts';
@@ -78,7 +78,7 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
   switch (resolution) {
     case 'NONE':
       if (endpoints !== undefined) fault('spec.endpoints', 'cannot be set with resolution NONE');
-      if (spec.workloadSelector)
+      if (spec.workloadSelector && !report.faults.some((fault) => fault.path.startsWith('spec.workloadSelector')))
         report.warn('spec.workloadSelector', 'serviceentry.resolution', 'is not used with resolution NONE: use STATIC');
       break;
     case 'STATIC':
@@ -133,7 +133,7 @@ function checkEndpoints(report: Report, spec: ServiceEntrySpec): void {
     }
     for (const name of Object.keys(endpoint.ports ?? {})) {
       if (!names.has(name)) {
-        report.fault(`${path}.ports[${JSON.stringify(name)}]`, 'serviceentry.port', `"${name}" is none of spec.ports`);
+        report.fault(keyPath(`${path}.ports`, name), 'serviceentry.port', `"${name}" is none of spec.ports`);
       }
     }
   }

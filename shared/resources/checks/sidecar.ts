@@ -125,7 +125,8 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
       report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace.replace(/^~/, '')));
     report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
     if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
-    if (name !== '*' && (whole.has(namespace) || whole.has('*'))) {
+    // `~/host` takes a host out again.
+    if (name !== '*' && namespace !== '~' && (whole.has(namespace) || whole.has('*'))) {
       report.warn(at, 'sidecar.host', `"${host}" is covered by another entry already`);
     }
   }

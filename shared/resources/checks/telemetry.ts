@@ -1,11 +1,40 @@
-import { Report } from '../faults.ts';
+/** Rules of Telemetry beyond its schema (ValidateTelemetry of Istio). */
+import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { TelemetrySpec } from '../schema/telemetry.ts';
+import type { Metric, TelemetrySpec, Tracing } from '../schema/telemetry.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
-/** Rules of Telemetry beyond its schema: what it applies to. */
 export function checkTelemetry(spec: TelemetrySpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, spec);
+  const { tracing = [] } = spec;
+  if (tracing.length > 1) {
+    report.warn('spec.tracing', 'telemetry.tracing', 'multiple entries are not supported: only the first is used');
+  }
+  for (const [i, entry] of tracing.entries()) checkTracing(report, `spec.tracing[${i}]`, entry);
+  for (const [i, metric] of (spec.metrics ?? []).entries()) checkMetric(report, `spec.metrics[${i}]`, metric);
   return report.findings;
+}
+
+function checkTracing(report: Report, path: string, tracing: Tracing): void {
+  if ((tracing.providers?.length ?? 0) > 1) {
+    report.warn(`${path}.providers`, 'telemetry.tracing', 'multiple providers are not supported: the first is used');
+  }
+  for (const name of Object.keys(tracing.customTags ?? {})) {
+    if (name === '') report.fault(`${path}.customTags[""]`, 'telemetry.tag', 'the name of a tag must not be empty');
+  }
+}
+
+/** An override upserts unless it says otherwise. */
+function checkMetric(report: Report, path: string, metric: Metric): void {
+  for (const [i, override] of (metric.overrides ?? []).entries()) {
+    for (const [name, tag] of Object.entries(override.tagOverrides ?? {})) {
+      const at = keyPath(`${path}.overrides[${i}].tagOverrides`, name);
+      if (name === '') report.fault(at, 'telemetry.tag', 'the name of a tag must not be empty');
+      const { operation = 'UPSERT', value = '' } = tag;
+      if (operation === 'UPSERT' && value === '') {
+        report.fault(`${at}.value`, 'required', 'must be set when operation is UPSERT');
+      }
+    }
+  }
 }

@@ -12,7 +12,7 @@ import {
   ipOrCidrFault,
   isIp,
   portFault,
-  wildcardDomainFault,
+  sniDomainFault,
 } from './primitives.ts';
 
 export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource): Findings {
@@ -66,17 +66,10 @@ function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): vo
     const path = `spec.hosts[${i}]`;
     if (mesh && host === '*') {
       report.fault(path, 'virtualservice.host', '"*" is not allowed for the mesh: name gateways, or a narrower host');
-    } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', hostFault(host));
+    } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', sniDomainFault(host));
     if (seen.has(host)) report.fault(path, 'virtualservice.host', `"${host}" stands twice`);
     seen.add(host);
   }
-}
-
-/** SNI names of passthrough gateways (`outbound_.80_._.svc.ns`) hold an underscore. */
-function hostFault(host: string): string | undefined {
-  if (!host.includes('_.')) return wildcardDomainFault(host);
-  const parts = /^(?:outbound|inbound)_\.(\d+)_\.([^_]*)_\.(.+)$/.exec(host);
-  return parts ? (portFault(Number(parts[1])) ?? wildcardDomainFault(parts[3] ?? '')) : wildcardDomainFault(host);
 }
 
 function checkTlsMatch(report: Report, path: string, match: TlsMatchAttributes, hosts: readonly string[]): void {
@@ -84,7 +77,7 @@ function checkTlsMatch(report: Report, path: string, match: TlsMatchAttributes, 
   for (const [i, sni] of match.sniHosts.entries()) {
     const at = `${path}.sniHosts[${i}]`;
     if (isIp(sni)) report.warn(at, 'virtualservice.sni', 'an IP address is never sent as SNI: this never matches');
-    else report.faultIf(at, 'virtualservice.sni', hostFault(sni));
+    else report.faultIf(at, 'virtualservice.sni', sniDomainFault(sni));
     if (!isIp(sni) && !hosts.some((host) => hostSubsetOf(sni, host))) {
       report.fault(at, 'virtualservice.sni', `"${sni}" is not covered by any of spec.hosts`);
     }

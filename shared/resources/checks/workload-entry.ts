@@ -1,5 +1,5 @@
 /** Rules of WorkloadEntry, also where it stands as a ServiceEntry's endpoint. */
-import { Report } from '../faults.ts';
+import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { WorkloadEntrySpec } from '../schema/common.ts';
 import { checkLabels, dnsLabelFault, fqdnFault, isIp, portFault } from './primitives.ts';
@@ -22,7 +22,7 @@ export function checkEndpoint(report: Report, path: string, spec: WorkloadEntryS
       );
   } else report.faultIf(`${path}.address`, 'workloadentry.address', addressFault(spec, address));
   for (const [name, port] of Object.entries(spec.ports ?? {})) {
-    const at = `${path}.ports[${JSON.stringify(name)}]`;
+    const at = keyPath(`${path}.ports`, name);
     report.faultIf(at, 'port', portFault(port) ?? dnsLabelFault(name));
   }
   checkLabels(report, `${path}.labels`, spec.labels);
