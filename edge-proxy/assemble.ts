@@ -9,13 +9,18 @@ import { type CompilerEnv, proxyCompilers } from './config/compilers.ts';
 import type { IdentityManager } from './config/identity.ts';
 import type { MeshSettings, StaticSettings } from './config/settings.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
+import { Admission } from './overload/admission.ts';
+import { OverloadManager } from './overload/overload-manager.ts';
+import { OverloadState } from './overload/overload-state.ts';
+import { bootstrapLimits, meshLimits, type ProcessLimits } from './overload/process-limits.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
 import { Proxy } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
-import { loadBootstrap, runBootstrap } from './static.ts';
+import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
+import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 
 interface Assembled {
@@ -25,7 +30,13 @@ interface Assembled {
 }
 
 /** @param defaultLog Istio's JSON access log where a connection manager configures none */
-function assemble(env: CompilerEnv, version: string, workload: Workload, defaultLog: boolean): Assembled {
+function assemble(
+  env: CompilerEnv,
+  version: string,
+  workload: Workload,
+  defaultLog: boolean,
+  limits: ProcessLimits,
+): Assembled {
   const { runtime } = env;
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({
@@ -35,7 +46,10 @@ function assemble(env: CompilerEnv, version: string, workload: Workload, default
     clusters: () => clusters.values(),
     accessLog: false,
   });
-  const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog) });
+  const admission = new Admission(new Stats(), new OverloadState(), limits.connections, limits.drainMs);
+  const overload =
+    limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, admission.stats);
+  const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
@@ -43,7 +57,14 @@ function assemble(env: CompilerEnv, version: string, workload: Workload, default
     // Dumps are already in xDS JSON; their types are those of the resources they were made from.
     config: () => proxy.configDump() as never,
     drain: (ms) => proxy.drain(ms),
-    close: () => proxy.stop(),
+    drainListeners: (options) => proxy.drainListeners(options),
+    certificates: () => proxy.secrets.held(),
+    setHealthy: (healthy) => proxy.setHealthy(healthy),
+    stats: admission.stats,
+    close: () => {
+      overload?.stop();
+      return proxy.stop();
+    },
   };
   return { proxy, part, telemetry };
 }
@@ -116,6 +137,7 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
       version,
       workload,
       true,
+      meshLimits(settings),
     );
     const follow = () => {
       const held = identity.current;
@@ -143,7 +165,11 @@ export async function startStaticProxy(
   settings: StaticSettings,
   quit: () => void,
 ): Promise<RunningProcess> {
-  const bootstrap = loadBootstrap(await readText(runtime, settings.config, '--config'));
+  const text = await readText(runtime, settings.config, '--config');
+  const refused = (error: unknown): never => {
+    throw error instanceof BootstrapError ? new Error(`--config ${settings.config}: ${error.message}`) : error;
+  };
+  const bootstrap = await Promise.resolve(text).then(loadBootstrap).catch(refused);
   const nodeId = bootstrap.node?.id ?? 'static';
   const workload: Workload = {
     name: nodeId,
@@ -153,8 +179,14 @@ export async function startStaticProxy(
     cluster: 'unknown',
     principal: () => '',
   };
-  const { proxy, part, telemetry } = assemble({ runtime, trustDomain: undefined }, version, workload, false);
-  await runBootstrap(proxy, bootstrap);
+  const { proxy, part, telemetry } = assemble(
+    { runtime, trustDomain: undefined },
+    version,
+    workload,
+    false,
+    bootstrapLimits(bootstrap, settings),
+  );
+  await runBootstrap(proxy, bootstrap).catch(refused);
   const life = lifecycle(part, settings['drain-seconds'] * 1000, async () => {});
   const state = { ready: () => proxy.ready, draining: life.draining, quit };
   const at = bootstrap.admin?.address?.socketAddress;

@@ -2,17 +2,21 @@
  * A proxy joined to a control plane, put together: identity, discovery, disk cache, the proxy, telemetry, admin.
  * Everything comes in as an argument; `main.ts` supplies the real parts.
  */
+
 import { parseWorkloadId } from '../shared/identity/spiffe.ts';
+import { parseCertificates } from '../shared/identity/svid.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './config/control-client.ts';
 import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
 import { DiskCache } from './config/disk-cache.ts';
-import { IdentityManager } from './config/identity.ts';
+import { IdentityError, IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
+import type { Secrets } from './config/secrets.ts';
 import type { MeshSettings } from './config/settings.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
+import type { Stats } from './telemetry/stats.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 import type { Cluster } from './upstream/cluster.ts';
 
@@ -24,6 +28,10 @@ export interface ProxyPart extends ConfigTarget {
   config(): Partial<Snapshot>;
   /** Stops accepting, answers with `connection: close`; resolves when nothing is open or after `ms`. */
   drain(ms: number): Promise<void>;
+  drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
+  certificates(): ReturnType<Secrets['held']>;
+  setHealthy(healthy: boolean): void;
+  readonly stats: Stats;
   close(): Promise<void>;
 }
 
@@ -49,15 +57,21 @@ export interface RunningProcess {
 export async function startMeshProxy(parts: MeshParts, quit: () => void): Promise<RunningProcess> {
   const { runtime, settings } = parts;
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
-  await runtime.files.makeFolder(settings.data, 0o700);
-  const givenRoots = settings['trust-bundle'] && (await readText(runtime, settings['trust-bundle'], '--trust-bundle'));
+  await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
+    throw new Error(`--data ${settings.data}: cannot be used: ${error.message}`);
+  });
+  const givenRoots = settings['trust-bundle'] && (await readRoots(runtime, settings['trust-bundle']));
   const held = () => identity.current;
   const client = new ControlClient({
     runtime,
     url: settings['control-plane'],
     trustedRoots: () => {
       const roots = held()?.trustBundle ?? givenRoots;
-      if (!roots) throw new Error('the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)');
+      if (!roots)
+        throw new IdentityError(
+          'refused',
+          'the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)',
+        );
       return roots;
     },
     identity: () => held()?.keyPair,
@@ -144,13 +158,16 @@ export function adminOf(
   const started = parts.runtime.monotonicMs();
   return createAdmin({
     ...state,
-    metrics: () => telemetry.metrics.expose(),
+    metrics: () => telemetry.metrics.expose() + proxy.stats.expose(),
+    stats: () => proxy.stats.entries(),
+    certificates: () => proxy.certificates(),
+    setHealthy: (healthy) => proxy.setHealthy(healthy),
     config: () => proxy.config(),
     clusters: () => proxy.clusters(),
     listeners: () => proxy.listeners(),
     info: { version: parts.version, runtime: parts.runtime.name, nodeId },
     uptimeMs: () => parts.runtime.monotonicMs() - started,
-    drainListeners: () => void proxy.drain(Number.MAX_SAFE_INTEGER),
+    drainListeners: (options) => proxy.drainListeners(options),
   });
 }
 
@@ -175,6 +192,19 @@ export function lifecycle(proxy: ProxyPart, drainMs: number, release: () => Prom
     },
   };
   return life;
+}
+
+/** @throws Error naming the flag */
+async function readRoots(runtime: Runtime, path: string): Promise<string> {
+  const text = await readText(runtime, path, '--trust-bundle');
+  try {
+    parseCertificates(text);
+  } catch (error) {
+    throw new Error(
+      `--trust-bundle ${path}: ${(error as Error).message}; it must be root-cert.pem of the control plane`,
+    );
+  }
+  return text;
 }
 
 /** @throws Error naming the flag */

@@ -20,12 +20,16 @@ const DRAIN_POLL_MS = 50;
 export class Proxy {
   private readonly running: RunningConfig;
   private isDraining = false;
+  private unhealthy = false;
+  private readonly admission: Admission;
   private configured = false;
 
   constructor(runtime: Runtime, options: ProxyOptions) {
     const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
     const admission = options.admission ?? new Admission(new Stats());
-    this.running = new RunningConfig(runtime, options.compilers, () => this.isDraining, warn, admission);
+    this.admission = admission;
+    const closing = () => this.isDraining || this.unhealthy;
+    this.running = new RunningConfig(runtime, options.compilers, closing, warn, admission);
   }
 
   /**
@@ -41,11 +45,12 @@ export class Proxy {
 
   /** Has had listeners and is not on its way out. */
   get ready(): boolean {
-    return this.configured && !this.isDraining;
+    return this.configured && !this.isDraining && !this.unhealthy;
   }
 
+  /** Load balancers should send nothing more: every answer ends its connection. */
   get draining(): boolean {
-    return this.isDraining;
+    return this.isDraining || this.unhealthy;
   }
 
   /** For the identity manager: sets `default` and `ROOTCA`. */
@@ -72,12 +77,27 @@ export class Proxy {
     return dump;
   }
 
-  /** Accepts no more and lets requests finish. @param deadlineMs after it, what is left is cut off */
+  /** Envoy's `/healthcheck/fail` and `/healthcheck/ok`. */
+  setHealthy(healthy: boolean): void {
+    this.unhealthy = !healthy;
+  }
+
+  /** Envoy's `/drain_listeners`; the process goes on. `graceful`: sockets close after the drain time only. */
+  drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void {
+    const { listeners, resources } = this.running;
+    for (const [name, { server }] of listeners) {
+      if (options.inboundOnly && resources.listeners.get(name)?.trafficDirection !== 'INBOUND') continue;
+      if (options.graceful) server.drainGracefully();
+      else void server.drain();
+    }
+  }
+
+  /** Accepts no more, lets requests and byte streams finish. @param deadlineMs after it, what is left is cut off */
   async drain(deadlineMs: number): Promise<void> {
     this.isDraining = true;
     for (const { server } of this.running.listeners.values()) await server.drain();
     const until = performance.now() + deadlineMs;
-    while (this.active() > 0 && performance.now() < until)
+    while (this.admission.active > 0 && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
   }
 
@@ -86,15 +106,6 @@ export class Proxy {
     for (const { server } of this.running.listeners.values()) await server.stop();
     for (const cluster of this.running.clusters.values()) cluster.close();
     this.running.secrets.close();
-  }
-
-  /** HTTP requests under way; byte streams have no end to wait for. */
-  private active(): number {
-    let sum = 0;
-    for (const { server } of this.running.listeners.values())
-      for (const { terminal } of server.config.chains)
-        sum += (terminal as { activeRequests?: number }).activeRequests ?? 0;
-    return sum;
   }
 }
 

@@ -26,6 +26,9 @@ function setup(change: Partial<AdminDeps> = {}) {
     uptimeMs: () => 2500,
     quit: () => {},
     drainListeners: () => {},
+    stats: () => [],
+    certificates: () => [],
+    setHealthy: () => {},
     ...change,
   });
   return (path: string, method = 'GET') => admin(new Request(`http://x${path}`, { method }));

@@ -2,6 +2,8 @@
 import { type IRequest, Router, text } from 'itty-router';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import { certsJson, type HeldCertificates } from './certs.ts';
+import { statsText } from './stats.ts';
 
 export interface ListenerState {
   readonly name: string;
@@ -24,8 +26,13 @@ export interface AdminDeps {
   readonly uptimeMs: () => number;
   /** Ends the process, as SIGTERM does. */
   readonly quit: () => void;
-  /** Takes no new connections; those open live on. */
-  readonly drainListeners: () => void;
+  /** `graceful`: goes on accepting for the drain time, each connection for one answer. */
+  readonly drainListeners: (options: { readonly graceful: boolean; readonly inboundOnly: boolean }) => void;
+  /** Envoy's statistics by name. */
+  readonly stats: () => [string, number][];
+  readonly certificates: () => readonly HeldCertificates[];
+  /** Load balancers are told to send nothing more, or that all is well again. */
+  readonly setHealthy: (healthy: boolean) => void;
 }
 
 export type Admin = (request: Request) => Promise<Response>;
@@ -41,9 +48,9 @@ export function createAdmin(deps: AdminDeps): Admin {
   };
   const metrics = () =>
     new Response(deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });
-  const acting = (path: string, act: () => void) => {
-    router.post(path, () => {
-      act();
+  const acting = (path: string, act: (query: URLSearchParams) => void) => {
+    router.post(path, (request) => {
+      act(new URL(request.url).searchParams);
       return text('OK\n');
     });
     router.all(path, () => text('method not allowed, use POST\n', { status: 405, headers: { allow: 'POST' } }));
@@ -54,12 +61,25 @@ export function createAdmin(deps: AdminDeps): Admin {
   router.get('/live', () => text('LIVE\n'));
   router.get('/metrics', metrics);
   router.get('/stats/prometheus', metrics);
+  router.get('/stats', (request) => {
+    try {
+      const { type, body } = statsText(deps.stats(), new URL(request.url).searchParams);
+      return new Response(body, { headers: { 'content-type': type } });
+    } catch (error) {
+      return text(`${(error as Error).message}\n`, { status: 400 });
+    }
+  });
+  router.get('/certs', () => json(certsJson(deps.certificates(), Date.now())));
   router.get('/config_dump', () => json({ configs: configDump(deps.config()) }));
   router.get('/clusters', (request) => clusters(deps, new URL(request.url).searchParams.get('format')));
   router.get('/listeners', (request) => listeners(deps, new URL(request.url).searchParams.get('format')));
   router.get('/server_info', () => json(serverInfo(deps)));
   acting('/quitquitquit', deps.quit);
-  acting('/drain_listeners', deps.drainListeners);
+  acting('/healthcheck/fail', () => deps.setHealthy(false));
+  acting('/healthcheck/ok', () => deps.setHealthy(true));
+  acting('/drain_listeners', (query) =>
+    deps.drainListeners({ graceful: query.has('graceful'), inboundOnly: query.has('inboundonly') }),
+  );
   router.all('*', () => text('invalid path\n', { status: 404 }));
   return (request) => router.fetch(request) as Promise<Response>;
 }

@@ -66,6 +66,16 @@ async function respond(connection: Connection, admin: Admin, head: RequestHead):
   try {
     // HEAD is answered as GET without the body.
     const method = head.method === 'HEAD' ? 'GET' : head.method;
+    const path = head.path.split('?', 1)[0]!;
+    if (!isLoopback(connection.remoteAddress) && !PUBLIC.has(path)) {
+      send(connection, 403, 'text/plain', 'only for clients on this machine\n', false);
+      return;
+    }
+    // A web page that the user of this machine looks at may not act here.
+    if (head.headers.get('origin') !== undefined || head.headers.get('sec-fetch-site') !== undefined) {
+      send(connection, 403, 'text/plain', 'not for browsers\n', false);
+      return;
+    }
     const response = await admin(new Request(`http://admin${head.path}`, { method }));
     const type = response.headers.get('content-type') ?? 'text/plain';
     send(connection, response.status, type, await response.text(), head.method === 'HEAD');
@@ -75,9 +85,15 @@ async function respond(connection: Connection, admin: Admin, head: RequestHead):
   }
 }
 
+/** What probes and scrapers of other machines may read when the admin address is not loopback. */
+const PUBLIC = new Set(['/ready', '/healthz/ready', '/live', '/metrics', '/stats/prometheus']);
+
+const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
   400: 'Bad Request',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
   500: 'Internal Server Error',

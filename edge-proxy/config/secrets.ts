@@ -70,6 +70,15 @@ export class Secrets {
     if (this.byName.delete(name)) this.generation++;
   }
 
+  /** PEM of every secret by name, keys left out. */
+  held(): { name: string; chain: string | undefined; roots: string | undefined }[] {
+    return [...this.byName].map(([name, { certificate, validation }]) => ({
+      name,
+      chain: certificate?.certificateChain && this.text(certificate.certificateChain),
+      roots: validation?.trustedCa && this.text(validation.trustedCa),
+    }));
+  }
+
   names(): string[] {
     return [...this.byName.keys()];
   }

@@ -27,6 +27,10 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
   --drain-seconds N          how long connections may finish (default: 5)      [TULLE_DRAIN_SECONDS]
+  --drain-time-seconds N     how long connections of a listener that is gone may stay (default: 45) [TULLE_DRAIN_TIME_SECONDS]
+  --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
+  --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
+  --max-connections N        downstream connections of the process (default: no limit) [TULLE_MAX_CONNECTIONS]
   --announce                 print one JSON line with the ports once ready
   -h, --help                 this text
 `;
@@ -59,6 +63,10 @@ const pairs = (what: string) =>
     return out;
   });
 
+const seconds = z
+  .string()
+  .regex(/^\d{1,5}$/, 'must be a number of seconds')
+  .transform(Number);
 const common = {
   'admin-address': z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
   'admin-port': port.optional(),
@@ -67,8 +75,13 @@ const common = {
     .regex(/^\d{1,4}$/, 'must be a number of seconds')
     .transform(Number)
     .default(5),
+  'drain-time-seconds': seconds.default(45),
   announce: z.boolean().default(false),
 };
+const positive = z
+  .string()
+  .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
+  .transform(Number);
 const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
 const MeshFlags = z.strictObject({
   ...common,
@@ -104,6 +117,9 @@ const MeshFlags = z.strictObject({
     .optional(),
   'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
   'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
+  'max-memory-mb': positive.optional(),
+  'max-loop-lag-ms': positive.optional(),
+  'max-connections': positive.optional(),
   'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
   'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z

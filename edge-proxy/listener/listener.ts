@@ -114,6 +114,16 @@ export class ListenerServer {
     await this.listening?.close();
   }
 
+  /** Goes on accepting, each connection for one answer; stops after the drain time. */
+  drainGracefully(): void {
+    for (const { terminal } of this.config.chains) terminal.drain();
+    const timer = setTimeout(() => {
+      this.cuts.delete(timer);
+      void this.drain();
+    }, this.admission.drainMs);
+    this.cuts.add(timer);
+  }
+
   /** Envoy's drain time: who stays longer is closed. */
   private cutLater(terminal: Terminal): void {
     const timer = setTimeout(() => {
