@@ -13,7 +13,7 @@ import { newRequestId } from './request-id.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
-const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'];
+const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 /** What a client may not have dropped by naming it in Connection: this proxy's own statements, framing, credentials. */
 const protectedFields = new Set([
   'host',
@@ -27,7 +27,7 @@ const protectedFields = new Set([
   'x-request-id',
 ]);
 /** Controls of Envoy's router that only internal clients may use. */
-const internalControls = [
+const internalControls = new Set([
   'x-envoy-internal',
   'x-envoy-retriable-status-codes',
   'x-envoy-retriable-header-names',
@@ -43,12 +43,12 @@ const internalControls = [
   'x-envoy-ip-tags',
   'x-envoy-original-url',
   'x-envoy-hedge-on-per-try-timeout',
-];
-const edgeControls = [
+]);
+const edgeControls = new Set([
   'x-envoy-decorator-operation',
   'x-envoy-downstream-service-cluster',
   'x-envoy-downstream-service-node',
-];
+]);
 
 type CertParts = NonNullable<HttpConnectionManager['setCurrentClientCertDetails']>;
 type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
@@ -113,8 +113,8 @@ export class HeaderTreatment {
     const edge = this.useRemoteAddress && !internal;
     if (internal) headers.set('x-envoy-internal', 'true');
     else {
-      for (const key of internalControls) headers.remove(key);
-      if (edge) for (const key of edgeControls) headers.remove(key);
+      headers.removeAny(internalControls);
+      if (edge) headers.removeAny(edgeControls);
     }
     if (edge) headers.set('x-envoy-external-address', request.remoteIp);
     if (this.generateId) {
@@ -223,7 +223,7 @@ function removeHopByHop(headers: Headers): boolean {
       if (key !== '' && key !== 'te') headers.remove(key);
     }
   }
-  for (const key of hopByHop) headers.remove(key);
+  headers.removeAny(hopByHop);
   const te = headers.joined('te');
   if (te !== undefined) {
     headers.remove('te');
@@ -242,7 +242,7 @@ export function removeResponseHopByHop(headers: Headers): void {
       if (key !== 'content-length') headers.remove(key);
     }
   }
-  for (const key of hopByHop) headers.remove(key);
+  headers.removeAny(hopByHop);
 }
 
 /** The n-th address from the right, as Envoy trusts hops; undefined when there are fewer or it is no address. */

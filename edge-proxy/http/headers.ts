@@ -8,6 +8,8 @@ export class Headers {
   /** Lower-case, same index as `names`. */
   readonly keys: string[] = [];
   readonly values: string[] = [];
+  /** A bit for each name there was: most look-ups are for what is not there, and end here. Bits are never taken back. */
+  private present = 0;
 
   get size(): number {
     return this.keys.length;
@@ -15,20 +17,26 @@ export class Headers {
 
   /** Appends a field; `key` must be the lower-case of `name`. */
   append(name: string, value: string, key: string = name.toLowerCase()): void {
+    this.present |= bitOf(key);
     this.names.push(name);
     this.keys.push(key);
     this.values.push(value);
   }
 
+  /** Where a lower-case name stands, from `from` on; -1 is nowhere. */
+  indexOf(key: string, from = 0): number {
+    return (this.present & bitOf(key)) === 0 ? -1 : this.keys.indexOf(key, from);
+  }
+
   /** The first value of a lower-case name. */
   get(key: string): string | undefined {
-    const at = this.keys.indexOf(key);
+    const at = this.indexOf(key);
     return at < 0 ? undefined : this.values[at];
   }
 
   /** All values joined by ',' as Envoy's header matchers see them; undefined when absent. */
   joined(key: string): string | undefined {
-    let at = this.keys.indexOf(key);
+    let at = this.indexOf(key);
     if (at < 0) return undefined;
     let out = this.values[at]!;
     while ((at = this.keys.indexOf(key, at + 1)) >= 0) out += `,${this.values[at]}`;
@@ -36,12 +44,12 @@ export class Headers {
   }
 
   has(key: string): boolean {
-    return this.keys.indexOf(key) >= 0;
+    return this.indexOf(key) >= 0;
   }
 
   /** Replaces every field of this name by one; keeps the first one's place and spelling. */
   set(key: string, value: string): void {
-    const at = this.keys.indexOf(key);
+    const at = this.indexOf(key);
     if (at < 0) {
       this.append(key, value, key);
       return;
@@ -54,11 +62,16 @@ export class Headers {
   remove(key: string): boolean {
     let found = false;
     let at: number;
-    while ((at = this.keys.indexOf(key)) >= 0) {
+    while ((at = this.indexOf(key)) >= 0) {
       this.removeAt(at);
       found = true;
     }
     return found;
+  }
+
+  /** Removes every field whose lower-case name is in `keys`. */
+  removeAny(keys: ReadonlySet<string>): void {
+    for (let at = this.keys.length - 1; at >= 0; at--) if (keys.has(this.keys[at]!)) this.removeAt(at);
   }
 
   private removeAt(at: number): void {
@@ -72,4 +85,9 @@ export class Headers {
     for (let i = 0; i < this.keys.length; i++) out.append(this.names[i]!, this.values[i]!, this.keys[i]!);
     return out;
   }
+}
+
+/** Length and first letter tell most names apart; '' has a bit of its own. */
+function bitOf(key: string): number {
+  return 1 << ((key.length * 7 + key.charCodeAt(0)) & 31);
 }

@@ -40,6 +40,11 @@ export class MemoryConnection implements Connection {
     return this.write(fromLatin1(text));
   }
 
+  writeBoth(text: string, bytes: Uint8Array): boolean {
+    this.writeLatin1(text);
+    return this.write(bytes);
+  }
+
   end(): void {
     if (this.closed || this.ended) return;
     this.ended = true;

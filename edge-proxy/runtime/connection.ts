@@ -1,4 +1,5 @@
 /** A Connection over net.Socket or tls.TLSSocket: the same code on Node, Bun and Deno. */
+import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 
@@ -7,6 +8,9 @@ export interface Quirks {
   /** Stops, or lets go on, the kernel reads below a server TLS socket whose own pause() does not (Deno). */
   readonly holdRaw?: (raw: Socket, hold: boolean) => void;
 }
+
+/** Bodies up to this size are copied behind their head. */
+const JOIN_BELOW = 32 * 1024;
 
 const CONNECTION = Symbol('connection');
 type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection };
@@ -104,6 +108,24 @@ export class SocketConnection implements Connection {
   writeLatin1(text: string): boolean {
     if (this.closed || this.finished) return true;
     return this.socket.write(text, 'latin1');
+  }
+
+  writeBoth(text: string, bytes: Uint8Array): boolean {
+    if (this.closed || this.finished) return true;
+    const { socket } = this;
+    const { length } = text;
+    if (bytes.length > JOIN_BELOW) {
+      socket.cork();
+      socket.write(text, 'latin1');
+      const room = socket.write(bytes);
+      socket.uncork();
+      return room;
+    }
+    // One buffer is one write of the runtime: cheaper than gathering two.
+    const whole = Buffer.allocUnsafe(length + bytes.length);
+    whole.write(text, 0, 'latin1');
+    whole.set(bytes, length);
+    return socket.write(whole);
   }
 
   end(): void {

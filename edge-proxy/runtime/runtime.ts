@@ -23,7 +23,7 @@ export interface TlsInfo {
 
 /** Events of one connection. Swapped whole (`connection.handler = …`) when a protocol takes over. */
 export interface ConnectionHandler {
-  /** `bytes` is valid only during the call: copy what outlives it. */
+  /** The runtime does not use the memory of `bytes` again: they may be kept, or written on as they are. */
   onData(bytes: Uint8Array): void;
   /** All queued writes have gone out after a `write` that answered false. */
   onDrain(): void;
@@ -49,6 +49,8 @@ export interface Connection {
   write(bytes: Uint8Array): boolean;
   /** As `write`, for a string whose characters are all below U+0100 (HTTP heads). */
   writeLatin1(text: string): boolean;
+  /** As `writeLatin1`, then `write`, in one piece where they are small: a head and the body that came with it. */
+  writeBoth(text: string, bytes: Uint8Array): boolean;
   /** Half-close: flushes, then FIN. */
   end(): void;
   /** Closes at once (RST where the runtime can), dropping what is queued. */

@@ -72,8 +72,21 @@ export function cidrContainsIp(cidr: Cidr, ip: Ip): boolean {
 
 /** Does the range hold this address? Text that is no address is in no range. */
 export function cidrContains(cidr: Cidr, ipText: string): boolean {
-  const ip = parseIp(ipText);
+  const ip = remembered(ipText);
   return ip !== undefined && cidrContainsIp(cidr, ip);
+}
+
+/** Policies ask for the same few addresses again and again. Bounded: begun anew when full. */
+const known = new Map<string, Ip | undefined>();
+const KNOWN_LIMIT = 4096;
+
+function remembered(text: string): Ip | undefined {
+  const found = known.get(text);
+  if (found !== undefined) return found;
+  const ip = parseIp(text);
+  if (known.size >= KNOWN_LIMIT) known.clear();
+  if (text.length <= 64) known.set(text, ip);
+  return ip;
 }
 
 function maskOf(bits: number): number {

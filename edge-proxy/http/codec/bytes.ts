@@ -31,3 +31,20 @@ export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   out.set(b, a.length);
   return out;
 }
+
+/**
+ * The place behind the empty line that ends a head (CR LF CR LF), at most `limit` bytes of head from `from`; 0 when it
+ * is not there. Most bytes are not looked at: one that is no CR and no LF rules out the four places that would hold it.
+ */
+export function headEnd(bytes: Uint8Array, from: number, limit: number): number {
+  const stop = Math.min(bytes.length, from + limit + 4);
+  let at = from + 3;
+  while (at < stop) {
+    const byte = bytes[at]!;
+    if (byte > 13 || (byte !== 13 && byte !== 10)) at += 4;
+    else if (byte === 13) at += 1;
+    else if (bytes[at - 1] === 13 && bytes[at - 2] === 10 && bytes[at - 3] === 13) return at + 1;
+    else at += 2;
+  }
+  return 0;
+}

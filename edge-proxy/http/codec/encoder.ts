@@ -6,7 +6,7 @@ import type { Connection } from '../../runtime/runtime.ts';
 import type { Headers } from '../headers.ts';
 import { latin1 } from './bytes.ts';
 
-/** Bodies up to this size are joined to the text before them. */
+/** Chunks up to this size are joined to the text before them. */
 const joinBelow = 4096;
 
 /** A request or status line and fields; no empty line, the caller may append fields of its own. */
@@ -35,21 +35,27 @@ export class MessageWriter {
     this.bytes += head.length;
   }
 
-  /** Copies what it keeps. @returns false above the high-water mark: wait for the connection's drain */
+  /** Writes or keeps the bytes, which must not change. @returns false above the high-water mark: wait for the connection's drain */
   body(bytes: Uint8Array): boolean {
     const size = bytes.length;
     if (size === 0) return true;
     this.bytes += size;
-    if (this.chunked) this.text += `${size.toString(16)}\r\n`;
+    if (this.chunked) return this.chunk(bytes, size);
+    const { text } = this;
+    if (text === '') return this.connection.write(bytes);
+    this.text = '';
+    return this.connection.writeBoth(text, bytes);
+  }
+
+  /** Small chunks come in numbers: they are gathered, with their framing, into one write. */
+  private chunk(bytes: Uint8Array, size: number): boolean {
+    this.text += `${size.toString(16)}\r\n`;
     if (size <= joinBelow) {
-      this.text += latin1(bytes, 0, size);
-      if (this.chunked) this.text += '\r\n';
+      this.text += `${latin1(bytes, 0, size)}\r\n`;
       return this.text.length < joinBelow * 4 ? true : this.flush();
     }
-    this.flush();
-    // The bytes are the runtime's read buffer, valid only now; a write may keep them.
-    const room = this.connection.write(new Uint8Array(bytes));
-    if (this.chunked) this.text += '\r\n';
+    const room = this.connection.writeBoth(this.text, bytes);
+    this.text = '\r\n';
     return room;
   }
 

@@ -3,8 +3,16 @@ import { Headers } from '../headers.ts';
 import { CodecError, codecError } from './error.ts';
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** What no head may hold: control characters, and a CR or LF that is not half of a CRLF. */
-const forbidden = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/;
+/** False for control characters, and a CR or LF that is not half of a CRLF: no head may hold them. */
+function isClean(head: string): boolean {
+  for (let at = 0; at < head.length; at++) {
+    const code = head.charCodeAt(at);
+    if (code >= 0x20 && code !== 0x7f) continue;
+    if (code === 0x0d && head.charCodeAt(at + 1) === 0x0a) at++;
+    else if (code !== 0x09) return false;
+  }
+  return true;
+}
 
 export function isToken(text: string): boolean {
   return token.test(text);
@@ -12,7 +20,7 @@ export function isToken(text: string): boolean {
 
 /** @throws CodecError when a head holds control characters or bare line ends */
 export function checkCharacters(head: string): void {
-  if (forbidden.test(head)) {
+  if (!isClean(head)) {
     throw new CodecError(400, 'http1.invalid_characters', 'control character or bare CR or LF in a head');
   }
 }

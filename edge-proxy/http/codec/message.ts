@@ -66,8 +66,19 @@ const notInTarget = /[^\x21-\x7e]/;
 const authorityForm = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/;
 const digits = /^\d{1,15}$/;
 
+/** Authorities that were judged good. Bounded: a peer sending ever new hosts fills it once. */
+const goodAuthorities = new Set<string>();
+const goodAuthoritiesLimit = 1024;
+
 /** Host with an optional port, no user information. */
 export function isAuthority(text: string): boolean {
+  if (goodAuthorities.has(text)) return true;
+  if (!judgeAuthority(text)) return false;
+  if (goodAuthorities.size < goodAuthoritiesLimit && text.length <= 255) goodAuthorities.add(text);
+  return true;
+}
+
+function judgeAuthority(text: string): boolean {
   const found = authorityForm.exec(text);
   return found !== null && (found[1] === undefined || Number(found[1]) <= 65535);
 }
@@ -112,12 +123,12 @@ function invalidTarget(): CodecError {
 
 /** Exactly one valid Host (RFC 9112 section 3.2); removed from the fields. */
 function takeHost(headers: Headers, minor: 0 | 1, defaultHost: string): string {
-  const at = headers.keys.indexOf('host');
+  const at = headers.indexOf('host');
   if (at < 0) {
     if (minor === 0 && defaultHost !== '') return defaultHost;
     throw new CodecError(400, 'missing_host_header', 'no Host');
   }
-  if (headers.keys.indexOf('host', at + 1) >= 0) throw codecError('more than one Host');
+  if (headers.indexOf('host', at + 1) >= 0) throw codecError('more than one Host');
   const host = headers.values[at]!;
   if (host === '') throw new CodecError(400, 'missing_host_header', 'empty Host');
   if (!isAuthority(host)) throw codecError('invalid Host');
@@ -178,9 +189,9 @@ function absoluteForm(target: string): ['http' | 'https', string, string] {
 
 /** -1 when absent. A second Content-Length or a list is refused even when the values agree. */
 function contentLength(headers: Headers): number {
-  const at = headers.keys.indexOf('content-length');
+  const at = headers.indexOf('content-length');
   if (at < 0) return -1;
-  if (headers.keys.indexOf('content-length', at + 1) >= 0) throw codecError('more than one Content-Length');
+  if (headers.indexOf('content-length', at + 1) >= 0) throw codecError('more than one Content-Length');
   const value = headers.values[at]!;
   if (!digits.test(value)) throw codecError('invalid Content-Length');
   return Number(value);

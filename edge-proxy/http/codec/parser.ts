@@ -3,7 +3,7 @@
  * each message, so that pipelined requests wait until the one before is answered.
  */
 import type { Headers } from '../headers.ts';
-import { latin1 } from './bytes.ts';
+import { headEnd, latin1 } from './bytes.ts';
 import { CodecError, codecError } from './error.ts';
 import { checkCharacters, isFraming, parseFields } from './fields.ts';
 import type { CodecLimits, MessageHead, RequestHead, ResponseHead } from './message.ts';
@@ -38,6 +38,7 @@ const maxBlankLines = 2;
 /** Heads are decoded in windows of this size, so that a body behind a head is not decoded with it. */
 const headWindow = 2048;
 const lf = 0x0a;
+const cr = 0x0d;
 
 /** What may not come behind a body (RFC 9110 section 6.5.1): framing, routing, identity. */
 const neverTrailers = new Set(
@@ -141,6 +142,18 @@ abstract class Parser<Head extends MessageHead> {
   }
 
   private readHead(bytes: Uint8Array, from: number): number {
+    // Nearly every head comes whole, and its body behind it: only the head becomes text.
+    if (this.text === '' && this.blankLines === 0 && bytes[from] !== cr) {
+      const after = headEnd(bytes, from, this.limits.maxHeadBytes);
+      if (after > 0) {
+        this.begin(this.parseHead(latin1(bytes, from, after - 2)));
+        return after;
+      }
+    }
+    return this.readHeadInParts(bytes, from);
+  }
+
+  private readHeadInParts(bytes: Uint8Array, from: number): number {
     const window = Math.min(bytes.length, from + headWindow);
     const before = this.text.length;
     let text = this.text + latin1(bytes, from, window);
