@@ -1,5 +1,5 @@
 /** The control plane put together: store -> mesh -> compile -> discovery behind one TLS server, and the certificate authority. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kinds, validate } from '../shared/resources/index.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
@@ -8,6 +8,7 @@ import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { startTlsServer, type TlsServer } from './api/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
+import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileNode } from './compile/node.ts';
@@ -47,8 +48,7 @@ export interface ControlPlane {
 /** @throws Error in one line naming what is in the way: port in use, data locked by another process, broken key files */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, log } = options;
-  mkdirSync(data, { recursive: true, mode: 0o700 });
-  chmodSync(data, 0o700);
+  await openDataFolder(data);
   const report = (error: unknown) => log(`unexpected: ${error instanceof Error ? error.message : String(error)}`);
 
   const store = await openSqliteStore(join(data, 'resources.sqlite'));
@@ -105,6 +105,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await unwind(undo);
     throw error;
   }
+}
+
+/** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
+const OWN = /^(resources\.sqlite.*|ca|join-tokens|admin-token\.sha256|jwt-key\.pem|lost\+found)$/;
+
+/** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
+async function openDataFolder(data: string): Promise<void> {
+  await makePrivateFolder(data);
+  const foreign = (await readdir(data)).find((name) => !OWN.test(name) && !name.startsWith('.'));
+  if (foreign !== undefined)
+    throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
+  await chmod(data, 0o700);
 }
 
 async function unwind(steps: (() => unknown)[]): Promise<void> {

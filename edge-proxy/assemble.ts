@@ -60,6 +60,7 @@ function assemble(
     drainListeners: (options) => proxy.drainListeners(options),
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
+    draining: () => proxy.draining,
     stats: admission.stats,
     close: () => {
       overload?.stop();

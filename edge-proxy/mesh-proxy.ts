@@ -31,6 +31,8 @@ export interface ProxyPart extends ConfigTarget {
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   certificates(): ReturnType<Secrets['held']>;
   setHealthy(healthy: boolean): void;
+  /** Load balancers should send nothing more. */
+  draining(): boolean;
   readonly stats: Stats;
   close(): Promise<void>;
 }
@@ -158,6 +160,7 @@ export function adminOf(
   const started = parts.runtime.monotonicMs();
   return createAdmin({
     ...state,
+    draining: () => state.draining() || proxy.draining(),
     metrics: () => telemetry.metrics.expose() + proxy.stats.expose(),
     stats: () => proxy.stats.entries(),
     certificates: () => proxy.certificates(),

@@ -4,7 +4,7 @@ import { pathText } from './config/apply.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
 import type { Proxy } from './proxy.ts';
 
-/** A bootstrap file that cannot be run; every fault with its path, one a line. */
+/** A bootstrap file that cannot be run; every fault with its path. */
 export class BootstrapError extends Error {
   override readonly name = 'BootstrapError';
 }
@@ -22,7 +22,7 @@ export function loadBootstrap(text: string): Bootstrap {
   }
   const parsed = Bootstrap.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new BootstrapError(parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('\n'));
+  throw new BootstrapError(parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; '));
 }
 
 /** Runs a bootstrap's static resources. @throws BootstrapError when a resource is refused: a static file runs whole or not at all */
@@ -35,5 +35,5 @@ export async function runBootstrap(proxy: Proxy, bootstrap: Bootstrap): Promise<
   });
   if (faults.size === 0) return;
   await proxy.stop();
-  throw new BootstrapError([...faults].map(([name, reason]) => `${name}: ${reason}`).join('\n'));
+  throw new BootstrapError([...faults].map(([name, reason]) => `${name}: ${reason}`).join('; '));
 }

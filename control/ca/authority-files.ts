@@ -178,8 +178,10 @@ function checkAuthority(folder: string, name: string, certificate: X509Certifica
 
 function authorityFault(certificate: X509Certificate, now: number): string | undefined {
   if (!isAuthority(certificate)) return 'is not a CA (basicConstraints CA:TRUE and keyUsage keyCertSign are needed)';
-  if (now < certificate.notBefore.getTime()) return `is not valid before ${certificate.notBefore.toISOString()}`;
-  if (now >= certificate.notAfter.getTime()) return `expired at ${certificate.notAfter.toISOString()}`;
+  if (now < certificate.notBefore.getTime())
+    return `is not valid before ${certificate.notBefore.toISOString()}, the clock here says ${new Date(now).toISOString()}`;
+  if (now >= certificate.notAfter.getTime())
+    return `expired at ${certificate.notAfter.toISOString()}, the clock here says ${new Date(now).toISOString()}`;
   return undefined;
 }
 

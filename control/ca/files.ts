@@ -1,11 +1,33 @@
 /** Files an authority keeps: written whole or not at all, secrets for their owner only. */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 
-/** Made with 0700 when absent; an existing folder keeps its mode. */
+/**
+ * Made with 0700 when absent, parents too; an existing folder keeps its mode.
+ * @throws Error naming the folder
+ */
 export async function makePrivateFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // One level after the other: Node's recursive mkdir never returns where a folder refuses entries with ENOENT, as /proc.
+  const missing: string[] = [];
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    const found = await stat(at).catch((error: NodeJS.ErrnoException) => {
+      // A parent that is a file is found further up.
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+      throw unmakeable(folder, error);
+    });
+    if (found && !found.isDirectory()) throw new Error(`cannot make folder ${folder}: ${at} is not a folder`);
+    if (found) break;
+    missing.unshift(at);
+  }
+  for (const at of missing)
+    await mkdir(at, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw unmakeable(folder, error);
+    });
+}
+
+function unmakeable(folder: string, error: NodeJS.ErrnoException): Error {
+  return new Error(`cannot make folder ${folder}: ${error.message.split(',')[0]}`, { cause: error });
 }
 
 /** The text of a file, or undefined when there is none. */

@@ -165,8 +165,10 @@ function parseBody(bytes: Buffer): unknown {
 
 function unreachable(server: string, error: Error & { code?: string }): CliError {
   const untrusted = /CERT|SIGNED|VERIFY|ISSUER/.test(error.code ?? '');
-  const way = untrusted
-    ? 'its certificate is not trusted: pass --ca-file with root-cert.pem of its data folder'
-    : 'is "tulle control" running there?';
+  const way = /NOT_YET_VALID|HAS_EXPIRED/.test(error.code ?? '')
+    ? `the clock here says ${new Date().toISOString()}, is it right here and there?`
+    : untrusted
+      ? 'its certificate is not trusted: pass --ca-file with root-cert.pem of its data folder'
+      : 'is "tulle control" running there?';
   return new CliError(`cannot reach the control API at ${server}: ${error.message}; ${way}`);
 }

@@ -33,7 +33,7 @@ export function print(format: OutputFormat, value: unknown, asTable: () => strin
   process.stdout.write(`${text}\n`);
 }
 
-const onTerminal = process.stdout.isTTY === true && !process.env['NO_COLOR'];
+const onTerminal = process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
 const paint = (code: number) => (text: string) => (onTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
 /** Colours, only on a terminal and without NO_COLOR. */
 export const colour = {

@@ -2,7 +2,7 @@
 
 import dns from 'node:dns/promises';
 import { watch } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
@@ -60,6 +60,20 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** One level after the other: Node's recursive mkdir never returns where a folder refuses entries with ENOENT, as /proc. */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found?.isDirectory()) return;
+  if (found) throw new Error(`${path} is not a folder`);
+  if (dirname(path) !== path) await makeFolder(dirname(path), mode);
+  await mkdir(path, { mode }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
+
 export const files: Files = {
   async read(path) {
     try {
@@ -70,9 +84,7 @@ export const files: Files = {
     }
   },
   writeAtomic,
-  async makeFolder(path, mode) {
-    await mkdir(path, { recursive: true, mode });
-  },
+  makeFolder,
   async remove(path) {
     await rm(path, { force: true });
   },

@@ -1,0 +1,56 @@
+/** Colours are for people: on a terminal, unless NO_COLOR says otherwise, and nowhere else. */
+import { execFile, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ROOT, temporaryFolder } from '../harness.ts';
+import { tulleCommand } from './command.ts';
+
+/** Runs its arguments on a terminal of their own and passes on what they write there. */
+const ON_TERMINAL = `
+import os, pty, sys
+read = lambda fd: os.read(fd, 65536)
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read, lambda fd: b'')))
+`;
+const python = spawnSync('python3', ['-c', 'import pty']).status === 0;
+const folder = temporaryFolder();
+afterAll(() => folder.dispose());
+const faulty = join(folder.path, 'faulty.yaml');
+writeFileSync(
+  faulty,
+  'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec: { htpp: [] }\n',
+);
+
+function run(terminal: boolean, args: readonly string[], colour: Record<string, string | undefined>) {
+  const [program, ...rest] = terminal
+    ? ['python3', '-c', ON_TERMINAL, ...tulleCommand(...args)]
+    : tulleCommand(...args);
+  const env = { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, TERM: 'xterm', ...colour };
+  return new Promise<string>((done) => {
+    const child = execFile(program!, rest, { cwd: ROOT, env, timeout: 60_000 }, (_failure, out) => done(out));
+    child.stdin?.end();
+  });
+}
+
+describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not there to make one)'}`, () => {
+  it('faults are coloured', async () => {
+    const text = await run(true, ['validate', '-f', faulty], {});
+    expect(text).toContain('\u001b[31mfault\u001b[0m');
+  });
+
+  it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('not with %j', async (environment) => {
+    const text = await run(true, ['validate', '-f', faulty], environment);
+    expect(text).toContain('fault');
+    expect(text).not.toContain('\u001b');
+  });
+
+  it('machine-readable output is not', async () => {
+    expect(await run(true, ['validate', '-f', faulty, '-o', 'json'], {})).not.toContain('\u001b');
+  });
+});
+
+it('nothing is coloured in a pipe', async () => {
+  const text = await run(false, ['validate', '-f', faulty], {});
+  expect(text).toContain('fault');
+  expect(text).not.toContain('\u001b');
+});
