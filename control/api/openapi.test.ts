@@ -1,4 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { kinds, validate } from '../../shared/resources/index.ts';
 import { memoryStore } from '../store/memory.ts';
 import { createApi } from './app.ts';
@@ -11,6 +14,37 @@ interface Patch {
 }
 const { index, documents } = openApi(kinds);
 const parsed = [...documents].map(([path, text]) => [path, JSON.parse(text) as Json] as const);
+
+interface Crd {
+  group: string;
+  names: { kind: string };
+  versions: { name: string; schema: { openAPIV3Schema: { properties: { spec: Json } } } }[];
+}
+const crdFile = fileURLToPath(new URL('../../../shared/reference/istio-crds/crd-all.gen.yaml', import.meta.url));
+if (!existsSync(crdFile)) console.log("skipped: Istio's CRDs are not here");
+const crds = existsSync(crdFile)
+  ? parseAllDocuments(readFileSync(crdFile, 'utf8')).flatMap(
+      (each) => (each.toJS() as { spec?: Crd } | null)?.spec ?? [],
+    )
+  : [];
+
+/** Documentation, CEL and nullable (null is an absent field here, for every field) are not compared; nor is `format: byte`. */
+const APART = new Set(['description', 'x-kubernetes-validations', 'nullable']);
+
+function structure(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(structure);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const kept = Object.entries(schema).filter(([key, value]) => {
+    if (APART.has(key) && typeof value !== 'object') return false;
+    if (key === 'x-kubernetes-validations') return false;
+    // One of one: forbids nothing.
+    if (key === 'oneOf' && Array.isArray(value) && value.length === 2) return false;
+    return !(key === 'format' && value === 'byte');
+  });
+  return Object.fromEntries(
+    kept.map(([key, value]) => [key, key === 'required' ? [...(value as string[])].sort() : structure(value)]),
+  );
+}
 
 function references(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return [];
@@ -41,6 +75,31 @@ describe('OpenAPI v3', () => {
       const own = operations.find(({ patch }) => patch?.['x-kubernetes-group-version-kind'].kind === kind);
       expect(own?.patch?.parameters.map(({ name }) => name) ?? [], kind).toContain('fieldValidation');
     }
+  });
+
+  it('names the schemas that Kubernetes names, and what CEL cannot say stays with the server', () => {
+    const core = new Map(parsed).get('api/v1')!;
+    const { schemas } = core['components'] as { schemas: Record<string, { properties?: Json }> };
+    expect(schemas['io.k8s.api.core.v1.Service']?.properties?.['metadata']).toEqual({
+      description: 'Name, namespace, labels, annotations.',
+      allOf: [{ $ref: '#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta' }],
+    });
+    expect(schemas['io.k8s.apimachinery.pkg.util.intstr.IntOrString']).toMatchObject({ format: 'int-or-string' });
+  });
+
+  it.skipIf(crds.length === 0)("has the structure of Istio's CRDs, every version", () => {
+    let compared = 0;
+    for (const crd of crds) {
+      for (const { name, schema } of crd.versions) {
+        const document = new Map(parsed).get(`apis/${crd.group}/${name}`)!;
+        const { schemas } = document['components'] as { schemas: Record<string, { properties: Json }> };
+        const id = `${crd.group.split('.').reverse().join('.')}.${name}.${crd.names.kind}`;
+        const { spec } = schema.openAPIV3Schema.properties;
+        expect(structure(schemas[id]?.properties['spec']), id).toEqual(structure(spec));
+        compared++;
+      }
+    }
+    expect(compared).toBe(33);
   });
 
   it('is for the admin alone', async () => {

@@ -1,14 +1,13 @@
 /**
- * OpenAPI v3 of the kinds served, one document a group version, from the same schemas that validate
+ * OpenAPI v3 of the kinds served, one document a group version, from the same descriptions that validate
  * (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3). From it `kubectl apply` learns that the server
  * refuses unknown fields itself, and `kubectl explain` what the fields are.
  */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import type { Kind } from '../../shared/resources/kind.ts';
+import { describeResource } from '../../shared/resources/resource-description.ts';
 import { apiVersionOf } from './kinds.ts';
-
-type Json = Record<string, unknown>;
+import { type Json, namedSchemas, openApiSchema } from './openapi-schema.ts';
 
 /** What /openapi/v3 answers, and each document by its path below it, as `apis/networking.istio.io/v1`. */
 export interface OpenApi {
@@ -40,10 +39,9 @@ function groupVersions(kinds: readonly Kind[]): { group: string; version: string
 function document(kinds: readonly Kind[], group: string, version: string): Json {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   const paths: Json = {};
-  const schemas: Json = {};
+  const schemas: Json = namedSchemas();
   for (const kind of served) {
-    const name = schemaName(kind, version);
-    Object.assign(schemas, schemasOf(kind, version, name));
+    schemas[schemaName(kind, version)] = schemaOf(kind, version);
     const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
     const collection = `${root}${kind.namespaced ? '/namespaces/{namespace}' : ''}/${kind.plural}`;
     paths[collection] = { post: operation(kind, version, 'post', ['application/json', 'application/yaml']) };
@@ -77,31 +75,9 @@ function operation(kind: Kind, version: string, action: string, accepts: readonl
 
 const query = (name: string) => ({ name, in: 'query', schema: { type: 'string', uniqueItems: true } });
 
-/** The kind's schema under its name, and beside it those it refers to. */
-function schemasOf(kind: Kind, version: string, name: string): Json {
-  const { definitions = {}, ...body } = bodySchema(kind, name);
-  const shared = Object.entries(definitions).map(([key, schema]) => [`${name}.${key}`, schema]);
-  return { [name]: schemaOf(kind, version, body), ...Object.fromEntries(shared) };
-}
-
-function schemaOf(kind: Kind, version: string, body: Json): Json {
+function schemaOf(kind: Kind, version: string): Json {
   return {
-    type: 'object',
-    description: kind.description,
-    properties: {
-      apiVersion: { type: 'string', description: apiVersionOf(kind.group, version) },
-      kind: { type: 'string', description: kind.kind },
-      metadata: { type: 'object', description: 'Name, namespace, labels, annotations.' },
-      ...(body['properties'] as Json | undefined),
-    },
+    ...openApiSchema(describeResource(kind, version)),
     'x-kubernetes-group-version-kind': [groupVersionKind(kind, version)],
   };
-}
-
-/** Rules JSON Schema cannot say are left out: validation on the server knows them. */
-function bodySchema(kind: Kind, name: string): Json & { definitions?: Json } {
-  const options = { target: 'openapi-3.0', io: 'input', unrepresentable: 'any', reused: 'inline' } as const;
-  // Recursive schemas come as definitions of their own document; here they stand with the components.
-  const text = JSON.stringify(z.toJSONSchema(kind.body, options));
-  return JSON.parse(text.replaceAll('"$ref":"#/definitions/', `"$ref":"#/components/schemas/${name}.`)) as Json;
 }

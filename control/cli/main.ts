@@ -42,6 +42,19 @@ files(validate, 'what to check')
     });
   });
 
+program
+  .command('explain')
+  .description(
+    'What the fields of a kind are, offline: tulle explain virtualservice.spec.http.retries; tulle explain meshconfig',
+  )
+  .argument('<path>', 'a kind, then fields joined by dots')
+  .option('--recursive', 'fields of fields too, names only')
+  .option('--api-version <version>', 'another version than the preferred one, as networking.istio.io/v1beta1')
+  .action(async (path: string, flags: { recursive?: boolean; apiVersion?: string }) => {
+    const { explain } = await import('./explain.ts');
+    process.stdout.write(explain(path, flags));
+  });
+
 const compile = program
   .command('compile')
   .description('What a proxy would be sent for these resources: xDS in JSON, offline.');

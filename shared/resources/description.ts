@@ -11,7 +11,14 @@ export interface Limits {
 }
 
 export type Shape =
-  | { readonly type: 'object'; readonly fields: readonly Field[]; readonly oneOfs: readonly (readonly string[])[] }
+  | {
+      readonly type: 'object';
+      readonly fields: readonly Field[];
+      /** Sets of fields of which at most one may be set. */
+      readonly oneOfs: readonly (readonly string[])[];
+      /** Of a message that OpenAPI calls by a name. */
+      readonly name?: string;
+    }
   /** Keys: the list is a map by these fields of its entries. */
   | { readonly type: 'list'; readonly items: Description; readonly keys: readonly string[]; readonly length: Limits }
   | { readonly type: 'map'; readonly values: Description; readonly entries: Limits }
@@ -86,6 +93,7 @@ export function inner(description: Description): Description {
 export function typeName({ shape }: Description): string {
   switch (shape.type) {
     case 'object':
+      return shape.name ?? 'Object';
     case 'any':
       return 'Object';
     case 'list':
