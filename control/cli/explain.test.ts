@@ -55,8 +55,8 @@ describe('tulle explain', () => {
   it.each([
     ['virtualservise.spec', 'unknown kind "virtualservise" (did you mean "virtualservice"?)'],
     [
-      'vs.spec.http.retry',
-      'field "retry" does not exist in vs.spec.http (did you mean "retries"?): one of corsPolicy, ',
+      'vs.spec.http.retires',
+      'field "retires" does not exist in vs.spec.http (did you mean "retries"?): one of corsPolicy, ',
     ],
     ['vs.spec.hosts.name', 'field "name" does not exist: vs.spec.hosts is <[]string>, without fields'],
     ['vs.spec.http.__proto__', 'field "__proto__" does not exist'],
