@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { expandTrustDomains } from '../../shared/match/trust-domain.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import { NetworkFilter } from '../../shared/xds/listener.ts';
 import { buildRbacFilters, policiesFor } from './rbac.ts';
-import { expandTrustDomains } from './rbac-trust-domain.ts';
 
 const reference = new URL('../../../shared/reference/', import.meta.url);
 const golden = new URL('authz-golden/', reference);

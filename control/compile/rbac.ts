@@ -4,6 +4,7 @@
  * DENY rule match more.
  */
 import { matchesLabels } from '../../shared/match/labels.ts';
+import { expandTrustDomains } from '../../shared/match/trust-domain.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../shared/xds/listener.ts';
@@ -11,7 +12,6 @@ import type { HttpRbac, Permission, Policy, Principal, Rules } from '../../share
 import { judgeTargets, type TargetedWorkload } from './authorization-targets.ts';
 import { type AttributeScope, conditionGenerator, type Generator, permissions, principals } from './rbac-attributes.ts';
 import type { AuthorizationPolicySpec, Operation, PolicyTarget, Rule, Source } from './rbac-spec.ts';
-import { expandTrustDomains } from './rbac-trust-domain.ts';
 
 export interface RbacContext {
   kind: 'http' | 'tcp';

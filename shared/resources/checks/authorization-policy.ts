@@ -1,4 +1,5 @@
 /** Rules of AuthorizationPolicy beyond its schema (Istio's validation and security packages). */
+import { authzTrustDomainFault, authzValueFault } from '../../match/authz-value.ts';
 import { pathTemplateFault } from '../../match/path.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
@@ -92,7 +93,7 @@ function checkSource(report: Report, path: string, source: Source, action: strin
   }
   for (const field of ['trustDomains', 'notTrustDomains'] as const) {
     for (const [i, domain] of (source[field] ?? []).entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', trustDomainFault(domain));
+      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', authzTrustDomainFault(domain));
     }
   }
   if (action !== 'CUSTOM') return;
@@ -132,18 +133,10 @@ function checkLists(report: Report, path: string, lists: Record<string, string[]
   }
   for (const [field, list = []] of entries) {
     for (const [i, value] of list.entries()) {
-      if (value === '') report.fault(`${path}.${field}[${i}]`, 'authorizationpolicy.empty', 'must not be empty');
+      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.empty', authzValueFault(value));
     }
   }
 }
-function trustDomainFault(value: string): string | undefined {
-  if (value === '') return 'must not be empty';
-  if (value.includes('/')) return 'must be a trust domain, without "/"';
-  return value !== '*' && value.replace(/^\*|\*$/, '').includes('*')
-    ? '"*" may only stand at the beginning or at the end'
-    : undefined;
-}
-
 function portTextFault(text: string): string | undefined {
   return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65535 ? undefined : `"${text}" must be a port, 1 to 65535`;
 }
@@ -160,7 +153,7 @@ const ATTRIBUTES: Readonly<Record<string, ValueCheck>> = {
   'source.namespace': anything,
   'source.principal': anything,
   'source.serviceAccount': (value) => (value.split('/').length > 2 ? 'must be a name or namespace/name' : undefined),
-  'source.trustDomain': trustDomainFault,
+  'source.trustDomain': authzTrustDomainFault,
   'request.auth.principal': anything,
   'request.auth.audiences': anything,
   'request.auth.presenter': anything,
@@ -168,7 +161,7 @@ const ATTRIBUTES: Readonly<Record<string, ValueCheck>> = {
 };
 const NOT_CUSTOM_KEYS = /^(source\.(namespace|principal|serviceAccount)|request\.auth\..*)$/;
 
-function checkWhen(report: Report, path: string, when: When, action: string): void {
+export function checkWhen(report: Report, path: string, when: When, action: string): void {
   const check = attribute(when.key);
   if (!when.key) report.fault(`${path}.key`, 'required', 'must not be empty');
   else if (!check) report.fault(`${path}.key`, 'authorizationpolicy.key', `unknown attribute "${when.key}"`);
@@ -180,11 +173,7 @@ function checkWhen(report: Report, path: string, when: When, action: string): vo
   }
   for (const field of ['values', 'notValues'] as const) {
     for (const [i, value] of (when[field] ?? []).entries()) {
-      report.faultIf(
-        `${path}.${field}[${i}]`,
-        'authorizationpolicy.value',
-        value === '' ? 'must not be empty' : check?.(value),
-      );
+      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.value', authzValueFault(value) ?? check?.(value));
     }
   }
 }

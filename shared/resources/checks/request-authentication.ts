@@ -1,3 +1,4 @@
+import { parseJwksUri } from '../../match/jwks-uri.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { JwtRule, RequestAuthenticationSpec } from '../schema/request-authentication.ts';
@@ -20,7 +21,7 @@ function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
   if (sources.length > 1) report.fault(path, 'requestauthentication.jwks', 'only one of jwks and jwksUri may be set');
   for (const field of ['jwksUri', 'jwks_uri'] as const) {
     const uri = rule[field];
-    if (uri && !(URL.canParse(uri) && /^https?:/i.test(uri))) {
+    if (uri && !parseJwksUri(uri)) {
       report.fault(`${path}.${field}`, 'requestauthentication.jwks', 'must be an http:// or https:// URL');
     }
   }
