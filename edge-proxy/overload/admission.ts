@@ -96,7 +96,7 @@ export class ListenerAdmission {
     this.active++;
     account.active++;
     this.total.value++;
-    this.gauge.value = this.active;
+    this.gauge.value++;
     return true;
   }
 
@@ -108,6 +108,6 @@ export class ListenerAdmission {
     this.active--;
     this.account.active--;
     this.destroyed.value++;
-    this.gauge.value = this.active;
+    this.gauge.value--;
   }
 }

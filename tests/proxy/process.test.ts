@@ -1,5 +1,3 @@
-/** What a proxy started from a file does with connections, from one body on every runtime. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -7,52 +5,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, clientTls, cluster, hcm, listener, serverTls, tcp } from './bootstrap.ts';
+import { listening, ProxyProcess } from './proxy-process.ts';
 
 const ID = 'spiffe://cluster.local/ns/default/sa/';
-
-/** A proxy process and what it has said. */
-class ProxyProcess {
-  readonly child: ChildProcess;
-  output = '';
-  ports: Record<string, number> = {};
-  adminPort = 0;
-
-  constructor(runtime: RuntimeName, file: string, config: object) {
-    writeFileSync(file, JSON.stringify(config));
-    const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'edge-proxy/main.ts'));
-    this.child = spawn(command!, [...args, '-c', file, '--announce'], { stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on('data', (bytes) => (this.output += bytes));
-  }
-
-  async ready(): Promise<void> {
-    const line = await until('the proxy announces itself', () => {
-      if (this.child.exitCode !== null) throw new Error(this.output);
-      return /^\{"ready".*$/m.exec(this.output)?.[0];
-    });
-    Object.assign(this, JSON.parse(line) as object);
-  }
-
-  async end(): Promise<number | null> {
-    if (this.child.exitCode === null) await new Promise((resolve) => this.child.once('close', resolve));
-    return this.child.exitCode;
-  }
-
-  /** The access log lines of one listener's stat prefix or cluster. */
-  logged(cluster: string): Record<string, unknown>[] {
-    return this.output
-      .split('\n')
-      .filter((line) => line.startsWith('{"log"'))
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter((line) => line['cluster'] === cluster);
-  }
-}
-
-const listening = (server: net.Server): Promise<number> =>
-  new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as net.AddressInfo).port)));
 
 /** Sends, half-closes, gathers the answer until the close. */
 function talk(port: number, text: string): Promise<string> {
