@@ -4,10 +4,14 @@
  */
 import { RE2JS } from 're2js';
 
-/** Longest pattern accepted, in characters. */
-export const MAX_PATTERN_LENGTH = 4096;
-/** Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not eat the memory. */
-export const MAX_PROGRAM_SIZE = 20_000;
+/** Longest pattern accepted, in characters: no program of the size below needs a longer one. */
+export const MAX_PATTERN_LENGTH = 32_768;
+/**
+ * Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not eat the memory. It is what Istio
+ * sets as Envoy's `re2.max_program_size.error_level`. RE2 counts by bytes and this engine by characters, so a pattern
+ * of many non-ASCII classes may be too large for Envoy alone.
+ */
+export const MAX_PROGRAM_SIZE = 32_768;
 const MAX_SUBSTITUTION_LENGTH = 4096;
 
 /** A pattern or substitution that cannot be used; the message says why in one line. */
@@ -27,7 +31,10 @@ export interface Regex {
   readonly pattern: string;
   /** Does the whole text match? What Envoy's `safe_regex` asks. */
   matches(text: string): boolean;
-  /** The first match anywhere in the text. */
+  /**
+   * The first match anywhere in the text. Two corners are not RE2's: `\B` does not match within the bytes of one
+   * character, and which match a repeated group with an empty alternative takes (`(|a+)*`) may differ.
+   */
   find(text: string): RegexMatch | undefined;
   /** Every match replaced, as Envoy's `regex_rewrite`: `\0` is the match, `\1`..`\9` its groups, `\\` a backslash. */
   replaceAll(text: string, substitution: string): string;
@@ -60,7 +67,7 @@ export function regexFault(pattern: string): string | undefined {
 function compileProgram(pattern: string): RE2JS {
   let program: RE2JS;
   try {
-    program = RE2JS.compile(pattern);
+    program = compileNamed(pattern);
   } catch (error) {
     throw new RegexError(explain(pattern, error instanceof Error ? error.message : String(error)));
   }
@@ -71,13 +78,46 @@ function compileProgram(pattern: string): RE2JS {
   return program;
 }
 
+/** RE2 lets groups share a name, which this engine does not; as nobody asks for groups by name, names may change. */
+function compileNamed(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.includes('duplicate capture group'))) throw error;
+    return RE2JS.compile(withDistinctNames(pattern));
+  }
+}
+
+/** What is no group stays as it is: escapes, `\Q…\E`, character classes (a `]` that comes first is one of the class). */
+const NAMES = /\\Q[\s\S]*?(?:\\E|$)|\\[\s\S]|\[\^?\]?(?:\\[\s\S]|\[:\^?\w+:\]|[^\]\\])*\]|(\(\?P?<)(\w+)>/g;
+
+function withDistinctNames(pattern: string): string {
+  let count = 0;
+  return pattern.replace(NAMES, (all: string, open?: string, name?: string) =>
+    open === undefined ? all : `${open}${name}_${count++}>`,
+  );
+}
+
+/** What people bring along from other dialects, by the text that the engine stumbles over. */
+const FOREIGN: readonly [RegExp, string][] = [
+  [/`\(\?<?[=!]/, 'look-around is'],
+  [/invalid escape sequence: `\\(?:[1-9]|[gk])/, 'back-references are'],
+  [/`\(\?>/, 'atomic groups are'],
+  [/`\(\?\(/, 'conditionals are'],
+  [/`\(\?#/, 'comments are'],
+  [/`\(\?(?:R|[0-9]|[+-][0-9]|&|P>)/, 'recursion is'],
+  [/invalid nested repetition operator: `[^`]*\+`/, 'possessive repetition is'],
+  [/invalid escape sequence: `\\C/, 'matching single bytes (\\C) is'],
+  [/invalid escape sequence: `\\[GKRXhHNZ]/, 'this escape is'],
+];
+
 /** The engine's message, with a plain word for what people bring along from other dialects. */
 function explain(pattern: string, message: string): string {
   const reason = message.replace(/^error parsing regexp: /, '');
-  if (/`\(\?<?[=!]/.test(reason)) return `look-around is not supported (RE2 syntax): ${reason}`;
-  if (/invalid escape sequence: `\\[1-9]`/.test(reason))
-    return `back-references are not supported (RE2 syntax): ${reason}`;
-  if (/`\(\?>/.test(reason)) return `atomic groups are not supported (RE2 syntax): ${reason}`;
+  const foreign = FOREIGN.find(([text]) => text.test(reason));
+  if (reason.endsWith('`(?P`') && pattern.includes('(?P='))
+    return `back-references are not supported (RE2 syntax): (?P=`;
+  if (foreign) return `${foreign[1]} not supported (RE2 syntax): ${reason}`;
   return `not a valid RE2 regular expression: ${reason}${pattern === '*' ? ' (did you mean ".*"?)' : ''}`;
 }
 
