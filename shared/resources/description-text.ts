@@ -41,7 +41,7 @@ function limitsOf(shape: Shape): string[] {
 function stringLimits({ length, pattern, duration }: Extract<Shape, { type: 'string' }>): string[] {
   const least = duration?.min === undefined ? '' : ` of at least ${duration.min}ms`;
   return [
-    ...(duration ? [`a duration${least}, as 1.5s, 300ms or 1h`] : []),
+    ...(duration ? [`a duration${least}, as 1.5s or 1h30m`] : []),
     ...(length.min === 1 ? ['not empty'] : counted({ ...(length.min ? { min: length.min } : {}) }, 'characters')),
     ...counted({ ...(length.max ? { max: length.max } : {}) }, 'characters'),
     ...(pattern ? [`must match ${pattern.source}`] : []),
