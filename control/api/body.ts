@@ -1,7 +1,8 @@
 /** Reading request bodies: bounded, of a known media type, and of a shape that is safe to walk and merge. */
 import type { Context } from 'hono';
 import { parseOne } from '../../shared/resources/parse.ts';
-import { badRequest, tooLarge, unsupportedMediaType } from './status.ts';
+import { PROTOBUF, ProtobufError, readProtobuf, UnreadKind } from './protobuf.ts';
+import { ApiError, badRequest, tooLarge, unsupportedMediaType } from './status.ts';
 
 /** Kubernetes' own limit on a request body, in bytes. */
 export const maxBodyBytes = 3 * 1024 * 1024;
@@ -23,6 +24,7 @@ export async function readBody(c: Context): Promise<Body> {
   const type = mediaType(c);
   if (type === 'application/json') return parseBody(await readText(c), 'JSON');
   if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');
+  if (type === PROTOBUF) return { value: fromProtobuf(await readBytes(c)), duplicates: [] };
   throw unsupportedMediaType(['application/json', 'application/yaml']);
 }
 
@@ -41,8 +43,29 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function fromProtobuf(bytes: Uint8Array): unknown {
+  try {
+    return readProtobuf(bytes);
+  } catch (error) {
+    if (error instanceof UnreadKind) throw new ApiError(415, 'UnsupportedMediaType', `${PROTOBUF}: ${error.message}`);
+    if (error instanceof ProtobufError) throw badRequest(`${PROTOBUF}: ${error.message}`);
+    if (error instanceof TypeError) throw badRequest(`${PROTOBUF}: a text is not UTF-8`);
+    throw error;
+  }
+}
+
 /** @throws ApiError 400 not UTF-8; 413 longer than `maxBodyBytes` */
 export async function readText(c: Context): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readBytes(c));
+  } catch (error) {
+    if (error instanceof TypeError) throw badRequest('the body of the request is not UTF-8');
+    throw error;
+  }
+}
+
+/** @throws ApiError 413 longer than `maxBodyBytes` */
+async function readBytes(c: Context): Promise<Uint8Array> {
   if (Number(c.req.header('content-length') ?? 0) > maxBodyBytes) throw tooLarge(maxBodyBytes);
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -52,11 +75,7 @@ export async function readText(c: Context): Promise<string> {
     if (size > maxBodyBytes) throw tooLarge(maxBodyBytes);
     chunks.push(chunk);
   }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw badRequest('the body of the request is not UTF-8');
-  }
+  return Buffer.concat(chunks);
 }
 
 /** @throws ApiError 400 */
