@@ -333,7 +333,10 @@ describe('faults', () => {
     ['lbPolicy', { lbPolicy: 'CLUSTER_PROVIDED' }],
     ['upstreamBindConfig', { upstreamBindConfig: { sourceAddress: { address: '127.0.0.6' } } }],
     ['outlierDetection.enforcingSuccessRate', { outlierDetection: { enforcingSuccessRate: 100 } }],
-    ['circuitBreakers.thresholds', { circuitBreakers: { thresholds: [{ retryBudget: {} }] } }],
+    [
+      'circuitBreakers.thresholds.retryBudget.budgetPercent',
+      { circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 101 } } }] } },
+    ],
   ])('%s', (path, config) => {
     try {
       compile(config, []);

@@ -25,7 +25,7 @@ import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
-  tls(context: UpstreamTlsContext): () => TlsContext | undefined;
+  tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
   resolve: Runtime['resolve'];
   /** Monotonic milliseconds. */
   now(): number;
@@ -36,6 +36,8 @@ export interface ClusterDeps {
 }
 
 type Tls = Host['tls'];
+/** The TLS of an endpoint by its metadata and host name ('' unknown). */
+type TlsChoice = (metadata: Host['metadata'], hostname: string) => Tls;
 const plaintext: Tls = () => undefined;
 const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
@@ -61,6 +63,8 @@ export function compileCluster(
       name: config.name,
       connectTimeoutMs: config.connectTimeout ? durationMs(config.connectTimeout) : 5000,
       limits: compileLimits(config),
+      highLimits: compileLimits(config, 'HIGH'),
+      maxStreamMs: milliseconds(http?.commonHttpProtocolOptions?.maxStreamDuration),
       maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
       idleTimeoutMs: idleTimeout(http),
       destination: destinationOf(config),
@@ -103,6 +107,7 @@ export function compileCluster(
 }
 
 function refuseUnsupported(config: ClusterConfig): void {
+  if (config.name.includes('\0')) throw new ConfigFault('name', 'must not hold a NUL');
   if (config.lbPolicy === 'CLUSTER_PROVIDED' && config.type !== 'ORIGINAL_DST') {
     throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED needs type ORIGINAL_DST');
   }
@@ -122,10 +127,15 @@ function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions>
     throw new ConfigFault(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
   }
   const common = options.commonHttpProtocolOptions;
-  for (const field of ['maxConnectionDuration', 'maxStreamDuration'] as const) {
+  for (const field of ['maxConnectionDuration'] as const) {
     if (common?.[field]) throw new ConfigFault(`${path}.commonHttpProtocolOptions.${field}`, 'is not supported');
   }
   return options;
+}
+
+/** 0: none. */
+function milliseconds(duration: string | undefined): number {
+  return duration === undefined ? 0 : durationMs(duration);
 }
 
 /** Envoy's default is an hour; "0s" is never. */
@@ -146,6 +156,7 @@ function inherit(previous: Cluster | undefined): Inheritance {
   if (previous instanceof BalancedCluster) return previous.inheritance;
   return {
     use: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    highUse: { connections: 0, pending: 0, requests: 0, retries: 0 },
     hosts: new Map(),
     outliers: new Map(),
     resolved: new Map(),
@@ -163,23 +174,32 @@ function destinationOf(config: ClusterConfig): Cluster['destination'] {
 type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
 
 /** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
-function tlsChoice(config: ClusterConfig, deps: ClusterDeps): (metadata: Host['metadata']) => Tls {
-  const compile = (socket: TransportSocket): Tls => {
+function tlsChoice(config: ClusterConfig, deps: ClusterDeps): TlsChoice {
+  const compile = (socket: TransportSocket): ((hostname: string) => Tls) => {
     const typed = socket.typedConfig;
     if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
-      return plaintext;
+      return () => plaintext;
     }
-    return deps.tls(typed as UpstreamTlsContext);
+    const context = typed as UpstreamTlsContext;
+    const shared = deps.tls(context);
+    if (!context.autoHostSni) return () => shared;
+    // One context a host name: endpoints of one DNS name share theirs.
+    const byName = new Map<string, Tls>([['', shared]]);
+    return (hostname) => {
+      let found = byName.get(hostname);
+      if (!found) byName.set(hostname, (found = deps.tls(context, hostname)));
+      return found;
+    };
   };
   const matches = (config.transportSocketMatches ?? []).map((entry) => ({
     wanted: Object.entries(entry.match ?? {}),
     tls: compile(entry.transportSocket),
   }));
-  const otherwise = config.transportSocket ? compile(config.transportSocket) : plaintext;
-  return (metadata) => {
+  const otherwise = config.transportSocket ? compile(config.transportSocket) : () => plaintext;
+  return (metadata, hostname) => {
     const labels = metadata?.['envoy.transport_socket_match'] ?? {};
     const found = matches.find(({ wanted }) => wanted.every(([key, value]) => labels[key] === value));
-    return found ? found.tls : otherwise;
+    return (found ? found.tls : otherwise)(hostname);
   };
 }
 
@@ -193,7 +213,7 @@ function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
 function groupOf(
   group: LocalityLbEndpoints,
   type: NonNullable<ClusterConfig['type']>,
-  tls: (metadata: Host['metadata']) => Tls,
+  tls: TlsChoice,
   inheritance: Inheritance,
   now: number,
 ): LocalityGroup {
@@ -219,7 +239,7 @@ function groupOf(
             weight: Math.max(endpoint.loadBalancingWeight ?? 1, 1),
             priority: group.priority ?? 0,
             locality,
-            tls: tls(metadata),
+            tls: tls(metadata, endpoint.endpoint?.hostname || (literal ? '' : address)),
             metadata,
             edsHealth: status,
           },

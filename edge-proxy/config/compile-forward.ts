@@ -1,7 +1,5 @@
 /** RouteAction -> ForwardAction: cluster choice, rewrites, timeouts, mirrors. Refuses what this proxy does not do. */
-import { durationMs } from '../../shared/xds/message.ts';
 import type { ClusterWeight, RouteAction } from '../../shared/xds/route.ts';
-import { rewriteHost } from '../http/forward-headers.ts';
 import type { ClusterChoice, ForwardAction } from '../http/route-table.ts';
 import type { RequestContext } from '../http/stream.ts';
 import { compileHashPolicy } from './compile-hash-policy.ts';
@@ -10,9 +8,8 @@ import { compileRetry } from './compile-retry.ts';
 import { compileRewrite } from './compile-rewrite.ts';
 import type { CompiledMatch } from './compile-route-match.ts';
 import { shareOf } from './compile-route-match.ts';
+import { compileTimes } from './compile-timeouts.ts';
 import { ConfigFault } from './config-fault.ts';
-
-const DEFAULT_TIMEOUT_MS = 15_000;
 
 const CLUSTER_NOT_FOUND = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const;
 
@@ -33,16 +30,16 @@ export function compileForward(
   scope: HeaderScope,
   path: string,
 ): ForwardAction {
-  refuseUnsupported(action, path);
+  const retryPolicy = action.retryPolicy ?? scope.retryPolicy;
   const upgrades = action.upgradeConfigs
     ?.filter((one) => one.enabled ?? true)
     .map((one) => one.upgradeType.toLowerCase());
   return {
     kind: 'forward',
     pick: compilePick(action, scope, path),
-    timeoutMs: action.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(action.timeout),
-    idleTimeoutMs: action.idleTimeout === undefined ? undefined : durationMs(action.idleTimeout),
-    retry: compileRetry(action.retryPolicy ?? scope.retryPolicy, `${path}.retryPolicy`),
+    ...compileTimes(action, retryPolicy),
+    retry: compileRetry(retryPolicy, `${path}.retryPolicy`, action.hedgePolicy?.hedgeOnPerTryTimeout ?? false),
+    highPriority: action.priority === 'HIGH',
     mirrors: (action.requestMirrorPolicies ?? scope.mirrors ?? []).map((mirror) => ({
       cluster: mirror.cluster,
       share: mirror.runtimeFraction ? shareOf(mirror.runtimeFraction.defaultValue) : 1,
@@ -54,13 +51,6 @@ export function compileForward(
     upgrades: upgrades && new Set(upgrades),
     hash: compileHashPolicy(action.hashPolicy, `${path}.hashPolicy`),
   };
-}
-
-/** maxGrpcTimeout only bounds what a client asks by grpc-timeout, which this proxy does not take orders from. */
-function refuseUnsupported(action: RouteAction, path: string): void {
-  if (action.priority === 'HIGH') throw new ConfigFault(`${path}.priority`, 'HIGH is not supported');
-  const max = action.maxStreamDuration?.maxStreamDuration;
-  if (max !== undefined && durationMs(max) > 0) throw new ConfigFault(`${path}.maxStreamDuration`, 'is not supported');
 }
 
 function compilePick(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
@@ -79,7 +69,6 @@ function compilePick(action: RouteAction, scope: HeaderScope, path: string): For
 
 function compileWeighted(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
   const clusters: readonly ClusterWeight[] = action.weightedClusters?.clusters ?? [];
-  const append = action.appendXForwardedHost ?? false;
   const choices = clusters.map((one, i): ClusterChoice => {
     const at = `${path}.clusters[${i}]`;
     if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
@@ -90,7 +79,7 @@ function compileWeighted(action: RouteAction, scope: HeaderScope, path: string):
     if (!host) return { cluster: one.name, ...edits };
     const editRequest = (request: RequestContext) => {
       edits.editRequest(request);
-      rewriteHost(request, host, append);
+      request.authority = host;
     };
     return { cluster: one.name, editResponse: edits.editResponse, editRequest };
   });

@@ -1,70 +1,81 @@
-/** RetryPolicy -> RetryPlan: Envoy's conditions (envoyproxy.io: router filter, x-envoy-retry-on), read once. */
+/** RetryPolicy -> RetryPlan: Envoy's conditions, hosts and back-offs (envoyproxy.io: config.route.v3.RetryPolicy), read once. */
 import { durationMs } from '../../shared/xds/message.ts';
-import type { RetryPolicy } from '../../shared/xds/route.ts';
-import type { RetryPlan } from '../http/route-table.ts';
+import type { HeaderMatcher, RetryPolicy } from '../../shared/xds/route.ts';
+import { compileHeaderMatcher } from '../http/matchers.ts';
+import {
+  isRetryCondition,
+  NO_RETRY,
+  planRetries,
+  type RateLimitedBackOff,
+  type ResponseMatch,
+  type RetryPlan,
+} from '../http/retry-plan.ts';
+import type { RequestContext } from '../http/stream.ts';
 import { ConfigFault } from './config-fault.ts';
 
-const GRPC_STATUS: Record<string, string> = {
-  cancelled: '1',
-  'deadline-exceeded': '4',
-  'resource-exhausted': '8',
-  internal: '13',
-  unavailable: '14',
-};
-const CONDITIONS = new Set([
-  '5xx',
-  'gateway-error',
-  'reset',
-  'reset-before-request',
-  'connect-failure',
-  'refused-stream',
-  'envoy-ratelimited',
-  'retriable-4xx',
-  'retriable-status-codes',
-  ...Object.keys(GRPC_STATUS),
-]);
-const DEFAULT_BASE_MS = 25;
-
-/** Undefined: never retry. Throws ConfigFault for a condition this proxy cannot judge. */
-export function compileRetry(policy: RetryPolicy | undefined, path: string): RetryPlan | undefined {
-  const maxRetries = policy?.numRetries ?? 1;
+/**
+ * @returns undefined: never retry
+ * @throws ConfigFault for a condition this proxy cannot judge
+ */
+export function compileRetry(policy: RetryPolicy | undefined, path: string, hedge = false): RetryPlan | undefined {
   const on = new Set((policy?.retryOn ?? '').split(',').flatMap((token) => token.trim() || []));
   for (const token of on)
-    if (!CONDITIONS.has(token)) throw new ConfigFault(`${path}.retryOn`, `unsupported condition "${token}"`);
-  if (!policy || on.size === 0 || maxRetries === 0) return undefined;
-  const codes = new Set(on.has('retriable-status-codes') ? policy.retriableStatusCodes : []);
-  const grpc = new Set(Object.keys(GRPC_STATUS).flatMap((name) => (on.has(name) ? GRPC_STATUS[name]! : [])));
-  const [all5xx, gateway, conflict, limited] = ['5xx', 'gateway-error', 'retriable-4xx', 'envoy-ratelimited'].map(
-    (name) => on.has(name),
+    if (!isRetryCondition(token)) throw new ConfigFault(`${path}.retryOn`, `unsupported condition "${token}"`);
+  if (!policy || on.size === 0) return undefined;
+  const requestMatches = (policy.retriableRequestHeaders ?? []).map((one, i) =>
+    compileHeaderMatcher(one, `${path}.retriableRequestHeaders[${i}]`),
   );
-  // A reset counts as the 5xx it would become.
-  const onReset = on.has('reset') || all5xx || gateway || false;
-  const backOffBaseMs = policy.retryBackOff ? durationMs(policy.retryBackOff.baseInterval) : DEFAULT_BASE_MS;
-  const max = policy.retryBackOff?.maxInterval;
-  const backOffMaxMs = max === undefined ? backOffBaseMs * 10 : durationMs(max);
-  if (backOffBaseMs <= 0 || backOffMaxMs < backOffBaseMs)
-    throw new ConfigFault(`${path}.retryBackOff`, 'baseInterval must be positive and at most maxInterval');
-  return {
-    maxRetries,
-    perTryTimeoutMs: policy.perTryTimeout ? durationMs(policy.perTryTimeout) : 0,
-    onReset,
-    onConnectFailure: onReset || on.has('connect-failure'),
-    onResetBeforeRequest: onReset || on.has('reset-before-request'),
-    onRefusedStream: onReset || on.has('refused-stream'),
-    retriableResponse: (status, headers) => {
-      if (headers.has('x-envoy-ratelimited')) return limited === true;
-      if (status >= 500 && all5xx) return true;
-      if (gateway && status >= 502 && status <= 504) return true;
-      if ((conflict && status === 409) || codes.has(status)) return true;
-      return grpc.size > 0 && grpc.has(headers.get('grpc-status') ?? '');
-    },
+  return planRetries({
+    ...NO_RETRY,
+    ...backOff(policy, path),
+    maxRetries: policy.numRetries ?? 1,
+    on,
+    codes: new Set(policy.retriableStatusCodes ?? []),
+    responseHeaders: (policy.retriableHeaders ?? []).map((one, i) =>
+      responseMatch(one, `${path}.retriableHeaders[${i}]`),
+    ),
+    requestMatches:
+      requestMatches.length === 0 ? undefined : (request) => requestMatches.some((matches) => matches(request)),
     hosts: {
       avoidPrevious: (policy.retryHostPredicate?.length ?? 0) > 0,
       maxAttempts: policy.hostSelectionRetryMaxAttempts ?? 1,
       priorityUpdateFrequency: updateFrequency(policy, path),
     },
-    backOffBaseMs,
-    backOffMaxMs,
+    rateLimited: rateLimitedBackOff(policy, path),
+    hedge,
+  });
+}
+
+function backOff(policy: RetryPolicy, path: string): { backOffBaseMs: number; backOffMaxMs: number } {
+  const backOffBaseMs = policy.retryBackOff ? durationMs(policy.retryBackOff.baseInterval) : NO_RETRY.backOffBaseMs;
+  const max = policy.retryBackOff?.maxInterval;
+  const backOffMaxMs = max === undefined ? backOffBaseMs * 10 : durationMs(max);
+  if (backOffBaseMs <= 0 || backOffMaxMs < backOffBaseMs)
+    throw new ConfigFault(`${path}.retryBackOff`, 'baseInterval must be positive and at most maxInterval');
+  return { backOffBaseMs, backOffMaxMs };
+}
+
+/** Matchers read requests; a response has headers only. */
+function responseMatch(matcher: HeaderMatcher, path: string): ResponseMatch {
+  if (matcher.name.startsWith(':') || matcher.name.toLowerCase() === 'host')
+    throw new ConfigFault(`${path}.name`, `"${matcher.name}" is not a header of a response`);
+  const matches = compileHeaderMatcher(matcher, path);
+  return (headers) => matches({ headers } as RequestContext);
+}
+
+function rateLimitedBackOff(policy: RetryPolicy, path: string): RateLimitedBackOff | undefined {
+  const given = policy.rateLimitedRetryBackOff;
+  if (!given) return undefined;
+  if (given.resetHeaders.length === 0)
+    throw new ConfigFault(`${path}.rateLimitedRetryBackOff.resetHeaders`, 'must name a header');
+  const maxMs = given.maxInterval === undefined ? 300_000 : durationMs(given.maxInterval);
+  if (maxMs <= 0) throw new ConfigFault(`${path}.rateLimitedRetryBackOff.maxInterval`, 'must be positive');
+  return {
+    headers: given.resetHeaders.map(({ name, format }) => ({
+      key: name.toLowerCase(),
+      unixTime: format === 'UNIX_TIMESTAMP',
+    })),
+    maxMs,
   };
 }
 

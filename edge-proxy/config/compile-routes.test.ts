@@ -100,18 +100,17 @@ describe('forwarding', () => {
       numRetries: 3,
       perTryTimeout: '2s',
     };
-    const { retry, timeoutMs } = forward({
+    const { retry, timeoutMs, perTryMs } = forward({
       match: { prefix: '/' },
       route: to('c', { timeout: '0s', retryPolicy }),
     }).action;
     expect(retry).toMatchObject({
       maxRetries: 3,
-      perTryTimeoutMs: 2000,
       onReset: true,
       backOffBaseMs: 25,
       backOffMaxMs: 250,
     });
-    expect(timeoutMs).toBe(0);
+    expect([timeoutMs, perTryMs]).toEqual([0, 2000]);
     const grpc = new Headers();
     grpc.append('grpc-status', '14');
     expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new Headers()))).toEqual([

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { ConnectionManager } from './connection-manager.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
-import type { ForwardAction, RetryPlan, RouteEntry } from './route-table.ts';
+import { NO_RETRY, planRetries, type RetryPlan } from './retry-plan.ts';
+import type { ForwardAction, RouteEntry } from './route-table.ts';
 import type { DownstreamInfo, RequestContext } from './stream.ts';
 import { MemoryRuntime, memoryPair, Wire } from './testing.ts';
 
@@ -52,18 +53,15 @@ function makeCluster(ports: readonly number[]): Cluster & { reports: unknown[] }
   };
 }
 
-const plan: RetryPlan = {
+const plan: RetryPlan = planRetries({
+  ...NO_RETRY,
   maxRetries: 2,
-  perTryTimeoutMs: 0,
-  onConnectFailure: true,
-  onReset: true,
-  onResetBeforeRequest: true,
-  onRefusedStream: true,
-  retriableResponse: (status) => status === 503,
+  on: new Set(['reset', 'retriable-status-codes']),
+  codes: new Set([503]),
   hosts: { avoidPrevious: true, maxAttempts: 5, priorityUpdateFrequency: 0 },
   backOffBaseMs: 1,
   backOffMaxMs: 1,
-};
+});
 
 function forward(over: Partial<ForwardAction> = {}): RouteEntry {
   return {
@@ -75,10 +73,15 @@ function forward(over: Partial<ForwardAction> = {}): RouteEntry {
       kind: 'forward',
       pick: () => ({ cluster: 'c', editRequest() {}, editResponse() {} }),
       timeoutMs: 0,
+      perTryMs: 0,
+      perTryIdleMs: 0,
+      grpc: undefined,
+      streamDuration: undefined,
+      highPriority: false,
       idleTimeoutMs: undefined,
       retry: undefined,
       mirrors: [],
-      rewrite() {},
+      rewrite: () => false,
       upgrades: undefined,
       ...over,
     },
@@ -475,8 +478,7 @@ describe('failures upstream', () => {
   });
 
   it('overflows with 503 UO at the request limit', async () => {
-    const cluster = makeCluster([1]);
-    cluster.limits.maxRequests = 1;
+    const cluster = { ...makeCluster([1]), limits: { ...makeCluster([1]).limits, maxRequests: 1 } };
     const { connect, backend, finished } = setup({ cluster });
     connect().send(get);
     await (await backend()).saw('\r\n\r\n');

@@ -14,12 +14,26 @@ export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_u
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
 export const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
 export const absolutePath = reply(404, '', 'absolute_path_rejected');
+export const perTryIdleTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_idle_timeout', 'UT');
+/** 408 while the request is still coming. */
+export const durationOver = reply(504, 'downstream duration timeout', 'max_duration_timeout');
+export const upstreamDurationOver = reply(
+  504,
+  'upstream max stream duration reached',
+  'upstream_max_stream_duration_reached',
+  'UMSDR',
+);
 export const badPath: LocalReply = { ...reply(400, '', 'path_normalization_failed'), close: true };
 export const underscoreInName: LocalReply = {
   ...reply(400, 'Bad Request', 'http1.unexpected_underscore', 'DPE'),
   close: true,
 };
-export const badConnectionHeader = reply(400, 'Bad Request', 'http1.connection_header_rejected', 'DPE');
+export const badConnectionHeader: LocalReply = {
+  ...reply(400, 'Bad Request', 'http1.connection_header_rejected', 'DPE'),
+  close: true,
+};
+/** Connection names Host: there is none once its fields are gone. */
+export const hostStripped: LocalReply = { ...reply(400, '', 'missing_host_header', 'DPE'), close: true };
 export const upgradeRefused = reply(403, '', 'upgrade_failed');
 export const requestTooSlow = reply(408, 'stream timeout', 'stream_idle_timeout', 'SI');
 export const responseTooSlow = reply(504, 'stream timeout', 'stream_idle_timeout', 'SI');
@@ -60,7 +74,7 @@ const GRPC_STATUS: Readonly<Record<number, number>> = {
 /** gRPC over HTTP/1.1 or later; `application/grpc-web` is not. */
 export function isGrpc(contentType: string | undefined): boolean {
   if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
-  return contentType.length === 16 || contentType[16] === '+' || contentType[16] === ';';
+  return contentType.length === 16 || contentType[16] === '+';
 }
 
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */

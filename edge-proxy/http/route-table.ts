@@ -1,7 +1,8 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
-import type { RetryHostRules } from '../upstream/cluster.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { Headers } from './headers.ts';
+import type { GrpcTimeoutRule, RouteTimeouts } from './request-timeouts.ts';
+import type { RetryPlan } from './retry-plan.ts';
 import type { RequestContext } from './stream.ts';
 
 export interface RouteTable {
@@ -43,22 +44,33 @@ export interface RouteFault {
 /** @param setCookie takes a whole Set-Cookie value for the response */
 export type RequestHash = (request: RequestContext, setCookie: (value: string) => void) => Hash64 | undefined;
 
-export interface ForwardAction {
+/** Longest life of a stream, from its head (RouteAction.maxStreamDuration), in milliseconds; 0: none. */
+export interface StreamDuration {
+  readonly maxMs: number;
+  /** grpcTimeoutHeaderMax: gRPC clients may ask for less; undefined: they may not. */
+  readonly grpc: GrpcTimeoutRule | undefined;
+}
+
+export interface ForwardAction extends RouteTimeouts {
   readonly kind: 'forward';
   /** Picks among weighted clusters (`random` in [0,1)); one object per cluster, made at compile time. */
   pick(request: RequestContext, random: number): ClusterChoice;
-  /** 0: none. */
-  readonly timeoutMs: number;
   readonly idleTimeoutMs: number | undefined;
   readonly retry: RetryPlan | undefined;
   readonly mirrors: readonly { readonly cluster: string; readonly share: number; readonly keepHost: boolean }[];
-  /** Changes request.path, request.authority (prefix, regex and host rewrites) before sending. */
-  rewrite(request: RequestContext): void;
+  /**
+   * Changes request.path, request.authority (prefix, regex and host rewrites) before sending.
+   * @returns whether the path was written anew, be it the same
+   */
+  rewrite(request: RequestContext): boolean;
   readonly upgrades: ReadonlySet<string> | undefined;
   /** The chosen endpoint's host name becomes the host; undefined: it does not. */
   readonly autoHost?: { readonly appendForwardedHost: boolean } | undefined;
   /** Status where the cluster does not exist; default 503. */
   readonly clusterNotFound?: number;
+  readonly streamDuration: StreamDuration | undefined;
+  /** Routing priority HIGH: circuit breakers and connections of its own. */
+  readonly highPriority: boolean;
   /** What RING_HASH and MAGLEV choose by. */
   readonly hash?: RequestHash | undefined;
 }
@@ -68,21 +80,6 @@ export interface ClusterChoice {
   readonly cluster: string;
   editRequest(request: RequestContext): void;
   editResponse(request: RequestContext, headers: Headers): void;
-}
-
-export interface RetryPlan {
-  readonly maxRetries: number;
-  readonly perTryTimeoutMs: number;
-  readonly onConnectFailure: boolean;
-  readonly onReset: boolean;
-  readonly onResetBeforeRequest: boolean;
-  readonly onRefusedStream: boolean;
-  /** Judges a response head (5xx, gateway-error, retriable-4xx, retriable-status-codes, grpc statuses in headers). */
-  retriableResponse(status: number, headers: Headers): boolean;
-  /** How a retry chooses its host. */
-  readonly hosts: RetryHostRules;
-  readonly backOffBaseMs: number;
-  readonly backOffMaxMs: number;
 }
 
 export interface RedirectAction {

@@ -1,8 +1,11 @@
 /** One try of a request on one endpoint, from the queue of its pool to the end of the response. */
+import type { Runtime } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { ConnectionPools, Lease, ResetReason, StreamOwner, UpstreamStream } from '../upstream/pool.ts';
 import type { ResponseHead } from './codec/message.ts';
+import { LazyTimer } from './exchange-timer.ts';
 import type { Headers } from './headers.ts';
+import type { RequestTimeouts } from './request-timeouts.ts';
 
 /** Who hears of a try. */
 export interface AttemptOwner {
@@ -15,7 +18,12 @@ export interface AttemptOwner {
   onRequestDrain(): void;
   /** @param beforeRequest the connection had been idle and died before it answered anything */
   onReset(attempt: Attempt, reason: ResetReason, detail: string, beforeRequest: boolean): void;
+  /** It takes too long; it goes on until it is discarded. */
+  onTryTimeout(attempt: Attempt, kind: TryTimeout): void;
 }
+
+/** A whole try, one in which nothing moves, the cluster's longest stream. */
+export type TryTimeout = 'try' | 'idle' | 'duration';
 
 export class Attempt implements StreamOwner {
   readonly endpoint: Endpoint;
@@ -25,6 +33,11 @@ export class Attempt implements StreamOwner {
   private stream: UpstreamStream | undefined;
   private headSeen = false;
   private over = false;
+  private perTryMs = 0;
+  private perTry: ReturnType<typeof setTimeout> | undefined;
+  private idle: LazyTimer | undefined;
+  private idleMs = 0;
+  private duration: ReturnType<typeof setTimeout> | undefined;
 
   constructor(owner: AttemptOwner, cluster: Cluster, endpoint: Endpoint) {
     this.owner = owner;
@@ -47,6 +60,30 @@ export class Attempt implements StreamOwner {
   start(pools: ConnectionPools): void {
     const lease = pools.acquire(this.cluster, this.endpoint, this);
     if (!this.over && !this.stream) this.lease = lease;
+  }
+
+  /**
+   * Begins when a connection is there.
+   * @param whole the request is, too: else `requestWhole` follows
+   */
+  startTimers(times: RequestTimeouts, whole: boolean, runtime: Pick<Runtime, 'monotonicMs'>): void {
+    this.perTryMs = times.perTryMs;
+    if (whole) this.requestWhole();
+    if (times.perTryIdleMs > 0) {
+      this.idleMs = times.perTryIdleMs;
+      this.idle = new LazyTimer(
+        () => runtime.monotonicMs(),
+        () => this.owner.onTryTimeout(this, 'idle'),
+      );
+      this.idle.set(this.idleMs);
+    }
+    const longest = this.cluster.maxStreamMs ?? 0;
+    if (longest > 0) this.duration = setTimeout(() => this.owner.onTryTimeout(this, 'duration'), longest);
+  }
+
+  requestWhole(): void {
+    if (this.perTryMs > 0 && this.stream !== undefined && this.perTry === undefined && !this.headSeen)
+      this.perTry = setTimeout(() => this.owner.onTryTimeout(this, 'try'), this.perTryMs);
   }
 
   sendHead(method: string, head: string, chunked: boolean): void {
@@ -89,6 +126,8 @@ export class Attempt implements StreamOwner {
 
   onResponseHead(head: ResponseHead): void {
     this.headSeen = true;
+    clearTimeout(this.perTry);
+    this.idle?.set(this.idleMs);
     if (!this.over) this.owner.onResponseHead(this, head);
   }
 
@@ -97,6 +136,7 @@ export class Attempt implements StreamOwner {
   }
 
   onResponseBody(bytes: Uint8Array): void {
+    this.idle?.set(this.idleMs);
     if (!this.over) this.owner.onResponseBody(this, bytes);
   }
 
@@ -123,6 +163,9 @@ export class Attempt implements StreamOwner {
   discard(): void {
     if (this.over) return;
     this.over = true;
+    clearTimeout(this.perTry);
+    clearTimeout(this.duration);
+    this.idle?.stop();
     this.cluster.use.requests--;
     this.endpoint.active--;
     this.lease?.cancel();

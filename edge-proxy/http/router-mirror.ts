@@ -93,4 +93,8 @@ class MirrorSink implements AttemptOwner {
   onReset(): void {
     this.end();
   }
+
+  onTryTimeout(): void {
+    this.end();
+  }
 }

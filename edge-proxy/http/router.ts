@@ -2,7 +2,6 @@
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
-import { headText } from './codec/encoder.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { Exchange } from './exchange.ts';
 import { rewriteHost } from './forward-headers.ts';
@@ -10,22 +9,35 @@ import type { Headers } from './headers.ts';
 import {
   badPath,
   clusterNotFound,
+  durationOver,
+  isGrpc,
   noHealthyUpstream,
+  perTryIdleTimeout,
   perTryTimeout,
   resetFlag,
   responseTimeout,
+  upstreamDurationOver,
   upstreamReset,
 } from './local-reply.ts';
+import { grpcTimeout, type RequestTimeouts, requestTimeouts } from './request-timeouts.ts';
+import { planWithControls } from './retry-plan.ts';
 import type { RetryDecision } from './retry-state.ts';
 import { RetryState } from './retry-state.ts';
-import type { ClusterChoice, ForwardAction } from './route-table.ts';
-import { Attempt } from './router-attempt.ts';
+import type { ClusterChoice, ForwardAction, StreamDuration } from './route-table.ts';
+import { Attempt, type TryTimeout } from './router-attempt.ts';
+import { prepareHead, requestHeadText, tellTimeout } from './router-head.ts';
 import { sendMirrors } from './router-mirror.ts';
 import type { LocalReply } from './stream.ts';
 
-/** Methods that mean no content. */
-const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE']);
-const notInPath = /[^\x21-\x7e]/;
+/** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
+const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+/** Runtimes hold delays in 31 bits. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
+  try: perTryTimeout,
+  idle: perTryIdleTimeout,
+  duration: upstreamDurationOver,
+};
 
 export class Router {
   private readonly exchange: Exchange;
@@ -42,7 +54,12 @@ export class Router {
   private cookies: string[] | undefined;
   private backOff: ReturnType<typeof setTimeout> | undefined;
   private timeout: ReturnType<typeof setTimeout> | undefined;
-  private perTry: ReturnType<typeof setTimeout> | undefined;
+  private duration: ReturnType<typeof setTimeout> | undefined;
+  private times!: RequestTimeouts;
+  /** Earlier tries that were too slow and go on beside `attempt`. */
+  private hedged: Attempt[] | undefined;
+  /** For the back-off of a further try. */
+  private waiting = false;
   /** What came of the request body so far, for sending it (again). */
   private body: Uint8Array[] = [];
   private bodyBytes = 0;
@@ -67,7 +84,8 @@ export class Router {
   start(): void {
     const { exchange, action, choice } = this;
     const { request, parts } = exchange;
-    const cluster = parts.clusters.get(choice.cluster);
+    const found = parts.clusters.get(choice.cluster);
+    const cluster = action.highPriority ? (found?.high ?? found) : found;
     if (!cluster) {
       const status = action.clusterNotFound ?? 503;
       exchange.reply(status === 503 ? clusterNotFound : { ...clusterNotFound, status });
@@ -75,9 +93,15 @@ export class Router {
     }
     this.cluster = cluster;
     request.cluster = cluster;
-    this.retries = new RetryState(this.upgrade === '' ? action.retry : undefined, cluster);
+    const internal = request.headers.get('x-envoy-internal') === 'true';
+    const grpc = isGrpc(request.headers.get('content-type'));
+    this.times = requestTimeouts(action, request.headers, grpc, internal);
+    const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
+    const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
+    this.retries = new RetryState(retried ? plan : undefined, cluster);
     this.keepBody = this.retries.enabled || action.mirrors.length > 0;
-    if (!this.prepareHead()) {
+    if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
+    if (!prepareHead(exchange, action, choice, this.upgrade)) {
       exchange.reply(badPath);
       return;
     }
@@ -91,42 +115,15 @@ export class Router {
     if (this.requestEnded) this.onWholeRequest();
   }
 
-  /** Rewrites and header operations; once, whatever the number of tries. */
-  private prepareHead(): boolean {
-    const { exchange, action, choice } = this;
-    const { request, parts, head } = exchange;
-    const { headers } = request;
-    const before = request.path;
-    choice.editRequest(request);
-    action.rewrite(request);
-    if (request.method !== 'CONNECT' && notInPath.test(request.path)) return false;
-    if (!parts.suppressEnvoyHeaders) {
-      if (request.path !== before) headers.set('x-envoy-original-path', before);
-      if (action.timeoutMs > 0) headers.set('x-envoy-expected-rq-timeout-ms', String(action.timeoutMs));
-    }
-    // Framing is this hop's own: no header operation may change what the bytes say.
-    headers.remove('transfer-encoding');
-    headers.remove('host');
-    if (head.framing === 'length') headers.set('content-length', String(head.contentLength));
-    else if (head.framing === 'chunked') headers.remove('content-length');
-    else if (headers.has('content-length')) headers.set('content-length', '0');
-    else if (this.upgrade === '' && !bodiless.has(request.method)) {
-      // RFC 9110 section 8.6: methods that mean content say that there is none.
-      headers.append('content-length', '0', 'content-length');
-    }
-    if (head.expectContinue && !parts.proxyContinue) headers.remove('expect');
-    return true;
-  }
-
   private tryOnce(): void {
     const { exchange, cluster } = this;
     const { request, parts } = exchange;
-    const endpoint = cluster.pick(this.hash, this.previous, this.retries.hosts);
+    request.attempts++;
+    const endpoint = cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
     if (!endpoint) {
       this.give(noHealthyUpstream);
       return;
     }
-    request.attempts++;
     request.upstreamHost = endpoint.id;
     const { autoHost } = this.action;
     if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
@@ -137,33 +134,19 @@ export class Router {
       return;
     }
     if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
+    if (this.times.totalMs > 0 || this.times.perTryMs > 0) {
+      tellTimeout(exchange, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
+    }
     const attempt = new Attempt(this, cluster, endpoint);
     this.attempt = attempt;
-    const perTryMs = this.action.retry?.perTryTimeoutMs ?? 0;
-    if (perTryMs > 0 && this.requestEnded) this.startPerTry(perTryMs);
     attempt.start(parts.pools);
-  }
-
-  private startPerTry(ms: number): void {
-    clearTimeout(this.perTry);
-    this.perTry = setTimeout(() => this.onPerTryTimeout(), ms);
-  }
-
-  /** The head as it goes upstream, with its empty line. */
-  headText(): string {
-    const { request, head } = this.exchange;
-    const target = request.method === 'CONNECT' ? request.authority : request.path;
-    let text = headText(`${request.method} ${target} HTTP/1.1\r\nhost: ${request.authority}\r\n`, request.headers);
-    if (head.framing === 'chunked') text += 'transfer-encoding: chunked\r\n';
-    if (this.upgrade !== '' && this.upgrade !== 'connect')
-      text += `connection: upgrade\r\nupgrade: ${this.upgrade}\r\n`;
-    return `${text}\r\n`;
   }
 
   /** A connection is there: send what there is of the request. */
   onAttemptReady(attempt: Attempt): void {
-    const { request, head } = this.exchange;
-    attempt.sendHead(request.method, this.headText(), head.framing === 'chunked');
+    const { request, head, parts } = this.exchange;
+    attempt.sendHead(request.method, requestHeadText(this.exchange, this.upgrade), head.framing === 'chunked');
+    attempt.startTimers(this.times, this.requestEnded && this.upgrade === '', parts.runtime);
     let room = true;
     for (const bytes of this.body) room = attempt.sendBody(bytes);
     if (this.requestEnded) attempt.sendEnd(this.trailers);
@@ -218,11 +201,10 @@ export class Router {
     const { exchange, action } = this;
     this.endedAt = exchange.parts.runtime.monotonicMs();
     if (this.over) return;
-    if (action.timeoutMs > 0 && this.upgrade === '') {
-      this.timeout = setTimeout(() => this.onTimeout(), action.timeoutMs);
+    if (this.times.totalMs > 0 && this.upgrade === '') {
+      this.timeout = setTimeout(() => this.onTimeout(), Math.min(this.times.totalMs, LONGEST_TIMER_MS));
     }
-    const perTryMs = action.retry?.perTryTimeoutMs ?? 0;
-    if (perTryMs > 0 && this.perTry === undefined) this.startPerTry(perTryMs);
+    this.attempt?.requestWhole();
     if (action.mirrors.length > 0 && this.replayable) sendMirrors(exchange, action.mirrors, this.body);
   }
 
@@ -247,11 +229,12 @@ export class Router {
       return;
     }
     cluster.report(attempt.endpoint, head.status);
-    const decision = this.retries.onResponse(head.status, head.headers);
+    if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
+    const decision = this.retries.onResponse(head.status, head.headers, exchange.parts.runtime.now());
     if (decision === 'retry' && this.retry(attempt)) return;
     if (decision === 'limit') exchange.request.flag('URX');
     if (decision === 'overflow') exchange.request.flag('UO');
-    clearTimeout(this.perTry);
+    this.attempt = attempt;
     if (upgrade !== '') clearTimeout(this.timeout);
     if (!exchange.parts.suppressEnvoyHeaders) {
       const since = this.endedAt === 0 ? exchange.request.startMs : this.endedAt;
@@ -260,6 +243,35 @@ export class Router {
     }
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
     exchange.respond(head, upgrade);
+  }
+
+  /** With several tries under way an answer that is worth a retry is not the last word; a good one ends the others. */
+  private waitsForBetter(attempt: Attempt, head: ResponseHead): boolean {
+    if (this.retries.wouldRetry(head.status, head.headers) && this.dropUnlessLast(attempt)) {
+      attempt.discard();
+      return true;
+    }
+    clearTimeout(this.backOff);
+    this.waiting = false;
+    for (const other of this.hedged!) if (other !== attempt) other.discard();
+    if (this.attempt !== attempt) this.attempt?.discard();
+    this.hedged = undefined;
+    return false;
+  }
+
+  /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
+  private limitDuration({ maxMs, grpc: rule }: StreamDuration, grpc: boolean): void {
+    const { request, parts } = this.exchange;
+    const asked = request.headers.has('grpc-timeout') && grpc && rule ? grpcTimeout(rule, request.headers) : maxMs;
+    if (asked <= 0) return;
+    const left = Math.max(1, asked - (parts.runtime.monotonicMs() - request.startMs));
+    this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
+  }
+
+  private onDurationOver(): void {
+    if (this.over) return;
+    if (this.exchange.responseStarted) this.exchange.fail('DT', 'max_duration_timeout');
+    else this.give(this.requestEnded ? durationOver : { ...durationOver, status: 408 });
   }
 
   onInterim(_attempt: Attempt, head: ResponseHead): void {
@@ -298,18 +310,49 @@ export class Router {
       exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${reason}}`);
       return;
     }
-    this.orGive(
-      attempt,
-      this.retries.onReset(reason, beforeRequest),
-      upstreamReset(reason, detail, exchange.request.attempts),
-    );
+    const decision = this.isHedged(attempt)
+      ? 'no'
+      : this.retries.onReset(reason, beforeRequest && safe.has(exchange.request.method));
+    this.orGive(attempt, decision, upstreamReset(reason, detail, exchange.request.attempts));
   }
 
-  private onPerTryTimeout(): void {
-    const attempt = this.attempt;
-    if (this.over || !attempt || this.exchange.responseStarted) return;
+  onTryTimeout(attempt: Attempt, kind: TryTimeout): void {
+    if (this.over || this.exchange.responseStarted) return;
     this.cluster.report(attempt.endpoint, 'timeout');
-    this.orGive(attempt, this.retries.onTryTimeout(), perTryTimeout);
+    if (kind !== 'duration' && this.retries.plan?.hedge && !this.isHedged(attempt)) {
+      this.hedge(attempt);
+      return;
+    }
+    const made = tryTimeouts[kind];
+    const otherwise = kind === 'duration' && !this.requestEnded ? { ...made, status: 408 } : made;
+    const decision = this.isHedged(attempt) ? 'no' : this.retries.onTryTimeout();
+    attempt.discard();
+    this.orGive(attempt, decision, otherwise);
+  }
+
+  /** Leaves a try that takes too long running and begins another beside it. */
+  private hedge(slow: Attempt): void {
+    const decision = this.retries.onHedge();
+    if (decision === 'limit') this.exchange.request.flag('URX');
+    if (decision === 'overflow') this.exchange.request.flag('UO');
+    if (decision !== 'retry' || !this.replayable || !this.keepBody || this.committed) return;
+    this.hedged ??= [];
+    this.hedged.push(slow);
+    this.attempt = undefined;
+    this.tryLater(slow);
+  }
+
+  private isHedged(attempt: Attempt): boolean {
+    return this.hedged?.includes(attempt) ?? false;
+  }
+
+  /** @returns another try is under way or about to begin, which may yet answer */
+  private dropUnlessLast(attempt: Attempt): boolean {
+    if (this.hedged === undefined) return false;
+    const at = this.hedged.indexOf(attempt);
+    if (at >= 0) this.hedged.splice(at, 1);
+    else if (this.attempt === attempt) this.attempt = undefined;
+    return this.hedged.length > 0 || this.attempt !== undefined || this.waiting;
   }
 
   private onTimeout(): void {
@@ -326,7 +369,7 @@ export class Router {
     if (decision === 'retry' && this.retry(attempt)) return;
     if (decision === 'limit') this.exchange.request.flag('URX');
     if (decision === 'overflow') this.exchange.request.flag('UO');
-    this.give(otherwise);
+    if (!this.dropUnlessLast(attempt)) this.give(otherwise);
   }
 
   /** @returns false when the request cannot be sent again */
@@ -335,14 +378,20 @@ export class Router {
       this.retries.release();
       return false;
     }
-    clearTimeout(this.perTry);
-    this.perTry = undefined;
-    this.previous ??= [];
-    this.previous.push(failed.endpoint);
     failed.discard();
     this.attempt = undefined;
-    this.backOff = setTimeout(() => this.tryOnce(), this.retries.backOffMs());
+    this.tryLater(failed);
     return true;
+  }
+
+  private tryLater(failed: Attempt): void {
+    this.previous ??= [];
+    this.previous.push(failed.endpoint);
+    this.waiting = true;
+    this.backOff = setTimeout(() => {
+      this.waiting = false;
+      this.tryOnce();
+    }, this.retries.backOffMs());
   }
 
   private give(made: LocalReply): void {
@@ -355,8 +404,10 @@ export class Router {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.timeout);
-    clearTimeout(this.perTry);
+    clearTimeout(this.duration);
     clearTimeout(this.backOff);
+    for (const other of this.hedged ?? []) other.discard();
+    this.hedged = undefined;
     this.body = [];
     this.attempt?.discard();
     this.attempt = undefined;

@@ -1,20 +1,37 @@
-/** Envoy's circuit breakers (config.cluster.v3.CircuitBreakers) of the DEFAULT priority. */
-
+/** Envoy's circuit breakers (config.cluster.v3.CircuitBreakers), one set of limits and counts per routing priority. */
 import type { Cluster as ClusterConfig } from '../../shared/xds/cluster.ts';
 import { ConfigFault } from '../config/config-fault.ts';
-import type { Cluster } from './cluster.ts';
+import type { Circuit, Limits } from './cluster.ts';
 
-/** @throws ConfigFault for a retry budget */
-export function compileLimits(config: ClusterConfig): Cluster['limits'] {
-  const thresholds = config.circuitBreakers?.thresholds ?? [];
-  if (thresholds.some((threshold) => threshold.retryBudget)) {
-    throw new ConfigFault('circuitBreakers.thresholds', 'retryBudget is not supported; use maxRetries');
-  }
-  const found = thresholds.find((threshold) => (threshold.priority ?? 'DEFAULT') === 'DEFAULT');
+export type RoutingPriority = 'DEFAULT' | 'HIGH';
+
+/** @throws ConfigFault for two thresholds of one priority, or a budget out of bounds */
+export function compileLimits(config: ClusterConfig, priority: RoutingPriority = 'DEFAULT'): Limits {
+  const all = config.circuitBreakers?.thresholds ?? [];
+  // As in Envoy, the first of a priority counts.
+  const found = all.find((threshold) => (threshold.priority ?? 'DEFAULT') === priority);
+  const budget = found?.retryBudget;
+  const percent = budget?.budgetPercent === undefined ? 20 : (budget.budgetPercent.value ?? 0);
+  if (budget && !(percent >= 0 && percent <= 100))
+    throw new ConfigFault('circuitBreakers.thresholds.retryBudget.budgetPercent', 'must be 0 to 100');
   return {
     maxConnections: found?.maxConnections ?? 1024,
     maxPendingRequests: found?.maxPendingRequests ?? 1024,
     maxRequests: found?.maxRequests ?? 1024,
     maxRetries: found?.maxRetries ?? 3,
+    trackRemaining: found?.trackRemaining ?? false,
+    retryBudget: budget && { percent, minConcurrency: budget.minRetryConcurrency ?? 3 },
   };
+}
+
+/** How many retries may be under way now: a budget is a share of all requests under way. */
+export function retryLimit({ limits, use }: Circuit): number {
+  const { retryBudget } = limits;
+  if (!retryBudget) return limits.maxRetries;
+  const share = Math.floor((retryBudget.percent / 100) * (use.requests + use.pending));
+  return Math.max(share, retryBudget.minConcurrency);
+}
+
+export function mayRetry(circuit: Circuit): boolean {
+  return circuit.use.retries < retryLimit(circuit);
 }

@@ -1,6 +1,6 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
 import type { Balancer } from './balancer.ts';
-import type { Cluster, Endpoint, EndpointHealth, RetryHostRules } from './cluster.ts';
+import type { Cluster, Endpoint, EndpointHealth, Limits, RetryHostRules, Use } from './cluster.ts';
 import type { Host, HostState } from './host.ts';
 import type { Outcome, OutlierDetection, OutlierState } from './outlier-detection.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './priority-set.ts';
@@ -8,7 +8,9 @@ import type { Hash64 } from './xx-hash.ts';
 
 /** What a cluster hands to its successor when its config changes. */
 export interface Inheritance {
-  readonly use: Cluster['use'];
+  readonly use: Use;
+  /** Of the HIGH routing priority. */
+  readonly highUse: Use;
   readonly hosts: Map<string, HostState>;
   readonly outliers: Map<string, OutlierState>;
   /** Last good addresses by host name. */
@@ -18,8 +20,10 @@ export interface Inheritance {
 export interface BalancedOptions {
   readonly name: string;
   readonly connectTimeoutMs: number;
-  readonly limits: Cluster['limits'];
+  readonly limits: Limits;
+  readonly highLimits: Limits;
   readonly maxRequestsPerConnection: number;
+  readonly maxStreamMs: number;
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
   readonly balancer: Balancer;
@@ -32,11 +36,13 @@ const otherHosts: RetryHostRules = { avoidPrevious: true, maxAttempts: 4, priori
 export class BalancedCluster implements Cluster {
   readonly name: string;
   readonly connectTimeoutMs: number;
-  readonly limits: Cluster['limits'];
+  readonly limits: Limits;
   readonly maxRequestsPerConnection: number;
+  readonly maxStreamMs: number;
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
-  readonly use: Cluster['use'];
+  readonly use: Use;
+  readonly high: Cluster;
   readonly inheritance: Inheritance;
   private readonly balancer: Balancer;
   private readonly priorities: PriorityOptions;
@@ -58,7 +64,9 @@ export class BalancedCluster implements Cluster {
     this.maxRequestsPerConnection = options.maxRequestsPerConnection;
     this.idleTimeoutMs = options.idleTimeoutMs;
     this.destination = options.destination;
+    this.maxStreamMs = options.maxStreamMs;
     this.use = inheritance.use;
+    this.high = new HighPriority(this, options.highLimits, inheritance.highUse);
   }
 
   readonly endpoints = (): readonly Endpoint[] => this.all;
@@ -120,5 +128,47 @@ export class BalancedCluster implements Cluster {
   /** Stops name resolution and health checks; requests under way go on. */
   close(): void {
     this.onClose();
+  }
+}
+
+/** A cluster as routes of HIGH priority see it: the same endpoints, limits and connections of its own. */
+class HighPriority implements Cluster {
+  readonly name: string;
+  readonly poolKey: string;
+  readonly connectTimeoutMs: number;
+  readonly limits: Limits;
+  readonly use: Use;
+  readonly maxRequestsPerConnection: number;
+  readonly maxStreamMs: number;
+  readonly idleTimeoutMs: number;
+  readonly destination: Cluster['destination'];
+  readonly endpoints: Cluster['endpoints'];
+  private readonly cluster: BalancedCluster;
+
+  constructor(cluster: BalancedCluster, limits: Limits, use: Use) {
+    this.cluster = cluster;
+    this.name = cluster.name;
+    // Another cluster's name cannot hold a NUL.
+    this.poolKey = `${cluster.name}\0high`;
+    this.connectTimeoutMs = cluster.connectTimeoutMs;
+    this.limits = limits;
+    this.use = use;
+    this.maxRequestsPerConnection = cluster.maxRequestsPerConnection;
+    this.maxStreamMs = cluster.maxStreamMs;
+    this.idleTimeoutMs = cluster.idleTimeoutMs;
+    this.destination = cluster.destination;
+    this.endpoints = cluster.endpoints;
+  }
+
+  pick(...args: Parameters<Cluster['pick']>): Endpoint | undefined {
+    return this.cluster.pick(...args);
+  }
+
+  health(endpoint: Endpoint): EndpointHealth {
+    return this.cluster.health(endpoint);
+  }
+
+  report(endpoint: Endpoint, outcome: Outcome): void {
+    this.cluster.report(endpoint, outcome);
   }
 }

@@ -35,17 +35,48 @@ export interface EndpointHealth {
   readonly failedOutlierCheck: boolean;
 }
 
-export interface Cluster {
+export interface Limits {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  /** Instead of `maxRetries`: percent of the requests under way, and so many in any case. */
+  readonly retryBudget?: { readonly percent: number; readonly minConcurrency: number } | undefined;
+  /** The metrics say what is left of each limit. */
+  readonly trackRemaining?: boolean;
+}
+
+/** Live counts against the limits. */
+export interface Use {
+  connections: number;
+  pending: number;
+  requests: number;
+  retries: number;
+}
+
+/** One circuit breaker. */
+export interface Circuit {
+  readonly limits: Limits;
+  readonly use: Use;
+}
+
+export interface Cluster extends Circuit {
   readonly name: string;
   readonly connectTimeoutMs: number;
-  /** Pool limits (Envoy's circuit breakers, DEFAULT priority). */
-  readonly limits: { maxConnections: number; maxPendingRequests: number; maxRequests: number; maxRetries: number };
+  /** Pool limits (Envoy's circuit breakers) of this routing priority: DEFAULT, unless it is another's `high`. */
+  readonly limits: Limits;
+  /** Longest life of a request upstream, in milliseconds; absent or 0: none. */
+  readonly maxStreamMs?: number;
   readonly maxRequestsPerConnection: number;
   readonly idleTimeoutMs: number;
   /** The destination service of `filterMetadata.istio.services[0]`, for metrics. */
   readonly destination: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
   /** Live counts against `limits`. */
-  readonly use: { connections: number; pending: number; requests: number; retries: number };
+  readonly use: Use;
+  /** The same cluster for routes of HIGH priority: limits, counts and connections of its own. */
+  readonly high?: Cluster;
+  /** What its connection pools are kept by; absent: `name`. */
+  readonly poolKey?: string;
   /**
    * The balancer's choice; undefined: no healthy host (UH).
    * @param hash for RING_HASH and MAGLEV; without one they choose at random

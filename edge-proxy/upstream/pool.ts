@@ -55,8 +55,8 @@ class EndpointPool implements PoolSide {
     this.onEmpty = onEmpty;
   }
 
-  get clusterName(): string {
-    return this.cluster.name;
+  get poolKey(): string {
+    return poolKey(this.cluster);
   }
 
   get endpointId(): string {
@@ -220,6 +220,10 @@ function connectDetail(error: Error | undefined): string {
   return error.message;
 }
 
+function poolKey(cluster: Cluster): string {
+  return cluster.poolKey ?? cluster.name;
+}
+
 interface ClusterPools {
   /** The version of the cluster seen last. */
   cluster: Cluster;
@@ -258,15 +262,16 @@ export class ConnectionPools {
   }
 
   private poolFor(cluster: Cluster, endpoint: Endpoint, tls: TlsContext | undefined): EndpointPool {
-    const known = this.byCluster.get(cluster.name);
+    const key = poolKey(cluster);
+    const known = this.byCluster.get(key);
     if (known && known.cluster !== cluster) this.retireGone(known, cluster);
     const found = known?.pools.get(endpoint.id);
     if (found && found.tls === tls && found.adopt(cluster)) return found;
     found?.retire();
     const pool = new EndpointPool(this.runtime, cluster, endpoint, tls, (empty) => this.forget(empty));
     // Retiring may have removed the entry.
-    let entry = this.byCluster.get(cluster.name);
-    if (!entry) this.byCluster.set(cluster.name, (entry = { cluster, pools: new Map() }));
+    let entry = this.byCluster.get(key);
+    if (!entry) this.byCluster.set(key, (entry = { cluster, pools: new Map() }));
     entry.pools.set(endpoint.id, pool);
     return pool;
   }
@@ -279,9 +284,10 @@ export class ConnectionPools {
   }
 
   private forget(pool: EndpointPool): void {
-    const pools = this.byCluster.get(pool.clusterName)?.pools;
+    const key = pool.poolKey;
+    const pools = this.byCluster.get(key)?.pools;
     if (pools?.get(pool.endpointId) !== pool) return;
     pools.delete(pool.endpointId);
-    if (pools.size === 0) this.byCluster.delete(pool.clusterName);
+    if (pools.size === 0) this.byCluster.delete(key);
   }
 }

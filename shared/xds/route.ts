@@ -73,6 +73,7 @@ export const RetryPolicy = message({
   retryOn: string(),
   numRetries: uint32(),
   perTryTimeout: duration(),
+  perTryIdleTimeout: duration(),
   retryHostPredicate: list(
     messageRequiring(
       {
@@ -95,6 +96,17 @@ export const RetryPolicy = message({
     ['name'],
   ),
   retriableStatusCodes: list(uint32()),
+  retriableHeaders: list(HeaderMatcher),
+  retriableRequestHeaders: list(HeaderMatcher),
+  rateLimitedRetryBackOff: messageRequiring(
+    {
+      resetHeaders: list(
+        messageRequiring({ name: nonEmpty(), format: enumeration(['SECONDS', 'UNIX_TIMESTAMP']) }, ['name']),
+      ),
+      maxInterval: duration(),
+    },
+    ['resetHeaders'],
+  ),
   retryBackOff: messageRequiring({ baseInterval: duration(), maxInterval: duration() }, ['baseInterval']),
 });
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
@@ -195,8 +207,14 @@ export const RouteAction = message({
   retryPolicy: RetryPolicy,
   requestMirrorPolicies: MirrorPolicies,
   priority: enumeration(['DEFAULT', 'HIGH']),
-  maxStreamDuration: message({ maxStreamDuration: duration(), grpcTimeoutHeaderMax: duration() }),
+  maxStreamDuration: message({
+    maxStreamDuration: duration(),
+    grpcTimeoutHeaderMax: duration(),
+    grpcTimeoutHeaderOffset: duration(),
+  }),
   maxGrpcTimeout: duration(),
+  grpcTimeoutOffset: duration(),
+  hedgePolicy: message({ hedgeOnPerTryTimeout: bool() }),
   hashPolicy: list(HashPolicy),
   upgradeConfigs: list(
     messageRequiring({ upgradeType: nonEmpty(), enabled: bool(), connectConfig: message({ allowPost: bool() }) }, [
