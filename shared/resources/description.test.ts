@@ -5,6 +5,8 @@ import { expect, describe as group, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type Description, describe, splitDefault } from './description.ts';
 import { kindByName, kinds } from './index.ts';
+import { MeshConfig } from './mesh-config.ts';
+import { MeshNetworks } from './mesh-networks.ts';
 import { Metadata } from './meta.ts';
 import { ruleCases } from './schema/rule-cases.ts';
 
@@ -197,12 +199,14 @@ function undocumented(description: Description, path: string): string[] {
 }
 
 group('every field is documented', () => {
-  it.each([...kinds.map((kind) => [kind.kind, kind.body] as const), ['metadata', Metadata] as const])(
-    '%s',
-    (name, body) => {
-      expect(undocumented(describe(body), name)).toEqual([]);
-    },
-  );
+  it.each([
+    ...kinds.map((kind) => [kind.kind, kind.body] as const),
+    ['metadata', Metadata] as const,
+    ['MeshConfig', MeshConfig] as const,
+    ['MeshNetworks', MeshNetworks] as const,
+  ])('%s', (name, body) => {
+    expect(undocumented(describe(body), name)).toEqual([]);
+  });
 
   it('a text may end with the default of the field', () => {
     expect(splitDefault('How often. Default: 2.')).toEqual({ text: 'How often.', defaultsTo: '2' });
