@@ -332,7 +332,6 @@ describe('faults', () => {
     ['leastRequestLbConfig.choiceCount', { lbPolicy: 'LEAST_REQUEST', leastRequestLbConfig: { choiceCount: 1 } }],
     ['lbPolicy', { lbPolicy: 'CLUSTER_PROVIDED' }],
     ['upstreamBindConfig', { upstreamBindConfig: { sourceAddress: { address: '127.0.0.6' } } }],
-    ['outlierDetection.enforcingSuccessRate', { outlierDetection: { enforcingSuccessRate: 100 } }],
     [
       'circuitBreakers.thresholds.retryBudget.budgetPercent',
       { circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 101 } } }] } },

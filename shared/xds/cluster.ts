@@ -94,6 +94,16 @@ export const OutlierDetection = message({
   consecutiveLocalOriginFailure: uint32(),
   enforcingConsecutiveLocalOriginFailure: uint32(),
   enforcingLocalOriginSuccessRate: uint32(),
+  successRateMinimumHosts: uint32(),
+  successRateRequestVolume: uint32(),
+  successRateStdevFactor: uint32(),
+  failurePercentageThreshold: uint32(),
+  failurePercentageMinimumHosts: uint32(),
+  failurePercentageRequestVolume: uint32(),
+  enforcingFailurePercentageLocalOrigin: uint32(),
+  maxEjectionTimeJitter: duration(),
+  alwaysEjectOneHost: bool(),
+  successfulActiveHealthCheckUnejectHost: bool(),
 });
 export type OutlierDetection = z.infer<typeof OutlierDetection>;
 
