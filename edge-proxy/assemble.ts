@@ -46,7 +46,13 @@ function assemble(
     clusters: () => clusters.values(),
     accessLog: false,
   });
-  const admission = new Admission(new Stats(), new OverloadState(), limits.connections, limits.drainMs);
+  const admission = new Admission(
+    new Stats(),
+    new OverloadState(),
+    limits.connections,
+    limits.drainMs,
+    limits.closeOnExpiry,
+  );
   const overload =
     limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, admission.stats);
   const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });

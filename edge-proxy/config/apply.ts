@@ -29,7 +29,7 @@ export interface Compilers
     cluster: XdsResource['clusters'],
     assignment: XdsResource['endpoints'] | undefined,
     deps: {
-      tls(context: UpstreamTlsContext): () => TlsContext | undefined;
+      tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
       resolve: Runtime['resolve'];
       now(): number;
       random(): number;
@@ -177,7 +177,7 @@ export class RunningConfig {
       cluster,
       assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
       {
-        tls: (context) => this.secrets.client(context),
+        tls: (context, hostname) => this.secrets.client(context, hostname),
         resolve: this.runtime.resolve,
         now: this.runtime.monotonicMs,
         random: Math.random,

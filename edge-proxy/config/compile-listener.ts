@@ -146,6 +146,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
     secure: tls !== undefined,
     transport: tls ? JSON.stringify(chain.transportSocket) : '',
     tls: tls ?? (() => undefined),
+    requiresSni: (chain.transportSocket?.typedConfig as DownstreamTlsContext | undefined)?.requireSni ?? false,
     denials,
     terminal,
   };

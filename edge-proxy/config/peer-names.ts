@@ -14,6 +14,7 @@ export function compileNames(context: CertificateValidationContext): Rule | unde
     if (sanType === 'URI') rules.push((names) => names.uris.some(matches));
     else if (sanType === 'DNS') rules.push((names) => names.dns.some(matches));
     else if (sanType === 'IP_ADDRESS') rules.push((names) => names.ips.some(matches));
+    else if (sanType === 'EMAIL') rules.push((names) => (names.emails ?? []).some(matches));
     else throw new Error(`TLS: names of type ${sanType} are not supported`);
   }
   for (const matcher of context.matchSubjectAltNames ?? []) {

@@ -13,7 +13,7 @@ import type {
   TlsCertificate,
   UpstreamTlsContext,
 } from '../../shared/xds/tls.ts';
-import type { KeyPair, PeerNames, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { KeyPair, PeerNames, PeerTrust, Runtime, TlsContext } from '../runtime/runtime.ts';
 import { compileNames } from './peer-names.ts';
 
 type Source = z.infer<typeof DataSource>;
@@ -29,6 +29,10 @@ interface Held {
 interface Parts {
   readonly keyPair: KeyPair | undefined;
   readonly roots: string | undefined;
+  readonly trustDomains: PeerTrust['trustDomains'];
+  /** The rules of both validation contexts, as JSON: equal rules need no new context. */
+  readonly rules: string;
+  readonly pins: PeerTrust['pins'];
   readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
 }
 
@@ -103,7 +107,6 @@ export class Secrets {
    * @throws Error when a field is not supported or inline material is faulty
    */
   server(context: DownstreamTlsContext, dropH2: boolean): () => TlsContext | undefined {
-    if (context.requireSni) throw new Error('TLS: requireSni is not supported');
     const common = context.commonTlsContext ?? {};
     const versions = tlsVersions(common);
     const alpn = (common.alpnProtocols ?? []).filter((name) => !(dropH2 && name === 'h2'));
@@ -115,16 +118,21 @@ export class Secrets {
         requireClientCertificate: context.requireClientCertificate ?? false,
         alpn,
         ...versions,
-        cipherSuites: common.tlsParams?.cipherSuites ?? [],
-        ...(parts.acceptNames ? { acceptNames: parts.acceptNames } : {}),
+        ...chosen(common),
+        ...trustOf(parts),
       });
     });
   }
 
-  /** As `server`, for dialling; while a secret is missing the context refuses to dial. */
-  client(context: UpstreamTlsContext): () => TlsContext {
-    for (const field of ['autoHostSni', 'autoSniSanValidation', 'allowRenegotiation'] as const)
-      if (context[field]) throw new Error(`TLS: ${field} is not supported`);
+  /**
+   * As `server`, for dialling; while a secret is missing the context refuses to dial.
+   * @param hostname of the endpoint where it is known, for autoHostSni
+   */
+  client(context: UpstreamTlsContext, hostname = ''): () => TlsContext {
+    if (context.allowRenegotiation) throw new Error('TLS: allowRenegotiation is not supported');
+    const serverName = (context.autoHostSni && hostname) || context.sni || undefined;
+    // Envoy: the SNI that is sent takes the place of the configured names.
+    const validates = context.autoSniSanValidation === true && serverName !== undefined;
     const common = context.commonTlsContext ?? {};
     const versions = tlsVersions(common);
     const offered = common.alpnProtocols ?? [];
@@ -135,10 +143,11 @@ export class Secrets {
       return this.runtime.clientTls({
         keyPair: parts.keyPair,
         trustedRoots: parts.roots,
-        serverName: context.sni || undefined,
+        serverName,
         alpn,
         ...versions,
-        ...(parts.acceptNames ? { acceptNames: parts.acceptNames } : {}),
+        ...chosen(common),
+        ...trustOf(parts, validates ? serverName : undefined),
       });
     });
     // No context would mean plaintext to whoever dials.
@@ -191,11 +200,15 @@ export class Secrets {
     // Both sides' name rules hold: a secret cannot loosen what the resource demands.
     const rules = [own, fetched].filter((rule) => rule !== undefined).map(compileNames);
     const active = rules.filter((rule) => rule !== undefined);
-    if ((own || fetched) && roots === undefined && active.length > 0)
+    const trustDomains = merged.customValidatorConfig?.typedConfig.trustDomains.map(({ name, trustBundle }) => ({
+      name,
+      roots: this.text(trustBundle),
+    }));
+    if ((own || fetched) && roots === undefined && !trustDomains && active.length > 0)
       throw new Error('TLS: subject alternative names are restricted but there is no trustedCa to verify them with');
     const acceptNames =
       active.length === 0 ? undefined : (names: PeerNames) => active.every((accepts) => accepts(names));
-    return { keyPair, roots, acceptNames };
+    return { keyPair, roots, trustDomains, rules: JSON.stringify([own, fetched]), pins: pinsOf(merged), acceptNames };
   }
 
   private keyPair(certificate: TlsCertificate): KeyPair {
@@ -274,10 +287,10 @@ export class Secrets {
 function sameParts(a: Parts, b: Parts): boolean {
   return (
     a.roots === b.roots &&
+    a.rules === b.rules &&
+    JSON.stringify(a.trustDomains) === JSON.stringify(b.trustDomains) &&
     a.keyPair?.certificateChain === b.keyPair?.certificateChain &&
-    a.keyPair?.privateKey === b.keyPair?.privateKey &&
-    !a.acceptNames &&
-    !b.acceptNames
+    a.keyPair?.privateKey === b.keyPair?.privateKey
   );
 }
 
@@ -290,12 +303,50 @@ function refuseUnsupported(common: CommonTlsContext): void {
   if (own > 1) throw new Error('TLS: more than one certificate in a context is not supported');
   for (const rule of [common.validationContext, common.combinedValidationContext?.defaultValidationContext])
     if (rule) refuseValidation(rule);
-  if (common.tlsParams?.ecdhCurves?.length) throw new Error('TLS: ecdhCurves is not supported');
 }
 
+/** @throws Error when a pin is malformed */
 function refuseValidation(rule: CertificateValidationContext): void {
-  for (const field of ['verifyCertificateHash', 'verifyCertificateSpki'] as const)
-    if (rule[field]?.length) throw new Error(`TLS: ${field} is not supported`);
+  pinsOf(rule);
+  const domains = rule.customValidatorConfig?.typedConfig.trustDomains ?? [];
+  if (rule.customValidatorConfig && domains.length === 0) throw new Error('TLS: trustDomains: needs at least one');
+  if (new Set(domains.map(({ name }) => name)).size < domains.length)
+    throw new Error('TLS: trustDomains: a trust domain stands twice');
+}
+
+/** Envoy's verify_certificate_hash (hex, colons allowed) and verify_certificate_spki (base64), both of SHA-256. */
+function pinsOf(rule: CertificateValidationContext): PeerTrust['pins'] {
+  const certificates = (rule.verifyCertificateHash ?? []).map((text) => text.replaceAll(':', '').toLowerCase());
+  if (certificates.some((hash) => !/^[0-9a-f]{64}$/.test(hash)))
+    throw new Error('TLS: verifyCertificateHash: must be SHA-256 in hexadecimal');
+  const keys = (rule.verifyCertificateSpki ?? []).map((text) => {
+    if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) throw new Error('TLS: verifyCertificateSpki: must be SHA-256 in base64');
+    return Array.from(atob(text), (byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join('');
+  });
+  return certificates.length + keys.length > 0 ? { certificates, keys } : undefined;
+}
+
+/** @param onlyName the one DNS name the peer must have, in place of the configured rules */
+function trustOf({ trustDomains, pins, acceptNames }: Parts, onlyName?: string): PeerTrust {
+  if (onlyName === undefined) return { trustDomains, pins, acceptNames };
+  return { trustDomains, pins, acceptNames: (names) => names.dns.some((name) => dnsNameCovers(name, onlyName)) };
+}
+
+/** A certificate's DNS name against a host (RFC 6125): a leading `*` stands for one whole label. */
+function dnsNameCovers(pattern: string, host: string): boolean {
+  const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
+  if (!name.startsWith('*.')) return name === wanted;
+  const dot = wanted.indexOf('.');
+  return dot > 0 && wanted.slice(dot) === name.slice(1) && name.indexOf('.', 2) > 0;
+}
+
+/** Envoy's `[A|B]`, ciphers of equal preference, is read as a list. */
+function chosen(common: CommonTlsContext): { cipherSuites: string[]; curves: string[] } {
+  const { cipherSuites = [], ecdhCurves = [] } = common.tlsParams ?? {};
+  return {
+    cipherSuites: cipherSuites.flatMap((suite) => suite.replace(/^\[(.*)\]$/, '$1').split('|')),
+    curves: ecdhCurves,
+  };
 }
 
 function tlsVersions(common: CommonTlsContext): { minVersion: TlsVersion; maxVersion: TlsVersion } {

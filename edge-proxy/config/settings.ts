@@ -28,6 +28,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
   --drain-seconds N          how long connections may finish (default: 5)      [TULLE_DRAIN_SECONDS]
   --drain-time-seconds N     how long connections of a listener that is gone may stay (default: 45) [TULLE_DRAIN_TIME_SECONDS]
+  --close-on-expiry          end a connection when its client's certificate expires
   --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
   --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
   --max-connections N        downstream connections of the process (default: no limit) [TULLE_MAX_CONNECTIONS]
@@ -76,6 +77,7 @@ const common = {
     .transform(Number)
     .default(5),
   'drain-time-seconds': seconds.default(45),
+  'close-on-expiry': z.boolean().default(false),
   announce: z.boolean().default(false),
 };
 const positive = z
@@ -130,7 +132,7 @@ export type StaticSettings = z.infer<typeof StaticFlags>;
 export type MeshSettings = z.infer<typeof MeshFlags>;
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
-const SWITCHES = new Set(['announce', 'help']);
+const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
 const REPEATABLE = new Set(['app-port', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 

@@ -38,6 +38,8 @@ export interface Chain {
   /** Equal where a connection accepted by the one chain would be let in by the other's TLS as well. */
   readonly transport: string;
   readonly tls: () => TlsContext | undefined;
+  /** A client that names no server is not served (Envoy's require_sni). */
+  readonly requiresSni: boolean;
   /** Network filters before the last one, in order. */
   readonly denials: readonly Denial[];
   readonly terminal: Terminal;
@@ -141,6 +143,15 @@ export class ListenerServer {
     for (const { terminal } of this.config.chains) terminal.cut();
   }
 
+  private count(secure: Connection): void {
+    const expires = this.admission.closesOnExpiry ? secure.tls?.peerNotAfter : undefined;
+    const expiry = expires === undefined ? undefined : closeAt(secure, expires);
+    secure.gone = () => {
+      expiry?.();
+      this.admission.release();
+    };
+  }
+
   private onConnection(connection: Connection): void {
     if (!this.accepting || !this.admission.admit()) {
       connection.destroy();
@@ -202,7 +213,8 @@ export class ListenerServer {
   private secure(connection: Connection, chain: Chain, found: Sniffed, facts: ConnectionFacts): void {
     const context = chain.tls();
     // Plaintext where TLS is wanted, or certificates that have not arrived: nothing is served.
-    if (found.transportProtocol !== 'tls' || !context) {
+    if (found.transportProtocol !== 'tls' || !context || (chain.requiresSni && found.serverName === '')) {
+      this.admission.handshakeFailures.value++;
       connection.destroy();
       return;
     }
@@ -211,7 +223,7 @@ export class ListenerServer {
       (secure) => {
         this.connections.delete(connection);
         this.admission.handshakes.value++;
-        secure.gone = () => this.admission.release();
+        this.count(secure);
         try {
           // The config may have changed during the handshake.
           const current = this.config.find(facts);
@@ -228,6 +240,23 @@ export class ListenerServer {
       },
     );
   }
+}
+
+/** Timers hold at most 2^31 ms. */
+const LONGEST_TIMER_MS = 2_147_000_000;
+
+/** Closes a connection at a moment of the wall clock. @returns stop */
+function closeAt(connection: Connection, when: number): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const wait = (): void => {
+    const left = when - Date.now();
+    timer = setTimeout(
+      () => (left > LONGEST_TIMER_MS ? wait() : connection.destroy(new Error("the peer's certificate has expired"))),
+      Math.max(0, Math.min(left, LONGEST_TIMER_MS)),
+    );
+  };
+  wait();
+  return () => clearTimeout(timer);
 }
 
 /** Hands what a listener's former config still serves to the config that took its place. */

@@ -19,12 +19,21 @@ export class Admission {
   readonly overload: OverloadState;
   readonly stats: Stats;
   readonly limits: ConnectionLimits;
+  /** Whether a connection ends when its client's certificate expires (Envoy lets it live). */
+  readonly closesOnExpiry: boolean;
   /** How long connections of a listener that is gone may stay, milliseconds. */
   readonly drainMs: number;
   /** Connections open now. */
   active = 0;
 
-  constructor(stats: Stats, overload = new OverloadState(), limits = NO_LIMITS, drainMs = DEFAULT_DRAIN_MS) {
+  constructor(
+    stats: Stats,
+    overload = new OverloadState(),
+    limits = NO_LIMITS,
+    drainMs = DEFAULT_DRAIN_MS,
+    closesOnExpiry = false,
+  ) {
+    this.closesOnExpiry = closesOnExpiry;
     this.drainMs = drainMs;
     this.stats = stats;
     this.overload = overload;
@@ -98,6 +107,10 @@ export class ListenerAdmission {
     this.total.value++;
     this.gauge.value++;
     return true;
+  }
+
+  get closesOnExpiry(): boolean {
+    return this.account.closesOnExpiry;
   }
 
   get drainMs(): number {

@@ -10,6 +10,7 @@ export interface ProcessLimits {
   readonly connections: ConnectionLimits;
   readonly overload: OverloadConfig | undefined;
   readonly drainMs: number;
+  readonly closeOnExpiry: boolean;
 }
 
 /** @throws Error naming a runtime key that is not supported */
@@ -19,6 +20,7 @@ export function bootstrapLimits(bootstrap: Bootstrap, settings: StaticSettings):
     connections: { perListener, total: connectionTotal(bootstrap.overloadManager) ?? total },
     overload: bootstrap.overloadManager,
     drainMs: settings['drain-time-seconds'] * 1000,
+    closeOnExpiry: settings['close-on-expiry'],
   };
 }
 
@@ -62,5 +64,6 @@ export function meshLimits(settings: MeshSettings): ProcessLimits {
             ],
           },
     drainMs: settings['drain-time-seconds'] * 1000,
+    closeOnExpiry: settings['close-on-expiry'],
   };
 }

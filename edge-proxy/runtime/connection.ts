@@ -6,6 +6,8 @@ import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 /** What differs between the runtimes. */
 export interface Quirks {
   /** Stops, or lets go on, the kernel reads below a server TLS socket whose own pause() does not (Deno). */
+  /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
+  readonly fixedCiphers?: string;
   readonly holdRaw?: (raw: Socket, hold: boolean) => void;
 }
 

@@ -16,5 +16,5 @@ function holdRaw(raw: Socket, hold: boolean): void {
 }
 
 export function denoRuntime(): Runtime {
-  return socketsRuntime('deno', { holdRaw });
+  return socketsRuntime('deno', { holdRaw, fixedCiphers: 'Deno chooses them itself' });
 }

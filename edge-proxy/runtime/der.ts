@@ -4,6 +4,8 @@
  * Everything malformed throws: a certificate that cannot be read is not trusted.
  */
 
+import type { NameConstraints } from './name-constraints.ts';
+
 /** One element: its tag and its content as a view. */
 interface Element {
   readonly tag: number;
@@ -22,7 +24,9 @@ export interface CertificateExtensions {
   readonly uris: readonly string[];
   readonly dns: readonly string[];
   readonly ips: readonly string[];
-  /** Dotted identifiers of critical extensions that this reader does not judge (name constraints, policies …). */
+  readonly emails: readonly string[];
+  readonly nameConstraints: NameConstraints | undefined;
+  /** Dotted identifiers of critical extensions that this reader does not judge (policies …). */
   readonly unknownCritical: readonly string[];
 }
 
@@ -30,6 +34,7 @@ const SEQUENCE = 0x30;
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const KEY_USAGE = '2.5.29.15';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
+const NAME_CONSTRAINTS = '2.5.29.30';
 const SUBJECT_ALT_NAME = '2.5.29.17';
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
@@ -48,6 +53,8 @@ export function readExtensions(certificate: Uint8Array): CertificateExtensions {
     uris: [] as string[],
     dns: [] as string[],
     ips: [] as string[],
+    emails: [] as string[],
+    nameConstraints: undefined as NameConstraints | undefined,
     unknownCritical: [] as string[],
   };
   const wrapper = children(toBeSigned.content).find((element) => element.tag === 0xa3);
@@ -67,6 +74,7 @@ export function readExtensions(certificate: Uint8Array): CertificateExtensions {
     else if (id === KEY_USAGE) found.mayIssue = keyCertSign(value.content);
     else if (id === EXTENDED_KEY_USAGE) found.purposes = purposes(value.content);
     else if (id === SUBJECT_ALT_NAME) alternativeNames(value.content, found);
+    else if (id === NAME_CONSTRAINTS) found.nameConstraints = nameConstraints(value.content);
     else if (critical) found.unknownCritical.push(id);
   }
   return found;
@@ -96,14 +104,45 @@ function purposes(bytes: Uint8Array): string[] {
   return children(sequence!.content).map(objectIdentifier);
 }
 
-function alternativeNames(bytes: Uint8Array, into: { uris: string[]; dns: string[]; ips: string[] }): void {
+function alternativeNames(
+  bytes: Uint8Array,
+  into: { uris: string[]; dns: string[]; ips: string[]; emails: string[] },
+): void {
   const [sequence] = only(bytes, SEQUENCE);
   for (const name of children(sequence!.content)) {
     if (name.tag === 0x86) into.uris.push(ascii(name.content));
     else if (name.tag === 0x82) into.dns.push(ascii(name.content));
+    else if (name.tag === 0x81) into.emails.push(ascii(name.content));
     else if (name.tag === 0x87) into.ips.push(ipAddress(name.content));
   }
 }
+
+/** NameConstraints: permitted [0] and excluded [1] lists of GeneralSubtree. */
+function nameConstraints(bytes: Uint8Array): NameConstraints {
+  const [sequence] = only(bytes, SEQUENCE);
+  const permitted = subtrees();
+  const excluded = subtrees();
+  let beyond = false;
+  for (const part of children(sequence!.content)) {
+    const into = part.tag === 0xa0 ? permitted : part.tag === 0xa1 ? excluded : undefined;
+    if (!into) throw new Error('malformed name constraints in certificate');
+    for (const subtree of children(part.content)) {
+      // minimum and maximum are not used in this profile (RFC 5280): where they stand, nothing is understood.
+      const [base, ...more] = children(subtree.content);
+      if (subtree.tag !== SEQUENCE || !base) throw new Error('malformed name constraints in certificate');
+      if (more.length > 0) beyond = true;
+      if (base.tag === 0x82) into.dns.push(ascii(base.content));
+      else if (base.tag === 0x86) into.uris.push(ascii(base.content));
+      else if (base.tag === 0x81) into.emails.push(ascii(base.content));
+      else if (base.tag === 0x87 && (base.content.length === 8 || base.content.length === 32))
+        into.ips.push(base.content);
+      else beyond = true;
+    }
+  }
+  return { permitted, excluded, beyond };
+}
+
+const subtrees = () => ({ dns: [] as string[], uris: [] as string[], emails: [] as string[], ips: [] as Uint8Array[] });
 
 /** IA5String; a NUL or a control character has no business in a name and was used to deceive matchers before. */
 function ascii(bytes: Uint8Array): string {

@@ -19,6 +19,8 @@ export interface TlsInfo {
   readonly peerHash: string;
   /** URI names of the certificate this side presented (its own SPIFFE id first); empty when it presented none. */
   readonly localUris: readonly string[];
+  /** When the verified leaf expires, milliseconds since the epoch; undefined without one. */
+  readonly peerNotAfter?: number | undefined;
 }
 
 /** Events of one connection. Swapped whole (`connection.handler = …`) when a protocol takes over. */
@@ -65,8 +67,18 @@ export interface KeyPair {
   readonly privateKey: string;
 }
 
+/** What a peer's certificate is judged by. */
+export interface PeerTrust {
+  /** PEM roots of one trust domain each: the one that the peer's SPIFFE id names decides, and no other. */
+  readonly trustDomains?: readonly { readonly name: string; readonly roots: string }[] | undefined;
+  /** SHA-256 of accepted leaves (DER) or of their public keys (SubjectPublicKeyInfo), lower-case hex: one must fit. */
+  readonly pins?: { readonly certificates: readonly string[]; readonly keys: readonly string[] } | undefined;
+  /** Judges a verified leaf's names (Envoy's SAN matchers); absent: any. */
+  readonly acceptNames?: ((names: PeerNames) => boolean) | undefined;
+}
+
 /** Options of one TLS server context; immutable, a rotation makes a new one. */
-export interface ServerTlsOptions {
+export interface ServerTlsOptions extends PeerTrust {
   readonly keyPair: KeyPair;
   /** PEM roots that client certificates must chain to; undefined: none is asked for. */
   readonly trustedRoots: string | undefined;
@@ -74,12 +86,13 @@ export interface ServerTlsOptions {
   readonly alpn: readonly string[];
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** OpenSSL names for TLS 1.2; empty: the runtime's own. Throws where the runtime cannot choose. */
   readonly cipherSuites: readonly string[];
-  /** Judges a verified leaf's names (Envoy's SAN matchers); absent: any. */
-  readonly acceptNames?: (names: PeerNames) => boolean;
+  /** Key exchange groups by OpenSSL's names; as cipherSuites. */
+  readonly curves?: readonly string[];
 }
 
-export interface ClientTlsOptions {
+export interface ClientTlsOptions extends PeerTrust {
   readonly keyPair: KeyPair | undefined;
   /** PEM roots the server must chain to; undefined: the server is not verified (Envoy without validation context). */
   readonly trustedRoots: string | undefined;
@@ -87,13 +100,15 @@ export interface ClientTlsOptions {
   readonly alpn: readonly string[];
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
-  readonly acceptNames?: (names: PeerNames) => boolean;
+  readonly cipherSuites?: readonly string[];
+  readonly curves?: readonly string[];
 }
 
 export interface PeerNames {
   readonly uris: readonly string[];
   readonly dns: readonly string[];
   readonly ips: readonly string[];
+  readonly emails?: readonly string[];
 }
 
 /** A compiled TLS context, opaque to the core. */

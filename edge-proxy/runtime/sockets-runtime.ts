@@ -5,6 +5,13 @@ import type { Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { clientContext, serverContext } from './tls-context.ts';
 
+/** A choice that would be passed over in silence is refused. @throws Error naming the field */
+function refuseFixed(options: { cipherSuites?: readonly string[]; curves?: readonly string[] }, quirks: Quirks): void {
+  if (quirks.fixedCiphers === undefined) return;
+  if (options.cipherSuites?.length) throw new Error(`TLS: cipherSuites cannot be set: ${quirks.fixedCiphers}`);
+  if (options.curves?.length) throw new Error(`TLS: ecdhCurves cannot be set: ${quirks.fixedCiphers}`);
+}
+
 export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
   return {
     name,
@@ -12,8 +19,14 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     monotonicMs: () => performance.now(),
     listen: (options, onConnection) => listen(options, quirks, onConnection),
     connect: (to, tls, handler, onOpen) => connect(to, tls, quirks, handler, onOpen),
-    serverTls: serverContext,
-    clientTls: clientContext,
+    serverTls(options) {
+      refuseFixed(options, quirks);
+      return serverContext(options);
+    },
+    clientTls(options) {
+      refuseFixed(options, quirks);
+      return clientContext(options);
+    },
     acceptTls: (connection, context, firstBytes) => acceptTls(connection, context, firstBytes, quirks),
     resolve,
     files,

@@ -2,11 +2,22 @@
 import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { readExtensions } from './der.ts';
-import type { ClientTlsOptions, KeyPair, PeerNames, ServerTlsOptions, TlsContext, TlsInfo } from './runtime.ts';
+import type {
+  ClientTlsOptions,
+  KeyPair,
+  PeerNames,
+  PeerTrust,
+  ServerTlsOptions,
+  TlsContext,
+  TlsInfo,
+} from './runtime.ts';
 import { pemCertificates, readRoots, type TrustedRoots, verifyPeer } from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
+  /** By trust domain; where it is set, `roots` is not asked. */
+  readonly trustDomains: ReadonlyMap<string, TrustedRoots> | undefined;
+  readonly pins: PeerTrust['pins'];
   readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
   /** URI names of the own certificate. */
   readonly localUris: readonly string[];
@@ -44,14 +55,16 @@ export function connectionKey(socket: {
 /** @throws Error in one line when key, certificate or roots do not fit; never shows key material */
 export function serverContext(options: ServerTlsOptions): ServerContext {
   const localUris = checkKeyPair(options.keyPair);
-  if (options.requireClientCertificate && options.trustedRoots === undefined)
+  const rules = peerRules(options);
+  if (options.requireClientCertificate && !verifies(rules) && !rules.pins)
     throw new Error('TLS: requireClientCertificate needs trusted roots to verify the certificates with');
-  const asks = options.trustedRoots !== undefined;
+  const asks = verifies(rules) || rules.pins !== undefined;
+  const announced = announcedRoots(options);
   const server = tls.createServer({
     cert: options.keyPair.certificateChain,
     key: options.keyPair.privateKey,
     // Roots are announced to clients; the judgement is verifyPeer's.
-    ...(options.trustedRoots === undefined ? {} : { ca: pemCertificates(options.trustedRoots) }),
+    ...(announced.length === 0 ? {} : { ca: announced }),
     requestCert: asks,
     rejectUnauthorized: false,
     minVersion: options.minVersion,
@@ -61,14 +74,13 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
     ...(options.alpn.length > 0
       ? { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseProtocol(options.alpn, protocols) }
       : {}),
-    ...(options.cipherSuites.length > 0 ? { ciphers: options.cipherSuites.join(':') } : {}),
+    ...chosenCiphers(options),
     handshakeTimeout: 15_000,
     allowHalfOpen: true,
   });
   const context: ServerContext = {
     kind: 'server',
-    roots: options.trustedRoots === undefined ? undefined : readRoots(options.trustedRoots),
-    acceptNames: options.acceptNames,
+    ...rules,
     localUris,
     requireCertificate: options.requireClientCertificate,
     server,
@@ -93,18 +105,68 @@ export function clientContext(options: ClientTlsOptions): ClientContext {
   const localUris = options.keyPair ? checkKeyPair(options.keyPair) : [];
   return {
     kind: 'client',
-    roots: options.trustedRoots === undefined ? undefined : readRoots(options.trustedRoots),
-    acceptNames: options.acceptNames,
+    ...peerRules(options),
     localUris,
     secureContext: tls.createSecureContext({
       ...(options.keyPair ? { cert: options.keyPair.certificateChain, key: options.keyPair.privateKey } : {}),
-      ...(options.trustedRoots === undefined ? {} : { ca: pemCertificates(options.trustedRoots) }),
+      ...(announcedRoots(options).length === 0 ? {} : { ca: announcedRoots(options) }),
+      ...chosenCiphers(options),
       minVersion: options.minVersion,
       maxVersion: options.maxVersion,
     }),
     serverName: options.serverName,
     alpn: options.alpn.length > 0 ? [...options.alpn] : undefined,
   };
+}
+
+type Trust = PeerTrust & { readonly trustedRoots: string | undefined };
+
+/** @throws Error when roots cannot be read */
+function peerRules(options: Trust): Pick<PeerRules, 'roots' | 'trustDomains' | 'pins' | 'acceptNames'> {
+  const { trustedRoots, trustDomains, pins } = options;
+  return {
+    roots: trustedRoots === undefined ? undefined : readRoots(trustedRoots),
+    trustDomains: trustDomains && new Map(trustDomains.map(({ name, roots }) => [name, readRoots(roots)])),
+    pins: pins && (pins.certificates.length > 0 || pins.keys.length > 0) ? pins : undefined,
+    acceptNames: options.acceptNames,
+  };
+}
+
+function verifies(rules: Pick<PeerRules, 'roots' | 'trustDomains'>): boolean {
+  return rules.roots !== undefined || rules.trustDomains !== undefined;
+}
+
+function announcedRoots({ trustedRoots, trustDomains }: Trust): string[] {
+  return [trustedRoots ?? '', ...(trustDomains ?? []).map(({ roots }) => roots)].flatMap(pemCertificates);
+}
+
+/** TLS 1.3 has its own suites, which stay: a list for 1.2 must not turn 1.3 off. */
+const TLS13_SUITES = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
+
+function chosenCiphers(options: { cipherSuites?: readonly string[]; curves?: readonly string[] }) {
+  const { cipherSuites = [], curves = [] } = options;
+  return {
+    ...(cipherSuites.length > 0 ? { ciphers: [...TLS13_SUITES, ...cipherSuites].join(':') } : {}),
+    ...(curves.length > 0 ? { ecdhCurve: curves.join(':') } : {}),
+  };
+}
+
+/** The roots that decide about a leaf: those of its own trust domain where there are several. */
+function rootsFor(leaf: Uint8Array, rules: PeerRules): TrustedRoots | undefined {
+  if (!rules.trustDomains) return rules.roots;
+  const { uris } = readExtensions(leaf);
+  const domain = uris.length === 1 ? /^spiffe:\/\/([^/]+)\//.exec(uris[0]!)?.[1] : undefined;
+  const roots = domain === undefined ? undefined : rules.trustDomains.get(domain);
+  if (!roots) throw new Error('TLS: peer certificate is of no trust domain that is trusted');
+  return roots;
+}
+
+/** Pins hold besides the chain, or alone where no root is given (Envoy's verify_certificate_hash and _spki). */
+function requirePin(leaf: Uint8Array, pins: NonNullable<PeerTrust['pins']>): void {
+  const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  if (pins.certificates.includes(sha256(leaf))) return;
+  const key = new X509Certificate(leaf).publicKey.export({ type: 'spki', format: 'der' });
+  if (!pins.keys.includes(sha256(key))) throw new Error('TLS: peer certificate is none of those that are pinned');
 }
 
 /**
@@ -141,11 +203,14 @@ function checkKeyPair(pair: KeyPair): readonly string[] {
  */
 export function judgePeer(socket: tls.TLSSocket, context: ServerContext | ClientContext): TlsInfo {
   const peerChain = sentChain(socket);
-  const mustPresent = context.kind === 'client' ? context.roots !== undefined : context.requireCertificate;
+  const mustPresent =
+    context.kind === 'client' ? verifies(context) || context.pins !== undefined : context.requireCertificate;
   if (peerChain.length === 0 && mustPresent) throw new Error('TLS: peer sent no certificate');
   const role = context.kind === 'server' ? 'client' : 'server';
-  const verified =
-    context.roots && peerChain.length > 0 ? verifyPeer(peerChain, context.roots, role, Date.now()) : undefined;
+  const leaf = peerChain[0];
+  const roots = leaf && rootsFor(leaf, context);
+  const verified = roots ? verifyPeer(peerChain, roots, role, Date.now()) : undefined;
+  if (leaf && context.pins) requirePin(leaf, context.pins);
   if (verified && context.acceptNames && !context.acceptNames(verified))
     throw new Error('TLS: peer certificate has none of the accepted names');
   if (context.kind === 'client' && context.acceptNames && !verified)
@@ -161,6 +226,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     peerSubject: verified?.subject ?? '',
     peerHash: verified ? createHash('sha256').update(peerChain[0]!).digest('hex') : '',
     localUris: context.localUris,
+    peerNotAfter: verified?.notAfter,
   };
 }
 

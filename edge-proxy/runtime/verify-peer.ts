@@ -1,11 +1,12 @@
 /**
  * Verification of a peer's certificate chain, by us and on every connection. The runtimes' own `authorized` is not
  * used: it lies on resumed sessions (Deno on all of them, Node across SNI contexts).
- * What is checked: RFC 5280 path validation without revocation and without name constraints (a critical extension
- * that is not understood refuses the chain).
+ * What is checked: RFC 5280 path validation with name constraints and without revocation (a critical extension that is
+ * not understood refuses the chain).
  */
 import { X509Certificate } from 'node:crypto';
 import { ANY_PURPOSE, type CertificateExtensions, CLIENT_AUTH, readExtensions, SERVER_AUTH } from './der.ts';
+import { requirePermitted } from './name-constraints.ts';
 import type { PeerNames } from './runtime.ts';
 
 /** Certificates between the leaf and the root, the leaf counted: longer chains are refused. */
@@ -23,6 +24,8 @@ export type TrustedRoots = readonly Certificate[];
 
 export interface VerifiedPeer extends PeerNames {
   readonly subject: string;
+  /** When the leaf expires, milliseconds since the epoch. */
+  readonly notAfter: number;
 }
 
 function read(raw: Uint8Array | string): Certificate {
@@ -70,8 +73,8 @@ export function verifyPeer(
   requirePurpose(leaf, role);
   const intermediates = chain.slice(1, MAX_CHAIN + 1).map((raw) => read(raw));
   buildPath(leaf, intermediates, roots, role, nowMs);
-  const { uris, dns, ips } = leaf.extensions;
-  return { uris, dns, ips, subject: rfc2253(leaf.x509.subject) };
+  const { uris, dns, ips, emails } = leaf.extensions;
+  return { uris, dns, ips, emails, subject: rfc2253(leaf.x509.subject), notAfter: leaf.notAfter };
 }
 
 function buildPath(
@@ -82,18 +85,28 @@ function buildPath(
   nowMs: number,
 ): void {
   let current = leaf;
+  const below = [leaf];
   for (let depth = 0; depth < MAX_CHAIN; depth++) {
     requireUsable(current, nowMs);
     for (const root of roots) {
       if (!issued(root, current, depth, role)) continue;
       requireUsable(root, nowMs);
+      requireNames(root, below);
       return;
     }
     const issuer = intermediates.find((candidate) => candidate !== current && issued(candidate, current, depth, role));
     if (!issuer) throw new Error('peer certificate does not chain to a trusted root');
+    requireNames(issuer, below);
+    below.push(issuer);
     current = issuer;
   }
   throw new Error(`peer certificate chain is longer than ${MAX_CHAIN}`);
+}
+
+/** What a CA is constrained to holds for every certificate below it. */
+function requireNames(issuer: Certificate, below: readonly Certificate[]): void {
+  const { nameConstraints } = issuer.extensions;
+  if (nameConstraints) for (const { extensions } of below) requirePermitted(extensions, nameConstraints);
 }
 
 /** `depth`: how many CA certificates already lie between `issuer` and the leaf. */

@@ -31,6 +31,23 @@ export const CertificateValidationContext = message({
   matchSubjectAltNames: list(StringMatcher),
   verifyCertificateHash: list(nonEmpty()),
   verifyCertificateSpki: list(nonEmpty()),
+  /** Another judgement of the chain: a trust bundle per SPIFFE trust domain. */
+  customValidatorConfig: messageRequiring(
+    {
+      name: nonEmpty(),
+      typedConfig: any({
+        'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig': messageRequiring(
+          {
+            trustDomains: list(
+              messageRequiring({ name: nonEmpty(), trustBundle: DataSource }, ['name', 'trustBundle']),
+            ),
+          },
+          ['trustDomains'],
+        ),
+      }),
+    },
+    ['name', 'typedConfig'],
+  ),
 });
 export type CertificateValidationContext = z.infer<typeof CertificateValidationContext>;
 

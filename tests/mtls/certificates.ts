@@ -26,6 +26,8 @@ export interface LeafOptions {
   readonly ca?: boolean;
   readonly purposes?: string[];
   readonly extra?: x509.Extension[];
+  /** In place of the one URI name. */
+  readonly names?: x509.SubjectAlternativeNameExtension;
 }
 
 const keyPair = () => crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
@@ -54,6 +56,7 @@ export async function intermediate(
   name: string,
   pathLength?: number,
   valid: { notBefore?: Date; notAfter?: Date } = {},
+  extra: x509.Extension[] = [],
 ): Promise<Authority> {
   const keys = await keyPair();
   const certificate = await x509.X509CertificateGenerator.create({
@@ -65,7 +68,7 @@ export async function intermediate(
     publicKey: keys.publicKey,
     signingKey: parent.keys.privateKey,
     signingAlgorithm: ALGORITHM,
-    extensions: caExtensions(pathLength),
+    extensions: [...caExtensions(pathLength), ...extra],
   });
   return { certificate, keys, chain: `${certificate.toString('pem')}\n${parent.chain}` };
 }
@@ -87,7 +90,7 @@ export async function leaf(parent: Authority, options: LeafOptions): Promise<Lea
       new x509.ExtendedKeyUsageExtension(
         options.purposes ?? [x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth],
       ),
-      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }], true),
+      options.names ?? new x509.SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }], true),
       ...(options.extra ?? []),
     ],
   });
