@@ -75,10 +75,10 @@ export class Part {
     return this.line((line) => (line.startsWith('{"ready":') ? (JSON.parse(line) as T) : undefined));
   }
 
-  /** Ends it and waits; SIGKILL after 8 s. */
+  /** Ends it and waits; SIGKILL after 20 s. @returns the exit code, null where a signal ended it */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill(signal);
-    const force = setTimeout(() => this.process.kill('SIGKILL'), 8000);
+    const force = setTimeout(() => this.process.kill('SIGKILL'), 20_000);
     const code = await this.exited;
     clearTimeout(force);
     return code;

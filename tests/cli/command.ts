@@ -21,7 +21,7 @@ const CLEAN = { TULLE_SERVER: undefined, TULLE_TOKEN: undefined, TULLE_CA_FILE: 
 
 export function run(program: string, args: readonly string[], { input = '', env = {} }: RunOptions = {}): Promise<Ran> {
   return new Promise((done) => {
-    const options = { env: { ...process.env, ...CLEAN, ...env }, cwd: ROOT, timeout: 30_000 };
+    const options = { env: { ...process.env, ...CLEAN, ...env }, cwd: ROOT, timeout: 55_000 };
     const child = execFile(program, args, options, (failure, out, error) => {
       const code = failure ? (typeof failure.code === 'number' ? failure.code : 124) : 0;
       done({ code, out, error });

@@ -1,8 +1,10 @@
 /** The commands that show connected proxies, and join tokens that no longer hold. */
+import { once } from 'node:events';
+import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { until } from '../harness.ts';
+import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
+import { RUNTIMES, until } from '../harness.ts';
 import { refusal, tulle, tulleCommand } from './command.ts';
 
 const mesh = new LoopbackMesh();
@@ -19,8 +21,8 @@ beforeAll(async () => {
     runtime: 'node',
     type: 'router',
   });
-}, 60_000);
-afterAll(() => mesh.stop(), 30_000);
+}, 120_000);
+afterAll(() => mesh.stop(), 120_000);
 
 describe('a connected proxy', () => {
   it('is shown with its state', async () => {
@@ -46,6 +48,75 @@ describe('a connected proxy', () => {
   });
 });
 
+describe('a proxy that refuses what it is sent', () => {
+  const blockers: net.Server[] = [];
+  afterAll(() => {
+    for (const server of blockers) server.close();
+  });
+
+  it.each(RUNTIMES)(
+    'is shown as NACK with the reason, and is not ready before a listener is accepted (%s)',
+    async (runtime) => {
+      const name = `stuck-${runtime}`;
+      const [address, outbound] = [mesh.address(), mesh.address()];
+      for (const host of [address, outbound]) {
+        const blocker = net.createServer();
+        blockers.push(blocker);
+        await new Promise<void>((listening) => blocker.listen(9080, host, listening));
+      }
+      const service = (port: number) => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${name} }
+spec:
+  hosts: [${name}.default.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: ${port}, name: http, protocol: HTTP }]
+  workloadSelector: { labels: { app: ${name} } }
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: { name: ${name} }
+spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
+`;
+      await mesh.apply(service(9080));
+      const [adminPort] = await freePorts(1);
+      const command = [
+        ...['proxy', '--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile],
+        ...['--data', join(mesh.folder, name), '--name', name, '--ip', address, '--outbound-bind', outbound],
+        ...['--service-account', name, '--labels', `app=${name}`, '--admin-port', `${adminPort}`, '--announce'],
+      ];
+      const part = new Part(name, tulleCommand(...command), { TULLE_JOIN_TOKEN: await mesh.joinToken(name) });
+      mesh.parts.add(part);
+      const told = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
+      const ready = () => fetch(`http://127.0.0.1:${adminPort}/ready`);
+      const inUse = `listeners/${address}_9080: cannot listen on ${address}:9080: the port is in use by another process`;
+      expect(await told(`config refused: listeners/${address}_9080`)).toContain(inUse);
+      expect(await told('not ready')).toBe(
+        'tulle: not ready: all listeners were refused, see above and "tulle proxy-status"',
+      );
+      expect([(await ready()).status, await (await ready()).text()]).toEqual([503, 'PRE_INITIALIZING\n']);
+      const shown = await until('the NACK is shown', async () => {
+        const { out } = await cli('proxy-status');
+        return out.includes('NACK') && out;
+      });
+      expect(shown).toMatch(new RegExp(`${name}\\S* .*NACK`));
+      expect(shown).toMatch(
+        new RegExp(`${name}\\S* listeners: .*${address.replaceAll('.', '\\.')}:9080: the port is in use`),
+      );
+      expect(part.lines.filter((line) => line.startsWith('{"ready"'))).toEqual([]);
+
+      await mesh.apply(service(9081));
+      await part.announcement();
+      expect((await ready()).status).toBe(200);
+      await until('the NACK is gone', async () => !(await cli('proxy-status')).out.includes('NACK'));
+      expect(await part.stop()).toBe(0);
+      await mesh.remove(service(9081));
+    },
+  );
+});
+
 it('a join token works once: the second proxy is told so', async () => {
   const env = { TULLE_JOIN_TOKEN: await mesh.joinToken('once') };
   const proxy = (name: string) => [
@@ -57,3 +128,11 @@ it('a join token works once: the second proxy is told so', async () => {
   await first.announcement().finally(() => first.stop());
   expect(refusal(await tulle(proxy('second'), { env }), 3)).toMatch(/join token.*(used|once)/i);
 }, 60_000);
+
+it('everything ends by itself when told to, also with connections open', async () => {
+  const silent = net.connect(Number(new URL(mesh.url).port), '127.0.0.1');
+  await once(silent, 'connect');
+  expect(await mesh.workloads.get('ingress')!.proxy.stop()).toBe(0);
+  expect(await mesh.control.stop()).toBe(0);
+  silent.destroy();
+});

@@ -129,7 +129,7 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
   afterAll(async () => {
     await Promise.all(workers.map((one) => one.stop()));
     await mesh.stop();
-  }, 60_000);
+  }, 120_000);
 
   async function start(serviceAccount: string, more: object = {}): Promise<Workerd> {
     const started = await startWorker(mesh, { gateway, serviceAccount, name: serviceAccount, ...more });
@@ -156,7 +156,7 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     expect((await fetch(`${gateway}/named`)).status).toBe(403);
     expect((await fetch(`${worker.url}/named`)).status).toBe(200);
     const denied = 'rbac_access_denied_matched_policy[ns[default]-policy[no-strangers]-rule[0]]';
-    await until('the access log', () => ingress.proxy.lines.some((line) => line.includes(denied)), 10_000);
+    await until('the access log', () => ingress.proxy.lines.some((line) => line.includes(denied)));
     expect(ingress.proxy.lines.filter((line) => line.includes(denied))).toHaveLength(1);
   });
 
