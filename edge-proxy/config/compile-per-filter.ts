@@ -20,13 +20,15 @@ export function compilePerFilter(
   levels: readonly { path: string; config: PerFilter | undefined }[],
 ): CompiledPerFilter {
   const found: CompiledPerFilter = { fault: undefined, cors: undefined };
+  const policies: { policy: Cors; path: string }[] = [];
   for (const { path, config } of levels) {
     for (const [name, entry] of Object.entries(config ?? {})) {
       const at = `${path}.typedPerFilterConfig["${name}"]`;
       if (isFault(entry)) found.fault ??= compileFault(entry, at);
-      else found.cors ??= compileCors(entry as Cors, at);
+      else policies.push({ policy: entry as Cors, path: at });
     }
   }
+  if (policies.length > 0) found.cors = compileCors(policies);
   return found;
 }
 
@@ -46,8 +48,22 @@ function compileFault({ delay, abort }: Fault, path: string): RouteFault {
   };
 }
 
-/** Undefined where the policy is switched off. */
-function compileCors(cors: Cors, path: string): RouteCors | undefined {
+/**
+ * The first policy switches on or off; what it leaves out, the next one says (Envoy's cors filter).
+ * @returns undefined where it is switched off
+ */
+function compileCors(policies: readonly { policy: Cors; path: string }[]): RouteCors | undefined {
+  const { policy: first, path } = policies[0]!;
+  const cors: Cors = { ...first };
+  for (const { policy } of policies.slice(1)) {
+    if (!cors.allowOriginStringMatch?.length) cors.allowOriginStringMatch = policy.allowOriginStringMatch;
+    cors.allowMethods ||= policy.allowMethods;
+    cors.allowHeaders ||= policy.allowHeaders;
+    cors.exposeHeaders ||= policy.exposeHeaders;
+    cors.maxAge ||= policy.maxAge;
+    cors.allowCredentials ??= policy.allowCredentials;
+    cors.forwardNotMatchingPreflights ??= policy.forwardNotMatchingPreflights;
+  }
   const share = cors.filterEnabled ? shareOf(cors.filterEnabled.defaultValue) : 1;
   if (share === 0) return undefined;
   if (share < 1) throw new ConfigFault(`${path}.filterEnabled`, 'only 0 or 100 percent are supported');

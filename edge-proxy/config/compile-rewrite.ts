@@ -21,9 +21,10 @@ export function compileRewrite(action: RouteAction, match: CompiledMatch, path: 
   return (request) => {
     const newHost = host?.(request) ?? '';
     if (newHost !== '') rewriteHost(request, newHost, append);
-    if (edit === undefined) return;
+    if (edit === undefined) return false;
     const only = pathOnly(request.path);
     request.path = edit(only) + request.path.slice(only.length);
+    return true;
   };
 }
 

@@ -81,7 +81,9 @@ function compileRoute(
     ],
     mostSpecificWins: config.mostSpecificHeaderMutationsWins ?? false,
     finishResponse: host.includeAttemptCountInResponse
-      ? (request, headers) => headers.set('x-envoy-attempt-count', String(request.attempts))
+      ? (request, headers) => {
+          if (request.attempts > 0) headers.set('x-envoy-attempt-count', String(request.attempts));
+        }
       : undefined,
     retryPolicy: host.retryPolicy,
     mirrors: host.requestMirrorPolicies,
@@ -95,7 +97,8 @@ function compileRoute(
     virtualHost: host.name,
     action: compileAction(config, route, match, scope, path),
     fault: perFilter.fault,
-    cors: perFilter.cors,
+    // As in Envoy, only routes that forward have a policy.
+    cors: route.route && perFilter.cors,
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
   };
   return { match, entry };

@@ -284,7 +284,8 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   sendHead(status: number, reason: string, headers: Headers, length: number | undefined, last: boolean): void {
     const { head } = this.current!;
     // An answer to an unfinished request ends the connection: what is left of the request cannot be told apart.
-    if (!this.current!.requestEnded && (last || this.current!.local)) this.lastRequest = true;
+    // One that wanted an upgrade may be followed by what was meant for the tunnel.
+    if (!this.current!.requestEnded && (last || this.current!.local || head.upgrade !== '')) this.lastRequest = true;
     if (this.parts.draining()) this.lastRequest = true;
     const chunked = length === undefined && head.minor === 1;
     if (length === undefined && !chunked) this.lastRequest = true;

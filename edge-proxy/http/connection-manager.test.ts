@@ -429,7 +429,18 @@ describe('failures upstream', () => {
     server.send('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart').connection.end();
     await client.until(() => client.closed);
     expect(client.text.endsWith('part')).toBe(true);
-    expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UC'] });
+    expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UPE'] });
+  });
+
+  it('takes no 101 that nobody asked for', async () => {
+    const { connect, backend, finished } = setup();
+    const client = connect().send(get);
+    const server = await backend();
+    await server.saw('\r\n\r\n');
+    server.send('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw');
+    expect(await client.saw('\r\n\r\n')).toMatch(/^HTTP\/1\.1 502 /);
+    expect(client.text).not.toContain('raw');
+    expect(finished[0]).toMatchObject({ flags: ['UPE'] });
   });
 
   it('answers 502 UPE to what it cannot parse', async () => {

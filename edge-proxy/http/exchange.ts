@@ -92,14 +92,18 @@ export class Exchange {
 
   private admit(): void {
     const { request, parts } = this;
+    if (request.method !== 'CONNECT' && !this.normalize()) return;
     const refused = parts.headers.request(request);
     if (refused) {
       this.reply(refused);
       return;
     }
-    if (request.method !== 'CONNECT' && !this.normalize()) return;
+    this.admitted = true;
     this.runFilters(0);
   }
+
+  /** Its route may be asked for: path and headers are as policy sees them. */
+  private admitted = false;
 
   private normalize(): boolean {
     const { request, parts } = this;
@@ -301,7 +305,7 @@ export class Exchange {
   /** Who would have been asked, for the log and metrics: Envoy too knows the route before its filters run. */
   private nameCluster(): void {
     const { request, parts } = this;
-    if (request.cluster || request.details === 'filter_error') return;
+    if (request.cluster || !this.admitted) return;
     try {
       if (request.route === undefined) request.route = parts.routes()?.match(request) ?? null;
       const action = request.route?.action;

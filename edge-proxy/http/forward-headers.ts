@@ -8,7 +8,7 @@ import type { HttpConnectionManager } from '../../shared/xds/http-connection-man
 import { hasToken } from './codec/fields.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
-import { badConnectionHeader, underscoreInName } from './local-reply.ts';
+import { badConnectionHeader, hostStripped, underscoreInName } from './local-reply.ts';
 import { newRequestId } from './request-id.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
@@ -106,10 +106,16 @@ export class HeaderTreatment {
   request(request: Request): LocalReply | undefined {
     const { headers, downstream } = request;
     if (this.underscores !== 'ALLOW' && !this.dropUnderscores(headers)) return underscoreInName;
-    if (!removeHopByHop(headers)) return badConnectionHeader;
+    const named = removeHopByHop(headers);
+    if (named !== undefined) return named === 'host' ? hostStripped : badConnectionHeader;
     if (this.stripPort !== 'no' || this.stripDot) this.normalizeHost(request);
+    // An address that hops in between could have written is nobody's proof.
+    const received = headers.get('x-forwarded-for');
+    const trusted = this.useRemoteAddress
+      ? received === undefined
+      : received !== undefined && !received.includes(',') && this.trustedHops === 0;
     this.addresses(request);
-    const internal = this.isInternal(request.remoteIp);
+    const internal = trusted && this.isInternal(request.remoteIp);
     const edge = this.useRemoteAddress && !internal;
     if (internal) headers.set('x-envoy-internal', 'true');
     else {
@@ -213,13 +219,13 @@ function portAt(host: string): number {
   return colon > 0 && !host.endsWith(']') && (host[0] !== '[' || host[colon - 1] === ']') ? colon : -1;
 }
 
-/** Removes connection-level fields and those that Connection names. @returns false when it names protected ones */
-function removeHopByHop(headers: Headers): boolean {
+/** Removes connection-level fields and those that Connection names. @returns the protected one it names, if any */
+function removeHopByHop(headers: Headers): string | undefined {
   const connection = headers.joined('connection');
   if (connection !== undefined) {
     for (const part of connection.split(',')) {
       const key = part.trim().toLowerCase();
-      if (protectedFields.has(key)) return false;
+      if (protectedFields.has(key)) return key;
       if (key !== '' && key !== 'te') headers.remove(key);
     }
   }
@@ -229,7 +235,7 @@ function removeHopByHop(headers: Headers): boolean {
     headers.remove('te');
     if (hasToken(te, 'trailers')) headers.append('te', 'trailers', 'te');
   }
-  return true;
+  return undefined;
 }
 
 /** Removes the connection-level fields of a response. */

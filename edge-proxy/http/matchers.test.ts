@@ -53,11 +53,15 @@ describe('headers', () => {
     [{ name: 'n', rangeMatch: { start: 0, end: 42 } }, false],
     [{ name: 'x-two', rangeMatch: { start: 0, end: 42 } }, false],
   ])('%j: %s', (matcher, yes) => expect(compileHeaderMatcher(matcher, '')(request)).toBe(yes));
-  it('several fields are one value, joined', () => {
+  it('several fields of a name are judged one by one', () => {
     const twice = requestDouble({ headers: { a: '1' } });
     twice.headers.append('A', '2');
-    expect(compileHeaderMatcher({ name: 'a', stringMatch: { exact: '1,2' } }, '')(twice)).toBe(true);
-    expect(compileHeaderMatcher({ name: 'a', stringMatch: { exact: '1' } }, '')(twice)).toBe(false);
+    const exact = (value: string, invertMatch: boolean) =>
+      compileHeaderMatcher({ name: 'a', stringMatch: { exact: value }, invertMatch }, '')(twice);
+    expect(exact('1,2', false)).toBe(false);
+    expect([exact('1', false), exact('2', false), exact('3', false)]).toEqual([true, true, false]);
+    // Inverted: none may match.
+    expect([exact('1', true), exact('2', true), exact('3', true)]).toEqual([false, false, true]);
   });
 });
 

@@ -33,7 +33,10 @@ export function compileStringMatcher(matcher: StringMatcher, path: string): Text
   return ignoreCase ? (text) => plain(lowerAscii(text)) : plain;
 }
 
-/** A header is missing: it does not match, inverted or not, unless it counts as empty. */
+/**
+ * A missing header does not match, inverted or not, unless it counts as empty. Of a header that stands several times
+ * one that matches is enough, and inverted none may (Envoy since 1.37: each value is judged by itself).
+ */
 export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): RequestMatch {
   const { stringMatch, rangeMatch, presentMatch, invertMatch = false, treatMissingHeaderAsEmpty = false } = matcher;
   const read = headerReader(matcher.name);
@@ -45,9 +48,19 @@ export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): Requ
     ? compileStringMatcher(stringMatch, `${path}.stringMatch`)
     : compileRange(rangeMatch?.start ?? 0, rangeMatch?.end ?? 0);
   const missing = treatMissingHeaderAsEmpty && matches('') !== invertMatch;
+  const key = matcher.name.toLowerCase();
+  if (key.startsWith(':') || key === 'host') {
+    return (request) => {
+      const value = read(request);
+      return value === undefined ? missing : matches(value) !== invertMatch;
+    };
+  }
   return (request) => {
-    const value = read(request);
-    return value === undefined ? missing : matches(value) !== invertMatch;
+    const { keys, values } = request.headers;
+    let at = keys.indexOf(key);
+    if (at < 0) return missing;
+    for (; at >= 0; at = keys.indexOf(key, at + 1)) if (matches(values[at]!)) return !invertMatch;
+    return invertMatch;
   };
 }
 

@@ -75,6 +75,8 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
   private closed = false;
   /** Requests begun on it. */
   served = 0;
+  /** Monotonic milliseconds at which it was there. */
+  openedAt = 0;
   /** Monotonic milliseconds at which it became idle. */
   idleSince = 0;
 
@@ -202,7 +204,8 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
     }
     this.parser.finish();
     if (this.responseEnded) this.deliverEnd();
-    else this.fail('connection_termination', '');
+    // An end amid a message is a fault of what was sent; before one, of the connection.
+    else this.fail(this.parser.idle ? 'connection_termination' : 'protocol_error', '');
   }
 
   onClose(error?: Error): void {

@@ -1,16 +1,18 @@
 /** The bootstrap that runs in Envoy and in Tulle, word for word the same file. */
-const ANY = 'type.googleapis.com/envoy.extensions.';
-export const any = (name: string, fields: object = {}) => ({ '@type': `${ANY}${name}`, ...fields });
-const filter = (name: string, fields: object = {}) => ({
-  name: `envoy.filters.http.${name.split('.')[0]}`,
-  typed_config: any(`filters.http.${name}`, fields),
-});
-const percent = (numerator: number) => ({ numerator, denominator: 'HUNDRED' });
-const header = (key: string, value: string, action: string) => ({ header: { key, value }, append_action: action });
+import { moreHosts, moreListeners } from './bootstrap-more.ts';
+import { any, at, filter, header, percent, prefix, say, to } from './bootstrap-parts.ts';
+
+export { any } from './bootstrap-parts.ts';
+
 const OVERWRITE = 'OVERWRITE_IF_EXISTS_OR_ADD';
 const APPEND = 'APPEND_IF_EXISTS_OR_ADD';
 const ABSENT = 'ADD_IF_ABSENT';
-const at = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+
+const assignment = (cluster_name: string, port: number | undefined, hostname?: string) => ({
+  cluster_name,
+  endpoints:
+    port === undefined ? [] : [{ lb_endpoints: [{ endpoint: { address: at(port), ...(hostname && { hostname }) } }] }],
+});
 
 export const staticCluster = (name: string, port: number | undefined, more: object = {}) => ({
   name,
@@ -18,22 +20,16 @@ export const staticCluster = (name: string, port: number | undefined, more: obje
   connect_timeout: '1s',
   // Cases run side by side; the default of 3 retries at once is not what they are about.
   circuit_breakers: { thresholds: [{ max_retries: 1000 }] },
-  load_assignment: {
-    cluster_name: name,
-    endpoints: port === undefined ? [] : [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }],
-  },
+  load_assignment: assignment(name, port),
   ...more,
 });
 
-const to = (cluster: string, more: object = {}) => ({ route: { cluster, ...more } });
 const retry = (on: string, more: object = {}) => ({
   retry_policy: { retry_on: on, num_retries: 2, retry_back_off: { base_interval: '0.005s' }, ...more },
 });
 const fault = (fields: object) => ({
   typed_per_filter_config: { 'envoy.filters.http.fault': any('filters.http.fault.v3.HTTPFault', fields) },
 });
-const say = (text: string, status = 200) => ({ direct_response: { status, body: { inline_string: text } } });
-const prefix = (value: string, more: object = {}) => ({ match: { prefix: value, ...more } });
 
 const matching = [
   { match: { path: '/exact' }, ...say('exact') },
@@ -114,6 +110,7 @@ const acting = [
   { ...prefix('/empty'), ...to('empty') },
   { ...prefix('/missing'), ...to('missing') },
   { ...prefix('/echo'), ...to('echo') },
+  { ...prefix('/raw'), ...to('raw') },
 ];
 
 const accessLog = {
@@ -174,11 +171,24 @@ const wildcards = ['*.wild.test', 'exact.wild.test', 'pre.*'].map((domain, i) =>
   routes: [{ match: { prefix: '/' }, ...say(domain) }],
 }));
 
+const ONE_REQUEST = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('upstreams.http.v3.HttpProtocolOptions', {
+      common_http_protocol_options: { max_requests_per_connection: 1 },
+      explicit_http_config: { http_protocol_options: {} },
+    }),
+  },
+};
+
 /** The ports of the upstreams; `dead` is one that refuses. */
 export interface Upstreams {
   echo: number;
   second: number;
   dead: number;
+  /** One that sends back what it gets, without HTTP. */
+  bytes: number;
+  /** One that answers byte for byte as the request asks. */
+  raw: number;
 }
 
 export function sharedBootstrap(upstreams: Upstreams) {
@@ -189,8 +199,12 @@ export function sharedBootstrap(upstreams: Upstreams) {
     admin: { address: at(0) },
     static_resources: {
       listeners: [
-        listener('main', manager([...matching, ...acting], [cors, filter('fault.v3.HTTPFault')], {}, wildcards)),
+        listener(
+          'main',
+          manager([...matching, ...acting], [cors, filter('fault.v3.HTTPFault')], {}, [...wildcards, ...moreHosts]),
+        ),
         listener('guarded', manager(echo, [deny, allow])),
+        ...moreListeners.map(([name, more, filters, hosts]) => listener(name, manager([], filters, more, hosts))),
         listener(
           'edge',
           manager(echo, [], {
@@ -216,6 +230,12 @@ export function sharedBootstrap(upstreams: Upstreams) {
         staticCluster('second', upstreams.second),
         staticCluster('dead', upstreams.dead),
         staticCluster('empty', undefined),
+        staticCluster('tunnel', upstreams.bytes),
+        // One answer, however odd, must not meet the next case.
+        staticCluster('raw', upstreams.raw, ONE_REQUEST),
+        staticCluster('named', upstreams.echo, {
+          load_assignment: assignment('named', upstreams.echo, 'endpoint.test'),
+        }),
       ],
     },
   };

@@ -1,17 +1,22 @@
 /** The scripted requests of the comparison. */
 export interface Case {
   readonly id: string;
-  readonly listener: 'main' | 'guarded' | 'edge';
+  readonly listener: string;
   readonly bytes: string;
   /** Methods of the requests in `bytes`: as many responses are awaited. */
   readonly methods: readonly string[];
-  /** Id of a deliberate difference in docs/differences-from-envoy.md. */
-  readonly differs?: string;
+  /** The access log is not compared. */
+  readonly unlogged?: boolean;
 }
 
-type Options = { host?: string; method?: string; version?: string; body?: string };
+export type Options = { host?: string; method?: string; version?: string; body?: string };
 
-function request(id: string, target: string, headers: Record<string, string> = {}, options: Options = {}): string {
+export function request(
+  id: string,
+  target: string,
+  headers: Record<string, string> = {},
+  options: Options = {},
+): string {
   const { host = 'main.test', method = 'GET', version = '1.1', body } = options;
   const lines = [`${method} ${target} HTTP/${version}`, `Host: ${host}`, `X-Case: ${id}`];
   for (const [key, value] of Object.entries(headers)) lines.push(`${key}: ${value}`);
@@ -19,16 +24,16 @@ function request(id: string, target: string, headers: Record<string, string> = {
   return `${lines.join('\r\n')}\r\n\r\n${body ?? ''}`;
 }
 
-type Spec = [id: string, target: string, headers?: Record<string, string>, options?: Options];
-const one =
+export type Spec = [id: string, target: string, headers?: Record<string, string>, options?: Options];
+export const one =
   (listener: Case['listener']) =>
   ([id, target, headers, options]: Spec): Case => ({
     id,
     listener,
     bytes: request(id, target, headers, options),
-    methods: [options?.method ?? 'GET'],
+    methods: [headers?.['Upgrade'] === undefined ? (options?.method ?? 'GET') : 'UPGRADE'],
   });
-const raw = (id: string, listener: Case['listener'], bytes: string, methods = ['GET']): Case => ({
+export const raw = (id: string, listener: Case['listener'], bytes: string, methods = ['GET']): Case => ({
   id,
   listener,
   bytes: bytes.replace(/\n/g, '\r\n'),
@@ -181,6 +186,9 @@ const main: Spec[] = [
 const guarded: Spec[] = [
   ['rbac-allowed', '/open', { 'X-User': 'u1' }],
   ['rbac-none', '/open'],
+  ['rbac-values', '/open', { 'X-User': 'evil', 'x-user': 'u1' }],
+  ['rbac-values-first', '/open', { 'X-User': 'u1', 'x-user': 'evil' }],
+  ['rbac-values-list', '/open', { 'X-User': 'evil, u1' }],
   ['rbac-closed', '/closed', { 'X-User': 'u1' }],
   ['rbac-denied', '/secret/x', { 'X-User': 'u1' }],
   ['rbac-denied-head', '/secret', {}, { method: 'HEAD' }],

@@ -4,6 +4,8 @@ import type { RunningProxy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 
 const UNREAD = new Set([400, 426, 431, 501]);
+/** Values are tokens in any case. */
+const TOKENS = new Set(['connection', 'upgrade']);
 const UNCOMPARED = new Set(['date', 'x-envoy-upstream-service-time']);
 
 export interface Outcome {
@@ -23,8 +25,11 @@ export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outco
       status: one.status,
       headers: one.headers
         .filter(([key]) => !UNCOMPARED.has(key))
-        .map(([key, value]) => `${key}: ${key === 'x-request-id' ? 'id' : value}`),
-      body: readable(one.body),
+        .map(
+          ([key, value]) => `${key}: ${key === 'x-request-id' ? 'id' : TOKENS.has(key) ? value.toLowerCase() : value}`,
+        ),
+      // Some headers hold the listener's port.
+      body: readable(one.body.replaceAll(`"${port}"`, '"PORT"')),
     })),
     end,
     // A head that the parser refuses has no X-Case in the log to be found by.
@@ -45,7 +50,7 @@ function readable(body: string): unknown {
 
 async function logged(proxy: RunningProxy, given: Case): Promise<unknown> {
   // A head that is refused has no headers in the log.
-  if (!given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
+  if (given.unlogged || !given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
   const line = await proxy.part
     .line((text) => (text.startsWith('{') && text.includes(`"case":"${given.id}"`) ? text : undefined), 5000)
     .catch(() => undefined);

@@ -1,6 +1,7 @@
 /** The upstream of every comparison: answers with what it was sent; `x-echo-*` request headers say how. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 export interface Echo {
   readonly port: number;
@@ -16,6 +17,16 @@ export async function startEcho(name: string): Promise<Echo> {
     request.on('end', () => respond(name, request, response, body));
   });
   server.keepAliveTimeout = 0;
+  // Any upgrade is granted, and every CONNECT: what comes is sent back, until the peer has sent "bye".
+  server.on('upgrade', (request, socket, head) => {
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${request.headers.upgrade}`];
+    socket.write(`${lines.join('\r\n')}\r\nX-Target: ${request.url}\r\n\r\n`);
+    tunnel(socket, head);
+  });
+  server.on('connect', (request, socket, head) => {
+    socket.write(`HTTP/1.1 200 OK\r\nX-Target: ${request.url}\r\n\r\n`);
+    tunnel(socket, head);
+  });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     port: (server.address() as AddressInfo).port,
@@ -24,6 +35,55 @@ export async function startEcho(name: string): Promise<Echo> {
       server.closeAllConnections();
     },
   };
+}
+
+/** Sends back what it gets, without HTTP. */
+export function startBytes(): Promise<Echo> {
+  return startTcp((socket) => tunnel(socket, Buffer.alloc(0)));
+}
+
+/** Answers a request without a body by exactly the bytes in its x-echo-raw (base64), then ends if x-echo-raw-end is set. */
+export function startRaw(): Promise<Echo> {
+  return startTcp((socket) => {
+    let text = '';
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => {
+      text += bytes.toString('latin1');
+      const end = text.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      const value = (name: string) => new RegExp(`^${name}: *(.*?)\r$`, 'im').exec(text.slice(0, end + 1))?.[1];
+      socket.write(Buffer.from(value('x-echo-raw') ?? '', 'base64'));
+      if (value('x-echo-raw-end')) socket.end();
+      text = '';
+    });
+    socket.on('end', () => socket.end());
+  });
+}
+
+async function startTcp(serve: (socket: Socket) => void): Promise<Echo> {
+  const open = new Set<Socket>();
+  const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket.on('close', () => open.delete(socket)));
+    serve(socket);
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const stop = () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+  return { port: (server.address() as AddressInfo).port, stop };
+}
+
+function tunnel(socket: Duplex, head: Buffer): void {
+  let all = '';
+  const onData = (bytes: Buffer) => {
+    all += bytes.toString('latin1');
+    socket.write(bytes);
+    if (all.endsWith('bye')) socket.end();
+  };
+  socket.on('error', () => socket.destroy());
+  if (head.length > 0) onData(head);
+  socket.on('data', onData);
 }
 
 function respond(name: string, request: IncomingMessage, response: ServerResponse, body: string): void {

@@ -17,7 +17,10 @@ export interface Answer {
 
 const LIMIT_MS = 8000;
 
-/** @param methods of the requests sent, in order: a response to HEAD has no body. 1xx responses do not count. */
+/**
+ * @param methods of the requests sent, in order: a response to HEAD has no body, one to UPGRADE (a 101) or CONNECT (a
+ * 2xx) is followed by a tunnel up to the end of the connection. Other 1xx responses do not count.
+ */
 export function exchange(port: number, bytes: string, methods: readonly string[]): Promise<Answer> {
   return new Promise((done, fail) => {
     const socket = connect(port, '127.0.0.1');
@@ -60,7 +63,7 @@ function parse(text: string, methods: readonly string[], closed: boolean) {
     const found = body(rest.slice(end + 4), status, methods[finals]!, headers, closed);
     if (!found) break;
     rest = rest.slice(end + 4 + found.used);
-    if (status >= 200) finals++;
+    if (status >= 200 || (status === 101 && methods[finals] === 'UPGRADE')) finals++;
     responses.push({ status, headers: headers.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)), body: found.body });
   }
   return { responses, finals };
@@ -75,6 +78,8 @@ function body(
   closed: boolean,
 ): { body: string; used: number } | undefined {
   const value = (name: string) => headers.find(([key]) => key === name)?.[1];
+  const tunnel = (method === 'UPGRADE' && status === 101) || (method === 'CONNECT' && status < 300 && status >= 200);
+  if (tunnel) return closed ? { body: text, used: text.length } : undefined;
   if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return { body: '', used: 0 };
   if (value('transfer-encoding') === 'chunked') return chunked(text);
   const length = value('content-length');

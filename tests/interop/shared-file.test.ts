@@ -4,11 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePorts } from '../../deploy/demo/mesh.ts';
 import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
 import { camelCase, sharedBootstrap } from './bootstrap.ts';
-import { CASES, type Case } from './cases.ts';
+import { type Case, CASES as FIRST_CASES } from './cases.ts';
+import { MORE_CASES } from './cases-more.ts';
 import { type Outcome, outcomeOf } from './compare.ts';
-import { type Echo, startEcho } from './echo.ts';
+import { type Echo, startBytes, startEcho, startRaw } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { startTulle } from './tulle.ts';
+
+const CASES: readonly Case[] = [...FIRST_CASES, ...MORE_CASES];
 
 /** Deliberate differences: the case's id is written in the document, with the reason. */
 const excused = new Set(
@@ -42,9 +45,10 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
   };
 
   beforeAll(async () => {
-    echoes.push(await startEcho('echo'), await startEcho('second'));
+    echoes.push(await startEcho('echo'), await startEcho('second'), await startBytes(), await startRaw());
+    const [echo, second, bytes, raw] = echoes.map(({ port }) => port) as [number, number, number, number];
     const [dead] = await freePorts(1);
-    bootstrap = sharedBootstrap({ echo: echoes[0]!.port, second: echoes[1]!.port, dead: dead! });
+    bootstrap = sharedBootstrap({ echo, second, bytes, raw, dead: dead! });
     const envoy = await startEnvoy(bootstrap, folder.path);
     proxies.push(envoy);
     await eachOf(CASES, async (given) => void expected.set(given.id, await ask(envoy, given)));

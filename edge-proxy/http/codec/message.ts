@@ -244,6 +244,7 @@ export function parseResponseHead(head: string, method: string, limits: CodecLim
   const tunnel = status === 101 || (method === 'CONNECT' && status >= 200 && status < 300);
   // RFC 9110 section 8.6, RFC 9112 section 6.1; parsers disagree on whether such a body is there.
   if ((tunnel || status < 200) && (chunked || length > 0)) throw codecError('body framing without a body');
+  if (status === 204 && (chunked || length > 0)) throw codecError('204 with a body');
   const bodyless = method === 'HEAD' || status === 204 || status === 304 || status < 200 || tunnel || length === 0;
   const framing = bodyless ? 'none' : chunked ? 'chunked' : length > 0 ? 'length' : 'until-close';
   return {
