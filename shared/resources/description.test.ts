@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, describe as group, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { AGE } from './columns.ts';
 import { type Description, describe, splitDefault } from './description.ts';
 import { kindByName, kinds } from './index.ts';
 import { MeshConfig } from './mesh-config.ts';
@@ -44,7 +45,11 @@ interface Alternative {
 interface Crd {
   group: string;
   names: { kind: string; plural: string; singular: string; shortNames?: string[]; categories: string[] };
-  versions: { name: string; storage: boolean; schema: { openAPIV3Schema: CrdSchema } }[];
+  versions: {
+    name: string;
+    schema: { openAPIV3Schema: CrdSchema };
+    additionalPrinterColumns?: { name: string; type: string; jsonPath: string; priority?: number }[];
+  }[];
 }
 
 const crds: Crd[] = present
@@ -138,6 +143,10 @@ function factsOfOurs({ shape, rules }: Description, path: string, facts: Facts):
   }
 }
 
+function columns(list: readonly { name: string; type: string; jsonPath: string; priority?: number }[]) {
+  return list.map(({ name, type, jsonPath, priority = 0 }) => ({ name, type, jsonPath, priority }));
+}
+
 function limitFact(say: (fact: string) => void, what: string, min?: number, max?: number): void {
   // Integers of JSON are exact up to 2^53; no CRD field without a format means more.
   const bounded = (limit: number | undefined) => limit !== undefined && Math.abs(limit) < Number.MAX_SAFE_INTEGER;
@@ -168,6 +177,11 @@ group.skipIf(!present)('the descriptions say what the CRDs say', () => {
         missing: [...theirs].filter((fact) => !ours.has(fact)),
         invented: [...ours].filter((fact) => !theirs.has(fact)),
       }).toEqual({ version: version.name, missing: [], invented: [] });
+    }
+    for (const version of crd.versions) {
+      // Kubernetes shows the age where a CRD names no columns.
+      const theirs = version.additionalPrinterColumns ?? [AGE];
+      expect(columns(kind.columns)).toEqual(columns(theirs));
     }
     const { plural, singular, shortNames, categories } = kind;
     expect({ plural, singular, shortNames, categories }).toEqual({

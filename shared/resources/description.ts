@@ -158,7 +158,7 @@ function stringShape(schema: z.ZodString): Shape {
   return {
     type: 'string',
     names: [],
-    length: limits(schema.minLength ?? undefined, schema.maxLength ?? undefined),
+    length: limits(schema.minLength ?? undefined, marksOf(schema).find((each) => each.longest)?.longest),
     ...(pattern ? { pattern } : {}),
     ...(duration ? { duration: limits(duration.min, undefined) } : {}),
   };

@@ -11,7 +11,7 @@ export const workloadEntry = defineIstioKind({
   plural: 'workloadentries',
   shortNames: ['we'],
   spec: WorkloadEntrySpec,
-  columns: [column('Address', '.spec.address', 'Address of the workload'), AGE],
+  columns: [AGE, column('Address', '.spec.address', 'Address of the workload')],
   description:
     'One workload that is no Pod, as a virtual machine: its address, labels and identity. A ServiceEntry selects it.',
   check: checkWorkloadEntry,

@@ -8,7 +8,7 @@ const uint64 = () => integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 
 export const BackendUtilization = object({
   errorUtilizationPenaltyPercent: uint32().describe(
-    'How much errors raise the reported utilization: error rate times this percentage is added. Default: 0.',
+    'How much errors raise the reported utilization: the rate of errors times this percentage is added.',
   ),
   metricNamesForComputingUtilization: list(string()).describe(
     'Reported metrics that stand for utilization, the highest of them counts. Default: the application utilization, else that of the CPU.',
@@ -191,7 +191,7 @@ export const ClientTls = object({
   privateKey: string().describe("File of the client's private key (PEM); for MUTUAL."),
   sni: string().describe('SNI sent to the server. Default: the host of the request with SIMPLE and MUTUAL.'),
   subjectAltNames: list(string()).describe(
-    "The server's certificate must have one of these names. Default: those of the ServiceEntry, else the SNI's.",
+    "The server's certificate must have one of these names. Default: those of the ServiceEntry, else the host of the request.",
   ),
 });
 export type ClientTls = z.infer<typeof ClientTls>;

@@ -21,6 +21,8 @@ export interface Mark {
   readonly keys?: readonly string[];
   /** How many entries a map may have. */
   readonly entries?: { readonly max?: number | undefined; readonly min?: number | undefined };
+  /** How many characters a text may have. */
+  readonly longest?: number;
   /** The text is a duration, of at least so many milliseconds. */
   readonly duration?: { readonly min?: number | undefined };
 }

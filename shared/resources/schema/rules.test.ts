@@ -42,6 +42,12 @@ it('a rule is judged beside other faults, and says nothing of a value it cannot 
   ]);
 });
 
+it('characters are counted as the CRDs count them', () => {
+  expect(faults(string({ max: 2 }), '\u{1F600}\u{1F600}')).toEqual([]);
+  expect(faults(string({ max: 2 }), 'abc')).toEqual(['value']);
+  expect(faults(string({ max: 2 }), '\u{1F600}'.repeat(3))).toEqual(['value']);
+});
+
 it('a list that is a map has each key once', () => {
   const schema = listMap(object({ name: string(), value: string() }), ['name']);
   expect(faults(schema, [{ name: 'a' }, { name: 'b' }])).toEqual([]);

@@ -73,8 +73,8 @@ export const Delay = atMostOne(
   object({
     exponentialDelay: duration(1).describe('Not supported: use fixedDelay.'),
     fixedDelay: duration(1).describe('How long the request is held back before it is sent on.'),
-    percent: integer().describe('Deprecated: use percentage. Share of the requests, 0 to 100.'),
-    percentage: Percent.describe('Share of the requests. Default: 100.'),
+    percent: integer().describe('Deprecated: use percentage. Share of the requests, 0 to 100. Default: 0.'),
+    percentage: Percent.describe('Share of the requests. Default: percent, which is 0.'),
   }),
   ['fixedDelay', 'exponentialDelay'],
 );

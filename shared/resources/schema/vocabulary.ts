@@ -77,9 +77,18 @@ function issue(input: unknown, rule: string, message: string, at: readonly strin
 export function string(limits: { min?: number; max?: number; pattern?: RegExp } = {}): z.ZodString {
   let schema = z.string();
   if (limits.min !== undefined) schema = schema.min(limits.min, limits.min === 1 ? 'must not be empty' : undefined);
-  if (limits.max !== undefined) schema = schema.max(limits.max, `must be at most ${limits.max} characters long`);
+  if (limits.max !== undefined) schema = schema.check(mark(longest(limits.max), { longest: limits.max }));
   if (limits.pattern) schema = schema.regex(limits.pattern, `must match ${limits.pattern.source}`);
   return schema;
+}
+
+/** Counts characters as the CRDs do: code points, of which one can take two of a string's units. */
+function longest(max: number): z.core.$ZodCheck<string> {
+  return z.check<string>(({ value, issues }) => {
+    if (value.length > max && (value.length > max * 2 || [...value].length > max)) {
+      issues.push(issue(value, 'value', `must be at most ${max} characters long`));
+    }
+  });
 }
 
 /** A whole number; without limits an int32, as the CRDs have it. */
