@@ -49,8 +49,21 @@ export function compileForward(
     autoHost: action.autoHostRewrite ? { appendForwardedHost: action.appendXForwardedHost ?? false } : undefined,
     clusterNotFound: CLUSTER_NOT_FOUND[action.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
     upgrades: upgrades && new Set(upgrades),
+    terminatesConnect: terminatesConnect(action.upgradeConfigs, `${path}.upgradeConfigs`),
     hash: compileHashPolicy(action.hashPolicy, `${path}.hashPolicy`),
   };
+}
+
+function terminatesConnect(configs: RouteAction['upgradeConfigs'], path: string): boolean {
+  let found = false;
+  for (const [i, one] of (configs ?? []).entries()) {
+    if (!one.connectConfig) continue;
+    if (one.upgradeType.toLowerCase() !== 'connect')
+      throw new ConfigFault(`${path}[${i}].connectConfig`, 'is for upgradeType CONNECT alone');
+    if (one.connectConfig.allowPost) throw new ConfigFault(`${path}[${i}].connectConfig.allowPost`, 'is not supported');
+    found = true;
+  }
+  return found;
 }
 
 function compilePick(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {

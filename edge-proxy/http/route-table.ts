@@ -64,6 +64,8 @@ export interface ForwardAction extends RouteTimeouts {
    */
   rewrite(request: RequestContext): boolean;
   readonly upgrades: ReadonlySet<string> | undefined;
+  /** A CONNECT ends here: its bytes go to the endpoint as they are. */
+  readonly terminatesConnect?: boolean;
   /** The chosen endpoint's host name becomes the host; undefined: it does not. */
   readonly autoHost?: { readonly appendForwardedHost: boolean } | undefined;
   /** Status where the cluster does not exist; default 503. */

@@ -2,6 +2,7 @@
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { ConnectionPools, Lease, ResetReason, StreamOwner, UpstreamStream } from '../upstream/pool.ts';
+import { dialRaw } from '../upstream/raw-stream.ts';
 import type { ResponseHead } from './codec/message.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import type { Headers } from './headers.ts';
@@ -59,6 +60,12 @@ export class Attempt implements StreamOwner {
 
   start(pools: ConnectionPools): void {
     const lease = pools.acquire(this.cluster, this.endpoint, this);
+    if (!this.over && !this.stream) this.lease = lease;
+  }
+
+  /** As `start`, for a CONNECT that ends here: a byte stream to the endpoint instead of a request. */
+  startRaw(runtime: Runtime): void {
+    const lease = dialRaw(runtime, this.cluster, this.endpoint, this);
     if (!this.over && !this.stream) this.lease = lease;
   }
 

@@ -139,7 +139,8 @@ export class Router {
     }
     const attempt = new Attempt(this, cluster, endpoint);
     this.attempt = attempt;
-    attempt.start(parts.pools);
+    if (this.upgrade === 'connect' && this.action.terminatesConnect) attempt.startRaw(parts.runtime);
+    else attempt.start(parts.pools);
   }
 
   /** A connection is there: send what there is of the request. */

@@ -245,6 +245,12 @@ const tunnels: Case[] = [
   ]).map((given) => ({ ...given, bytes: `${given.bytes}hello bye`, unlogged: true })),
   ...on('tunnels', 'tunnel.test', [['ws-dead', '/ws/dead', websocket()]]),
   {
+    id: 'connect-terminated',
+    listener: 'tunnels',
+    bytes: 'CONNECT raw.test:443 HTTP/1.1\r\nHost: raw.test:443\r\nX-Case: connect-terminated\r\n\r\nhello bye',
+    methods: ['CONNECT'],
+  },
+  {
     id: 'connect-disabled',
     listener: 'main',
     bytes: 'CONNECT else.test:443 HTTP/1.1\r\nHost: else.test:443\r\nX-Case: connect-disabled\r\n\r\n',
