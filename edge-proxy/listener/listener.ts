@@ -78,9 +78,10 @@ export class ListenerServer {
 
   /** @throws ListenError */
   async open(): Promise<void> {
-    const { address, port, backlog, reusePort } = this.config;
+    const { address, port, backlog, reusePort, chains } = this.config;
+    const plaintext = !chains.some((chain) => chain.secure);
     this.listening = await this.runtime.listen(
-      { address, port, reusePort, ...(backlog ? { backlog } : {}) },
+      { address, port, reusePort, plaintext, ...(backlog ? { backlog } : {}) },
       (connection) => this.onConnection(connection),
     );
   }

@@ -1,7 +1,15 @@
-/** Bun: node:net and node:tls as Node has them. */
+/** Bun: its own sockets for plaintext; node:net and node:tls, as Node has them, where TLS may come. */
+import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
 
 export function bunRuntime(): Runtime {
-  return socketsRuntime('bun', {});
+  const shared = socketsRuntime('bun', {});
+  return {
+    ...shared,
+    listen: (options, onConnection) =>
+      options.plaintext ? nativeListen(options, onConnection) : shared.listen(options, onConnection),
+    connect: (to, tls, handler, onOpen) =>
+      tls ? shared.connect(to, tls, handler, onOpen) : nativeConnect(to, handler, onOpen),
+  };
 }

@@ -72,6 +72,14 @@ export class SocketConnection implements Connection {
     this.socket.on('end', onEnd);
   }
 
+  /** Those of the connection below a TLS socket that knows none. */
+  takeAddresses(below: Connection): void {
+    this.remoteAddress = below.remoteAddress;
+    this.remotePort = below.remotePort;
+    this.localAddress = below.localAddress;
+    this.localPort = below.localPort;
+  }
+
   /** Addresses of a dialled socket are known only now. */
   opened(tls: TlsInfo | undefined): void {
     this.tls = tls;

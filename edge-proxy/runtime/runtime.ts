@@ -131,6 +131,8 @@ export interface ListenOptions {
   readonly port: number;
   readonly reusePort?: boolean;
   readonly backlog?: number;
+  /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
+  readonly plaintext?: boolean;
 }
 
 export interface Runtime {

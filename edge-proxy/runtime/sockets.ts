@@ -2,6 +2,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { type Quirks, SocketConnection } from './connection.ts';
+import { ConnectionStream } from './connection-stream.ts';
 import { ListenError } from './listen-error.ts';
 import type { Connection, ConnectionHandler, Listening, ListenOptions, TlsContext } from './runtime.ts';
 import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls-context.ts';
@@ -116,7 +117,8 @@ export function acceptTls(
   quirks: Quirks,
 ): Promise<Connection> {
   const server = context as ServerContext;
-  const below = connection as SocketConnection;
+  if (!(connection instanceof SocketConnection)) return acceptTlsOver(connection, server, firstBytes, quirks);
+  const below = connection;
   const raw = below.release();
   const key = connectionKey(raw);
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
@@ -150,5 +152,42 @@ export function acceptTls(
   });
   raw.unshift(firstBytes);
   server.server.emit('connection', raw);
+  return promise;
+}
+
+/**
+ * TLS over a connection that is no net.Socket: it was accepted in plaintext by a listener that has TLS by now. A server
+ * of its own tells whose handshake has finished.
+ */
+function acceptTlsOver(
+  connection: Connection,
+  context: ServerContext,
+  firstBytes: Uint8Array,
+  quirks: Quirks,
+): Promise<Connection> {
+  const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+  const stream = new ConnectionStream(connection, firstBytes);
+  const refuse = (error: Error) => {
+    clearTimeout(timer);
+    stream.destroy();
+    reject(error);
+  };
+  const timer = setTimeout(() => refuse(new Error('TLS: handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+  stream.on('error', () => {});
+  stream.once('close', () => refuse(new Error('TLS: connection closed during the handshake')));
+  const server = context.another();
+  server.once('tlsClientError', refuse);
+  server.once('secureConnection', (socket) => {
+    socket.on('error', () => {});
+    try {
+      const made = new SocketConnection(socket, quirks, judgePeer(socket, context), undefined);
+      made.takeAddresses(connection);
+      clearTimeout(timer);
+      resolve(made);
+    } catch (error) {
+      refuse(error instanceof Error ? error : new Error(String(error)));
+    }
+  });
+  server.emit('connection', stream);
   return promise;
 }

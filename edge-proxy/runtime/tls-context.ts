@@ -28,6 +28,8 @@ export interface ServerContext extends TlsContext, PeerRules {
   readonly requireCertificate: boolean;
   /** Fed by `emit('connection')`; never listens. */
   readonly server: tls.Server;
+  /** A server with the same options for one handshake alone. */
+  readonly another: () => tls.Server;
   /** Handshakes under way, by the connection's four addresses. */
   readonly waiting: Map<string, (socket: tls.TLSSocket) => void>;
   readonly failures: Map<string, Error>;
@@ -60,7 +62,7 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
     throw new Error('TLS: requireClientCertificate needs trusted roots to verify the certificates with');
   const asks = verifies(rules) || rules.pins !== undefined;
   const announced = announcedRoots(options);
-  const server = tls.createServer({
+  const settings: tls.TlsOptions = {
     cert: options.keyPair.certificateChain,
     key: options.keyPair.privateKey,
     // Roots are announced to clients; the judgement is verifyPeer's.
@@ -77,13 +79,15 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
     ...chosenCiphers(options),
     handshakeTimeout: 15_000,
     allowHalfOpen: true,
-  });
+  };
+  const server = tls.createServer(settings);
   const context: ServerContext = {
     kind: 'server',
     ...rules,
     localUris,
     requireCertificate: options.requireClientCertificate,
     server,
+    another: () => tls.createServer(settings),
     waiting: new Map(),
     failures: new Map(),
   };

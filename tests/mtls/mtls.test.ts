@@ -98,7 +98,13 @@ const INTRUDERS: Record<string, (trusted: Authority, rogue: Authority) => Promis
     leaf(trusted, { uri: FRIEND, extra: [new x509.Extension('1.2.3.4.5', true, new Uint8Array([5, 0]))] }),
 };
 
-describe.each(RUNTIMES)('strict mTLS on %s', (runtime) => {
+/** Bun serves plaintext on sockets of its own; TLS may still come to one that was accepted there. */
+const SERVERS = [
+  ...RUNTIMES.map((runtime) => [runtime, 'sockets for TLS', false] as const),
+  ...RUNTIMES.filter((runtime) => runtime === 'bun').map((runtime) => [runtime, 'plaintext sockets', true] as const),
+];
+
+describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
   let folder: string;
   let server: Server;
   let trusted: Authority;
@@ -120,6 +126,7 @@ describe.each(RUNTIMES)('strict mTLS on %s', (runtime) => {
         privateKey: own.key,
         trustedRoots: pem(trusted),
         acceptPrefix: 'spiffe://cluster.local/ns/shop/',
+        plaintext,
       }),
     );
     server = new Server(runtime, settings);
@@ -149,7 +156,8 @@ describe.each(RUNTIMES)('strict mTLS on %s', (runtime) => {
     }
   });
 
-  it('half-closes: an answer after the peer finished still arrives', async () => {
+  // Over a stream that is no socket of node:net, Bun's TLS ends with the peer's end.
+  it.skipIf(plaintext)('half-closes: an answer after the peer finished still arrives', async () => {
     const got = await new Promise<string>((resolve, reject) => {
       let text = '';
       const socket = tls.connect({

@@ -11,6 +11,8 @@ interface Settings {
   readonly privateKey: string;
   readonly trustedRoots: string;
   readonly acceptPrefix: string;
+  /** The listener is opened as one that has no TLS yet. */
+  readonly plaintext: boolean;
 }
 
 const runtime = currentRuntime();
@@ -64,20 +66,22 @@ class Echo implements ConnectionHandler {
   onClose(): void {}
 }
 
-const listening = await runtime.listen({ address: '127.0.0.1', port: 0 }, (connection) => {
-  connection.handler = {
-    onData(bytes) {
-      // `bytes` lives only during the call; acceptTls takes a copy of the few first ones.
-      runtime.acceptTls(connection, context, bytes.slice()).then(
-        (secure) => {
-          secure.handler = new Echo(secure);
-        },
-        (error: Error) => report({ refused: error.message }),
-      );
-    },
-    onDrain() {},
-    onEnd: () => connection.end(),
-    onClose() {},
-  };
-});
+const listening = await runtime.listen(
+  { address: '127.0.0.1', port: 0, plaintext: settings.plaintext },
+  (connection) => {
+    connection.handler = {
+      onData(bytes) {
+        runtime.acceptTls(connection, context, bytes).then(
+          (secure) => {
+            secure.handler = new Echo(secure);
+          },
+          (error: Error) => report({ refused: error.message }),
+        );
+      },
+      onDrain() {},
+      onEnd: () => connection.end(),
+      onClose() {},
+    };
+  },
+);
 report({ listening: listening.port, runtime: runtime.name });
