@@ -129,10 +129,10 @@ export interface ListenOptions {
   readonly address: string;
   /** 0: chosen by the kernel. */
   readonly port: number;
-  readonly reusePort?: boolean;
-  readonly backlog?: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;
+  readonly reusePort?: boolean;
+  readonly backlog?: number;
 }
 
 export interface Runtime {
