@@ -31,6 +31,7 @@ export interface Compilers
     deps: {
       tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
       resolve: Runtime['resolve'];
+      connect: Runtime['connect'];
       now(): number;
       random(): number;
       previous?: Cluster;
@@ -179,6 +180,7 @@ export class RunningConfig {
       {
         tls: (context, hostname) => this.secrets.client(context, hostname),
         resolve: this.runtime.resolve,
+        connect: (...args) => this.runtime.connect(...args),
         now: this.runtime.monotonicMs,
         random: Math.random,
         ...(previous ? { previous } : {}),

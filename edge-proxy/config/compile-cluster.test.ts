@@ -331,7 +331,7 @@ describe('faults', () => {
     ['maglevLbConfig.tableSize', { lbPolicy: 'MAGLEV', maglevLbConfig: { tableSize: 1024 } }],
     ['leastRequestLbConfig.choiceCount', { lbPolicy: 'LEAST_REQUEST', leastRequestLbConfig: { choiceCount: 1 } }],
     ['lbPolicy', { lbPolicy: 'CLUSTER_PROVIDED' }],
-    ['upstreamBindConfig', { upstreamBindConfig: { sourceAddress: { address: '127.0.0.6' } } }],
+    ['upstreamBindConfig.sourceAddress', { upstreamBindConfig: { sourceAddress: { address: 'here' } } }],
     [
       'circuitBreakers.thresholds.retryBudget.budgetPercent',
       { circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 101 } } }] } },

@@ -13,20 +13,24 @@ import { durationMs } from '../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import { compileLimits } from '../upstream/circuit-breakers.ts';
-import type { Cluster } from '../upstream/cluster.ts';
+import type { Cluster, DialOptions } from '../upstream/cluster.ts';
 import type { Inheritance } from '../upstream/cluster-balanced.ts';
 import { BalancedCluster } from '../upstream/cluster-balanced.ts';
 import { resolvePeriodically } from '../upstream/cluster-dns.ts';
+import { HealthChecker } from '../upstream/health-checker.ts';
 import { Host } from '../upstream/host.ts';
 import { OutlierDetection } from '../upstream/outlier-detection.ts';
 import type { LocalityGroup } from '../upstream/priority-set.ts';
 import { compileBalancer } from './compile-balancer.ts';
+import { compileHealthCheck } from './compile-health-check.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
   tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
   resolve: Runtime['resolve'];
+  /** For health checks; absent in workers. */
+  connect?: Runtime['connect'];
   /** Monotonic milliseconds. */
   now(): number;
   /** In [0, 1). */
@@ -65,6 +69,8 @@ export function compileCluster(
       limits: compileLimits(config),
       highLimits: compileLimits(config, 'HIGH'),
       maxStreamMs: milliseconds(http?.commonHttpProtocolOptions?.maxStreamDuration),
+      maxConnectionMs: milliseconds(http?.commonHttpProtocolOptions?.maxConnectionDuration),
+      dial: dialOptions(config),
       maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
       idleTimeoutMs: idleTimeout(http),
       destination: destinationOf(config),
@@ -93,6 +99,19 @@ export function compileCluster(
       ),
     );
   } else inheritance.outliers.clear();
+  if (config.healthChecks?.length) {
+    const { connect } = deps;
+    if (config.healthChecks.length > 1) throw new ConfigFault('healthChecks', 'must be one');
+    if (!connect) throw new ConfigFault('healthChecks', 'need sockets, which this runtime does not have');
+    const { rules, makeProbe } = compileHealthCheck(config.healthChecks[0]!, config.name, { connect });
+    const { use, highUse } = inheritance;
+    const hadTraffic = () =>
+      cluster.endpoints().some(({ stats }) => stats !== undefined && stats.cxTotal > 0) ||
+      use.connections + highUse.connections > 0;
+    cluster.checkHealth(
+      (changed) => new HealthChecker(rules, makeProbe, { now: deps.now, random: deps.random, hadTraffic, changed }),
+    );
+  }
   // After everything that may be refused: the version in use shares this state.
   build();
   if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
@@ -114,9 +133,18 @@ function refuseUnsupported(config: ClusterConfig): void {
   if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
     throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
   }
-  // An ORIGINAL_DST cluster has no endpoints here (no capture): nothing is dialled, so nothing is bound.
-  if (config.upstreamBindConfig && config.type !== 'ORIGINAL_DST')
-    throw new ConfigFault('upstreamBindConfig', 'is not supported');
+}
+
+function dialOptions(config: ClusterConfig): DialOptions {
+  const { address, portValue = 0 } = config.upstreamBindConfig?.sourceAddress ?? {};
+  if (address !== undefined && (!isIpAddress(address) || portValue !== 0))
+    throw new ConfigFault('upstreamBindConfig.sourceAddress', 'must be an IP address with port 0');
+  const keepalive = config.upstreamConnectionOptions?.tcpKeepalive;
+  return {
+    ...(address !== undefined && { localAddress: address }),
+    // Linux's own default, which Envoy leaves in place, is two hours.
+    ...(keepalive && { keepAliveMs: (keepalive.keepaliveTime ?? 7200) * 1000 }),
+  };
 }
 
 function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions> | undefined {
@@ -125,10 +153,6 @@ function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions>
   const path = `typedExtensionProtocolOptions.${httpOptionsKey}`;
   if (options.explicitHttpConfig?.http2ProtocolOptions) {
     throw new ConfigFault(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
-  }
-  const common = options.commonHttpProtocolOptions;
-  for (const field of ['maxConnectionDuration'] as const) {
-    if (common?.[field]) throw new ConfigFault(`${path}.commonHttpProtocolOptions.${field}`, 'is not supported');
   }
   return options;
 }
@@ -242,6 +266,11 @@ function groupOf(
             tls: tls(metadata, endpoint.endpoint?.hostname || (literal ? '' : address)),
             metadata,
             edsHealth: status,
+            healthCheck: {
+              port: endpoint.endpoint?.healthCheckConfig?.portValue ?? 0,
+              hostname: endpoint.endpoint?.healthCheckConfig?.hostname ?? '',
+              disabled: endpoint.endpoint?.healthCheckConfig?.disableActiveHealthCheck ?? false,
+            },
           },
           inheritance.hosts,
           now,

@@ -135,6 +135,14 @@ export interface ListenOptions {
   readonly backlog?: number;
 }
 
+/** Where a connection goes, from where, and when the kernel first probes an idle one (milliseconds). */
+export interface DialTarget {
+  readonly address: string;
+  readonly port: number;
+  readonly localAddress?: string;
+  readonly keepAliveMs?: number;
+}
+
 export interface Runtime {
   readonly name: 'node' | 'bun' | 'deno';
   /** Seconds-accurate wall clock and monotonic milliseconds. */
@@ -144,7 +152,7 @@ export interface Runtime {
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
   connect(
-    to: { address: string; port: number; localAddress?: string },
+    to: DialTarget,
     tls: TlsContext | undefined,
     handler: ConnectionHandler,
     onOpen: (connection: Connection) => void,

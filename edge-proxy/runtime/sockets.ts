@@ -4,7 +4,7 @@ import tls from 'node:tls';
 import { type Quirks, SocketConnection } from './connection.ts';
 import { ConnectionStream } from './connection-stream.ts';
 import { ListenError } from './listen-error.ts';
-import type { Connection, ConnectionHandler, Listening, ListenOptions, TlsContext } from './runtime.ts';
+import type { Connection, ConnectionHandler, DialTarget, Listening, ListenOptions, TlsContext } from './runtime.ts';
 import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls-context.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
@@ -54,7 +54,7 @@ function closeServer(server: net.Server): Promise<void> {
 
 /** Dials; see Runtime.connect. */
 export function connect(
-  to: { address: string; port: number; localAddress?: string },
+  to: DialTarget,
   context: TlsContext | undefined,
   quirks: Quirks,
   handler: ConnectionHandler,
@@ -90,6 +90,7 @@ export function connect(
   }
   socket.once(client ? 'secureConnect' : 'connect', () => {
     clearTimeout(timer);
+    if (to.keepAliveMs !== undefined) socket.setKeepAlive(true, to.keepAliveMs);
     try {
       connection.opened(client && judgePeer(socket as tls.TLSSocket, client));
       onOpen(connection);

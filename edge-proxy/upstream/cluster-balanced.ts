@@ -1,6 +1,7 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
 import type { Balancer } from './balancer.ts';
-import type { Cluster, Endpoint, EndpointHealth, Limits, RetryHostRules, Use } from './cluster.ts';
+import type { Cluster, DialOptions, Endpoint, EndpointHealth, Limits, RetryHostRules, Use } from './cluster.ts';
+import type { CheckerDeps, HealthChecker } from './health-checker.ts';
 import type { Host, HostState } from './host.ts';
 import type { Outcome, OutlierDetection, OutlierState } from './outlier-detection.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './priority-set.ts';
@@ -24,6 +25,8 @@ export interface BalancedOptions {
   readonly highLimits: Limits;
   readonly maxRequestsPerConnection: number;
   readonly maxStreamMs: number;
+  readonly maxConnectionMs: number;
+  readonly dial: DialOptions;
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
   readonly balancer: Balancer;
@@ -39,6 +42,8 @@ export class BalancedCluster implements Cluster {
   readonly limits: Limits;
   readonly maxRequestsPerConnection: number;
   readonly maxStreamMs: number;
+  readonly maxConnectionMs: number;
+  readonly dial: DialOptions;
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
   readonly use: Use;
@@ -48,6 +53,9 @@ export class BalancedCluster implements Cluster {
   private readonly priorities: PriorityOptions;
   private readonly onClose: () => void;
   private outliers: OutlierDetection | undefined;
+  private checker: HealthChecker | undefined;
+  /** A health check has judged some endpoint: from now on those not judged yet must wait. */
+  private judged = false;
   private groups: readonly LocalityGroup[] = [];
   private all: readonly Endpoint[] = [];
   /** The balancer does not know of the last change yet. */
@@ -65,6 +73,8 @@ export class BalancedCluster implements Cluster {
     this.idleTimeoutMs = options.idleTimeoutMs;
     this.destination = options.destination;
     this.maxStreamMs = options.maxStreamMs;
+    this.maxConnectionMs = options.maxConnectionMs;
+    this.dial = options.dial;
     this.use = inheritance.use;
     this.high = new HighPriority(this, options.highLimits, inheritance.highUse);
   }
@@ -73,6 +83,15 @@ export class BalancedCluster implements Cluster {
 
   detectOutliers(detection: OutlierDetection): void {
     this.outliers = detection;
+  }
+
+  /** @param make is given what a verdict changes */
+  checkHealth(make: (changed: CheckerDeps['changed']) => HealthChecker): void {
+    this.checker = make((host, healthy) => {
+      this.judged = true;
+      this.stale = true;
+      if (healthy) this.outliers?.onHealthCheckPassed(host);
+    });
   }
 
   /** Health changed. */
@@ -89,6 +108,8 @@ export class BalancedCluster implements Cluster {
     for (const id of hosts.keys()) if (!ids.has(id)) hosts.delete(id);
     for (const id of outliers.keys()) if (!ids.has(id)) outliers.delete(id);
     this.outliers?.recount();
+    this.checker?.watch(this.all as readonly Host[]);
+    this.judged ||= this.all.some((host) => (host as Host).state.failedActiveCheck === false);
     this.stale = true;
   }
 
@@ -108,25 +129,38 @@ export class BalancedCluster implements Cluster {
   private readonly healthOf = (endpoint: Endpoint): Health => {
     const { edsHealth, state } = endpoint as Host;
     if (edsHealth !== 'UNKNOWN' && edsHealth !== 'HEALTHY' && edsHealth !== 'DEGRADED') return 'unhealthy';
-    if (state.failedActiveCheck === true || this.outliers?.isEjected(endpoint)) return 'unhealthy';
+    if (this.failsActiveCheck(endpoint as Host) || this.outliers?.isEjected(endpoint)) return 'unhealthy';
     return edsHealth === 'DEGRADED' || state.degraded ? 'degraded' : 'healthy';
   };
 
+  /** Before the first verdict in the cluster all are used; then a new endpoint waits for its own. */
+  private failsActiveCheck(host: Host): boolean {
+    if (!this.checker || host.healthCheck.disabled) return false;
+    return host.state.failedActiveCheck ?? this.judged;
+  }
+
   health(endpoint: Endpoint): EndpointHealth {
-    const { edsHealth, state } = endpoint as Host;
+    const { edsHealth } = endpoint as Host;
     return {
       eds: edsHealth,
-      failedActiveCheck: state.failedActiveCheck === true,
+      failedActiveCheck: this.failsActiveCheck(endpoint as Host),
       failedOutlierCheck: this.outliers?.isEjected(endpoint) ?? false,
     };
   }
 
   report(endpoint: Endpoint, outcome: Outcome): void {
+    const { stats } = endpoint;
+    if (stats) {
+      if (typeof outcome === 'number' && outcome < 500) stats.rqSuccess++;
+      else stats.rqError++;
+      if (outcome === 'timeout') stats.rqTimeout++;
+    }
     this.outliers?.report(endpoint, outcome);
   }
 
   /** Stops name resolution and health checks; requests under way go on. */
   close(): void {
+    this.checker?.close();
     this.onClose();
   }
 }
@@ -140,6 +174,8 @@ class HighPriority implements Cluster {
   readonly use: Use;
   readonly maxRequestsPerConnection: number;
   readonly maxStreamMs: number;
+  readonly maxConnectionMs: number;
+  readonly dial: DialOptions;
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
   readonly endpoints: Cluster['endpoints'];
@@ -155,6 +191,8 @@ class HighPriority implements Cluster {
     this.use = use;
     this.maxRequestsPerConnection = cluster.maxRequestsPerConnection;
     this.maxStreamMs = cluster.maxStreamMs;
+    this.maxConnectionMs = cluster.maxConnectionMs;
+    this.dial = cluster.dial;
     this.idleTimeoutMs = cluster.idleTimeoutMs;
     this.destination = cluster.destination;
     this.endpoints = cluster.endpoints;

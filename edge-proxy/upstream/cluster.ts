@@ -18,6 +18,19 @@ export interface Endpoint {
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Live request count, for LEAST_REQUEST. */
   active: number;
+  /** What the admin's `/clusters` tells of it; absent: not counted. */
+  readonly stats?: EndpointStats;
+}
+
+export interface EndpointStats {
+  cxActive: number;
+  cxTotal: number;
+  cxConnectFail: number;
+  /** Requests that got a connection. */
+  rqTotal: number;
+  rqSuccess: number;
+  rqError: number;
+  rqTimeout: number;
 }
 
 /** How a retry chooses its host (RetryPolicy's retryHostPredicate and retryPriority). */
@@ -60,6 +73,13 @@ export interface Circuit {
   readonly use: Use;
 }
 
+export interface DialOptions {
+  /** The address connections come from. */
+  readonly localAddress?: string;
+  /** Idle milliseconds until the kernel's first TCP keepalive probe. */
+  readonly keepAliveMs?: number;
+}
+
 export interface Cluster extends Circuit {
   readonly name: string;
   readonly connectTimeoutMs: number;
@@ -67,6 +87,10 @@ export interface Cluster extends Circuit {
   readonly limits: Limits;
   /** Longest life of a request upstream, in milliseconds; absent or 0: none. */
   readonly maxStreamMs?: number;
+  /** Longest life of a connection, in milliseconds: after it, it ends with its request. Absent or 0: none. */
+  readonly maxConnectionMs?: number;
+  /** How connections are dialled. */
+  readonly dial?: DialOptions;
   readonly maxRequestsPerConnection: number;
   readonly idleTimeoutMs: number;
   /** The destination service of `filterMetadata.istio.services[0]`, for metrics. */

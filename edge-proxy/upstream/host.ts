@@ -1,5 +1,5 @@
 /** An endpoint in a cluster, and what is remembered of its address when the cluster is updated. */
-import type { Endpoint, EndpointHealth } from './cluster.ts';
+import type { Endpoint, EndpointHealth, EndpointStats } from './cluster.ts';
 
 /** Shared by an endpoint and its successors when the config changes. */
 export interface HostState {
@@ -11,9 +11,22 @@ export interface HostState {
   failedActiveCheck: boolean | undefined;
   /** Its last health check answered with x-envoy-degraded. */
   degraded: boolean;
+  readonly stats: EndpointStats;
 }
 
-export type HostFields = Omit<Endpoint, 'active' | 'id'> & { readonly edsHealth: EndpointHealth['eds'] };
+/** Where and how an endpoint is asked for its health; 0 and '': as its traffic. */
+export interface HealthCheckTarget {
+  readonly port: number;
+  readonly hostname: string;
+  readonly disabled: boolean;
+}
+
+const asTraffic: HealthCheckTarget = { port: 0, hostname: '', disabled: false };
+
+export type HostFields = Omit<Endpoint, 'active' | 'id' | 'stats'> & {
+  readonly edsHealth: EndpointHealth['eds'];
+  readonly healthCheck?: HealthCheckTarget;
+};
 
 export class Host implements Endpoint {
   readonly id: string;
@@ -26,7 +39,9 @@ export class Host implements Endpoint {
   readonly tls: Endpoint['tls'];
   readonly metadata: Endpoint['metadata'];
   readonly edsHealth: EndpointHealth['eds'];
+  readonly healthCheck: HealthCheckTarget;
   readonly state: HostState;
+  readonly stats: EndpointStats;
 
   /** @param now monotonic milliseconds */
   constructor(fields: HostFields, states: Map<string, HostState>, now: number) {
@@ -40,12 +55,14 @@ export class Host implements Endpoint {
     this.tls = fields.tls;
     this.metadata = fields.metadata;
     this.edsHealth = fields.edsHealth;
+    this.healthCheck = fields.healthCheck ?? asTraffic;
     let state = states.get(this.id);
     if (!state) {
-      state = { active: 0, since: now, failedActiveCheck: undefined, degraded: false };
+      state = { active: 0, since: now, failedActiveCheck: undefined, degraded: false, stats: newStats() };
       states.set(this.id, state);
     }
     this.state = state;
+    this.stats = state.stats;
   }
 
   get active(): number {
@@ -55,6 +72,10 @@ export class Host implements Endpoint {
   set active(value: number) {
     this.state.active = value;
   }
+}
+
+function newStats(): EndpointStats {
+  return { cxActive: 0, cxTotal: 0, cxConnectFail: 0, rqTotal: 0, rqSuccess: 0, rqError: 0, rqTimeout: 0 };
 }
 
 export function endpointId(address: string, port: number): string {

@@ -71,9 +71,13 @@ class EndpointPool implements PoolSide {
   }
 
   acquire(owner: StreamOwner): Lease | undefined {
-    const ready = this.idle.pop();
+    let ready = this.idle.pop();
+    while (ready && this.cluster.maxConnectionMs && this.isOld(ready, this.runtime.monotonicMs())) {
+      ready.destroy();
+      ready = this.idle.pop();
+    }
     if (ready) {
-      ready.lend(owner);
+      this.lend(ready, owner);
       return undefined;
     }
     const { use, limits } = this.cluster;
@@ -105,13 +109,14 @@ class EndpointPool implements PoolSide {
 
   onIdle(connection: UpstreamConnection): void {
     const { maxRequestsPerConnection } = this.cluster;
-    if (maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection) {
+    const worn = maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection;
+    if (worn || this.isOld(connection, this.runtime.monotonicMs())) {
       connection.destroy();
       return;
     }
     const next = this.takeWaiting();
     if (next) {
-      connection.lend(next.owner);
+      this.lend(connection, next.owner);
       return;
     }
     if (this.retired) {
@@ -126,10 +131,21 @@ class EndpointPool implements PoolSide {
   onGone(connection: UpstreamConnection): void {
     if (!this.all.delete(connection)) return;
     this.cluster.use.connections--;
+    if (this.endpoint.stats) this.endpoint.stats.cxActive--;
     const at = this.idle.lastIndexOf(connection);
     if (at >= 0) this.idle.splice(at, 1);
     this.dialIfNeeded();
     this.endIfEmpty();
+  }
+
+  private lend(connection: UpstreamConnection, owner: StreamOwner): void {
+    if (this.endpoint.stats) this.endpoint.stats.rqTotal++;
+    connection.lend(owner);
+  }
+
+  private isOld(connection: UpstreamConnection, now: number): boolean {
+    const longest = this.cluster.maxConnectionMs ?? 0;
+    return longest > 0 && now - connection.openedAt >= longest;
   }
 
   private takeWaiting(): Waiting | undefined {
@@ -151,6 +167,11 @@ class EndpointPool implements PoolSide {
     this.all.add(connection);
     this.dialing++;
     this.cluster.use.connections++;
+    const { stats } = this.endpoint;
+    if (stats) {
+      stats.cxTotal++;
+      stats.cxActive++;
+    }
     let settled = false;
     let raw: Connection | undefined;
     const failed = (reason: 'remote_connection_failure' | 'connection_timeout', detail: string) => {
@@ -158,6 +179,7 @@ class EndpointPool implements PoolSide {
       settled = true;
       clearTimeout(timer);
       this.dialing--;
+      if (stats) stats.cxConnectFail++;
       const next = this.takeWaiting();
       this.onGone(connection);
       next?.owner.onReset(reason, detail);
@@ -167,7 +189,7 @@ class EndpointPool implements PoolSide {
       raw?.destroy();
     }, this.cluster.connectTimeoutMs);
     raw = this.runtime.connect(
-      { address: this.endpoint.address, port: this.endpoint.port },
+      { address: this.endpoint.address, port: this.endpoint.port, ...this.cluster.dial },
       this.tls,
       {
         onData: () => undefined,
@@ -180,6 +202,7 @@ class EndpointPool implements PoolSide {
         settled = true;
         clearTimeout(timer);
         this.dialing--;
+        connection.openedAt = this.runtime.monotonicMs();
         opened.handler = connection;
         connection.opened(opened);
         this.onIdle(connection);
@@ -188,16 +211,20 @@ class EndpointPool implements PoolSide {
   }
 
   private sweepLater(): void {
-    const { idleTimeoutMs } = this.cluster;
-    if (this.sweeper !== undefined || idleTimeoutMs <= 0) return;
-    this.sweeper = setTimeout(() => this.sweep(), Math.min(idleTimeoutMs, 0x7fffffff));
+    const { idleTimeoutMs, maxConnectionMs = 0 } = this.cluster;
+    const ends = [idleTimeoutMs, maxConnectionMs].filter((ms) => ms > 0);
+    if (this.sweeper !== undefined || ends.length === 0) return;
+    this.sweeper = setTimeout(() => this.sweep(), Math.min(...ends, 0x7fffffff));
   }
 
   private sweep(): void {
     this.sweeper = undefined;
-    const oldest = this.runtime.monotonicMs() - this.cluster.idleTimeoutMs;
+    const now = this.runtime.monotonicMs();
+    const { idleTimeoutMs } = this.cluster;
     // Idle connections lie in the order in which they became idle.
-    while (this.idle.length > 0 && this.idle[0]!.idleSince <= oldest) this.idle[0]!.destroy();
+    if (idleTimeoutMs > 0)
+      while (this.idle.length > 0 && this.idle[0]!.idleSince <= now - idleTimeoutMs) this.idle[0]!.destroy();
+    for (const connection of [...this.idle]) if (this.isOld(connection, now)) connection.destroy();
     if (this.idle.length > 0) this.sweepLater();
   }
 

@@ -1,6 +1,6 @@
 /** envoy.config.cluster.v3 and envoy.config.endpoint.v3. */
 import type { z } from 'zod';
-import { Address, ConfigSource, Locality, Metadata, Percent, TcpKeepalive } from './core.ts';
+import { Address, ConfigSource, HeaderValueOption, Locality, Metadata, Percent, TcpKeepalive } from './core.ts';
 import {
   any,
   bool,
@@ -23,7 +23,7 @@ export const LbEndpoint = message({
   endpoint: message({
     address: Address,
     hostname: string(),
-    healthCheckConfig: message({ portValue: uint32(), hostname: string() }),
+    healthCheckConfig: message({ portValue: uint32(), hostname: string(), disableActiveHealthCheck: bool() }),
   }),
   healthStatus: enumeration(['UNKNOWN', 'HEALTHY', 'UNHEALTHY', 'DRAINING', 'TIMEOUT', 'DEGRADED']),
   metadata: Metadata,
@@ -112,6 +112,55 @@ export const TransportSocketMatch = messageRequiring(
   ['name', 'transportSocket'],
 );
 
+const Payload = message({ text: nonEmpty(), binary: nonEmpty() });
+const StatusRange = message({ start: int64(), end: int64() });
+export const HealthCheck = messageRequiring(
+  {
+    timeout: duration(),
+    interval: duration(),
+    initialJitter: duration(),
+    intervalJitter: duration(),
+    intervalJitterPercent: uint32(),
+    unhealthyThreshold: uint32(),
+    healthyThreshold: uint32(),
+    reuseConnection: bool(),
+    httpHealthCheck: messageRequiring(
+      {
+        host: string(),
+        path: nonEmpty(),
+        requestHeadersToAdd: list(HeaderValueOption),
+        requestHeadersToRemove: list(nonEmpty()),
+        expectedStatuses: list(StatusRange),
+        retriableStatuses: list(StatusRange),
+        codecClientType: enumeration(['HTTP1']),
+        method: enumeration([
+          'METHOD_UNSPECIFIED',
+          'GET',
+          'HEAD',
+          'POST',
+          'PUT',
+          'DELETE',
+          'CONNECT',
+          'OPTIONS',
+          'TRACE',
+          'PATCH',
+        ]),
+      },
+      ['path'],
+    ),
+    tcpHealthCheck: message({ send: Payload, receive: list(Payload) }),
+    grpcHealthCheck: message({ serviceName: string(), authority: string() }),
+    noTrafficInterval: duration(),
+    noTrafficHealthyInterval: duration(),
+    unhealthyInterval: duration(),
+    unhealthyEdgeInterval: duration(),
+    healthyEdgeInterval: duration(),
+    alwaysLogHealthCheckFailures: bool(),
+  },
+  ['timeout', 'interval', 'unhealthyThreshold', 'healthyThreshold'],
+);
+export type HealthCheck = z.infer<typeof HealthCheck>;
+
 const SlowStartConfig = message({
   slowStartWindow: duration(),
   aggression: message({ defaultValue: double(), runtimeKey: string() }),
@@ -137,6 +186,7 @@ export const Cluster = messageRequiring(
     respectDnsTtl: bool(),
     dnsLookupFamily: enumeration(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']),
     outlierDetection: OutlierDetection,
+    healthChecks: list(HealthCheck),
     commonLbConfig: message({
       healthyPanicThreshold: Percent,
       localityWeightedLbConfig: message({}),

@@ -1,0 +1,178 @@
+/**
+ * Active health checks (envoyproxy.io: "Health checking"): each endpoint is asked in its interval, and leaves or rejoins
+ * the balancer after so many failures or successes in a row.
+ */
+import type { Host } from './host.ts';
+
+/** What one check found. `immediate`: the threshold does not matter. */
+export interface CheckResult {
+  readonly passed: boolean;
+  readonly immediate: boolean;
+  readonly degraded: boolean;
+}
+
+/** Asks one endpoint once; `done` is called once, unless it was stopped. */
+export interface Probe {
+  /** @returns stop: gives the check up */
+  check(done: (result: CheckResult) => void): () => void;
+  /** Closes what it keeps open. */
+  close(): void;
+}
+
+/** All in milliseconds. */
+export interface CheckIntervals {
+  readonly timeoutMs: number;
+  readonly intervalMs: number;
+  readonly unhealthyMs: number;
+  /** Until the threshold is reached. */
+  readonly healthyEdgeMs: number;
+  readonly unhealthyEdgeMs: number;
+  /** While the cluster never had a connection. */
+  readonly noTrafficMs: number;
+  readonly noTrafficHealthyMs: number;
+  readonly initialJitterMs: number;
+  readonly jitterMs: number;
+  /** Of the interval. */
+  readonly jitterPercent: number;
+}
+
+export interface CheckRules extends CheckIntervals {
+  readonly healthyThreshold: number;
+  readonly unhealthyThreshold: number;
+}
+
+export interface CheckerDeps {
+  random(): number;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Some request was ever sent to the cluster. */
+  hadTraffic(): boolean;
+  /** Health of an endpoint changed, or its first verdict is there. */
+  changed(host: Host, healthy: boolean): void;
+}
+
+export class HealthChecker {
+  private readonly rules: CheckRules;
+  private readonly makeProbe: (host: Host) => Probe;
+  private readonly deps: CheckerDeps;
+  private readonly sessions = new Map<string, Session>();
+
+  constructor(rules: CheckRules, makeProbe: (host: Host) => Probe, deps: CheckerDeps) {
+    this.rules = rules;
+    this.makeProbe = makeProbe;
+    this.deps = deps;
+  }
+
+  /** The endpoints to check from now on; what is known of those that stay is kept. */
+  watch(hosts: readonly Host[]): void {
+    const ids = new Set(hosts.map((host) => host.id));
+    for (const [id, session] of this.sessions) {
+      if (ids.has(id)) continue;
+      session.stop();
+      this.sessions.delete(id);
+    }
+    for (const host of hosts) {
+      if (host.healthCheck.disabled) continue;
+      const known = this.sessions.get(host.id);
+      if (known) known.host = host;
+      else this.sessions.set(host.id, new Session(host, this.rules, this.makeProbe(host), this.deps));
+    }
+  }
+
+  close(): void {
+    for (const session of this.sessions.values()) session.stop();
+    this.sessions.clear();
+  }
+}
+
+/** The checks of one endpoint. */
+class Session {
+  host: Host;
+  private readonly rules: CheckRules;
+  private readonly probe: Probe;
+  private readonly deps: CheckerDeps;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private giveUp: (() => void) | undefined;
+  /** Results in a row against the present verdict. */
+  private against = 0;
+  private stopped = false;
+
+  constructor(host: Host, rules: CheckRules, probe: Probe, deps: CheckerDeps) {
+    this.host = host;
+    this.rules = rules;
+    this.probe = probe;
+    this.deps = deps;
+    const jitter = rules.initialJitterMs > 0 ? deps.random() * rules.initialJitterMs : 0;
+    this.timer = setTimeout(() => this.check(), jitter);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.giveUp?.();
+    this.probe.close();
+  }
+
+  private check(): void {
+    let over = false;
+    const finish = (result: CheckResult) => {
+      if (over || this.stopped) return;
+      over = true;
+      clearTimeout(this.timer);
+      this.giveUp = undefined;
+      this.judge(result);
+    };
+    this.timer = setTimeout(() => {
+      if (over) return;
+      this.giveUp?.();
+      finish({ passed: false, immediate: false, degraded: false });
+    }, this.rules.timeoutMs);
+    const giveUp = this.probe.check(finish);
+    if (!over) this.giveUp = giveUp;
+  }
+
+  private judge({ passed, immediate, degraded }: CheckResult): void {
+    const { state } = this.host;
+    const first = state.failedActiveCheck === undefined;
+    const healthy = state.failedActiveCheck === false;
+    let pending = false;
+    if (passed === healthy && !first) this.against = 0;
+    else {
+      this.against++;
+      // The first success is enough; the first failure, or a status that says so, too.
+      const threshold = first || immediate ? 1 : passed ? this.rules.healthyThreshold : this.rules.unhealthyThreshold;
+      if (this.against >= threshold) this.turn(passed);
+      else pending = true;
+    }
+    if (passed && state.degraded !== degraded) {
+      state.degraded = degraded;
+      this.deps.changed(this.host, true);
+    }
+    if (!this.stopped) this.timer = setTimeout(() => this.check(), this.nextMs(passed, pending));
+  }
+
+  private turn(healthy: boolean): void {
+    const { state } = this.host;
+    this.against = 0;
+    state.failedActiveCheck = !healthy;
+    if (healthy) state.since = this.deps.now();
+    this.deps.changed(this.host, healthy);
+  }
+
+  private nextMs(passed: boolean, pending: boolean): number {
+    const { rules, deps } = this;
+    const base = deps.hadTraffic()
+      ? pending
+        ? passed
+          ? rules.healthyEdgeMs
+          : rules.unhealthyEdgeMs
+        : passed
+          ? rules.intervalMs
+          : rules.unhealthyMs
+      : passed
+        ? rules.noTrafficHealthyMs
+        : rules.noTrafficMs;
+    const jitter = deps.random() * rules.jitterMs + deps.random() * (rules.jitterPercent / 100) * base;
+    return Math.min(base + jitter, 0x7fffffff);
+  }
+}
