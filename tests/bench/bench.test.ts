@@ -69,22 +69,26 @@ describe.skipIf(process.platform !== 'linux')('on Linux', () => {
       [
         ...[join(ROOT, 'tests/bench/run.mjs'), '--scenario', 'plain,websocket', '--peers', 'tulle-node,floor-node'],
         ...['--runtime', 'node', '--rounds', '1', '--seconds', '1', '--warm', '0.1', '--json', file],
+        ...['--validate', '1'],
       ],
       { env: { ...process.env, NO_COLOR: '1' } },
     );
     expect(stdout).toContain('plain: HTTP/1.1, 1 KB answers, one route');
     interface Document {
+      validate: { resources: number; runs: number; bestMs: number; met: boolean };
       scenarios: {
         name: string;
         peers: { name: string; idleMb: number; median: { cpuUs: number; perSecond: number; errors: number } }[];
       }[];
     }
-    const { scenarios } = JSON.parse(readFileSync(file, 'utf8')) as Document;
+    const { scenarios, validate } = JSON.parse(readFileSync(file, 'utf8')) as Document;
     const names = scenarios.map(({ name, peers }) => [name, peers.map((peer) => peer.name).sort()]);
     expect(names).toEqual([
       ['plain', ['floor-node', 'tulle-node']],
       ['websocket', ['tulle-node']],
     ]);
+    expect(validate).toMatchObject({ resources: 1000, runs: 1 });
+    expect(validate.met).toBe(validate.bestMs < 1500);
     for (const { peers } of scenarios)
       for (const { idleMb, median } of peers) {
         expect(idleMb).toBeGreaterThan(20);

@@ -9,6 +9,7 @@ import { PINNED, stopAll } from './parts.ts';
 import { type PeerName, RUNTIMES } from './peers.ts';
 import { judge, ratios, table, verdictTable } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
+import { measureValidate, type ValidateResult, validateLine } from './validate.ts';
 
 const PEERS: readonly PeerName[] = [
   ...(['floor-bun', 'floor-node', 'floor-deno', 'nginx', 'haproxy', 'envoy'] as const),
@@ -29,6 +30,12 @@ const positive = (text: string): number => {
   return value;
 };
 
+const count = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('must be a whole number from 0');
+  return value;
+};
+
 interface Flags {
   scenario: string[];
   runtime: RuntimeName[];
@@ -36,6 +43,7 @@ interface Flags {
   rounds: number;
   seconds: number;
   warm: number;
+  validate: number;
   json?: string;
 }
 
@@ -52,6 +60,7 @@ const flags = new Command('bench')
   .option('--rounds <n>', 'of each peer, in turn', positive, 3)
   .option('--seconds <n>', 'of one round', positive, 5)
   .option('--warm <n>', 'seconds of load before the first round', positive, 3)
+  .option('--validate <runs>', 'cold runs of tulle validate over a thousand resources; 0: none', count, 5)
   .option('--json <file>', 'where all figures go')
   .parse()
   .opts<Flags>();
@@ -69,6 +78,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   });
 
 const results: ScenarioResult[] = [];
+let validated: ValidateResult | undefined;
 try {
   if (!PINNED) console.error('bench: one core, or no taskset: proxy and load share what there is');
   for (const scenario of SCENARIOS.filter(({ name }) => flags.scenario.includes(name))) {
@@ -82,6 +92,10 @@ try {
     });
     results.push(result);
     console.log(table(result));
+  }
+  if (flags.validate > 0) {
+    validated = measureValidate(folder.path, flags.validate);
+    console.log(validateLine(validated));
   }
   const verdicts = judge(results);
   if (verdicts.length > 0) console.log(verdictTable(verdicts));
@@ -98,6 +112,7 @@ function document(measured: readonly ScenarioResult[]): object {
   return {
     machine,
     scenarios: measured.map((result) => ({ ...result, cpuRatios: ratios(result) })),
+    ...(validated ? { validate: validated } : {}),
     aims: judge(measured),
   };
 }
