@@ -1,5 +1,7 @@
 /** What Istio's kinds have in common: groups, versions, `{spec, status}`. */
 import { z } from 'zod';
+import { checkIstioMetadata } from './checks/istio-metadata.ts';
+import { Report } from './faults.ts';
 import type { Findings, Kind, PrinterColumn } from './kind.ts';
 import { defineKind } from './kind.ts';
 import type { Resource } from './resource.ts';
@@ -56,7 +58,12 @@ export function defineIstioKind<Spec extends z.ZodType>(options: IstioKind<Spec>
     namespaced: true,
     // A required spec is also an optional one to readers: they always handle its absence.
     body: body as unknown as Body<Spec>,
-    check: (resource) => options.check((resource.spec ?? {}) as z.infer<Spec>, resource),
+    check: (resource) => {
+      const report = new Report();
+      checkIstioMetadata(report, resource);
+      const { faults, warnings } = options.check((resource.spec ?? {}) as z.infer<Spec>, resource);
+      return { faults: [...report.faults, ...faults], warnings };
+    },
     columns: options.columns,
     description: options.description,
   });

@@ -3,23 +3,15 @@ import { authzTrustDomainFault, authzValueFault } from '../../match/authz-value.
 import { pathTemplateFault } from '../../match/path.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { Resource } from '../resource.ts';
 import type { AuthorizationPolicySpec, Operation, Rule, Source, When } from '../schema/authorization-policy.ts';
 import { checkPolicyTargets, ipOrCidrFault } from './primitives.ts';
 
-export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec, resource: Resource): Findings {
+export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, spec);
   const action = spec.action ?? 'ALLOW';
   if (action === 'CUSTOM') {
     if (!spec.provider?.name) report.fault('spec.provider.name', 'required', 'is required with action CUSTOM');
-    if (resource.metadata?.annotations?.['istio.io/dry-run'] === 'true') {
-      report.fault(
-        'metadata.annotations["istio.io/dry-run"]',
-        'authorizationpolicy.dry-run',
-        'is not supported with action CUSTOM',
-      );
-    }
   } else if (spec.provider) {
     report.fault('spec.provider', 'authorizationpolicy.provider', 'is only for action CUSTOM');
   }
@@ -48,9 +40,37 @@ function checkRule(report: Report, path: string, rule: Rule, action: string): vo
   for (const [i, { operation }] of (rule.to ?? []).entries()) {
     const at = `${path}.to[${i}]`;
     if (!operation) report.fault(`${at}.operation`, 'required', 'is required');
-    else checkOperation(report, `${at}.operation`, operation, action);
+    else checkOperation(report, `${at}.operation`, operation);
   }
   for (const [i, when] of (rule.when ?? []).entries()) checkWhen(report, `${path}.when[${i}]`, when, action);
+  if (action === 'DENY' && onlyHttp(rule)) {
+    const message = 'names only HTTP attributes: on TCP ports it denies all traffic, unless ports are named';
+    report.warn(path, 'authorizationpolicy.tcp', message);
+  }
+}
+
+/** What a TCP connection has: a source by its certificate or address. */
+const OF_TCP_SOURCE = [
+  'principals',
+  'notPrincipals',
+  'namespaces',
+  'notNamespaces',
+  'serviceAccounts',
+  'notServiceAccounts',
+  'ipBlocks',
+  'notIpBlocks',
+  'remoteIpBlocks',
+  'notRemoteIpBlocks',
+  'trustDomains',
+  'notTrustDomains',
+] as const;
+
+/** On TCP, HTTP attributes of a DENY rule are left out, so that what is left denies more. */
+function onlyHttp(rule: Rule): boolean {
+  const sources = (rule.from ?? []).flatMap(({ source }) => (source ? [source] : []));
+  const operations = (rule.to ?? []).flatMap(({ operation }) => (operation ? [operation] : []));
+  if (operations.length > 0) return !operations.some(({ ports, notPorts }) => ports ?? notPorts);
+  return sources.length > 0 && !sources.some((source) => OF_TCP_SOURCE.some((field) => source[field]));
 }
 
 /** Fields that an external authorizer's rules cannot use: they need what is known only after it. */
@@ -103,7 +123,7 @@ function checkSource(report: Report, path: string, source: Source, action: strin
   }
 }
 
-function checkOperation(report: Report, path: string, operation: Operation, action: string): void {
+function checkOperation(report: Report, path: string, operation: Operation): void {
   checkLists(report, path, operation);
   for (const field of ['ports', 'notPorts'] as const) {
     for (const [i, port] of (operation[field] ?? []).entries()) {
@@ -114,14 +134,6 @@ function checkOperation(report: Report, path: string, operation: Operation, acti
     for (const [i, value] of (operation[field] ?? []).entries()) {
       report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.path', pathTemplateFault(value));
     }
-  }
-  const http = ['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'notPaths'] as const;
-  if (action === 'DENY' && !operation.ports && http.some((field) => operation[field])) {
-    report.warn(
-      path,
-      'authorizationpolicy.tcp',
-      'names HTTP fields and no ports: on TCP ports it denies whatever else matches',
-    );
   }
 }
 

@@ -3,7 +3,14 @@ import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import type { DestinationRuleSpec } from '../schema/destination-rule.ts';
-import { checkExportTo, checkLabels, checkSelectorLabels, dnsLabelFault, wildcardDomainFault } from './primitives.ts';
+import {
+  checkExportTo,
+  checkLabels,
+  checkSelectorLabels,
+  dnsLabelFault,
+  warnNoLabels,
+  wildcardDomainFault,
+} from './primitives.ts';
 import { checkTrafficPolicy } from './traffic-policy.ts';
 
 export function checkDestinationRule(spec: DestinationRuleSpec, resource: Resource): Findings {
@@ -15,20 +22,14 @@ export function checkDestinationRule(spec: DestinationRuleSpec, resource: Resour
   for (const [i, subset] of (spec.subsets ?? []).entries()) {
     const path = `spec.subsets[${i}]`;
     report.faultIf(`${path}.name`, 'destinationrule.subset', dnsLabelFault(subset.name));
-    if (names.has(subset.name)) report.warn(`${path}.name`, 'destinationrule.subset', `"${subset.name}" stands twice`);
+    if (names.has(subset.name)) report.fault(`${path}.name`, 'destinationrule.subset', `"${subset.name}" stands twice`);
     names.add(subset.name);
     checkLabels(report, `${path}.labels`, subset.labels);
     if (subset.trafficPolicy) checkTrafficPolicy(report, `${path}.trafficPolicy`, subset.trafficPolicy);
   }
   const selector = spec.workloadSelector;
   checkSelectorLabels(report, 'spec.workloadSelector.matchLabels', selector?.matchLabels);
-  if (selector && Object.keys(selector.matchLabels ?? {}).length === 0) {
-    report.warn(
-      'spec.workloadSelector',
-      'destinationrule.selector',
-      'has no labels: it selects every workload of the namespace',
-    );
-  }
+  if (selector) warnNoLabels(report, 'spec.workloadSelector', selector.matchLabels);
   checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default', { selected: selector !== undefined });
   return report.findings;
 }

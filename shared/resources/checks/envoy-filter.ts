@@ -4,7 +4,7 @@ import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { ConfigPatch, ConfigPatchMatch, EnvoyFilterSpec } from '../schema/envoy-filter.ts';
 import { checkPatchValue } from './envoy-patch.ts';
-import { checkPolicyTargets, checkSelectorLabels } from './primitives.ts';
+import { checkPolicyTargets, checkSelectorLabels, warnNoLabels } from './primitives.ts';
 
 const RULE = 'envoyfilter.match';
 /** Longer patterns are never tried: the patch then applies to every version. */
@@ -25,13 +25,12 @@ const MATCHED_BY: Readonly<Record<string, 'listener' | 'routeConfiguration' | 'c
 
 export function checkEnvoyFilter(spec: EnvoyFilterSpec): Findings {
   const report = new Report();
+  const internals = 'patches what the mesh generates, which may change with any version: prefer other resources';
+  if (spec.configPatches?.length) report.warn('spec.configPatches', 'envoyfilter.internals', internals);
   checkPolicyTargets(report, { ...(spec.targetRefs ? { targetRefs: spec.targetRefs } : {}) });
   const { workloadSelector } = spec;
   checkSelectorLabels(report, 'spec.workloadSelector.labels', workloadSelector?.labels);
-  if (workloadSelector && Object.keys(workloadSelector.labels ?? {}).length === 0) {
-    const message = 'has no labels: the patches apply to every workload of the namespace';
-    report.warn('spec.workloadSelector', 'envoyfilter.selector', message);
-  }
+  if (workloadSelector) warnNoLabels(report, 'spec.workloadSelector', workloadSelector.labels);
   for (const [i, patch] of (spec.configPatches ?? []).entries()) checkPatch(report, `spec.configPatches[${i}]`, patch);
   return report.findings;
 }

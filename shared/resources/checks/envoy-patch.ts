@@ -26,6 +26,8 @@ const MESSAGES: Readonly<Record<string, z.ZodType>> = {
 };
 /** Objects that stand for themselves: a name alone would not tell Envoy what they are. */
 const FILTERS: ReadonlySet<string> = new Set(['NETWORK_FILTER', 'HTTP_FILTER', 'LISTENER_FILTER', 'EXTENSION_CONFIG']);
+/** Where the types of Envoy, its contributed extensions and Istio's build of it live. */
+const PACKAGES = /^(envoy|udpa|xds|istio|io\.istio|stats|opencensus|google\.protobuf)\./;
 const ADDS = /^(ADD|INSERT_|REPLACE$)/;
 
 export function checkPatchValue(
@@ -94,8 +96,9 @@ function typeFault(url: unknown): string | undefined {
   if (!url.includes('/') || !/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$/.test(name)) {
     return `"${url}" must be a type URL, as type.googleapis.com/envoy.config.cluster.v3.Cluster`;
   }
+  if (!PACKAGES.test(name)) return `unknown type "${name}"`;
   // Envoy's own packages of today are all v3 (or v3alpha); others, as Istio's and udpa's, count on their own.
-  if (name.startsWith('envoy.') && !/\.v3(alpha)?\./.test(name)) {
+  if (/^envoy\.(?!tcp\.)/.test(name) && !/\.v3(alpha)?\./.test(name)) {
     return `unknown type "${name}": use the type of Envoy's v3 API`;
   }
   return undefined;

@@ -1,13 +1,17 @@
 /** Rules of Gateway beyond its schema. */
-import { isTls, parseProtocol } from '../../match/protocol.ts';
+import { isHttp, isTls, parseProtocol } from '../../match/protocol.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
+import type { Resource } from '../resource.ts';
 import type { GatewaySpec, Server } from '../schema/gateway.ts';
 import { dnsLabelFault, isIp, portFault, protocolFault, wildcardDomainFault } from './primitives.ts';
 import { checkServerTls } from './server-tls.ts';
 
-export function checkGateway(spec: GatewaySpec): Findings {
+export function checkGateway(spec: GatewaySpec, resource: Resource): Findings {
   const report = new Report();
+  const ownName = resource.metadata?.name;
+  // Kubernetes allows dots; a VirtualService could not name such a gateway.
+  if (ownName) report.faultIf('metadata.name', 'gateway.name', dnsLabelFault(ownName));
   if (!spec.servers?.length) report.fault('spec.servers', 'required', 'must have at least one server');
   const names = new Set<string>();
   for (const [i, server] of (spec.servers ?? []).entries()) {
@@ -35,13 +39,19 @@ function checkServer(report: Report, path: string, server: Server): void {
   const protocol = parseProtocol(port.protocol);
   if (isTls(protocol) && !tls) report.fault(`${path}.tls`, 'required', `is required with protocol ${protocol}`);
   if (!tls) return;
-  if (!isTls(protocol) && !tls.httpsRedirect) {
+  if (!isTls(protocol) && (!isHttp(protocol) || usesCertificates(tls))) {
     report.fault(`${path}.tls`, 'gateway.tls', `is only for protocols HTTPS and TLS, not ${protocol}`);
   }
-  if (isTls(protocol) && tls.httpsRedirect) {
-    report.warn(`${path}.tls.httpsRedirect`, 'gateway.tls', 'has no use on a port that speaks TLS');
+  if (!isHttp(protocol) && tls.httpsRedirect) {
+    report.warn(`${path}.tls.httpsRedirect`, 'gateway.tls', `is only for HTTP, not ${protocol}`);
   }
   checkServerTls(report, `${path}.tls`, tls);
+}
+
+/** On a plain HTTP port TLS settings can say only that requests are redirected. */
+function usesCertificates(tls: NonNullable<Server['tls']>): boolean {
+  const terminates = !/^(AUTO_)?PASSTHROUGH$/.test(tls.mode ?? 'PASSTHROUGH');
+  return terminates || !!(tls.serverCertificate || tls.privateKey || tls.caCertificates);
 }
 
 /** `[namespace/]host`, where the namespace may be `*` or `.`. */

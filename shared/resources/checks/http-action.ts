@@ -10,7 +10,14 @@ import type {
   HttpRoute,
 } from '../schema/virtual-service.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
-import { headerNameFault, istioRegexFault, percentFault, portFault } from './primitives.ts';
+import {
+  fractionFault,
+  headerNameFault,
+  istioRegexFault,
+  percentFault,
+  portFault,
+  strictHeaderNameFault,
+} from './primitives.ts';
 
 const RETRY_ON: ReadonlySet<string> = new Set(
   (
@@ -25,12 +32,22 @@ const GRPC_STATUS: ReadonlySet<string> = new Set(
     'RESOURCE_EXHAUSTED,FAILED_PRECONDITION,ABORTED,OUT_OF_RANGE,UNIMPLEMENTED,INTERNAL,UNAVAILABLE,DATA_LOSS,UNAUTHENTICATED'
   ).split(','),
 );
+/** The statuses that have a name (net/http of Go). */
+const STATUSES: ReadonlySet<number> = new Set([
+  100, 101, 102, 103, 200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400,
+  401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 425,
+  426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
+]);
 const METHODS: ReadonlySet<string> = new Set('GET,HEAD,POST,PUT,PATCH,DELETE,CONNECT,OPTIONS,TRACE,*'.split(','));
 const LARGE_BODY = 100 * 1024;
 const MAX_BODY = 1024 * 1024;
 
 export function checkPercent(report: Report, path: string, value: number | undefined): void {
   if (value !== undefined) report.faultIf(path, 'percent', percentFault(value));
+}
+
+function checkFraction(report: Report, path: string, value: number | undefined): void {
+  if (value !== undefined) report.faultIf(path, 'percent', fractionFault(value));
 }
 
 export function checkAction(report: Report, path: string, route: HttpRoute): void {
@@ -41,7 +58,9 @@ export function checkAction(report: Report, path: string, route: HttpRoute): voi
   if (route.directResponse) checkDirectResponse(report, `${path}.directResponse`, route.directResponse);
   if (route.corsPolicy) checkCors(report, `${path}.corsPolicy`, route.corsPolicy);
   const setsAuthority = [route.headers, ...(route.route ?? []).map((each) => each.headers)].some((headers) =>
-    Object.keys(headers?.request?.set ?? {}).some((name) => name.toLowerCase() === ':authority'),
+    Object.keys({ ...headers?.request?.set, ...headers?.request?.add }).some((name) =>
+      /^(:authority|host)$/i.test(name),
+    ),
   );
   if (route.rewrite?.authority && setsAuthority) {
     report.fault(
@@ -60,7 +79,7 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
   const { abort, delay } = fault;
   if (!abort && !delay) report.fault(path, 'virtualservice.fault', 'must have abort, delay or both');
   if (abort) {
-    checkPercent(report, `${path}.abort.percentage.value`, abort.percentage?.value);
+    checkFraction(report, `${path}.abort.percentage.value`, abort.percentage?.value);
     if (abort.httpStatus !== undefined) checkStatus(report, `${path}.abort.httpStatus`, abort.httpStatus);
     else if (abort.grpcStatus !== undefined) {
       if (!GRPC_STATUS.has(abort.grpcStatus)) {
@@ -68,14 +87,20 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
       }
     } else if (abort.http2Error !== undefined) {
       report.fault(`${path}.abort.http2Error`, 'virtualservice.fault', 'is not supported');
-    } else report.fault(`${path}.abort`, 'virtualservice.fault', 'must have httpStatus or grpcStatus');
+    } else
+      report.warn(`${path}.abort`, 'virtualservice.fault', 'does nothing: it has neither httpStatus nor grpcStatus');
   }
   if (delay) {
-    checkPercent(report, `${path}.delay.percentage.value`, delay.percentage?.value);
+    checkFraction(report, `${path}.delay.percentage.value`, delay.percentage?.value);
     checkPercent(report, `${path}.delay.percent`, delay.percent);
     if (delay.exponentialDelay !== undefined) {
       report.fault(`${path}.delay.exponentialDelay`, 'virtualservice.fault', 'is not supported: use fixedDelay');
-    } else if (delay.fixedDelay === undefined) report.fault(`${path}.delay.fixedDelay`, 'required', 'is required');
+    } else if (delay.fixedDelay === undefined) {
+      report.warn(`${path}.delay`, 'virtualservice.fault', 'does nothing: it has no fixedDelay');
+    }
+    if (delay.percent !== undefined) {
+      report.warn(`${path}.delay.percent`, 'deprecated', 'is deprecated: use percentage');
+    }
   }
 }
 
@@ -92,8 +117,7 @@ export function checkRetries(report: Report, path: string, retries: HttpRetry): 
   }
   for (const word of (rest.retryOn ?? '').split(',').map((each) => each.trim())) {
     if (word === '' || RETRY_ON.has(word)) continue;
-    const status = /^\d+$/.test(word) ? Number(word) : 0;
-    if (status < 200 || status > 599) {
+    if (!(/^\d{3}$/.test(word) && STATUSES.has(Number(word)))) {
       report.fault(
         `${path}.retryOn`,
         'virtualservice.retries',
@@ -120,12 +144,9 @@ function checkRewrite(report: Report, path: string, rewrite: HttpRewrite): void 
 
 function checkRedirect(report: Report, path: string, redirect: HttpRedirect): void {
   const { redirectCode, scheme, port, uri, prefixRewrite } = redirect;
-  if (Object.values(redirect).every((field) => field === '' || field === undefined || field === 0)) {
-    report.fault(
-      path,
-      'virtualservice.redirect',
-      'must have at least one of uri, authority, scheme, port, redirectCode',
-    );
+  const { redirectCode: _, ...target } = redirect;
+  if (Object.values(target).every((field) => field === '' || field === undefined || field === 0)) {
+    report.fault(path, 'virtualservice.redirect', 'must have at least one of uri, authority, scheme, port');
   }
   if (uri && prefixRewrite)
     report.fault(path, 'virtualservice.redirect', 'only one of uri and prefixRewrite may be set');
@@ -157,7 +178,9 @@ function checkCors(report: Report, path: string, cors: CorsPolicy): void {
   }
   for (const field of ['allowHeaders', 'exposeHeaders'] as const) {
     for (const [i, name] of (cors[field] ?? []).entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'virtualservice.cors', headerNameFault(name));
+      const fault =
+        headerNameFault(name) ?? (name === '*' || !name.startsWith(':') ? strictHeaderNameFault(name) : 'is no header');
+      report.faultIf(`${path}.${field}[${i}]`, 'virtualservice.cors', fault);
     }
   }
   for (const [i, origin] of (cors.allowOrigins ?? []).entries()) {

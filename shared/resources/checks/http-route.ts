@@ -16,16 +16,11 @@ import {
   strictHeaderNameFault,
   wildcardDomainFault,
 } from './primitives.ts';
+import { warnUnreachable } from './route-reach.ts';
 
 export function checkHttpRoutes(report: Report, routes: readonly HttpRoute[], delegate: boolean): void {
-  let reachable = true;
-  for (const [i, route] of routes.entries()) {
-    const path = `spec.http[${i}]`;
-    if (!reachable)
-      report.warn(path, 'virtualservice.unreachable', 'is never reached: a route before it matches everything');
-    if (!route.match?.length) reachable = false;
-    checkHttpRoute(report, path, route, delegate);
-  }
+  for (const [i, route] of routes.entries()) checkHttpRoute(report, `spec.http[${i}]`, route, delegate);
+  warnUnreachable(report, 'spec.http', routes);
 }
 
 function checkHttpRoute(report: Report, path: string, route: HttpRoute, delegate: boolean): void {
@@ -99,6 +94,7 @@ function checkMatch(report: Report, path: string, match: HttpMatchRequest, deleg
   if (match.port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(match.port));
   checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
   checkGatewayNames(report, `${path}.gateways`, match.gateways);
+  if (match.sourceNamespace) report.faultIf(`${path}.sourceNamespace`, 'name', dnsLabelFault(match.sourceNamespace));
   if (delegate && match.gateways?.length) {
     report.fault(`${path}.gateways`, 'virtualservice.delegate', 'a delegate cannot match gateways');
   }
@@ -123,13 +119,10 @@ export function checkHeaders(report: Report, path: string, headers: Headers | un
       for (const [name, value] of Object.entries(operations?.[operation] ?? {})) {
         const at = keyPath(`${path}.${side}.${operation}`, name);
         report.faultIf(at, 'virtualservice.header', headerNameFault(name) ?? headerValueFault(value));
-        const authority = side === 'request' && operation === 'set' && name.toLowerCase() === ':authority';
-        if (name.startsWith(':') && !authority) {
-          report.fault(
-            at,
-            'virtualservice.header',
-            'pseudo headers cannot be changed, except :authority in request.set',
-          );
+        const authority = side === 'request' && /^(:authority|host)$/i.test(name);
+        if (/^(:|host$)/i.test(name) && !authority) {
+          const message = 'pseudo headers and Host cannot be changed, except :authority and Host of a request';
+          report.fault(at, 'virtualservice.header', message);
         }
       }
     }

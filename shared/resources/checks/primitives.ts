@@ -77,17 +77,25 @@ export function percentFault(value: number): string | undefined {
   return value >= 0 && value <= 100 ? undefined : 'must be 0 to 100';
 }
 
+/** A percentage that Envoy can express: millionths. */
+export function fractionFault(value: number): string | undefined {
+  return percentFault(value) ?? (value > 0 && value < 0.0001 ? 'must be 0 or at least 0.0001' : undefined);
+}
+
 export function headerNameFault(name: string): string | undefined {
   return name === '' ? 'header name must not be empty' : undefined;
 }
 
 /** As a header is written on the wire: a token, or one of HTTP/2's pseudo headers. */
 export function strictHeaderNameFault(name: string): string | undefined {
-  return /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) ? undefined : `"${name}" is not a header name`;
+  return /^(:(method|scheme|authority|path|status)|[!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/.test(name)
+    ? undefined
+    : `"${name}" is not a header name`;
 }
 
 /** Header values with Envoy's `%COMMAND(args):length%`: `%` elsewhere is written `%%`. */
 export function headerValueFault(value: string): string | undefined {
+  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value)) return 'must not have control characters';
   const rest = value.replace(/%%|%[A-Z][A-Z0-9_]*(\([^()]*(\([^()]*\)[^()]*)*\))?(:\d+)?%/g, '');
   return rest.includes('%') ? 'has a "%" that begins no command: write "%%" for a percent sign' : undefined;
 }
@@ -96,6 +104,12 @@ export function checkLabels(report: Report, path: string, labels: Record<string,
   for (const [key, value] of Object.entries(labels ?? {})) {
     report.faultIf(keyPath(path, key), 'labels', labelKeyFault(key) ?? labelValueFault(value));
   }
+}
+
+/** A selector without labels is legal, and most often a mistake. */
+export function warnNoLabels(report: Report, path: string, labels: Record<string, string> | undefined): void {
+  if (Object.keys(labels ?? {}).length > 0) return;
+  report.warn(path, 'selector.empty', 'has no labels: it selects every workload of the namespace');
 }
 
 /** A selector's labels; wildcards and empty keys have no meaning there. */
@@ -144,6 +158,7 @@ export function checkPolicyTargets(
   spec: { selector?: PolicySelector; targetRef?: PolicyTargetReference; targetRefs?: PolicyTargetReference[] },
 ): void {
   checkSelectorLabels(report, 'spec.selector.matchLabels', spec.selector?.matchLabels);
+  if (spec.selector) warnNoLabels(report, 'spec.selector', spec.selector.matchLabels);
   const set = (['selector', 'targetRef', 'targetRefs'] as const).filter((field) => spec[field] !== undefined);
   if (set.length > 1) report.fault('spec', 'policy-target', `only one of ${set.join(', ')} may be set`);
   if (spec.targetRef) checkTarget(report, 'spec.targetRef', spec.targetRef);

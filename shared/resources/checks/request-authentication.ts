@@ -8,9 +8,6 @@ import { checkPolicyTargets } from './primitives.ts';
 export function checkRequestAuthentication(spec: RequestAuthenticationSpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, spec);
-  if (spec.selector && Object.keys(spec.selector.matchLabels ?? {}).length === 0) {
-    report.warn('spec.selector', 'policy-target', 'has no labels: it selects every workload of the namespace');
-  }
   for (const [i, rule] of (spec.jwtRules ?? []).entries()) checkJwtRule(report, `spec.jwtRules[${i}]`, rule);
   return report.findings;
 }
@@ -27,6 +24,11 @@ function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
   }
   if (rule.jwks && !isJwks(rule.jwks))
     report.fault(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');
+  for (const field of ['audiences', 'fromParams', 'fromCookies'] as const) {
+    for (const [i, value] of (rule[field] ?? []).entries()) {
+      if (value === '') report.fault(`${path}.${field}[${i}]`, 'required', 'must not be empty');
+    }
+  }
   for (const [i, header] of (rule.fromHeaders ?? []).entries()) {
     if (header.name === '') report.fault(`${path}.fromHeaders[${i}].name`, 'required', 'must not be empty');
   }

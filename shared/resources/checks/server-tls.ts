@@ -20,6 +20,11 @@ export function checkServerTls(report: Report, path: string, tls: ServerTls): vo
     if (!operator && !CIPHERS.has(suite)) report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}" is ignored`);
     if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" stands twice`);
   }
+  const { minProtocolVersion: min } = tls;
+  if ((min === 'TLSV1_0' || min === 'TLSV1_1') && !tls.cipherSuites?.length) {
+    const message = `${min} needs cipherSuites: those of default are for TLS 1.2 and newer`;
+    report.warn(`${path}.minProtocolVersion`, 'gateway.tls', message);
+  }
   const mode = tls.mode ?? 'PASSTHROUGH';
   if (mode === 'ISTIO_MUTUAL') {
     for (const field of [...OWN, 'credentialName', 'credentialNames', 'tlsCertificates'] as const) {
@@ -46,7 +51,12 @@ function checkCertificates(report: Report, path: string, tls: ServerTls, mode: s
     tls.serverCertificate ? 'serverCertificate' : undefined,
   ].filter((source) => source !== undefined);
   if (sources.length > 1) fault('', `only one of ${sources.join(', ')} may be set`);
-  if (tls.credentialName || tls.credentialNames?.length) return;
+  if (tls.credentialName || tls.credentialNames?.length) {
+    if (tls.caCrl)
+      report.warn(`${path}.caCrl`, 'gateway.tls', 'is not used with a credentialName: put it in the credential');
+    return;
+  }
+  if (tls.caCrl && mode === 'SIMPLE') fault('.caCrl', 'is not supported with mode SIMPLE');
   if (tls.tlsCertificates?.length) {
     for (const [i, each] of tls.tlsCertificates.entries()) {
       if (!each.serverCertificate) fault(`.tlsCertificates[${i}].serverCertificate`, 'is required');
@@ -56,8 +66,8 @@ function checkCertificates(report: Report, path: string, tls: ServerTls, mode: s
     if (!tls.serverCertificate) fault('.serverCertificate', `is required with mode ${mode} (or a credentialName)`);
     if (!tls.privateKey) fault('.privateKey', `is required with mode ${mode} (or a credentialName)`);
   }
-  if (mode === 'MUTUAL' && !tls.caCertificates && !tls.caCertCredentialName) {
-    fault('.caCertificates', 'is required with mode MUTUAL (or a credentialName)');
+  if (/MUTUAL$/.test(mode) && !tls.caCertificates && !tls.caCertCredentialName) {
+    fault('.caCertificates', `is required with mode ${mode} (or a credentialName)`);
   }
 }
 

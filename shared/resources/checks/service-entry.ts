@@ -1,5 +1,5 @@
 /** Rules of ServiceEntry beyond its schema. */
-import { isTcp, parseProtocol } from '../../match/protocol.ts';
+import { isHttp, isTcp, isTls, parseProtocol } from '../../match/protocol.ts';
 import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
@@ -11,6 +11,7 @@ import {
   ipOrCidrFault,
   portFault,
   protocolFault,
+  warnNoLabels,
   wildcardDomainFault,
 } from './primitives.ts';
 import { checkEndpoint } from './workload-entry.ts';
@@ -23,10 +24,12 @@ export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): F
     report.faultIf(`spec.addresses[${i}]`, 'cidr', ipOrCidrFault(address));
   }
   checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
+  if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);
   if (spec.workloadSelector && spec.endpoints !== undefined) {
     report.fault('spec', 'serviceentry.endpoints', 'only one of workloadSelector and endpoints may be set');
   }
   checkResolution(report, spec);
+  checkManyHosts(report, spec);
   checkEndpoints(report, spec);
   checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default');
   return report.findings;
@@ -85,19 +88,32 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
       break;
     case 'DNS':
     case 'DNS_ROUND_ROBIN':
-      if (!endpoints?.length && wildcard && !spec.workloadSelector) {
+      if (!endpoints?.length && wildcard) {
         fault('spec.hosts', `a wildcard host cannot be resolved: with resolution ${resolution} set endpoints`);
       }
       if (resolution === 'DNS_ROUND_ROBIN' && (endpoints?.length ?? 0) > 1) {
         fault('spec.endpoints', 'must have at most one entry with resolution DNS_ROUND_ROBIN');
       }
       if (resolution === 'DNS_ROUND_ROBIN' && !endpoints?.length && hosts.length > 1) {
-        fault('spec.hosts', 'must be one host with resolution DNS_ROUND_ROBIN and no endpoints');
+        const message =
+          'should be one host with resolution DNS_ROUND_ROBIN and no endpoints: each has its own addresses';
+        report.warn('spec.hosts', 'serviceentry.resolution', message);
       }
       break;
     case 'DYNAMIC_DNS':
       checkDynamicDns(report, spec);
       break;
+  }
+}
+
+/** Plain TCP has nothing that tells one host from another. */
+function checkManyHosts(report: Report, spec: ServiceEntrySpec): void {
+  if ((spec.resolution ?? 'NONE') === 'NONE' || (spec.hosts ?? []).length < 2) return;
+  for (const [i, port] of (spec.ports ?? []).entries()) {
+    const protocol = parseProtocol(port.protocol ?? '');
+    if (isHttp(protocol) || isTls(protocol)) continue;
+    const message = 'must be HTTP or TLS where there are several hosts: plain TCP cannot tell them apart';
+    report.fault(`spec.ports[${i}].protocol`, 'serviceentry.many-hosts', message);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Rules of Sidecar beyond its schema. */
 import { parseIp } from '../../match/cidr.ts';
-import { isHttp, parseProtocol } from '../../match/protocol.ts';
+import { isHttp, isTls, parseProtocol } from '../../match/protocol.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Egress, Ingress, OutboundTrafficPolicy, SidecarSpec } from '../schema/sidecar.ts';
@@ -11,6 +11,7 @@ import {
   isIp,
   portFault,
   protocolFault,
+  warnNoLabels,
   wildcardDomainFault,
 } from './primitives.ts';
 import { checkServerTls } from './server-tls.ts';
@@ -19,6 +20,7 @@ import { checkConnectionPool } from './traffic-policy.ts';
 export function checkSidecar(spec: SidecarSpec): Findings {
   const report = new Report();
   checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
+  if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);
   const content = [spec.egress?.length, spec.ingress?.length, spec.outboundTrafficPolicy, spec.inboundConnectionPool];
   if (content.every((part) => !part)) {
     report.fault(
@@ -39,7 +41,7 @@ function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set
   const { port, bind, defaultEndpoint, tls, connectionPool } = ingress;
   const number = port.number ?? 0;
   report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
-  if (port.protocol) report.faultIf(`${path}.port.protocol`, 'protocol', protocolFault(port.protocol));
+  checkPortExtras(report, `${path}.port`, port);
   if (ports.has(number)) report.fault(`${path}.port.number`, 'sidecar.port', `${number} is used twice`);
   ports.add(number);
   if (bind && !isIp(bind)) report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address');
@@ -53,6 +55,9 @@ function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set
   }
   if (!tls) return;
   checkServerTls(report, `${path}.tls`, tls);
+  if (!isTls(parseProtocol(port.protocol ?? ''))) {
+    report.fault(`${path}.tls`, 'sidecar.tls', 'is only for protocols HTTPS and TLS');
+  }
   const unsupported = [
     'httpsRedirect',
     'subjectAltNames',
@@ -66,6 +71,13 @@ function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set
   if (tls.mode === 'ISTIO_MUTUAL' || tls.mode === 'AUTO_PASSTHROUGH') {
     report.fault(`${path}.tls.mode`, 'sidecar.tls', `${tls.mode} is not supported in a Sidecar`);
   }
+}
+
+/** Name and protocol may be left out; a target port means nothing here. */
+function checkPortExtras(report: Report, path: string, port: NonNullable<Egress['port']>): void {
+  if (port.name) report.faultIf(`${path}.name`, 'port-name', dnsLabelFault(port.name));
+  if (port.protocol) report.faultIf(`${path}.protocol`, 'protocol', protocolFault(port.protocol));
+  if (port.targetPort) report.fault(`${path}.targetPort`, 'sidecar.port', 'has no meaning in a Sidecar');
 }
 
 /** `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT`, `:PORT` or `unix:///path`. */
@@ -93,7 +105,7 @@ function checkEgressList(report: Report, list: readonly Egress[]): void {
     }
     const unix = bind?.startsWith('unix://') === true;
     if (port && !unix) report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
-    if (port?.protocol) report.faultIf(`${path}.port.protocol`, 'protocol', protocolFault(port.protocol));
+    if (port) checkPortExtras(report, `${path}.port`, port);
     if (bind && !unix && !isIp(bind))
       report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address or unix socket');
     if (unix && captureMode && captureMode !== 'DEFAULT' && captureMode !== 'NONE') {
@@ -125,6 +137,7 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
       report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace.replace(/^~/, '')));
     report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
     if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
+    if (hosts.indexOf(host) !== i) report.warn(at, 'sidecar.host', `"${host}" stands twice`);
     // `~/host` takes a host out again.
     if (name !== '*' && namespace !== '~' && (whole.has(namespace) || whole.has('*'))) {
       report.warn(at, 'sidecar.host', `"${host}" is covered by another entry already`);

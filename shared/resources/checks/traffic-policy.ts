@@ -14,16 +14,29 @@ import type {
 import { parseDuration } from '../schema/vocabulary.ts';
 import { fqdnFault, isIp, portFault } from './primitives.ts';
 
+/** Labels that say where a workload is. */
+const TOPOLOGY: ReadonlySet<string> = new Set([
+  'topology.kubernetes.io/region',
+  'topology.kubernetes.io/zone',
+  'topology.istio.io/subzone',
+]);
 const MAX_TABLE_SIZE = 5_000_011;
 
 export function checkTrafficPolicy(report: Report, path: string, policy: TrafficPolicy): void {
   if (Object.values(policy).every((field) => field === undefined)) {
     report.fault(path, 'trafficpolicy.empty', 'must have at least one field');
   }
+  if (policy.tunnel && policy.proxyProtocol) {
+    report.fault(path, 'trafficpolicy.tunnel', 'only one of tunnel and proxyProtocol may be set');
+  }
   checkSettings(report, path, policy);
   for (const [i, setting] of (policy.portLevelSettings ?? []).entries()) {
     const at = `${path}.portLevelSettings[${i}]`;
     report.faultIf(`${at}.port.number`, 'port', portFault(setting.port?.number));
+    const { port: _, ...settings } = setting;
+    if (Object.values(settings).every((field) => field === undefined)) {
+      report.fault(at, 'trafficpolicy.empty', 'must have at least one field beside port');
+    }
     checkSettings(report, at, setting);
   }
   if (policy.tunnel) {
@@ -65,8 +78,12 @@ export function checkConnectionPool(report: Report, path: string, pool: Connecti
   if (http?.http2KeepAlive && (!http.http2KeepAlive.interval || !http.http2KeepAlive.timeout)) {
     report.fault(`${path}.http.http2KeepAlive`, 'required', 'must have interval and timeout');
   }
-  if (tcp?.idleTimeout && parseDuration(tcp.idleTimeout) === undefined) {
-    report.fault(`${path}.tcp.idleTimeout`, 'value', `"${tcp.idleTimeout}" is not a duration such as "1.5s"`);
+  if (tcp?.idleTimeout) {
+    const ms = parseDuration(tcp.idleTimeout);
+    const at = `${path}.tcp.idleTimeout`;
+    if (ms === undefined) report.fault(at, 'value', `"${tcp.idleTimeout}" is not a duration such as "1.5s"`);
+    // 0s: never.
+    else if (ms !== 0 && (ms < 1 || ms % 1 !== 0)) report.fault(at, 'value', 'must be 0s or at least 1ms, in whole ms');
   }
 }
 
@@ -99,14 +116,22 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
   if (hash) {
     const keys = [hash.httpHeaderName, hash.httpCookie, hash.useSourceIp, hash.httpQueryParameterName];
     if (keys.every((key) => key === undefined)) {
-      report.fault(
-        `${path}.consistentHash`,
-        'loadbalancer.hash',
-        'must have one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName',
-      );
+      const message = 'has none of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName: it hashes nothing';
+      report.warn(`${path}.consistentHash`, 'loadbalancer.hash', message);
     }
     if (hash.httpCookie && hash.httpCookie.name === '')
       report.fault(`${path}.consistentHash.httpCookie.name`, 'required', 'is required');
+    if (hash.minimumRingSize) {
+      report.warn(
+        `${path}.consistentHash.minimumRingSize`,
+        'deprecated',
+        'is deprecated: use ringHash.minimumRingSize',
+      );
+      if (hash.maglev ?? hash.ringHash) {
+        const message = 'only one of minimumRingSize, ringHash, maglev may be set';
+        report.fault(`${path}.consistentHash`, 'loadbalancer.hash', message);
+      }
+    }
     const size = hash.maglev?.tableSize;
     if (size !== undefined && (size >= MAX_TABLE_SIZE + 1 || !isPrime(size))) {
       report.fault(
@@ -126,7 +151,7 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
 
 function checkWarmup(report: Report, path: string, warmup: Warmup, simple: string | undefined): void {
   if (simple !== undefined && !/^(ROUND_ROBIN|LEAST_REQUEST|LEAST_CONN|UNSPECIFIED)$/.test(simple)) {
-    report.fault(path, 'loadbalancer.warmup', 'is only for ROUND_ROBIN and LEAST_REQUEST');
+    report.warn(path, 'loadbalancer.warmup', `is not used with ${simple}: only with ROUND_ROBIN and LEAST_REQUEST`);
   }
   if (warmup.minimumPercent !== undefined && warmup.minimumPercent > 100) {
     report.fault(`${path}.minimumPercent`, 'percent', 'must be 0 to 100');
@@ -138,8 +163,12 @@ function checkWarmup(report: Report, path: string, warmup: Warmup, simple: strin
 
 export function checkLocality(report: Report, path: string, setting: LocalityLbSetting, outlier: boolean): void {
   const rule = 'loadbalancer.locality';
-  if (setting.distribute?.length && (setting.failover?.length || setting.failoverPriority?.length)) {
-    report.fault(path, rule, 'only one of distribute, failover and failoverPriority may be set');
+  if (setting.distribute?.length && setting.failover?.length) {
+    report.fault(path, rule, 'only one of distribute and failover may be set');
+  }
+  const topology = setting.failoverPriority?.find((label) => TOPOLOGY.has(label));
+  if (setting.failover?.length && topology) {
+    report.fault(`${path}.failoverPriority`, rule, `"${topology}" cannot be combined with failover`);
   }
   const from: string[] = [];
   for (const [i, { from: source = '', to = {} }] of (setting.distribute ?? []).entries()) {
@@ -200,14 +229,22 @@ export function checkClientTls(report: Report, path: string, tls: ClientTls): vo
   const mode = tls.mode ?? 'DISABLE';
   const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'client-tls', message);
   const files = ['clientCertificate', 'privateKey', 'caCertificates', 'caCrl'] as const;
-  if (tls.insecureSkipVerify && mode === 'SIMPLE') {
-    for (const field of ['caCertificates', 'credentialName', 'subjectAltNames'] as const) {
+  if (tls.insecureSkipVerify && (mode === 'SIMPLE' || mode === 'MUTUAL')) {
+    // With MUTUAL the credential also holds the client certificate.
+    const unused = [
+      'caCertificates',
+      'subjectAltNames',
+      ...(mode === 'SIMPLE' ? (['credentialName'] as const) : []),
+    ] as const;
+    for (const field of unused) {
       if (tls[field]?.length) fault(`.${field}`, 'has no use with insecureSkipVerify');
     }
   }
   if (mode === 'ISTIO_MUTUAL') {
     for (const field of [...files, 'credentialName'] as const) {
-      if (tls[field]) fault(`.${field}`, 'cannot be set with mode ISTIO_MUTUAL: the mesh provides the certificates');
+      if (!tls[field]) continue;
+      const message = 'is not used with mode ISTIO_MUTUAL: the mesh provides the certificates';
+      report.warn(`${path}.${field}`, 'client-tls', message);
     }
     return;
   }

@@ -1,6 +1,7 @@
 /** Rules of VirtualService beyond its schema: hosts, gateways, TLS and TCP routes. HTTP routes are in http-route.ts. */
-import { hostSubsetOf } from '../../match/hosts.ts';
-import { Report } from '../faults.ts';
+import { hostMatches, hostSubsetOf } from '../../match/hosts.ts';
+import { parseClaimRoute } from '../../match/jwt-claim.ts';
+import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import type { L4MatchAttributes, TlsMatchAttributes, VirtualServiceSpec } from '../schema/virtual-service.ts';
@@ -14,6 +15,7 @@ import {
   portFault,
   sniDomainFault,
 } from './primitives.ts';
+import { warnUnreachable } from './route-reach.ts';
 
 export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource): Findings {
   const report = new Report();
@@ -23,6 +25,7 @@ export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource
   if (delegate) checkDelegate(report, spec);
   const mesh = gateways.length === 0 || gateways.includes('mesh');
   checkHosts(report, hosts, mesh);
+  if (mesh) checkClaimRoutes(report, spec);
   checkGatewayNames(report, 'spec.gateways', gateways);
   if (!spec.http?.length && !spec.tcp?.length && !spec.tls?.length) {
     report.fault('spec', 'virtualservice.no-route', 'must have at least one of http, tls, tcp');
@@ -39,6 +42,8 @@ export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource
     for (const [j, match] of (route.match ?? []).entries()) checkL4Match(report, `${path}.match[${j}]`, match);
     checkDestinations(report, `${path}.route`, route.route);
   }
+  warnUnreachable(report, 'spec.tls', spec.tls ?? []);
+  warnUnreachable(report, 'spec.tcp', spec.tcp ?? []);
   checkExportTo(report, spec.exportTo, resource.metadata?.namespace ?? 'default');
   return report.findings;
 }
@@ -61,14 +66,29 @@ function checkDelegate(report: Report, spec: VirtualServiceSpec): void {
 }
 
 function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): void {
-  const seen = new Set<string>();
   for (const [i, host] of hosts.entries()) {
     const path = `spec.hosts[${i}]`;
     if (mesh && host === '*') {
       report.fault(path, 'virtualservice.host', '"*" is not allowed for the mesh: name gateways, or a narrower host');
     } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', sniDomainFault(host));
-    if (seen.has(host)) report.fault(path, 'virtualservice.host', `"${host}" stands twice`);
-    seen.add(host);
+    const other = hosts.slice(0, i).find((earlier) => hostMatches(earlier, host));
+    if (other === host) report.fault(path, 'virtualservice.host', `"${host}" stands twice`);
+    else if (other !== undefined) report.fault(path, 'virtualservice.host', `"${host}" and "${other}" overlap`);
+  }
+}
+
+/** Claims are known where the token is judged: at gateways. */
+function checkClaimRoutes(report: Report, spec: VirtualServiceSpec): void {
+  for (const [i, route] of (spec.http ?? []).entries()) {
+    for (const [j, match] of (route.match ?? []).entries()) {
+      for (const field of ['headers', 'withoutHeaders'] as const) {
+        for (const name of Object.keys(match[field] ?? {})) {
+          if (!parseClaimRoute(name)) continue;
+          const path = keyPath(`spec.http[${i}].match[${j}].${field}`, name);
+          report.fault(path, 'virtualservice.jwt-claim', 'routes by claim work at gateways only: name spec.gateways');
+        }
+      }
+    }
   }
 }
 

@@ -1,0 +1,47 @@
+/** `tulle validate` says of every reference configuration what `istioctl validate` says: accepted, refused, warned of. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { validateSources } from './validate.ts';
+
+const golden = fileURLToPath(new URL('../../../shared/reference/istiod-golden/', import.meta.url));
+const present = existsSync(golden);
+if (!present) console.log('skipped: the reference data is not here');
+
+/** Where we say more than istioctl, as kubectl does. */
+const STRICTER: Readonly<Record<string, string>> = {
+  'faults/unknown-kind': 'istioctl passes over kinds it does not know',
+  'faults/unknown-version': 'istioctl passes over versions it does not know',
+  'cases/ef-network-filter': '`name: off` is a boolean in YAML 1.1',
+  'cases/telemetry-access-log-disable': '`name: off` is a boolean in YAML 1.1',
+  'cases/telemetry-metrics-disable': '`name: off` is a boolean in YAML 1.1',
+};
+
+describe.skipIf(!present)('as istioctl validate', () => {
+  it.each(['faults', 'cases'])('%s', async (part) => {
+    const names = readdirSync(`${golden}${part}`);
+    const different: unknown[] = [];
+    for (const name of names) {
+      const folder = `${golden}${part}/${name}`;
+      const { validate } = JSON.parse(readFileSync(`${folder}/analyze.json`, 'utf8')) as {
+        validate: { exit: number; stderr: string };
+      };
+      const { valid, resources } = await validateSources([`${folder}/config.yaml`]);
+      const own = resources.flatMap((resource) => resource.warnings);
+      const warnings = own.filter((warning) => warning.rule !== 'duplicate-object' && warning.rule !== 'foreign-kind');
+      const ours = { valid, warned: warnings.length > 0 };
+      const theirs = { valid: validate.exit === 0, warned: validate.stderr.includes('has warnings') };
+      if (JSON.stringify(ours) === JSON.stringify(theirs) || `${part}/${name}` in STRICTER) continue;
+      different.push({
+        name,
+        ours,
+        theirs: validate.stderr,
+        faults: resources.flatMap((each) => each.faults),
+        warnings,
+      });
+    }
+    console.log(`istioctl validate, ${part}: ${names.length - different.length} of ${names.length}`);
+    expect(different).toEqual([]);
+    expect(names.length).toBeGreaterThan(40);
+  });
+});
