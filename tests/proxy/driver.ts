@@ -1,0 +1,37 @@
+/**
+ * A proxy that is pushed to, run on each runtime. Reads one JSON object a line on standard input, `{changes}` or `{}`,
+ * and answers each with one line: {faults, ports, rss, active}.
+ */
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import type { Changes } from '../../edge-proxy/config/apply.ts';
+import { proxyCompilers } from '../../edge-proxy/config/compilers.ts';
+import { Admission } from '../../edge-proxy/overload/admission.ts';
+// biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
+import { Proxy } from '../../edge-proxy/proxy.ts';
+import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
+import { Stats } from '../../edge-proxy/telemetry/stats.ts';
+
+const runtime = currentRuntime();
+const drainMs = Number(runtime.process.args[0]);
+const admission = new Admission(new Stats(), undefined, undefined, drainMs);
+const compilers = proxyCompilers(
+  { runtime, trustDomain: undefined },
+  () => () => {},
+  () => ({ opened() {}, closed() {} }),
+);
+const proxy = new Proxy(runtime, { compilers, admission });
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { changes } = JSON.parse(line) as { changes?: Changes };
+  const faults = changes ? await proxy.apply(changes) : new Map<string, string>();
+  runtime.process.writeOut(
+    JSON.stringify({
+      faults: [...faults],
+      ports: Object.fromEntries([...proxy.bound].map(([name, { port }]) => [name, port])),
+      rss: runtime.process.residentBytes(),
+      active: admission.active,
+    }),
+  );
+}
+process.exit(0);
