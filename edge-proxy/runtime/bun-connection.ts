@@ -121,7 +121,8 @@ export class NativeConnection implements Connection {
     if (this.queued === 0 && this.socket) taken = Math.max(0, this.socket.write(bytes, 0, length));
     if (taken === length) return true;
     const rest = bytes.subarray(taken, length);
-    this.queue.push(shared ? rest.slice() : rest);
+    // Not `slice`: of a Buffer that is a view, and the page is written anew.
+    this.queue.push(shared ? new Uint8Array(rest) : rest);
     this.queued += rest.length;
     if (this.queued < HIGH_WATER) return true;
     this.owesDrain = true;
