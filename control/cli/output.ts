@@ -1,5 +1,5 @@
 /** Tables, JSON and YAML for people and programs. */
-import { stringify } from 'yaml';
+import { writeYaml } from '../../shared/resources/yaml/write.ts';
 import { CliError } from './connection.ts';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
@@ -29,7 +29,7 @@ export function table(heads: readonly string[], rows: readonly (readonly string[
 
 export function print(format: OutputFormat, value: unknown, asTable: () => string): void {
   const text =
-    format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? stringify(value).trimEnd() : asTable();
+    format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? writeYaml(value).trimEnd() : asTable();
   process.stdout.write(`${text}\n`);
 }
 

@@ -2,6 +2,7 @@
  * Reading resources from text, as kubectl reads them, strictly: YAML (with the meaning goyaml v2 gives it) or JSON,
  * several documents or a JSON stream, `List` kinds expanded. Every fault keeps its line and column.
  */
+import { FORBIDDEN } from './yaml/characters.ts';
 import { MAX_NESTING, type SourceDocument, type SourceFault } from './yaml/faults.ts';
 import { readJson } from './yaml/json.ts';
 import { LineIndex } from './yaml/lines.ts';
@@ -172,9 +173,6 @@ function nothing(message: string, offset: number): SourceDocument {
   const fault: SourceFault = { path: '', rule: 'yaml', message, offset };
   return { value: undefined, faults: [fault], start: 0, end: 0, contentStart: 0 };
 }
-
-/** Characters that YAML does not allow (section 5.1); a lone surrogate is no character at all. */
-const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]|\p{Cs}/u;
 
 /** The longest start of the bytes that is UTF-8 ends where the fault is. */
 function firstBadByte(bytes: Uint8Array): Position {
