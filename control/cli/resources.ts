@@ -54,7 +54,8 @@ export function fieldValidationFlag(word: string): FieldValidation {
 }
 
 /**
- * Applies every resource of the files. All are validated first: with one fault anywhere nothing is written.
+ * Applies every resource of the files, namespaces first. All are judged before anything is written, here and then by the
+ * server (dry run): with one fault anywhere nothing is written.
  * @throws CliError with every fault
  */
 export async function apply(
@@ -63,57 +64,125 @@ export async function apply(
   namespace: string,
   { dryRun, fields }: ApplyOptions,
 ): Promise<void> {
-  const sources = await checkSources(paths, fields);
+  const sources = namespacesFirst(await checkSources(paths, fields)).map((source) => wanted(source, namespace));
   if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
-  for (const source of sources) {
-    const outcome = await applyOne(api, source, namespace, { dryRun, fields });
-    process.stdout.write(
-      `${source.kind.singular}${source.kind.group ? `.${source.kind.group}` : ''}/${source.resource.metadata.name} ${outcome}${dryRun ? ' (dry run)' : ''}\n`,
-    );
+  const judged = await judge(api, sources, fields);
+  for (const [i, source] of sources.entries()) {
+    let outcome = judged[i]!;
+    if (!dryRun && outcome !== 'unchanged') {
+      try {
+        outcome = await applyOne(api, source, { dryRun, fields });
+      } catch (error) {
+        // Judged as good a moment ago: somebody else has written since, or the server is gone.
+        throw new CliError(`${(error as Error).message}${i > 0 ? `\n${unwritten(sources, i)}` : ''}`);
+      }
+    }
+    process.stdout.write(`${nameOf(source)} ${outcome}${dryRun ? ' (dry run)' : ''}\n`);
   }
 }
 
+/** Namespaces before what is in them; otherwise as the files have it. */
+function namespacesFirst(sources: readonly SourceResource[]): SourceResource[] {
+  return [...sources.filter(isNamespace), ...sources.filter((source) => !isNamespace(source))];
+}
+
+/** For deleting: what is in a namespace goes with it, and would then not be found. */
+function namespacesLast(sources: readonly SourceResource[]): SourceResource[] {
+  return [...sources.filter((source) => !isNamespace(source)), ...sources.filter(isNamespace)];
+}
+
+const isNamespace = ({ kind }: SourceResource): boolean => kind.group === '' && kind.kind === 'Namespace';
+
+/** The resource as it is sent: in its own namespace, or the one asked for. */
+function wanted(source: SourceResource, namespace: string): SourceResource {
+  const { kind, resource } = source;
+  if (!kind.namespaced) return source;
+  const metadata = { ...resource.metadata, namespace: resource.metadata.namespace || namespace };
+  return { ...source, resource: { ...resource, metadata } };
+}
+
+/** What each would come to. @throws CliError naming every resource the server would refuse, with the file and line it is in */
+async function judge(api: ControlApi, sources: readonly SourceResource[], fields: FieldValidation): Promise<string[]> {
+  const coming = new Set(sources.filter(isNamespace).map(({ resource }) => resource.metadata.name));
+  const known = new Map<string, boolean>();
+  const faults: string[] = [];
+  const outcomes: string[] = [];
+  for (const source of sources) {
+    const { kind, resource, file, line } = source;
+    const { name, namespace = '' } = resource.metadata;
+    try {
+      // The server cannot judge what is in a namespace that is still to be made; the rest of it was judged here.
+      if (kind.namespaced && coming.has(namespace) && !(await exists(api, namespace, known))) outcomes.push('created');
+      else outcomes.push(await applyOne(api, source, { dryRun: true, fields }));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      faults.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
+    }
+  }
+  if (faults.length > 0) throw new CliError([...faults, 'nothing was written'].join('\n'));
+  return outcomes;
+}
+
+async function exists(api: ControlApi, namespace: string, known: Map<string, boolean>): Promise<boolean> {
+  let found = known.get(namespace);
+  if (found === undefined) {
+    const kind = kinds.find((each) => each.group === '' && each.kind === 'Namespace')!;
+    found = (await api.request('GET', resourcePath(kind, undefined, namespace))).status === 200;
+    known.set(namespace, found);
+  }
+  return found;
+}
+
+function unwritten(sources: readonly SourceResource[], from: number): string {
+  return `written before that: ${sources.slice(0, from).map(nameOf).join(', ')}; not written: ${sources.slice(from).map(nameOf).join(', ')}`;
+}
+
+const nameOf = ({ kind, resource }: SourceResource): string =>
+  `${kind.singular}${kind.group ? `.${kind.group}` : ''}/${resource.metadata.name}`;
+
+/** The server's answer is no; as opposed to none. */
+class Refusal extends CliError {}
+
 async function applyOne(
   api: ControlApi,
-  { kind, resource }: SourceResource,
-  fallback: string,
+  { kind, resource: desired }: SourceResource,
   { dryRun, fields }: ApplyOptions,
-): Promise<string> {
-  const namespace = resource.metadata.namespace ?? fallback;
+): Promise<'created' | 'configured' | 'unchanged'> {
+  const { name, namespace } = desired.metadata;
   const query = `?fieldValidation=${fields}${dryRun ? '&dryRun=All' : ''}`;
-  const at = resourcePath(kind, namespace, resource.metadata.name);
-  const desired: Resource = {
-    ...resource,
-    metadata: kind.namespaced ? { ...resource.metadata, namespace } : resource.metadata,
-  };
+  const at = resourcePath(kind, namespace, name);
   for (let attempt = 0; ; attempt++) {
     const current = await api.request('GET', at);
     const answer =
       current.status === 404
         ? await api.request('POST', `${resourcePath(kind, namespace)}${query}`, desired)
-        : await replace(api, `${at}${query}`, must(current), desired);
-    if (answer === 'unchanged') return 'unchanged';
-    if (answer.status < 300) return current.status === 404 ? 'created' : 'configured';
+        : await api.request('PUT', `${at}${query}`, onto(must(current), desired));
+    if (answer.status < 300) {
+      if (current.status === 404) return 'created';
+      return same(current.body as Resource, answer.body as Resource) ? 'unchanged' : 'configured';
+    }
     // Somebody wrote between our read and our write: read again, a few times.
-    if (answer.status !== 409 || attempt >= 4)
-      throw new CliError(`${kind.kind} ${namespace}/${desired.metadata.name}: ${describeStatus(answer)}`);
+    if (answer.status !== 409 || attempt >= 4) throw new Refusal(describeStatus(answer));
   }
 }
 
-async function replace(
-  api: ControlApi,
-  at: string,
-  current: Resource,
-  desired: Resource,
-): Promise<Answer | 'unchanged'> {
-  const { metadata, ...body } = desired;
-  const { metadata: held, status: _status, ...heldBody } = current;
-  const same =
-    stable(body) === stable(heldBody) &&
-    stable(metadata.labels ?? {}) === stable(held.labels ?? {}) &&
-    stable(metadata.annotations ?? {}) === stable(held.annotations ?? {});
-  if (same) return 'unchanged';
-  return await api.request('PUT', at, { ...desired, metadata: { ...metadata, resourceVersion: held.resourceVersion } });
+/** So that nobody's change in between is written over. */
+function onto({ metadata: { resourceVersion } }: Resource, desired: Resource): Resource {
+  return { ...desired, metadata: { ...desired.metadata, resourceVersion } };
+}
+
+/** Nothing would change: what the server completes (labels of namespaces, data of secrets) is in both. */
+function same(current: Resource, wouldBe: Resource): boolean {
+  const told = ({ metadata, ...rest }: Resource) => {
+    const {
+      resourceVersion: _r,
+      generation: _g,
+      managedFields: _m,
+      ...kept
+    } = metadata as typeof metadata & { managedFields?: unknown };
+    return stable({ ...rest, metadata: kept });
+  };
+  return told(current) === told(wouldBe);
 }
 
 const must = (answer: Answer): Resource => {
@@ -171,7 +240,7 @@ export async function remove(
 ): Promise<void> {
   const victims =
     'files' in targets
-      ? (await checkSources(targets.files)).map(({ kind, resource }) => ({
+      ? namespacesLast(await checkSources(targets.files)).map(({ kind, resource }) => ({
           kind,
           namespace: resource.metadata.namespace ?? namespace,
           name: resource.metadata.name,

@@ -153,6 +153,32 @@ describe('apply, get, delete', () => {
     expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
   });
 
+  it('writes nothing when only the server refuses one of many, and says which', async () => {
+    const elsewhere = route('two').replace('metadata:', 'metadata:\n  namespace: nowhere');
+    writeFileSync(at('set.yaml'), `${route('one')}---\n${elsewhere}---\n${route('three')}`);
+    for (const more of [[], ['--dry-run']]) {
+      const told = refusal(await cli('apply', '-f', at('set.yaml'), ...more), 2).split('\n');
+      expect(told[0]).toMatch(/set\.yaml:\d+: VirtualService two: namespaces "nowhere" not found$/);
+      expect(told[1]).toBe('nothing was written');
+    }
+    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+  });
+
+  it('makes namespaces first, wherever they stand', async () => {
+    const inShop = route('one').replace('metadata:', 'metadata:\n  namespace: shop');
+    const namespace = stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
+    const vs = 'virtualservice.networking.istio.io/one';
+    const set = `${inShop}---\n${namespace}`;
+    expect(succeeded(await cliWith(set, 'apply', '--dry-run', '-f', '-'))).toBe(
+      `namespace/shop created (dry run)\n${vs} created (dry run)\n`,
+    );
+    expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop created\n${vs} created\n`);
+    expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop unchanged\n${vs} unchanged\n`);
+    // What is gone with the namespace need not be deleted once more.
+    expect(succeeded(await cliWith(set, 'delete', '-f', '-'))).toMatch(/"one" deleted\n.*"shop" deleted\n/);
+    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+  });
+
   it('deletes what files name', async () => {
     writeFileSync(at('two.yaml'), `${route('one')}---\n${route('two')}`);
     succeeded(await cli('apply', '-f', at('two.yaml')));
