@@ -7,7 +7,7 @@ const cluster = {
   limits: { maxConnections: 1, maxPendingRequests: 2, maxRequests: 3, maxRetries: 4 },
   use: { connections: 5, pending: 6, requests: 7, retries: 8 },
   endpoints: () => [
-    { id: '10.0.0.1:80', address: '10.0.0.1', port: 80, hostname: '', weight: 1, priority: 0, active: 9 },
+    { id: '10.0.0.1:80', address: '10.0.0.1', port: 80, hostname: '', locality: '', weight: 1, priority: 0, active: 9 },
   ],
 } as unknown as Cluster;
 
@@ -65,7 +65,7 @@ describe('admin', () => {
     const get = setup();
     expect(await (await get('/clusters')).text()).toContain('c::10.0.0.1:80::rq_active::9\n');
     expect(await (await get('/clusters?format=json')).json()).toMatchObject({
-      clusterStatuses: [{ name: 'c', hostStatuses: [{ address: { socketAddress: { portValue: 80 } } }] }],
+      cluster_statuses: [{ name: 'c', host_statuses: [{ address: { socket_address: { port_value: 80 } } }] }],
     });
     expect(await (await get('/listeners')).text()).toBe('0.0.0.0_80::127.0.0.1:8080\n');
     expect(await (await get('/listeners?format=json')).json()).toMatchObject({

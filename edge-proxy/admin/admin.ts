@@ -3,6 +3,7 @@ import { type IRequest, Router, text } from 'itty-router';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { certsJson, type HeldCertificates } from './certs.ts';
+import { clustersJson, clustersText } from './clusters.ts';
 import { statsText } from './stats.ts';
 
 export interface ListenerState {
@@ -124,34 +125,7 @@ function redact(value: unknown): unknown {
 }
 
 function clusters(deps: AdminDeps, format: string | null): Response {
-  const all = [...deps.clusters()];
-  if (format === 'json') return json({ clusterStatuses: all.map(clusterStatus) });
-  const lines = all.flatMap(({ name, use, limits, endpoints }) => [
-    `${name}::default_priority::max_connections::${limits.maxConnections}`,
-    `${name}::default_priority::max_requests::${limits.maxRequests}`,
-    `${name}::cx_active::${use.connections}`,
-    `${name}::rq_active::${use.requests}`,
-    ...endpoints().flatMap((endpoint) => [
-      `${name}::${endpoint.id}::rq_active::${endpoint.active}`,
-      `${name}::${endpoint.id}::weight::${endpoint.weight}`,
-      `${name}::${endpoint.id}::priority::${endpoint.priority}`,
-    ]),
-  ]);
-  return text(`${lines.join('\n')}\n`);
-}
-
-function clusterStatus({ name, use, endpoints }: Cluster) {
-  return {
-    name,
-    stats: { cxActive: use.connections, rqActive: use.requests, rqPending: use.pending },
-    hostStatuses: endpoints().map((endpoint) => ({
-      address: { socketAddress: { address: endpoint.address, portValue: endpoint.port } },
-      hostname: endpoint.hostname,
-      weight: endpoint.weight,
-      priority: endpoint.priority,
-      stats: { rqActive: endpoint.active },
-    })),
-  };
+  return format === 'json' ? json(clustersJson(deps.clusters())) : text(clustersText(deps.clusters()));
 }
 
 function listeners(deps: AdminDeps, format: string | null): Response {

@@ -23,6 +23,8 @@ export interface BunSocket {
   pause(): void;
   resume(): void;
   setNoDelay(on: boolean): void;
+  /** @param idleMs until the first probe */
+  setKeepAlive(on: boolean, idleMs: number): void;
 }
 
 const IDLE: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };

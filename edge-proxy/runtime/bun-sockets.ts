@@ -1,7 +1,7 @@
 /** Listening and dialling in plaintext on Bun's own sockets. TLS stays on node:tls, whose guarantees verifyPeer needs. */
 import { type BunSocket, NativeConnection } from './bun-connection.ts';
 import { ListenError } from './listen-error.ts';
-import type { Connection, ConnectionHandler, Listening, ListenOptions } from './runtime.ts';
+import type { Connection, ConnectionHandler, DialTarget, Listening, ListenOptions } from './runtime.ts';
 
 interface SocketEvents {
   open(socket: BunSocket): void;
@@ -77,7 +77,7 @@ export async function nativeListen(
 
 /** See Runtime.connect, without TLS. */
 export function nativeConnect(
-  to: { address: string; port: number; localAddress?: string },
+  to: DialTarget,
   handler: ConnectionHandler,
   onOpen: (connection: Connection) => void,
 ): Connection {
@@ -94,6 +94,7 @@ export function nativeConnect(
         ...events,
         open(socket) {
           if (!connection.attach(socket)) return;
+          if (to.keepAliveMs !== undefined) socket.setKeepAlive(true, to.keepAliveMs);
           try {
             onOpen(connection);
           } catch (error) {

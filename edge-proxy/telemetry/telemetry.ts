@@ -2,7 +2,8 @@
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { TcpConnection } from '../tcp/tcp-connection.ts';
-import type { Cluster } from '../upstream/cluster.ts';
+import { retryLimit } from '../upstream/circuit-breakers.ts';
+import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import { istioAccessLog, type LogSinks } from './access-log.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
@@ -56,11 +57,63 @@ function processGauges(metrics: Metrics, { runtime, version, clusters }: Telemet
   const resident = metrics.gauge('process_resident_memory_bytes', 'Resident memory.').with({});
   const connections = metrics.gauge('envoy_cluster_upstream_cx_active', 'Open connections.', ['cluster_name']);
   const requests = metrics.gauge('envoy_cluster_upstream_rq_active', 'Requests under way.', ['cluster_name']);
+  const breakers = circuitGauges(metrics);
+  const healthy = metrics.gauge('envoy_cluster_membership_healthy', 'Endpoints that may be used.', ['cluster_name']);
+  const total = metrics.gauge('envoy_cluster_membership_total', 'Endpoints.', ['cluster_name']);
   metrics.onCollect(() => {
     resident.value = runtime.process.residentBytes();
-    for (const { name, use } of clusters()) {
-      connections.with({ cluster_name: name }).value = use.connections;
-      requests.with({ cluster_name: name }).value = use.requests;
+    for (const cluster of clusters()) {
+      const { name, use, high } = cluster;
+      connections.with({ cluster_name: name }).value = use.connections + (high?.use.connections ?? 0);
+      requests.with({ cluster_name: name }).value = use.requests + (high?.use.requests ?? 0);
+      breakers(name, 'default', cluster);
+      if (high) breakers(name, 'high', high);
+      const endpoints = cluster.endpoints();
+      total.with({ cluster_name: name }).value = endpoints.length;
+      healthy.with({ cluster_name: name }).value = endpoints.filter((one) => isHealthy(cluster.health?.(one))).length;
     }
   });
+}
+
+function isHealthy(health: EndpointHealth | undefined): boolean {
+  if (!health) return true;
+  const up = health.eds === 'UNKNOWN' || health.eds === 'HEALTHY' || health.eds === 'DEGRADED';
+  return up && !health.failedActiveCheck && !health.failedOutlierCheck;
+}
+
+/** Envoy's circuit breaker gauges: open or not; what is left, where the cluster tracks it. */
+function circuitGauges(metrics: Metrics): (cluster: string, priority: string, circuit: Circuit) => void {
+  const gauge = (name: string, help: string) =>
+    metrics.gauge(`envoy_cluster_circuit_breakers_${name}`, help, ['cluster_name', 'priority']);
+  const kinds = [
+    {
+      key: 'connections',
+      open: gauge('cx_open', 'At the connection limit.'),
+      left: gauge('remaining_cx', 'Connections left.'),
+    },
+    {
+      key: 'pending',
+      open: gauge('rq_pending_open', 'At the limit of waiting requests.'),
+      left: gauge('remaining_pending', 'Places left to wait.'),
+    },
+    { key: 'requests', open: gauge('rq_open', 'At the request limit.'), left: gauge('remaining_rq', 'Requests left.') },
+    {
+      key: 'retries',
+      open: gauge('rq_retry_open', 'At the retry limit.'),
+      left: gauge('remaining_retries', 'Retries left.'),
+    },
+  ] as const;
+  return (cluster_name, priority, circuit) => {
+    const { limits, use } = circuit;
+    const limit = {
+      connections: limits.maxConnections,
+      pending: limits.maxPendingRequests,
+      requests: limits.maxRequests,
+      retries: retryLimit(circuit),
+    };
+    for (const { key, open, left } of kinds) {
+      open.with({ cluster_name, priority }).value = use[key] >= limit[key] ? 1 : 0;
+      if (limits.trackRemaining) left.with({ cluster_name, priority }).value = Math.max(0, limit[key] - use[key]);
+    }
+  };
 }
