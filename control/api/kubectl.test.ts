@@ -134,6 +134,19 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect((await run('', 'delete', 'vs', 'reviews')).code).toBe(0);
   });
 
+  it("prints what Istio's webhook warns of", async () => {
+    const twice = JSON.stringify({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'VirtualService',
+      metadata: { name: 'twice' },
+      spec: { hosts: ['a'], http: [1, 2].map(() => ({ route: [{ destination: { host: 'a' } }] })) },
+    });
+    const applied = await run(twice, 'apply', '-f', '-');
+    expect(applied).toMatchObject({ code: 0 });
+    expect(applied.error).toBe('Warning: spec.http[1]: is never reached: spec.http[0] before it matches everything\n');
+    expect((await run('', 'delete', 'vs', 'twice')).code).toBe(0);
+  });
+
   it('watches', async () => {
     const child = spawn(kubectl ?? '', args('get', 'configmaps', '--watch', '-o', 'name'), {
       stdio: ['ignore', 'pipe', 'inherit'],

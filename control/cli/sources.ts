@@ -104,14 +104,13 @@ function judge(value: unknown, errors: readonly Fault[], fields: FieldValidation
 
 /**
  * Reads and validates; of an object that stands twice the last one counts. Kubernetes objects outside the mesh are left
- * out, with a line on stderr; so are unknown fields under the policies Warn (with a line each) and Ignore.
+ * out, with a line on stderr; so are unknown fields under the policies Warn and Ignore.
+ * @param fields the policy of a write: warnings are then told on stderr, a line each, as kubectl tells them. Without one
+ *   unknown fields are faults and nobody is warned.
  * @throws CliError naming every fault of every resource
  */
-export async function checkSources(
-  paths: readonly string[],
-  fields: FieldValidation = 'Strict',
-): Promise<SourceResource[]> {
-  const checked = await inspectSources(paths, fields);
+export async function checkSources(paths: readonly string[], fields?: FieldValidation): Promise<SourceResource[]> {
+  const checked = await inspectSources(paths, fields ?? 'Strict');
   const faulty = checked.filter((document) => document.faults.length > 0);
   if (faulty.length > 0) throw new CliError(faulty.flatMap(findingLines).join('\n'));
   const found = new Map<string, SourceResource>();
@@ -123,7 +122,7 @@ export async function checkSources(
       process.stderr.write(`${document.file}:${document.line}: ${foreignWarning(document.value).message}\n`);
     } else if (document.kind && document.resource) {
       const { kind, resource, file, line } = document;
-      if (fields === 'Warn') process.stderr.write(fieldWarnings(document));
+      if (fields !== undefined) process.stderr.write(warningLines(document));
       const key = objectKey(kind, resource);
       // Deleted first, so that the last one also stands last.
       found.delete(key);
@@ -133,9 +132,8 @@ export async function checkSources(
   return [...found.values()];
 }
 
-function fieldWarnings(document: CheckedDocument): string {
-  const about = document.warnings.filter(({ rule }) => rule === 'unknown-field' || rule === 'duplicate-field');
-  const lines = findingLines({ ...document, faults: about });
+function warningLines(document: CheckedDocument): string {
+  const lines = findingLines({ ...document, faults: document.warnings });
   return lines.map((line) => `Warning: ${line}\n`).join('');
 }
 

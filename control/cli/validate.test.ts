@@ -90,6 +90,25 @@ describe('sources of the other commands', () => {
       'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
     );
   });
+  it('warns on stderr where a policy is asked for', async () => {
+    const file = join(folder, 'warned.txt');
+    const routes = '[{route: [{destination: {host: a}}]}, {route: [{destination: {host: a}}]}]';
+    await writeFile(
+      file,
+      `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: w}\nspec:\n  hosts: [a]\n  http: ${routes}\n`,
+    );
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    try {
+      await checkSources([file]);
+      expect(said.mock.calls).toEqual([]);
+      await checkSources([file], 'Strict');
+      expect(said.mock.calls.join('').replace(file, 'f')).toMatch(
+        /^Warning: f:6:\d+: VirtualService w: spec\.http\[1\]: is never reached: .*\n$/,
+      );
+    } finally {
+      said.mockRestore();
+    }
+  });
   it('unknown fields and fields that stand twice, under each policy', async () => {
     const file = join(folder, 'odd.txt');
     await writeFile(file, `${good('odd').replace('spec:', 'spec:\n  odd: 1')}  selector: {a: b}\n  selector: {a: c}\n`);
