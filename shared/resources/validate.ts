@@ -1,6 +1,6 @@
 /** Validation of one resource: every fault at once, each with its path. */
 import type { z } from 'zod';
-import { faultsOf, MAX_FAULTS } from './faults.ts';
+import { faultsOf, formatPath, MAX_FAULTS } from './faults.ts';
 import type { Findings, Kind } from './kind.ts';
 import { checkMeta, Metadata } from './meta.ts';
 import { withoutNulls } from './nulls.ts';
@@ -27,6 +27,8 @@ export function validate(value: unknown): Validation {
   if (!isObject(value)) return { faults: [refusal('', 'type', 'must be an object')], warnings: [] };
   if (tooDeep(value))
     return { faults: [refusal('', 'depth', `is nested deeper than ${MAX_DEPTH} levels`)], warnings: [] };
+  const poisoned = prototypeFields(value);
+  if (poisoned.length > 0) return { faults: poisoned, warnings: [] };
   const kind = lookUp(value);
   if (Array.isArray(kind)) return { faults: [...kind, ...metadataFaults(value, true)], warnings: [] };
   const faults = metadataFaults(value, kind.namespaced);
@@ -40,7 +42,7 @@ export function validate(value: unknown): Validation {
     ...pick(value, HEADER),
     ...(parsed.success ? (parsed.data as object) : {}),
   } as unknown as Resource;
-  resource.metadata = withoutNulls(Metadata, value['metadata']) as Resource['metadata'];
+  resource.metadata = soundMetadata(withoutNulls(Metadata, value['metadata']));
   const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
   const broken = parsed.success ? [] : faultsOf(parsed.error.issues);
   faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, broken)));
@@ -121,6 +123,25 @@ function tooDeep(value: unknown): boolean {
     if (level.length === 0) return false;
   }
   return true;
+}
+
+/** For the checks, which may rely on types: fields that are none of their type have their faults already. */
+function soundMetadata(metadata: unknown): Resource['metadata'] {
+  const fields = isObject(metadata) ? Object.entries(metadata) : [];
+  const shape: Record<string, z.ZodType> = Metadata.shape;
+  const sound = fields.filter(([name, field]) => Object.hasOwn(shape, name) && shape[name]?.safeParse(field).success);
+  return Object.fromEntries(sound) as unknown as Resource['metadata'];
+}
+
+/** Nobody means such a field, and whoever copies it by assignment changes the copy's prototype. */
+function prototypeFields(value: unknown, path: PropertyKey[] = []): Fault[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, field]) => {
+    const inner = [...path, Array.isArray(value) ? Number(key) : key];
+    if (key === '__proto__')
+      return [refusal(formatPath(inner), 'unknown-field', 'a field may not be called __proto__')];
+    return typeof field === 'object' ? prototypeFields(field, inner) : [];
+  });
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
