@@ -37,7 +37,6 @@ export const EXCUSED: Record<string, string> = {
   'proxy-metadata': SETTINGS,
   'se-dynamic-dns': 'DYNAMIC_DNS is not compiled yet',
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
-  'vs-delegate': 'delegated VirtualServices are not merged yet',
   'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
   'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
 };

@@ -7,6 +7,7 @@ import type { MeshView } from '../mesh/view.ts';
 import { outboundClusters, standardClusters } from './clusters.ts';
 import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
+import { withDelegates } from './delegate.ts';
 import { destinationRules } from './destination-rule.ts';
 import { gatewayOutbound } from './gateway.ts';
 import { sniClusters } from './gateway-l4.ts';
@@ -26,12 +27,15 @@ export interface Compiled {
 export function compileWithNotes(view: MeshView, node: Node): Compiled {
   const proxy = proxyOf(view, node);
   const notes = new Set<string>();
+  const note = (message: string) => void notes.add(message);
+  const scope = scopeOf(view, proxy);
+  const delegates = { all: view.resources('VirtualService'), domainSuffix: view.settings.domainSuffix, note };
   const ctx: CompileContext = {
     view,
     proxy,
-    scope: scopeOf(view, proxy),
+    scope: { ...scope, virtualServices: scope.virtualServices.map((vs) => withDelegates(vs, delegates)) },
     rules: destinationRules(view, proxy),
-    note: (message) => notes.add(message),
+    note,
   };
   noteUnsupportedRoutes(ctx);
   const outbound = outboundClusters(ctx);

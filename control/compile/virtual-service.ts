@@ -92,7 +92,7 @@ function translateRule(vs: Resource, rule: HttpRoute, match: HttpMatchRequest | 
     ...headers.operations,
   };
   try {
-    if (rule.delegate) throw new Error('delegate is not supported');
+    if (rule.delegate) throw new Error('delegates only to VirtualServices that delegate no further');
     if (rule.redirect) route.redirect = translateRedirect(rule.redirect, ctx.port);
     else if (rule.directResponse) route.directResponse = directResponse(rule.directResponse);
     else forward(vs, rule, headers.authority, ctx, route);
