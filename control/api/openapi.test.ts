@@ -77,6 +77,21 @@ describe('OpenAPI v3', () => {
     }
   });
 
+  it('has every operation the API answers, each with a name of its own', () => {
+    for (const [, document] of parsed) {
+      const paths = Object.entries(document['paths'] as Record<string, Record<string, { operationId?: string }>>);
+      const ids = paths.flatMap(([, path]) => Object.values(path).flatMap((one) => one.operationId ?? []));
+      expect(new Set(ids).size).toBe(ids.length);
+    }
+    const paths = new Map(parsed).get('apis/networking.istio.io/v1')!['paths'] as Record<string, Record<string, Json>>;
+    const item = '/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices/{name}';
+    expect(Object.keys(paths[item]!)).toEqual(['parameters', 'get', 'put', 'patch', 'delete']);
+    expect(paths['/apis/networking.istio.io/v1/virtualservices']?.['get']?.['operationId']).toBe(
+      'listNetworkingIstioIoV1VirtualServiceForAllNamespaces',
+    );
+    expect(paths[item]?.['put']?.['operationId']).toBe('replaceNetworkingIstioIoV1NamespacedVirtualService');
+  });
+
   it('names the schemas that Kubernetes names, and what CEL cannot say stays with the server', () => {
     const core = new Map(parsed).get('api/v1')!;
     const { schemas } = core['components'] as { schemas: Record<string, { properties?: Json }> };

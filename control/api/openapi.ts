@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Kind } from '../../shared/resources/kind.ts';
 import { describeResource } from '../../shared/resources/resource-description.ts';
 import { apiVersionOf } from './kinds.ts';
+import { listSchema, metaSchemas, pathsOf } from './openapi-paths.ts';
 import { type Json, namedSchemas, openApiSchema } from './openapi-schema.ts';
 
 /** What /openapi/v3 answers, and each document by its path below it, as `apis/networking.istio.io/v1`. */
@@ -39,17 +40,12 @@ function groupVersions(kinds: readonly Kind[]): { group: string; version: string
 function document(kinds: readonly Kind[], group: string, version: string): Json {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   const paths: Json = {};
-  const schemas: Json = namedSchemas();
+  const schemas: Json = { ...namedSchemas(), ...metaSchemas };
   for (const kind of served) {
-    schemas[schemaName(kind, version)] = schemaOf(kind, version);
-    const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
-    const collection = `${root}${kind.namespaced ? '/namespaces/{namespace}' : ''}/${kind.plural}`;
-    paths[collection] = { post: operation(kind, version, 'post', ['application/json', 'application/yaml']) };
-    paths[`${collection}/{name}`] = {
-      get: operation(kind, version, 'get'),
-      put: operation(kind, version, 'put', ['application/json', 'application/yaml']),
-      patch: operation(kind, version, 'patch', ['application/json-patch+json', 'application/merge-patch+json']),
-    };
+    const name = schemaName(kind, version);
+    schemas[name] = schemaOf(kind, version);
+    schemas[`${name}List`] = listSchema(kind, version, name);
+    Object.assign(paths, pathsOf(kind, version, name));
   }
   return { openapi: '3.0.0', info: { title: 'Tulle', version }, paths, components: { schemas } };
 }
@@ -60,20 +56,6 @@ const schemaName = (kind: Kind, version: string) =>
     : `${kind.group.split('.').reverse().join('.')}.${version}.${kind.kind}`;
 
 const groupVersionKind = ({ group, kind }: Kind, version: string) => ({ group, version, kind });
-
-function operation(kind: Kind, version: string, action: string, accepts: readonly string[] = []): Json {
-  const reference = { $ref: `#/components/schemas/${schemaName(kind, version)}` };
-  const content = Object.fromEntries(accepts.map((type) => [type, { schema: action === 'patch' ? {} : reference }]));
-  return {
-    'x-kubernetes-action': action,
-    'x-kubernetes-group-version-kind': groupVersionKind(kind, version),
-    parameters: accepts.length > 0 ? [query('dryRun'), query('fieldManager'), query('fieldValidation')] : [],
-    ...(accepts.length > 0 ? { requestBody: { content, required: true } } : {}),
-    responses: { 200: { description: 'OK', content: { 'application/json': { schema: reference } } } },
-  };
-}
-
-const query = (name: string) => ({ name, in: 'query', schema: { type: 'string', uniqueItems: true } });
 
 function schemaOf(kind: Kind, version: string): Json {
   return {
