@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { Kind } from '../../shared/resources/kind.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import { notCompiled } from '../compile/not-compiled.ts';
 import { isObject } from './body.ts';
 import { applyFieldPolicy, type FieldPolicy } from './field-validation.ts';
 import { inStoredVersion, type ResourceKinds, type Target } from './kinds.ts';
@@ -38,7 +39,7 @@ export function admit(
   return {
     resource: status === undefined ? complete : { ...complete, status },
     target: { ...target, name },
-    warnings: [...known.warnings, ...warnings],
+    warnings: [...known.warnings, ...warnings, ...notCompiled(complete)],
   };
 }
 

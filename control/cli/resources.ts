@@ -4,6 +4,7 @@ import { kinds } from '../../shared/resources/index.ts';
 import { type Kind, kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
+import { notCompiled } from '../compile/not-compiled.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
@@ -66,6 +67,11 @@ export async function apply(
 ): Promise<void> {
   const sources = namespacesFirst(await checkSources(paths, fields)).map((source) => wanted(source, namespace));
   if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
+  for (const { kind, resource, file, line } of sources)
+    for (const { path, message } of notCompiled(resource))
+      process.stderr.write(
+        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}\n`,
+      );
   const judged = await judge(api, sources, fields);
   for (const [i, source] of sources.entries()) {
     let outcome = judged[i]!;

@@ -12,7 +12,8 @@ import { destinationRules } from './destination-rule.ts';
 import { gatewayOutbound } from './gateway.ts';
 import { sniClusters } from './gateway-l4.ts';
 import { boundInboundListeners, inboundClusters, inboundPorts, virtualInbound } from './inbound.ts';
-import { boundOutbound, capturedOutbound, noteUnsupportedRoutes, type Outbound } from './outbound.ts';
+import { noteNotCompiled } from './not-compiled.ts';
+import { boundOutbound, capturedOutbound, type Outbound } from './outbound.ts';
 import { proxyOf } from './proxy.ts';
 import { scopeOf } from './scope.ts';
 import { gatewaySecrets } from './secrets.ts';
@@ -37,7 +38,7 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
     rules: destinationRules(view, proxy),
     note,
   };
-  noteUnsupportedRoutes(ctx);
+  noteNotCompiled(ctx);
   const outbound = outboundClusters(ctx);
   const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
   const all = [...standardClusters(ctx), ...clusters, ...outbound.clusters];

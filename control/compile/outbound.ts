@@ -1,14 +1,16 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
+import type { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
 import { isHttp } from '../mesh/protocol.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
-import { BLACK_HOLE, PASSTHROUGH } from './clusters.ts';
+import { BLACK_HOLE, dnsCache, PASSTHROUGH } from './clusters.ts';
 import type { CompileContext } from './context.ts';
 import { HTTP_INSPECTOR, httpManager, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
 import { wildcard } from './inbound.ts';
 import { distinctChains, isTlsPort, serviceChains, usesSni, withDefault } from './l4-routes.ts';
-import { httpPorts, httpProxyRoutes, routeConfiguration, sidecarVirtualHosts } from './routes.ts';
+import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from './routes.ts';
+import { httpFilter } from './wire.ts';
 
 export interface Outbound {
   listeners: Listener[];
@@ -93,8 +95,23 @@ function unique(ctx: CompileContext, listeners: Listener[]): Listener[] {
   });
 }
 
+/** Looks names up for services of resolution DYNAMIC_DNS at these ports. */
+function dynamicDnsFilters(ctx: CompileContext, ports: readonly number[]): HttpFilter[] {
+  return ctx.scope.services
+    .filter((service) => service.resolution === 'DYNAMIC_DNS' && ports.some((port) => servesHttp(service, port)))
+    .map((service) =>
+      httpFilter(
+        'envoy.filters.http.dynamic_forward_proxy',
+        'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
+        { dnsCacheConfig: dnsCache(service) },
+      ),
+    );
+}
+
 function httpChain(ctx: CompileContext, listener: string, rds: string): FilterChain {
-  const manager = httpManager(ctx, { side: 'outbound', statPrefix: `outbound_${listener};`, routes: { rds } });
+  const ports = rds === 'http_proxy' ? httpPorts(ctx) : [Number(rds)];
+  const last = dynamicDnsFilters(ctx, ports);
+  const manager = httpManager(ctx, { side: 'outbound', statPrefix: `outbound_${listener};`, routes: { rds }, last });
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
 }
 
@@ -194,14 +211,4 @@ function virtualOutbound(ctx: CompileContext, any: string): Listener {
       { name: 'virtualOutbound-catchall-tcp', filters: [tcpProxy(ctx, cluster)] },
     ],
   };
-}
-
-/** Kinds that are accepted and stored, and not compiled yet. */
-const LATER = ['RequestAuthentication', 'EnvoyFilter', 'Telemetry', 'WasmPlugin', 'ProxyConfig', 'TrafficExtension'];
-
-/** Names the resources that have no translation yet. */
-export function noteUnsupportedRoutes(ctx: CompileContext): void {
-  for (const kind of LATER)
-    for (const { metadata } of ctx.view.resources(kind))
-      ctx.note(`${kind} ${metadata.namespace ?? 'default'}/${metadata.name} is not compiled: it has no effect`);
 }

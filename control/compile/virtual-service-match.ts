@@ -36,6 +36,16 @@ export function matchAppliesTo(match: HttpMatchRequest, namespace: string, scope
   return !match.sourceNamespace || match.sourceNamespace === scope.proxyNamespace;
 }
 
+/** Istio's spelling of a JWT claim among headers: `@request.auth.claims.group`, `@request.auth.claims[group]`. */
+export function namesClaims(match: { headers?: unknown; withoutHeaders?: unknown }): boolean {
+  return [match.headers, match.withoutHeaders].some(
+    (map) =>
+      typeof map === 'object' &&
+      map !== null &&
+      Object.keys(map).some((name) => name.startsWith('@request.auth.claims')),
+  );
+}
+
 /** Envoy's match for one HTTPMatchRequest; undefined (no match given) is everything. */
 export function translateMatch(vs: Resource, match: HttpMatchRequest | undefined): RouteMatch {
   if (!match) return { prefix: '/' };

@@ -218,7 +218,9 @@ describe('actions', () => {
       status: 500,
       body: { inlineString: `VirtualService default/reviews: ${reason}` },
     });
-    expect(answer({ delegate: { name: 'x' } })).toEqual(because('delegates only to VirtualServices that delegate no further'));
+    expect(answer({ delegate: { name: 'x' } })).toEqual(
+      because('delegates only to VirtualServices that delegate no further'),
+    );
     expect(answer({ redirect: { redirectCode: 299 } })).toEqual(because('redirectCode 299 is not a redirect'));
     expect(answer({ route: to(), timeout: '5 s' })).toEqual(because('"5 s" is not a duration'));
     expect(one({ route: to(), fault: { abort: { http2Error: 'x' } } })).not.toHaveProperty('route');

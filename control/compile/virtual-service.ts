@@ -4,7 +4,7 @@
  */
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../shared/xds/route.ts';
-import { isCatchAll, type MatchScope, matchAppliesTo, translateMatch } from './virtual-service-match.ts';
+import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './virtual-service-match.ts';
 import {
   DEFAULT_RETRY_POLICY,
   type PerFilterConfig,
@@ -51,7 +51,8 @@ export function translateHttpRoutes(vs: Resource, ctx: RouteContext): Route[] {
   const routes: Route[] = [];
   for (const rule of (vs.spec as VirtualServiceSpec | undefined)?.http ?? []) {
     for (const match of rule.match?.length ? rule.match : [undefined]) {
-      if (match && !matchAppliesTo(match, namespaceOf(vs), ctx)) continue;
+      // No request has claims before RequestAuthentication is compiled; as headers they would mean something else.
+      if (match && (namesClaims(match) || !matchAppliesTo(match, namespaceOf(vs), ctx))) continue;
       const route = translateRule(vs, rule, match, ctx);
       routes.push(route);
       if (isCatchAll(route)) return routes;

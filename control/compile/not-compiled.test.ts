@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import type { Resource } from '../../shared/resources/resource.ts';
+import { buildView } from '../mesh/build-view.ts';
+import { compileWithNotes } from './node.ts';
+import { notCompiled } from './not-compiled.ts';
+
+const resource = (kind: string, spec: object): Resource => ({
+  apiVersion: kind === 'Service' ? 'v1' : 'networking.istio.io/v1',
+  kind,
+  metadata: { name: 'x', namespace: 'default' },
+  spec,
+});
+const http = (match: object) => ({ hosts: ['a'], http: [{ match: [match], route: [{ destination: { host: 'a' } }] }] });
+const told = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
+
+describe('what has no effect yet is named', () => {
+  it.each([
+    ['RequestAuthentication', {}, ['']],
+    ['WasmPlugin', {}, ['']],
+    ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
+    ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
+    ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
+    ['Sidecar', { egress: [{ hosts: ['./*'] }, { port: { number: 1 }, hosts: ['./*'] }] }, ['spec.egress[1].port']],
+    ['Sidecar', { egress: [{ captureMode: 'NONE', hosts: ['./*'] }] }, ['spec.egress[0].captureMode']],
+    [
+      'ServiceEntry',
+      {
+        ports: [
+          { number: 1, name: 'x' },
+          { number: 2, name: 'http-x' },
+        ],
+      },
+      ['spec.ports[0]'],
+    ],
+    [
+      'Service',
+      { ports: [{ port: 1 }, { port: 2, appProtocol: 'http' }, { port: 3, name: 'tcp' }] },
+      ['spec.ports[0]'],
+    ],
+    ['Service', { ports: [{ port: 53, protocol: 'UDP' }] }, []],
+    ['DestinationRule', { host: 'a' }, []],
+  ])('%s %j', (kind, spec, paths) => expect(told(kind, spec)).toEqual(paths));
+
+  it('is a note of the compilation, and a claim never matches as if it were a header', () => {
+    const service = resource('ServiceEntry', {
+      hosts: ['a.example'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'NONE',
+    });
+    const claims = resource('VirtualService', {
+      hosts: ['a.example'],
+      http: [
+        {
+          match: [{ withoutHeaders: { '@request.auth.claims.group': { exact: 'x' } } }],
+          directResponse: { status: 201 },
+        },
+        { directResponse: { status: 202 } },
+      ],
+    });
+    const node = {
+      id: 'sidecar~10.0.0.1~a.default~default.svc.cluster.local',
+      metadata: { INTERCEPTION_MODE: 'NONE' },
+    };
+    const { snapshot, notes } = compileWithNotes(buildView([service, claims], 1), node);
+    expect(notes).toContain(
+      'VirtualService default/x: spec.http[0].match[0]: matches on JWT claims are not compiled yet: it never matches',
+    );
+    const routes = JSON.stringify(snapshot.routes);
+    expect(routes).toContain('"status":202');
+    expect(routes).not.toContain('"status":201');
+  });
+});
