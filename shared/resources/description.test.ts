@@ -16,6 +16,7 @@ const present = existsSync(file);
 if (!present) console.log("skipped: Istio's CRDs are not here");
 
 interface CrdSchema {
+  description?: string;
   type?: string;
   format?: string;
   properties?: Record<string, CrdSchema>;
@@ -212,6 +213,30 @@ function undocumented(description: Description, path: string): string[] {
   });
 }
 
+const plain = (text: string) =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, ' ')
+    .trim();
+
+function textsOfCrd(crd: CrdSchema): string[] {
+  const below = [...Object.values(crd.properties ?? {}), ...[crd.items ?? [], crd.additionalProperties ?? []].flat()];
+  return [...(crd.description ? [plain(crd.description)] : []), ...below.flatMap(textsOfCrd)];
+}
+
+function textsOf(description: Description): string[] {
+  const { shape, text } = description;
+  const below =
+    shape.type === 'object'
+      ? shape.fields.map((field) => field.description)
+      : shape.type === 'list'
+        ? [shape.items]
+        : shape.type === 'map'
+          ? [shape.values]
+          : [];
+  return [...(text === '' ? [] : [text]), ...below.flatMap(textsOf)];
+}
+
 group('every field is documented', () => {
   it.each([
     ...kinds.map((kind) => [kind.kind, kind.body] as const),
@@ -220,6 +245,17 @@ group('every field is documented', () => {
     ['MeshNetworks', MeshNetworks] as const,
   ])('%s', (name, body) => {
     expect(undocumented(describe(body), name)).toEqual([]);
+  });
+
+  it.skipIf(!present)("in our own words, not in Istio's", () => {
+    const theirs = new Set(
+      crds.flatMap((crd) => crd.versions.flatMap((each) => textsOfCrd(each.schema.openAPIV3Schema))),
+    );
+    const ours = [...kinds.map((kind) => kind.body), MeshConfig].flatMap((body) => textsOf(describe(body)));
+    expect(theirs.size).toBeGreaterThan(300);
+    expect(ours.filter((text) => text.length > 20 && theirs.has(plain(text)))).toEqual([]);
+    // A sentence each, so that they can stand one behind the other.
+    expect(ours.filter((text) => !/[.)]$/.test(text) || /\s\s|\n/.test(text))).toEqual([]);
   });
 
   it('a text may end with the default of the field', () => {

@@ -42,6 +42,12 @@ it('a rule is judged beside other faults, and says nothing of a value it cannot 
   ]);
 });
 
+it('a rule says nothing of what is no message at all', () => {
+  const schema = object({ spec: withRules(object({ wasm: string(), lua: string() }), rules.onePlugin as never) });
+  expect(faults(schema, { spec: {} })).toEqual(['trafficextension.plugin']);
+  for (const spec of [5, 'x', [], true]) expect(faults(schema, { spec })).toEqual(['invalid_type']);
+});
+
 it('characters are counted as the CRDs count them', () => {
   expect(faults(string({ max: 2 }), '\u{1F600}\u{1F600}')).toEqual([]);
   expect(faults(string({ max: 2 }), 'abc')).toEqual(['value']);

@@ -88,7 +88,7 @@ const named = (what: string) =>
   object(
     {
       defaultValue: string().describe(`Value of the tag where there is no such ${what}. Default: no tag.`),
-      name: string({ min: 1 }).describe(`Name of the ${what}.`),
+      name: string({ min: 1 }).describe(`The ${what}, by its name.`),
     },
     ['name'],
   );

@@ -58,9 +58,12 @@ function ruleCheck<T>(rule: Rule<T>): z.core.$ZodCheck<T> {
   const check = z.check<T>((payload) => {
     if (!holds(rule, payload.value)) payload.issues.push(issue(payload.value, rule.name, rule.says, rule.at));
   });
-  check._zod.def.when = () => true;
+  check._zod.def.when = ({ issues }) => !issues.some(isOfAnotherType);
   return check;
 }
+
+/** Then there is nothing to judge: a number has no fields that could be missing. */
+const isOfAnotherType = (found: z.core.$ZodRawIssue) => found.code === 'invalid_type' && !found.path?.length;
 
 function holds<T>(rule: Rule<T>, value: T): boolean {
   try {
