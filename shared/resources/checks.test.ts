@@ -291,6 +291,21 @@ describe('policies', () => {
     expect(said(kind, spec, { annotations: { 'istio.io/dry-run': value } })).toEqual(wanted);
   });
 
+  it.each<[string, string[]]>([
+    ['response.code >= 400 || !has(request.auth) && "x" in request.headers', []],
+    ["request.url_path.contains('v1beta3') ? [1, 2u, .5] : {'a': pkg.Type{b: -c}} // so", []],
+    ['', []],
+    ['response.code >=', ['cel']],
+    ['a = b', ['cel']],
+    ['a.b(', ['cel']],
+    ['"open', ['cel']],
+    ['package.a', ['cel']],
+    ['('.repeat(200), ['cel']],
+  ])('a log filter %j', (expression, rules) => {
+    const wanted = rules.map((rule) => `fault spec.accessLogging[0].filter.expression ${rule}`);
+    expect(said('Telemetry', { accessLogging: [{ filter: { expression } }] })).toEqual(wanted);
+  });
+
   it("Istio's own annotations", () => {
     const annotations = { 'internal.istio.io/parents': 'x' };
     expect(said('VirtualService', http(to()), { annotations })).toEqual([

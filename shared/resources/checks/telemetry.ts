@@ -1,4 +1,5 @@
 /** Rules of Telemetry beyond its schema (ValidateTelemetry of Istio). */
+import { celFault } from '../../match/cel-syntax.ts';
 import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Metric, TelemetrySpec, Tracing } from '../schema/telemetry.ts';
@@ -12,6 +13,11 @@ export function checkTelemetry(spec: TelemetrySpec): Findings {
     report.warn('spec.tracing', 'telemetry.tracing', 'multiple entries are not supported: only the first is used');
   }
   for (const [i, entry] of tracing.entries()) checkTracing(report, `spec.tracing[${i}]`, entry);
+  for (const [i, { filter }] of (spec.accessLogging ?? []).entries()) {
+    // An empty expression is none.
+    if (filter?.expression)
+      report.faultIf(`spec.accessLogging[${i}].filter.expression`, 'cel', celFault(filter.expression));
+  }
   for (const [i, metric] of (spec.metrics ?? []).entries()) checkMetric(report, `spec.metrics[${i}]`, metric);
   return report.findings;
 }
@@ -30,7 +36,7 @@ function checkMetric(report: Report, path: string, metric: Metric): void {
   for (const [i, override] of (metric.overrides ?? []).entries()) {
     for (const [name, tag] of Object.entries(override.tagOverrides ?? {})) {
       const at = keyPath(`${path}.overrides[${i}].tagOverrides`, name);
-      if (name === '') report.fault(at, 'telemetry.tag', 'the name of a tag must not be empty');
+      if (name === '') report.warn(at, 'telemetry.tag', 'the name of a tag should not be empty');
       const { operation = 'UPSERT', value = '' } = tag;
       if (operation === 'UPSERT' && value === '') {
         report.fault(`${at}.value`, 'required', 'must be set when operation is UPSERT');
