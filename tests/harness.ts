@@ -26,7 +26,7 @@ export function temporaryFolder(): { path: string; dispose(): void } {
 export async function until<T>(
   what: string,
   check: () => Promise<T | undefined | false> | T | undefined | false,
-  limitMs = 60_000,
+  limitMs = 120_000,
 ): Promise<T> {
   const limit = Date.now() + limitMs;
   let last: unknown = '';
