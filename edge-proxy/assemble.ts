@@ -1,6 +1,7 @@
 /** The real parts of a proxy joined together: compilers, telemetry, identity; for mesh and for static proxies. */
 import { parseSpiffeId } from '../shared/identity/spiffe.ts';
 import type { Listener } from '../shared/xds/listener.ts';
+import type { Secret } from '../shared/xds/tls.ts';
 import type { ListenerState } from './admin/admin.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { Compilers, RunningCluster } from './config/apply.ts';
@@ -22,20 +23,29 @@ import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { poolPart, workerInit } from './workers/glue.ts';
+import { WorkerPool } from './workers/pool.ts';
 
 interface Assembled {
   readonly proxy: Proxy;
   readonly part: ProxyPart;
-  readonly telemetry: Telemetry;
+  /** For the identity: `default`, `ROOTCA`. */
+  readonly setSecrets: (secrets: readonly Secret[], principal: string) => void;
 }
 
+const pooled = (pool: WorkerPool): Pick<Assembled, 'part' | 'setSecrets'> => ({
+  part: poolPart(pool),
+  setSecrets: (secrets, principal) => pool.setSecrets(secrets, principal),
+});
+
 /** @param defaultLog Istio's JSON access log where a connection manager configures none */
-function assemble(
+export function assemble(
   env: CompilerEnv,
   version: string,
   workload: Workload,
   defaultLog: boolean,
   limits: ProcessLimits,
+  sharesPorts = false,
 ): Assembled {
   const { runtime } = env;
   const clusters = new Map<string, RunningCluster>();
@@ -53,6 +63,7 @@ function assemble(
     limits.drainMs,
     limits.closeOnExpiry,
   );
+  admission.sharesPorts = sharesPorts;
   const overload =
     limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, admission.stats);
   const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
@@ -67,13 +78,17 @@ function assemble(
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
     draining: () => proxy.draining,
-    stats: admission.stats,
+    exposition: () => telemetry.metrics.expose() + admission.stats.expose(),
+    statistics: () => admission.stats.entries(),
     close: () => {
       overload?.stop();
       return proxy.stop();
     },
   };
-  return { proxy, part, telemetry };
+  const setSecrets = (secrets: readonly Secret[]) => {
+    for (const secret of secrets) proxy.secrets.set(secret);
+  };
+  return { proxy, part, setSecrets };
 }
 
 function compilersOf(
@@ -129,7 +144,7 @@ function trustDomainOf(identity: IdentityManager): string | undefined {
 
 /** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
 export function meshProxyPart(runtime: Runtime, version: string, settings: MeshSettings) {
-  return (identity: IdentityManager): { proxy: ProxyPart; telemetry: Telemetry } => {
+  return (identity: IdentityManager): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     const workload: Workload = {
       name,
@@ -139,29 +154,32 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
       cluster: 'Kubernetes',
       principal: () => identity.current?.spiffeId ?? '',
     };
-    const { proxy, part, telemetry } = assemble(
-      { runtime, trustDomain: trustDomainOf(identity) },
-      version,
-      workload,
-      true,
-      meshLimits(settings),
-    );
+    const trustDomain = trustDomainOf(identity);
+    const limits = meshLimits(settings);
+    const { concurrency } = settings;
+    const { part, setSecrets } =
+      concurrency > 1
+        ? pooled(
+            new WorkerPool(runtime, concurrency, workerInit(version, workload, true, trustDomain, limits, concurrency)),
+          )
+        : assemble({ runtime, trustDomain }, version, workload, true, limits);
     const follow = () => {
       const held = identity.current;
       if (!held) return;
       const { certificateChain, privateKey } = held.keyPair;
-      proxy.secrets.set({
+      const own: Secret = {
         name: 'default',
         tlsCertificate: {
           certificateChain: { inlineString: certificateChain },
           privateKey: { inlineString: privateKey },
         },
-      });
-      proxy.secrets.set({ name: 'ROOTCA', validationContext: { trustedCa: { inlineString: held.trustBundle } } });
+      };
+      const roots: Secret = { name: 'ROOTCA', validationContext: { trustedCa: { inlineString: held.trustBundle } } };
+      setSecrets([own, roots], held.spiffeId);
     };
     follow();
     identity.subscribe(follow);
-    return { proxy: part, telemetry };
+    return part;
   };
 }
 
@@ -186,19 +204,20 @@ export async function startStaticProxy(
     cluster: 'unknown',
     principal: () => '',
   };
-  const { proxy, part, telemetry } = assemble(
-    { runtime, trustDomain: undefined },
-    version,
-    workload,
-    false,
-    bootstrapLimits(bootstrap, settings),
-  );
-  await runBootstrap(proxy, bootstrap).catch(refused);
+  const limits = bootstrapLimits(bootstrap, settings);
+  const { concurrency } = settings;
+  const { part } =
+    concurrency > 1
+      ? pooled(
+          new WorkerPool(runtime, concurrency, workerInit(version, workload, false, undefined, limits, concurrency)),
+        )
+      : assemble({ runtime, trustDomain: undefined }, version, workload, false, limits);
+  await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, settings['drain-seconds'] * 1000, async () => {});
-  const state = { ready: () => proxy.ready, draining: life.draining, quit };
+  const state = { ready: () => true, draining: life.draining, quit };
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
-  const admin = adminOf({ runtime, version }, part, telemetry, nodeId, state);
+  const admin = adminOf({ runtime, version }, part, nodeId, state);
   life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
   const { port: adminPort } = life.listening;
   return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };

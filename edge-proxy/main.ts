@@ -2,13 +2,21 @@
 import { meshProxyPart, startStaticProxy } from './assemble.ts';
 import { runProcess } from './run.ts';
 import { currentRuntime } from './runtime/index.ts';
+import { workerParts } from './workers/glue.ts';
+import { runWorker } from './workers/worker.ts';
 
 const VERSION = '0.1.0';
 const runtime = currentRuntime();
 
-await runProcess({
-  runtime,
-  version: VERSION,
-  proxy: (settings) => meshProxyPart(runtime, VERSION, settings),
-  startStatic: (settings, quit) => startStaticProxy(runtime, VERSION, settings, quit),
-});
+const { parent } = runtime.process;
+if (parent) {
+  // Signals of a terminal reach the whole group: a worker goes when its parent says so.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) runtime.process.onSignal(signal, () => {});
+  runWorker(parent, (init) => workerParts(runtime, init), runtime.process.exit);
+} else
+  await runProcess({
+    runtime,
+    version: VERSION,
+    proxy: (settings) => meshProxyPart(runtime, VERSION, settings),
+    startStatic: (settings, quit) => startStaticProxy(runtime, VERSION, settings, quit),
+  });

@@ -7,17 +7,15 @@ import { parseWorkloadId } from '../shared/identity/spiffe.ts';
 import { parseCertificates } from '../shared/identity/svid.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
+import type { HeldCertificates } from './admin/certs.ts';
 import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './config/control-client.ts';
 import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
 import { DiskCache } from './config/disk-cache.ts';
 import { IdentityError, IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
-import type { Secrets } from './config/secrets.ts';
 import type { MeshSettings } from './config/settings.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
-import type { Stats } from './telemetry/stats.ts';
-import type { Telemetry } from './telemetry/telemetry.ts';
 import type { Cluster } from './upstream/cluster.ts';
 
 /** What runs traffic. */
@@ -29,11 +27,14 @@ export interface ProxyPart extends ConfigTarget {
   /** Stops accepting, answers with `connection: close`; resolves when nothing is open or after `ms`. */
   drain(ms: number): Promise<void>;
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
-  certificates(): ReturnType<Secrets['held']>;
+  certificates(): readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   setHealthy(healthy: boolean): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
-  readonly stats: Stats;
+  /** Prometheus' text exposition. */
+  exposition(): string | Promise<string>;
+  /** Envoy's statistics by name. */
+  statistics(): [string, number][] | Promise<[string, number][]>;
   close(): Promise<void>;
 }
 
@@ -42,7 +43,7 @@ export interface MeshParts {
   readonly settings: MeshSettings;
   readonly version: string;
   /** Called once there is an identity; rotations are told by `identity.subscribe`. */
-  readonly proxy: (identity: IdentityManager) => { proxy: ProxyPart; telemetry: Telemetry };
+  readonly proxy: (identity: IdentityManager) => ProxyPart;
 }
 
 export interface RunningProcess {
@@ -88,7 +89,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const { spiffeId } = await identity.start();
   checkIdentity(spiffeId, settings);
 
-  const { proxy, telemetry } = parts.proxy(identity);
+  const proxy = parts.proxy(identity);
   const node = nodeOf(parts);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, log });
@@ -98,7 +99,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
     identity.stop();
     client.close();
   });
-  const admin = adminOf(parts, proxy, telemetry, node.id, { ready: () => ready, draining: life.draining, quit });
+  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit });
   const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   discovery.start();
@@ -153,7 +154,6 @@ interface State {
 export function adminOf(
   parts: { readonly runtime: Runtime; readonly version: string },
   proxy: ProxyPart,
-  telemetry: Telemetry,
   nodeId: string,
   state: State,
 ): Admin {
@@ -161,8 +161,8 @@ export function adminOf(
   return createAdmin({
     ...state,
     draining: () => state.draining() || proxy.draining(),
-    metrics: () => telemetry.metrics.expose() + proxy.stats.expose(),
-    stats: () => proxy.stats.entries(),
+    metrics: () => proxy.exposition(),
+    stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
     config: () => proxy.config(),

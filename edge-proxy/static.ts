@@ -25,8 +25,15 @@ export function loadBootstrap(text: string): Bootstrap {
   throw new BootstrapError(parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; '));
 }
 
+/** What a bootstrap is given to: a proxy, or the part of a process that runs one. */
+interface Applies {
+  apply(changes: Parameters<Proxy['apply']>[0]): Map<string, string> | Promise<Map<string, string>>;
+  stop?(): Promise<void>;
+  close?(): Promise<void>;
+}
+
 /** Runs a bootstrap's static resources. @throws BootstrapError when a resource is refused: a static file runs whole or not at all */
-export async function runBootstrap(proxy: Proxy, bootstrap: Bootstrap): Promise<void> {
+export async function runBootstrap(proxy: Applies, bootstrap: Bootstrap): Promise<void> {
   const { listeners = [], clusters = [], secrets = [] } = bootstrap.staticResources ?? {};
   const faults = await proxy.apply({
     secrets: { upsert: secrets, remove: [] },
@@ -34,6 +41,6 @@ export async function runBootstrap(proxy: Proxy, bootstrap: Bootstrap): Promise<
     listeners: { upsert: listeners, remove: [] },
   });
   if (faults.size === 0) return;
-  await proxy.stop();
+  await (proxy.close ?? proxy.stop)?.call(proxy);
   throw new BootstrapError([...faults].map(([name, reason]) => `${name}: ${reason}`).join('; '));
 }

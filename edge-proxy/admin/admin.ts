@@ -17,7 +17,7 @@ export interface AdminDeps {
   /** Has config and can serve. */
   readonly ready: () => boolean;
   readonly draining: () => boolean;
-  readonly metrics: () => string;
+  readonly metrics: () => string | Promise<string>;
   /** The xDS in force, as received. */
   readonly config: () => Partial<Snapshot>;
   readonly clusters: () => Iterable<Cluster>;
@@ -30,8 +30,8 @@ export interface AdminDeps {
   /** `graceful`: goes on accepting for the drain time, each connection for one answer. */
   readonly drainListeners: (options: { readonly graceful: boolean; readonly inboundOnly: boolean }) => void;
   /** Envoy's statistics by name. */
-  readonly stats: () => [string, number][];
-  readonly certificates: () => readonly HeldCertificates[];
+  readonly stats: () => [string, number][] | Promise<[string, number][]>;
+  readonly certificates: () => readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   /** Load balancers are told to send nothing more, or that all is well again. */
   readonly setHealthy: (healthy: boolean) => void;
 }
@@ -47,8 +47,8 @@ export function createAdmin(deps: AdminDeps): Admin {
     const state = stateOf(deps);
     return text(`${state}\n`, { status: state === 'LIVE' ? 200 : 503 });
   };
-  const metrics = () =>
-    new Response(deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });
+  const metrics = async () =>
+    new Response(await deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });
   const acting = (path: string, act: (query: URLSearchParams) => void) => {
     router.post(path, (request) => {
       act(new URL(request.url).searchParams);
@@ -62,15 +62,15 @@ export function createAdmin(deps: AdminDeps): Admin {
   router.get('/live', () => text('LIVE\n'));
   router.get('/metrics', metrics);
   router.get('/stats/prometheus', metrics);
-  router.get('/stats', (request) => {
+  router.get('/stats', async (request) => {
     try {
-      const { type, body } = statsText(deps.stats(), new URL(request.url).searchParams);
+      const { type, body } = statsText(await deps.stats(), new URL(request.url).searchParams);
       return new Response(body, { headers: { 'content-type': type } });
     } catch (error) {
       return text(`${(error as Error).message}\n`, { status: 400 });
     }
   });
-  router.get('/certs', () => json(certsJson(deps.certificates(), Date.now())));
+  router.get('/certs', async () => json(certsJson(await deps.certificates(), Date.now())));
   router.get('/config_dump', () => json({ configs: configDump(deps.config()) }));
   router.get('/clusters', (request) => clusters(deps, new URL(request.url).searchParams.get('format')));
   router.get('/listeners', (request) => listeners(deps, new URL(request.url).searchParams.get('format')));

@@ -90,7 +90,7 @@ export function compileListener(
     port: address.portValue ?? 0,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
-    reusePort: listener.enableReusePort ?? false,
+    reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
     find,
     chains: [...chains.values()],
     ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,

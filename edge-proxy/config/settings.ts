@@ -28,6 +28,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
   --drain-seconds N          how long connections may finish (default: 5)      [TULLE_DRAIN_SECONDS]
   --drain-time-seconds N     how long connections of a listener that is gone may stay (default: 45) [TULLE_DRAIN_TIME_SECONDS]
+  --concurrency N            worker processes on the same ports; 1: this one alone (default: 1) [TULLE_CONCURRENCY]
   --close-on-expiry          end a connection when its client's certificate expires
   --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
   --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
@@ -77,6 +78,11 @@ const common = {
     .transform(Number)
     .default(5),
   'drain-time-seconds': seconds.default(45),
+  concurrency: z
+    .string()
+    .regex(/^([1-9]|[1-5]\d|6[0-4])$/, 'must be a number from 1 to 64')
+    .transform(Number)
+    .default(1),
   'close-on-expiry': z.boolean().default(false),
   announce: z.boolean().default(false),
 };

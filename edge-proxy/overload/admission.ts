@@ -23,6 +23,8 @@ export class Admission {
   readonly closesOnExpiry: boolean;
   /** How long connections of a listener that is gone may stay, milliseconds. */
   readonly drainMs: number;
+  /** Other worker processes listen on the same ports. */
+  sharesPorts = false;
   /** Connections open now. */
   active = 0;
 

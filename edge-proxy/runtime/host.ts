@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
 import type { Files, ProcessControl } from './runtime.ts';
+import { parentChannel, startWorker } from './workers.ts';
 
 /** Addresses as the system resolves them (hosts file included); the TTL is DNS's, where DNS answers. */
 export async function resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }> {
@@ -96,6 +97,8 @@ export const files: Files = {
 };
 
 export const processControl: ProcessControl = {
+  startWorker,
+  parent: parentChannel(),
   environment: process.env,
   args: process.argv.slice(2),
   onSignal(signal, handler) {

@@ -181,7 +181,23 @@ export interface Files {
   watchFolder(path: string, changed: () => void): () => void;
 }
 
+/** Messages to another process, JSON. */
+export interface Channel {
+  send(message: unknown): void;
+  onMessage(take: (message: unknown) => void): void;
+  /** The other side is gone. */
+  onClose(take: () => void): void;
+}
+
+export interface WorkerProcess extends Channel {
+  kill(): void;
+}
+
 export interface ProcessControl {
+  /** Starts this program again as a worker that shares its listening ports; absent where the runtime cannot. */
+  readonly startWorker?: () => WorkerProcess;
+  /** In a worker: the way to its parent. */
+  readonly parent?: Channel | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly args: readonly string[];
   onSignal(signal: 'SIGTERM' | 'SIGINT', handler: () => void): void;

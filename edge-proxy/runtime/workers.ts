@@ -1,0 +1,40 @@
+/** Worker processes with a channel of JSON messages: child_process.fork, which Node, Bun and Deno all have. */
+import { fork } from 'node:child_process';
+import process from 'node:process';
+import type { Channel, WorkerProcess } from './runtime.ts';
+
+const MARK = 'TULLE_WORKER_PROCESS';
+
+/** Starts this program again as a worker: same runtime, same file, no arguments. */
+export function startWorker(): WorkerProcess {
+  const child = fork(process.argv[1]!, [], {
+    env: { ...process.env, [MARK]: '1' },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  child.on('error', () => child.kill('SIGKILL'));
+  let over = false;
+  return {
+    send(message) {
+      if (child.connected) child.send(message as object, () => {});
+    },
+    onMessage: (take) => void child.on('message', take),
+    onClose(take) {
+      child.on('exit', () => {
+        if (over) return;
+        over = true;
+        take();
+      });
+    },
+    kill: () => void child.kill('SIGKILL'),
+  };
+}
+
+/** The channel to the parent, in a worker; undefined in any other process. */
+export function parentChannel(): Channel | undefined {
+  if (process.env[MARK] !== '1' || !process.send) return undefined;
+  return {
+    send: (message) => void process.send!(message),
+    onMessage: (take) => void process.on('message', take),
+    onClose: (take) => void process.on('disconnect', take),
+  };
+}

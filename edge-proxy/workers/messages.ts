@@ -1,0 +1,60 @@
+/** What a parent and its worker processes say to each other, JSON over the runtime's channel. */
+import type { OverloadManager } from '../../shared/xds/overload.ts';
+import type { Secret } from '../../shared/xds/tls.ts';
+import type { ListenerState } from '../admin/admin.ts';
+import type { HeldCertificates } from '../admin/certs.ts';
+import type { Changes } from '../config/apply.ts';
+
+/** What a worker is before it has any config. */
+export interface WorkerInit {
+  readonly version: string;
+  readonly workload: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly app: string;
+    readonly version: string;
+    readonly cluster: string;
+  };
+  /** Istio's access log where a connection manager configures none. */
+  readonly defaultLog: boolean;
+  readonly trustDomain?: string;
+  readonly limits: {
+    readonly perListener: readonly (readonly [string, number])[];
+    readonly total?: number;
+    readonly overload?: OverloadManager;
+    readonly drainMs: number;
+    readonly closeOnExpiry: boolean;
+  };
+}
+
+export type Command =
+  | { readonly init: WorkerInit }
+  | { readonly changes: Changes }
+  | { readonly secrets: readonly Secret[]; readonly principal: string }
+  | { readonly drain: number }
+  | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
+  | { readonly healthy: boolean }
+  | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' }
+  | { readonly close: true };
+
+export interface Applied {
+  readonly faults: readonly (readonly [string, string])[];
+  readonly listeners: readonly ListenerState[];
+}
+
+/** What a command is answered with; undefined where it only had to be done. */
+export type Answer =
+  | Applied
+  | string
+  | readonly (readonly [string, number])[]
+  | readonly HeldCertificates[]
+  | object
+  | undefined;
+
+/** The number of a worker's first message: it listens. */
+export const READY = 0;
+
+export interface Numbered<T> {
+  readonly id: number;
+  readonly body: T;
+}

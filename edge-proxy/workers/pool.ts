@@ -1,0 +1,265 @@
+/**
+ * `concurrency`: N worker processes that listen on the same ports (SO_REUSEPORT), one config client in the parent. A
+ * worker that dies is replaced, and the new one given all that the others run.
+ */
+import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../shared/xds/discovery.ts';
+import type { Secret } from '../../shared/xds/tls.ts';
+import type { ListenerState } from '../admin/admin.ts';
+import type { HeldCertificates } from '../admin/certs.ts';
+import type { Changes } from '../config/apply.ts';
+import type { Runtime, WorkerProcess } from '../runtime/runtime.ts';
+import { type Applied, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
+import { sumExpositions, sumStats } from './sum-metrics.ts';
+
+const RESTART_MS = 500;
+/** A worker that does not answer in this time is taken for dead. */
+const PATIENCE_MS = 30_000;
+
+interface Waiting {
+  resolve(answer: unknown): void;
+  reject(error: Error): void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+export class WorkerPool {
+  private readonly runtime: Runtime;
+  private readonly init: WorkerInit;
+  private readonly workers: Worker[] = [];
+  /** What every worker runs, as it was given: for those that come later. */
+  private readonly resources = new Map<ResourceType, Map<string, unknown>>();
+  private secrets: Extract<Command, { secrets: unknown }> | undefined;
+  private bound: readonly ListenerState[] = [];
+  private queue: Promise<unknown> = Promise.resolve();
+  private closing = false;
+  private unhealthy = false;
+  private restarts = 0;
+
+  /** @throws Error when this runtime cannot start workers */
+  constructor(runtime: Runtime, count: number, init: WorkerInit) {
+    if (!runtime.process.startWorker)
+      throw new Error(
+        `--concurrency ${count}: ${runtime.name} cannot run worker processes; run one proxy a core instead`,
+      );
+    this.runtime = runtime;
+    this.init = init;
+    for (let index = 0; index < count; index++) this.start(index);
+  }
+
+  private start(index: number): Worker {
+    const worker = new Worker(this.runtime.process.startWorker!(), () => this.ended(index, worker));
+    this.workers[index] = worker;
+    // Told before anything else is, so that its answer need not be waited for.
+    worker.ask({ init: this.init }).catch(() => {});
+    if (this.secrets) worker.ask(this.secrets).catch(() => {});
+    return worker;
+  }
+
+  private ended(index: number, worker: Worker): void {
+    if (this.closing || this.workers[index] !== worker) return;
+    this.restarts++;
+    this.runtime.process.writeError(`tulle: worker ${index} ended; another takes its place`);
+    setTimeout(() => {
+      if (this.closing) return;
+      const next = this.start(index);
+      void this.inTurn(() => next.ask({ changes: this.everything() })).catch((error: Error) =>
+        this.runtime.process.writeError(`tulle: worker ${index}: ${error.message}`),
+      );
+      if (this.unhealthy) next.ask({ healthy: false }).catch(() => {});
+    }, RESTART_MS);
+  }
+
+  /** One change after another, over all workers. */
+  private inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.queue.then(act);
+    this.queue = done.catch(() => {});
+    return done;
+  }
+
+  /** The first worker judges, and chooses ports that the kernel may choose; the others get what it accepted. */
+  apply(changes: Changes): Promise<Map<string, string>> {
+    return this.inTurn(async () => {
+      const [first, ...others] = this.workers;
+      const fixed = this.withPorts(changes);
+      const judged = (await first!.ask({ changes: fixed })) as Applied;
+      const faults = new Map(judged.faults);
+      this.bound = judged.listeners;
+      this.remember(changes, faults);
+      const accepted = this.withPorts(acceptedOf(fixed, faults));
+      const rest = await Promise.all(others.map((worker) => worker.ask({ changes: accepted }).catch(asFault)));
+      for (const answer of rest) for (const [name, why] of (answer as Applied).faults) faults.set(name, why);
+      return faults;
+    });
+  }
+
+  private remember(changes: Changes, faults: ReadonlyMap<string, string>): void {
+    for (const type of RESOURCE_TYPES) {
+      const held = this.resources.get(type) ?? new Map<string, unknown>();
+      this.resources.set(type, held);
+      for (const name of changes[type]?.remove ?? []) held.delete(name);
+      for (const raw of changes[type]?.upsert ?? [])
+        if (!faults.has(`${type}/${nameOf(type, raw)}`)) held.set(nameOf(type, raw), raw);
+    }
+  }
+
+  private everything(): Changes {
+    const all: Changes = {};
+    for (const [type, held] of this.resources) all[type] = { upsert: [...held.values()], remove: [] };
+    return this.withPorts(all);
+  }
+
+  /** Port 0 is chosen once, by the worker that binds first. */
+  private withPorts(changes: Changes): Changes {
+    if (!changes.listeners) return changes;
+    const upsert = changes.listeners.upsert.map((raw) => {
+      const chosen = this.bound.find(({ name }) => name === nameOf('listeners', raw))?.port;
+      return chosen === undefined ? raw : withPort(raw, chosen);
+    });
+    return { ...changes, listeners: { ...changes.listeners, upsert } };
+  }
+
+  /** For the identity: what `default` and `ROOTCA` are now. */
+  setSecrets(secrets: readonly Secret[], principal: string): void {
+    this.secrets = { secrets, principal };
+    for (const worker of this.workers) worker.ask(this.secrets).catch(() => {});
+  }
+
+  listeners(): readonly ListenerState[] {
+    return this.bound;
+  }
+
+  /** Endpoints and their counts live in the workers. */
+  clusters(): never {
+    throw new Error('clusters are kept by each worker: run with --concurrency 1 to look at them');
+  }
+
+  /** As the workers were given them. */
+  config(): Partial<Snapshot> {
+    const entries = [...this.resources].map(([type, held]) => [type, [...held.values()]]);
+    return Object.fromEntries(entries) as Partial<Snapshot>;
+  }
+
+  async exposition(): Promise<string> {
+    const texts = await this.readAll<string>('metrics');
+    const up = `# TYPE tulle_workers gauge\ntulle_workers ${texts.length}\n`;
+    return `${sumExpositions(texts)}${up}# TYPE tulle_worker_restarts_total counter\ntulle_worker_restarts_total ${this.restarts}\n`;
+  }
+
+  async statistics(): Promise<[string, number][]> {
+    return sumStats(await this.readAll<[string, number][]>('stats'));
+  }
+
+  async certificates(): Promise<HeldCertificates[]> {
+    return (await this.readAll<HeldCertificates[]>('certificates'))[0] ?? [];
+  }
+
+  /** A worker that is being replaced has nothing to say. */
+  private async readAll<T>(read: Extract<Command, { read: unknown }>['read']): Promise<T[]> {
+    const answers = await Promise.allSettled(this.workers.map((worker) => worker.ask({ read })));
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value as T] : []));
+  }
+
+  drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void {
+    for (const worker of this.workers) worker.ask({ drainListeners: options }).catch(() => {});
+  }
+
+  setHealthy(healthy: boolean): void {
+    this.unhealthy = !healthy;
+    for (const worker of this.workers) worker.ask({ healthy }).catch(() => {});
+  }
+
+  draining(): boolean {
+    return this.unhealthy || this.closing;
+  }
+
+  async drain(ms: number): Promise<void> {
+    this.closing = true;
+    await Promise.allSettled(this.workers.map((worker) => worker.ask({ drain: ms }, ms + PATIENCE_MS)));
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    await Promise.allSettled(this.workers.map((worker) => worker.ask({ close: true }, 5000)));
+    for (const worker of this.workers) worker.end();
+  }
+}
+
+/** One worker process and the questions it has not answered. */
+class Worker {
+  private readonly process: WorkerProcess;
+  private readonly waiting = new Map<number, Waiting>();
+  /** Commands given before the worker listens; undefined once it does. */
+  private early: unknown[] | undefined = [];
+  private next = 1;
+  private over = false;
+
+  constructor(process: WorkerProcess, ended: () => void) {
+    this.process = process;
+    process.onMessage((message) => {
+      const { id, body, error } = message as Numbered<unknown> & { error?: string };
+      if (id === READY) {
+        for (const command of this.early ?? []) process.send(command);
+        this.early = undefined;
+      }
+      const asked = this.waiting.get(id);
+      if (!asked) return;
+      this.waiting.delete(id);
+      clearTimeout(asked.timer);
+      if (error === undefined) asked.resolve(body);
+      else asked.reject(new Error(error));
+    });
+    process.onClose(() => {
+      this.over = true;
+      for (const { reject, timer } of this.waiting.values()) {
+        clearTimeout(timer);
+        reject(new Error('the worker ended'));
+      }
+      this.waiting.clear();
+      ended();
+    });
+  }
+
+  ask(command: Command, patienceMs = PATIENCE_MS): Promise<unknown> {
+    if (this.over) return Promise.reject(new Error('the worker ended'));
+    return new Promise((resolve, reject) => {
+      const id = this.next++;
+      // One that hangs is killed, and replaced as one that died.
+      const timer = setTimeout(() => this.process.kill(), patienceMs);
+      this.waiting.set(id, { resolve, reject, timer });
+      const numbered = { id, body: command };
+      if (this.early) this.early.push(numbered);
+      else this.process.send(numbered);
+    });
+  }
+
+  end(): void {
+    if (!this.over) this.process.kill();
+  }
+}
+
+const asFault = (): Applied => ({ faults: [], listeners: [] });
+
+function acceptedOf(changes: Changes, faults: ReadonlyMap<string, string>): Changes {
+  if (faults.size === 0) return changes;
+  const out: Changes = {};
+  for (const type of RESOURCE_TYPES) {
+    const { upsert, remove } = changes[type] ?? {};
+    if (!upsert || !remove) continue;
+    out[type] = { remove, upsert: upsert.filter((raw) => !faults.has(`${type}/${nameOf(type, raw)}`)) };
+  }
+  return out;
+}
+
+function nameOf(type: ResourceType, raw: unknown): string {
+  const fields = (raw ?? {}) as Record<string, unknown>;
+  const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
+  return typeof name === 'string' ? name : '?';
+}
+
+/** The listener with a port where it has none. */
+function withPort(raw: unknown, port: number): unknown {
+  const listener = raw as { address?: Record<string, Record<string, unknown>> };
+  const socket = listener.address?.['socketAddress'] ?? listener.address?.['socket_address'];
+  if (!socket || socket['portValue'] || socket['port_value']) return raw;
+  const { port_value: _, ...rest } = socket;
+  return { ...listener, address: { socketAddress: { ...rest, portValue: port } } };
+}

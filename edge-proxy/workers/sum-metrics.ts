@@ -1,0 +1,43 @@
+/** Several workers' statistics as one: samples of one name and one label set are added up. */
+
+/** What is said of the proxy and not counted. */
+const SAME = new Set(['tulle_build_info']);
+
+/** Prometheus text expositions (format 0.0.4) added up; help and type lines once a metric, in the first one's order. */
+export function sumExpositions(texts: readonly string[]): string {
+  const families = new Map<string, { comments: string[]; samples: Map<string, number> }>();
+  const family = (name: string) => {
+    const found = families.get(name) ?? { comments: [], samples: new Map<string, number>() };
+    families.set(name, found);
+    return found;
+  };
+  for (const text of texts) {
+    let current = family('');
+    for (const line of text.split('\n')) {
+      if (line === '') continue;
+      if (line.startsWith('#')) {
+        current = family(line.split(' ', 3)[2] ?? '');
+        if (!current.comments.includes(line)) current.comments.push(line);
+        continue;
+      }
+      // Label values may hold spaces; the value never does.
+      const space = line.lastIndexOf(' ');
+      const key = line.slice(0, space);
+      const value = Number(line.slice(space + 1));
+      const before = current.samples.get(key);
+      const same = SAME.has(key.split('{', 1)[0]!);
+      current.samples.set(key, before === undefined || same ? value : before + value);
+    }
+  }
+  return [...families.values()]
+    .flatMap(({ comments, samples }) => [...comments, ...[...samples].map(([key, value]) => `${key} ${value}`)])
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** `/stats` of several workers, added up by name and sorted. */
+export function sumStats(all: readonly (readonly (readonly [string, number])[])[]): [string, number][] {
+  const sums = new Map<string, number>();
+  for (const entries of all) for (const [name, value] of entries) sums.set(name, (sums.get(name) ?? 0) + value);
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
+}

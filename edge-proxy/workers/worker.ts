@@ -1,0 +1,48 @@
+/** A worker process: carries traffic and does what its parent says. It ends when its parent does. */
+import type { Channel } from '../runtime/runtime.ts';
+import { type Answer, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
+
+/** What a worker runs; made when its parent has said what it is. */
+export interface WorkerParts {
+  apply(changes: Extract<Command, { changes: unknown }>['changes']): Promise<Answer>;
+  setSecrets(secrets: Extract<Command, { secrets: unknown }>['secrets'], principal: string): void;
+  drain(ms: number): Promise<void>;
+  drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
+  setHealthy(healthy: boolean): void;
+  read(what: 'metrics' | 'stats' | 'config' | 'certificates'): Answer;
+  close(): Promise<void>;
+}
+
+/** @param exit ends the process */
+export function runWorker(
+  parent: Channel,
+  make: (init: WorkerInit) => WorkerParts,
+  exit: (code: number) => void,
+): void {
+  let parts: WorkerParts | undefined;
+  const obey = async (command: Command): Promise<Answer> => {
+    if ('init' in command) {
+      parts = make(command.init);
+      return undefined;
+    }
+    if (!parts) throw new Error('the worker has not been told what it is');
+    if ('changes' in command) return parts.apply(command.changes);
+    if ('secrets' in command) parts.setSecrets(command.secrets, command.principal);
+    else if ('drain' in command) await parts.drain(command.drain);
+    else if ('drainListeners' in command) parts.drainListeners(command.drainListeners);
+    else if ('healthy' in command) parts.setHealthy(command.healthy);
+    else if ('read' in command) return parts.read(command.read);
+    else await parts.close();
+    return undefined;
+  };
+  parent.onMessage((message) => {
+    const { id, body } = message as Numbered<Command>;
+    obey(body).then(
+      (answer) => parent.send({ id, body: answer }),
+      (error: unknown) => parent.send({ id, error: error instanceof Error ? error.message : String(error) }),
+    );
+  });
+  parent.onClose(() => exit(0));
+  // What comes before somebody listens is lost on some runtimes.
+  parent.send({ id: READY });
+}
