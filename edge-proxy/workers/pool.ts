@@ -185,19 +185,19 @@ export class WorkerPool {
 
 /** One worker process and the questions it has not answered. */
 class Worker {
-  private readonly process: WorkerProcess;
+  private readonly child: WorkerProcess;
   private readonly waiting = new Map<number, Waiting>();
   /** Commands given before the worker listens; undefined once it does. */
   private early: unknown[] | undefined = [];
   private next = 1;
   private over = false;
 
-  constructor(process: WorkerProcess, ended: () => void) {
-    this.process = process;
-    process.onMessage((message) => {
+  constructor(child: WorkerProcess, ended: () => void) {
+    this.child = child;
+    child.onMessage((message) => {
       const { id, body, error } = message as Numbered<unknown> & { error?: string };
       if (id === READY) {
-        for (const command of this.early ?? []) process.send(command);
+        for (const command of this.early ?? []) child.send(command);
         this.early = undefined;
       }
       const asked = this.waiting.get(id);
@@ -207,7 +207,7 @@ class Worker {
       if (error === undefined) asked.resolve(body);
       else asked.reject(new Error(error));
     });
-    process.onClose(() => {
+    child.onClose(() => {
       this.over = true;
       for (const { reject, timer } of this.waiting.values()) {
         clearTimeout(timer);
@@ -223,16 +223,16 @@ class Worker {
     return new Promise((resolve, reject) => {
       const id = this.next++;
       // One that hangs is killed, and replaced as one that died.
-      const timer = setTimeout(() => this.process.kill(), patienceMs);
+      const timer = setTimeout(() => this.child.kill(), patienceMs);
       this.waiting.set(id, { resolve, reject, timer });
       const numbered = { id, body: command };
       if (this.early) this.early.push(numbered);
-      else this.process.send(numbered);
+      else this.child.send(numbered);
     });
   }
 
   end(): void {
-    if (!this.over) this.process.kill();
+    if (!this.over) this.child.kill();
   }
 }
 
