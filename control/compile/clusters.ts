@@ -14,6 +14,7 @@ import { applyUpstreamTls } from './upstream-tls.ts';
 export const BLACK_HOLE = 'BlackHoleCluster';
 export const PASSTHROUGH = 'PassthroughCluster';
 export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
+const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 export interface Clusters {
@@ -59,13 +60,14 @@ function outbound(
     commonLbConfig: { healthyPanicThreshold: {} },
     metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
   };
-  setDiscovery(ctx, cluster, service);
+  setDiscovery(cluster, service);
   applyTrafficPolicy(cluster, policy, port, ctx.note);
   if (weighsLocalities(ctx.view.settings, policy))
     cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
   if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
+  if (cluster.clusterType) providedByRequests(cluster);
   applyUpstreamTls(ctx, cluster, service, port, subset?.name, policy);
-  if (cluster.type === 'ORIGINAL_DST') return { cluster };
+  if (cluster.type === 'ORIGINAL_DST' || cluster.clusterType) return { cluster };
   const options = {
     subsetLabels: subset?.labels ?? {},
     failover: cluster.outlierDetection !== undefined,
@@ -87,7 +89,27 @@ function istioMetadata(service: MeshService, rule: DestinationRule | undefined, 
   };
 }
 
-function setDiscovery(ctx: CompileContext, cluster: Cluster, service: MeshService): void {
+/** The names a dynamic forward proxy has looked up, shared by its cluster and its filter. */
+export function dnsCache(service: MeshService): { name: string; dnsLookupFamily: 'V4_ONLY' } {
+  return { name: `${service.hostname}_dfp_dns_cache`, dnsLookupFamily: 'V4_ONLY' };
+}
+
+/** Settings of balancers mean nothing where each request names its endpoint. */
+function providedByRequests(cluster: Cluster): void {
+  cluster.lbPolicy = 'CLUSTER_PROVIDED';
+  for (const field of [
+    'type',
+    'ringHashLbConfig',
+    'maglevLbConfig',
+    'roundRobinLbConfig',
+    'leastRequestLbConfig',
+  ] as const)
+    delete cluster[field];
+  delete cluster.edsClusterConfig;
+  delete cluster.commonLbConfig;
+}
+
+function setDiscovery(cluster: Cluster, service: MeshService): void {
   switch (service.resolution) {
     case 'STATIC':
       cluster.type = 'EDS';
@@ -101,10 +123,13 @@ function setDiscovery(ctx: CompileContext, cluster: Cluster, service: MeshServic
       cluster.respectDnsTtl = true;
       return;
     case 'DYNAMIC_DNS':
-      ctx.note(
-        `${service.hostname}: resolution DYNAMIC_DNS is not supported; its connections go to their original destination`,
-      );
-      cluster.type = 'ORIGINAL_DST';
+      cluster.clusterType = {
+        name: 'envoy.clusters.dynamic_forward_proxy',
+        typedConfig: {
+          '@type': `type.googleapis.com/${DYNAMIC_FORWARD_PROXY}`,
+          dnsCacheConfig: dnsCache(service),
+        },
+      };
       return;
     case 'NONE':
       cluster.type = 'ORIGINAL_DST';

@@ -108,6 +108,7 @@ function clusterMeaning(cluster: Json): unknown {
     'loadAssignment',
     'upstreamConnectionOptions',
     'upstreamBindConfig',
+    'clusterType',
     'ringHashLbConfig',
     'maglevLbConfig',
     'roundRobinLbConfig',

@@ -35,8 +35,8 @@ export const EXCUSED: Record<string, string> = {
   'dr-h2-upgrade': SETTINGS,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
-  'se-dynamic-dns': 'DYNAMIC_DNS is not compiled yet',
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
   'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
   'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
+  'se-dynamic-dns': 'dynamic forward proxies by SNI are not compiled yet',
 };

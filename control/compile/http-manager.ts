@@ -16,6 +16,8 @@ export interface ManagerOptions {
   /** Filters that run before the standard ones: authorization. */
   policies?: HttpFilter[];
   http2?: boolean;
+  /** Filters that run last, before the router. */
+  last?: HttpFilter[];
 }
 
 export function httpManager(ctx: CompileContext, options: ManagerOptions): NetworkFilter {
@@ -29,7 +31,7 @@ export function httpManager(ctx: CompileContext, options: ManagerOptions): Netwo
       ...('rds' in routes
         ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
         : { routeConfig: routes.inline }),
-      httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS],
+      httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS, ...(options.last ?? []), ROUTER],
       ...(options.http2 && { http2ProtocolOptions: {} }),
       serverName: 'tulle',
       streamIdleTimeout: '0s',
@@ -66,8 +68,8 @@ function clientCertificate(side: ManagerOptions['side']) {
 const STANDARD_FILTERS: HttpFilter[] = [
   httpFilter('envoy.filters.http.fault', `${FILTERS}.http.fault.v3.HTTPFault`),
   httpFilter('envoy.filters.http.cors', `${FILTERS}.http.cors.v3.Cors`),
-  httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`),
 ];
+const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
 
 export function tcpProxy(ctx: CompileContext, cluster: string): NetworkFilter {
   return tcpProxyTo(ctx, { statPrefix: cluster, cluster });

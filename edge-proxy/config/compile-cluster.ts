@@ -23,6 +23,7 @@ import { OutlierDetection } from '../upstream/outlier-detection.ts';
 import type { LocalityGroup } from '../upstream/priority-set.ts';
 import { compileBalancer } from './compile-balancer.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
+import { dynamicForward, locateEndpoints } from './compile-located.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
@@ -43,6 +44,7 @@ type Tls = Host['tls'];
 /** The TLS of an endpoint by its metadata and host name ('' unknown). */
 type TlsChoice = (metadata: Host['metadata'], hostname: string) => Tls;
 const plaintext: Tls = () => undefined;
+const MOST_SNI_CONTEXTS = 4096;
 const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
@@ -114,6 +116,9 @@ export function compileCluster(
   }
   // After everything that may be refused: the version in use shares this state.
   build();
+  locateEndpoints(config, cluster, deps, config.transportSocket !== undefined, (address, port, hostname) =>
+    locatedHost(address, port, hostname, tls, inheritance, deps.now()),
+  );
   if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
     for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
@@ -127,8 +132,11 @@ export function compileCluster(
 
 function refuseUnsupported(config: ClusterConfig): void {
   if (config.name.includes('\0')) throw new ConfigFault('name', 'must not hold a NUL');
-  if (config.lbPolicy === 'CLUSTER_PROVIDED' && config.type !== 'ORIGINAL_DST') {
-    throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED needs type ORIGINAL_DST');
+  const dynamic = dynamicForward(config) !== undefined;
+  if (dynamic && (config.type !== undefined || config.loadAssignment))
+    throw new ConfigFault('clusterType', 'excludes type and loadAssignment');
+  if (dynamic !== (config.lbPolicy === 'CLUSTER_PROVIDED') && config.type !== 'ORIGINAL_DST') {
+    throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED belongs to type ORIGINAL_DST and to dynamic forward proxies');
   }
   if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
     throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
@@ -211,7 +219,11 @@ function tlsChoice(config: ClusterConfig, deps: ClusterDeps): TlsChoice {
     const byName = new Map<string, Tls>([['', shared]]);
     return (hostname) => {
       let found = byName.get(hostname);
-      if (!found) byName.set(hostname, (found = deps.tls(context, hostname)));
+      if (!found) {
+        // Clients of a dynamic forward proxy name as many hosts as they like.
+        if (byName.size > MOST_SNI_CONTEXTS) byName.clear();
+        byName.set(hostname, (found = deps.tls(context, hostname)));
+      }
       return found;
     };
   };
@@ -232,6 +244,19 @@ function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
   if (!socket) throw new ConfigFault('endpoint.address', 'must be a socketAddress');
   if (socket.protocol === 'UDP') throw new ConfigFault('endpoint.address.socketAddress.protocol', 'must be TCP');
   return { address: socket.address, port: socket.portValue ?? 0 };
+}
+
+/** An endpoint that a request named. */
+function locatedHost(
+  address: string,
+  port: number,
+  hostname: string,
+  tls: TlsChoice,
+  inheritance: Inheritance,
+  now: number,
+): Host {
+  const fields = { address, port, hostname, weight: 1, priority: 0, locality: '', metadata: undefined };
+  return new Host({ ...fields, tls: tls(undefined, hostname), edsHealth: 'UNKNOWN' }, inheritance.hosts, now);
 }
 
 function groupOf(

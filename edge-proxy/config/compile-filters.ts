@@ -53,6 +53,8 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv): HttpFilter | unde
       return createCorsFilter({ route });
     case `${TYPE}jwt_authn.v3.JwtAuthentication`:
       return createJwtAuthnFilter(config, env);
+    // The cluster looks names up; the filter is there for Envoy.
+    case `${TYPE}dynamic_forward_proxy.v3.FilterConfig`:
     case `${TYPE}grpc_stats.v3.FilterConfig`:
     case `${TYPE}router.v3.Router`:
       return undefined;

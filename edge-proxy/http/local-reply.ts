@@ -11,6 +11,8 @@ export function reply(status: number, body: string, details: string, flag?: Resp
 export const routeNotFound = reply(404, '', 'route_not_found', 'NR');
 export const clusterNotFound = reply(503, '', 'cluster_not_found', 'NC');
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
+export const dnsFailure = reply(503, 'DNS resolution failure', 'dns_resolution_failure', 'DF');
+export const dnsOverflow = reply(503, 'DNS cache overflow', 'dns_cache_overflow', 'UO');
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
 export const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
 export const absolutePath = reply(404, '', 'absolute_path_rejected');

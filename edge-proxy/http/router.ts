@@ -1,5 +1,5 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the answer back. */
-import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { ResponseHead } from './codec/message.ts';
@@ -9,6 +9,8 @@ import type { Headers } from './headers.ts';
 import {
   badPath,
   clusterNotFound,
+  dnsFailure,
+  dnsOverflow,
   durationOver,
   isGrpc,
   noHealthyUpstream,
@@ -49,6 +51,8 @@ export class Router {
   private retries!: RetryState;
   private attempt: Attempt | undefined;
   private previous: Endpoint[] | undefined;
+  /** Where the request itself says to go. */
+  private located: Endpoint | undefined;
   private hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined;
@@ -111,15 +115,35 @@ export class Router {
         this.cookies.push(value);
       });
     }
-    this.tryOnce();
+    if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
+    else this.tryOnce();
     if (this.requestEnded) this.onWholeRequest();
+  }
+
+  /** The cluster has no endpoints but the one this request names. */
+  private locate(found: Located | Promise<Located>): void {
+    if (found instanceof Promise) {
+      void found.then((endpoint) => {
+        if (this.over) return;
+        this.locate(endpoint);
+        this.flush();
+      });
+      return;
+    }
+    if (found === 'unresolved') this.give(dnsFailure);
+    else if (found === 'overflow') this.give(dnsOverflow);
+    else if (found === undefined) this.give(noHealthyUpstream);
+    else {
+      this.located = found;
+      this.tryOnce();
+    }
   }
 
   private tryOnce(): void {
     const { exchange, cluster } = this;
     const { request, parts } = exchange;
     request.attempts++;
-    const endpoint = cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
+    const endpoint = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
     if (!endpoint) {
       this.give(noHealthyUpstream);
       return;

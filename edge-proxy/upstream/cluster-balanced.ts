@@ -49,6 +49,8 @@ export class BalancedCluster implements Cluster {
   readonly use: Use;
   readonly high: Cluster;
   readonly inheritance: Inheritance;
+  /** Set for clusters whose requests say where they go. */
+  locate?: NonNullable<Cluster['locate']>;
   private readonly balancer: Balancer;
   private readonly priorities: PriorityOptions;
   private readonly onClose: () => void;
@@ -196,6 +198,10 @@ class HighPriority implements Cluster {
     this.idleTimeoutMs = cluster.idleTimeoutMs;
     this.destination = cluster.destination;
     this.endpoints = cluster.endpoints;
+  }
+
+  get locate(): Cluster['locate'] {
+    return this.cluster.locate;
   }
 
   pick(...args: Parameters<Cluster['pick']>): Endpoint | undefined {

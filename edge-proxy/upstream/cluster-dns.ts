@@ -20,27 +20,39 @@ export function resolvePeriodically(
   changed: () => void,
 ): () => void {
   const rateMs = config.dnsRefreshRate ? durationMs(config.dnsRefreshRate) : defaultRefreshMs;
+  const failureMs = config.dnsFailureRefreshRate ? durationMs(config.dnsFailureRefreshRate.baseInterval) : rateMs;
+  const longest = config.dnsFailureRefreshRate?.maxInterval;
+  const longestFailureMs = longest === undefined ? failureMs * 10 : durationMs(longest);
+  const jitterMs = config.dnsJitter ? durationMs(config.dnsJitter) : 0;
+  let failures = 0;
   let stopped = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (ttl: number | undefined) => {
     if (stopped) return;
     const ms = config.respectDnsTtl && ttl !== undefined ? ttl * 1000 : rateMs;
-    timer = setTimeout(look, Math.min(Math.max(ms, shortestRefreshMs), 0x7fffffff));
+    timer = setTimeout(look, Math.min(Math.max(ms, shortestRefreshMs) + Math.random() * jitterMs, 0x7fffffff));
+  };
+  /** Fully jittered: proxies that lost one resolver must not come back as one. */
+  const afterFailure = () => {
+    if (stopped) return;
+    failures++;
+    const ceiling = config.dnsFailureRefreshRate
+      ? Math.random() * Math.min(failureMs * 2 ** Math.min(failures, 20), longestFailureMs)
+      : rateMs;
+    timer = setTimeout(look, Math.min(Math.max(ceiling, shortestRefreshMs), 0x7fffffff));
   };
   const look = () => {
-    resolve(host).then(
-      ({ addresses, ttl }) => {
-        if (stopped) return;
-        const wanted = byFamily(addresses, config.dnsLookupFamily ?? 'AUTO');
-        const before = resolved.get(host);
-        if (wanted.length > 0 && (before === undefined || before.join() !== wanted.join())) {
-          resolved.set(host, wanted);
-          changed();
-        }
-        again(ttl);
-      },
-      () => again(undefined),
-    );
+    resolve(host).then(({ addresses, ttl }) => {
+      if (stopped) return;
+      const wanted = byFamily(addresses, config.dnsLookupFamily ?? 'AUTO');
+      const before = resolved.get(host);
+      if (wanted.length > 0 && (before === undefined || before.join() !== wanted.join())) {
+        resolved.set(host, wanted);
+        changed();
+      }
+      failures = 0;
+      again(ttl);
+    }, afterFailure);
   };
   look();
   return () => {
@@ -49,10 +61,10 @@ export function resolvePeriodically(
   };
 }
 
-type Family = NonNullable<ClusterConfig['dnsLookupFamily']>;
+export type AddressFamily = NonNullable<ClusterConfig['dnsLookupFamily']>;
 
 /** Sorted, so that resolvers that rotate their answers change nothing. */
-function byFamily(addresses: readonly string[], family: Family): string[] {
+export function byFamily(addresses: readonly string[], family: AddressFamily): string[] {
   const v4 = addresses.filter((address) => !address.includes(':')).sort();
   const v6 = addresses.filter((address) => address.includes(':')).sort();
   switch (family) {

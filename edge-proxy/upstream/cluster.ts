@@ -1,4 +1,5 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
+import type { Headers } from '../http/headers.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './xx-hash.ts';
 
@@ -32,6 +33,9 @@ export interface EndpointStats {
   rqError: number;
   rqTimeout: number;
 }
+
+/** `unresolved`: its name has no address; `overflow`: too many names at once; undefined: the request names no place. */
+export type Located = Endpoint | 'unresolved' | 'overflow' | undefined;
 
 /** How a retry chooses its host (RetryPolicy's retryHostPredicate and retryPriority). */
 export interface RetryHostRules {
@@ -112,6 +116,12 @@ export interface Cluster extends Circuit {
     previous: readonly Endpoint[] | undefined,
     rules?: RetryHostRules | undefined,
   ): Endpoint | undefined;
+  /**
+   * Instead of `pick`, where requests say themselves where they go.
+   * @param authority the host asked for
+   * @returns a promise, which is never rejected, while a name is looked up
+   */
+  locate?(authority: string, headers: Headers | undefined): Located | Promise<Located>;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */
   health?(endpoint: Endpoint): EndpointHealth;
   /** Outlier detection's input. A status, or a local-origin failure. */

@@ -112,6 +112,22 @@ export const TransportSocketMatch = messageRequiring(
   ['name', 'transportSocket'],
 );
 
+const RefreshRate = messageRequiring({ baseInterval: duration(), maxInterval: duration() }, ['baseInterval']);
+const DnsLookupFamily = enumeration(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']);
+/** envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig */
+export const DnsCacheConfig = messageRequiring(
+  {
+    name: nonEmpty(),
+    dnsLookupFamily: DnsLookupFamily,
+    dnsRefreshRate: duration(),
+    hostTtl: duration(),
+    maxHosts: uint32(),
+    dnsFailureRefreshRate: RefreshRate,
+    dnsQueryTimeout: duration(),
+  },
+  ['name'],
+);
+
 const Payload = message({ text: nonEmpty(), binary: nonEmpty() });
 const StatusRange = message({ start: int64(), end: int64() });
 export const HealthCheck = messageRequiring(
@@ -182,9 +198,24 @@ export const Cluster = messageRequiring(
     typedExtensionProtocolOptions: map(
       any({ 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': HttpProtocolOptions }),
     ),
+    clusterType: messageRequiring(
+      {
+        name: nonEmpty(),
+        typedConfig: any({
+          'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig': messageRequiring(
+            { dnsCacheConfig: DnsCacheConfig },
+            ['dnsCacheConfig'],
+          ),
+        }),
+      },
+      ['name', 'typedConfig'],
+    ),
     dnsRefreshRate: duration(),
+    dnsFailureRefreshRate: RefreshRate,
+    dnsJitter: duration(),
     respectDnsTtl: bool(),
-    dnsLookupFamily: enumeration(['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL']),
+    dnsLookupFamily: DnsLookupFamily,
+    originalDstLbConfig: message({ useHttpHeader: bool(), httpHeaderName: string() }),
     outlierDetection: OutlierDetection,
     healthChecks: list(HealthCheck),
     commonLbConfig: message({

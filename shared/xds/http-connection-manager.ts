@@ -1,5 +1,6 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
 import type { z } from 'zod';
+import { DnsCacheConfig } from './cluster.ts';
 import { ConfigSource, DataSource, Percent, StringMatcher } from './core.ts';
 import {
   any,
@@ -43,6 +44,10 @@ export const HttpFilter = messageRequiring(
       'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
       'envoy.extensions.filters.http.fault.v3.HTTPFault': message({}),
       'envoy.extensions.filters.http.cors.v3.Cors': message({}),
+      'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': messageRequiring(
+        { dnsCacheConfig: DnsCacheConfig },
+        ['dnsCacheConfig'],
+      ),
       'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': JwtAuthentication,
       'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': message({
         emitFilterState: bool(),

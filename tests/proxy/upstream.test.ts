@@ -116,6 +116,28 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
         { common_lb_config: { locality_weighted_lb_config: {} } },
       ),
     ];
+    const dnsCache = { dns_cache_config: { name: 'names', dns_lookup_family: 'V4_ONLY' } };
+    clusters.push(
+      {
+        name: 'dynamic',
+        connect_timeout: '2s',
+        lb_policy: 'CLUSTER_PROVIDED',
+        cluster_type: {
+          name: 'envoy.clusters.dynamic_forward_proxy',
+          typed_config: {
+            '@type': `${ANY}envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig`,
+            ...dnsCache,
+          },
+        },
+      } as never,
+      {
+        name: 'original',
+        type: 'ORIGINAL_DST',
+        connect_timeout: '2s',
+        lb_policy: 'CLUSTER_PROVIDED',
+        original_dst_lb_config: { use_http_header: true },
+      } as never,
+    );
     proxy = new ProxyProcess(runtime, join(folder.path, 'config.json'), {
       node: { id: 'upstreams', cluster: 'upstreams' },
       admin: { address: at(0) },
@@ -217,6 +239,33 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     shaky.status = 200;
     expect([...(await bodies('failing-over', 8))]).toEqual(['good']);
     expect(await flags('failing-over', shaky.port)).toBe('/failed_outlier_check');
+  });
+
+  /** As `fetch` does not: with a Host of its own. */
+  const ask = (name: string, headers: Record<string, string>) =>
+    new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const request = http.get({ host: '127.0.0.1', port: proxy.ports[name], headers, agent: false }, (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (text) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      });
+      request.on('error', reject);
+    });
+
+  it('goes to the host that the request names', async () => {
+    expect(await ask('dynamic', { host: `localhost:${good.port}` })).toEqual({ status: 200, body: 'good' });
+    expect(await ask('dynamic', { host: `127.0.0.1:${shaky.port}` })).toEqual({ status: 200, body: 'shaky' });
+    expect(await ask('dynamic', { host: 'no-such-name.invalid' })).toEqual({
+      status: 503,
+      body: 'DNS resolution failure',
+    });
+  }, 60_000);
+
+  it('goes to the original destination that a header names', async () => {
+    const to = (value: string) => ask('original', { 'x-envoy-original-dst-host': value });
+    expect(await to(`127.0.0.1:${shaky.port}`)).toEqual({ status: 200, body: 'shaky' });
+    expect((await to('elsewhere')).body).toBe('no healthy upstream');
   });
 
   it('weighs localities', async () => {
