@@ -29,7 +29,23 @@ type Requiring<Shape extends z.ZodRawShape, Key extends keyof Shape> = { [K in K
 
 /** A message: every field optional (proto3), unknown fields refused by name. */
 export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Optional<Shape>> {
-  return z.preprocess(canonicalFields, z.strictObject(shape).partial()) as unknown as z.ZodType<Optional<Shape>>;
+  return z.preprocess(canonicalFields, z.strictObject(optionalFields(shape))) as unknown as z.ZodType<Optional<Shape>>;
+}
+
+/**
+ * A zod schema weighs kilobytes, and the messages have a thousand fields of a few kinds: schemas do not change, so
+ * fields of one kind share one, and so do their optional forms.
+ */
+const optionals = new WeakMap<z.ZodType, z.ZodType>();
+
+function optionalFields(shape: z.ZodRawShape, required: ReadonlySet<string> = new Set()): z.ZodRawShape {
+  const out: Record<string, z.ZodType> = {};
+  for (const [name, field] of Object.entries(shape) as [string, z.ZodType][]) {
+    let optional = optionals.get(field);
+    if (!optional) optionals.set(field, (optional = z.optional(field)));
+    out[name] = required.has(name) ? z.nonoptional(optional) : optional;
+  }
+  return out;
 }
 
 /** A message in which the named fields must be present and, for strings, not empty (protoc-gen-validate rules). */
@@ -37,41 +53,45 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
   shape: Shape,
   required: readonly Key[],
 ): z.ZodType<Requiring<Shape, Key>> {
-  const mask = Object.fromEntries(required.map((key) => [key, true])) as { [K in Key]: true };
-  // zod's mask type does not follow a generic key; the mask above holds exactly those keys.
   return z.preprocess(
     canonicalFields,
-    z
-      .strictObject(shape)
-      .partial()
-      .required(mask as never),
+    z.strictObject(optionalFields(shape, new Set(required))),
   ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
-export const uint32 = () =>
-  z.preprocess((v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v), z.int().min(0).max(4294967295));
-export const int64 = () =>
-  z.preprocess((v) => (typeof v === 'string' && /^-?\d{1,16}$/.test(v) ? Number(v) : v), z.int());
-export const double = () => z.number();
-export const bool = () => z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
-export const string = () => z.string();
-export const nonEmpty = () => z.string().min(1);
+const UINT32 = z.preprocess(
+  (v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v),
+  z.int().min(0).max(4294967295),
+);
+const INT64 = z.preprocess((v) => (typeof v === 'string' && /^-?\d{1,16}$/.test(v) ? Number(v) : v), z.int());
+const DOUBLE = z.number();
+const BOOL = z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
+const STRING = z.string();
+const NON_EMPTY = z.string().min(1);
+const STRUCT = z.record(STRING, z.json());
+
+export const uint32 = () => UINT32;
+export const int64 = () => INT64;
+export const double = () => DOUBLE;
+export const bool = () => BOOL;
+export const string = () => STRING;
+export const nonEmpty = () => NON_EMPTY;
 export const list = <T extends z.ZodType>(item: T) => z.array(item);
-export const map = <T extends z.ZodType>(item: T) => z.record(z.string(), item);
+export const map = <T extends z.ZodType>(item: T) => z.record(STRING, item);
 /** google.protobuf.Struct: any JSON object, its keys untouched. */
-export const struct = () => z.record(z.string(), z.json());
+export const struct = () => STRUCT;
 
 /** google.protobuf.Duration: "1.5s"; also the message form {seconds, nanos}, which Envoy reads too. */
-export const duration = () =>
-  z.preprocess(
-    (value) => {
-      if (typeof value !== 'object' || value === null) return value;
-      const { seconds = 0, nanos = 0, ...rest } = value as { seconds?: number | string; nanos?: number };
-      if (Object.keys(rest).length > 0) return value;
-      return `${Number(seconds) + nanos / 1e9}s`;
-    },
-    z.string().regex(/^\d{1,12}(\.\d{1,9})?s$/, 'must be a duration such as "1.5s"'),
-  );
+const DURATION = z.preprocess(
+  (value) => {
+    if (typeof value !== 'object' || value === null) return value;
+    const { seconds = 0, nanos = 0, ...rest } = value as { seconds?: number | string; nanos?: number };
+    if (Object.keys(rest).length > 0) return value;
+    return `${Number(seconds) + nanos / 1e9}s`;
+  },
+  z.string().regex(/^\d{1,12}(\.\d{1,9})?s$/, 'must be a duration such as "1.5s"'),
+);
+export const duration = () => DURATION;
 
 /** An enum by name (any case is read) or by number (the position in `names`). */
 export const enumeration = <const Names extends readonly [string, ...string[]]>(names: Names) =>
