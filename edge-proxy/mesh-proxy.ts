@@ -4,7 +4,6 @@
  */
 
 import { parseWorkloadId } from '../shared/identity/spiffe.ts';
-import { parseCertificates } from '../shared/identity/svid.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
@@ -12,7 +11,7 @@ import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './config/control-client.ts';
 import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
 import { DiskCache } from './config/disk-cache.ts';
-import { IdentityError, IdentityManager } from './config/identity.ts';
+import type { IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
 import type { MeshSettings } from './config/settings.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
@@ -60,6 +59,8 @@ export interface RunningProcess {
 export async function startMeshProxy(parts: MeshParts, quit: () => void): Promise<RunningProcess> {
   const { runtime, settings } = parts;
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
+  // Loaded here: a static proxy has no identity and need not carry what makes one.
+  const { IdentityError, IdentityManager } = await import('./config/identity.ts');
   await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
     throw new Error(`--data ${settings.data}: cannot be used: ${error.message}`);
   });
@@ -200,6 +201,7 @@ export function lifecycle(proxy: ProxyPart, drainMs: number, release: () => Prom
 /** @throws Error naming the flag */
 async function readRoots(runtime: Runtime, path: string): Promise<string> {
   const text = await readText(runtime, path, '--trust-bundle');
+  const { parseCertificates } = await import('../shared/identity/svid.ts');
   try {
     parseCertificates(text);
   } catch (error) {

@@ -2,7 +2,7 @@
 import { type IRequest, Router, text } from 'itty-router';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import type { Cluster } from '../upstream/cluster.ts';
-import { certsJson, type HeldCertificates } from './certs.ts';
+import type { HeldCertificates } from './certs.ts';
 import { clustersJson, clustersText } from './clusters.ts';
 import { statsText } from './stats.ts';
 
