@@ -99,7 +99,7 @@ describe('ConfigMap istio', () => {
       {
         reason: 'FieldValueInvalid',
         field: 'data.mesh',
-        message: 'defaultConfig.proxyAdminPort: must be a port, 1 to 65535',
+        message: 'defaultConfig.proxyAdminPort: must be a port, 1 to 65535; found 70000',
       },
     ]);
     expect(body.message).toContain('data.mesh: defaultConfig.proxyAdminPort: must be a port');

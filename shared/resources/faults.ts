@@ -53,7 +53,7 @@ function messageOf(issue: z.core.$ZodIssue): string {
   if (issue.input === undefined && (issue.code === 'invalid_type' || issue.code === 'invalid_value')) {
     return 'is required';
   }
-  if (issue.code !== 'invalid_type') return issue.message;
+  if (issue.code !== 'invalid_type') return `${issue.message}${found(issue)}`;
   const expected: Record<string, string> = {
     record: 'a map',
     object: 'an object',
@@ -62,6 +62,15 @@ function messageOf(issue: z.core.$ZodIssue): string {
   };
   const article = expected[issue.expected] ?? `a ${issue.expected}`;
   return `must be ${article}, not ${describe(issue.input)}`;
+}
+
+/** The value, where it is a number or a word that was to be one of a few or of some form: such values are no secrets. */
+function found(issue: z.core.$ZodIssue): string {
+  const { code, input } = issue;
+  if (!['invalid_value', 'invalid_format', 'too_small', 'too_big', 'not_multiple_of'].includes(code)) return '';
+  if (typeof input === 'number') return `; found ${input}`;
+  const told = typeof input === 'string' && input.length <= 64 && code !== 'too_small' && code !== 'too_big';
+  return told ? `; found ${JSON.stringify(input)}` : '';
 }
 
 /** The value's type in words; the value itself may be a secret. */

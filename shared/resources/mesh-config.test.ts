@@ -207,8 +207,8 @@ extensionProviders:
     expect(value).toBeUndefined();
     expect(faults.map(({ path, message }) => `${path}: ${message}`)).toEqual([
       'connectTimeout: "soon" is not a duration such as "1.5s", "300ms" or "1h"',
-      'outboundTrafficPolicy.mode: must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS (did you mean "ALLOW_ANY"?)',
-      'defaultConfig.statusPort: must be a port, 1 to 65535',
+      'outboundTrafficPolicy.mode: must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS (did you mean "ALLOW_ANY"?); found "ALLOW_ALL"',
+      'defaultConfig.statusPort: must be a port, 1 to 65535; found 0',
       'trustDomain: "a:b" is not a trust domain: write DNS labels',
     ]);
   });
@@ -263,7 +263,7 @@ describe('ConfigMap istio', () => {
     expect(resource).toBeUndefined();
     expect(faults.map(({ path, message, rule }) => `${path}: ${message} (${rule})`)).toEqual([
       'data.mesh: connectTimeout: must be 1ms to 1h, in whole milliseconds (meshconfig.timeout)',
-      'data.meshNetworks: networks.n1.gateways[0].port: must be a port, 1 to 65535 (port)',
+      'data.meshNetworks: networks.n1.gateways[0].port: must be a port, 1 to 65535; found 0 (port)',
     ]);
     expect(warnings.map((warning) => warning.rule)).toEqual(['unknown-field']);
   });

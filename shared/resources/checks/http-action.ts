@@ -72,7 +72,8 @@ export function checkAction(report: Report, path: string, route: HttpRoute): voi
 }
 
 function checkStatus(report: Report, path: string, status: number): void {
-  if (status < 200 || status > 600) report.fault(path, 'http-status', 'must be an HTTP status, 200 to 600');
+  if (status < 200 || status > 600)
+    report.fault(path, 'http-status', `must be an HTTP status, 200 to 600; found ${status}`);
 }
 
 function checkFault(report: Report, path: string, fault: HttpFaultInjection): void {
@@ -106,7 +107,7 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
 
 export function checkRetries(report: Report, path: string, retries: HttpRetry): void {
   const { attempts = 0, ...rest } = retries;
-  if (attempts < 0) report.fault(`${path}.attempts`, 'virtualservice.retries', 'must be >= 0');
+  if (attempts < 0) report.fault(`${path}.attempts`, 'virtualservice.retries', `must be >= 0; found ${attempts}`);
   const others = ['perTryTimeout', 'retryOn', 'retryRemoteLocalities'] as const;
   if (attempts === 0 && others.some((field) => rest[field] !== undefined)) {
     report.fault(
@@ -151,10 +152,10 @@ function checkRedirect(report: Report, path: string, redirect: HttpRedirect): vo
   if (uri && prefixRewrite)
     report.fault(path, 'virtualservice.redirect', 'only one of uri and prefixRewrite may be set');
   if (redirectCode && (redirectCode < 300 || redirectCode > 399)) {
-    report.fault(`${path}.redirectCode`, 'virtualservice.redirect', 'must be 300 to 399');
+    report.fault(`${path}.redirectCode`, 'virtualservice.redirect', `must be 300 to 399; found ${redirectCode}`);
   }
   if (scheme && !/^https?$/.test(scheme))
-    report.fault(`${path}.scheme`, 'virtualservice.redirect', 'must be http or https');
+    report.fault(`${path}.scheme`, 'virtualservice.redirect', `must be http or https; found ${JSON.stringify(scheme)}`);
   if (port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(port));
 }
 

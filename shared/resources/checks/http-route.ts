@@ -148,7 +148,7 @@ export function checkDestinations(
   let total = 0;
   for (const [i, { destination, weight = 0 }] of routes.entries()) {
     checkDestination(report, `${path}[${i}].destination`, destination);
-    if (weight < 0) report.fault(`${path}[${i}].weight`, 'virtualservice.weight', 'must be >= 0');
+    if (weight < 0) report.fault(`${path}[${i}].weight`, 'virtualservice.weight', `must be >= 0; found ${weight}`);
     total += weight;
   }
   if (routes.length > 1 && total === 0)

@@ -60,7 +60,8 @@ export function isIp(text: string): boolean {
 }
 
 export function portFault(port: number | undefined): string | undefined {
-  return port !== undefined && port >= 1 && port <= 65535 ? undefined : 'must be a port, 1 to 65535';
+  if (port === undefined) return 'is required: a port, 1 to 65535';
+  return port >= 1 && port <= 65535 ? undefined : `must be a port, 1 to 65535; found ${port}`;
 }
 
 export function protocolFault(protocol: string): string | undefined {
@@ -74,12 +75,14 @@ export function istioRegexFault(pattern: string): string | undefined {
 }
 
 export function percentFault(value: number): string | undefined {
-  return value >= 0 && value <= 100 ? undefined : 'must be 0 to 100';
+  return value >= 0 && value <= 100 ? undefined : `must be 0 to 100; found ${value}`;
 }
 
 /** A percentage that Envoy can express: millionths. */
 export function fractionFault(value: number): string | undefined {
-  return percentFault(value) ?? (value > 0 && value < 0.0001 ? 'must be 0 or at least 0.0001' : undefined);
+  return (
+    percentFault(value) ?? (value > 0 && value < 0.0001 ? `must be 0 or at least 0.0001; found ${value}` : undefined)
+  );
 }
 
 export function headerNameFault(name: string): string | undefined {

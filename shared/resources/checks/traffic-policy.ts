@@ -65,7 +65,7 @@ export function checkConnectionPool(report: Report, path: string, pool: Connecti
   for (const [part, fields] of Object.entries(counts)) {
     for (const [field, value] of Object.entries(fields ?? {})) {
       if (typeof value === 'number' && value < 0)
-        report.fault(`${path}.${part}.${field}`, 'connectionpool', 'must be >= 0');
+        report.fault(`${path}.${part}.${field}`, 'connectionpool', `must be >= 0; found ${value}`);
     }
   }
   if (http?.h2UpgradePolicy === 'UPGRADE' && http.useClientProtocol) {
@@ -91,7 +91,7 @@ export function checkOutlierDetection(report: Report, path: string, outlier: Out
   for (const field of ['maxEjectionPercent', 'minHealthPercent'] as const) {
     const value = outlier[field];
     if (value !== undefined && (value < 0 || value > 100))
-      report.fault(`${path}.${field}`, 'percent', 'must be 0 to 100');
+      report.fault(`${path}.${field}`, 'percent', `must be 0 to 100; found ${value}`);
   }
   if ((outlier.consecutiveErrors ?? 0) < 0)
     report.fault(`${path}.consecutiveErrors`, 'outlierdetection', 'must be >= 0');
@@ -137,7 +137,7 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
       report.fault(
         `${path}.consistentHash.maglev.tableSize`,
         'loadbalancer.maglev',
-        `must be a prime number, at most ${MAX_TABLE_SIZE}`,
+        `must be a prime number, at most ${MAX_TABLE_SIZE}; found ${size}`,
       );
     }
   }
@@ -177,8 +177,8 @@ export function checkLocality(report: Report, path: string, setting: LocalityLbS
     const weights = Object.values(to);
     if (weights.some((weight) => weight <= 0 || weight > 100))
       report.fault(`${at}.to`, rule, 'every weight must be 1 to 100');
-    if (weights.reduce((sum, weight) => sum + weight, 0) !== 100)
-      report.fault(`${at}.to`, rule, 'the weights must add up to 100');
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    if (sum !== 100) report.fault(`${at}.to`, rule, `the weights must add up to 100; found ${sum}`);
     report.faultIf(`${at}.to`, rule, localitiesFault(Object.keys(to)));
   }
   report.faultIf(`${path}.distribute`, rule, localitiesFault(from));
