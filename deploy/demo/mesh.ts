@@ -117,12 +117,14 @@ export class LoopbackMesh {
   private readonly net = `127.${20 + Math.floor(Math.random() * 200)}.${Math.floor(Math.random() * 250)}`;
   private hosts = 1;
   private controlPort = 0;
+  private stopping = false;
   private token = '';
   private ca = '';
   control!: Part;
   api!: ControlApi;
 
   private async part(name: string, command: readonly string[], environment?: Record<string, string>): Promise<Part> {
+    if (this.stopping) throw new Error('the mesh is being stopped');
     const part = new Part(name, command, environment);
     this.parts.add(part);
     void part.exited.then(() => this.parts.delete(part));
@@ -269,6 +271,7 @@ export class LoopbackMesh {
 
   /** Stops everything, applications first, and removes the folder. */
   async stop(): Promise<void> {
+    this.stopping = true;
     const apps = [...this.workloads.values()].map(({ app }) => app).filter((app) => app !== undefined);
     await Promise.all(apps.map((app) => app.stop()));
     await Promise.all([...this.parts].map((part) => part.stop()));

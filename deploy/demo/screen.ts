@@ -51,14 +51,17 @@ export function liveScreen(read: () => Live): Screen {
     process.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\n')}\u001b[J`);
   };
   process.stdout.write('\u001b[?1049h\u001b[?25l');
+  draw();
   const timer = setInterval(draw, REDRAW_MS);
+  let closed = false;
   return {
     step: (title) => void events.push('', colour.bold(title)),
     say: (line) => void events.push(`  ${line}`),
     check: (ok, line) => void events.push(`  ${ok ? colour.green('✓') : colour.red('✗')} ${line}`),
     close: () => {
+      if (closed) return;
+      closed = true;
       clearInterval(timer);
-      draw();
       process.stdout.write('\u001b[?25h\u001b[?1049l');
       process.stdout.write(`${events.join('\n')}\n`);
     },

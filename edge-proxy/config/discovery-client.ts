@@ -46,6 +46,8 @@ export interface DiscoveryClientOptions {
 }
 
 const INVALID_ARGUMENT = 3;
+/** Between polls that fail: a control plane that is back is found within this. */
+const MAX_WAIT_MS = 5000;
 
 export class DiscoveryClient {
   private readonly options: DiscoveryClientOptions;
@@ -65,7 +67,7 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.options = options;
-    this.backoff = options.backoff ?? new Backoff();
+    this.backoff = options.backoff ?? new Backoff(200, MAX_WAIT_MS);
     this.held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as unknown as typeof this.held;
   }
 
