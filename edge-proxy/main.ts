@@ -1,9 +1,13 @@
 /** The proxy process on Node, Bun and Deno. `tulle proxy` and `tulle run` start it. */
+import { z } from 'zod';
 import { meshProxyPart, startStaticProxy } from './assemble.ts';
 import { runProcess } from './run.ts';
 import { currentRuntime } from './runtime/index.ts';
 import { workerParts } from './workers/glue.ts';
 import { runWorker } from './workers/worker.ts';
+
+// Config is read seldom: parsers made for speed would only hold memory.
+z.config({ jitless: true });
 
 const VERSION = '0.1.0';
 const runtime = currentRuntime();

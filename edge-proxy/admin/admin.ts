@@ -70,7 +70,11 @@ export function createAdmin(deps: AdminDeps): Admin {
       return text(`${(error as Error).message}\n`, { status: 400 });
     }
   });
-  router.get('/certs', async () => json(certsJson(await deps.certificates(), Date.now())));
+  router.get('/certs', async () => {
+    // Reading certificates weighs megabytes that a proxy nobody asks need not hold.
+    const { certsJson } = await import('./certs.ts');
+    return json(certsJson(await deps.certificates(), Date.now()));
+  });
   router.get('/config_dump', () => json({ configs: configDump(deps.config()) }));
   router.get('/clusters', (request) => clusters(deps, new URL(request.url).searchParams.get('format')));
   router.get('/listeners', (request) => listeners(deps, new URL(request.url).searchParams.get('format')));
