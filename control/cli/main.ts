@@ -1,4 +1,5 @@
 /** The `tulle` command: what it can do and how each part is called. Each command's work is in a file of its own name. */
+import './compile-cache.ts';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { CliError, type ConnectionFlags, ControlApi, defaultKubeconfig, readText } from './connection.ts';
