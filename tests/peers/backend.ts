@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 
 export interface Backend {
   readonly port: number;
+  /** What pages have told to `/report`. */
+  readonly reports: readonly string[];
   stop(): void;
 }
 
@@ -25,15 +27,19 @@ const PAGE = `<!doctype html><title>peers</title><link rel="stylesheet" href="/s
   const socket = new WebSocket('ws://' + location.host + '/ws');
   socket.onopen = () => socket.send('over the socket');
   socket.onmessage = ({ data }) => {
-    document.querySelector('#said').textContent = ['fetched', echoed.bytes, data, getComputedStyle(document.body).color].join('|');
+    document.querySelector('#said').textContent = data;
+    const { color } = getComputedStyle(document.querySelector('#said'));
+    fetch('/report', { method: 'POST', body: [echoed.bytes, document.body.innerText.trim(), color].join('|') });
   };
 </script>`;
 
 export async function startBackend(): Promise<Backend> {
-  const server = createServer((request, response) => void serve(request, response));
+  const reports: string[] = [];
+  const server = createServer((request, response) => void serve(request, response, reports));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     port: (server.address() as AddressInfo).port,
+    reports,
     stop: () => {
       server.close();
       server.closeAllConnections();
@@ -41,11 +47,13 @@ export async function startBackend(): Promise<Backend> {
   };
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(request: IncomingMessage, response: ServerResponse, reports: string[]): Promise<void> {
   const url = request.url ?? '';
   const hash = createHash('sha256');
   let bytes = 0;
+  let body = '';
   for await (const part of request) {
+    if (url === '/report') body += part;
     hash.update(part as Buffer);
     bytes += (part as Buffer).length;
   }
@@ -54,6 +62,11 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
     const block = Buffer.alloc(64 * 1024, 'tulle');
     for (let i = 0; i < 64; i++) if (!response.write(block)) await new Promise((on) => response.once('drain', on));
     response.end();
+    return;
+  }
+  if (url === '/report') {
+    reports.push(body);
+    response.writeHead(204).end();
     return;
   }
   if (url === '/page') return void response.setHeader('content-type', 'text/html').end(PAGE);

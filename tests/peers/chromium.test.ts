@@ -1,0 +1,60 @@
+/** A browser through the gateway: page, style sheet, module script, fetch with a body, WebSocket. */
+import { spawnSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bunBinary } from '../../control/cli/runtimes.mjs';
+import { Part } from '../../deploy/demo/mesh.ts';
+import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { startTulle } from '../interop/tulle.ts';
+import { type Backend, startBackend } from './backend.ts';
+import { peersBootstrap } from './bootstrap.ts';
+
+/** The programs themselves: what Debian puts on the PATH is a script, which a signal would end alone. */
+const CHROMIUM = ['/usr/lib/chromium/chromium-headless-shell', '/usr/lib/chromium/chromium'].find(
+  (name) => spawnSync(name, ['--version']).status === 0,
+);
+if (!CHROMIUM) console.warn('skipped: no Chromium (apt-get install chromium-headless-shell)');
+
+describe.skipIf(!CHROMIUM || !bunBinary())('Chromium', () => {
+  const folder = temporaryFolder();
+  let backend: Backend;
+  let sockets: Part;
+  let socketPort = 0;
+
+  beforeAll(async () => {
+    backend = await startBackend();
+    sockets = new Part('websocket server', [bunBinary()!, `${ROOT}/tests/peers/websocket-server.ts`]);
+    ({ port: socketPort } = await sockets.announcement<{ port: number }>());
+  });
+  afterAll(async () => {
+    await sockets?.stop();
+    backend?.stop();
+    folder.dispose();
+  });
+
+  it.each(RUNTIMES)(
+    'shows a page through %s',
+    async (runtime) => {
+      const ports = { http: backend.port, websocket: socketPort, tcp: backend.port };
+      const proxy = await startTulle(runtime, peersBootstrap(ports), folder.path);
+      const profile = `${folder.path}/${runtime}`;
+      const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
+      const url = `http://127.0.0.1:${proxy.ports['gateway']}/page`;
+      // A debugging port keeps it open: the page's script decides when it is done, by its report.
+      const more = ['--disable-background-networking', `--user-data-dir=${profile}`, '--remote-debugging-port=0', url];
+      const browser = new Part('chromium', [CHROMIUM!, ...flags, ...more], { HOME: profile });
+      try {
+        const before = backend.reports.length;
+        await until(
+          'the page reports',
+          () => backend.reports.length > before || browser.process.exitCode !== null,
+          90_000,
+        );
+        expect(backend.reports[before], browser.lines.join('\n')).toBe('100000|over the socket|rgb(1, 2, 3)');
+      } finally {
+        await browser.stop();
+        await proxy.part.stop();
+      }
+    },
+    120_000,
+  );
+});
