@@ -1,6 +1,7 @@
 /** Each rule of the CRDs accepts and refuses what its CEL expression does. */
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { requestUriScheme } from './request-uri.ts';
 import { ruleCases } from './rule-cases.ts';
 import * as rules from './rules.ts';
 import { listMap, object, string, withRules } from './vocabulary.ts';
@@ -62,3 +63,42 @@ it('a list that is a map has each key once', () => {
     ['2.name', 'name "a" is used twice'],
   ]);
 });
+
+it.each([
+  ['http://a', 'http'],
+  ['HTTP://a:80/b?c=%zz', 'http'],
+  ['http://a:/b', 'http'],
+  ['http://user:pass@a', 'http'],
+  ['http://[::1]:8443/keys', 'http'],
+  ['http://[fe80::1%25en0]', 'http'],
+  ['http://b\u00fccher.example', 'http'],
+  ['file:///a b', 'file'],
+  ['unix:/a', 'unix'],
+  ['mailto:a%', 'mailto'],
+  ['oci://a:b:80', 'oci'],
+  ['http://[::1%25a b]', 'http'],
+  ['http://a:80:80', undefined],
+  ['oci://a[', undefined],
+  ['http://[1.2.3.4]', undefined],
+  ['http://[::1%25]', undefined],
+  ['localhost:5000/x', 'localhost'],
+  ['//a b/c', ''],
+  ['/a?b', ''],
+  ['*', ''],
+  ['', undefined],
+  ['a', undefined],
+  ['a/b:c', undefined],
+  [':a', undefined],
+  ['1a:b', undefined],
+  ['?a', undefined],
+  ['http://a b', undefined],
+  ['http://a:b', undefined],
+  ['http://a#b', undefined],
+  ['http://[::1', undefined],
+  ['http://[::1]x', undefined],
+  ['http://a%41', undefined],
+  ['http://us er@a', undefined],
+  ['http://a/%4', undefined],
+  ['/%', undefined],
+  ['http://a\n', undefined],
+])('scheme of %j as Go reads it: %s', (text, scheme) => expect(requestUriScheme(text)).toBe(scheme));

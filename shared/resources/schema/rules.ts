@@ -3,6 +3,7 @@
  * what only Istio's webhook asks (`../checks`). `rule-cases.ts` names the expression each one stands for.
  */
 import { type Rule, rule } from './marks.ts';
+import { requestUriScheme } from './request-uri.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -39,24 +40,6 @@ export const labelValueWildcard = rule(
 );
 
 export const port = rule('port', 'must be a port, 1 to 65535', (value: number) => value > 0 && value <= 65535);
-
-/** Of a URL, the scheme as Go's url.ParseRequestURI reads it: '' for a path, undefined where that refuses the text. */
-function requestUriScheme(text: string): string | undefined {
-  if (text === '' || /[\x00-\x1f\x7f]/.test(text)) return undefined;
-  const scheme = /^([a-zA-Z][a-zA-Z0-9+.-]*):/.exec(text)?.[1];
-  if (scheme === undefined) return text.startsWith('/') || text === '*' ? hostFits(text, '') : undefined;
-  return hostFits(text.slice(scheme.length + 1), scheme.toLowerCase());
-}
-
-/** @returns the scheme, or undefined where the authority or an escape is malformed */
-function hostFits(rest: string, scheme: string): string | undefined {
-  const authority = /^\/\/([^/?]*)/.exec(rest)?.[1] ?? '';
-  const host = authority.slice(authority.lastIndexOf('@') + 1);
-  const name = host.replace(/:\d*$/, '');
-  if (/%(?![0-9a-fA-F]{2})/.test(rest.split('?')[0] ?? '')) return undefined;
-  const bracketed = /^\[[^[\]]*\]$/.test(name);
-  return !bracketed && (/[[\]\s\\^`{|}]/.test(name) || name.includes(':')) ? undefined : scheme;
-}
 
 const IMAGE_SCHEMES: readonly (string | undefined)[] = ['', 'http', 'https', 'file', 'oci'];
 /** A text that is no URL by itself is read as an image reference, without its scheme. */
