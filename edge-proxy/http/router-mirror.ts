@@ -1,34 +1,42 @@
 /**
- * Mirrored requests: sent when the whole request is known and was small enough to keep, never awaited, answers thrown
- * away. Bounded, so that a slow mirror cannot hold memory.
+ * Mirrored requests: the body goes along as it comes, answers are thrown away, and nothing is ever awaited. A mirror that
+ * cannot keep up is given up, so that it can hold neither memory nor the request it copies.
  */
+import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ConnectionPools } from '../upstream/pool.ts';
 import { headText } from './codec/encoder.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { Exchange } from './exchange.ts';
+import type { Headers } from './headers.ts';
 import type { ForwardAction } from './route-table.ts';
 import type { AttemptOwner } from './router-attempt.ts';
 import { Attempt } from './router-attempt.ts';
 
 const maxMirrors = 256;
 const mirrorTimeoutMs = 15_000;
+/** Bytes that wait for a mirror's connection, or for it to read. */
+const maxQueuedBytes = 256 * 1024;
 let underWay = 0;
 
-/** @param body the whole request body */
-export function sendMirrors(exchange: Exchange, mirrors: ForwardAction['mirrors'], body: readonly Uint8Array[]): void {
-  for (const mirror of mirrors) {
-    if (underWay >= maxMirrors || Math.random() >= mirror.share) continue;
+/** Begins the mirrors of a request whose head is ready to be sent. */
+export function startMirrors(exchange: Exchange, mirrors: ForwardAction['mirrors']): Mirror[] {
+  const started: Mirror[] = [];
+  for (const { cluster: name, share, keepHost } of mirrors) {
+    if (underWay >= maxMirrors || Math.random() >= share) continue;
     const { parts, request } = exchange;
-    const cluster = parts.clusters.get(mirror.cluster);
-    if (!cluster || cluster.use.requests >= cluster.limits.maxRequests) continue;
-    const endpoint = cluster.pick(undefined, undefined);
-    if (!endpoint) continue;
-    const host = mirror.keepHost ? request.authority : shadowHost(request.authority);
+    const cluster = parts.clusters.get(name);
+    if (!cluster) continue;
+    const chunked = exchange.head.framing === 'chunked';
+    const host = keepHost ? request.authority : shadowHost(request.authority);
     let head = headText(`${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n`, request.headers);
-    if (exchange.head.framing === 'chunked') head += 'transfer-encoding: chunked\r\n';
-    const sink = new MirrorSink(request.method, `${head}\r\n`, exchange.head.framing === 'chunked', [...body]);
-    sink.start(new Attempt(sink, cluster, endpoint), parts.pools);
+    if (chunked) head += 'transfer-encoding: chunked\r\n';
+    const mirror = new Mirror(request.method, `${head}\r\n`, chunked, cluster, parts.pools);
+    mirror.start(
+      cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
+    );
+    started.push(mirror);
   }
+  return started;
 }
 
 /** `host:port` to `host-shadow:port`, as Envoy. */
@@ -37,48 +45,117 @@ export function shadowHost(authority: string): string {
   return port ? `${authority.slice(0, port.index)}-shadow${port[0]}` : `${authority}-shadow`;
 }
 
-class MirrorSink implements AttemptOwner {
+/** One copy of a request on its way to one cluster. */
+export class Mirror implements AttemptOwner {
   private readonly method: string;
   private readonly head: string;
   private readonly chunked: boolean;
-  private readonly body: readonly Uint8Array[];
+  private readonly cluster: Cluster;
+  private readonly pools: ConnectionPools;
   private attempt: Attempt | undefined;
   private timeout: ReturnType<typeof setTimeout> | undefined;
+  private queue: Uint8Array[] = [];
+  private queuedBytes = 0;
+  /** There is a connection, and it takes more. */
+  private writable = false;
+  private ended = false;
+  private trailers: Headers | undefined;
+  private over = false;
 
-  constructor(method: string, head: string, chunked: boolean, body: readonly Uint8Array[]) {
+  constructor(method: string, head: string, chunked: boolean, cluster: Cluster, pools: ConnectionPools) {
     this.method = method;
     this.head = head;
     this.chunked = chunked;
-    this.body = body;
-  }
-
-  start(attempt: Attempt, pools: ConnectionPools): void {
+    this.cluster = cluster;
+    this.pools = pools;
     underWay++;
-    this.attempt = attempt;
-    this.timeout = setTimeout(() => this.end(), mirrorTimeoutMs);
-    attempt.start(pools);
   }
 
-  private end(): void {
-    if (!this.attempt) return;
+  start(found: Located | Promise<Located>): void {
+    if (found instanceof Promise) {
+      void found.then((located) => this.start(located));
+      return;
+    }
+    const { use, limits } = this.cluster;
+    if (this.over) return;
+    if (typeof found !== 'object' || use.requests >= limits.maxRequests) this.end();
+    else this.send(found);
+  }
+
+  private send(endpoint: Endpoint): void {
+    const attempt = new Attempt(this, this.cluster, endpoint);
+    this.attempt = attempt;
+    attempt.start(this.pools);
+  }
+
+  /** @param bytes valid only during the call */
+  onRequestBody(bytes: Uint8Array): void {
+    if (this.over) return;
+    if (this.writable) {
+      this.writable = this.attempt!.sendBody(bytes);
+      return;
+    }
+    this.queuedBytes += bytes.length;
+    if (this.queuedBytes > maxQueuedBytes) this.end();
+    else this.queue.push(new Uint8Array(bytes));
+  }
+
+  /** The request is whole: only now the mirror may take as long as it needs, within its own limit. */
+  onRequestEnd(trailers: Headers | undefined): void {
+    if (this.over) return;
+    this.ended = true;
+    this.trailers = trailers;
+    this.timeout = setTimeout(() => this.end(), mirrorTimeoutMs);
+    if (this.writable) this.finishRequest();
+  }
+
+  flush(): void {
+    if (this.writable) this.attempt?.flush();
+  }
+
+  /** The request it copies was given up, or it did not keep up. */
+  end(): void {
+    if (this.over) return;
+    this.over = true;
     underWay--;
     clearTimeout(this.timeout);
-    this.attempt.discard();
+    this.queue = [];
+    this.attempt?.discard();
     this.attempt = undefined;
+  }
+
+  get whole(): boolean {
+    return this.ended;
   }
 
   onAttemptReady(attempt: Attempt): void {
     attempt.sendHead(this.method, this.head, this.chunked);
-    for (const bytes of this.body) attempt.sendBody(bytes);
-    attempt.sendEnd(undefined);
-    attempt.flush();
+    this.attempt = attempt;
+    this.onRequestDrain();
   }
+
+  onRequestDrain(): void {
+    if (this.over) return;
+    this.writable = true;
+    while (this.writable && this.queue.length > 0) {
+      const bytes = this.queue.shift()!;
+      this.queuedBytes -= bytes.length;
+      this.writable = this.attempt!.sendBody(bytes);
+    }
+    if (this.ended && this.queue.length === 0) this.finishRequest();
+    this.attempt?.flush();
+  }
+
+  private finishRequest(): void {
+    this.attempt?.sendEnd(this.trailers);
+    this.attempt?.flush();
+  }
+
+  onInterim(): void {}
 
   onResponseHead(attempt: Attempt, head: ResponseHead): void {
     attempt.report(head.status);
   }
-
-  onInterim(): void {}
 
   onResponseBody(): void {}
 
@@ -88,9 +165,8 @@ class MirrorSink implements AttemptOwner {
 
   onResponseFlush(): void {}
 
-  onRequestDrain(): void {}
-
-  onReset(): void {
+  onReset(attempt: Attempt, reason: Parameters<AttemptOwner['onReset']>[1]): void {
+    if (reason !== 'overflow') attempt.report(reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
     this.end();
   }
 

@@ -28,7 +28,7 @@ import { RetryState } from './retry-state.ts';
 import type { ClusterChoice, ForwardAction, StreamDuration } from './route-table.ts';
 import { Attempt, type TryTimeout } from './router-attempt.ts';
 import { prepareHead, requestHeadText, tellTimeout } from './router-head.ts';
-import { sendMirrors } from './router-mirror.ts';
+import { type Mirror, startMirrors } from './router-mirror.ts';
 import type { LocalReply } from './stream.ts';
 
 /** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
@@ -53,6 +53,7 @@ export class Router {
   private previous: Endpoint[] | undefined;
   /** Where the request itself says to go. */
   private located: Endpoint | undefined;
+  private mirrors: Mirror[] | undefined;
   private hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined;
@@ -103,7 +104,7 @@ export class Router {
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster);
-    this.keepBody = this.retries.enabled || action.mirrors.length > 0;
+    this.keepBody = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
     if (!prepareHead(exchange, action, choice, this.upgrade)) {
       exchange.reply(badPath);
@@ -115,9 +116,19 @@ export class Router {
         this.cookies.push(value);
       });
     }
+    // Sending may let go of what came of the body before.
+    const early = action.mirrors.length > 0 && this.upgrade === '' ? [...this.body] : undefined;
     if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
     else this.tryOnce();
+    if (early) this.mirror(early);
     if (this.requestEnded) this.onWholeRequest();
+  }
+
+  /** @param body what came of it so far */
+  private mirror(body: readonly Uint8Array[]): void {
+    if (this.over) return;
+    this.mirrors = startMirrors(this.exchange, this.action.mirrors);
+    for (const mirror of this.mirrors) for (const bytes of body) mirror.onRequestBody(bytes);
   }
 
   /** The cluster has no endpoints but the one this request names. */
@@ -183,6 +194,7 @@ export class Router {
   /** @param bytes valid only during the call */
   onRequestBody(bytes: Uint8Array): void {
     if (this.over) return;
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestBody(bytes);
     const attempt = this.attempt;
     const sending = attempt?.ready === true;
     if (this.replayable && (this.keepBody || !sending)) this.keep(bytes, sending);
@@ -223,18 +235,19 @@ export class Router {
 
   /** Envoy's timeouts run from the end of the request. */
   private onWholeRequest(): void {
-    const { exchange, action } = this;
+    const { exchange } = this;
     this.endedAt = exchange.parts.runtime.monotonicMs();
     if (this.over) return;
     if (this.times.totalMs > 0 && this.upgrade === '') {
       this.timeout = setTimeout(() => this.onTimeout(), Math.min(this.times.totalMs, LONGEST_TIMER_MS));
     }
     this.attempt?.requestWhole();
-    if (action.mirrors.length > 0 && this.replayable) sendMirrors(exchange, action.mirrors, this.body);
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestEnd(this.trailers);
   }
 
   flush(): void {
     if (this.attempt?.ready) this.attempt.flush();
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.flush();
   }
 
   endTunnel(): void {
@@ -434,6 +447,8 @@ export class Router {
     for (const other of this.hedged ?? []) other.discard();
     this.hedged = undefined;
     this.body = [];
+    // Those that have the whole request go on alone.
+    if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
     this.attempt?.discard();
     this.attempt = undefined;
     this.retries?.release();
