@@ -35,6 +35,12 @@ describe('VirtualService', () => {
   it.each<[string, Json, string[]]>([
     ['one host', { hosts: ['a.b', '*.b'], http: [to()] }, ['fault spec.hosts[1] virtualservice.host']],
     [
+      'one wildcard',
+      { hosts: ['*.c', '*.a.b', 'x.c', '*.b'], http: [to()] },
+      ['fault spec.hosts[2] virtualservice.host', 'fault spec.hosts[3] virtualservice.host'],
+    ],
+    ['hosts that only look alike', { hosts: ['a.b', 'xa.b', '*.a.b'], http: [to()] }, []],
+    [
       'claims only at gateways',
       route({ match: [{ headers: { '@request.auth.claims.sub': { exact: 'x' } } }] }),
       ['fault spec.http[0].match[0].headers["@request.auth.claims.sub"] virtualservice.jwt-claim'],
@@ -393,6 +399,21 @@ describe('EnvoyFilter', () => {
     const warnings = wanted.filter((line) => line.startsWith('warn'));
     expect(found).toEqual([...faults, INTERNALS, ...warnings]);
   });
+});
+
+it('resources as large as the API takes are judged in time', () => {
+  const many = <T>(make: (i: number) => T) => Array.from({ length: 10_000 }, (_, i) => make(i));
+  const started = performance.now();
+  const hosts = many((i) => `${i % 2 ? '*.' : 'x.'}h${i}.b`);
+  expect(said('VirtualService', { hosts, http: [to()] })).toEqual([]);
+  const routes = many((i) => match({ uri: { prefix: `/p/${i}x` }, headers: { a: { exact: `${i}` } } }));
+  expect(said('VirtualService', http(...routes))).toEqual([]);
+  const localities = Object.fromEntries(many((i) => [`r${i}/z`, 1]));
+  const localityLbSetting = { distribute: [{ from: 'a', to: localities }] };
+  expect(said('DestinationRule', policy({ loadBalancer: { localityLbSetting } }))).toHaveLength(1);
+  expect(said('Sidecar', { egress: [{ hosts: many((i) => `a/h${i}.b`) }] })).toEqual([]);
+  // A quadratic one takes minutes; a slow machine may take some seconds.
+  expect(performance.now() - started).toBeLessThan(20_000);
 });
 
 it('every kind of Istio is judged by checks that never throw on an empty spec', () => {

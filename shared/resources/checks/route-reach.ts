@@ -13,7 +13,7 @@ interface RouteLike {
 /** @param path of the list, as `spec.http` */
 export function warnUnreachable(report: Report, path: string, routes: readonly RouteLike[]): void {
   const seen = new Map<string, string>();
-  const prefixes: { match: HttpMatchRequest; path: string }[] = [];
+  const prefixes = new Map<string, Prefixed[]>();
   let catchAll: string | undefined;
   for (const [i, route] of routes.entries()) {
     const at = `${path}[${i}]`;
@@ -34,18 +34,41 @@ export function warnUnreachable(report: Report, path: string, routes: readonly R
       }
       seen.set(key, where);
       const http = match as HttpMatchRequest;
-      const wider = http.uri?.prefix ? prefixes.find((each) => covers(each.match, http)) : undefined;
+      const wider = http.uri?.prefix ? widerThan(prefixes, http.uri.prefix, http) : undefined;
       if (wider) {
         const message = `is never used: ${wider.path} takes every path that begins with "${wider.match.uri?.prefix}"`;
         report.warn(where, 'virtualservice.ineffective', message);
       }
-      if (http.uri?.prefix) prefixes.push({ match: http, path: where });
+      if (http.uri?.prefix) remember(prefixes, http.uri.prefix, { match: http, path: where });
     }
     if (matches.length > 0 && repeated === matches.length) {
       report.warn(at, 'virtualservice.unreachable', 'is never reached: routes before it have all of its matches');
     }
     if (matches.length === 0 || matches.some(matchesEverything)) catchAll = at;
   }
+}
+
+interface Prefixed {
+  match: HttpMatchRequest;
+  path: string;
+}
+/** Beyond these nobody is warned: the time stays linear in the size of the resource. */
+const MAX_PREFIX = 1024;
+const MAX_SAME_PREFIX = 50;
+
+function remember(prefixes: Map<string, Prefixed[]>, prefix: string, each: Prefixed): void {
+  const same = prefixes.get(prefix);
+  if (!same) prefixes.set(prefix, [each]);
+  else if (same.length < MAX_SAME_PREFIX) same.push(each);
+}
+
+/** An earlier match that takes whatever this one takes. */
+function widerThan(prefixes: ReadonlyMap<string, Prefixed[]>, prefix: string, match: HttpMatchRequest) {
+  for (let length = 1; length <= Math.min(prefix.length, MAX_PREFIX); length++) {
+    const wider = prefixes.get(prefix.slice(0, length))?.find((each) => covers(each.match, match));
+    if (wider) return wider;
+  }
+  return undefined;
 }
 
 /** A match as text in which only what it says counts: its name and the order of its fields do not. */

@@ -123,6 +123,7 @@ function checkEgressList(report: Report, list: readonly Egress[]): void {
 
 function checkEgressHosts(report: Report, path: string, hosts: readonly string[]): void {
   if (hosts.length === 0) report.fault(path, 'required', 'must have at least one host');
+  const seen = new Set<string>();
   const whole = new Set(hosts.filter((host) => host.endsWith('/*')).map((host) => host.slice(0, -2)));
   for (const [i, host] of hosts.entries()) {
     const parts = host.split('/');
@@ -137,7 +138,8 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
       report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace.replace(/^~/, '')));
     report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
     if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
-    if (hosts.indexOf(host) !== i) report.warn(at, 'sidecar.host', `"${host}" stands twice`);
+    if (seen.has(host)) report.warn(at, 'sidecar.host', `"${host}" stands twice`);
+    seen.add(host);
     // `~/host` takes a host out again.
     if (name !== '*' && namespace !== '~' && (whole.has(namespace) || whole.has('*'))) {
       report.warn(at, 'sidecar.host', `"${host}" is covered by another entry already`);

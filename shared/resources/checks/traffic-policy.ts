@@ -213,16 +213,30 @@ function checkFailover(
 /** Why localities (`region/zone/subzone`, `*` at the end) overlap or are malformed, or nothing. */
 export function localitiesFault(localities: readonly string[]): string | undefined {
   for (const locality of localities) {
-    if (locality === '' || locality.split('/').some((part) => part === '')) return `"${locality}" has an empty part`;
+    if (partsOf(locality).some((part) => part === '')) return `"${locality}" has an empty part`;
     if (/\*./.test(locality)) return `"${locality}": "*" may only stand at the end`;
   }
-  const prefixes = localities.map((locality) => `${locality.replace(/\/?\*$/, '')}/`.replace(/^\/$/, ''));
-  for (const [i, a] of prefixes.entries()) {
-    for (const [j, b] of prefixes.entries()) {
-      if (i !== j && b.startsWith(a)) return `"${localities[i]}" covers "${localities[j]}"`;
+  const seen = new Map<string, string>();
+  for (const locality of localities) {
+    const place = locality.replace(/\/?\*$/, '');
+    if (seen.has(place)) return `"${seen.get(place)}" covers "${locality}"`;
+    seen.set(place, locality);
+  }
+  for (const [place, locality] of seen) {
+    const parts = place === '' ? [] : partsOf(place);
+    for (let length = 0; length < parts.length; length++) {
+      const wider = seen.get(parts.slice(0, length).join('/'));
+      if (wider !== undefined) return `"${wider}" covers "${locality}"`;
     }
   }
   return undefined;
+}
+
+/** Region, zone, and subzone with whatever slashes it has. */
+function partsOf(locality: string): string[] {
+  const [region = '', zone, ...rest] = locality.split('/');
+  if (zone === undefined) return [region];
+  return rest.length === 0 ? [region, zone] : [region, zone, rest.join('/')];
 }
 
 export function checkClientTls(report: Report, path: string, tls: ClientTls): void {

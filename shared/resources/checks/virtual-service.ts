@@ -1,5 +1,5 @@
 /** Rules of VirtualService beyond its schema: hosts, gateways, TLS and TCP routes. HTTP routes are in http-route.ts. */
-import { hostMatches, hostSubsetOf } from '../../match/hosts.ts';
+import { hostSubsetOf, isWildcardHost } from '../../match/hosts.ts';
 import { parseClaimRoute } from '../../match/jwt-claim.ts';
 import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
@@ -25,6 +25,7 @@ export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource
   if (delegate) checkDelegate(report, spec);
   const mesh = gateways.length === 0 || gateways.includes('mesh');
   checkHosts(report, hosts, mesh);
+  checkOverlaps(report, hosts);
   if (mesh) checkClaimRoutes(report, spec);
   checkGatewayNames(report, 'spec.gateways', gateways);
   if (!spec.http?.length && !spec.tcp?.length && !spec.tls?.length) {
@@ -71,9 +72,28 @@ function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): vo
     if (mesh && host === '*') {
       report.fault(path, 'virtualservice.host', '"*" is not allowed for the mesh: name gateways, or a narrower host');
     } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', sniDomainFault(host));
-    const other = hosts.slice(0, i).find((earlier) => hostMatches(earlier, host));
-    if (other === host) report.fault(path, 'virtualservice.host', `"${host}" stands twice`);
-    else if (other !== undefined) report.fault(path, 'virtualservice.host', `"${host}" and "${other}" overlap`);
+  }
+}
+
+/** One host may not stand twice, nor within a wildcard of the same VirtualService. */
+function checkOverlaps(report: Report, hosts: readonly string[]): void {
+  const backwards = (i: number) => [...(hosts[i] ?? '').replace(/^\*/, '')].reverse().join('');
+  // In the order of their ends, what a wildcard covers stands right behind it.
+  const ordered = hosts
+    .map((host, i) => ({ host, i, end: backwards(i), wild: isWildcardHost(host) }))
+    .sort((a, b) => (a.end < b.end ? -1 : a.end > b.end ? 1 : Number(b.wild) - Number(a.wild) || a.i - b.i));
+  const found: { at: number; message: string }[] = [];
+  let cover: (typeof ordered)[number] | undefined;
+  for (const [j, one] of ordered.entries()) {
+    const before = ordered[j - 1];
+    if (before?.host === one.host) found.push({ at: one.i, message: `"${one.host}" stands twice` });
+    else if (cover && one.end.startsWith(cover.end)) {
+      const [first, second] = [cover, one].sort((a, b) => a.i - b.i) as [typeof one, typeof one];
+      found.push({ at: second.i, message: `"${second.host}" and "${first.host}" overlap` });
+    } else if (one.wild) cover = one;
+  }
+  for (const { at, message } of found.sort((a, b) => a.at - b.at)) {
+    report.fault(`spec.hosts[${at}]`, 'virtualservice.host', message);
   }
 }
 
