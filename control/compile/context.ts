@@ -1,6 +1,7 @@
 /** What every part of one compilation shares: the view, the proxy, and what could not be translated. */
 import type { MeshView } from '../mesh/view.ts';
 import type { DestinationRules } from './destination-rule.ts';
+import { protoDuration } from './durations.ts';
 import type { ProxyView } from './proxy.ts';
 import type { Scope } from './scope.ts';
 
@@ -11,4 +12,9 @@ export interface CompileContext {
   readonly rules: DestinationRules;
   /** Names what was left out, and why: shown by `tulle compile`, kept by discovery. */
   note(message: string): void;
+}
+
+/** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
+export function detectionTimeout(ctx: CompileContext): string {
+  return protoDuration(ctx.view.settings.config.protocolDetectionTimeout) ?? '0s';
 }

@@ -2,7 +2,7 @@
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
-import type { CommonTlsContext } from '../../shared/xds/tls.ts';
+import type { CertificateValidationContext, CommonTlsContext } from '../../shared/xds/tls.ts';
 import {
   type Fields,
   fields,
@@ -215,7 +215,7 @@ function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['
     );
     return undefined;
   }
-  const common: CommonTlsContext = { ...(alpn.length > 0 && { alpnProtocols: alpn }), tlsParams: TLS_PARAMS };
+  const common: CommonTlsContext = { ...(alpn.length > 0 && { alpnProtocols: alpn }), tlsParams: tlsParams(tls) };
   const credential = text(tls['credentialName']);
   const certificate = text(tls['serverCertificate']);
   const key = text(tls['privateKey']);
@@ -227,8 +227,11 @@ function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['
     return undefined;
   }
   if (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL') {
-    const sans = strings(tls['subjectAltNames']).map(exactSan);
-    const context = sans.length > 0 ? { matchTypedSubjectAltNames: sans } : {};
+    if (text(tls['caCrl']) !== undefined) {
+      ctx.note(`Gateway ${server.gateway} port ${server.port}: caCrl: revocation lists are not supported: not served`);
+      return undefined;
+    }
+    const context = clientRules(tls);
     const ca = text(tls['caCertificates']);
     if (credential)
       common.combinedValidationContext = combinedContext(context, `kubernetes://${credential}-cacert`, ADS);
@@ -239,6 +242,35 @@ function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['
     }
   }
   return downstreamSocket({ commonTlsContext: common, requireClientCertificate: mode === 'MUTUAL' });
+}
+
+/** Versions and suites of a server; without any the mesh's own. */
+function tlsParams(tls: Fields): NonNullable<CommonTlsContext['tlsParams']> {
+  const cipherSuites = strings(tls['cipherSuites']);
+  const version = (field: string) => {
+    const name = text(tls[field]) ?? 'TLS_AUTO';
+    // Envoy's own spelling, as in TLS_PARAMS.
+    return name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
+  };
+  const [min, max] = [version('minProtocolVersion'), version('maxProtocolVersion')];
+  return {
+    ...TLS_PARAMS,
+    ...(min && { tlsMinimumProtocolVersion: min }),
+    ...(max && { tlsMaximumProtocolVersion: max }),
+    ...(cipherSuites.length > 0 && { cipherSuites }),
+  };
+}
+
+/** What a client's certificate must be besides signed by the CA. */
+function clientRules(tls: Fields): CertificateValidationContext {
+  const sans = strings(tls['subjectAltNames']).map(exactSan);
+  const verifyCertificateHash = strings(tls['verifyCertificateHash']);
+  const verifyCertificateSpki = strings(tls['verifyCertificateSpki']);
+  return {
+    ...(sans.length > 0 && { matchTypedSubjectAltNames: sans }),
+    ...(verifyCertificateHash.length > 0 && { verifyCertificateHash }),
+    ...(verifyCertificateSpki.length > 0 && { verifyCertificateSpki }),
+  };
 }
 
 /** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */

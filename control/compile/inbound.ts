@@ -6,7 +6,7 @@ import { isHttp, isHttp2, protocolOf } from '../mesh/protocol.ts';
 import type { Protocol } from '../mesh/view.ts';
 import { type Authorization, authorizationOf } from './authorization.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH } from './clusters.ts';
-import type { CompileContext } from './context.ts';
+import { type CompileContext, detectionTimeout } from './context.ts';
 import { HTTP_INSPECTOR, httpManager, ORIGINAL_DST, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
 import { bracketed, inboundCluster } from './names.ts';
 import { type MtlsMode, mtlsMode } from './peer-authentication.ts';
@@ -139,7 +139,7 @@ export function boundInboundListeners(ctx: CompileContext, ports: readonly Inbou
       trafficDirection: 'INBOUND',
       filterChains,
       listenerFilters: inspectors(filterChains),
-      listenerFiltersTimeout: '0s',
+      listenerFiltersTimeout: detectionTimeout(ctx),
       continueOnListenerFiltersTimeout: true,
     };
   });
@@ -307,7 +307,7 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
     trafficDirection: 'INBOUND',
     filterChains,
     listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],
-    listenerFiltersTimeout: '0s',
+    listenerFiltersTimeout: detectionTimeout(ctx),
     continueOnListenerFiltersTimeout: true,
   };
 }

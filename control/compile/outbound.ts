@@ -5,7 +5,7 @@ import type { RouteConfiguration } from '../../shared/xds/route.ts';
 import { isHttp } from '../mesh/protocol.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from './clusters.ts';
-import type { CompileContext } from './context.ts';
+import { type CompileContext, detectionTimeout } from './context.ts';
 import { HTTP_INSPECTOR, httpManager, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
 import { wildcard } from './inbound.ts';
 import { distinctChains, isTlsPort, serviceChains, usesSni, withDefault } from './l4-routes.ts';
@@ -55,7 +55,7 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
       trafficDirection: 'OUTBOUND',
       ...withDefault(chains),
       ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
-      listenerFiltersTimeout: '0s',
+      listenerFiltersTimeout: detectionTimeout(ctx),
       continueOnListenerFiltersTimeout: true,
     });
     return true;
@@ -137,7 +137,7 @@ export function capturedOutbound(ctx: CompileContext): Outbound {
     const chain = httpChain(ctx, name, String(port));
     chain.filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: ['http/1.1', 'h2c'] };
     listeners.set(name, {
-      ...captured(name, any, port, [chain]),
+      ...captured(ctx, name, any, port, [chain]),
       defaultFilterChain: { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] },
       listenerFilters: [HTTP_INSPECTOR],
     });
@@ -166,7 +166,7 @@ function addCapturedTcp(
   const existing = listeners.get(name);
   if (!existing) {
     const { filterChains, defaultFilterChain } = withDefault(own);
-    const listener = captured(name, address, port.number, filterChains);
+    const listener = captured(ctx, name, address, port.number, filterChains);
     if (sniffing) listener.listenerFilters = [TLS_INSPECTOR];
     if (defaultFilterChain) listener.defaultFilterChain = defaultFilterChain;
     else if (sniffing && address === any)
@@ -179,14 +179,20 @@ function addCapturedTcp(
   } else ctx.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
 }
 
-function captured(name: string, address: string, port: number, filterChains: FilterChain[]): Listener {
+function captured(
+  ctx: CompileContext,
+  name: string,
+  address: string,
+  port: number,
+  filterChains: FilterChain[],
+): Listener {
   return {
     name,
     address: { socketAddress: { address, portValue: port } },
     bindToPort: false,
     trafficDirection: 'OUTBOUND',
     filterChains,
-    listenerFiltersTimeout: '0s',
+    listenerFiltersTimeout: detectionTimeout(ctx),
     continueOnListenerFiltersTimeout: true,
   };
 }
