@@ -27,21 +27,31 @@ function isAuthority(authority: string, web: boolean): boolean {
   const user = at < 0 ? '' : authority.slice(0, at);
   if (!/^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/.test(user) || !isEscaped(user)) return false;
   const host = authority.slice(at + 1);
+  if (host.includes('[', 1)) return false;
   if (host.startsWith('[')) {
-    const [, literal = '', zone, port = ''] = /^\[([^\]%]*)(%25[^\]]*)?\](.*)$/.exec(host) ?? [];
+    const [, literal = '', zone, port = ''] = /^\[([^%]*?)(%25.*)?\]([^\]]*)$/.exec(host) ?? [];
     return literal.includes(':') && isIpAddress(literal) && (zone === undefined || isZone(zone)) && isPort(port);
   }
   // Only of the web's own schemes a host may have no other colon than that of its port.
   const colon = web ? host.indexOf(':') : host.lastIndexOf(':');
   const name = colon < 0 ? host : host.slice(0, colon);
-  return isHost(name) && !host.includes('[') && (colon < 0 || isPort(host.slice(colon)));
+  return isHost(name) && (colon < 0 || isPort(host.slice(colon)));
 }
 
 const isPort = (text: string) => /^(:[0-9]*)?$/.test(text);
-const isZone = (text: string) => isEscaped(text) && text.length > '%25'.length;
+/** Escapes in a zone stand for `%`, a space and what needs none. */
+function isZone(zone: string): boolean {
+  const plain = zone
+    .slice('%25'.length)
+    .replace(/%(?:25|20)/g, 'x')
+    .replace(/%([0-7][0-9a-fA-F])/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return plain !== '' && HOST.test(plain);
+}
 
 /** Beyond ASCII anything goes; escapes stand only for that, or for the `%` of an IPv6 zone. */
 function isHost(host: string): boolean {
   const plain = host.replace(/%([89a-fA-F][0-9a-fA-F]|25)/g, '');
-  return /^[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"\u{80}-\u{10ffff}]*$/u.test(plain);
+  return HOST.test(plain);
 }
+
+const HOST = /^[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"\u{80}-\u{10ffff}]*$/u;
