@@ -153,13 +153,17 @@ export class ListenerServer {
     };
   }
 
+  private readonly countTimeout = () => {
+    this.admission.sniffTimeout.value++;
+  };
+
   private onConnection(connection: Connection): void {
     if (!this.accepting || !this.admission.admit()) {
       connection.destroy();
       return;
     }
     connection.gone = () => this.admission.release();
-    const { sniff: plan } = this.config;
+    const plan = this.config.sniff && { ...this.config.sniff, onTimeout: this.countTimeout };
     if (!plan) {
       this.choose(connection, PLAIN);
       return;

@@ -8,6 +8,8 @@ export interface SniffPlan {
   readonly timeoutMs: number;
   /** After the timeout: true goes on as raw bytes, false closes. */
   readonly continueOnTimeout: boolean;
+  /** For counting. */
+  readonly onTimeout?: (() => void) | undefined;
 }
 
 export interface Sniffed {
@@ -104,6 +106,7 @@ class Sniffer implements ConnectionHandler {
 
   private onTimeout(): void {
     if (this.settled) return;
+    this.plan.onTimeout?.();
     if (this.plan.continueOnTimeout && !looksLikeTls(this.bytes)) this.settle(RAW, false);
     else this.connection.destroy();
   }
