@@ -43,29 +43,35 @@ export const ServiceSpec = object({
   type: oneOfNames(['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']).describe(
     'How it is reached; ExternalName is an alias of another domain name. Default: ClusterIP.',
   ),
-  externalIPs: list(string()).describe('Further addresses it is reached at.'),
+  externalIPs: list(string()).describe('Further addresses it is reached at. Kept, not used.'),
   sessionAffinity: oneOfNames(['None', 'ClientIP']).describe('Kept, not used: see DestinationRule. Default: None.'),
   loadBalancerIP: string().describe('Deprecated. Kept, not used.'),
   loadBalancerSourceRanges: list(string()).describe('Clients a load balancer lets in. Kept, not used.'),
   externalName: string().describe('Domain name that it is an alias of, with type ExternalName.'),
   externalTrafficPolicy: oneOfNames(['Cluster', 'Local']).describe('Kept, not used. Default: Cluster.'),
   healthCheckNodePort: nodePort().describe('Kept, not used.'),
-  publishNotReadyAddresses: bool().describe('Workloads count as endpoints before they are ready. Default: false.'),
+  publishNotReadyAddresses: bool().describe(
+    'Workloads count as endpoints before they are ready. Kept, not used: the conditions of endpoints count. Default: false.',
+  ),
   sessionAffinityConfig: object({
     clientIP: object({
       timeoutSeconds: integer({ min: 1, max: 86400 }).describe('Seconds an affinity lasts. Default: 10800.'),
     }).describe('Settings of ClientIP.'),
   }).describe('Settings of sessionAffinity. Kept, not used.'),
-  ipFamilies: list(oneOfNames(['IPv4', 'IPv6']), { max: 2 }).describe('Address families of the virtual addresses.'),
+  ipFamilies: list(oneOfNames(['IPv4', 'IPv6']), { max: 2 }).describe(
+    'Address families of the virtual addresses. Kept, not used: the addresses tell.',
+  ),
   ipFamilyPolicy: oneOfNames(['SingleStack', 'PreferDualStack', 'RequireDualStack']).describe(
     'One address family or both. Kept, not used. Default: SingleStack.',
   ),
   allocateLoadBalancerNodePorts: bool().describe('Kept, not used. Default: true.'),
   loadBalancerClass: string().describe('Kept, not used.'),
   internalTrafficPolicy: oneOfNames(['Cluster', 'Local']).describe(
-    'Local: clients reach only workloads of their own node. Default: Cluster.',
+    'Local: clients reach only workloads of their own node. Kept, not used. Default: Cluster.',
   ),
-  trafficDistribution: string().describe('PreferClose: endpoints near the client first. Default: no preference.'),
+  trafficDistribution: string().describe(
+    'PreferClose: endpoints near the client first. Kept, not used: see localityLbSetting of DestinationRule.',
+  ),
 });
 export type ServiceSpec = z.infer<typeof ServiceSpec>;
 export const ServiceBody = z.strictObject({
@@ -99,9 +105,11 @@ export const SliceEndpoint = object(
     hostname: string().describe('Name of the endpoint below the domain name of the service.'),
     targetRef: ObjectReference.describe('The workload behind the endpoint, as a Pod.'),
     deprecatedTopology: map(string()).describe('Deprecated: use nodeName and zone.'),
-    nodeName: string().describe('Node the endpoint runs on.'),
+    nodeName: string().describe('Node the endpoint runs on. Kept, not used.'),
     zone: string().describe('Zone the endpoint runs in, for locality-aware load balancing.'),
-    hints: object({ forZones: forName('zone'), forNodes: forName('node') }).describe('Which clients should use it.'),
+    hints: object({ forZones: forName('zone'), forNodes: forName('node') }).describe(
+      'Which clients should use it. Kept, not used.',
+    ),
   },
   ['addresses'],
 );
