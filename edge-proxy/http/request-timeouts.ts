@@ -32,6 +32,16 @@ export interface RouteTimeouts {
   readonly grpc: GrpcTimeoutRule | undefined;
 }
 
+/** Those of a request that asks for nothing of its own; shared, never changed. */
+export function routeDefaults({ timeoutMs, perTryMs, perTryIdleMs }: RouteTimeouts): Readonly<RequestTimeouts> {
+  return {
+    totalMs: timeoutMs,
+    perTryMs: timeoutMs !== 0 && perTryMs >= timeoutMs ? 0 : perTryMs,
+    perTryIdleMs,
+    tellGrpc: false,
+  };
+}
+
 /** @param internal the client's own control headers count */
 export function requestTimeouts(
   route: RouteTimeouts,

@@ -21,7 +21,7 @@ import {
   upstreamDurationOver,
   upstreamReset,
 } from './local-reply.ts';
-import { grpcTimeout, type RequestTimeouts, requestTimeouts } from './request-timeouts.ts';
+import { grpcTimeout, type RequestTimeouts, requestTimeouts, routeDefaults } from './request-timeouts.ts';
 import { planWithControls } from './retry-plan.ts';
 import type { RetryDecision } from './retry-state.ts';
 import { RetryState } from './retry-state.ts';
@@ -33,6 +33,8 @@ import type { LocalReply } from './stream.ts';
 
 /** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+/** By route, made at its first request. */
+const defaultTimes = new WeakMap<ForwardAction, Readonly<RequestTimeouts>>();
 /** Runtimes hold delays in 31 bits. */
 const LONGEST_TIMER_MS = 0x7fffffff;
 const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
@@ -60,7 +62,7 @@ export class Router {
   private backOff: ReturnType<typeof setTimeout> | undefined;
   private timeout: ReturnType<typeof setTimeout> | undefined;
   private duration: ReturnType<typeof setTimeout> | undefined;
-  private times!: RequestTimeouts;
+  private times!: Readonly<RequestTimeouts>;
   /** Earlier tries that were too slow and go on beside `attempt`. */
   private hedged: Attempt[] | undefined;
   /** For the back-off of a further try. */
@@ -100,7 +102,8 @@ export class Router {
     request.cluster = cluster;
     const internal = request.headers.get('x-envoy-internal') === 'true';
     const grpc = isGrpc(request.headers.get('content-type'));
-    this.times = requestTimeouts(action, request.headers, grpc, internal);
+    this.times =
+      internal || (grpc && action.grpc) ? requestTimeouts(action, request.headers, grpc, internal) : this.defaults();
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster);
@@ -122,6 +125,12 @@ export class Router {
     else this.tryOnce();
     if (early) this.mirror(early);
     if (this.requestEnded) this.onWholeRequest();
+  }
+
+  private defaults(): Readonly<RequestTimeouts> {
+    let known = defaultTimes.get(this.action);
+    if (!known) defaultTimes.set(this.action, (known = routeDefaults(this.action)));
+    return known;
   }
 
   /** @param body what came of it so far */
