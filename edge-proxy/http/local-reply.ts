@@ -43,7 +43,7 @@ export const requestTimeout = reply(408, 'request timeout', 'request_overall_tim
 /** The listener changed while the head was coming, and has no filter chain left for this connection. A new one has. */
 export const configGone = reply(503, 'configuration has changed, connect again', 'filter_chain_replaced');
 /** The overload manager takes no more requests. */
-export const overloaded = reply(503, 'envoy overloaded', 'overload', 'OM');
+export const overloaded = reply(503, 'envoy overloaded', 'overload');
 /** A filter that fails admits nothing. Its error stays here: it may hold what a client must not read. */
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
 
