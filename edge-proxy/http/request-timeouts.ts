@@ -32,8 +32,23 @@ export interface RouteTimeouts {
   readonly grpc: GrpcTimeoutRule | undefined;
 }
 
-/** Those of a request that asks for nothing of its own; shared, never changed. */
-export function routeDefaults({ timeoutMs, perTryMs, perTryIdleMs }: RouteTimeouts): Readonly<RequestTimeouts> {
+/** By route, made at its first request. */
+const defaults = new WeakMap<RouteTimeouts, Readonly<RequestTimeouts>>();
+
+/** As `requestTimeouts`; requests that ask for nothing of their own share one answer a route. */
+export function timeoutsOf(
+  route: RouteTimeouts,
+  headers: Headers,
+  grpc: boolean,
+  internal: boolean,
+): Readonly<RequestTimeouts> {
+  if (internal || (grpc && route.grpc)) return requestTimeouts(route, headers, grpc, internal);
+  let known = defaults.get(route);
+  if (!known) defaults.set(route, (known = routeDefaults(route)));
+  return known;
+}
+
+function routeDefaults({ timeoutMs, perTryMs, perTryIdleMs }: RouteTimeouts): Readonly<RequestTimeouts> {
   return {
     totalMs: timeoutMs,
     perTryMs: timeoutMs !== 0 && perTryMs >= timeoutMs ? 0 : perTryMs,

@@ -21,20 +21,19 @@ import {
   upstreamDurationOver,
   upstreamReset,
 } from './local-reply.ts';
-import { grpcTimeout, type RequestTimeouts, requestTimeouts, routeDefaults } from './request-timeouts.ts';
+import { grpcTimeout, type RequestTimeouts, timeoutsOf } from './request-timeouts.ts';
 import { planWithControls } from './retry-plan.ts';
 import type { RetryDecision } from './retry-state.ts';
 import { RetryState } from './retry-state.ts';
 import type { ClusterChoice, ForwardAction, StreamDuration } from './route-table.ts';
 import { Attempt, type TryTimeout } from './router-attempt.ts';
+import { BodyBuffer } from './router-body.ts';
 import { prepareHead, requestHeadText, tellTimeout } from './router-head.ts';
 import { type Mirror, startMirrors } from './router-mirror.ts';
 import type { LocalReply } from './stream.ts';
 
 /** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
-/** By route, made at its first request. */
-const defaultTimes = new WeakMap<ForwardAction, Readonly<RequestTimeouts>>();
 /** Runtimes hold delays in 31 bits. */
 const LONGEST_TIMER_MS = 0x7fffffff;
 const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
@@ -67,12 +66,7 @@ export class Router {
   private hedged: Attempt[] | undefined;
   /** For the back-off of a further try. */
   private waiting = false;
-  /** What came of the request body so far, for sending it (again). */
-  private body: Uint8Array[] = [];
-  private bodyBytes = 0;
-  /** `body` is the whole body so far. */
-  private replayable = true;
-  private keepBody = false;
+  private readonly body: BodyBuffer;
   private trailers: Headers | undefined;
   private requestEnded: boolean;
   private endedAt = 0;
@@ -86,6 +80,7 @@ export class Router {
     this.choice = choice;
     this.upgrade = upgrade;
     this.requestEnded = exchange.requestEnded;
+    this.body = new BodyBuffer(exchange.parts.bufferLimit);
   }
 
   start(): void {
@@ -102,12 +97,11 @@ export class Router {
     request.cluster = cluster;
     const internal = request.headers.get('x-envoy-internal') === 'true';
     const grpc = isGrpc(request.headers.get('content-type'));
-    this.times =
-      internal || (grpc && action.grpc) ? requestTimeouts(action, request.headers, grpc, internal) : this.defaults();
+    this.times = timeoutsOf(action, request.headers, grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster);
-    this.keepBody = this.retries.enabled;
+    this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
     if (!prepareHead(exchange, action, choice, this.upgrade)) {
       exchange.reply(badPath);
@@ -120,17 +114,11 @@ export class Router {
       });
     }
     // Sending may let go of what came of the body before.
-    const early = action.mirrors.length > 0 && this.upgrade === '' ? [...this.body] : undefined;
+    const early = action.mirrors.length > 0 && this.upgrade === '' ? [...this.body.parts] : undefined;
     if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
     else this.tryOnce();
     if (early) this.mirror(early);
     if (this.requestEnded) this.onWholeRequest();
-  }
-
-  private defaults(): Readonly<RequestTimeouts> {
-    let known = defaultTimes.get(this.action);
-    if (!known) defaultTimes.set(this.action, (known = routeDefaults(this.action)));
-    return known;
   }
 
   /** @param body what came of it so far */
@@ -193,10 +181,10 @@ export class Router {
     attempt.sendHead(request.method, requestHeadText(this.exchange, this.upgrade), head.framing === 'chunked');
     attempt.startTimers(this.times, this.requestEnded && this.upgrade === '', parts.runtime);
     let room = true;
-    for (const bytes of this.body) room = attempt.sendBody(bytes);
+    for (const bytes of this.body.parts) room = attempt.sendBody(bytes);
     if (this.requestEnded) attempt.sendEnd(this.trailers);
     attempt.flush();
-    if (!this.keepBody) this.dropBody();
+    this.body.sent(head.framing !== 'none');
     if (room) this.exchange.resumeRequest();
   }
 
@@ -206,32 +194,14 @@ export class Router {
     if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestBody(bytes);
     const attempt = this.attempt;
     const sending = attempt?.ready === true;
-    if (this.replayable && (this.keepBody || !sending)) this.keep(bytes, sending);
-    else if (!sending) {
+    const { body } = this;
+    if (body.complete && (body.keep || !sending)) {
+      if (body.add(bytes, sending) === 'hold') this.exchange.pauseRequest();
+    } else if (!sending) {
       // The body is no longer whole here and no try is sending: only a response that is on its way explains that.
       return;
     }
     if (sending && !attempt.sendBody(bytes)) this.exchange.pauseRequest();
-  }
-
-  private keep(bytes: Uint8Array, sending: boolean): void {
-    const limit = this.exchange.parts.bufferLimit;
-    if (this.bodyBytes + bytes.length > limit) {
-      if (sending) {
-        this.dropBody();
-        return;
-      }
-      // Not sent yet: it must be kept; the client is held back instead, and retries are off.
-      this.keepBody = false;
-      this.exchange.pauseRequest();
-    }
-    this.body.push(new Uint8Array(bytes));
-    this.bodyBytes += bytes.length;
-  }
-
-  private dropBody(): void {
-    if (this.bodyBytes > 0 || this.exchange.head.framing !== 'none') this.replayable = false;
-    this.body = [];
   }
 
   onRequestEnd(trailers: Headers | undefined): void {
@@ -382,7 +352,7 @@ export class Router {
     const decision = this.retries.onHedge();
     if (decision === 'limit') this.exchange.request.flag('URX');
     if (decision === 'overflow') this.exchange.request.flag('UO');
-    if (decision !== 'retry' || !this.replayable || !this.keepBody || this.committed) return;
+    if (decision !== 'retry' || !this.body.replayable || this.committed) return;
     this.hedged ??= [];
     this.hedged.push(slow);
     this.attempt = undefined;
@@ -421,7 +391,7 @@ export class Router {
 
   /** @returns false when the request cannot be sent again */
   private retry(failed: Attempt): boolean {
-    if (!this.replayable || !this.keepBody || this.committed) {
+    if (!this.body.replayable || this.committed) {
       this.retries.release();
       return false;
     }
@@ -455,7 +425,7 @@ export class Router {
     clearTimeout(this.backOff);
     for (const other of this.hedged ?? []) other.discard();
     this.hedged = undefined;
-    this.body = [];
+    this.body.clear();
     // Those that have the whole request go on alone.
     if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
     this.attempt?.discard();
