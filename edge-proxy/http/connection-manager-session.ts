@@ -64,7 +64,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.parser = new RequestParser(this, parts.limits);
     this.writer = new MessageWriter(connection);
     const clock = () => parts.runtime.monotonicMs();
-    this.timer = new LazyTimer(clock, () => this.onTimer());
+    this.timer = new LazyTimer(clock, () => this.onTimer(), parts.timers.coarse);
     this.overall = new LazyTimer(clock, () => this.current?.reply(requestTimeout));
     this.openedAt = clock();
     this.timer.set(parts.idleMs);

@@ -12,6 +12,7 @@ import { defaultLimits } from './codec/message.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
 import { Session } from './connection-manager-session.ts';
 import type { HttpStats } from './connection-stats.ts';
+import { TimerPool } from './exchange-timer.ts';
 import { HeaderTreatment } from './forward-headers.ts';
 import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from './stream.ts';
@@ -23,6 +24,7 @@ export interface ManagerParts {
   readonly filters: readonly HttpFilter[];
   readonly clusters: ClusterSet;
   readonly pools: ConnectionPools;
+  readonly timers: TimerPool;
   readonly draining: () => boolean;
   readonly overload: OverloadState;
   readonly stats: HttpStats | undefined;
@@ -129,6 +131,7 @@ function compileParts(options: ConnectionManagerOptions, draining: () => boolean
     filters: options.filters,
     clusters: options.clusters,
     pools: sharedPools(runtime),
+    timers: new TimerPool(() => runtime.monotonicMs()),
     draining,
     overload: options.overload ?? NEVER,
     stats: options.stats,

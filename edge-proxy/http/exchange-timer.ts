@@ -9,9 +9,13 @@ export class LazyTimer {
   private firesAt = 0;
   private handle: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(clock: () => number, onFire: () => void) {
+  private readonly coarse: CoarseClock | undefined;
+
+  /** @param coarse what long times are counted on; they then run up to two of its ticks longer, never shorter */
+  constructor(clock: () => number, onFire: () => void, coarse?: CoarseClock) {
     this.clock = clock;
     this.onFire = onFire;
+    this.coarse = coarse;
   }
 
   /** Fires once in `ms`; 0 means never. Replaces what was set before. */
@@ -20,7 +24,7 @@ export class LazyTimer {
       this.clear();
       return;
     }
-    const now = this.clock();
+    const now = this.coarse && ms >= LONG_MS ? this.coarse.now() + COARSE_MS : this.clock();
     this.deadline = now + ms;
     if (this.handle !== undefined) {
       if (this.firesAt <= this.deadline) return;
@@ -57,5 +61,86 @@ export class LazyTimer {
     }
     this.deadline = 0;
     this.onFire();
+  }
+}
+
+const COARSE_MS = 100;
+/** Times from here on may be counted on the coarse clock. */
+const LONG_MS = 2000;
+
+/**
+ * Monotonic milliseconds that are up to a tick old: reading it costs next to nothing. It ticks only while it is read, so
+ * that an idle process sleeps.
+ */
+export class CoarseClock {
+  private readonly clock: () => number;
+  private time = 0;
+  private ticking = false;
+  private read = false;
+
+  constructor(clock: () => number) {
+    this.clock = clock;
+  }
+
+  now(): number {
+    this.read = true;
+    if (this.ticking) return this.time;
+    this.ticking = true;
+    this.tick();
+    return this.time;
+  }
+
+  private readonly tick = (): void => {
+    this.ticking = this.read;
+    this.read = false;
+    this.time = this.clock();
+    if (this.ticking) setTimeout(this.tick, COARSE_MS);
+  };
+}
+
+/** Who waits for a time that a pool counts. */
+export interface Timed {
+  onTimeout(): void;
+}
+
+/** A timer on loan. */
+export class PooledTimer {
+  private readonly pool: PooledTimer[];
+  private readonly timer: LazyTimer;
+  private owner: Timed | undefined;
+
+  constructor(pool: PooledTimer[], clock: () => number, coarse: CoarseClock) {
+    this.pool = pool;
+    this.timer = new LazyTimer(clock, () => this.owner?.onTimeout(), coarse);
+  }
+
+  lend(owner: Timed, ms: number): this {
+    this.owner = owner;
+    this.timer.set(ms);
+    return this;
+  }
+
+  /** Once, when the time no longer counts; whoever holds it forgets it. */
+  release(): void {
+    this.owner = undefined;
+    this.timer.clear();
+    this.pool.push(this);
+  }
+}
+
+/** Timers for times that nearly always end early: taking one and giving it back makes nothing and arms nothing. */
+export class TimerPool {
+  readonly coarse: CoarseClock;
+  private readonly clock: () => number;
+  private readonly free: PooledTimer[] = [];
+
+  constructor(clock: () => number) {
+    this.clock = clock;
+    this.coarse = new CoarseClock(clock);
+  }
+
+  /** @param ms above 0 */
+  take(owner: Timed, ms: number): PooledTimer {
+    return (this.free.pop() ?? new PooledTimer(this.free, this.clock, this.coarse)).lend(owner, ms);
   }
 }

@@ -219,10 +219,15 @@ function portAt(host: string): number {
   return colon > 0 && !host.endsWith(']') && (host[0] !== '[' || host[colon - 1] === ']') ? colon : -1;
 }
 
+/** What nearly every Connection says; a field that is named like its option would have to go. */
+function namesNothing(connection: string, headers: Headers): boolean {
+  return connection === 'keep-alive' || (connection === 'close' && !headers.has('close'));
+}
+
 /** Removes connection-level fields and those that Connection names. @returns the protected one it names, if any */
 function removeHopByHop(headers: Headers): string | undefined {
   const connection = headers.joined('connection');
-  if (connection !== undefined) {
+  if (connection !== undefined && !namesNothing(connection, headers)) {
     for (const part of connection.split(',')) {
       const key = part.trim().toLowerCase();
       if (protectedFields.has(key)) return key;
@@ -241,7 +246,7 @@ function removeHopByHop(headers: Headers): string | undefined {
 /** Removes the connection-level fields of a response. */
 export function removeResponseHopByHop(headers: Headers): void {
   const connection = headers.joined('connection');
-  if (connection !== undefined) {
+  if (connection !== undefined && !namesNothing(connection, headers)) {
     for (const part of connection.split(',')) {
       const key = part.trim().toLowerCase();
       // A server cannot take its framing away either.

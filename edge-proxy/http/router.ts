@@ -4,6 +4,7 @@ import type { ResetReason } from '../upstream/pool.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { Exchange } from './exchange.ts';
+import type { PooledTimer } from './exchange-timer.ts';
 import { rewriteHost } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
@@ -59,7 +60,7 @@ export class Router {
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined;
   private backOff: ReturnType<typeof setTimeout> | undefined;
-  private timeout: ReturnType<typeof setTimeout> | undefined;
+  private timeout: PooledTimer | undefined;
   private duration: ReturnType<typeof setTimeout> | undefined;
   private times!: Readonly<RequestTimeouts>;
   /** Earlier tries that were too slow and go on beside `attempt`. */
@@ -218,7 +219,7 @@ export class Router {
     this.endedAt = exchange.parts.runtime.monotonicMs();
     if (this.over) return;
     if (this.times.totalMs > 0 && this.upgrade === '') {
-      this.timeout = setTimeout(() => this.onTimeout(), Math.min(this.times.totalMs, LONGEST_TIMER_MS));
+      this.timeout = exchange.parts.timers.take(this, this.times.totalMs);
     }
     this.attempt?.requestWhole();
     if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestEnd(this.trailers);
@@ -252,7 +253,7 @@ export class Router {
     if (decision === 'limit') exchange.request.flag('URX');
     if (decision === 'overflow') exchange.request.flag('UO');
     this.attempt = attempt;
-    if (upgrade !== '') clearTimeout(this.timeout);
+    if (upgrade !== '') this.endTimeout();
     if (!exchange.parts.suppressEnvoyHeaders) {
       const since = this.endedAt === 0 ? exchange.request.startMs : this.endedAt;
       const ms = Math.max(0, Math.round(exchange.parts.runtime.monotonicMs() - since));
@@ -372,7 +373,13 @@ export class Router {
     return this.hedged.length > 0 || this.attempt !== undefined || this.waiting;
   }
 
-  private onTimeout(): void {
+  private endTimeout(): void {
+    this.timeout?.release();
+    this.timeout = undefined;
+  }
+
+  /** The route's timeout is over. */
+  onTimeout(): void {
     if (this.over) return;
     if (this.exchange.responseStarted) {
       this.exchange.fail('UT', 'response_timeout');
@@ -420,7 +427,7 @@ export class Router {
   abandon(): void {
     if (this.over) return;
     this.over = true;
-    clearTimeout(this.timeout);
+    this.endTimeout();
     clearTimeout(this.duration);
     clearTimeout(this.backOff);
     for (const other of this.hedged ?? []) other.discard();

@@ -87,6 +87,7 @@ export function hasToken(value: string | undefined, wanted: string): boolean {
   if (value === undefined) return false;
   if (value.length === wanted.length) return value.toLowerCase() === wanted;
   if (value.length < wanted.length) return false;
+  if (!value.includes(',') && trimBlanks(value).length !== wanted.length) return false;
   for (const part of value.toLowerCase().split(',')) if (trimBlanks(part) === wanted) return true;
   return false;
 }
