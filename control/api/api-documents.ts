@@ -1,6 +1,7 @@
 /** The discovery documents from which kubectl learns what is served (https://kubernetes.io/docs/concepts/overview/kubernetes-api/). */
-import { Hono } from 'hono';
+import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../shared/resources/kind.ts';
+import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
 import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { apiVersionOf } from './kinds.ts';
@@ -13,8 +14,15 @@ const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
 export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
   const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
   const app = new Hono<ApiEnv>();
-  app.get('/api', (c) => c.json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }));
-  app.get('/apis', (c) =>
+  const aggregated = (names: readonly string[]) => (c: Context<ApiEnv>, next: Next) => {
+    if (!wantsAggregated(c.req.header('accept'))) return next();
+    const list = JSON.stringify(groupDiscoveryList(kinds, names, verbs));
+    return Promise.resolve(c.body(list, 200, { 'content-type': AGGREGATED_TYPE, vary: 'accept' }));
+  };
+  app.get('/api', aggregated(['']), (c) =>
+    c.json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }),
+  );
+  app.get('/apis', aggregated(groups), (c) =>
     c.json({ kind: 'APIGroupList', apiVersion: 'v1', groups: groups.map((group) => apiGroup(kinds, group)) }),
   );
   app.get('/api/:version', (c) => c.json(resourceList(kinds, '', c.req.param('version'))));
