@@ -287,6 +287,32 @@ describe('policies', () => {
     expect(deny({ to: [{ operation: { methods: ['GET'], ports: ['80'] } }] })).toEqual([]);
   });
 
+  it('principals that no request has', () => {
+    const from = [
+      { source: { principals: ['spiffe://td/ns/a/sa/b', 'td/ns/a/sa/b'], requestPrincipals: ['a', 'a/b', 'a*'] } },
+    ];
+    const when = [
+      { key: 'source.principal', values: ['spiffe://td/ns/a/sa/b'] },
+      { key: 'request.auth.principal', notValues: ['a'] },
+    ];
+    const paths = [
+      'from[0].source.principals[0]',
+      'from[0].source.requestPrincipals[0]',
+      'when[0].values[0]',
+      'when[1].notValues[0]',
+    ];
+    const wanted = paths.map((path) => `warn spec.rules[0].${path} authorizationpolicy.never`);
+    expect(said('AuthorizationPolicy', { rules: [{ from, when }] })).toEqual(wanted);
+  });
+
+  it('a key that every object has is no attribute', () => {
+    const when = ['constructor', 'toString', '__proto__'].map((key) => ({ key, values: ['a'] }));
+    const wanted = [0, 1, 2].map((i) => `fault spec.rules[0].when[${i}].key authorizationpolicy.key`);
+    expect(said('AuthorizationPolicy', { rules: [{ when }] })).toEqual(wanted);
+    const targetRefs = [{ group: 'constructor', kind: 'Object', name: 'x' }];
+    expect(said('Telemetry', { targetRefs })).toEqual(['fault spec.targetRefs[0] policy-target']);
+  });
+
   it.each<[string, Json, string, string[]]>([
     ['AuthorizationPolicy', { rules: [{}] }, 'true', []],
     ['AuthorizationPolicy', { rules: [{}] }, 'yes', ['authorizationpolicy.dry-run']],

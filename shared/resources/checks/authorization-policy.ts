@@ -116,11 +116,45 @@ function checkSource(report: Report, path: string, source: Source, action: strin
       report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', authzTrustDomainFault(domain));
     }
   }
-  if (action !== 'CUSTOM') return;
+  if (action !== 'CUSTOM') {
+    for (const [field, never] of Object.entries(NEVER)) {
+      for (const [i, value] of (source[field as keyof Source] ?? []).entries()) {
+        warnNever(report, `${path}.${field}[${i}]`, never(value));
+      }
+    }
+    return;
+  }
   for (const field of NOT_CUSTOM) {
     if (source[field])
       report.fault(`${path}.${field}`, 'authorizationpolicy.custom', 'is not supported with action CUSTOM');
   }
+}
+
+/** What no request has, so that the value matches nothing: legal, and most often a mistake. */
+const NEVER: Readonly<Record<string, (value: string) => string | undefined>> = {
+  principals: neverPrincipal,
+  notPrincipals: neverPrincipal,
+  requestPrincipals: neverRequestPrincipal,
+  notRequestPrincipals: neverRequestPrincipal,
+};
+
+const NEVER_WHEN: Readonly<Record<string, (value: string) => string | undefined>> = {
+  'source.principal': neverPrincipal,
+  'request.auth.principal': neverRequestPrincipal,
+};
+
+function neverPrincipal(value: string): string | undefined {
+  return value.startsWith('spiffe://')
+    ? 'write <trust domain>/ns/<namespace>/sa/<account>, without "spiffe://"'
+    : undefined;
+}
+
+function neverRequestPrincipal(value: string): string | undefined {
+  return value === '' || /[/*]/.test(value) ? undefined : 'a request principal is <issuer>/<subject>';
+}
+
+function warnNever(report: Report, path: string, reason: string | undefined): void {
+  if (reason) report.warn(path, 'authorizationpolicy.never', `matches nothing: ${reason}`);
 }
 
 function checkOperation(report: Report, path: string, operation: Operation): void {
@@ -175,6 +209,7 @@ const NOT_CUSTOM_KEYS = /^(source\.(namespace|principal|serviceAccount)|request\
 
 export function checkWhen(report: Report, path: string, when: When, action: string): void {
   const check = attribute(when.key);
+  const never = Object.hasOwn(NEVER_WHEN, when.key) ? NEVER_WHEN[when.key] : undefined;
   if (!when.key) report.fault(`${path}.key`, 'required', 'must not be empty');
   else if (!check) report.fault(`${path}.key`, 'authorizationpolicy.key', `unknown attribute "${when.key}"`);
   if (action === 'CUSTOM' && NOT_CUSTOM_KEYS.test(when.key)) {
@@ -186,6 +221,7 @@ export function checkWhen(report: Report, path: string, when: When, action: stri
   for (const field of ['values', 'notValues'] as const) {
     for (const [i, value] of (when[field] ?? []).entries()) {
       report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.value', authzValueFault(value) ?? check?.(value));
+      warnNever(report, `${path}.${field}[${i}]`, never?.(value));
     }
   }
 }

@@ -170,7 +170,8 @@ export function checkPolicyTargets(
 
 function checkTarget(report: Report, path: string, target: PolicyTargetReference): void {
   const group = target.group === 'core' ? '' : (target.group ?? '');
-  if (!TARGETS[group]?.includes(target.kind)) {
+  const kinds = Object.hasOwn(TARGETS, group) ? TARGETS[group] : undefined;
+  if (!kinds?.includes(target.kind)) {
     report.fault(
       path,
       'policy-target',
