@@ -1,4 +1,5 @@
 /** RouteMatch -> a closure over the request, and how much of a path it stands for (what a prefix rewrite replaces). */
+import { hasPathPrefix } from '../../shared/match/path.ts';
 import { compileRegex } from '../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../shared/match/uri-template.ts';
 import type { FractionalPercent } from '../../shared/xds/core.ts';
@@ -77,7 +78,7 @@ function compilePlainPath(match: RouteMatch, wanted: string, path: string): Text
   if (match.prefix !== undefined) return wanted === '/' ? (text) => text[0] === '/' : (text) => text.startsWith(wanted);
   if (wanted === '' || wanted.endsWith('/') || /[?#]/.test(wanted))
     throw new ConfigFault(`${path}.pathSeparatedPrefix`, 'must not be empty, end in "/" or hold "?" or "#"');
-  return (text) => text.startsWith(wanted) && (text.length === wanted.length || text[wanted.length] === '/');
+  return (text) => hasPathPrefix(text, wanted);
 }
 
 const DENOMINATOR = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;

@@ -78,6 +78,15 @@ function percentEncode(char: string): string {
   return out;
 }
 
+/**
+ * Envoy's `path_separated_prefix`, and PathPrefix of the Gateway API: `/api` is a prefix of `/api` and `/api/v1`, not of
+ * `/apis`. Plain `prefix` of Istio is `startsWith`.
+ * @param prefix without a slash at its end
+ */
+export function hasPathPrefix(path: string, prefix: string): boolean {
+  return path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
+}
+
 /** Does an AuthorizationPolicy path use template operators `{*}` or `{**}`? */
 export function isPathTemplate(path: string): boolean {
   return path.includes('{*}') || path.includes('{**}');

@@ -13,7 +13,7 @@ import {
   sortHosts,
 } from './hosts.ts';
 import { type LabelSelector, labelKeyFault, labelValueFault, matchesLabelSelector, matchesLabels } from './labels.ts';
-import { compilePathTemplate, isPathTemplate, normalizePath, pathTemplateFault } from './path.ts';
+import { compilePathTemplate, hasPathPrefix, isPathTemplate, normalizePath, pathTemplateFault } from './path.ts';
 import { parseProtocol, portProtocol } from './protocol.ts';
 import { expandTrustDomains } from './trust-domain.ts';
 
@@ -200,6 +200,17 @@ describe('paths', () => {
       runs,
     );
   });
+});
+
+it('a path has a prefix when its first segments are those of the prefix', () => {
+  const segments = fc.array(fc.constantFrom('a', 'ab', 'b', ''), { maxLength: 3 });
+  fc.assert(
+    fc.property(segments, segments, (path, prefix) => {
+      fc.pre(prefix.length > 0 && prefix.at(-1) !== '');
+      const wanted = prefix.every((each, i) => path[i] === each);
+      expect(hasPathPrefix(`/${path.join('/')}`, `/${prefix.join('/')}`)).toBe(wanted);
+    }),
+  );
 });
 
 describe('protocols', () => {
