@@ -427,6 +427,28 @@ describe('EnvoyFilter', () => {
   });
 });
 
+it.each<[string, Json, string]>([
+  [
+    'Gateway',
+    server({ mode: 'PASSTHROUGH' }, 'HTPS'),
+    'unknown protocol "HTPS" (did you mean "HTTPS"?): must be one of',
+  ],
+  [
+    'AuthorizationPolicy',
+    { rules: [{ when: [{ key: 'source.ips', values: ['1.2.3.4'] }] }] },
+    '(did you mean "source.ip"?)',
+  ],
+  ['VirtualService', route({ retries: { attempts: 1, retryOn: 'gateway_error' } }), '(did you mean "gateway-error"?)'],
+  ['VirtualService', route({ fault: { abort: { grpcStatus: 'NOTFOUND' } } }), '(did you mean "NOT_FOUND"?)'],
+  ['VirtualService', route({ corsPolicy: { allowMethods: ['get'] } }), '(did you mean "GET"?)'],
+  ['VirtualService', route({ match: [{ port: 99_999 }] }), 'must be a port, 1 to 65535; found 99999'],
+])('%s %j: what was found, what is allowed, what was meant', (name, spec, message) => {
+  const kind = kinds.find((each) => each.kind === name)!;
+  const apiVersion = `${kind.group}/${kind.versions[0]}`;
+  const { faults } = validate({ apiVersion, kind: name, metadata: { name: 'x' }, spec });
+  expect(faults.map((fault) => fault.message).join()).toContain(message);
+});
+
 it('resources as large as the API takes are judged in time', () => {
   const many = <T>(make: (i: number) => T) => Array.from({ length: 10_000 }, (_, i) => make(i));
   const started = performance.now();

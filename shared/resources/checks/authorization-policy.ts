@@ -4,6 +4,7 @@ import { pathTemplateFault } from '../../match/path.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { AuthorizationPolicySpec, Operation, Rule, Source, When } from '../schema/authorization-policy.ts';
+import { didYouMean } from '../suggest.ts';
 import { checkPolicyTargets, ipOrCidrFault } from './primitives.ts';
 
 export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec): Findings {
@@ -211,7 +212,12 @@ export function checkWhen(report: Report, path: string, when: When, action: stri
   const check = attribute(when.key);
   const never = Object.hasOwn(NEVER_WHEN, when.key) ? NEVER_WHEN[when.key] : undefined;
   if (!when.key) report.fault(`${path}.key`, 'required', 'must not be empty');
-  else if (!check) report.fault(`${path}.key`, 'authorizationpolicy.key', `unknown attribute "${when.key}"`);
+  else if (!check)
+    report.fault(
+      `${path}.key`,
+      'authorizationpolicy.key',
+      `unknown attribute "${when.key}"${didYouMean(when.key, [...Object.keys(ATTRIBUTES), 'request.headers[]', 'request.auth.claims[]'])}`,
+    );
   if (action === 'CUSTOM' && NOT_CUSTOM_KEYS.test(when.key)) {
     report.fault(`${path}.key`, 'authorizationpolicy.custom', `"${when.key}" is not supported with action CUSTOM`);
   }

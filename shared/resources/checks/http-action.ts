@@ -10,6 +10,7 @@ import type {
   HttpRoute,
 } from '../schema/virtual-service.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
+import { didYouMean } from '../suggest.ts';
 import {
   fractionFault,
   headerNameFault,
@@ -84,7 +85,11 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
     if (abort.httpStatus !== undefined) checkStatus(report, `${path}.abort.httpStatus`, abort.httpStatus);
     else if (abort.grpcStatus !== undefined) {
       if (!GRPC_STATUS.has(abort.grpcStatus)) {
-        report.fault(`${path}.abort.grpcStatus`, 'virtualservice.fault', `"${abort.grpcStatus}" is not a gRPC status`);
+        report.fault(
+          `${path}.abort.grpcStatus`,
+          'virtualservice.fault',
+          `"${abort.grpcStatus}" is not a gRPC status${didYouMean(abort.grpcStatus, [...GRPC_STATUS])}`,
+        );
       }
     } else if (abort.http2Error !== undefined) {
       report.fault(`${path}.abort.http2Error`, 'virtualservice.fault', 'is not supported');
@@ -122,7 +127,7 @@ export function checkRetries(report: Report, path: string, retries: HttpRetry): 
       report.fault(
         `${path}.retryOn`,
         'virtualservice.retries',
-        `"${word}" is neither a retry condition nor an HTTP status`,
+        `"${word}" is neither a retry condition${didYouMean(word, [...RETRY_ON])} nor an HTTP status`,
       );
     }
   }
@@ -175,7 +180,11 @@ function checkDirectResponse(report: Report, path: string, response: DirectRespo
 function checkCors(report: Report, path: string, cors: CorsPolicy): void {
   for (const [i, method] of (cors.allowMethods ?? []).entries()) {
     if (!METHODS.has(method))
-      report.fault(`${path}.allowMethods[${i}]`, 'virtualservice.cors', `"${method}" is not an HTTP method`);
+      report.fault(
+        `${path}.allowMethods[${i}]`,
+        'virtualservice.cors',
+        `"${method}" is not an HTTP method${didYouMean(method, [...METHODS])}`,
+      );
   }
   for (const field of ['allowHeaders', 'exposeHeaders'] as const) {
     for (const [i, name] of (cors[field] ?? []).entries()) {

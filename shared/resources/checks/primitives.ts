@@ -5,10 +5,12 @@ import { parseProtocol } from '../../match/protocol.ts';
 import { regexFault } from '../../match/regex.ts';
 import { keyPath, type Report } from '../faults.ts';
 import type { PolicySelector, PolicyTargetReference } from '../schema/common.ts';
+import { didYouMean } from '../suggest.ts';
 
 const LABEL = /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
 const WILDCARD_LABEL =
   /^(\*|\*-?[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?|[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)$/;
+const PROTOCOLS = ['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB', 'HTTPS', 'TLS', 'TCP', 'MONGO', 'MYSQL', 'REDIS'];
 /** Istio's limit for regular expressions. */
 const MAX_REGEX_LENGTH = 1024;
 
@@ -66,7 +68,7 @@ export function portFault(port: number | undefined): string | undefined {
 
 export function protocolFault(protocol: string): string | undefined {
   if (parseProtocol(protocol) !== 'UNSUPPORTED') return undefined;
-  return `unknown protocol "${protocol}": must be one of HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, MYSQL, REDIS`;
+  return `unknown protocol "${protocol}"${didYouMean(protocol, PROTOCOLS)}: must be one of ${PROTOCOLS.join(', ')}`;
 }
 
 export function istioRegexFault(pattern: string): string | undefined {

@@ -1,6 +1,7 @@
 /** TLS settings of a Gateway's server. */
 import type { Report } from '../faults.ts';
 import type { ServerTls } from '../schema/common.ts';
+import { didYouMean } from '../suggest.ts';
 
 const CIPHERS: ReadonlySet<string> = new Set(
   (
@@ -17,7 +18,8 @@ export function checkServerTls(report: Report, path: string, tls: ServerTls): vo
     const at = `${path}.cipherSuites[${i}]`;
     // "ALL" and BoringSSL's operators (`-suite`, `+suite`, `[a|b]`) are left to it.
     const operator = suite === '' || suite === 'ALL' || !/^[A-Za-z0-9]/.test(suite);
-    if (!operator && !CIPHERS.has(suite)) report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}" is ignored`);
+    if (!operator && !CIPHERS.has(suite))
+      report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}"${didYouMean(suite, [...CIPHERS])} is ignored`);
     if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" stands twice`);
   }
   const { minProtocolVersion: min } = tls;
