@@ -16,6 +16,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 
 const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const KEPT_LINES = 2000;
+const PATIENCE_MS = 20_000;
 const MAX_WORKLOADS = 120;
 
 /** A child whose output is kept, so that a failure can be explained. */
@@ -26,8 +27,16 @@ export class Part {
   readonly exited: Promise<number | null>;
   private readonly listeners = new Set<(line: string | undefined) => void>();
 
-  constructor(name: string, command: readonly string[], environment: Record<string, string> = {}) {
+  private readonly stopSignal: NodeJS.Signals;
+
+  constructor(
+    name: string,
+    command: readonly string[],
+    environment: Record<string, string> = {},
+    stopSignal: NodeJS.Signals = 'SIGTERM',
+  ) {
     this.name = name;
+    this.stopSignal = stopSignal;
     const [program, ...args] = command;
     this.process = spawn(program!, args, {
       cwd: ROOT,
@@ -75,10 +84,13 @@ export class Part {
     return this.line((line) => (line.startsWith('{"ready":') ? (JSON.parse(line) as T) : undefined));
   }
 
-  /** Ends it and waits; SIGKILL after 20 s. @returns the exit code, null where a signal ended it */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+  /** Ends it and waits; SIGKILL after `PATIENCE_MS`. @returns the exit code, null where a signal ended it */
+  async stop(signal: NodeJS.Signals = this.stopSignal): Promise<number | null> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill(signal);
-    const force = setTimeout(() => this.process.kill('SIGKILL'), 20_000);
+    const force = setTimeout(() => {
+      process.stderr.write(`${this.name} did not end within ${PATIENCE_MS / 1000} s and is killed\n`);
+      this.process.kill('SIGKILL');
+    }, PATIENCE_MS);
     const code = await this.exited;
     clearTimeout(force);
     return code;

@@ -84,11 +84,11 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     const config = join(folder, 'config.capnp');
     writeFileSync(config, configOf(options, `127.0.0.1:${port}`), { mode: 0o600 });
     const name = `${options.name ?? 'edge-worker'} (workerd)`;
-    const part = new Part(name, [binary, 'serve', config], { [JOIN_TOKEN]: options.joinToken });
+    // It keeps no state; on SIGTERM it would wait for its own long-poll to be answered.
+    const part = new Part(name, [binary, 'serve', config], { [JOIN_TOKEN]: options.joinToken }, 'SIGKILL');
     const clean = () => rmSync(folder, { recursive: true, force: true });
     const stop = async () => {
-      // It keeps no state and drains nothing.
-      await part.stop('SIGKILL');
+      await part.stop();
       clean();
     };
     const url = `http://127.0.0.1:${port}`;
