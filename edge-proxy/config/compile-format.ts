@@ -25,6 +25,7 @@ const commands: Record<string, Format> = {
   UPSTREAM_CLUSTER: (r) => r.cluster?.name ?? '',
   UPSTREAM_HOST: (r) => r.upstreamHost ?? '',
   UPSTREAM_REQUEST_ATTEMPT_COUNT: (r) => String(r.attempts),
+  RESPONSE_CODE: (r) => String(r.responseCode),
   RESPONSE_CODE_DETAILS: (r) => r.details,
   RESPONSE_FLAGS: (r) => (r.flags.length > 0 ? r.flags.join(',') : '-'),
 };

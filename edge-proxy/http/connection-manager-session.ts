@@ -246,17 +246,21 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   /** Answers a request of which no head is known. */
   private refuse(status: number, body: string, details: string, protocolError: boolean): void {
     const request = new Request(unknownHead(), this.downstream, this.parts.runtime.monotonicMs());
-    request.responseCode = status;
     request.details = details;
     if (protocolError) request.flag('DPE');
-    request.bytesSent = body.length;
+    const mapped = this.parts.mapReply?.(request, { status, body, details });
+    request.responseCode = mapped?.status ?? status;
+    const bytes = new TextEncoder().encode(mapped?.body ?? body);
+    request.bytesSent = bytes.length;
     this.lastRequest = true;
     const headers = new Headers();
-    headers.append('content-length', String(body.length), 'content-length');
-    if (body !== '') headers.append('content-type', 'text/plain', 'content-type');
+    headers.append('content-length', String(bytes.length), 'content-length');
+    if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
+    mapped?.editHeaders(headers);
     this.parts.headers.response(headers);
-    const head = headText(`HTTP/1.1 ${status} ${reasonOf(status)}\r\n`, headers);
-    this.writer.head(`${head}connection: close\r\n\r\n${body}`, false);
+    const head = headText(`HTTP/1.1 ${request.responseCode} ${reasonOf(request.responseCode)}\r\n`, headers);
+    this.writer.head(`${head}connection: close\r\n\r\n`, false);
+    this.writer.body(bytes);
     this.parts.onFinished(request);
     this.close();
   }

@@ -14,6 +14,7 @@ import { Session } from './connection-manager-session.ts';
 import type { HttpStats } from './connection-stats.ts';
 import { TimerPool } from './exchange-timer.ts';
 import { HeaderTreatment } from './forward-headers.ts';
+import { compileLocalReplies, type LocalReplyMap } from './local-reply-map.ts';
 import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from './stream.ts';
 
@@ -31,6 +32,8 @@ export interface ManagerParts {
   readonly onFinished: (request: RequestContext) => void;
   readonly limits: CodecLimits;
   readonly headers: HeaderTreatment;
+  /** Changes answers made here; undefined: none. */
+  readonly mapReply: LocalReplyMap | undefined;
   readonly normalization: PathNormalization;
   /** Upgrades that every route may serve, lower-case. */
   readonly upgrades: ReadonlySet<string>;
@@ -144,6 +147,11 @@ function compileParts(options: ConnectionManagerOptions, draining: () => boolean
       defaultHost: http1.defaultHostForHttp10 ?? '',
     },
     headers: new HeaderTreatment(config),
+    mapReply: compileLocalReplies(
+      config.localReplyConfig,
+      (monotonicMs) => Date.now() - runtime.monotonicMs() + monotonicMs,
+      () => runtime.monotonicMs(),
+    ),
     normalization: {
       normalize: config.normalizePath ?? false,
       mergeSlashes: config.mergeSlashes ?? false,
@@ -179,6 +187,9 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
   if (config.addUserAgent) refuse('add_user_agent');
   if (config.setCurrentClientCertDetails?.chain) refuse('set_current_client_cert_details.chain');
+  if (config.httpProtocolOptions?.allowAbsoluteUrl === false) refuse('http_protocol_options.allow_absolute_url false');
+  if (config.httpProtocolOptions?.headerKeyFormat?.properCaseWords)
+    refuse('http_protocol_options.header_key_format.proper_case_words');
   const common = config.commonHttpProtocolOptions;
   if (common?.maxStreamDuration) refuse('common_http_protocol_options.max_stream_duration');
 }

@@ -22,6 +22,7 @@ export class Request implements RequestContext {
   attempts = 0;
   responseCode = 0;
   details = '';
+  localReplyBody: string | undefined = undefined;
   readonly flags: ResponseFlag[] = [];
   bytesReceived = 0;
   bytesSent = 0;

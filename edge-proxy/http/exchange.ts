@@ -278,19 +278,23 @@ export class Exchange {
     this.local = true;
     this.router?.abandon();
     const headers = new Headers();
-    const grpc = isGrpc(this.request.headers.get('content-type'));
-    const status = grpc ? 200 : made.status;
-    const body = new TextEncoder().encode(grpc ? '' : made.body);
-    if (grpc) grpcHeaders(made.status, made.body, headers);
-    if (body.length > 0) {
-      headers.append('content-length', String(body.length), 'content-length');
-      headers.append('content-type', 'text/plain', 'content-type');
-    } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
-    if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
     if (made.flag) this.request.flag(made.flag);
-    if (made.close) this.stream.endWithThis();
     this.request.details = made.details;
     this.nameCluster();
+    const mapped = this.parts.mapReply?.(this.request, made);
+    const { status: wanted, body: text } = mapped ?? made;
+    const grpc = isGrpc(this.request.headers.get('content-type'));
+    const status = grpc ? 200 : wanted;
+    const body = new TextEncoder().encode(grpc ? '' : text);
+    // A format may end in a line feed, which a header cannot.
+    if (grpc) grpcHeaders(wanted, text.replace(/\n$/, ''), headers);
+    if (body.length > 0) {
+      headers.append('content-length', String(body.length), 'content-length');
+      headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
+    } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
+    if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
+    if (made.close) this.stream.endWithThis();
+    mapped?.editHeaders(headers);
     this.editResponse(status, headers);
     const bodyless = body.length === 0 || this.request.method === 'HEAD';
     this.begin(status);
@@ -329,6 +333,7 @@ export class Exchange {
     const { headers } = head;
     removeResponseHopByHop(headers);
     this.request.details = 'via_upstream';
+    this.request.responseCode = head.status;
     this.editResponse(head.status, headers);
     this.begin(head.status);
     if (upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300))) {

@@ -76,6 +76,8 @@ export interface RequestContext {
   upstreamHost: string | undefined;
   attempts: number;
   responseCode: number;
+  /** The body of an answer made here, before its format; undefined: it came from upstream, or nothing formats it. */
+  localReplyBody?: string | undefined;
   /** Envoy's %RESPONSE_CODE_DETAILS%. */
   details: string;
   readonly flags: ResponseFlag[];

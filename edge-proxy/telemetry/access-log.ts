@@ -181,6 +181,7 @@ const nothing: Field = () => undefined;
 const FIELDS: Readonly<Record<string, Field>> = {
   PROTOCOL: (r) => some(r.protocol),
   RESPONSE_CODE: (r) => r.responseCode,
+  LOCAL_REPLY_BODY: (r) => some(r.localReplyBody ?? ''),
   RESPONSE_CODE_DETAILS: (r) => some(r.details),
   RESPONSE_FLAGS: (r) => (r.flags.length === 0 ? undefined : r.flags.join(',')),
   // Said of connections only; of requests they are empty, as in Envoy when there is nothing to say.

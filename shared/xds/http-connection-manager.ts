@@ -1,7 +1,7 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
-import type { z } from 'zod';
+import { lazy, type z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
-import { ConfigSource, DataSource, Percent, StringMatcher } from './core.ts';
+import { ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
 import {
   any,
   bool,
@@ -17,7 +17,7 @@ import {
   uint32,
 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
-import { RouteConfiguration } from './route.ts';
+import { HeaderMatcher, RouteConfiguration } from './route.ts';
 
 /** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
 export const JwtAuthentication = message({
@@ -82,6 +82,61 @@ export const AccessLog = messageRequiring(
 );
 export type AccessLog = z.infer<typeof AccessLog>;
 
+/** The access log filters that local replies are chosen by. */
+export interface LocalReplyFilter {
+  statusCodeFilter?:
+    | {
+        comparison: {
+          op?: 'EQ' | 'GE' | 'LE' | 'NE' | undefined;
+          value?: { defaultValue?: number | undefined } | undefined;
+        };
+      }
+    | undefined;
+  headerFilter?: { header: HeaderMatcher } | undefined;
+  responseFlagFilter?: { flags?: string[] | undefined } | undefined;
+  andFilter?: { filters?: LocalReplyFilter[] | undefined } | undefined;
+  orFilter?: { filters?: LocalReplyFilter[] | undefined } | undefined;
+}
+const LocalReplyFilter: z.ZodType<LocalReplyFilter> = lazy(() =>
+  message({
+    statusCodeFilter: messageRequiring(
+      {
+        comparison: message({
+          op: enumeration(['EQ', 'GE', 'LE', 'NE']),
+          value: message({ defaultValue: uint32(), runtimeKey: string() }),
+        }),
+      },
+      ['comparison'],
+    ),
+    headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
+    responseFlagFilter: message({ flags: list(nonEmpty()) }),
+    andFilter: message({ filters: list(LocalReplyFilter) }),
+    orFilter: message({ filters: list(LocalReplyFilter) }),
+  }),
+);
+const BodyFormat = message({
+  textFormatSource: DataSource,
+  textFormat: string(),
+  jsonFormat: struct(),
+  omitEmptyValues: bool(),
+  contentType: string(),
+});
+const LocalReplyConfig = message({
+  mappers: list(
+    messageRequiring(
+      {
+        filter: LocalReplyFilter,
+        statusCode: uint32(),
+        body: DataSource,
+        bodyFormatOverride: BodyFormat,
+        headersToAdd: list(HeaderValueOption),
+      },
+      ['filter'],
+    ),
+  ),
+  bodyFormat: BodyFormat,
+});
+
 /** How names of fields are spelled towards HTTP/1.1 peers. Absent: as received, see docs/differences-from-envoy.md. */
 export const HeaderKeyFormat = message({
   properCaseWords: message({}),
@@ -141,6 +196,7 @@ export const HttpConnectionManager = messageRequiring(
     xffNumTrustedHops: uint32(),
     skipXffAppend: bool(),
     appendXForwardedPort: bool(),
+    localReplyConfig: LocalReplyConfig,
     via: string(),
     generateRequestId: bool(),
     preserveExternalRequestId: bool(),

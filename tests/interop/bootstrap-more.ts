@@ -163,6 +163,7 @@ const editing = [
       header('x-r-code', '%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%', OVERWRITE),
       header('x-r-cluster', '%UPSTREAM_CLUSTER%', OVERWRITE),
       header('x-r-req', '%REQ(X-A)%', OVERWRITE),
+      header('x-r-status', '%RESPONSE_CODE%', OVERWRITE),
     ],
     name: 'formats',
   },
@@ -311,6 +312,9 @@ export const moreHosts: Json[] = [
   { name: 'no-routes', domains: ['void.test'], routes: [] },
 ];
 
+const equals = (op: string, default_value: number) => ({
+  status_code_filter: { comparison: { op, value: { default_value, runtime_key: 'none' } } },
+});
 const everything = () => [
   { ...prefix('/raw'), ...to('raw') },
   { ...prefix('/'), ...to('echo') },
@@ -369,6 +373,54 @@ export const moreListeners: readonly [string, Json, Json[], Json[]][] = [
     },
     [],
     hosts([{ ...prefix('/short'), ...to('echo', { timeout: '0.3s' }) }, ...everything()]),
+  ],
+  [
+    'mapped',
+    {
+      local_reply_config: {
+        mappers: [
+          {
+            filter: equals('EQ', 404),
+            status_code: 410,
+            body: { inline_string: 'gone' },
+            headers_to_add: [header('x-mapped', '%RESPONSE_CODE%', OVERWRITE)],
+          },
+          {
+            filter: { and_filter: { filters: [equals('GE', 500), { header_filter: { header: { name: 'x-api' } } }] } },
+            body_format_override: {
+              json_format: {
+                body: '%LOCAL_REPLY_BODY%',
+                case: '%REQ(X-CASE)%',
+                code: '%RESPONSE_CODE%',
+                more: { n: 1 },
+              },
+            },
+          },
+          {
+            filter: { response_flag_filter: { flags: ['UH', 'NC'] } },
+            body_format_override: {
+              text_format_source: { inline_string: '<h1>%LOCAL_REPLY_BODY%</h1> %RESPONSE_FLAGS%\n' },
+              content_type: 'text/html; charset=UTF-8',
+            },
+          },
+          {
+            filter: { or_filter: { filters: [equals('EQ', 418), equals('EQ', 301)] } },
+            headers_to_add: [header('x-mapped', 'or', APPEND), header('x-mapped', 'twice', APPEND)],
+          },
+        ],
+        body_format: { text_format_source: { inline_string: '%LOCAL_REPLY_BODY%|%RESPONSE_CODE%|%REQ(:PATH)%' } },
+      },
+    },
+    [],
+    hosts([
+      { ...prefix('/dead'), ...to('dead') },
+      { ...prefix('/empty'), ...to('empty') },
+      { ...prefix('/missing'), ...to('missing') },
+      { ...prefix('/teapot'), ...say('short', 418) },
+      { ...prefix('/said'), ...say('said') },
+      { ...prefix('/moved'), redirect: { path_redirect: '/new' } },
+      { ...prefix('/up'), ...to('echo') },
+    ]),
   ],
   [
     'internal',

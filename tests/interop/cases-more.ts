@@ -329,6 +329,21 @@ const hops: Spec[] = [
   ['hops-short', '/short', { 'X-Echo-Delay': '1500' }],
 ];
 
+const mapped: Spec[] = [
+  ['mapped-404', '/nowhere'],
+  ['mapped-404-head', '/nowhere', {}, { method: 'HEAD' }],
+  ['mapped-404-grpc', '/nowhere', grpc, post('')],
+  ['mapped-404-upstream', '/up', { 'X-Echo-Status': '404' }],
+  ['mapped-json', '/dead', { 'X-Api': '1' }],
+  ['mapped-general', '/dead'],
+  ['mapped-html', '/empty'],
+  ['mapped-html-cluster', '/missing'],
+  ['mapped-or', '/teapot'],
+  ['mapped-redirect', '/moved/x?y'],
+  ['mapped-direct', '/said?x'],
+  ['mapped-grpc', '/dead', { ...grpc, 'X-Api': '1' }, post('')],
+];
+
 const internal: Spec[] = [
   ['internal', '/a'],
   [
@@ -473,6 +488,8 @@ export const MORE_CASES: readonly Case[] = [
   ...on('strict', 'all.test', strict),
   ...on('lenient', 'all.test', lenient),
   ...on('hops', 'all.test', hops),
+  ...on('mapped', 'all.test', mapped),
+  raw('mapped-malformed', 'mapped', 'nonsense\n\n'),
   ...on('internal', 'all.test', internal),
   ...on('main', 'main.test', upstream),
   ...scripted,

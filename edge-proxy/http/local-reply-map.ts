@@ -1,0 +1,143 @@
+/**
+ * local_reply_config: what answers made here look like (envoyproxy.io, "Local reply modification"). The first mapper
+ * whose filter matches changes status, body and headers; the formats then write the body. Compiled once.
+ */
+import type { HttpConnectionManager, LocalReplyFilter } from '../../shared/xds/http-connection-manager.ts';
+import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
+import { ConfigFault, faultAt } from '../config/config-fault.ts';
+import { compileJson, compileText } from '../telemetry/access-log.ts';
+import type { Request } from './exchange-request.ts';
+import type { Headers } from './headers.ts';
+import { compileHeaderMatcher } from './matchers.ts';
+import type { LocalReply } from './stream.ts';
+
+type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
+type BodyFormat = NonNullable<Config['bodyFormat']>;
+type Matches = (request: Request) => boolean;
+
+export interface MappedReply {
+  readonly status: number;
+  readonly body: string;
+  readonly contentType: string;
+  /** Of the mapper that matched. */
+  editHeaders(headers: Headers): void;
+}
+
+interface Formatter {
+  readonly contentType: string;
+  format(request: Request, nowMs: number): string;
+}
+interface Mapper {
+  readonly matches: Matches;
+  readonly status: number | undefined;
+  readonly body: string | undefined;
+  readonly edit: HeaderEdit;
+  readonly formatter: Formatter | undefined;
+}
+export type LocalReplyMap = (request: Request, made: LocalReply) => MappedReply;
+
+const PLAIN = 'text/plain';
+const BODY = '%LOCAL_REPLY_BODY%';
+
+/**
+ * @param wallClock epoch milliseconds of a monotonic time
+ * @returns undefined where nothing is changed
+ * @throws ConfigFault naming the field
+ */
+export function compileLocalReplies(
+  config: Config | undefined,
+  wallClock: (monotonicMs: number) => number,
+  now: () => number,
+): LocalReplyMap | undefined {
+  if (!config) return undefined;
+  const at = 'local_reply_config';
+  const mappers = (config.mappers ?? []).map((mapper, i): Mapper => {
+    const path = `${at}.mappers[${i}]`;
+    const { statusCode: status } = mapper;
+    if (status !== undefined && (status < 200 || status > 599))
+      throw new ConfigFault(`${path}.status_code`, 'must be 200 to 599');
+    if (mapper.body && mapper.body.inlineString === undefined)
+      throw new ConfigFault(`${path}.body`, 'only inline_string is supported');
+    return {
+      matches: compileFilter(mapper.filter, `${path}.filter`),
+      status,
+      body: mapper.body?.inlineString,
+      edit: compileHeaderEdit(
+        'response',
+        [{ path, config: { responseHeadersToAdd: mapper.headersToAdd ?? [] } }],
+        false,
+      ),
+      formatter:
+        mapper.bodyFormatOverride && compileBody(mapper.bodyFormatOverride, `${path}.body_format_override`, wallClock),
+    };
+  });
+  const general = config.bodyFormat && compileBody(config.bodyFormat, `${at}.body_format`, wallClock);
+  return (request, made) => {
+    request.responseCode = made.status;
+    const mapper = mappers.find((one) => one.matches(request));
+    const status = mapper?.status ?? made.status;
+    request.responseCode = status;
+    request.localReplyBody = mapper?.body ?? made.body;
+    const formatter = mapper?.formatter ?? general;
+    return {
+      status,
+      body: formatter ? formatter.format(request, now()) : request.localReplyBody,
+      contentType: formatter?.contentType ?? PLAIN,
+      editHeaders: (headers) => {
+        // As in Envoy, a format in them still sees the status before the mapper's.
+        request.responseCode = made.status;
+        mapper?.edit(request, headers);
+        request.responseCode = status;
+      },
+    };
+  };
+}
+
+function compileBody(format: BodyFormat, path: string, wallClock: (monotonicMs: number) => number): Formatter {
+  if (format.jsonFormat) {
+    const json = format.jsonFormat;
+    const line = faultAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));
+    return {
+      contentType: format.contentType || 'application/json',
+      format: (request, nowMs) => `${line(request, nowMs)}\n`,
+    };
+  }
+  const text = format.textFormat ?? format.textFormatSource?.inlineString;
+  if (text === undefined)
+    throw new ConfigFault(path, 'needs json_format, text_format or text_format_source.inline_string');
+  const pieces = faultAt(path, () =>
+    text.split(BODY).map((piece) => compileText(piece, wallClock, format.omitEmptyValues === true)),
+  );
+  return {
+    contentType: format.contentType || PLAIN,
+    format: (request, nowMs) => pieces.map((piece) => piece(request, nowMs)).join(request.localReplyBody),
+  };
+}
+
+function compileFilter(filter: LocalReplyFilter, path: string): Matches {
+  const { statusCodeFilter, headerFilter, responseFlagFilter, andFilter, orFilter } = filter;
+  const given = [statusCodeFilter, headerFilter, responseFlagFilter, andFilter, orFilter].filter(Boolean);
+  if (given.length !== 1)
+    throw new ConfigFault(
+      path,
+      'must have exactly one of status_code_filter, header_filter, response_flag_filter, and_filter, or_filter',
+    );
+  if (statusCodeFilter) {
+    const { op = 'EQ', value } = statusCodeFilter.comparison;
+    const wanted = value?.defaultValue ?? 0;
+    if (op === 'EQ') return (request) => request.responseCode === wanted;
+    if (op === 'GE') return (request) => request.responseCode >= wanted;
+    if (op === 'LE') return (request) => request.responseCode <= wanted;
+    return (request) => request.responseCode !== wanted;
+  }
+  if (headerFilter) return compileHeaderMatcher(headerFilter.header, `${path}.header_filter.header`);
+  if (responseFlagFilter) {
+    const flags = new Set<string>(responseFlagFilter.flags ?? []);
+    return (request) => (flags.size === 0 ? request.flags.length > 0 : request.flags.some((flag) => flags.has(flag)));
+  }
+  const inner = ((andFilter ?? orFilter)!.filters ?? []).map((one, i) => compileFilter(one, `${path}.filters[${i}]`));
+  if (inner.length < 2) throw new ConfigFault(path, 'needs two filters or more');
+  return andFilter
+    ? (request) => inner.every((matches) => matches(request))
+    : (request) => inner.some((matches) => matches(request));
+}
