@@ -226,6 +226,25 @@ function upgradeOf(headers: Headers, connection: string | undefined): string {
 
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
 
+interface StatusLine {
+  readonly minor: 0 | 1;
+  readonly status: number;
+  readonly reason: string;
+}
+/** Servers write the same few status lines. Bounded: one that invents reasons fills it once. */
+const statusLines = new Map<string, StatusLine>();
+const statusLinesLimit = 256;
+
+function parseStatusLine(text: string): StatusLine {
+  const known = statusLines.get(text);
+  if (known) return known;
+  const line = statusLine.exec(text);
+  if (!line) throw codecError('malformed status line');
+  const made: StatusLine = { minor: line[1] === '1' ? 1 : 0, status: Number(line[2]), reason: line[3] ?? '' };
+  if (statusLines.size < statusLinesLimit && text.length <= 128) statusLines.set(text, made);
+  return made;
+}
+
 /**
  * @param method of the request this answers: HEAD has no body, a 2xx to CONNECT opens a tunnel
  * @throws CodecError
@@ -233,10 +252,7 @@ const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
 export function parseResponseHead(head: string, method: string, limits: CodecLimits): ResponseHead {
   checkCharacters(head);
   const lineEnd = head.indexOf('\r\n');
-  const line = statusLine.exec(head.slice(0, lineEnd));
-  if (!line) throw codecError('malformed status line');
-  const minor = line[1] === '1' ? 1 : 0;
-  const status = Number(line[2]);
+  const { minor, status, reason } = parseStatusLine(head.slice(0, lineEnd));
   const headers = parseFields(head, lineEnd + 2, head.length, limits.maxFields);
   const length = contentLength(headers);
   const chunked = isChunked(headers, minor, length);
@@ -249,7 +265,7 @@ export function parseResponseHead(head: string, method: string, limits: CodecLim
   const framing = bodyless ? 'none' : chunked ? 'chunked' : length > 0 ? 'length' : 'until-close';
   return {
     status,
-    reason: line[3] ?? '',
+    reason,
     headers,
     minor,
     framing,
