@@ -26,6 +26,21 @@ describe('texts', () => {
     expect(compileStringMatcher({ safeRegex: { regex: 'a+' } }, '')('aab')).toBe(false);
     expect(compileStringMatcher({ exact: 'k', ignoreCase: true }, '')('\u212a')).toBe(false);
   });
+  it('what is not ASCII is compared as the UTF-8 it is on the wire; decoded text as it is', () => {
+    const wire = Buffer.from('é☺', 'utf8').toString('latin1');
+    for (const matcher of [{ exact: 'é☺' }, { prefix: 'é' }, { suffix: '☺' }, { contains: 'é' }]) {
+      expect(compileStringMatcher(matcher, '')(wire)).toBe(true);
+      expect(compileStringMatcher(matcher, '')('é☺')).toBe(false);
+      expect(compileStringMatcher(matcher, '', 'text')('é☺')).toBe(true);
+    }
+    for (const regex of ['é☺', '..', '[^a]{2}', '\\pL\\W']) {
+      expect(compileStringMatcher({ safeRegex: { regex } }, '')(wire)).toBe(true);
+      expect(compileStringMatcher({ safeRegex: { regex } }, '', 'text')('é☺')).toBe(true);
+    }
+    for (const regex of ['.*', '[^a]*', '(?s).']) {
+      expect(compileStringMatcher({ safeRegex: { regex } }, '')('\u00ff')).toBe(false);
+    }
+  });
   it.each([[{}], [{ exact: 'a', prefix: 'b' }], [{ prefix: '' }], [{ safeRegex: { regex: '(?=a)' } }]])(
     'refuses %j',
     (matcher) => expect(() => compileStringMatcher(matcher, 'here')).toThrow(/^here/),

@@ -3,6 +3,7 @@
  * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigFault while compiling, never later.
  */
 import { compileRegex } from '../../shared/match/regex.ts';
+import { textOfWire, wireText } from '../../shared/match/wire.ts';
 import type { StringMatcher } from '../../shared/xds/core.ts';
 import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
 import { ConfigFault, faultAt } from '../config/config-fault.ts';
@@ -11,16 +12,26 @@ import type { RequestContext } from './stream.ts';
 export type TextMatch = (text: string) => boolean;
 export type RequestMatch = (request: RequestContext) => boolean;
 
-export function compileStringMatcher(matcher: StringMatcher, path: string): TextMatch {
+/**
+ * @param on what is compared: text of a request's head, where each character is a byte, or text that was decoded
+ * (claims of a token)
+ */
+export function compileStringMatcher(matcher: StringMatcher, path: string, on: 'wire' | 'text' = 'wire'): TextMatch {
   const { exact, prefix, suffix, contains, safeRegex, ignoreCase = false } = matcher;
   const given = [exact, prefix, suffix, contains, safeRegex].filter((one) => one !== undefined);
   if (given.length !== 1)
     throw new ConfigFault(path, 'must have exactly one of exact, prefix, suffix, contains, safeRegex');
   if (safeRegex) {
     const regex = faultAt(`${path}.safeRegex`, () => compileRegex(safeRegex.regex));
-    return (text) => regex.matches(text);
+    if (on === 'text') return (text) => regex.matches(text);
+    // RE2 reads UTF-8; bytes that are none match nothing, not even a dot.
+    return (bytes) => {
+      const text = textOfWire(bytes);
+      return text !== undefined && regex.matches(text);
+    };
   }
-  const wanted = ignoreCase ? lowerAscii(given[0] as string) : (given[0] as string);
+  const configured = on === 'wire' ? wireText(given[0] as string) : (given[0] as string);
+  const wanted = ignoreCase ? lowerAscii(configured) : configured;
   if (wanted === '' && exact === undefined) throw new ConfigFault(path, 'an empty text matches everything');
   const plain: TextMatch =
     exact !== undefined

@@ -184,7 +184,7 @@ function compileValue(matcher: ValueMatcher, path: string): (value: unknown) => 
     case 'presentMatch':
       return (value) => (value !== undefined) === matcher.presentMatch;
     case 'stringMatch': {
-      const matches = compileStringMatcher(matcher.stringMatch!, at);
+      const matches = compileStringMatcher(matcher.stringMatch!, at, 'text');
       return (value) => typeof value === 'string' && matches(value);
     }
     case 'listMatch': {
