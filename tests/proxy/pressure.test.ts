@@ -72,9 +72,15 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
             tuned('app', {
               stat_prefix: 'small',
               max_request_headers_kb: 1,
-              common_http_protocol_options: { max_headers_count: 5, idle_timeout: '0.3s' },
-              request_headers_timeout: '0.3s',
-              stream_idle_timeout: '0.4s',
+              common_http_protocol_options: { max_headers_count: 5 },
+            }),
+          ]),
+          listener('hasty', [
+            tuned('app', {
+              stat_prefix: 'hasty',
+              common_http_protocol_options: { idle_timeout: '1s' },
+              request_headers_timeout: '1s',
+              stream_idle_timeout: '1.1s',
             }),
           ]),
           listener('two', [limitFilter, tcp('echo')]),
@@ -134,21 +140,21 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
   });
 
   it('ends slow and silent clients', async () => {
-    const small = at80('small');
+    const hasty = at80('hasty');
     const before = Date.now();
-    expect(status(await raw(small, 'GET / HTTP/1.1\r\nhost: a'))).toBe(408);
-    expect(await raw(small, '')).toBe('');
-    expect(status(await raw(small, 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf'))).toBe(408);
-    expect(Date.now() - before).toBeGreaterThan(900);
+    expect(status(await raw(hasty, 'GET / HTTP/1.1\r\nhost: a'))).toBe(408);
+    expect(await raw(hasty, '')).toBe('');
+    expect(status(await raw(hasty, 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf'))).toBe(408);
+    expect(Date.now() - before).toBeGreaterThan(2500);
     // A head that trickles in is no sign of life.
-    const socket = await open(small);
+    const socket = await open(hasty);
     socket.write('GET / HTTP/1.1\r\n');
     const trickle = setInterval(() => socket.write('a'), 50);
     await closed(socket);
     clearInterval(trickle);
-    expect(await stat('http.small.downstream_rq_header_timeout')).toBe(2);
-    expect(await stat('http.small.downstream_cx_idle_timeout')).toBe(1);
-    expect(await stat('http.small.downstream_rq_idle_timeout')).toBe(1);
+    expect(await stat('http.hasty.downstream_rq_header_timeout')).toBe(2);
+    expect(await stat('http.hasty.downstream_cx_idle_timeout')).toBe(1);
+    expect(await stat('http.hasty.downstream_rq_idle_timeout')).toBe(1);
   });
 
   it('ends byte streams that are idle or at their longest duration', async () => {
