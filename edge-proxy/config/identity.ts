@@ -233,7 +233,10 @@ export class IdentityManager {
       const renewed = await this.#obtain(held);
       if (!this.#stopped) await this.#keep(renewed);
     } catch (error) {
-      const wait = this.#backoff.next();
+      // Several tries before it expires, however short its life is.
+      const left = held.notAfter - this.#clock.now();
+      const backoff = this.#backoff.next();
+      const wait = left > 0 ? Math.min(backoff, Math.max(left / 4, MIN_RENEWAL_MS)) : backoff;
       this.#log(`${this.#failure(held, error as Error)}; next try in ${seconds(wait)}`);
       this.#renewAt = 0;
       this.#schedule(wait);
