@@ -214,7 +214,11 @@ function rules(value: unknown): unknown {
 function filterMeaning(filter: Json): unknown {
   const config = object(filter['typedConfig']);
   if (String(config['@type']).endsWith('TcpProxy'))
-    return { cluster: config['cluster'], weighted: stripEmpty(config['weightedClusters']) };
+    return {
+      cluster: config['cluster'],
+      weighted: stripEmpty(config['weightedClusters']),
+      hash: config['hashPolicy'] ?? [],
+    };
   if (String(config['@type']).endsWith('RBAC'))
     return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
   if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };

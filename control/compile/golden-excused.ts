@@ -38,5 +38,5 @@ export const EXCUSED: Record<string, string> = {
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
   'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
   'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
-  'se-dynamic-dns': 'dynamic forward proxies by SNI are not compiled yet',
+  'se-dynamic-dns': 'without capture a listener passes nothing through to where it was going',
 };

@@ -2,6 +2,7 @@
 
 import type { HttpConnectionManager, HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../shared/xds/listener.ts';
+import { destinationHashPolicy } from './consistent-hash.ts';
 import type { CompileContext } from './context.ts';
 import { ADS } from './tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from './wire.ts';
@@ -72,7 +73,7 @@ const STANDARD_FILTERS: HttpFilter[] = [
 const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
 
 export function tcpProxy(ctx: CompileContext, cluster: string): NetworkFilter {
-  return tcpProxyTo(ctx, { statPrefix: cluster, cluster });
+  return tcpProxyTo(ctx, { statPrefix: cluster, cluster, ...tcpHashPolicy(ctx, cluster) });
 }
 
 /** A tcp_proxy that shares connections out by weight. */
@@ -82,6 +83,14 @@ export function weightedTcpProxy(
   clusters: readonly { name: string; weight: number }[],
 ): NetworkFilter {
   return tcpProxyTo(ctx, { statPrefix, weightedClusters: { clusters } });
+}
+
+/** Of consistent hashing, connections know only `useSourceIp`. */
+function tcpHashPolicy(ctx: CompileContext, cluster: string): object {
+  const [direction, port, subset, hostname = ''] = cluster.split('|');
+  if (direction !== 'outbound') return {};
+  const policy = destinationHashPolicy(ctx, hostname, Number(port), subset || undefined);
+  return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
 }
 
 function tcpProxyTo(ctx: CompileContext, target: object): NetworkFilter {

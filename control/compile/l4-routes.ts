@@ -6,11 +6,13 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../shared/xds/listener.ts';
 import { type Fields, fields, namespaceOf, numeric, objects, specOf, strings, text } from '../mesh/fields.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
+import { dnsCache } from './clusters.ts';
 import type { CompileContext } from './context.ts';
 import { tcpProxy, weightedTcpProxy } from './http-manager.ts';
 import { hostCovers, outboundCluster, resolveHost } from './names.ts';
 import { boundToMesh, destinationPortOf } from './routes.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
+import { networkFilter } from './wire.ts';
 
 /** What a service's chains are beside the VirtualServices. */
 export interface ServiceTarget {
@@ -30,9 +32,20 @@ export function serviceChains(ctx: CompileContext, target: ServiceTarget, bySni:
   if (routed.final) return routed.chains;
   // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
   if (bySni && service.hostname === '*') return routed.chains;
-  const match = bySni ? { serverNames: [service.hostname] } : undefined;
+  const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
+  const match = bySni || dynamic ? { serverNames: [service.hostname] } : undefined;
   const filters = [tcpProxy(ctx, outboundCluster(port.number, undefined, service.hostname))];
+  if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
+}
+
+/** Looks up the server name that the client asks for. */
+function sniForwardProxy(service: MeshService, port: ServicePort): NetworkFilter {
+  return networkFilter(
+    'envoy.extensions.filters.network.sni_dynamic_forward_proxy',
+    'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig',
+    { dnsCacheConfig: dnsCache(service), portValue: port.number },
+  );
 }
 
 interface Routed {

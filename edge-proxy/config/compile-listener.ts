@@ -6,6 +6,7 @@ import type {
   FilterChain,
   Listener,
   NetworkFilter,
+  SniForwardProxy,
   TcpProxy as TcpProxyConfig,
 } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
@@ -52,6 +53,7 @@ const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsIns
 const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector';
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
+const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
 
@@ -139,7 +141,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
   const denials = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
-  const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts));
+  const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
   const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
   return {
     name: chain.name ?? '',
@@ -162,22 +164,36 @@ function downstreamTls(
   return secrets.server(config as DownstreamTlsContext, http);
 }
 
+/** The port of a dynamic forward proxy by server name; 0: there is none. */
+function sniPortOf(filters: readonly NetworkFilter[]): number {
+  const found = filters.find((filter) => typeOf(filter.typedConfig) === SNI_FORWARD_PROXY);
+  return found ? ((found.typedConfig as unknown as SniForwardProxy).portValue ?? 443) : 0;
+}
+
 function admission(filter: NetworkFilter, parts: ListenerParts): Denial {
   if (typeOf(filter.typedConfig) === CONNECTION_LIMIT) {
     const judge = compileConnectionLimit(filter.typedConfig as unknown as ConnectionLimit, parts.admission.stats);
     return (_, connection) => judge(connection);
   }
+  // The cluster looks the name up; the filter says at which port.
+  if (typeOf(filter.typedConfig) === SNI_FORWARD_PROXY) return () => undefined;
   if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
     throw new Error(`"${filter.name}" must be the last filter`);
   return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
 }
 
-function compileTerminal(listener: Listener, filter: NetworkFilter, parts: ListenerParts): Terminal {
+function compileTerminal(
+  listener: Listener,
+  filter: NetworkFilter,
+  parts: ListenerParts,
+  filters: readonly NetworkFilter[],
+): Terminal {
   const type = typeOf(filter.typedConfig);
   if (type === TCP_PROXY) {
     const config = filter.typedConfig as TcpProxyConfig;
     const stats = new TcpStats(parts.admission.stats, config.statPrefix);
-    return new TcpProxy(config, parts.clusters, parts.runtime, parts.tcpObserver(listener, config), stats);
+    const observer = parts.tcpObserver(listener, config);
+    return new TcpProxy(config, parts.clusters, parts.runtime, observer, stats, sniPortOf(filters));
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;

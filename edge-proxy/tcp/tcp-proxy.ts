@@ -5,7 +5,8 @@ import { durationMs } from '../../shared/xds/message.ts';
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
-import type { Cluster, ClusterSet, Endpoint } from '../upstream/cluster.ts';
+import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
+import { xxHash64 } from '../upstream/xx-hash.ts';
 import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
 import type { TcpStats } from './tcp-stats.ts';
 
@@ -20,12 +21,25 @@ export class TcpProxy implements Terminal {
   readonly stats: TcpStats;
   /** Milliseconds; 0: no limit. */
   readonly maxDurationMs: number;
+  /** The client's address decides between the endpoints of a balancer that hashes. */
+  readonly bySource: boolean;
+  /** The port of a dynamic forward proxy, whose host is the server name; 0: the connection names no host. */
+  readonly sniPort: number;
   readonly tunnels = new Set<Tunnel>();
   private readonly choices: readonly { name: string; upTo: number }[];
   private readonly total: number;
 
   /** @throws Error when neither or both of cluster and weightedClusters are given, or weights add up to nothing */
-  constructor(config: TcpProxyConfig, clusters: ClusterSet, runtime: Runtime, observer: TcpObserver, stats: TcpStats) {
+  constructor(
+    config: TcpProxyConfig,
+    clusters: ClusterSet,
+    runtime: Runtime,
+    observer: TcpObserver,
+    stats: TcpStats,
+    sniPort = 0,
+  ) {
+    this.sniPort = sniPort;
+    this.bySource = (config.hashPolicy?.length ?? 0) > 0;
     this.stats = stats;
     const { maxDownstreamConnectionDuration: longest } = config;
     this.maxDurationMs = longest === undefined ? 0 : durationMs(longest);
@@ -97,6 +111,7 @@ class Tunnel {
   private lifetime: ReturnType<typeof setTimeout> | undefined;
   private connectTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly tried: Endpoint[] = [];
+  private located: Endpoint | undefined;
 
   constructor(
     proxy: TcpProxy,
@@ -129,7 +144,22 @@ class Tunnel {
     this.down.handler = new DownSide(this);
     // Nothing more is read until there is somewhere to write it.
     this.down.pause();
-    this.dial();
+    if (this.cluster.locate) this.locate(this.cluster.locate);
+    else this.dial();
+  }
+
+  /** The cluster has no endpoints but the one that the server name leads to. */
+  private locate(locate: NonNullable<Cluster['locate']>): void {
+    const { serverName } = this.record.downstream;
+    const named = this.proxy.sniPort > 0 && serverName !== '';
+    const found = named ? locate(`${serverName}:${this.proxy.sniPort}`, undefined) : undefined;
+    if (!(found instanceof Promise)) {
+      this.dial(found);
+      return;
+    }
+    void found.then((located) => {
+      if (!this.closed) this.dial(located);
+    });
   }
 
   /** As Envoy: whatever is under way ends. */
@@ -139,20 +169,26 @@ class Tunnel {
     this.close(new Error('tcp_proxy: the connection is at its longest duration'));
   }
 
-  private dial(): void {
-    const endpoint = this.cluster.pick(undefined, this.tried);
-    if (!endpoint) {
-      this.record.flags.push('UH');
+  private choose(): Endpoint | undefined {
+    const { bySource } = this.proxy;
+    return this.cluster.pick(bySource ? xxHash64(this.record.downstream.remoteAddress) : undefined, this.tried);
+  }
+
+  private dial(found: Located = this.cluster.locate ? this.located : this.choose()): void {
+    if (typeof found !== 'object') {
+      this.record.flags.push(found === 'unresolved' ? 'DF' : 'UH');
       this.close(new Error('tcp_proxy: no healthy upstream'));
       return;
     }
+    const endpoint = found;
+    this.located = found;
     this.endpoint = endpoint;
     this.tried.push(endpoint);
     this.record.endpoint = endpoint;
     this.record.attempts++;
     endpoint.active++;
     const side = new UpSide(this);
-    const to = { address: endpoint.address, port: endpoint.port };
+    const to = { address: endpoint.address, port: endpoint.port, ...this.cluster.dial };
     const up = this.proxy.runtime.connect(to, endpoint.tls(), side, () => this.opened(side));
     side.connection = up;
     this.up = up;

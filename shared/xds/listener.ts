@@ -1,5 +1,6 @@
 /** envoy.config.listener.v3 and the network filters. */
 import type { z } from 'zod';
+import { DnsCacheConfig } from './cluster.ts';
 import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
 import { AccessLog, HttpConnectionManager } from './http-connection-manager.ts';
 import {
@@ -29,6 +30,8 @@ export const TcpProxy = messageRequiring(
     idleTimeout: duration(),
     maxDownstreamConnectionDuration: duration(),
     maxConnectAttempts: uint32(),
+    /** Only by source address: what a balancer that hashes chooses by. */
+    hashPolicy: list(messageRequiring({ sourceIp: message({}) }, ['sourceIp'])),
     accessLog: list(AccessLog),
   },
   ['statPrefix'],
@@ -46,6 +49,12 @@ export const ConnectionLimit = messageRequiring(
 );
 export type ConnectionLimit = z.infer<typeof ConnectionLimit>;
 
+/** envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig */
+export const SniForwardProxy = messageRequiring({ dnsCacheConfig: DnsCacheConfig, portValue: uint32() }, [
+  'dnsCacheConfig',
+]);
+export type SniForwardProxy = z.infer<typeof SniForwardProxy>;
+
 export const NetworkFilter = messageRequiring(
   {
     name: nonEmpty(),
@@ -53,6 +62,7 @@ export const NetworkFilter = messageRequiring(
       'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': HttpConnectionManager,
       'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': TcpProxy,
       'envoy.extensions.filters.network.rbac.v3.RBAC': NetworkRbac,
+      'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig': SniForwardProxy,
       'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': ConnectionLimit,
     }),
   },

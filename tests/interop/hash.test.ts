@@ -1,9 +1,9 @@
 /** Consistent hashing against a real Envoy: for the same key both proxies must choose the same endpoint. */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../harness.ts';
-import { listener, manager } from './bootstrap.ts';
+import { any, listener, manager } from './bootstrap.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { startTulle } from './tulle.ts';
 
@@ -113,6 +113,14 @@ function bootstrap(ports: readonly number[]) {
     admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } },
     static_resources: {
       listeners: [
+        listener('tcp', {
+          name: 'envoy.filters.network.tcp_proxy',
+          typed_config: any('filters.network.tcp_proxy.v3.TcpProxy', {
+            stat_prefix: 'tcp',
+            cluster: 'ring',
+            hash_policy: [{ source_ip: {} }],
+          }),
+        }),
         listener('main', manager([], [], { use_remote_address: false }, [{ name: 'all', domains: ['*'], routes }])),
       ],
       clusters: Object.entries(CLUSTERS).map(([name, spec]) => cluster(name, spec, ports)),
@@ -196,6 +204,32 @@ describe.skipIf(ENVOY === undefined)('consistent hashing as in Envoy', () => {
       const [path, headers] = inputs[name]!;
       const chosen = await choices((key) => `/policy/${name}/${path(key)}`, headers);
       expect(chosen.size).toBeGreaterThan(3);
+    },
+    60_000,
+  );
+
+  /** The body of the answer to a request over TCP from an address of one's own. */
+  const from = (proxy: RunningProxy, localAddress: string) =>
+    new Promise<string>((resolve, reject) => {
+      let text = '';
+      const socket = net.connect({ host: '127.0.0.1', port: proxy.ports['tcp']!, localAddress }, () =>
+        socket.write('GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'),
+      );
+      socket.on('data', (bytes) => (text += bytes));
+      socket.on('close', () => resolve(text.slice(-1)));
+      socket.on('error', reject);
+    });
+
+  it.skipIf(process.platform !== 'linux')(
+    'TCP connections by their source address',
+    async () => {
+      const chosen = new Set<string>();
+      for (let i = 1; i <= 40; i++) {
+        const [first, ...others] = await Promise.all(proxies.map((proxy) => from(proxy, `127.0.1.${i}`)));
+        expect(others).toEqual(others.map(() => first));
+        chosen.add(first!);
+      }
+      expect(chosen.size).toBeGreaterThan(2);
     },
     60_000,
   );

@@ -279,12 +279,17 @@ describe.skipIf(ENVOY === undefined)('retries and timeouts as in Envoy', () => {
   it.each(SPECS.map(([id]) => id))(
     '%s',
     async (id) => {
-      const given = caseOf(SPECS.find(([one]) => one === id)!);
-      const [envoy, ...ours] = await Promise.all(proxies.map((proxy) => outcomeOf(proxy, given)));
-      for (const [i, outcome] of ours.entries())
-        expect(comparable(outcome), proxies[i + 1]!.name).toEqual(comparable(envoy!));
+      const [, ...spec] = SPECS.find(([one]) => one === id)!;
+      // A machine that stands still for a moment makes a timeout of what was none: what really differs, differs again.
+      for (let round = 0; ; round++) {
+        const given = caseOf([`${id}-${round}`, ...spec]);
+        const [envoy, ...ours] = (await Promise.all(proxies.map((proxy) => outcomeOf(proxy, given)))).map(comparable);
+        if (round < 4 && ours.some((outcome) => JSON.stringify(outcome) !== JSON.stringify(envoy))) continue;
+        for (const [i, outcome] of ours.entries()) expect(outcome, proxies[i + 1]!.name).toEqual(envoy);
+        return;
+      }
     },
-    30_000,
+    60_000,
   );
 
   it('previous hosts are left out', async () => {

@@ -1,10 +1,12 @@
 /** Health checks, limits and connections of the upstream side, over sockets, on every runtime from one body. */
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
-import { ANY, at, hcm, listener } from './bootstrap.ts';
+import { ANY, at, hcm, listener, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** A server that tells its name, who asked, and over which of its connections. */
@@ -70,6 +72,8 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
   const good = new Backend('good');
   const shaky = new Backend('shaky');
   let proxy: ProxyProcess;
+  /** Takes the first bytes of each connection for its own. */
+  const secret = { port: 0, first: [] as number[], server: net.createServer() };
 
   const endpoint = (port: number, more: object = {}) => ({ endpoint: { address: at(port) }, ...more });
   const cluster = (name: string, localities: object[], more: object = {}) => ({
@@ -82,6 +86,14 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
 
   beforeAll(async () => {
     await Promise.all([good.start(), shaky.start()]);
+    secret.server.on('connection', (socket) => {
+      socket.on('error', () => {});
+      socket.once('data', (bytes) => {
+        secret.first.push(bytes[0]!);
+        socket.destroy();
+      });
+    });
+    secret.port = await listening(secret.server);
     const both = [{ lb_endpoints: [endpoint(good.port), endpoint(shaky.port)] }];
     const one = [{ lb_endpoints: [endpoint(good.port)] }];
     const clusters = [
@@ -158,7 +170,29 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
       node: { id: 'upstreams', cluster: 'upstreams' },
       admin: { address: at(0) },
       static_resources: {
-        listeners: [...clusters.map(({ name }) => listener(name, [hcm(name)])), listener('mirroring', [mirroring])],
+        listeners: [
+          ...clusters.map(({ name }) => listener(name, [hcm(name)])),
+          listener('mirroring', [mirroring]),
+          {
+            ...listener('sni', [
+              {
+                name: 'sni',
+                typed_config: {
+                  '@type': `${ANY}envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig`,
+                  ...dnsCache,
+                  port_value: secret.port,
+                },
+              },
+              tcp('dynamic'),
+            ]),
+            listener_filters: [
+              {
+                name: 'tls',
+                typed_config: { '@type': `${ANY}envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector` },
+              },
+            ],
+          },
+        ],
         clusters,
       },
     });
@@ -167,6 +201,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
   afterAll(async () => {
     proxy.child.kill('SIGKILL');
     await proxy.end();
+    secret.server.close();
     good.stop();
     shaky.stop();
     folder.dispose();
@@ -279,6 +314,19 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
       status: 503,
       body: 'DNS resolution failure',
     });
+  }, 60_000);
+
+  it('goes to the host that a TLS client names', async () => {
+    const hello = (servername: string) =>
+      new Promise<void>((resolve) => {
+        const socket = tls.connect({ host: '127.0.0.1', port: proxy.ports['sni']!, servername });
+        socket.on('error', () => {});
+        socket.on('close', () => resolve());
+      });
+    await hello('localhost');
+    expect(secret.first).toEqual([0x16]);
+    await hello('no-such-name.invalid');
+    expect(secret.first).toHaveLength(1);
   }, 60_000);
 
   it('goes to the original destination that a header names', async () => {
