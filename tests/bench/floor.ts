@@ -38,6 +38,11 @@ function again(head: string, list: readonly string[], more: string): string {
 
 const idle: Upstream[] = [];
 
+function forget(reader: Reader): void {
+  const at = idle.indexOf(reader as Upstream);
+  if (at >= 0) idle.splice(at, 1);
+}
+
 class Upstream implements Reader {
   writer: Writer | undefined;
   client: Writer | undefined;
@@ -126,7 +131,7 @@ if (bun) {
     },
   });
   const data = (socket: BunSocket, bytes: Buffer) => socket.data.take(bytes);
-  const quiet = { close() {}, error() {}, data };
+  const quiet = { close: (socket: BunSocket) => forget(socket.data), error() {}, data };
   dial = (upstream) => {
     const open = (socket: BunSocket) => {
       upstream.writer = writer(socket);
@@ -154,6 +159,7 @@ if (bun) {
   const serve = (socket: net.Socket, reader: Reader) => {
     socket.on('data', (bytes) => reader.take(bytes));
     socket.on('error', () => socket.destroy());
+    socket.on('close', () => forget(reader));
   };
   dial = (upstream) => {
     const socket = net.connect({ host: '127.0.0.1', port: upstreamPort, noDelay: true });

@@ -72,7 +72,7 @@ function nginxUpstream(nginx: string, port: number, { bytes, tls }: UpstreamOpti
   const file = join(own, 'nginx.conf');
   writeFileSync(
     file,
-    `${nginxMain(own)}http { ${nginxTemp(own)} access_log off; keepalive_requests 1000000000; sendfile on; open_file_cache max=10;
+    `${nginxMain(own)}http { ${nginxTemp(own)} access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; sendfile on; open_file_cache max=10;
  server { listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096; ${security} ${answer} } }\n`,
   );
   return [nginx, '-p', own, '-c', file];
