@@ -151,7 +151,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       this.close();
       return;
     }
-    this.refuse(408, 'request timeout', 'request_header_timeout', false);
+    this.refuse(408, 'request header timeout', 'request_header_timeout', false);
   }
 
   onHead(head: RequestHead): void {
@@ -176,9 +176,20 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.current = exchange;
     this.manager.activeRequests++;
     if (this.parts.requestMs > 0 && !exchange.requestEnded) this.overall.set(this.parts.requestMs);
+    if (this.parts.maxStreamMs > 0) this.limitStream(this.parts.maxStreamMs);
     if (this.retired) exchange.reply(configGone);
     else if (overload.stopAcceptingRequests) exchange.reply(overloaded);
     else exchange.start();
+  }
+
+  private longest: LazyTimer | undefined;
+
+  private limitStream(ms: number): void {
+    this.longest ??= new LazyTimer(
+      () => this.parts.runtime.monotonicMs(),
+      () => this.current?.onTooLong(),
+    );
+    this.longest.set(ms);
   }
 
   onBody(bytes: Uint8Array): void {
@@ -354,6 +365,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     if (!exchange) return;
     this.current = undefined;
     this.overall.clear();
+    this.longest?.clear();
     this.manager.activeRequests--;
     if (this.closed) return;
     this.writer.flush();
@@ -401,6 +413,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.closed = true;
     this.timer.stop();
     this.overall.stop();
+    this.longest?.stop();
     clearTimeout(this.lingering);
     this.manager.sessions.delete(this);
   }

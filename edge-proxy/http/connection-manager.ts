@@ -48,6 +48,8 @@ export interface ManagerParts {
   readonly idleMs: number;
   readonly streamIdleMs: number;
   readonly requestMs: number;
+  /** The longest a request and its response may take. */
+  readonly maxStreamMs: number;
   readonly requestHeadersMs: number;
   readonly maxConnectionMs: number;
   readonly delayedCloseMs: number;
@@ -168,6 +170,7 @@ function compileParts(options: ConnectionManagerOptions, draining: () => boolean
     idleMs: milliseconds(common.idleTimeout, 3_600_000),
     streamIdleMs: milliseconds(config.streamIdleTimeout, 300_000),
     requestMs: milliseconds(config.requestTimeout, 0),
+    maxStreamMs: milliseconds(common.maxStreamDuration, 0),
     // Envoy's default is none; a head that takes a minute is an attack.
     requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
     maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
@@ -190,6 +193,4 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   if (config.httpProtocolOptions?.allowAbsoluteUrl === false) refuse('http_protocol_options.allow_absolute_url false');
   if (config.httpProtocolOptions?.headerKeyFormat?.properCaseWords)
     refuse('http_protocol_options.header_key_format.proper_case_words');
-  const common = config.commonHttpProtocolOptions;
-  if (common?.maxStreamDuration) refuse('common_http_protocol_options.max_stream_duration');
 }

@@ -14,7 +14,9 @@ import {
   filterFailed,
   grpcHeaders,
   isGrpc,
+  requestTooLong,
   requestTooSlow,
+  responseTooLong,
   responseTooSlow,
   routeNotFound,
   upgradeRefused,
@@ -269,6 +271,14 @@ export class Exchange {
     this.fail('SI', 'stream_idle_timeout');
   }
 
+  /** The longest a stream may live is over. */
+  onTooLong(): void {
+    if (this.finished) return;
+    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
+    else this.fail('DT', 'max_duration_timeout');
+    this.stream.flush();
+  }
+
   /** The response is one made here, whatever is left of the request. */
   local = false;
 
@@ -287,7 +297,7 @@ export class Exchange {
     const status = grpc ? 200 : wanted;
     const body = new TextEncoder().encode(grpc ? '' : text);
     // A format may end in a line feed, which a header cannot.
-    if (grpc) grpcHeaders(wanted, text.replace(/\n$/, ''), headers);
+    if (grpc) grpcHeaders(wanted, text.replace(/\n$/, ''), headers, made.grpcStatus);
     if (body.length > 0) {
       headers.append('content-length', String(body.length), 'content-length');
       headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');

@@ -39,6 +39,13 @@ export const hostStripped: LocalReply = { ...reply(400, '', 'missing_host_header
 export const upgradeRefused = reply(403, '', 'upgrade_failed');
 export const requestTooSlow = reply(408, 'stream timeout', 'stream_idle_timeout', 'SI');
 export const responseTooSlow = reply(504, 'stream timeout', 'stream_idle_timeout', 'SI');
+const DEADLINE_EXCEEDED = 4;
+/** The longest a stream may live is over: the client has not asked in full, or was not answered in full. */
+export const requestTooLong: LocalReply = {
+  ...reply(408, 'downstream duration timeout', 'max_duration_timeout'),
+  grpcStatus: DEADLINE_EXCEEDED,
+};
+export const responseTooLong: LocalReply = { ...requestTooLong, status: 504 };
 export const requestTimeout = reply(408, 'request timeout', 'request_overall_timeout');
 /** The listener changed while the head was coming, and has no filter chain left for this connection. A new one has. */
 export const configGone = reply(503, 'configuration has changed, connect again', 'filter_chain_replaced');
@@ -80,9 +87,9 @@ export function isGrpc(contentType: string | undefined): boolean {
 }
 
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
-export function grpcHeaders(status: number, body: string, headers: Headers): void {
+export function grpcHeaders(status: number, body: string, headers: Headers, grpcStatus?: number): void {
   headers.append('content-type', 'application/grpc', 'content-type');
-  headers.append('grpc-status', String(GRPC_STATUS[status] ?? (status === 200 ? 0 : 2)), 'grpc-status');
+  headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? (status === 200 ? 0 : 2)), 'grpc-status');
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
 }
 

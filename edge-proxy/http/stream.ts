@@ -97,6 +97,8 @@ export interface LocalReply {
   readonly headers?: Readonly<Record<string, string>>;
   readonly flag?: ResponseFlag | undefined;
   readonly details: string;
+  /** For gRPC clients, where the status does not say it; default: by the status. */
+  readonly grpcStatus?: number;
   /** The connection ends with this answer. */
   readonly close?: boolean;
 }

@@ -374,6 +374,10 @@ export const moreListeners: readonly [string, Json, Json[], Json[]][] = [
     [],
     hosts([{ ...prefix('/short'), ...to('echo', { timeout: '0.3s' }) }, ...everything()]),
   ],
+  ['longest', { common_http_protocol_options: { max_stream_duration: '0.3s' } }, [], hosts(everything())],
+  ['whole-request', { request_timeout: '0.3s' }, [], hosts(everything())],
+  ['idle-stream', { stream_idle_timeout: '0.3s' }, [], hosts(everything())],
+  ['slow-head', { request_headers_timeout: '0.3s' }, [], hosts(everything())],
   [
     'mapped',
     {

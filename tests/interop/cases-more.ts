@@ -396,6 +396,19 @@ const upstreamAnswers: [id: string, text: string, keep?: true][] = [
 ];
 const upstream: Spec[] = upstreamAnswers.map(([id, text, keep]) => [`up-${id}`, '/raw', answer(text, !keep)]);
 
+/** A response that is slow, a body and a head that stop half-way. */
+const timed: Case[] = ['longest', 'whole-request', 'idle-stream', 'slow-head']
+  .flatMap((listener) => [
+    ...on(listener, 'all.test', [
+      [`${listener}-answer`, '/a', { 'X-Echo-Delay': '1000' }],
+      [`${listener}-grpc`, '/a', { ...grpc, 'X-Echo-Delay': '1000' }, post('')],
+      [`${listener}-quick`, '/a', {}, post('in time')],
+      [`${listener}-body`, '/a', { 'Content-Length': '9' }, { method: 'POST' }],
+    ]),
+    raw(`${listener}-head`, listener, 'GET /a HTTP/1.1\nHost: all.test\nX-H'),
+  ])
+  .filter(({ id }) => !/^(slow-head-body|(longest|whole-request|idle-stream)-head)$/.test(id));
+
 const scripted: Case[] = [
   {
     id: 'requests-per-connection',
@@ -492,5 +505,6 @@ export const MORE_CASES: readonly Case[] = [
   raw('mapped-malformed', 'mapped', 'nonsense\n\n'),
   ...on('internal', 'all.test', internal),
   ...on('main', 'main.test', upstream),
+  ...timed,
   ...scripted,
 ];
