@@ -228,6 +228,15 @@ program
   .description('Print the version.')
   .action(() => void process.stdout.write(`tulle ${pkg.version}\n`));
 
+// Whoever reads the output may have had enough of it, as head(1).
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// A fault of ours outside of any command's own handling: one line for users, the trace for whoever asks.
+process.on('uncaughtException', (error) => {
+  const told = process.env['TULLE_DEBUG'] ? error.stack : `${error.message} (TULLE_DEBUG=1 shows where)`;
+  process.stderr.write(`tulle: unexpected: ${told}\n`);
+  process.exit(1);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

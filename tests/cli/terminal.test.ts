@@ -54,3 +54,17 @@ it('nothing is coloured in a pipe', async () => {
   expect(text).toContain('fault');
   expect(text).not.toContain('\u001b');
 });
+
+it('a reader that closes the pipe early is no fault', async () => {
+  const [program, ...args] = tulleCommand('explain', 'virtualservice', '--recursive');
+  const quoted = [program, ...args].map((word) => `'${word}'`).join(' ');
+  const ran = await new Promise<string>((done) =>
+    execFile(
+      'sh',
+      ['-c', `{ ${quoted}; echo "code $?" >&2; } | head -c 1 >/dev/null`],
+      { cwd: ROOT },
+      (_failure, _out, error) => done(error),
+    ),
+  );
+  expect(ran).toBe('code 0\n');
+});
