@@ -208,7 +208,11 @@ function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['
   const alpn = server.kind === 'tls' ? [] : web;
   const mode = text(tls['mode']) ?? 'SIMPLE';
   if (mode === 'ISTIO_MUTUAL')
-    return meshServerSocket([trustDomain, ...trustDomainAliases], server.kind === 'tls' ? MESH_TCP_ALPN : web);
+    return meshServerSocket(
+      [trustDomain, ...trustDomainAliases],
+      server.kind === 'tls' ? MESH_TCP_ALPN : web,
+      ctx.view.settings.config.meshMTLS?.minProtocolVersion,
+    );
   if (objects(tls['tlsCertificates']).length > 0 || strings(tls['credentialNames']).length > 0) {
     ctx.note(
       `Gateway ${server.gateway} port ${server.port}: several certificates on one server are not supported: not served`,

@@ -223,7 +223,9 @@ function sniffedChains(
 function meshServer(ctx: CompileContext, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
   const web = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
-  return meshServerSocket([trustDomain, ...trustDomainAliases], http ? web : [...MESH_TCP_ALPN, ...web]);
+  const alpn = http ? web : [...MESH_TCP_ALPN, ...web];
+  const { meshMTLS } = ctx.view.settings.config;
+  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }
 
 function inboundHttp(

@@ -103,6 +103,20 @@ describe('tcp and tls routes', () => {
   });
 });
 
+it('mesh mTLS keeps to the lowest version of MeshConfig', () => {
+  const servers = { port: { number: 443, name: 'a', protocol: 'HTTPS' }, hosts: ['*'], tls: { mode: 'ISTIO_MUTUAL' } };
+  const lowest = (mesh?: string) => {
+    const { listeners } = compiled(
+      'router',
+      [resource('Gateway', 'gw', { selector: { app: 'x' }, servers: [servers] })],
+      mesh,
+    );
+    return JSON.stringify(listeners[0]).match(/"tlsMinimumProtocolVersion":"(\w+)"/)?.[1];
+  };
+  expect(lowest()).toBe('TLSv1_2');
+  expect(lowest('meshMTLS: { minProtocolVersion: TLSV1_3 }')).toBe('TLSv1_3');
+});
+
 describe('gateway servers that are not HTTP', () => {
   const app = service('app', [[443, 'TLS']]);
   const mongo = service('mongo', [[27017, 'TCP']]);

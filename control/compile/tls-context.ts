@@ -39,10 +39,16 @@ function meshContext(sans: { exact?: string; prefix?: string }[], alpn: string[]
   };
 }
 
-/** The server side of mesh mTLS: any workload of the trust domain may connect; policy decides what it may do. */
-export function meshServerSocket(trustDomains: readonly string[], alpn: string[]) {
+/**
+ * The server side of mesh mTLS: any workload of the trust domain may connect; policy decides what it may do.
+ * @param minVersion MeshConfig's meshMTLS.minProtocolVersion
+ */
+export function meshServerSocket(trustDomains: readonly string[], alpn: string[], minVersion?: string) {
   const sans = trustDomains.map((domain) => ({ prefix: `spiffe://${domain}/` }));
-  return downstreamSocket({ commonTlsContext: meshContext(sans, alpn), requireClientCertificate: true });
+  const context = meshContext(sans, alpn);
+  if (minVersion !== undefined && minVersion !== 'TLS_AUTO')
+    context.tlsParams = { ...TLS_PARAMS, tlsMinimumProtocolVersion: minVersion.replace('TLSV', 'TLSv') as 'TLSV1_2' };
+  return downstreamSocket({ commonTlsContext: context, requireClientCertificate: true });
 }
 
 /** The client side: `identities` are the SPIFFE ids the service may have; none known: any of the trust domain. */
