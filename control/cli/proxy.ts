@@ -1,10 +1,7 @@
 /** Starting the proxy process on a runtime: shared by `tulle proxy` and `tulle run`. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { CliError } from './connection.ts';
-import { bunBinary, denoBinary, type RuntimeName, runtimeCommand } from './runtimes.mjs';
-
-const PROXY = fileURLToPath(new URL('../../edge-proxy/main.ts', import.meta.url));
+import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
 /** The runtime asked for, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
 export function chooseRuntime(asked: string | undefined): RuntimeName {
@@ -21,7 +18,7 @@ export function startProxy(
   args: readonly string[],
   options: SpawnOptions = { stdio: 'inherit' },
 ): ChildProcess {
-  const [command, ...rest] = runtimeCommand(runtime, PROXY);
+  const [command, ...rest] = proxyCommand(runtime);
   return spawn(command, [...rest, ...args], options);
 }
 

@@ -6,3 +6,5 @@ export function denoBinary(): string | undefined;
 export function workerdBinary(): string | undefined;
 /** How to start `script` on a runtime: [command, ...arguments]. @throws when the runtime is absent */
 export function runtimeCommand(runtime: RuntimeName, script: string): [string, ...string[]];
+/** How to start the proxy on a runtime: [command, ...arguments]. @throws when the runtime is absent */
+export function proxyCommand(runtime: RuntimeName): [string, ...string[]];

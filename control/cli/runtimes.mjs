@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const require = createRequire(import.meta.url);
+const proxyMain = fileURLToPath(new URL('../../edge-proxy/main.ts', import.meta.url));
 
 /** The folder of an installed package, or undefined. */
 function packageFolder(name) {
@@ -79,6 +81,20 @@ export function runtimeCommand(runtime, script) {
     default:
       throw new Error(`tulle: unknown runtime "${runtime}": must be one of bun, node, deno`);
   }
+}
+
+/**
+ * Half a request's garbage dies at once: V8's young generation may stay small, which costs no time and saves a proxy
+ * ten megabytes (docs/performance.md).
+ */
+const SMALL = '--max-semi-space-size=2';
+
+/** How to start the proxy on a runtime: [command, ...arguments]; its own flags follow. */
+export function proxyCommand(runtime) {
+  const [command, ...args] = runtimeCommand(runtime, proxyMain);
+  if (runtime === 'node') return [command, SMALL, ...args];
+  if (runtime === 'deno') return [command, args[0], `--v8-flags=${SMALL}`, ...args.slice(1)];
+  return [command, ...args];
 }
 
 function need(binary, name) {

@@ -82,6 +82,18 @@ function responses(socket: net.Socket, onResponse: (status: number) => void): vo
   });
 }
 
+/** Handshakes are no part of what is measured: requests begin when every connection is there. */
+const ready: (() => void)[] = [];
+
+function whenAllOpen(send: () => void): void {
+  if (begun) {
+    send();
+    return;
+  }
+  ready.push(send);
+  if (ready.length === plan.connections) begin();
+}
+
 function requestLoop(): void {
   let since = 0;
   open(
@@ -95,7 +107,7 @@ function requestLoop(): void {
         else errors++;
         if (!over) send();
       });
-      send();
+      whenAllOpen(send);
     },
     () => {
       errors++;
@@ -245,13 +257,23 @@ function report(seconds: number): void {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
 
+let begun = false;
+
+function begin(): void {
+  begun = true;
+  process.stdout.write('{"ready":true}\n');
+  const from = performance.now();
+  for (const send of ready) send();
+  setTimeout(() => report((performance.now() - from) / 1000), plan.seconds * 1000);
+}
+
 if (plan.mode === 'idle') idle();
 else {
-  const begin = performance.now();
+  const waits = plan.mode === 'http' && plan.rate === 0;
+  if (!waits) begin();
   if (plan.rate > 0) steadyRate(plan.rate);
   else {
     const worker = { http: requestLoop, churn, websocket: webSocket, download }[plan.mode];
     for (let i = 0; i < plan.connections; i++) worker();
   }
-  setTimeout(() => report((performance.now() - begin) / 1000), plan.seconds * 1000);
 }

@@ -35,12 +35,20 @@ const run = promisify(execFile);
 const client = () => helper(join(ROOT, 'tests/bench/load-client.ts'));
 const wrk = installed('wrk');
 
-/** @throws when the load generator fails */
-export async function load(plan: LoadPlan): Promise<LoadResult> {
-  if (wrk && plan.mode === 'http' && !plan.tls && plan.rate === 0) return runWrk(wrk, plan);
-  const [program, ...args] = pinned(LOAD_CORE, [...client(), JSON.stringify(plan)]);
-  const { stdout } = await run(program!, args, { timeout: (plan.seconds + 60) * 1000 });
-  return JSON.parse(stdout) as LoadResult;
+/**
+ * @param onBegin called when the load begins, behind the handshakes where our own client makes it
+ * @throws when the load generator fails
+ */
+export async function load(plan: LoadPlan, onBegin: () => void = () => {}): Promise<LoadResult> {
+  if (wrk && plan.mode === 'http' && !plan.tls && plan.rate === 0) {
+    onBegin();
+    return runWrk(wrk, plan);
+  }
+  const part = start('load', LOAD_CORE, [...client(), JSON.stringify(plan)]);
+  await part.announcement();
+  onBegin();
+  const limit = (plan.seconds + 60) * 1000;
+  return part.line((line) => (line.startsWith('{"done":') ? (JSON.parse(line) as LoadResult) : undefined), limit);
 }
 
 /** Opens the connections of an `idle` plan. @returns once all are open; stop the part to close them */

@@ -176,8 +176,10 @@ async function warm(
 }
 
 async function loadRound(scenario: Scenario, peer: Measured, plan: LoadPlan): Promise<Round> {
-  const before = cpuOf(peer.pid);
-  const result = await load(plan);
+  let before = 0;
+  const result = await load(plan, () => {
+    before = cpuOf(peer.pid);
+  });
   const cpu = cpuOf(peer.pid) - before;
   const units = scenario.unit === 'MB' ? result.bytes / MB : result.done;
   if (units === 0) throw new Error(`${scenario.name}: ${peer.name} served nothing (${result.errors} errors)`);

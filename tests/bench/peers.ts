@@ -1,7 +1,7 @@
 /** What is measured: Tulle on its runtimes, and nginx, haproxy, Envoy and the raw floor beside it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bunBinary, denoBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { bunBinary, denoBinary, proxyCommand, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { ROOT, until } from '../harness.ts';
 import { ENVOY } from '../interop/envoy.ts';
 import { freePort, installed, PROXY_CORE, start } from './parts.ts';
@@ -61,7 +61,7 @@ function bootstrapFile(setting: Setting, folder: string): string {
 }
 
 async function startTulle(name: string, runtime: RuntimeName, setting: Setting, folder: string): Promise<Measured> {
-  const main = runtimeCommand(runtime, join(ROOT, 'edge-proxy/main.ts'));
+  const main = proxyCommand(runtime);
   const part = start(name, PROXY_CORE, [...main, '-c', bootstrapFile(setting, folder), '--announce']);
   const { ports } = await part.announcement<{ ports: Record<string, number> }>();
   return { name, pid: pidOf(part), port: ports['http']! };

@@ -2,9 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import type net from 'node:net';
-import { join } from 'node:path';
-import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { ROOT, until } from '../harness.ts';
+import { proxyCommand, type RuntimeName } from '../../control/cli/runtimes.mjs';
+import { until } from '../harness.ts';
 
 /** A proxy process and what it has said. */
 export class ProxyProcess {
@@ -16,7 +15,7 @@ export class ProxyProcess {
   /** @param flags besides `-c FILE --announce` */
   constructor(runtime: RuntimeName, file: string, config: object, flags: readonly string[] = []) {
     writeFileSync(file, JSON.stringify(config));
-    const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'edge-proxy/main.ts'));
+    const [command, ...args] = proxyCommand(runtime);
     this.child = spawn(command!, [...args, '-c', file, '--announce', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on('data', (bytes) => (this.output += bytes));
   }
