@@ -15,7 +15,7 @@ export interface ValidateResult {
   readonly met: boolean;
 }
 
-/** Issue 4: a thousand in under 1.5 s on Node 24, cold start included. */
+/** A thousand in under 1.5 s on Node 24, cold start included. */
 const LIMIT_MS = 1500;
 const TULLE = fileURLToPath(new URL('../../control/cli/bin.mjs', import.meta.url));
 

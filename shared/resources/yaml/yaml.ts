@@ -14,7 +14,6 @@ import {
 } from 'yaml';
 import { formatPath } from '../faults.ts';
 import { MAX_NESTING, MAX_SOURCE_FAULTS, type SourceDocument, type SourceFault, setField } from './faults.ts';
-import { readPlain } from './plain.ts';
 import { keyText, resolvePlain, resolveTagged } from './scalar.ts';
 
 /** How many values aliases and merge keys may bring into one text: a bomb is refused, ordinary reuse is not. */
@@ -32,43 +31,12 @@ const OPTIONS = {
 /** Every document of the text, one after the other; each is forgotten by the parser when the next is asked for. */
 export function* readYaml(text: string): Generator<SourceDocument> {
   const budget = { aliased: 0 };
-  for (const [start, end] of documentParts(text)) {
-    const plain = readPlain(text, start, end);
-    if (plain) yield plain;
-    else yield* readWhole(text, start, end, budget);
-  }
-}
-
-/** As `readYaml`, always with the whole parser: what the short way is compared with. */
-export function* readWhole(
-  text: string,
-  from = 0,
-  to = text.length,
-  budget = { aliased: 0 },
-): Generator<SourceDocument> {
-  for (const document of composeAll(text.slice(from, to))) {
-    const { value, faults, start, end, contentStart } = readDocument(document, budget);
-    for (const fault of faults) fault.offset += from;
-    yield { value, faults, start: start + from, end: end + from, contentStart: contentStart + from };
-  }
+  for (const document of composeAll(text)) yield readDocument(document, budget);
 }
 
 /** The parser's documents: for reading, and for finding where a field stands. */
 export function composeAll(text: string): Iterable<Document.Parsed> {
   return new Composer(OPTIONS).compose(new Parser().parse(text)) as Iterable<Document.Parsed>;
-}
-
-const MARKER = /^---(?=[ \t\r\n]|$)/gm;
-
-/**
- * Where each document stands. A `---` that begins a line always begins a document (YAML 1.2 section 9.1.2). A text with
- * directives or document ends is left in one part.
- */
-function documentParts(text: string): [start: number, end: number][] {
-  if (/^(?:%|\.\.\.)/m.test(text)) return [[0, text.length]];
-  const starts = [0];
-  for (const { index } of text.matchAll(MARKER)) if (index > 0) starts.push(index);
-  return starts.map((start, i) => [start, starts[i + 1] ?? text.length]);
 }
 
 function readDocument(document: Document.Parsed, budget: { aliased: number }): SourceDocument {
