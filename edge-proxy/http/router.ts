@@ -430,7 +430,7 @@ export class Router {
     this.endTimeout();
     clearTimeout(this.duration);
     clearTimeout(this.backOff);
-    for (const other of this.hedged ?? []) other.discard();
+    if (this.hedged) for (const other of this.hedged) other.discard();
     this.hedged = undefined;
     this.body.clear();
     // Those that have the whole request go on alone.
