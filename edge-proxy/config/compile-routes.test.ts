@@ -267,3 +267,9 @@ describe.skipIf(!existsSync(cases))('what istiod generates (skipped: no referenc
     expect(compiled).toBeGreaterThanOrEqual(10);
   });
 });
+
+it('refuses internal redirects by name', () => {
+  const route = { match: { prefix: '/' }, route: { cluster: 'c', internal_redirect_policy: {} } };
+  const parsed = RouteConfiguration.safeParse({ virtual_hosts: [{ name: 'h', domains: ['*'], routes: [route] }] });
+  expect(parsed.error?.issues[0]?.message).toContain('internalRedirectPolicy');
+});
