@@ -432,6 +432,29 @@ describe('failures upstream', () => {
     expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UPE'] });
   });
 
+  it.each([false, true])('passes interim responses on where told to: %s', async (proxy100Continue) => {
+    const { connect, backend } = setup({ options: { config: { statPrefix: 't', proxy100Continue } } });
+    const client = connect().send(get);
+    const server = await backend();
+    await server.saw('\r\n\r\n');
+    server.send('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    const text = await client.saw('ok');
+    const heads = [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status);
+    expect(heads).toEqual(proxy100Continue ? ['102', '103', '200'] : ['200']);
+    expect(text.includes('Link: </a>')).toBe(proxy100Continue);
+  });
+
+  it('answers gRPC requests in gRPC', async () => {
+    const { connect, finished } = setup({ cluster: makeCluster([66]) });
+    const client = connect().send(get.replace('\r\n\r\n', '\r\nContent-Type: application/grpc+proto\r\n\r\n'));
+    const text = await client.saw('\r\n\r\n');
+    expect(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(text).toMatch(/\r\ngrpc-status: 14\r\n/);
+    expect(text).toMatch(/\r\ngrpc-message: upstream connect error/);
+    expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UF'] });
+  });
+
   it('takes no 101 that nobody asked for', async () => {
     const { connect, backend, finished } = setup();
     const client = connect().send(get);
