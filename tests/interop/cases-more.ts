@@ -326,6 +326,12 @@ const hops: Spec[] = [
     '/raw',
     answer('HTTP/1.1 103 Early Hints\nLink: </a>\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok'),
   ],
+  [
+    'hops-request-trailers',
+    '/a',
+    { 'Transfer-Encoding': 'chunked', Trailer: 'x-t' },
+    post('3\r\nabc\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\n'),
+  ],
   ['hops-short', '/short', { 'X-Echo-Delay': '1500' }],
 ];
 
