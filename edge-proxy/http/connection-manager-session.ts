@@ -9,7 +9,9 @@ import type { MessageSink } from './codec/parser.ts';
 import { RequestParser } from './codec/parser.ts';
 import type { ConnectionManager, ManagerParts } from './connection-manager.ts';
 import { reasonOf } from './connection-manager-reasons.ts';
-import { type DownstreamStream, Exchange } from './exchange.ts';
+import { bodyOf, unknownHead } from './connection-manager-refusal.ts';
+import type { DownstreamStream } from './downstream-stream.ts';
+import { Exchange } from './exchange.ts';
 import { Request } from './exchange-request.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import { Headers } from './headers.ts';
@@ -417,33 +419,4 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     clearTimeout(this.lingering);
     this.manager.sessions.delete(this);
   }
-}
-
-const bodies: Readonly<Record<number, string>> = {
-  414: 'URI Too Long',
-  426: 'Upgrade Required',
-  431: 'Request Header Fields Too Large',
-  501: 'Not Implemented',
-};
-
-/** Envoy's: the reason phrase, unless its connection manager and not its codec finds the fault. */
-function bodyOf({ status, details }: CodecError): string {
-  const bare = details === 'missing_host_header' || details === 'path_normalization_failed';
-  return bare ? '' : (bodies[status] ?? 'Bad Request');
-}
-
-function unknownHead(): RequestHead {
-  return {
-    method: '',
-    path: '',
-    authority: '',
-    scheme: '',
-    headers: new Headers(),
-    minor: 1,
-    framing: 'none',
-    contentLength: 0,
-    keepAlive: false,
-    upgrade: '',
-    expectContinue: false,
-  };
 }
