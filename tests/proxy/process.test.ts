@@ -207,7 +207,7 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
       'out',
     );
     await outbound.ready();
-  }, 60_000);
+  }, 120_000);
 
   afterAll(() => {
     for (const { child } of processes) child.kill('SIGKILL');
