@@ -55,13 +55,13 @@ beforeAll(async () => {
   const wanted = { namespace: 'default', serviceAccount: 'a', ttlSeconds: 10 };
   short.token = (await mesh.api.call<{ token: string }>('POST', '/v1/join-tokens', wanted)).token;
   short.expires = Date.now() + 10_000;
-}, 120_000);
+});
 afterAll(async () => {
   await Promise.all(parts.map((part) => part.stop()));
   await mesh.stop();
   for (const server of servers) server.close();
   folder.dispose();
-}, 120_000);
+});
 
 describe('tulle control refuses', () => {
   const control = (...flags: string[]) => tulle(['control', '--port', '0', ...flags]);

@@ -53,12 +53,12 @@ beforeAll(async () => {
   url = await control.line(URL_LINE);
   token = await control.line(TOKEN_LINE);
   succeeded(await saveConfig());
-}, 120_000);
+});
 
 afterAll(async () => {
   await Promise.all(parts.map((part) => part.stop()));
   folder.dispose();
-}, 120_000);
+});
 
 describe('tulle control', () => {
   it('keeps its data for its user alone, and the admin token hashed', () => {

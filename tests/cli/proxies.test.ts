@@ -21,7 +21,7 @@ beforeAll(async () => {
     runtime: 'node',
     type: 'router',
   });
-}, 120_000);
+});
 afterAll(() => mesh.stop(), 120_000);
 
 describe('a connected proxy', () => {
@@ -35,7 +35,7 @@ describe('a connected proxy', () => {
     const { out } = await cli('proxy-status');
     expect(out).toMatch(/^NAME .*CLUSTERS .*CONNECTED/);
     expect(out).toContain(id);
-  }, 60_000);
+  });
 
   it('is shown with its configuration, without private keys', async () => {
     const clusters = await cli('proxy-config', 'clusters', id);
@@ -127,7 +127,7 @@ it('a join token works once: the second proxy is told so', async () => {
   const first = new Part('first', tulleCommand(...proxy('first')), env);
   await first.announcement().finally(() => first.stop());
   expect(refusal(await tulle(proxy('second'), { env }), 3)).toMatch(/join token.*(used|once)/i);
-}, 60_000);
+});
 
 it('everything ends by itself when told to, also with connections open', async () => {
   const silent = net.connect(Number(new URL(mesh.url).port), '127.0.0.1');

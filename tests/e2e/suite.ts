@@ -21,11 +21,11 @@ export function meshSuite(runtime: RuntimeName): void {
       await shop.start('30s');
       serials = { client: await shop.serial('reviews-v1'), details: await shop.serial('details') };
       steady = new Traffic(() => shop.call('details', '/details/0'));
-    }, 120_000);
+    });
     afterAll(async () => {
       await steady?.stop();
       await shop.mesh.stop();
-    }, 120_000);
+    });
 
     it('moves a canary from 90/10 over 50/50 to 0/100 while requests flow', async () => {
       const flow = new Traffic(() => shop.call('reviews', '/reviews/0'));

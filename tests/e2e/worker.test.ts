@@ -124,12 +124,12 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     gateway = `http://${ingress.address}:8080`;
     worker = await start('edge-worker');
     await until('the gateway reaches the service', async () => (await fetch(`${worker.url}/`)).status === 200);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await Promise.all(workers.map((one) => one.stop()));
     await mesh.stop();
-  }, 120_000);
+  });
 
   async function start(serviceAccount: string, more: object = {}): Promise<Workerd> {
     const started = await startWorker(mesh, { gateway, serviceAccount, name: serviceAccount, ...more });
@@ -178,7 +178,7 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
   it('another worker is another principal, and denied', async () => {
     const other = await start('other-worker');
     expect((await fetch(`${other.url}/`)).status).toBe(403);
-  }, 60_000);
+  });
 
   it('answers for its own paths', async () => {
     expect((await fetch(`${worker.url}/.tulle/live`)).status).toBe(200);
@@ -204,5 +204,5 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     current.spec.http[1]!.directResponse!.status = 451;
     await mesh.api.call('PUT', path, current);
     await until('the new route', async () => (await get('/teapot')).status === 451);
-  }, 60_000);
+  });
 });

@@ -28,6 +28,7 @@ const retry = (on: string, more: Json = {}) => ({
 const fault = (fields: Json) => ({
   'envoy.filters.http.fault': any('filters.http.fault.v3.HTTPFault', fields),
 });
+const buffer = (fields: Json) => ({ 'envoy.filters.http.buffer': any('filters.http.buffer.v3.BufferPerRoute', fields) });
 const cors = (fields: Json) => ({ 'envoy.filters.http.cors': any('filters.http.cors.v3.CorsPolicy', fields) });
 const perFilter = (typed_per_filter_config: Json) => ({ typed_per_filter_config });
 const abort = (http_status: number, share = 100) => ({ abort: { http_status, percentage: percent(share) } });
@@ -424,6 +425,17 @@ export const moreListeners: readonly [string, Json, Json[], Json[]][] = [
       { ...prefix('/said'), ...say('said') },
       { ...prefix('/moved'), redirect: { path_redirect: '/new' } },
       { ...prefix('/up'), ...to('echo') },
+    ]),
+  ],
+  [
+    'buffered',
+    { proxy_100_continue: false },
+    [filter('buffer.v3.Buffer', { max_request_bytes: 20 }), filter('fault.v3.HTTPFault')],
+    hosts([
+      { ...prefix('/off'), ...to('echo'), ...perFilter(buffer({ disabled: true })) },
+      { ...prefix('/more'), ...to('echo'), ...perFilter(buffer({ buffer: { max_request_bytes: 40 } })) },
+      { ...prefix('/fault'), ...to('echo'), ...perFilter(fault(abort(555))) },
+      ...everything(),
     ]),
   ],
   [

@@ -350,6 +350,28 @@ const mapped: Spec[] = [
   ['mapped-grpc', '/dead', { ...grpc, 'X-Api': '1' }, post('')],
 ];
 
+/** Chunks of 16 bytes, with no end: what a proxy that waits for it has read so far. */
+const unfinished = (count: number) => '10\r\n0123456789abcdef\r\n'.repeat(count);
+const inChunks = { 'Transfer-Encoding': 'chunked' };
+const buffered: Spec[] = [
+  ['buffered-none', '/a'],
+  ['buffered-short', '/a', {}, post('short')],
+  ['buffered-empty', '/a', {}, post('')],
+  ['buffered-chunked', '/a', inChunks, post(`${unfinished(1)}0\r\n\r\n`)],
+  ['buffered-chunked-empty', '/a', inChunks, post('0\r\n\r\n')],
+  ['buffered-trailers', '/a', inChunks, post(`${unfinished(1)}0\r\nX-T: 1\r\n\r\n`)],
+  ['buffered-long', '/a', { 'Content-Length': '90' }, { method: 'POST', body: 'x'.repeat(30) }],
+  ['buffered-long-chunked', '/a', inChunks, post(unfinished(2))],
+  ['buffered-long-grpc', '/a', { ...grpc, ...inChunks }, post(unfinished(2))],
+  ['buffered-long-head', '/a', inChunks, { method: 'HEAD', body: unfinished(2) }],
+  ['buffered-long-own', '/more', inChunks, post(unfinished(3))],
+  ['buffered-more', '/more', inChunks, post(`${unfinished(2)}0\r\n\r\n`)],
+  ['buffered-off', '/off', inChunks, post(`${unfinished(3)}0\r\n\r\n`)],
+  ['buffered-before-fault', '/fault', inChunks, post(unfinished(2))],
+  ['buffered-then-fault', '/fault', inChunks, post(`${unfinished(1)}0\r\n\r\n`)],
+  ['buffered-expect', '/a', { Expect: '100-continue' }, post('waited')],
+];
+
 const internal: Spec[] = [
   ['internal', '/a'],
   [

@@ -44,7 +44,7 @@ describe.skipIf(!kubectlBinary)(`kubectl${kubectlBinary ? '' : ' (skipped: it is
     const { code, out } = await tulle(['kubeconfig', ...given]);
     expect(code).toBe(0);
     writeFileSync(config, out, { mode: 0o600 });
-  }, 120_000);
+  });
   afterAll(() => mesh.stop(), 120_000);
 
   it('creates, gets in every form, replaces, labels, patches, describes and deletes', async () => {

@@ -57,7 +57,7 @@ describe.skipIf(!ENVOY)('the overload manager beside Envoy', () => {
     };
     proxies.push(await startEnvoy(bootstrap, folder.path));
     for (const runtime of RUNTIMES) proxies.push(await startTulle(runtime, bootstrap, folder.path));
-  }, 90_000);
+  });
 
   afterAll(async () => {
     for (const proxy of proxies) await proxy.part.stop();

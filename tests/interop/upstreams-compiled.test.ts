@@ -126,5 +126,5 @@ describe.skipIf(!ENVOY)('load balancing settings, compiled', () => {
       expect(text).toContain(wanted);
     const tulle = await startTulle('node', bootstrap, folder.path);
     await tulle.part.stop();
-  }, 120_000);
+  });
 });

@@ -31,30 +31,22 @@ describe.skipIf(!CHROMIUM || !bunBinary())('Chromium', () => {
     folder.dispose();
   });
 
-  it.each(RUNTIMES)(
-    'shows a page through %s',
-    async (runtime) => {
-      const ports = { http: backend.port, websocket: socketPort, tcp: backend.port };
-      const proxy = await startTulle(runtime, peersBootstrap(ports), folder.path);
-      const profile = `${folder.path}/${runtime}`;
-      const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
-      const url = `http://127.0.0.1:${proxy.ports['gateway']}/page`;
-      // A debugging port keeps it open: the page's script decides when it is done, by its report.
-      const more = ['--disable-background-networking', `--user-data-dir=${profile}`, '--remote-debugging-port=0', url];
-      const browser = new Part('chromium', [CHROMIUM!, ...flags, ...more], { HOME: profile });
-      try {
-        const before = backend.reports.length;
-        await until(
-          'the page reports',
-          () => backend.reports.length > before || browser.process.exitCode !== null,
-          90_000,
-        );
-        expect(backend.reports[before], browser.lines.join('\n')).toBe('100000|over the socket|rgb(1, 2, 3)');
-      } finally {
-        await browser.stop();
-        await proxy.part.stop();
-      }
-    },
-    120_000,
-  );
+  it.each(RUNTIMES)('shows a page through %s', async (runtime) => {
+    const ports = { http: backend.port, websocket: socketPort, tcp: backend.port };
+    const proxy = await startTulle(runtime, peersBootstrap(ports), folder.path);
+    const profile = `${folder.path}/${runtime}`;
+    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
+    const url = `http://127.0.0.1:${proxy.ports['gateway']}/page`;
+    // A debugging port keeps it open: the page's script decides when it is done, by its report.
+    const more = ['--disable-background-networking', `--user-data-dir=${profile}`, '--remote-debugging-port=0', url];
+    const browser = new Part('chromium', [CHROMIUM!, ...flags, ...more], { HOME: profile });
+    try {
+      const before = backend.reports.length;
+      await until('the page reports', () => backend.reports.length > before || browser.process.exitCode !== null);
+      expect(backend.reports[before], browser.lines.join('\n')).toBe('100000|over the socket|rgb(1, 2, 3)');
+    } finally {
+      await browser.stop();
+      await proxy.part.stop();
+    }
+  });
 });

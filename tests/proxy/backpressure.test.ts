@@ -118,7 +118,7 @@ describe.each(RUNTIMES)('a slow reader on %s', (runtime) => {
       // What the runtime keeps for itself once it has worked, not what it happens to have given back.
       idle = Math.max(idle, (await proxy.ask()).rss);
     }
-  }, 120_000);
+  });
 
   afterAll(() => {
     proxy?.end();

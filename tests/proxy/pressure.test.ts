@@ -116,7 +116,7 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
       admin: { address: at(0) },
     });
     await proxy.ready();
-  }, 60_000);
+  });
 
   afterAll(() => {
     proxy?.child.kill('SIGKILL');

@@ -207,7 +207,7 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
       'out',
     );
     await outbound.ready();
-  }, 120_000);
+  });
 
   afterAll(() => {
     for (const { child } of processes) child.kill('SIGKILL');
@@ -303,7 +303,7 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
     expect((await secureTalk(inbound.ports['in']!, { cert: late.cert, key: late.key }, ask)).got).toBe('');
     outMaterial.put(await identity('a3', other), other);
     await until('both on the new root', async () => (await get(outbound.ports['mesh']!)).text.includes(`${ID}a3`));
-  }, 90_000);
+  });
 
   it('says in one line why it does not start', async () => {
     const busy = start(

@@ -108,7 +108,7 @@ describe.each(RUNTIMES)('a permissive port on %s', (runtime) => {
       admin: { address: at(0) },
     });
     await proxy.ready();
-  }, 60_000);
+  });
 
   afterAll(() => {
     proxy?.child.kill('SIGKILL');

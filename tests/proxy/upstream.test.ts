@@ -197,7 +197,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
       },
     });
     await proxy.ready();
-  }, 120_000);
+  });
   afterAll(async () => {
     proxy.child.kill('SIGKILL');
     await proxy.end();
@@ -237,7 +237,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     ]);
     shaky.health = 200;
     await until('it is used again', async () => (await bodies('checked', 10)).size === 2);
-  }, 60_000);
+  });
 
   it('overflows when connections and places to wait are taken', async () => {
     let open: () => void = () => undefined;
@@ -257,7 +257,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     );
     open();
     expect((await Promise.all([first, second])).map(({ status }) => status)).toEqual([200, 200]);
-  }, 60_000);
+  });
 
   it('ends connections that are too old, after their request', async () => {
     await get('aging');
@@ -266,7 +266,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
       await get('aging');
       return good.connections > before;
     });
-  }, 60_000);
+  });
 
   it.skipIf(process.platform !== 'linux')('keeps connections alive by probes of the kernel', async () => {
     await get('alive');
@@ -314,7 +314,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
       status: 503,
       body: 'DNS resolution failure',
     });
-  }, 60_000);
+  });
 
   it('goes to the host that a TLS client names', async () => {
     const hello = (servername: string) =>
@@ -327,7 +327,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     expect(secret.first).toEqual([0x16]);
     await hello('no-such-name.invalid');
     expect(secret.first).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('goes to the original destination that a header names', async () => {
     const to = (value: string) => ask('original', { 'x-envoy-original-dst-host': value });
@@ -351,7 +351,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
         return true;
       });
     }
-  }, 60_000);
+  });
 
   it('weighs localities', async () => {
     let near = 0;
@@ -359,5 +359,5 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     // 300 expected, standard deviation 8.7.
     expect(near).toBeGreaterThan(240);
     expect(near).toBeLessThan(360);
-  }, 60_000);
+  });
 });

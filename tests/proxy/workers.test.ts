@@ -51,7 +51,7 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
     };
     proxy = new ProxyProcess(runtime, join(folder.path, 'proxy.json'), config, ['--concurrency', '2']);
     await proxy.ready();
-  }, 60_000);
+  });
 
   afterAll(() => {
     for (const pid of childrenOf(proxy.child.pid!)) process.kill(pid, 'SIGKILL');
@@ -76,7 +76,7 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
     expect(metrics).toContain(`envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="test"} ${asked}\n`);
     expect(metrics).toContain('tulle_workers 2\n');
     expect((await proxy.admin('/listeners')).body).toContain(`:${proxy.ports['web']}`);
-  }, 60_000);
+  });
 
   it('one that dies is replaced', async () => {
     const [first] = childrenOf(proxy.child.pid!);
@@ -92,14 +92,14 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
       for (let i = 0; i < 40; i++) if ((await get()) !== '200 app') return false;
       return true;
     });
-  }, 60_000);
+  });
 
   it('all end with their parent', async () => {
     const workers = childrenOf(proxy.child.pid!);
     proxy.child.kill('SIGTERM');
     expect(await proxy.end()).toBe(0);
     await until('they are gone', () => workers.every((pid) => !childrenOf(1).includes(pid) && !isAlive(pid)));
-  }, 30_000);
+  });
 });
 
 function isAlive(pid: number): boolean {
