@@ -80,17 +80,18 @@ function completeCore(kind: Kind, resource: Resource): Resource {
     const labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };
     return { ...resource, metadata: { ...metadata, labels } };
   }
-  if (kind.kind === 'Secret') return foldStringData(resource);
+  if (kind.kind === 'Secret') return completeSecret(resource);
   return resource;
 }
 
-/** `stringData` is write-only: it becomes base64 in `data`. */
-function foldStringData(secret: Resource): Resource {
-  const { stringData, data, ...rest } = secret as Resource & Record<'data' | 'stringData', unknown>;
+/** A type is never absent; `stringData` is write-only: it becomes base64 in `data`. */
+function completeSecret(secret: Resource): Resource {
+  const { stringData, data, ...rest } = secret as Resource & Record<'data' | 'stringData' | 'type', unknown>;
   const plain = isObject(stringData) ? Object.entries(stringData) : [];
   const encoded = plain.map(([name, value]) => [name, Buffer.from(String(value)).toString('base64')] as const);
   const merged = { ...(isObject(data) ? data : {}), ...Object.fromEntries(encoded) };
-  return Object.keys(merged).length > 0 ? ({ ...rest, data: merged } as Resource) : (rest as Resource);
+  const typed = { ...rest, type: rest.type ?? 'Opaque' } as Resource;
+  return Object.keys(merged).length > 0 ? ({ ...typed, data: merged } as Resource) : typed;
 }
 
 function initialStatus(kind: Kind): unknown {

@@ -275,7 +275,7 @@ describe('resources', () => {
     expect(shop.body.metadata.labels).toEqual({ 'kubernetes.io/metadata.name': 'shop' });
     const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, stringData: { a: 'b' } };
     const stored = await call('POST', '/api/v1/namespaces/shop/secrets', secret);
-    expect(stored.body).toMatchObject({ data: { a: 'Yg==' } });
+    expect(stored.body).toMatchObject({ type: 'Opaque', data: { a: 'Yg==' } });
     expect(stored.body.stringData).toBeUndefined();
     expect((await call('DELETE', '/api/v1/namespaces/shop')).status).toBe(200);
     expect(await store.get({ group: '', plural: 'secrets', namespace: 'shop', name: 's' })).toBeUndefined();
@@ -287,6 +287,24 @@ describe('resources', () => {
     expect((await call('DELETE', `${configMaps}/held`)).body).toMatchObject({ code: 409, reason: 'Conflict' });
     await patch(`${configMaps}/held`, 'merge-patch', { metadata: { finalizers: null } });
     expect((await call('DELETE', `${configMaps}/held`)).status).toBe(200);
+  });
+
+  it('counts the values of ConfigMaps and Secrets in their tables', async () => {
+    await call('POST', configMaps, { ...configMap('c', { a: '1', b: '2' }), binaryData: { c: 'Yg==' } });
+    await call('POST', configMaps, configMap('empty', {}));
+    const secrets = '/api/v1/namespaces/default/secrets';
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, stringData: { a: 'b' } };
+    await call('POST', secrets, { ...secret, data: { b: 'Yg==' } });
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+    const rows = async (path: string) =>
+      (await call('GET', path, undefined, { accept })).body.rows.map(({ cells }: { cells: unknown[] }) =>
+        cells.slice(0, -1),
+      );
+    expect(await rows(configMaps)).toEqual([
+      ['c', 3],
+      ['empty', 0],
+    ]);
+    expect(await rows(secrets)).toEqual([['s', 'Opaque', 2]]);
   });
 
   it('answers a Table when asked for one', async () => {

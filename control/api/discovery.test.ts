@@ -38,9 +38,9 @@ function api(caller: Caller) {
   }
 }
 
-const poll = (namespace = 'default', session?: string) => ({
+const poll = (namespace = 'default', session?: string, idNamespace = namespace) => ({
   ...(session ? { session } : {}),
-  node: { id: 'n', metadata: { NAMESPACE: namespace, SERVICE_ACCOUNT: 'a' } },
+  node: { id: `sidecar~10.0.0.1~n.${idNamespace}~x`, metadata: { NAMESPACE: namespace, SERVICE_ACCOUNT: 'a' } },
   requests: ['secrets', 'clusters'].map((type) => ({
     typeUrl: TYPE_URLS[type as 'secrets' | 'clusters'],
     resourceNamesSubscribe: ['*'],
@@ -57,6 +57,9 @@ describe('discovery routes', () => {
     const foreign = await post(app, poll('kube-system'));
     expect(foreign.status).toBe(403);
     expect(await foreign.json()).toMatchObject({ kind: 'Status', reason: 'Forbidden', code: 403 });
+    const disguised = await post(app, poll('default', undefined, 'kube-system'));
+    expect(disguised.status).toBe(403);
+    expect(await disguised.json()).toMatchObject({ message: expect.stringContaining('node.id: ') });
     expect((await post(as({ kind: 'anonymous' }), poll())).status).toBe(401);
     expect((await post(as({ kind: 'admin' }), poll())).status).toBe(403);
   });
@@ -92,13 +95,17 @@ describe('discovery routes', () => {
     const admin = as({ kind: 'admin' });
     expect((await app.request('/v1/proxies')).status).toBe(403);
     const { proxies } = (await (await admin.request('/v1/proxies')).json()) as { proxies: { id: string }[] };
-    expect(proxies).toMatchObject([{ id: 'n', namespace: 'default', serviceAccount: 'a', connected: true }]);
-    const text = await (await admin.request('/v1/proxies/n/config')).text();
+    expect(proxies).toMatchObject([
+      { id: 'sidecar~10.0.0.1~n.default~x', namespace: 'default', serviceAccount: 'a', connected: true },
+    ]);
+    const text = await (await admin.request('/v1/proxies/sidecar~10.0.0.1~n.default~x/config')).text();
     expect(text).toContain('[redacted]');
     expect(text).not.toContain('PRIVATE');
-    const clusters = (await (await admin.request('/v1/proxies/n/config?type=clusters')).json()) as object;
+    const clusters = (await (
+      await admin.request('/v1/proxies/sidecar~10.0.0.1~n.default~x/config?type=clusters')
+    ).json()) as object;
     expect(Object.keys(clusters)).toEqual(['clusters']);
-    expect((await admin.request('/v1/proxies/n/config?type=pods')).status).toBe(400);
+    expect((await admin.request('/v1/proxies/sidecar~10.0.0.1~n.default~x/config?type=pods')).status).toBe(400);
     expect((await admin.request('/v1/proxies/nobody/config')).status).toBe(404);
   });
 });

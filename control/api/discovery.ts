@@ -71,6 +71,9 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
 /** A node may only speak for the identity it proved. @returns what is wrong */
 function foreignNode(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): string | undefined {
   const metadata = poll.node.metadata ?? {};
+  // Proxies are told apart by their ids: one of another namespace would stand in that proxy's place in proxy-status.
+  if (!poll.node.id.split('~')[2]?.endsWith(`.${caller.namespace}`))
+    return `node.id: must be type~ip~name.${caller.namespace}~dns domain, the namespace of the caller's identity`;
   if (metadata['NAMESPACE'] !== caller.namespace)
     return `node.metadata.NAMESPACE: must be "${caller.namespace}", the namespace of the caller's identity`;
   if (metadata['SERVICE_ACCOUNT'] !== caller.serviceAccount)

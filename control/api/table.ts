@@ -1,7 +1,7 @@
 /** What `kubectl get` prints: `Table` of meta.k8s.io/v1, from a kind's printer columns. */
 import type { Kind, PrinterColumn } from '../../shared/resources/kind.ts';
+import { printedValue } from '../../shared/resources/printed-value.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
-import { isObject } from './body.ts';
 import { badRequest } from './status.ts';
 
 export interface Table {
@@ -72,28 +72,10 @@ function partial({ metadata }: Resource): unknown {
 }
 
 function cell(column: PrinterColumn, resource: Resource, now: Date): unknown {
-  const value = lookUp(resource, column.jsonPath);
+  const value = printedValue(column, resource);
   if (value === undefined || value === null) return null;
   if (column.type === 'date') return age(String(value), now);
   return typeof value === 'object' ? JSON.stringify(value) : value;
-}
-
-/** `.a.b[0].c` and `.a[*].b`, which gives a list. */
-function lookUp(value: unknown, path: string): unknown {
-  let found = value;
-  const steps = path.match(/[^.[\]]+/g) ?? [];
-  for (const [at, step] of steps.entries()) {
-    if (step === '*') {
-      const rest = steps.slice(at + 1).join('.');
-      return Array.isArray(found)
-        ? found.map((item) => lookUp(item, rest)).filter((item) => item !== undefined)
-        : undefined;
-    }
-    if (Array.isArray(found)) found = found[Number(step)];
-    else if (isObject(found) && Object.hasOwn(found, step)) found = found[step];
-    else return undefined;
-  }
-  return found;
 }
 
 /** As kubectl prints durations: `42s`, `7m30s`, `5h`, `3d`. */

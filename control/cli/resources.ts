@@ -1,7 +1,8 @@
 /** `tulle apply`, `get` and `delete`: thin clients of the Kubernetes-shaped REST API. */
 
 import { kinds } from '../../shared/resources/index.ts';
-import { type Kind, kindKey } from '../../shared/resources/kind.ts';
+import { type Kind, kindKey, type PrinterColumn } from '../../shared/resources/kind.ts';
+import { printedValue } from '../../shared/resources/printed-value.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
 import { notCompiled } from '../compile/not-compiled.ts';
@@ -225,16 +226,15 @@ export async function get(
       items.map((item) => [
         ...(scope ? [item.metadata.namespace ?? ''] : []),
         item.metadata.name,
-        ...columns.map((column) => cell(item, column.jsonPath)),
+        ...columns.map((column) => cell(item, column)),
         age(item.metadata.creationTimestamp),
       ]),
     );
   });
 }
 
-function cell(item: Resource, path: string): string {
-  let value: unknown = item;
-  for (const part of path.split('.').filter(Boolean)) value = (value as Record<string, unknown> | undefined)?.[part];
+function cell(item: Resource, column: PrinterColumn): string {
+  const value = printedValue(column, item);
   if (value === undefined || value === null) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -1,4 +1,4 @@
-import { AGE } from './columns.ts';
+import { AGE, count } from './columns.ts';
 import { Report } from './faults.ts';
 import { defineKind, type ResourceOf } from './kind.ts';
 import { type Reading, readMeshConfig, readMeshNetworks } from './mesh-config-read.ts';
@@ -21,7 +21,7 @@ export const configMap = defineKind({
     if (isMeshConfigMap(resource)) checkMeshData(report, resource.data ?? {});
     return report.findings;
   },
-  columns: [AGE],
+  columns: [count('Data', ['.data', '.binaryData'], 'Number of values'), AGE],
   description: 'Config data; `istio` in the root namespace holds the mesh config.',
 });
 export type ConfigMap = ResourceOf<typeof configMap>;

@@ -7,6 +7,8 @@ export interface PrinterColumn {
   type: 'string' | 'integer' | 'date' | 'boolean';
   /** Path into the object, as `.spec.hosts`. */
   jsonPath: string;
+  /** The column is the number of entries at `jsonPath` and at these paths. */
+  counts?: readonly string[];
   description: string;
   /** 0: always shown; 1: only with `-o wide`. */
   priority?: number;

@@ -1,4 +1,4 @@
-import { AGE, column } from './columns.ts';
+import { AGE, column, count } from './columns.ts';
 import { checkBase64Map } from './config-map.ts';
 import { Report } from './faults.ts';
 import { defineKind, type ResourceOf } from './kind.ts';
@@ -26,7 +26,7 @@ export const secret = defineKind({
     }
     return report.findings;
   },
-  columns: [column('Type', '.type', 'What the secret is for'), AGE],
+  columns: [column('Type', '.type', 'What the secret is for'), count('Data', ['.data'], 'Number of values'), AGE],
   description: 'Sensitive data, as the key and certificate of a gateway.',
 });
 export type Secret = ResourceOf<typeof secret>;
