@@ -39,6 +39,21 @@ describe('compileHttpFilters', () => {
       'httpFilters[0] (r): rules.policies["p"].permissions: must not be empty',
     ],
   ])('refuses: %s', (_, filters, reason) => expect(() => names(filters)).toThrow(reason));
+  it('the route says how much of a body may wait, or that none must', () => {
+    const own = { maxRequestBytes: 10 };
+    for (const [buffer, expected] of [
+      [undefined, { holdBytes: 10 }],
+      [{ hold: { holdBytes: 5 } }, { holdBytes: 5 }],
+      [{ hold: undefined }, undefined],
+    ] as const) {
+      const routes = () => ({ match: () => ({ buffer }) }) as unknown as RouteTable;
+      const [filter] = compileHttpFilters([xds('buffer.v3.Buffer', own), router], { ...env, routes });
+      expect(filter!.onRequest!(requestDouble({ route: undefined }))).toEqual(expected);
+    }
+    expect(() => names([xds('buffer.v3.Buffer', { maxRequestBytes: 0 }), router])).toThrow(
+      'maxRequestBytes: must be greater',
+    );
+  });
   it('an optional filter that is unknown is refused as well', () => {
     expect(() => names([{ ...xds('lua.v3.Lua'), isOptional: true }, router])).toThrow('is not supported');
   });

@@ -1,11 +1,13 @@
 /** The HTTP filters of a connection manager, xDS -> runtime, in their order. */
 import type { HttpFilter as XdsHttpFilter } from '../../shared/xds/http-connection-manager.ts';
+import { createBufferFilter } from '../http/filters/buffer.ts';
 import { createCorsFilter } from '../http/filters/cors.ts';
 import { createFaultFilter } from '../http/filters/fault.ts';
 import { createJwtAuthnFilter } from '../http/filters/jwt-authn.ts';
 import { createRbacFilter } from '../http/filters/rbac.ts';
 import type { RouteEntry, RouteTable } from '../http/route-table.ts';
 import type { HttpFilter, RequestContext } from '../http/stream.ts';
+import { compileHold } from './compile-per-filter.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export { compileNetworkRbac } from '../http/filters/rbac.ts';
@@ -51,6 +53,8 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv): HttpFilter | unde
       return createFaultFilter({ random: env.random, sleep: env.sleep ?? sleep, route });
     case `${TYPE}cors.v3.Cors`:
       return createCorsFilter({ route });
+    case `${TYPE}buffer.v3.Buffer`:
+      return createBufferFilter(compileHold(config, ''), route);
     case `${TYPE}jwt_authn.v3.JwtAuthentication`:
       return createJwtAuthnFilter(config, env);
     // The cluster looks names up; the filter is there for Envoy.

@@ -1,30 +1,35 @@
-/** typedPerFilterConfig -> what the fault and cors filters find in a route. */
+/** typedPerFilterConfig -> what the fault, cors and buffer filters find in a route. */
+import { wireText } from '../../shared/match/wire.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { Route } from '../../shared/xds/route.ts';
 import { compileStringMatcher } from '../http/matchers.ts';
-import type { RouteCors, RouteFault } from '../http/route-table.ts';
+import type { RouteBuffer, RouteCors, RouteFault } from '../http/route-table.ts';
+import type { Hold } from '../http/stream.ts';
 import { shareOf } from './compile-route-match.ts';
 import { ConfigFault } from './config-fault.ts';
 
 type PerFilter = NonNullable<Route['typedPerFilterConfig']>;
 type Fault = Extract<PerFilter[string], { '@type': `${string}HTTPFault` }>;
 type Cors = Extract<PerFilter[string], { '@type': `${string}CorsPolicy` }>;
+type Buffer = Extract<PerFilter[string], { '@type': `${string}BufferPerRoute` }>;
 
 export interface CompiledPerFilter {
   fault: RouteFault | undefined;
   cors: RouteCors | undefined;
+  buffer: RouteBuffer | undefined;
 }
 
 /** `levels`: route first, then virtual host; the first that configures a filter counts. */
 export function compilePerFilter(
   levels: readonly { path: string; config: PerFilter | undefined }[],
 ): CompiledPerFilter {
-  const found: CompiledPerFilter = { fault: undefined, cors: undefined };
+  const found: CompiledPerFilter = { fault: undefined, cors: undefined, buffer: undefined };
   const policies: { policy: Cors; path: string }[] = [];
   for (const { path, config } of levels) {
     for (const [name, entry] of Object.entries(config ?? {})) {
       const at = `${path}.typedPerFilterConfig["${name}"]`;
       if (isFault(entry)) found.fault ??= compileFault(entry, at);
+      else if (isBuffer(entry)) found.buffer ??= compileBuffer(entry, at);
       else policies.push({ policy: entry as Cors, path: at });
     }
   }
@@ -34,6 +39,23 @@ export function compilePerFilter(
 
 function isFault(entry: PerFilter[string]): entry is Fault {
   return entry['@type'].endsWith('HTTPFault');
+}
+
+function isBuffer(entry: PerFilter[string]): entry is Buffer {
+  return entry['@type'].endsWith('BufferPerRoute');
+}
+
+/** One of both, and `disabled` only as true, as Envoy's validation rules say. */
+function compileBuffer({ disabled, buffer }: Buffer, path: string): RouteBuffer {
+  if ((disabled === undefined) === (buffer === undefined) || disabled === false)
+    throw new ConfigFault(path, 'must have either buffer or disabled: true');
+  return { hold: buffer && compileHold(buffer, `${path}.buffer.`) };
+}
+
+/** @param path with its dot, '' for the filter's own config */
+export function compileHold({ maxRequestBytes }: { maxRequestBytes: number }, path: string): Hold {
+  if (maxRequestBytes === 0) throw new ConfigFault(`${path}maxRequestBytes`, 'must be greater than 0');
+  return { holdBytes: maxRequestBytes };
 }
 
 function compileFault({ delay, abort }: Fault, path: string): RouteFault {
@@ -72,15 +94,15 @@ function compileCors(policies: readonly { policy: Cors; path: string }[]): Route
   );
   const preflightHeaders = {
     ...(cors.allowCredentials && { 'access-control-allow-credentials': 'true' }),
-    ...(cors.allowMethods && { 'access-control-allow-methods': cors.allowMethods }),
-    ...(cors.allowHeaders && { 'access-control-allow-headers': cors.allowHeaders }),
-    ...(cors.maxAge && { 'access-control-max-age': cors.maxAge }),
+    ...(cors.allowMethods && { 'access-control-allow-methods': wireText(cors.allowMethods) }),
+    ...(cors.allowHeaders && { 'access-control-allow-headers': wireText(cors.allowHeaders) }),
+    ...(cors.maxAge && { 'access-control-max-age': wireText(cors.maxAge) }),
   };
   return {
     allowsOrigin: (origin) => origins.some((allows) => allows(origin)),
     preflightHeaders,
     allowCredentials: cors.allowCredentials ?? false,
-    exposeHeaders: cors.exposeHeaders ?? '',
+    exposeHeaders: wireText(cors.exposeHeaders ?? ''),
     forwardNotMatchingPreflights: cors.forwardNotMatchingPreflights ?? true,
   };
 }

@@ -99,6 +99,7 @@ function compileRoute(
     fault: perFilter.fault,
     // As in Envoy, only routes that forward have a policy.
     cors: route.route && perFilter.cors,
+    buffer: perFilter.buffer,
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
   };
   return { match, entry };

@@ -522,6 +522,78 @@ describe('failures upstream', () => {
   });
 });
 
+describe('a body that must be whole', () => {
+  const holding = (holdBytes: number) => ({
+    filters: [{ name: 'buffer', onRequest: () => ({ holdBytes }) }],
+  });
+  const chunked = (...chunks: string[]) => chunks.map((one) => `${one.length.toString(16)}\r\n${one}\r\n`).join('');
+  /** What was sent has arrived: this network needs microtasks alone. */
+  const settled = () => new Promise((done) => setImmediate(done));
+  const head = 'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+  it('goes on at its end, with its length, and can be sent again up to the limit', async () => {
+    const { connect, backend, runtime } = setup({
+      route: forward({ retry: plan }),
+      cluster: makeCluster([1, 2]),
+      options: holding(200_000),
+    });
+    const client = connect().send(head + chunked('a'.repeat(90_000)));
+    await settled();
+    expect(runtime.dialled).toHaveLength(0);
+    client.send(`${chunked('b'.repeat(90_000))}0\r\nX-T: 1\r\n\r\n`);
+    for (const answer of ['HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n', ok]) {
+      const server = await backend();
+      const text = await server.saw('b'.repeat(90_000));
+      expect(text).toContain('content-length: 180000\r\n');
+      expect(text).not.toMatch(/transfer-encoding|x-t/i);
+      server.send(answer);
+    }
+    expect(await client.saw('hi')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('asks for it where the client waits for permission', async () => {
+    const { connect, backend } = setup({ options: holding(10) });
+    const client = connect().send('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
+    await client.saw('HTTP/1.1 100 Continue\r\n\r\n');
+    client.send('body');
+    await (await backend()).saw('\r\n\r\nbody');
+  });
+
+  it.each([
+    ['chunked', head + chunked('12345', '67890', '1')],
+    ['of known length', 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n12345678901'],
+    ['whole', 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n12345678901'],
+  ])('is refused when it grows too long: %s', async (_, bytes) => {
+    const { connect, finished, runtime } = setup({ options: holding(10) });
+    const client = connect().send(bytes);
+    await client.until(() => client.ended);
+    expect(client.text).toMatch(
+      /^HTTP\/1\.1 413 Payload Too Large\r\n[\s\S]*connection: close\r\n\r\nPayload Too Large$/,
+    );
+    expect(finished[0]).toMatchObject({ responseCode: 413, details: 'request_payload_too_large' });
+    expect(runtime.dialled).toHaveLength(0);
+  });
+
+  it('needs no end where there is no body', async () => {
+    const { connect, backend } = setup({ options: holding(10) });
+    connect().send(get);
+    await (await backend()).saw('\r\n\r\n');
+  });
+
+  it('that came before the filter asked is counted too', async () => {
+    let release!: () => void;
+    const wait = new Promise<undefined>((resolve) => {
+      release = () => resolve(undefined);
+    });
+    const filters = [{ name: 'slow', onRequest: () => wait }, ...holding(10).filters];
+    const { connect } = setup({ options: { filters } });
+    const client = connect().send(head + chunked('12345', '678901'));
+    await settled();
+    release();
+    expect(await client.saw('\r\n\r\n')).toMatch(/^HTTP\/1\.1 413 /);
+  });
+});
+
 describe('mirrors and draining', () => {
   it('sends a copy to the mirror and waits for nothing', async () => {
     const mirrors = [{ cluster: 'c', share: 1, keepHost: false }];

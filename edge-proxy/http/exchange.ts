@@ -15,6 +15,7 @@ import {
   filterFailed,
   grpcHeaders,
   isGrpc,
+  payloadTooLarge,
   requestTooLong,
   requestTooSlow,
   responseTooLong,
@@ -24,11 +25,11 @@ import {
 } from './local-reply.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from './route-table.ts';
 import { Router } from './router.ts';
-import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from './stream.ts';
+import type { DownstreamInfo, Hold, LocalReply, ResponseFlag, Verdict } from './stream.ts';
 
 export class Exchange {
   readonly request: Request;
-  readonly head: RequestHead;
+  head: RequestHead;
   readonly parts: ManagerParts;
   private readonly stream: DownstreamStream;
   private router: Router | undefined;
@@ -36,6 +37,10 @@ export class Exchange {
   /** Body bytes that came before the router was there. */
   private early: Uint8Array[] | undefined;
   private earlyBytes = 0;
+  /** The filter that is asked when the body is whole; -1: nobody waits for that. */
+  private afterHold = -1;
+  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
+  bufferLimit: number;
   private tunnel = false;
   private downstreamEnded = false;
   private upstreamEnded = false;
@@ -51,6 +56,7 @@ export class Exchange {
     this.parts = parts;
     this.request = new Request(head, downstream, parts.runtime.monotonicMs());
     this.idleTimeoutMs = parts.streamIdleMs;
+    this.bufferLimit = parts.bufferLimit;
     // An upgraded request goes on as a tunnel; any other without framing is whole with its head.
     this.requestEnded = head.framing === 'none' && head.upgrade === '' && head.method !== 'CONNECT';
   }
@@ -104,7 +110,7 @@ export class Exchange {
   private runFilters(from: number): void {
     const { filters } = this.parts;
     for (let i = from; i < filters.length; i++) {
-      let verdict: Verdict | Promise<Verdict>;
+      let verdict: Verdict | Hold | Promise<Verdict>;
       try {
         verdict = filters[i]!.onRequest?.(this.request);
       } catch {
@@ -116,10 +122,54 @@ export class Exchange {
         this.wait(verdict, i + 1);
         return;
       }
-      this.reply(verdict);
-      return;
+      if (!('holdBytes' in verdict)) {
+        this.reply(verdict);
+        return;
+      }
+      if (this.hold(verdict.holdBytes, i + 1)) return;
     }
     this.route();
+  }
+
+  /** @returns the body is not whole yet, or too long: somebody else goes on */
+  private hold(bytes: number, next: number): boolean {
+    // A tunnel has no end to wait for.
+    if (this.head.framing === 'none') return false;
+    this.bufferLimit = Math.max(bytes, this.bufferLimit);
+    if (this.earlyBytes > bytes) {
+      this.reply(payloadTooLarge);
+      return true;
+    }
+    if (this.requestEnded) {
+      this.knowLength();
+      return false;
+    }
+    this.holdBytes = bytes;
+    this.afterHold = next;
+    // Whoever waits for permission to send the body would wait for ever.
+    this.stream.sendContinue();
+    this.stream.resumeRequest();
+    return true;
+  }
+
+  private holdBytes = 0;
+
+  /** The body is whole and its length known: as Envoy, it needs no chunks any more. */
+  private knowLength(): void {
+    if (this.head.framing !== 'chunked') return;
+    this.head = { ...this.head, framing: 'length', contentLength: this.earlyBytes };
+    this.request.headers.set('content-length', String(this.earlyBytes));
+  }
+
+  private endHold(): void {
+    const next = this.afterHold;
+    this.afterHold = -1;
+    this.knowLength();
+    try {
+      this.runFilters(next);
+    } catch {
+      this.reply(filterFailed);
+    }
   }
 
   private wait(verdict: Promise<Verdict>, next: number): void {
@@ -197,14 +247,17 @@ export class Exchange {
     this.early ??= [];
     this.early.push(new Uint8Array(bytes));
     this.earlyBytes += bytes.length;
-    if (this.earlyBytes >= this.parts.bufferLimit) this.stream.pauseRequest();
+    if (this.afterHold >= 0) {
+      if (this.earlyBytes > this.holdBytes) this.reply(payloadTooLarge);
+    } else if (this.earlyBytes >= this.parts.bufferLimit) this.stream.pauseRequest();
   }
 
   onRequestEnd(trailers: Headers | undefined): void {
     // Without framing the request was whole with its head, or goes on as a tunnel.
     if (this.requestEnded || this.head.framing === 'none') return;
     this.requestEnded = true;
-    this.router?.onRequestEnd(this.parts.trailers ? trailers : undefined);
+    if (this.afterHold >= 0) this.endHold();
+    else this.router?.onRequestEnd(this.parts.trailers ? trailers : undefined);
   }
 
   /** The client sends no more on a tunnel. */

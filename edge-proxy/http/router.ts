@@ -81,7 +81,7 @@ export class Router {
     this.choice = choice;
     this.upgrade = upgrade;
     this.requestEnded = exchange.requestEnded;
-    this.body = new BodyBuffer(exchange.parts.bufferLimit);
+    this.body = new BodyBuffer(exchange.bufferLimit);
   }
 
   start(): void {

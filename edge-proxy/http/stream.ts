@@ -106,11 +106,24 @@ export interface LocalReply {
 /** A filter's answer: undefined goes on, a reply ends the request here, a promise waits. */
 export type Verdict = undefined | LocalReply;
 
+/**
+ * The request waits until its body is whole; then the next filter is asked. One with more body than this is refused
+ * (413), and one without framing (no body, or a tunnel) goes on at once.
+ */
+export interface Hold {
+  readonly holdBytes: number;
+}
+
 /** One HTTP filter, compiled once from its xDS config. It sees heads and never touches a socket. */
 export interface HttpFilter {
   /** Envoy's filter name, as `envoy.filters.http.rbac`. */
   readonly name: string;
-  onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
+  onRequest?(request: RequestContext): Verdict | Hold | Promise<Verdict>;
   /** May change the response headers. */
   onResponse?(request: RequestContext, status: number, headers: Headers): void;
+}
+
+/** A filter that never asks for the body. */
+export interface HeadFilter extends HttpFilter {
+  onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
 }

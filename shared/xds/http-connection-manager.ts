@@ -17,7 +17,7 @@ import {
   uint32,
 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
-import { HeaderMatcher, RouteConfiguration } from './route.ts';
+import { Buffer, HeaderMatcher, RouteConfiguration } from './route.ts';
 
 /** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
 export const JwtAuthentication = message({
@@ -44,6 +44,7 @@ export const HttpFilter = messageRequiring(
       'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
       'envoy.extensions.filters.http.fault.v3.HTTPFault': message({}),
       'envoy.extensions.filters.http.cors.v3.Cors': message({}),
+      'envoy.extensions.filters.http.buffer.v3.Buffer': Buffer,
       'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': messageRequiring(
         { dnsCacheConfig: DnsCacheConfig },
         ['dnsCacheConfig'],

@@ -111,6 +111,9 @@ export const RetryPolicy = message({
 });
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
 
+/** envoy.extensions.filters.http.buffer.v3.Buffer */
+export const Buffer = messageRequiring({ maxRequestBytes: uint32() }, ['maxRequestBytes']);
+
 /** Per-route configuration of a filter, by filter name. */
 const TypedPerFilterConfig = map(
   any({
@@ -128,6 +131,7 @@ const TypedPerFilterConfig = map(
       filterEnabled: RuntimeFractionalPercent,
       forwardNotMatchingPreflights: bool(),
     }),
+    'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': message({ disabled: bool(), buffer: Buffer }),
   }),
 );
 

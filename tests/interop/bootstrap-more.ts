@@ -28,7 +28,9 @@ const retry = (on: string, more: Json = {}) => ({
 const fault = (fields: Json) => ({
   'envoy.filters.http.fault': any('filters.http.fault.v3.HTTPFault', fields),
 });
-const buffer = (fields: Json) => ({ 'envoy.filters.http.buffer': any('filters.http.buffer.v3.BufferPerRoute', fields) });
+const buffer = (fields: Json) => ({
+  'envoy.filters.http.buffer': any('filters.http.buffer.v3.BufferPerRoute', fields),
+});
 const cors = (fields: Json) => ({ 'envoy.filters.http.cors': any('filters.http.cors.v3.CorsPolicy', fields) });
 const perFilter = (typed_per_filter_config: Json) => ({ typed_per_filter_config });
 const abort = (http_status: number, share = 100) => ({ abort: { http_status, percentage: percent(share) } });
@@ -68,6 +70,20 @@ const rewriting = [
     ...prefix('/regex-none/'),
     ...to('echo', { regex_rewrite: { pattern: { regex: '^/never' }, substitution: '/x' } }),
   },
+];
+
+/** Configuration is Unicode and goes out as UTF-8; U+010A must not become a line feed. */
+const unicode = [
+  {
+    ...prefix('/utf8/headers'),
+    ...to('echo'),
+    request_headers_to_add: [header('x-text', 'a\u010ab caf\u00e9 %REQ(x-c)% \u263a', OVERWRITE)],
+    response_headers_to_add: [header('x-text', 'a\u010ab caf\u00e9 %REQ(x-c)% \u263a', OVERWRITE)],
+  },
+  { ...prefix('/utf8/said'), ...say('caf\u00e9 \u263a') },
+  { ...prefix('/utf8/moved'), redirect: { host_redirect: 'caf\u00e9.test', path_redirect: '/\u010a\u263a' } },
+  { ...prefix('/utf8/host'), ...to('echo', { host_rewrite_literal: 'caf\u00e9.test' }) },
+  { ...prefix('/utf8/match', named('x-c', { exact: 'caf\u00e9' })), ...say('matched') },
 ];
 
 const choosing = [
@@ -287,7 +303,7 @@ export const moreHosts: Json[] = [
   {
     name: 'more',
     domains: ['more.test', 'more.test:*'],
-    routes: [...rewriting, ...choosing, ...conditions, ...editing, ...redirecting, ...crossing],
+    routes: [...rewriting, ...unicode, ...choosing, ...conditions, ...editing, ...redirecting, ...crossing],
     include_request_attempt_count: true,
     include_attempt_count_in_response: true,
     request_headers_to_add: [header('x-level', 'host', APPEND)],

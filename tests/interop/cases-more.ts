@@ -46,6 +46,15 @@ const rewrites: Spec[] = [
   ['rewrite-regex-none', '/regex-none/x?never'],
 ];
 
+const unicode: Spec[] = [
+  ['utf8-headers', '/utf8/headers', { 'X-C': 'caf\xc3\xa9' }],
+  ['utf8-said', '/utf8/said'],
+  ['utf8-moved', '/utf8/moved'],
+  ['utf8-host', '/utf8/host'],
+  ['utf8-match', '/utf8/match', { 'X-C': 'caf\xc3\xa9' }],
+  ['utf8-match-not', '/utf8/match', { 'X-C': 'caf\xe9' }],
+];
+
 const clusters: Spec[] = [
   ['cluster-header', '/cluster/header', { 'X-Cluster': 'second' }],
   ['cluster-header-none', '/cluster/header'],
@@ -360,7 +369,6 @@ const buffered: Spec[] = [
   ['buffered-chunked', '/a', inChunks, post(`${unfinished(1)}0\r\n\r\n`)],
   ['buffered-chunked-empty', '/a', inChunks, post('0\r\n\r\n')],
   ['buffered-trailers', '/a', inChunks, post(`${unfinished(1)}0\r\nX-T: 1\r\n\r\n`)],
-  ['buffered-long', '/a', { 'Content-Length': '90' }, { method: 'POST', body: 'x'.repeat(30) }],
   ['buffered-long-chunked', '/a', inChunks, post(unfinished(2))],
   ['buffered-long-grpc', '/a', { ...grpc, ...inChunks }, post(unfinished(2))],
   ['buffered-long-head', '/a', inChunks, { method: 'HEAD', body: unfinished(2) }],
@@ -522,7 +530,7 @@ const scripted: Case[] = [
 ];
 
 export const MORE_CASES: readonly Case[] = [
-  ...on('main', 'more.test', [...rewrites, ...clusters, ...matches, ...edits, ...crossing]),
+  ...on('main', 'more.test', [...rewrites, ...unicode, ...clusters, ...matches, ...edits, ...crossing]),
   ...on('main', 'faulty.test', faults),
   ...hostsOnly,
   ...tunnels,
@@ -532,6 +540,12 @@ export const MORE_CASES: readonly Case[] = [
   ...on('mapped', 'all.test', mapped),
   raw('mapped-malformed', 'mapped', 'nonsense\n\n'),
   ...on('internal', 'all.test', internal),
+  ...on('buffered', 'all.test', buffered),
+  // It has a length and does not come up to it.
+  ...on('buffered', 'all.test', [
+    ['buffered-long', '/a', { 'Content-Length': '90' }, { method: 'POST' }],
+    ['buffered-long-fault', '/fault', { 'Content-Length': '90' }, { method: 'POST' }],
+  ]).map((given) => ({ ...given, bytes: given.bytes + 'x'.repeat(30) })),
   ...on('main', 'main.test', upstream),
   ...timed,
   ...scripted,

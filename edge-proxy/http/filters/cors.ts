@@ -1,12 +1,12 @@
 /** envoy.filters.http.cors: answers preflights and marks responses, by the route's policy. */
 import type { RouteCors, RouteEntry } from '../route-table.ts';
-import type { HttpFilter, LocalReply, RequestContext } from '../stream.ts';
+import type { HeadFilter, LocalReply, RequestContext } from '../stream.ts';
 
 export interface CorsEnv {
   route(request: RequestContext): RouteEntry | null;
 }
 
-export function createCorsFilter(env: CorsEnv): HttpFilter {
+export function createCorsFilter(env: CorsEnv): HeadFilter {
   return {
     name: 'envoy.filters.http.cors',
     onRequest: (request) => {

@@ -1,6 +1,6 @@
 /** envoy.filters.http.fault: delays and aborts that the route asks for. */
 import type { RouteEntry } from '../route-table.ts';
-import type { HttpFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
+import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
 
 export interface FaultEnv {
   /** [0, 1) */
@@ -10,7 +10,7 @@ export interface FaultEnv {
   route(request: RequestContext): RouteEntry | null;
 }
 
-export function createFaultFilter(env: FaultEnv): HttpFilter {
+export function createFaultFilter(env: FaultEnv): HeadFilter {
   // Few statuses exist: each reply is made once.
   const replies = new Map<number, LocalReply>();
   const reply = (status: number): LocalReply => {

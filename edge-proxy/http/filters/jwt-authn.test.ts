@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../shared/xds/http-connection-manager.ts';
-import type { HttpFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
+import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
 import { createJwtAuthnFilter } from './jwt-authn.ts';
 import { requestDouble } from './request-double.ts';
 
@@ -46,12 +46,12 @@ const filter = (
   requires: Record<string, unknown> = orMissing,
   providers: Record<string, Provider> = { mesh: provider() },
   trustDomain?: string,
-): HttpFilter => {
+): HeadFilter => {
   // Through the schema: these are configurations a proxy accepts.
   const config = Schema.parse({ providers, rules: [{ match: { prefix: '/' }, requires }] });
   return createJwtAuthnFilter(config, { now: () => now, ...(trustDomain && { trustDomain }) });
 };
-const ask = (one: HttpFilter, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
+const ask = (one: HeadFilter, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
 const bearer = (text: string, path = '/') => requestDouble({ path, headers: { authorization: `Bearer ${text}` } });
 const invalid: Partial<LocalReply> = {
   status: 401,

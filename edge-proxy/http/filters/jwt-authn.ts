@@ -7,7 +7,7 @@ import { checkTrustDomain } from '../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../shared/xds/http-connection-manager.ts';
 import { jsonName } from '../../../shared/xds/message.ts';
 import { ConfigFault, faultAt } from '../../config/config-fault.ts';
-import type { HttpFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
+import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
 
 const NAME = 'envoy.filters.http.jwt_authn';
 type Provider = NonNullable<JwtAuthentication['providers']>[string];
@@ -46,7 +46,7 @@ export interface JwtEnv {
  * Throws ConfigFault for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
  * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
  */
-export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HttpFilter {
+export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HeadFilter {
   const providers = new Map<string, CompiledProvider>();
   for (const [name, provider] of Object.entries(config.providers ?? {}))
     providers.set(name, compileProvider(provider, `providers["${name}"]`, env));

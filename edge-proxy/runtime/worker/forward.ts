@@ -1,9 +1,10 @@
 /** One request through the worker: filters, route, then the gateway with the worker's JWT-SVID. Top to bottom. */
+import { textOfWire } from '../../../shared/match/wire.ts';
 import { createCorsFilter } from '../../http/filters/cors.ts';
 import { createFaultFilter } from '../../http/filters/fault.ts';
 import { Headers as Fields } from '../../http/headers.ts';
 import type { ClusterChoice, ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
-import type { HttpFilter, LocalReply, RequestContext } from '../../http/stream.ts';
+import type { HeadFilter, LocalReply, RequestContext } from '../../http/stream.ts';
 import { fetchHeaders, fieldsOf, JWT_SVID_HEADER, requestContext } from './request.ts';
 import type { Fetcher } from './settings.ts';
 
@@ -43,7 +44,7 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
   };
 }
 
-async function runFilters(filters: readonly HttpFilter[], context: RequestContext): Promise<LocalReply | undefined> {
+async function runFilters(filters: readonly HeadFilter[], context: RequestContext): Promise<LocalReply | undefined> {
   for (const filter of filters) {
     const verdict = await filter.onRequest?.(context);
     if (verdict) return verdict;
@@ -51,7 +52,7 @@ async function runFilters(filters: readonly HttpFilter[], context: RequestContex
   return undefined;
 }
 
-function localReply(reply: LocalReply, filters: readonly HttpFilter[], context: RequestContext): Response {
+function localReply(reply: LocalReply, filters: readonly HeadFilter[], context: RequestContext): Response {
   const headers = new Fields();
   if (reply.body !== '') headers.append('content-type', 'text/plain');
   for (const [name, value] of Object.entries(reply.headers ?? {})) headers.append(name, value);
@@ -63,7 +64,7 @@ function forward(
   request: Request,
   context: RequestContext,
   action: ForwardAction,
-  filters: readonly HttpFilter[],
+  filters: readonly HeadFilter[],
 ): Promise<Response> {
   const choice = action.pick(context, Math.random());
   choice.editRequest(context);
@@ -77,7 +78,7 @@ async function send(
   request: Request,
   context: RequestContext,
   timeoutMs: number,
-  edits: { choice: ClusterChoice; filters: readonly HttpFilter[] } | undefined,
+  edits: { choice: ClusterChoice; filters: readonly HeadFilter[] } | undefined,
 ): Promise<Response> {
   const token = env.token();
   // Without an identity of its own the worker would be let in as nobody, or as whoever a policy lets nobody be.
@@ -93,7 +94,7 @@ async function send(
   const timer = timeoutMs > 0 && !websocket ? setTimeout(() => deadline.abort(), timeoutMs) : undefined;
   let answer: Response;
   try {
-    answer = await env.gateway.fetch(`http://${context.authority}${context.path}`, {
+    answer = await env.gateway.fetch(`http://${context.authority}${textOfWire(context.path) ?? context.path}`, {
       method: context.method,
       headers,
       body: request.body,
@@ -115,7 +116,7 @@ async function send(
 }
 
 function finish(
-  filters: readonly HttpFilter[],
+  filters: readonly HeadFilter[],
   context: RequestContext,
   status: number,
   headers: Fields,
