@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Part } from '../../deploy/demo/mesh.ts';
 import { ROOT } from '../harness.ts';
-import { helper, installed, LOAD_CORE, pinned, start } from './parts.ts';
+import { ownProgram, installed, LOAD_CORE, pinned, start } from './parts.ts';
 import type { TlsFiles } from './upstreams.ts';
 
 export interface LoadPlan {
@@ -32,7 +32,7 @@ export interface LoadResult {
 }
 
 const run = promisify(execFile);
-const client = () => helper(join(ROOT, 'tests/bench/load-client.ts'));
+const client = () => ownProgram(join(ROOT, 'tests/bench/load-client.ts'));
 const wrk = installed('wrk');
 
 /**

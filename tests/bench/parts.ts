@@ -29,7 +29,7 @@ export function pinned(core: number, command: readonly string[]): string[] {
 }
 
 /** Our own TypeScript programs run on Bun, which costs the load core least, else on Node. */
-export function helper(script: string): string[] {
+export function ownProgram(script: string): string[] {
   return runtimeCommand(bunBinary() ? 'bun' : 'node', script);
 }
 

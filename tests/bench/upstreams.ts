@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Part } from '../../deploy/demo/mesh.ts';
 import { ROOT, until } from '../harness.ts';
-import { freePort, helper, installed, LOAD_CORE, start } from './parts.ts';
+import { freePort, ownProgram, installed, LOAD_CORE, start } from './parts.ts';
 
 export type Kind = 'http' | 'websocket' | 'source';
 
@@ -29,7 +29,7 @@ export async function startUpstream(options: UpstreamOptions, folder: string): P
   const part = nginx
     ? start('upstream', LOAD_CORE, nginxUpstream(nginx, port, options, folder))
     : start('upstream', LOAD_CORE, [
-        ...helper(join(ROOT, 'tests/bench/upstream-server.ts')),
+        ...ownProgram(join(ROOT, 'tests/bench/upstream-server.ts')),
         JSON.stringify({ ...options, port }),
       ]);
   await listening(port, part);
