@@ -1,8 +1,10 @@
 /** Envoy's `%COMMAND%` format strings in header values, compiled to closures. An unknown command is refused by name. */
+import { wireText } from '../../shared/match/wire.ts';
 import { headerReader } from '../http/matchers.ts';
 import type { RequestContext } from '../http/stream.ts';
 import { ConfigFault } from './config-fault.ts';
 
+/** What it gives is text of the wire: a character a byte. */
 export type Format = (request: RequestContext) => string;
 
 const commands: Record<string, Format> = {
@@ -15,14 +17,14 @@ const commands: Record<string, Format> = {
   DOWNSTREAM_LOCAL_ADDRESS: (r) => hostPort(r.downstream.localAddress, r.downstream.localPort),
   DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (r) => r.downstream.localAddress,
   DOWNSTREAM_LOCAL_PORT: (r) => String(r.downstream.localPort),
-  DOWNSTREAM_PEER_URI_SAN: (r) => r.downstream.peerUris.join(','),
-  DOWNSTREAM_PEER_DNS_SAN: (r) => r.downstream.peerDns.join(','),
-  DOWNSTREAM_PEER_SUBJECT: (r) => r.downstream.peerSubject,
+  DOWNSTREAM_PEER_URI_SAN: (r) => wireText(r.downstream.peerUris.join(',')),
+  DOWNSTREAM_PEER_DNS_SAN: (r) => wireText(r.downstream.peerDns.join(',')),
+  DOWNSTREAM_PEER_SUBJECT: (r) => wireText(r.downstream.peerSubject),
   REQUESTED_SERVER_NAME: (r) => r.downstream.serverName,
   PROTOCOL: (r) => r.protocol,
-  ROUTE_NAME: (r) => r.route?.name ?? '',
+  ROUTE_NAME: (r) => wireText(r.route?.name ?? ''),
   VIRTUAL_CLUSTER_NAME: () => '',
-  UPSTREAM_CLUSTER: (r) => r.cluster?.name ?? '',
+  UPSTREAM_CLUSTER: (r) => wireText(r.cluster?.name ?? ''),
   UPSTREAM_HOST: (r) => r.upstreamHost ?? '',
   UPSTREAM_REQUEST_ATTEMPT_COUNT: (r) => String(r.attempts),
   RESPONSE_CODE: (r) => String(r.responseCode),
@@ -31,7 +33,8 @@ const commands: Record<string, Format> = {
 };
 
 /** Throws ConfigFault at `path` for an unknown command, an unclosed `%` or a control character. */
-export function compileFormat(text: string, path: string): Format {
+export function compileFormat(configured: string, path: string): Format {
+  const text = wireText(configured);
   if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)) throw new ConfigFault(path, 'holds a control character');
   if (!text.includes('%')) return () => text;
   const parts: Format[] = [];

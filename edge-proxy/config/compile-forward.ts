@@ -1,4 +1,5 @@
 /** RouteAction -> ForwardAction: cluster choice, rewrites, timeouts, mirrors. Refuses what this proxy does not do. */
+import { wireText } from '../../shared/match/wire.ts';
 import type { ClusterWeight, RouteAction } from '../../shared/xds/route.ts';
 import type { ClusterChoice, ForwardAction } from '../http/route-table.ts';
 import type { RequestContext } from '../http/stream.ts';
@@ -88,8 +89,8 @@ function compileWeighted(action: RouteAction, scope: HeaderScope, path: string):
     if (Object.keys(one.typedPerFilterConfig ?? {}).length > 0)
       throw new ConfigFault(`${at}.typedPerFilterConfig`, 'is not supported');
     const edits = compileEdits(scope, [{ path: at, config: one }]);
-    const host = one.hostRewriteLiteral;
-    if (!host) return { cluster: one.name, ...edits };
+    const host = wireText(one.hostRewriteLiteral ?? '');
+    if (host === '') return { cluster: one.name, ...edits };
     const editRequest = (request: RequestContext) => {
       edits.editRequest(request);
       request.authority = host;

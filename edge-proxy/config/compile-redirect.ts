@@ -1,5 +1,6 @@
 /** RedirectAction -> status and Location, by Envoy's rules for scheme, port, path and query. */
 import { compileRegex } from '../../shared/match/regex.ts';
+import { wireText } from '../../shared/match/wire.ts';
 import type { RedirectAction as XdsRedirect } from '../../shared/xds/route.ts';
 import { pathOnly } from '../http/matchers.ts';
 import type { RequestContext } from '../http/stream.ts';
@@ -27,6 +28,7 @@ export function compileRedirect(
   for (const field of ['schemeRedirect', 'hostRedirect', 'pathRedirect', 'prefixRewrite'] as const)
     if (/[\u0000-\u0020\u007f]/.test(redirect[field] ?? ''))
       throw new ConfigFault(`${path}.${field}`, 'holds a space or control character');
+  const host = wireText(redirect.hostRedirect ?? '');
   const target = compileTarget(redirect, prefixLength, path);
   const scheme = redirect.httpsRedirect ? 'https' : redirect.schemeRedirect;
   const port = redirect.portRedirect ? `:${redirect.portRedirect}` : '';
@@ -34,8 +36,7 @@ export function compileRedirect(
     status: STATUS[redirect.responseCode ?? 'MOVED_PERMANENTLY'],
     location: (request) => {
       const to = scheme || request.scheme;
-      const host = redirect.hostRedirect || requestHost(request, to, port !== '');
-      return `${to}://${host}${port}${target(request.path)}`;
+      return `${to}://${host || requestHost(request, to, port !== '')}${port}${target(request.path)}`;
     },
   };
 }
@@ -55,7 +56,9 @@ function compileTarget(
   prefixLength: number | undefined,
   path: string,
 ): (path: string) => string {
-  const { pathRedirect, prefixRewrite, regexRewrite, stripQuery = false } = redirect;
+  const { regexRewrite, stripQuery = false } = redirect;
+  const pathRedirect = wireText(redirect.pathRedirect ?? '');
+  const prefixRewrite = wireText(redirect.prefixRewrite ?? '');
   const strip = (text: string) => (stripQuery ? pathOnly(text) : text);
   if (pathRedirect) {
     // A query of its own replaces the request's and is never stripped.
@@ -64,14 +67,13 @@ function compileTarget(
   }
   if (regexRewrite) {
     const replace = faultAt(`${path}.regexRewrite`, () =>
-      compileRegex(regexRewrite.pattern.regex).replacer(regexRewrite.substitution ?? ''),
+      compileRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
     return (from) => {
       const only = pathOnly(from);
       return replace(only) + (stripQuery ? '' : from.slice(only.length));
     };
   }
-  if (prefixRewrite !== undefined && prefixRewrite !== '')
-    return (from) => strip(prefixRewrite + from.slice(prefixLength ?? pathOnly(from).length));
+  if (prefixRewrite !== '') return (from) => strip(prefixRewrite + from.slice(prefixLength ?? pathOnly(from).length));
   return strip;
 }

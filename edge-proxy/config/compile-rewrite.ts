@@ -1,5 +1,6 @@
 /** Path and host rewrites of a RouteAction, compiled to one closure: host first, which may read the path (as Envoy). */
 import { compileRegex } from '../../shared/match/regex.ts';
+import { wireText } from '../../shared/match/wire.ts';
 import type { RouteAction } from '../../shared/xds/route.ts';
 import { rewriteHost } from '../http/forward-headers.ts';
 import { pathOnly } from '../http/matchers.ts';
@@ -36,14 +37,17 @@ function compileHostRewrite(action: RouteAction, path: string): HostEdit | undef
       path,
       'hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex and autoHostRewrite exclude each other',
     );
-  if (hostRewriteLiteral) return () => hostRewriteLiteral;
+  if (hostRewriteLiteral) {
+    const host = wireText(hostRewriteLiteral);
+    return () => host;
+  }
   if (hostRewriteHeader) {
     const key = hostRewriteHeader.toLowerCase();
     return (request) => request.headers.get(key) ?? '';
   }
   if (!hostRewritePathRegex) return undefined;
   const replace = faultAt(`${path}.hostRewritePathRegex`, () =>
-    compileRegex(hostRewritePathRegex.pattern.regex).replacer(hostRewritePathRegex.substitution ?? ''),
+    compileRegex(hostRewritePathRegex.pattern.regex).replacer(wireText(hostRewritePathRegex.substitution ?? '')),
   );
   return (request) => replace(pathOnly(request.path));
 }
@@ -54,16 +58,17 @@ function compilePathRewrite(action: RouteAction, match: CompiledMatch, path: str
     throw new ConfigFault(path, 'prefixRewrite, regexRewrite and pathRewritePolicy exclude each other');
   if (prefixRewrite) {
     const { prefixLength } = match;
-    return prefixLength === undefined ? () => prefixRewrite : (only) => prefixRewrite + only.slice(prefixLength);
+    const prefix = wireText(prefixRewrite);
+    return prefixLength === undefined ? () => prefix : (only) => prefix + only.slice(prefixLength);
   }
   if (regexRewrite)
     return faultAt(`${path}.regexRewrite`, () =>
-      compileRegex(regexRewrite.pattern.regex).replacer(regexRewrite.substitution ?? ''),
+      compileRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
   if (!pathRewritePolicy) return undefined;
   const { template } = match;
   if (!template) throw new ConfigFault(`${path}.pathRewritePolicy`, 'needs a pathMatchPolicy in the match');
   return faultAt(`${path}.pathRewritePolicy`, () =>
-    template.rewriter(pathRewritePolicy.typedConfig.pathTemplateRewrite),
+    template.rewriter(wireText(pathRewritePolicy.typedConfig.pathTemplateRewrite)),
   );
 }

@@ -179,6 +179,20 @@ describe('header operations', () => {
   });
 });
 
+it('what config writes into a head is UTF-8, a character a byte', () => {
+  const bytes = (text: string) => Buffer.from(text, 'utf8').toString('latin1');
+  const text = 'a\u010ab caf\u00e9 \u263a';
+  const match = { prefix: '/old' };
+  const requestHeadersToAdd = [{ header: { key: 'x', value: `${text} %ROUTE_NAME%` } }];
+  const rewrites = { prefixRewrite: `/${text}`, hostRewriteLiteral: text };
+  const { request } = forward({ name: text, match, route: to('c', rewrites), requestHeadersToAdd }, { path: '/old/x' });
+  expect([request.headers.get('x'), request.path, request.authority]).toEqual(
+    [`${text} ${text}`, `/${text}/x`, text].map(bytes),
+  );
+  const regexRewrite = { pattern: { regex: 'old' }, substitution: text };
+  expect(forward({ match, route: to('c', { regexRewrite }) }, { path: '/old' }).request.path).toBe(bytes(`/${text}`));
+});
+
 describe('redirects', () => {
   const location = (redirect: object, parts: RequestParts = {}, match: object = { prefix: '/' }) => {
     const { request, route } = run([{ match, redirect }], parts);

@@ -4,6 +4,7 @@
  */
 
 import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../shared/match/cidr.ts';
+import { wireText } from '../../shared/match/wire.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
 import { hasToken } from './codec/fields.ts';
 import type { Request } from './exchange-request.ts';
@@ -88,7 +89,7 @@ export class HeaderTreatment {
       return cidrOf(ip, range.prefixLen ?? 0);
     });
     this.via = config.via ?? '';
-    this.serverName = config.serverName || 'envoy';
+    this.serverName = wireText(config.serverName || 'envoy');
     this.serverMode = config.serverHeaderTransformation ?? 'OVERWRITE';
     this.idInResponse = config.alwaysSetRequestIdInResponse ?? false;
     this.underscores = config.commonHttpProtocolOptions?.headersWithUnderscoresAction ?? 'ALLOW';

@@ -2,6 +2,7 @@
  * local_reply_config: what answers made here look like (envoyproxy.io, "Local reply modification"). The first mapper
  * whose filter matches changes status, body and headers; the formats then write the body. Compiled once.
  */
+import { wireText } from '../../shared/match/wire.ts';
 import type { HttpConnectionManager, LocalReplyFilter } from '../../shared/xds/http-connection-manager.ts';
 import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
 import { ConfigFault, faultAt } from '../config/config-fault.ts';
@@ -98,7 +99,7 @@ function compileBody(format: BodyFormat, path: string, wallClock: (monotonicMs: 
     const json = format.jsonFormat;
     const line = faultAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));
     return {
-      contentType: format.contentType || 'application/json',
+      contentType: wireText(format.contentType || 'application/json'),
       format: (request, nowMs) => `${line(request, nowMs)}\n`,
     };
   }
@@ -109,7 +110,7 @@ function compileBody(format: BodyFormat, path: string, wallClock: (monotonicMs: 
     text.split(BODY).map((piece) => compileText(piece, wallClock, format.omitEmptyValues === true)),
   );
   return {
-    contentType: format.contentType || PLAIN,
+    contentType: wireText(format.contentType || PLAIN),
     format: (request, nowMs) => pieces.map((piece) => piece(request, nowMs)).join(request.localReplyBody),
   };
 }

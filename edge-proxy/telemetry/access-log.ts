@@ -2,6 +2,7 @@
  * Access logs: Envoy's command operators (envoyproxy.io, "Access logging") compiled once into functions, as JSON or
  * text, and Istio's default JSON format. An operator Tulle does not know is refused by name.
  */
+import { textOfWire } from '../../shared/match/wire.ts';
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
 import type { LogEntry } from './log-entry.ts';
 
@@ -229,7 +230,7 @@ function compileOperator(name: string, argument: string | undefined, wallClock: 
 function requestField(argument: string | undefined): Field {
   const names = (argument ?? '').split('?');
   if (names.length > 2 || names.some((name) => name === '')) throw new Error(`access log operator %REQ(${argument})%`);
-  const [first, second] = names.map(requestHeader);
+  const [first, second] = names.map((name) => readable(requestHeader(name)));
   return second ? (request, nowMs) => first!(request, nowMs) ?? second(request, nowMs) : first!;
 }
 
@@ -242,6 +243,14 @@ function requestHeader(name: string): Field {
   // Envoy sets this header when it rewrites a path; here the context itself remembers.
   if (key === 'x-envoy-original-path') return (r) => r.headers.get(key) ?? some(r.originalPath);
   return (r) => r.headers.get(key);
+}
+
+/** A head's bytes are read as UTF-8, as Envoy's log has them; bytes that are none stay one character each. */
+function readable(field: Field): Field {
+  return (request, nowMs) => {
+    const value = field(request, nowMs);
+    return typeof value === 'string' ? (textOfWire(value) ?? value) : value;
+  };
 }
 
 const hostPort = (address: string, port: number): string =>
