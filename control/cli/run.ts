@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { CliError } from './connection.ts';
+import { httpProxyFlags } from './http-proxy-port.ts';
 import { chooseRuntime, exitOf, startProxy } from './proxy.ts';
 
 /** The line `--announce` makes a proxy print once it is ready. */
@@ -42,8 +43,9 @@ export async function runWithSidecar(
   const [program, ...args] = command;
   if (program === undefined) throw new CliError('run: names no command; write "tulle run [flags] -- COMMAND"');
   const runtime = chooseRuntime(runtimeFlag);
+  const http = await httpProxyFlags(proxyArgs, process.env);
   process.stderr.write(`tulle: sidecar on ${runtime}\n`);
-  const proxy = startProxy(runtime, [...proxyArgs, '--announce'], {
+  const proxy = startProxy(runtime, [...proxyArgs, ...http, '--announce'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   });

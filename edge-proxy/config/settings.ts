@@ -21,6 +21,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --trust-domain NAME        the mesh's; a certificate of another is refused   [TULLE_TRUST_DOMAIN]
                              (default: that of the certificate)
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
+                             (default: none; tulle run chooses one and keeps it in --data)
   --outbound-bind ADDRESS    where outbound listeners bind (default: 127.0.0.1) [TULLE_OUTBOUND_BIND]
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 

@@ -1,4 +1,5 @@
 /** `tulle run`: sidecar first, application second, signals and exit codes passed on. */
+import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
 import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
@@ -20,13 +21,18 @@ describe('tulle run', () => {
   beforeAll(() => mesh.startControl());
   afterAll(() => mesh.stop());
 
-  async function run(runtime: RuntimeName, name: string, app: string): Promise<{ part: Part; ports: number[] }> {
+  async function run(
+    runtime: RuntimeName,
+    name: string,
+    app: string,
+    choose = false,
+  ): Promise<{ part: Part; ports: number[] }> {
     const ports = await freePorts(2);
     const [httpProxyPort, adminPort] = ports;
     const command = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`, 'run'];
     const flags = ['--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile];
     const own = ['--data', `${mesh.folder}/${name}`, '--name', name, '--ip', mesh.address(), '--drain-seconds', '1'];
-    const at = ['--http-proxy-port', `${httpProxyPort}`, '--admin-port', `${adminPort}`];
+    const at = [...(choose ? [] : ['--http-proxy-port', `${httpProxyPort}`]), '--admin-port', `${adminPort}`];
     const part = new Part(name, [...command, ...flags, ...own, ...at, '--', nodeBinary(), '-e', app], {
       TULLE_JOIN_TOKEN: await mesh.joinToken('default'),
     });
@@ -48,9 +54,50 @@ describe('tulle run', () => {
     },
   );
 
-  it('ends with the exit code of an application that ends by itself, and takes the sidecar along', async () => {
-    const { part, ports } = await run('node', 'run-short', 'process.exit(3)');
-    expect(await part.exited).toBe(3);
-    await expect(get({ host: '127.0.0.1', port: ports[1]!, path: '/ready' })).rejects.toThrow('ECONNREFUSED');
+  it.each(RUNTIMES)(
+    'ends with the exit code of an application that ends by itself, and takes the sidecar along (%s)',
+    async (runtime) => {
+      const app = APP.replace('answer.resume();', 'answer.resume(); setImmediate(() => process.exit(3));');
+      const once = async () => {
+        const { part, ports } = await run(runtime, `run-short-${runtime}`, app, true);
+        expect(await part.exited).toBe(3);
+        await expect(get({ host: '127.0.0.1', port: ports[1]!, path: '/ready' })).rejects.toThrow('ECONNREFUSED');
+        return part.lines.find((text) => text.startsWith('app: '));
+      };
+      const line = await once();
+      expect(line).toMatch(/^app: sidecar 2\d{4} answers \d{3}$/);
+      // The port was chosen, and is kept: with the control plane away, the listener is where the disk cache says.
+      expect(await once()).toBe(line);
+    },
+  );
+
+  it('ends as a shell tells of a command that a signal ended, or that is not there', async () => {
+    const killed = await run('node', 'run-killed', 'process.kill(process.pid, "SIGTERM")');
+    expect(await killed.part.exited).toBe(143);
+    const folder = `${mesh.folder}/run-killed`;
+    const absent = spawnSync(
+      nodeBinary(),
+      [
+        `${ROOT}/control/cli/main.ts`,
+        'run',
+        '--runtime',
+        'node',
+        '--control-plane',
+        mesh.url,
+        '--data',
+        folder,
+        '--name',
+        'run-killed',
+        '--ip',
+        mesh.address(),
+        '--drain-seconds',
+        '1',
+        '--',
+        '/no/such/command',
+      ],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    expect(absent.stderr).toContain('tulle: cannot start /no/such/command: ');
+    expect(absent.status).toBe(127);
   });
 });
