@@ -1,52 +1,20 @@
-/** Gateway resources -> listeners and route configurations of a gateway proxy. Servers that are not HTTP: gateway-l4.ts. */
-import type { Resource } from '../../shared/resources/resource.ts';
-import type { FilterChain, Listener } from '../../shared/xds/listener.ts';
+import type { FilterChain, Listener, NetworkFilter } from '../../shared/xds/listener.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../shared/xds/tls.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  selects,
-  specOf,
-  strings,
-  text,
-} from '../mesh/fields.ts';
+import { type Fields, fields, namespaceOf, objects, specOf, strings, text } from '../mesh/fields.ts';
 import { authorizationOf } from './authorization.ts';
 import type { CompileContext } from './context.ts';
 import { autoPassthroughChains, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
+import { familyOf, type GatewayServer, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
 import { httpManager, TLS_INSPECTOR } from './http-manager.ts';
 import { MESH_TCP_ALPN } from './inbound.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 import { chainOf, distinctChains } from './l4-routes.ts';
-import { hostCovers } from './names.ts';
 import type { Outbound } from './outbound.ts';
-import { domainsOf, routeConfiguration, virtualServiceRoutes } from './routes.ts';
+import { routeConfiguration, virtualServiceRoutes } from './routes.ts';
 import { ADS, downstreamSocket, meshServerSocket, TLS_PARAMS } from './tls-context.ts';
 import { resolveGatewayName } from './virtual-service.ts';
 import { combinedContext, exactSan } from './wire.ts';
-
-/** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
-type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
-
-/** One `server` of one Gateway. */
-export interface GatewayServer {
-  /** `namespace/name` */
-  gateway: string;
-  name: string;
-  namespace: string;
-  port: number;
-  portName: string;
-  kind: Kind;
-  /** Hosts as written, `ns/host` or `host`. */
-  hosts: string[];
-  tls: Fields | undefined;
-  bind: string | undefined;
-  routeName: string;
-}
 
 export function gatewayOutbound(ctx: CompileContext): Outbound {
   const listeners: Listener[] = [];
@@ -62,9 +30,10 @@ export function gatewayOutbound(ctx: CompileContext): Outbound {
     if (built.length === 0) continue;
     listeners.push(listener(ctx, port, usable[0]?.bind, built, secured));
     if (family === 'tcp') continue;
+    const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
     const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(ctx, port)}`];
     for (const name of new Set(names)) {
-      if (!JSON.stringify(built).includes(JSON.stringify(name))) continue;
+      if (!named.has(name)) continue;
       const own = secured ? usable.filter((server) => server.routeName === name) : usable;
       routes.push(routeConfiguration(name, gatewayVirtualHosts(ctx, port, own)));
     }
@@ -72,9 +41,9 @@ export function gatewayOutbound(ctx: CompileContext): Outbound {
   return { listeners, routes };
 }
 
-/** Servers of one port that can share it. */
-function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 'tls' {
-  return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
+/** The route configuration that a connection manager asks for; undefined for other filters. */
+function routeNameOf({ typedConfig }: NetworkFilter): string | undefined {
+  return typedConfig && 'rds' in typedConfig ? typedConfig.rds?.routeConfigName : undefined;
 }
 
 function chainsOf(
@@ -87,63 +56,6 @@ function chainsOf(
   if (family === 'tls') return tlsChains(ctx, servers);
   const filters = servers[0] && tcpServerFilters(ctx, servers[0]);
   return filters ? [chainOf(undefined, filters)] : [];
-}
-
-function serversByPort(ctx: CompileContext): Map<number, GatewayServer[]> {
-  const byPort = new Map<number, GatewayServer[]>();
-  for (const gateway of ctx.view.resources('Gateway')) {
-    const selector = labelsOf(specOf(gateway)['selector']);
-    if (!selects(selector, ctx.proxy.labels)) continue;
-    for (const item of objects(specOf(gateway)['servers'])) {
-      const server = serverOf(ctx, gateway, item);
-      if (!server) continue;
-      byPort.set(server.port, [...(byPort.get(server.port) ?? []), server]);
-    }
-  }
-  return new Map([...byPort].sort(([a], [b]) => a - b));
-}
-
-function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): GatewayServer | undefined {
-  const namespace = namespaceOf(gateway);
-  const { name } = gateway.metadata;
-  const port = fields(item['port']);
-  const number = numeric(port['number']) ?? 0;
-  const protocol = (text(port['protocol']) ?? '').toUpperCase();
-  const portName = text(port['name']) ?? '';
-  const tls = item['tls'] === undefined ? undefined : fields(item['tls']);
-  const label = `Gateway ${namespace}/${name} port ${number}`;
-  const kind = kindOf(protocol, tls);
-  if (!kind) {
-    const mode = tls ? ` ${text(tls['mode']) ?? ''}` : '';
-    ctx.note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
-    return undefined;
-  }
-  return {
-    gateway: `${namespace}/${name}`,
-    name,
-    namespace,
-    port: number,
-    portName,
-    kind,
-    hosts: strings(item['hosts']),
-    tls,
-    bind: text(item['bind']),
-    routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
-  };
-}
-
-/** undefined: Istio's admission refuses such a server, or this proxy cannot serve it. */
-function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
-  if (['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol)) return 'http';
-  const mode = text(tls?.['mode']) ?? 'SIMPLE';
-  const l4 = ['TCP', 'TLS', 'MONGO', 'MYSQL', 'REDIS'].includes(protocol);
-  if (tls && (protocol === 'HTTPS' || l4)) {
-    if (mode === 'PASSTHROUGH') return 'passthrough';
-    if (mode === 'AUTO_PASSTHROUGH') return 'auto-passthrough';
-    if (['SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL', 'OPTIONAL_MUTUAL'].includes(mode)) return l4 ? 'tls' : 'https';
-    return undefined;
-  }
-  return l4 && protocol !== 'TLS' ? 'tcp' : undefined;
 }
 
 /** A gateway behind a Service whose port maps elsewhere listens on the port the Service sends to. */
@@ -192,7 +104,7 @@ function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): Filt
     const filters =
       server.kind === 'tls' ? tcpServerFilters(ctx, server) : [manager(ctx, server.port, server.routeName)];
     if (!transportSocket || !filters) return [];
-    const serverNames = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
+    const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
     return [{ ...chain, transportSocket }];
   });
@@ -308,33 +220,11 @@ function gatewayVirtualHosts(ctx: CompileContext, port: number, servers: readonl
       }
     }
     if (fields(server.tls)['httpsRedirect'] === true) {
-      for (const hostname of found.size > 0 ? found : redirectHosts(server)) virtualHost(hostname).requireTls = 'ALL';
+      for (const hostname of found.size > 0 ? found : serverHosts(server)) virtualHost(hostname).requireTls = 'ALL';
     }
   }
   if (hosts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
   return [...hosts.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-function redirectHosts(server: GatewayServer): string[] {
-  return server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
-}
-
-/** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
-export function sharedHosts(ctx: CompileContext, vs: Resource, server: GatewayServer): string[] {
-  const namespace = namespaceOf(vs);
-  const wanted = strings(specOf(vs)['hosts']).map((host) => domainsOf(ctx, host, undefined)[0] ?? host);
-  const shared = new Set<string>();
-  for (const written of server.hosts) {
-    const slash = written.indexOf('/');
-    const from = slash < 0 ? '*' : written.slice(0, slash);
-    const pattern = written.slice(slash + 1);
-    if (from !== '*' && from !== namespace && !(from === '.' && namespace === server.namespace)) continue;
-    for (const host of wanted) {
-      if (hostCovers(pattern, host)) shared.add(host);
-      else if (hostCovers(host, pattern)) shared.add(pattern);
-    }
-  }
-  return [...shared];
 }
 
 /** Routes that match everything go last, so that no VirtualService hides another's rules. */
