@@ -3,6 +3,7 @@ import { parseSpiffeId } from '../shared/identity/spiffe.ts';
 import type { Listener } from '../shared/xds/listener.ts';
 import type { Secret } from '../shared/xds/tls.ts';
 import type { ListenerState } from './admin/admin.ts';
+import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { Compilers, RunningCluster } from './config/apply.ts';
 import { compileCluster } from './config/compile-cluster.ts';
@@ -70,7 +71,7 @@ export function assemble(
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
-    clusters: () => clusters.values(),
+    clusters: () => clusterStates(clusters.values()),
     // Dumps are already in xDS JSON; their types are those of the resources they were made from.
     config: () => proxy.configDump() as never,
     drain: (ms) => proxy.drain(ms),

@@ -7,6 +7,7 @@ import { parseWorkloadId } from '../shared/identity/spiffe.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
+import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './config/control-client.ts';
 import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
@@ -15,12 +16,11 @@ import type { IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
 import type { MeshSettings } from './config/settings.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
-import type { Cluster } from './upstream/cluster.ts';
 
 /** What runs traffic. */
 export interface ProxyPart extends ConfigTarget {
   listeners(): readonly ListenerState[];
-  clusters(): Iterable<Cluster>;
+  clusters(): readonly ClusterState[] | Promise<readonly ClusterState[]>;
   /** The xDS in force. */
   config(): Partial<Snapshot>;
   /** Stops accepting, answers with `connection: close`; resolves when nothing is open or after `ms`. */

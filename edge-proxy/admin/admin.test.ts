@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Cluster } from '../upstream/cluster.ts';
 import { type AdminDeps, createAdmin } from './admin.ts';
+import { clusterStates } from './clusters.ts';
 
 const cluster = {
   name: 'c',
@@ -20,7 +21,7 @@ function setup(change: Partial<AdminDeps> = {}) {
       clusters: [{ name: 'c' }],
       secrets: [{ name: 's', tlsCertificate: { privateKey: { inlineString: 'PRIVATE' } } }],
     }),
-    clusters: () => [cluster],
+    clusters: () => clusterStates([cluster]),
     listeners: () => [{ name: '0.0.0.0_80', address: '127.0.0.1', port: 8080 }],
     info: { version: '0.1.0', runtime: 'node', nodeId: 'n' },
     uptimeMs: () => 2500,

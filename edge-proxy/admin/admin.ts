@@ -1,9 +1,8 @@
 /** The proxy's admin endpoints, Envoy's paths and answers where Envoy has them. */
 import { type IRequest, Router, text } from 'itty-router';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
-import type { Cluster } from '../upstream/cluster.ts';
 import type { HeldCertificates } from './certs.ts';
-import { clustersJson, clustersText } from './clusters.ts';
+import { type ClusterState, clustersJson, clustersText } from './clusters.ts';
 import { statsText } from './stats.ts';
 
 export interface ListenerState {
@@ -20,7 +19,7 @@ export interface AdminDeps {
   readonly metrics: () => string | Promise<string>;
   /** The xDS in force, as received. */
   readonly config: () => Partial<Snapshot>;
-  readonly clusters: () => Iterable<Cluster>;
+  readonly clusters: () => readonly ClusterState[] | Promise<readonly ClusterState[]>;
   readonly listeners: () => readonly ListenerState[];
   readonly info: { readonly version: string; readonly runtime: string; readonly nodeId: string };
   /** Milliseconds since the start. */
@@ -128,8 +127,9 @@ function redact(value: unknown): unknown {
   );
 }
 
-function clusters(deps: AdminDeps, format: string | null): Response {
-  return format === 'json' ? json(clustersJson(deps.clusters())) : text(clustersText(deps.clusters()));
+async function clusters(deps: AdminDeps, format: string | null): Promise<Response> {
+  const states = await deps.clusters();
+  return format === 'json' ? json(clustersJson(states)) : text(clustersText(states));
 }
 
 function listeners(deps: AdminDeps, format: string | null): Response {

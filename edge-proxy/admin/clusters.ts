@@ -1,5 +1,5 @@
 /** The admin's `/clusters`, as Envoy prints it (envoyproxy.io: "Administration interface", GET /clusters). */
-import type { Circuit, Cluster, Endpoint, EndpointStats } from '../upstream/cluster.ts';
+import type { Circuit, Cluster, Endpoint, EndpointHealth, EndpointStats } from '../upstream/cluster.ts';
 
 const noStats: EndpointStats = {
   cxActive: 0,
@@ -11,19 +11,52 @@ const noStats: EndpointStats = {
   rqTimeout: 0,
 };
 
-export function clustersText(clusters: Iterable<Cluster>): string {
+/** A cluster as `/clusters` tells of it: plain data, which worker processes can send. */
+export interface ClusterState {
+  readonly name: string;
+  readonly limits: Circuit['limits'];
+  /** Of routing priority HIGH. */
+  readonly highLimits?: Circuit['limits'];
+  readonly hosts: readonly HostState[];
+}
+
+export interface HostState extends Pick<Endpoint, 'id' | 'address' | 'port' | 'hostname' | 'weight' | 'priority'> {
+  readonly locality: string;
+  /** Requests under way. */
+  readonly active: number;
+  readonly stats: Readonly<EndpointStats>;
+  readonly health?: EndpointHealth;
+}
+
+export function clusterStates(clusters: Iterable<Cluster>): ClusterState[] {
+  return Array.from(clusters, (cluster) => ({
+    name: cluster.name,
+    limits: cluster.limits,
+    ...(cluster.high && { highLimits: cluster.high.limits }),
+    hosts: cluster.endpoints().map((endpoint) => hostState(cluster, endpoint)),
+  }));
+}
+
+function hostState(cluster: Cluster, endpoint: Endpoint): HostState {
+  const { id, address, port, hostname, weight, priority, locality, active } = endpoint;
+  const health = cluster.health?.(endpoint);
+  const stats = { ...(endpoint.stats ?? noStats) };
+  return { id, address, port, hostname, weight, priority, locality, active, stats, ...(health && { health }) };
+}
+
+export function clustersText(clusters: readonly ClusterState[]): string {
   const lines: string[] = [];
   for (const cluster of clusters) {
     const { name } = cluster;
     lines.push(`${name}::observability_name::${name}`);
-    lines.push(...thresholdLines(name, 'default', cluster));
-    if (cluster.high) lines.push(...thresholdLines(name, 'high', cluster.high));
-    for (const endpoint of cluster.endpoints()) lines.push(...endpointLines(cluster, endpoint));
+    lines.push(...thresholdLines(name, 'default', cluster.limits));
+    if (cluster.highLimits) lines.push(...thresholdLines(name, 'high', cluster.highLimits));
+    for (const host of cluster.hosts) lines.push(...hostLines(name, host));
   }
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function thresholdLines(name: string, priority: string, { limits }: Circuit): string[] {
+function thresholdLines(name: string, priority: string, limits: Circuit['limits']): string[] {
   return [
     `${name}::${priority}_priority::max_connections::${limits.maxConnections}`,
     `${name}::${priority}_priority::max_pending_requests::${limits.maxPendingRequests}`,
@@ -32,8 +65,8 @@ function thresholdLines(name: string, priority: string, { limits }: Circuit): st
   ];
 }
 
-function endpointLines(cluster: Cluster, endpoint: Endpoint): string[] {
-  const stats = endpoint.stats ?? noStats;
+function hostLines(cluster: string, endpoint: HostState): string[] {
+  const { stats } = endpoint;
   const [region = '', zone = '', subZone = ''] = endpoint.locality.split('/');
   const values: [string, string | number][] = [
     ['cx_active', stats.cxActive],
@@ -45,7 +78,7 @@ function endpointLines(cluster: Cluster, endpoint: Endpoint): string[] {
     ['rq_timeout', stats.rqTimeout],
     ['rq_total', stats.rqTotal],
     ['hostname', endpoint.hostname],
-    ['health_flags', healthFlags(cluster, endpoint)],
+    ['health_flags', healthFlags(endpoint.health)],
     ['weight', endpoint.weight],
     ['region', region],
     ['zone', zone],
@@ -53,11 +86,10 @@ function endpointLines(cluster: Cluster, endpoint: Endpoint): string[] {
     ['canary', 'false'],
     ['priority', endpoint.priority],
   ];
-  return values.map(([key, value]) => `${cluster.name}::${endpoint.id}::${key}::${value}`);
+  return values.map(([key, value]) => `${cluster}::${endpoint.id}::${key}::${value}`);
 }
 
-function healthFlags(cluster: Cluster, endpoint: Endpoint): string {
-  const health = cluster.health?.(endpoint);
+function healthFlags(health: EndpointHealth | undefined): string {
   if (!health) return 'healthy';
   const flags = [
     health.failedActiveCheck ? '/failed_active_hc' : '',
@@ -69,20 +101,23 @@ function healthFlags(cluster: Cluster, endpoint: Endpoint): string {
 }
 
 /** envoy.admin.v3.Clusters, with Envoy's spelling of the fields. */
-export function clustersJson(clusters: Iterable<Cluster>): object {
+export function clustersJson(clusters: readonly ClusterState[]): object {
   return {
-    cluster_statuses: [...clusters].map((cluster) => ({
+    cluster_statuses: clusters.map((cluster) => ({
       name: cluster.name,
       observability_name: cluster.name,
-      host_statuses: cluster.endpoints().map((endpoint) => hostStatus(cluster, endpoint)),
+      host_statuses: cluster.hosts.map(hostStatus),
       circuit_breakers: {
-        thresholds: [threshold(cluster), ...(cluster.high ? [{ priority: 'HIGH', ...threshold(cluster.high) }] : [])],
+        thresholds: [
+          threshold(cluster.limits),
+          ...(cluster.highLimits ? [{ priority: 'HIGH', ...threshold(cluster.highLimits) }] : []),
+        ],
       },
     })),
   };
 }
 
-function threshold({ limits }: Circuit): object {
+function threshold(limits: Circuit['limits']): object {
   return {
     max_connections: limits.maxConnections,
     max_pending_requests: limits.maxPendingRequests,
@@ -91,9 +126,8 @@ function threshold({ limits }: Circuit): object {
   };
 }
 
-function hostStatus(cluster: Cluster, endpoint: Endpoint): object {
-  const stats = endpoint.stats ?? noStats;
-  const health = cluster.health?.(endpoint);
+function hostStatus(endpoint: HostState): object {
+  const { stats, health } = endpoint;
   const [region = '', zone = '', subZone = ''] = endpoint.locality.split('/');
   const counters = {
     cx_connect_fail: stats.cxConnectFail,

@@ -97,6 +97,11 @@ class Family<S extends Series> {
     return this.add(key, (name) => labels[name] ?? '');
   }
 
+  clear(): void {
+    this.series.clear();
+    this.dropped = 0;
+  }
+
   private overflow(): S {
     return this.series.get('\u0001') ?? this.add('\u0001', () => 'overflow');
   }
@@ -111,6 +116,8 @@ class Family<S extends Series> {
 export interface MetricFamily<S> {
   /** The series of a label set; keep it, do not look it up per request. Labels that are missing are ''. */
   with(labels: Labels): S;
+  /** Forgets every series: for gauges that are set anew at each collection, whose users keep none. */
+  clear(): void;
 }
 
 export class Metrics {

@@ -2,12 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { Headers } from '../http/headers.ts';
 import type { RequestContext } from '../http/stream.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { tcpConnection } from '../tcp/tcp-connection.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText, istioAccessLog } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { connectionEntry } from './log-entry.ts';
 import { Metrics } from './metrics.ts';
+import { createTelemetry } from './telemetry.ts';
 
 const endpoint = {
   id: '10.0.0.2:9080',
@@ -285,5 +287,36 @@ describe('access log', () => {
     expect(() => log({ '@type': type, path: '/var/log/x' })).toThrow('/dev/stdout');
     log({ '@type': type, path: '/dev/stderr' })(request(), 130);
     expect(out.at(-1)).toMatch(/^E \[2026/);
+  });
+});
+
+describe('gauges of clusters', () => {
+  it('go with their cluster', () => {
+    const circuit = {
+      limits: { maxConnections: 1, maxPendingRequests: 1, maxRequests: 1, maxRetries: 1, trackRemaining: true },
+      use: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    };
+    const running = new Set(
+      ['a', 'b'].map((name) => ({ ...circuit, high: circuit, name, endpoints: () => [endpoint] })),
+    );
+    const { metrics } = createTelemetry({
+      runtime: {
+        name: 'node',
+        monotonicMs: () => 0,
+        process: { residentBytes: () => 1, writeOut() {}, writeError() {} },
+      } as unknown as Runtime,
+      version: '1',
+      workload: { name: 'w', namespace: 'n', app: 'a', version: 'v', cluster: 'k', principal: () => '' },
+      clusters: () => running as unknown as Iterable<Cluster>,
+      accessLog: false,
+    });
+    const names = () => {
+      const found = metrics.expose().matchAll(/^(envoy_cluster_\w+)\{cluster_name="(\w)"/gm);
+      return [...found].map(([, metric, name]) => `${name} ${metric}`);
+    };
+    const before = names();
+    expect(before.filter((one) => one.startsWith('b ')).length).toBeGreaterThan(10);
+    for (const one of running) if (one.name === 'b') running.delete(one);
+    expect(names()).toEqual(before.filter((one) => one.startsWith('a ')));
   });
 });

@@ -62,12 +62,15 @@ function processGauges(metrics: Metrics, { runtime, version, clusters }: Telemet
   const total = metrics.gauge('envoy_cluster_membership_total', 'Endpoints.', ['cluster_name']);
   metrics.onCollect(() => {
     resident.value = runtime.process.residentBytes();
+    // A cluster that is gone says nothing any more.
+    for (const gauge of [connections, requests, healthy, total]) gauge.clear();
+    breakers.clear();
     for (const cluster of clusters()) {
       const { name, use, high } = cluster;
       connections.with({ cluster_name: name }).value = use.connections + (high?.use.connections ?? 0);
       requests.with({ cluster_name: name }).value = use.requests + (high?.use.requests ?? 0);
-      breakers(name, 'default', cluster);
-      if (high) breakers(name, 'high', high);
+      breakers.set(name, 'default', cluster);
+      if (high) breakers.set(name, 'high', high);
       const endpoints = cluster.endpoints();
       total.with({ cluster_name: name }).value = endpoints.length;
       healthy.with({ cluster_name: name }).value = endpoints.filter((one) => isHealthy(cluster.health?.(one))).length;
@@ -81,8 +84,13 @@ function isHealthy(health: EndpointHealth | undefined): boolean {
   return up && !health.failedActiveCheck && !health.failedOutlierCheck;
 }
 
+interface CircuitGauges {
+  clear(): void;
+  set(cluster: string, priority: string, circuit: Circuit): void;
+}
+
 /** Envoy's circuit breaker gauges: open or not; what is left, where the cluster tracks it. */
-function circuitGauges(metrics: Metrics): (cluster: string, priority: string, circuit: Circuit) => void {
+function circuitGauges(metrics: Metrics): CircuitGauges {
   const gauge = (name: string, help: string) =>
     metrics.gauge(`envoy_cluster_circuit_breakers_${name}`, help, ['cluster_name', 'priority']);
   const kinds = [
@@ -103,7 +111,13 @@ function circuitGauges(metrics: Metrics): (cluster: string, priority: string, ci
       left: gauge('remaining_retries', 'Retries left.'),
     },
   ] as const;
-  return (cluster_name, priority, circuit) => {
+  const clear = () => {
+    for (const { open, left } of kinds) {
+      open.clear();
+      left.clear();
+    }
+  };
+  const set: CircuitGauges['set'] = (cluster_name, priority, circuit) => {
     const { limits, use } = circuit;
     const limit = {
       connections: limits.maxConnections,
@@ -116,4 +130,5 @@ function circuitGauges(metrics: Metrics): (cluster: string, priority: string, ci
       if (limits.trackRemaining) left.with({ cluster_name, priority }).value = Math.max(0, limit[key] - use[key]);
     }
   };
+  return { clear, set };
 }

@@ -60,6 +60,7 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
     setHealthy: (healthy) => part.setHealthy(healthy),
     read(what) {
       if (what === 'metrics') return part.exposition() as string;
+      if (what === 'clusters') return part.clusters() as Answer;
       if (what === 'stats') return part.statistics() as Answer;
       return what === 'config' ? part.config() : (part.certificates() as Answer);
     },

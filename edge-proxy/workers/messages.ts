@@ -3,6 +3,7 @@ import type { OverloadManager } from '../../shared/xds/overload.ts';
 import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
+import type { ClusterState } from '../admin/clusters.ts';
 import type { Changes } from '../config/apply.ts';
 
 /** What a worker is before it has any config. */
@@ -34,7 +35,7 @@ export type Command =
   | { readonly drain: number }
   | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
   | { readonly healthy: boolean }
-  | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' }
+  | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' }
   | { readonly close: true };
 
 export interface Applied {
@@ -48,6 +49,7 @@ export type Answer =
   | string
   | readonly (readonly [string, number])[]
   | readonly HeldCertificates[]
+  | readonly ClusterState[]
   | object
   | undefined;
 

@@ -6,8 +6,10 @@ import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../shared/x
 import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
+import type { ClusterState } from '../admin/clusters.ts';
 import type { Changes } from '../config/apply.ts';
 import type { Runtime, WorkerProcess } from '../runtime/runtime.ts';
+import { mergeClusters } from './merge-clusters.ts';
 import { type Applied, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
 import { sumExpositions, sumStats } from './sum-metrics.ts';
 
@@ -128,8 +130,8 @@ export class WorkerPool {
   }
 
   /** Endpoints and their counts live in the workers. */
-  clusters(): never {
-    throw new Error('clusters are kept by each worker: run with --concurrency 1 to look at them');
+  async clusters(): Promise<ClusterState[]> {
+    return mergeClusters(await this.readAll<ClusterState[]>('clusters'));
   }
 
   /** As the workers were given them. */

@@ -22,3 +22,11 @@ it('adds up samples of one name and label set, whatever is in their labels', () 
     ['b', 4],
   ]);
 });
+
+it('takes the largest of what each worker says of the whole', () => {
+  const text = (endpoints: number, open: number, active: number) =>
+    `envoy_cluster_membership_total{cluster_name="c"} ${endpoints}\n` +
+    `envoy_cluster_circuit_breakers_cx_open{cluster_name="c",priority="default"} ${open}\n` +
+    `envoy_cluster_upstream_cx_active{cluster_name="c"} ${active}\n`;
+  expect(sumExpositions([text(3, 1, 4), text(3, 0, 5)])).toBe(text(3, 1, 9));
+});

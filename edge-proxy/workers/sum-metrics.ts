@@ -1,7 +1,8 @@
 /** Several workers' statistics as one: samples of one name and one label set are added up. */
 
-/** What is said of the proxy and not counted. */
-const SAME = new Set(['tulle_build_info']);
+/** What is said of the proxy, or of a cluster as a whole, and not counted: the largest stands. */
+const SAME =
+  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_circuit_breakers_\w+_open)(\{|$)/;
 
 /** Prometheus text expositions (format 0.0.4) added up; help and type lines once a metric, in the first one's order. */
 export function sumExpositions(texts: readonly string[]): string {
@@ -25,8 +26,8 @@ export function sumExpositions(texts: readonly string[]): string {
       const key = line.slice(0, space);
       const value = Number(line.slice(space + 1));
       const before = current.samples.get(key);
-      const same = SAME.has(key.split('{', 1)[0]!);
-      current.samples.set(key, before === undefined || same ? value : before + value);
+      const merged = before === undefined ? value : SAME.test(key) ? Math.max(before, value) : before + value;
+      current.samples.set(key, merged);
     }
   }
   return [...families.values()]

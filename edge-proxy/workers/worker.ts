@@ -9,7 +9,7 @@ export interface WorkerParts {
   drain(ms: number): Promise<void>;
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   setHealthy(healthy: boolean): void;
-  read(what: 'metrics' | 'stats' | 'config' | 'certificates'): Answer;
+  read(what: Extract<Command, { read: unknown }>['read']): Answer;
   close(): Promise<void>;
 }
 

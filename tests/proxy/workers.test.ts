@@ -75,6 +75,13 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
     const metrics = (await proxy.admin('/metrics')).body;
     expect(metrics).toContain(`envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix="test"} ${asked}\n`);
     expect(metrics).toContain('tulle_workers 2\n');
+    const clusters = await proxy.admin('/clusters');
+    expect(clusters.status).toBe(200);
+    expect(clusters.body).toMatch(new RegExp(`^app::127\\.0\\.0\\.1:\\d+::rq_success::${asked}$`, 'm'));
+    expect(JSON.parse((await proxy.admin('/clusters?format=json')).body)).toMatchObject({
+      cluster_statuses: [{ name: 'app', host_statuses: [{ weight: 1 }] }],
+    });
+    expect(metrics).toContain('envoy_cluster_membership_total{cluster_name="app"} 1\n');
     expect((await proxy.admin('/listeners')).body).toContain(`:${proxy.ports['web']}`);
   });
 
