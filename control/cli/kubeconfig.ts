@@ -1,5 +1,5 @@
 /** `tulle kubeconfig`: a kubeconfig with which kubectl and the tulle CLI reach the control API. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
 
@@ -17,8 +17,11 @@ export function kubeconfig(server: string, ca: string, token: string): string {
   });
 }
 
-/** Writes it for the owner alone. */
+/** Writes it for the owner alone, whatever stood there before. */
 export function saveKubeconfig(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(path, text, { mode: 0o600 });
+  // A file that others could read must not get the token for a moment: a new one takes its place.
+  const next = `${path}.${process.pid}.new`;
+  writeFileSync(next, text, { mode: 0o600, flag: 'wx' });
+  renameSync(next, path);
 }

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { kubeconfig, saveKubeconfig } from '../../control/cli/kubeconfig.ts';
 import { Part } from '../../deploy/demo/mesh.ts';
 import { temporaryFolder } from '../harness.ts';
 import { type Ran, refusal, tulle, tulleCommand } from './command.ts';
@@ -121,6 +122,11 @@ describe('reaching the control API', () => {
 
   it('writes the kubeconfig for its user alone', () => {
     expect(statSync(config).mode & 0o777).toBe(0o600);
+    const open = at('open-kubeconfig');
+    writeFileSync(open, '', { mode: 0o644 });
+    saveKubeconfig(open, kubeconfig('https://localhost:1', 'CA', 'TOKEN'));
+    expect(statSync(open).mode & 0o777).toBe(0o600);
+    expect(readFileSync(open, 'utf8')).toContain('TOKEN');
   });
 });
 

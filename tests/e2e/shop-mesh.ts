@@ -1,5 +1,8 @@
 /** The mesh the end-to-end tests share: a client, details, ratings, reviews v1 to v3, and an echo, all on one runtime. */
+
+import { statSync } from 'node:fs';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
 import { LoopbackMesh, type Part, type Workload } from '../../deploy/demo/mesh.ts';
@@ -140,6 +143,11 @@ spec: { address: ${address}, serviceAccount: ${app}, labels: ${JSON.stringify(la
   /** Straight to a workload's address, in plaintext, past the client's sidecar. */
   plaintext(name: string): Promise<Answer> {
     return get({ host: this.workload(name).address, port: 9080, path: '/', headers: { host: 'details:9080' } });
+  }
+
+  /** Permissions of what a workload's proxy keeps on disk, as `600`. @throws Error when it is not there */
+  mode(name: string, file: string): string {
+    return (statSync(join(this.mesh.folder, 'proxies', name, file)).mode & 0o777).toString(8);
   }
 
   admin(name: string, path: string): Promise<Answer> {

@@ -120,6 +120,34 @@ spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: PERMISSIVE } }
       await expect(shop.plaintext('details')).rejects.toThrow();
     });
 
+    it('passes trace context on: W3C and B3, in one header and in many', async () => {
+      const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+      const context = {
+        traceparent: `00-${trace}-00f067aa0ba902b7-01`,
+        tracestate: 'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE',
+        baggage: 'user=kim',
+        b3: `${trace}-00f067aa0ba902b7-1-05e3ac9a4f6e3b90`,
+        'x-b3-traceid': trace,
+        'x-b3-spanid': '00f067aa0ba902b7',
+        'x-b3-parentspanid': '05e3ac9a4f6e3b90',
+        'x-b3-sampled': '1',
+        'x-b3-flags': '1',
+        'x-request-id': '5d7a5f3e-1111-4222-8333-944445555666',
+      };
+      const { headers } = (await shop.call('echo', '/', context)).json<{ headers: Record<string, string> }>();
+      expect(headers).toMatchObject(context);
+    });
+
+    it('keeps key, certificate and config on disk for its user alone', () => {
+      for (const name of shop.mesh.workloads.keys()) {
+        expect(['', 'config.json', 'identity.json'].map((file) => shop.mode(name, file))).toEqual([
+          '700',
+          '600',
+          '600',
+        ]);
+      }
+    });
+
     it('counts requests at source and destination', async () => {
       await shop.call('echo', '/counted');
       const series = async (name: string, wanted: Record<string, string>) => {
@@ -150,6 +178,9 @@ spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: PERMISSIVE } }
         destination_principal: `${PRINCIPAL}echo`,
         connection_security_policy: 'mutual_tls',
       };
+      const metrics = (await shop.admin('echo', '/metrics')).body;
+      for (const name of ['request_duration_milliseconds', 'request_bytes', 'response_bytes'])
+        expect(metrics).toMatch(new RegExp(`^istio_${name}_bucket\\{.*reporter="destination".*le="`, 'm'));
       const before = [await series('client', source), await series('echo', destination)];
       for (let i = 0; i < 10; i++) await shop.call('echo', '/counted');
       await until('both have counted ten', async () => {
