@@ -31,8 +31,10 @@ export function admit(
   const { status: _, ...wanted } = body;
   const known = applyFieldPolicy(target, { ...wanted, metadata: metadataFor(target, body['metadata']) }, fields);
   const metadata = known.body['metadata'] as Record<string, unknown>;
-  const { resource, faults, warnings } = kinds.validate(known.body);
+  const { resource, faults: found, warnings: all } = kinds.validate(known.body);
   const name = String(metadata['name'] ?? '');
+  const { refused, warnings } = unstorable(all);
+  const faults = [...refused, ...found];
   if (faults.length > 0 || !resource) throw invalid(target.kind, name, faults);
   const status = stored ? stored.status : initialStatus(target.kind);
   const complete = completeCore(target.kind, inStoredVersion(target, resource));
@@ -41,6 +43,12 @@ export function admit(
     target: { ...target, name },
     warnings: [...known.warnings, ...warnings, ...notCompiled(complete)],
   };
+}
+
+/** Of a name in upper case a file may have, the validator warns; the API refuses it, as Kubernetes does (RFC 1123). */
+function unstorable(all: readonly Fault[]): { refused: Fault[]; warnings: Fault[] } {
+  const ofName = ({ rule }: Fault) => rule === 'metadata.name';
+  return { refused: all.filter(ofName), warnings: all.filter((each) => !ofName(each)) };
 }
 
 function checkType(target: Target, body: Record<string, unknown>): void {

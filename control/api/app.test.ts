@@ -53,6 +53,13 @@ const virtualService = (name: string, host = 'reviews', version = 'v1') => ({
   metadata: { name },
   spec: { hosts: [host], http: [{ route: [{ destination: { host } }] }] },
 });
+/** Valid but for its name. */
+const named = (kind: 'Namespace' | 'Service', name: string) => ({
+  apiVersion: 'v1',
+  kind,
+  metadata: { name },
+  ...(kind === 'Service' ? { spec: { ports: [{ port: 80 }] } } : {}),
+});
 const configMap = (name: string, data: Record<string, string>, labels?: Record<string, string>) => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
@@ -150,6 +157,9 @@ describe('resources', () => {
       'BadRequest',
     ],
     ['no name', 'POST', configMaps, { apiVersion: 'v1', kind: 'ConfigMap', metadata: {} }, 422, 'Invalid'],
+    ['a name in upper case', 'POST', virtualServices, virtualService('Upper'), 422, 'Invalid'],
+    ['a namespace with a dot', 'POST', '/api/v1/namespaces', named('Namespace', 'a.b'), 422, 'Invalid'],
+    ['a service that begins with a digit', 'POST', services, named('Service', '1a'), 422, 'Invalid'],
     ['broken JSON', 'POST', configMaps, '{', 400, 'BadRequest'],
     ['a list', 'POST', configMaps, '[]', 400, 'BadRequest'],
     ['__proto__', 'POST', configMaps, '{"__proto__":{}}', 400, 'BadRequest'],

@@ -23,6 +23,7 @@ import {
   unsupportedMediaType,
 } from './status.ts';
 import { parseIncludeObject, toTable } from './table.ts';
+import { warningHeader } from './warning-header.ts';
 import { watchBody } from './watch.ts';
 
 export interface ResourceRoutes {
@@ -302,12 +303,8 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
-/** Warnings as kubectl shows them: `Warning: 299 - "text"` (RFC 9111 section 5.5 as Kubernetes uses it). */
 function warn(c: C, warnings: readonly Fault[]): void {
-  for (const { path, message } of warnings.slice(0, 20)) {
-    const text = `${path ? `${path}: ` : ''}${message}`.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&');
-    c.header('Warning', `299 - "${text.slice(0, 500)}"`, { append: true });
-  }
+  for (const each of warnings.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
 }
 
 function isDryRun(c: C, option?: unknown): boolean {

@@ -4,6 +4,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { readWarnings } from '../api/warning-header.ts';
 
 /** A mistake of the user's, told in one line with the way out; never a stack trace. */
 export class CliError extends Error {
@@ -25,6 +26,8 @@ export interface ConnectionFlags {
 export interface Answer {
   status: number;
   body: unknown;
+  /** What the server warns of. */
+  warnings: string[];
 }
 
 interface KubeconfigFile {
@@ -83,7 +86,13 @@ export class ControlApi {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', (error) => reject(unreachable(this.server, error)));
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: parseBody(Buffer.concat(chunks)) }));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            body: parseBody(Buffer.concat(chunks)),
+            warnings: readWarnings(response.headers.warning ?? ''),
+          }),
+        );
       });
       call.on('timeout', () => call.destroy(new Error('no answer within 30 s')));
       call.on('error', (error) => reject(unreachable(this.server, error)));

@@ -5,6 +5,7 @@ import { type Kind, kindKey, type PrinterColumn } from '../../shared/resources/k
 import { printedValue } from '../../shared/resources/printed-value.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
+import { warningText } from '../api/warning-header.ts';
 import { notCompiled } from '../compile/not-compiled.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
@@ -78,7 +79,7 @@ export async function apply(
     let outcome = judged[i]!;
     if (!dryRun && outcome !== 'unchanged') {
       try {
-        outcome = await applyOne(api, source, { dryRun, fields });
+        ({ outcome } = await applyOne(api, source, { dryRun, fields }));
       } catch (error) {
         // Judged as good a moment ago: somebody else has written since, or the server is gone.
         throw new CliError(`${(error as Error).message}${i > 0 ? `\n${unwritten(sources, i)}` : ''}`);
@@ -120,7 +121,11 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
     try {
       // The server cannot judge what is in a namespace that is still to be made; the rest of it was judged here.
       if (kind.namespaced && coming.has(namespace) && !(await exists(api, namespace, known))) outcomes.push('created');
-      else outcomes.push(await applyOne(api, source, { dryRun: true, fields }));
+      else {
+        const { outcome, warnings } = await applyOne(api, source, { dryRun: true, fields });
+        outcomes.push(outcome);
+        tellOthers(source, warnings);
+      }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       faults.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
@@ -128,6 +133,14 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
   }
   if (faults.length > 0) throw new CliError([...faults, 'nothing was written'].join('\n'));
   return outcomes;
+}
+
+/** What the server warns of and we have not: it may be of another version, or know what is not in the files. */
+function tellOthers({ kind, resource, file, line, warnings }: SourceResource, told: readonly string[]): void {
+  const known = new Set([...warnings, ...notCompiled(resource)].map(warningText));
+  for (const text of told)
+    if (!known.has(text))
+      process.stderr.write(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}\n`);
 }
 
 async function exists(api: ControlApi, namespace: string, known: Map<string, boolean>): Promise<boolean> {
@@ -154,7 +167,7 @@ async function applyOne(
   api: ControlApi,
   { kind, resource: desired }: SourceResource,
   { dryRun, fields }: ApplyOptions,
-): Promise<'created' | 'configured' | 'unchanged'> {
+): Promise<{ outcome: 'created' | 'configured' | 'unchanged'; warnings: string[] }> {
   const { name, namespace } = desired.metadata;
   const query = `?fieldValidation=${fields}${dryRun ? '&dryRun=All' : ''}`;
   const at = resourcePath(kind, namespace, name);
@@ -165,8 +178,10 @@ async function applyOne(
         ? await api.request('POST', `${resourcePath(kind, namespace)}${query}`, desired)
         : await api.request('PUT', `${at}${query}`, onto(must(current), desired));
     if (answer.status < 300) {
-      if (current.status === 404) return 'created';
-      return same(current.body as Resource, answer.body as Resource) ? 'unchanged' : 'configured';
+      const { warnings } = answer;
+      if (current.status === 404) return { outcome: 'created', warnings };
+      const unchanged = same(current.body as Resource, answer.body as Resource);
+      return { outcome: unchanged ? 'unchanged' : 'configured', warnings };
     }
     // Somebody wrote between our read and our write: read again, a few times.
     if (answer.status !== 409 || attempt >= 4) throw new Refusal(describeStatus(answer));

@@ -22,6 +22,8 @@ export interface SourceResource {
   /** Where it was read. */
   file: string;
   line: number;
+  /** What validation warned of. */
+  warnings: Fault[];
 }
 
 /** One document and what validation says of it. */
@@ -121,12 +123,12 @@ export async function checkSources(paths: readonly string[], fields?: FieldValid
       }
       process.stderr.write(`${document.file}:${document.line}: ${foreignWarning(document.value).message}\n`);
     } else if (document.kind && document.resource) {
-      const { kind, resource, file, line } = document;
+      const { kind, resource, file, line, warnings } = document;
       if (fields !== undefined) process.stderr.write(warningLines(document));
       const key = objectKey(kind, resource);
       // Deleted first, so that the last one also stands last.
       found.delete(key);
-      found.set(key, { kind, resource, file, line });
+      found.set(key, { kind, resource, file, line, warnings });
     }
   }
   return [...found.values()];

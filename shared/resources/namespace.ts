@@ -1,4 +1,6 @@
+import { dnsLabelFault } from './checks/primitives.ts';
 import { AGE, column } from './columns.ts';
+import { Report } from './faults.ts';
 import { defineKind, type ResourceOf } from './kind.ts';
 import { NamespaceBody } from './schema/core.ts';
 
@@ -12,7 +14,11 @@ export const namespace = defineKind({
   categories: [],
   namespaced: false,
   body: NamespaceBody,
-  check: () => ({ faults: [], warnings: [] }),
+  check: ({ metadata }) => {
+    const report = new Report();
+    if (metadata?.name) report.faultIf('metadata.name', 'metadata.name', dnsLabelFault(metadata.name));
+    return report.findings;
+  },
   columns: [column('Status', '.status.phase', 'Phase of the namespace'), AGE],
   description: 'A scope for names and for policies.',
 });

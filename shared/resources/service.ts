@@ -16,6 +16,12 @@ export const service = defineKind({
   body: ServiceBody,
   check: (resource) => {
     const report = new Report();
+    const { name } = resource.metadata;
+    // A DNS label that begins with a letter (RFC 1035), as Kubernetes asks of Services alone.
+    if (name && !/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
+      const message = `"${name}" must be a DNS label: lower case letters, digits and "-", a letter first`;
+      report.fault('metadata.name', 'metadata.name', message);
+    }
     if (resource.spec) checkSpec(report, resource.spec);
     else report.warn('spec', 'required', 'is missing: the service has no ports');
     return report.findings;

@@ -45,7 +45,8 @@ export function validate(value: unknown): Validation {
   resource.metadata = soundMetadata(withoutNulls(Metadata, value['metadata']));
   const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
   const broken = parsed.success ? [] : faultsOf(parsed.error.issues);
-  faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, broken)));
+  const told = [...faults, ...broken];
+  faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, told)));
   const all = faults.slice(0, MAX_FAULTS);
   warnings.push(...findings.warnings);
   return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings };
