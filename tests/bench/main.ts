@@ -51,8 +51,8 @@ const flags = new Command('bench')
   .description('CPU per request, latency and memory of Tulle beside nginx, haproxy and Envoy')
   .option(
     '--scenario <names>',
-    `of ${SCENARIOS.map((one) => one.name).join(', ')}`,
-    among(SCENARIOS.map((s) => s.name)),
+    `of ${SCENARIOS.map((one) => one.name).join(', ')}; none: none of them`,
+    (text) => (text === 'none' ? [] : among(SCENARIOS.map((s) => s.name))(text)),
     SCENARIOS.map((s) => s.name),
   )
   .option('--runtime <names>', 'bun, node, deno', among(RUNTIMES), [...RUNTIMES])
