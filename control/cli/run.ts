@@ -49,6 +49,10 @@ export async function runWithSidecar(
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   });
+  // However this process ends, short of SIGKILL, no sidecar stays behind with its ports taken.
+  process.once('exit', () => proxy.kill('SIGTERM'));
+  // Nobody reads the sidecar's log any more: the application, whose own output this is not, goes on.
+  process.stdout.removeAllListeners('error').on('error', () => {});
   let app: ChildProcess | undefined;
   const forward = (signal: NodeJS.Signals) => (app ? app.kill(signal) : proxy.kill(signal));
   process.on('SIGINT', forward).on('SIGTERM', forward).on('SIGHUP', forward);

@@ -71,6 +71,22 @@ describe('tulle run', () => {
     },
   );
 
+  it('goes on when nobody reads its output any more', async () => {
+    const app = `
+      const { hostname, port } = new URL(process.env.http_proxy);
+      const ask = (left) => left === 0 ? process.exit(5) : require('node:http')
+        .get({ hostname, port, path: 'http://nobody.example:81/', agent: false }, (answer) => answer.resume().on('end', () => setTimeout(ask, 20, left - 1)));
+      process.once('SIGHUP', () => ask(20));
+      setInterval(() => {}, 1000);
+      console.log('app: started');`;
+    const { part, ports } = await run('node', 'run-unread', app);
+    await part.line((text) => (text === 'app: started' ? text : undefined));
+    part.process.stdout!.destroy();
+    part.process.kill('SIGHUP');
+    expect(await part.exited).toBe(5);
+    await expect(get({ host: '127.0.0.1', port: ports[1]!, path: '/ready' })).rejects.toThrow('ECONNREFUSED');
+  });
+
   it('ends as a shell tells of a command that a signal ended, or that is not there', async () => {
     const killed = await run('node', 'run-killed', 'process.kill(process.pid, "SIGTERM")');
     expect(await killed.part.exited).toBe(143);
