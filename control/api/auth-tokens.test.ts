@@ -25,7 +25,11 @@ const worker = 'spiffe://cluster.local/ns/edge/sa/worker';
 describe('workload tokens', () => {
   it('make a workload of their subject, on the paths that take them alone', async () => {
     const who = app(async () => ({ spiffeId: worker }));
-    expect(await who('/v3/delta-discovery', 'jwt')).toMatchObject({ kind: 'workload', spiffeId: worker });
+    expect(await who('/v3/delta-discovery', 'jwt')).toMatchObject({
+      kind: 'workload',
+      spiffeId: worker,
+      byToken: true,
+    });
     expect(await who('/v1/certificates', 'jwt')).toEqual({ kind: 'anonymous' });
   });
 

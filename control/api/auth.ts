@@ -89,7 +89,8 @@ export function acceptWorkloadTokens(verify: WorkloadTokenCheck): MiddlewareHand
 
 async function tokenCaller(verify: WorkloadTokenCheck, token: string): Promise<Caller | undefined> {
   try {
-    return workload((await verify(token)).spiffeId);
+    const caller = workload((await verify(token)).spiffeId);
+    return caller && { ...caller, byToken: true };
   } catch (error) {
     if (error instanceof JwtSvidError) return undefined;
     throw error;
@@ -107,7 +108,7 @@ function callerOf(isAdmin: AdminCheck, authorization: string | undefined, spiffe
 }
 
 /** undefined for an id that is not a workload's: such a peer is nobody we know. */
-function workload(spiffeId: string): Caller | undefined {
+function workload(spiffeId: string): (Caller & { kind: 'workload' }) | undefined {
   try {
     return { kind: 'workload', spiffeId, ...parseWorkloadId(spiffeId) };
   } catch {

@@ -64,6 +64,20 @@ describe('discovery routes', () => {
     expect((await post(as({ kind: 'admin' }), poll())).status).toBe(403);
   });
 
+  it('gives no private keys for a bearer token, also not in a session that a certificate opened', async () => {
+    const { app, as } = api(workload);
+    const byToken = as({ ...workload, byToken: true });
+    const { session } = (await (await post(app, poll())).json()) as { session: string };
+    for (const given of [undefined, session]) {
+      const answer = (await (await post(byToken, poll('default', given))).json()) as {
+        session: string;
+        responses: { typeUrl: string }[];
+      };
+      expect(answer.responses.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URLS.clusters]);
+      expect(answer.session).not.toBe(session);
+    }
+  });
+
   it('names the fault of a bad poll and limits its size', async () => {
     const { app } = api(workload);
     const bad = await post(app, { ...poll(), surprise: 1 });

@@ -1,7 +1,13 @@
 /** Routes of discovery: the proxies' long-poll, and what operators ask about proxies. */
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { DiscoveryPoll, RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../shared/xds/discovery.ts';
+import {
+  DiscoveryPoll,
+  RESOURCE_TYPES,
+  type ResourceType,
+  type Snapshot,
+  TYPE_URLS,
+} from '../../shared/xds/discovery.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 
@@ -44,7 +50,7 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     const foreign = foreignNode(parsed.data, caller);
     if (foreign) return failure(c, 403, foreign);
     try {
-      return c.json(await discovery.poll(parsed.data, caller.spiffeId, c.req.raw.signal ?? NEVER));
+      return c.json(await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), c.req.raw.signal ?? NEVER));
     } catch (error) {
       if (!(error instanceof DiscoveryError)) throw error;
       return failure(c, error.code === 'invalid' ? 400 : 503, error.message);
@@ -67,6 +73,16 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
 
   return app;
 }
+
+/** Secrets hold the private keys of gateways: they go to holders of an X.509-SVID alone, never for a bearer token. */
+function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): DiscoveryPoll {
+  if (!caller.byToken) return poll;
+  return { ...poll, requests: poll.requests.filter(({ typeUrl }) => typeUrl !== TYPE_URLS.secrets) };
+}
+
+/** A session that a certificate opened, and what it subscribed to, is not a token's to go on with. */
+const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
+  byToken ? `${spiffeId} by token` : spiffeId;
 
 /** A node may only speak for the identity it proved. @returns what is wrong */
 function foreignNode(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): string | undefined {
