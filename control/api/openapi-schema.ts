@@ -22,7 +22,8 @@ export function openApiSchema(description: Description): Json {
   const text = documentation(description);
   const name = NAMES[typeName(description)];
   const schema = name ? { allOf: [{ $ref: `#/components/schemas/${name}` }] } : typed(description.shape);
-  return { ...(text === '' ? {} : { description: text }), ...schema };
+  const nullable = description.nullable ? { nullable: true } : {};
+  return { ...(text === '' ? {} : { description: text }), ...schema, ...nullable };
 }
 
 function typed(shape: Shape): Json {
@@ -47,6 +48,7 @@ function typed(shape: Shape): Json {
     case 'string':
       return {
         type: 'string',
+        ...(shape.base64 ? { format: 'byte' } : {}),
         ...(shape.names.length > 0 ? { enum: shape.names } : {}),
         ...named(shape.length, 'minLength', 'maxLength'),
         ...(shape.pattern ? { pattern: shape.pattern.source } : {}),

@@ -19,6 +19,7 @@ interface CrdSchema {
   description?: string;
   type?: string;
   format?: string;
+  nullable?: boolean;
   properties?: Record<string, CrdSchema>;
   items?: CrdSchema;
   additionalProperties?: CrdSchema;
@@ -87,6 +88,9 @@ function factsOfCrd(crd: CrdSchema, path: string, facts: Facts): void {
       crd.maximum ?? (int32 ? 2147483647 : undefined),
     );
   }
+  if (crd.nullable) say('nullable');
+  if (crd.type === 'string' && crd.format) say(`format ${crd.format}`);
+  if (crd.type === 'number' && crd.format !== 'double') say(`format ${crd.format}`);
   if (crd.pattern) say(`pattern ${crd.pattern}`);
   if (crd.enum) say(`names ${crd.enum.join()}`);
   for (const oneOf of [...(crd.oneOf ? [crd.oneOf] : []), ...(crd.allOf ?? []).map((each) => each.oneOf)]) {
@@ -113,8 +117,9 @@ function factsOfCrd(crd: CrdSchema, path: string, facts: Facts): void {
   }
 }
 
-function factsOfOurs({ shape, rules }: Description, path: string, facts: Facts): void {
+function factsOfOurs({ shape, rules, nullable }: Description, path: string, facts: Facts): void {
   const say = (fact: string) => facts.add(`${path}: ${fact}`);
+  if (nullable) say('nullable');
   for (const { name } of rules) {
     const fact = `rule ${name}`;
     if (facts.has(`${path}: ${fact}`)) say(`${fact} stands twice`);
@@ -132,6 +137,7 @@ function factsOfOurs({ shape, rules }: Description, path: string, facts: Facts):
     limitFact(say, 'characters', shape.length.min, shape.length.max);
     if (shape.pattern) say(`pattern ${shape.pattern.source}`);
     if (shape.names.length > 0) say(`names ${shape.names.join()}`);
+    if (shape.base64) say('format byte');
     if (shape.duration) say(`rule duration of at least ${shape.duration.min} ms`);
   } else if (shape.type === 'integer' || shape.type === 'number') {
     limitFact(say, 'range', shape.range.min, shape.range.max);

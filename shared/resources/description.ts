@@ -31,6 +31,8 @@ export type Shape =
       readonly pattern?: RegExp;
       /** Milliseconds, where the text is a duration. */
       readonly duration?: Limits;
+      /** Bytes in base64. */
+      readonly base64?: true;
     }
   | { readonly type: 'integer' | 'number'; readonly range: Limits }
   | { readonly type: 'boolean' }
@@ -44,6 +46,8 @@ export interface Description {
   /** Of an absent field, as people would write it. */
   readonly defaultsTo?: string;
   readonly rules: readonly Rule<never>[];
+  /** The CRD lets null stand for an absent field. */
+  readonly nullable?: true;
   readonly shape: Shape;
 }
 
@@ -110,8 +114,10 @@ export function typeName({ shape }: Description): string {
 function make(schema: z.core.$ZodType): Description {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNonOptional) return describe(schema.unwrap());
   const { text, defaultsTo } = splitDefault(schema instanceof z.ZodType ? (schema.description ?? '') : '');
-  const rules = marksOf(schema).flatMap((mark) => mark.rule ?? []);
-  return { text, ...(defaultsTo === undefined ? {} : { defaultsTo }), rules, shape: shapeOf(schema) };
+  const marks = marksOf(schema);
+  const rules = marks.flatMap((mark) => mark.rule ?? []);
+  const nullable = marks.some((mark) => mark.nullable) ? { nullable: true as const } : {};
+  return { text, ...(defaultsTo === undefined ? {} : { defaultsTo }), rules, ...nullable, shape: shapeOf(schema) };
 }
 
 /** The last sentence, where it begins with "Default:", is the default. */
@@ -161,6 +167,7 @@ function stringShape(schema: z.ZodString): Shape {
     length: limits(schema.minLength ?? undefined, marksOf(schema).find((each) => each.longest)?.longest),
     ...(pattern ? { pattern } : {}),
     ...(duration ? { duration: limits(duration.min, undefined) } : {}),
+    ...(marksOf(schema).some((each) => each.base64) ? { base64: true } : {}),
   };
 }
 

@@ -167,9 +167,6 @@ function checkRedirect(report: Report, path: string, redirect: HttpRedirect): vo
 function checkDirectResponse(report: Report, path: string, response: DirectResponse): void {
   checkStatus(report, `${path}.status`, response.status);
   const { string, bytes } = response.body ?? {};
-  if (bytes !== undefined && !/^[A-Za-z0-9+/_-]*={0,2}$/.test(bytes)) {
-    report.fault(`${path}.body.bytes`, 'base64', 'must be base64');
-  }
   const size =
     string !== undefined ? new TextEncoder().encode(string).length : Math.floor(((bytes?.length ?? 0) * 3) / 4);
   if (size > MAX_BODY) report.fault(`${path}.body`, 'virtualservice.body', 'must be at most 1 MiB');

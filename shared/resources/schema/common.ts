@@ -1,7 +1,19 @@
 /** Parts that several kinds' schemas share. */
 import type { z } from 'zod';
 import * as rules from './rules.ts';
-import { bool, duration, integer, list, listMap, map, object, oneOfNames, string, withRules } from './vocabulary.ts';
+import {
+  bool,
+  duration,
+  integer,
+  list,
+  listMap,
+  map,
+  nullable,
+  object,
+  oneOfNames,
+  string,
+  withRules,
+} from './vocabulary.ts';
 
 const uint32 = () => integer({ min: 0, max: 4294967295 });
 
@@ -188,7 +200,7 @@ export const ServerTls = withRules(
       "Curves for the key exchange, the preferred first. Default: the proxy's.",
     ),
     httpsRedirect: bool().describe('Answer plain HTTP requests with a 301 redirect to https. Default: false.'),
-    insecureSkipVerify: bool().describe(
+    insecureSkipVerify: nullable(bool()).describe(
       'With OPTIONAL_MUTUAL: take client certificates without verifying them. Default: false.',
     ),
     maxProtocolVersion: tlsVersion().describe('Highest TLS version. Default: TLS_AUTO, which is 1.3.'),

@@ -1,7 +1,19 @@
 /** The schema of DestinationRule's spec, field for field (istio.io/latest/docs/reference/config/networking/destination-rule). */
 import type { z } from 'zod';
 import { ConnectionPool, PolicySelector, PortSelector } from './common.ts';
-import { atMostOne, bool, duration, integer, list, map, number, object, oneOfNames, string } from './vocabulary.ts';
+import {
+  atMostOne,
+  bool,
+  duration,
+  integer,
+  list,
+  map,
+  nullable,
+  number,
+  object,
+  oneOfNames,
+  string,
+} from './vocabulary.ts';
 
 const uint32 = () => integer({ min: 0, max: 4294967295 });
 const uint64 = () => integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
@@ -95,7 +107,7 @@ export const LocalityLbSetting = object({
   distribute: list(Distribute).describe(
     'Shares of traffic by locality. Only one of distribute, failover and failoverPriority may be set.',
   ),
-  enabled: bool().describe('Whether locality is looked at. Default: what the mesh config says, true there.'),
+  enabled: nullable(bool()).describe('Whether locality is looked at. Default: what the mesh config says, true there.'),
   failover: list(Failover).describe('Where traffic goes by region when the endpoints near the client are unhealthy.'),
   failoverPriority: failoverPriority(),
 });
@@ -103,9 +115,11 @@ export type LocalityLbSetting = z.infer<typeof LocalityLbSetting>;
 
 export const Warmup = object(
   {
-    aggression: number({ min: 0 }).describe('Curve of the growth: above 1 faster at the beginning. Default: 1.'),
+    aggression: nullable(number({ min: 0 })).describe(
+      'Curve of the growth: above 1 faster at the beginning. Default: 1.',
+    ),
     duration: duration(1).describe('How long an endpoint that is new takes to its whole share of traffic.'),
-    minimumPercent: number({ min: 0, max: 100 }).describe(
+    minimumPercent: nullable(number({ min: 0, max: 100 })).describe(
       'Share of its weight a new endpoint begins with. Default: 10.',
     ),
   },
@@ -114,10 +128,10 @@ export const Warmup = object(
 export type Warmup = z.infer<typeof Warmup>;
 
 export const ZoneAwareLbSetting = object({
-  enabled: bool().describe('Whether zone-aware routing is on. Default: false.'),
+  enabled: nullable(bool()).describe('Whether zone-aware routing is on. Default: false.'),
   failover: list(Failover).describe('Where traffic goes by region when the endpoints near the client are unhealthy.'),
   failoverPriority: failoverPriority(),
-  minClusterSize: integer({ min: 1, max: 4294967295 }).describe(
+  minClusterSize: nullable(integer({ min: 1, max: 4294967295 })).describe(
     'Endpoints a service must have for its traffic to be kept in the zone. Default: 6.',
   ),
 });
@@ -149,14 +163,14 @@ export const OutlierDetection = object({
   baseEjectionTime: duration(1).describe(
     'Ejection time of an endpoint, times the number of its ejections. Default: 30s.',
   ),
-  consecutive5xxErrors: uint32().describe(
+  consecutive5xxErrors: nullable(uint32()).describe(
     'So many 5xx answers (or failed connections) in a row eject an endpoint; 0 turns this off. Default: 5.',
   ),
   consecutiveErrors: integer().describe('Deprecated: use consecutiveGatewayErrors or consecutive5xxErrors.'),
-  consecutiveGatewayErrors: uint32().describe(
+  consecutiveGatewayErrors: nullable(uint32()).describe(
     'So many 502, 503 or 504 answers (or failed connections) in a row eject an endpoint; 0 turns this off. Default: 0.',
   ),
-  consecutiveLocalOriginFailures: uint32().describe(
+  consecutiveLocalOriginFailures: nullable(uint32()).describe(
     'So many failures of the connection itself in a row eject an endpoint; with splitExternalLocalOriginErrors. Default: 5.',
   ),
   interval: duration(1).describe('Time between two rounds in which endpoints come back. Default: 10s.'),
@@ -184,7 +198,7 @@ export const ClientTls = object({
   credentialName: string().describe(
     'Secret with certificate, key and CA certificate, for gateways and for sidecars with a workloadSelector. Instead of files.',
   ),
-  insecureSkipVerify: bool().describe('Take any server certificate. Default: false.'),
+  insecureSkipVerify: nullable(bool()).describe('Take any server certificate. Default: false.'),
   mode: oneOfNames(['DISABLE', 'SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL']).describe(
     'DISABLE: no TLS. SIMPLE: TLS to the destination. MUTUAL: with the client certificate given. ISTIO_MUTUAL: with that of the mesh. Default: DISABLE.',
   ),
@@ -218,7 +232,7 @@ export type ProxyProtocol = z.infer<typeof ProxyProtocol>;
 export const RetryBudget = object({
   budgetInterval: string().describe('Time over which requests are counted for the budget. Default: 0ms.'),
   minRetryConcurrency: uint32().describe('Retries that may always be under way at once. Default: 3.'),
-  percent: number({ min: 0, max: 100 }).describe(
+  percent: nullable(number({ min: 0, max: 100 })).describe(
     'Retries under way at once, as a percentage of the requests under way. Default: 20.',
   ),
 });

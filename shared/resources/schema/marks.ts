@@ -25,6 +25,10 @@ export interface Mark {
   readonly longest?: number;
   /** The text is a duration, of at least so many milliseconds. */
   readonly duration?: { readonly min?: number | undefined };
+  /** The text is base64 (`format: byte`). */
+  readonly base64?: true;
+  /** The CRD lets null stand for an absent field. */
+  readonly nullable?: true;
 }
 
 const marks = new WeakMap<object, Mark>();

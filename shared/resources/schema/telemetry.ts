@@ -2,7 +2,19 @@
 import type { z } from 'zod';
 import { selector, targetRef, targetRefs } from './common.ts';
 import * as rules from './rules.ts';
-import { atMostOne, bool, duration, list, map, number, object, oneOfNames, string, withRules } from './vocabulary.ts';
+import {
+  atMostOne,
+  bool,
+  duration,
+  list,
+  map,
+  nullable,
+  number,
+  object,
+  oneOfNames,
+  string,
+  withRules,
+} from './vocabulary.ts';
 
 export const Filter = object({
   expression: string().describe('CEL expression over request and response, as response.code >= 400.'),
@@ -31,7 +43,7 @@ const providers = () =>
   list(Provider).describe('Where it is sent. Default: those of the next wider resource, at last of the mesh config.');
 
 export const AccessLogging = object({
-  disabled: bool().describe('No access log for what matches. Default: false.'),
+  disabled: nullable(bool()).describe('No access log for what matches. Default: false.'),
   filter: Filter.describe('Which requests and connections are logged. Default: all.'),
   match: AccessLoggingMatch.describe('Which traffic this is for. Default: both directions.'),
   providers: providers(),
@@ -71,7 +83,7 @@ export const TagOverride = withRules(
 export type TagOverride = z.infer<typeof TagOverride>;
 
 export const Override = object({
-  disabled: bool().describe('The metric is not kept. Default: false.'),
+  disabled: nullable(bool()).describe('The metric is not kept. Default: false.'),
   match: OverrideMatch.describe('Which metrics, of which traffic. Default: all.'),
   tagOverrides: map(TagOverride).describe('Changes to its tags (labels), by their names.'),
 });
@@ -109,15 +121,15 @@ export type CustomTag = z.infer<typeof CustomTag>;
 
 export const Tracing = object({
   customTags: map(CustomTag).describe('Further tags of the spans, by their names.'),
-  disableContextPropagation: bool().describe('Trace headers are not sent on. Default: false.'),
-  disableSpanReporting: bool().describe('No spans are sent; trace headers still are. Default: false.'),
-  enableIstioTags: bool().describe("Spans have Istio's own tags, as istio.canonical_service. Default: true."),
+  disableContextPropagation: nullable(bool()).describe('Trace headers are not sent on. Default: false.'),
+  disableSpanReporting: nullable(bool()).describe('No spans are sent; trace headers still are. Default: false.'),
+  enableIstioTags: nullable(bool()).describe("Spans have Istio's own tags, as istio.canonical_service. Default: true."),
   match: AccessLoggingMatch.describe('Which traffic this is for. Default: both directions.'),
   providers: providers(),
-  randomSamplingPercentage: number({ min: 0, max: 100 }).describe(
+  randomSamplingPercentage: nullable(number({ min: 0, max: 100 })).describe(
     'Share of the requests without a decision from upstream that are traced, in steps of 0.01. Default: what the mesh config says, 1 there.',
   ),
-  useRequestIdForTraceSampling: bool().describe(
+  useRequestIdForTraceSampling: nullable(bool()).describe(
     'The decision is kept in x-request-id, so that every proxy makes the same. Default: true.',
   ),
 });

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { selector, TrafficSelector, targetRefs } from './common.ts';
 import * as rules from './rules.ts';
-import { atMostOne, integer, list, object, oneOfNames, string, withRules } from './vocabulary.ts';
+import { atMostOne, integer, list, nullable, object, oneOfNames, string, withRules } from './vocabulary.ts';
 import { wasmModule } from './wasm-plugin.ts';
 
 export const Lua = object(
@@ -26,7 +26,7 @@ export const TrafficExtensionSpec = withRules(
       phase: oneOfNames(['UNSPECIFIED', 'AUTHN', 'AUTHZ', 'STATS']).describe(
         'Place in the filter chain: before the authentication, authorization or statistics filters of the mesh. Default: at the end, before the router.',
       ),
-      priority: integer().describe('Order within a phase, high first. Default: 0.'),
+      priority: nullable(integer()).describe('Order within a phase, high first. Default: 0.'),
       selector,
       targetRefs,
       wasm: Wasm.describe('A WebAssembly module.'),

@@ -1,7 +1,20 @@
 /** The schema of VirtualService's spec, field for field (istio.io/latest/docs/reference/config/networking/virtual-service). */
 import type { z } from 'zod';
 import { Destination } from './common.ts';
-import { atMostOne, bool, duration, integer, list, map, number, object, oneOfNames, string } from './vocabulary.ts';
+import {
+  atMostOne,
+  base64,
+  bool,
+  duration,
+  integer,
+  list,
+  map,
+  nullable,
+  number,
+  object,
+  oneOfNames,
+  string,
+} from './vocabulary.ts';
 
 const uint32 = () => integer({ min: 0, max: 4294967295 });
 
@@ -16,7 +29,7 @@ export const StringMatch = atMostOne(
 export type StringMatch = z.infer<typeof StringMatch>;
 
 export const CorsPolicy = object({
-  allowCredentials: bool().describe('Answer with Access-Control-Allow-Credentials: true. Default: false.'),
+  allowCredentials: nullable(bool()).describe('Answer with Access-Control-Allow-Credentials: true. Default: false.'),
   allowHeaders: list(string()).describe('Request headers a page may send.'),
   allowMethods: list(string()).describe('Methods a page may use.'),
   allowOrigin: list(string()).describe('Deprecated: use allowOrigins. Origins, exactly, or "*".'),
@@ -37,7 +50,7 @@ export type Delegate = z.infer<typeof Delegate>;
 
 export const Body = atMostOne(
   object({
-    bytes: string().describe('The body in base64.'),
+    bytes: base64().describe('The body in base64.'),
     string: string().describe('The body as text.'),
   }),
   ['string', 'bytes'],
@@ -161,11 +174,13 @@ export const HttpRetry = object({
   ),
   backoff: duration(1).describe('Least time before the first retry; it grows with each, with jitter. Default: 25ms.'),
   perTryTimeout: duration(1).describe('Time limit for each attempt, the first too. Default: the timeout of the route.'),
-  retryIgnorePreviousHosts: bool().describe('Choose an endpoint not tried yet, if there is one. Default: true.'),
+  retryIgnorePreviousHosts: nullable(bool()).describe(
+    'Choose an endpoint not tried yet, if there is one. Default: true.',
+  ),
   retryOn: string().describe(
     'What is tried again, as Envoy names it, joined by commas: 5xx, gateway-error, reset, connect-failure, unavailable, 503 and so on. Default: connect-failure,refused-stream,unavailable,cancelled.',
   ),
-  retryRemoteLocalities: bool().describe('Retries may go to other localities. Default: false.'),
+  retryRemoteLocalities: nullable(bool()).describe('Retries may go to other localities. Default: false.'),
 });
 export type HttpRetry = z.infer<typeof HttpRetry>;
 
@@ -213,8 +228,8 @@ export const HttpRoute = object({
     'Requests it is for: any entry matches, when all its fields do. Default: every request.',
   ),
   mirror: Destination.describe('Where copies of the requests go too; answers are thrown away.'),
-  mirror_percent: uint32().describe('Deprecated: use mirrorPercentage.'),
-  mirrorPercent: uint32().describe('Deprecated: use mirrorPercentage.'),
+  mirror_percent: nullable(uint32()).describe('Deprecated: use mirrorPercentage.'),
+  mirrorPercent: nullable(uint32()).describe('Deprecated: use mirrorPercentage.'),
   mirrorPercentage: Percent.describe('Share of the requests that are copied. Default: 100.'),
   mirrors: list(HttpMirrorPolicy).describe('Several mirrors. Cannot be combined with mirror.'),
   name: string().describe('Name of the route, shown in the access log.'),

@@ -94,6 +94,30 @@ function longest(max: number): z.core.$ZodCheck<string> {
   });
 }
 
+/** RFC 4648 section 4 with its padding, and not empty: what Kubernetes takes for `format: byte`. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/;
+
+/** Bytes in base64. */
+export function base64(): z.ZodString {
+  const check = z.check<string>(({ value, issues }) => {
+    if (!BASE64.test(value)) issues.push(issue(value, 'base64', 'must be base64, with its padding'));
+  });
+  return z.string().check(mark(check, { base64: true }));
+}
+
+/**
+ * A field of one of protobuf's wrapper messages, which the CRDs call nullable. Null is an absent field wherever there is a
+ * message (`../nulls.ts`), so this says no more than the schema's own text does.
+ */
+export function nullable<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.check(
+    mark(
+      z.check<z.infer<Schema>>(() => {}),
+      { nullable: true },
+    ),
+  );
+}
+
 /** A whole number; without limits an int32, as the CRDs have it. */
 export function integer(limits: { min?: number; max?: number } = {}): z.ZodNumber {
   const min = limits.min ?? -2147483648;

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { selector, TrafficSelector, targetRef, targetRefs, VmConfig } from './common.ts';
 import * as rules from './rules.ts';
-import { integer, list, object, oneOfNames, string, struct, withRules } from './vocabulary.ts';
+import { integer, list, nullable, object, oneOfNames, string, struct, withRules } from './vocabulary.ts';
 
 /** Where a module comes from and how it runs: the same in TrafficExtension. */
 export const wasmModule = {
@@ -42,7 +42,7 @@ export const WasmPluginSpec = withRules(
       ),
       pluginConfig: wasmModule.pluginConfig,
       pluginName: wasmModule.pluginName,
-      priority: integer().describe('Order within a phase, high first. Default: 0.'),
+      priority: nullable(integer()).describe('Order within a phase, high first. Default: 0.'),
       selector,
       sha256: wasmModule.sha256,
       targetRef,
