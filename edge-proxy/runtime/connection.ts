@@ -5,14 +5,23 @@ import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 
 /** What differs between the runtimes. */
 export interface Quirks {
-  /** Stops, or lets go on, the kernel reads below a server TLS socket whose own pause() does not (Deno). */
+  /** Reads without a stream between, into lent memory (Node); see node-reads.ts. */
+  readonly readDirectly?: (
+    socket: Socket,
+    take: (this: Socket, length: number, memory: Uint8Array) => boolean,
+  ) => boolean;
+  readonly readNextInto?: (memory: Uint8Array) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
   readonly fixedCiphers?: string;
+  /** Stops, or lets go on, the kernel reads below a server TLS socket whose own pause() does not (Deno). */
   readonly holdRaw?: (raw: Socket, hold: boolean) => void;
 }
 
 /** Bodies up to this size are copied behind their head. */
 const JOIN_BELOW = 32 * 1024;
+
+/** What a connection that lends its memory reads into; as much as one read of Node's takes. */
+const LENT = 64 * 1024;
 
 const CONNECTION = Symbol('connection');
 type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection };
@@ -37,6 +46,14 @@ export class SocketConnection implements Connection {
   private closed = false;
   private finished = false;
   private started = false;
+  private paused = false;
+  /** Read without a stream between. */
+  private direct = false;
+  /** What came before there was a handler; only where reads are direct, else the stream holds it. */
+  private held: Uint8Array[] | undefined;
+  private endHeld = false;
+  /** Lent to the handlers that take it, read after read. */
+  private own: Uint8Array | undefined;
 
   constructor(socket: Socket, quirks: Quirks, tls: TlsInfo | undefined, below: SocketConnection | undefined) {
     this.socket = socket;
@@ -50,6 +67,13 @@ export class SocketConnection implements Connection {
     this.socket[CONNECTION] = this;
     socket.on('error', onError);
     socket.on('close', onClose);
+    // One that is being dialled is opened later.
+    if (!socket.connecting) this.readDirectly();
+  }
+
+  private readDirectly(): void {
+    this.direct = this.quirks.readDirectly?.(this.socket, onRead) ?? false;
+    if (this.direct) this.socket.on('end', onEnd);
   }
 
   get handler(): ConnectionHandler {
@@ -67,9 +91,90 @@ export class SocketConnection implements Connection {
 
   private start(): void {
     this.started = true;
-    this.socket.on('data', onData);
     this.socket.on('drain', onDrain);
+    if (this.direct) {
+      if (!this.paused) this.flow();
+      return;
+    }
+    this.socket.on('data', onData);
     this.socket.on('end', onEnd);
+  }
+
+  /** What was held comes first, in a later turn, as from a stream. */
+  private flow(): void {
+    if (this.held || this.endHeld) queueMicrotask(() => this.deliverHeld());
+    else this.socket.resume();
+  }
+
+  private deliverHeld(): void {
+    for (const { held } = this; held && held.length > 0; ) {
+      if (this.closed || this.paused) return;
+      this.deliver(held.shift()!);
+    }
+    if (this.closed || this.paused) return;
+    this.held = undefined;
+    this.socket.resume();
+    if (this.endHeld) this.deliverEnd();
+  }
+
+  deliver(bytes: Uint8Array): void {
+    try {
+      this.current.onData(bytes);
+    } catch (error) {
+      this.guard(error);
+    }
+  }
+
+  /** @returns false: reading stops until there is someone to take it */
+  takeRead(length: number, memory: Uint8Array): boolean {
+    if (this.held || !this.started) {
+      this.held ??= [];
+      this.held.push(Buffer.from(memory.subarray(0, length)));
+      return false;
+    }
+    const handler = this.current;
+    if (handler.onLent && memory === this.own)
+      this.lend(handler, length === LENT ? memory : memory.subarray(0, length));
+    else {
+      const bytes = Buffer.allocUnsafe(length);
+      bytes.set(length === memory.length ? memory : memory.subarray(0, length));
+      this.deliver(bytes);
+      if (handler.onLent) this.lendNext();
+    }
+    return true;
+  }
+
+  private lend(handler: ConnectionHandler, bytes: Uint8Array): void {
+    try {
+      if (handler.onLent!(bytes)) this.lendNext();
+    } catch (error) {
+      this.lendNext();
+      this.guard(error);
+    }
+  }
+
+  private lendNext(): void {
+    this.own = Buffer.allocUnsafeSlow(LENT);
+    this.quirks.readNextInto!(this.own);
+  }
+
+  /** The end comes behind the bytes before it. */
+  takeEnd(): void {
+    if (this.direct && (this.held || !this.started)) this.endHeld = true;
+    else this.deliverEnd();
+  }
+
+  private deliverEnd(): void {
+    this.endHeld = false;
+    if (this.current === IDLE) {
+      this.end();
+      return;
+    }
+    try {
+      this.current.onEnd();
+    } catch (error) {
+      this.guard(error);
+    }
   }
 
   /** Those of the connection below a TLS socket that knows none. */
@@ -88,6 +193,7 @@ export class SocketConnection implements Connection {
     this.localAddress = plainAddress(this.socket.localAddress);
     this.localPort = this.socket.localPort ?? 0;
     this.dialling = false;
+    this.readDirectly();
     this.start();
   }
 
@@ -102,6 +208,8 @@ export class SocketConnection implements Connection {
     socket.off('drain', onDrain);
     socket.off('end', onEnd);
     socket.off('close', onClose);
+    for (const bytes of this.held?.reverse() ?? []) socket.unshift(bytes);
+    this.held = undefined;
     // The error listener stays: an error between two owners must not end the process.
     return socket;
   }
@@ -155,14 +263,17 @@ export class SocketConnection implements Connection {
 
   pause(): void {
     if (this.closed) return;
+    this.paused = true;
     this.socket.pause();
     if (this.raw) this.quirks.holdRaw?.(this.raw, true);
   }
 
   resume(): void {
     if (this.closed) return;
+    this.paused = false;
     if (this.raw) this.quirks.holdRaw?.(this.raw, false);
-    this.socket.resume();
+    if (!this.direct) this.socket.resume();
+    else if (this.started) this.flow();
   }
 
   /** A fault in a handler costs its connection, not the process. */
@@ -185,13 +296,11 @@ export class SocketConnection implements Connection {
 }
 
 function onData(this: OwnedSocket, bytes: Uint8Array): void {
-  const connection = this[CONNECTION];
-  if (!connection) return;
-  try {
-    connection.current.onData(bytes);
-  } catch (error) {
-    connection.guard(error);
-  }
+  this[CONNECTION]?.deliver(bytes);
+}
+
+function onRead(this: OwnedSocket, length: number, memory: Uint8Array): boolean {
+  return this[CONNECTION]?.takeRead(length, memory) ?? false;
 }
 
 function onDrain(this: OwnedSocket): void {
@@ -205,17 +314,7 @@ function onDrain(this: OwnedSocket): void {
 }
 
 function onEnd(this: OwnedSocket): void {
-  const connection = this[CONNECTION];
-  if (!connection) return;
-  if (connection.current === IDLE) {
-    connection.end();
-    return;
-  }
-  try {
-    connection.current.onEnd();
-  } catch (error) {
-    connection.guard(error);
-  }
+  this[CONNECTION]?.takeEnd();
 }
 
 function onError(this: OwnedSocket, error: Error): void {

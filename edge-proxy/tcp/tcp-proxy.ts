@@ -125,7 +125,7 @@ class Tunnel {
     this.proxy = proxy;
     this.cluster = cluster;
     this.down = down;
-    this.early = firstBytes && firstBytes.length > 0 ? [firstBytes.slice()] : [];
+    this.early = firstBytes && firstBytes.length > 0 ? [new Uint8Array(firstBytes)] : [];
   }
 
   start(): void {
@@ -218,8 +218,8 @@ class Tunnel {
     const { up } = this;
     this.record.bytesReceived += bytes.length;
     if (!up || this.connectingUp) {
-      // A runtime may hand over what it had read before the pause took effect.
-      this.early.push(bytes.slice());
+      // A runtime may hand over what it had read before the pause took effect. `slice` of a Buffer would be a view.
+      this.early.push(new Uint8Array(bytes));
       return;
     }
     this.touch();
@@ -230,6 +230,17 @@ class Tunnel {
     this.record.bytesSent += bytes.length;
     this.touch();
     if (!this.down.write(bytes)) this.up?.pause();
+  }
+
+  /** @returns whether the bytes are still to be written */
+  lentByDown(bytes: Uint8Array): boolean {
+    this.fromDown(bytes);
+    return this.up !== undefined && this.up.buffered > 0;
+  }
+
+  lentByUp(bytes: Uint8Array): boolean {
+    this.fromUp(bytes);
+    return this.down.buffered > 0;
   }
 
   private get connectingUp(): boolean {
@@ -338,6 +349,9 @@ class DownSide implements ConnectionHandler {
   onData(bytes: Uint8Array): void {
     this.tunnel.fromDown(bytes);
   }
+  onLent(bytes: Uint8Array): boolean {
+    return this.tunnel.lentByDown(bytes);
+  }
   onDrain(): void {
     this.tunnel.drainDown();
   }
@@ -358,6 +372,9 @@ class UpSide implements ConnectionHandler {
   }
   onData(bytes: Uint8Array): void {
     this.tunnel.fromUp(bytes);
+  }
+  onLent(bytes: Uint8Array): boolean {
+    return this.tunnel.lentByUp(bytes);
   }
   onDrain(): void {
     this.tunnel.drainUp();

@@ -51,7 +51,10 @@ class Served implements ConnectionHandler {
       connection.end();
     } else if (line === 'destroy') connection.destroy(new Error('on purpose'));
     else if (line === 'throw') throw new Error('a fault of a handler');
-    else if (line === 'pause') {
+    else if (line === 'echo') {
+      connection.handler = new Echo(connection);
+      connection.writeLatin1('go');
+    } else if (line === 'pause') {
       connection.pause();
       report({ paused: true });
     } else if (line === 'late') {
@@ -90,6 +93,43 @@ class Served implements ConnectionHandler {
   onClose(error?: Error): void {
     report({ closed: this.mode, error: error?.message ?? '' });
   }
+}
+
+/** Sends back what it reads, out of lent memory where the runtime lends. */
+class Echo implements ConnectionHandler {
+  private readonly connection: Connection;
+  private lent = 0;
+  private kept = 0;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  onData(bytes: Uint8Array): void {
+    // Several reads' worth wait, so that memory which is read into too early shows.
+    if (this.connection.write(bytes) || this.connection.buffered < 512 * 1024) return;
+    this.connection.pause();
+    report({ echoWaits: true });
+  }
+
+  onLent(bytes: Uint8Array): boolean {
+    this.onData(bytes);
+    this.lent++;
+    const inUse = this.connection.buffered > 0;
+    if (inUse) this.kept++;
+    return inUse;
+  }
+
+  onDrain(): void {
+    this.connection.resume();
+  }
+
+  onEnd(): void {
+    report({ lent: this.lent, kept: this.kept });
+    this.connection.end();
+  }
+
+  onClose(): void {}
 }
 
 /** Dials `port`, says hello, and reports what came of it. */
