@@ -59,17 +59,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const { trustDomain } = options;
     const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: options.svidTtl });
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
-    const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
-
-    const app = createApi({
-      store,
-      kinds: { kinds, validate },
-      isAdmin: admin.check,
-      version: options.version,
-      report,
-    });
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
-    let mounted: typeof app | undefined;
+    let mounted: ReturnType<typeof createApi> | undefined;
     const server: TlsServer = await startTlsServer({
       listen: { address: options.address, port: options.port },
       authority,
@@ -90,6 +81,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
     undo.splice(1, 0, () => discovery.close());
 
+    // Last of what can fail: a token made by a start that then fails would never be shown.
+    const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    const app = createApi({
+      store,
+      kinds: { kinds, validate },
+      isAdmin: admin.check,
+      version: options.version,
+      report,
+    });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
     app.route('/', discoveryApi(discovery));

@@ -81,6 +81,11 @@ describe('tulle control', () => {
     const ran = await tulle(['control', '--data', at('other'), '--port', String(port)]);
     other.close();
     expect(refusal(ran)).toContain(`port ${port}: the port is in use`);
+    // The start that failed has used up nothing: the token is shown by the first that succeeds.
+    const first = new Part('first', tulleCommand('control', '--data', at('other'), '--port', '0'));
+    parts.push(first);
+    await first.line((line) => /^admin token .*: tulle_/.exec(line)?.[0]);
+    expect(await first.stop()).toBe(0);
     expect(refusal(await tulle(['control', '--data', data, '--port', '0']))).toContain('in use by another process');
   });
 
