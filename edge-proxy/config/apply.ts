@@ -1,4 +1,5 @@
 /** Turns changes of xDS resources into running state: each compiled alone, swapped in whole, or refused by name. */
+
 import {
   RESOURCE_TYPES,
   type ResourceType,
@@ -13,6 +14,7 @@ import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import type { AskedPeer } from './compile-auto-tls.ts';
 import { compileListener, type ListenerParts } from './compile-listener.ts';
 import { Secrets } from './secrets.ts';
 
@@ -29,7 +31,7 @@ export interface Compilers
     cluster: XdsResource['clusters'],
     assignment: XdsResource['endpoints'] | undefined,
     deps: {
-      tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
+      tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): () => TlsContext | undefined;
       resolve: Runtime['resolve'];
       connect: Runtime['connect'];
       now(): number;
@@ -178,7 +180,7 @@ export class RunningConfig {
       cluster,
       assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
       {
-        tls: (context, hostname) => this.secrets.client(context, hostname),
+        tls: (context, hostname, asked) => this.secrets.client(context, hostname, asked),
         resolve: this.runtime.resolve,
         connect: (...args) => this.runtime.connect(...args),
         now: this.runtime.monotonicMs,

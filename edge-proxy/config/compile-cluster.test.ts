@@ -324,6 +324,38 @@ describe('DNS', () => {
   });
 });
 
+/** A cluster whose TLS names come from requests. */
+const automatic = (auto: object, context: object) => ({
+  transportSocket: {
+    name: 'tls',
+    typedConfig: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+      ...context,
+    },
+  },
+  typedExtensionProtocolOptions: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      upstreamHttpProtocolOptions: auto,
+    },
+  },
+});
+
+describe('TLS names of requests', () => {
+  it('give each name connections of its own, and one health and one count', () => {
+    const cluster = compile(automatic({ autoSni: true }, {}), [locality(0, [{ address: a }])]);
+    const [host] = cluster.endpoints();
+    const named = (authority: string) => cluster.secured!(host!, authority);
+    expect(named('x.test:443')).toBe(named('x.test:443'));
+    expect(named('x.test').poolId).toBe(named('X.test:1').poolId);
+    expect(named('x.test').poolId).not.toBe(named('y.test').poolId);
+    expect(named('x.test').id).toBe(host!.id);
+    named('x.test').active++;
+    expect(host!.active).toBe(1);
+    expect(compile({}, []).secured).toBeUndefined();
+  });
+});
+
 describe('faults', () => {
   it.each([
     ['ringHashLbConfig.hashFunction', { lbPolicy: 'RING_HASH', ringHashLbConfig: { hashFunction: 'MURMUR_HASH_2' } }],
@@ -332,6 +364,14 @@ describe('faults', () => {
     ['leastRequestLbConfig.choiceCount', { lbPolicy: 'LEAST_REQUEST', leastRequestLbConfig: { choiceCount: 1 } }],
     ['lbPolicy', { lbPolicy: 'CLUSTER_PROVIDED' }],
     ['upstreamBindConfig.sourceAddress', { upstreamBindConfig: { sourceAddress: { address: 'here' } } }],
+    [
+      'typedExtensionProtocolOptions upstreamHttpProtocolOptions.autoSanValidation',
+      automatic({ autoSanValidation: true }, {}),
+    ],
+    [
+      'typedExtensionProtocolOptions upstreamHttpProtocolOptions.autoSni',
+      automatic({ autoSni: true }, { autoHostSni: true }),
+    ],
     [
       'circuitBreakers.thresholds.retryBudget.budgetPercent',
       { circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 101 } } }] } },

@@ -21,6 +21,7 @@ import { HealthChecker } from '../upstream/health-checker.ts';
 import { Host } from '../upstream/host.ts';
 import { OutlierDetection } from '../upstream/outlier-detection.ts';
 import type { LocalityGroup } from '../upstream/priority-set.ts';
+import { type AskedPeer, type AutoTls, autoTls, checkAutoTls, secureByRequest } from './compile-auto-tls.ts';
 import { compileBalancer } from './compile-balancer.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
@@ -28,7 +29,7 @@ import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
-  tls(context: UpstreamTlsContext, hostname?: string): () => TlsContext | undefined;
+  tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): () => TlsContext | undefined;
   resolve: Runtime['resolve'];
   /** For health checks; absent in workers. */
   connect?: Runtime['connect'];
@@ -41,8 +42,8 @@ export interface ClusterDeps {
 }
 
 type Tls = Host['tls'];
-/** The TLS of an endpoint by its metadata and host name ('' unknown). */
-type TlsChoice = (metadata: Host['metadata'], hostname: string) => Tls;
+/** The TLS of an endpoint by its metadata and host name ('' unknown), and by what its requests ask for. */
+type TlsChoice = (metadata: Host['metadata'], hostname: string, asked?: AskedPeer) => Tls;
 const plaintext: Tls = () => undefined;
 const MOST_SNI_CONTEXTS = 4096;
 const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -60,7 +61,8 @@ export function compileCluster(
   refuseUnsupported(config);
   const http = httpOptions(config);
   const localities = (type === 'EDS' ? assignment : config.loadAssignment)?.endpoints ?? [];
-  const tls = tlsChoice(config, deps);
+  const auto = autoTls(http);
+  const tls = tlsChoice(config, deps, auto);
   const inheritance = inherit(deps.previous);
   const closers: (() => void)[] = [];
   const overprovisioning = (type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140;
@@ -114,6 +116,7 @@ export function compileCluster(
       (changed) => new HealthChecker(rules, makeProbe, { now: deps.now, random: deps.random, hadTraffic, changed }),
     );
   }
+  if (auto) cluster.secured = secureByRequest(auto, (host, asked) => tls(host.metadata, host.hostname, asked));
   // After everything that may be refused: the version in use shares this state.
   build();
   locateEndpoints(config, cluster, deps, config.transportSocket !== undefined, (address, port, hostname) =>
@@ -206,23 +209,25 @@ function destinationOf(config: ClusterConfig): Cluster['destination'] {
 type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
 
 /** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
-function tlsChoice(config: ClusterConfig, deps: ClusterDeps): TlsChoice {
-  const compile = (socket: TransportSocket): ((hostname: string) => Tls) => {
+function tlsChoice(config: ClusterConfig, deps: ClusterDeps, auto: AutoTls | undefined): TlsChoice {
+  const compile = (socket: TransportSocket): ((hostname: string, asked?: AskedPeer) => Tls) => {
     const typed = socket.typedConfig;
     if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
       return () => plaintext;
     }
     const context = typed as UpstreamTlsContext;
+    if (auto) checkAutoTls(auto, context);
     const shared = deps.tls(context);
-    if (!context.autoHostSni) return () => shared;
-    // One context a host name: endpoints of one DNS name share theirs.
-    const byName = new Map<string, Tls>([['', shared]]);
-    return (hostname) => {
-      let found = byName.get(hostname);
+    if (!context.autoHostSni && !auto) return () => shared;
+    // One context a name: endpoints of one DNS name share theirs.
+    const byName = new Map<string, Tls>([[' ', shared]]);
+    return (hostname, asked) => {
+      const key = `${context.autoHostSni ? hostname : ''} ${asked?.name ?? ''}`;
+      let found = byName.get(key);
       if (!found) {
         // Clients of a dynamic forward proxy name as many hosts as they like.
         if (byName.size > MOST_SNI_CONTEXTS) byName.clear();
-        byName.set(hostname, (found = deps.tls(context, hostname)));
+        byName.set(key, (found = deps.tls(context, hostname, asked)));
       }
       return found;
     };
@@ -232,10 +237,10 @@ function tlsChoice(config: ClusterConfig, deps: ClusterDeps): TlsChoice {
     tls: compile(entry.transportSocket),
   }));
   const otherwise = config.transportSocket ? compile(config.transportSocket) : () => plaintext;
-  return (metadata, hostname) => {
+  return (metadata, hostname, asked) => {
     const labels = metadata?.['envoy.transport_socket_match'] ?? {};
     const found = matches.find(({ wanted }) => wanted.every(([key, value]) => labels[key] === value));
-    return (found ? found.tls : otherwise)(hostname);
+    return (found ? found.tls : otherwise)(hostname, asked);
   };
 }
 

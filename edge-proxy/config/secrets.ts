@@ -14,6 +14,7 @@ import type {
   UpstreamTlsContext,
 } from '../../shared/xds/tls.ts';
 import type { KeyPair, PeerNames, PeerTrust, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { AskedPeer } from './compile-auto-tls.ts';
 import { compileNames } from './peer-names.ts';
 
 type Source = z.infer<typeof DataSource>;
@@ -127,10 +128,11 @@ export class Secrets {
   /**
    * As `server`, for dialling; while a secret is missing the context refuses to dial.
    * @param hostname of the endpoint where it is known, for autoHostSni
+   * @param asked what the request says of its peer
    */
-  client(context: UpstreamTlsContext, hostname = ''): () => TlsContext {
+  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer): () => TlsContext {
     if (context.allowRenegotiation) throw new Error('TLS: allowRenegotiation is not supported');
-    const serverName = (context.autoHostSni && hostname) || context.sni || undefined;
+    const serverName = asked?.serverName ?? ((context.autoHostSni && hostname) || context.sni || undefined);
     // Envoy: the SNI that is sent takes the place of the configured names.
     const validates = context.autoSniSanValidation === true && serverName !== undefined;
     const common = context.commonTlsContext ?? {};
@@ -147,7 +149,7 @@ export class Secrets {
         alpn,
         ...versions,
         ...chosen(common),
-        ...trustOf(parts, validates ? serverName : undefined),
+        ...alsoNamed(trustOf(parts, validates ? serverName : undefined), asked?.mustName),
       });
     });
     // No context would mean plaintext to whoever dials.
@@ -330,6 +332,18 @@ function pinsOf(rule: CertificateValidationContext): PeerTrust['pins'] {
 function trustOf({ trustDomains, pins, acceptNames }: Parts, onlyName?: string): PeerTrust {
   if (onlyName === undefined) return { trustDomains, pins, acceptNames };
   return { trustDomains, pins, acceptNames: (names) => names.dns.some((name) => dnsNameCovers(name, onlyName)) };
+}
+
+/** The configured rules hold as well (Envoy's auto_san_validation). @param name a DNS name or an IP address */
+function alsoNamed(trust: PeerTrust, name: string | undefined): PeerTrust {
+  if (name === undefined) return trust;
+  const { acceptNames } = trust;
+  return {
+    ...trust,
+    acceptNames: (names) =>
+      (names.dns.some((one) => dnsNameCovers(one, name)) || names.ips.includes(name)) &&
+      (acceptNames === undefined || acceptNames(names)),
+  };
 }
 
 /** A certificate's DNS name against a host (RFC 6125): a leading `*` stands for one whole label. */

@@ -30,7 +30,7 @@ export function startMirrors(exchange: Exchange, mirrors: ForwardAction['mirrors
     const host = keepHost ? request.authority : shadowHost(request.authority);
     let head = headText(`${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n`, request.headers);
     if (chunked) head += 'transfer-encoding: chunked\r\n';
-    const mirror = new Mirror(request.method, `${head}\r\n`, chunked, cluster, parts.pools);
+    const mirror = new Mirror(request.method, host, `${head}\r\n`, chunked, cluster, parts.pools);
     mirror.start(
       cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
     );
@@ -48,6 +48,7 @@ export function shadowHost(authority: string): string {
 /** One copy of a request on its way to one cluster. */
 export class Mirror implements AttemptOwner {
   private readonly method: string;
+  private readonly host: string;
   private readonly head: string;
   private readonly chunked: boolean;
   private readonly cluster: Cluster;
@@ -62,8 +63,9 @@ export class Mirror implements AttemptOwner {
   private trailers: Headers | undefined;
   private over = false;
 
-  constructor(method: string, head: string, chunked: boolean, cluster: Cluster, pools: ConnectionPools) {
+  constructor(method: string, host: string, head: string, chunked: boolean, cluster: Cluster, pools: ConnectionPools) {
     this.method = method;
+    this.host = host;
     this.head = head;
     this.chunked = chunked;
     this.cluster = cluster;
@@ -83,7 +85,8 @@ export class Mirror implements AttemptOwner {
   }
 
   private send(endpoint: Endpoint): void {
-    const attempt = new Attempt(this, this.cluster, endpoint);
+    const { cluster } = this;
+    const attempt = new Attempt(this, cluster, cluster.secured?.(endpoint, this.host) ?? endpoint);
     this.attempt = attempt;
     attempt.start(this.pools);
   }

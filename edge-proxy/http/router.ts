@@ -56,6 +56,7 @@ export class Router {
   /** Where the request itself says to go. */
   private located: Endpoint | undefined;
   private mirrors: Mirror[] | undefined;
+  private tlsAuthority = '';
   private hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined;
@@ -108,6 +109,8 @@ export class Router {
       exchange.reply(badPath);
       return;
     }
+    // The name that the peer must have is the route's, whatever an endpoint makes of the host.
+    if (cluster.secured !== undefined) this.tlsAuthority = request.authority;
     if (action.hash) {
       this.hash = action.hash(request, (value) => {
         this.cookies ??= [];
@@ -152,11 +155,12 @@ export class Router {
     const { exchange, cluster } = this;
     const { request, parts } = exchange;
     request.attempts++;
-    const endpoint = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
-    if (!endpoint) {
+    const picked = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
+    if (!picked) {
       this.give(noHealthyUpstream);
       return;
     }
+    const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
     request.upstreamHost = endpoint.id;
     const { autoHost } = this.action;
     if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {

@@ -51,6 +51,8 @@ export class BalancedCluster implements Cluster {
   readonly inheritance: Inheritance;
   /** Set for clusters whose requests say where they go. */
   locate?: NonNullable<Cluster['locate']>;
+  /** Set for clusters whose TLS names come from requests. */
+  secured?: NonNullable<Cluster['secured']>;
   private readonly balancer: Balancer;
   private readonly priorities: PriorityOptions;
   private readonly onClose: () => void;
@@ -202,6 +204,10 @@ class HighPriority implements Cluster {
 
   get locate(): Cluster['locate'] {
     return this.cluster.locate;
+  }
+
+  get secured(): Cluster['secured'] {
+    return this.cluster.secured;
   }
 
   pick(...args: Parameters<Cluster['pick']>): Endpoint | undefined {

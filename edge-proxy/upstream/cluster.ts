@@ -4,8 +4,10 @@ import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './xx-hash.ts';
 
 export interface Endpoint {
-  /** `address:port`, the key of pools and of outlier state. */
+  /** `address:port`, the key of outlier state, and of pools where there is no `poolId`. */
   readonly id: string;
+  /** Requests of several TLS names share the endpoint and not its connections. */
+  readonly poolId?: string | undefined;
   readonly address: string;
   readonly port: number;
   /** For auto_host_rewrite and DNS clusters. */
@@ -122,6 +124,8 @@ export interface Cluster extends Circuit {
    * @returns a promise, which is never rejected, while a name is looked up
    */
   locate?(authority: string, headers: Headers | undefined): Located | Promise<Located>;
+  /** The endpoint as a request for this authority sees it, whose name its TLS asks for; absent: all see the same. */
+  secured?(endpoint: Endpoint, authority: string): Endpoint;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */
   health?(endpoint: Endpoint): EndpointHealth;
   /** Outlier detection's input. A status, or a local-origin failure. */

@@ -30,6 +30,7 @@ export type HostFields = Omit<Endpoint, 'active' | 'id' | 'stats'> & {
 
 export class Host implements Endpoint {
   readonly id: string;
+  readonly poolId: string | undefined;
   readonly address: string;
   readonly port: number;
   readonly hostname: string;
@@ -46,6 +47,7 @@ export class Host implements Endpoint {
   /** @param now monotonic milliseconds */
   constructor(fields: HostFields, states: Map<string, HostState>, now: number) {
     this.id = endpointId(fields.address, fields.port);
+    this.poolId = fields.poolId;
     this.address = fields.address;
     this.port = fields.port;
     this.hostname = fields.hostname;
@@ -63,6 +65,12 @@ export class Host implements Endpoint {
     }
     this.state = state;
     this.stats = state.stats;
+  }
+
+  /** The same endpoint with other connections: one health, one set of counts. */
+  withTls(tls: Endpoint['tls'], name: string): Host {
+    const fields = { ...this, tls, poolId: `${this.id} ${name}` };
+    return new Host(fields, new Map([[this.id, this.state]]), this.state.since);
   }
 
   get active(): number {

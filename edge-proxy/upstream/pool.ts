@@ -59,6 +59,10 @@ class EndpointPool implements PoolSide {
     return poolKey(this.cluster);
   }
 
+  get id(): string {
+    return poolIdOf(this.endpoint);
+  }
+
   get endpointId(): string {
     return this.endpoint.id;
   }
@@ -251,10 +255,14 @@ function poolKey(cluster: Cluster): string {
   return cluster.poolKey ?? cluster.name;
 }
 
+function poolIdOf(endpoint: Endpoint): string {
+  return endpoint.poolId ?? endpoint.id;
+}
+
 interface ClusterPools {
   /** The version of the cluster seen last. */
   cluster: Cluster;
-  /** By endpoint id. */
+  /** By `poolIdOf`. */
   readonly pools: Map<string, EndpointPool>;
 }
 
@@ -292,14 +300,14 @@ export class ConnectionPools {
     const key = poolKey(cluster);
     const known = this.byCluster.get(key);
     if (known && known.cluster !== cluster) this.retireGone(known, cluster);
-    const found = known?.pools.get(endpoint.id);
+    const found = known?.pools.get(poolIdOf(endpoint));
     if (found && found.tls === tls && found.adopt(cluster)) return found;
     found?.retire();
     const pool = new EndpointPool(this.runtime, cluster, endpoint, tls, (empty) => this.forget(empty));
     // Retiring may have removed the entry.
     let entry = this.byCluster.get(key);
     if (!entry) this.byCluster.set(key, (entry = { cluster, pools: new Map() }));
-    entry.pools.set(endpoint.id, pool);
+    entry.pools.set(poolIdOf(endpoint), pool);
     return pool;
   }
 
@@ -313,8 +321,8 @@ export class ConnectionPools {
   private forget(pool: EndpointPool): void {
     const key = pool.poolKey;
     const pools = this.byCluster.get(key)?.pools;
-    if (pools?.get(pool.endpointId) !== pool) return;
-    pools.delete(pool.endpointId);
+    if (pools?.get(pool.id) !== pool) return;
+    pools.delete(pool.id);
     if (pools.size === 0) this.byCluster.delete(key);
   }
 }

@@ -60,6 +60,7 @@ export const HttpProtocolOptions = message({
     maxRequestsPerConnection: uint32(),
     maxStreamDuration: duration(),
   }),
+  upstreamHttpProtocolOptions: message({ autoSni: bool(), autoSanValidation: bool() }),
   explicitHttpConfig: message({
     httpProtocolOptions: Http1ProtocolOptions,
     http2ProtocolOptions: Http2ProtocolOptions,
