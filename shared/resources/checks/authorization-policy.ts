@@ -93,14 +93,6 @@ function checkSource(report: Report, path: string, source: Source, action: strin
       if (block !== '') report.faultIf(`${path}.${field}[${i}]`, 'cidr', ipOrCidrFault(block));
     }
   }
-  const accounts = source.serviceAccounts ?? source.notServiceAccounts;
-  if (accounts && (source.principals ?? source.notPrincipals ?? source.namespaces ?? source.notNamespaces)) {
-    report.fault(
-      path,
-      'authorizationpolicy.source',
-      'serviceAccounts cannot be combined with principals or namespaces',
-    );
-  }
   for (const field of ['serviceAccounts', 'notServiceAccounts'] as const) {
     for (const [i, account] of (source[field] ?? []).entries()) {
       if (account.includes('*') || account.split('/').length > 2) {

@@ -157,15 +157,13 @@ const TARGETS: Readonly<Record<string, readonly string[]>> = {
   'networking.istio.io': ['ServiceEntry'],
 };
 
-/** `selector`, `targetRef` and `targetRefs` of a policy: at most one of them. */
+/** What `selector`, `targetRef` and `targetRefs` of a policy refer to. */
 export function checkPolicyTargets(
   report: Report,
   spec: { selector?: PolicySelector; targetRef?: PolicyTargetReference; targetRefs?: PolicyTargetReference[] },
 ): void {
   checkSelectorLabels(report, 'spec.selector.matchLabels', spec.selector?.matchLabels);
   if (spec.selector) warnNoLabels(report, 'spec.selector', spec.selector.matchLabels);
-  const set = (['selector', 'targetRef', 'targetRefs'] as const).filter((field) => spec[field] !== undefined);
-  if (set.length > 1) report.fault('spec', 'policy-target', `only one of ${set.join(', ')} may be set`);
   if (spec.targetRef) checkTarget(report, 'spec.targetRef', spec.targetRef);
   for (const [i, target] of (spec.targetRefs ?? []).entries()) checkTarget(report, `spec.targetRefs[${i}]`, target);
 }
@@ -180,7 +178,6 @@ function checkTarget(report: Report, path: string, target: PolicyTargetReference
       `cannot refer to ${group}/${target.kind}: must be a Service, ServiceEntry, Gateway or GatewayClass`,
     );
   }
-  if (target.namespace) report.fault(`${path}.namespace`, 'policy-target', 'another namespace is not supported');
 }
 
 /** Names of gateways a route is bound to: `mesh`, a name, or namespace/name. */

@@ -7,6 +7,5 @@ import { checkPolicyTargets } from './primitives.ts';
 export function checkProxyConfig(spec: ProxyConfigSpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, { selector: spec.selector });
-  if ((spec.concurrency ?? 0) < 0) report.fault('spec.concurrency', 'proxyconfig', 'must be >= 0');
   return report.findings;
 }

@@ -13,9 +13,6 @@ export function checkRequestAuthentication(spec: RequestAuthenticationSpec): Fin
 }
 
 function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
-  if (rule.issuer === '') report.fault(`${path}.issuer`, 'required', 'must not be empty');
-  const sources = (['jwks', 'jwksUri', 'jwks_uri'] as const).filter((field) => rule[field]);
-  if (sources.length > 1) report.fault(path, 'requestauthentication.jwks', 'only one of jwks and jwksUri may be set');
   for (const field of ['jwksUri', 'jwks_uri'] as const) {
     const uri = rule[field];
     if (uri && !parseJwksUri(uri)) {
@@ -24,14 +21,6 @@ function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
   }
   if (rule.jwks && !isJwks(rule.jwks))
     report.fault(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');
-  for (const field of ['audiences', 'fromParams', 'fromCookies'] as const) {
-    for (const [i, value] of (rule[field] ?? []).entries()) {
-      if (value === '') report.fault(`${path}.${field}[${i}]`, 'required', 'must not be empty');
-    }
-  }
-  for (const [i, header] of (rule.fromHeaders ?? []).entries()) {
-    if (header.name === '') report.fault(`${path}.fromHeaders[${i}].name`, 'required', 'must not be empty');
-  }
 }
 
 function isJwks(text: string): boolean {

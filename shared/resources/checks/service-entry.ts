@@ -9,7 +9,6 @@ import {
   checkSelectorLabels,
   dnsLabelFault,
   ipOrCidrFault,
-  portFault,
   protocolFault,
   warnNoLabels,
   wildcardDomainFault,
@@ -25,9 +24,6 @@ export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): F
   }
   checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
   if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);
-  if (spec.workloadSelector && spec.endpoints !== undefined) {
-    report.fault('spec', 'serviceentry.endpoints', 'only one of workloadSelector and endpoints may be set');
-  }
   checkResolution(report, spec);
   checkManyHosts(report, spec);
   checkEndpoints(report, spec);
@@ -36,11 +32,9 @@ export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): F
 }
 
 function checkHosts(report: Report, spec: ServiceEntrySpec): void {
-  if ((spec.hosts ?? []).length === 0) report.fault('spec.hosts', 'required', 'must have at least one host');
   for (const [i, host] of (spec.hosts ?? []).entries()) {
     const path = `spec.hosts[${i}]`;
-    if (host === '*') report.fault(path, 'serviceentry.host', '"*" is not allowed: name a domain');
-    else report.faultIf(path, 'serviceentry.host', wildcardDomainFault(host));
+    report.faultIf(path, 'serviceentry.host', wildcardDomainFault(host));
     if (/^\*[^.]/.test(host)) {
       report.warn(path, 'serviceentry.host', `"${host}": a wildcard that is not a whole label may not work with TLS`);
     }
@@ -48,18 +42,10 @@ function checkHosts(report: Report, spec: ServiceEntrySpec): void {
 }
 
 function checkPorts(report: Report, spec: ServiceEntrySpec): void {
-  const names = new Set<string>();
-  const numbers = new Set<number>();
   for (const [i, port] of (spec.ports ?? []).entries()) {
     const path = `spec.ports[${i}]`;
-    report.faultIf(`${path}.number`, 'port', portFault(port.number));
     report.faultIf(`${path}.name`, 'port-name', dnsLabelFault(port.name));
-    if (port.targetPort !== undefined) report.faultIf(`${path}.targetPort`, 'port', portFault(port.targetPort));
     if (port.protocol) report.faultIf(`${path}.protocol`, 'protocol', protocolFault(port.protocol));
-    if (names.has(port.name)) report.fault(`${path}.name`, 'port-name', `"${port.name}" is used twice`);
-    if (numbers.has(port.number)) report.fault(`${path}.number`, 'port', `${port.number} is used twice`);
-    names.add(port.name);
-    numbers.add(port.number);
     const protocol = parseProtocol(port.protocol || 'TCP');
     const opaque = isTcp(protocol) && protocol !== 'HTTPS' && protocol !== 'TLS';
     if (opaque && (spec.addresses ?? []).length === 0) {
@@ -72,15 +58,10 @@ function checkPorts(report: Report, spec: ServiceEntrySpec): void {
 
 function checkResolution(report: Report, spec: ServiceEntrySpec): void {
   const resolution = spec.resolution ?? 'NONE';
-  const { endpoints, addresses = [], hosts = [] } = spec;
-  const fault = (path: string, message: string) => report.fault(path, 'serviceentry.resolution', message);
-  if (addresses.some((each) => each.includes('/')) && resolution !== 'NONE' && resolution !== 'STATIC') {
-    fault('spec.addresses', `CIDR ranges are only for resolution NONE and STATIC, not ${resolution}`);
-  }
+  const { endpoints, hosts = [] } = spec;
   const wildcard = hosts.some((host) => host.startsWith('*'));
   switch (resolution) {
     case 'NONE':
-      if (endpoints !== undefined) fault('spec.endpoints', 'cannot be set with resolution NONE');
       if (spec.workloadSelector && !report.faults.some((fault) => fault.path.startsWith('spec.workloadSelector')))
         report.warn('spec.workloadSelector', 'serviceentry.resolution', 'is not used with resolution NONE: use STATIC');
       break;
@@ -89,10 +70,8 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
     case 'DNS':
     case 'DNS_ROUND_ROBIN':
       if (!endpoints?.length && wildcard) {
-        fault('spec.hosts', `a wildcard host cannot be resolved: with resolution ${resolution} set endpoints`);
-      }
-      if (resolution === 'DNS_ROUND_ROBIN' && (endpoints?.length ?? 0) > 1) {
-        fault('spec.endpoints', 'must have at most one entry with resolution DNS_ROUND_ROBIN');
+        const message = `a wildcard host cannot be resolved: with resolution ${resolution} set endpoints`;
+        report.fault('spec.hosts', 'serviceentry.resolution', message);
       }
       if (resolution === 'DNS_ROUND_ROBIN' && !endpoints?.length && hosts.length > 1) {
         const message =
