@@ -1,5 +1,5 @@
 /** The `tulle` command: what it can do and how each part is called. Each command's work is in a file of its own name. */
-import './compile-cache.ts';
+import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { CliError, type ConnectionFlags, ControlApi, defaultKubeconfig, readText } from './connection.ts';
@@ -119,6 +119,9 @@ program
     const at = given.indexOf('--');
     if (at < 0 && given.some((word) => word === '--help' || word === '-h'))
       return program.commands.find((c) => c.name() === 'run')?.outputHelp();
+    // Without "--" all words are the command, which no flag can be the name of.
+    if (at < 0 && given[0]?.startsWith('-'))
+      throw new CliError(`run: ${given[0]} is no command; write "tulle run [flags] -- COMMAND"`);
     const { runtime, rest } = splitRuntime(at < 0 ? [] : given.slice(0, at));
     process.exitCode = await runWithSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });

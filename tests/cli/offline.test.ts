@@ -172,6 +172,12 @@ describe('tulle', () => {
       expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
   });
 
+  it('asks for the command that "tulle run" is to run', async () => {
+    const way = 'write "tulle run [flags] -- COMMAND"';
+    expect(refusal(await tulle(['run', '--runtime', 'node', 'app']))).toContain(`run: --runtime is no command; ${way}`);
+    expect(refusal(await tulle(['run', '--runtime', 'node', '--']))).toContain(`run: names no command; ${way}`);
+  });
+
   it('refuses a command it does not have', async () => {
     expect(refusal(await tulle(['nosuch']), 2)).toContain("unknown command 'nosuch'");
   });
