@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const require = createRequire(import.meta.url);
 const proxyMain = fileURLToPath(new URL('../../edge-proxy/main.ts', import.meta.url));
+const compileCache = new URL('./compile-cache.mjs', import.meta.url).href;
 
 /** The folder of an installed package, or undefined. */
 function packageFolder(name) {
@@ -92,7 +93,7 @@ const SMALL = '--max-semi-space-size=2';
 /** How to start the proxy on a runtime: [command, ...arguments]; its own flags follow. */
 export function proxyCommand(runtime) {
   const [command, ...args] = runtimeCommand(runtime, proxyMain);
-  if (runtime === 'node') return [command, SMALL, ...args];
+  if (runtime === 'node') return [command, SMALL, '--import', compileCache, ...args];
   if (runtime === 'deno') return [command, args[0], `--v8-flags=${SMALL}`, ...args.slice(1)];
   return [command, ...args];
 }
