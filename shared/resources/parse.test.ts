@@ -192,10 +192,21 @@ describe("goyaml's meaning of a scalar", () => {
     ['.inf', '.inf'],
     ['-.inf', '-.inf'],
   ])('%s as a key is %s', (text, wanted) => expect(keyText(resolvePlain(text), text)).toBe(wanted));
-  it('merge keys: own fields first, then the earlier map; an alias means the anchor before it', () => {
-    expect(values('a: &x {b: 1}\nc: {b: 2, <<: [*x, {b: 3, d: 4}]}\ne: {"<<": 1}')).toEqual([
-      { a: { b: 1 }, c: { b: 2, d: 4 }, e: { '<<': 1 } },
+  it('merge keys as kubectl reads them: in the order of the text, of a list the earlier map', () => {
+    const merged = (map: string) => (values(`a: &x {b: 1, c: 9}\nm: ${map}`)[0] as { m: unknown }).m;
+    expect(merged('{<<: *x, b: 5}')).toEqual({ b: 5, c: 9 });
+    expect(merged('{b: 5, <<: *x}')).toEqual({ b: 1, c: 9 });
+    expect(merged('{<<: [*x, {b: 7, z: 1}]}')).toEqual({ b: 1, c: 9, z: 1 });
+    expect(merged('{b: 8, <<: [*x, {b: 7, z: 1}]}')).toEqual({ b: 1, c: 9, z: 1 });
+    expect(merged('{<<: {q: 1}, <<: {q: 2, r: 2}}')).toEqual({ q: 2, r: 2 });
+    expect(merged('{"<<": 1}')).toEqual({ '<<': 1 });
+    const [document] = parseDocuments('a: &x {b: 1}\nm:\n  b: 5\n  <<: *x\no:\n  <<: *x\n  b: 5\n').documents;
+    expect([locate(document!, 'm.b'), locate(document!, 'o.b')]).toEqual([
+      { line: 1, column: 11 },
+      { line: 7, column: 6 },
     ]);
+  });
+  it('an alias means the anchor before it', () => {
     expect(values('a: &x 1\nb: &y [*x]\nc: &x 2\nd: *y\ne: *x')).toEqual([{ a: 1, b: [1], c: 2, d: [1], e: 2 }]);
   });
   it('__proto__ is data', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
+import { parseDocuments } from '../../shared/resources/parse.ts';
 import { kubectlBinary, type Ran, run, tulle } from '../cli/command.ts';
 
 const minor = kubectlBinary ? minorVersion(kubectlBinary) : 0;
@@ -46,6 +47,19 @@ describe.skipIf(!kubectlBinary)(`kubectl${kubectlBinary ? '' : ' (skipped: it is
     writeFileSync(config, out, { mode: 0o600 });
   });
   afterAll(() => mesh.stop(), 120_000);
+
+  it('reads YAML as we do', async () => {
+    const lines = [
+      'apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\nx: &x {b: 1, c: 9}',
+      'own: {b: 5, <<: *x}\r\nmerged: {<<: *x, b: 5}\r\nlist: {b: 8, <<: [*x, {b: 7, z: 1}]}',
+      'twice: {<<: {q: 1}, <<: {q: 2, r: 2}}\r\nswitch: [on, off, yes, n, 0777, 0o17, 1_000, 1:30, ~, .5, 1e3]',
+      'text: |\r\n  one\r\n  two\r\nfolded: "a\r\n  b"\r\n80: w\r\ndate: 2001-12-14\r\n# end\r\n',
+    ];
+    const text = lines.join('\r\n');
+    const theirs = JSON.parse(await ok(text, 'label', '--local', '-f', '-', 'a=b', '-o', 'json')) as object;
+    const [ours] = parseDocuments(text).documents.map(({ value }) => value as object);
+    expect({ ...theirs, metadata: { name: 'a' } }).toEqual(ours);
+  });
 
   it('creates, gets in every form, replaces, labels, patches, describes and deletes', async () => {
     expect(await ok(virtualService('a'), 'create', '--validate=false', '-f', '-')).toContain('/a created');

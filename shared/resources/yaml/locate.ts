@@ -42,23 +42,25 @@ function childOf(document: Document.Parsed, holder: unknown, step: string | numb
   const node = isAlias(holder) ? holder.resolve(document) : holder;
   if (isSeq(node)) return typeof step === 'number' && step in node.items ? { value: node.items[step] } : undefined;
   if (!isMap(node)) return undefined;
-  return fieldOf(node, String(step)) ?? mergedFieldOf(document, node, step);
+  return fieldOf(document, node, String(step));
 }
 
-/** Of a field that stands twice the last one counts. */
-function fieldOf(node: YAMLMap, name: string): Child | undefined {
-  const pair = node.items.findLast(({ key }) => isScalar(key) && nameOf(key) === name);
-  return pair ? { key: pair.key as Node, value: isEmpty(pair.value) ? pair.key : pair.value } : undefined;
-}
-
-function mergedFieldOf(document: Document.Parsed, node: YAMLMap, step: string | number): Child | undefined {
-  for (const { key, value } of node.items) {
-    if (!isMergeKey(key)) continue;
-    const source = isAlias(value) ? value.resolve(document) : value;
-    for (const each of isSeq(source) ? source.items : [source]) {
-      const found = each === node ? undefined : childOf(document, each, step);
+/** Of a field that stands twice, or comes by a merge key too, the last one counts. */
+function fieldOf(document: Document.Parsed, node: YAMLMap, name: string): Child | undefined {
+  for (const { key, value } of [...node.items].reverse()) {
+    if (isMergeKey(key)) {
+      const found = mergedFieldOf(document, node, value, name);
       if (found) return found;
-    }
+    } else if (isScalar(key) && nameOf(key) === name) return { key, value: isEmpty(value) ? key : value };
+  }
+  return undefined;
+}
+
+function mergedFieldOf(document: Document.Parsed, node: YAMLMap, merged: unknown, name: string): Child | undefined {
+  const source = isAlias(merged) ? merged.resolve(document) : merged;
+  for (const each of isSeq(source) ? source.items : [source]) {
+    const found = each === node ? undefined : childOf(document, each, name);
+    if (found) return found;
   }
   return undefined;
 }

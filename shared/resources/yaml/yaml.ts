@@ -108,40 +108,42 @@ class DocumentReader {
 
   #map(node: YAMLMap, depth: number): Record<string, unknown> {
     const object: Record<string, unknown> = {};
-    const merges: unknown[] = [];
+    const own = new Set<string>();
     for (const { key: keyNode, value: valueNode } of node.items) {
       if (this.broken) break;
       if (isMergeKey(keyNode)) {
-        merges.push(valueNode);
+        this.#merge(object, valueNode, depth);
         continue;
       }
       const key = this.#key(keyNode, node);
       if (key === undefined) continue;
       this.#path.push(key);
-      if (Object.hasOwn(object, key)) this.#duplicate(keyNode, key);
+      if (own.has(key)) this.#duplicate(keyNode, key);
+      own.add(key);
       setField(object, key, this.read(valueNode, depth + 1));
       this.#path.pop();
     }
-    // yaml.org/type/merge.html: the map's own fields win, then the earlier of the merged maps.
-    for (const merge of merges) this.#merge(object, merge, depth);
     return object;
   }
 
+  /**
+   * Fields are set in the order of the text, so that a merge key also wins over what stands before it: goyaml's v2, which
+   * kubectl reads with, not yaml.org/type/merge.html. Of a list the earlier map wins.
+   */
   #merge(object: Record<string, unknown>, source: unknown, depth: number): void {
     if (this.broken) return;
     const target = isAlias(source) ? this.#target(source) : source;
-    const list = isSeq(target) ? target.items : [source];
-    for (const item of list) {
+    const sources: object[] = [];
+    for (const item of isSeq(target) ? target.items : [source]) {
       const merged = this.read(item, depth);
       if (this.broken) return;
       if (typeof merged !== 'object' || merged === null || Array.isArray(merged)) {
         this.#refuse(item ?? source, 'a merge key ("<<") takes a map or a list of maps');
         return;
       }
-      for (const [key, value] of Object.entries(merged)) {
-        if (!Object.hasOwn(object, key)) setField(object, key, value);
-      }
+      sources.unshift(merged);
     }
+    for (const merged of sources) for (const [key, value] of Object.entries(merged)) setField(object, key, value);
   }
 
   #key(node: unknown, map: YAMLMap): string | undefined {
