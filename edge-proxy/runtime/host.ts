@@ -6,6 +6,7 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
+import { lineOutput } from './line-output.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
 
@@ -106,10 +107,6 @@ export const processControl: ProcessControl = {
   },
   exit: (code) => process.exit(code),
   residentBytes: () => process.memoryUsage().rss,
-  writeOut(line) {
-    process.stdout.write(`${line}\n`);
-  },
-  writeError(line) {
-    process.stderr.write(`${line}\n`);
-  },
+  writeOut: lineOutput(() => process.stdout),
+  writeError: lineOutput(() => process.stderr),
 };
