@@ -233,6 +233,8 @@ program
 
 // Whoever reads the output may have had enough of it, as head(1).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// A control plane outlives the reader of its log.
+process.stderr.on('error', () => {});
 // A fault of ours outside of any command's own handling: one line for users, the trace for whoever asks.
 process.on('uncaughtException', (error) => {
   const told = process.env['TULLE_DEBUG'] ? error.stack : `${error.message} (TULLE_DEBUG=1 shows where)`;

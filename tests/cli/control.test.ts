@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { kubeconfig, saveKubeconfig } from '../../control/cli/kubeconfig.ts';
 import { Part } from '../../deploy/demo/mesh.ts';
 import { temporaryFolder } from '../harness.ts';
+import { leaf, rootAuthority } from '../mtls/certificates.ts';
 import { type Ran, refusal, tulle, tulleCommand } from './command.ts';
 
 const folder = temporaryFolder();
@@ -244,4 +246,20 @@ describe('the second start', () => {
     expect(succeeded(await cli('get', 'vs', 'kept', '-o', 'yaml'))).toContain('name: kept');
     expect(control.lines.filter((line) => /token/i.test(line))).toEqual([]);
   });
+});
+
+it('serves on when nobody reads its log any more', async () => {
+  const stranger = await leaf(await rootAuthority('stranger'), { uri: 'spiffe://cluster.local/ns/default/sa/a' });
+  const knock = () =>
+    new Promise<void>((closed) => {
+      const options = { host: '127.0.0.1', port: Number(new URL(url).port), rejectUnauthorized: false, ...stranger };
+      connect(options)
+        .on('error', () => {})
+        .on('close', () => closed());
+    });
+  await knock();
+  await control.line((line) => (line.includes('refused client certificate') ? line : undefined));
+  control.process.stderr!.destroy();
+  for (let i = 0; i < 3; i++) await knock();
+  expect(succeeded(await cli('get', 'vs', 'kept'))).toContain('kept');
 });
