@@ -1,4 +1,7 @@
 /** Reason phrases (RFC 9110 section 15), for responses made here or by a server that gave none. */
+import { headText } from './codec/encoder.ts';
+import type { Headers } from './headers.ts';
+
 const reasons: Readonly<Record<number, string>> = {
   100: 'Continue',
   101: 'Switching Protocols',
@@ -39,4 +42,15 @@ const reasons: Readonly<Record<number, string>> = {
 
 export function reasonOf(status: number): string {
   return reasons[status] ?? 'Unknown';
+}
+
+/** Status line and fields, without the empty line. @param reason '': the standard one */
+export function responseHeadText(status: number, reason: string, headers: Headers): string {
+  return headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers);
+}
+
+/** The whole head that a tunnel begins with. @param upgrade what a 101 grants */
+export function tunnelHeadText(status: number, reason: string, headers: Headers, upgrade: string): string {
+  const text = responseHeadText(status, reason, headers);
+  return status === 101 ? `${text}connection: upgrade\r\nupgrade: ${upgrade}\r\n\r\n` : `${text}\r\n`;
 }

@@ -1,7 +1,11 @@
 /** Answers to what could not be read as a request. */
 import type { CodecError } from './codec/error.ts';
 import type { RequestHead } from './codec/message.ts';
+import type { ManagerParts } from './connection-manager-parts.ts';
+import { responseHeadText } from './connection-manager-reasons.ts';
+import { Request } from './exchange-request.ts';
 import { Headers } from './headers.ts';
+import type { DownstreamInfo } from './stream.ts';
 
 const bodies: Readonly<Record<number, string>> = {
   414: 'URI Too Long',
@@ -17,7 +21,7 @@ export function bodyOf({ status, details }: CodecError): string {
 }
 
 /** Stands in for the head in the log. */
-export function unknownHead(): RequestHead {
+function unknownHead(): RequestHead {
   return {
     method: '',
     path: '',
@@ -31,4 +35,37 @@ export function unknownHead(): RequestHead {
     upgrade: '',
     expectContinue: false,
   };
+}
+
+/** An answer without a request. */
+export interface Refusal {
+  /** Stands for it in the log. */
+  readonly request: Request;
+  /** The head with its empty line: it says that the connection ends. */
+  readonly head: string;
+  readonly body: Uint8Array;
+}
+
+export function composeRefusal(
+  parts: ManagerParts,
+  downstream: DownstreamInfo,
+  status: number,
+  body: string,
+  details: string,
+  protocolError: boolean,
+): Refusal {
+  const request = new Request(unknownHead(), downstream, parts.runtime.monotonicMs());
+  request.details = details;
+  if (protocolError) request.flag('DPE');
+  const mapped = parts.mapReply?.(request, { status, body, details });
+  request.responseCode = mapped?.status ?? status;
+  const bytes = new TextEncoder().encode(mapped?.body ?? body);
+  request.bytesSent = bytes.length;
+  const headers = new Headers();
+  headers.append('content-length', String(bytes.length), 'content-length');
+  if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
+  mapped?.editHeaders(headers);
+  parts.headers.response(headers);
+  const head = `${responseHeadText(request.responseCode, '', headers)}connection: close\r\n\r\n`;
+  return { request, head, body: bytes };
 }

@@ -2,28 +2,36 @@
 import type { ConnectionFacts } from '../listener/filter-chain.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 import { concat } from './codec/bytes.ts';
-import { headText, MessageWriter } from './codec/encoder.ts';
+import { MessageWriter } from './codec/encoder.ts';
 import { CodecError } from './codec/error.ts';
 import type { RequestHead } from './codec/message.ts';
 import type { MessageSink } from './codec/parser.ts';
 import { RequestParser } from './codec/parser.ts';
-import type { ConnectionManager, ManagerParts } from './connection-manager.ts';
-import { reasonOf } from './connection-manager-reasons.ts';
-import { bodyOf, unknownHead } from './connection-manager-refusal.ts';
+import type { ManagerParts } from './connection-manager-parts.ts';
+import { endsConnection } from './connection-manager-persistence.ts';
+import { responseHeadText, tunnelHeadText } from './connection-manager-reasons.ts';
+import { bodyOf, composeRefusal } from './connection-manager-refusal.ts';
 import type { DownstreamStream } from './downstream-stream.ts';
 import { Exchange } from './exchange.ts';
-import { Request } from './exchange-request.ts';
 import { LazyTimer } from './exchange-timer.ts';
-import { Headers } from './headers.ts';
+import type { Headers } from './headers.ts';
 import { configGone, overloaded, requestTimeout } from './local-reply.ts';
 import type { DownstreamInfo } from './stream.ts';
+import { StreamLimits } from './stream-limits.ts';
 
 /** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
 const maxStash = 1024 * 1024;
 
+/** The connection manager as its connections see it. */
+export interface SessionOwner {
+  readonly sessions: Set<Session>;
+  /** Requests under way. */
+  activeRequests: number;
+}
+
 export class Session implements ConnectionHandler, MessageSink<RequestHead>, DownstreamStream {
   /** Both change where the config does, see ConnectionManager.succeed. */
-  manager: ConnectionManager;
+  manager: SessionOwner;
   parts: ManagerParts;
   private readonly connection: Connection;
   readonly downstream: DownstreamInfo;
@@ -32,7 +40,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   private readonly parser: RequestParser;
   private readonly writer: MessageWriter;
   private readonly timer: LazyTimer;
-  private readonly overall: LazyTimer;
+  private readonly limits: StreamLimits;
   private readonly openedAt: number;
   private current: Exchange | undefined;
   /** Bytes behind the request that is being answered. */
@@ -50,9 +58,11 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   private peerEnded = false;
   private tunnel = false;
   private tunnelEnded = false;
+  private headBegun = false;
+  private lingering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    manager: ConnectionManager,
+    manager: SessionOwner,
     parts: ManagerParts,
     connection: Connection,
     downstream: DownstreamInfo,
@@ -67,7 +77,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.writer = new MessageWriter(connection);
     const clock = () => parts.runtime.monotonicMs();
     this.timer = new LazyTimer(clock, () => this.onTimer(), parts.timers.coarse);
-    this.overall = new LazyTimer(clock, () => this.current?.reply(requestTimeout));
+    this.limits = new StreamLimits(clock, this);
     this.openedAt = clock();
     this.timer.set(parts.idleMs);
   }
@@ -140,8 +150,6 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     }
   }
 
-  private headBegun = false;
-
   private onTimer(): void {
     if (this.current) {
       this.current.onIdle();
@@ -160,15 +168,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.headBegun = false;
     this.served++;
     this.continueWanted = head.expectContinue;
-    const { maxRequestsPerConnection, maxConnectionMs } = this.parts;
-    if (
-      !head.keepAlive ||
-      this.parts.draining() ||
-      (maxRequestsPerConnection > 0 && this.served >= maxRequestsPerConnection) ||
-      (maxConnectionMs > 0 && this.parts.runtime.monotonicMs() - this.openedAt >= maxConnectionMs)
-    ) {
-      this.lastRequest = true;
-    }
+    if (endsConnection(head, this.parts, this.served, this.openedAt)) this.lastRequest = true;
     const { overload, stats } = this.parts;
     if (overload.disableKeepAlive && !this.lastRequest) {
       this.lastRequest = true;
@@ -177,21 +177,20 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     const exchange = new Exchange(this, head, this.downstream, this.parts);
     this.current = exchange;
     this.manager.activeRequests++;
-    if (this.parts.requestMs > 0 && !exchange.requestEnded) this.overall.set(this.parts.requestMs);
-    if (this.parts.maxStreamMs > 0) this.limitStream(this.parts.maxStreamMs);
+    this.limits.begin(this.parts, exchange.requestEnded);
     if (this.retired) exchange.reply(configGone);
     else if (overload.stopAcceptingRequests) exchange.reply(overloaded);
     else exchange.start();
   }
 
-  private longest: LazyTimer | undefined;
+  /** The request takes longer to come than it may. */
+  onRequestTooSlow(): void {
+    this.current?.reply(requestTimeout);
+  }
 
-  private limitStream(ms: number): void {
-    this.longest ??= new LazyTimer(
-      () => this.parts.runtime.monotonicMs(),
-      () => this.current?.onTooLong(),
-    );
-    this.longest.set(ms);
+  /** Request and response take longer than they may. */
+  onStreamTooLong(): void {
+    this.current?.onTooLong();
   }
 
   onBody(bytes: Uint8Array): void {
@@ -199,7 +198,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   }
 
   onMessageEnd(trailers: Headers | undefined): void {
-    this.overall.clear();
+    this.limits.requestWhole();
     this.current?.onRequestEnd(trailers);
   }
 
@@ -258,23 +257,11 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
 
   /** Answers a request of which no head is known. */
   private refuse(status: number, body: string, details: string, protocolError: boolean): void {
-    const request = new Request(unknownHead(), this.downstream, this.parts.runtime.monotonicMs());
-    request.details = details;
-    if (protocolError) request.flag('DPE');
-    const mapped = this.parts.mapReply?.(request, { status, body, details });
-    request.responseCode = mapped?.status ?? status;
-    const bytes = new TextEncoder().encode(mapped?.body ?? body);
-    request.bytesSent = bytes.length;
+    const refusal = composeRefusal(this.parts, this.downstream, status, body, details, protocolError);
     this.lastRequest = true;
-    const headers = new Headers();
-    headers.append('content-length', String(bytes.length), 'content-length');
-    if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
-    mapped?.editHeaders(headers);
-    this.parts.headers.response(headers);
-    const head = headText(`HTTP/1.1 ${request.responseCode} ${reasonOf(request.responseCode)}\r\n`, headers);
-    this.writer.head(`${head}connection: close\r\n\r\n`, false);
-    this.writer.body(bytes);
-    this.parts.onFinished(request);
+    this.writer.head(refusal.head, false);
+    this.writer.body(refusal.body);
+    this.parts.onFinished(refusal.request);
     this.close();
   }
 
@@ -287,10 +274,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
 
   sendInterim(status: number, reason: string, headers: Headers): void {
     headers.remove('content-length');
-    this.writer.head(
-      `${headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers)}\r\n`,
-      false,
-    );
+    this.writer.head(`${responseHeadText(status, reason, headers)}\r\n`, false);
     this.writer.flush();
   }
 
@@ -303,10 +287,9 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     // An answer to an unfinished request ends the connection: what is left of the request cannot be told apart.
     // One that wanted an upgrade may be followed by what was meant for the tunnel.
     if (!this.current!.requestEnded && (last || this.current!.local || head.upgrade !== '')) this.lastRequest = true;
-    if (this.parts.draining()) this.lastRequest = true;
     const chunked = length === undefined && head.minor === 1;
-    if (length === undefined && !chunked) this.lastRequest = true;
-    let text = headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers);
+    if ((length === undefined && !chunked) || this.parts.draining()) this.lastRequest = true;
+    let text = responseHeadText(status, reason, headers);
     if (chunked) text += 'transfer-encoding: chunked\r\n';
     if (this.lastRequest) text += 'connection: close\r\n';
     else if (head.minor === 0) text += 'connection: keep-alive\r\n';
@@ -331,9 +314,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.tunnel = true;
     this.lastRequest = true;
     headers.remove('content-length');
-    let text = headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers);
-    if (status === 101) text += `connection: upgrade\r\nupgrade: ${upgrade}\r\n`;
-    this.writer.head(`${text}\r\n`, false);
+    this.writer.head(tunnelHeadText(status, reason, headers, upgrade), false);
     this.writer.flush();
     this.parser.becomeTunnel();
     this.releaseStash();
@@ -366,8 +347,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     const exchange = this.current;
     if (!exchange) return;
     this.current = undefined;
-    this.overall.clear();
-    this.longest?.clear();
+    this.limits.end();
     this.manager.activeRequests--;
     if (this.closed) return;
     this.writer.flush();
@@ -402,8 +382,6 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.lingering = setTimeout(() => this.destroy(), this.parts.delayedCloseMs);
   }
 
-  private lingering: ReturnType<typeof setTimeout> | undefined;
-
   private destroy(): void {
     if (this.closed) return;
     this.connection.destroy();
@@ -414,8 +392,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     if (this.closed) return;
     this.closed = true;
     this.timer.stop();
-    this.overall.stop();
-    this.longest?.stop();
+    this.limits.stop();
     clearTimeout(this.lingering);
     this.manager.sessions.delete(this);
   }

@@ -2,19 +2,18 @@
  * One request and its response: filters, route, then a reply made here or the router's. Everything ends in `finish`,
  * once. It knows the downstream connection only as a `DownstreamStream`.
  */
-import { normalizePath } from '../../shared/match/path.ts';
 import type { RequestHead, ResponseHead } from './codec/message.ts';
-import type { ManagerParts } from './connection-manager.ts';
+import type { ManagerParts } from './connection-manager-parts.ts';
 import type { DownstreamStream } from './downstream-stream.ts';
+import { nameCluster } from './exchange-cluster.ts';
+import { normalizeTarget } from './exchange-path.ts';
+import { composeReply } from './exchange-reply.ts';
 import { Request } from './exchange-request.ts';
+import { grantedUpgrade } from './exchange-upgrade.ts';
 import { removeResponseHopByHop } from './forward-headers.ts';
-import { Headers } from './headers.ts';
+import type { Headers } from './headers.ts';
 import {
-  absolutePath,
-  badPath,
   filterFailed,
-  grpcHeaders,
-  isGrpc,
   payloadTooLarge,
   requestTooLong,
   requestTooSlow,
@@ -25,9 +24,10 @@ import {
 } from './local-reply.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from './route-table.ts';
 import { Router } from './router.ts';
+import type { RouterHost } from './router-host.ts';
 import type { DownstreamInfo, Hold, LocalReply, ResponseFlag, Verdict } from './stream.ts';
 
-export class Exchange {
+export class Exchange implements RouterHost {
   readonly request: Request;
   head: RequestHead;
   readonly parts: ManagerParts;
@@ -39,6 +39,7 @@ export class Exchange {
   private earlyBytes = 0;
   /** The filter that is asked when the body is whole; -1: nobody waits for that. */
   private afterHold = -1;
+  private holdBytes = 0;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
   bufferLimit: number;
   private tunnel = false;
@@ -72,8 +73,9 @@ export class Exchange {
 
   private admit(): void {
     const { request, parts } = this;
-    if (request.method !== 'CONNECT' && !this.normalize()) return;
-    const refused = parts.headers.request(request);
+    const refused =
+      (request.method === 'CONNECT' ? undefined : normalizeTarget(request, parts.normalization)) ??
+      parts.headers.request(request);
     if (refused) {
       this.reply(refused);
       return;
@@ -84,28 +86,6 @@ export class Exchange {
 
   /** Its route may be asked for: path and headers are as policy sees them. */
   private admitted = false;
-
-  private normalize(): boolean {
-    const { request, parts } = this;
-    if (request.path === '*') {
-      // OPTIONS of the server as a whole: of this proxy, which has nothing to say about itself.
-      this.reply(absolutePath);
-      return false;
-    }
-    const question = request.path.indexOf('?');
-    const before = question < 0 ? request.path : request.path.slice(0, question);
-    const after = normalizePath(before, parts.normalization);
-    if (after === undefined) {
-      this.reply(badPath);
-      return false;
-    }
-    if (after === before) return true;
-    const query = question < 0 ? '' : request.path.slice(question);
-    request.path = after + query;
-    if (parts.normalization.escapedSlashes !== 'UNESCAPE_AND_REDIRECT' || !/%(2f|5c)/i.test(before)) return true;
-    this.reply({ status: 307, body: '', details: 'path_normalization_failed', headers: { location: request.path } });
-    return false;
-  }
 
   private runFilters(from: number): void {
     const { filters } = this.parts;
@@ -151,8 +131,6 @@ export class Exchange {
     this.stream.resumeRequest();
     return true;
   }
-
-  private holdBytes = 0;
 
   /** The body is whole and its length known: as Envoy, it needs no chunks any more. */
   private knowLength(): void {
@@ -208,18 +186,13 @@ export class Exchange {
 
   private forward(action: ForwardAction): void {
     const { head } = this;
-    let upgrade = '';
-    if (head.upgrade !== '' || head.method === 'CONNECT') {
-      const wanted = head.method === 'CONNECT' ? 'connect' : head.upgrade;
-      const allowed = action.upgrades ?? this.parts.upgrades;
-      // h2c is an offer that may be ignored; an upgrade with a body is served as the request it also is.
-      if (wanted === 'h2c' || (head.method !== 'CONNECT' && head.framing !== 'none')) {
-        if (head.framing === 'none') this.requestEnded = true;
-      } else if (!allowed.has(wanted)) {
-        this.reply(upgradeRefused);
-        return;
-      } else upgrade = wanted;
+    const upgrade = grantedUpgrade(head, action.upgrades ?? this.parts.upgrades);
+    if (upgrade === undefined) {
+      this.reply(upgradeRefused);
+      return;
     }
+    // What offers an upgrade that is passed over is whole with its head.
+    if (upgrade === '' && head.framing === 'none') this.requestEnded = true;
     if (action.idleTimeoutMs !== undefined) this.idleTimeoutMs = action.idleTimeoutMs;
     if (!this.parts.proxyContinue) this.stream.sendContinue();
     const choice = action.pick(this.request, Math.random());
@@ -312,24 +285,11 @@ export class Exchange {
     if (this.finished || this.responseStarted) return;
     this.local = true;
     this.router?.abandon();
-    const headers = new Headers();
     if (made.flag) this.request.flag(made.flag);
     this.request.details = made.details;
-    this.nameCluster();
-    const mapped = this.parts.mapReply?.(this.request, made);
-    const { status: wanted, body: text } = mapped ?? made;
-    const grpc = isGrpc(this.request.headers.get('content-type'));
-    const status = grpc ? 200 : wanted;
-    const body = new TextEncoder().encode(grpc ? '' : text);
-    // A format may end in a line feed, which a header cannot.
-    if (grpc) grpcHeaders(wanted, text.replace(/\n$/, ''), headers, made.grpcStatus);
-    if (body.length > 0) {
-      headers.append('content-length', String(body.length), 'content-length');
-      headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
-    } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
-    if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
+    if (this.admitted && !this.request.cluster) nameCluster(this.request, this.parts, this.choice);
+    const { status, headers, body } = composeReply(made, this.request, this.parts.mapReply);
     if (made.close) this.stream.endWithThis();
-    mapped?.editHeaders(headers);
     this.editResponse(status, headers);
     const bodyless = body.length === 0 || this.request.method === 'HEAD';
     this.begin(status);
@@ -339,21 +299,6 @@ export class Exchange {
       this.stream.sendEnd(undefined);
     }
     this.finish();
-  }
-
-  /** Who would have been asked, for the log and metrics: Envoy too knows the route before its filters run. */
-  private nameCluster(): void {
-    const { request, parts } = this;
-    if (request.cluster || !this.admitted) return;
-    try {
-      if (request.route === undefined) request.route = parts.routes()?.match(request) ?? null;
-      const action = request.route?.action;
-      if (action?.kind !== 'forward') return;
-      const choice = this.choice ?? action.pick(request, Math.random());
-      if ('cluster' in choice) request.cluster = parts.clusters.get(choice.cluster);
-    } catch {
-      // The answer is given all the same; it has no cluster to name.
-    }
   }
 
   /** A response that is not the last: 100, 102, 103. */

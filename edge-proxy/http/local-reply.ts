@@ -2,6 +2,7 @@
 
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Headers } from './headers.ts';
+import type { TryTimeout } from './router-attempt.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
@@ -11,20 +12,39 @@ export function reply(status: number, body: string, details: string, flag?: Resp
 export const routeNotFound = reply(404, '', 'route_not_found', 'NR');
 export const clusterNotFound = reply(503, '', 'cluster_not_found', 'NC');
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
-export const dnsFailure = reply(503, 'DNS resolution failure', 'dns_resolution_failure', 'DF');
-export const dnsOverflow = reply(503, 'DNS cache overflow', 'dns_cache_overflow', 'UO');
+const dnsFailure = reply(503, 'DNS resolution failure', 'dns_resolution_failure', 'DF');
+const dnsOverflow = reply(503, 'DNS cache overflow', 'dns_cache_overflow', 'UO');
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
-export const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
+const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
 export const absolutePath = reply(404, '', 'absolute_path_rejected');
-export const perTryIdleTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_idle_timeout', 'UT');
+const perTryIdleTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_idle_timeout', 'UT');
 /** 408 while the request is still coming. */
 export const durationOver = reply(504, 'downstream duration timeout', 'max_duration_timeout');
-export const upstreamDurationOver = reply(
+const upstreamDurationOver = reply(
   504,
   'upstream max stream duration reached',
   'upstream_max_stream_duration_reached',
   'UMSDR',
 );
+
+const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
+  try: perTryTimeout,
+  idle: perTryIdleTimeout,
+  duration: upstreamDurationOver,
+};
+
+/** The last try took too long. @param whole the request had come in full */
+export function tryTimeoutReply(kind: TryTimeout, whole: boolean): LocalReply {
+  const made = tryTimeouts[kind];
+  return kind === 'duration' && !whole ? { ...made, status: 408 } : made;
+}
+
+/** The place that a request names cannot be found. */
+export function notLocated(why: 'unresolved' | 'overflow' | undefined): LocalReply {
+  if (why === 'unresolved') return dnsFailure;
+  return why === 'overflow' ? dnsOverflow : noHealthyUpstream;
+}
+
 export const badPath: LocalReply = { ...reply(400, '', 'path_normalization_failed'), close: true };
 export const underscoreInName: LocalReply = {
   ...reply(400, 'Bad Request', 'http1.unexpected_underscore', 'DPE'),

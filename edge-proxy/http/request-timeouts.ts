@@ -23,6 +23,13 @@ export interface GrpcTimeoutRule {
   readonly offsetMs: number;
 }
 
+/** Longest life of a stream, from its head (RouteAction.maxStreamDuration), in milliseconds; 0: none. */
+export interface StreamDuration {
+  readonly maxMs: number;
+  /** grpcTimeoutHeaderMax: gRPC clients may ask for less; undefined: they may not. */
+  readonly grpc: GrpcTimeoutRule | undefined;
+}
+
 /** What a route says of time, in milliseconds; 0: none. */
 export interface RouteTimeouts {
   readonly timeoutMs: number;
@@ -123,4 +130,9 @@ export function expectedTimeoutMs(timeouts: RequestTimeouts, elapsedMs: number, 
   const wanted = hedge || perTryMs === 0 ? totalMs : perTryMs;
   if (wanted === 0 || totalMs === 0) return wanted;
   return elapsedMs >= totalMs ? 1 : Math.min(wanted, Math.ceil(totalMs - elapsedMs));
+}
+
+/** The longest the stream may live, in milliseconds; a gRPC client may ask for less where the rule says so. 0: no limit. */
+export function streamDurationMs({ maxMs, grpc: rule }: StreamDuration, headers: Headers, grpc: boolean): number {
+  return grpc && rule && headers.has('grpc-timeout') ? grpcTimeout(rule, headers) : maxMs;
 }

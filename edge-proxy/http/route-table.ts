@@ -1,7 +1,7 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { Headers } from './headers.ts';
-import type { GrpcTimeoutRule, RouteTimeouts } from './request-timeouts.ts';
+import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
 import type { RetryPlan } from './retry-plan.ts';
 import type { Hold, RequestContext } from './stream.ts';
 
@@ -50,13 +50,6 @@ export interface RouteFault {
 
 /** @param setCookie takes a whole Set-Cookie value for the response */
 export type RequestHash = (request: RequestContext, setCookie: (value: string) => void) => Hash64 | undefined;
-
-/** Longest life of a stream, from its head (RouteAction.maxStreamDuration), in milliseconds; 0: none. */
-export interface StreamDuration {
-  readonly maxMs: number;
-  /** grpcTimeoutHeaderMax: gRPC clients may ask for less; undefined: they may not. */
-  readonly grpc: GrpcTimeoutRule | undefined;
-}
 
 export interface ForwardAction extends RouteTimeouts {
   readonly kind: 'forward';

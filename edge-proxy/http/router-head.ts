@@ -1,8 +1,9 @@
 /** The head that goes upstream: rewrites and header operations once per request, its text once per try. */
 import { headText } from './codec/encoder.ts';
-import type { Exchange } from './exchange.ts';
+import type { ResponseHead } from './codec/message.ts';
 import { expectedTimeoutMs, formatGrpcTimeout, type RequestTimeouts } from './request-timeouts.ts';
 import type { ClusterChoice, ForwardAction } from './route-table.ts';
+import type { RouterHost } from './router-host.ts';
 
 /** Methods that mean no content. */
 const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE']);
@@ -13,7 +14,7 @@ const notInPath = /[^\x21-\x7e]/;
  * @returns false: a rewrite made a path that cannot be sent
  */
 export function prepareHead(
-  exchange: Exchange,
+  exchange: RouterHost,
   action: ForwardAction,
   choice: ClusterChoice,
   upgrade: string,
@@ -43,7 +44,7 @@ export function prepareHead(
  * Tells the upstream how long this try may take.
  * @param endedAt monotonic milliseconds at which the request was whole; 0: it is not yet
  */
-export function tellTimeout(exchange: Exchange, timeouts: RequestTimeouts, endedAt: number, hedge: boolean): void {
+export function tellTimeout(exchange: RouterHost, timeouts: RequestTimeouts, endedAt: number, hedge: boolean): void {
   const { request, parts } = exchange;
   const elapsed = endedAt === 0 ? 0 : parts.runtime.monotonicMs() - endedAt;
   const expected = expectedTimeoutMs(timeouts, elapsed, hedge);
@@ -52,8 +53,14 @@ export function tellTimeout(exchange: Exchange, timeouts: RequestTimeouts, ended
   if (timeouts.tellGrpc) request.headers.set('grpc-timeout', formatGrpcTimeout(expected));
 }
 
+/** @param endedAt as for `tellTimeout` */
+export function tellServiceTime({ request, parts }: RouterHost, head: ResponseHead, endedAt: number): void {
+  const ms = parts.runtime.monotonicMs() - (endedAt === 0 ? request.startMs : endedAt);
+  head.headers.set('x-envoy-upstream-service-time', String(Math.max(0, Math.round(ms))));
+}
+
 /** The head as it goes upstream, with its empty line. */
-export function requestHeadText(exchange: Exchange, upgrade: string): string {
+export function requestHeadText(exchange: RouterHost, upgrade: string): string {
   const { request, head } = exchange;
   const target = request.method === 'CONNECT' ? request.authority : request.path;
   let text = headText(`${request.method} ${target} HTTP/1.1\r\nhost: ${request.authority}\r\n`, request.headers);

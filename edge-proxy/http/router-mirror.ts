@@ -6,11 +6,11 @@ import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ConnectionPools } from '../upstream/pool.ts';
 import { headText } from './codec/encoder.ts';
 import type { ResponseHead } from './codec/message.ts';
-import type { Exchange } from './exchange.ts';
 import type { Headers } from './headers.ts';
 import type { ForwardAction } from './route-table.ts';
 import type { AttemptOwner } from './router-attempt.ts';
 import { Attempt } from './router-attempt.ts';
+import type { RouterHost } from './router-host.ts';
 
 const maxMirrors = 256;
 const mirrorTimeoutMs = 15_000;
@@ -19,7 +19,7 @@ const maxQueuedBytes = 256 * 1024;
 let underWay = 0;
 
 /** Begins the mirrors of a request whose head is ready to be sent. */
-export function startMirrors(exchange: Exchange, mirrors: ForwardAction['mirrors']): Mirror[] {
+export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirrors']): Mirror[] {
   const started: Mirror[] = [];
   for (const { cluster: name, share, keepHost } of mirrors) {
     if (underWay >= maxMirrors || Math.random() >= share) continue;

@@ -3,48 +3,40 @@ import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { ResponseHead } from './codec/message.ts';
-import type { Exchange } from './exchange.ts';
 import type { PooledTimer } from './exchange-timer.ts';
 import { rewriteHost } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
   badPath,
   clusterNotFound,
-  dnsFailure,
-  dnsOverflow,
   durationOver,
   isGrpc,
   noHealthyUpstream,
-  perTryIdleTimeout,
-  perTryTimeout,
+  notLocated,
   resetFlag,
   responseTimeout,
-  upstreamDurationOver,
+  tryTimeoutReply,
   upstreamReset,
 } from './local-reply.ts';
-import { grpcTimeout, type RequestTimeouts, timeoutsOf } from './request-timeouts.ts';
+import { type RequestTimeouts, type StreamDuration, streamDurationMs, timeoutsOf } from './request-timeouts.ts';
 import { planWithControls } from './retry-plan.ts';
 import type { RetryDecision } from './retry-state.ts';
 import { RetryState } from './retry-state.ts';
-import type { ClusterChoice, ForwardAction, StreamDuration } from './route-table.ts';
+import type { ClusterChoice, ForwardAction } from './route-table.ts';
 import { Attempt, type TryTimeout } from './router-attempt.ts';
 import { BodyBuffer } from './router-body.ts';
-import { prepareHead, requestHeadText, tellTimeout } from './router-head.ts';
+import { prepareHead, requestHeadText, tellServiceTime, tellTimeout } from './router-head.ts';
+import type { RouterHost } from './router-host.ts';
 import { type Mirror, startMirrors } from './router-mirror.ts';
+import { SlowTries } from './router-slow-tries.ts';
 import type { LocalReply } from './stream.ts';
 
 /** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 /** Runtimes hold delays in 31 bits. */
 const LONGEST_TIMER_MS = 0x7fffffff;
-const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
-  try: perTryTimeout,
-  idle: perTryIdleTimeout,
-  duration: upstreamDurationOver,
-};
-
 export class Router {
-  private readonly exchange: Exchange;
+  private readonly exchange: RouterHost;
   private readonly action: ForwardAction;
   private readonly choice: ClusterChoice;
   /** Lower-case upgrade granted by the route, `connect`, or ''. */
@@ -65,7 +57,7 @@ export class Router {
   private duration: ReturnType<typeof setTimeout> | undefined;
   private times!: Readonly<RequestTimeouts>;
   /** Earlier tries that were too slow and go on beside `attempt`. */
-  private hedged: Attempt[] | undefined;
+  private slow: SlowTries | undefined;
   /** For the back-off of a further try. */
   private waiting = false;
   private readonly body: BodyBuffer;
@@ -76,7 +68,7 @@ export class Router {
   /** No further try: the client was told something of this one. */
   private committed = false;
 
-  constructor(exchange: Exchange, action: ForwardAction, choice: ClusterChoice, upgrade: string) {
+  constructor(exchange: RouterHost, action: ForwardAction, choice: ClusterChoice, upgrade: string) {
     this.exchange = exchange;
     this.action = action;
     this.choice = choice;
@@ -142,13 +134,12 @@ export class Router {
       });
       return;
     }
-    if (found === 'unresolved') this.give(dnsFailure);
-    else if (found === 'overflow') this.give(dnsOverflow);
-    else if (found === undefined) this.give(noHealthyUpstream);
-    else {
-      this.located = found;
-      this.tryOnce();
+    if (typeof found !== 'object') {
+      this.give(notLocated(found));
+      return;
     }
+    this.located = found;
+    this.tryOnce();
   }
 
   private tryOnce(): void {
@@ -251,18 +242,13 @@ export class Router {
       return;
     }
     cluster.report(attempt.endpoint, head.status);
-    if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
+    if (this.slow !== undefined && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, exchange.parts.runtime.now());
     if (decision === 'retry' && this.retry(attempt)) return;
-    if (decision === 'limit') exchange.request.flag('URX');
-    if (decision === 'overflow') exchange.request.flag('UO');
+    this.tell(decision);
     this.attempt = attempt;
     if (upgrade !== '') this.endTimeout();
-    if (!exchange.parts.suppressEnvoyHeaders) {
-      const since = this.endedAt === 0 ? exchange.request.startMs : this.endedAt;
-      const ms = Math.max(0, Math.round(exchange.parts.runtime.monotonicMs() - since));
-      head.headers.set('x-envoy-upstream-service-time', String(ms));
-    }
+    if (!exchange.parts.suppressEnvoyHeaders) tellServiceTime(exchange, head, this.endedAt);
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
     exchange.respond(head, upgrade);
   }
@@ -275,16 +261,16 @@ export class Router {
     }
     clearTimeout(this.backOff);
     this.waiting = false;
-    for (const other of this.hedged!) if (other !== attempt) other.discard();
+    this.slow?.discard(attempt);
     if (this.attempt !== attempt) this.attempt?.discard();
-    this.hedged = undefined;
+    this.slow = undefined;
     return false;
   }
 
   /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
-  private limitDuration({ maxMs, grpc: rule }: StreamDuration, grpc: boolean): void {
+  private limitDuration(rule: StreamDuration, grpc: boolean): void {
     const { request, parts } = this.exchange;
-    const asked = request.headers.has('grpc-timeout') && grpc && rule ? grpcTimeout(rule, request.headers) : maxMs;
+    const asked = streamDurationMs(rule, request.headers, grpc);
     if (asked <= 0) return;
     const left = Math.max(1, asked - (parts.runtime.monotonicMs() - request.startMs));
     this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
@@ -345,36 +331,31 @@ export class Router {
       this.hedge(attempt);
       return;
     }
-    const made = tryTimeouts[kind];
-    const otherwise = kind === 'duration' && !this.requestEnded ? { ...made, status: 408 } : made;
     const decision = this.isHedged(attempt) ? 'no' : this.retries.onTryTimeout();
     attempt.discard();
-    this.orGive(attempt, decision, otherwise);
+    this.orGive(attempt, decision, tryTimeoutReply(kind, this.requestEnded));
   }
 
   /** Leaves a try that takes too long running and begins another beside it. */
   private hedge(slow: Attempt): void {
     const decision = this.retries.onHedge();
-    if (decision === 'limit') this.exchange.request.flag('URX');
-    if (decision === 'overflow') this.exchange.request.flag('UO');
+    this.tell(decision);
     if (decision !== 'retry' || !this.body.replayable || this.committed) return;
-    this.hedged ??= [];
-    this.hedged.push(slow);
+    this.slow ??= new SlowTries();
+    this.slow.add(slow);
     this.attempt = undefined;
     this.tryLater(slow);
   }
 
   private isHedged(attempt: Attempt): boolean {
-    return this.hedged?.includes(attempt) ?? false;
+    return this.slow?.has(attempt) ?? false;
   }
 
   /** @returns another try is under way or about to begin, which may yet answer */
   private dropUnlessLast(attempt: Attempt): boolean {
-    if (this.hedged === undefined) return false;
-    const at = this.hedged.indexOf(attempt);
-    if (at >= 0) this.hedged.splice(at, 1);
-    else if (this.attempt === attempt) this.attempt = undefined;
-    return this.hedged.length > 0 || this.attempt !== undefined || this.waiting;
+    if (this.slow === undefined) return false;
+    if (!this.slow.remove(attempt) && this.attempt === attempt) this.attempt = undefined;
+    return this.slow.any || this.attempt !== undefined || this.waiting;
   }
 
   private endTimeout(): void {
@@ -393,10 +374,15 @@ export class Router {
     this.give(responseTimeout);
   }
 
+  /** Why there is no further try, for the log. */
+  private tell(decision: RetryDecision): void {
+    if (decision === 'limit') this.exchange.request.flag('URX');
+    else if (decision === 'overflow') this.exchange.request.flag('UO');
+  }
+
   private orGive(attempt: Attempt, decision: RetryDecision, otherwise: LocalReply): void {
     if (decision === 'retry' && this.retry(attempt)) return;
-    if (decision === 'limit') this.exchange.request.flag('URX');
-    if (decision === 'overflow') this.exchange.request.flag('UO');
+    this.tell(decision);
     if (!this.dropUnlessLast(attempt)) this.give(otherwise);
   }
 
@@ -434,8 +420,8 @@ export class Router {
     this.endTimeout();
     clearTimeout(this.duration);
     clearTimeout(this.backOff);
-    if (this.hedged) for (const other of this.hedged) other.discard();
-    this.hedged = undefined;
+    this.slow?.discard();
+    this.slow = undefined;
     this.body.clear();
     // Those that have the whole request go on alone.
     if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
