@@ -7,9 +7,19 @@ import { breaksRule, formatPath } from './faults.ts';
 import type { Findings } from './kind.ts';
 import type { Fault } from './resource.ts';
 
+/** Rules that judge a value by itself: what they find holds whatever stands beside the value. */
+const OF_VALUES: ReadonlySet<string> = new Set([
+  ...['cel', 'cidr', 'gateway-name', 'labels', 'name', 'percent', 'port', 'port-name', 'protocol', 'regex', 'selector'],
+  ...['destination.host', 'destination.subset', 'destinationrule.host', 'destinationrule.subset', 'gateway.host'],
+  ...['serviceentry.host', 'virtualservice.header'],
+]);
+
 export interface Remainder {
   value: unknown;
-  /** Findings above or below a removed field are dropped: they would speak of the removal. */
+  /**
+   * Findings about a removed field, above or below it, are dropped: they would speak of the removal. So are those of rules
+   * that look at its siblings.
+   */
   apart: (findings: Findings) => Findings;
 }
 
@@ -17,16 +27,21 @@ export interface Remainder {
 export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): Remainder | undefined {
   const value = structuredClone(body);
   const removed: string[] = [];
+  const gone: string[] = [];
   for (const issue of issues) {
     if (breaksRule(issue)) continue;
     const keys = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
     for (const path of keys) {
       if (!remove(value, path)) return undefined;
+      gone.push(formatPath(path));
       // A wrong value's siblings may depend on it; a name that means nothing has none that do, the root has too many.
       removed.push(formatPath(issue.code === 'unrecognized_keys' || path.length === 1 ? path : path.slice(0, -1)));
     }
   }
-  const apart = (fault: Fault) => !removed.some((path) => path.startsWith(fault.path) || fault.path.startsWith(path));
+  const apart = (fault: Fault) => {
+    const near = OF_VALUES.has(fault.rule) ? gone : removed;
+    return !near.some((path) => path.startsWith(fault.path) || fault.path.startsWith(path));
+  };
   return {
     value,
     apart: ({ faults, warnings }) => ({ faults: faults.filter(apart), warnings: warnings.filter(apart) }),

@@ -45,6 +45,34 @@ describe('validate', () => {
     expect(paths(result)).toEqual(['spec.http[0].mirorr', 'spec.http[1].route[0].weight']);
   });
 
+  it('a wrong value does not hide values that are wrong by themselves', () => {
+    const match = [{ uri: { regex: '(?=a)b' } }, { sourceLabels: { a: 'b c' }, port: 70000 }];
+    const result = virtualService({
+      hosts: ['reviews'],
+      http: [
+        { timeout: '5x', match, route: [{ destination: { host: 'b_' }, weight: 'x' }] },
+        { match: [{ uri: { regex: 7 } }], route: [{ destination: { host: 'a' } }] },
+      ],
+    });
+    expect(paths(result)).toEqual([
+      'spec.http[0].match[0].uri.regex',
+      'spec.http[0].match[1].port',
+      'spec.http[0].match[1].sourceLabels.a',
+      'spec.http[0].route[0].destination.host',
+      'spec.http[0].route[0].weight',
+      'spec.http[0].timeout',
+      'spec.http[1].match[0].uri.regex',
+    ]);
+    const egress = { resolution: 'BOGUS', hosts: ['b_.x'], ports: [{ name: 'a_', number: 80 }], addresses: ['x'] };
+    const entry = { apiVersion: 'networking.istio.io/v1', kind: 'ServiceEntry', metadata: { name: 'a' }, spec: egress };
+    expect(paths(validate(entry))).toEqual([
+      'spec.addresses[0]',
+      'spec.hosts[0]',
+      'spec.ports[0].name',
+      'spec.resolution',
+    ]);
+  });
+
   it('a broken rule hides nothing, and is told once', () => {
     const { faults } = validate({
       apiVersion: 'networking.istio.io/v1',
