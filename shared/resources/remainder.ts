@@ -11,7 +11,7 @@ import type { Fault } from './resource.ts';
 const OF_VALUES: ReadonlySet<string> = new Set([
   ...['cel', 'cidr', 'gateway-name', 'labels', 'name', 'percent', 'port', 'port-name', 'protocol', 'regex', 'selector'],
   ...['destination.host', 'destination.subset', 'destinationrule.host', 'destinationrule.subset', 'gateway.host'],
-  ...['serviceentry.host', 'virtualservice.header'],
+  ...['authorizationpolicy.key', 'authorizationpolicy.path', 'serviceentry.host', 'virtualservice.header'],
 ]);
 
 export interface Remainder {
