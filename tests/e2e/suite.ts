@@ -65,6 +65,35 @@ export function meshSuite(runtime: RuntimeName): void {
       expect(answer.ratings.body.caller).toBe(`${PRINCIPAL}reviews`);
     });
 
+    it('speaks to nobody who is not who the endpoint should be', async () => {
+      // The address is that of echo, whose certificate says so, whatever the endpoint claims.
+      const vault = (serviceAccount: string) => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: vault }
+spec:
+  hosts: [vault.default.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: 9080, name: http, protocol: HTTP }]
+  workloadSelector: { labels: { app: vault } }
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: { name: vault }
+spec: { address: ${shop.workload('echo').address}, serviceAccount: ${serviceAccount}, labels: { app: vault } }
+`;
+      await shop.mesh.apply(vault('vault'));
+      await shop.runs('client', `${PRINCIPAL}vault`);
+      for (let i = 0; i < 20; i++) {
+        const answer = await shop.call('vault', '/');
+        expect([answer.status, answer.body]).toEqual([503, expect.stringContaining('upstream connect error')]);
+      }
+      await shop.mesh.apply(vault('echo'));
+      await until('echo is who it should be', async () => (await shop.call('vault', '/')).status === 200);
+      await shop.mesh.remove(vault('echo'));
+    });
+
     it('denies what no AuthorizationPolicy allows, or one denies, and logs why', async () => {
       const denied = await shop.call('ratings', '/ratings/0');
       expect([denied.status, denied.body]).toEqual([403, 'RBAC: access denied']);
