@@ -228,6 +228,7 @@ function mayStand(field: Field, chosen: readonly Field[], oneOfs: readonly (read
 
 function stringOf(shape: ShapeOf<'string'>, name: string): fc.Arbitrary<string> {
   if (shape.names.length > 0) return fc.constantFrom(...shape.names);
+  if (shape.base64) return fc.base64String({ minLength: 4, maxLength: 16 });
   if (shape.duration) return fc.constantFrom('1s', '1h2m', '1500ms', '86400s');
   if (shape.pattern) return fc.stringMatching(shape.pattern);
   const { min = 0, max = 1000 } = shape.length;
