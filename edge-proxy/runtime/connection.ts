@@ -22,6 +22,8 @@ const JOIN_BELOW = 32 * 1024;
 
 /** What a connection that lends its memory reads into; as much as one read of Node's takes. */
 const LENT = 64 * 1024;
+/** From a read of this size on a connection gets memory of its own to lend; one that chats needs none. */
+const BULK = 16 * 1024;
 
 const CONNECTION = Symbol('connection');
 type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection };
@@ -139,7 +141,7 @@ export class SocketConnection implements Connection {
       const bytes = Buffer.allocUnsafe(length);
       bytes.set(length === memory.length ? memory : memory.subarray(0, length));
       this.deliver(bytes);
-      if (handler.onLent) this.lendNext();
+      if (handler.onLent && length >= BULK) this.lendNext();
     }
     return true;
   }
