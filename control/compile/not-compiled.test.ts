@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { buildView } from '../mesh/build-view.ts';
+import { parseMeshConfig } from '../mesh/mesh-config.ts';
 import { compileWithNotes } from './node.ts';
 import { notCompiled } from './not-compiled.ts';
 
@@ -13,10 +14,18 @@ const resource = (kind: string, spec: object): Resource => ({
 const http = (match: object) => ({ hosts: ['a'], http: [{ match: [match], route: [{ destination: { host: 'a' } }] }] });
 const told = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
 
+it('MeshConfig says that concurrency is a flag', () => {
+  const { warnings } = parseMeshConfig('defaultConfig: { concurrency: 2 }');
+  expect(warnings).toEqual([expect.stringContaining('defaultConfig.concurrency: has no effect yet')]);
+  expect(parseMeshConfig('accessLogFile: /dev/stdout').warnings).toBeUndefined();
+});
+
 describe('what has no effect yet is named', () => {
   it.each([
     ['RequestAuthentication', {}, ['']],
     ['WasmPlugin', {}, ['']],
+    ['ProxyConfig', { concurrency: 2 }, ['', 'spec.concurrency']],
+    ['ProxyConfig', {}, ['']],
     ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],

@@ -18,8 +18,11 @@ const of = (path: string, message: string): Fault => ({ path, message, rule: RUL
 
 /** The parts of a resource that will have no effect, or another one than in Istio; each with its path. */
 export function notCompiled(resource: Resource): Fault[] {
-  if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
   const spec = specOf(resource);
+  if (KINDS.has(resource.kind)) {
+    const whole = of('', `${resource.kind} is not compiled yet: it has no effect`);
+    return resource.kind === 'ProxyConfig' ? [whole, ...concurrency(spec)] : [whole];
+  }
   switch (resource.kind) {
     case 'VirtualService':
       return claims(spec);
@@ -31,6 +34,12 @@ export function notCompiled(resource: Resource): Fault[] {
     default:
       return [];
   }
+}
+
+/** What does have a way of its own is named. */
+function concurrency(spec: Fields): Fault[] {
+  if (spec['concurrency'] === undefined) return [];
+  return [of('spec.concurrency', 'give the proxy --concurrency N (TULLE_CONCURRENCY) when it starts')];
 }
 
 function claims(spec: Fields): Fault[] {

@@ -25,6 +25,11 @@ export function parseMeshConfig(yaml: string): MeshSettings {
   if (value.outboundTrafficPolicy?.mode === 'ALLOW_ANY_DYNAMIC_DNS') {
     all.push('data.mesh: outboundTrafficPolicy.mode: ALLOW_ANY_DYNAMIC_DNS is not supported yet and acts as ALLOW_ANY');
   }
+  if (value.defaultConfig?.concurrency !== undefined) {
+    all.push(
+      'data.mesh: defaultConfig.concurrency: has no effect yet: give proxies --concurrency N (TULLE_CONCURRENCY) when they start',
+    );
+  }
   return { ...settingsOf(value), ...(all.length > 0 ? { warnings: all } : {}) };
 }
 
