@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Part } from '../../deploy/demo/mesh.ts';
 import { ROOT } from '../harness.ts';
-import { ownProgram, installed, LOAD_CORE, pinned, start } from './parts.ts';
+import { installed, LOAD_CORE, ownProgram, pinned, start } from './parts.ts';
 import type { TlsFiles } from './upstreams.ts';
 
 export interface LoadPlan {

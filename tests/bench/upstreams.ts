@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Part } from '../../deploy/demo/mesh.ts';
 import { ROOT, until } from '../harness.ts';
-import { freePort, ownProgram, installed, LOAD_CORE, start } from './parts.ts';
+import { freePort, installed, LOAD_CORE, ownProgram, start } from './parts.ts';
 
 export type Kind = 'http' | 'websocket' | 'source';
 
