@@ -24,8 +24,8 @@ import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
-import { poolPart, workerInit } from './workers/glue.ts';
 import { WorkerPool } from './workers/pool.ts';
+import { poolPart, workerInit } from './workers/pool-part.ts';
 
 interface Assembled {
   readonly proxy: Proxy;

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { meshProxyPart, startStaticProxy } from './assemble.ts';
 import { runProcess } from './run.ts';
 import { currentRuntime } from './runtime/index.ts';
-import { workerParts } from './workers/glue.ts';
 import { runWorker } from './workers/worker.ts';
+import { workerParts } from './workers/worker-parts.ts';
 
 // Config is read seldom: parsers made for speed would only hold memory.
 z.config({ jitless: true });

@@ -1,12 +1,9 @@
-/** Between a process' parts and its workers: what a worker is made of, and the pool as the part that carries traffic. */
-import { assemble } from '../assemble.ts';
+/** The worker pool as the part of a proxy that carries traffic, and what each worker is told at its start. */
 import type { ProxyPart } from '../mesh-proxy.ts';
 import type { ProcessLimits } from '../overload/process-limits.ts';
-import type { Runtime } from '../runtime/runtime.ts';
 import type { Workload } from '../telemetry/istio-metrics.ts';
-import type { Answer, WorkerInit } from './messages.ts';
+import type { WorkerInit } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
-import type { WorkerParts } from './worker.ts';
 
 export function workerInit(
   version: string,
@@ -31,40 +28,6 @@ export function workerInit(
       drainMs: limits.drainMs,
       closeOnExpiry: limits.closeOnExpiry,
     },
-  };
-}
-
-/** What a worker runs. */
-export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
-  let principal = '';
-  const { perListener, total, overload, drainMs, closeOnExpiry } = init.limits;
-  const { proxy, part } = assemble(
-    { runtime, trustDomain: init.trustDomain },
-    init.version,
-    { ...init.workload, principal: () => principal },
-    init.defaultLog,
-    { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry },
-    true,
-  );
-  return {
-    async apply(changes) {
-      const faults = await proxy.apply(changes);
-      return { faults: [...faults], listeners: part.listeners() };
-    },
-    setSecrets(secrets, ofWhom) {
-      principal = ofWhom;
-      for (const secret of secrets) proxy.secrets.set(secret);
-    },
-    drain: (ms) => part.drain(ms),
-    drainListeners: (options) => part.drainListeners(options),
-    setHealthy: (healthy) => part.setHealthy(healthy),
-    read(what) {
-      if (what === 'metrics') return part.exposition() as string;
-      if (what === 'clusters') return part.clusters() as Answer;
-      if (what === 'stats') return part.statistics() as Answer;
-      return what === 'config' ? part.config() : (part.certificates() as Answer);
-    },
-    close: () => part.close(),
   };
 }
 

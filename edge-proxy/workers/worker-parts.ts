@@ -1,0 +1,39 @@
+/** What a worker process is made of: the same parts as a proxy of one process. */
+import { assemble } from '../assemble.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Answer, WorkerInit } from './messages.ts';
+import type { WorkerParts } from './worker.ts';
+
+/** What a worker runs. */
+export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
+  let principal = '';
+  const { perListener, total, overload, drainMs, closeOnExpiry } = init.limits;
+  const { proxy, part } = assemble(
+    { runtime, trustDomain: init.trustDomain },
+    init.version,
+    { ...init.workload, principal: () => principal },
+    init.defaultLog,
+    { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry },
+    true,
+  );
+  return {
+    async apply(changes) {
+      const faults = await proxy.apply(changes);
+      return { faults: [...faults], listeners: part.listeners() };
+    },
+    setSecrets(secrets, ofWhom) {
+      principal = ofWhom;
+      for (const secret of secrets) proxy.secrets.set(secret);
+    },
+    drain: (ms) => part.drain(ms),
+    drainListeners: (options) => part.drainListeners(options),
+    setHealthy: (healthy) => part.setHealthy(healthy),
+    read(what) {
+      if (what === 'metrics') return part.exposition() as string;
+      if (what === 'clusters') return part.clusters() as Answer;
+      if (what === 'stats') return part.statistics() as Answer;
+      return what === 'config' ? part.config() : (part.certificates() as Answer);
+    },
+    close: () => part.close(),
+  };
+}
