@@ -12,6 +12,7 @@ const OF_VALUES: ReadonlySet<string> = new Set([
   ...['cel', 'cidr', 'gateway-name', 'labels', 'name', 'percent', 'port', 'port-name', 'protocol', 'regex', 'selector'],
   ...['destination.host', 'destination.subset', 'destinationrule.host', 'destinationrule.subset', 'gateway.host'],
   ...['authorizationpolicy.key', 'authorizationpolicy.path', 'serviceentry.host', 'virtualservice.header'],
+  ...['virtualservice.weight', 'http-status'],
 ]);
 
 export interface Remainder {

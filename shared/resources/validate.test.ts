@@ -52,6 +52,8 @@ describe('validate', () => {
       http: [
         { timeout: '5x', match, route: [{ destination: { host: 'b_' }, weight: 'x' }] },
         { match: [{ uri: { regex: 7 } }], route: [{ destination: { host: 'a' } }] },
+        { timeout: '5x', route: [{ destination: { host: 'a' }, weight: -1 }] },
+        { timeout: '5x', directResponse: { status: 99 } },
       ],
     });
     expect(paths(result)).toEqual([
@@ -62,6 +64,10 @@ describe('validate', () => {
       'spec.http[0].route[0].weight',
       'spec.http[0].timeout',
       'spec.http[1].match[0].uri.regex',
+      'spec.http[2].route[0].weight',
+      'spec.http[2].timeout',
+      'spec.http[3].directResponse.status',
+      'spec.http[3].timeout',
     ]);
     const egress = { resolution: 'BOGUS', hosts: ['b_.x'], ports: [{ name: 'a_', number: 80 }], addresses: ['x'] };
     const entry = { apiVersion: 'networking.istio.io/v1', kind: 'ServiceEntry', metadata: { name: 'a' }, spec: egress };
