@@ -16,6 +16,12 @@ export const RUNTIMES: readonly RuntimeName[] = (['node', 'bun', 'deno'] as cons
   return there;
 });
 
+/**
+ * Options of an HTTP upstream that never ends an idle connection: Node's 5 s would at times meet a request that was already
+ * on its way, which no proxy may send again.
+ */
+export const UPSTREAM = { keepAliveTimeout: 0 } as const;
+
 /** A folder of its own under the system's temporary folder, removed by `dispose`. */
 export function temporaryFolder(): { path: string; dispose(): void } {
   const path = mkdtempSync(join(tmpdir(), 'tulle-test-'));

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 
 const seen = new Map<string, number>();
-const server = createServer((incoming, outgoing) => {
+const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
   const path = incoming.url ?? '/';
   const calls = (seen.get(path) ?? 0) + 1;
   seen.set(path, calls);

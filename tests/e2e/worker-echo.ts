@@ -1,7 +1,7 @@
 /** An application that answers with what it was sent: node worker-echo.ts PORT */
 import { createServer } from 'node:http';
 
-const server = createServer((incoming, outgoing) => {
+const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
   const chunks: Buffer[] = [];
   incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
   incoming.on('end', () => {

@@ -67,7 +67,7 @@ describe.skipIf(!ENVOY)('TLS names of requests', () => {
     const { cert, key } = await leaf(authority, { uri: '', names });
     const roots = join(folder.path, 'roots.pem');
     writeFileSync(roots, authority.certificate.toString('pem'));
-    server = createServer({ cert, key }, (request, response) => {
+    server = createServer({ cert, key, keepAliveTimeout: 0 }, (request, response) => {
       response.end(`sni ${(request.socket as { servername?: string | false }).servername || 'none'}`);
     });
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));

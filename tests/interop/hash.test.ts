@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
 import { any, listener, manager } from './bootstrap.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { startTulle } from './tulle.ts';
@@ -135,7 +135,7 @@ describe.skipIf(ENVOY === undefined)('consistent hashing as in Envoy', () => {
 
   beforeAll(async () => {
     for (const i of WEIGHTS.keys()) {
-      const server = createServer((_, response) => response.end(String(i)));
+      const server = createServer(UPSTREAM, (_, response) => response.end(String(i)));
       await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
       servers.push(server);
     }

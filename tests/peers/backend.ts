@@ -35,7 +35,7 @@ const PAGE = `<!doctype html><title>peers</title><link rel="stylesheet" href="/s
 
 export async function startBackend(): Promise<Backend> {
   const reports: string[] = [];
-  const server = createServer((request, response) => void serve(request, response, reports));
+  const server = createServer({ keepAliveTimeout: 0 }, (request, response) => void serve(request, response, reports));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     port: (server.address() as AddressInfo).port,

@@ -7,7 +7,7 @@ import { proxyCompilers } from '../../edge-proxy/config/compilers.ts';
 import { Proxy } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from '../../edge-proxy/static.ts';
-import { until } from '../harness.ts';
+import { UPSTREAM, until } from '../harness.ts';
 import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
 
@@ -29,7 +29,7 @@ function proxy(): Proxy {
 }
 
 async function application(body: string): Promise<number> {
-  const server = http.createServer((_, response) => response.end(body));
+  const server = http.createServer(UPSTREAM, (_, response) => response.end(body));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   cleanups.push(() => {
     server.closeAllConnections();
@@ -141,7 +141,7 @@ describe('config applied to a running proxy', () => {
     const ask = (path: string) => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
     async function running() {
       const made = proxy();
-      const server = http.createServer((request, response) => {
+      const server = http.createServer(UPSTREAM, (request, response) => {
         if (request.url === '/slow') setTimeout(() => response.end('slow'), 300);
         else response.end('ok');
       });

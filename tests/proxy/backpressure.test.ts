@@ -5,7 +5,7 @@
 import http from 'node:http';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, until } from '../harness.ts';
+import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
 import { cluster, hcm, listener, tcp } from './bootstrap.ts';
 import { DrivenProxy } from './driven.ts';
 import { listening } from './proxy-process.ts';
@@ -92,7 +92,7 @@ describe.each(RUNTIMES)('a slow reader on %s', (runtime) => {
     );
 
   beforeAll(async () => {
-    app = http.createServer((request, response) => {
+    app = http.createServer(UPSTREAM, (request, response) => {
       response.on('error', () => {});
       if (request.method === 'GET') source = new Source(response, request.url === '/warm' ? WARM_UP : BULK);
       else reading = slowly(request, () => response.end('taken'));

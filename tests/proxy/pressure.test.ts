@@ -4,7 +4,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
 import { ANY, at, cluster, hcm, listener, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
 
@@ -50,7 +50,7 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     raw(port, `GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${head}\r\n`);
 
   beforeAll(async () => {
-    app = http.createServer((r, w) => r.resume().on('end', () => w.end('app')));
+    app = http.createServer(UPSTREAM, (r, w) => r.resume().on('end', () => w.end('app')));
     echo = net.createServer((socket) => {
       socket.on('error', () => {});
       socket.pipe(socket);

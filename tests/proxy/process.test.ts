@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, clientTls, cluster, hcm, listener, serverTls, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
@@ -142,7 +142,9 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
     root = await rootAuthority('mesh');
     material.put(await identity('b'), root);
     outMaterial.put(await identity('a'), root);
-    const app = await serve(http.createServer((r, w) => w.end(`xfcc ${r.headers['x-forwarded-client-cert'] ?? '-'}`)));
+    const app = await serve(
+      http.createServer(UPSTREAM, (r, w) => w.end(`xfcc ${r.headers['x-forwarded-client-cert'] ?? '-'}`)),
+    );
     const echo = await serve(
       net.createServer({ allowHalfOpen: true }, (socket) => {
         let got = '';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, until } from '../harness.ts';
+import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
 import { cluster, hcm, listener, tcp } from './bootstrap.ts';
 import { DrivenProxy } from './driven.ts';
 import { listening } from './proxy-process.ts';
@@ -45,7 +45,7 @@ describe.each(RUNTIMES)('pushes on %s', (runtime) => {
   let ports: Record<string, number>;
 
   beforeAll(async () => {
-    app = http.createServer((request, response) => {
+    app = http.createServer(UPSTREAM, (request, response) => {
       if (request.url === '/slow') {
         response.write('first;');
         slow = response;

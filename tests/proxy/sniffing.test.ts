@@ -4,7 +4,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
@@ -45,7 +45,7 @@ describe.each(RUNTIMES)('a permissive port on %s', (runtime) => {
     const mesh = await leaf(root, { uri: 'spiffe://cluster.local/ns/a/sa/server' });
     const foreign = await leaf(await rootAuthority('other'), { uri: 'spiffe://elsewhere/app' });
     client = await leaf(root, { uri: 'spiffe://cluster.local/ns/a/sa/client' });
-    web = http.createServer((_, w) => w.end('web'));
+    web = http.createServer(UPSTREAM, (_, w) => w.end('web'));
     first = net.createServer((socket) => {
       socket.on('error', () => {});
       socket.write('220 greeting\r\n');

@@ -5,7 +5,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority, x509 } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, listener, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
@@ -60,7 +60,7 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     const named = (value: string) =>
       leaf(shop, { uri: '', names: new x509.SubjectAlternativeNameExtension([{ type: 'dns', value }]) });
     const site = await named('*.example.test');
-    app = http.createServer((_, w) => w.end('app'));
+    app = http.createServer(UPSTREAM, (_, w) => w.end('app'));
     secureApp = tls.createServer({ cert: site.cert, key: site.key }, (socket) => {
       seen.push((socket as unknown as { servername: string | false }).servername);
       socket.on('error', () => {});

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
 import { at, cluster, hcm, listener } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
 
@@ -41,7 +41,7 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
     Number(/: (\d+)/.exec((await proxy.admin(`/stats?filter=^${name.replaceAll('.', '\\.')}$`)).body)?.[1] ?? 'NaN');
 
   beforeAll(async () => {
-    app = http.createServer((_, w) => w.end('app'));
+    app = http.createServer(UPSTREAM, (_, w) => w.end('app'));
     const config = {
       static_resources: {
         listeners: [listener('web', [hcm('app')])],
