@@ -65,7 +65,7 @@ export function composeRefusal(
   headers.append('content-length', String(bytes.length), 'content-length');
   if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
   mapped?.editHeaders(headers);
-  parts.headers.response(headers);
+  parts.headers.response(request, headers);
   const head = `${responseHeadText(request.responseCode, '', headers)}connection: close\r\n\r\n`;
   return { request, head, body: bytes };
 }

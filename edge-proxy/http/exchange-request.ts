@@ -2,6 +2,7 @@
 import type { Cluster } from '../upstream/cluster.ts';
 import type { RequestHead } from './codec/message.ts';
 import type { Headers } from './headers.ts';
+import type { TraceReason } from './request-id.ts';
 import type { RouteEntry } from './route-table.ts';
 import type { DownstreamInfo, RequestContext, ResponseFlag } from './stream.ts';
 
@@ -28,6 +29,8 @@ export class Request implements RequestContext {
   bytesSent = 0;
   metadata: Record<string, Record<string, unknown>> | undefined = undefined;
   tokenPrincipal: string | undefined = undefined;
+  /** Why it is traced, as its id says to the proxies behind. */
+  traceReason: TraceReason = 'none';
 
   constructor(head: RequestHead, downstream: DownstreamInfo, startMs: number) {
     this.downstream = downstream;

@@ -335,11 +335,7 @@ export class Exchange implements RouterHost {
     const { request, parts } = this;
     this.choice?.editResponse(request, headers);
     for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
-    parts.headers.response(headers);
-    if (parts.headers.idInResponse) {
-      const id = request.headers.get('x-request-id');
-      if (id !== undefined) headers.set('x-request-id', id);
-    }
+    parts.headers.response(request, headers);
   }
 
   /** @returns false: wait for the drain */

@@ -10,7 +10,7 @@ import { hasToken } from './codec/fields.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
 import { badConnectionHeader, hostStripped, underscoreInName } from './local-reply.ts';
-import { newRequestId } from './request-id.ts';
+import { RequestIds } from './request-id.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
@@ -59,8 +59,7 @@ export class HeaderTreatment {
   private readonly useRemoteAddress: boolean;
   private readonly trustedHops: number;
   private readonly appendFor: boolean;
-  private readonly generateId: boolean;
-  private readonly preserveId: boolean;
+  private readonly ids: RequestIds;
   private readonly clientCert: ClientCertDetails;
   private readonly certParts: CertParts;
   /** The element of a connection is made once. */
@@ -69,7 +68,6 @@ export class HeaderTreatment {
   private readonly via: string;
   private readonly serverName: string;
   private readonly serverMode: NonNullable<HttpConnectionManager['serverHeaderTransformation']>;
-  readonly idInResponse: boolean;
   private readonly underscores: 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER';
   private readonly stripPort: 'no' | 'matching' | 'any';
   private readonly stripDot: boolean;
@@ -79,8 +77,7 @@ export class HeaderTreatment {
     this.useRemoteAddress = config.useRemoteAddress ?? false;
     this.trustedHops = config.xffNumTrustedHops ?? 0;
     this.appendFor = this.useRemoteAddress && !config.skipXffAppend;
-    this.generateId = config.generateRequestId ?? true;
-    this.preserveId = config.preserveExternalRequestId ?? false;
+    this.ids = new RequestIds(config);
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
     this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
@@ -91,7 +88,6 @@ export class HeaderTreatment {
     this.via = config.via ?? '';
     this.serverName = wireText(config.serverName || 'envoy');
     this.serverMode = config.serverHeaderTransformation ?? 'OVERWRITE';
-    this.idInResponse = config.alwaysSetRequestIdInResponse ?? false;
     this.underscores = config.commonHttpProtocolOptions?.headersWithUnderscoresAction ?? 'ALLOW';
     if (config.stripMatchingHostPort && config.stripAnyHostPort)
       throw new RangeError('strip_matching_host_port and strip_any_host_port exclude each other');
@@ -124,10 +120,7 @@ export class HeaderTreatment {
       if (edge) headers.removeAny(edgeControls);
     }
     if (edge) headers.set('x-envoy-external-address', request.remoteIp);
-    if (this.generateId) {
-      if (edge && !this.preserveId) headers.set('x-request-id', newRequestId());
-      else if (!headers.has('x-request-id')) headers.append('x-request-id', newRequestId(), 'x-request-id');
-    }
+    this.ids.request(request, edge);
     this.forwardClientCert(headers, downstream);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
     return undefined;
@@ -204,7 +197,8 @@ export class HeaderTreatment {
   }
 
   /** Treats the headers of a response, whoever made it. */
-  response(headers: Headers): void {
+  response(request: RequestContext, headers: Headers): void {
+    this.ids.response(request.headers, headers);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
     if (this.serverMode === 'OVERWRITE') headers.set('server', this.serverName);
     else if (this.serverMode === 'APPEND_IF_ABSENT' && !headers.has('server')) {

@@ -1,28 +1,26 @@
 /** The bootstrap that runs in Envoy and in Tulle, word for word the same file. */
 import { moreHosts, moreListeners } from './bootstrap-more.ts';
-import { any, at, filter, header, percent, prefix, say, to } from './bootstrap-parts.ts';
+import {
+  any,
+  assignment,
+  at,
+  filter,
+  header,
+  listener,
+  manager,
+  percent,
+  prefix,
+  say,
+  staticCluster,
+  to,
+} from './bootstrap-parts.ts';
+import { THEMES, type Upstreams } from './themes.ts';
 
-export { any } from './bootstrap-parts.ts';
+export { any, listener, manager, staticCluster } from './bootstrap-parts.ts';
 
 const OVERWRITE = 'OVERWRITE_IF_EXISTS_OR_ADD';
 const APPEND = 'APPEND_IF_EXISTS_OR_ADD';
 const ABSENT = 'ADD_IF_ABSENT';
-
-const assignment = (cluster_name: string, port: number | undefined, hostname?: string) => ({
-  cluster_name,
-  endpoints:
-    port === undefined ? [] : [{ lb_endpoints: [{ endpoint: { address: at(port), ...(hostname && { hostname }) } }] }],
-});
-
-export const staticCluster = (name: string, port: number | undefined, more: object = {}) => ({
-  name,
-  type: 'STATIC',
-  connect_timeout: '1s',
-  // Cases run side by side; the default of 3 retries at once is not what they are about.
-  circuit_breakers: { thresholds: [{ max_retries: 1000 }] },
-  load_assignment: assignment(name, port),
-  ...more,
-});
 
 const retry = (on: string, more: object = {}) => ({
   retry_policy: { retry_on: on, num_retries: 2, retry_back_off: { base_interval: '0.005s' }, ...more },
@@ -113,47 +111,6 @@ const acting = [
   { ...prefix('/raw'), ...to('raw') },
 ];
 
-const accessLog = {
-  name: 'stdout',
-  typed_config: any('access_loggers.stream.v3.StdoutAccessLog', {
-    log_format: {
-      json_format: {
-        case: '%REQ(X-CASE)%',
-        code: '%RESPONSE_CODE%',
-        flags: '%RESPONSE_FLAGS%',
-        details: '%RESPONSE_CODE_DETAILS%',
-        host: '%REQ(:AUTHORITY)%',
-        received: '%BYTES_RECEIVED%',
-        sent: '%BYTES_SENT%',
-        cluster: '%UPSTREAM_CLUSTER%',
-      },
-    },
-  }),
-};
-
-export const manager = (routes: object[], filters: object[], more: object = {}, hosts: object[] = []) => ({
-  name: 'envoy.filters.network.http_connection_manager',
-  typed_config: any('filters.network.http_connection_manager.v3.HttpConnectionManager', {
-    stat_prefix: 'interop',
-    access_log: [accessLog],
-    route_config: {
-      name: 'local',
-      validate_clusters: false,
-      virtual_hosts: [
-        ...hosts,
-        { name: 'main', domains: ['main.test', 'main.test:*'], routes, include_request_attempt_count: true },
-      ],
-    },
-    http_filters: [...filters, filter('router.v3.Router')],
-    ...more,
-  }),
-});
-export const listener = (name: string, hcm: object, transportSocket?: object) => ({
-  name,
-  address: at(0),
-  filter_chains: [{ filters: [hcm], ...(transportSocket ? { transport_socket: transportSocket } : {}) }],
-});
-
 const rbac = (action: string, policies: object) => filter('rbac.v3.RBAC', { rules: { action, policies } });
 const path = (value: string) => ({ url_path: { path: { prefix: value } } });
 const deny = rbac('DENY', {
@@ -180,17 +137,6 @@ const ONE_REQUEST = {
   },
 };
 
-/** The ports of the upstreams; `dead` is one that refuses. */
-export interface Upstreams {
-  echo: number;
-  second: number;
-  dead: number;
-  /** One that sends back what it gets, without HTTP. */
-  bytes: number;
-  /** One that answers byte for byte as the request asks. */
-  raw: number;
-}
-
 export function sharedBootstrap(upstreams: Upstreams) {
   const echo = [{ match: { prefix: '/' }, ...to('echo') }];
   const cors = filter('cors.v3.Cors');
@@ -205,6 +151,7 @@ export function sharedBootstrap(upstreams: Upstreams) {
         ),
         listener('guarded', manager(echo, [deny, allow])),
         ...moreListeners.map(([name, more, filters, hosts]) => listener(name, manager([], filters, more, hosts))),
+        ...THEMES.flatMap((theme) => theme.listeners),
         listener(
           'edge',
           manager(echo, [], {
@@ -226,6 +173,7 @@ export function sharedBootstrap(upstreams: Upstreams) {
         ),
       ],
       clusters: [
+        ...THEMES.flatMap((theme) => theme.clusters?.(upstreams) ?? []),
         staticCluster('echo', upstreams.echo),
         staticCluster('second', upstreams.second),
         staticCluster('dead', upstreams.dead),

@@ -1,8 +1,6 @@
 /** Cases of the routes and listeners in bootstrap-more.ts. */
-import { type Case, type Options, one, raw, request, type Spec } from './cases.ts';
+import { type Case, type Options, on, raw, request, type Spec } from './cases.ts';
 
-const on = (listener: string, host: string, specs: readonly Spec[]): Case[] =>
-  specs.map(([id, target, headers, options]) => one(listener)([id, target, headers, { host, ...options }]));
 const post = (body: string, more: Options = {}): Options => ({ method: 'POST', body, ...more });
 const grpc = { 'Content-Type': 'application/grpc' };
 const respond = (headers: string) => ({ 'X-Echo-Headers': headers });

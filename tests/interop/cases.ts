@@ -33,6 +33,8 @@ export const one =
     bytes: request(id, target, headers, options),
     methods: [headers?.['Upgrade'] === undefined ? (options?.method ?? 'GET') : 'UPGRADE'],
   });
+export const on = (listener: string, host: string, specs: readonly Spec[]): Case[] =>
+  specs.map(([id, target, headers, options]) => one(listener)([id, target, headers, { host, ...options }]));
 export const raw = (id: string, listener: Case['listener'], bytes: string, methods = ['GET']): Case => ({
   id,
   listener,

@@ -25,16 +25,22 @@ export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outco
       status: one.status,
       headers: one.headers
         .filter(([key]) => !UNCOMPARED.has(key))
-        .map(
-          ([key, value]) => `${key}: ${key === 'x-request-id' ? 'id' : TOKENS.has(key) ? value.toLowerCase() : value}`,
-        ),
+        .map(([key, value]) => `${key}: ${alike(TOKENS.has(key) ? value.toLowerCase() : value, given.bytes)}`),
       // Some headers hold the listener's port.
-      body: readable(one.body.replaceAll(`"${port}"`, '"PORT"')),
+      body: readable(alike(one.body, given.bytes).replaceAll(`"${port}"`, '"PORT"')),
     })),
     end,
     // A head that the parser refuses has no X-Case in the log to be found by.
     log: responses.some(({ status }) => UNREAD.has(status)) ? undefined : await logged(proxy, given),
   };
+}
+
+/** Random ids differ from one proxy to the other; their mark (why a request is traced), and ids that were given, do not. */
+export function alike(text: string, bytes: string): string {
+  return text.replace(
+    /\b([0-9a-f]{8})-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g,
+    (id, start, mark) => (bytes.includes(start) ? id : `id-${mark}`),
+  );
 }
 
 function readable(body: string): unknown {

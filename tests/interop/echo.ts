@@ -97,8 +97,7 @@ function respond(name: string, request: IncomingMessage, response: ServerRespons
   const status = failing
     ? Number(how('status') ?? 503)
     : Number(failing || !how('fail') ? (how('status') ?? 200) : 200);
-  // The id differs from one proxy to the other; that there is one is compared.
-  const headers = pairs(request.rawHeaders).map(([key, value]) => [key, key === 'x-request-id' ? 'id' : value]);
+  const headers = pairs(request.rawHeaders);
   headers.sort(([a], [b]) => (a! < b! ? -1 : a! > b! ? 1 : 0));
   const text = JSON.stringify({
     upstream: name,

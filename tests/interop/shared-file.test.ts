@@ -9,9 +9,10 @@ import { MORE_CASES } from './cases-more.ts';
 import { type Outcome, outcomeOf } from './compare.ts';
 import { type Echo, startBytes, startEcho, startRaw } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
+import { THEMES } from './themes.ts';
 import { startTulle } from './tulle.ts';
 
-const CASES: readonly Case[] = [...FIRST_CASES, ...MORE_CASES];
+const CASES: readonly Case[] = [...FIRST_CASES, ...MORE_CASES, ...THEMES.flatMap(({ cases }) => cases)];
 
 /** Deliberate differences: the case's id is written in the document, with the reason. */
 const excused = new Set(

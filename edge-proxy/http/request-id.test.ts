@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import type { RequestHead } from './codec/message.ts';
+import { Request } from './exchange-request.ts';
+import { Headers } from './headers.ts';
+import { RequestIds, type TraceReason } from './request-id.ts';
+import type { DownstreamInfo } from './stream.ts';
+
+const downstream = { remoteAddress: '192.0.2.1', secure: false } as DownstreamInfo;
+
+function treated(options: object, fields: Record<string, string> = {}, edge = false): Request {
+  const headers = new Headers();
+  for (const [key, value] of Object.entries(fields)) headers.append(key, value);
+  const request = new Request(
+    { method: 'GET', path: '/', authority: 'a', minor: 1, headers } as RequestHead,
+    downstream,
+    0,
+  );
+  new RequestIds(HttpConnectionManager.parse({ statPrefix: 'test', ...options })).request(request, edge);
+  return request;
+}
+const idOf = (request: Request) => request.headers.get('x-request-id') ?? '';
+const sampling = (random: number, overall = 100) => ({
+  tracing: { randomSampling: { value: random }, overallSampling: { value: overall } },
+});
+
+describe('request ids', () => {
+  it('are UUIDs of version 4 that do not repeat', () => {
+    const ids = Array.from({ length: 1000 }, () => idOf(treated({})));
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(new Set(ids).size).toBe(1000);
+  });
+
+  it('are marked where chance decides for a trace, in the share that is asked for', () => {
+    const requests = Array.from({ length: 40_000 }, () => treated(sampling(5)));
+    const sampled = requests.filter((one) => one.traceReason === 'sampled');
+    // 2000 are to be expected; 400 off is nine standard deviations.
+    expect(Math.abs(sampled.length - 2000)).toBeLessThan(400);
+    for (const one of requests) expect(idOf(one)[14]).toBe(one.traceReason === 'sampled' ? '9' : '4');
+    // Whoever reads the id decides the same.
+    for (const one of sampled) expect(Number.parseInt(idOf(one).slice(0, 8), 16) % 10_000).toBeLessThan(500);
+  });
+
+  it.each<[string, object, Record<string, string>, TraceReason]>([
+    ['nothing is traced without tracing', {}, { 'x-envoy-force-trace': '1' }, 'none'],
+    ['a client asks', sampling(0), { 'x-client-trace-id': 'x' }, 'client'],
+    ['an internal client forces', sampling(0), { 'x-envoy-force-trace': '1' }, 'forced'],
+    ['overall wins', sampling(100, 0), { 'x-envoy-force-trace': '1' }, 'none'],
+    ['a mark counts', sampling(0), { 'x-request-id': '00000001-0000-9000-8000-000000000000' }, 'sampled'],
+    ['an id without a number', sampling(100), { 'x-request-id': 'own' }, 'none'],
+    [
+      'whoever does not go by the id leaves it to the tracer',
+      { ...sampling(0), requestIdExtension: { typedConfig: extension({ useRequestIdForTraceSampling: false }) } },
+      {},
+      'sampled',
+    ],
+  ])('%s', (_, options, headers, reason) => {
+    expect(treated(options, headers).traceReason).toBe(reason);
+  });
+
+  it('from outside may be kept, but decide nothing', () => {
+    const given = { 'x-request-id': '00000001-0000-a000-8000-000000000000' };
+    const request = treated({ ...sampling(0), preserveExternalRequestId: true }, given, true);
+    expect([request.traceReason, idOf(request)]).toEqual(['none', '00000001-0000-4000-8000-000000000000']);
+  });
+
+  it('refuses shares outside of 0 to 100', () => {
+    expect(() => treated(sampling(101))).toThrow(/tracing: 101/);
+  });
+});
+
+function extension(fields: object): object {
+  return { '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', ...fields };
+}

@@ -1,0 +1,23 @@
+/** What is compared, one file a theme: listeners and clusters of the shared bootstrap, and the requests sent to them. */
+import type { Json } from './bootstrap-parts.ts';
+import type { Case } from './cases.ts';
+import { requestIds } from './theme-request-ids.ts';
+
+/** The ports of the upstreams; `dead` is one that refuses. */
+export interface Upstreams {
+  echo: number;
+  second: number;
+  dead: number;
+  /** One that sends back what it gets, without HTTP. */
+  bytes: number;
+  /** One that answers byte for byte as the request asks. */
+  raw: number;
+}
+
+export interface Theme {
+  readonly listeners: readonly Json[];
+  readonly clusters?: (upstreams: Upstreams) => readonly Json[];
+  readonly cases: readonly Case[];
+}
+
+export const THEMES: readonly Theme[] = [requestIds];
