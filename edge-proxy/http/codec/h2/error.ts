@@ -1,0 +1,30 @@
+/** Faults of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). */
+
+export const ERROR_CODES = {
+  NO_ERROR: 0,
+  PROTOCOL_ERROR: 1,
+  INTERNAL_ERROR: 2,
+  FLOW_CONTROL_ERROR: 3,
+  SETTINGS_TIMEOUT: 4,
+  STREAM_CLOSED: 5,
+  FRAME_SIZE_ERROR: 6,
+  REFUSED_STREAM: 7,
+  CANCEL: 8,
+  COMPRESSION_ERROR: 9,
+  CONNECT_ERROR: 10,
+  ENHANCE_YOUR_CALM: 11,
+  INADEQUATE_SECURITY: 12,
+  HTTP_1_1_REQUIRED: 13,
+} as const;
+export type ErrorName = keyof typeof ERROR_CODES;
+
+/** Ends the connection. The message never carries what the peer sent: it ends in logs. */
+export class Http2Error extends Error {
+  override readonly name = 'Http2Error';
+  readonly code: number;
+
+  constructor(code: ErrorName, message: string) {
+    super(message);
+    this.code = ERROR_CODES[code];
+  }
+}
