@@ -6,6 +6,7 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { startTlsServer, type TlsServer } from './api/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
@@ -93,6 +94,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
     app.route('/', discoveryApi(discovery));
+    app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     mounted = app;
     return {
       url: server.url,

@@ -10,6 +10,7 @@ import {
 } from '../../shared/xds/discovery.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
+import { foreignNode } from './caller-node.ts';
 
 const MAX_POLL_BYTES = 1024 * 1024;
 const NEVER = new AbortController().signal;
@@ -47,7 +48,7 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
         `not a discovery poll: ${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`,
       );
     }
-    const foreign = foreignNode(parsed.data, caller);
+    const foreign = foreignNode(parsed.data.node, caller);
     if (foreign) return failure(c, 403, foreign);
     try {
       return c.json(await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), c.req.raw.signal ?? NEVER));
@@ -83,19 +84,6 @@ function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): 
 /** A session that a certificate opened, and what it subscribed to, is not a token's to go on with. */
 const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
   byToken ? `${spiffeId} by token` : spiffeId;
-
-/** A node may only speak for the identity it proved. @returns what is wrong */
-function foreignNode(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): string | undefined {
-  const metadata = poll.node.metadata ?? {};
-  // Proxies are told apart by their ids: one of another namespace would stand in that proxy's place in proxy-status.
-  if (!poll.node.id.split('~')[2]?.endsWith(`.${caller.namespace}`))
-    return `node.id: must be type~ip~name.${caller.namespace}~dns domain, the namespace of the caller's identity`;
-  if (metadata['NAMESPACE'] !== caller.namespace)
-    return `node.metadata.NAMESPACE: must be "${caller.namespace}", the namespace of the caller's identity`;
-  if (metadata['SERVICE_ACCOUNT'] !== caller.serviceAccount)
-    return `node.metadata.SERVICE_ACCOUNT: must be "${caller.serviceAccount}", the caller's service account`;
-  return undefined;
-}
 
 function refuseNonAdmin(c: Context<ApiEnv>): Response | undefined {
   const { kind } = c.get('caller');

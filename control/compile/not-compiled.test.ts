@@ -14,18 +14,29 @@ const resource = (kind: string, spec: object): Resource => ({
 const http = (match: object) => ({ hosts: ['a'], http: [{ match: [match], route: [{ destination: { host: 'a' } }] }] });
 const told = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
 
-it('MeshConfig says that concurrency is a flag', () => {
-  const { warnings } = parseMeshConfig('defaultConfig: { concurrency: 2 }');
-  expect(warnings).toEqual([expect.stringContaining('defaultConfig.concurrency: has no effect yet')]);
-  expect(parseMeshConfig('accessLogFile: /dev/stdout').warnings).toBeUndefined();
+it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
+  expect(
+    parseMeshConfig('defaultConfig: { concurrency: 2, drainDuration: 9s, statusPort: 15020 }').warnings,
+  ).toBeUndefined();
+  const { warnings } = parseMeshConfig('defaultConfig: { image: { imageType: debug }, meshId: a, concurrency: -1 }');
+  expect(warnings).toEqual([
+    'data.mesh: defaultConfig.meshId: has no effect yet',
+    'data.mesh: defaultConfig.image: has no effect: the image is chosen where the proxy is deployed',
+    'data.mesh: defaultConfig.concurrency: must be at least 0: it is ignored',
+  ]);
 });
 
 describe('what has no effect yet is named', () => {
   it.each([
     ['RequestAuthentication', {}, ['']],
     ['WasmPlugin', {}, ['']],
-    ['ProxyConfig', { concurrency: 2 }, ['', 'spec.concurrency']],
-    ['ProxyConfig', {}, ['']],
+    ['ProxyConfig', { concurrency: 2, selector: { matchLabels: { app: 'a' } } }, []],
+    [
+      'ProxyConfig',
+      { environmentVariables: { A: 'b' }, image: { imageType: 'debug' }, selector: {} },
+      ['spec.environmentVariables', 'spec.image', 'spec.selector'],
+    ],
+    ['ProxyConfig', { environmentVariables: {} }, []],
     ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
@@ -49,6 +60,24 @@ describe('what has no effect yet is named', () => {
     ['Service', { ports: [{ port: 53, protocol: 'UDP' }] }, []],
     ['DestinationRule', { host: 'a' }, []],
   ])('%s %j', (kind, spec, paths) => expect(told(kind, spec)).toEqual(paths));
+
+  it('what an annotation proxy.istio.io/config says in vain', () => {
+    const group = (own: string, template: string): Resource => ({
+      ...resource('WorkloadGroup', { metadata: { annotations: { 'proxy.istio.io/config': template } }, template: {} }),
+      metadata: { name: 'x', annotations: { 'proxy.istio.io/config': own } },
+    });
+    const faults = (of: Resource) => notCompiled(of).map(({ path, message }) => `${path}: ${message}`);
+    expect(faults(group('concurrency: 2', 'terminationDrainDuration: 1s'))).toEqual([]);
+    expect(faults(group('concurrency: many\nmeshId: a', 'holdApplicationUntilProxyStarts: true\nwhat: 1'))).toEqual([
+      expect.stringMatching(
+        /^metadata.annotations\["proxy.istio.io\/config"\]: concurrency: .*; the annotation is ignored$/,
+      ),
+      expect.stringMatching(/^spec.metadata.annotations\["proxy.istio.io\/config"\]: what: unknown field "what"/),
+      'spec.metadata.annotations["proxy.istio.io/config"]: holdApplicationUntilProxyStarts: has no effect yet',
+    ]);
+    const entry = { ...resource('WorkloadEntry', { address: 'a' }), metadata: group('[', '').metadata };
+    expect(faults(entry)).toEqual([expect.stringContaining('the annotation is ignored')]);
+  });
 
   it('is a note of the compilation, and a claim never matches as if it were a header', () => {
     const service = resource('ServiceEntry', {

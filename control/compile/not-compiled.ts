@@ -1,8 +1,12 @@
 /** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
+
+import { readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
-import { type Fields, objects, specOf } from '../mesh/fields.ts';
+import { type Fields, fields, isFields, objects, specOf } from '../mesh/fields.ts';
 import { protocolOf } from '../mesh/protocol.ts';
+import { withoutEffect } from '../mesh/proxy-config-effect.ts';
 import type { CompileContext } from './context.ts';
+import { proxyConfigAnnotations } from './proxy-config.ts';
 import { namesClaims } from './virtual-service-match.ts';
 
 const KINDS: ReadonlySet<string> = new Set([
@@ -10,7 +14,6 @@ const KINDS: ReadonlySet<string> = new Set([
   'EnvoyFilter',
   'Telemetry',
   'WasmPlugin',
-  'ProxyConfig',
   'TrafficExtension',
 ]);
 const RULE = 'not-compiled';
@@ -19,11 +22,13 @@ const of = (path: string, message: string): Fault => ({ path, message, rule: RUL
 /** The parts of a resource that will have no effect, or another one than in Istio; each with its path. */
 export function notCompiled(resource: Resource): Fault[] {
   const spec = specOf(resource);
-  if (KINDS.has(resource.kind)) {
-    const whole = of('', `${resource.kind} is not compiled yet: it has no effect`);
-    return resource.kind === 'ProxyConfig' ? [whole, ...concurrency(spec)] : [whole];
-  }
+  if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
   switch (resource.kind) {
+    case 'ProxyConfig':
+      return proxyConfig(spec);
+    case 'WorkloadEntry':
+    case 'WorkloadGroup':
+      return proxyConfigAnnotations(resource).flatMap(annotation);
     case 'VirtualService':
       return claims(spec);
     case 'Sidecar':
@@ -36,10 +41,26 @@ export function notCompiled(resource: Resource): Fault[] {
   }
 }
 
-/** What does have a way of its own is named. */
-function concurrency(spec: Fields): Fault[] {
-  if (spec['concurrency'] === undefined) return [];
-  return [of('spec.concurrency', 'give the proxy --concurrency N (TULLE_CONCURRENCY) when it starts')];
+function proxyConfig(spec: Fields): Fault[] {
+  const { environmentVariables, image, selector } = spec;
+  const none = isFields(selector) && Object.keys(fields(selector['matchLabels'])).length === 0;
+  return [
+    ...(isFields(environmentVariables) && Object.keys(environmentVariables).length > 0
+      ? [of('spec.environmentVariables', 'has no effect: give them to the proxy process as its environment')]
+      : []),
+    ...(isFields(image) ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
+    ...(none
+      ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
+      : []),
+  ];
+}
+
+function annotation({ path, yaml }: { path: string; yaml: string }): Fault[] {
+  const { value, faults, warnings } = readProxyConfig(yaml);
+  const at = (inner: string) => (inner === '' ? path : `${path}: ${inner}`);
+  const ignored = faults.map((fault) => of(at(fault.path), `${fault.message}; the annotation is ignored`));
+  const known = warnings.map((warning) => of(at(warning.path), warning.message));
+  return [...ignored, ...known, ...withoutEffect(value ?? {}).map((each) => of(at(each.path), each.message))];
 }
 
 function claims(spec: Fields): Fault[] {
@@ -82,7 +103,9 @@ export function noteNotCompiled(ctx: CompileContext): void {
   const own = new Set([proxy.namespace, view.settings.rootNamespace]);
   const resources = [
     ...[...KINDS].flatMap((kind) => view.resources(kind)),
-    ...view.resources('Sidecar').filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
+    ...['Sidecar', 'ProxyConfig']
+      .flatMap((kind) => view.resources(kind))
+      .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
     ...scope.virtualServices,
     ...scope.services.map(({ resource }) => resource),
   ];

@@ -5,6 +5,7 @@ import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config-defaults
 import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { fields, text } from './fields.ts';
+import { withoutEffect } from './proxy-config-effect.ts';
 import type { MeshSettings } from './view.ts';
 
 /** The mesh configuration cannot be read: nothing may be compiled from it. */
@@ -25,11 +26,8 @@ export function parseMeshConfig(yaml: string): MeshSettings {
   if (value.outboundTrafficPolicy?.mode === 'ALLOW_ANY_DYNAMIC_DNS') {
     all.push('data.mesh: outboundTrafficPolicy.mode: ALLOW_ANY_DYNAMIC_DNS is not supported yet and acts as ALLOW_ANY');
   }
-  if (value.defaultConfig?.concurrency !== undefined) {
-    all.push(
-      'data.mesh: defaultConfig.concurrency: has no effect yet: give proxies --concurrency N (TULLE_CONCURRENCY) when they start',
-    );
-  }
+  for (const { path, message } of withoutEffect(value.defaultConfig ?? {}))
+    all.push(`data.mesh: defaultConfig.${path}: ${message}`);
   return { ...settingsOf(value), ...(all.length > 0 ? { warnings: all } : {}) };
 }
 

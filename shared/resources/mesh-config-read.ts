@@ -1,10 +1,12 @@
 /** MeshConfig and MeshNetworks from their YAML text to judged values, as istiod reads them. */
 import type { z } from 'zod';
 import { checkMeshConfig, checkMeshNetworks, faultyProviders } from './checks/mesh-config.ts';
-import { faultsOf, MAX_FAULTS } from './faults.ts';
+import { checkMeshProxyConfig } from './checks/mesh-proxy-config.ts';
+import { faultsOf, MAX_FAULTS, Report } from './faults.ts';
 import type { Findings } from './kind.ts';
 import { MeshConfig } from './mesh-config.ts';
-import { overMeshConfig } from './mesh-config-defaults.ts';
+import { DEFAULT_PROXY_CONFIG, overMeshConfig, overProxyConfig } from './mesh-config-defaults.ts';
+import { MeshProxyConfig } from './mesh-config-proxy.ts';
 import { MeshNetworks } from './mesh-networks.ts';
 import { parseDocuments } from './parse.ts';
 import { canonicalMessage } from './proto-message.ts';
@@ -33,6 +35,17 @@ export function readMeshConfig(text: string): Reading<MeshConfig> {
 /** Reads MeshNetworks. Never throws. */
 export function readMeshNetworks(text: string): Reading<MeshNetworks> {
   return read(text, MeshNetworks, checkMeshNetworks);
+}
+
+/** Reads the text of annotation `proxy.istio.io/config`, judged as it is over Istio's defaults. Never throws. */
+export function readProxyConfig(text: string): Reading<MeshProxyConfig> {
+  return read(text, MeshProxyConfig, (own) => {
+    const report = new Report();
+    checkMeshProxyConfig(report, '', overProxyConfig(own, DEFAULT_PROXY_CONFIG));
+    const { faults, warnings } = report.findings;
+    const within = (fault: Fault): Fault => ({ ...fault, path: fault.path.replace(/^\./, '') });
+    return { faults: faults.map(within), warnings: warnings.map(within) };
+  });
 }
 
 function read<Schema extends z.ZodType>(
