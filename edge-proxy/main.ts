@@ -1,5 +1,5 @@
 /** The proxy process on Node, Bun and Deno. `tulle proxy` and `tulle run` start it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { meshProxyPart, startStaticProxy } from './assemble.ts';
 import { runProcess } from './run.ts';
 import { currentRuntime } from './runtime/index.ts';

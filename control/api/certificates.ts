@@ -1,7 +1,7 @@
 /** Identity over HTTP: join tokens, X.509-SVIDs, JWT-SVIDs, and the public keys to verify them with. */
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { z } from 'zod';
+import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { formatWorkloadId } from '../../shared/identity/spiffe.ts';
 import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';

@@ -2,7 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { makePrivateFolder, readIfPresent, syncFolder, writeDurably } from './files.ts';
 
 export const joinTokenTtlSeconds = { default: 3600, min: 10, max: 30 * 24 * 3600 } as const;

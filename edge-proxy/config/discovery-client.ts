@@ -2,7 +2,7 @@
  * The proxy's end of incremental xDS over long-poll: asks, hands changes to the proxy, says ACK or NACK with the next
  * poll, and keeps what was accepted. Losing the control plane loses nothing: the last good config stays in force.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,

@@ -1,5 +1,5 @@
 /** The proxy's identity on disk: one file, so that key, certificate and trust bundle always belong together. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { importPrivateKey, keyMatchesCertificate } from '../../shared/identity/keys.ts';
 import { parseCertificates, parseSvid } from '../../shared/identity/svid.ts';
 import { verifyChain } from '../../shared/identity/verify.ts';

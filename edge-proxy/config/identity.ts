@@ -2,7 +2,7 @@
  * The proxy's identity over its life: join once with a token, keep key and certificate on disk, renew at half life with
  * the certificate held, tell whoever uses it. The private key is made here and never leaves.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { renewAt } from '../../shared/identity/svid.ts';

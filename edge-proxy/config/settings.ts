@@ -1,5 +1,5 @@
 /** The proxy process's settings, from flags and then environment; every fault is told at once. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
 
@@ -27,9 +27,12 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
 
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
-  --drain-seconds N          how long connections may finish (default: 5)      [TULLE_DRAIN_SECONDS]
-  --drain-time-seconds N     how long connections of a listener that is gone may stay (default: 45) [TULLE_DRAIN_TIME_SECONDS]
-  --concurrency N            worker processes on the same ports; 1: this one alone (default: 1) [TULLE_CONCURRENCY]
+  --drain-seconds N          how long connections may finish                   [TULLE_DRAIN_SECONDS]
+                             (default: the mesh's terminationDrainDuration, else 5)
+  --drain-time-seconds N     how long connections of a listener that is gone may stay [TULLE_DRAIN_TIME_SECONDS]
+                             (default: the mesh's drainDuration, else 45)
+  --concurrency N            worker processes on the same ports; 1: this one alone [TULLE_CONCURRENCY]
+                             (default: the mesh's ProxyConfig, else 1)
   --close-on-expiry          end a connection when its client's certificate expires
   --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
   --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
@@ -77,13 +80,13 @@ const common = {
     .string()
     .regex(/^\d{1,4}$/, 'must be a number of seconds')
     .transform(Number)
-    .default(5),
-  'drain-time-seconds': seconds.default(45),
+    .optional(),
+  'drain-time-seconds': seconds.optional(),
   concurrency: z
     .string()
     .regex(/^([1-9]|[1-5]\d|6[0-4])$/, 'must be a number from 1 to 64')
     .transform(Number)
-    .default(1),
+    .optional(),
   'close-on-expiry': z.boolean().default(false),
   announce: z.boolean().default(false),
 };
@@ -137,6 +140,8 @@ const MeshFlags = z.strictObject({
 });
 export type StaticSettings = z.infer<typeof StaticFlags>;
 export type MeshSettings = z.infer<typeof MeshFlags>;
+/** Those that say over ProxyConfig what the process takes at its start. */
+export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'>;
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);

@@ -2,7 +2,7 @@
  * What a schema describes, as plain data: fields, types, limits, rules, documentation. `explain`, OpenAPI and the pages of
  * docs/resources are made from it, and a test holds it against Istio's CRDs.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { marksOf, type Rule } from './schema/marks.ts';
 
 export interface Limits {

@@ -1,5 +1,5 @@
 /** What Istio's kinds have in common: groups, versions, `{spec, status}`. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { checkIstioMetadata } from './checks/istio-metadata.ts';
 import { Report } from './faults.ts';
 import type { Findings, Kind, PrinterColumn } from './kind.ts';

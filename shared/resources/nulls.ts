@@ -1,5 +1,5 @@
 /** In the JSON form of protobuf a null field is an absent one; YAML has them wherever a key has no value. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * A copy of `value` without the null fields of the messages that `schema` describes. Nulls in lists and maps, and of

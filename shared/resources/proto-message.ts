@@ -1,5 +1,5 @@
 /** Protobuf's JSON form as people write it: snake_case names, quoted numbers, enums by number, null for absent. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { jsonName } from '../xds/message.ts';
 import { formatPath } from './faults.ts';
 import type { Fault } from './resource.ts';

@@ -3,7 +3,7 @@
  * DeltaDiscoveryResponse. One `POST /v3/delta-discovery` carries one exchange; the server holds it until something
  * the subscription covers has changed, or answers with no resources when the hold ends.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Cluster, ClusterLoadAssignment } from './cluster.ts';
 import { Node } from './core.ts';
 import { Listener } from './listener.ts';

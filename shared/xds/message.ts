@@ -5,7 +5,7 @@
  * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
  * which only warns, an unknown field is a fault: a proxy refuses what it does not understand.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** `snake_case` to `lowerCamelCase`, as protoc derives JSON names. */
 export function jsonName(name: string): string {

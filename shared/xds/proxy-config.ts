@@ -3,7 +3,7 @@
  * (istio.io/latest/docs/reference/config/istio.mesh.v1alpha1, ProxyConfig) that a process takes at its start.
  * `POST /v1/proxy-config`.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Node } from './core.ts';
 import { duration, messageRequiring } from './message.ts';
 

@@ -1,5 +1,5 @@
 /** envoy.config.rbac.v3 */
-import { z } from 'zod';
+import * as z from 'zod';
 import { CidrRange, StringMatcher } from './core.ts';
 import { any, bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
 import { HeaderMatcher } from './route.ts';

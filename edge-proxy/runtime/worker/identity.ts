@@ -1,5 +1,5 @@
 /** The worker's JWT-SVIDs: one to renew with, bound to the control plane; one bound to the gateways' audience. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { controlPlaneAudience } from '../../../shared/identity/jwt-svid.ts';
 import type { Post } from './control.ts';
 

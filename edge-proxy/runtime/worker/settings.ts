@@ -1,5 +1,5 @@
 /** What the worker is told: workerd bindings, checked once. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A service binding of workerd: fetch that reaches one place. */
 export interface Fetcher {

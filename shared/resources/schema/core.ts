@@ -1,5 +1,5 @@
 /** Schemas of the Kubernetes kinds a mesh needs (kubernetes.io/docs/reference/kubernetes-api). */
-import { z } from 'zod';
+import * as z from 'zod';
 import { bool, integer, intOrString, list, map, object, oneOfNames, string, struct } from './vocabulary.ts';
 
 const port = () => integer({ min: 1, max: 65535 });

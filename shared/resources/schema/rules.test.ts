@@ -1,6 +1,6 @@
 /** Each rule of the CRDs accepts and refuses what its CEL expression does. */
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { requestUriScheme } from './request-uri.ts';
 import { ruleCases } from './rule-cases.ts';
 import * as rules from './rules.ts';

@@ -5,7 +5,7 @@
  * A field's documentation stands with it: `.describe('What it does, in which unit. Default: 2.')`. The last sentence, when it
  * begins with "Default:", is the field's default.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { didYouMean } from '../suggest.ts';
 import { mark, type Rule } from './marks.ts';
 
