@@ -9,6 +9,7 @@ import type { Compilers, RunningCluster } from './config/apply.ts';
 import { compileCluster } from './config/compile-cluster.ts';
 import { type CompilerEnv, proxyCompilers } from './config/compilers.ts';
 import type { IdentityManager } from './config/identity.ts';
+import { hostOf, type ProcessSettings, processSettings } from './config/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './config/settings.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -145,7 +146,7 @@ function trustDomainOf(identity: IdentityManager): string | undefined {
 
 /** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
 export function meshProxyPart(runtime: Runtime, version: string, settings: MeshSettings) {
-  return (identity: IdentityManager): ProxyPart => {
+  return (identity: IdentityManager, { workers, drainMs }: ProcessSettings): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     const workload: Workload = {
       name,
@@ -156,13 +157,10 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
       principal: () => identity.current?.spiffeId ?? '',
     };
     const trustDomain = trustDomainOf(identity);
-    const limits = meshLimits(settings);
-    const { concurrency } = settings;
+    const limits = meshLimits(settings, drainMs);
     const { part, setSecrets } =
-      concurrency > 1
-        ? pooled(
-            new WorkerPool(runtime, concurrency, workerInit(version, workload, true, trustDomain, limits, concurrency)),
-          )
+      workers > 1
+        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, true, trustDomain, limits, workers)))
         : assemble({ runtime, trustDomain }, version, workload, true, limits);
     const follow = () => {
       const held = identity.current;
@@ -205,17 +203,16 @@ export async function startStaticProxy(
     cluster: 'unknown',
     principal: () => '',
   };
-  const limits = bootstrapLimits(bootstrap, settings);
-  const { concurrency } = settings;
+  const taken = processSettings(settings, {}, hostOf(runtime));
+  const { workers, drainMs, terminationDrainMs } = taken;
+  const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const { part } =
-    concurrency > 1
-      ? pooled(
-          new WorkerPool(runtime, concurrency, workerInit(version, workload, false, undefined, limits, concurrency)),
-        )
+    workers > 1
+      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, false, undefined, limits, workers)))
       : assemble({ runtime, trustDomain: undefined }, version, workload, false, limits);
   await runBootstrap(part, bootstrap).catch(refused);
-  const life = lifecycle(part, settings['drain-seconds'] * 1000, async () => {});
-  const state = { ready: () => true, draining: life.draining, quit };
+  const life = lifecycle(part, terminationDrainMs, async () => {});
+  const state = { ready: () => true, draining: life.draining, quit, taken };
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
   const admin = adminOf({ runtime, version }, part, nodeId, state);

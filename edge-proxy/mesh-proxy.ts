@@ -14,6 +14,8 @@ import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts
 import { DiskCache } from './config/disk-cache.ts';
 import type { IdentityManager } from './config/identity.ts';
 import { buildNode } from './config/node.ts';
+import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './config/process-settings.ts';
+import { ProxyConfig } from './config/proxy-config.ts';
 import type { MeshSettings } from './config/settings.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 
@@ -42,7 +44,7 @@ export interface MeshParts {
   readonly settings: MeshSettings;
   readonly version: string;
   /** Called once there is an identity; rotations are told by `identity.subscribe`. */
-  readonly proxy: (identity: IdentityManager) => ProxyPart;
+  readonly proxy: (identity: IdentityManager, settings: ProcessSettings) => ProxyPart;
 }
 
 export interface RunningProcess {
@@ -90,20 +92,28 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const { spiffeId } = await identity.start();
   checkIdentity(spiffeId, settings);
 
-  const proxy = parts.proxy(identity);
   const node = nodeOf(parts);
+  const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, log });
+  const taken = processSettings(settings, await proxyConfig.start(), hostOf(runtime), log);
+  if (settings.concurrency === undefined && taken.workers > 1)
+    log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`);
+  const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, log });
   let ready = await discovery.restore();
-  const life = lifecycle(proxy, settings['drain-seconds'] * 1000, async () => {
+  const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
+    proxyConfig.stop();
     identity.stop();
     client.close();
   });
-  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit });
+  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
   const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   discovery.start();
+  proxyConfig.follow((config) => {
+    for (const line of restartNeeded(taken, processSettings(settings, config, hostOf(runtime)))) log(line);
+  });
   const synced = discovery.synced.then(() => {
     ready = true;
   });
@@ -149,6 +159,7 @@ interface State {
   readonly ready: () => boolean;
   readonly draining: () => boolean;
   readonly quit: () => void;
+  readonly taken: ProcessSettings;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */

@@ -24,6 +24,7 @@ function setup(change: Partial<AdminDeps> = {}) {
     clusters: () => clusterStates([cluster]),
     listeners: () => [{ name: '0.0.0.0_80', address: '127.0.0.1', port: 8080 }],
     info: { version: '0.1.0', runtime: 'node', nodeId: 'n' },
+    taken: { workers: 2, drainMs: 45_000 },
     uptimeMs: () => 2500,
     quit: () => {},
     drainListeners: () => {},
@@ -72,7 +73,11 @@ describe('admin', () => {
     expect(await (await get('/listeners?format=json')).json()).toMatchObject({
       listenerStatuses: [{ name: '0.0.0.0_80' }],
     });
-    expect(await (await get('/server_info')).json()).toMatchObject({ state: 'LIVE', uptimeCurrentEpoch: '2s' });
+    expect(await (await get('/server_info')).json()).toMatchObject({
+      state: 'LIVE',
+      uptimeCurrentEpoch: '2s',
+      commandLineOptions: { concurrency: 2, drainTime: '45s' },
+    });
   });
 
   it('acts only on POST', async () => {

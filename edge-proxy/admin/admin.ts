@@ -22,6 +22,8 @@ export interface AdminDeps {
   readonly clusters: () => readonly ClusterState[] | Promise<readonly ClusterState[]>;
   readonly listeners: () => readonly ListenerState[];
   readonly info: { readonly version: string; readonly runtime: string; readonly nodeId: string };
+  /** What the process took at its start. */
+  readonly taken: { readonly workers: number; readonly drainMs: number };
   /** Milliseconds since the start. */
   readonly uptimeMs: () => number;
   /** Ends the process, as SIGTERM does. */
@@ -103,6 +105,8 @@ function serverInfo(deps: AdminDeps) {
     state: stateOf(deps),
     uptimeCurrentEpoch: `${Math.floor(deps.uptimeMs() / 1000)}s`,
     node: { id: nodeId },
+    // Envoy's names, though the values may come from ProxyConfig.
+    commandLineOptions: { concurrency: deps.taken.workers, drainTime: `${deps.taken.drainMs / 1000}s` },
   };
 }
 

@@ -37,7 +37,7 @@ describe('parseSettings', () => {
   it('reads -c on its own', () => {
     expect(parseSettings(['-c', 'b.json'], { TULLE_CONTROL_PLANE: 'https://x:1' })).toMatchObject({
       kind: 'static',
-      settings: { config: 'b.json', 'drain-seconds': 5 },
+      settings: { config: 'b.json' },
     });
     expect(parseSettings(['--help', '-x'], {})).toEqual({ kind: 'help' });
   });

@@ -9,17 +9,18 @@ import { runtimeLimits } from './runtime-limits.ts';
 export interface ProcessLimits {
   readonly connections: ConnectionLimits;
   readonly overload: OverloadConfig | undefined;
+  /** How long connections of a listener that is gone may stay, milliseconds. */
   readonly drainMs: number;
   readonly closeOnExpiry: boolean;
 }
 
 /** @throws Error naming a runtime key that is not supported */
-export function bootstrapLimits(bootstrap: Bootstrap, settings: StaticSettings): ProcessLimits {
+export function bootstrapLimits(bootstrap: Bootstrap, settings: StaticSettings, drainMs: number): ProcessLimits {
   const { perListener, total } = runtimeLimits(bootstrap.layeredRuntime);
   return {
     connections: { perListener, total: connectionTotal(bootstrap.overloadManager) ?? total },
     overload: bootstrap.overloadManager,
-    drainMs: settings['drain-time-seconds'] * 1000,
+    drainMs,
     closeOnExpiry: settings['close-on-expiry'],
   };
 }
@@ -28,7 +29,7 @@ const MEMORY = 'envoy.resource_monitors.fixed_heap';
 const LAG = 'tulle.resource_monitors.event_loop_lag';
 
 /** First answers close their connections, then new requests are refused, then new connections. */
-export function meshLimits(settings: MeshSettings): ProcessLimits {
+export function meshLimits(settings: MeshSettings, drainMs: number): ProcessLimits {
   const { 'max-memory-mb': memory, 'max-loop-lag-ms': lag, 'max-connections': total } = settings;
   const monitors: unknown[] = [];
   if (memory !== undefined)
@@ -63,7 +64,7 @@ export function meshLimits(settings: MeshSettings): ProcessLimits {
               action('stop_accepting_connections', 0.98),
             ],
           },
-    drainMs: settings['drain-time-seconds'] * 1000,
+    drainMs,
     closeOnExpiry: settings['close-on-expiry'],
   };
 }

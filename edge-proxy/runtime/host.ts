@@ -6,6 +6,7 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
+import { cores } from './cores.ts';
 import { lineOutput } from './line-output.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
@@ -99,6 +100,7 @@ export const files: Files = {
 
 export const processControl: ProcessControl = {
   startWorker,
+  cores: () => cores(),
   parent: parentChannel(),
   environment: process.env,
   args: process.argv.slice(2),

@@ -201,6 +201,8 @@ export interface WorkerProcess extends Channel {
 export interface ProcessControl {
   /** Starts this program again as a worker that shares its listening ports; absent where the runtime cannot. */
   readonly startWorker?: () => WorkerProcess;
+  /** Cores this process may use, at least 1. */
+  cores(): number;
   /** In a worker: the way to its parent. */
   readonly parent?: Channel | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
