@@ -17,11 +17,12 @@ import { ConnectionManager } from '../http/connection-manager.ts';
 import { HttpStats } from '../http/connection-stats.ts';
 import type { RouteTable } from '../http/route-table.ts';
 import type { DownstreamInfo, HttpFilter, RequestContext } from '../http/stream.ts';
+import type { CertificateChoice } from '../listener/certificate-choice.ts';
 import { compileConnectionLimit } from '../listener/connection-limit.ts';
 import { compileChains } from '../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Denial, Terminal } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import type { TcpObserver } from '../tcp/tcp-connection.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import { TcpStats } from '../tcp/tcp-stats.ts';
@@ -154,11 +155,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
   };
 }
 
-function downstreamTls(
-  chain: FilterChain,
-  secrets: Secrets,
-  http: boolean,
-): (() => TlsContext | undefined) | undefined {
+function downstreamTls(chain: FilterChain, secrets: Secrets, http: boolean): CertificateChoice | undefined {
   const config = chain.transportSocket?.typedConfig;
   if (!config || typeOf(config).endsWith('.RawBuffer')) return undefined;
   return secrets.server(config as DownstreamTlsContext, http);

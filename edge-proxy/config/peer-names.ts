@@ -5,23 +5,56 @@ import type { CertificateValidationContext } from '../../shared/xds/tls.ts';
 import type { PeerNames } from '../runtime/runtime.ts';
 
 type Rule = (names: PeerNames) => boolean;
+type Kind = 'EMAIL' | 'DNS' | 'URI' | 'IP_ADDRESS';
 
 /** @returns undefined when names are not restricted @throws Error on a rule that cannot be judged */
 export function compileNames(context: CertificateValidationContext): Rule | undefined {
-  const rules: Rule[] = [];
-  for (const { sanType, matcher } of context.matchTypedSubjectAltNames ?? []) {
-    const matches = compileMatcher(matcher);
-    if (sanType === 'URI') rules.push((names) => names.uris.some(matches));
-    else if (sanType === 'DNS') rules.push((names) => names.dns.some(matches));
-    else if (sanType === 'IP_ADDRESS') rules.push((names) => names.ips.some(matches));
-    else if (sanType === 'EMAIL') rules.push((names) => (names.emails ?? []).some(matches));
-    else throw new Error(`TLS: names of type ${sanType} are not supported`);
-  }
-  for (const matcher of context.matchSubjectAltNames ?? []) {
-    const matches = compileMatcher(matcher);
-    rules.push((names) => names.uris.some(matches) || names.dns.some(matches) || names.ips.some(matches));
-  }
+  const typed = context.matchTypedSubjectAltNames ?? [];
+  // As Envoy: where both are given, the deprecated field is not asked.
+  const untyped = typed.length > 0 ? [] : (context.matchSubjectAltNames ?? []);
+  const rules = [
+    ...typed.map(({ sanType, matcher, oid }) =>
+      sanType === 'OTHER_NAME' ? otherName(oid, matcher) : rule(sanType, matcher),
+    ),
+    ...untyped.flatMap((matcher) =>
+      (['DNS', 'URI', 'EMAIL', 'IP_ADDRESS'] as const).map((kind) => rule(kind, matcher)),
+    ),
+  ];
   return rules.length === 0 ? undefined : (names) => rules.some((rule) => rule(names));
+}
+
+function rule(kind: Kind | 'SAN_TYPE_UNSPECIFIED', matcher: StringMatcher): Rule {
+  if (kind === 'SAN_TYPE_UNSPECIFIED') throw new Error('TLS: a name matcher without a sanType');
+  // A certificate for `*.shop.example` has the name `api.shop.example`.
+  const { exact } = matcher;
+  if (kind === 'DNS' && exact !== undefined) return (names) => names.dns.some((name) => dnsNameCovers(name, exact));
+  const matches = compileMatcher(matcher);
+  switch (kind) {
+    case 'DNS':
+      return (names) => names.dns.some(matches);
+    case 'URI':
+      return (names) => names.uris.some(matches);
+    case 'EMAIL':
+      return (names) => (names.emails ?? []).some(matches);
+    case 'IP_ADDRESS':
+      return (names) => names.ips.some(matches);
+  }
+}
+
+function otherName(oid: string | undefined, matcher: StringMatcher): Rule {
+  if (!oid || !/^[012](\.(0|[1-9]\d*))+$/.test(oid))
+    throw new Error('TLS: a name matcher of type OTHER_NAME needs an oid such as "1.2.3"');
+  const matches = compileMatcher(matcher);
+  return (names) => (names.otherNames ?? []).some(({ type, value }) => type === oid && matches(value));
+}
+
+/** A certificate's DNS name against a host (RFC 6125): a leading `*` stands for one whole label. */
+export function dnsNameCovers(pattern: string, host: string): boolean {
+  const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
+  if (name === wanted) return true;
+  if (!name.startsWith('*.')) return false;
+  const dot = wanted.indexOf('.');
+  return dot > 0 && wanted.slice(dot) === name.slice(1) && name.indexOf('.', 2) > 0;
 }
 
 function compileMatcher(matcher: StringMatcher): (name: string) => boolean {

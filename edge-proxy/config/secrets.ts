@@ -13,12 +13,13 @@ import type {
   TlsCertificate,
   UpstreamTlsContext,
 } from '../../shared/xds/tls.ts';
-import type { KeyPair, PeerNames, PeerTrust, Runtime, TlsContext } from '../runtime/runtime.ts';
+import { type CertificateChoice, type CertifiedContext, chooseCertificate } from '../listener/certificate-choice.ts';
+import type { KeyPair, PeerTrust, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { AskedPeer } from './compile-auto-tls.ts';
-import { compileNames } from './peer-names.ts';
+import { chosen, tlsVersions } from './tls-params.ts';
+import { alsoNamed, mergeValidation, namesOf, onlyNamed, refuseValidation, trustOf } from './validation-context.ts';
 
 type Source = z.infer<typeof DataSource>;
-type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
 interface Held {
   /** Its files are read again when they change, so the pair is taken from it at each use. */
@@ -28,15 +29,15 @@ interface Held {
 
 /** What one context is made of at a moment; equal parts mean the context is still the right one. */
 interface Parts {
-  readonly keyPair: KeyPair | undefined;
+  readonly keyPairs: readonly KeyPair[];
   readonly roots: string | undefined;
-  readonly trustDomains: PeerTrust['trustDomains'];
   /** The rules of both validation contexts, as JSON: equal rules need no new context. */
   readonly rules: string;
-  readonly pins: PeerTrust['pins'];
-  readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
+  readonly trust: PeerTrust;
 }
 
+/** Of a certificate that is not told apart from others. */
+const UNNAMED = { serverNames: [], key: 'other' } as const;
 const UNREADY: TlsContext = { kind: 'client', unready: 'TLS: the certificates to dial with have not arrived' };
 
 export class Secrets {
@@ -104,25 +105,32 @@ export class Secrets {
 
   /**
    * @param dropH2 leave `h2` out of what is offered: the connection is served by an HTTP/1.1 codec
-   * @returns undefined while a secret it names has not arrived
+   * @returns by the ClientHello; undefined while a secret it names has not arrived
    * @throws Error when a field is not supported or inline material is faulty
    */
-  server(context: DownstreamTlsContext, dropH2: boolean): () => TlsContext | undefined {
+  server(context: DownstreamTlsContext, dropH2: boolean): CertificateChoice {
     const common = context.commonTlsContext ?? {};
+    if (ownCertificates(common) === 0) throw new Error('TLS: a server context needs a certificate');
     const versions = tlsVersions(common);
+    const parameters = chosen(common);
     const alpn = (common.alpnProtocols ?? []).filter((name) => !(dropH2 && name === 'h2'));
-    return this.follow(common, (parts) => {
-      if (!parts.keyPair) return undefined;
-      return this.runtime.serverTls({
-        keyPair: parts.keyPair,
-        trustedRoots: parts.roots,
-        requireClientCertificate: context.requireClientCertificate ?? false,
-        alpn,
-        ...versions,
-        ...chosen(common),
-        ...trustOf(parts),
+    const current = this.follow(common, (parts) => {
+      const contexts = parts.keyPairs.map((keyPair): CertifiedContext => {
+        const made = this.runtime.serverTls({
+          keyPair,
+          trustedRoots: parts.roots,
+          requireClientCertificate: context.requireClientCertificate ?? false,
+          alpn,
+          ...versions,
+          ...parameters,
+          ...parts.trust,
+        });
+        return { certificate: made.certificate ?? UNNAMED, context: made };
       });
+      const fullScan = context.fullScanCertsOnSniMismatch ?? false;
+      return chooseCertificate(contexts, { fullScan, ...versions, cipherSuites: parameters.cipherSuites });
     });
+    return (firstBytes) => current()?.(firstBytes);
   }
 
   /**
@@ -139,17 +147,16 @@ export class Secrets {
     const versions = tlsVersions(common);
     const offered = common.alpnProtocols ?? [];
     const alpn = offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
-    const wantsKey = hasKeys(common);
+    if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
     const current = this.follow(common, (parts) => {
-      if (wantsKey && !parts.keyPair) return undefined;
       return this.runtime.clientTls({
-        keyPair: parts.keyPair,
+        keyPair: parts.keyPairs[0],
         trustedRoots: parts.roots,
         serverName,
         alpn,
         ...versions,
         ...chosen(common),
-        ...alsoNamed(trustOf(parts, validates ? serverName : undefined), asked?.mustName),
+        ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), asked?.mustName),
       });
     });
     // No context would mean plaintext to whoever dials.
@@ -157,10 +164,7 @@ export class Secrets {
   }
 
   /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */
-  private follow(
-    common: CommonTlsContext,
-    make: (parts: Parts) => TlsContext | undefined,
-  ): () => TlsContext | undefined {
+  private follow<Made>(common: CommonTlsContext, make: (parts: Parts) => Made | undefined): () => Made | undefined {
     refuseUnsupported(common);
     let seen = this.generation;
     let parts = this.parts(common);
@@ -183,34 +187,23 @@ export class Secrets {
 
   /** @returns undefined while a named secret is missing */
   private parts(common: CommonTlsContext): Parts | undefined {
-    let keyPair: KeyPair | undefined;
-    const inline = common.tlsCertificates?.[0];
-    const named = common.tlsCertificateSdsSecretConfigs?.[0];
-    if (inline) keyPair = this.keyPair(inline);
-    else if (named) {
-      const certificate = this.byName.get(named.name)?.certificate;
-      if (!certificate) return undefined;
-      keyPair = this.keyPair(certificate);
-    }
+    const certificates = (common.tlsCertificateSdsSecretConfigs ?? []).map(
+      ({ name }) => this.byName.get(name)?.certificate,
+    );
+    certificates.push(...(common.tlsCertificates ?? []));
+    if (certificates.includes(undefined)) return undefined;
+    const keyPairs = certificates.map((certificate) => this.keyPair(certificate!));
     const own = common.validationContext ?? common.combinedValidationContext?.defaultValidationContext;
     const sds =
       common.validationContextSdsSecretConfig ?? common.combinedValidationContext?.validationContextSdsSecretConfig;
     const fetched = sds && this.byName.get(sds.name)?.validation;
     if (sds && !fetched) return undefined;
-    const merged: CertificateValidationContext = { ...own, ...fetched };
+    const merged = mergeValidation(own, fetched);
     const roots = merged.trustedCa && this.text(merged.trustedCa);
-    // Both sides' name rules hold: a secret cannot loosen what the resource demands.
-    const rules = [own, fetched].filter((rule) => rule !== undefined).map(compileNames);
-    const active = rules.filter((rule) => rule !== undefined);
-    const trustDomains = merged.customValidatorConfig?.typedConfig.trustDomains.map(({ name, trustBundle }) => ({
-      name,
-      roots: this.text(trustBundle),
-    }));
-    if ((own || fetched) && roots === undefined && !trustDomains && active.length > 0)
+    const trust = trustOf(merged, namesOf(own, fetched), (source) => this.text(source));
+    if (roots === undefined && !trust.trustDomains && trust.acceptNames)
       throw new Error('TLS: subject alternative names are restricted but there is no trustedCa to verify them with');
-    const acceptNames =
-      active.length === 0 ? undefined : (names: PeerNames) => active.every((accepts) => accepts(names));
-    return { keyPair, roots, trustDomains, rules: JSON.stringify([own, fetched]), pins: pinsOf(merged), acceptNames };
+    return { keyPairs, roots, rules: JSON.stringify([own, fetched]), trust };
   }
 
   private keyPair(certificate: TlsCertificate): KeyPair {
@@ -227,9 +220,11 @@ export class Secrets {
     if (held.validation) refuseValidation(held.validation);
     const keyPair = held.certificate && this.keyPair(held.certificate);
     if (!keyPair && roots === undefined) return;
+    const crl = roots === undefined ? undefined : held.validation?.crl;
     this.runtime.clientTls({
       keyPair,
       trustedRoots: roots,
+      crl: crl && this.text(crl),
       serverName: undefined,
       alpn: [],
       minVersion: 'TLSv1.2',
@@ -290,88 +285,26 @@ function sameParts(a: Parts, b: Parts): boolean {
   return (
     a.roots === b.roots &&
     a.rules === b.rules &&
-    JSON.stringify(a.trustDomains) === JSON.stringify(b.trustDomains) &&
-    a.keyPair?.certificateChain === b.keyPair?.certificateChain &&
-    a.keyPair?.privateKey === b.keyPair?.privateKey
+    a.trust.crl === b.trust.crl &&
+    JSON.stringify(a.trust.trustDomains) === JSON.stringify(b.trust.trustDomains) &&
+    a.keyPairs.length === b.keyPairs.length &&
+    a.keyPairs.every(
+      ({ certificateChain, privateKey }, i) =>
+        certificateChain === b.keyPairs[i]?.certificateChain && privateKey === b.keyPairs[i]?.privateKey,
+    )
   );
 }
 
-function hasKeys(common: CommonTlsContext): boolean {
-  return (common.tlsCertificates?.length ?? 0) > 0 || (common.tlsCertificateSdsSecretConfigs?.length ?? 0) > 0;
+function ownCertificates({ tlsCertificates = [], tlsCertificateSdsSecretConfigs = [] }: CommonTlsContext): number {
+  return tlsCertificates.length + tlsCertificateSdsSecretConfigs.length;
 }
 
 function refuseUnsupported(common: CommonTlsContext): void {
-  const own = (common.tlsCertificates?.length ?? 0) + (common.tlsCertificateSdsSecretConfigs?.length ?? 0);
-  if (own > 1) throw new Error('TLS: more than one certificate in a context is not supported');
+  // Envoy passes over the second.
+  if (common.tlsCertificates?.length && common.tlsCertificateSdsSecretConfigs?.length)
+    throw new Error('TLS: only one of tlsCertificates and tlsCertificateSdsSecretConfigs may be set');
   for (const rule of [common.validationContext, common.combinedValidationContext?.defaultValidationContext])
     if (rule) refuseValidation(rule);
-}
-
-/** @throws Error when a pin is malformed */
-function refuseValidation(rule: CertificateValidationContext): void {
-  pinsOf(rule);
-  const domains = rule.customValidatorConfig?.typedConfig.trustDomains ?? [];
-  if (rule.customValidatorConfig && domains.length === 0) throw new Error('TLS: trustDomains: needs at least one');
-  if (new Set(domains.map(({ name }) => name)).size < domains.length)
-    throw new Error('TLS: trustDomains: a trust domain stands twice');
-}
-
-/** Envoy's verify_certificate_hash (hex, colons allowed) and verify_certificate_spki (base64), both of SHA-256. */
-function pinsOf(rule: CertificateValidationContext): PeerTrust['pins'] {
-  const certificates = (rule.verifyCertificateHash ?? []).map((text) => text.replaceAll(':', '').toLowerCase());
-  if (certificates.some((hash) => !/^[0-9a-f]{64}$/.test(hash)))
-    throw new Error('TLS: verifyCertificateHash: must be SHA-256 in hexadecimal');
-  const keys = (rule.verifyCertificateSpki ?? []).map((text) => {
-    if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) throw new Error('TLS: verifyCertificateSpki: must be SHA-256 in base64');
-    return Array.from(atob(text), (byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join('');
-  });
-  return certificates.length + keys.length > 0 ? { certificates, keys } : undefined;
-}
-
-/** @param onlyName the one DNS name the peer must have, in place of the configured rules */
-function trustOf({ trustDomains, pins, acceptNames }: Parts, onlyName?: string): PeerTrust {
-  if (onlyName === undefined) return { trustDomains, pins, acceptNames };
-  return { trustDomains, pins, acceptNames: (names) => names.dns.some((name) => dnsNameCovers(name, onlyName)) };
-}
-
-/** The configured rules hold as well (Envoy's auto_san_validation). @param name a DNS name or an IP address */
-function alsoNamed(trust: PeerTrust, name: string | undefined): PeerTrust {
-  if (name === undefined) return trust;
-  const { acceptNames } = trust;
-  return {
-    ...trust,
-    acceptNames: (names) =>
-      (names.dns.some((one) => dnsNameCovers(one, name)) || names.ips.includes(name)) &&
-      (acceptNames === undefined || acceptNames(names)),
-  };
-}
-
-/** A certificate's DNS name against a host (RFC 6125): a leading `*` stands for one whole label. */
-function dnsNameCovers(pattern: string, host: string): boolean {
-  const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
-  if (!name.startsWith('*.')) return name === wanted;
-  const dot = wanted.indexOf('.');
-  return dot > 0 && wanted.slice(dot) === name.slice(1) && name.indexOf('.', 2) > 0;
-}
-
-/** Envoy's `[A|B]`, ciphers of equal preference, is read as a list. */
-function chosen(common: CommonTlsContext): { cipherSuites: string[]; curves: string[] } {
-  const { cipherSuites = [], ecdhCurves = [] } = common.tlsParams ?? {};
-  return {
-    cipherSuites: cipherSuites.flatMap((suite) => suite.replace(/^\[(.*)\]$/, '$1').split('|')),
-    curves: ecdhCurves,
-  };
-}
-
-function tlsVersions(common: CommonTlsContext): { minVersion: TlsVersion; maxVersion: TlsVersion } {
-  const min = common.tlsParams?.tlsMinimumProtocolVersion ?? 'TLS_AUTO';
-  const max = common.tlsParams?.tlsMaximumProtocolVersion ?? 'TLS_AUTO';
-  if (max === 'TLSV1_0' || max === 'TLSV1_1') throw new Error('TLS: versions before 1.2 are not supported');
-  // A lower minimum is raised: 1.0 and 1.1 are not spoken.
-  return {
-    minVersion: min === 'TLSV1_3' ? 'TLSv1.3' : 'TLSv1.2',
-    maxVersion: max === 'TLSV1_2' ? 'TLSv1.2' : 'TLSv1.3',
-  };
 }
 
 /** [path, watchedDirectory] of every file-based data source in a resource. */

@@ -101,9 +101,66 @@ class Reader {
     return new Reader(this.take(this.number(size)));
   }
 
+  /** Two-byte numbers to the end. */
+  numbers(): number[] {
+    const out: number[] = [];
+    while (!this.done) out.push(this.number(2));
+    return out;
+  }
+
   rest(): Uint8Array {
     return this.take(this.bytes.length - this.at);
   }
+}
+
+/** What a client can do that decides which of several certificates fits it; as lists of code points. */
+export interface KeyOffers {
+  /** Lower-case host name of SNI, '' without one. */
+  readonly serverName: string;
+  readonly cipherSuites: readonly number[];
+  readonly groups: readonly number[];
+  readonly signatureAlgorithms: readonly number[];
+  /** It lists the versions it speaks, which clients of TLS 1.3 do. */
+  readonly listsVersions: boolean;
+}
+
+const GROUPS_EXTENSION = 10;
+const SIGNATURE_ALGORITHMS_EXTENSION = 13;
+const VERSIONS_EXTENSION = 43;
+
+/** @param bytes from the first byte of the connection @returns undefined where they hold no whole ClientHello */
+export function readKeyOffers(bytes: Uint8Array): KeyOffers | undefined {
+  const hello = readClientHello(bytes);
+  const message = handshakeMessage(bytes);
+  if (typeof hello === 'string' || typeof message === 'string') return undefined;
+  const reader = new Reader(message);
+  reader.take(2 + 32);
+  reader.vector(1);
+  const cipherSuites = reader.vector(2).numbers();
+  reader.vector(1);
+  const extensions = new Map<number, Reader>();
+  for (const list = reader.done ? undefined : reader.vector(2); list && !list.done; ) {
+    const type = list.number(2);
+    extensions.set(type, list.vector(2));
+  }
+  const numbers = (type: number): number[] => {
+    const body = extensions.get(type);
+    if (!body) return [];
+    try {
+      const list = body.vector(2);
+      return body.done ? list.numbers() : [];
+    } catch {
+      // The handshake will refuse it.
+      return [];
+    }
+  };
+  return {
+    serverName: hello.serverName,
+    cipherSuites,
+    groups: numbers(GROUPS_EXTENSION),
+    signatureAlgorithms: numbers(SIGNATURE_ALGORITHMS_EXTENSION),
+    listsVersions: extensions.has(VERSIONS_EXTENSION),
+  };
 }
 
 function parse(hello: Reader): ClientHelloResult {

@@ -1,7 +1,8 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
-import type { Connection, Listening, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
+import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
 
@@ -37,7 +38,7 @@ export interface Chain {
   readonly secure: boolean;
   /** Equal where a connection accepted by the one chain would be let in by the other's TLS as well. */
   readonly transport: string;
-  readonly tls: () => TlsContext | undefined;
+  readonly tls: CertificateChoice;
   /** A client that names no server is not served (Envoy's require_sni). */
   readonly requiresSni: boolean;
   /** Network filters before the last one, in order. */
@@ -216,7 +217,7 @@ export class ListenerServer {
   }
 
   private secure(connection: Connection, chain: Chain, found: Sniffed, facts: ConnectionFacts): void {
-    const context = chain.tls();
+    const context = chain.tls(found.firstBytes);
     // Plaintext where TLS is wanted, or certificates that have not arrived: nothing is served.
     if (found.transportProtocol !== 'tls' || !context || (chain.requiresSni && found.serverName === '')) {
       this.admission.handshakeFailures.value++;

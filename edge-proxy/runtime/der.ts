@@ -1,129 +1,188 @@
-/**
- * Just enough DER (X.690) to read what node:crypto does not tell of a certificate: the extensions that decide whether
- * it may act as a CA, and its subject alternative names as bytes rather than as printable text.
- * Everything malformed throws: a certificate that cannot be read is not trusted.
- */
-
+/** What node:crypto does not tell of a certificate: whether it may act as a CA, and its names as bytes, not as printed text. */
+import {
+  ascii,
+  BIT_STRING,
+  BOOLEAN,
+  children,
+  type Element,
+  expect,
+  INTEGER,
+  latin1,
+  malformed,
+  nameKey,
+  OCTET_STRING,
+  objectIdentifier,
+  only,
+  SEQUENCE,
+  serialKey,
+} from './asn1.ts';
 import type { NameConstraints } from './name-constraints.ts';
-
-/** One element: its tag and its content as a view. */
-interface Element {
-  readonly tag: number;
-  readonly content: Uint8Array;
-}
 
 /** What verifyPeer needs of one certificate. */
 export interface CertificateExtensions {
+  /** Keys to compare serial numbers, and distinguished names, by. */
+  readonly serial: string;
+  readonly issuer: string;
+  readonly subject: string;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
   readonly ca: boolean;
   /** undefined: no limit. */
   readonly pathLength: number | undefined;
-  /** undefined: the extension is absent, so nothing is restricted. */
-  readonly mayIssue: boolean | undefined;
+  /** The bits of the key usage extension; undefined: it is absent, so nothing is restricted. */
+  readonly keyUsage: number | undefined;
+  readonly subjectKeyId: string | undefined;
   /** Object identifiers of the extended key usage, dotted; undefined when absent. */
   readonly purposes: readonly string[] | undefined;
+  readonly hasAlternativeNames: boolean;
   readonly uris: readonly string[];
   readonly dns: readonly string[];
   readonly ips: readonly string[];
   readonly emails: readonly string[];
+  /** Names of other kinds whose value is text: their type's identifier, dotted, and the text. */
+  readonly otherNames: readonly { readonly type: string; readonly value: string }[];
   readonly nameConstraints: NameConstraints | undefined;
   /** Dotted identifiers of critical extensions that this reader does not judge (policies …). */
   readonly unknownCritical: readonly string[];
 }
 
-const SEQUENCE = 0x30;
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const KEY_USAGE = '2.5.29.15';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
 const NAME_CONSTRAINTS = '2.5.29.30';
 const SUBJECT_ALT_NAME = '2.5.29.17';
+const SUBJECT_KEY_ID = '2.5.29.14';
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 export const ANY_PURPOSE = '2.5.29.37.0';
 
-/** Reads the extensions of a DER certificate (RFC 5280 4.1). @throws Error when it is malformed */
+/** Bits of the key usage extension (RFC 5280 4.2.1.3), as in the first byte of its BIT STRING. */
+export const KEY_USAGE_BITS = {
+  digitalSignature: 0x80,
+  keyEncipherment: 0x20,
+  keyAgreement: 0x08,
+  keyCertSign: 0x04,
+  crlSign: 0x02,
+} as const;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer Item)[] ? Item[] : T[K] };
+
+/** Reads a DER certificate (RFC 5280 4.1). @throws Error when it is malformed */
 export function readExtensions(certificate: Uint8Array): CertificateExtensions {
-  const [outer] = only(certificate, SEQUENCE);
-  const toBeSigned = children(outer!.content)[0];
-  if (toBeSigned?.tag !== SEQUENCE) throw new Error('malformed certificate');
-  const found = {
+  const outer = only(certificate, SEQUENCE);
+  const fields = children(expect(children(outer.content)[0], SEQUENCE).content);
+  // The version is left out of certificates of version 1.
+  const [serial, , issuer, , subject, publicKey, ...rest] = fields[0]?.tag === 0xa0 ? fields.slice(1) : fields;
+  const found: Mutable<CertificateExtensions> = {
+    serial: serialKey(serial),
+    issuer: nameKey(issuer),
+    subject: nameKey(subject),
+    publicKey: expect(publicKey, SEQUENCE).raw,
     ca: false,
-    pathLength: undefined as number | undefined,
-    mayIssue: undefined as boolean | undefined,
-    purposes: undefined as string[] | undefined,
-    uris: [] as string[],
-    dns: [] as string[],
-    ips: [] as string[],
-    emails: [] as string[],
-    nameConstraints: undefined as NameConstraints | undefined,
-    unknownCritical: [] as string[],
+    pathLength: undefined,
+    keyUsage: undefined,
+    subjectKeyId: undefined,
+    purposes: undefined,
+    hasAlternativeNames: false,
+    uris: [],
+    dns: [],
+    ips: [],
+    emails: [],
+    otherNames: [],
+    nameConstraints: undefined,
+    unknownCritical: [],
   };
-  const wrapper = children(toBeSigned.content).find((element) => element.tag === 0xa3);
+  const wrapper = rest.find((element) => element.tag === 0xa3);
   if (!wrapper) return found;
-  const [list] = only(wrapper.content, SEQUENCE);
-  const seen = new Set<string>();
-  for (const extension of children(list!.content)) {
-    const parts = children(extension.content);
-    const id = objectIdentifier(parts[0]);
-    // RFC 5280 4.2: a certificate must not hold two instances of one extension; the second could hide the first.
-    if (seen.has(id)) throw new Error('repeated extension in certificate');
-    seen.add(id);
-    const critical = parts[1]?.tag === 0x01 && parts[1].content[0] !== 0;
-    const value = parts[parts.length - 1];
-    if (value?.tag !== 0x04) throw new Error('malformed extension in certificate');
-    if (id === BASIC_CONSTRAINTS) Object.assign(found, basicConstraints(value.content));
-    else if (id === KEY_USAGE) found.mayIssue = keyCertSign(value.content);
-    else if (id === EXTENDED_KEY_USAGE) found.purposes = purposes(value.content);
-    else if (id === SUBJECT_ALT_NAME) alternativeNames(value.content, found);
-    else if (id === NAME_CONSTRAINTS) found.nameConstraints = nameConstraints(value.content);
+  for (const { id, critical, value } of extensions(wrapper)) {
+    if (id === BASIC_CONSTRAINTS) Object.assign(found, basicConstraints(value));
+    else if (id === KEY_USAGE) found.keyUsage = keyUsage(value);
+    else if (id === EXTENDED_KEY_USAGE) found.purposes = children(only(value, SEQUENCE).content).map(objectIdentifier);
+    else if (id === SUBJECT_ALT_NAME) alternativeNames(value, found);
+    else if (id === NAME_CONSTRAINTS) found.nameConstraints = nameConstraints(value);
+    else if (id === SUBJECT_KEY_ID) found.subjectKeyId = latin1(only(value, OCTET_STRING).content);
     else if (critical) found.unknownCritical.push(id);
   }
   return found;
 }
 
+export interface Extension {
+  /** Dotted. */
+  readonly id: string;
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+}
+
+/** Extensions of a certificate, a revocation list or an entry of one. @param wrapper holds the SEQUENCE OF them */
+export function* extensions(wrapper: Element): Generator<Extension> {
+  const seen = new Set<string>();
+  for (const extension of children(only(wrapper.content, SEQUENCE).content)) {
+    const parts = children(expect(extension, SEQUENCE).content);
+    const id = objectIdentifier(parts[0]);
+    // RFC 5280 4.2: a certificate must not hold two instances of one extension; the second could hide the first.
+    if (seen.has(id)) throw new Error('repeated extension in certificate');
+    seen.add(id);
+    const critical = parts[1]?.tag === BOOLEAN && parts[1].content[0] !== 0;
+    const value = parts[parts.length - 1];
+    if (value?.tag !== OCTET_STRING) throw new Error('malformed extension in certificate');
+    yield { id, critical, value: value.content };
+  }
+}
+
 function basicConstraints(bytes: Uint8Array): { ca: boolean; pathLength: number | undefined } {
-  const [sequence] = only(bytes, SEQUENCE);
   let ca = false;
   let pathLength: number | undefined;
-  for (const element of children(sequence!.content)) {
-    if (element.tag === 0x01) ca = element.content[0] !== 0;
-    else if (element.tag === 0x02 && element.content.length === 1 && element.content[0]! < 0x80)
+  for (const element of children(only(bytes, SEQUENCE).content)) {
+    if (element.tag === BOOLEAN) ca = element.content[0] !== 0;
+    else if (element.tag === INTEGER && element.content.length === 1 && element.content[0]! < 0x80)
       pathLength = element.content[0]!;
     else throw new Error('malformed basic constraints in certificate');
   }
   return { ca, pathLength };
 }
 
-/** BIT STRING; bit 5 (0x04 of the first byte) is keyCertSign. */
-function keyCertSign(bytes: Uint8Array): boolean {
-  const [bits] = only(bytes, 0x03);
-  return bits!.content.length > 1 && (bits!.content[1]! & 0x04) !== 0;
+/** BIT STRING: behind the count of unused bits, the first byte has all that is asked about here. */
+function keyUsage(bytes: Uint8Array): number {
+  return only(bytes, BIT_STRING).content[1] ?? 0;
 }
 
-function purposes(bytes: Uint8Array): string[] {
-  const [sequence] = only(bytes, SEQUENCE);
-  return children(sequence!.content).map(objectIdentifier);
-}
-
-function alternativeNames(
-  bytes: Uint8Array,
-  into: { uris: string[]; dns: string[]; ips: string[]; emails: string[] },
-): void {
-  const [sequence] = only(bytes, SEQUENCE);
-  for (const name of children(sequence!.content)) {
+function alternativeNames(bytes: Uint8Array, into: Mutable<CertificateExtensions>): void {
+  into.hasAlternativeNames = true;
+  for (const name of children(only(bytes, SEQUENCE).content)) {
     if (name.tag === 0x86) into.uris.push(ascii(name.content));
     else if (name.tag === 0x82) into.dns.push(ascii(name.content));
     else if (name.tag === 0x81) into.emails.push(ascii(name.content));
     else if (name.tag === 0x87) into.ips.push(ipAddress(name.content));
+    else if (name.tag === 0xa0) {
+      const other = otherName(name);
+      if (other) into.otherNames.push(other);
+    }
   }
+}
+
+/** UTF8String, PrintableString, IA5String, VisibleString: what a matcher can be held against. */
+const TEXT: ReadonlySet<number> = new Set([0x0c, 0x13, 0x16, 0x1a]);
+
+/** OtherName: its type, and its value in a [0]. @returns undefined when the value is no text */
+function otherName(name: Element): { type: string; value: string } | undefined {
+  const [id, wrapped] = children(name.content);
+  const type = objectIdentifier(id);
+  const [value, ...more] = children(expect(wrapped, 0xa0).content);
+  if (!value || more.length > 0) throw malformed();
+  if (!TEXT.has(value.tag)) return undefined;
+  const text = new TextDecoder('utf-8', { fatal: true }).decode(value.content);
+  // As in `ascii`: a NUL or a control character was used to deceive matchers.
+  for (let i = 0; i < text.length; i++)
+    if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) throw new Error('unprintable name in certificate');
+  return { type, value: text };
 }
 
 /** NameConstraints: permitted [0] and excluded [1] lists of GeneralSubtree. */
 function nameConstraints(bytes: Uint8Array): NameConstraints {
-  const [sequence] = only(bytes, SEQUENCE);
   const permitted = subtrees();
   const excluded = subtrees();
   let beyond = false;
-  for (const part of children(sequence!.content)) {
+  for (const part of children(only(bytes, SEQUENCE).content)) {
     const into = part.tag === 0xa0 ? permitted : part.tag === 0xa1 ? excluded : undefined;
     if (!into) throw new Error('malformed name constraints in certificate');
     for (const subtree of children(part.content)) {
@@ -144,68 +203,10 @@ function nameConstraints(bytes: Uint8Array): NameConstraints {
 
 const subtrees = () => ({ dns: [] as string[], uris: [] as string[], emails: [] as string[], ips: [] as Uint8Array[] });
 
-/** IA5String; a NUL or a control character has no business in a name and was used to deceive matchers before. */
-function ascii(bytes: Uint8Array): string {
-  let out = '';
-  for (const byte of bytes) {
-    if (byte < 0x20 || byte > 0x7e) throw new Error('unprintable name in certificate');
-    out += String.fromCharCode(byte);
-  }
-  return out;
-}
-
 function ipAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
   if (bytes.length !== 16) throw new Error('malformed address in certificate');
   const groups: string[] = [];
   for (let i = 0; i < 16; i += 2) groups.push(((bytes[i]! << 8) | bytes[i + 1]!).toString(16));
   return groups.join(':');
-}
-
-function objectIdentifier(element: Element | undefined): string {
-  if (element?.tag !== 0x06 || element.content.length === 0) throw new Error('malformed identifier in certificate');
-  const numbers: number[] = [];
-  let value = 0;
-  for (const byte of element.content) {
-    value = value * 128 + (byte & 0x7f);
-    if (value > Number.MAX_SAFE_INTEGER / 256) throw new Error('malformed identifier in certificate');
-    if (byte & 0x80) continue;
-    if (numbers.length === 0) {
-      const first = Math.min(2, Math.floor(value / 40));
-      numbers.push(first, value - first * 40);
-    } else numbers.push(value);
-    value = 0;
-  }
-  return numbers.join('.');
-}
-
-/** Exactly one element of this tag. */
-function only(bytes: Uint8Array, tag: number): [Element] {
-  const found = children(bytes);
-  if (found.length !== 1 || found[0]!.tag !== tag) throw new Error('malformed certificate');
-  return [found[0]!];
-}
-
-function children(bytes: Uint8Array): Element[] {
-  const out: Element[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    const tag = bytes[at++]!;
-    let length = bytes[at++];
-    if (length === undefined || (tag & 0x1f) === 0x1f) throw new Error('malformed certificate');
-    if (length & 0x80) {
-      const count = length & 0x7f;
-      if (count === 0 || count > 3) throw new Error('malformed certificate');
-      length = 0;
-      for (let i = 0; i < count; i++) {
-        const byte = bytes[at++];
-        if (byte === undefined) throw new Error('malformed certificate');
-        length = length * 256 + byte;
-      }
-    }
-    if (at + length > bytes.length) throw new Error('malformed certificate');
-    out.push({ tag, content: bytes.subarray(at, at + length) });
-    at += length;
-  }
-  return out;
 }

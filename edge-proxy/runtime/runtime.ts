@@ -80,6 +80,16 @@ export interface PeerTrust {
   readonly pins?: { readonly certificates: readonly string[]; readonly keys: readonly string[] } | undefined;
   /** Judges a verified leaf's names (Envoy's SAN matchers); absent: any. */
   readonly acceptNames?: ((names: PeerNames) => boolean) | undefined;
+  /** Revocation lists as PEM text, the roots' own text counted: where it holds any, chains need lists of their issuers. */
+  readonly crl?: string | undefined;
+  /** Only the leaf needs a list of its issuer. */
+  readonly crlOfLeafOnly?: boolean | undefined;
+  /** Certificates and lists past their time are taken. */
+  readonly allowExpired?: boolean | undefined;
+  /** CA certificates that a chain may have, the root counted. */
+  readonly maxDepth?: number | undefined;
+  /** A peer that does not verify is let in as one without a name. */
+  readonly acceptUntrusted?: boolean | undefined;
 }
 
 /** Options of one TLS server context; immutable, a rotation makes a new one. */
@@ -95,6 +105,8 @@ export interface ServerTlsOptions extends PeerTrust {
   readonly cipherSuites: readonly string[];
   /** Key exchange groups by OpenSSL's names; as cipherSuites. */
   readonly curves?: readonly string[];
+  /** Names as in RFC 8446 4.2.3; as cipherSuites. */
+  readonly signatureAlgorithms?: readonly string[];
 }
 
 export interface ClientTlsOptions extends PeerTrust {
@@ -107,6 +119,14 @@ export interface ClientTlsOptions extends PeerTrust {
   readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
   readonly cipherSuites?: readonly string[];
   readonly curves?: readonly string[];
+  readonly signatureAlgorithms?: readonly string[];
+}
+
+/** By what a server chooses among several certificates. */
+export interface OwnCertificate {
+  /** Lower case; `*.` in front stands for one label. */
+  readonly serverNames: readonly string[];
+  readonly key: 'RSA' | 'P-256' | 'P-384' | 'P-521' | 'other';
 }
 
 export interface PeerNames {
@@ -114,11 +134,15 @@ export interface PeerNames {
   readonly dns: readonly string[];
   readonly ips: readonly string[];
   readonly emails?: readonly string[];
+  /** Names of other kinds that are text: the kind's object identifier, dotted, and the text. */
+  readonly otherNames?: readonly { readonly type: string; readonly value: string }[];
 }
 
 /** A compiled TLS context, opaque to the core. */
 export interface TlsContext {
   readonly kind: 'server' | 'client';
+  /** Of a server. */
+  readonly certificate?: OwnCertificate;
   /** Why nothing may be dialled with it yet (its certificates have not arrived): never a reason for plaintext. */
   readonly unready?: string;
 }

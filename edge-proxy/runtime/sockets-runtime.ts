@@ -1,14 +1,19 @@
 /** A Runtime from the shared node:* parts and one runtime's quirks. */
 import type { Quirks } from './connection.ts';
 import { files, processControl, resolve } from './host.ts';
-import type { Runtime } from './runtime.ts';
+import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { clientContext, serverContext } from './tls-context.ts';
 
 /** A choice that would be passed over in silence is refused. @throws Error naming the field */
-function refuseFixed(options: { cipherSuites?: readonly string[]; curves?: readonly string[] }, quirks: Quirks): void {
+function refuseFixed(
+  options: Pick<ClientTlsOptions, 'cipherSuites' | 'curves' | 'signatureAlgorithms'>,
+  quirks: Quirks,
+): void {
   if (quirks.fixedCiphers === undefined) return;
   if (options.cipherSuites?.length) throw new Error(`TLS: cipherSuites cannot be set: ${quirks.fixedCiphers}`);
+  if (options.signatureAlgorithms?.length)
+    throw new Error(`TLS: signatureAlgorithms cannot be set: ${quirks.fixedCiphers}`);
   if (options.curves?.length) throw new Error(`TLS: ecdhCurves cannot be set: ${quirks.fixedCiphers}`);
 }
 

@@ -1,17 +1,26 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
-import { constants, createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
+import { readRevocationLists } from './crl.ts';
 import { readExtensions } from './der.ts';
 import type {
   ClientTlsOptions,
   KeyPair,
+  OwnCertificate,
   PeerNames,
   PeerTrust,
   ServerTlsOptions,
   TlsContext,
   TlsInfo,
 } from './runtime.ts';
-import { pemCertificates, readRoots, type TrustedRoots, verifyPeer } from './verify-peer.ts';
+import {
+  type ChainRules,
+  pemCertificates,
+  readRoots,
+  type TrustedRoots,
+  type VerifiedPeer,
+  verifyPeer,
+} from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
@@ -19,12 +28,15 @@ interface PeerRules {
   readonly trustDomains: ReadonlyMap<string, TrustedRoots> | undefined;
   readonly pins: PeerTrust['pins'];
   readonly acceptNames: ((names: PeerNames) => boolean) | undefined;
+  readonly chainRules: ChainRules;
+  readonly acceptUntrusted: boolean;
   /** URI names of the own certificate. */
   readonly localUris: readonly string[];
 }
 
 export interface ServerContext extends TlsContext, PeerRules {
   readonly kind: 'server';
+  readonly certificate: OwnCertificate;
   readonly requireCertificate: boolean;
   /** Fed by `emit('connection')`; never listens. */
   readonly server: tls.Server;
@@ -56,11 +68,13 @@ export function connectionKey(socket: {
 
 /** @throws Error in one line when key, certificate or roots do not fit; never shows key material */
 export function serverContext(options: ServerTlsOptions): ServerContext {
-  const localUris = checkKeyPair(options.keyPair);
+  const { uris, ...certificate } = checkKeyPair(options.keyPair);
   const rules = peerRules(options);
-  if (options.requireClientCertificate && !verifies(rules) && !rules.pins)
+  const asks = verifies(rules) || rules.pins !== undefined || rules.acceptUntrusted;
+  if (options.requireClientCertificate && !asks)
     throw new Error('TLS: requireClientCertificate needs trusted roots to verify the certificates with');
-  const asks = verifies(rules) || rules.pins !== undefined;
+  // As Envoy: who restricts names or pins certificates wants one.
+  const restricts = rules.acceptNames !== undefined || rules.pins !== undefined;
   const announced = announcedRoots(options);
   const settings: tls.TlsOptions = {
     cert: options.keyPair.certificateChain,
@@ -84,8 +98,9 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
   const context: ServerContext = {
     kind: 'server',
     ...rules,
-    localUris,
-    requireCertificate: options.requireClientCertificate,
+    certificate,
+    localUris: uris,
+    requireCertificate: options.requireClientCertificate || (restricts && !rules.acceptUntrusted),
     server,
     another: () => tls.createServer(settings),
     waiting: new Map(),
@@ -106,7 +121,7 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
 
 /** @throws Error in one line, as serverContext */
 export function clientContext(options: ClientTlsOptions): ClientContext {
-  const localUris = options.keyPair ? checkKeyPair(options.keyPair) : [];
+  const localUris = options.keyPair ? checkKeyPair(options.keyPair).uris : [];
   return {
     kind: 'client',
     ...peerRules(options),
@@ -126,14 +141,26 @@ export function clientContext(options: ClientTlsOptions): ClientContext {
 type Trust = PeerTrust & { readonly trustedRoots: string | undefined };
 
 /** @throws Error when roots cannot be read */
-function peerRules(options: Trust): Pick<PeerRules, 'roots' | 'trustDomains' | 'pins' | 'acceptNames'> {
+function peerRules(options: Trust): Omit<PeerRules, 'localUris'> {
   const { trustedRoots, trustDomains, pins } = options;
   return {
+    chainRules: chainRules(options),
+    acceptUntrusted: options.acceptUntrusted ?? false,
     roots: trustedRoots === undefined ? undefined : readRoots(trustedRoots),
     trustDomains: trustDomains && new Map(trustDomains.map(({ name, roots }) => [name, readRoots(roots)])),
     pins: pins && (pins.certificates.length > 0 || pins.keys.length > 0) ? pins : undefined,
     acceptNames: options.acceptNames,
   };
+}
+
+function chainRules({ crl, crlOfLeafOnly, allowExpired = false, maxDepth, trustedRoots }: Trust): ChainRules {
+  // Envoy takes the lists that stand among the roots for such as well.
+  const lists = [crl ?? '', trustedRoots ?? ''].flatMap(readRevocationLists);
+  if (crl !== undefined && readRevocationLists(crl).length === 0) throw new Error('crl holds no revocation list (PEM)');
+  const revocation = lists.length > 0 ? { lists, leafOnly: crlOfLeafOnly ?? false, allowExpired } : undefined;
+  if (revocation && trustedRoots === undefined)
+    throw new Error('crl: there is no trusted root to verify certificates with');
+  return { revocation, allowExpired, maxDepth };
 }
 
 function verifies(rules: Pick<PeerRules, 'roots' | 'trustDomains'>): boolean {
@@ -147,9 +174,10 @@ function announcedRoots({ trustedRoots, trustDomains }: Trust): string[] {
 /** TLS 1.3 has its own suites, which stay: a list for 1.2 must not turn 1.3 off. */
 const TLS13_SUITES = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
 
-function chosenCiphers(options: { cipherSuites?: readonly string[]; curves?: readonly string[] }) {
-  const { cipherSuites = [], curves = [] } = options;
+function chosenCiphers(options: Pick<ClientTlsOptions, 'cipherSuites' | 'curves' | 'signatureAlgorithms'>) {
+  const { cipherSuites = [], curves = [], signatureAlgorithms = [] } = options;
   return {
+    ...(signatureAlgorithms.length > 0 ? { sigalgs: signatureAlgorithms.join(':') } : {}),
     ...(cipherSuites.length > 0 ? { ciphers: [...TLS13_SUITES, ...cipherSuites].join(':') } : {}),
     ...(curves.length > 0 ? { ecdhCurve: curves.join(':') } : {}),
   };
@@ -183,22 +211,46 @@ function chooseProtocol(ours: readonly string[], offered: readonly string[]): st
 
 /**
  * Deno takes a mismatched pair without a word and then fails every handshake; so it is checked here, everywhere.
- * @returns the URI names of the leaf
+ * @returns what the leaf says
  */
-function checkKeyPair(pair: KeyPair): readonly string[] {
+function checkKeyPair(pair: KeyPair): OwnCertificate & { readonly uris: readonly string[] } {
   const leaf = pemCertificates(pair.certificateChain)[0];
   if (!leaf) throw new Error('TLS: the certificate chain holds no certificate');
   let matches: boolean;
-  let uris: readonly string[];
+  let facts: ReturnType<typeof checkKeyPair>;
   try {
     const certificate = new X509Certificate(leaf);
-    matches = certificate.checkPrivateKey(createPrivateKey(pair.privateKey));
-    uris = readExtensions(certificate.raw).uris;
+    const privateKey = createPrivateKey(pair.privateKey);
+    matches = certificate.checkPrivateKey(privateKey);
+    facts = { ...ownNames(certificate.raw), key: keyKind(privateKey) };
   } catch {
     throw new Error('TLS: the certificate or its private key cannot be read (PEM expected)');
   }
   if (!matches) throw new Error('TLS: the private key does not belong to the certificate');
-  return uris;
+  return facts;
+}
+
+/** DNS names; the common name of a certificate that has no alternative names at all (RFC 6125 6.4.4). */
+function ownNames(raw: Uint8Array): { uris: readonly string[]; serverNames: readonly string[] } {
+  const { uris, dns, hasAlternativeNames, subject } = readExtensions(raw);
+  const attributes = hasAlternativeNames ? [] : subject.split(/[\u0000\u0001]/);
+  const common = attributes.find((attribute) => attribute.startsWith('2.5.4.3='))?.slice('2.5.4.3='.length);
+  return { uris, serverNames: (common ? [common] : dns).map((name) => name.toLowerCase()) };
+}
+
+const CURVES = new Map([
+  ['prime256v1', 'P-256'],
+  ['P-256', 'P-256'],
+  ['secp384r1', 'P-384'],
+  ['P-384', 'P-384'],
+  ['secp521r1', 'P-521'],
+  ['P-521', 'P-521'],
+] as const);
+
+function keyKind(key: KeyObject): OwnCertificate['key'] {
+  if (key.asymmetricKeyType === 'rsa') return 'RSA';
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  return CURVES.get(curve as 'P-256') ?? 'other';
 }
 
 /**
@@ -211,14 +263,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     context.kind === 'client' ? verifies(context) || context.pins !== undefined : context.requireCertificate;
   if (peerChain.length === 0 && mustPresent) throw new Error('TLS: peer sent no certificate');
   const role = context.kind === 'server' ? 'client' : 'server';
-  const leaf = peerChain[0];
-  const roots = leaf && rootsFor(leaf, context);
-  const verified = roots ? verifyPeer(peerChain, roots, role, Date.now()) : undefined;
-  if (leaf && context.pins) requirePin(leaf, context.pins);
-  if (verified && context.acceptNames && !context.acceptNames(verified))
-    throw new Error('TLS: peer certificate has none of the accepted names');
-  if (context.kind === 'client' && context.acceptNames && !verified)
-    throw new Error('TLS: peer names are restricted but no trusted root was given to verify them with');
+  const verified = verifiedPeer(peerChain, context, role);
   return {
     // Node's types leave out that a client which sent no SNI has `false` here, on Deno `null`.
     serverName: (socket as { servername?: string | false | null }).servername || '',
@@ -232,6 +277,31 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     localUris: context.localUris,
     peerNotAfter: verified?.notAfter,
   };
+}
+
+/**
+ * @returns undefined where nothing is asked of the peer, or where what is asked need not be met
+ * @throws Error with the reason
+ */
+function verifiedPeer(
+  chain: readonly Uint8Array[],
+  context: ServerContext | ClientContext,
+  role: 'client' | 'server',
+): VerifiedPeer | undefined {
+  try {
+    const leaf = chain[0];
+    const roots = leaf && rootsFor(leaf, context);
+    const verified = roots ? verifyPeer(chain, roots, role, Date.now(), context.chainRules) : undefined;
+    if (leaf && context.pins) requirePin(leaf, context.pins);
+    if (verified && context.acceptNames && !context.acceptNames(verified))
+      throw new Error('TLS: peer certificate has none of the accepted names');
+    if (context.kind === 'client' && context.acceptNames && !verified)
+      throw new Error('TLS: peer names are restricted but no trusted root was given to verify them with');
+    return verified;
+  } catch (error) {
+    if (context.acceptUntrusted) return undefined;
+    throw error;
+  }
 }
 
 /** The peer's chain, leaf first, at most 6 certificates. */

@@ -1,7 +1,7 @@
 /** envoy.extensions.transport_sockets.tls.v3: TLS contexts and secrets. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ConfigSource, DataSource, StringMatcher } from './core.ts';
-import { any, bool, enumeration, list, message, messageRequiring, nonEmpty, string } from './message.ts';
+import { any, bool, enumeration, list, message, messageRequiring, nonEmpty, string, uint32 } from './message.ts';
 
 const TlsVersion = enumeration(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2', 'TLSV1_3']);
 
@@ -11,6 +11,7 @@ export const TlsParameters = message({
   tlsMaximumProtocolVersion: TlsVersion,
   cipherSuites: list(nonEmpty()),
   ecdhCurves: list(nonEmpty()),
+  signatureAlgorithms: list(nonEmpty()),
 });
 export const TlsCertificate = message({
   certificateChain: DataSource,
@@ -20,7 +21,12 @@ export const TlsCertificate = message({
 export type TlsCertificate = z.infer<typeof TlsCertificate>;
 
 export const SubjectAltNameMatcher = messageRequiring(
-  { sanType: enumeration(['SAN_TYPE_UNSPECIFIED', 'EMAIL', 'DNS', 'URI', 'IP_ADDRESS']), matcher: StringMatcher },
+  {
+    sanType: enumeration(['SAN_TYPE_UNSPECIFIED', 'EMAIL', 'DNS', 'URI', 'IP_ADDRESS', 'OTHER_NAME']),
+    matcher: StringMatcher,
+    /** Of OTHER_NAME, dotted. */
+    oid: string(),
+  },
   ['sanType', 'matcher'],
 );
 export const CertificateValidationContext = message({
@@ -31,6 +37,11 @@ export const CertificateValidationContext = message({
   matchSubjectAltNames: list(StringMatcher),
   verifyCertificateHash: list(nonEmpty()),
   verifyCertificateSpki: list(nonEmpty()),
+  crl: DataSource,
+  onlyVerifyLeafCertCrl: bool(),
+  allowExpiredCertificate: bool(),
+  trustChainVerification: enumeration(['VERIFY_TRUST_CHAIN', 'ACCEPT_UNTRUSTED']),
+  maxVerifyDepth: uint32(),
   /** Another judgement of the chain: a trust bundle per SPIFFE trust domain. */
   customValidatorConfig: messageRequiring(
     {
@@ -70,7 +81,10 @@ export const DownstreamTlsContext = message({
   commonTlsContext: CommonTlsContext,
   requireClientCertificate: bool(),
   requireSni: bool(),
+  // No session is ever resumed without its peer being judged anew; servers on Node and Bun resume none at all.
   disableStatelessSessionResumption: bool(),
+  disableStatefulSessionResumption: bool(),
+  fullScanCertsOnSniMismatch: bool(),
 });
 export type DownstreamTlsContext = z.infer<typeof DownstreamTlsContext>;
 
@@ -80,7 +94,10 @@ export const UpstreamTlsContext = message({
   autoHostSni: bool(),
   autoSniSanValidation: bool(),
   allowRenegotiation: bool(),
-  maxSessionKeys: z.number(),
+  /** An upper bound: none is kept. */
+  maxSessionKeys: uint32(),
+  /** Deprecated in Envoy, which always enforces key usage, as Tulle does. */
+  enforceRsaKeyUsage: bool(),
 });
 export type UpstreamTlsContext = z.infer<typeof UpstreamTlsContext>;
 
