@@ -13,8 +13,8 @@ export interface Quirks {
   readonly readNextInto?: (memory: Uint8Array) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
   readonly fixedCiphers?: string;
-  /** Stops, or lets go on, the kernel reads below a server TLS socket whose own pause() does not (Deno). */
-  readonly holdRaw?: (raw: Socket, hold: boolean) => void;
+  /** Stops, or lets go on, the kernel reads below a TLS socket whose own pause() does not (Deno). */
+  readonly holdRaw?: (secure: Socket, raw: Socket | undefined, hold: boolean) => void;
 }
 
 /** Bodies up to this size are copied behind their head. */
@@ -195,6 +195,7 @@ export class SocketConnection implements Connection {
     this.localAddress = plainAddress(this.socket.localAddress);
     this.localPort = this.socket.localPort ?? 0;
     this.dialling = false;
+    if (this.paused) this.hold(true);
     this.readDirectly();
     this.start();
   }
@@ -265,17 +266,21 @@ export class SocketConnection implements Connection {
 
   pause(): void {
     if (this.closed) return;
-    this.paused = true;
     this.socket.pause();
-    if (this.raw) this.quirks.holdRaw?.(this.raw, true);
+    if (!this.paused) this.hold(true);
+    this.paused = true;
   }
 
   resume(): void {
     if (this.closed) return;
+    if (this.paused) this.hold(false);
     this.paused = false;
-    if (this.raw) this.quirks.holdRaw?.(this.raw, false);
     if (!this.direct) this.socket.resume();
     else if (this.started) this.flow();
+  }
+
+  private hold(hold: boolean): void {
+    if (this.tls) this.quirks.holdRaw?.(this.socket, this.raw, hold);
   }
 
   /** A fault in a handler costs its connection, not the process. */
