@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { concat } from '../bytes.ts';
+import { concat, fromLatin1 } from '../bytes.ts';
 import { Http2Error } from './error.ts';
 import {
   FLAG,
@@ -47,7 +47,7 @@ class Log implements FrameSink {
 
 const bytes = (...parts: (string | number[] | Uint8Array)[]) =>
   parts
-    .map((part) => (typeof part === 'string' ? Buffer.from(part) : Uint8Array.from([...part])))
+    .map((part) => (typeof part === 'string' ? fromLatin1(part) : new Uint8Array(part)))
     .reduce((a, b) => concat(a, b), new Uint8Array(0));
 
 function read(...frames: Uint8Array[]): string[] {
