@@ -86,7 +86,7 @@ function compileRoute(
         }
       : undefined,
     retryPolicy: host.retryPolicy,
-    mirrors: host.requestMirrorPolicies,
+    mirrors: host.requestMirrorPolicies ?? config.requestMirrorPolicies,
   };
   const perFilter = compilePerFilter([
     { path, config: route.typedPerFilterConfig },

@@ -11,15 +11,20 @@ import type { ForwardAction } from './route-table.ts';
 import type { AttemptOwner } from './router-attempt.ts';
 import { Attempt } from './router-attempt.ts';
 import type { RouterHost } from './router-host.ts';
+import type { RequestContext } from './stream.ts';
 
 const maxMirrors = 256;
-const mirrorTimeoutMs = 15_000;
+/** For a route without a timeout. */
+const longestMs = 15_000;
 /** Bytes that wait for a mirror's connection, or for it to read. */
 const maxQueuedBytes = 256 * 1024;
 let underWay = 0;
 
-/** Begins the mirrors of a request whose head is ready to be sent. */
-export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirrors']): Mirror[] {
+/**
+ * Begins the mirrors of a request whose head is ready to be sent.
+ * @param timeoutMs of the request, from its end on; 0: it has none
+ */
+export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirrors'], timeoutMs: number): Mirror[] {
   const started: Mirror[] = [];
   for (const { cluster: name, share, keepHost } of mirrors) {
     if (underWay >= maxMirrors || Math.random() >= share) continue;
@@ -28,15 +33,26 @@ export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirro
     if (!cluster) continue;
     const chunked = exchange.head.framing === 'chunked';
     const host = keepHost ? request.authority : shadowHost(request.authority);
-    let head = headText(`${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n`, request.headers);
+    let head = headText(`${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n`, mirrorHeaders(request));
     if (chunked) head += 'transfer-encoding: chunked\r\n';
     const mirror = new Mirror(request.method, host, `${head}\r\n`, chunked, cluster, parts.pools);
+    if (timeoutMs > 0) mirror.timeoutMs = timeoutMs;
     mirror.start(
       cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
     );
     started.push(mirror);
   }
   return started;
+}
+
+/** A request that this proxy makes itself: internal, and with its own address behind the client's. */
+function mirrorHeaders(request: RequestContext): Headers {
+  const headers = request.headers.copy();
+  const before = headers.joined('x-forwarded-for');
+  const { localAddress } = request.downstream;
+  headers.set('x-forwarded-for', before ? `${before},${localAddress}` : localAddress);
+  headers.set('x-envoy-internal', 'true');
+  return headers;
 }
 
 /** `host:port` to `host-shadow:port`, as Envoy. */
@@ -54,6 +70,7 @@ export class Mirror implements AttemptOwner {
   private readonly cluster: Cluster;
   private readonly pools: ConnectionPools;
   private attempt: Attempt | undefined;
+  timeoutMs = longestMs;
   private timeout: ReturnType<typeof setTimeout> | undefined;
   private queue: Uint8Array[] = [];
   private queuedBytes = 0;
@@ -108,7 +125,7 @@ export class Mirror implements AttemptOwner {
     if (this.over) return;
     this.ended = true;
     this.trailers = trailers;
-    this.timeout = setTimeout(() => this.end(), mirrorTimeoutMs);
+    this.timeout = setTimeout(() => this.end(), Math.min(this.timeoutMs, 0x7fffffff));
     if (this.writable) this.finishRequest();
   }
 

@@ -109,19 +109,18 @@ export class Router {
         this.cookies.push(value);
       });
     }
-    // Sending may let go of what came of the body before.
-    const early = action.mirrors.length > 0 && this.upgrade === '' ? [...this.body.parts] : undefined;
     if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
     else this.tryOnce();
-    if (early) this.mirror(early);
     if (this.requestEnded) this.onWholeRequest();
   }
 
-  /** @param body what came of it so far */
-  private mirror(body: readonly Uint8Array[]): void {
-    if (this.over) return;
-    this.mirrors = startMirrors(this.exchange, this.action.mirrors);
-    for (const mirror of this.mirrors) for (const bytes of body) mirror.onRequestBody(bytes);
+  /** As in Envoy: when the first endpoint is chosen, and before it makes itself the host; with what came of the body. */
+  private mirror(): void {
+    this.mirrors = startMirrors(this.exchange, this.action.mirrors, this.times.totalMs);
+    for (const mirror of this.mirrors) {
+      for (const bytes of this.body.parts) mirror.onRequestBody(bytes);
+      if (this.endedAt !== 0) mirror.onRequestEnd(this.trailers);
+    }
   }
 
   /** The cluster has no endpoints but the one this request names. */
@@ -153,10 +152,6 @@ export class Router {
     }
     const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
     request.upstreamHost = endpoint.id;
-    const { autoHost } = this.action;
-    if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
-      rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
-    }
     if (cluster.use.requests >= cluster.limits.maxRequests) {
       this.give(upstreamReset('overflow', '', 1));
       return;
@@ -164,6 +159,11 @@ export class Router {
     if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
     if (this.times.totalMs > 0 || this.times.perTryMs > 0) {
       tellTimeout(exchange, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
+    }
+    if (this.action.mirrors.length > 0 && this.mirrors === undefined && this.upgrade === '') this.mirror();
+    const { autoHost } = this.action;
+    if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
+      rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
     }
     const attempt = new Attempt(this, cluster, endpoint);
     this.attempt = attempt;

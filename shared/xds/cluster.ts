@@ -47,7 +47,8 @@ export const ClusterLoadAssignment = messageRequiring(
 );
 export type ClusterLoadAssignment = z.infer<typeof ClusterLoadAssignment>;
 
-const Http1ProtocolOptions = message({});
+/** Trailers pass where the listener has them: this adds nothing, see docs/differences-from-envoy.md. */
+const Http1ProtocolOptions = message({ enableTrailers: bool() });
 const Http2ProtocolOptions = message({
   maxConcurrentStreams: uint32(),
   initialStreamWindowSize: uint32(),

@@ -282,6 +282,7 @@ export const RouteConfiguration = message({
   maxDirectResponseBodySizeBytes: uint32(),
   mostSpecificHeaderMutationsWins: bool(),
   internalOnlyHeaders: list(nonEmpty()),
+  requestMirrorPolicies: MirrorPolicies,
   ...headerOperations,
 });
 export type RouteConfiguration = z.infer<typeof RouteConfiguration>;

@@ -7,6 +7,8 @@ export interface Case {
   readonly methods: readonly string[];
   /** The access log is not compared. */
   readonly unlogged?: boolean;
+  /** So many mirrored requests are awaited at the upstream of mirrors, and compared. */
+  readonly mirrored?: number;
 }
 
 export type Options = { host?: string; method?: string; version?: string; body?: string };

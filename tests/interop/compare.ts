@@ -1,5 +1,6 @@
 /** Runs a case against a proxy and reduces what came back to what two proxies must agree on. */
 import type { Case } from './cases.ts';
+import type { Shadows } from './echo.ts';
 import type { RunningProxy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 
@@ -13,10 +14,12 @@ export interface Outcome {
   readonly end: string;
   /** The access log's code, flags, details … of the request; undefined where it has no X-Case to find it by. */
   readonly log: unknown;
+  /** What the upstream of mirrors was sent. */
+  readonly mirrored?: unknown;
 }
 
 /** @throws when no whole answer comes, or the access log stays silent */
-export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outcome> {
+export async function outcomeOf(proxy: RunningProxy, given: Case, shadows?: Shadows): Promise<Outcome> {
   const port = proxy.ports[given.listener];
   if (port === undefined) throw new Error(`${proxy.name} has no listener "${given.listener}"`);
   const { responses, end } = await exchange(port, given.bytes, given.methods);
@@ -32,6 +35,9 @@ export async function outcomeOf(proxy: RunningProxy, given: Case): Promise<Outco
     end,
     // A head that the parser refuses has no X-Case in the log to be found by.
     log: responses.some(({ status }) => UNREAD.has(status)) ? undefined : await logged(proxy, given),
+    ...(given.mirrored !== undefined && {
+      mirrored: readable(ownAddress(alike(JSON.stringify(await shadows!.take(given.id, given.mirrored)), given.bytes))),
+    }),
   };
 }
 
@@ -41,6 +47,11 @@ export function alike(text: string, bytes: string): string {
     /\b([0-9a-f]{8})-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g,
     (id, start, mark) => (bytes.includes(start) ? id : `id-${mark}`),
   );
+}
+
+/** The last of a mirrored request's x-forwarded-for is the proxy's: Envoy writes the machine's, not the listener's. */
+function ownAddress(text: string): string {
+  return text.replace(/("x-forwarded-for","(?:[^"]*,)?)[^",]+"/g, '$1OWN"');
 }
 
 function readable(body: string): unknown {

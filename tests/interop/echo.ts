@@ -37,6 +37,53 @@ export async function startEcho(name: string): Promise<Echo> {
   };
 }
 
+/** An upstream of mirrored requests: keeps what it is sent until somebody asks for it by its X-Case. */
+export interface Shadows extends Echo {
+  /**
+   * Takes the requests of a case out, sorted; waits for `count` of them, at most some seconds.
+   * @returns what came, be it fewer
+   */
+  take(id: string, count: number): Promise<unknown[]>;
+  /** Cases whose requests nobody took. */
+  left(): string[];
+}
+
+export async function startShadows(): Promise<Shadows> {
+  const kept = new Map<string, string[]>();
+  const server = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
+    let body = '';
+    request.setEncoding('latin1');
+    request.on('data', (text) => (body += text));
+    const keep = () => {
+      const headers = pairs(request.rawHeaders).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+      const { method, url: target, rawTrailers } = request;
+      const id = String(request.headers['x-case']);
+      const text = JSON.stringify({ method, target, headers, body, trailers: pairs(rawTrailers) });
+      kept.set(id, [...(kept.get(id) ?? []), text].sort());
+      setTimeout(() => response.end(), Number(request.headers['x-shadow-delay'] ?? 0));
+    };
+    request.on('end', keep);
+    request.on('error', () => {});
+  });
+  server.keepAliveTimeout = 0;
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    port: (server.address() as AddressInfo).port,
+    take: async (id, count) => {
+      for (let i = 0; i < 200 && (kept.get(id)?.length ?? 0) < count; i++)
+        await new Promise((go) => setTimeout(go, 20));
+      const found = kept.get(id) ?? [];
+      kept.delete(id);
+      return found.map((text) => JSON.parse(text) as unknown);
+    },
+    left: () => [...kept.keys()],
+    stop: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
 /** Sends back what it gets, without HTTP. */
 export function startBytes(): Promise<Echo> {
   return startTcp((socket) => tunnel(socket, Buffer.alloc(0)));

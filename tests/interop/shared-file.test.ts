@@ -7,7 +7,7 @@ import { camelCase, sharedBootstrap } from './bootstrap.ts';
 import { type Case, CASES as FIRST_CASES } from './cases.ts';
 import { MORE_CASES } from './cases-more.ts';
 import { type Outcome, outcomeOf } from './compare.ts';
-import { type Echo, startBytes, startEcho, startRaw } from './echo.ts';
+import { type Echo, type Shadows, startBytes, startEcho, startRaw, startShadows } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { THEMES } from './themes.ts';
 import { startTulle } from './tulle.ts';
@@ -37,19 +37,22 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
   const expected = new Map<string, Outcome>();
   let bootstrap: object;
 
+  let shadows: Shadows;
+
   const ask = async (proxy: RunningProxy, given: Case): Promise<Outcome> => {
     try {
-      return await outcomeOf(proxy, given);
+      return await outcomeOf(proxy, given, shadows);
     } catch (error) {
       return { responses: [], end: (error as Error).message, log: undefined };
     }
   };
 
   beforeAll(async () => {
-    echoes.push(await startEcho('echo'), await startEcho('second'), await startBytes(), await startRaw());
+    shadows = await startShadows();
+    echoes.push(await startEcho('echo'), await startEcho('second'), await startBytes(), await startRaw(), shadows);
     const [echo, second, bytes, raw] = echoes.map(({ port }) => port) as [number, number, number, number];
     const [dead] = await freePorts(1);
-    bootstrap = sharedBootstrap({ echo, second, bytes, raw, dead: dead! });
+    bootstrap = sharedBootstrap({ echo, second, bytes, raw, dead: dead!, shadow: shadows.port });
     const envoy = await startEnvoy(bootstrap, folder.path);
     proxies.push(envoy);
     await eachOf(CASES, async (given) => void expected.set(given.id, await ask(envoy, given)));
@@ -80,6 +83,7 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
       if (same && excused.has(given.id)) differences.push({ id: given.id, stale: 'excused but the same' });
     });
     expect(differences).toEqual([]);
+    expect(shadows.left(), 'mirrored more often than in Envoy').toEqual([]);
   });
 
   it('Envoy reads the lowerCamel spelling too', async () => {

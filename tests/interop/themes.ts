@@ -1,6 +1,7 @@
 /** What is compared, one file a theme: listeners and clusters of the shared bootstrap, and the requests sent to them. */
 import type { Json } from './bootstrap-parts.ts';
 import type { Case } from './cases.ts';
+import { mirrors } from './theme-mirrors.ts';
 import { requestIds } from './theme-request-ids.ts';
 
 /** The ports of the upstreams; `dead` is one that refuses. */
@@ -12,6 +13,8 @@ export interface Upstreams {
   bytes: number;
   /** One that answers byte for byte as the request asks. */
   raw: number;
+  /** The upstream of mirrors. */
+  shadow: number;
 }
 
 export interface Theme {
@@ -20,4 +23,4 @@ export interface Theme {
   readonly cases: readonly Case[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds];
+export const THEMES: readonly Theme[] = [requestIds, mirrors];
