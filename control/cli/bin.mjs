@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 // The `tulle` command. Node 20 may start it; the program itself runs on a Node that reads TypeScript.
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { nodeBinary } from './runtimes.mjs';
+import { nodeBinary, program } from './runtimes.mjs';
 
 const args = process.argv.slice(2);
-const script = args[0] === '--script' ? args.splice(0, 2)[1] : fileURLToPath(new URL('main.ts', import.meta.url));
+const script = args[0] === '--script' ? args.splice(0, 2)[1] : program('./main');
 
 let child;
 try {

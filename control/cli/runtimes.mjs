@@ -5,8 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const require = createRequire(import.meta.url);
-const proxyMain = fileURLToPath(new URL('../../edge-proxy/main.ts', import.meta.url));
 const compileCache = new URL('./compile-cache.mjs', import.meta.url).href;
+
+/** Where a program lies, a path from here without its extension: the package has it bundled, a checkout its source. */
+export function program(path) {
+  const at = (extension) => fileURLToPath(new URL(`${path}.${extension}`, import.meta.url));
+  return firstFile([at('mjs')]) ?? at('ts');
+}
 
 /** The folder of an installed package, or undefined. */
 function packageFolder(name) {
@@ -92,7 +97,7 @@ const SMALL = '--max-semi-space-size=2';
 
 /** How to start the proxy on a runtime: [command, ...arguments]; its own flags follow. */
 export function proxyCommand(runtime) {
-  const [command, ...args] = runtimeCommand(runtime, proxyMain);
+  const [command, ...args] = runtimeCommand(runtime, program('../../edge-proxy/main'));
   if (runtime === 'node') return [command, SMALL, '--import', compileCache, ...args];
   if (runtime === 'deno') return [command, args[0], `--v8-flags=${SMALL}`, ...args.slice(1)];
   return [command, ...args];

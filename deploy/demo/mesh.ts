@@ -106,6 +106,8 @@ export interface WorkloadOptions {
   type?: 'sidecar' | 'router';
   /** The application: a script and its arguments, after the port it must listen on was put in for `{port}`. */
   app?: readonly string[];
+  /** Further flags of the proxy. */
+  flags?: readonly string[];
   /** Lifetime asked for its certificates, in seconds. */
   svidSeconds?: number;
 }
@@ -248,6 +250,7 @@ export class LoopbackMesh {
         this.outboundAddress(address),
       ],
       ...(options.app ? ['--app-port', `http=${appPort}`] : []),
+      ...(options.flags ?? []),
     ];
     const proxy = await this.part(`${options.name} (${options.runtime})`, proxyCommand, { TULLE_JOIN_TOKEN: token });
     await proxy.announcement();

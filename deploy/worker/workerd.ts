@@ -2,13 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { workerdBinary } from '../../control/cli/runtimes.mjs';
 import { workerdConfig } from '../../edge-proxy/runtime/worker/workerd-config.ts';
 import { freePorts, type LoopbackMesh, Part } from '../demo/mesh.ts';
+import { bundleWorker } from './bundle.ts';
 
-const MAIN = fileURLToPath(new URL('../../edge-proxy/runtime/worker/main.ts', import.meta.url));
 const JOIN_TOKEN = 'TULLE_JOIN_TOKEN';
 
 export interface WorkerdOptions {
@@ -72,15 +70,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   const folder = mkdtempSync(join(tmpdir(), 'tulle-worker-'));
   try {
     const [port] = await freePorts(1);
-    await build({
-      entryPoints: [MAIN],
-      outfile: join(folder, 'worker.js'),
-      bundle: true,
-      format: 'esm',
-      target: 'es2024',
-      conditions: ['workerd', 'worker', 'browser'],
-      logLevel: 'silent',
-    });
+    await bundleWorker(join(folder, 'worker.js'));
     const config = join(folder, 'config.capnp');
     writeFileSync(config, configOf(options, `127.0.0.1:${port}`), { mode: 0o600 });
     const name = `${options.name ?? 'edge-worker'} (workerd)`;

@@ -1,7 +1,8 @@
 /** What is measured: Tulle on its runtimes, and nginx, haproxy, Envoy and the raw floor beside it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bunBinary, denoBinary, proxyCommand, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { bunBinary, denoBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { buildPackage } from '../../deploy/build.ts';
 import { ROOT, until } from '../harness.ts';
 import { ENVOY } from '../interop/envoy.ts';
 import { freePort, installed, PROXY_CORE, start } from './parts.ts';
@@ -60,8 +61,17 @@ function bootstrapFile(setting: Setting, folder: string): string {
   return file;
 }
 
+let built: Promise<typeof import('../../control/cli/runtimes.mjs')> | undefined;
+
+/** What ships is what is measured: the package, built anew. */
+async function launcher() {
+  const folder = join(ROOT, 'dist');
+  built ??= buildPackage(folder).then(() => import(join(folder, 'control/cli/runtimes.mjs')));
+  return built;
+}
+
 async function startTulle(name: string, runtime: RuntimeName, setting: Setting, folder: string): Promise<Measured> {
-  const main = proxyCommand(runtime);
+  const main = (await launcher()).proxyCommand(runtime);
   const part = start(name, PROXY_CORE, [...main, '-c', bootstrapFile(setting, folder), '--announce']);
   const { ports } = await part.announcement<{ ports: Record<string, number> }>();
   return { name, pid: pidOf(part), port: ports['http']! };

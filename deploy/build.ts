@@ -1,0 +1,89 @@
+/**
+ * `npm run build`: the package that ships, in dist/. Each program is one bundle where its source lies in the checkout,
+ * with the libraries it uses inside, so that nothing is stripped of types at a start and nothing else is installed.
+ */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Metafile } from 'esbuild';
+import pkg from '../package.json' with { type: 'json' };
+import { bundleWorker } from './worker/bundle.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** Plain JavaScript that starts the programs; stays as it is. */
+const LAUNCHER = ['bin.mjs', 'runtimes.mjs', 'runtimes.d.mts', 'compile-cache.mjs'];
+
+/** Bun's transpiler passes over what the first line marks: seven megabytes less in a proxy. CommonJS libraries need `require`. */
+const BANNER = `// @bun
+import { createRequire } from 'node:module';
+const require = createRequire(import.meta.url);`;
+
+/** Writes the package to `folder`, anew. @returns the bundled libraries, sorted */
+export async function buildPackage(folder: string): Promise<string[]> {
+  rmSync(folder, { recursive: true, force: true });
+  const bundles = [
+    await bundle('control/cli/main.ts', folder),
+    await bundle('edge-proxy/main.ts', folder),
+    await bundleWorker(join(folder, 'edge-proxy/runtime/worker/main.mjs')),
+  ];
+  for (const name of LAUNCHER) copy(`control/cli/${name}`, folder);
+  for (const name of ['README.md', 'LICENSE'].filter((file) => existsSync(join(ROOT, file)))) copy(name, folder);
+  const libraries = [...new Set(bundles.flatMap(librariesOf))].sort();
+  writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), libraries.map(licenseOf).join('\n'));
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
+  return libraries;
+}
+
+async function bundle(main: string, folder: string): Promise<Metafile> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [main],
+    outdir: join(folder, dirname(main)),
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    // What only a mesh proxy needs stays a file of its own, that a static one never reads.
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'es2024',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // The launcher lies beside the command and knows the checkout or package around it.
+    external: ['./runtimes.mjs'],
+    banner: { js: BANNER },
+    legalComments: 'none',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  return metafile;
+}
+
+function copy(file: string, folder: string): void {
+  mkdirSync(dirname(join(folder, file)), { recursive: true });
+  copyFileSync(join(ROOT, file), join(folder, file));
+}
+
+function librariesOf({ inputs }: Metafile): string[] {
+  return Object.keys(inputs).flatMap((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []);
+}
+
+/** @throws Error when a library comes without a license text: it may not be passed on */
+function licenseOf(library: string): string {
+  const folder = join(ROOT, 'node_modules', library);
+  const file = readdirSync(folder).find((name) => /^licen[cs]e(\.(md|txt))?$/i.test(name));
+  if (!file) throw new Error(`${library}: has no license text in ${folder}`);
+  return `== ${library}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+}
+
+/** Nothing to install but a Node that runs it, where the user's is too old. */
+function manifest(): object {
+  const { name, version, description, license, type, bin, engines, optionalDependencies } = pkg;
+  return { name, version, description, license, type, bin, engines, optionalDependencies };
+}
+
+if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
+  const folder = join(ROOT, 'dist');
+  const libraries = await buildPackage(folder);
+  process.stdout.write(`${folder}: tulle ${pkg.version}, with ${libraries.join(', ')} inside\n`);
+}

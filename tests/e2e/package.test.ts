@@ -1,0 +1,86 @@
+/** What ships: the built package, installed in a folder without the sources, runs a mesh on every runtime. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ControlApi } from '../../control/cli/connection.ts';
+import { buildPackage } from '../../deploy/build.ts';
+import { Part } from '../../deploy/demo/mesh.ts';
+import pkg from '../../package.json' with { type: 'json' };
+import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+
+const APP = `
+const proxy = new URL(process.env.http_proxy);
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://nobody.example:81/', agent: false },
+  (answer) => { console.log('app: sidecar answers ' + answer.statusCode); answer.resume().on('end', () => process.exit(0)); });
+ask.on('error', (error) => { console.log('app: ' + error.message); process.exit(1); });
+`;
+
+describe('the package', () => {
+  const temporary = temporaryFolder();
+  const folder = temporary.path;
+  const modules = join(folder, 'node_modules');
+  const bin = join(modules, 'tulle', pkg.bin.tulle);
+  const parts: Part[] = [];
+  let libraries: string[] = [];
+  const tulle = (name: string, args: string[], environment?: Record<string, string>) => {
+    const part = new Part(name, [process.execPath, bin, ...args], environment);
+    parts.push(part);
+    return part;
+  };
+
+  beforeAll(async () => {
+    mkdirSync(modules);
+    libraries = await buildPackage(join(modules, 'tulle'));
+    // The runtimes a user would have installed beside it.
+    for (const runtime of ['bun', '@deno', `node-${process.platform}-${process.arch}`])
+      symlinkSync(join(ROOT, 'node_modules', runtime), join(modules, runtime));
+  });
+  afterAll(async () => {
+    await Promise.all(parts.map((part) => part.stop()));
+    temporary.dispose();
+  });
+
+  it('needs nothing that it does not bring, and brings the licenses of what it holds', () => {
+    const manifest = JSON.parse(readFileSync(join(modules, 'tulle/package.json'), 'utf8'));
+    expect(manifest).not.toHaveProperty('dependencies');
+    expect(manifest.bin).toEqual(pkg.bin);
+    expect(libraries).toEqual(expect.arrayContaining(Object.keys(pkg.dependencies)));
+    const texts = readFileSync(join(modules, 'tulle/THIRD-PARTY-LICENSES'), 'utf8');
+    for (const library of libraries) expect(texts).toContain(`== ${library}\n`);
+  });
+
+  it('judges a file as the checkout does', () => {
+    const file = join(folder, 'bad.yaml');
+    writeFileSync(
+      file,
+      `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: -1}]}]}\n`,
+    );
+    const run = spawnSync(process.execPath, [bin, 'validate', '-f', file], { encoding: 'utf8' });
+    expect(run.status).toBe(1);
+    expect(run.stdout + run.stderr).toContain('spec.http[0].route[0].weight');
+    expect(spawnSync(process.execPath, [bin, 'version'], { encoding: 'utf8' }).stdout).toBe(`tulle ${pkg.version}\n`);
+  });
+
+  it('runs a control plane, and sidecars with two workers on every runtime', async () => {
+    const data = join(folder, 'control');
+    const control = tulle('control', ['control', '--data', data, '--port', '0', '--announce']);
+    const { port, adminToken, trustBundle } = await control.announcement<{
+      port: number;
+      adminToken: string;
+      trustBundle: string;
+    }>();
+    const url = `https://127.0.0.1:${port}`;
+    const api = new ControlApi(url, adminToken, trustBundle);
+    const apps = RUNTIMES.map(async (runtime, i) => {
+      const request = { namespace: 'default', serviceAccount: 'default' };
+      const { token } = await api.call<{ token: string }>('POST', '/v1/join-tokens', request);
+      const flags = ['--runtime', runtime, '--control-plane', url, '--trust-bundle', join(data, 'ca/root-cert.pem')];
+      const own = ['--data', join(folder, runtime), '--name', runtime, '--ip', `127.0.9.${i + 1}`, '--admin-port', '0'];
+      const rest = ['--drain-seconds', '1', '--concurrency', '2', '--', process.execPath, '-e', APP];
+      const run = tulle(runtime, ['run', ...flags, ...own, ...rest], { TULLE_JOIN_TOKEN: token });
+      return [await run.exited, run.lines.find((line) => line.startsWith('app: '))];
+    });
+    for (const app of await Promise.all(apps)) expect(app).toEqual([0, expect.stringMatching(/answers \d{3}$/)]);
+  });
+});
