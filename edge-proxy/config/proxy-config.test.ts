@@ -14,6 +14,8 @@ class Bench {
   readonly asked: { body: unknown; options: RequestOptions }[] = [];
   readonly changes: ProxyConfigAnswer[] = [];
   answer: ControlResponse | Error = { status: 200, body: {} };
+  /** Before `answer`. */
+  answers: (ControlResponse | Error)[] = [];
   diskFull = false;
   next: { ms: number; run: () => void } | undefined;
   writes = 0;
@@ -36,8 +38,9 @@ class Bench {
         request: async (method, path, body, options = {}) => {
           expect(`${method} ${path}`).toBe('POST /v1/proxy-config');
           this.asked.push({ body, options });
-          if (this.answer instanceof Error) throw this.answer;
-          return this.answer;
+          const answer = this.answers.shift() ?? this.answer;
+          if (answer instanceof Error) throw answer;
+          return answer;
         },
       },
       node,
@@ -102,6 +105,14 @@ describe('at the start', () => {
     expect(bench.lines).toEqual([expect.stringContaining(why)]);
     expect(bench.lines[0]).toContain('flags and defaults');
     expect(bench.disk.size).toBe(0);
+    expect(bench.asked).toHaveLength(answer instanceof Error ? 3 : 1);
+  });
+
+  it('one that is slow to be reached is asked again, when nothing is kept', async () => {
+    const bench = new Bench();
+    bench.answers = [AWAY, AWAY, { status: 200, body: { concurrency: 2 } }];
+    expect(await bench.proxy().start()).toEqual({ concurrency: 2 });
+    expect(bench.lines).toEqual([]);
   });
 
   it.each([

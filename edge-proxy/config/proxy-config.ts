@@ -11,12 +11,16 @@ import type { ControlResponse, RequestOptions } from './control-client.ts';
 
 const FILE = 'proxy-config.json';
 const FORMAT = 1;
-/** A start waits no longer for the answer: with one kept, traffic is worth more than the news. */
+/** With an answer kept, traffic is worth more than the news: one try. Without, a slow control plane gets a few. */
 const PATIENCE_MS = { kept: 3000, nothing: 10_000 };
+const TRIES = { kept: 1, nothing: 3 };
 const EVERY_MS = 300_000;
 const RETRY_MS = 10_000;
 
 const Kept = z.object({ format: z.literal(FORMAT), nodeId: z.string(), config: ProxyConfigAnswer });
+
+/** The control plane is there and has nothing for us: asking again would not help. */
+class NoAnswer extends Error {}
 
 export interface ProxyConfigOptions {
   readonly client: {
@@ -51,7 +55,7 @@ export class ProxyConfig {
   async start(): Promise<ProxyConfigAnswer> {
     const kept = await this.load();
     try {
-      this.current = await this.ask(kept ? PATIENCE_MS.kept : PATIENCE_MS.nothing);
+      this.current = await this.insist(kept ? 'kept' : 'nothing');
     } catch (error) {
       this.failed = true;
       this.options.log(
@@ -90,14 +94,25 @@ export class ProxyConfig {
     }
   }
 
-  /** @throws Error in one line */
+  /** @throws Error in one line, of the last try */
+  private async insist(held: 'kept' | 'nothing'): Promise<ProxyConfigAnswer> {
+    for (let left = TRIES[held]; ; left--) {
+      try {
+        return await this.ask(PATIENCE_MS[held]);
+      } catch (error) {
+        if (left <= 1 || error instanceof NoAnswer) throw error;
+      }
+    }
+  }
+
+  /** @throws NoAnswer, or Error in one line when the control plane cannot be reached */
   private async ask(timeoutMs: number): Promise<ProxyConfigAnswer> {
     const { client, node } = this.options;
     const { signal } = this.abort;
     const { status, body } = await client.request('POST', '/v1/proxy-config', { node }, { signal, timeoutMs });
-    if (status !== 200) throw new Error(`the control plane refuses it with ${status}`);
+    if (status !== 200) throw new NoAnswer(`the control plane refuses it with ${status}`);
     const answer = ProxyConfigAnswer.safeParse(body);
-    if (!answer.success) throw new Error("the control plane's answer is malformed");
+    if (!answer.success) throw new NoAnswer("the control plane's answer is malformed");
     await this.keep(answer.data);
     return answer.data;
   }
