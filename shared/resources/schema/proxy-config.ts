@@ -10,10 +10,12 @@ export type Image = z.infer<typeof Image>;
 
 export const ProxyConfigSpec = object({
   concurrency: nullable(integer({ min: 0 })).describe(
-    'Worker threads of the proxy; 0 is one for each core of the machine. Default: by the CPU limit, else 2.',
+    'Worker processes of the proxy, taken at its start; 0 is one for each core it may use. Default: 1.',
   ),
-  environmentVariables: map(string({ max: 2048 })).describe('Further environment variables of the proxy.'),
-  image: Image.describe('The image of the proxy.'),
+  environmentVariables: map(string({ max: 2048 })).describe(
+    'Environment variables of the proxy. Not used: they are given to its process.',
+  ),
+  image: Image.describe('The image of the proxy. Not used: it is chosen where the proxy is deployed.'),
   selector,
 });
 export type ProxyConfigSpec = z.infer<typeof ProxyConfigSpec>;
