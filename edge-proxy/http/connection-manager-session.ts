@@ -11,7 +11,7 @@ import type { ManagerParts } from './connection-manager-parts.ts';
 import { endsConnection } from './connection-manager-persistence.ts';
 import { responseHeadText, tunnelHeadText } from './connection-manager-reasons.ts';
 import { bodyOf, composeRefusal } from './connection-manager-refusal.ts';
-import type { DownstreamStream } from './downstream-stream.ts';
+import type { DownstreamStream, SessionOwner } from './downstream-stream.ts';
 import { Exchange } from './exchange.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import type { Headers } from './headers.ts';
@@ -22,16 +22,9 @@ import { StreamLimits } from './stream-limits.ts';
 /** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
 const maxStash = 1024 * 1024;
 
-/** The connection manager as its connections see it. */
-export interface SessionOwner {
-  readonly sessions: Set<Session>;
-  /** Requests under way. */
-  activeRequests: number;
-}
-
 export class Session implements ConnectionHandler, MessageSink<RequestHead>, DownstreamStream {
   /** Both change where the config does, see ConnectionManager.succeed. */
-  manager: SessionOwner;
+  manager: SessionOwner<Session>;
   parts: ManagerParts;
   private readonly connection: Connection;
   readonly downstream: DownstreamInfo;
@@ -62,7 +55,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   private lingering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    manager: SessionOwner,
+    manager: SessionOwner<Session>,
     parts: ManagerParts,
     connection: Connection,
     downstream: DownstreamInfo,
@@ -110,6 +103,11 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       return;
     }
     this.consume(bytes);
+  }
+
+  /** What is kept of heads and bodies is copied. */
+  onLent(bytes: Uint8Array): void {
+    this.onData(bytes);
   }
 
   private consume(bytes: Uint8Array): void {

@@ -4,10 +4,11 @@ import type { Reassign } from '../listener/listener.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
 import { compileParts, type ManagerParts } from './connection-manager-parts.ts';
-import { Session, type SessionOwner } from './connection-manager-session.ts';
+import { Session } from './connection-manager-session.ts';
+import type { SessionOwner } from './downstream-stream.ts';
 import type { DownstreamInfo } from './stream.ts';
 
-export class ConnectionManager implements SessionOwner {
+export class ConnectionManager implements SessionOwner<Session> {
   private readonly parts: ManagerParts;
   readonly sessions = new Set<Session>();
   /** Requests under way. */

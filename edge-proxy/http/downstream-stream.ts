@@ -29,3 +29,10 @@ export interface DownstreamStream {
   /** The exchange is over. */
   done(): void;
 }
+
+/** The connection manager as its connections see it. */
+export interface SessionOwner<Session> {
+  readonly sessions: Set<Session>;
+  /** Requests under way. */
+  activeRequests: number;
+}

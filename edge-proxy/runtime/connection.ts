@@ -1,6 +1,7 @@
 /** A Connection over net.Socket or tls.TLSSocket: the same code on Node, Bun and Deno. */
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
+import { Loan, lenderOf } from './loans.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 
 /** What differs between the runtimes. */
@@ -10,7 +11,8 @@ export interface Quirks {
     socket: Socket,
     take: (this: Socket, length: number, memory: Uint8Array) => boolean,
   ) => boolean;
-  readonly readNextInto?: (memory: Uint8Array) => void;
+  /** @param memory undefined: into the memory that all share */
+  readonly readNextInto?: (memory: Uint8Array | undefined) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
   readonly fixedCiphers?: string;
   /** Stops, or lets go on, the kernel reads below a TLS socket whose own pause() does not (Deno). */
@@ -20,10 +22,10 @@ export interface Quirks {
 /** Bodies up to this size are copied behind their head. */
 const JOIN_BELOW = 32 * 1024;
 
-/** What a connection that lends its memory reads into; as much as one read of Node's takes. */
-const LENT = 64 * 1024;
-/** From a read of this size on a connection gets memory of its own to lend; one that chats needs none. */
+/** From a read of this size on a connection gets memory of its own to lend. */
 const BULK = 16 * 1024;
+/** One that reads no more than this chats, and needs none. */
+const CHAT = 2 * 1024;
 
 const CONNECTION = Symbol('connection');
 type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection };
@@ -55,7 +57,7 @@ export class SocketConnection implements Connection {
   private held: Uint8Array[] | undefined;
   private endHeld = false;
   /** Lent to the handlers that take it, read after read. */
-  private own: Uint8Array | undefined;
+  private own: Loan | undefined;
 
   constructor(socket: Socket, quirks: Quirks, tls: TlsInfo | undefined, below: SocketConnection | undefined) {
     this.socket = socket;
@@ -135,8 +137,7 @@ export class SocketConnection implements Connection {
       return false;
     }
     const handler = this.current;
-    if (handler.onLent && memory === this.own)
-      this.lend(handler, length === LENT ? memory : memory.subarray(0, length));
+    if (handler.onLent && memory === this.own?.memory) this.lend(handler, length, this.own);
     else {
       const bytes = Buffer.allocUnsafe(length);
       bytes.set(length === memory.length ? memory : memory.subarray(0, length));
@@ -146,18 +147,29 @@ export class SocketConnection implements Connection {
     return true;
   }
 
-  private lend(handler: ConnectionHandler, bytes: Uint8Array): void {
+  private lend(handler: ConnectionHandler, length: number, loan: Loan): void {
+    const { memory } = loan;
     try {
-      if (handler.onLent!(bytes)) this.lendNext();
+      loan.lend(length === memory.length ? memory : memory.subarray(0, length), handler);
     } catch (error) {
-      this.lendNext();
       this.guard(error);
     }
+    if (this.closed) return;
+    if (length <= CHAT) this.lendNoMore();
+    else if (loan.kept) this.lendNext();
   }
 
   private lendNext(): void {
-    this.own = Buffer.allocUnsafeSlow(LENT);
-    this.quirks.readNextInto!(this.own);
+    if (this.closed) return;
+    this.own?.leave();
+    this.own = Loan.take();
+    this.quirks.readNextInto!(this.own.memory);
+  }
+
+  private lendNoMore(): void {
+    this.quirks.readNextInto!(undefined);
+    this.own?.leave();
+    this.own = undefined;
   }
 
   /** The end comes behind the bytes before it. */
@@ -223,7 +235,12 @@ export class SocketConnection implements Connection {
 
   write(bytes: Uint8Array): boolean {
     if (this.closed || this.finished) return true;
-    return this.socket.write(bytes);
+    return this.send(bytes);
+  }
+
+  private send(bytes: Uint8Array): boolean {
+    const lender = lenderOf(bytes);
+    return lender ? lender.write(this.socket, bytes) : this.socket.write(bytes);
   }
 
   writeLatin1(text: string): boolean {
@@ -238,7 +255,7 @@ export class SocketConnection implements Connection {
     if (bytes.length > JOIN_BELOW) {
       socket.cork();
       socket.write(text, 'latin1');
-      const room = socket.write(bytes);
+      const room = this.send(bytes);
       socket.uncork();
       return room;
     }
@@ -295,6 +312,7 @@ export class SocketConnection implements Connection {
   finish(): void {
     if (this.closed) return;
     this.closed = true;
+    this.own?.leave();
     const handler = this.current;
     this.current = IDLE;
     handler.onClose(this.failure);

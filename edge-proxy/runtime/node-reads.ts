@@ -45,8 +45,8 @@ function nextMemory(): Uint8Array | undefined {
   return memory;
 }
 
-/** Within a TakeRead: the socket's next reads go to this memory, and what they went to before is left alone. */
-export function readNextInto(memory: Uint8Array): void {
+/** Within a TakeRead: the socket's next reads go to this memory, not to what they went to before; without: to the shared. */
+export function readNextInto(memory: Uint8Array = shared): void {
   following = memory;
 }
 

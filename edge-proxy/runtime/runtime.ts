@@ -28,10 +28,10 @@ export interface ConnectionHandler {
   /** The runtime does not use the memory of `bytes` again: they may be kept, or written on as they are. */
   onData(bytes: Uint8Array): void;
   /**
-   * Instead of `onData`, where the runtime has memory to lend: it reads into it again as soon as this returns.
-   * @returns true: the bytes are still in use, such as queued by a `write`; their memory is then left alone for good
+   * Instead of `onData`, where the runtime has memory to lend: it reads into it again once this has returned and what
+   * was passed to `write` meanwhile has gone out. Whatever else is kept must be copied.
    */
-  onLent?(bytes: Uint8Array): boolean;
+  onLent?(bytes: Uint8Array): void;
   /** All queued writes have gone out after a `write` that answered false. */
   onDrain(): void;
   /** The peer finished sending (FIN); writing may go on. */

@@ -232,17 +232,6 @@ class Tunnel {
     if (!this.down.write(bytes)) this.up?.pause();
   }
 
-  /** @returns whether the bytes are still to be written */
-  lentByDown(bytes: Uint8Array): boolean {
-    this.fromDown(bytes);
-    return this.up !== undefined && this.up.buffered > 0;
-  }
-
-  lentByUp(bytes: Uint8Array): boolean {
-    this.fromUp(bytes);
-    return this.down.buffered > 0;
-  }
-
   private get connectingUp(): boolean {
     const side = this.up?.handler;
     return !(side instanceof UpSide) || !side.open;
@@ -349,8 +338,8 @@ class DownSide implements ConnectionHandler {
   onData(bytes: Uint8Array): void {
     this.tunnel.fromDown(bytes);
   }
-  onLent(bytes: Uint8Array): boolean {
-    return this.tunnel.lentByDown(bytes);
+  onLent(bytes: Uint8Array): void {
+    this.tunnel.fromDown(bytes);
   }
   onDrain(): void {
     this.tunnel.drainDown();
@@ -373,8 +362,8 @@ class UpSide implements ConnectionHandler {
   onData(bytes: Uint8Array): void {
     this.tunnel.fromUp(bytes);
   }
-  onLent(bytes: Uint8Array): boolean {
-    return this.tunnel.lentByUp(bytes);
+  onLent(bytes: Uint8Array): void {
+    this.tunnel.fromUp(bytes);
   }
   onDrain(): void {
     this.tunnel.drainUp();

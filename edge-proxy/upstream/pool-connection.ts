@@ -168,6 +168,11 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
     else (this.owner as StreamOwner | undefined)?.onResponseFlush();
   }
 
+  /** Owners copy what they keep. */
+  onLent(bytes: Uint8Array): void {
+    this.onData(bytes);
+  }
+
   onHead(head: ResponseHead): void {
     if (!head.keepAlive) this.keepAlive = false;
     this.tunnel = head.status === 101 || (head.framing === 'none' && this.parser.isTunnel);

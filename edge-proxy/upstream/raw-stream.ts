@@ -49,8 +49,7 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
   sendHead(): void {}
 
   sendBody(bytes: Uint8Array): boolean {
-    // A write may keep what it is given; these bytes are the runtime's read buffer.
-    return this.connection.write(bytes.slice());
+    return this.connection.write(bytes);
   }
 
   sendEnd(): void {}
@@ -85,6 +84,10 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
     this.flush();
     this.owner?.onResponseBody(bytes);
     this.owner?.onResponseFlush();
+  }
+
+  onLent(bytes: Uint8Array): void {
+    this.onData(bytes);
   }
 
   onDrain(): void {

@@ -112,12 +112,10 @@ class Echo implements ConnectionHandler {
     report({ echoWaits: true });
   }
 
-  onLent(bytes: Uint8Array): boolean {
+  onLent(bytes: Uint8Array): void {
     this.onData(bytes);
     this.lent++;
-    const inUse = this.connection.buffered > 0;
-    if (inUse) this.kept++;
-    return inUse;
+    if (this.connection.buffered > 0) this.kept++;
   }
 
   onDrain(): void {

@@ -1,0 +1,85 @@
+/**
+ * Memory that bulk is read into, and read into again once what was read has gone out. Else each read on the way to a
+ * slow peer would leave 64 KB to be collected, of which a runtime lets tens of megabytes gather.
+ */
+import { Buffer } from 'node:buffer';
+import type { Socket } from 'node:net';
+import type { ConnectionHandler } from './runtime.ts';
+
+/** As much as one read of Node's takes. */
+const SIZE = 64 * 1024;
+/** Kept for whoever reads bulk next; what is more goes back to the runtime. */
+const MOST_FREE = 32;
+const free: Loan[] = [];
+
+/** Whose bytes a handler is looking at now. */
+let lending: Loan | undefined;
+
+export class Loan {
+  readonly memory = Buffer.allocUnsafeSlow(SIZE);
+  /** Writes of it that have not gone out. */
+  private pending = 0;
+  /** Writes that went out at once, and whose callback is still to come. */
+  private early = 0;
+  private read = true;
+  /** A write failed: nobody knows who still reads it. */
+  private spoilt = false;
+
+  /** For someone to read into. */
+  static take(): Loan {
+    const loan = free.pop() ?? new Loan();
+    loan.read = true;
+    return loan;
+  }
+
+  /** Bytes of it are on their way out. */
+  get kept(): boolean {
+    return this.pending > 0;
+  }
+
+  /** Nobody reads into it any more. */
+  leave(): void {
+    this.read = false;
+    this.settle();
+  }
+
+  /** Hands bytes of this memory over; writes of them meanwhile take note. */
+  lend(bytes: Uint8Array, to: ConnectionHandler): void {
+    lending = this;
+    try {
+      to.onLent!(bytes);
+    } finally {
+      lending = undefined;
+    }
+  }
+
+  write(socket: Socket, bytes: Uint8Array): boolean {
+    this.pending++;
+    const room = socket.write(bytes, this.sent);
+    if (socket.writableLength === 0) {
+      this.pending--;
+      this.early++;
+    }
+    return room;
+  }
+
+  private readonly sent = (error?: Error | null): void => {
+    if (this.early > 0) {
+      this.early--;
+      return;
+    }
+    this.pending--;
+    if (error) this.spoilt = true;
+    this.settle();
+  };
+
+  private settle(): void {
+    if (this.read || this.pending > 0 || this.spoilt || free.length >= MOST_FREE) return;
+    free.push(this);
+  }
+}
+
+/** The memory that `bytes` are lent from, when they are. */
+export function lenderOf(bytes: Uint8Array): Loan | undefined {
+  return lending !== undefined && bytes.buffer === lending.memory.buffer ? lending : undefined;
+}
