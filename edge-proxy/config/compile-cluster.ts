@@ -23,13 +23,19 @@ import { OutlierDetection } from '../upstream/outlier-detection.ts';
 import type { LocalityGroup } from '../upstream/priority-set.ts';
 import { type AskedPeer, type AutoTls, autoTls, checkAutoTls, secureByRequest } from './compile-auto-tls.ts';
 import { compileBalancer } from './compile-balancer.ts';
+import { type CheckTls, compileCheckTls } from './compile-check-tls.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
-  tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): () => TlsContext | undefined;
+  tls(
+    context: UpstreamTlsContext,
+    hostname?: string,
+    asked?: AskedPeer,
+    speaksHttp2?: boolean,
+  ): () => TlsContext | undefined;
   resolve: Runtime['resolve'];
   /** For health checks; absent in workers. */
   connect?: Runtime['connect'];
@@ -63,6 +69,9 @@ export function compileCluster(
   const localities = (type === 'EDS' ? assignment : config.loadAssignment)?.endpoints ?? [];
   const auto = autoTls(http);
   const tls = tlsChoice(config, deps, auto);
+  const check = config.healthChecks?.[0];
+  const checkTls = compileCheckTls(check);
+  const checksTls = checkTls && tlsChoice(config, deps, undefined, checkTls);
   const inheritance = inherit(deps.previous);
   const closers: (() => void)[] = [];
   const overprovisioning = (type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140;
@@ -91,7 +100,9 @@ export function compileCluster(
     },
   );
   const build = () =>
-    cluster.setGroups(localities.map((locality) => groupOf(locality, type, tls, inheritance, deps.now())));
+    cluster.setGroups(
+      localities.map((locality) => groupOf(locality, type, { tls, checksTls }, inheritance, deps.now())),
+    );
   if (config.outlierDetection) {
     const { endpoints, recompute } = cluster;
     const { now, random } = deps;
@@ -103,18 +114,21 @@ export function compileCluster(
       ),
     );
   } else inheritance.outliers.clear();
-  if (config.healthChecks?.length) {
+  if (check) {
     const { connect } = deps;
-    if (config.healthChecks.length > 1) throw new ConfigFault('healthChecks', 'must be one');
+    if (config.healthChecks!.length > 1) throw new ConfigFault('healthChecks', 'must be one');
     if (!connect) throw new ConfigFault('healthChecks', 'need sockets, which this runtime does not have');
-    const { rules, makeProbe } = compileHealthCheck(config.healthChecks[0]!, config.name, { connect });
-    const { use, highUse } = inheritance;
+    const { rules, makeProbe } = compileHealthCheck(
+      check,
+      { name: config.name, http2: http?.useDownstreamProtocolConfig?.http2ProtocolOptions !== undefined },
+      { connect },
+    );
+    const { use, highUse, checks: counts } = inheritance;
+    const { now, random } = deps;
     const hadTraffic = () =>
       cluster.endpoints().some(({ stats }) => stats !== undefined && stats.cxTotal > 0) ||
       use.connections + highUse.connections > 0;
-    cluster.checkHealth(
-      (changed) => new HealthChecker(rules, makeProbe, { now: deps.now, random: deps.random, hadTraffic, changed }),
-    );
+    cluster.checkHealth((changed) => new HealthChecker(rules, makeProbe, { counts, now, random, hadTraffic, changed }));
   }
   if (auto) cluster.secured = secureByRequest(auto, (host, asked) => tls(host.metadata, host.hostname, asked));
   // After everything that may be refused: the version in use shares this state.
@@ -194,6 +208,7 @@ function inherit(previous: Cluster | undefined): Inheritance {
     highUse: { connections: 0, pending: 0, requests: 0, retries: 0 },
     hosts: new Map(),
     outliers: new Map(),
+    checks: { attempt: 0, success: 0, failure: 0, networkFailure: 0 },
     resolved: new Map(),
   };
 }
@@ -209,15 +224,21 @@ function destinationOf(config: ClusterConfig): Cluster['destination'] {
 type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
 
 /** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
-function tlsChoice(config: ClusterConfig, deps: ClusterDeps, auto: AutoTls | undefined): TlsChoice {
+function tlsChoice(
+  config: ClusterConfig,
+  deps: ClusterDeps,
+  auto: AutoTls | undefined,
+  forChecks?: CheckTls,
+): TlsChoice {
   const compile = (socket: TransportSocket): ((hostname: string, asked?: AskedPeer) => Tls) => {
     const typed = socket.typedConfig;
     if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
       return () => plaintext;
     }
-    const context = typed as UpstreamTlsContext;
+    const context = forChecks ? forChecks.adapt(typed as UpstreamTlsContext) : (typed as UpstreamTlsContext);
+    const speaksHttp2 = forChecks?.speaksHttp2;
     if (auto) checkAutoTls(auto, context);
-    const shared = deps.tls(context);
+    const shared = deps.tls(context, undefined, undefined, speaksHttp2);
     if (!context.autoHostSni && !auto) return () => shared;
     // One context a name: endpoints of one DNS name share theirs.
     const byName = new Map<string, Tls>([[' ', shared]]);
@@ -227,7 +248,7 @@ function tlsChoice(config: ClusterConfig, deps: ClusterDeps, auto: AutoTls | und
       if (!found) {
         // Clients of a dynamic forward proxy name as many hosts as they like.
         if (byName.size > MOST_SNI_CONTEXTS) byName.clear();
-        byName.set(key, (found = deps.tls(context, hostname, asked)));
+        byName.set(key, (found = deps.tls(context, hostname, asked, speaksHttp2)));
       }
       return found;
     };
@@ -238,7 +259,7 @@ function tlsChoice(config: ClusterConfig, deps: ClusterDeps, auto: AutoTls | und
   }));
   const otherwise = config.transportSocket ? compile(config.transportSocket) : () => plaintext;
   return (metadata, hostname, asked) => {
-    const labels = metadata?.['envoy.transport_socket_match'] ?? {};
+    const labels = forChecks?.criteria ?? metadata?.['envoy.transport_socket_match'] ?? {};
     const found = matches.find(({ wanted }) => wanted.every(([key, value]) => labels[key] === value));
     return (found ? found.tls : otherwise)(hostname, asked);
   };
@@ -267,7 +288,7 @@ function locatedHost(
 function groupOf(
   group: LocalityLbEndpoints,
   type: NonNullable<ClusterConfig['type']>,
-  tls: TlsChoice,
+  { tls, checksTls }: { tls: TlsChoice; checksTls: TlsChoice | undefined },
   inheritance: Inheritance,
   now: number,
 ): LocalityGroup {
@@ -283,23 +304,26 @@ function groupOf(
     const addresses = literal ? [address] : (inheritance.resolved.get(address) ?? []);
     const metadata = endpoint.metadata?.filterMetadata;
     const status = endpoint.healthStatus ?? 'UNKNOWN';
+    const hostname = endpoint.endpoint?.hostname || (literal ? '' : address);
+    const { portValue, hostname: checkedName, disableActiveHealthCheck } = endpoint.endpoint?.healthCheckConfig ?? {};
     return (type === 'LOGICAL_DNS' ? addresses.slice(0, 1) : addresses).map(
       (resolved) =>
         new Host(
           {
             address: resolved,
             port,
-            hostname: endpoint.endpoint?.hostname || (literal ? '' : address),
+            hostname,
             weight: Math.max(endpoint.loadBalancingWeight ?? 1, 1),
             priority: group.priority ?? 0,
             locality,
-            tls: tls(metadata, endpoint.endpoint?.hostname || (literal ? '' : address)),
+            tls: tls(metadata, hostname),
             metadata,
             edsHealth: status,
             healthCheck: {
-              port: endpoint.endpoint?.healthCheckConfig?.portValue ?? 0,
-              hostname: endpoint.endpoint?.healthCheckConfig?.hostname ?? '',
-              disabled: endpoint.endpoint?.healthCheckConfig?.disableActiveHealthCheck ?? false,
+              port: portValue ?? 0,
+              hostname: checkedName ?? '',
+              disabled: disableActiveHealthCheck ?? false,
+              ...(checksTls && { tls: checksTls(metadata, hostname) }),
             },
           },
           inheritance.hosts,

@@ -1,10 +1,13 @@
-/** Cluster.healthChecks -> the rules and questions of active health checking. */
+/** Cluster.healthChecks -> the rules and questions of active health checking (Envoy's config.core.v3.HealthCheck). */
 import type { HealthCheck } from '../../shared/xds/cluster.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import { fromLatin1 } from '../http/codec/bytes.ts';
+import { grpcCheck } from '../upstream/grpc-health.ts';
 import type { CheckRules, Probe } from '../upstream/health-checker.ts';
 import { type Dialler, type HttpCheck, HttpProbe, type TcpCheck, TcpProbe } from '../upstream/health-probe.ts';
 import type { Host } from '../upstream/host.ts';
+import { type Http2Check, Http2Probe, httpOverHttp2 } from '../upstream/http2-probe.ts';
+import { checkHeaders } from './compile-check-headers.ts';
 import { ConfigFault } from './config-fault.ts';
 
 export interface CompiledHealthCheck {
@@ -12,20 +15,45 @@ export interface CompiledHealthCheck {
   readonly makeProbe: (host: Host) => Probe;
 }
 
+export interface CheckedCluster {
+  readonly name: string;
+  /** Its protocol options allow HTTP/2. */
+  readonly http2: boolean;
+}
+
 /** @throws ConfigFault for kinds of checks that are not supported, and values out of bounds */
-export function compileHealthCheck(check: HealthCheck, clusterName: string, dialler: Dialler): CompiledHealthCheck {
+export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, dialler: Dialler): CompiledHealthCheck {
   const path = 'healthChecks[0]';
   const { httpHealthCheck, tcpHealthCheck, grpcHealthCheck } = check;
-  if (grpcHealthCheck) throw new ConfigFault(`${path}.grpcHealthCheck`, 'needs HTTP/2 to upstreams: not supported');
-  if ((httpHealthCheck ? 1 : 0) + (tcpHealthCheck ? 1 : 0) !== 1)
-    throw new ConfigFault(path, 'must have exactly one of httpHealthCheck and tcpHealthCheck');
+  if ([httpHealthCheck, tcpHealthCheck, grpcHealthCheck].filter(Boolean).length !== 1)
+    throw new ConfigFault(path, 'must have exactly one of httpHealthCheck, tcpHealthCheck and grpcHealthCheck');
   const rules = rulesOf(check, path);
+  const reuseConnection = check.reuseConnection ?? true;
+  const overHttp2 = (spec: Http2Check) => ({ rules, makeProbe: (host: Host) => new Http2Probe(host, spec, dialler) });
+  if (grpcHealthCheck) {
+    const spec = { clusterName: cluster.name, timeoutMs: rules.timeoutMs, reuseConnection };
+    if (!cluster.http2) throw new ConfigFault(`${path}.grpcHealthCheck`, NEEDS_HTTP2);
+    return overHttp2(grpcCheck({ ...spec, ...grpcConfig(grpcHealthCheck, `${path}.grpcHealthCheck`) }));
+  }
   if (httpHealthCheck) {
-    const spec = httpCheck(httpHealthCheck, clusterName, check.reuseConnection ?? true, `${path}.httpHealthCheck`);
+    const spec = httpCheck(httpHealthCheck, cluster.name, reuseConnection, `${path}.httpHealthCheck`);
+    if (httpHealthCheck.codecClientType === 'HTTP2') return overHttp2(httpOverHttp2(spec));
     return { rules, makeProbe: (host) => new HttpProbe(host, spec, dialler) };
   }
   const spec = tcpCheck(tcpHealthCheck!, `${path}.tcpHealthCheck`);
   return { rules, makeProbe: (host) => new TcpProbe(host, spec, dialler) };
+}
+
+/** As in Envoy, which refuses a gRPC check of any other cluster. */
+const NEEDS_HTTP2 =
+  'needs a cluster that may speak HTTP/2 (HttpProtocolOptions: useDownstreamProtocolConfig.http2ProtocolOptions)';
+const USER_AGENT = ['user-agent', 'Envoy/HC'] as const;
+
+function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: string) {
+  const { serviceName = '', authority = '', initialMetadata } = config;
+  if (/[^\x21-\x7e]/.test(authority)) throw new ConfigFault(`${path}.authority`, 'must be a host name');
+  const headers = { base: [USER_AGENT], add: initialMetadata, http2: true };
+  return { serviceName, authority, metadata: checkHeaders(headers, `${path}.initialMetadata`) };
 }
 
 function rulesOf(check: HealthCheck, path: string): CheckRules {
@@ -65,18 +93,14 @@ function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boo
     throw new ConfigFault(`${path}.path`, 'must begin with "/" and hold no space');
   if (config.host !== undefined && /[^\x21-\x7e]/.test(config.host))
     throw new ConfigFault(`${path}.host`, 'must be a host name');
-  const removed = new Set((config.requestHeadersToRemove ?? []).map((name) => name.toLowerCase()));
-  const lines = [['user-agent', 'Envoy/HC'] as const]
-    .filter(([name]) => !removed.has(name))
-    .map((line) => line.join(': '));
-  for (const [i, { header }] of (config.requestHeadersToAdd ?? []).entries()) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(header.key) || /[^\t\x20-\x7e]/.test(header.value ?? ''))
-      throw new ConfigFault(`${path}.requestHeadersToAdd[${i}]`, 'must be a header field');
-    lines.push(`${header.key}: ${header.value ?? ''}`);
-  }
-  const text = lines.map((line) => `${line}\r\n`).join('');
+  const http2 = config.codecClientType === 'HTTP2';
+  const { requestHeadersToAdd: add, requestHeadersToRemove: remove } = config;
+  const fields = checkHeaders({ base: [USER_AGENT], add, remove, http2 }, `${path}.requestHeadersToAdd`);
+  const text = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return {
     method,
+    path: config.path,
+    fields,
     head: (host) => `${method} ${config.path} HTTP/1.1\r\nhost: ${host}\r\n${text}\r\n`,
     host: config.host ?? '',
     clusterName,

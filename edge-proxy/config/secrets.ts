@@ -138,7 +138,7 @@ export class Secrets {
    * @param hostname of the endpoint where it is known, for autoHostSni
    * @param asked what the request says of its peer
    */
-  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer): () => TlsContext {
+  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer, speaksHttp2 = false): () => TlsContext {
     if (context.allowRenegotiation) throw new Error('TLS: allowRenegotiation is not supported');
     const serverName = asked?.serverName ?? ((context.autoHostSni && hostname) || context.sni || undefined);
     // Envoy: the SNI that is sent takes the place of the configured names.
@@ -146,7 +146,7 @@ export class Secrets {
     const common = context.commonTlsContext ?? {};
     const versions = tlsVersions(common);
     const offered = common.alpnProtocols ?? [];
-    const alpn = offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
+    const alpn = !speaksHttp2 && offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
     if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
     const current = this.follow(common, (parts) => {
       return this.runtime.clientTls({

@@ -1,7 +1,16 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
 import type { Balancer } from './balancer.ts';
-import type { Cluster, DialOptions, Endpoint, EndpointHealth, Limits, RetryHostRules, Use } from './cluster.ts';
-import type { CheckerDeps, HealthChecker } from './health-checker.ts';
+import type {
+  Cluster,
+  DialOptions,
+  Endpoint,
+  EndpointHealth,
+  HealthCheckStats,
+  Limits,
+  RetryHostRules,
+  Use,
+} from './cluster.ts';
+import type { CheckCounts, CheckerDeps, HealthChecker } from './health-checker.ts';
 import type { Host, HostState } from './host.ts';
 import type { Outcome, OutlierDetection, OutlierState } from './outlier-detection.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './priority-set.ts';
@@ -14,6 +23,7 @@ export interface Inheritance {
   readonly highUse: Use;
   readonly hosts: Map<string, HostState>;
   readonly outliers: Map<string, OutlierState>;
+  readonly checks: CheckCounts;
   /** Last good addresses by host name. */
   readonly resolved: Map<string, readonly string[]>;
 }
@@ -149,6 +159,16 @@ export class BalancedCluster implements Cluster {
       eds: edsHealth,
       failedActiveCheck: this.failsActiveCheck(endpoint as Host),
       failedOutlierCheck: this.outliers?.isEjected(endpoint) ?? false,
+    };
+  }
+
+  healthChecks(): HealthCheckStats | undefined {
+    if (!this.checker) return undefined;
+    const checked = (this.all as readonly Host[]).filter((host) => !host.healthCheck.disabled);
+    return {
+      ...this.inheritance.checks,
+      healthy: checked.filter(({ state }) => state.failedActiveCheck === false).length,
+      degraded: checked.filter(({ state }) => state.degraded).length,
     };
   }
 

@@ -128,9 +128,22 @@ export interface Cluster extends Circuit {
   secured?(endpoint: Endpoint, authority: string): Endpoint;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */
   health?(endpoint: Endpoint): EndpointHealth;
+  /** undefined: its endpoints are not checked. */
+  healthChecks?(): HealthCheckStats | undefined;
   /** Outlier detection's input. A status, or a local-origin failure. */
   report(endpoint: Endpoint, outcome: number | 'connect-failure' | 'reset' | 'timeout'): void;
   readonly endpoints: () => readonly Endpoint[];
+}
+
+/** What active health checks found: Envoy's `cluster.<name>.health_check.…`. */
+export interface HealthCheckStats {
+  readonly attempt: number;
+  readonly success: number;
+  readonly failure: number;
+  readonly networkFailure: number;
+  /** Endpoints now. */
+  readonly healthy: number;
+  readonly degraded: number;
 }
 
 /** The proxy's clusters by name; swapped per cluster as config arrives. */

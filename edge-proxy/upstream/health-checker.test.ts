@@ -2,7 +2,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HealthCheck } from '../../shared/xds/cluster.ts';
 import { compileHealthCheck } from '../config/compile-health-check.ts';
 import { MemoryRuntime, Wire } from '../http/testing.ts';
-import { type CheckResult, type CheckRules, HealthChecker, type Probe } from './health-checker.ts';
+import {
+  type CheckResult,
+  type CheckRules,
+  HealthChecker,
+  PASSED,
+  type Probe,
+  REFUSED,
+  UNANSWERED,
+} from './health-checker.ts';
 import { Host, type HostState } from './host.ts';
 
 const rules: CheckRules = {
@@ -19,8 +27,8 @@ const rules: CheckRules = {
   healthyThreshold: 2,
   unhealthyThreshold: 3,
 };
-const good: CheckResult = { passed: true, immediate: false, degraded: false };
-const bad: CheckResult = { passed: false, immediate: false, degraded: false };
+const good = PASSED;
+const bad = UNANSWERED;
 
 function makeHost(port = 80): Host {
   return new Host(
@@ -55,7 +63,9 @@ function setup(over: Partial<CheckRules> = {}, traffic = true) {
     },
     close() {},
   };
+  const counts = { attempt: 0, success: 0, failure: 0, networkFailure: 0 };
   const checker = new HealthChecker({ ...rules, ...over }, () => probe, {
+    counts,
     random: () => 0.5,
     now: () => 7,
     hadTraffic: () => traffic,
@@ -67,7 +77,7 @@ function setup(over: Partial<CheckRules> = {}, traffic = true) {
     expect(asked).toHaveLength(1);
     asked.shift()!(result);
   };
-  return { host, asked, events, checker, answer, gaveUp: () => given };
+  return { host, asked, events, checker, answer, counts, gaveUp: () => given };
 }
 
 describe('verdicts', () => {
@@ -112,7 +122,7 @@ describe('verdicts', () => {
     vi.advanceTimersByTime(0);
     answer(good);
     vi.advanceTimersByTime(1000);
-    answer({ passed: false, immediate: true, degraded: false });
+    answer(REFUSED);
     expect(host.state.failedActiveCheck).toBe(true);
   });
 
@@ -121,6 +131,18 @@ describe('verdicts', () => {
     vi.advanceTimersByTime(0);
     vi.advanceTimersByTime(100);
     expect([host.state.failedActiveCheck, events, gaveUp()]).toEqual([true, [false], 1]);
+  });
+
+  it('are counted', () => {
+    const { counts, answer } = setup();
+    vi.advanceTimersByTime(0);
+    answer(good);
+    vi.advanceTimersByTime(1000);
+    answer(REFUSED);
+    vi.advanceTimersByTime(2000);
+    answer(bad);
+    vi.advanceTimersByTime(2000 + 100);
+    expect(counts).toEqual({ attempt: 4, success: 1, failure: 3, networkFailure: 2 });
   });
 
   it('tell of degraded hosts', () => {
@@ -160,7 +182,11 @@ describe('questions', () => {
     const wires: Wire[] = [];
     await runtime.listen({ address: '10.0.0.1', port: 80 }, (connection) => void wires.push(new Wire(connection)));
     const check = HealthCheck.parse({ ...base, ...config });
-    const { makeProbe } = compileHealthCheck(check, 'cluster', { connect: (...args) => runtime.connect(...args) });
+    const { makeProbe } = compileHealthCheck(
+      check,
+      { name: 'cluster', http2: false },
+      { connect: (...args) => runtime.connect(...args) },
+    );
     const probe = makeProbe(makeHost());
     const results: CheckResult[] = [];
     for (const answer of answers) {
@@ -201,7 +227,7 @@ describe('questions', () => {
         'HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n',
       ],
     );
-    expect(results).toEqual([good, { ...good, degraded: true }, bad]);
+    expect(results).toEqual([good, { ...good, degraded: true }, { ...REFUSED, immediate: false }]);
     expect(wires).toHaveLength(1);
     expect(wires[0]!.text).toContain(
       'GET /healthz HTTP/1.1\r\nhost: health.test\r\nuser-agent: Envoy/HC\r\nx-check: yes\r\n\r\n',
@@ -210,9 +236,7 @@ describe('questions', () => {
 
   it('HTTP: another status is final, a lost connection is not', async () => {
     const config = { httpHealthCheck: { path: '/' } };
-    expect((await ask(config, ['HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n'])).results).toEqual([
-      { passed: false, immediate: true, degraded: false },
-    ]);
+    expect((await ask(config, ['HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n'])).results).toEqual([REFUSED]);
     expect((await ask(config, [undefined])).results).toEqual([bad]);
   });
 
@@ -231,7 +255,7 @@ describe('questions', () => {
     [{ timeout: '0s', tcpHealthCheck: {} }, 'timeout'],
   ])('refused: %j', (config, path) => {
     const check = HealthCheck.parse({ ...base, ...config });
-    expect(() => compileHealthCheck(check, 'c', { connect: () => ({}) as never })).toThrow(
+    expect(() => compileHealthCheck(check, { name: 'c', http2: false }, { connect: () => ({}) as never })).toThrow(
       expect.objectContaining({ path: expect.stringContaining(path) }),
     );
   });

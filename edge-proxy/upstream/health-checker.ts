@@ -9,7 +9,15 @@ export interface CheckResult {
   readonly passed: boolean;
   readonly immediate: boolean;
   readonly degraded: boolean;
+  /** There was no answer to judge: no connection, none in time, or what came was not understood. */
+  readonly network: boolean;
 }
+
+export const PASSED: CheckResult = { passed: true, immediate: false, degraded: false, network: false };
+/** Counts against the threshold. */
+export const UNANSWERED: CheckResult = { passed: false, immediate: false, degraded: false, network: true };
+/** An answer that says so. */
+export const REFUSED: CheckResult = { passed: false, immediate: true, degraded: false, network: false };
 
 /** Asks one endpoint once; `done` is called once, unless it was stopped. */
 export interface Probe {
@@ -41,7 +49,17 @@ export interface CheckRules extends CheckIntervals {
   readonly unhealthyThreshold: number;
 }
 
+/** Envoy's counters `cluster.<name>.health_check.…`. */
+export interface CheckCounts {
+  attempt: number;
+  success: number;
+  failure: number;
+  /** Of the failures, those without an answer to judge. */
+  networkFailure: number;
+}
+
 export interface CheckerDeps {
+  readonly counts: CheckCounts;
   random(): number;
   /** Monotonic milliseconds. */
   now(): number;
@@ -114,6 +132,7 @@ class Session {
   }
 
   private check(): void {
+    this.deps.counts.attempt++;
     let over = false;
     const finish = (result: CheckResult) => {
       if (over || this.stopped) return;
@@ -125,14 +144,18 @@ class Session {
     this.timer = setTimeout(() => {
       if (over) return;
       this.giveUp?.();
-      finish({ passed: false, immediate: false, degraded: false });
+      finish(UNANSWERED);
     }, this.rules.timeoutMs);
     const giveUp = this.probe.check(finish);
     if (!over) this.giveUp = giveUp;
   }
 
-  private judge({ passed, immediate, degraded }: CheckResult): void {
+  private judge({ passed, immediate, degraded, network }: CheckResult): void {
     const { state } = this.host;
+    const { counts } = this.deps;
+    if (passed) counts.success++;
+    else counts.failure++;
+    if (network) counts.networkFailure++;
     const first = state.failedActiveCheck === undefined;
     const healthy = state.failedActiveCheck === false;
     let pending = false;

@@ -1,19 +1,30 @@
 /** The questions of active health checks: an HTTP request, or bytes over TCP. */
+import type { Field } from '../http/codec/h2/hpack.ts';
 import type { ResponseHead } from '../http/codec/message.ts';
-import type { Connection, Runtime } from '../runtime/runtime.ts';
-import type { CheckResult, Probe } from './health-checker.ts';
+import type { Connection, DialTarget, Runtime, TlsContext } from '../runtime/runtime.ts';
+import { type CheckResult, PASSED, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';
 import type { Host } from './host.ts';
 import type { PoolSide, StreamOwner, UpstreamStream } from './pool-connection.ts';
 import { UpstreamConnection } from './pool-connection.ts';
 
 export type Dialler = Pick<Runtime, 'connect'>;
 
-const passed: CheckResult = { passed: true, immediate: false, degraded: false };
-const failed: CheckResult = { passed: false, immediate: false, degraded: false };
-const refused: CheckResult = { passed: false, immediate: true, degraded: false };
+/** Counts against the threshold, as if there were no answer. */
+const AGAIN: CheckResult = { ...REFUSED, immediate: false };
+
+/** Where a host is asked, and how: its secrets may be missing, and then nothing may be asked in plaintext. */
+export function dialTarget({ address, port, healthCheck, tls }: Host): {
+  to: DialTarget;
+  tls: TlsContext | undefined;
+} {
+  return { to: { address, port: healthCheck.port || port }, tls: (healthCheck.tls ?? tls)() };
+}
 
 export interface HttpCheck {
   readonly method: string;
+  readonly path: string;
+  /** Beside Host; names in lower case for HTTP/2. */
+  readonly fields: readonly Field[];
   /** A whole head with its empty line, for a host name. */
   head(host: string): string;
   /** '' : the endpoint's, else the cluster's name. */
@@ -23,6 +34,16 @@ export interface HttpCheck {
   /** Statuses that count against the threshold like a failure to connect. */
   readonly retriable: (status: number) => boolean;
   readonly reuseConnection: boolean;
+}
+
+/** The host name that a check asks for. */
+export function hostOf({ host, clusterName }: HttpCheck, target: Host): string {
+  return target.healthCheck.hostname || host || clusterName;
+}
+
+export function judgeStatus(spec: HttpCheck, status: number, degraded: boolean): CheckResult {
+  if (spec.expected(status)) return degraded ? { ...PASSED, degraded } : PASSED;
+  return spec.retriable(status) ? AGAIN : REFUSED;
 }
 
 /** One request at a time on a connection of its own, which is kept for the next where the peer allows. */
@@ -67,17 +88,15 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
     this.close();
     const connection = new UpstreamConnection(this);
     this.connection = connection;
-    const { target } = this;
-    let tls: ReturnType<Host['tls']>;
+    let where: ReturnType<typeof dialTarget>;
     try {
-      tls = target.tls();
+      where = dialTarget(this.target);
     } catch {
-      // Its secret is missing: nothing may be asked in plaintext.
-      this.finish(failed);
+      this.finish(UNANSWERED);
       return;
     }
-    const handler = { onData() {}, onDrain() {}, onEnd() {}, onClose: () => this.finish(failed) };
-    const to = { address: target.address, port: target.healthCheck.port || target.port };
+    const { to, tls } = where;
+    const handler = { onData() {}, onDrain() {}, onEnd() {}, onClose: () => this.finish(UNANSWERED) };
     this.raw = this.dialler.connect(to, tls, handler, (opened) => {
       if (this.connection !== connection) {
         opened.destroy();
@@ -108,18 +127,14 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
   }
 
   onReady(stream: UpstreamStream): void {
-    const { spec, target } = this;
-    const host = target.healthCheck.hostname || spec.host || spec.clusterName;
-    stream.sendHead(spec.method, spec.head(host), false);
+    const { spec } = this;
+    stream.sendHead(spec.method, spec.head(hostOf(spec, this.target)), false);
     stream.sendEnd(undefined);
     stream.flush();
   }
 
   onResponseHead(head: ResponseHead): void {
-    const { status, headers } = head;
-    const degraded = headers.has('x-envoy-degraded');
-    if (this.spec.expected(status)) this.verdict = degraded ? { ...passed, degraded } : passed;
-    else this.verdict = this.spec.retriable(status) ? failed : refused;
+    this.verdict = judgeStatus(this.spec, head.status, head.headers.has('x-envoy-degraded'));
   }
 
   onInterim(): void {}
@@ -127,7 +142,7 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
   onResponseBody(): void {}
 
   onResponseEnd(): void {
-    this.finish(this.verdict ?? failed);
+    this.finish(this.verdict ?? UNANSWERED);
   }
 
   onResponseFlush(): void {}
@@ -135,7 +150,7 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
   onRequestDrain(): void {}
 
   onReset(): void {
-    this.finish(failed);
+    this.finish(UNANSWERED);
   }
 }
 
@@ -170,13 +185,14 @@ export class TcpProbe implements Probe {
       this.close();
       done(result);
     };
-    let tls: ReturnType<Host['tls']>;
+    let where: ReturnType<typeof dialTarget>;
     try {
-      tls = target.tls();
+      where = dialTarget(target);
     } catch {
-      finish(failed);
+      finish(UNANSWERED);
       return () => undefined;
     }
+    const { to, tls } = where;
     let answer = new Uint8Array(0);
     const handler = {
       onData: (bytes: Uint8Array) => {
@@ -184,14 +200,13 @@ export class TcpProbe implements Probe {
         longer.set(answer);
         longer.set(bytes, answer.length);
         answer = longer;
-        if (holdsInOrder(answer, spec.receive)) finish(passed);
-        else if (answer.length > longestAnswer) finish(failed);
+        if (holdsInOrder(answer, spec.receive)) finish(PASSED);
+        else if (answer.length > longestAnswer) finish(UNANSWERED);
       },
       onDrain() {},
-      onEnd: () => finish(failed),
-      onClose: () => finish(failed),
+      onEnd: () => finish(UNANSWERED),
+      onClose: () => finish(UNANSWERED),
     };
-    const to = { address: target.address, port: target.healthCheck.port || target.port };
     this.open = this.dialler.connect(to, tls, handler, (opened) => {
       if (over) {
         opened.destroy();
@@ -199,7 +214,7 @@ export class TcpProbe implements Probe {
       }
       this.open = opened;
       if (spec.send.length > 0) opened.write(spec.send);
-      if (spec.receive.length === 0) finish(passed);
+      if (spec.receive.length === 0) finish(PASSED);
     });
     return () => {
       over = true;

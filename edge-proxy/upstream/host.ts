@@ -19,6 +19,8 @@ export interface HealthCheckTarget {
   readonly port: number;
   readonly hostname: string;
   readonly disabled: boolean;
+  /** Absent: as its traffic. */
+  readonly tls?: Endpoint['tls'];
 }
 
 const asTraffic: HealthCheckTarget = { port: 0, hostname: '', disabled: false };

@@ -150,7 +150,7 @@ export const HealthCheck = messageRequiring(
         requestHeadersToRemove: list(nonEmpty()),
         expectedStatuses: list(StatusRange),
         retriableStatuses: list(StatusRange),
-        codecClientType: enumeration(['HTTP1']),
+        codecClientType: enumeration(['HTTP1', 'HTTP2']),
         method: enumeration([
           'METHOD_UNSPECIFIED',
           'GET',
@@ -167,7 +167,13 @@ export const HealthCheck = messageRequiring(
       ['path'],
     ),
     tcpHealthCheck: message({ send: Payload, receive: list(Payload) }),
-    grpcHealthCheck: message({ serviceName: string(), authority: string() }),
+    grpcHealthCheck: message({
+      serviceName: string(),
+      authority: string(),
+      initialMetadata: list(HeaderValueOption),
+    }),
+    tlsOptions: message({ alpnProtocols: list(nonEmpty()) }),
+    transportSocketMatchCriteria: struct(),
     noTrafficInterval: duration(),
     noTrafficHealthyInterval: duration(),
     unhealthyInterval: duration(),
