@@ -24,6 +24,14 @@ it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
     'data.mesh: defaultConfig.image: has no effect: the image is chosen where the proxy is deployed',
     'data.mesh: defaultConfig.concurrency: must be at least 0: it is ignored',
   ]);
+  const config = (name: string, namespace: string, mesh: string) =>
+    notCompiled({ ...resource('ConfigMap', {}), metadata: { name, namespace }, data: { mesh } } as Resource);
+  const vain = 'defaultConfig: { concurrency: 2, image: { imageType: debug } }';
+  expect(config('istio', 'istio-system', vain).map(({ path, message }) => `${path}: ${message}`)).toEqual([
+    'data.mesh: defaultConfig.image: has no effect: the image is chosen where the proxy is deployed',
+  ]);
+  expect(config('istio', 'default', vain)).toEqual([]);
+  expect(config('istio', 'istio-system', 'defaultConfig: [')).toEqual([]);
 });
 
 describe('what has no effect yet is named', () => {

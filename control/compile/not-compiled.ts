@@ -1,6 +1,7 @@
 /** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
 
-import { readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
+import { isMeshConfigMap } from '../../shared/resources/config-map.ts';
+import { readMeshConfig, readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../mesh/fields.ts';
 import { protocolOf } from '../mesh/protocol.ts';
@@ -26,6 +27,8 @@ export function notCompiled(resource: Resource): Fault[] {
   switch (resource.kind) {
     case 'ProxyConfig':
       return proxyConfig(spec);
+    case 'ConfigMap':
+      return isMeshConfigMap(resource) ? defaultConfig(resource) : [];
     case 'WorkloadEntry':
     case 'WorkloadGroup':
       return proxyConfigAnnotations(resource).flatMap(annotation);
@@ -53,6 +56,13 @@ function proxyConfig(spec: Fields): Fault[] {
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
       : []),
   ];
+}
+
+/** A MeshConfig that cannot be read is refused, with its faults. */
+function defaultConfig(resource: Resource): Fault[] {
+  const mesh = text(fields((resource as { data?: unknown }).data)['mesh']);
+  const config = mesh === undefined ? undefined : readMeshConfig(mesh).value?.defaultConfig;
+  return withoutEffect(config ?? {}).map(({ path, message }) => of('data.mesh', `defaultConfig.${path}: ${message}`));
 }
 
 function annotation({ path, yaml }: { path: string; yaml: string }): Fault[] {
@@ -106,6 +116,7 @@ export function noteNotCompiled(ctx: CompileContext): void {
     ...['Sidecar', 'ProxyConfig']
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
+    ...view.resources('ConfigMap').filter(isMeshConfigMap),
     ...scope.virtualServices,
     ...scope.services.map(({ resource }) => resource),
   ];
