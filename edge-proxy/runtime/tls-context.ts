@@ -2,7 +2,7 @@
 import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { readRevocationLists } from './crl.ts';
-import { readExtensions } from './der.ts';
+import { KEY_USAGE_BITS, readExtensions } from './der.ts';
 import type {
   ClientTlsOptions,
   KeyPair,
@@ -263,6 +263,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     context.kind === 'client' ? verifies(context) || context.pins !== undefined : context.requireCertificate;
   if (peerChain.length === 0 && mustPresent) throw new Error('TLS: peer sent no certificate');
   const role = context.kind === 'server' ? 'client' : 'server';
+  if (peerChain[0]) requireKeyUsage(peerChain[0], socket, role);
   const verified = verifiedPeer(peerChain, context, role);
   return {
     // Node's types leave out that a client which sent no SNI has `false` here, on Deno `null`.
@@ -277,6 +278,19 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     localUris: context.localUris,
     peerNotAfter: verified?.notAfter,
   };
+}
+
+/**
+ * What its key was used for in the handshake must be what it is for, whoever trusts it (RFC 8446 4.4.2.2, as BoringSSL).
+ * @throws Error where it is not
+ */
+function requireKeyUsage(leaf: Uint8Array, socket: tls.TLSSocket, role: 'client' | 'server'): void {
+  const { keyUsage } = readExtensions(leaf);
+  if (keyUsage === undefined || keyUsage & KEY_USAGE_BITS.digitalSignature) return;
+  // Suites of TLS 1.2 whose name begins with the cipher send the secret to the server's key instead.
+  const encrypts = role === 'server' && /^(AES|DES|CAMELLIA)/.test(socket.getCipher().name);
+  if (!encrypts || !(keyUsage & KEY_USAGE_BITS.keyEncipherment))
+    throw new Error('TLS: peer certificate has a key that is not for signatures');
 }
 
 /**
