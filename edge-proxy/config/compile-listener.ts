@@ -23,9 +23,10 @@ import { compileChains } from '../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Denial, Terminal } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { TcpObserver } from '../tcp/tcp-connection.ts';
+import type { TcpConnection, TcpObserver } from '../tcp/tcp-connection.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import { TcpStats } from '../tcp/tcp-stats.ts';
+import { faultLog } from '../telemetry/fault-log.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
 import { faultAt } from './config-fault.ts';
 import type { Secrets } from './secrets.ts';
@@ -46,6 +47,8 @@ export interface ListenerParts {
   readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
   /** What hears of each connection of this tcp_proxy. */
   readonly tcpObserver: (listener: Listener, config: TcpProxyConfig) => TcpObserver;
+  /** The listener's own access log; undefined: it has none. */
+  readonly connectionLog: (listener: Listener) => ((connection: TcpConnection) => void) | undefined;
   readonly draining: () => boolean;
   readonly admission: Admission;
 }
@@ -98,6 +101,7 @@ export function compileListener(
     chains: [...chains.values()],
     ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
     sniff: sniffPlan(listener, [...chains.values()]),
+    log: faultAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
 }
@@ -128,7 +132,6 @@ function refuseUnsupported(listener: Listener): void {
   if (listener.transparent) refuse('transparent', captured);
   if (listener.bindToPort === false) refuse('bindToPort', captured);
   if (listener.tcpKeepalive) refuse('tcpKeepalive');
-  if (listener.accessLog?.length) refuse('accessLog', 'listener access logs are not supported');
   for (const [i, filter] of (listener.listenerFilters ?? []).entries())
     if (typeOf(filter.typedConfig) !== TLS_INSPECTOR && typeOf(filter.typedConfig) !== HTTP_INSPECTOR)
       refuse(`listenerFilters[${i}]`, captured);
@@ -207,6 +210,11 @@ function compileTerminal(
       stats.finished(request);
       finished(request);
     },
+    onFault: faultLog(
+      `listener ${listener.name}`,
+      (line) => parts.runtime.process.writeError(line),
+      () => parts.runtime.monotonicMs(),
+    ),
     draining: parts.draining,
     overload: parts.admission.overload,
     stats,

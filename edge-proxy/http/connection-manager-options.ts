@@ -16,6 +16,8 @@ export interface ConnectionManagerOptions {
   readonly runtime: Runtime;
   /** Called exactly once per request, on every path: access log and metrics hang here. */
   readonly onFinished: (request: RequestContext) => void;
+  /** Hears of faults of our own, which a client sees as 500. */
+  readonly onFault?: (error: unknown) => void;
   /** True: answer with `connection: close` and take no further request on a connection. */
   readonly draining: () => boolean;
   /** What the overload manager has switched on. Default: nothing, ever. */

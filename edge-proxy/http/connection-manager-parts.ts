@@ -27,6 +27,7 @@ export interface ManagerParts {
   readonly overload: OverloadState;
   readonly stats: HttpStats | undefined;
   readonly onFinished: (request: RequestContext) => void;
+  readonly onFault: (error: unknown) => void;
   readonly limits: CodecLimits;
   readonly headers: HeaderTreatment;
   /** Changes answers made here; undefined: none. */
@@ -82,6 +83,7 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
     overload: options.overload ?? NEVER,
     stats: options.stats,
     onFinished: options.onFinished,
+    onFault: options.onFault ?? (() => {}),
     limits: {
       ...defaultLimits,
       maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,

@@ -335,9 +335,11 @@ describe('answers made here', () => {
         throw new Error('secret');
       },
     });
-    const client = setup({ route }).connect();
+    const faults: unknown[] = [];
+    const client = setup({ route, options: { onFault: (error) => faults.push(error) } }).connect();
     client.send('POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe');
     await client.until(() => client.ended);
+    expect(faults).toEqual([new Error('secret')]);
     expect(client.text).toMatch(/^HTTP\/1\.1 500 /);
     expect(client.text).toContain('connection: close\r\n');
     expect(client.text).not.toContain('secret');

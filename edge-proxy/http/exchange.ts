@@ -65,10 +65,15 @@ export class Exchange implements RouterHost {
   start(): void {
     try {
       this.admit();
-    } catch {
-      // Nothing that goes wrong in compiled config may admit a request, or end the process.
-      this.reply(filterFailed);
+    } catch (error) {
+      this.broken(error);
     }
+  }
+
+  /** Nothing that goes wrong in compiled config may admit a request, or end the process. */
+  private broken(error: unknown): void {
+    this.parts.onFault(error);
+    this.reply(filterFailed);
   }
 
   private admit(): void {
@@ -93,8 +98,8 @@ export class Exchange implements RouterHost {
       let verdict: Verdict | Hold | Promise<Verdict>;
       try {
         verdict = filters[i]!.onRequest?.(this.request);
-      } catch {
-        this.reply(filterFailed);
+      } catch (error) {
+        this.broken(error);
         return;
       }
       if (verdict === undefined) continue;
@@ -145,8 +150,8 @@ export class Exchange implements RouterHost {
     this.knowLength();
     try {
       this.runFilters(next);
-    } catch {
-      this.reply(filterFailed);
+    } catch (error) {
+      this.broken(error);
     }
   }
 
@@ -158,7 +163,7 @@ export class Exchange implements RouterHost {
       this.stream.flush();
       this.router?.flush();
     };
-    verdict.then(goOn).catch(() => this.reply(filterFailed));
+    verdict.then(goOn).catch((error: unknown) => this.broken(error));
   }
 
   private route(): void {
@@ -387,8 +392,9 @@ export class Exchange implements RouterHost {
     this.early = undefined;
     try {
       this.parts.onFinished(this.request);
-    } catch {
+    } catch (error) {
       // A fault of the log must not take the connection, or the process, with it.
+      this.parts.onFault(error);
     }
     if (abort) this.stream.abort();
     this.stream.done();
