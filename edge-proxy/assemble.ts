@@ -122,7 +122,11 @@ function compilersOf(
     };
   };
   return {
-    ...proxyCompilers(env, onFinished, tcpObserver),
+    ...proxyCompilers(env, onFinished, tcpObserver, connectionLog),
+  const connectionLog: Compilers['connectionLog'] = (listener) => {
+    const log = compileAccessLog(listener.accessLog ?? [], telemetry.sinks);
+    return log && ((connection) => log(connectionEntry(connection), runtime.monotonicMs()));
+  };
     compileCluster(config, assignment, deps) {
       const compiled = compileCluster(config, assignment, deps);
       const close = compiled.close.bind(compiled);

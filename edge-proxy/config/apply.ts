@@ -25,7 +25,7 @@ export type RunningCluster = Cluster & { close(): void };
 export interface Compilers
   extends Pick<
     ListenerParts,
-    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver'
+    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver' | 'connectionLog'
   > {
   readonly compileCluster: (
     cluster: XdsResource['clusters'],
@@ -85,6 +85,7 @@ export class RunningConfig {
     };
   }
 
+      connectionLog: compilers.connectionLog,
   /** One change after another; see Proxy.apply. */
   apply(changes: Changes): Promise<Map<string, string>> {
     const done = this.queue.then(() => this.applyNow(changes));

@@ -23,14 +23,21 @@ export interface CompilerEnv {
   readonly trustDomain: string | undefined;
 }
 
+const refuseLog: Compilers['connectionLog'] = (listener) => {
+  if (listener.accessLog?.length) throw new Error('accessLog: nothing writes it here');
+  return undefined;
+};
+
 /**
  * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
  * @param tcpObserver the same for connections of one tcp_proxy
+ * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
   { runtime, trustDomain }: CompilerEnv,
   onFinished: Compilers['onFinished'],
   tcpObserver: Compilers['tcpObserver'],
+  connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   return {
     compileRoutes: compileRouteConfiguration,
@@ -45,5 +52,6 @@ export function proxyCompilers(
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,
     tcpObserver,
+    connectionLog,
   };
 }

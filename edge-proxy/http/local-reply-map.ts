@@ -3,13 +3,13 @@
  * whose filter matches changes status, body and headers; the formats then write the body. Compiled once.
  */
 import { wireText } from '../../shared/match/wire.ts';
-import type { HttpConnectionManager, LocalReplyFilter } from '../../shared/xds/http-connection-manager.ts';
+import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
 import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
 import { ConfigFault, faultAt } from '../config/config-fault.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
+import { compileLogFilter } from '../telemetry/log-filter.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
-import { compileHeaderMatcher } from './matchers.ts';
 import type { LocalReply } from './stream.ts';
 
 type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
@@ -55,12 +55,13 @@ export function compileLocalReplies(
   const mappers = (config.mappers ?? []).map((mapper, i): Mapper => {
     const path = `${at}.mappers[${i}]`;
     const { statusCode: status } = mapper;
+    const matches = compileLogFilter(mapper.filter, `${path}.filter`);
     if (status !== undefined && (status < 200 || status > 599))
       throw new ConfigFault(`${path}.status_code`, 'must be 200 to 599');
     if (mapper.body && mapper.body.inlineString === undefined)
       throw new ConfigFault(`${path}.body`, 'only inline_string is supported');
     return {
-      matches: compileFilter(mapper.filter, `${path}.filter`),
+      matches: (request) => matches(request, now()),
       status,
       body: mapper.body?.inlineString,
       edit: compileHeaderEdit(
@@ -113,32 +114,4 @@ function compileBody(format: BodyFormat, path: string, wallClock: (monotonicMs: 
     contentType: wireText(format.contentType || PLAIN),
     format: (request, nowMs) => pieces.map((piece) => piece(request, nowMs)).join(request.localReplyBody),
   };
-}
-
-function compileFilter(filter: LocalReplyFilter, path: string): Matches {
-  const { statusCodeFilter, headerFilter, responseFlagFilter, andFilter, orFilter } = filter;
-  const given = [statusCodeFilter, headerFilter, responseFlagFilter, andFilter, orFilter].filter(Boolean);
-  if (given.length !== 1)
-    throw new ConfigFault(
-      path,
-      'must have exactly one of status_code_filter, header_filter, response_flag_filter, and_filter, or_filter',
-    );
-  if (statusCodeFilter) {
-    const { op = 'EQ', value } = statusCodeFilter.comparison;
-    const wanted = value?.defaultValue ?? 0;
-    if (op === 'EQ') return (request) => request.responseCode === wanted;
-    if (op === 'GE') return (request) => request.responseCode >= wanted;
-    if (op === 'LE') return (request) => request.responseCode <= wanted;
-    return (request) => request.responseCode !== wanted;
-  }
-  if (headerFilter) return compileHeaderMatcher(headerFilter.header, `${path}.header_filter.header`);
-  if (responseFlagFilter) {
-    const flags = new Set<string>(responseFlagFilter.flags ?? []);
-    return (request) => (flags.size === 0 ? request.flags.length > 0 : request.flags.some((flag) => flags.has(flag)));
-  }
-  const inner = ((andFilter ?? orFilter)!.filters ?? []).map((one, i) => compileFilter(one, `${path}.filters[${i}]`));
-  if (inner.length < 2) throw new ConfigFault(path, 'needs two filters or more');
-  return andFilter
-    ? (request) => inner.every((matches) => matches(request))
-    : (request) => inner.some((matches) => matches(request));
 }

@@ -24,6 +24,14 @@ export interface DownstreamInfo {
   readonly localUris?: readonly string[];
 }
 
+/** Both ends of a connection. */
+export interface Addresses {
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+}
+
 /** Envoy's response flags (short forms of the access log). */
 export type ResponseFlag =
   | 'UH'
@@ -74,6 +82,8 @@ export interface RequestContext {
   route: RouteEntry | null | undefined;
   cluster: Cluster | undefined;
   upstreamHost: string | undefined;
+  /** The connection of the last try, once there was one. */
+  upstream?: Addresses | undefined;
   attempts: number;
   responseCode: number;
   /** The body of an answer made here, before its format; undefined: it came from upstream, or nothing formats it. */

@@ -14,16 +14,20 @@ export function compileConnectionLimit(
   const scope = stats.scope('connection_limit', config.statPrefix);
   const limited = scope.counter('limited_connections');
   const active = scope.gauge('active_connections');
+  // Chains may share their statistics, but never their limit.
+  let open = 0;
   return (connection) => {
     // A connection that changes its filter chain was counted when it came.
     if (!connection) return undefined;
-    if (active.value >= maxConnections) {
+    if (open >= maxConnections) {
       limited.value++;
-      return 'connection_limit';
+      return '';
     }
+    open++;
     active.value++;
     const { gone } = connection;
     connection.gone = () => {
+      open--;
       active.value--;
       gone?.();
     };

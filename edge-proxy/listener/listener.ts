@@ -2,6 +2,7 @@
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
+import { type TcpConnection, tcpConnection } from '../tcp/tcp-connection.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
@@ -11,8 +12,17 @@ export type Reassign = (facts: ConnectionFacts, downstream: DownstreamInfo) => T
 
 /** What serves a connection after TLS and the network filters. */
 export interface Terminal {
-  /** @param facts what its chain was chosen by; without them the connection ends when its config does */
-  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void;
+  /**
+   * @param facts what its chain was chosen by; without them the connection ends when its config does
+   * @param record what the listener's log will say of the connection, for whoever knows more of it
+   */
+  accept(
+    connection: Connection,
+    downstream: DownstreamInfo,
+    firstBytes?: Uint8Array,
+    facts?: ConnectionFacts,
+    record?: TcpConnection,
+  ): void;
   /**
    * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
    * meets the new policies; a connection that belongs nowhere ends after the request that is under way.
@@ -57,6 +67,8 @@ export interface CompiledListener {
   readonly ignoresTotalLimit: boolean;
   /** undefined: nothing must be read before the chain is chosen. */
   readonly sniff: SniffPlan | undefined;
+  /** The listener's own access log: of every connection, when it has ended. */
+  readonly log?: ((connection: TcpConnection) => void) | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -206,6 +218,10 @@ export class ListenerServer {
     if (!chain) {
       this.admission.noChain.value++;
       connection.destroy();
+      this.logUnserved(connection, facts, (record) => {
+        record.flags.push('NR');
+        record.details = 'filter_chain_not_found';
+      });
       return;
     }
     if (chain.secure) {
@@ -213,7 +229,49 @@ export class ListenerServer {
       return;
     }
     // SNI of a connection that is passed through still names it for policies.
-    serve(connection, chain, found.serverName, facts, found.firstBytes, found.ended);
+    this.serve(connection, chain, found.serverName, facts, found.firstBytes, found.ended);
+  }
+
+  /** Of a connection that no chain has served. */
+  private logUnserved(connection: Connection, facts: ConnectionFacts, describe: (record: TcpConnection) => void): void {
+    const { log } = this.config;
+    if (!log) return;
+    const record = tcpConnection(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
+    describe(record);
+    log(record);
+  }
+
+  private serve(
+    connection: Connection,
+    chain: Chain,
+    serverName: string,
+    facts: ConnectionFacts,
+    firstBytes: Uint8Array,
+    ended: boolean,
+  ): void {
+    const downstream = downstreamOf(connection, serverName);
+    const { log } = this.config;
+    let record: TcpConnection | undefined;
+    if (log) {
+      const opened = tcpConnection(downstream, this.runtime.monotonicMs());
+      const { gone } = connection;
+      connection.gone = () => {
+        gone?.();
+        log(opened);
+      };
+      record = opened;
+    }
+    for (const denial of chain.denials) {
+      const details = denial(downstream, connection);
+      if (details !== undefined) {
+        if (record) record.terminationDetails = details;
+        connection.destroy();
+        chain.terminal.denied?.(downstream, details);
+        return;
+      }
+    }
+    chain.terminal.accept(connection, downstream, firstBytes, facts, record);
+    if (ended) connection.handler.onEnd();
   }
 
   private secure(connection: Connection, chain: Chain, found: Sniffed, facts: ConnectionFacts): void {
@@ -222,6 +280,7 @@ export class ListenerServer {
     if (found.transportProtocol !== 'tls' || !context || (chain.requiresSni && found.serverName === '')) {
       this.admission.handshakeFailures.value++;
       connection.destroy();
+      this.logUnserved(connection, facts, () => {});
       return;
     }
     this.connections.add(connection);
@@ -234,7 +293,7 @@ export class ListenerServer {
           // The config may have changed during the handshake.
           const current = this.config.find(facts);
           if (current?.transport !== chain.transport) secure.destroy();
-          else serve(secure, current, secure.tls?.serverName ?? '', facts, NOTHING, false);
+          else this.serve(secure, current, secure.tls?.serverName ?? '', facts, NOTHING, false);
         } catch (error) {
           secure.destroy(error as Error);
         }
@@ -243,6 +302,7 @@ export class ListenerServer {
         this.connections.delete(connection);
         this.admission.handshakeFailures.value++;
         this.admission.release();
+        this.logUnserved(connection, facts, () => {});
       },
     );
   }
@@ -288,16 +348,9 @@ const PLAIN: Sniffed = {
   ended: false,
 };
 
-function serve(
-  connection: Connection,
-  chain: Chain,
-  serverName: string,
-  facts: ConnectionFacts,
-  firstBytes: Uint8Array,
-  ended: boolean,
-): void {
+function downstreamOf(connection: Connection, serverName: string): DownstreamInfo {
   const { tls } = connection;
-  const downstream: DownstreamInfo = {
+  return {
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     localAddress: connection.localAddress,
@@ -311,14 +364,4 @@ function serve(
     peerLeaf: tls?.peerHash ? tls.peerChain[0] : undefined,
     localUris: tls?.localUris ?? [],
   };
-  for (const denial of chain.denials) {
-    const details = denial(downstream, connection);
-    if (details !== undefined) {
-      connection.destroy();
-      chain.terminal.denied?.(downstream, details);
-      return;
-    }
-  }
-  chain.terminal.accept(connection, downstream, firstBytes, facts);
-  if (ended) connection.handler.onEnd();
 }

@@ -1,5 +1,5 @@
 /** One connection through tcp_proxy, as metrics and the access log see it. */
-import type { DownstreamInfo, ResponseFlag } from '../http/stream.ts';
+import type { Addresses, DownstreamInfo, ResponseFlag } from '../http/stream.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 
 export interface TcpConnection {
@@ -9,11 +9,15 @@ export interface TcpConnection {
   cluster: Cluster | undefined;
   /** The endpoint dialled last. */
   endpoint: Endpoint | undefined;
+  /** The connection to it, once it is open. */
+  upstream: Addresses | undefined;
   attempts: number;
   /** From and to downstream. */
   bytesReceived: number;
   bytesSent: number;
   readonly flags: ResponseFlag[];
+  /** Envoy's %RESPONSE_CODE_DETAILS%, '' without any. */
+  details: string;
   /** Envoy's %CONNECTION_TERMINATION_DETAILS%, '' without any. */
   terminationDetails: string;
   /** Envoy's %UPSTREAM_TRANSPORT_FAILURE_REASON%, '' without any. */
@@ -32,10 +36,12 @@ export function tcpConnection(downstream: DownstreamInfo, startMs: number): TcpC
     startMs,
     cluster: undefined,
     endpoint: undefined,
+    upstream: undefined,
     attempts: 0,
     bytesReceived: 0,
     bytesSent: 0,
     flags: [],
+    details: '',
     terminationDetails: '',
     upstreamFailure: '',
   };

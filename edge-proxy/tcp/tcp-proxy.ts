@@ -6,6 +6,7 @@ import type { DownstreamInfo } from '../http/stream.ts';
 import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
+import { connectDetail } from '../upstream/pool.ts';
 import { xxHash64 } from '../upstream/xx-hash.ts';
 import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
 import type { TcpStats } from './tcp-stats.ts';
@@ -60,8 +61,13 @@ export class TcpProxy implements Terminal {
     if (this.maxAttempts < 1) throw new Error('tcp_proxy: maxConnectAttempts must be at least 1');
   }
 
-  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array): void {
-    const record = tcpConnection(downstream, this.runtime.monotonicMs());
+  accept(
+    connection: Connection,
+    downstream: DownstreamInfo,
+    firstBytes?: Uint8Array,
+    _facts?: unknown,
+    record = tcpConnection(downstream, this.runtime.monotonicMs()),
+  ): void {
     this.stats.total.value++;
     const name = this.pick(Math.random() * this.total);
     const cluster = this.clusters.get(name);
@@ -205,6 +211,7 @@ class Tunnel {
     }
     // Success clears the run of failures that outlier detection counts.
     this.cluster.report(this.endpoint!, 200);
+    this.record.upstream = up;
     this.proxy.observer.opened(this.record);
     let room = true;
     for (const bytes of this.early) room = up.write(bytes);
@@ -285,7 +292,7 @@ class Tunnel {
   private failedToConnect(error: Error | undefined): void {
     const { record } = this;
     if (!record.flags.includes('UF')) record.flags.push('UF');
-    record.upstreamFailure = (error?.message ?? '').replace(/\s/g, '_');
+    record.upstreamFailure = connectDetail(error).replace(/\s/g, '_');
   }
 
   /** The client went away; before there was an upstream that is worth a flag. */

@@ -5,6 +5,8 @@
 import { textOfWire } from '../../shared/match/wire.ts';
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
 import type { LogEntry } from './log-entry.ts';
+import { compileLogFilter, type LogFilter } from './log-filter.ts';
+import { LONG_FLAGS } from './response-flags.ts';
 
 /** What an operator gives: a number stays one in JSON, undefined is `null` there and `-` in text. */
 type Field = (request: LogEntry, nowMs: number) => string | number | undefined;
@@ -53,10 +55,20 @@ export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
 /** @throws Error naming the operator or field that is not understood */
 export function compileAccessLog(configs: readonly AccessLogConfig[], sinks: LogSinks): AccessLogger | undefined {
   if (configs.length === 0) return undefined;
-  const loggers = configs.map((config) => compileOne(config, sinks));
+  const loggers = configs.map((config) => {
+    const log = compileOne(config, sinks);
+    const filter = config.filter && compileLogFilter(config.filter, `access log "${config.name}": filter`);
+    return filter ? whereFiltered(log, filter) : log;
+  });
   if (loggers.length === 1) return loggers[0];
   return (request, nowMs) => {
     for (const log of loggers) log(request, nowMs);
+  };
+}
+
+function whereFiltered(log: AccessLogger, filter: LogFilter): AccessLogger {
+  return (request, nowMs) => {
+    if (filter(request, nowMs)) log(request, nowMs);
   };
 }
 
@@ -185,16 +197,22 @@ const FIELDS: Readonly<Record<string, Field>> = {
   LOCAL_REPLY_BODY: (r) => some(r.localReplyBody ?? ''),
   RESPONSE_CODE_DETAILS: (r) => some(r.details),
   RESPONSE_FLAGS: (r) => (r.flags.length === 0 ? undefined : r.flags.join(',')),
+  RESPONSE_FLAGS_LONG: (r) => (r.flags.length === 0 ? undefined : r.flags.map((flag) => LONG_FLAGS[flag]).join(',')),
   // Said of connections only; of requests they are empty, as in Envoy when there is nothing to say.
   CONNECTION_TERMINATION_DETAILS: (r) => some(r.terminationDetails),
   UPSTREAM_TRANSPORT_FAILURE_REASON: (r) => some(r.upstreamFailure),
-  UPSTREAM_LOCAL_ADDRESS: nothing,
+  UPSTREAM_LOCAL_ADDRESS: (r) => r.upstream && hostPort(r.upstream.localAddress, r.upstream.localPort),
+  UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (r) => r.upstream?.localAddress,
+  UPSTREAM_LOCAL_PORT: (r) => r.upstream?.localPort,
   BYTES_RECEIVED: (r) => r.bytesReceived,
   BYTES_SENT: (r) => r.bytesSent,
   DURATION: (r, nowMs) => Math.round(nowMs - r.startMs),
   UPSTREAM_HOST: (r) => r.upstreamHost,
   UPSTREAM_CLUSTER: (r) => r.cluster?.name,
   UPSTREAM_CLUSTER_RAW: (r) => r.cluster?.name,
+  UPSTREAM_REMOTE_ADDRESS: (r) => r.upstream && hostPort(r.upstream.remoteAddress, r.upstream.remotePort),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (r) => r.upstream?.remoteAddress,
+  UPSTREAM_REMOTE_PORT: (r) => r.upstream?.remotePort,
   UPSTREAM_REQUEST_ATTEMPT_COUNT: (r) => r.attempts,
   DOWNSTREAM_LOCAL_ADDRESS: (r) => hostPort(r.downstream.localAddress, r.downstream.localPort),
   DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (r) => r.downstream.localAddress,

@@ -242,7 +242,7 @@ class EndpointPool implements PoolSide {
 }
 
 /** `ECONNREFUSED` in Envoy's words; other transports' messages as they are. */
-function connectDetail(error: Error | undefined): string {
+export function connectDetail(error: Error | undefined): string {
   if (error === undefined) return '';
   const code = (error as Error & { code?: string }).code;
   if (code === 'ECONNREFUSED') return 'delayed connect error: Connection refused';

@@ -67,9 +67,43 @@ const LogFormat = message({
   jsonFormat: struct(),
   omitEmptyValues: bool(),
 });
+const Comparison = messageRequiring(
+  {
+    comparison: message({
+      op: enumeration(['EQ', 'GE', 'LE', 'NE']),
+      value: message({ defaultValue: uint32(), runtimeKey: string() }),
+    }),
+  },
+  ['comparison'],
+);
+export type Comparison = z.infer<typeof Comparison>;
+
+/** Of what is logged, and which local replies are changed. */
+export interface AccessLogFilter {
+  statusCodeFilter?: Comparison | undefined;
+  durationFilter?: Comparison | undefined;
+  /** No request is a health check here: nothing answers them. */
+  notHealthCheckFilter?: object | undefined;
+  headerFilter?: { header: HeaderMatcher } | undefined;
+  responseFlagFilter?: { flags?: string[] | undefined } | undefined;
+  andFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
+  orFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
+}
+const AccessLogFilter: z.ZodType<AccessLogFilter> = lazy(() =>
+  message({
+    statusCodeFilter: Comparison,
+    durationFilter: Comparison,
+    notHealthCheckFilter: message({}),
+    headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
+    responseFlagFilter: message({ flags: list(nonEmpty()) }),
+    andFilter: message({ filters: list(AccessLogFilter) }),
+    orFilter: message({ filters: list(AccessLogFilter) }),
+  }),
+);
 export const AccessLog = messageRequiring(
   {
     name: nonEmpty(),
+    filter: AccessLogFilter,
     typedConfig: any({
       'envoy.extensions.access_loggers.file.v3.FileAccessLog': messageRequiring(
         { path: nonEmpty(), logFormat: LogFormat },
@@ -83,38 +117,6 @@ export const AccessLog = messageRequiring(
 );
 export type AccessLog = z.infer<typeof AccessLog>;
 
-/** The access log filters that local replies are chosen by. */
-export interface LocalReplyFilter {
-  statusCodeFilter?:
-    | {
-        comparison: {
-          op?: 'EQ' | 'GE' | 'LE' | 'NE' | undefined;
-          value?: { defaultValue?: number | undefined } | undefined;
-        };
-      }
-    | undefined;
-  headerFilter?: { header: HeaderMatcher } | undefined;
-  responseFlagFilter?: { flags?: string[] | undefined } | undefined;
-  andFilter?: { filters?: LocalReplyFilter[] | undefined } | undefined;
-  orFilter?: { filters?: LocalReplyFilter[] | undefined } | undefined;
-}
-const LocalReplyFilter: z.ZodType<LocalReplyFilter> = lazy(() =>
-  message({
-    statusCodeFilter: messageRequiring(
-      {
-        comparison: message({
-          op: enumeration(['EQ', 'GE', 'LE', 'NE']),
-          value: message({ defaultValue: uint32(), runtimeKey: string() }),
-        }),
-      },
-      ['comparison'],
-    ),
-    headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
-    responseFlagFilter: message({ flags: list(nonEmpty()) }),
-    andFilter: message({ filters: list(LocalReplyFilter) }),
-    orFilter: message({ filters: list(LocalReplyFilter) }),
-  }),
-);
 const BodyFormat = message({
   textFormatSource: DataSource,
   textFormat: string(),
@@ -126,7 +128,7 @@ const LocalReplyConfig = message({
   mappers: list(
     messageRequiring(
       {
-        filter: LocalReplyFilter,
+        filter: AccessLogFilter,
         statusCode: uint32(),
         body: DataSource,
         bodyFormatOverride: BodyFormat,

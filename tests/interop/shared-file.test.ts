@@ -7,12 +7,18 @@ import { camelCase, sharedBootstrap } from './bootstrap.ts';
 import { type Case, CASES as FIRST_CASES } from './cases.ts';
 import { MORE_CASES } from './cases-more.ts';
 import { type Outcome, outcomeOf } from './compare.ts';
+import { type StreamCase, type StreamOutcome, streamOutcomeOf } from './compare-tcp.ts';
 import { type Echo, type Shadows, startBytes, startEcho, startRaw, startShadows } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { THEMES } from './themes.ts';
 import { startTulle } from './tulle.ts';
 
-const CASES: readonly Case[] = [...FIRST_CASES, ...MORE_CASES, ...THEMES.flatMap(({ cases }) => cases)];
+type Compared = Case | StreamCase;
+const CASES: readonly Compared[] = [
+  ...FIRST_CASES,
+  ...MORE_CASES,
+  ...THEMES.flatMap(({ cases, streams = [] }) => [...cases, ...streams]),
+];
 
 /** Deliberate differences: the case's id is written in the document, with the reason. */
 const excused = new Set(
@@ -22,7 +28,7 @@ const excused = new Set(
 );
 
 /** Side by side: most cases wait for something. */
-async function eachOf(cases: readonly Case[], run: (given: Case) => Promise<void>): Promise<void> {
+async function eachOf(cases: readonly Compared[], run: (given: Compared) => Promise<void>): Promise<void> {
   const rest = [...cases];
   const worker = async () => {
     for (let next = rest.shift(); next; next = rest.shift()) await run(next);
@@ -34,14 +40,14 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
   const folder = temporaryFolder();
   const echoes: Echo[] = [];
   const proxies: RunningProxy[] = [];
-  const expected = new Map<string, Outcome>();
+  const expected = new Map<string, Outcome | StreamOutcome>();
   let bootstrap: object;
 
   let shadows: Shadows;
 
-  const ask = async (proxy: RunningProxy, given: Case): Promise<Outcome> => {
+  const ask = async (proxy: RunningProxy, given: Compared): Promise<Outcome | StreamOutcome> => {
     try {
-      return await outcomeOf(proxy, given, shadows);
+      return await ('bytes' in given ? outcomeOf(proxy, given, shadows) : streamOutcomeOf(proxy, given));
     } catch (error) {
       return { responses: [], end: (error as Error).message, log: undefined };
     }
@@ -89,7 +95,7 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
   it('Envoy reads the lowerCamel spelling too', async () => {
     const envoy = await startEnvoy(camelCase(bootstrap) as object, folder.path, 'envoy-camel');
     proxies.push(envoy);
-    const given = CASES.find(({ id }) => id === 'rewrite')!;
+    const given = FIRST_CASES.find(({ id }) => id === 'rewrite')!;
     expect(await outcomeOf(envoy, given)).toEqual(expected.get('rewrite'));
   });
 });

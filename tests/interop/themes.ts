@@ -1,8 +1,10 @@
 /** What is compared, one file a theme: listeners and clusters of the shared bootstrap, and the requests sent to them. */
 import type { Json } from './bootstrap-parts.ts';
 import type { Case } from './cases.ts';
+import type { StreamCase } from './compare-tcp.ts';
 import { mirrors } from './theme-mirrors.ts';
 import { requestIds } from './theme-request-ids.ts';
+import { tcpStreams } from './theme-streams.ts';
 
 /** The ports of the upstreams; `dead` is one that refuses. */
 export interface Upstreams {
@@ -21,6 +23,7 @@ export interface Theme {
   readonly listeners: readonly Json[];
   readonly clusters?: (upstreams: Upstreams) => readonly Json[];
   readonly cases: readonly Case[];
+  readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors];
+export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams];

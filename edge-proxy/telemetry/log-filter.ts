@@ -1,0 +1,52 @@
+/** Access log filters (envoy.config.accesslog.v3.AccessLogFilter), compiled once. */
+import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
+import { ConfigFault } from '../config/config-fault.ts';
+import { compileHeaderMatcher } from '../http/matchers.ts';
+import type { RequestContext } from '../http/stream.ts';
+import type { LogEntry } from './log-entry.ts';
+import { LONG_FLAGS } from './response-flags.ts';
+
+/** @param nowMs on the clock of `startMs` */
+export type LogFilter = (entry: LogEntry, nowMs: number) => boolean;
+
+/** @throws ConfigFault at `path` unless exactly one filter is given */
+export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilter {
+  const { statusCodeFilter, durationFilter, headerFilter, responseFlagFilter, andFilter, orFilter } = filter;
+  if (Object.values(filter).filter((one) => one !== undefined).length !== 1)
+    throw new ConfigFault(path, 'must have exactly one filter');
+  if (statusCodeFilter) {
+    const holds = compileComparison(statusCodeFilter);
+    return (entry) => holds(entry.responseCode);
+  }
+  if (durationFilter) {
+    const holds = compileComparison(durationFilter);
+    return (entry, nowMs) => holds(Math.floor(nowMs - entry.startMs));
+  }
+  if (headerFilter) {
+    const matches = compileHeaderMatcher(headerFilter.header, `${path}.header_filter.header`);
+    // A connection has no headers, and no pseudo headers either: they are ''.
+    return (entry) => matches(entry as RequestContext);
+  }
+  if (responseFlagFilter) {
+    const flags = new Set<string>(responseFlagFilter.flags ?? []);
+    for (const flag of flags)
+      if (!Object.hasOwn(LONG_FLAGS, flag))
+        throw new ConfigFault(`${path}.response_flag_filter.flags`, `"${flag}" is no response flag that is known here`);
+    return ({ flags: found }) => (flags.size === 0 ? found.length > 0 : found.some((flag) => flags.has(flag)));
+  }
+  const joined = andFilter ?? orFilter;
+  if (!joined) return () => true;
+  const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`));
+  if (inner.length < 2) throw new ConfigFault(path, 'needs two filters or more');
+  return andFilter
+    ? (entry, nowMs) => inner.every((matches) => matches(entry, nowMs))
+    : (entry, nowMs) => inner.some((matches) => matches(entry, nowMs));
+}
+
+function compileComparison({ comparison: { op = 'EQ', value } }: Comparison): (found: number) => boolean {
+  const wanted = value?.defaultValue ?? 0;
+  if (op === 'EQ') return (found) => found === wanted;
+  if (op === 'GE') return (found) => found >= wanted;
+  if (op === 'LE') return (found) => found <= wanted;
+  return (found) => found !== wanted;
+}

@@ -1,0 +1,32 @@
+/** Envoy's response flags in their long form (envoyproxy.io, access log, %RESPONSE_FLAGS_LONG%). */
+import type { ResponseFlag } from '../http/stream.ts';
+
+export const LONG_FLAGS: Readonly<Record<ResponseFlag, string>> = {
+  UH: 'NoHealthyUpstream',
+  UF: 'UpstreamConnectionFailure',
+  UO: 'UpstreamOverflow',
+  NR: 'NoRouteFound',
+  URX: 'UpstreamRetryLimitExceeded',
+  NC: 'NoClusterFound',
+  DT: 'DurationTimeout',
+  DC: 'DownstreamConnectionTermination',
+  LH: 'FailedLocalHealthCheck',
+  UT: 'UpstreamRequestTimeout',
+  LR: 'LocalReset',
+  UR: 'UpstreamRemoteReset',
+  UC: 'UpstreamConnectionTermination',
+  DI: 'DelayInjected',
+  FI: 'FaultInjected',
+  RL: 'RateLimited',
+  UAEX: 'UnauthorizedExternalService',
+  RLSE: 'RateLimitServiceError',
+  IH: 'InvalidEnvoyRequestHeaders',
+  SI: 'StreamIdleTimeout',
+  DPE: 'DownstreamProtocolError',
+  UPE: 'UpstreamProtocolError',
+  UMSDR: 'UpstreamMaxStreamDurationReached',
+  OM: 'OverloadManagerTerminated',
+  DF: 'DnsResolutionFailed',
+  DO: 'DropOverload',
+  DR: 'DownstreamRemoteReset',
+};
