@@ -14,6 +14,8 @@ const LABELS: Readonly<Record<string, string>> = {
   tcp: 'envoy_tcp_prefix',
   connection_limit: 'envoy_connection_limit_prefix',
   overload: 'envoy_overload_name',
+  // As Istio names it, and the cluster metrics here.
+  cluster: 'cluster_name',
 };
 
 /** Names beyond it share one stat each: configuration that changes for years must not grow memory for ever. */
@@ -41,6 +43,11 @@ export class Stats {
       counter: (name) => this.stat(scope, tag, name, 'counter'),
       gauge: (name) => this.stat(scope, tag, name, 'gauge'),
     };
+  }
+
+  /** For what is gone; whoever kept one of these stats counts for nothing from then on. */
+  forget(scope: string, tag: string, names: readonly string[]): void {
+    for (const name of names) this.held.delete(fullName(scope, tag, name));
   }
 
   /** Runs before each reading: sets gauges that are read, not counted. */
@@ -71,8 +78,7 @@ export class Stats {
   }
 
   private stat(scope: string, tag: string, name: string, kind: Held['kind']): Stat {
-    // As Envoy, a colon would be read as a separator by statsd sinks.
-    const full = `${scope}.${tag === '' ? '' : `${tag.replaceAll(':', '_')}.`}${name}`;
+    const full = fullName(scope, tag, name);
     const known = this.held.get(full);
     if (known) return known;
     if (this.held.size >= MAX_STATS && tag !== 'overflow') return this.stat(scope, 'overflow', name, kind);
@@ -80,6 +86,11 @@ export class Stats {
     this.held.set(full, made);
     return made;
   }
+}
+
+/** As Envoy, a colon would be read as a separator by statsd sinks. */
+function fullName(scope: string, tag: string, name: string): string {
+  return `${scope}.${tag === '' ? '' : `${tag.replaceAll(':', '_')}.`}${name}`;
 }
 
 function escapeLabel(value: string): string {

@@ -2,7 +2,10 @@
 
 /** What is said of the proxy, or of a cluster as a whole, and not counted: the largest stands. */
 const SAME =
-  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_circuit_breakers_\w+_open)(\{|$)/;
+  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open)(\{|$)/;
+
+/** As `SAME`, of `/stats`. */
+const SAME_STAT = /^cluster\..*\.health_check\.(healthy|degraded)$/;
 
 /** Prometheus text expositions (format 0.0.4) added up; help and type lines once a metric, in the first one's order. */
 export function sumExpositions(texts: readonly string[]): string {
@@ -39,6 +42,10 @@ export function sumExpositions(texts: readonly string[]): string {
 /** `/stats` of several workers, added up by name and sorted. */
 export function sumStats(all: readonly (readonly (readonly [string, number])[])[]): [string, number][] {
   const sums = new Map<string, number>();
-  for (const entries of all) for (const [name, value] of entries) sums.set(name, (sums.get(name) ?? 0) + value);
+  for (const entries of all)
+    for (const [name, value] of entries) {
+      const before = sums.get(name) ?? 0;
+      sums.set(name, SAME_STAT.test(name) ? Math.max(before, value) : before + value);
+    }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
 }
