@@ -22,6 +22,7 @@ import type { Runtime } from './runtime/runtime.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
+import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
@@ -65,6 +66,7 @@ export function assemble(
     limits.drainMs,
     limits.closeOnExpiry,
   );
+  tellHealthChecks(admission.stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const overload =
     limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, admission.stats);

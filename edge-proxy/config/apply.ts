@@ -31,7 +31,12 @@ export interface Compilers
     cluster: XdsResource['clusters'],
     assignment: XdsResource['endpoints'] | undefined,
     deps: {
-      tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): () => TlsContext | undefined;
+      tls(
+        context: UpstreamTlsContext,
+        hostname?: string,
+        asked?: AskedPeer,
+        speaksHttp2?: boolean,
+      ): () => TlsContext | undefined;
       resolve: Runtime['resolve'];
       connect: Runtime['connect'];
       now(): number;
@@ -181,7 +186,7 @@ export class RunningConfig {
       cluster,
       assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
       {
-        tls: (context, hostname, asked) => this.secrets.client(context, hostname, asked),
+        tls: (...args) => this.secrets.client(...args),
         resolve: this.runtime.resolve,
         connect: (...args) => this.runtime.connect(...args),
         now: this.runtime.monotonicMs,
