@@ -9,6 +9,10 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 /** Public test data beside the checkout; absent for users, whose runs skip what needs it. */
 export const REFERENCE = resolve(ROOT, '..', 'shared', 'reference');
 
+/** Some tests read /proc, or use all of 127.0.0.0/8. */
+export const LINUX = process.platform === 'linux';
+if (!LINUX) console.warn('skipped in part: this is not Linux');
+
 /** The runtimes a proxy is tested on: all three, from one test body. */
 export const RUNTIMES: readonly RuntimeName[] = (['node', 'bun', 'deno'] as const).filter((name) => {
   const there = name === 'node' || (name === 'bun' ? bunBinary() : denoBinary()) !== undefined;

@@ -47,7 +47,8 @@ const build = (policies: Resource[], kind: 'http' | 'tcp', trustDomain = '', tru
     : buildRbacFilters(policies, { ...ctx, kind }).map((filter) => NetworkFilter.parse(filter));
 };
 
-if (!existsSync(golden)) console.log('skipped: the reference data is not here');
+if (![golden, istiod, new URL('tables/cases.json', reference)].every((file) => existsSync(file)))
+  console.log('skipped: the reference data is not here');
 describe.skipIf(!existsSync(golden))("Istio's own cases", () => {
   const all = existsSync(golden)
     ? (JSON.parse(read(new URL('cases.json', golden))).cases as {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ROOT, temporaryFolder } from '../harness.ts';
+import { LINUX, ROOT, temporaryFolder } from '../harness.ts';
 import { readWrk } from './load.ts';
 import { cpuOf, processTree, residentOf } from './process-stats.ts';
 import { judge, ratios } from './report.ts';
@@ -51,7 +51,7 @@ describe('the benchmark harness', () => {
   });
 });
 
-describe.skipIf(process.platform !== 'linux')('on Linux', () => {
+describe.skipIf(!LINUX)('on Linux', () => {
   const folder = temporaryFolder();
   afterAll(() => folder.dispose());
 

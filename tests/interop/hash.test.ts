@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
+import { LINUX, RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
 import { any, listener, manager } from './bootstrap.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { startTulle } from './tulle.ts';
@@ -212,7 +212,7 @@ describe.skipIf(ENVOY === undefined)('consistent hashing as in Envoy', () => {
       socket.on('error', reject);
     });
 
-  it.skipIf(process.platform !== 'linux')('TCP connections by their source address', async () => {
+  it.skipIf(!LINUX)('TCP connections by their source address', async () => {
     const chosen = new Set<string>();
     for (let i = 1; i <= 40; i++) {
       const [first, ...others] = await Promise.all(proxies.map((proxy) => from(proxy, `127.0.1.${i}`)));

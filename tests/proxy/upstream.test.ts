@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { LINUX, RUNTIMES, temporaryFolder, until } from '../harness.ts';
 import { ANY, at, hcm, listener, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
 
@@ -268,7 +268,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     });
   });
 
-  it.skipIf(process.platform !== 'linux')('keeps connections alive by probes of the kernel', async () => {
+  it.skipIf(!LINUX)('keeps connections alive by probes of the kernel', async () => {
     await get('alive');
     // Field 6 is the timer of the socket, 02 the keepalive one; addresses and ports are in hexadecimal.
     const remote = `0100007F:${good.port.toString(16).toUpperCase().padStart(4, '0')}`;
