@@ -21,8 +21,8 @@ import { Proxy } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
-import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
+import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
@@ -123,12 +123,12 @@ function compilersOf(
       },
     };
   };
-  return {
-    ...proxyCompilers(env, onFinished, tcpObserver, connectionLog),
   const connectionLog: Compilers['connectionLog'] = (listener) => {
     const log = compileAccessLog(listener.accessLog ?? [], telemetry.sinks);
     return log && ((connection) => log(connectionEntry(connection), runtime.monotonicMs()));
   };
+  return {
+    ...proxyCompilers(env, onFinished, tcpObserver, connectionLog),
     compileCluster(config, assignment, deps) {
       const compiled = compileCluster(config, assignment, deps);
       const close = compiled.close.bind(compiled);

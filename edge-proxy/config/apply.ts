@@ -85,12 +85,12 @@ export class RunningConfig {
       compileNetworkRbac: compilers.compileNetworkRbac,
       onFinished: compilers.onFinished,
       tcpObserver: compilers.tcpObserver,
+      connectionLog: compilers.connectionLog,
       draining,
       admission,
     };
   }
 
-      connectionLog: compilers.connectionLog,
   /** One change after another; see Proxy.apply. */
   apply(changes: Changes): Promise<Map<string, string>> {
     const done = this.queue.then(() => this.applyNow(changes));
