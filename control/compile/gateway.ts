@@ -1,20 +1,17 @@
 import type { FilterChain, Listener, NetworkFilter } from '../../shared/xds/listener.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
-import type { CertificateValidationContext, CommonTlsContext } from '../../shared/xds/tls.ts';
-import { type Fields, fields, namespaceOf, objects, specOf, strings, text } from '../mesh/fields.ts';
+import { fields, namespaceOf, specOf, strings } from '../mesh/fields.ts';
 import { authorizationOf } from './authorization.ts';
 import type { CompileContext } from './context.ts';
 import { autoPassthroughChains, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
+import { gatewayTlsSocket } from './gateway-tls.ts';
 import { httpManager, TLS_INSPECTOR } from './http-manager.ts';
-import { MESH_TCP_ALPN } from './inbound.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 import { chainOf, distinctChains } from './l4-routes.ts';
 import type { Outbound } from './outbound.ts';
 import { routeConfiguration, virtualServiceRoutes } from './routes.ts';
-import { ADS, downstreamSocket, meshServerSocket, TLS_PARAMS } from './tls-context.ts';
 import { resolveGatewayName } from './virtual-service.ts';
-import { combinedContext, exactSan } from './wire.ts';
 
 export function gatewayOutbound(ctx: CompileContext): Outbound {
   const listeners: Listener[] = [];
@@ -100,7 +97,7 @@ function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): Filt
   const chains = servers.flatMap((server) => {
     if (server.kind === 'passthrough') return passthroughChains(ctx, server);
     if (server.kind === 'auto-passthrough') return autoPassthroughChains(ctx, server);
-    const transportSocket = serverSocket(ctx, server);
+    const transportSocket = gatewayTlsSocket(ctx, server);
     const filters =
       server.kind === 'tls' ? tcpServerFilters(ctx, server) : [manager(ctx, server.port, server.routeName)];
     if (!transportSocket || !filters) return [];
@@ -110,83 +107,6 @@ function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): Filt
   });
   // A name can lead to one chain only: the older Gateway's.
   return distinctChains(ctx, `port ${servers[0]?.port}`, chains);
-}
-
-/** undefined, and noted: the server names no certificate. Without one nothing is served. */
-function serverSocket(ctx: CompileContext, server: GatewayServer): FilterChain['transportSocket'] | undefined {
-  const tls = server.tls ?? {};
-  const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
-  const web = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
-  const alpn = server.kind === 'tls' ? [] : web;
-  const mode = text(tls['mode']) ?? 'SIMPLE';
-  if (mode === 'ISTIO_MUTUAL')
-    return meshServerSocket(
-      [trustDomain, ...trustDomainAliases],
-      server.kind === 'tls' ? MESH_TCP_ALPN : web,
-      ctx.view.settings.config.meshMTLS?.minProtocolVersion,
-    );
-  if (objects(tls['tlsCertificates']).length > 0 || strings(tls['credentialNames']).length > 0) {
-    ctx.note(
-      `Gateway ${server.gateway} port ${server.port}: several certificates on one server are not supported: not served`,
-    );
-    return undefined;
-  }
-  const common: CommonTlsContext = { ...(alpn.length > 0 && { alpnProtocols: alpn }), tlsParams: tlsParams(tls) };
-  const credential = text(tls['credentialName']);
-  const certificate = text(tls['serverCertificate']);
-  const key = text(tls['privateKey']);
-  if (credential) common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];
-  else if (certificate && key)
-    common.tlsCertificates = [{ certificateChain: { filename: certificate }, privateKey: { filename: key } }];
-  else {
-    ctx.note(`Gateway ${server.gateway} port ${server.port}: no certificate is named: not served`);
-    return undefined;
-  }
-  if (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL') {
-    if (text(tls['caCrl']) !== undefined) {
-      ctx.note(`Gateway ${server.gateway} port ${server.port}: caCrl: revocation lists are not supported: not served`);
-      return undefined;
-    }
-    const context = clientRules(tls);
-    const ca = text(tls['caCertificates']);
-    if (credential)
-      common.combinedValidationContext = combinedContext(context, `kubernetes://${credential}-cacert`, ADS);
-    else if (ca) common.validationContext = { trustedCa: { filename: ca }, ...context };
-    else {
-      ctx.note(`Gateway ${server.gateway} port ${server.port}: MUTUAL names no CA: not served`);
-      return undefined;
-    }
-  }
-  return downstreamSocket({ commonTlsContext: common, requireClientCertificate: mode === 'MUTUAL' });
-}
-
-/** Versions and suites of a server; without any the mesh's own. */
-function tlsParams(tls: Fields): NonNullable<CommonTlsContext['tlsParams']> {
-  const cipherSuites = strings(tls['cipherSuites']);
-  const version = (field: string) => {
-    const name = text(tls[field]) ?? 'TLS_AUTO';
-    // Envoy's own spelling, as in TLS_PARAMS.
-    return name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
-  };
-  const [min, max] = [version('minProtocolVersion'), version('maxProtocolVersion')];
-  return {
-    ...TLS_PARAMS,
-    ...(min && { tlsMinimumProtocolVersion: min }),
-    ...(max && { tlsMaximumProtocolVersion: max }),
-    ...(cipherSuites.length > 0 && { cipherSuites }),
-  };
-}
-
-/** What a client's certificate must be besides signed by the CA. */
-function clientRules(tls: Fields): CertificateValidationContext {
-  const sans = strings(tls['subjectAltNames']).map(exactSan);
-  const verifyCertificateHash = strings(tls['verifyCertificateHash']);
-  const verifyCertificateSpki = strings(tls['verifyCertificateSpki']);
-  return {
-    ...(sans.length > 0 && { matchTypedSubjectAltNames: sans }),
-    ...(verifyCertificateHash.length > 0 && { verifyCertificateHash }),
-    ...(verifyCertificateSpki.length > 0 && { verifyCertificateSpki }),
-  };
 }
 
 /** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */

@@ -168,13 +168,13 @@ describe('gateway servers that are not HTTP', () => {
     });
   });
 
-  it('are not served where a revocation list is asked for, or no route leads on', () => {
-    const tls = { mode: 'MUTUAL', serverCertificate: '/c', privateKey: '/k', caCertificates: '/ca', caCrl: '/crl' };
+  it('are not served where no CA is named for clients, or no route leads on', () => {
+    const tls = { mode: 'MUTUAL', serverCertificate: '/c', privateKey: '/k' };
     const { listeners, notes } = compiled('router', [
       gateway({ port: port(443, 'HTTPS'), hosts: ['a.example'], tls }, { port: port(31400, 'TCP'), hosts: ['*'] }),
     ]);
     expect(listeners).toEqual([]);
-    expect(notes.join('\n')).toMatch(/caCrl: revocation lists are not supported: not served/);
+    expect(notes.join('\n')).toMatch(/MUTUAL names no CA: not served/);
     expect(notes.join('\n')).toMatch(/port 31400: no VirtualService has a tcp route for it: not served/);
   });
 });

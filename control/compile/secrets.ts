@@ -11,7 +11,8 @@ import { fields, namespaceOf, text } from '../mesh/fields.ts';
 import type { CompileContext } from './context.ts';
 
 const SCHEME = 'kubernetes://';
-const CA_SUFFIX = '-cacert';
+/** Behind a credential's name: what its peers are verified with. */
+export const CA_SUFFIX = '-cacert';
 
 export function gatewaySecrets(
   ctx: CompileContext,
@@ -65,5 +66,6 @@ function trustBundle(ctx: CompileContext, name: string): Secret | undefined {
   const own = name.slice(SCHEME.length);
   const secret = find(ctx, own) ?? find(ctx, own.slice(0, -CA_SUFFIX.length));
   const trustedCa = secret && (source(secret, 'ca.crt') ?? source(secret, 'cacert'));
-  return trustedCa && { name, validationContext: { trustedCa } };
+  const crl = secret && (source(secret, 'ca.crl') ?? source(secret, 'crl'));
+  return trustedCa && { name, validationContext: { trustedCa, ...(crl && { crl }) } };
 }

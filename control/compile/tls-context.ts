@@ -1,4 +1,5 @@
 /** TLS contexts of mesh connections. Key pair and trust bundle (`default`, `ROOTCA`) are the proxy's own, never sent to it. */
+import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
 import type { ConfigSource } from '../../shared/xds/core.ts';
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import { clientSocket, combinedContext, sanMatcher, serverSocket } from './wire.ts';
@@ -12,6 +13,20 @@ export const TLS_PARAMS = {
   tlsMinimumProtocolVersion: 'TLSv1_2' as unknown as 'TLSV1_2',
   tlsMaximumProtocolVersion: 'TLSv1_3' as unknown as 'TLSV1_3',
 };
+
+const KNOWN_CURVES: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'X25519', 'X25519MLKEM768']);
+
+/** Those of TLS that is not the mesh's own: MeshConfig's tlsDefaults. Curves that are not known are ignored, as Istio's are. */
+export function defaultTlsParams({ tlsDefaults }: MeshConfig): NonNullable<CommonTlsContext['tlsParams']> {
+  const { cipherSuites = [], ecdhCurves = [], minProtocolVersion: min = 'TLS_AUTO' } = tlsDefaults ?? {};
+  const curves = ecdhCurves.filter((curve, i) => KNOWN_CURVES.has(curve) && ecdhCurves.indexOf(curve) === i);
+  return {
+    ...TLS_PARAMS,
+    ...(min !== 'TLS_AUTO' && { tlsMinimumProtocolVersion: min.replace('TLSV', 'TLSv') as 'TLSV1_2' }),
+    ...(cipherSuites.length > 0 && { cipherSuites }),
+    ...(curves.length > 0 && { ecdhCurves: curves }),
+  };
+}
 
 export function downstreamSocket(context: DownstreamTlsContext) {
   return serverSocket('envoy.transport_sockets.tls', DOWNSTREAM, context);

@@ -6,7 +6,7 @@ import { isHttp, isHttp2 } from '../mesh/protocol.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
 import type { CompileContext } from './context.ts';
 import { meshSni } from './names.ts';
-import { ADS, meshClientSocket, RAW_BUFFER_SOCKET, TLS_PARAMS, upstreamSocket } from './tls-context.ts';
+import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from './tls-context.ts';
 import { combinedContext, exactSan } from './wire.ts';
 
 /** The operating system's trusted roots, where SIMPLE names none. */
@@ -73,7 +73,9 @@ export function applyUpstreamTls(
 
 /** TLS that leaves the mesh: SIMPLE and MUTUAL. */
 function originated(ctx: CompileContext, cluster: Cluster, tls: Fields): UpstreamTlsContext {
-  const common: NonNullable<UpstreamTlsContext['commonTlsContext']> = { tlsParams: TLS_PARAMS };
+  const common: NonNullable<UpstreamTlsContext['commonTlsContext']> = {
+    tlsParams: defaultTlsParams(ctx.view.settings.config),
+  };
   const credential = text(tls['credentialName']);
   const sni = text(tls['sni']);
   const sans = strings(tls['subjectAltNames']);
@@ -85,12 +87,14 @@ function originated(ctx: CompileContext, cluster: Cluster, tls: Fields): Upstrea
     if (credential) ctx.note(`${cluster.name}: credentialName is read by gateways only`);
     const certificate = text(tls['clientCertificate']);
     const key = text(tls['privateKey']);
+    const crl = text(tls['caCrl']);
     if (tls['mode'] === 'MUTUAL' && certificate && key)
       common.tlsCertificates = [{ certificateChain: { filename: certificate }, privateKey: { filename: key } }];
     if (tls['insecureSkipVerify'] === true) common.validationContext = {};
     else
       common.validationContext = {
         trustedCa: { filename: text(tls['caCertificates']) ?? SYSTEM_ROOTS },
+        ...(crl && { crl: { filename: crl } }),
         ...sanMatchers(sans),
       };
   }

@@ -181,7 +181,7 @@ const tlsVersion = () => oneOfNames(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2'
 export const ServerTls = withRules(
   object({
     caCertCredentialName: string().describe(
-      'Secret with the CA certificate for client certificates (key ca.crt, or cacert), where credentialName has none.',
+      'Secret with the CA certificate for client certificates (key ca.crt, or cacert), in place of the one of credentialName.',
     ),
     caCertificates: string().describe(
       'File of CA certificates (PEM) that client certificates are verified with; for MUTUAL and OPTIONAL_MUTUAL.',
@@ -201,7 +201,7 @@ export const ServerTls = withRules(
     ),
     httpsRedirect: bool().describe('Answer plain HTTP requests with a 301 redirect to https. Default: false.'),
     insecureSkipVerify: nullable(bool()).describe(
-      'With OPTIONAL_MUTUAL: take client certificates without verifying them. Default: false.',
+      'With MUTUAL and OPTIONAL_MUTUAL: a client whose certificate does not verify is let in, as one without a name. Default: false.',
     ),
     maxProtocolVersion: tlsVersion().describe('Highest TLS version. Default: TLS_AUTO, which is 1.3.'),
     minProtocolVersion: tlsVersion().describe('Lowest TLS version. Default: TLS_AUTO, which is 1.2.'),
