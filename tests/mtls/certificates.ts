@@ -105,4 +105,32 @@ export async function leaf(parent: Authority, options: LeafOptions): Promise<Lea
 
 export const pem = (authority: Authority) => authority.certificate.toString('pem');
 
+export type KeyKind = 'RSA' | 'P-256' | 'P-384';
+const KEY_KINDS = {
+  RSA: {
+    name: 'RSASSA-PKCS1-v1_5',
+    hash: 'SHA-256',
+    modulusLength: 2048,
+    publicExponent: new Uint8Array([1, 0, 1]),
+  },
+  'P-256': { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' },
+  'P-384': { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
+} as const;
+
+/** A self-signed server certificate with DNS names, for a key of any kind. */
+export async function serverLeaf(kind: KeyKind, names: readonly string[]): Promise<{ cert: string; key: string }> {
+  const signingAlgorithm = KEY_KINDS[kind];
+  const keys = (await crypto.subtle.generateKey(signingAlgorithm, true, ['sign', 'verify'])) as CryptoKeyPair;
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: nextSerial(),
+    name: 'CN=server',
+    ...window(),
+    keys,
+    signingAlgorithm,
+    extensions: [new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: 'dns', value })))],
+  });
+  const key = x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
+  return { cert: certificate.toString('pem'), key };
+}
+
 export { x509 };
