@@ -127,9 +127,12 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       }
     } catch (error) {
       this.consuming = false;
-      if (!(error instanceof CodecError)) throw error;
-      this.onFault(error);
-      return;
+      if (error instanceof CodecError) {
+        this.refuseMalformed(error);
+        return;
+      }
+      this.parts.onFault(error);
+      throw error;
     }
     this.consuming = false;
     this.current?.flushUpstream();
@@ -237,7 +240,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   }
 
   /** The client sent what cannot be understood: answer as Envoy does, log it, close. */
-  private onFault(error: CodecError): void {
+  private refuseMalformed(error: CodecError): void {
     if (this.current) {
       const exchange = this.current;
       if (!exchange.responseStarted) {
