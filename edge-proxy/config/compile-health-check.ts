@@ -48,11 +48,12 @@ export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, 
 const NEEDS_HTTP2 =
   'needs a cluster that may speak HTTP/2 (HttpProtocolOptions: useDownstreamProtocolConfig.http2ProtocolOptions)';
 const USER_AGENT = ['user-agent', 'Envoy/HC'] as const;
+const GRPC_HEADERS = [['te', 'trailers'], ['content-type', 'application/grpc'], USER_AGENT] as const;
 
 function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: string) {
   const { serviceName = '', authority = '', initialMetadata } = config;
   if (/[^\x21-\x7e]/.test(authority)) throw new ConfigFault(`${path}.authority`, 'must be a host name');
-  const headers = { base: [USER_AGENT], add: initialMetadata, http2: true };
+  const headers = { base: GRPC_HEADERS, add: initialMetadata, http2: true };
   return { serviceName, authority, metadata: checkHeaders(headers, `${path}.initialMetadata`) };
 }
 

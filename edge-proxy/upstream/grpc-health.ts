@@ -15,7 +15,7 @@ export interface GrpcCheck {
   /** '' : the endpoint's, else the cluster's name. */
   readonly authority: string;
   readonly clusterName: string;
-  /** Names in lower case, what is configured in its order; with `user-agent`. */
+  /** Every field but the pseudo-header fields and the timeout, names in lower case. */
   readonly metadata: readonly Field[];
   readonly timeoutMs: number;
   readonly reuseConnection: boolean;
@@ -37,8 +37,6 @@ export function grpcCheck(spec: GrpcCheck): Http2Check {
         [':scheme', secure ? 'https' : 'http'],
         [':authority', host.healthCheck.hostname || spec.authority || spec.clusterName],
         [':path', '/grpc.health.v1.Health/Check'],
-        ['te', 'trailers'],
-        ['content-type', 'application/grpc'],
         ...spec.metadata,
         ['grpc-timeout', timeout],
       ],

@@ -31,6 +31,7 @@ export interface RunningProxy {
   readonly name: string;
   readonly part: Part;
   readonly ports: Readonly<Record<string, number>>;
+  readonly adminPort: number;
 }
 
 /** Starts Envoy on a bootstrap; ready when this returns. @param folder for its scratch files */
@@ -42,19 +43,20 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
     ...[ENVOY!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
     ...['--admin-address-path', admin, '--file-flush-interval-msec', '20', '--drain-time-s', '1'],
   ]);
-  const ports = await until(`${name} is ready`, async () => {
+  const ready = await until(`${name} is ready`, async () => {
     if (part.process.exitCode !== null) return 'ended' as const;
     const at = readFileSync(admin, 'utf8').trim();
     if ((await fetch(`http://${at}/ready`)).status !== 200) return undefined;
     const listeners = (await (await fetch(`http://${at}/listeners?format=json`)).json()) as EnvoyListeners;
-    return Object.fromEntries(
-      listeners.listener_statuses.map((one) => [one.name, one.local_address.socket_address.port_value]),
+    const ports = Object.fromEntries(
+      (listeners.listener_statuses ?? []).map((one) => [one.name, one.local_address.socket_address.port_value]),
     );
+    return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };
   });
-  if (ports === 'ended') throw new Error(`${name} ended:\n${part.lines.slice(-10).join('\n')}`);
-  return { name, part, ports };
+  if (ready === 'ended') throw new Error(`${name} ended:\n${part.lines.slice(-10).join('\n')}`);
+  return { name, part, ...ready };
 }
 
 interface EnvoyListeners {
-  listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[];
+  listener_statuses?: { name: string; local_address: { socket_address: { port_value: number } } }[];
 }

@@ -10,6 +10,6 @@ export async function startTulle(runtime: RuntimeName, bootstrap: object, folder
   const file = join(folder, `tulle-${runtime}.json`);
   writeFileSync(file, JSON.stringify(bootstrap));
   const part = new Part(`tulle (${runtime})`, [...proxyCommand(runtime), ...['-c', file, '--announce']]);
-  const { ports } = await part.announcement<{ ports: Record<string, number> }>();
-  return { name: part.name, part, ports };
+  const announced = await part.announcement<{ ports: Record<string, number>; adminPort: number }>();
+  return { name: part.name, part, ...announced };
 }
