@@ -94,12 +94,14 @@ export function runtimeCommand(runtime, script) {
  * ten megabytes (docs/performance.md).
  */
 const SMALL = '--max-semi-space-size=2';
+/** The proxy collects what the runtime's own sockets leave behind (Deno), and all there is under pressure. */
+const COLLECT = '--expose-gc';
 
 /** How to start the proxy on a runtime: [command, ...arguments]; its own flags follow. */
 export function proxyCommand(runtime) {
   const [command, ...args] = runtimeCommand(runtime, program('../../edge-proxy/main'));
-  if (runtime === 'node') return [command, SMALL, '--import', compileCache, ...args];
-  if (runtime === 'deno') return [command, args[0], `--v8-flags=${SMALL}`, ...args.slice(1)];
+  if (runtime === 'node') return [command, SMALL, COLLECT, '--import', compileCache, ...args];
+  if (runtime === 'deno') return [command, args[0], `--v8-flags=${SMALL},${COLLECT}`, ...args.slice(1)];
   return [command, ...args];
 }
 

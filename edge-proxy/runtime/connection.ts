@@ -11,8 +11,12 @@ export interface Quirks {
     socket: Socket,
     take: (this: Socket, length: number, memory: Uint8Array) => boolean,
   ) => boolean;
+  /** A socket read so cannot be given to a TLS server any more (Deno). */
+  readonly directForGood?: boolean;
   /** @param memory undefined: into the memory that all share */
   readonly readNextInto?: (memory: Uint8Array | undefined) => void;
+  /** Told how much has gone through TLS connections, one way or the other, since it was last told. */
+  readonly onTlsBytes?: (length: number) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
   readonly fixedCiphers?: string;
   /** Stops, or lets go on, the kernel reads below a TLS socket whose own pause() does not (Deno). */
@@ -52,14 +56,21 @@ export class SocketConnection implements Connection {
   private started = false;
   private paused = false;
   /** Read without a stream between. */
-  private direct = false;
+  direct = false;
   /** What came before there was a handler; only where reads are direct, else the stream holds it. */
   private held: Uint8Array[] | undefined;
   private endHeld = false;
   /** Lent to the handlers that take it, read after read. */
   private own: Loan | undefined;
 
-  constructor(socket: Socket, quirks: Quirks, tls: TlsInfo | undefined, below: SocketConnection | undefined) {
+  /** @param upgradable TLS may follow on an accepted socket */
+  constructor(
+    socket: Socket,
+    quirks: Quirks,
+    tls: TlsInfo | undefined,
+    below: SocketConnection | undefined,
+    upgradable = false,
+  ) {
     this.socket = socket;
     this.quirks = quirks;
     this.tls = tls;
@@ -72,7 +83,7 @@ export class SocketConnection implements Connection {
     socket.on('error', onError);
     socket.on('close', onClose);
     // One that is being dialled is opened later.
-    if (!socket.connecting) this.readDirectly();
+    if (!socket.connecting && !(upgradable && quirks.directForGood)) this.readDirectly();
   }
 
   private readDirectly(): void {
@@ -131,6 +142,7 @@ export class SocketConnection implements Connection {
 
   /** @returns false: reading stops until there is someone to take it */
   takeRead(length: number, memory: Uint8Array): boolean {
+    if (this.tls) this.quirks.onTlsBytes?.(length);
     if (this.held || !this.started) {
       this.held ??= [];
       this.held.push(Buffer.from(memory.subarray(0, length)));
@@ -239,6 +251,7 @@ export class SocketConnection implements Connection {
   }
 
   private send(bytes: Uint8Array): boolean {
+    if (this.tls) this.quirks.onTlsBytes?.(bytes.length);
     const lender = lenderOf(bytes);
     return lender ? lender.write(this.socket, bytes) : this.socket.write(bytes);
   }

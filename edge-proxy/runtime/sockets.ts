@@ -23,7 +23,7 @@ export function listen(
       socket.destroy();
       return;
     }
-    onConnection(new SocketConnection(socket, quirks, undefined, undefined));
+    onConnection(new SocketConnection(socket, quirks, undefined, undefined, options.plaintext !== true));
   });
   const { promise, resolve, reject } = Promise.withResolvers<Listening>();
   const refuse = (error: NodeJS.ErrnoException) => reject(new ListenError(options.address, options.port, error));
@@ -118,7 +118,8 @@ export function acceptTls(
   quirks: Quirks,
 ): Promise<Connection> {
   const server = context as ServerContext;
-  if (!(connection instanceof SocketConnection)) return acceptTlsOver(connection, server, firstBytes, quirks);
+  if (!(connection instanceof SocketConnection) || (connection.direct && quirks.directForGood))
+    return acceptTlsOver(connection, server, firstBytes, quirks);
   const below = connection;
   const raw = below.release();
   const key = connectionKey(raw);
