@@ -16,8 +16,8 @@ export const INTEGER = 0x02;
 export const BOOLEAN = 0x01;
 export const BIT_STRING = 0x03;
 export const OCTET_STRING = 0x04;
-const UTC_TIME = 0x17;
-const GENERALIZED_TIME = 0x18;
+export const UTC_TIME = 0x17;
+export const GENERALIZED_TIME = 0x18;
 
 /** Elements one after the other. @throws Error when they do not fill `bytes` exactly */
 export function children(bytes: Uint8Array): Element[] {
@@ -30,8 +30,8 @@ export function children(bytes: Uint8Array): Element[] {
   return out;
 }
 
-/** The element that begins at an offset; lists of many are walked with it. @throws Error when it is malformed */
-export function elementAt(bytes: Uint8Array, start: number): Element {
+/** The element that begins at an offset. @throws Error when it is malformed */
+function elementAt(bytes: Uint8Array, start: number): Element {
   let at = start;
   const tag = bytes[at++];
   let length = bytes[at++];

@@ -8,16 +8,16 @@ import {
   BIT_STRING,
   children,
   type Element,
-  elementAt,
   expect,
+  GENERALIZED_TIME,
   INTEGER,
   latin1,
   nameKey,
   objectIdentifier,
   only,
   SEQUENCE,
-  serialKey,
   time,
+  UTC_TIME,
 } from './asn1.ts';
 import { extensions } from './der.ts';
 
@@ -71,7 +71,7 @@ export function readRevocationLists(pem: string): readonly RevocationList[] {
 function read(base64: string): RevocationList {
   let bytes: Uint8Array;
   try {
-    bytes = Uint8Array.from(atob(base64.replace(/\s+/g, '')), (byte) => byte.charCodeAt(0));
+    bytes = bytesOfBase64(base64.replace(/\s+/g, ''));
   } catch {
     throw new Error('a revocation list is not base64');
   }
@@ -81,6 +81,12 @@ function read(base64: string): RevocationList {
     if (error instanceof Unsupported) throw error;
     throw new Error('a revocation list is malformed');
   }
+}
+
+/** Strict, unlike Buffer's own. */
+function bytesOfBase64(text: string): Uint8Array {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw new Error('base64');
+  return Buffer.from(text, 'base64');
 }
 
 class Unsupported extends Error {}
@@ -95,7 +101,7 @@ function parse(bytes: Uint8Array): RevocationList {
   const [innerAlgorithm, issuer, thisUpdate, ...rest] = version2 ? fields.slice(1) : fields;
   if (latin1(expect(innerAlgorithm, SEQUENCE).raw) !== latin1(expect(algorithm, SEQUENCE).raw))
     throw new Error('two algorithms');
-  const nextUpdate = rest[0]?.tag === 0x17 || rest[0]?.tag === 0x18 ? time(rest.shift()) : undefined;
+  const nextUpdate = rest[0]?.tag === UTC_TIME || rest[0]?.tag === GENERALIZED_TIME ? time(rest.shift()) : undefined;
   const entries = rest[0]?.tag === SEQUENCE ? rest.shift() : undefined;
   const wrapper = rest.shift();
   if (rest.length > 0 || (wrapper && (wrapper.tag !== 0xa0 || !version2))) throw new Error('more than a list holds');
@@ -109,19 +115,57 @@ function parse(bytes: Uint8Array): RevocationList {
   };
 }
 
-/** A list may have a hundred thousand entries: walked, not gathered. */
+/** A list may have a hundred thousand entries: walked, with no object made for each. */
 function serials({ content }: Element): Set<string> {
   const out = new Set<string>();
   for (let at = 0; at < content.length; ) {
-    const entry = expect(elementAt(content, at), SEQUENCE);
-    at += entry.raw.length;
-    const serial = elementAt(entry.content, 0);
-    out.add(serialKey(serial));
-    const date = elementAt(entry.content, serial.raw.length);
-    const after = serial.raw.length + date.raw.length;
-    if (after < entry.content.length) requireKnownEntry(entry.content.subarray(after));
+    const start = inside(content, at, content.length, SEQUENCE);
+    const end = start + lengthAt(content, at);
+    const serialStart = inside(content, start, end, INTEGER);
+    const serialEnd = serialStart + lengthAt(content, start);
+    out.add(serialText(content, serialStart, serialEnd));
+    const dateTag = content[serialEnd] === UTC_TIME ? UTC_TIME : GENERALIZED_TIME;
+    const rest = inside(content, serialEnd, end, dateTag) + lengthAt(content, serialEnd);
+    if (rest < end && !isReason(content, rest, end)) requireKnownEntry(content.subarray(rest, end));
+    at = end;
   }
   return out;
+}
+
+/** Where the content of the element at `at` begins; it must be of this tag and end before `end`. */
+function inside(bytes: Uint8Array, at: number, end: number, tag: number): number {
+  const length = lengthAt(bytes, at);
+  const start = at + (bytes[at + 1]! < 0x80 ? 2 : 2 + (bytes[at + 1]! & 0x7f));
+  if (bytes[at] !== tag || start + length > end) throw new Error('no such element');
+  return start;
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  const first = bytes[at + 1] ?? 0x80;
+  if (first < 0x80) return first;
+  const count = first & 0x7f;
+  if (count === 0 || count > 4) throw new Error('length');
+  let length = 0;
+  for (let i = 0; i < count; i++) length = length * 256 + (bytes[at + 2 + i] ?? Number.NaN);
+  if (Number.isNaN(length)) throw new Error('length');
+  return length;
+}
+
+/** As serialKey. */
+function serialText(bytes: Uint8Array, start: number, end: number): string {
+  if (end === start || end - start > 64) throw new Error('serial');
+  let from = start;
+  while (from < end - 1 && bytes[from] === 0) from++;
+  return String.fromCharCode.apply(null, bytes.subarray(from, end) as unknown as number[]);
+}
+
+/** The usual extension of an entry, alone: SEQUENCE { SEQUENCE { reasonCode, OCTET STRING { ENUMERATED } } }. */
+const REASON = [0x30, 12, 0x30, 10, 0x06, 3, 0x55, 0x1d, 21, 0x04, 3, 0x0a, 1];
+
+function isReason(bytes: Uint8Array, at: number, end: number): boolean {
+  if (end - at !== REASON.length + 1) return false;
+  for (let i = 0; i < REASON.length; i++) if (bytes[at + i] !== REASON[i]) return false;
+  return true;
 }
 
 function requireKnownEntry(bytes: Uint8Array): void {

@@ -21,6 +21,8 @@ export interface TlsCases {
   /** By name: what a listener demands of its clients. */
   readonly listeners: Record<string, Json>;
   readonly clients: Record<string, Leaf | undefined>;
+  /** By name, what the listeners' contexts validate clients with. */
+  readonly validations: Record<string, Json>;
   /** The names of the clients that tell something about a listener. */
   clientsOf(listener: string): string[];
 }
@@ -196,5 +198,5 @@ export async function tlsCases(): Promise<TlsCases> {
     }
   const clientsOf = (name: string) =>
     Object.keys(clients).filter((client) => PLAIN.includes(client) || NAMED.test(client) === name.startsWith('name'));
-  return { listeners, clients, clientsOf };
+  return { listeners, clients, validations, clientsOf };
 }
