@@ -2,7 +2,8 @@
 import { wireText } from '../../shared/match/wire.ts';
 import { headerReader } from '../http/matchers.ts';
 import type { RequestContext } from '../http/stream.ts';
-import { ConfigFault } from './config-fault.ts';
+import { compileOperator } from '../telemetry/format-operators.ts';
+import { ConfigFault, faultAt } from './config-fault.ts';
 
 /** What it gives is text of the wire: a character a byte. */
 export type Format = (request: RequestContext) => string;
@@ -45,7 +46,7 @@ export function compileFormat(configured: string, path: string): Format {
       literal += '%';
       at += 2;
     } else {
-      const end = text.indexOf('%', at + 1);
+      const end = endOfCommand(text, at + 1);
       if (end < 0) throw new ConfigFault(path, `"${text}" has a "%" without its end; a literal one is "%%"`);
       if (literal !== '') parts.push(constant(literal));
       literal = '';
@@ -68,12 +69,48 @@ function constant(text: string): Format {
 
 function compileCommand(command: string, path: string): Format {
   if (Object.hasOwn(commands, command)) return commands[command]!;
-  const req = /^REQ\(([^?()]+)(?:\?([^?()]+))?\)(?::(\d{1,5}))?$/.exec(command);
-  if (!req) throw new ConfigFault(path, `unsupported format command "%${command}%"`);
-  const first = headerReader(req[1]!);
-  const second = req[2] === undefined ? undefined : headerReader(req[2]);
-  const length = req[3] === undefined ? undefined : Number(req[3]);
-  return (request) => (first(request) ?? second?.(request) ?? '').slice(0, length);
+  const parts = /^([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d{1,5}))?$/.exec(command);
+  if (!parts) throw new ConfigFault(path, `cannot read the format command "%${command}%"`);
+  const [, name = '', argument, limit] = parts;
+  const length = limit === undefined ? undefined : Number(limit);
+  const format = name === 'REQ' ? requestHeader(argument, command, path) : logged(name, argument, path);
+  return length === undefined ? format : (request) => format(request).slice(0, length);
+}
+
+/** Header values stay bytes of the wire here; the access log reads them as text. */
+function requestHeader(argument: string | undefined, command: string, path: string): Format {
+  const names = (argument ?? '').split('?');
+  if (names.length > 2 || names.some((name) => !/^[^()\s]+$/.test(name)))
+    throw new ConfigFault(path, `cannot read the format command "%${command}%"`);
+  const [first, second] = names.map(firstValue);
+  return (request) => first!(request) ?? second?.(request) ?? '';
+}
+
+/** Matchers see the fields of one name joined, formats the first of them. */
+function firstValue(name: string): Format | ((request: RequestContext) => string | undefined) {
+  const key = name.toLowerCase();
+  return key.startsWith(':') || key === 'host' ? headerReader(key) : (request) => request.headers.get(key);
+}
+
+/** Every operator of the access log is one of headers too. */
+function logged(name: string, argument: string | undefined, path: string): Format {
+  const field = faultAt(path, () => compileOperator(name, argument, wallClock));
+  return (request) => {
+    const value = field(request, performance.now());
+    return value === undefined ? '' : wireText(String(value)).replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?');
+  };
+}
+
+/** Times of requests are those of `performance.now()` on every runtime. */
+const wallClock = (monotonicMs: number) => Date.now() - performance.now() + monotonicMs;
+
+/** A command ends at the next `%` outside of its parentheses. */
+function endOfCommand(text: string, from: number): number {
+  const end = text.indexOf('%', from);
+  const open = text.indexOf('(', from);
+  if (open < 0 || open > end) return end;
+  const close = text.indexOf(')', open);
+  return close < 0 ? -1 : text.indexOf('%', close);
 }
 
 function hostPort(address: string, port: number): string {

@@ -88,7 +88,7 @@ function compileWeighted(action: RouteAction, scope: HeaderScope, path: string):
     if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
     if (Object.keys(one.typedPerFilterConfig ?? {}).length > 0)
       throw new ConfigFault(`${at}.typedPerFilterConfig`, 'is not supported');
-    const edits = compileEdits(scope, [{ path: at, config: one }]);
+    const edits = compileEdits(scope, [{ path: at, config: one, weighted: true }]);
     const host = wireText(one.hostRewriteLiteral ?? '');
     if (host === '') return { cluster: one.name, ...edits };
     const editRequest = (request: RequestContext) => {

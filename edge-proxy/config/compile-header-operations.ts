@@ -15,6 +15,8 @@ export interface HeaderOperations {
 export interface Level {
   path: string;
   config: HeaderOperations;
+  /** Of a weighted cluster. */
+  weighted?: boolean;
 }
 export type HeaderEdit = (request: RequestContext, headers: Headers) => void;
 
@@ -36,13 +38,19 @@ export function compileHeaderEdit(
   levels: readonly Level[],
   mostSpecificWins: boolean,
 ): HeaderEdit {
-  const ordered = mostSpecificWins ? [...levels].reverse() : levels;
+  const ordered = mostSpecificWins ? specificLast(levels) : levels;
   const edits = ordered.flatMap(({ path, config }) => compileLevel(side, path, config));
   if (edits.length === 0) return () => {};
   if (edits.length === 1) return edits[0]!;
   return (request, headers) => {
     for (const edit of edits) edit(request, headers);
   };
+}
+
+/** A weighted cluster comes first in any case, as in Envoy: there it treats the headers before its route does. */
+function specificLast(levels: readonly Level[]): Level[] {
+  const weighted = levels.filter((level) => level.weighted);
+  return [...weighted, ...levels.filter((level) => !weighted.includes(level)).reverse()];
 }
 
 /** Removals, then replacements, then additions: whatever the order they are written in. */

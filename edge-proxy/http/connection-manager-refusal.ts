@@ -66,6 +66,8 @@ export function composeRefusal(
   if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
   mapped?.editHeaders(headers);
   parts.headers.response(request, headers);
+  request.responseHeaders = headers;
+  request.responseStatus = request.responseCode;
   const head = `${responseHeadText(request.responseCode, '', headers)}connection: close\r\n\r\n`;
   return { request, head, body: bytes };
 }

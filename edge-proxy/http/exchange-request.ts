@@ -4,7 +4,7 @@ import type { RequestHead } from './codec/message.ts';
 import type { Headers } from './headers.ts';
 import type { TraceReason } from './request-id.ts';
 import type { RouteEntry } from './route-table.ts';
-import type { DownstreamInfo, RequestContext, ResponseFlag } from './stream.ts';
+import type { Addresses, DownstreamInfo, RequestContext, ResponseFlag } from './stream.ts';
 
 export class Request implements RequestContext {
   readonly downstream: DownstreamInfo;
@@ -20,8 +20,12 @@ export class Request implements RequestContext {
   route: RouteEntry | null | undefined = undefined;
   cluster: Cluster | undefined = undefined;
   upstreamHost: string | undefined = undefined;
+  upstreamFailure = '';
   attempts = 0;
+  upstream: Addresses | undefined = undefined;
   responseCode = 0;
+  responseHeaders: Headers | undefined = undefined;
+  responseStatus = 0;
   details = '';
   localReplyBody: string | undefined = undefined;
   readonly flags: ResponseFlag[] = [];

@@ -338,6 +338,8 @@ export class Exchange implements RouterHost {
 
   private editResponse(status: number, headers: Headers): void {
     const { request, parts } = this;
+    request.responseHeaders = headers;
+    request.responseStatus = status;
     this.choice?.editResponse(request, headers);
     for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
     parts.headers.response(request, headers);

@@ -7,6 +7,7 @@ import type { ResponseHead } from './codec/message.ts';
 import { LazyTimer } from './exchange-timer.ts';
 import type { Headers } from './headers.ts';
 import type { RequestTimeouts } from './request-timeouts.ts';
+import type { Addresses } from './stream.ts';
 
 /** Who hears of a try. */
 export interface AttemptOwner {
@@ -51,6 +52,10 @@ export class Attempt implements StreamOwner {
   /** A connection is there and the head was sent. */
   get ready(): boolean {
     return this.stream !== undefined;
+  }
+
+  get addresses(): Addresses | undefined {
+    return this.stream?.addresses;
   }
 
   /** Tells outlier detection what became of it. */

@@ -97,6 +97,8 @@ export class Router {
     this.retries = new RetryState(retried ? plan : undefined, cluster);
     this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
+    // Header operations may name the try.
+    request.attempts = 1;
     if (!prepareHead(exchange, action, choice, this.upgrade)) {
       exchange.reply(badPath);
       return;
@@ -144,7 +146,6 @@ export class Router {
   private tryOnce(): void {
     const { exchange, cluster } = this;
     const { request, parts } = exchange;
-    request.attempts++;
     const picked = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
     if (!picked) {
       this.give(noHealthyUpstream);
@@ -152,6 +153,7 @@ export class Router {
     }
     const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
     request.upstreamHost = endpoint.id;
+    request.upstream = undefined;
     if (cluster.use.requests >= cluster.limits.maxRequests) {
       this.give(upstreamReset('overflow', '', 1));
       return;
@@ -174,6 +176,7 @@ export class Router {
   /** A connection is there: send what there is of the request. */
   onAttemptReady(attempt: Attempt): void {
     const { request, head, parts } = this.exchange;
+    request.upstream = attempt.addresses;
     attempt.sendHead(request.method, requestHeadText(this.exchange, this.upgrade), head.framing === 'chunked');
     attempt.startTimers(this.times, this.requestEnded && this.upgrade === '', parts.runtime);
     let room = true;
@@ -309,6 +312,7 @@ export class Router {
     const { exchange, cluster } = this;
     if (reason !== 'overflow') {
       const connecting = reason === 'remote_connection_failure';
+      if (connecting) exchange.request.upstreamFailure = detail.replace(/\s/g, '_');
       cluster.report(
         attempt.endpoint,
         connecting ? 'connect-failure' : reason === 'connection_timeout' ? 'timeout' : 'reset',
@@ -404,6 +408,7 @@ export class Router {
     this.waiting = true;
     this.backOff = setTimeout(() => {
       this.waiting = false;
+      this.exchange.request.attempts++;
       this.tryOnce();
     }, this.retries.backOffMs());
   }

@@ -84,12 +84,18 @@ export interface RequestContext {
   upstreamHost: string | undefined;
   /** The connection of the last try, once there was one. */
   upstream?: Addresses | undefined;
+  /** Why no connection came about, Envoy's %UPSTREAM_TRANSPORT_FAILURE_REASON%; absent or '' where one did. */
+  upstreamFailure?: string;
   attempts: number;
   responseCode: number;
   /** The body of an answer made here, before its format; undefined: it came from upstream, or nothing formats it. */
   localReplyBody?: string | undefined;
   /** Envoy's %RESPONSE_CODE_DETAILS%. */
   details: string;
+  /** As they went to the client. */
+  responseHeaders?: Headers | undefined;
+  /** The status that goes with them; 0 or absent: there are none. */
+  responseStatus?: number;
   readonly flags: ResponseFlag[];
   bytesReceived: number;
   bytesSent: number;

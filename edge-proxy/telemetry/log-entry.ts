@@ -8,7 +8,6 @@ export interface LogEntry extends Omit<RequestContext, 'protocol' | 'scheme'> {
   readonly protocol: RequestContext['protocol'] | '';
   readonly scheme: RequestContext['scheme'] | '';
   readonly terminationDetails?: string;
-  readonly upstreamFailure?: string;
 }
 
 /** A connection has response code 0 and no request fields, as in Envoy. */

@@ -8,6 +8,7 @@ import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText, istioAccessLog } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { connectionEntry } from './log-entry.ts';
+import { compileLogFilter } from './log-filter.ts';
 import { Metrics } from './metrics.ts';
 import { createTelemetry } from './telemetry.ts';
 
@@ -237,7 +238,7 @@ describe('access log', () => {
       path: '/asked?q=1',
       protocol: 'HTTP/1.1',
       response_code: 403,
-      response_flags: null,
+      response_flags: '-',
       response_code_details: details,
       bytes_received: 3,
       bytes_sent: 1200,
@@ -277,10 +278,46 @@ describe('access log', () => {
     expect(compileText('%REQ(USER-AGENT)%', sinks.wallClock)(request({ headers }), 130)).toBe('a?fake line');
   });
 
-  it.each(['%NOPE%', '%RESP(X-OTHER)%', '%RESPONSE_CODE(1)%', '50% of', '%REQ()%', '%START_TIME(%s)%'])(
-    'refuses %s by name',
-    (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(/access log/),
-  );
+  it.each([
+    '%NOPE%',
+    '%RESP()%',
+    '%RESPONSE_CODE(1)%',
+    '% of',
+    '%REQ()%',
+    '%START_TIME(%Q)%',
+    '%DYNAMIC_METADATA(a:)%',
+  ])('refuses %s by name', (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(format));
+
+  it('writes response headers, metadata and times in the form that is asked for', () => {
+    const responseHeaders = new Headers();
+    responseHeaders.append('X-Up', 'upstream');
+    const entry = request({ responseHeaders, responseStatus: 201, metadata: { f: { a: { b: [1] }, t: 'text' } } });
+    const format =
+      '%RESP(X-NONE?X-UP):2% %RESP(:STATUS)% %DYNAMIC_METADATA(f:a)% %DYNAMIC_METADATA(f:t)% %DYNAMIC_METADATA(g:t)%';
+    expect(compileText(format, sinks.wallClock)(entry, 130)).toBe('up 201 {"b":[1]} text -');
+    const at = Date.UTC(2026, 0, 2, 15, 4, 5, 6);
+    const time = (form: string) => compileText(`%START_TIME(${form})%`, () => at)(entry, 130);
+    expect(time('%Y-%m-%dT%H:%M:%S.%3f%z')).toBe('2026-01-02T15:04:05.006+0000');
+    expect(time('%s.%9f %a %b %e %I%p %j %F %T %%')).toBe(
+      `${Math.floor(at / 1000)}.006000000 Fri Jan  2 03PM 002 2026-01-02 15:04:05 %`,
+    );
+  });
+
+  it.each<[object, boolean, boolean]>([
+    [{ durationFilter: { comparison: { op: 'GE', value: { defaultValue: 30 } } } }, true, false],
+    [{ durationFilter: { comparison: { op: 'LE', value: { defaultValue: 29 } } } }, false, true],
+    [{ responseFlagFilter: { flags: ['NR'] } }, false, false],
+  ])('writes what its filter %j lets through', (filter, slow, quick) => {
+    const matches = compileLogFilter(filter, 'filter');
+    expect([matches(request({ startMs: 100 }), 130), matches(request({ startMs: 100 }), 129)]).toEqual([slow, quick]);
+  });
+
+  it('refuses flags that do not exist, and two filters in one', () => {
+    expect(() => compileLogFilter({ responseFlagFilter: { flags: ['XX'] } }, 'filter')).toThrow('"XX"');
+    expect(() => compileLogFilter({ responseFlagFilter: {}, notHealthCheckFilter: {} }, 'filter')).toThrow(
+      'exactly one',
+    );
+  });
 
   it('refuses files', () => {
     const type = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog';

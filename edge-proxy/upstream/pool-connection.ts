@@ -7,6 +7,7 @@ import { defaultLimits } from '../http/codec/message.ts';
 import type { MessageSink } from '../http/codec/parser.ts';
 import { ResponseParser } from '../http/codec/parser.ts';
 import type { Headers } from '../http/headers.ts';
+import type { Addresses } from '../http/stream.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 
 /** Why a request ended without a whole response; Envoy's words. */
@@ -39,6 +40,8 @@ export interface StreamOwner {
 export interface UpstreamStream {
   /** The connection served a request before: it may have died unnoticed. */
   readonly reused: boolean;
+  /** Of the connection; undefined where it is gone. */
+  readonly addresses: Addresses | undefined;
   /** @param head a whole head, with its empty line */
   sendHead(method: string, head: string, chunked: boolean): void;
   /** @returns false: wait for `onRequestDrain` */
@@ -86,6 +89,10 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
 
   get reused(): boolean {
     return this.served > 1;
+  }
+
+  get addresses(): Addresses | undefined {
+    return this.connection;
   }
 
   opened(connection: Connection): void {

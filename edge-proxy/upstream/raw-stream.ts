@@ -4,6 +4,7 @@
  */
 import type { ResponseHead } from '../http/codec/message.ts';
 import { Headers } from '../http/headers.ts';
+import type { Addresses } from '../http/stream.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import type { Lease, StreamOwner, UpstreamStream } from './pool.ts';
@@ -26,6 +27,10 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
   private open = false;
   private answered = false;
   private closed = false;
+
+  get addresses(): Addresses {
+    return this.connection;
+  }
 
   constructor(runtime: Runtime, cluster: Cluster, endpoint: Endpoint, owner: StreamOwner) {
     this.cluster = cluster;

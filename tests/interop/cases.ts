@@ -7,6 +7,8 @@ export interface Case {
   readonly methods: readonly string[];
   /** The access log is not compared. */
   readonly unlogged?: boolean;
+  /** Several loggers write of it, each as `id/name`; the one that writes always, `all`, is the last. */
+  readonly manyLogs?: boolean;
   /** So many mirrored requests are awaited at the upstream of mirrors, and compared. */
   readonly mirrored?: number;
 }

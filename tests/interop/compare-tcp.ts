@@ -7,7 +7,7 @@ export interface StreamCase {
   readonly id: string;
   readonly send: string;
   /** What is done when this many bytes have come back: end (FIN) or destroy (RST); without it the proxy ends. */
-  readonly then?: { readonly bytes: number; readonly act: 'end' | 'destroy' };
+  readonly after?: { readonly bytes: number; readonly act: 'end' | 'destroy' };
   /** Connections that are opened, and answered, before this one, and stay open beside it. */
   readonly beside?: number;
   /** What `case` says in the access logs that are compared; default: the id. */
@@ -45,7 +45,7 @@ function answered(port: number): Promise<Socket> {
   });
 }
 
-function stream(port: number, { send, then }: StreamCase): Promise<{ received: string; end: 'closed' | 'open' }> {
+function stream(port: number, { send, after }: StreamCase): Promise<{ received: string; end: 'closed' | 'open' }> {
   return new Promise((done) => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     let received = '';
@@ -56,14 +56,17 @@ function stream(port: number, { send, then }: StreamCase): Promise<{ received: s
     };
     const timer = setTimeout(() => finish('open'), LIMIT_MS);
     const act = () => {
-      if (!then || received.length < then.bytes) return;
-      if (then.act === 'end') socket.end();
-      else finish('closed');
+      if (!after || received.length < after.bytes) return;
+      if (after.act === 'end') socket.end();
+      else {
+        socket.resetAndDestroy();
+        finish('closed');
+      }
     };
     socket.setEncoding('latin1');
     socket.on('connect', () => {
       socket.write(send, 'latin1');
-      if (then?.bytes === 0) act();
+      if (after?.bytes === 0) act();
     });
     socket.on('data', (text) => {
       received += text;
@@ -80,7 +83,5 @@ async function logged(proxy: RunningProxy, name: string): Promise<unknown> {
     .line((text) => (text.startsWith('{') && text.includes(`"case":"${name}"`) ? text : undefined), LIMIT_MS)
     .catch(() => undefined);
   if (line === undefined) return 'not logged';
-  // See "What every comparison leaves out" in docs/differences-from-envoy.md.
-  const entries = Object.entries(JSON.parse(line) as Record<string, unknown>);
-  return Object.fromEntries(entries.map(([key, value]) => [key, value === '-' ? null : value]).sort());
+  return Object.fromEntries(Object.entries(JSON.parse(line) as Record<string, unknown>).sort());
 }

@@ -68,11 +68,14 @@ function readable(body: string): unknown {
 async function logged(proxy: RunningProxy, given: Case): Promise<unknown> {
   // A head that is refused has no headers in the log.
   if (given.unlogged || !given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
+  const last = given.manyLogs ? `"case":"${given.id}/all"` : `"case":"${given.id}"`;
   const line = await proxy.part
-    .line((text) => (text.startsWith('{') && text.includes(`"case":"${given.id}"`) ? text : undefined), 5000)
+    .line((text) => (text.startsWith('{') && text.includes(last) ? text : undefined), 5000)
     .catch(() => undefined);
   if (line === undefined) return 'not logged';
-  const { flags, ...entry } = JSON.parse(line) as Record<string, unknown>;
-  // See "What every comparison leaves out" in docs/differences-from-envoy.md.
-  return Object.fromEntries(Object.entries({ ...entry, flags: flags === '-' ? null : flags }).sort());
+  if (given.manyLogs) {
+    const lines = proxy.part.lines.filter((text) => text.includes(`"case":"${given.id}/`));
+    return lines.map((text) => Object.entries(JSON.parse(text) as Record<string, unknown>).sort());
+  }
+  return Object.fromEntries(Object.entries(JSON.parse(line) as Record<string, unknown>).sort());
 }

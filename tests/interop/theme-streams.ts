@@ -80,8 +80,8 @@ const cases: StreamCase[] = [
     id,
     send: `${id === 'tcp-long' ? 'x'.repeat(200_000) : 'hello'} bye`,
   })),
-  { id: 'tcp-client-ends', send: 'abc', then: { bytes: 3, act: 'end' } },
-  { id: 'tcp-client-resets', send: 'abc', then: { bytes: 3, act: 'destroy' } },
+  { id: 'tcp-client-ends', send: 'abc', after: { bytes: 3, act: 'end' } },
+  { id: 'tcp-client-resets', send: 'abc', after: { bytes: 3, act: 'destroy' } },
   ...['tcp-idle', 'tcp-duration', 'tcp-dead', 'tcp-dead-thrice', 'tcp-empty', 'tcp-missing', 'tcp-full'].map((id) => ({
     id,
     send: 'hello',

@@ -2,6 +2,8 @@
 import type { Json } from './bootstrap-parts.ts';
 import type { Case } from './cases.ts';
 import type { StreamCase } from './compare-tcp.ts';
+import { headers } from './theme-headers.ts';
+import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
 import { requestIds } from './theme-request-ids.ts';
 import { tcpStreams } from './theme-streams.ts';
@@ -26,4 +28,4 @@ export interface Theme {
   readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams];
+export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers];

@@ -229,7 +229,7 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
   it('logs and counts TCP connections', async () => {
     expect(await talk(outbound.ports['raw']!, 'abc')).toBe('echo:abc');
     const line = await until('the log line', () => outbound.logged('echo').find(({ received }) => received === 3));
-    expect(line).toEqual({ log: 'tcp', cluster: 'echo', code: 0, flags: null, received: 3, sent: 8, ended: null });
+    expect(line).toEqual({ log: 'tcp', cluster: 'echo', code: 0, flags: '-', received: 3, sent: 8, ended: null });
     expect(await talk(outbound.ports['dead']!, 'x')).toBe('');
     const failed = await until('the failure', () => outbound.logged('dead')[0]);
     expect(failed['flags']).toBe('UF,URX');
