@@ -61,6 +61,9 @@ export function readRevocationLists(pem: string): readonly RevocationList[] {
   const known = shared.get(pem)?.deref();
   if (known) return known;
   if (pem.length > MAX_CRL_TEXT) throw new Error(`revocation lists are larger than ${MAX_CRL_TEXT} bytes`);
+  // A file may be read while it is written.
+  if (pem.lastIndexOf('-----BEGIN ') > pem.lastIndexOf('-----END '))
+    throw new Error('revocation lists: PEM is cut short');
   const lists = [...pem.matchAll(PEM_CRL)].map(([, base64]) => read(base64!));
   if (lists.length > MAX_LISTS) throw new Error(`there are more than ${MAX_LISTS} revocation lists`);
   for (const [text, ref] of shared) if (!ref.deref()) shared.delete(text);

@@ -77,6 +77,8 @@ async function makeFolder(path: string, mode: number): Promise<void> {
   });
 }
 
+const SECOND_LOOK_MS = 50;
+
 export const files: Files = {
   async read(path) {
     try {
@@ -92,9 +94,20 @@ export const files: Files = {
     await rm(path, { force: true });
   },
   watchFolder(path, changed) {
-    const watcher = watch(path, () => changed());
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const watcher = watch(path, () => {
+      changed();
+      // A file that is emptied and then written is two changes, and Bun tells of one when they follow at once.
+      again ??= setTimeout(() => {
+        again = undefined;
+        changed();
+      }, SECOND_LOOK_MS);
+    });
     watcher.on('error', () => {});
-    return () => watcher.close();
+    return () => {
+      clearTimeout(again);
+      watcher.close();
+    };
   },
 };
 

@@ -62,8 +62,14 @@ export function pemCertificates(pem: string): string[] {
   return pem.match(PEM_CERTIFICATE) ?? [];
 }
 
+/** A file may be read while it is written: its last block is not there yet then. @throws Error */
+function requireWhole(pem: string): void {
+  if (pem.lastIndexOf('-----BEGIN ') > pem.lastIndexOf('-----END ')) throw new Error('trusted roots: PEM is cut short');
+}
+
 /** Reads a PEM bundle of roots. @throws Error when it holds none, or one that is not a CA */
 export function readRoots(pem: string): TrustedRoots {
+  requireWhole(pem);
   const roots = pemCertificates(pem).map((text) => read(text));
   if (roots.length === 0) throw new Error('trusted roots hold no certificate');
   for (const root of roots)
