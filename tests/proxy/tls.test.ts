@@ -241,6 +241,10 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
       static_resources: {
         listeners: [
           listener('l', [tcp('app')], downstream({ tls_certificates: [certificate(own)], tls_params: params })),
+          ...['ecdsa_secp256r1_sha256', 'ecdsa_secp384r1_sha384'].map((name) => {
+            const tls_params = { signature_algorithms: [name] };
+            return listener(name, [tcp('app')], downstream({ tls_certificates: [certificate(own)], tls_params }));
+          }),
         ],
         clusters: [cluster('app', 1)],
       },
@@ -253,11 +257,11 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
       return;
     }
     await chosen.ready();
-    const handshake = (options: tls.ConnectionOptions) =>
+    const handshake = (options: tls.ConnectionOptions, name = 'l') =>
       new Promise<string>((resolve) => {
         const socket = tls.connect({
           host: '127.0.0.1',
-          port: chosen.ports['l']!,
+          port: chosen.ports[name]!,
           rejectUnauthorized: false,
           ...options,
         });
@@ -275,6 +279,9 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     expect(await handshake({ ...tls12, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' })).toBe('refused');
     expect(await handshake({ minVersion: 'TLSv1.3', ecdhCurve: 'X25519' })).toBe('refused');
     expect(await handshake({ minVersion: 'TLSv1.3', ecdhCurve: 'P-384' })).toMatch(/^TLS_/);
+    // Its key is of the curve P-256.
+    expect(await handshake({}, 'ecdsa_secp256r1_sha256')).toMatch(/^TLS_/);
+    expect(await handshake({}, 'ecdsa_secp384r1_sha384')).toBe('refused');
     chosen.child.kill('SIGKILL');
   });
 
