@@ -132,8 +132,12 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   };
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
   if (config.addUserAgent) refuse('add_user_agent');
-  if (config.setCurrentClientCertDetails?.chain) refuse('set_current_client_cert_details.chain');
+  if (config.rds?.configSource?.pathConfigSource) refuse('rds.config_source.path_config_source');
   if (config.httpProtocolOptions?.allowAbsoluteUrl === false) refuse('http_protocol_options.allow_absolute_url false');
   if (config.httpProtocolOptions?.headerKeyFormat?.properCaseWords)
     refuse('http_protocol_options.header_key_format.proper_case_words');
+  const spelling = config.httpProtocolOptions?.headerKeyFormat?.statefulFormatter?.typedConfig;
+  // Names that this proxy adds are in lower case; a reason phrase is always passed on.
+  if (spelling?.formatterTypeOnEnvoyHeaders === 'PROPER_CASE')
+    refuse('http_protocol_options.header_key_format.stateful_formatter.formatter_type_on_envoy_headers PROPER_CASE');
 }

@@ -280,7 +280,9 @@ function clientCertElement(from: DownstreamInfo, parts: CertParts): string {
   const out: string[] = [];
   for (const uri of from.localUris ?? []) out.push(`By=${quoted(uri)}`);
   if (from.peerHash) out.push(`Hash=${from.peerHash}`);
-  if (parts.cert && from.peerLeaf) out.push(`Cert="${urlEncodedPem(from.peerLeaf)}"`);
+  const chain = from.peerChain ?? [];
+  if (parts.cert && chain[0]) out.push(`Cert="${urlEncodedPem(chain[0])}"`);
+  if (parts.chain && chain[0]) out.push(`Chain="${chain.map(urlEncodedPem).join('')}"`);
   if (parts.subject) out.push(`Subject="${from.peerSubject.replace(/["\\]/g, '\\$&')}"`);
   if (parts.uri) {
     if (from.peerUris.length === 0) out.push('URI=');

@@ -18,8 +18,8 @@ export interface DownstreamInfo {
   readonly peerSubject: string;
   /** SHA-256 of the peer's verified leaf (DER), lower-case hex; absent or '' without one. */
   readonly peerHash?: string;
-  /** The peer's verified leaf, DER; absent without one. */
-  readonly peerLeaf?: Uint8Array | undefined;
+  /** The peer's certificates as sent, DER, its verified leaf first; absent or empty without one. */
+  readonly peerChain?: readonly Uint8Array[];
   /** URI names of this side's own certificate; absent or empty in plaintext. */
   readonly localUris?: readonly string[];
 }

@@ -361,7 +361,7 @@ function downstreamOf(connection: Connection, serverName: string): DownstreamInf
     peerDns: tls?.peerDns ?? [],
     peerSubject: tls?.peerSubject ?? '',
     peerHash: tls?.peerHash ?? '',
-    peerLeaf: tls?.peerHash ? tls.peerChain[0] : undefined,
+    peerChain: tls?.peerHash ? tls.peerChain : [],
     localUris: tls?.localUris ?? [],
   };
 }

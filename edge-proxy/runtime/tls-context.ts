@@ -323,8 +323,10 @@ function sentChain(socket: tls.TLSSocket): Uint8Array[] {
   const chain: Uint8Array[] = [];
   let current: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   while (current?.raw && chain.length < 6) {
-    chain.push(current.raw);
-    if (current.issuerCertificate === current) break;
+    const selfSigned = current.issuerCertificate === current;
+    // The runtime completes a chain by the root it trusts, which peers do not send.
+    if (!selfSigned || chain.length === 0) chain.push(current.raw);
+    if (selfSigned) break;
     current = current.issuerCertificate;
   }
   return chain;

@@ -17,7 +17,8 @@ const PARTS: Record<string, Json> = {
   uri: { uri: true },
   names: { uri: true, dns: true, subject: true },
   cert: { cert: true, uri: true },
-  all: { cert: true, subject: true, uri: true, dns: true },
+  chain: { chain: true },
+  all: { cert: true, chain: true, subject: true, uri: true, dns: true },
 };
 const GIVEN: Record<string, string[]> = {
   absent: [],
