@@ -1,7 +1,6 @@
 /** A server of grpc.health.v1 on node:http2 whose behaviour changes at run time, for tests of health checks. */
 import http2 from 'node:http2';
 import type net from 'node:net';
-import { listening } from './proxy/proxy-process.ts';
 
 /** What it does with a check; the first four are the statuses of the protocol. */
 export const BEHAVIOURS = [
@@ -95,10 +94,14 @@ export class GrpcHealthServer {
     });
   }
 
-  /** @param port where it listened before; absent: the kernel's choice */
-  async start(port?: number): Promise<this> {
-    if (port === undefined) this.port = await listening(this.server as unknown as net.Server);
-    else await new Promise<void>((done) => this.server.listen(port, '127.0.0.1', () => done()));
+  /**
+   * @param address of its own where the server is stopped while it is asked: on a shared one, the next test's server
+   * might get its port, and its checks
+   * @param port where it listened before; 0: the kernel's choice
+   */
+  async start(address = '127.0.0.1', port = 0): Promise<this> {
+    await new Promise<void>((done) => this.server.listen(port, address, () => done()));
+    this.port = (this.server.address() as net.AddressInfo).port;
     return this;
   }
 

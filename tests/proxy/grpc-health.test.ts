@@ -7,6 +7,8 @@ import { leaf, rootAuthority, x509 } from '../mtls/certificates.ts';
 import { ANY, at, hcm, listener } from './bootstrap.ts';
 import { ProxyProcess } from './proxy-process.ts';
 
+/** Nothing else listens on it. */
+const ALONE = '127.0.0.41';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
@@ -19,7 +21,8 @@ describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
     const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'health.test' }]);
     const { cert, key } = await leaf(authority, { uri: '', names });
     const tls = { cert, key, ALPNProtocols: ['h2'] };
-    for (const name of ['plain', 'http', 'once']) servers[name] = await new GrpcHealthServer().start();
+    servers['plain'] = await new GrpcHealthServer().start(ALONE);
+    for (const name of ['http', 'once']) servers[name] = await new GrpcHealthServer().start();
     for (const name of ['tls', 'alpn']) servers[name] = await new GrpcHealthServer(tls).start();
     const grpc = (more: object = {}) => ({
       grpc_health_check: {
@@ -29,13 +32,16 @@ describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
         ...more,
       },
     });
+    const where = (name: string) => ({
+      socket_address: { address: name === 'plain' ? ALONE : '127.0.0.1', port_value: servers[name]!.port },
+    });
     const cluster = (name: string, check: object, more: object = {}) => ({
       name,
       type: 'STATIC',
       common_lb_config: { healthy_panic_threshold: {} },
       load_assignment: {
         cluster_name: name,
-        endpoints: [{ lb_endpoints: [{ endpoint: { address: at(servers[name]!.port) } }] }],
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: where(name) } }] }],
       },
       typed_extension_protocol_options: {
         [HTTP_OPTIONS]: {
@@ -90,7 +96,7 @@ describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
   });
 
   const flags = async (name: string) =>
-    (await proxy.admin('/clusters')).body.match(new RegExp(`^${name}::127.0.0.1:\\d+::health_flags::(.*)$`, 'm'))?.[1];
+    (await proxy.admin('/clusters')).body.match(new RegExp(`^${name}::127[0-9.]+:\\d+::health_flags::(.*)$`, 'm'))?.[1];
   const healthy = async (name: string) => (await flags(name)) === 'healthy';
   const failed = async (name: string) => (await flags(name)) === '/failed_active_hc';
   const stats = async (name: string): Promise<Record<string, number>> => {
@@ -196,7 +202,7 @@ describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
     const { port } = server;
     await server.stop();
     await until('it is gone', () => failed('plain'));
-    servers['plain'] = await new GrpcHealthServer().start(port);
+    servers['plain'] = await new GrpcHealthServer().start(ALONE, port);
     await until('it is back', () => healthy('plain'));
   });
 });
