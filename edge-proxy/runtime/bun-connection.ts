@@ -3,6 +3,7 @@
  * takes what the kernel takes; the rest is queued here and goes out on `drain`.
  */
 import { Buffer } from 'node:buffer';
+import { BULK, type Loan, lenderOf, lendOnce } from './loans.ts';
 import type { Connection, ConnectionHandler } from './runtime.ts';
 
 /** What is used of Bun's `Socket` (https://bun.sh/docs/api/tcp). */
@@ -43,6 +44,8 @@ export class NativeConnection implements Connection {
   private current: ConnectionHandler = IDLE;
   private socket: BunSocket | undefined;
   private queue: Uint8Array[] = [];
+  /** Whose memory what is queued is, where it is lent. */
+  private lenders: (Loan | undefined)[] = [];
   private queued = 0;
   private owesDrain = false;
   /** `end` was called: FIN follows what is queued. */
@@ -123,6 +126,9 @@ export class NativeConnection implements Connection {
     if (this.queued === 0 && this.socket) taken = Math.max(0, this.socket.write(bytes, 0, length));
     if (taken === length) return true;
     const rest = bytes.subarray(taken, length);
+    const lender = lenderOf(bytes);
+    lender?.hold();
+    this.lenders.push(lender);
     // Not `slice`: of a Buffer that is a view, and the page is written anew.
     this.queue.push(shared ? new Uint8Array(rest) : rest);
     this.queued += rest.length;
@@ -150,11 +156,17 @@ export class NativeConnection implements Connection {
     this.shut(error !== undefined || this.queued > 0);
   }
 
+  private forgetQueue(): void {
+    for (const lender of this.lenders) lender?.done();
+    this.queue = [];
+    this.lenders = [];
+    this.queued = 0;
+  }
+
   /** Bun reports the close while it closes; handlers hear of it in a later turn, as from node:net. */
   private shut(abort: boolean): void {
     this.closed = true;
-    this.queue = [];
-    this.queued = 0;
+    this.forgetQueue();
     this.early = undefined;
     if (abort) this.socket?.terminate();
     else this.socket?.end();
@@ -183,7 +195,8 @@ export class NativeConnection implements Connection {
       return;
     }
     try {
-      this.current.onData(bytes);
+      if (bytes.length >= BULK && this.current.onLent) lendOnce(bytes, this.current);
+      else this.current.onData(bytes);
     } catch (error) {
       this.guard(error);
     }
@@ -214,6 +227,7 @@ export class NativeConnection implements Connection {
         return;
       }
       this.queue.shift();
+      this.lenders.shift()?.done();
     }
     if (this.closed) return;
     if (this.finished) this.sendFin();
@@ -261,8 +275,7 @@ export class NativeConnection implements Connection {
   private finish(): void {
     if (this.over) return;
     this.over = true;
-    this.queue = [];
-    this.queued = 0;
+    this.forgetQueue();
     this.early = undefined;
     const handler = this.current;
     this.current = IDLE;

@@ -4,7 +4,7 @@ import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
 
 export function bunRuntime(): Runtime {
-  const shared = socketsRuntime('bun', {});
+  const shared = socketsRuntime('bun', { readsAreOurs: true });
   return {
     ...shared,
     listen: (options, onConnection) =>

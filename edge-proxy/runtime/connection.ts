@@ -1,7 +1,7 @@
 /** A Connection over net.Socket or tls.TLSSocket: the same code on Node, Bun and Deno. */
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
-import { Loan, lenderOf } from './loans.ts';
+import { BULK, Loan, lenderOf, lendOnce } from './loans.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 
 /** What differs between the runtimes. */
@@ -15,6 +15,8 @@ export interface Quirks {
   readonly directForGood?: boolean;
   /** @param memory undefined: into the memory that all share */
   readonly readNextInto?: (memory: Uint8Array | undefined) => void;
+  /** What a stream has read is in memory of its own, and may be given back by hand (Bun). */
+  readonly readsAreOurs?: boolean;
   /** Told how much has gone through TLS connections, one way or the other, since it was last told. */
   readonly onTlsBytes?: (length: number) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
@@ -26,8 +28,6 @@ export interface Quirks {
 /** Bodies up to this size are copied behind their head. */
 const JOIN_BELOW = 32 * 1024;
 
-/** From a read of this size on a connection gets memory of its own to lend. */
-const BULK = 16 * 1024;
 /** One that reads no more than this chats, and needs none. */
 const CHAT = 2 * 1024;
 
@@ -134,7 +134,8 @@ export class SocketConnection implements Connection {
 
   deliver(bytes: Uint8Array): void {
     try {
-      this.current.onData(bytes);
+      if (this.quirks.readsAreOurs && bytes.length >= BULK && this.current.onLent) lendOnce(bytes, this.current);
+      else this.current.onData(bytes);
     } catch (error) {
       this.guard(error);
     }

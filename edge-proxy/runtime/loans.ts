@@ -6,6 +6,8 @@ import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { ConnectionHandler } from './runtime.ts';
 
+/** Reads of this size on are lent. */
+export const BULK = 16 * 1024;
 /** As much as one read of Node's takes. */
 const SIZE = 64 * 1024;
 /** Kept for whoever reads bulk next; what is more goes back to the runtime. */
@@ -16,18 +18,24 @@ const free: Loan[] = [];
 let lending: Loan | undefined;
 
 export class Loan {
-  readonly memory = Buffer.allocUnsafeSlow(SIZE);
+  readonly memory: Uint8Array;
+  private readonly returned: (loan: Loan) => void;
   /** Writes of it that have not gone out. */
   private pending = 0;
   /** Writes that went out at once, and whose callback is still to come. */
   private early = 0;
   private read = true;
-  /** A write failed: nobody knows who still reads it. */
   private spoilt = false;
 
-  /** For someone to read into. */
+  /** @param returned called when nobody reads it any more */
+  constructor(memory: Uint8Array, returned: (loan: Loan) => void) {
+    this.memory = memory;
+    this.returned = returned;
+  }
+
+  /** Shared memory for someone to read into. */
   static take(): Loan {
-    const loan = free.pop() ?? new Loan();
+    const loan = free.pop() ?? new Loan(Buffer.allocUnsafeSlow(SIZE), giveBack);
     loan.read = true;
     return loan;
   }
@@ -63,23 +71,52 @@ export class Loan {
     return room;
   }
 
-  private readonly sent = (error?: Error | null): void => {
-    if (this.early > 0) {
-      this.early--;
-      return;
-    }
+  /** A write of it waits for the kernel; `done` follows. */
+  hold(): void {
+    this.pending++;
+  }
+
+  /** @param error it never went out, and nobody knows who still reads it */
+  done(error?: Error | null): void {
     this.pending--;
     if (error) this.spoilt = true;
     this.settle();
+  }
+
+  private readonly sent = (error?: Error | null): void => {
+    if (this.early > 0) this.early--;
+    else this.done(error);
   };
 
   private settle(): void {
-    if (this.read || this.pending > 0 || this.spoilt || free.length >= MOST_FREE) return;
-    free.push(this);
+    if (!this.read && this.pending === 0 && !this.spoilt) this.returned(this);
   }
+}
+
+function giveBack(loan: Loan): void {
+  if (free.length < MOST_FREE) free.push(loan);
 }
 
 /** The memory that `bytes` are lent from, when they are. */
 export function lenderOf(bytes: Uint8Array): Loan | undefined {
   return lending !== undefined && bytes.buffer === lending.memory.buffer ? lending : undefined;
+}
+
+/**
+ * Lends what a read has brought, in memory of its own, which is given back to the system once it has been written on:
+ * JavaScriptCore would let tens of megabytes gather.
+ */
+export function lendOnce(bytes: Uint8Array, to: ConnectionHandler): void {
+  const loan = new Loan(bytes, discard);
+  try {
+    loan.lend(bytes, to);
+  } finally {
+    loan.leave();
+  }
+}
+
+/** Memory that other reads share is left alone. */
+function discard({ memory }: Loan): void {
+  const { buffer, length } = memory;
+  if (buffer.byteLength === length) (buffer as ArrayBuffer).transfer(0);
 }
