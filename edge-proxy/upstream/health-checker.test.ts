@@ -249,6 +249,8 @@ describe('questions', () => {
 
   it.each([
     [{ grpcHealthCheck: {} }, 'grpcHealthCheck'],
+    [{ tcpHealthCheck: {}, grpcHealthCheck: {} }, 'healthChecks[0]'],
+    [{ httpHealthCheck: { path: '/', requestHeadersToAdd: [{ header: { key: 'Host' } }] } }, 'requestHeadersToAdd[0]'],
     [{}, 'healthChecks[0]'],
     [{ httpHealthCheck: { path: 'x' } }, 'httpHealthCheck.path'],
     [{ tcpHealthCheck: { send: { text: 'xyz' } } }, 'tcpHealthCheck.send.text'],
