@@ -48,7 +48,7 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv): HttpFilter | unde
   const route = (request: RequestContext) => routeOf(request, env);
   switch (config['@type']) {
     case `${TYPE}rbac.v3.RBAC`:
-      return createRbacFilter(config);
+      return createRbacFilter(config, route);
     case `${TYPE}fault.v3.HTTPFault`:
       return createFaultFilter({ random: env.random, sleep: env.sleep ?? sleep, route });
     case `${TYPE}cors.v3.Cors`:

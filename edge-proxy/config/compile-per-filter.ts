@@ -2,34 +2,38 @@
 import { wireText } from '../../shared/match/wire.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { Route } from '../../shared/xds/route.ts';
+import { compileHttpRbac } from '../http/filters/rbac.ts';
 import { compileStringMatcher } from '../http/matchers.ts';
-import type { RouteBuffer, RouteCors, RouteFault } from '../http/route-table.ts';
+import type { RouteBuffer, RouteCors, RouteFault, RouteRbac } from '../http/route-table.ts';
 import type { Hold } from '../http/stream.ts';
 import { shareOf } from './compile-route-match.ts';
-import { ConfigFault } from './config-fault.ts';
+import { ConfigFault, faultAt } from './config-fault.ts';
 
 type PerFilter = NonNullable<Route['typedPerFilterConfig']>;
 type Fault = Extract<PerFilter[string], { '@type': `${string}HTTPFault` }>;
 type Cors = Extract<PerFilter[string], { '@type': `${string}CorsPolicy` }>;
+type Rbac = Extract<PerFilter[string], { '@type': `${string}RBACPerRoute` }>;
 type Buffer = Extract<PerFilter[string], { '@type': `${string}BufferPerRoute` }>;
 
 export interface CompiledPerFilter {
   fault: RouteFault | undefined;
   cors: RouteCors | undefined;
   buffer: RouteBuffer | undefined;
+  rbac: RouteRbac | undefined;
 }
 
-/** `levels`: route first, then virtual host; the first that configures a filter counts. */
+/** `levels`: route first, then virtual host, then table; the first that configures a filter counts. */
 export function compilePerFilter(
   levels: readonly { path: string; config: PerFilter | undefined }[],
 ): CompiledPerFilter {
-  const found: CompiledPerFilter = { fault: undefined, cors: undefined, buffer: undefined };
+  const found: CompiledPerFilter = { fault: undefined, cors: undefined, buffer: undefined, rbac: undefined };
   const policies: { policy: Cors; path: string }[] = [];
   for (const { path, config } of levels) {
     for (const [name, entry] of Object.entries(config ?? {})) {
       const at = `${path}.typedPerFilterConfig["${name}"]`;
       if (isFault(entry)) found.fault ??= compileFault(entry, at);
       else if (isBuffer(entry)) found.buffer ??= compileBuffer(entry, at);
+      else if (isRbac(entry)) found.rbac ??= compileRbac(entry, at);
       else policies.push({ policy: entry as Cors, path: at });
     }
   }
@@ -39,6 +43,14 @@ export function compilePerFilter(
 
 function isFault(entry: PerFilter[string]): entry is Fault {
   return entry['@type'].endsWith('HTTPFault');
+}
+
+function isRbac(entry: PerFilter[string]): entry is Rbac {
+  return entry['@type'].endsWith('RBACPerRoute');
+}
+
+function compileRbac({ rbac }: Rbac, path: string): RouteRbac {
+  return { judge: rbac && faultAt(`${path}.rbac`, () => compileHttpRbac(rbac)) };
 }
 
 function isBuffer(entry: PerFilter[string]): entry is Buffer {

@@ -91,6 +91,7 @@ function compileRoute(
   const perFilter = compilePerFilter([
     { path, config: route.typedPerFilterConfig },
     { path: hostPath, config: host.typedPerFilterConfig },
+    { path: 'route configuration', config: config.typedPerFilterConfig },
   ]);
   const entry: RouteEntry = {
     name: route.name ?? '',
@@ -100,6 +101,7 @@ function compileRoute(
     // As in Envoy, only routes that forward have a policy.
     cors: route.route && perFilter.cors,
     buffer: perFilter.buffer,
+    rbac: perFilter.rbac,
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
   };
   return { match, entry };

@@ -3,7 +3,7 @@ import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { Headers } from './headers.ts';
 import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
 import type { RetryPlan } from './retry-plan.ts';
-import type { Hold, RequestContext } from './stream.ts';
+import type { Hold, LocalReply, RequestContext } from './stream.ts';
 
 export interface RouteTable {
   readonly name: string;
@@ -21,8 +21,15 @@ export interface RouteEntry {
   readonly includeAttemptCount: boolean;
   /** Compiled CORS policy of this route, enforced by the cors filter. */
   readonly cors?: RouteCors | undefined;
+  /** Compiled override of the rbac filter. */
+  readonly rbac?: RouteRbac | undefined;
   /** Compiled override of the buffer filter. */
   readonly buffer?: RouteBuffer | undefined;
+}
+
+/** What judges in the place of the filter's own rules; undefined: nothing does. */
+export interface RouteRbac {
+  readonly judge: ((request: RequestContext) => LocalReply | undefined) | undefined;
 }
 
 /** What of a body may wait, in bytes, in the place of the filter's own limit; undefined: it is not kept at all. */

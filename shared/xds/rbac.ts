@@ -1,8 +1,8 @@
 /** envoy.config.rbac.v3 */
 import * as z from 'zod';
 import { CidrRange, StringMatcher } from './core.ts';
+import { HeaderMatcher } from './header-matcher.ts';
 import { any, bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
-import { HeaderMatcher } from './route.ts';
 
 const PathMatcher = message({ path: StringMatcher });
 /** The uri_template path matcher: `*` stands for one path segment, `**` for any number. */

@@ -4,13 +4,13 @@ import {
   DataSource,
   FractionalPercent,
   HeaderValueOption,
-  Int64Range,
   Metadata,
   RegexMatchAndSubstitute,
   RegexMatcher,
   RuntimeFractionalPercent,
   StringMatcher,
 } from './core.ts';
+import { HeaderMatcher } from './header-matcher.ts';
 import {
   any,
   bool,
@@ -25,19 +25,9 @@ import {
   string,
   uint32,
 } from './message.ts';
+import { HttpRbac } from './rbac.ts';
 
-export const HeaderMatcher = messageRequiring(
-  {
-    name: nonEmpty(),
-    stringMatch: StringMatcher,
-    rangeMatch: Int64Range,
-    presentMatch: bool(),
-    invertMatch: bool(),
-    treatMissingHeaderAsEmpty: bool(),
-  },
-  ['name'],
-);
-export type HeaderMatcher = z.infer<typeof HeaderMatcher>;
+export { HeaderMatcher };
 export const QueryParameterMatcher = messageRequiring(
   { name: nonEmpty(), stringMatch: StringMatcher, presentMatch: bool() },
   ['name'],
@@ -131,6 +121,8 @@ const TypedPerFilterConfig = map(
       filterEnabled: RuntimeFractionalPercent,
       forwardNotMatchingPreflights: bool(),
     }),
+    /** Without `rbac` the filter is off. */
+    'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': message({ rbac: HttpRbac }),
     'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': message({ disabled: bool(), buffer: Buffer }),
   }),
 );
@@ -283,6 +275,7 @@ export const RouteConfiguration = message({
   mostSpecificHeaderMutationsWins: bool(),
   internalOnlyHeaders: list(nonEmpty()),
   requestMirrorPolicies: MirrorPolicies,
+  typedPerFilterConfig: TypedPerFilterConfig,
   ...headerOperations,
 });
 export type RouteConfiguration = z.infer<typeof RouteConfiguration>;

@@ -5,6 +5,7 @@ import type { StreamCase } from './compare-tcp.ts';
 import { headers } from './theme-headers.ts';
 import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
+import { perRoute } from './theme-per-route.ts';
 import { requestIds } from './theme-request-ids.ts';
 import { tcpStreams } from './theme-streams.ts';
 
@@ -28,4 +29,4 @@ export interface Theme {
   readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers];
+export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute];

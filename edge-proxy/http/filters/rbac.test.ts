@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../shared/xds/rbac.ts';
 import type { DownstreamInfo } from '../stream.ts';
-import { compileNetworkRbac, createRbacFilter } from './rbac.ts';
+import { compileHttpRbac, compileNetworkRbac, createRbacFilter } from './rbac.ts';
 import { requestDouble } from './request-double.ts';
 
 const anyone: { permissions: Permission[]; principals: Principal[] } = {
@@ -9,7 +9,7 @@ const anyone: { permissions: Permission[]; principals: Principal[] } = {
   principals: [{ any: true }],
 };
 const on = (path: string) => ({ ...anyone, permissions: [{ urlPath: { path: { exact: path } } }] });
-const filter = (config: unknown) => createRbacFilter(HttpRbac.parse(config))!;
+const filter = (config: unknown) => createRbacFilter(HttpRbac.parse(config), () => null);
 const denied = (policy: string) => ({
   status: 403,
   body: 'RBAC: access denied',
@@ -54,7 +54,7 @@ describe('a request', () => {
     expect(one('/x', '10.0.0.1')).toBeUndefined();
   });
   it('without rules there is no filter', () => {
-    expect(createRbacFilter({})).toBeUndefined();
+    expect(compileHttpRbac({})).toBeUndefined();
   });
 });
 
@@ -128,6 +128,6 @@ describe('configuration it refuses', () => {
     ['no principals', { p: { permissions: [{ any: true }] } }, 'policies["p"].principals: must not be empty'],
     ['a policy without a name', { '': anyone }, 'must have a name'],
   ])('%s', (_, policies, reason) => {
-    expect(() => createRbacFilter({ rules: { action: 'DENY', policies } })).toThrow(reason);
+    expect(() => createRbacFilter({ rules: { action: 'DENY', policies } }, () => null)).toThrow(reason);
   });
 });

@@ -1,7 +1,8 @@
 /** envoy.filters.http.rbac and its network twin: role based access control over requests and connections. */
 import type { HttpRbac, NetworkRbac, Rules } from '../../../shared/xds/rbac.ts';
 import { ConfigFault } from '../../config/config-fault.ts';
-import type { DownstreamInfo, HttpFilter, LocalReply, RequestContext } from '../stream.ts';
+import type { RouteEntry, RouteRbac } from '../route-table.ts';
+import type { DownstreamInfo, HeadFilter, LocalReply, RequestContext } from '../stream.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './rbac-matchers.ts';
 
 const NAME = 'envoy.filters.http.rbac';
@@ -12,21 +13,30 @@ interface Engine {
   match(downstream: DownstreamInfo, request: RequestContext | undefined): string;
 }
 
+/** @param route the request's route, looked up once: it may have rules of its own. Throws ConfigFault. */
+export function createRbacFilter(config: HttpRbac, route: (request: RequestContext) => RouteEntry | null): HeadFilter {
+  const own = compileHttpRbac(config);
+  return {
+    name: NAME,
+    onRequest: (request) => {
+      const override = route(request)?.rbac;
+      return (override ? override.judge : own)?.(request);
+    },
+  };
+}
+
 /** Undefined where the config enforces and shadows nothing. Throws ConfigFault. */
-export function createRbacFilter(config: HttpRbac): HttpFilter | undefined {
+export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   const engine = config.rules && compileRules(config.rules, 'rules');
   const shadow = config.shadowRules && compileRules(config.shadowRules, 'shadowRules');
   if (!engine && !shadow) return undefined;
   const denials = denialReplies(config.rules);
   const prefix = config.shadowRulesStatPrefix ?? '';
-  return {
-    name: NAME,
-    onRequest: (request) => {
-      if (shadow) recordShadow(shadow, prefix, request);
-      if (!engine) return undefined;
-      const policy = engine.match(request.downstream, request);
-      return allows(engine.action, policy) ? undefined : denials.get(policy);
-    },
+  return (request) => {
+    if (shadow) recordShadow(shadow, prefix, request);
+    if (!engine) return undefined;
+    const policy = engine.match(request.downstream, request);
+    return allows(engine.action, policy) ? undefined : denials.get(policy);
   };
 }
 
