@@ -3,6 +3,7 @@ import { constants, createHash, createPrivateKey, type KeyObject, X509Certificat
 import tls from 'node:tls';
 import { readRevocationLists } from './crl.ts';
 import { KEY_USAGE_BITS, readExtensions } from './der.ts';
+import { peerFacts } from './peer-facts.ts';
 import type {
   ClientTlsOptions,
   KeyPair,
@@ -270,13 +271,8 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     serverName: (socket as { servername?: string | false | null }).servername || '',
     alpn: socket.alpnProtocol || '',
     version: socket.getProtocol() ?? '',
-    peerChain,
-    peerUris: verified?.uris ?? [],
-    peerDns: verified?.dns ?? [],
-    peerSubject: verified?.subject ?? '',
-    peerHash: verified ? createHash('sha256').update(peerChain[0]!).digest('hex') : '',
+    ...peerFacts(peerChain, verified),
     localUris: context.localUris,
-    peerNotAfter: verified?.notAfter,
   };
 }
 
