@@ -68,9 +68,10 @@ export function assemble(
   );
   tellHealthChecks(admission.stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const overload =
-    limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, admission.stats);
   const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
+  const overload =
+    limits.overload &&
+    new OverloadManager(limits.overload, runtime, admission.overload, admission.stats, () => proxy.rescale());
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),

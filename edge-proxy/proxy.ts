@@ -92,6 +92,11 @@ export class Proxy {
     }
   }
 
+  /** Under pressure times have become shorter: those that run, too. */
+  rescale(): void {
+    for (const { server } of this.running.listeners.values()) server.rescale();
+  }
+
   /** Accepts no more, lets requests and byte streams finish. @param deadlineMs after it, what is left is cut off */
   async drain(deadlineMs: number): Promise<void> {
     this.isDraining = true;

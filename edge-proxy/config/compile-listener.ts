@@ -60,6 +60,8 @@ const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.C
 const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
+/** Istio asks for it, and a limit is due where Envoy's default has none. */
+const HANDSHAKE_MS = 15_000;
 
 const typeOf = (config: { '@type': string }) => config['@type'].slice(config['@type'].lastIndexOf('/') + 1);
 
@@ -77,7 +79,8 @@ export function compileListener(
   if (!address) throw new Error('address: only socketAddress is supported');
   const chains = new Map<string, Chain>();
   const chainOf = (chain: FilterChain, path: string): Chain => {
-    const key = JSON.stringify(chain);
+    // What a chain takes from its listener belongs to it, too.
+    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes]);
     const compiled = previous.get(key) ?? faultAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
@@ -132,15 +135,14 @@ function refuseUnsupported(listener: Listener): void {
   if (listener.transparent) refuse('transparent', captured);
   if (listener.bindToPort === false) refuse('bindToPort', captured);
   if (listener.tcpKeepalive) refuse('tcpKeepalive');
+  if (listener.perConnectionBufferLimitBytes === 0) refuse('perConnectionBufferLimitBytes', 'must be at least 1');
+  if (listener.address.socketAddress?.protocol === 'UDP') refuse('address.socketAddress.protocol', 'must be TCP');
   for (const [i, filter] of (listener.listenerFilters ?? []).entries())
     if (typeOf(filter.typedConfig) !== TLS_INSPECTOR && typeOf(filter.typedConfig) !== HTTP_INSPECTOR)
       refuse(`listenerFilters[${i}]`, captured);
 }
 
 function compileChain(listener: Listener, chain: FilterChain, parts: ListenerParts): Chain {
-  // The runtime's handshake limit is fixed at what Istio asks for; any other value would be a promise not kept.
-  if (chain.transportSocketConnectTimeout !== undefined && durationMs(chain.transportSocketConnectTimeout) !== 15_000)
-    throw new Error(`transportSocketConnectTimeout: must be 15s, found ${chain.transportSocketConnectTimeout}`);
   const filters = chain.filters ?? [];
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
@@ -152,6 +154,10 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerPar
     secure: tls !== undefined,
     transport: tls ? JSON.stringify(chain.transportSocket) : '',
     tls: tls ?? (() => undefined),
+    handshakeMs:
+      chain.transportSocketConnectTimeout === undefined
+        ? HANDSHAKE_MS
+        : durationMs(chain.transportSocketConnectTimeout),
     requiresSni: (chain.transportSocket?.typedConfig as DownstreamTlsContext | undefined)?.requireSni ?? false,
     denials,
     terminal,
@@ -218,6 +224,7 @@ function compileTerminal(
     draining: parts.draining,
     overload: parts.admission.overload,
     stats,
+    bufferLimit: listener.perConnectionBufferLimitBytes,
   });
 }
 

@@ -4,11 +4,22 @@ import type { ManagerParts } from './connection-manager-parts.ts';
 
 /** @param served requests so far, this one included @param openedAt monotonic milliseconds */
 export function endsConnection(head: RequestHead, parts: ManagerParts, served: number, openedAt: number): boolean {
-  const { maxRequestsPerConnection, maxConnectionMs } = parts;
+  const { maxRequestsPerConnection } = parts;
+  const maxConnectionMs = parts.overload.timers?.connectionMax(parts.maxConnectionMs) ?? parts.maxConnectionMs;
   return (
     !head.keepAlive ||
     parts.draining() ||
     (maxRequestsPerConnection > 0 && served >= maxRequestsPerConnection) ||
     (maxConnectionMs > 0 && parts.runtime.monotonicMs() - openedAt >= maxConnectionMs)
   );
+}
+
+/** How long a connection may wait for its next request, now. */
+export function connectionIdleMs({ overload, idleMs }: ManagerParts): number {
+  return overload.timers ? overload.timers.connectionIdle(idleMs) : idleMs;
+}
+
+/** How long nothing may move in a request, now. @param ms as its route has it */
+export function streamIdleMs({ overload }: ManagerParts, ms: number): number {
+  return overload.timers ? overload.timers.streamIdle(ms) : ms;
 }

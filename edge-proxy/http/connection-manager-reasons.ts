@@ -54,3 +54,17 @@ export function tunnelHeadText(status: number, reason: string, headers: Headers,
   const text = responseHeadText(status, reason, headers);
   return status === 101 ? `${text}connection: upgrade\r\nupgrade: ${upgrade}\r\n\r\n` : `${text}\r\n`;
 }
+
+/** A whole head with its empty line. @param persistence what `connection` says, '' for nothing */
+export function framedHeadText(
+  status: number,
+  reason: string,
+  headers: Headers,
+  chunked: boolean,
+  persistence: string,
+): string {
+  let text = responseHeadText(status, reason, headers);
+  if (chunked) text += 'transfer-encoding: chunked\r\n';
+  if (persistence !== '') text += `connection: ${persistence}\r\n`;
+  return `${text}\r\n`;
+}

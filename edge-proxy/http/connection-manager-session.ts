@@ -8,8 +8,8 @@ import type { RequestHead } from './codec/message.ts';
 import type { MessageSink } from './codec/parser.ts';
 import { RequestParser } from './codec/parser.ts';
 import type { ManagerParts } from './connection-manager-parts.ts';
-import { endsConnection } from './connection-manager-persistence.ts';
-import { responseHeadText, tunnelHeadText } from './connection-manager-reasons.ts';
+import { connectionIdleMs, endsConnection, streamIdleMs } from './connection-manager-persistence.ts';
+import { framedHeadText, responseHeadText, tunnelHeadText } from './connection-manager-reasons.ts';
 import { bodyOf, composeRefusal } from './connection-manager-refusal.ts';
 import type { DownstreamStream, SessionOwner } from './downstream-stream.ts';
 import { Exchange } from './exchange.ts';
@@ -52,6 +52,8 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   private tunnel = false;
   private tunnelEnded = false;
   private headBegun = false;
+  /** Not a byte has come. */
+  private untouched = true;
   private lingering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -72,7 +74,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.timer = new LazyTimer(clock, () => this.onTimer(), parts.timers.coarse);
     this.limits = new StreamLimits(clock, this);
     this.openedAt = clock();
-    this.timer.set(parts.idleMs);
+    this.timer.set(connectionIdleMs(parts));
   }
 
   /** Ends now if no request is under way, else with the current response. */
@@ -93,6 +95,10 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   }
 
   onData(bytes: Uint8Array): void {
+    if (this.untouched) {
+      this.untouched = false;
+      if (this.parts.overload.firstBytes.sheds()) this.destroy();
+    }
     if (this.closed || this.closing) return;
     if (this.stash) {
       if (this.stash.length + bytes.length > maxStash) {
@@ -142,13 +148,19 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
 
   private setTimer(): void {
     if (this.closed || this.closing) return;
-    if (this.current) this.timer.set(this.current.idleTimeoutMs);
-    else if (this.parser.complete || this.parser.idle) this.timer.set(this.parts.idleMs);
+    if (this.current) this.timer.set(streamIdleMs(this.parts, this.current.idleTimeoutMs));
+    else if (this.parser.complete || this.parser.idle) this.timer.set(connectionIdleMs(this.parts));
     // While a head trickles in, its time runs from its first byte.
     else if (!this.headBegun) {
       this.headBegun = true;
       this.timer.set(this.parts.requestHeadersMs);
     }
+  }
+
+  /** Times have become shorter, the one that runs too. */
+  rescale(): void {
+    if (this.current) this.timer.shorten(streamIdleMs(this.parts, this.current.idleTimeoutMs));
+    else if (this.parser.complete || this.parser.idle) this.timer.shorten(connectionIdleMs(this.parts));
   }
 
   private onTimer(): void {
@@ -171,7 +183,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.continueWanted = head.expectContinue;
     if (endsConnection(head, this.parts, this.served, this.openedAt)) this.lastRequest = true;
     const { overload, stats } = this.parts;
-    if (overload.disableKeepAlive && !this.lastRequest) {
+    if (!this.lastRequest && overload.endsConnection()) {
       this.lastRequest = true;
       if (stats) stats.overloadNoKeepAlive.value++;
     }
@@ -180,7 +192,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.manager.activeRequests++;
     this.limits.begin(this.parts, exchange.requestEnded);
     if (this.retired) exchange.reply(configGone);
-    else if (overload.stopAcceptingRequests) exchange.reply(overloaded);
+    else if (overload.refusesRequest()) exchange.reply(overloaded);
     else exchange.start();
   }
 
@@ -290,16 +302,13 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     if (!this.current!.requestEnded && (last || this.current!.local || head.upgrade !== '')) this.lastRequest = true;
     const chunked = length === undefined && head.minor === 1;
     if ((length === undefined && !chunked) || this.parts.draining()) this.lastRequest = true;
-    let text = responseHeadText(status, reason, headers);
-    if (chunked) text += 'transfer-encoding: chunked\r\n';
-    if (this.lastRequest) text += 'connection: close\r\n';
-    else if (head.minor === 0) text += 'connection: keep-alive\r\n';
-    this.writer.head(`${text}\r\n`, chunked);
+    const persistence = this.lastRequest ? 'close' : head.minor === 0 ? 'keep-alive' : '';
+    this.writer.head(framedHeadText(status, reason, headers, chunked, persistence), chunked);
   }
 
   sendBody(bytes: Uint8Array): boolean {
     const room = this.writer.body(bytes);
-    if (this.current) this.timer.set(this.current.idleTimeoutMs);
+    if (this.current) this.timer.set(streamIdleMs(this.parts, this.current.idleTimeoutMs));
     return room;
   }
 
@@ -356,7 +365,7 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       this.close();
       return;
     }
-    this.timer.set(this.parts.idleMs);
+    this.timer.set(connectionIdleMs(this.parts));
     if (this.consuming) return;
     this.connection.resume();
     this.releaseStash();

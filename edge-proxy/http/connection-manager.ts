@@ -58,6 +58,11 @@ export class ConnectionManager implements SessionOwner<Session> {
     for (const session of [...this.sessions]) session.abort();
   }
 
+  /** Times have become shorter under pressure. */
+  rescale(): void {
+    for (const session of [...this.sessions]) session.rescale();
+  }
+
   /** Closes idle connections, the others with their current response. */
   drain(): void {
     this.drained = true;

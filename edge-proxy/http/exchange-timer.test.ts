@@ -24,6 +24,27 @@ describe('timers of exchanges', () => {
     expect(fired).toEqual([160]);
   });
 
+  it('can be shortened while it runs, to its past too, and not lengthened', () => {
+    const fired: number[] = [];
+    const begin = clock();
+    const timer = new LazyTimer(clock, () => fired.push(clock() - begin));
+    timer.shorten(10);
+    timer.set(1000);
+    timer.shorten(2000);
+    timer.shorten(300);
+    vi.advanceTimersByTime(299);
+    expect(fired).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(fired).toEqual([300]);
+    timer.set(1000);
+    vi.advanceTimersByTime(500);
+    timer.shorten(400);
+    vi.advanceTimersByTime(0);
+    expect(fired).toEqual([300, 800]);
+    vi.advanceTimersByTime(5000);
+    expect(fired).toHaveLength(2);
+  });
+
   it('counts long times coarsely: never shorter, at most two ticks longer', () => {
     const fired: number[] = [];
     const begin = clock();

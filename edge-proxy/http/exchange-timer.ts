@@ -6,6 +6,7 @@ export class LazyTimer {
   private readonly clock: () => number;
   private readonly onFire: () => void;
   private deadline = 0;
+  private since = 0;
   private firesAt = 0;
   private handle: ReturnType<typeof setTimeout> | undefined;
 
@@ -25,12 +26,23 @@ export class LazyTimer {
       return;
     }
     const now = this.coarse && ms >= LONG_MS ? this.coarse.now() + COARSE_MS : this.clock();
+    this.since = now;
     this.deadline = now + ms;
     if (this.handle !== undefined) {
       if (this.firesAt <= this.deadline) return;
       clearTimeout(this.handle);
     }
     this.arm(now);
+  }
+
+  /** As if it had been set to this when it was last set: it may fire at once. Nothing where none is set. */
+  shorten(ms: number): void {
+    const deadline = this.since + ms;
+    if (this.deadline === 0 || ms <= 0 || deadline >= this.deadline) return;
+    this.deadline = deadline;
+    if (this.handle === undefined || this.firesAt <= deadline) return;
+    clearTimeout(this.handle);
+    this.arm(this.clock());
   }
 
   clear(): void {
@@ -46,7 +58,7 @@ export class LazyTimer {
 
   private arm(now: number): void {
     // Runtimes hold delays in 31 bits.
-    const ms = Math.min(Math.ceil(this.deadline - now), 0x7fffffff);
+    const ms = Math.min(Math.max(0, Math.ceil(this.deadline - now)), 0x7fffffff);
     this.firesAt = now + ms;
     this.handle = setTimeout(() => this.fire(), ms);
   }

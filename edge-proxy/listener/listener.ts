@@ -5,6 +5,7 @@ import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import { type TcpConnection, tcpConnection } from '../tcp/tcp-connection.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
+import { HandshakeTimers } from './handshake-timers.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
 
 /** Where a connection that is served already would go now; undefined: nowhere, its config is gone. */
@@ -31,6 +32,8 @@ export interface Terminal {
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
+  /** Under pressure times have become shorter: those that run, too. */
+  rescale?(): void;
   /** The drain time is over: closes what is still open. */
   cut(): void;
 }
@@ -51,6 +54,8 @@ export interface Chain {
   readonly tls: CertificateChoice;
   /** A client that names no server is not served (Envoy's require_sni). */
   readonly requiresSni: boolean;
+  /** How long a TLS handshake may take; 0: for ever. */
+  readonly handshakeMs: number;
   /** Network filters before the last one, in order. */
   readonly denials: readonly Denial[];
   readonly terminal: Terminal;
@@ -82,11 +87,16 @@ export class ListenerServer {
   private readonly cuts = new Set<ReturnType<typeof setTimeout>>();
   private accepting = true;
   private readonly admission: ListenerAdmission;
+  private readonly handshakes: HandshakeTimers;
 
   constructor(runtime: Runtime, config: CompiledListener, admission: ListenerAdmission) {
     this.runtime = runtime;
     this.admission = admission;
     this.config = config;
+    this.handshakes = new HandshakeTimers(
+      () => runtime.monotonicMs(),
+      () => admission.timers,
+    );
   }
 
   /** @throws ListenError */
@@ -128,6 +138,12 @@ export class ListenerServer {
       this.cutLater(terminal);
     }
     await this.listening?.close();
+  }
+
+  /** Under pressure times have become shorter: those that run, too. */
+  rescale(): void {
+    this.handshakes.rescale();
+    for (const { terminal } of this.config.chains) terminal.rescale?.();
   }
 
   /** Goes on accepting, each connection for one answer; stops after the drain time. */
@@ -284,8 +300,10 @@ export class ListenerServer {
       return;
     }
     this.connections.add(connection);
-    this.runtime.acceptTls(connection, context, found.firstBytes).then(
+    const timer = this.handshakes.begin(chain.handshakeMs);
+    this.runtime.acceptTls(connection, context, found.firstBytes, timer.signal).then(
       (secure) => {
+        timer.end();
         this.connections.delete(connection);
         this.admission.handshakes.value++;
         this.count(secure);
@@ -299,8 +317,10 @@ export class ListenerServer {
         }
       },
       () => {
+        timer.end();
         this.connections.delete(connection);
         this.admission.handshakeFailures.value++;
+        if (timer.signal.aborted) this.admission.handshakeTimeouts.value++;
         this.admission.release();
         this.logUnserved(connection, facts, () => {});
       },

@@ -1,6 +1,7 @@
 /** Which accepted connections are served: limits per listener and for the process, and overload. */
 import type { StatScope, Stats } from '../telemetry/stats.ts';
 import { OverloadState } from './overload-state.ts';
+import type { ScaledTimers } from './scaled-timers.ts';
 
 /** Limits as Envoy's runtime and resource monitors set them; undefined: none. */
 export interface ConnectionLimits {
@@ -62,6 +63,7 @@ export class ListenerAdmission {
   readonly sniffTimeout;
   readonly handshakes;
   readonly handshakeFailures;
+  readonly handshakeTimeouts;
   private readonly account: Admission;
   private readonly limit: number | undefined;
   private readonly ignoresTotal: boolean;
@@ -86,6 +88,7 @@ export class ListenerAdmission {
     this.sniffTimeout = stats.counter('downstream_pre_cx_timeout');
     this.handshakes = stats.counter('ssl.handshake');
     this.handshakeFailures = stats.counter('ssl.connection_error');
+    this.handshakeTimeouts = stats.counter('downstream_cx_transport_socket_connect_timeout');
   }
 
   /** @returns false: the connection must be closed at once; true: it counts until `release` */
@@ -100,7 +103,7 @@ export class ListenerAdmission {
       this.totalOverflow.value++;
       return false;
     }
-    if (account.overload.rejectConnections) {
+    if (account.overload.refusesConnection()) {
       this.overloaded.value++;
       return false;
     }
@@ -113,6 +116,11 @@ export class ListenerAdmission {
 
   get closesOnExpiry(): boolean {
     return this.account.closesOnExpiry;
+  }
+
+  /** What shortens times under pressure. */
+  get timers(): ScaledTimers | undefined {
+    return this.account.overload.timers;
   }
 
   get drainMs(): number {

@@ -3,7 +3,7 @@ import type { Bootstrap } from '../../shared/xds/bootstrap.ts';
 import type { OverloadManager as OverloadConfig } from '../../shared/xds/overload.ts';
 import type { MeshSettings, StaticSettings } from '../config/settings.ts';
 import type { ConnectionLimits } from './admission.ts';
-import { connectionTotal } from './overload-manager.ts';
+import { connectionTotal } from './resource-monitors.ts';
 import { runtimeLimits } from './runtime-limits.ts';
 
 export interface ProcessLimits {

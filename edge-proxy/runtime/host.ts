@@ -6,6 +6,7 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
+import { garbageCollection } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { lineOutput } from './line-output.ts';
 import type { Files, ProcessControl } from './runtime.ts';
@@ -122,6 +123,9 @@ export const processControl: ProcessControl = {
   },
   exit: (code) => process.exit(code),
   residentBytes: () => process.memoryUsage().rss,
+  get collectGarbage() {
+    return garbageCollection();
+  },
   writeOut: lineOutput(() => process.stdout),
   writeError: lineOutput(() => process.stderr),
 };

@@ -191,9 +191,15 @@ export interface Runtime {
   /**
    * Turns an accepted connection, of which `firstBytes` were already read, into a TLS server connection. The chain
    * is verified by our own verifyPeer on every handshake; a client without an acceptable certificate never gets here.
+   * @param giveUp aborted: the handshake has taken too long; without it the limit is 15 s
    * @returns the plaintext side; rejects when the handshake or the peer check fails
    */
-  acceptTls(connection: Connection, context: TlsContext, firstBytes: Uint8Array): Promise<Connection>;
+  acceptTls(
+    connection: Connection,
+    context: TlsContext,
+    firstBytes: Uint8Array,
+    giveUp?: AbortSignal,
+  ): Promise<Connection>;
   /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
   resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
   readonly files: Files;
@@ -234,6 +240,8 @@ export interface ProcessControl {
   onSignal(signal: 'SIGTERM' | 'SIGINT', handler: () => void): void;
   exit(code: number): never;
   residentBytes(): number;
+  /** Gives back memory that nothing uses, in a pause of milliseconds; absent where the runtime exposes no way. */
+  readonly collectGarbage?: (() => void) | undefined;
   writeOut(line: string): void;
   writeError(line: string): void;
 }

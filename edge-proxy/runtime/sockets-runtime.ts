@@ -32,7 +32,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
       refuseFixed(options, quirks);
       return clientContext(options);
     },
-    acceptTls: (connection, context, firstBytes) => acceptTls(connection, context, firstBytes, quirks),
+    acceptTls: (connection, context, firstBytes, giveUp) => acceptTls(connection, context, firstBytes, quirks, giveUp),
     resolve,
     files,
     process: processControl,

@@ -110,22 +110,34 @@ function refuse(reason: string, quirks: Quirks, handler: ConnectionHandler): Con
   return connection;
 }
 
+/** @returns stop: the handshake is over */
+function handshakeLimit(giveUp: AbortSignal | undefined, expired: (error: Error) => void): () => void {
+  const expire = () => expired(new Error('TLS: handshake timed out'));
+  if (!giveUp) {
+    const timer = setTimeout(expire, HANDSHAKE_TIMEOUT_MS);
+    return () => clearTimeout(timer);
+  }
+  giveUp.addEventListener('abort', expire, { once: true });
+  return () => giveUp.removeEventListener('abort', expire);
+}
+
 /** See Runtime.acceptTls. */
 export function acceptTls(
   connection: Connection,
   context: TlsContext,
   firstBytes: Uint8Array,
   quirks: Quirks,
+  giveUp?: AbortSignal,
 ): Promise<Connection> {
   const server = context as ServerContext;
   if (!(connection instanceof SocketConnection) || (connection.direct && quirks.directForGood))
-    return acceptTlsOver(connection, server, firstBytes, quirks);
+    return acceptTlsOver(connection, server, firstBytes, quirks, giveUp);
   const below = connection;
   const raw = below.release();
   const key = connectionKey(raw);
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
   const finish = (error: Error | undefined) => {
-    clearTimeout(timer);
+    stopWaiting();
     server.waiting.delete(key);
     const failure = server.failures.get(key);
     server.failures.delete(key);
@@ -135,7 +147,7 @@ export function acceptTls(
     reject(failure ?? error);
   };
   const gone = () => finish(new Error('TLS: connection closed during the handshake'));
-  const timer = setTimeout(() => finish(new Error('TLS: handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+  const stopWaiting = handshakeLimit(giveUp, finish);
   raw.once('close', gone);
   if (raw.destroyed) {
     gone();
@@ -166,15 +178,16 @@ function acceptTlsOver(
   context: ServerContext,
   firstBytes: Uint8Array,
   quirks: Quirks,
+  giveUp: AbortSignal | undefined,
 ): Promise<Connection> {
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
   const stream = new ConnectionStream(connection, firstBytes);
   const refuse = (error: Error) => {
-    clearTimeout(timer);
+    stopWaiting();
     stream.destroy();
     reject(error);
   };
-  const timer = setTimeout(() => refuse(new Error('TLS: handshake timed out')), HANDSHAKE_TIMEOUT_MS);
+  const stopWaiting = handshakeLimit(giveUp, refuse);
   stream.on('error', () => {});
   stream.once('close', () => refuse(new Error('TLS: connection closed during the handshake')));
   const server = context.another();
@@ -184,7 +197,7 @@ function acceptTlsOver(
     try {
       const made = new SocketConnection(socket, quirks, judgePeer(socket, context), undefined);
       made.takeAddresses(connection);
-      clearTimeout(timer);
+      stopWaiting();
       resolve(made);
     } catch (error) {
       refuse(error instanceof Error ? error : new Error(String(error)));

@@ -1,6 +1,17 @@
 /** envoy.config.overload.v3: limits of the whole process, in the bootstrap file. */
 import type { z } from 'zod';
-import { any, double, duration, int64, list, message, messageRequiring, nonEmpty, struct } from './message.ts';
+import {
+  any,
+  double,
+  duration,
+  enumeration,
+  int64,
+  list,
+  message,
+  messageRequiring,
+  nonEmpty,
+  struct,
+} from './message.ts';
 
 export const ResourceMonitor = messageRequiring(
   {
@@ -18,6 +29,9 @@ export const ResourceMonitor = messageRequiring(
         { maxActiveDownstreamConnections: int64() },
         ['maxActiveDownstreamConnections'],
       ),
+      'envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig': message({
+        mode: enumeration(['HOST', 'CONTAINER']),
+      }),
       /** Tulle's own: the pressure is the event loop's lag against `maxLag`. */
       'tulle.resource_monitors.v1.EventLoopLag': messageRequiring({ maxLag: duration() }, ['maxLag']),
     }),
@@ -37,11 +51,48 @@ const Trigger = messageRequiring(
   },
   ['name'],
 );
+export type OverloadTrigger = z.infer<typeof Trigger>;
+
+/** envoy.config.overload.v3.ScaleTimersOverloadActionConfig */
+const ScaleTimers = messageRequiring(
+  {
+    timerScaleFactors: list(
+      messageRequiring(
+        {
+          timer: enumeration([
+            'UNSPECIFIED',
+            'HTTP_DOWNSTREAM_CONNECTION_IDLE',
+            'HTTP_DOWNSTREAM_STREAM_IDLE',
+            'TRANSPORT_SOCKET_CONNECT',
+            'HTTP_DOWNSTREAM_CONNECTION_MAX',
+            'HTTP_DOWNSTREAM_STREAM_FLUSH',
+          ]),
+          minTimeout: duration(),
+          minScale: messageRequiring({ value: double() }, ['value']),
+        },
+        ['timer'],
+      ),
+    ),
+  },
+  ['timerScaleFactors'],
+);
+export type ScaleTimersConfig = z.infer<typeof ScaleTimers>;
+
+const Action = messageRequiring(
+  {
+    name: nonEmpty(),
+    triggers: list(Trigger),
+    typedConfig: any({ 'envoy.config.overload.v3.ScaleTimersOverloadActionConfig': ScaleTimers }),
+  },
+  ['name'],
+);
+export type OverloadAction = z.infer<typeof Action>;
 
 export const OverloadManager = message({
   refreshInterval: duration(),
   resourceMonitors: list(ResourceMonitor),
-  actions: list(messageRequiring({ name: nonEmpty(), triggers: list(Trigger), typedConfig: struct() }, ['name'])),
+  actions: list(Action),
+  loadshedPoints: list(messageRequiring({ name: nonEmpty(), triggers: list(Trigger) }, ['name'])),
 });
 export type OverloadManager = z.infer<typeof OverloadManager>;
 
