@@ -17,6 +17,7 @@ import type { Cluster } from '../upstream/cluster.ts';
 import type { AskedPeer } from './compile-auto-tls.ts';
 import { compileListener, type ListenerParts } from './compile-listener.ts';
 import { Secrets } from './secrets.ts';
+import { validateClusters } from './validate-clusters.ts';
 
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 export type RunningCluster = Cluster & { close(): void };
@@ -80,7 +81,7 @@ export class RunningConfig {
       secrets: this.secrets,
       clusters: this.clusters,
       routeTable: (name) => this.routes.get(name),
-      compileRoutes: compilers.compileRoutes,
+      compileRoutes: (config) => this.compileRoutes(config),
       compileHttpFilters: compilers.compileHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
       onFinished: compilers.onFinished,
@@ -173,11 +174,16 @@ export class RunningConfig {
         this.runEndpoints(resource as XdsResource['endpoints']);
         return;
       case 'routes':
-        this.routes.set(name, this.compilers.compileRoutes(resource as XdsResource['routes']));
+        this.routes.set(name, this.compileRoutes(resource as XdsResource['routes']));
         return;
       case 'listeners':
         return this.runListener(name, resource as XdsResource['listeners'], leaving);
     }
+  }
+
+  private compileRoutes(config: XdsResource['routes']): RouteTable {
+    validateClusters(config, this.clusters);
+    return this.compilers.compileRoutes(config);
   }
 
   private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {

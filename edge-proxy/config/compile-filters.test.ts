@@ -25,7 +25,13 @@ describe('compileHttpFilters', () => {
         xds('fault.v3.HTTPFault'),
         router,
       ]),
-    ).toEqual(['envoy.filters.http.cors', 'envoy.filters.http.rbac', 'envoy.filters.http.fault']);
+    ).toEqual([
+      'envoy.filters.http.cors',
+      // Without rules of its own: a route may have some.
+      'envoy.filters.http.rbac',
+      'envoy.filters.http.rbac',
+      'envoy.filters.http.fault',
+    ]);
     expect(names([])).toEqual([]);
   });
   it.each([

@@ -101,6 +101,9 @@ function compileWeighted(action: RouteAction, scope: HeaderScope, path: string):
   let total = 0;
   for (const one of clusters) ends.push((total += one.weight ?? 0));
   if (total === 0) throw new ConfigFault(path, 'the weights must not sum to 0');
+  const given = action.weightedClusters?.totalWeight ?? 0;
+  if (given > 0 && given !== total)
+    throw new ConfigFault(`${path}.totalWeight`, `must be the sum of the weights, ${total}`);
   return (_, random) => {
     const point = random * total;
     for (let i = 0; i < ends.length; i++) if (point < ends[i]!) return choices[i]!;

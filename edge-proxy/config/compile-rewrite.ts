@@ -24,7 +24,10 @@ export function compileRewrite(action: RouteAction, match: CompiledMatch, path: 
     if (newHost !== '') rewriteHost(request, newHost, append);
     if (edit === undefined) return false;
     const only = pathOnly(request.path);
-    request.path = edit(only) + request.path.slice(only.length);
+    const edited = edit(only);
+    // A request must name a path: as in Envoy, what would leave none changes nothing.
+    if (edited === '') return false;
+    request.path = edited + request.path.slice(only.length);
     return true;
   };
 }

@@ -23,4 +23,6 @@ export interface ConnectionManagerOptions {
   /** What the overload manager has switched on. Default: nothing, ever. */
   readonly overload?: OverloadState;
   readonly stats?: HttpStats;
+  /** Bytes of a request body that may be kept for sending it again, or wait for its first try. Default: 64 KiB. */
+  readonly bufferLimit?: number | undefined;
 }

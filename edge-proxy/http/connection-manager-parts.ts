@@ -108,7 +108,7 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
     suppressEnvoyHeaders: (router as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
     proxyContinue: config.proxy100Continue ?? false,
     trailers: http1.enableTrailers ?? false,
-    bufferLimit: 64 * 1024,
+    bufferLimit: options.bufferLimit ?? 64 * 1024,
     maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
     idleMs: milliseconds(common.idleTimeout, 3_600_000),
     streamIdleMs: milliseconds(config.streamIdleTimeout, 300_000),
@@ -132,7 +132,6 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   };
   if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
   if (config.addUserAgent) refuse('add_user_agent');
-  if (config.rds?.configSource?.pathConfigSource) refuse('rds.config_source.path_config_source');
   if (config.httpProtocolOptions?.allowAbsoluteUrl === false) refuse('http_protocol_options.allow_absolute_url false');
   if (config.httpProtocolOptions?.headerKeyFormat?.properCaseWords)
     refuse('http_protocol_options.header_key_format.proper_case_words');

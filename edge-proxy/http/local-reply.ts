@@ -111,7 +111,7 @@ export function isGrpc(contentType: string | undefined): boolean {
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
 export function grpcHeaders(status: number, body: string, headers: Headers, grpcStatus?: number): void {
   headers.append('content-type', 'application/grpc', 'content-type');
-  headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? (status === 200 ? 0 : 2)), 'grpc-status');
+  headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? 2), 'grpc-status');
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
 }
 

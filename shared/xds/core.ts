@@ -80,12 +80,11 @@ export const Percent = message({ value: double() });
 
 export const Int64Range = message({ start: int64(), end: int64() });
 
-/** ConfigSource: over ADS (our long-poll) or, in files, a path. */
+/** ConfigSource: over ADS (our long-poll); what a file needs stands in the file. */
 export const ConfigSource = message({
   ads: message({}),
   resourceApiVersion: enumeration(['AUTO', 'V2', 'V3']),
   initialFetchTimeout: duration(),
-  pathConfigSource: messageRequiring({ path: nonEmpty(), watchedDirectory: message({ path: nonEmpty() }) }, ['path']),
 });
 export type ConfigSource = z.infer<typeof ConfigSource>;
 

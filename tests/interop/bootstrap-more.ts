@@ -128,7 +128,7 @@ const choosing = [
     ...prefix('/retry/mixed'),
     ...to('echo', retry('gateway-error,retriable-status-codes', { retriable_status_codes: [418, 404] })),
   },
-  { ...prefix('/idle'), ...to('echo', { idle_timeout: '0.2s' }) },
+  { ...prefix('/idle'), ...to('echo', { idle_timeout: '0.6s' }) },
   { ...prefix('/slow'), ...to('echo', { timeout: '0.2s', ...retry('5xx') }) },
   { ...prefix('/dead/retried'), ...to('dead', retry('5xx')) },
   { ...prefix('/dead/grpc'), ...to('dead') },
@@ -391,10 +391,10 @@ export const moreListeners: readonly [string, Json, Json[], Json[]][] = [
     [],
     hosts([{ ...prefix('/short'), ...to('echo', { timeout: '0.3s' }) }, ...everything()]),
   ],
-  ['longest', { common_http_protocol_options: { max_stream_duration: '0.3s' } }, [], hosts(everything())],
-  ['whole-request', { request_timeout: '0.3s' }, [], hosts(everything())],
-  ['idle-stream', { stream_idle_timeout: '0.3s' }, [], hosts(everything())],
-  ['slow-head', { request_headers_timeout: '0.3s' }, [], hosts(everything())],
+  ['longest', { common_http_protocol_options: { max_stream_duration: '0.6s' } }, [], hosts(everything())],
+  ['whole-request', { request_timeout: '0.6s' }, [], hosts(everything())],
+  ['idle-stream', { stream_idle_timeout: '0.6s' }, [], hosts(everything())],
+  ['slow-head', { request_headers_timeout: '0.6s' }, [], hosts(everything())],
   [
     'mapped',
     {

@@ -96,7 +96,7 @@ const acting = [
     ...prefix('/retry/pertry'),
     ...to('echo', { ...retry('5xx', { per_try_timeout: '0.2s', num_retries: 1 }), timeout: '5s' }),
   },
-  { ...prefix('/timeout'), ...to('echo', { timeout: '0.2s' }) },
+  { ...prefix('/timeout'), ...to('echo', { timeout: '0.6s' }) },
   { ...prefix('/notimeout'), ...to('echo', { timeout: '0s' }) },
   { ...prefix('/abort'), ...to('echo'), ...fault({ abort: { http_status: 555, percentage: percent(100) } }) },
   {

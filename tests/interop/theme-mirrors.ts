@@ -53,7 +53,7 @@ const routes = [
     ),
   },
   { ...prefix('/m/notimeout'), ...to2({ timeout: '0s' }, mirror()) },
-  { ...prefix('/m/short'), ...to2({ timeout: '0.25s' }, mirror()) },
+  { ...prefix('/m/short'), ...to2({ timeout: '0.6s' }, mirror()) },
   { ...prefix('/m/upstream-dead'), route: { cluster: 'dead', request_mirror_policies: [mirror()] } },
   { ...prefix('/m/upstream-empty'), route: { cluster: 'empty', request_mirror_policies: [mirror()] } },
   { ...prefix('/m/upstream-missing'), route: { cluster: 'missing', request_mirror_policies: [mirror()] } },

@@ -54,7 +54,7 @@ const deny = network('rbac.v3.RBAC', {
 
 const plain: Record<string, Json> = {
   'tcp-plain': { cluster: 'tunnel' },
-  'tcp-client-ends': { cluster: 'tunnel', idle_timeout: '0.3s' },
+  'tcp-client-ends': { cluster: 'tunnel', idle_timeout: '0.6s' },
   'tcp-client-resets': { cluster: 'tunnel' },
   'tcp-weighted': {
     weighted_clusters: {
@@ -64,9 +64,9 @@ const plain: Record<string, Json> = {
       ],
     },
   },
-  'tcp-idle': { cluster: 'tunnel', idle_timeout: '0.3s' },
+  'tcp-idle': { cluster: 'tunnel', idle_timeout: '0.6s' },
   'tcp-idle-silent': { cluster: 'tunnel', idle_timeout: '0.3s' },
-  'tcp-duration': { cluster: 'tunnel', max_downstream_connection_duration: '0.3s' },
+  'tcp-duration': { cluster: 'tunnel', max_downstream_connection_duration: '0.6s' },
   'tcp-dead': { cluster: 'dead' },
   'tcp-dead-thrice': { cluster: 'dead', max_connect_attempts: 3 },
   'tcp-empty': { cluster: 'empty' },

@@ -7,6 +7,7 @@ import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
 import { perRoute } from './theme-per-route.ts';
 import { requestIds } from './theme-request-ids.ts';
+import { routes } from './theme-routes.ts';
 import { tcpStreams } from './theme-streams.ts';
 
 /** The ports of the upstreams; `dead` is one that refuses. */
@@ -29,4 +30,4 @@ export interface Theme {
   readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute];
+export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute, routes];
