@@ -7,7 +7,7 @@ import { Headers } from '../http/headers.ts';
 import type { Addresses } from '../http/stream.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
-import type { Lease, StreamOwner, UpstreamStream } from './pool.ts';
+import { connectDetail, type Lease, type StreamOwner, type UpstreamStream } from './pool.ts';
 
 /** Opens one, within the cluster's connection limit and connect timeout. The owner hears `onReady` or `onReset`. */
 export function dialRaw(runtime: Runtime, cluster: Cluster, endpoint: Endpoint, owner: StreamOwner): Lease | undefined {
@@ -105,7 +105,7 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
 
   onClose(error?: Error): void {
     if (this.closed) return;
-    this.fail(this.open ? 'connection_termination' : 'remote_connection_failure', error?.message ?? '');
+    this.fail(this.open ? 'connection_termination' : 'remote_connection_failure', connectDetail(error));
   }
 
   private fail(reason: 'connection_termination' | 'connection_timeout' | 'remote_connection_failure', detail: string) {

@@ -32,7 +32,8 @@ export async function streamOutcomeOf(proxy: RunningProxy, given: StreamCase): P
   for (const socket of beside) socket.destroy();
   const logs: unknown[] = [];
   for (const name of given.logs ?? [given.id]) logs.push(await logged(proxy, name));
-  return { received, end, logs };
+  // What carries HTTP tells the time, and names in the case they came in.
+  return { received: received.replace(/^date: .*$/im, 'date: now'), end, logs };
 }
 
 /** A connection that has sent a byte and got it back. */

@@ -1,5 +1,5 @@
 /** tcp_proxy: where bytes go, when a connection ends and why, as its access log and its listener's tell. */
-import { any, at, type Json, staticCluster } from './bootstrap-parts.ts';
+import { any, at, type Json, listener, manager, prefix, say, staticCluster } from './bootstrap-parts.ts';
 import type { StreamCase } from './compare-tcp.ts';
 import type { Theme } from './themes.ts';
 
@@ -92,9 +92,12 @@ const cases: StreamCase[] = [
   { id: 'tcp-limited-not', send: 'hello bye', beside: 1 },
   { id: 'tcp-limit-off', send: 'hello bye', beside: 1 },
   { id: 'tcp-of-listener', send: 'hello bye', logs: ['tcp-of-listener', 'tcp-of-listener-listener'] },
+  { id: 'tcp-http', send: 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', logs: ['tcp-http-listener'] },
+  { id: 'tcp-http-silent', send: '', after: { bytes: 0, act: 'end' }, logs: ['tcp-http-silent-listener'] },
   { id: 'tcp-no-chain', send: 'hello', logs: ['tcp-no-chain-listener'] },
 ];
 
+const said = [{ name: 'said', domains: ['*'], routes: [{ ...prefix('/'), ...say('said') }] }];
 const ofListener = (name: string) => ({ access_log: log(`${name}-listener`) });
 const bytes = (name: string) => proxyTo(name, { cluster: 'tunnel' });
 
@@ -110,6 +113,10 @@ export const tcpStreams: Theme = {
       bytes('tcp-limit-off'),
     ]),
     streams('tcp-of-listener', [bytes('tcp-of-listener')], ofListener('tcp-of-listener')),
+    ...['tcp-http', 'tcp-http-silent'].map((name) => ({
+      ...listener(name, manager([], [], {}, said)),
+      ...ofListener(name),
+    })),
     {
       name: 'tcp-no-chain',
       address: at(0),
