@@ -95,7 +95,9 @@ function healthFlags(health: EndpointHealth | undefined): string {
     health.failedActiveCheck ? '/failed_active_hc' : '',
     health.failedOutlierCheck ? '/failed_outlier_check' : '',
     health.eds === 'UNHEALTHY' || health.eds === 'DRAINING' || health.eds === 'TIMEOUT' ? '/failed_eds_health' : '',
+    health.degradedActiveCheck ? '/degraded_active_hc' : '',
     health.eds === 'DEGRADED' ? '/degraded_eds_health' : '',
+    health.activeCheckTimedOut ? '/active_hc_timeout' : '',
   ].join('');
   return flags === '' ? 'healthy' : flags;
 }
@@ -149,6 +151,8 @@ function hostStatus(endpoint: HostState): object {
     health_status: {
       ...(health?.failedActiveCheck && { failed_active_health_check: true }),
       ...(health?.failedOutlierCheck && { failed_outlier_check: true }),
+      ...(health?.degradedActiveCheck && { failed_active_degraded_check: true }),
+      ...(health?.activeCheckTimedOut && { active_hc_timeout: true }),
       eds_health_status: eds,
     },
     weight: endpoint.weight,

@@ -154,9 +154,11 @@ export class BalancedCluster implements Cluster {
   }
 
   health(endpoint: Endpoint): EndpointHealth {
-    const { edsHealth } = endpoint as Host;
+    const { edsHealth, state } = endpoint as Host;
     return {
       eds: edsHealth,
+      activeCheckTimedOut: state.checkTimedOut,
+      degradedActiveCheck: state.degraded,
       failedActiveCheck: this.failsActiveCheck(endpoint as Host),
       failedOutlierCheck: this.outliers?.isEjected(endpoint) ?? false,
     };

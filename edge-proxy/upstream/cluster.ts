@@ -51,6 +51,9 @@ export interface RetryHostRules {
 export interface EndpointHealth {
   readonly eds: 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'TIMEOUT' | 'DEGRADED';
   readonly failedActiveCheck: boolean;
+  /** It failed for want of an answer in time. */
+  readonly activeCheckTimedOut?: boolean;
+  readonly degradedActiveCheck?: boolean;
   readonly failedOutlierCheck: boolean;
 }
 

@@ -103,6 +103,9 @@ export class HealthChecker {
   }
 }
 
+/** A longer one would fire at once. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+
 /** The checks of one endpoint. */
 class Session {
   host: Host;
@@ -121,7 +124,7 @@ class Session {
     this.probe = probe;
     this.deps = deps;
     const jitter = rules.initialJitterMs > 0 ? deps.random() * rules.initialJitterMs : 0;
-    this.timer = setTimeout(() => this.check(), jitter);
+    this.timer = setTimeout(() => this.check(), Math.min(jitter, LONGEST_TIMER_MS));
   }
 
   stop(): void {
@@ -134,19 +137,26 @@ class Session {
   private check(): void {
     this.deps.counts.attempt++;
     let over = false;
-    const finish = (result: CheckResult) => {
+    const finish = (result: CheckResult, timedOut = false) => {
       if (over || this.stopped) return;
       over = true;
       clearTimeout(this.timer);
       this.giveUp = undefined;
       this.judge(result);
+      // Told of endpoints that are down; one that answers is believed when it is up again.
+      const { state } = this.host;
+      if (!result.passed || state.failedActiveCheck === false)
+        state.checkTimedOut = timedOut && state.failedActiveCheck === true;
     };
-    this.timer = setTimeout(() => {
-      if (over) return;
-      this.giveUp?.();
-      finish(UNANSWERED);
-    }, this.rules.timeoutMs);
-    const giveUp = this.probe.check(finish);
+    this.timer = setTimeout(
+      () => {
+        if (over) return;
+        this.giveUp?.();
+        finish(UNANSWERED, true);
+      },
+      Math.min(this.rules.timeoutMs, LONGEST_TIMER_MS),
+    );
+    const giveUp = this.probe.check((result) => finish(result));
     if (!over) this.giveUp = giveUp;
   }
 
@@ -196,6 +206,6 @@ class Session {
         ? rules.noTrafficHealthyMs
         : rules.noTrafficMs;
     const jitter = deps.random() * rules.jitterMs + deps.random() * (rules.jitterPercent / 100) * base;
-    return Math.min(base + jitter, 0x7fffffff);
+    return Math.min(base + jitter, LONGEST_TIMER_MS);
   }
 }

@@ -9,6 +9,8 @@ export interface HostState {
   since: number;
   /** Active health checking has found it down; undefined: not judged. */
   failedActiveCheck: boolean | undefined;
+  /** It is down, and the last check had no answer in time. */
+  checkTimedOut: boolean;
   /** Its last health check answered with x-envoy-degraded. */
   degraded: boolean;
   readonly stats: EndpointStats;
@@ -62,7 +64,8 @@ export class Host implements Endpoint {
     this.healthCheck = fields.healthCheck ?? asTraffic;
     let state = states.get(this.id);
     if (!state) {
-      state = { active: 0, since: now, failedActiveCheck: undefined, degraded: false, stats: newStats() };
+      const unjudged = { failedActiveCheck: undefined, checkTimedOut: false, degraded: false };
+      state = { active: 0, since: now, ...unjudged, stats: newStats() };
       states.set(this.id, state);
     }
     this.state = state;

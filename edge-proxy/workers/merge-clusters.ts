@@ -48,5 +48,7 @@ function mergeHealth(a: EndpointHealth | undefined, b: EndpointHealth | undefine
     ...a,
     failedActiveCheck: a.failedActiveCheck || b.failedActiveCheck,
     failedOutlierCheck: a.failedOutlierCheck || b.failedOutlierCheck,
+    activeCheckTimedOut: a.activeCheckTimedOut || b.activeCheckTimedOut,
+    degradedActiveCheck: a.degradedActiveCheck || b.degradedActiveCheck,
   };
 }

@@ -13,6 +13,7 @@ import { leaf, rootAuthority, x509 } from '../mtls/certificates.ts';
 import { any, staticCluster } from './bootstrap.ts';
 import { at } from './bootstrap-parts.ts';
 import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from './envoy.ts';
+import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 import { startTulle } from './tulle.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -21,19 +22,6 @@ const protocol = (options: object) => ({
 });
 const anyProtocol = protocol({
   use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} },
-});
-const rules = (more: object) => ({
-  health_checks: [
-    {
-      timeout: '20s',
-      interval: '0.05s',
-      no_traffic_interval: '0.05s',
-      // What counts at once, and what against the threshold, is told apart by it.
-      unhealthy_threshold: 1_000_000,
-      healthy_threshold: 1,
-      ...more,
-    },
-  ],
 });
 const bootstrapOf = (clusters: object[]) => ({
   node: { id: 'health', cluster: 'health' },
@@ -69,7 +57,9 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
       subjects.push({ cluster, server, turn });
       const endpoint = { address: { socket_address: { address, port_value: server.port } } };
       const load_assignment = { cluster_name: cluster, endpoints: [{ lb_endpoints: [{ endpoint }] }] };
-      clusters.push(staticCluster(cluster, undefined, { load_assignment, ...anyProtocol, ...rules(check), ...more }));
+      clusters.push(
+        staticCluster(cluster, undefined, { load_assignment, ...anyProtocol, ...checkRules(check), ...more }),
+      );
     };
     for (const behaviour of BEHAVIOURS)
       await add(behaviour, behaviour, {
@@ -117,45 +107,16 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
     for (const runtime of RUNTIMES) proxies.push(await startTulle(runtime, bootstrap, folder.path));
     for (const { cluster } of subjects)
       for (const proxy of proxies)
-        await until(`${proxy.name}: ${cluster} is healthy`, async () => (await counts(proxy, cluster)).healthy === 1);
+        await until(
+          `${proxy.name}: ${cluster} is healthy`,
+          async () => (await checkCounts(proxy, cluster)).healthy === 1,
+        );
   });
   afterAll(async () => {
     await Promise.all(proxies.map((proxy) => proxy.part.stop()));
     await Promise.all(subjects.filter(({ turn }) => turn !== 'stopped').map(({ server }) => server.stop()));
     folder.dispose();
   });
-
-  const read = async ({ adminPort }: RunningProxy, path: string) =>
-    (await fetch(`http://127.0.0.1:${adminPort}${path}`)).text();
-  const failed = async (proxy: RunningProxy, cluster: string) =>
-    new RegExp(`^${cluster}::.*::health_flags::.*failed_active_hc`, 'm').test(await read(proxy, '/clusters'));
-  const counts = async (proxy: RunningProxy, cluster: string) => {
-    const text = await read(proxy, `/stats?filter=^cluster\\.${cluster}\\.health_check\\.`);
-    const value = (name: string) => Number(new RegExp(`\\.${name}: (\\d+)$`, 'm').exec(text)?.[1]);
-    const [attempt, success, failure] = [value('attempt'), value('success'), value('failure')];
-    return { attempt, success, failure, network: value('network_failure'), healthy: value('healthy') };
-  };
-  const more = (proxy: RunningProxy, cluster: string, than: number) =>
-    until(`${proxy.name} has more results of ${cluster}`, async () => {
-      const now = await counts(proxy, cluster);
-      return now.success + now.failure >= than && now;
-    });
-
-  /** What results are like from now on, and the host's health after some of them. */
-  const outcome = async (proxy: RunningProxy, cluster: string) => {
-    const { success, failure } = await counts(proxy, cluster);
-    // One may have been under way.
-    const before = await more(proxy, cluster, success + failure + 2);
-    const after = await more(proxy, cluster, before.success + before.failure + 3);
-    const all = (count: number) => (count === 0 ? 'none' : count === after.failure - before.failure ? 'all' : 'some');
-    return {
-      succeeds: after.success > before.success,
-      fails: after.failure > before.failure,
-      network: all(after.network - before.network),
-      failed: await failed(proxy, cluster),
-      healthy: after.healthy,
-    };
-  };
 
   it('what checks say is the same', () => {
     for (const { cluster, server } of subjects) {
@@ -173,7 +134,7 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
     }
     await Promise.all(
       subjects.map(async ({ cluster, turn }) => {
-        const [envoy, ...ours] = await Promise.all(proxies.map((proxy) => outcome(proxy, cluster)));
+        const [envoy, ...ours] = await Promise.all(proxies.map((proxy) => checkOutcome(proxy, cluster)));
         expect(envoy!.succeeds, cluster).toBe(WELL.has(turn));
         for (const [i, one] of ours.entries())
           expect(one, `${proxies[i + 1]!.name}: ${turn} (${cluster})`).toEqual(envoy);
@@ -182,17 +143,20 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
   });
 
   it.each([
-    ['a cluster of HTTP/1.1', rules({ grpc_health_check: {} }), 'HTTP/2'],
+    ['a cluster of HTTP/1.1', checkRules({ grpc_health_check: {} }), 'HTTP/2'],
     [
       'a cluster that says HTTP/1.1',
-      { ...protocol({ explicit_http_config: { http_protocol_options: {} } }), ...rules({ grpc_health_check: {} }) },
+      {
+        ...protocol({ explicit_http_config: { http_protocol_options: {} } }),
+        ...checkRules({ grpc_health_check: {} }),
+      },
       'HTTP/2',
     ],
     [
       'metadata that is a pseudo-header field',
       {
         ...anyProtocol,
-        ...rules({ grpc_health_check: { initial_metadata: [{ header: { key: ':path', value: 'x' } }] } }),
+        ...checkRules({ grpc_health_check: { initial_metadata: [{ header: { key: ':path', value: 'x' } }] } }),
       },
       'initialMetadata',
     ],
@@ -200,7 +164,7 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
       'metadata that names the host',
       {
         ...anyProtocol,
-        ...rules({ grpc_health_check: { initial_metadata: [{ header: { key: 'Host', value: 'x' } }] } }),
+        ...checkRules({ grpc_health_check: { initial_metadata: [{ header: { key: 'Host', value: 'x' } }] } }),
       },
       'initialMetadata',
     ],
@@ -208,7 +172,7 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
       'metadata with half a command',
       {
         ...anyProtocol,
-        ...rules({ grpc_health_check: { initial_metadata: [{ header: { key: 'x', value: 'x%' } }] } }),
+        ...checkRules({ grpc_health_check: { initial_metadata: [{ header: { key: 'x', value: 'x%' } }] } }),
       },
       'initialMetadata',
     ],
