@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Authority, intermediate, leaf, pem, rootAuthority, x509 } from '../../tests/mtls/certificates.ts';
-import { pemCertificates, readRoots, verifyPeer } from './verify-peer.ts';
+import { pemCertificates, readRoots } from './trusted-path.ts';
+import { verifyPeer } from './verify-peer.ts';
 
 const node = (tag: number, ...parts: (number[] | string)[]): number[] => {
   const content = parts.flatMap((part) => (typeof part === 'string' ? [...new TextEncoder().encode(part)] : part));

@@ -14,14 +14,8 @@ import type {
   TlsContext,
   TlsInfo,
 } from './runtime.ts';
-import {
-  type ChainRules,
-  pemCertificates,
-  readRoots,
-  type TrustedRoots,
-  type VerifiedPeer,
-  verifyPeer,
-} from './verify-peer.ts';
+import { pemCertificates, readRoots, type TrustedRoots } from './trusted-path.ts';
+import { type ChainRules, type VerifiedPeer, verifyPeer } from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
@@ -264,8 +258,9 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
     context.kind === 'client' ? verifies(context) || context.pins !== undefined : context.requireCertificate;
   if (peerChain.length === 0 && mustPresent) throw new Error('TLS: peer sent no certificate');
   const role = context.kind === 'server' ? 'client' : 'server';
-  if (peerChain[0]) requireKeyUsage(peerChain[0], socket, role);
   const verified = verifiedPeer(peerChain, context, role);
+  // Of a client that is verified it was asked already.
+  if (peerChain[0] && (role === 'server' || !verified)) requireKeyUsage(peerChain[0], socket, role);
   return {
     // Node's types leave out that a client which sent no SNI has `false` here, on Deno `null`.
     serverName: (socket as { servername?: string | false | null }).servername || '',

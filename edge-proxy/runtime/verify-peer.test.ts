@@ -1,7 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Authority, intermediate, leaf, pem, rootAuthority, x509 } from '../../tests/mtls/certificates.ts';
-import { pemCertificates, readRoots, type TrustedRoots, verifyPeer } from './verify-peer.ts';
+import {
+  type Authority,
+  intermediate,
+  leaf,
+  pem,
+  reissued,
+  rootAuthority,
+  x509,
+} from '../../tests/mtls/certificates.ts';
+import { pemCertificates, readRoots, type TrustedRoots } from './trusted-path.ts';
+import { verifyPeer } from './verify-peer.ts';
 
 const URI = 'spiffe://cluster.local/ns/shop/sa/reviews';
 const HOUR_MS = 3_600_000;
@@ -108,5 +117,27 @@ describe('verifyPeer', () => {
     const [own] = der((await leaf(root, { uri: URI })).cert);
     expect(() => verifyPeer([own!.subarray(0, own!.length - 1)], roots, 'client', Date.now())).toThrow();
     expect(() => readRoots('')).toThrow('hold no certificate');
+  });
+
+  it('passes by an outdated certificate of a CA whose next one is there', async () => {
+    const old = await reissued(root, { notBefore: new Date(Date.now() - 9 * HOUR_MS), notAfter: new Date() });
+    const own = await leaf(root, { uri: URI });
+    const later = Date.now() + HOUR_MS;
+    expect(judge(own.cert, readRoots(`${pem(old)}\n${pem(root)}`), 'client', later).uris).toEqual([URI]);
+    expect(() => judge(own.cert, readRoots(pem(old)), 'client', later)).toThrow('has expired');
+  });
+
+  it('judges a chain it knows by time, role and roots all the same', async () => {
+    const own = await leaf(await below(root, 1), { uri: URI, purposes: [x509.ExtendedKeyUsage.clientAuth] });
+    const other = readRoots(pem(await rootAuthority('root')));
+    for (let i = 0; i < 2; i++) {
+      expect(judge(own.cert, roots).uris).toEqual([URI]);
+      expect(() => judge(own.cert, roots, 'server')).toThrow('not for server authentication');
+      expect(() => judge(own.cert, roots, 'client', Date.now() + 48 * HOUR_MS)).toThrow('has expired');
+      expect(() => judge(own.cert, roots, 'client', Date.now() - 48 * HOUR_MS)).toThrow('not yet valid');
+      expect(() => judge(own.cert, other)).toThrow('does not chain');
+      // Its leaf alone is another chain.
+      expect(() => judge(pemCertificates(own.cert)[0]!, roots)).toThrow('does not chain');
+    }
   });
 });

@@ -1,6 +1,15 @@
 /** The TLS contexts that Envoy and Tulle are compared on: certificates, revocation lists, listeners and clients. */
 import { createHash, X509Certificate } from 'node:crypto';
-import { type Authority, intermediate, type Leaf, leaf, pem, rootAuthority, x509 } from '../mtls/certificates.ts';
+import {
+  type Authority,
+  intermediate,
+  type Leaf,
+  leaf,
+  pem,
+  reissued,
+  rootAuthority,
+  x509,
+} from '../mtls/certificates.ts';
 import { type ListExtension, type ListOptions, revocationList } from '../mtls/revocation-lists.ts';
 import { any, listener, manager } from './bootstrap.ts';
 import { type Json, say } from './bootstrap-parts.ts';
@@ -59,6 +68,7 @@ export async function tlsCases(): Promise<TlsCases> {
   const bad = await intermediate(root, 'bad');
   const keyed = await intermediate(root, 'keyed', undefined, {}, [ownKey(7)]);
   const oldMiddle = await intermediate(root, 'old', undefined, { notBefore: ago(48), notAfter: ago(1) });
+  const oldRoot = await reissued(root, { notBefore: ago(48), notAfter: ago(1) });
   const other = await rootAuthority('other');
   const uri = (name: string) => ({ uri: `spiffe://mesh.test/${name}` });
   const clients: Record<string, Leaf | undefined> = {
@@ -151,6 +161,8 @@ export async function tlsCases(): Promise<TlsCases> {
     'depth 2': { ...roots, max_verify_depth: 2 },
     'depth 3': { ...roots, max_verify_depth: 3 },
     'roots alone': roots,
+    'roots old and new': { trusted_ca: inline(`${pem(oldRoot)}\n${pem(root)}`) },
+    'roots all old': { trusted_ca: inline(pem(oldRoot)) },
     'expired taken': { ...roots, allow_expired_certificate: true },
     'untrusted with roots': { ...roots, ...untrusted },
     'untrusted without': untrusted,

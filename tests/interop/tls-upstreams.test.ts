@@ -97,7 +97,9 @@ describe.skipIf(!ENVOY)('TLS contexts of clusters', () => {
     const compared = (found: Record<string, number>) =>
       Object.fromEntries(Object.entries(found).filter(([path]) => !ENVOY_IGNORES.test(path)));
     const found = await ask(tulle);
-    expect(compared(found)).toEqual(compared(expected));
+    // Of two certificates of one root Envoy takes the first, outdated or not.
+    const wanted = paths.map((path) => [path, expected[path.replace('roots-old-and-new', 'roots-alone')]!] as const);
+    expect(compared(found)).toEqual(compared(Object.fromEntries(wanted)));
     expect(found).toMatchObject({
       'depth-1-direct': 200,
       'depth-1-good': 503,

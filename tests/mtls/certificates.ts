@@ -51,6 +51,19 @@ export async function rootAuthority(name: string): Promise<Authority> {
   return { certificate, keys, chain: '' };
 }
 
+/** Another certificate of the same root: its name, its key, another time. */
+export async function reissued(root: Authority, valid: { notBefore: Date; notAfter: Date }): Promise<Authority> {
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: nextSerial(),
+    name: root.certificate.subjectName,
+    ...valid,
+    keys: root.keys,
+    signingAlgorithm: ALGORITHM,
+    extensions: caExtensions(),
+  });
+  return { certificate, keys: root.keys, chain: '' };
+}
+
 export async function intermediate(
   parent: Authority,
   name: string,
