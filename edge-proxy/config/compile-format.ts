@@ -102,7 +102,7 @@ function logged(name: string, argument: string | undefined, path: string): Forma
 }
 
 /** Times of requests are those of `performance.now()` on every runtime. */
-const wallClock = (monotonicMs: number) => Date.now() - performance.now() + monotonicMs;
+export const wallClock = (monotonicMs: number) => Date.now() - performance.now() + monotonicMs;
 
 /** A command ends at the next `%` outside of its parentheses. */
 function endOfCommand(text: string, from: number): number {

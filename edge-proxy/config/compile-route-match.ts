@@ -4,6 +4,7 @@ import { compileRegex } from '../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../shared/match/uri-template.ts';
 import type { FractionalPercent } from '../../shared/xds/core.ts';
 import type { RouteMatch } from '../../shared/xds/route.ts';
+import { isGrpc } from '../http/local-reply.ts';
 import {
   compileHeaderMatcher,
   compileQueryParameterMatcher,
@@ -36,6 +37,7 @@ export function compileRouteMatch(match: RouteMatch, path: string): CompiledMatc
       compileQueryParameterMatcher(one, `${path}.queryParameters[${i}]`),
     ),
   ];
+  if (match.grpc) conditions.push((request) => isGrpc(request.headers.get('content-type')));
   const share = match.runtimeFraction ? shareOf(match.runtimeFraction.defaultValue) : 1;
   if (share < 1) conditions.push(() => Math.random() < share);
   return {

@@ -1,7 +1,9 @@
 /** RouteConfiguration -> RouteTable: everything a request needs, computed once when the resource arrives. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
+import { compileBody } from '../http/local-reply-map.ts';
 import type { RouteEntry, RouteTable } from '../http/route-table.ts';
 import type { RequestContext } from '../http/stream.ts';
+import { wallClock } from './compile-format.ts';
 import { compileForward, compileResponseEdit, type HeaderScope } from './compile-forward.ts';
 import { compilePerFilter } from './compile-per-filter.ts';
 import { compileRedirect, requestHost } from './compile-redirect.ts';
@@ -124,10 +126,16 @@ function compileAction(
       ...compileRedirect(route.redirect, match.prefixLength, `${path}.redirect`),
       editResponse,
     };
-  const { status, body } = route.directResponse!;
+  const { status, body, bodyFormat } = route.directResponse!;
   if (status < 200 || status > 599) throw new ConfigFault(`${path}.directResponse.status`, 'must be 200 to 599');
   const limit = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_BODY_BYTES;
-  return { kind: 'direct', status, body: directBody(body, limit, `${path}.directResponse.body`), editResponse };
+  return {
+    kind: 'direct',
+    status,
+    body: directBody(body, limit, `${path}.directResponse.body`),
+    format: bodyFormat && compileBody(bodyFormat, `${path}.directResponse.bodyFormat`, wallClock),
+    editResponse,
+  };
 }
 
 type Body = NonNullable<Route['directResponse']>['body'];

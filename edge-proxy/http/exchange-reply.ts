@@ -24,7 +24,9 @@ export function composeReply(made: LocalReply, request: Request, mapReply: Local
     headers.append('content-length', String(body.length), 'content-length');
     headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
   } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
-  if (made.headers) for (const key of Object.keys(made.headers)) headers.set(key, made.headers[key]!);
+  if (made.headers)
+    for (const key of Object.keys(made.headers))
+      if (!grpc || key !== 'content-type') headers.set(key, made.headers[key]!);
   mapped?.editHeaders(headers);
   return { status, headers, body };
 }

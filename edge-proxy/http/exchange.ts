@@ -4,6 +4,7 @@
  */
 import type { RequestHead, ResponseHead } from './codec/message.ts';
 import type { ManagerParts } from './connection-manager-parts.ts';
+import { directReply } from './direct-reply.ts';
 import type { DownstreamStream } from './downstream-stream.ts';
 import { nameCluster } from './exchange-cluster.ts';
 import { normalizeTarget } from './exchange-path.ts';
@@ -182,7 +183,7 @@ export class Exchange implements RouterHost {
     }
     this.choice = action;
     if (action.kind === 'direct') {
-      this.reply({ status: action.status, body: action.body, details: 'direct_response' });
+      this.reply(directReply(action, request, this.parts.runtime.monotonicMs()));
       return;
     }
     const location = action.location(request);

@@ -3,6 +3,7 @@
  * whose filter matches changes status, body and headers; the formats then write the body. Compiled once.
  */
 import { wireText } from '../../shared/match/wire.ts';
+import type { BodyFormat } from '../../shared/xds/core.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
 import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
 import { ConfigFault, faultAt } from '../config/config-fault.ts';
@@ -10,10 +11,10 @@ import { compileJson, compileText } from '../telemetry/access-log.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
+import type { BodyFormatter } from './route-table.ts';
 import type { LocalReply } from './stream.ts';
 
 type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
-type BodyFormat = NonNullable<Config['bodyFormat']>;
 type Matches = (request: Request) => boolean;
 
 export interface MappedReply {
@@ -24,16 +25,12 @@ export interface MappedReply {
   editHeaders(headers: Headers): void;
 }
 
-interface Formatter {
-  readonly contentType: string;
-  format(request: Request, nowMs: number): string;
-}
 interface Mapper {
   readonly matches: Matches;
   readonly status: number | undefined;
   readonly body: string | undefined;
   readonly edit: HeaderEdit;
-  readonly formatter: Formatter | undefined;
+  readonly formatter: BodyFormatter | undefined;
 }
 export type LocalReplyMap = (request: Request, made: LocalReply) => MappedReply;
 
@@ -95,7 +92,12 @@ export function compileLocalReplies(
   };
 }
 
-function compileBody(format: BodyFormat, path: string, wallClock: (monotonicMs: number) => number): Formatter {
+/** @param wallClock as for compileLocalReplies. @throws ConfigFault naming the field */
+export function compileBody(
+  format: BodyFormat,
+  path: string,
+  wallClock: (monotonicMs: number) => number,
+): BodyFormatter {
   if (format.jsonFormat) {
     const json = format.jsonFormat;
     const line = faultAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));

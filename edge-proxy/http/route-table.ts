@@ -91,6 +91,11 @@ export interface ClusterChoice {
   editResponse(request: RequestContext, headers: Headers): void;
 }
 
+export interface BodyFormatter {
+  readonly contentType: string;
+  format(request: RequestContext, nowMs: number): string;
+}
+
 export interface RedirectAction {
   readonly kind: 'redirect';
   readonly status: number;
@@ -102,5 +107,7 @@ export interface DirectAction {
   readonly kind: 'direct';
   readonly status: number;
   readonly body: string;
+  /** Writes the body from a format; undefined: it is `body`. */
+  readonly format?: BodyFormatter | undefined;
   editResponse(request: RequestContext, headers: Headers): void;
 }

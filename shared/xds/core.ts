@@ -37,6 +37,16 @@ export type Metadata = z.infer<typeof Metadata>;
 export const DataSource = message({ filename: string(), inlineString: string(), inlineBytes: string() });
 export type DataSource = z.infer<typeof DataSource>;
 
+/** envoy.config.core.v3.SubstitutionFormatString, of bodies. */
+export const BodyFormat = message({
+  textFormatSource: DataSource,
+  textFormat: string(),
+  jsonFormat: struct(),
+  omitEmptyValues: bool(),
+  contentType: string(),
+});
+export type BodyFormat = z.infer<typeof BodyFormat>;
+
 export const HeaderValueOption = messageRequiring(
   {
     header: messageRequiring({ key: nonEmpty(), value: string() }, ['key']),

@@ -1,7 +1,7 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
 import { lazy, type z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
-import { ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
+import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
 import {
   any,
   bool,
@@ -117,13 +117,6 @@ export const AccessLog = messageRequiring(
 );
 export type AccessLog = z.infer<typeof AccessLog>;
 
-const BodyFormat = message({
-  textFormatSource: DataSource,
-  textFormat: string(),
-  jsonFormat: struct(),
-  omitEmptyValues: bool(),
-  contentType: string(),
-});
 const LocalReplyConfig = message({
   mappers: list(
     messageRequiring(

@@ -1,6 +1,7 @@
 /** envoy.config.route.v3 */
 import type { z } from 'zod';
 import {
+  BodyFormat,
   DataSource,
   FractionalPercent,
   HeaderValueOption,
@@ -53,6 +54,8 @@ export const RouteMatch = message({
     ['name', 'typedConfig'],
   ),
   caseSensitive: bool(),
+  /** Only requests of gRPC match. */
+  grpc: message({}),
   runtimeFraction: RuntimeFractionalPercent,
   headers: list(HeaderMatcher),
   queryParameters: list(QueryParameterMatcher),
@@ -239,7 +242,7 @@ export const Route = messageRequiring(
     match: RouteMatch,
     route: RouteAction,
     redirect: RedirectAction,
-    directResponse: messageRequiring({ status: uint32(), body: DataSource }, ['status']),
+    directResponse: messageRequiring({ status: uint32(), body: DataSource, bodyFormat: BodyFormat }, ['status']),
     metadata: Metadata,
     decorator: message({ operation: string() }),
     typedPerFilterConfig: TypedPerFilterConfig,

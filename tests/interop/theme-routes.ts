@@ -115,6 +115,38 @@ const saying = [
   },
 ];
 
+const formatted = [
+  {
+    ...prefix('/f/text'),
+    direct_response: {
+      status: 201,
+      body: { inline_string: 'said' },
+      body_format: {
+        text_format_source: { inline_string: '%LOCAL_REPLY_BODY% %RESPONSE_CODE% %REQ(:PATH)% %REQ(X-NONE)%\n' },
+      },
+    },
+  },
+  {
+    ...prefix('/f/json'),
+    direct_response: {
+      status: 404,
+      body_format: { json_format: { code: '%RESPONSE_CODE%', none: '%REQ(X-NONE)%', path: '%REQ(:PATH)%' } },
+    },
+  },
+  {
+    ...prefix('/f/html'),
+    direct_response: {
+      status: 503,
+      body: { inline_string: 'x' },
+      body_format: { text_format_source: { inline_string: '<b>%LOCAL_REPLY_BODY%</b>' }, content_type: 'text/html' },
+    },
+  },
+];
+const onlyGrpc = [
+  { match: { prefix: '/only', grpc: {} }, ...say('grpc') },
+  { ...prefix('/only'), ...say('not grpc') },
+];
+
 const choosing = [
   { ...prefix('/c/header'), ...to(undefined, { cluster_header: 'X-Cluster' }) },
   { ...prefix('/c/host'), ...to(undefined, { cluster_header: 'host' }) },
@@ -136,7 +168,16 @@ const hosts = [
   {
     name: 'corner',
     domains: ['corner.test'],
-    routes: [...matching, ...rewriting, ...redirecting, ...saying, ...choosing, { ...prefix('/'), ...to('echo') }],
+    routes: [
+      ...matching,
+      ...rewriting,
+      ...redirecting,
+      ...saying,
+      ...formatted,
+      ...onlyGrpc,
+      ...choosing,
+      { ...prefix('/'), ...to('echo') },
+    ],
   },
   { name: 'port', domains: ['ported.test:81'], routes: [{ ...prefix('/'), ...say('with port') }] },
   { name: 'no-port', domains: ['ported.test'], routes: [{ ...prefix('/'), ...say('without') }] },
@@ -237,6 +278,12 @@ const corners: Spec[] = [
   ['s-post', '/s/503', {}, post('unread')],
   ['s-grpc', '/s/503', { 'Content-Type': 'application/grpc' }, post('')],
   ['s-grpc-200', '/s/200', { 'Content-Type': 'application/grpc' }, post('')],
+  ...many('f', '/f/', ['text', 'text?q', 'json', 'html']),
+  ['f-head', '/f/html', {}, { method: 'HEAD' }],
+  ['f-grpc', '/f/html', { 'Content-Type': 'application/grpc' }, post('')],
+  ['only-grpc', '/only', { 'Content-Type': 'application/grpc+proto' }, post('')],
+  ['only-grpc-web', '/only', { 'Content-Type': 'application/grpc-web' }, post('')],
+  ['only-grpc-not', '/only'],
   ['c-header', '/c/header', { 'X-Cluster': 'second' }],
   ['c-header-two', '/c/header', { 'X-Cluster': 'second', 'x-cluster': 'echo' }],
   ['c-host', '/c/host'],
