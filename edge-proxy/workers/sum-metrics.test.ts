@@ -29,4 +29,9 @@ it('takes the largest of what each worker says of the whole', () => {
     `envoy_cluster_circuit_breakers_cx_open{cluster_name="c",priority="default"} ${open}\n` +
     `envoy_cluster_upstream_cx_active{cluster_name="c"} ${active}\n`;
   expect(sumExpositions([text(3, 1, 4), text(3, 0, 5)])).toBe(text(3, 1, 9));
+  const checks = (attempt: number, healthy: number): [string, number][] => [
+    ['cluster.c.health_check.attempt', attempt],
+    ['cluster.c.health_check.healthy', healthy],
+  ];
+  expect(sumStats([checks(4, 2), checks(5, 3)])).toEqual(checks(9, 3));
 });
