@@ -1,5 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../tests/harness.ts';
 import { type Authority, intermediate, leaf, pem, rootAuthority } from '../../tests/mtls/certificates.ts';
 import { der, type ListExtension, revocationList } from '../../tests/mtls/revocation-lists.ts';
 import { MAX_CRL_TEXT, readRevocationLists } from './crl.ts';
@@ -113,5 +117,44 @@ describe('requireNotRevoked', () => {
     expect(() => judge(path, [revocationList(root, late), ofMiddle])).toThrow('has expired');
     expect(() => judge(path, [revocationList(root, late), ofMiddle], { allowExpired: true })).not.toThrow();
     expect(() => judge(path, [revocationList(root, { signer: middle }), ofMiddle])).toThrow('not signed by its issuer');
+  });
+});
+
+const openssl = spawnSync('openssl', ['version']).status === 0;
+if (!openssl) console.warn('skipped: revocation lists of openssl (it is not installed)');
+
+describe.skipIf(!openssl)('lists that openssl writes', () => {
+  const folder = temporaryFolder();
+  afterAll(() => folder.dispose());
+  const run = (...args: string[]) => {
+    const done = spawnSync('openssl', args, { cwd: folder.path, encoding: 'utf8' });
+    if (done.status !== 0) throw new Error(`openssl ${args.join(' ')}: ${done.stderr}`);
+  };
+  const text = (name: string) => readFileSync(join(folder.path, name), 'utf8');
+
+  it.each([
+    ['rsa:2048', 'sha256'],
+    ['rsa:2048', 'sha512'],
+    ['ec -pkeyopt ec_paramgen_curve:P-384', 'sha384'],
+    ['ed25519', 'default'],
+  ])('with a key of %s and %s are read and verified', (key, digest) => {
+    const subject = ['-subj', '/C=DE/O=Shop  GmbH/CN=Root'];
+    run('req', '-x509', '-newkey', ...key.split(' '), '-nodes', '-keyout', 'key.pem', '-out', 'ca.pem', ...subject);
+    writeFileSync(join(folder.path, 'index.txt'), '');
+    writeFileSync(join(folder.path, 'number'), '1000\n');
+    writeFileSync(
+      join(folder.path, 'ca.cnf'),
+      '[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\ncrlnumber=number\ndefault_crl_days=1\ncrl_extensions=list\n' +
+        `default_md=${digest}\n[list]\nauthorityKeyIdentifier=keyid\n`,
+    );
+    const own = ['-config', 'ca.cnf', '-keyfile', 'key.pem', '-cert', 'ca.pem'];
+    run('ca', ...own, '-revoke', 'ca.pem', '-crl_reason', 'keyCompromise');
+    run('ca', ...own, '-gencrl', '-out', 'crl.pem');
+    const [list] = readRevocationLists(text('crl.pem'));
+    const issuer = facts(text('ca.pem'));
+    expect(list).toMatchObject({ issuer: issuer.subject, authorityKeyId: issuer.subjectKeyId, scope: 'all' });
+    expect([...list!.revoked]).toEqual([issuer.serial]);
+    expect(list!.nextUpdate! - list!.thisUpdate).toBe(24 * HOUR_MS);
+    expect(list!.signedBy(issuer.publicKey)).toBe(true);
   });
 });
