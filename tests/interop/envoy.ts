@@ -52,6 +52,10 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
       (listeners.listener_statuses ?? []).map((one) => [one.name, one.local_address.socket_address.port_value]),
     );
     return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };
+  }).catch(async (error: unknown) => {
+    // Nobody else knows of it.
+    await part.stop();
+    throw error;
   });
   if (ready === 'ended') throw new Error(`${name} ended:\n${part.lines.slice(-10).join('\n')}`);
   return { name, part, ...ready };

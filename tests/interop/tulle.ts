@@ -10,6 +10,11 @@ export async function startTulle(runtime: RuntimeName, bootstrap: object, folder
   const file = join(folder, `tulle-${runtime}.json`);
   writeFileSync(file, JSON.stringify(bootstrap));
   const part = new Part(`tulle (${runtime})`, [...proxyCommand(runtime), ...['-c', file, '--announce']]);
-  const announced = await part.announcement<{ ports: Record<string, number>; adminPort: number }>();
+  const announced = await part
+    .announcement<{ ports: Record<string, number>; adminPort: number }>()
+    .catch(async (error: unknown) => {
+      await part.stop();
+      throw error;
+    });
   return { name: part.name, part, ...announced };
 }
