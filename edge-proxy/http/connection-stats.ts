@@ -41,7 +41,8 @@ export class HttpStats {
     this.total.value++;
     const found = this.byClass[(request.responseCode / 100) | 0];
     if (found) found.value++;
-    if (request.responseCode < 400 || request.details === 'via_upstream') return;
+    // An answer that had begun well may still have come to a bad end, which its flags tell.
+    if ((request.responseCode < 400 && request.flags.length === 0) || request.details === 'via_upstream') return;
     const cause = this.byDetails.get(request.details);
     if (cause) cause.value++;
     if (request.flags.includes('DPE')) this.protocolErrors.value++;
