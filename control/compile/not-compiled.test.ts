@@ -66,6 +66,8 @@ describe('what has no effect yet is named', () => {
       ['spec.ports[0]'],
     ],
     ['Service', { ports: [{ port: 53, protocol: 'UDP' }] }, []],
+    ['WorkloadGroup', { template: {}, probe: { grpc: { port: 1 } } }, ['spec.probe']],
+    ['WorkloadGroup', { template: {} }, []],
     ['DestinationRule', { host: 'a' }, []],
   ])('%s %j', (kind, spec, paths) => expect(told(kind, spec)).toEqual(paths));
 

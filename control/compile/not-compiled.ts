@@ -30,8 +30,9 @@ export function notCompiled(resource: Resource): Fault[] {
     case 'ConfigMap':
       return isMeshConfigMap(resource) ? defaultConfig(resource) : [];
     case 'WorkloadEntry':
-    case 'WorkloadGroup':
       return proxyConfigAnnotations(resource).flatMap(annotation);
+    case 'WorkloadGroup':
+      return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(spec)];
     case 'VirtualService':
       return claims(spec);
     case 'Sidecar':
@@ -42,6 +43,11 @@ export function notCompiled(resource: Resource): Fault[] {
     default:
       return [];
   }
+}
+
+function probe(spec: Fields): Fault[] {
+  if (!isFields(spec['probe'])) return [];
+  return [of('spec.probe', 'has no effect yet: proxies do not look at the health of their workload')];
 }
 
 function proxyConfig(spec: Fields): Fault[] {
