@@ -32,7 +32,7 @@ describe('JWT-SVIDs', () => {
       code: 'wrong-trust-domain',
     });
     await expect(verifyJwtSvid(token, 'gateway', jwks, { now, issuer: 'https://x' })).rejects.toMatchObject({
-      code: 'malformed',
+      code: 'wrong-issuer',
     });
   });
 

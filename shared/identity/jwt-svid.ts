@@ -11,7 +11,15 @@ export const controlPlaneAudience = 'tulle-control';
 export const jwtSvidAlgorithm = 'ES256';
 const MAX_TOKEN = 8 * 1024;
 
-export type JwtSvidErrorCode = 'malformed' | 'expired' | 'wrong-audience' | 'bad-signature' | 'wrong-trust-domain';
+export type JwtSvidErrorCode =
+  | 'malformed'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'wrong-issuer'
+  | 'wrong-audience'
+  | 'unknown-key'
+  | 'bad-signature'
+  | 'wrong-trust-domain';
 
 /** Why a token is not believed; the message never holds the token. */
 export class JwtSvidError extends Error {
@@ -94,14 +102,15 @@ function explain(error: unknown, audience: string): JwtSvidError {
   if (error instanceof JwtSvidError) return error;
   if (error instanceof joseErrors.JWTExpired) return new JwtSvidError('expired', 'token has expired');
   if (error instanceof joseErrors.JWTClaimValidationFailed) {
-    return error.claim === 'aud'
-      ? new JwtSvidError('wrong-audience', `token is not meant for audience "${audience}"`)
-      : new JwtSvidError('malformed', `token claim "${error.claim}" is missing or wrong`);
+    if (error.claim === 'aud')
+      return new JwtSvidError('wrong-audience', `token is not meant for audience "${audience}"`);
+    const code = error.claim === 'iss' ? 'wrong-issuer' : error.claim === 'nbf' ? 'not-yet-valid' : 'malformed';
+    return new JwtSvidError(code, `token claim "${error.claim}" is missing or wrong`);
   }
+  if (error instanceof joseErrors.JWKSNoMatchingKey)
+    return new JwtSvidError('unknown-key', 'token is not signed by a key of the trust domain');
   const keyFault =
-    error instanceof joseErrors.JWSSignatureVerificationFailed ||
-    error instanceof joseErrors.JWKSNoMatchingKey ||
-    error instanceof joseErrors.JWKSMultipleMatchingKeys;
+    error instanceof joseErrors.JWSSignatureVerificationFailed || error instanceof joseErrors.JWKSMultipleMatchingKeys;
   return keyFault
     ? new JwtSvidError('bad-signature', 'token is not signed by a key of the trust domain')
     : new JwtSvidError('malformed', 'token is not a JWT-SVID signed with ES256');

@@ -21,7 +21,7 @@ export interface StreamOutcome {
   readonly logs: unknown;
 }
 
-const LIMIT_MS = 5000;
+const LIMIT_MS = 20_000;
 
 export async function streamOutcomeOf(proxy: RunningProxy, given: StreamCase): Promise<StreamOutcome> {
   const port = proxy.ports[given.id];

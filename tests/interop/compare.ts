@@ -70,7 +70,7 @@ async function logged(proxy: RunningProxy, given: Case): Promise<unknown> {
   if (given.unlogged || !given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
   const last = given.manyLogs ? `"case":"${given.id}/all"` : `"case":"${given.id}"`;
   const line = await proxy.part
-    .line((text) => (text.startsWith('{') && text.includes(last) ? text : undefined), 5000)
+    .line((text) => (text.startsWith('{') && text.includes(last) ? text : undefined), 20_000)
     .catch(() => undefined);
   if (line === undefined) return 'not logged';
   if (given.manyLogs) {

@@ -15,7 +15,7 @@ export interface Answer {
   readonly end: 'closed' | 'open';
 }
 
-const LIMIT_MS = 8000;
+const LIMIT_MS = 20_000;
 
 /**
  * @param methods of the requests sent, in order: a response to HEAD has no body, one to UPGRADE (a 101) or CONNECT (a

@@ -75,6 +75,12 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
     expect([...excused].filter((id) => !ids.has(id))).toEqual([]);
   });
 
+  it('Envoy answers and logs every case: there is something to agree on', () => {
+    const silent = [...expected].filter(([, found]) => /not logged|no whole answer/.test(JSON.stringify(found)));
+    expect(silent).toEqual([]);
+    expect(expected.size).toBe(CASES.length);
+  });
+
   it.each(RUNTIMES)('%s answers as Envoy does', async (runtime) => {
     // One runtime reads lowerCamel names, so that both spellings meet both proxies.
     const file = runtime === 'bun' ? (camelCase(bootstrap) as object) : bootstrap;

@@ -3,6 +3,7 @@ import type { Json } from './bootstrap-parts.ts';
 import type { Case } from './cases.ts';
 import type { StreamCase } from './compare-tcp.ts';
 import { headers } from './theme-headers.ts';
+import { jwt } from './theme-jwt.ts';
 import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
 import { perRoute } from './theme-per-route.ts';
@@ -30,4 +31,4 @@ export interface Theme {
   readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute, routes];
+export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute, routes, jwt];

@@ -53,11 +53,13 @@ const filter = (
 };
 const ask = (one: HeadFilter, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
 const bearer = (text: string, path = '/') => requestDouble({ path, headers: { authorization: `Bearer ${text}` } });
-const invalid: Partial<LocalReply> = {
-  status: 401,
-  body: 'Jwt verification fails',
-  details: 'jwt_authn_access_denied{Jwt_verification_fails}',
-};
+const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
+const refused = (body: string, status = 401): Partial<LocalReply> => ({
+  status,
+  body,
+  details: `jwt_authn_access_denied{${body.replaceAll(' ', '_')}}`,
+  headers: { 'www-authenticate': 'Bearer realm="http://reviews/", error="invalid_token"' },
+});
 
 describe('a token that is believed', () => {
   it('proves its subject, leaves its claims in metadata, and goes no further', async () => {
@@ -96,30 +98,31 @@ describe('a token that is not believed', () => {
       .setProtectedHeader({ alg: 'HS256', kid: 'one' })
       // The public key as the secret: the classic confusion.
       .sign(new TextEncoder().encode(meshKeys));
-  it.each<[string, () => Promise<string> | string]>([
+  it.each<[string, () => Promise<string> | string, string?]>([
     ['signed by another key', () => token({}, foreign.privateKey)],
     ['changed', async () => (await token()).replace(/\.[^.]{10}/, '.AAAAAAAAAA')],
     ['cut', async () => (await token()).slice(0, -4)],
-    ['alg none', () => unsigned('none')],
-    ['alg NONE', () => unsigned('NonE')],
-    ['alg ES256 without signature', () => unsigned('ES256')],
+    ['alg none', () => unsigned('none'), NO_JWT],
+    ['alg NONE', () => unsigned('NonE'), NO_JWT],
+    ['alg ES256 without signature', () => unsigned('ES256'), NO_JWT],
     ['alg HS256', hs256],
-    ['for another audience', () => token({ aud: 'other' })],
-    ['of another issuer', () => token({ iss: 'https://evil.example' })],
-    ['expired', () => token({ exp: now / 1000 - 1 })],
+    ['for another audience', () => token({ aud: 'other' }), 'Audiences in Jwt are not allowed'],
+    ['of another issuer', () => token({ iss: 'https://evil.example' }), 'Jwt issuer is not configured'],
+    ['expired', () => token({ exp: now / 1000 - 1 }), 'Jwt is expired'],
     ['without expiry', () => token({ exp: null })],
     ['of another trust domain', () => token({ sub: 'spiffe://evil/ns/a/sa/b' })],
     ['of a trust domain that begins alike', () => token({ sub: 'spiffe://cluster.local.evil/ns/a/sa/b' })],
     ['of no SPIFFE id', () => token({ sub: 'root' })],
     ['of another type', () => token({}, mesh.privateKey, 'at+jwt')],
-    ['not a token', () => 'x'],
-    ['empty', () => ''],
-    ['huge', () => 'a'.repeat(9000)],
-    ['two in one header', async () => `${await token()},Bearer ${await token()}`],
-  ])('%s', async (_, make) => {
+    ['not a token', () => 'x', NO_JWT],
+    ['empty', () => '', NO_JWT],
+    ['huge', () => 'a'.repeat(9000), NO_JWT],
+    ['two in one header', async () => `${await token()},Bearer ${await token()}`, NO_JWT],
+  ])('%s', async (_, make, reason = 'Jwt verification fails') => {
     for (const requires of [only, orMissing]) {
       const request = bearer(await make());
-      expect(await ask(filter(requires), request)).toMatchObject(invalid);
+      const status = reason.startsWith('Audiences') ? 403 : 401;
+      expect(await ask(filter(requires), request)).toMatchObject(refused(reason, status));
       expect(request.tokenPrincipal).toBeUndefined();
       expect(request.metadata).toBeUndefined();
     }
@@ -135,7 +138,7 @@ describe('a token that is not believed', () => {
     const one = filter(only, { mesh: provider({ fromHeaders }) });
     const good = await token();
     const other = await token({ sub: 'spiffe://cluster.local/ns/a/sa/b' });
-    expect(await ask(one, requestDouble({ headers: { 'x-a': good, 'x-b': other } }))).toMatchObject(invalid);
+    expect(await ask(one, requestDouble({ headers: { 'x-a': good, 'x-b': other } }))).toMatchObject(refused(NO_JWT));
     const same = requestDouble({ headers: { 'x-a': good, 'x-b': good } });
     expect(await ask(one, same)).toBeUndefined();
     expect(same.headers.size).toBe(0);
@@ -149,7 +152,7 @@ describe('no token', () => {
         status: 401,
         body: 'Jwt is missing',
         details: 'jwt_authn_access_denied{Jwt_is_missing}',
-        headers: { 'www-authenticate': 'Bearer' },
+        headers: { 'www-authenticate': `Bearer realm="http://reviews${path}"` },
       });
     }
   });
@@ -185,7 +188,7 @@ describe('several providers', () => {
     expect(await ask(filter(both, providers()), own)).toBeUndefined();
     expect(own.tokenPrincipal).toBe('spiffe://partner/ns/a/sa/b');
     const forged = bearer(await token({ iss }, foreign.privateKey));
-    expect(await ask(filter(both, providers()), forged)).toMatchObject(invalid);
+    expect(await ask(filter(both, providers()), forged)).toMatchObject(refused('Jwt verification fails'));
   });
   it('one of a foreign trust domain proves no principal where the own one is known', async () => {
     const iss = 'https://partner.example';

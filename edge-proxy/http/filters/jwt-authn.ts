@@ -2,7 +2,12 @@
  * envoy.filters.http.jwt_authn for JWT-SVIDs: a workload that cannot present a client certificate proves its SPIFFE id
  * by a token (shared/identity/jwt-svid.ts). Key sets are local; a new one comes as new config.
  */
-import { createJwtSvidVerifier, JwtSvidError, type VerifiedJwtSvid } from '../../../shared/identity/jwt-svid.ts';
+import {
+  createJwtSvidVerifier,
+  JwtSvidError,
+  type JwtSvidErrorCode,
+  type VerifiedJwtSvid,
+} from '../../../shared/identity/jwt-svid.ts';
 import { checkTrustDomain } from '../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../shared/xds/http-connection-manager.ts';
 import { jsonName } from '../../../shared/xds/message.ts';
@@ -72,11 +77,12 @@ function judge(requirement: Requirement, request: RequestContext): Verdict | Pro
     const token = provider.token(request);
     if (token !== undefined) return verify(requirement, request);
   }
-  return requirement.allowMissing ? undefined : denial('Jwt is missing', false);
+  return requirement.allowMissing ? undefined : denial(request, MISSING);
 }
 
 /** Any provider that accepts its token lets the request through. */
 async function verify(requirement: Requirement, request: RequestContext): Promise<Verdict> {
+  let reason = FAILED;
   for (const provider of requirement.providers) {
     const token = provider.token(request);
     if (token === undefined) continue;
@@ -87,9 +93,11 @@ async function verify(requirement: Requirement, request: RequestContext): Promis
       return undefined;
     } catch (error) {
       if (!(error instanceof JwtSvidError)) throw error;
+      // As in Envoy, the last provider that was asked says why.
+      reason = isThreePart(token) ? (REASONS[error.code] ?? FAILED) : NO_JWT;
     }
   }
-  return requirement.allowFailed ? undefined : denial('Jwt verification fails', true);
+  return requirement.allowFailed ? undefined : denial(request, reason);
 }
 
 function accept(provider: CompiledProvider, verified: VerifiedJwtSvid, request: RequestContext): void {
@@ -111,13 +119,34 @@ function stripTokens({ providers }: Requirement, accepted: CompiledProvider, { h
   }
 }
 
-function denial(reason: string, invalid: boolean): LocalReply {
+const MISSING = 'Jwt is missing';
+const FAILED = 'Jwt verification fails';
+const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
+const WRONG_AUDIENCE = 'Audiences in Jwt are not allowed';
+/** Envoy's words, where it has some for what is wrong. */
+const REASONS: Partial<Record<JwtSvidErrorCode, string>> = {
+  expired: 'Jwt is expired',
+  'not-yet-valid': 'Jwt not yet valid',
+  'wrong-issuer': 'Jwt issuer is not configured',
+  'wrong-audience': WRONG_AUDIENCE,
+  'unknown-key': "Jwks doesn't have key to match kid or alg from Jwt",
+};
+/** Of the request's URI, characters that the realm names. */
+const MAX_REALM_PATH = 256;
+
+function isThreePart(token: string): boolean {
+  return /^[^.]+\.[^.]+\.[^.]+$/.test(token);
+}
+
+/** RFC 6750 section 3, with the URI that was asked for as the realm. */
+function denial(request: RequestContext, reason: string): LocalReply {
+  const path = request.path.slice(0, MAX_REALM_PATH).replace(/["\\]/g, encodeURIComponent);
+  const error = reason === MISSING ? '' : ', error="invalid_token"';
   return {
-    status: 401,
+    status: reason === WRONG_AUDIENCE ? 403 : 401,
     body: reason,
     details: `jwt_authn_access_denied{${reason.replaceAll(' ', '_')}}`,
-    headers: { 'www-authenticate': invalid ? 'Bearer error="invalid_token"' : 'Bearer' },
-    flag: 'UAEX',
+    headers: { 'www-authenticate': `Bearer realm="${request.scheme}://${request.authority}${path}"${error}` },
   };
 }
 
