@@ -28,7 +28,7 @@ export class Proxy {
     const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
     const admission = options.admission ?? new Admission(new Stats());
     this.admission = admission;
-    const closing = () => this.isDraining || this.unhealthy;
+    const closing = (evenUnhealthy: boolean) => this.isDraining || (this.unhealthy && !evenUnhealthy);
     this.running = new RunningConfig(runtime, options.compilers, closing, warn, admission);
   }
 

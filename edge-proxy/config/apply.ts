@@ -69,7 +69,7 @@ export class RunningConfig {
   constructor(
     runtime: Runtime,
     compilers: Compilers,
-    draining: () => boolean,
+    draining: ListenerParts['draining'],
     warn: (line: string) => void,
     admission: Admission,
   ) {

@@ -49,7 +49,8 @@ export interface ListenerParts {
   readonly tcpObserver: (listener: Listener, config: TcpProxyConfig) => TcpObserver;
   /** The listener's own access log; undefined: it has none. */
   readonly connectionLog: (listener: Listener) => ((connection: TcpConnection) => void) | undefined;
-  readonly draining: () => boolean;
+  /** @param evenUnhealthy the proxy having been told to fail its health checks is no reason */
+  readonly draining: (evenUnhealthy: boolean) => boolean;
   readonly admission: Admission;
 }
 
@@ -80,7 +81,7 @@ export function compileListener(
   const chains = new Map<string, Chain>();
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
-    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes]);
+    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType]);
     const compiled = previous.get(key) ?? faultAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
@@ -221,7 +222,7 @@ function compileTerminal(
       (line) => parts.runtime.process.writeError(line),
       () => parts.runtime.monotonicMs(),
     ),
-    draining: parts.draining,
+    draining: () => parts.draining(listener.drainType === 'MODIFY_ONLY'),
     overload: parts.admission.overload,
     stats,
     bufferLimit: listener.perConnectionBufferLimitBytes,

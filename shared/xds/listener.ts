@@ -121,6 +121,7 @@ export const Listener = messageRequiring(
     transparent: bool(),
     trafficDirection: enumeration(['UNSPECIFIED', 'INBOUND', 'OUTBOUND']),
     bindToPort: bool(),
+    drainType: enumeration(['DEFAULT', 'MODIFY_ONLY']),
     enableReusePort: bool(),
     tcpBacklogSize: uint32(),
     tcpKeepalive: TcpKeepalive,
