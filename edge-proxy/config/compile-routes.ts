@@ -26,7 +26,6 @@ interface CompiledHost {
 
 /** Throws ConfigFault naming the field, for anything this proxy cannot do; the table before it stays in use. */
 export function compileRouteConfiguration(config: RouteConfiguration): RouteTable {
-  if (config.internalOnlyHeaders?.length) throw new ConfigFault('internalOnlyHeaders', 'is not supported');
   const hosts = (config.virtualHosts ?? []).map((host, i) => ({
     domains: host.domains,
     path: `virtualHosts[${i}]`,
@@ -35,6 +34,7 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
   const find = compileHostLookup(hosts, config.ignorePortInHostMatching ?? false);
   return {
     name: config.name ?? '',
+    internalOnly: config.internalOnlyHeaders?.map((name) => name.toLowerCase()),
     match: (request) => {
       const host = find(request.authority);
       if (!host) return null;

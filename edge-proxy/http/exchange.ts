@@ -86,6 +86,10 @@ export class Exchange implements RouterHost {
       this.reply(refused);
       return;
     }
+    const internalOnly = parts.routes()?.internalOnly;
+    if (internalOnly !== undefined && request.headers.get('x-envoy-internal') !== 'true') {
+      for (const key of internalOnly) request.headers.remove(key);
+    }
     this.admitted = true;
     this.runFilters(0);
   }

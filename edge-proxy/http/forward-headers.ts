@@ -72,6 +72,8 @@ export class HeaderTreatment {
   private readonly stripPort: 'no' | 'matching' | 'any';
   private readonly stripDot: boolean;
   private readonly addPort: boolean;
+  /** Whatever the connection was; undefined: what it was. */
+  private readonly scheme: 'http' | 'https' | undefined;
 
   constructor(config: HttpConnectionManager) {
     this.useRemoteAddress = config.useRemoteAddress ?? false;
@@ -94,6 +96,8 @@ export class HeaderTreatment {
     this.stripPort = config.stripAnyHostPort ? 'any' : config.stripMatchingHostPort ? 'matching' : 'no';
     this.stripDot = config.stripTrailingHostDot ?? false;
     this.addPort = config.appendXForwardedPort ?? false;
+    const overwrite = config.schemeHeaderTransformation?.schemeToOverwrite;
+    this.scheme = overwrite && (overwrite === 'HTTPS' ? 'https' : 'http');
   }
 
   /**
@@ -162,13 +166,13 @@ export class HeaderTreatment {
       if (this.appendFor) append(headers, 'x-forwarded-for', downstream.remoteAddress);
     } else request.remoteIp = hop(received, this.trustedHops + 1) ?? downstream.remoteAddress;
     if (this.addPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(downstream.localPort));
-    const proto = downstream.secure ? 'https' : 'http';
+    const proto = this.scheme ?? (downstream.secure ? 'https' : 'http');
     const claimed = headers.get('x-forwarded-proto');
     const trusted = !this.useRemoteAddress || this.trustedHops > 0;
     if (claimed === undefined || !trusted || (claimed !== 'http' && claimed !== 'https')) {
       headers.set('x-forwarded-proto', proto);
       request.scheme = proto;
-    } else request.scheme = claimed;
+    } else request.scheme = this.scheme ?? claimed;
   }
 
   private isInternal(address: string): boolean {

@@ -7,6 +7,8 @@ import type { Hold, LocalReply, RequestContext } from './stream.ts';
 
 export interface RouteTable {
   readonly name: string;
+  /** Headers, in lower case, that only internal clients may send; undefined: none. */
+  readonly internalOnly?: readonly string[] | undefined;
   /** Envoy's rules: exact host, longest suffix wildcard, longest prefix wildcard, `*`; then the first matching route. */
   match(request: RequestContext): RouteEntry | null;
 }

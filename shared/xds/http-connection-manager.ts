@@ -180,6 +180,7 @@ export const HttpConnectionManager = messageRequiring(
       initialConnectionWindowSize: uint32(),
     }),
     serverName: string(),
+    schemeHeaderTransformation: message({ schemeToOverwrite: enumeration(['HTTP', 'HTTPS']) }),
     serverHeaderTransformation: enumeration(['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH']),
     maxRequestHeadersKb: uint32(),
     streamIdleTimeout: duration(),

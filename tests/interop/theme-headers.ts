@@ -70,6 +70,45 @@ const table = (most_specific_header_mutations_wins: boolean) => ({
   },
 });
 
+/** What only internal clients may say, and the scheme that routes see. */
+const internalOnly = {
+  route_config: {
+    name: 'internal-only',
+    internal_only_headers: ['X-Inside', 'x-secret'],
+    virtual_hosts: [
+      {
+        name: 'all',
+        domains: ['*'],
+        routes: [
+          { match: { prefix: '/is', headers: [{ name: 'x-inside', present_match: true }] }, ...say('inside') },
+          {
+            match: { prefix: '/is', headers: [{ name: ':scheme', string_match: { exact: 'https' } }] },
+            ...say('https'),
+          },
+          { ...prefix('/moved'), redirect: { path_redirect: '/there' } },
+          { ...prefix('/'), ...to('echo') },
+        ],
+      },
+    ],
+  },
+};
+const edge = { use_remote_address: true, skip_xff_append: true };
+const inside = { internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] } };
+const outsides: Record<string, Json> = {
+  'outside-not-edge': internalOnly,
+  outside: { ...edge, ...internalOnly },
+  inside: { ...edge, ...inside, ...internalOnly },
+  'scheme-https': { ...internalOnly, scheme_header_transformation: { scheme_to_overwrite: 'https' } },
+  'scheme-https-edge': { ...internalOnly, ...edge, scheme_header_transformation: { scheme_to_overwrite: 'https' } },
+  'scheme-https-hops': {
+    ...internalOnly,
+    ...edge,
+    xff_num_trusted_hops: 1,
+    scheme_header_transformation: { scheme_to_overwrite: 'https' },
+  },
+  'scheme-http': { ...internalOnly, ...edge, scheme_header_transformation: { scheme_to_overwrite: 'http' } },
+};
+
 const formats = [
   '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%',
   '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%',
@@ -160,6 +199,7 @@ const listeners = { levels: false, 'levels-specific': true };
 export const headers: Theme = {
   listeners: [
     ...Object.entries(listeners).map(([name, specific]) => listener(name, manager([], [], table(specific)))),
+    ...Object.entries(outsides).map(([name, options]) => listener(name, manager([], [], options))),
     listener('formats', manager([], [shadow], { use_remote_address: true, skip_xff_append: true }, formatted)),
   ],
   cases: [
@@ -169,6 +209,16 @@ export const headers: Theme = {
       ...on(name, 'removes.test', [[`${name}-removes`, '/', { 'X-Cross': 'old', 'X-Echo-Headers': 'x-r-cross=old' }]]),
       ...on(name, 'bare.test', [[`${name}-bare`, '/']]),
     ]),
+    ...Object.keys(outsides).flatMap((name) =>
+      on(name, 'in.test', [
+        [`${name}-is`, '/is', { 'X-Inside': '1' }],
+        [`${name}-is-not`, '/is'],
+        [`${name}-sent`, '/x', { 'X-Inside': '1', 'x-inside': '2', 'X-Secret': 's', 'X-Other': '3' }],
+        [`${name}-proto`, '/is', { 'X-Forwarded-Proto': 'https' }],
+        [`${name}-moved`, '/moved', { 'X-Forwarded-Proto': 'https' }],
+        [`${name}-echo`, '/x', { 'X-Forwarded-Proto': 'https' }],
+      ]),
+    ),
     ...on('formats', 'formats.test', [
       ['formats-request', '/request/x?y', { 'X-A': 'alpha', 'X-Twice': 'one', 'x-twice': 'two' }],
       ['formats-request-bare', '/request'],
