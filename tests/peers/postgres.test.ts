@@ -1,0 +1,117 @@
+/** PostgreSQL through tcp_proxy: psql as people use it, in plaintext and with TLS from end to end, bulk both ways, cancelled queries. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import type { RunningProxy } from '../interop/envoy.ts';
+import { startTulle } from '../interop/tulle.ts';
+import { peersBootstrap } from './bootstrap.ts';
+import { POSTGRES, PostgresServer } from './postgres-server.ts';
+
+const ROWS = 80_000;
+
+describe.skipIf(!POSTGRES)('PostgreSQL', () => {
+  const folder = temporaryFolder();
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    server = await PostgresServer.start();
+  });
+  afterAll(async () => {
+    await server?.stop();
+    folder.dispose();
+  });
+
+  describe.each(RUNTIMES)('through %s', (runtime) => {
+    let proxy: RunningProxy;
+    const running = new Set<ChildProcess>();
+    beforeAll(async () => {
+      const { port } = server;
+      proxy = await startTulle(runtime, peersBootstrap({ http: port, websocket: port, tcp: port }), folder.path);
+    });
+    afterAll(async () => {
+      for (const child of running) child.kill('SIGKILL');
+      await proxy?.part.stop();
+    });
+
+    const start = (sql: string, mode: 'disable' | 'prefer' | 'require', port = proxy.ports['tcp']!) => {
+      const options = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-c', sql];
+      const target = `host=127.0.0.1 port=${port} user=tulle dbname=postgres sslmode=${mode} application_name=${runtime}`;
+      const child = spawn(join(POSTGRES!, 'psql'), [...options, target], {
+        env: { ...process.env, PGCONNECT_TIMEOUT: '60' },
+      });
+      running.add(child);
+      child.on('close', () => running.delete(child));
+      return child;
+    };
+    /** What psql writes. @throws with its complaint */
+    const psql = (sql: string, mode: 'disable' | 'prefer' | 'require' = 'prefer', input: Buffer | '' = '') =>
+      new Promise<Buffer>((done, fail) => {
+        const child = start(sql, mode);
+        const out: Buffer[] = [];
+        let complaint = '';
+        child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
+        child.stderr.on('data', (bytes) => (complaint += bytes));
+        child.stdin.on('error', () => {});
+        child.on('close', (code) => (code === 0 ? done(Buffer.concat(out)) : fail(new Error(complaint))));
+        child.stdin.end(input);
+      });
+    const text = async (...of: Parameters<typeof psql>) => String(await psql(...of)).trim();
+
+    it.each(['disable', 'prefer', 'require'] as const)('answers queries, sslmode %s', async (mode) => {
+      const sql = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
+      expect(await text(sql, mode)).toBe(mode === 'disable' ? 'f' : 't');
+      expect(await text("SELECT inet_server_port(), 'é'", mode)).toBe(`${server.port}|é`);
+      await expect(psql('SELECT nothing', mode)).rejects.toThrow('column "nothing" does not exist');
+    });
+
+    it.each(['disable', 'require'] as const)('copies tables out and in, sslmode %s', async (mode) => {
+      const table = `bulk_${runtime}_${mode}`;
+      const rows = `SELECT i, md5(i::text), repeat('x', 60) FROM generate_series(1, ${ROWS}) AS i`;
+      const out = await psql(`COPY (${rows}) TO STDOUT`, mode);
+      expect(out.length).toBeGreaterThan(ROWS * 98);
+      await psql(`CREATE TABLE ${table} (i int, digest text, filler text)`, mode);
+      await psql(`COPY ${table} FROM STDIN`, mode, out);
+      expect(await text(`SELECT count(*), count(DISTINCT digest) FROM ${table}`, mode)).toBe(`${ROWS}|${ROWS}`);
+      const again = await psql(`COPY (SELECT * FROM ${table} ORDER BY i) TO STDOUT`, mode);
+      const sum = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+      expect(sum(again)).toBe(sum(out));
+      await psql(`DROP TABLE ${table}`, mode);
+    });
+
+    it('keeps transactions of many clients apart', async () => {
+      await psql(`CREATE TABLE counts_${runtime} (n int); INSERT INTO counts_${runtime} VALUES (0)`);
+      const add = `BEGIN; UPDATE counts_${runtime} SET n = n + 1; COMMIT`;
+      await Promise.all(Array.from({ length: 12 }, () => psql(add)));
+      expect(await text(`SELECT n FROM counts_${runtime}`)).toBe('12');
+    });
+
+    it('passes the cancelling of a query, which comes on a connection of its own', async () => {
+      const child = start('SELECT pg_sleep(600)', 'disable');
+      let complaint = '';
+      child.stderr.on('data', (bytes) => (complaint += bytes));
+      const sleeping = `SELECT count(*) FROM pg_stat_activity WHERE application_name = '${runtime}' AND query = 'SELECT pg_sleep(600)' AND state = 'active'`;
+      await until('it sleeps', async () => (await text(sleeping)) === '1');
+      child.kill('SIGINT');
+      await until('it is woken', () => complaint.includes('canceling statement due to user request'));
+      await until('the server has ended it', async () => (await text(sleeping)) === '0');
+    });
+
+    it('tells the server when its client has gone', async () => {
+      const backends = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gone-${runtime}'`;
+      // A startup message of protocol 3.0, and no more.
+      const fields = `user\0tulle\0database\0postgres\0application_name\0gone-${runtime}\0\0`;
+      const message = Buffer.alloc(8 + fields.length);
+      message.writeInt32BE(message.length, 0);
+      message.writeInt32BE(0x30000, 4);
+      message.write(fields, 8, 'latin1');
+      const client = connect(proxy.ports['tcp']!, '127.0.0.1', () => client.write(message));
+      client.resume().on('error', () => {});
+      await until('it is there', async () => (await text(backends)) === '1');
+      client.destroy();
+      await until('it is gone', async () => (await text(backends)) === '0');
+    });
+  });
+});
