@@ -249,6 +249,20 @@ describe('an exchange', () => {
     expect(wire.destroyed).toBe(true);
   });
 
+  it('given up: no more data than its window may come', () => {
+    const { wire, client, ask } = setup();
+    wire.give(HELLO);
+    ask();
+    wire.give(headers(1, OK));
+    client.cancel();
+    wire.said();
+    const late = () => wire.give(frame(FRAME.DATA, 0, 1, new Uint8Array(16_000)));
+    for (let i = 0; i < 4; i++) late();
+    expect([wire.said(), wire.destroyed]).toEqual([['window 0 48000'], false]);
+    late();
+    expect([wire.said(), wire.destroyed]).toEqual([['goaway 0 3'], true]);
+  });
+
   it('may be given up from within', () => {
     const wire = new Scripted();
     const client: UnaryClient = new UnaryClient(wire, () => {});

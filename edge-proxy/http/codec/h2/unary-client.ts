@@ -56,7 +56,8 @@ export class UnaryClient implements FrameSink {
   private readonly encoder = new HpackEncoder();
   private exchange: UnaryExchange | undefined;
   private lastStream = -1;
-  private readonly givenUp = new Set<number>();
+  /** Streams that were given up, and the bytes that may still come on each. */
+  private readonly givenUp = new Map<number, number>();
   private goingAway = false;
   /** The last stream that the peer may still answer. */
   private lastServed = LARGEST_WINDOW;
@@ -103,7 +104,7 @@ export class UnaryClient implements FrameSink {
     const { exchange } = this;
     if (!exchange) return;
     this.exchange = undefined;
-    if (exchange.headSent) this.giveUp(exchange.stream);
+    if (exchange.headSent) this.giveUp(exchange);
     if (this.goingAway) this.close();
   }
 
@@ -166,9 +167,9 @@ export class UnaryClient implements FrameSink {
     this.connection.write(bytes);
   }
 
-  private giveUp(stream: number): void {
-    this.givenUp.add(stream);
-    for (const oldest of this.givenUp) {
+  private giveUp({ stream, receiveWindow }: UnaryExchange): void {
+    this.givenUp.set(stream, receiveWindow);
+    for (const oldest of this.givenUp.keys()) {
       if (this.givenUp.size <= MOST_GIVEN_UP) break;
       this.givenUp.delete(oldest);
     }
@@ -188,7 +189,7 @@ export class UnaryClient implements FrameSink {
     const fields = this.decoder.decode(block);
     const exchange = this.exchangeOf(stream);
     if (!exchange) {
-      this.checkLate(stream, endStream);
+      this.checkLate(stream, 0, endStream);
       return;
     }
     exchange.onHeaders(fields, endStream);
@@ -203,7 +204,7 @@ export class UnaryClient implements FrameSink {
       exchange.receiveWindow -= counted;
       exchange.onData(data, endStream);
       if (endStream) this.finish(exchange);
-    } else this.checkLate(stream, endStream);
+    } else this.checkLate(stream, counted, endStream);
     this.openWindows();
   }
 
@@ -273,9 +274,12 @@ export class UnaryClient implements FrameSink {
   }
 
   /** A stream that was over: only the peer of one that this side gave up may not know yet (section 5.1). */
-  private checkLate(stream: number, endStream: boolean): void {
-    if (!this.givenUp.has(stream)) throw new Http2Error('STREAM_CLOSED', 'a frame on a stream that is closed');
+  private checkLate(stream: number, counted: number, endStream: boolean): void {
+    const window = this.givenUp.get(stream);
+    if (window === undefined) throw new Http2Error('STREAM_CLOSED', 'a frame on a stream that is closed');
+    if (counted > window) throw new Http2Error('FLOW_CONTROL_ERROR', 'more data than the stream may carry');
     if (endStream) this.givenUp.delete(stream);
+    else this.givenUp.set(stream, window - counted);
   }
 
   private finish(exchange: UnaryExchange): void {
