@@ -28,7 +28,7 @@ export const assignment = (cluster_name: string, port: number | undefined, hostn
 export const staticCluster = (name: string, port: number | undefined, more: object = {}) => ({
   name,
   type: 'STATIC',
-  connect_timeout: '1s',
+  connect_timeout: '10s',
   // Cases run side by side; the default of 3 retries at once is not what they are about.
   circuit_breakers: { thresholds: [{ max_retries: 1000 }] },
   load_assignment: assignment(name, port),

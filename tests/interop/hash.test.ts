@@ -85,7 +85,7 @@ function cluster(name: string, spec: Spec, ports: readonly number[]) {
   return {
     name,
     type: 'STATIC',
-    connect_timeout: '1s',
+    connect_timeout: '10s',
     load_assignment: {
       cluster_name: name,
       endpoints: localities.map(({ weight, priority, hosts }, i) => ({
