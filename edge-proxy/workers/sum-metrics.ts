@@ -2,10 +2,10 @@
 
 /** What is said of the proxy, or of a cluster as a whole, and not counted: the largest stands. */
 const SAME =
-  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open)(\{|$)/;
+  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open|envoy_overload_(pressure|active|scale_percent))(\{|$)/;
 
 /** As `SAME`, of `/stats`. */
-const SAME_STAT = /^cluster\..*\.health_check\.(healthy|degraded)$/;
+const SAME_STAT = /^(cluster\..*\.health_check\.(healthy|degraded)|overload\..*\.(pressure|active|scale_percent))$/;
 
 /** Prometheus text expositions (format 0.0.4) added up; help and type lines once a metric, in the first one's order. */
 export function sumExpositions(texts: readonly string[]): string {

@@ -3,9 +3,11 @@ import { rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
-import { ANY, at, cluster, hcm, listener, tcp } from './bootstrap.ts';
+import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
+import { ANY, at, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
 import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** Sends text, gathers what comes until the close. */
@@ -26,6 +28,23 @@ const open = (port: number): Promise<net.Socket> =>
   });
 const closed = (socket: net.Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()).resume());
 
+/** What a TLS client says first. */
+const clientHello = async (): Promise<Buffer> => {
+  let said: Buffer | undefined;
+  const catcher = net.createServer((socket) => {
+    socket.once('data', (bytes) => {
+      said = bytes;
+      socket.destroy();
+    });
+    socket.on('error', () => {});
+  });
+  const client = tls.connect({ port: await listening(catcher), host: '127.0.0.1' }).on('error', () => {});
+  await until('the hello', () => said);
+  client.destroy();
+  catcher.close();
+  return said!;
+};
+
 const tuned = (to: string, more: object) => {
   const filter = hcm(to);
   return { ...filter, typed_config: { ...filter.typed_config, ...more } };
@@ -38,6 +57,7 @@ const tunedTcp = (to: string, prefix: string, more: object) => {
 describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
   const folder = temporaryFolder();
   const pressure = join(folder.path, 'pressure');
+  const haste = join(folder.path, 'haste');
   let app: http.Server;
   let echo: net.Server;
   let proxy: ProxyProcess;
@@ -49,6 +69,8 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
   const request = (port: number, head = '') =>
     raw(port, `GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${head}\r\n`);
 
+  const active = () => stat('listener.127.0.0.1_0.downstream_cx_active');
+
   beforeAll(async () => {
     app = http.createServer(UPSTREAM, (r, w) => r.resume().on('end', () => w.end('app')));
     echo = net.createServer((socket) => {
@@ -56,6 +78,8 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
       socket.pipe(socket);
     });
     const appPort = await listening(app);
+    const root = await rootAuthority('root');
+    writeFileSync(haste, '0');
     const limitFilter = {
       name: 'limit',
       typed_config: {
@@ -83,12 +107,18 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
               stream_idle_timeout: '1.1s',
             }),
           ]),
+          listener('patient', [tuned('app', { stat_prefix: 'patient', stream_idle_timeout: '3600s' })]),
+          listener('handshakes', [hcm('app')], serverTls),
           listener('two', [limitFilter, tcp('echo')]),
           listener('one', [tcp('echo')]),
           listener('brief', [tunedTcp('echo', 'brief', { idle_timeout: '0.3s' })]),
           listener('short', [tunedTcp('echo', 'short', { max_downstream_connection_duration: '0.3s' })]),
         ],
         clusters: [cluster('app', appPort), cluster('echo', await listening(echo))],
+        secrets: [
+          secretOf(await leaf(root, { uri: 'spiffe://cluster.local/ns/default/sa/proxy' })),
+          { name: 'ROOTCA', validation_context: { trusted_ca: { inline_string: pem(root) } } },
+        ],
       },
       layered_runtime: {
         layers: [{ name: 'limits', static_layer: { 'envoy.resource_limits.listener.one.connection_limit': 1 } }],
@@ -96,22 +126,37 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
       overload_manager: {
         refresh_interval: '0.05s',
         resource_monitors: [
+          ['drill', pressure],
+          ['haste', haste],
+        ].map(([name, filename]) => ({
+          name,
+          typed_config: {
+            '@type': `${ANY}envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig`,
+            filename,
+          },
+        })),
+        actions: [
+          ...[
+            ['disable_http_keepalive', 0.5],
+            ['stop_accepting_requests', 0.7],
+            ['stop_accepting_connections', 0.9],
+          ].map(([name, value]) => ({
+            name: `envoy.overload_actions.${name}`,
+            triggers: [{ name: 'drill', threshold: { value } }],
+          })),
+          { name: 'envoy.overload_actions.shrink_heap', triggers: [{ name: 'haste', threshold: { value: 0.9 } }] },
           {
-            name: 'drill',
+            name: 'envoy.overload_actions.reduce_timeouts',
+            triggers: [{ name: 'haste', scaled: { scaling_threshold: 0.1, saturation_threshold: 0.9 } }],
             typed_config: {
-              '@type': `${ANY}envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig`,
-              filename: pressure,
+              '@type': `${ANY}envoy.config.overload.v3.ScaleTimersOverloadActionConfig`,
+              timer_scale_factors: [
+                { timer: 'HTTP_DOWNSTREAM_STREAM_IDLE', min_timeout: '0.3s' },
+                { timer: 'TRANSPORT_SOCKET_CONNECT', min_scale: { value: 1 } },
+              ],
             },
           },
         ],
-        actions: [
-          ['disable_http_keepalive', 0.5],
-          ['stop_accepting_requests', 0.7],
-          ['stop_accepting_connections', 0.9],
-        ].map(([name, value]) => ({
-          name: `envoy.overload_actions.${name}`,
-          triggers: [{ name: 'drill', threshold: { value } }],
-        })),
       },
       admin: { address: at(0) },
     });
@@ -226,6 +271,27 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     rmSync(pressure);
     await until('the monitor fails', async () => (await stat('overload.drill.failed_updates')) > 0);
     expect(status(await request(web))).toBe(200);
+  });
+
+  it('has less patience under pressure, with what has begun as well, and gives memory back', async () => {
+    const half = await open(at80('patient'));
+    let answer = '';
+    half.on('data', (bytes) => (answer += bytes));
+    half.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf');
+    // A hello, and nothing more.
+    const hello = await clientHello();
+    const shaking = await open(at80('handshakes'));
+    shaking.resume().write(hello);
+    await until('the handshake is under way', async () => (await active()) >= 2);
+    writeFileSync(haste, '0.95');
+    // Of an hour, and of fifteen seconds.
+    await Promise.all([closed(half), closed(shaking)]);
+    expect(status(answer)).toBe(408);
+    expect(await stat('overload.envoy.overload_actions.reduce_timeouts.scale_percent')).toBe(100);
+    expect(await stat('overload.envoy.overload_actions.shrink_heap.shrink_count')).toBeGreaterThan(0);
+    writeFileSync(haste, '0');
+    await until('it has time again', async () => (await stat('overload.haste.pressure')) === 0);
+    expect(status(await request(at80('patient')))).toBe(200);
   });
 
   it('tells load balancers, and is well again when told', async () => {
