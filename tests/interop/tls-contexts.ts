@@ -10,7 +10,7 @@ import {
   rootAuthority,
   x509,
 } from '../mtls/certificates.ts';
-import { type ListExtension, type ListOptions, revocationList } from '../mtls/revocation-lists.ts';
+import { der, type ListExtension, type ListOptions, revocationList } from '../mtls/revocation-lists.ts';
 import { any, listener, manager } from './bootstrap.ts';
 import { type Json, say } from './bootstrap-parts.ts';
 
@@ -38,6 +38,9 @@ export interface TlsCases {
 
 const OPTIONAL = ['crl of all', 'crl and untrusted', 'name uri'];
 const NAMED = /^(dns|mail|ip|other|two)/;
+/** Clients that tell something of revocation lists alone, and of everything else alone. */
+const FOR_LISTS = /revoked|keyed|mute|serial/;
+const FOR_KEYS = /^for |^early/;
 const PLAIN = ['none', 'good', 'direct', 'foreign'];
 
 /** IssuingDistributionPoint with one flag: 1 is onlyContainsUserCerts, 2 onlyContainsCACerts. */
@@ -53,6 +56,9 @@ const keyOf = (byte: number): ListExtension => ({
   value: [0x30, 3, 0x80, 1, byte],
 });
 const ownKey = (byte: number) => new x509.Extension('2.5.29.14', false, new Uint8Array([4, 1, byte]));
+/** A distinguished name of a common name, as a string of this tag. */
+const nameOf = (tag: number, text: string) =>
+  der(0x30, der(0x31, der(0x30, der(0x06, [0x55, 4, 3]), der(tag, Buffer.from(text)))));
 /** OtherName of type 1.2.3.4 with a UTF8String. */
 function otherName(text: string): x509.SubjectAlternativeNameExtension {
   const value = new TextEncoder().encode(text);
@@ -68,6 +74,7 @@ export async function tlsCases(): Promise<TlsCases> {
   const bad = await intermediate(root, 'bad');
   const keyed = await intermediate(root, 'keyed', undefined, {}, [ownKey(7)]);
   const oldMiddle = await intermediate(root, 'old', undefined, { notBefore: ago(48), notAfter: ago(1) });
+  const mute = await intermediate(root, 'mute', undefined, {}, usage(x509.KeyUsageFlags.keyCertSign));
   const oldRoot = await reissued(root, { notBefore: ago(48), notAfter: ago(1) });
   const other = await rootAuthority('other');
   const uri = (name: string) => ({ uri: `spiffe://mesh.test/${name}` });
@@ -80,6 +87,9 @@ export async function tlsCases(): Promise<TlsCases> {
     'revoked direct': await leaf(root, uri('revoked-direct')),
     'below a revoked one': await leaf(bad, uri('below')),
     keyed: await leaf(keyed, uri('keyed')),
+    'below a mute one': await leaf(mute, uri('mute')),
+    'long serial': await leaf(middle, { ...uri('long'), serial: `7f${'a1'.repeat(19)}` }),
+    'high serial': await leaf(middle, { ...uri('high'), serial: `00ff${'00'.repeat(17)}01` }),
     foreign: await leaf(other, uri('good')),
     expired: await leaf(middle, { ...uri('expired'), notBefore: ago(48), notAfter: ago(1) }),
     early: await leaf(middle, { ...uri('early'), notBefore: ahead(1) }),
@@ -149,6 +159,11 @@ export async function tlsCases(): Promise<TlsCases> {
       list(keyed, { extensions: [keyOf(8)], thisUpdate: ago(1), revoked: of('keyed') }),
       list(keyed, { extensions: [keyOf(7)] }),
     ),
+    'crl of long serials': lists(rootList, list(middle, { revoked: [...of('long serial'), ...of('high serial')] })),
+    'crl of a mute one': lists(rootList, list(mute)),
+    'crl of a name in other letters': lists(rootList, list(middle, { ...ofMiddle, issuer: nameOf(0x0c, 'MIDDLE') })),
+    'crl of a name with spaces': lists(rootList, list(middle, { ...ofMiddle, issuer: nameOf(0x13, ' middle  ') })),
+    'crl of a name that is longer': lists(rootList, list(middle, { ...ofMiddle, issuer: nameOf(0x13, 'middle x') })),
     'crl among the roots': { trusted_ca: inline(`${pem(root)}\n${rootList}\n${middleList}`) },
     'crl below a trusted intermediate': { trusted_ca: inline(pem(middle)), crl: inline(`${rootList}\n${middleList}`) },
     'crl of leaf below a trusted intermediate': {
@@ -209,6 +224,10 @@ export async function tlsCases(): Promise<TlsCases> {
       );
     }
   const clientsOf = (name: string) =>
-    Object.keys(clients).filter((client) => PLAIN.includes(client) || NAMED.test(client) === name.startsWith('name'));
+    Object.keys(clients).filter((client) => {
+      if (PLAIN.includes(client)) return true;
+      if (name.startsWith('name')) return NAMED.test(client);
+      return !NAMED.test(client) && !(name.startsWith('crl') ? FOR_KEYS : FOR_LISTS).test(client);
+    });
   return { listeners, clients, validations, clientsOf };
 }

@@ -26,6 +26,8 @@ export interface LeafOptions {
   readonly ca?: boolean;
   readonly purposes?: string[];
   readonly extra?: x509.Extension[];
+  /** Hexadecimal. */
+  readonly serial?: string;
   /** In place of the one URI name. */
   readonly names?: x509.SubjectAlternativeNameExtension;
 }
@@ -81,7 +83,8 @@ export async function intermediate(
     publicKey: keys.publicKey,
     signingKey: parent.keys.privateKey,
     signingAlgorithm: ALGORITHM,
-    extensions: [...caExtensions(pathLength), ...extra],
+    // One that is given takes the place of the usual.
+    extensions: [...caExtensions(pathLength).filter(({ type }) => !extra.some((one) => one.type === type)), ...extra],
   });
   return { certificate, keys, chain: `${certificate.toString('pem')}\n${parent.chain}` };
 }
@@ -89,7 +92,7 @@ export async function intermediate(
 export async function leaf(parent: Authority, options: LeafOptions): Promise<Leaf> {
   const keys = await keyPair();
   const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: nextSerial(),
+    serialNumber: options.serial ?? nextSerial(),
     subject: 'CN=workload',
     issuer: parent.certificate.subjectName,
     ...window(),

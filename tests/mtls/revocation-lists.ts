@@ -18,6 +18,8 @@ export interface ListOptions {
   readonly nextUpdate?: Date | null;
   /** Signs instead of the authority whose name is on it. */
   readonly signer?: Authority;
+  /** The issuer's name otherwise written, DER. */
+  readonly issuer?: Uint8Array;
   readonly extensions?: readonly ListExtension[];
   /** Of every entry. */
   readonly entryExtensions?: readonly ListExtension[];
@@ -61,7 +63,7 @@ export function revocationList(authority: Authority, options: ListOptions = {}):
     0x30,
     der(0x02, [1]),
     ECDSA_SHA256,
-    new Uint8Array(authority.certificate.subjectName.toArrayBuffer()),
+    options.issuer ?? new Uint8Array(authority.certificate.subjectName.toArrayBuffer()),
     utcTime(thisUpdate),
     nextUpdate ? utcTime(nextUpdate) : [],
     entries.length > 0 ? der(0x30, ...entries) : [],
