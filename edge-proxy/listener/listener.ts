@@ -300,6 +300,8 @@ export class ListenerServer {
       return;
     }
     this.connections.add(connection);
+    // It goes on as what comes of the handshake, and is counted as that.
+    connection.gone = undefined;
     const timer = this.handshakes.begin(chain.handshakeMs);
     this.runtime.acceptTls(connection, context, found.firstBytes, timer.signal).then(
       (secure) => {
