@@ -37,6 +37,7 @@ export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
   authority: '%REQ(:AUTHORITY)%',
   upstream_host: '%UPSTREAM_HOST%',
   upstream_cluster: '%UPSTREAM_CLUSTER%',
+  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
   downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
   downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
   requested_server_name: '%REQUESTED_SERVER_NAME%',

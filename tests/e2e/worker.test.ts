@@ -172,7 +172,7 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
       token,
     });
     const response = await fetch(`${gateway}/`, { headers: { 'x-tulle-jwt-svid': answer.token } });
-    expect(response.status).toBe(401);
+    expect(response.status).toBe(403);
   });
 
   it('another worker is another principal, and denied', async () => {
