@@ -4,7 +4,7 @@ import { ConnectionManager } from './connection-manager.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
 import { NO_RETRY, planRetries, type RetryPlan } from './retry-plan.ts';
 import type { ForwardAction, RouteEntry } from './route-table.ts';
-import type { DownstreamInfo, RequestContext } from './stream.ts';
+import type { DownstreamInfo, HttpFilter, RequestContext } from './stream.ts';
 import { MemoryRuntime, memoryPair, Wire } from './testing.ts';
 
 const downstream: DownstreamInfo = {
@@ -327,6 +327,29 @@ describe('answers made here', () => {
     expect(seen).toEqual(['a']);
     expect(text).toMatch(/^HTTP\/1\.1 500 /);
     expect(text).not.toContain('secret');
+  });
+
+  it('answers 500 when a filter of responses throws: what it would take away must not get out', async () => {
+    const faults: unknown[] = [];
+    const filter: HttpFilter = {
+      name: 'broken',
+      onResponse: () => {
+        throw new Error('secret');
+      },
+    };
+    const { connect, backend } = setup({
+      route: forward(),
+      options: { filters: [filter], onFault: (error) => faults.push(error) },
+    });
+    const client = connect().send(get);
+    const upstream = await backend();
+    await upstream.saw('\r\n\r\n');
+    upstream.send(ok);
+    const text = await client.saw('\r\n\r\n');
+    expect(text).toMatch(/^HTTP\/1\.1 500 /);
+    expect(text).not.toMatch(/x-back|secret/i);
+    // The response, and then the answer in its place.
+    expect(faults).toEqual([new Error('secret'), new Error('secret')]);
   });
 
   it('answers 500 when compiled config throws, and closes behind an unfinished request', async () => {

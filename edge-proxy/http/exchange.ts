@@ -4,14 +4,14 @@
  */
 import type { RequestHead, ResponseHead } from './codec/message.ts';
 import type { ManagerParts } from './connection-manager-parts.ts';
-import { directReply } from './direct-reply.ts';
+import { answerOf } from './direct-reply.ts';
 import type { DownstreamStream } from './downstream-stream.ts';
 import { nameCluster } from './exchange-cluster.ts';
 import { normalizeTarget } from './exchange-path.ts';
 import { composeReply } from './exchange-reply.ts';
 import { Request } from './exchange-request.ts';
 import { grantedUpgrade } from './exchange-upgrade.ts';
-import { removeResponseHopByHop } from './forward-headers.ts';
+import { removeInternalOnly, removeResponseHopByHop } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
   filterFailed,
@@ -86,10 +86,7 @@ export class Exchange implements RouterHost {
       this.reply(refused);
       return;
     }
-    const internalOnly = parts.routes()?.internalOnly;
-    if (internalOnly !== undefined && request.headers.get('x-envoy-internal') !== 'true') {
-      for (const key of internalOnly) request.headers.remove(key);
-    }
+    removeInternalOnly(request, parts.routes());
     this.admitted = true;
     this.runFilters(0);
   }
@@ -186,12 +183,7 @@ export class Exchange implements RouterHost {
       return;
     }
     this.choice = action;
-    if (action.kind === 'direct') {
-      this.reply(directReply(action, request, this.parts.runtime.monotonicMs()));
-      return;
-    }
-    const location = action.location(request);
-    this.reply({ status: action.status, body: '', details: 'direct_response', headers: { location } });
+    this.reply(answerOf(action, request, this.parts.runtime.monotonicMs()));
   }
 
   private forward(action: ForwardAction): void {
@@ -300,6 +292,7 @@ export class Exchange implements RouterHost {
     if (this.admitted && !this.request.cluster) nameCluster(this.request, this.parts, this.choice);
     const { status, headers, body } = composeReply(made, this.request, this.parts.mapReply);
     if (made.close) this.stream.endWithThis();
+    // An answer to a fault of our own must not fail for the same fault: it goes out as it is.
     this.editResponse(status, headers);
     const bodyless = body.length === 0 || this.request.method === 'HEAD';
     this.begin(status);
@@ -324,7 +317,10 @@ export class Exchange implements RouterHost {
     removeResponseHopByHop(headers);
     this.request.details = 'via_upstream';
     this.request.responseCode = head.status;
-    this.editResponse(head.status, headers);
+    if (!this.editResponse(head.status, headers)) {
+      this.reply(filterFailed);
+      return;
+    }
     this.begin(head.status);
     if (upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300))) {
       this.tunnel = true;
@@ -341,13 +337,20 @@ export class Exchange implements RouterHost {
     this.request.responseCode = status;
   }
 
-  private editResponse(status: number, headers: Headers): void {
+  /** @returns false: something went wrong in compiled config, and what was to be done is done in part */
+  private editResponse(status: number, headers: Headers): boolean {
     const { request, parts } = this;
     request.responseHeaders = headers;
     request.responseStatus = status;
-    this.choice?.editResponse(request, headers);
-    for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
-    parts.headers.response(request, headers);
+    try {
+      this.choice?.editResponse(request, headers);
+      for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
+      parts.headers.response(request, headers);
+      return true;
+    } catch (error) {
+      parts.onFault(error);
+      return false;
+    }
   }
 
   /** @returns false: wait for the drain */

@@ -20,6 +20,8 @@ export interface AttemptOwner {
   onRequestDrain(): void;
   /** @param beforeRequest the connection had been idle and died before it answered anything */
   onReset(attempt: Attempt, reason: ResetReason, detail: string, beforeRequest: boolean): void;
+  /** A fault of our own; a reset follows. */
+  onFault?(error: unknown): void;
   /** It takes too long; it goes on until it is discarded. */
   onTryTimeout(attempt: Attempt, kind: TryTimeout): void;
 }
@@ -169,6 +171,10 @@ export class Attempt implements StreamOwner {
     const stale = this.stream?.reused === true && !this.headSeen && reason === 'connection_termination';
     this.owner.onReset(this, reason, detail, stale);
     this.discard();
+  }
+
+  onFault(error: unknown): void {
+    this.owner.onFault?.(error);
   }
 
   /** Gives the try up: leaves the queue, or closes the connection unless its response is whole. */

@@ -256,6 +256,10 @@ export class Router {
     exchange.respond(head, upgrade);
   }
 
+  onFault(error: unknown): void {
+    this.exchange.parts.onFault(error);
+  }
+
   /** With several tries under way an answer that is worth a retry is not the last word; a good one ends the others. */
   private waitsForBetter(attempt: Attempt, head: ResponseHead): boolean {
     if (this.retries.wouldRetry(head.status, head.headers) && this.dropUnlessLast(attempt)) {

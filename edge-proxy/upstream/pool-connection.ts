@@ -1,7 +1,7 @@
 /** One HTTP/1.1 connection to an endpoint: carries one request at a time, then goes back to its pool. */
 
 import { MessageWriter } from '../http/codec/encoder.ts';
-import type { CodecError } from '../http/codec/error.ts';
+import { CodecError } from '../http/codec/error.ts';
 import type { ResponseHead } from '../http/codec/message.ts';
 import { defaultLimits } from '../http/codec/message.ts';
 import type { MessageSink } from '../http/codec/parser.ts';
@@ -34,6 +34,8 @@ export interface StreamOwner {
   onRequestDrain(): void;
   /** @param detail the transport's words, '' when it said nothing */
   onReset(reason: ResetReason, detail: string): void;
+  /** A fault of our own while a response was handled; a reset follows. */
+  onFault?(error: unknown): void;
 }
 
 /** The sending side of one request. HTTP/2 will implement it too. */
@@ -168,7 +170,9 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
       const at = this.parser.execute(bytes, 0);
       if (at < bytes.length) this.keepAlive = false;
     } catch (error) {
-      this.fail('protocol_error', (error as CodecError).message);
+      const malformed = error instanceof CodecError;
+      if (!malformed) this.owner?.onFault?.(error);
+      this.fail('protocol_error', malformed ? error.message : '');
       return;
     }
     if (this.responseEnded) this.deliverEnd();
