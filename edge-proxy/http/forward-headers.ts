@@ -11,6 +11,7 @@ import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
 import { badConnectionHeader, hostStripped, underscoreInName } from './local-reply.ts';
 import { RequestIds } from './request-id.ts';
+import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
@@ -240,6 +241,13 @@ function removeHopByHop(headers: Headers): string | undefined {
     if (hasToken(te, 'trailers')) headers.append('te', 'trailers', 'te');
   }
   return undefined;
+}
+
+/** What a table keeps for internal clients, an external one has not said. */
+export function removeInternalOnly({ headers }: RequestContext, table: RouteTable | undefined): void {
+  const names = table?.internalOnly;
+  if (names === undefined || headers.get('x-envoy-internal') === 'true') return;
+  for (const name of names) headers.remove(name);
 }
 
 /** Removes the connection-level fields of a response. */

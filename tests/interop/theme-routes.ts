@@ -1,6 +1,6 @@
 /** Matching, rewriting and answering, at the corners: what a table of everyday routes does not reach. */
 import { header, type Json, listener, manager, percent, prefix, say, to } from './bootstrap-parts.ts';
-import type { Case, Options, Spec } from './cases.ts';
+import type { Options, Spec } from './cases.ts';
 import { on, raw } from './cases.ts';
 import type { Theme } from './themes.ts';
 
@@ -340,50 +340,8 @@ const requestLines: [string, string][] = [
   ['connect-plain', 'CONNECT corner.test:443 HTTP/1.1\nHost: corner.test:443\n\n'],
 ];
 
-const connecting = [
-  {
-    name: 'passed',
-    domains: ['raw.test:443', 'passed.test:*'],
-    routes: [{ match: { connect_matcher: {} }, ...to('echo', { upgrade_configs: [{ upgrade_type: 'CONNECT' }] }) }],
-  },
-  {
-    name: 'refused',
-    domains: ['refused.test:*'],
-    routes: [
-      { match: { connect_matcher: {} }, ...say('no', 403) },
-      { ...prefix('/'), ...say('not CONNECT') },
-    ],
-  },
-  {
-    name: 'dead',
-    domains: ['dead.test:*'],
-    routes: [
-      {
-        match: { connect_matcher: {} },
-        ...to('dead', { upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }] }),
-      },
-    ],
-  },
-  {
-    name: 'by-header',
-    domains: ['header.test:*'],
-    routes: [
-      { match: { connect_matcher: {}, headers: [{ name: 'x-h', present_match: true }] }, ...say('with header', 405) },
-      { match: { connect_matcher: {} }, ...say('without', 406) },
-    ],
-  },
-];
-const connect = (id: string, host: string, more = '', tail = ''): Case => ({
-  id: `connect-${id}`,
-  listener: 'connecting',
-  bytes: `CONNECT ${host} HTTP/1.1\r\nHost: ${host}\r\nX-Case: connect-${id}\r\n${more}\r\n${tail}`,
-  methods: ['CONNECT'],
-  unlogged: tail !== '',
-});
-
 export const routes: Theme = {
   listeners: [
-    listener('connecting', manager([], [], { upgrade_configs: [{ upgrade_type: 'CONNECT' }] }, connecting)),
     listener('corners', manager([], [], {}, hosts)),
     listener('corners-ports', manager([], [], ignoring)),
     { ...listener('large', manager([], [], large)), per_connection_buffer_limit_bytes: 300_000 },
@@ -395,15 +353,6 @@ export const routes: Theme = {
       ...on('corners-ports', host, [[`host-ports-${i}`, '/']]),
     ]),
     ...requestLines.map(([id, bytes]) => raw(`line-${id}`, 'corners', bytes, [bytes.split(' ')[0]!])),
-    connect('passed', 'passed.test:443', '', 'hello bye'),
-    connect('passed-raw', 'raw.test:443', '', 'hello bye'),
-    connect('refused', 'refused.test:443'),
-    connect('dead', 'dead.test:443'),
-    connect('header', 'header.test:443', 'X-H: 1\r\n'),
-    connect('no-header', 'header.test:443'),
-    connect('nobody', 'nobody.test:443'),
-    ...on('connecting', 'refused.test:443', [['connect-not', '/x']]),
-    ...on('connecting', 'passed.test:443', [['connect-not-routed', '/x']]),
     ...on('large', 'large.test', [
       ['large-said', '/said'],
       ['large-retried', '/x', { 'X-Echo-Fail': '1' }, post('x'.repeat(200_000))],

@@ -2,6 +2,7 @@
 import type { Json } from './bootstrap-parts.ts';
 import type { Case } from './cases.ts';
 import type { StreamCase } from './compare-tcp.ts';
+import { connects } from './theme-connect.ts';
 import { headers } from './theme-headers.ts';
 import { jwt } from './theme-jwt.ts';
 import { logs } from './theme-logs.ts';
@@ -31,4 +32,14 @@ export interface Theme {
   readonly streams?: readonly StreamCase[];
 }
 
-export const THEMES: readonly Theme[] = [requestIds, mirrors, tcpStreams, logs, headers, perRoute, routes, jwt];
+export const THEMES: readonly Theme[] = [
+  requestIds,
+  mirrors,
+  tcpStreams,
+  logs,
+  headers,
+  perRoute,
+  routes,
+  connects,
+  jwt,
+];
