@@ -2,7 +2,7 @@
 import { wireText } from '../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../shared/xds/core.ts';
 import { isToken } from '../http/codec/fields.ts';
-import type { Field } from '../http/codec/h2/hpack.ts';
+import type { Field } from '../http/codec/h2/static-table.ts';
 import { ConfigFault } from './config-fault.ts';
 
 /** They say where a message ends, or speak of its connection. */

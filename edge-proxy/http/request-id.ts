@@ -3,11 +3,16 @@
  * version digit says why the request is traced, so that every proxy behind decides the same.
  */
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
 
 /** Why a request is traced: it was chosen at random, its client asked with x-client-trace-id, or x-envoy-force-trace did. */
 export type TraceReason = 'none' | 'sampled' | 'client' | 'forced';
+
+/** What of a request is read and written. */
+export interface Traced {
+  readonly headers: Headers;
+  traceReason: TraceReason;
+}
 
 const ID_LENGTH = 36;
 /** Where a UUID has its version. */
@@ -91,7 +96,7 @@ export class RequestIds {
   }
 
   /** Gives the request its id, and decides whether it is traced. @param edge it came from outside */
-  request(request: Request, edge: boolean): void {
+  request(request: Traced, edge: boolean): void {
     const { headers } = request;
     const received = headers.joined('x-request-id');
     const { sampling } = this;

@@ -1,5 +1,5 @@
 /** The questions of active health checks: an HTTP request, or bytes over TCP. */
-import type { Field } from '../http/codec/h2/hpack.ts';
+import type { Field } from '../http/codec/h2/static-table.ts';
 import type { ResponseHead } from '../http/codec/message.ts';
 import type { Connection, DialTarget, Runtime, TlsContext } from '../runtime/runtime.ts';
 import { type CheckResult, PASSED, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';

@@ -1,6 +1,6 @@
 /** Health checks over HTTP/2: one exchange at a time on a connection of their own, which is kept where that is allowed. */
 import { type ResponseFields, valuesOf } from '../http/codec/h2/fields.ts';
-import type { Field } from '../http/codec/h2/hpack.ts';
+import type { Field } from '../http/codec/h2/static-table.ts';
 import { UnaryClient, type UnaryOwner, type UnaryRequest } from '../http/codec/h2/unary-client.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import { type CheckResult, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';

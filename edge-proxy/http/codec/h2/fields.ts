@@ -1,7 +1,7 @@
 /** What the fields of an HTTP/2 message must be like (RFC 9113 section 8). */
 import { isToken } from '../fields.ts';
 import { Http2Error } from './error.ts';
-import type { Field } from './hpack.ts';
+import type { Field } from './static-table.ts';
 
 /** They speak of a connection, which HTTP/2 does by other means (section 8.2.2). */
 const CONNECTION_FIELDS: ReadonlySet<string> = new Set([

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Http2Error } from './error.ts';
-import { type Field, HpackDecoder, HpackEncoder, sizeOf } from './hpack.ts';
+import { HpackDecoder, HpackEncoder, sizeOf } from './hpack.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
+import type { Field } from './static-table.ts';
 
 const hex = (text: string) => Uint8Array.from(Buffer.from(text.replace(/\s/g, ''), 'hex'));
 const roomy = { tableSize: 4096, listSize: 1_000_000, fields: 10_000 };

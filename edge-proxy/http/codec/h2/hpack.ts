@@ -5,10 +5,7 @@
 import { latin1 } from '../bytes.ts';
 import { Http2Error } from './error.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
-import { STATIC_FIELDS, STATIC_NAMES, STATIC_TABLE } from './static-table.ts';
-
-/** Name and value; characters below U+0100, one a byte. */
-export type Field = readonly [name: string, value: string];
+import { type Field, STATIC_FIELDS, STATIC_NAMES, STATIC_TABLE } from './static-table.ts';
 
 /** What a field counts for beside its bytes (RFC 7541 section 4.1, RFC 9113 section 6.5.2). */
 const OVERHEAD = 32;

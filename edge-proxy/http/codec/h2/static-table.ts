@@ -1,5 +1,6 @@
 /** The static table of HPACK (RFC 7541 appendix A); its first entry has index 1. */
-import type { Field } from './hpack.ts';
+/** Name and value; characters below U+0100, one a byte. */
+export type Field = readonly [name: string, value: string];
 
 const names =
   'accept-charset|accept-encoding=gzip, deflate|accept-language|accept-ranges|accept|access-control-allow-origin|age|' +

@@ -17,7 +17,8 @@ import {
   settingsFrame,
   windowUpdateFrame,
 } from './frames.ts';
-import { type Field, HpackDecoder, HpackEncoder } from './hpack.ts';
+import { HpackDecoder, HpackEncoder } from './hpack.ts';
+import type { Field } from './static-table.ts';
 import { UnaryClient, type UnaryOwner, type UnaryRequest } from './unary-client.ts';
 
 const ignore: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };

@@ -2,7 +2,7 @@
 import { Http2Error } from './error.ts';
 import { checkTrailers, type ResponseFields, readResponseHead } from './fields.ts';
 import { DEFAULT_WINDOW, LARGEST_WINDOW } from './frames.ts';
-import type { Field } from './hpack.ts';
+import type { Field } from './static-table.ts';
 
 export interface UnaryRequest {
   /** Pseudo-header fields first, names in lower case. */
