@@ -2,6 +2,9 @@
 import type { RequestHead } from './codec/message.ts';
 import type { ManagerParts } from './connection-manager-parts.ts';
 
+/** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
+export const maxStash = 1024 * 1024;
+
 /** @param served requests so far, this one included @param openedAt monotonic milliseconds */
 export function endsConnection(head: RequestHead, parts: ManagerParts, served: number, openedAt: number): boolean {
   const { maxRequestsPerConnection } = parts;

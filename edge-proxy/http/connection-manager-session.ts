@@ -8,7 +8,7 @@ import type { RequestHead } from './codec/message.ts';
 import type { MessageSink } from './codec/parser.ts';
 import { RequestParser } from './codec/parser.ts';
 import type { ManagerParts } from './connection-manager-parts.ts';
-import { connectionIdleMs, endsConnection, streamIdleMs } from './connection-manager-persistence.ts';
+import { connectionIdleMs, endsConnection, maxStash, streamIdleMs } from './connection-manager-persistence.ts';
 import { framedHeadText, responseHeadText, tunnelHeadText } from './connection-manager-reasons.ts';
 import { bodyOf, composeRefusal } from './connection-manager-refusal.ts';
 import type { DownstreamStream, SessionOwner } from './downstream-stream.ts';
@@ -19,16 +19,12 @@ import { configGone, overloaded, requestTimeout } from './local-reply.ts';
 import type { DownstreamInfo } from './stream.ts';
 import { StreamLimits } from './stream-limits.ts';
 
-/** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
-const maxStash = 1024 * 1024;
-
 export class Session implements ConnectionHandler, MessageSink<RequestHead>, DownstreamStream {
   /** Both change where the config does, see ConnectionManager.succeed. */
   manager: SessionOwner<Session>;
   parts: ManagerParts;
   private readonly connection: Connection;
   readonly downstream: DownstreamInfo;
-  /** What its filter chain was chosen by. */
   readonly facts: ConnectionFacts | undefined;
   private readonly parser: RequestParser;
   private readonly writer: MessageWriter;
@@ -52,8 +48,6 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
   private tunnel = false;
   private tunnelEnded = false;
   private headBegun = false;
-  /** Not a byte has come. */
-  private untouched = true;
   private lingering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -89,17 +83,16 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     this.drain();
   }
 
-  /** A request is under way. */
   get busy(): boolean {
     return this.current !== undefined;
   }
 
   onData(bytes: Uint8Array): void {
-    if (this.untouched) {
-      this.untouched = false;
-      if (this.parts.overload.firstBytes.sheds()) this.destroy();
-    }
     if (this.closed || this.closing) return;
+    if (this.served === 0 && this.parser.idle && this.parts.overload.firstBytes.sheds()) {
+      this.destroy();
+      return;
+    }
     if (this.stash) {
       if (this.stash.length + bytes.length > maxStash) {
         this.gone();
@@ -196,12 +189,10 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
     else exchange.start();
   }
 
-  /** The request takes longer to come than it may. */
   onRequestTooSlow(): void {
     this.current?.reply(requestTimeout);
   }
 
-  /** Request and response take longer than they may. */
   onStreamTooLong(): void {
     this.current?.onTooLong();
   }
@@ -231,13 +222,10 @@ export class Session implements ConnectionHandler, MessageSink<RequestHead>, Dow
       return;
     }
     const exchange = this.current;
-    if (!exchange) {
-      this.parser.idle || this.parser.complete ? this.close() : this.destroy();
-      return;
-    }
     this.lastRequest = true;
+    if (!exchange) this.parser.idle || this.parser.complete ? this.close() : this.destroy();
     // A half-closed client may still read its answer, but only when it has asked in full.
-    if (!exchange.requestEnded) this.gone();
+    else if (!exchange.requestEnded) this.gone();
   }
 
   onClose(): void {

@@ -2,7 +2,9 @@
 import { LazyTimer } from './exchange-timer.ts';
 
 export interface LimitedStreams {
+  /** The request takes longer to come than it may. */
   onRequestTooSlow(): void;
+  /** Request and response take longer than they may. */
   onStreamTooLong(): void;
 }
 
