@@ -115,7 +115,7 @@ type Line = (request: LogEntry, nowMs: number) => string;
 /** A JSON format: nested objects, lists and literals as they are, strings with operators filled in. */
 export function compileJson(format: unknown, omitEmpty: boolean, wallClock: WallClock): Line {
   const value = compileValue(format, omitEmpty, wallClock);
-  return (request, nowMs) => JSON.stringify(value(request, nowMs));
+  return (request, nowMs) => JSON.stringify(value(request, nowMs) ?? {});
 }
 
 type Value = (request: LogEntry, nowMs: number) => unknown;
@@ -131,7 +131,8 @@ function compileValue(format: unknown, omitEmpty: boolean, wallClock: WallClock)
   }
   if (Array.isArray(format)) {
     const items = format.map((item) => compileValue(item, omitEmpty, wallClock));
-    return (request, nowMs) => items.map((item) => item(request, nowMs));
+    // What is left out of an object is left out of a list, too.
+    return (request, nowMs) => items.map((item) => item(request, nowMs)).filter((item) => item !== undefined);
   }
   if (typeof format !== 'object' || format === null) return () => format;
   const fields = Object.entries(format).map(
@@ -139,8 +140,14 @@ function compileValue(format: unknown, omitEmpty: boolean, wallClock: WallClock)
   );
   return (request, nowMs) => {
     const out: Record<string, unknown> = {};
-    for (const [name, field] of fields) out[name] = field(request, nowMs);
-    return out;
+    let empty = true;
+    for (const [name, field] of fields) {
+      const value = field(request, nowMs);
+      if (value === undefined) continue;
+      out[name] = value;
+      empty = false;
+    }
+    return empty && omitEmpty ? undefined : out;
   };
 }
 

@@ -68,6 +68,38 @@ const operators = [
   }),
 ];
 
+/** Text that happens to be JSON, so that it can be read like the rest. */
+const LINE =
+  '{"case":"%REQ(X-CASE)%/NAME","none":"%REQ(X-NONE)%|%RESP(X-NONE)%","up":"%RESP(X-UP):2%","code":"%RESPONSE_CODE%' +
+  ' %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%","host":"%UPSTREAM_HOST%|%ROUTE_NAME%|%REQUESTED_SERVER_NAME%","pct":"5%%"}\n';
+const textual = (name: string, omit_empty_values: boolean) => ({
+  name: 'file',
+  typed_config: any('access_loggers.file.v3.FileAccessLog', {
+    path: '/dev/stdout',
+    log_format: { text_format_source: { inline_string: LINE.replace('NAME', name) }, omit_empty_values },
+  }),
+});
+const sparse = {
+  name: 'stdout',
+  typed_config: any('access_loggers.stream.v3.StdoutAccessLog', {
+    log_format: {
+      omit_empty_values: true,
+      json_format: {
+        case: '%REQ(X-CASE)%/sparse',
+        none: '%REQ(X-NONE)%',
+        mixed: 'a%REQ(X-NONE)%b',
+        nested: { none: '%RESP(X-NONE)%', code: '%RESPONSE_CODE%' },
+        list: ['%REQ(X-NONE)%', '%REQ(:METHOD)%'],
+        hollow: { none: '%RESP(X-NONE)%', deep: { none: '%RESP(X-NONE)%' } },
+        'hollow-list': ['%RESP(X-NONE)%'],
+        literal: '',
+        host: '%UPSTREAM_HOST%',
+      },
+    },
+  }),
+};
+const texts = [textual('dashes', false), textual('empty', true), sparse, logger('all', undefined)];
+
 const routes = [
   { ...prefix('/dead'), ...to('dead') },
   { ...prefix('/empty'), ...to('empty') },
@@ -111,10 +143,12 @@ const manyLogs = (one: ReturnType<typeof on>[number]) => ({ ...one, manyLogs: tr
 export const logs: Theme = {
   listeners: [
     listener('logs-filtered', manager([], [fault], { access_log: filtered }, hosts)),
+    listener('logs-texts', manager([], [fault], { access_log: texts }, hosts)),
     listener('logs-operators', manager([], [fault], { access_log: operators }, hosts)),
   ],
   cases: [
     ...on('logs-filtered', 'logs.test', requests('log-filter')).map(manyLogs),
+    ...on('logs-texts', 'logs.test', requests('log-text')).map(manyLogs),
     ...on('logs-operators', 'logs.test', requests('log-operator')).map(manyLogs),
   ],
 };
