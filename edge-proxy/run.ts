@@ -45,6 +45,8 @@ export async function runProcess({ runtime, version, proxy, startStatic }: Proce
   } catch (error) {
     return fail(runtime, error);
   }
+  // What reading the config left behind would stay for as long as there is little to do.
+  host.collectGarbage?.();
   if (!parsed.settings.announce) return;
   const { adminPort } = running;
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
