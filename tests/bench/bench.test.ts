@@ -76,12 +76,13 @@ describe.skipIf(!LINUX)('on Linux', () => {
     expect(stdout).toContain('plain: HTTP/1.1, 1 KB answers, one route');
     interface Document {
       validate: { resources: number; runs: number; bestMs: number; met: boolean };
+      ownCode: { runtime: string; scenario: string; cpuUs: number }[];
       scenarios: {
         name: string;
         peers: { name: string; idleMb: number; median: { cpuUs: number; perSecond: number; errors: number } }[];
       }[];
     }
-    const { scenarios, validate } = JSON.parse(readFileSync(file, 'utf8')) as Document;
+    const { scenarios, validate, ownCode } = JSON.parse(readFileSync(file, 'utf8')) as Document;
     const names = scenarios.map(({ name, peers }) => [name, peers.map((peer) => peer.name).sort()]);
     expect(names).toEqual([
       ['plain', ['floor-node', 'tulle-node']],
@@ -89,6 +90,8 @@ describe.skipIf(!LINUX)('on Linux', () => {
     ]);
     expect(validate).toMatchObject({ resources: 1000, runs: 1 });
     expect(validate.met).toBe(validate.bestMs < 1500);
+    expect(ownCode.map(({ runtime, scenario }) => `${runtime} ${scenario}`)).toEqual(['node plain', 'node sidecar']);
+    for (const { cpuUs } of ownCode) expect(cpuUs).toBeGreaterThan(0.1);
     for (const { peers } of scenarios)
       for (const { idleMb, median } of peers) {
         expect(idleMb).toBeGreaterThan(20);

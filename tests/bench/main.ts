@@ -5,8 +5,9 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
 import { temporaryFolder } from '../harness.ts';
 import { measure, type ScenarioResult } from './measure.ts';
+import { measureOwnCode, type OwnCode, ownCodeLine } from './own-code.ts';
 import { PINNED, stopAll } from './parts.ts';
-import { type PeerName, RUNTIMES } from './peers.ts';
+import { absent, type PeerName, RUNTIMES } from './peers.ts';
 import { judge, ratios, table, verdictTable } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { measureValidate, type ValidateResult, validateLine } from './validate.ts';
@@ -44,6 +45,7 @@ interface Flags {
   seconds: number;
   warm: number;
   validate: number;
+  ownCode: boolean;
   json?: string;
 }
 
@@ -61,6 +63,7 @@ const flags = new Command('bench')
   .option('--seconds <n>', 'of one round', positive, 5)
   .option('--warm <n>', 'seconds of load before the first round', positive, 3)
   .option('--validate <runs>', 'cold runs of tulle validate over a thousand resources; 0: none', count, 5)
+  .option('--no-own-code', "without the cost of the proxy's own code")
   .option('--json <file>', 'where all figures go')
   .parse()
   .opts<Flags>();
@@ -79,6 +82,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 const results: ScenarioResult[] = [];
 let validated: ValidateResult | undefined;
+let ownCode: OwnCode[] = [];
 try {
   if (!PINNED) console.error('bench: one core, or no taskset: proxy and load share what there is');
   for (const scenario of SCENARIOS.filter(({ name }) => flags.scenario.includes(name))) {
@@ -92,6 +96,11 @@ try {
     });
     results.push(result);
     console.log(table(result));
+  }
+  if (flags.ownCode) {
+    const present = flags.runtime.filter((runtime) => absent(`tulle-${runtime}`) === undefined);
+    ownCode = measureOwnCode(folder.path, present);
+    console.log(ownCodeLine(ownCode));
   }
   if (flags.validate > 0) {
     validated = measureValidate(folder.path, flags.validate);
@@ -113,6 +122,7 @@ function document(measured: readonly ScenarioResult[]): object {
     machine,
     scenarios: measured.map((result) => ({ ...result, cpuRatios: ratios(result) })),
     ...(validated ? { validate: validated } : {}),
+    ownCode,
     aims: judge(measured),
   };
 }

@@ -1,0 +1,34 @@
+/** What a request costs in the proxy's own code alone, without sockets: see own-code.child.ts. */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { plainBootstrap, sidecarBootstrap } from './bootstrap.ts';
+
+export interface OwnCode {
+  readonly runtime: RuntimeName;
+  readonly scenario: string;
+  readonly cpuUs: number;
+}
+
+const CHILD = join(import.meta.dirname, 'own-code.child.ts');
+const BOOTSTRAPS = { plain: plainBootstrap, sidecar: sidecarBootstrap };
+
+/** @throws Error when a runtime is absent or a request is not answered */
+export function measureOwnCode(folder: string, runtimes: readonly RuntimeName[]): OwnCode[] {
+  return runtimes.flatMap((runtime) =>
+    Object.entries(BOOTSTRAPS).map(([scenario, bootstrap]) => {
+      const file = join(folder, `own-code-${scenario}.json`);
+      writeFileSync(file, JSON.stringify(bootstrap({ port: 1 })));
+      const [command, ...args] = runtimeCommand(runtime, CHILD);
+      const out = execFileSync(command, [...args, file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+      const { nsPerRequest } = JSON.parse(out.trim().split('\n').at(-1)!) as { nsPerRequest: number };
+      return { runtime, scenario, cpuUs: nsPerRequest / 1000 };
+    }),
+  );
+}
+
+export function ownCodeLine(all: readonly OwnCode[]): string {
+  const parts = all.map(({ runtime, scenario, cpuUs }) => `${runtime} ${scenario} ${cpuUs.toFixed(1)}`);
+  return `\nown code, CPU us per request without sockets: ${parts.join(', ')}`;
+}
