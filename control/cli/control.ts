@@ -66,6 +66,8 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     version: pkg.version,
     log,
   });
+  // Whoever reads what follows may stop us at once.
+  const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {
     const { url, port, trustBundle, adminToken } = plane;
     process.stdout.write(`${JSON.stringify({ ready: true, url, port, trustBundle, adminToken })}\n`);
@@ -77,6 +79,6 @@ export async function runControl(flags: ControlFlags): Promise<void> {
           `for kubectl and tulle: tulle kubeconfig --save --server ${plane.url} --ca-file ${flags.caCerts ?? `${flags.data}/ca`}/root-cert.pem --token ${plane.adminToken}\n`,
       );
   }
-  await new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
+  await stopped;
   await plane.stop();
 }
