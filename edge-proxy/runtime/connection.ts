@@ -62,6 +62,8 @@ export class SocketConnection implements Connection {
   private endHeld = false;
   /** Lent to the handlers that take it, read after read. */
   private own: Loan | undefined;
+  /** The last read was small. */
+  private chatted = false;
 
   /** @param upgradable TLS may follow on an accepted socket */
   constructor(
@@ -168,8 +170,11 @@ export class SocketConnection implements Connection {
       this.guard(error);
     }
     if (this.closed) return;
-    if (length <= CHAT) this.lendNoMore();
+    // The tail of a body is small, and the next body may follow: two small reads in a row are a chat.
+    const chats = length <= CHAT;
+    if (chats && (this.chatted || Loan.many)) this.lendNoMore();
     else if (loan.kept) this.lendNext();
+    this.chatted = chats;
   }
 
   private lendNext(): void {

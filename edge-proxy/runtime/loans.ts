@@ -13,13 +13,16 @@ const SIZE = 64 * 1024;
 /** Kept for whoever reads bulk next; what is more goes back to the runtime. */
 const MOST_FREE = 32;
 const free: Loan[] = [];
+/** Connections that may keep memory while they read little. */
+const MANY = 64;
+let taken = 0;
 
 /** Whose bytes a handler is looking at now. */
 let lending: Loan | undefined;
 
 export class Loan {
   readonly memory: Uint8Array;
-  private readonly returned: (loan: Loan) => void;
+  private readonly returned: (loan: Loan, sound: boolean) => void;
   /** Writes of it that have not gone out. */
   private pending = 0;
   /** Writes that went out at once, and whose callback is still to come. */
@@ -27,8 +30,8 @@ export class Loan {
   private read = true;
   private spoilt = false;
 
-  /** @param returned called when nobody reads it any more */
-  constructor(memory: Uint8Array, returned: (loan: Loan) => void) {
+  /** @param returned called when nobody reads it any more; not sound: a write of it failed */
+  constructor(memory: Uint8Array, returned: (loan: Loan, sound: boolean) => void) {
     this.memory = memory;
     this.returned = returned;
   }
@@ -37,7 +40,13 @@ export class Loan {
   static take(): Loan {
     const loan = free.pop() ?? new Loan(Buffer.allocUnsafeSlow(SIZE), giveBack);
     loan.read = true;
+    taken++;
     return loan;
+  }
+
+  /** So much is lent that nobody should keep any without need. */
+  static get many(): boolean {
+    return taken > MANY;
   }
 
   /** Bytes of it are on their way out. */
@@ -89,12 +98,13 @@ export class Loan {
   };
 
   private settle(): void {
-    if (!this.read && this.pending === 0 && !this.spoilt) this.returned(this);
+    if (!this.read && this.pending === 0) this.returned(this, !this.spoilt);
   }
 }
 
-function giveBack(loan: Loan): void {
-  if (free.length < MOST_FREE) free.push(loan);
+function giveBack(loan: Loan, sound: boolean): void {
+  taken--;
+  if (sound && free.length < MOST_FREE) free.push(loan);
 }
 
 /** The memory that `bytes` are lent from, when they are. */
@@ -116,7 +126,7 @@ export function lendOnce(bytes: Uint8Array, to: ConnectionHandler): void {
 }
 
 /** Memory that other reads share is left alone. */
-function discard({ memory }: Loan): void {
+function discard({ memory }: Loan, sound: boolean): void {
   const { buffer, length } = memory;
-  if (buffer.byteLength === length) (buffer as ArrayBuffer).transfer(0);
+  if (sound && buffer.byteLength === length) (buffer as ArrayBuffer).transfer(0);
 }
