@@ -12,7 +12,7 @@ import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
-import { compileNode } from './compile/node.ts';
+import { compileNode } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';

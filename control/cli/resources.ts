@@ -6,7 +6,7 @@ import { printedValue } from '../../shared/resources/printed-value.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
 import { warningText } from '../api/warning-header.ts';
-import { notCompiled } from '../compile/not-compiled.ts';
+import { notCompiled } from '../compile/node/not-compiled.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';

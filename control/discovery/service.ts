@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DeltaDiscoveryResponse, DiscoveryPoll, Snapshot } from '../../shared/xds/discovery.ts';
 import { RESOURCE_TYPES } from '../../shared/xds/discovery.ts';
-import type { CompileNode } from '../compile/compile-node.ts';
+import type { CompileNode } from '../compile/node/compile-node.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { Session, typeOfUrl, type VersionedSnapshot, versionSnapshot } from './session.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';

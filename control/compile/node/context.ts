@@ -1,0 +1,20 @@
+/** What every part of one compilation shares: the view, the proxy, and what could not be translated. */
+import type { MeshView } from '../../mesh/view.ts';
+import type { DestinationRules } from '../cluster/destination-rule.ts';
+import { protoDuration } from '../durations.ts';
+import type { ProxyView } from './proxy.ts';
+import type { Scope } from './scope.ts';
+
+export interface CompileContext {
+  readonly view: MeshView;
+  readonly proxy: ProxyView;
+  readonly scope: Scope;
+  readonly rules: DestinationRules;
+  /** Names what was left out, and why: shown by `tulle compile`, kept by discovery. */
+  note(message: string): void;
+}
+
+/** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
+export function detectionTimeout(ctx: CompileContext): string {
+  return protoDuration(ctx.view.settings.config.protocolDetectionTimeout) ?? '0s';
+}

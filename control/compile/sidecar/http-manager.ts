@@ -1,0 +1,150 @@
+/** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
+
+import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
+import type { NetworkFilter } from '../../../shared/xds/listener.ts';
+import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
+import type { CompileContext } from '../node/context.ts';
+import { ADS } from '../security/tls-context.ts';
+import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
+
+const FILTERS = 'envoy.extensions.filters';
+
+export interface ManagerOptions {
+  side: 'inbound' | 'outbound' | 'gateway';
+  statPrefix: string;
+  /** A name to ask discovery for, or the routes themselves. */
+  routes: { rds: string } | { inline: NonNullable<HttpConnectionManager['routeConfig']> };
+  /** Filters that run before the standard ones: authorization. */
+  policies?: HttpFilter[];
+  http2?: boolean;
+  /** Filters that run last, before the router. */
+  last?: HttpFilter[];
+}
+
+export function httpManager(ctx: CompileContext, options: ManagerOptions): NetworkFilter {
+  const { side, routes } = options;
+  const logs = accessLogs(ctx);
+  return networkFilter(
+    'envoy.filters.network.http_connection_manager',
+    `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
+    {
+      statPrefix: options.statPrefix,
+      ...('rds' in routes
+        ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
+        : { routeConfig: routes.inline }),
+      httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS, ...(options.last ?? []), ROUTER],
+      ...(options.http2 && { http2ProtocolOptions: {} }),
+      serverName: 'tulle',
+      streamIdleTimeout: '0s',
+      useRemoteAddress: side === 'gateway',
+      ...clientCertificate(side),
+      normalizePath: true,
+      pathWithEscapedSlashesAction: 'KEEP_UNCHANGED',
+      upgradeConfigs: [{ upgradeType: 'websocket' }],
+      requestIdExtension: {
+        typedConfig: {
+          '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
+          useRequestIdForTraceSampling: true,
+        },
+      },
+      ...(logs.length > 0 && { accessLog: logs }),
+    },
+  );
+}
+
+/** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
+function clientCertificate(side: ManagerOptions['side']) {
+  if (side === 'outbound') return {};
+  if (side === 'inbound')
+    return {
+      forwardClientCertDetails: 'APPEND_FORWARD' as const,
+      setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+    };
+  return {
+    forwardClientCertDetails: 'SANITIZE_SET' as const,
+    setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+  };
+}
+
+const STANDARD_FILTERS: HttpFilter[] = [
+  httpFilter('envoy.filters.http.fault', `${FILTERS}.http.fault.v3.HTTPFault`),
+  httpFilter('envoy.filters.http.cors', `${FILTERS}.http.cors.v3.Cors`),
+];
+const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
+
+export function tcpProxy(ctx: CompileContext, cluster: string): NetworkFilter {
+  return tcpProxyTo(ctx, { statPrefix: cluster, cluster, ...tcpHashPolicy(ctx, cluster) });
+}
+
+/** A tcp_proxy that shares connections out by weight. */
+export function weightedTcpProxy(
+  ctx: CompileContext,
+  statPrefix: string,
+  clusters: readonly { name: string; weight: number }[],
+): NetworkFilter {
+  return tcpProxyTo(ctx, { statPrefix, weightedClusters: { clusters } });
+}
+
+/** Of consistent hashing, connections know only `useSourceIp`. */
+function tcpHashPolicy(ctx: CompileContext, cluster: string): object {
+  const [direction, port, subset, hostname = ''] = cluster.split('|');
+  if (direction !== 'outbound') return {};
+  const policy = destinationHashPolicy(ctx, hostname, Number(port), subset || undefined);
+  return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
+}
+
+function tcpProxyTo(ctx: CompileContext, target: object): NetworkFilter {
+  const logs = accessLogs(ctx);
+  return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
+    ...target,
+    ...(logs.length > 0 && { accessLog: logs }),
+  });
+}
+
+/** Istio's JSON access log fields. */
+const LOG_FIELDS: Record<string, string> = {
+  authority: '%REQ(:AUTHORITY)%',
+  bytes_received: '%BYTES_RECEIVED%',
+  bytes_sent: '%BYTES_SENT%',
+  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
+  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
+  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
+  duration: '%DURATION%',
+  method: '%REQ(:METHOD)%',
+  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
+  protocol: '%PROTOCOL%',
+  request_id: '%REQ(X-REQUEST-ID)%',
+  requested_server_name: '%REQUESTED_SERVER_NAME%',
+  response_code: '%RESPONSE_CODE%',
+  response_code_details: '%RESPONSE_CODE_DETAILS%',
+  response_flags: '%RESPONSE_FLAGS%',
+  route_name: '%ROUTE_NAME%',
+  start_time: '%START_TIME%',
+  upstream_cluster: '%UPSTREAM_CLUSTER%',
+  upstream_host: '%UPSTREAM_HOST%',
+  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
+  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
+  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
+  user_agent: '%REQ(USER-AGENT)%',
+  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
+};
+
+function accessLogs(ctx: CompileContext): AccessLog[] {
+  const path = ctx.view.settings.accessLogFile;
+  if (path === undefined) return [];
+  const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
+  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: LOG_FIELDS } })];
+}
+
+export const TLS_INSPECTOR = listenerFilter(
+  'envoy.filters.listener.tls_inspector',
+  `${FILTERS}.listener.tls_inspector.v3.TlsInspector`,
+);
+export const HTTP_INSPECTOR = listenerFilter(
+  'envoy.filters.listener.http_inspector',
+  `${FILTERS}.listener.http_inspector.v3.HttpInspector`,
+);
+export const ORIGINAL_DST = listenerFilter(
+  'envoy.filters.listener.original_dst',
+  `${FILTERS}.listener.original_dst.v3.OriginalDst`,
+);
