@@ -1,7 +1,7 @@
 /** Endpoints of a cluster, grouped by locality. */
 import type { ClusterLoadAssignment, LbEndpoint } from '../../../shared/xds/cluster.ts';
 import type { Locality } from '../../../shared/xds/core.ts';
-import { compare } from '../../mesh/build-view.ts';
+import { compare } from '../../mesh/sorted-list.ts';
 import { selects } from '../../mesh/fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from '../../mesh/view.ts';
 import type { CompileContext } from '../node/context.ts';

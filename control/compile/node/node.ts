@@ -2,7 +2,7 @@
 import type { Node } from '../../../shared/xds/core.ts';
 import type { ResourceType, Snapshot, XdsResource } from '../../../shared/xds/discovery.ts';
 import { resourceName } from '../../../shared/xds/discovery.ts';
-import { compare } from '../../mesh/build-view.ts';
+import { compare } from '../../mesh/sorted-list.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { outboundClusters, standardClusters } from '../cluster/clusters.ts';
 import { destinationRules } from '../cluster/destination-rule.ts';

@@ -1,0 +1,200 @@
+/** Services and their endpoints, kept between writes: a write touches the services that it concerns. */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { AddressEdit, AddressIndex } from './address-index.ts';
+import { kubernetesDefinition, sliceEndpoints, sliceOwner } from './kubernetes-service.ts';
+import { byAge } from './order.ts';
+import { type ServiceDefinition, serviceEntryDefinitions, workloadEntryEndpoints } from './service-entry.ts';
+import { compare, keepIdentity, replaced } from './sorted-list.ts';
+import type { MeshEndpoint, MeshService, MeshView } from './view.ts';
+import { SelectorIndex, WorkloadIndex } from './workload-index.ts';
+
+/** All definitions of one host in one namespace, and what they come to. */
+interface Entry {
+  /** Kubernetes Services first, then by age. */
+  definitions: readonly ServiceDefinition[];
+  service: MeshService | undefined;
+  endpoints: readonly MeshEndpoint[];
+}
+
+export interface ServiceChanges {
+  /** `namespace/hostname` */
+  services: Set<string>;
+  endpoints: Set<string>;
+  /** Services, still the same objects, whose endpoints changed. */
+  endpointsOf: MeshService[];
+}
+
+type Lookups = Pick<MeshView, 'services' | 'service' | 'endpoints' | 'servicesAt'>;
+const NO_ENDPOINTS: readonly MeshEndpoint[] = [];
+
+export class ServiceIndex {
+  private readonly domainSuffix: string;
+  private readonly entries = new Map<string, Entry>();
+  private readonly definitionsOf = new WeakMap<Resource, readonly ServiceDefinition[]>();
+  private readonly workloads = new WorkloadIndex();
+  private readonly selectors = new SelectorIndex<ServiceDefinition>();
+  /** `namespace/name` of a Service -> its EndpointSlices, oldest first. */
+  private readonly slices = new Map<string, readonly Resource[]>();
+  // Handed to views, hence replaced and never changed.
+  private services: readonly MeshService[] = [];
+  private byKey: ReadonlyMap<string, MeshService> = new Map();
+  private endpoints: ReadonlyMap<MeshService, readonly MeshEndpoint[]> = new Map();
+  private addresses = new AddressIndex();
+
+  constructor(domainSuffix: string) {
+    this.domainSuffix = domainSuffix;
+  }
+
+  snapshot(): Lookups {
+    const { services, byKey, endpoints, addresses } = this;
+    return {
+      services,
+      service: (hostname, namespace) => byKey.get(`${namespace}/${hostname}`),
+      endpoints: (service) => endpoints.get(service) ?? NO_ENDPOINTS,
+      servicesAt: (address, namespace) => addresses.at(address, namespace),
+    };
+  }
+
+  apply(removed: readonly Resource[], added: readonly Resource[]): ServiceChanges {
+    const defined = new Set<string>();
+    const moved = new Set<string>();
+    for (const resource of removed) this.take(resource, false, defined, moved);
+    for (const resource of added) this.take(resource, true, defined, moved);
+    return this.settle(defined, moved);
+  }
+
+  /** Files one resource under what finds it, and notes which services must be looked at. */
+  private take(resource: Resource, add: boolean, defined: Set<string>, moved: Set<string>): void {
+    switch (resource.kind) {
+      case 'Service':
+      case 'ServiceEntry':
+        for (const definition of this.definitions(resource)) this.define(definition, add, defined);
+        return;
+      case 'WorkloadEntry':
+        if (add) this.workloads.add(resource);
+        else this.workloads.remove(resource);
+        // Selectors of Services that come later in the same step find the entry when they are settled.
+        for (const definition of this.selectors.selecting(resource)) moved.add(keyOf(definition.service));
+        return;
+      case 'EndpointSlice': {
+        const owner = sliceOwner(resource);
+        if (owner === undefined) return;
+        this.file(owner, resource, add);
+        const [namespace = '', name = ''] = owner.split('/');
+        moved.add(`${namespace}/${name}.${namespace}.svc.${this.domainSuffix}`);
+      }
+    }
+  }
+
+  private definitions(resource: Resource): readonly ServiceDefinition[] {
+    let known = this.definitionsOf.get(resource);
+    if (!known) {
+      const made =
+        resource.kind === 'Service'
+          ? [kubernetesDefinition(resource, this.domainSuffix)]
+          : serviceEntryDefinitions(resource);
+      this.definitionsOf.set(resource, (known = made));
+    }
+    return known;
+  }
+
+  private define(definition: ServiceDefinition, add: boolean, defined: Set<string>): void {
+    const key = keyOf(definition.service);
+    const entry = this.entries.get(key) ?? { definitions: [], service: undefined, endpoints: NO_ENDPOINTS };
+    entry.definitions = add
+      ? replaced(entry.definitions, new Set(), [definition], byPrecedence)
+      : entry.definitions.filter((item) => item !== definition);
+    this.entries.set(key, entry);
+    if (add) this.selectors.add(definition);
+    else this.selectors.remove(definition);
+    defined.add(key);
+  }
+
+  private file(owner: string, slice: Resource, add: boolean): void {
+    const before = this.slices.get(owner) ?? [];
+    const after = replaced(before, new Set(add ? [] : [slice]), add ? [slice] : [], byAge);
+    if (after.length > 0) this.slices.set(owner, after);
+    else this.slices.delete(owner);
+  }
+
+  /** Works out anew the services in `defined` and the endpoints of both, and publishes what came out differently. */
+  private settle(defined: ReadonlySet<string>, moved: ReadonlySet<string>): ServiceChanges {
+    const changes: ServiceChanges = { services: new Set(defined), endpoints: new Set(), endpointsOf: [] };
+    const gone = new Set<MeshService>();
+    const come: MeshService[] = [];
+    const edit = new AddressEdit();
+    let touched = false;
+    const endpoints = new Map(this.endpoints);
+    for (const key of new Set([...defined, ...moved])) {
+      const entry = this.entries.get(key);
+      if (!entry) continue;
+      const { service: before, endpoints: had } = entry;
+      if (defined.has(key)) {
+        entry.service = mergedService(entry.definitions);
+        if (before) gone.add(before);
+        if (entry.service) come.push(entry.service);
+        else this.entries.delete(key);
+      }
+      entry.endpoints = keepIdentity(had, this.endpointsOfEntry(entry));
+      if (before === entry.service && had === entry.endpoints) continue;
+      if (had !== entry.endpoints) {
+        changes.endpoints.add(key);
+        if (before && before === entry.service) changes.endpointsOf.push(before);
+      }
+      if (before) endpoints.delete(before);
+      if (entry.service) endpoints.set(entry.service, entry.endpoints);
+      edit.replace(before, had, entry.service, entry.endpoints);
+      touched = true;
+    }
+    if (defined.size > 0) this.publishServices(gone, come);
+    if (touched) this.endpoints = endpoints;
+    if (edit.changes.size > 0) this.addresses = this.addresses.edited(edit);
+    return changes;
+  }
+
+  private endpointsOfEntry(entry: Entry): readonly MeshEndpoint[] {
+    const [first, ...others] = entry.definitions;
+    if (!first) return NO_ENDPOINTS;
+    const own = this.endpointsOfDefinition(first);
+    return others.length === 0 ? own : [own, ...others.map((item) => this.endpointsOfDefinition(item))].flat();
+  }
+
+  private endpointsOfDefinition(definition: ServiceDefinition): readonly MeshEndpoint[] {
+    const { namespace, selector, service, slices, endpoints } = definition;
+    const found: MeshEndpoint[] = [];
+    if (slices)
+      for (const slice of this.slices.get(`${namespace}/${slices.serviceName}`) ?? [])
+        for (const endpoint of sliceEndpoints(slice, definition)) found.push(endpoint);
+    for (const workload of this.workloads.selected(namespace, selector))
+      for (const endpoint of workloadEntryEndpoints(workload, service.ports)) found.push(endpoint);
+    return found.length === 0 ? endpoints : [...found, ...endpoints];
+  }
+
+  private publishServices(gone: ReadonlySet<MeshService>, come: readonly MeshService[]): void {
+    this.services = replaced(this.services, gone, come, byHost);
+    const byKey = new Map(this.byKey);
+    for (const service of gone) byKey.delete(keyOf(service));
+    for (const service of come) byKey.set(keyOf(service), service);
+    this.byKey = byKey;
+  }
+}
+
+const keyOf = ({ namespace, hostname }: MeshService): string => `${namespace}/${hostname}`;
+const byHost = (a: MeshService, b: MeshService): number =>
+  compare(a.hostname, b.hostname) || compare(a.namespace, b.namespace);
+
+/** Of several definitions of one host in one namespace a Kubernetes Service comes first, then the older one. */
+function byPrecedence(a: ServiceDefinition, b: ServiceDefinition): number {
+  const rank = ({ service }: ServiceDefinition) => (service.resource.kind === 'Service' ? 0 : 1);
+  return rank(a) - rank(b) || byAge(a.service.resource, b.service.resource);
+}
+
+/** The first definition's settings, all definitions' ports. */
+function mergedService(definitions: readonly ServiceDefinition[]): MeshService | undefined {
+  const [first, ...others] = definitions;
+  if (!first || others.length === 0) return first?.service;
+  const ports = [...first.service.ports];
+  for (const { service } of others)
+    for (const port of service.ports) if (!ports.some((item) => item.number === port.number)) ports.push(port);
+  return { ...first.service, ports };
+}
