@@ -12,7 +12,7 @@ import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
-import { compileNode } from './compile/node/node.ts';
+import { compileInSlices } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';
@@ -79,7 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
-    const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
+    const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log });
     undo.splice(1, 0, () => discovery.close());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.

@@ -1,15 +1,17 @@
 /** Outbound clusters and their endpoints, and the clusters every proxy has. */
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { Fields } from '../../mesh/fields.ts';
-import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import { generator } from '../memo.ts';
 import { outboundCluster } from '../names.ts';
-import type { CompileContext } from '../node/context.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
-import { loadAssignment } from './endpoints.ts';
-import { localitySetting, weighsLocalities } from './locality-lb.ts';
+import { assignmentOf, placedAssignment } from './endpoints.ts';
+import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
 import { applyTrafficPolicy, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
-import { applyUpstreamTls } from './upstream-tls.ts';
+import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
 export const BLACK_HOLE = 'BlackHoleCluster';
 export const PASSTHROUGH = 'PassthroughCluster';
@@ -17,67 +19,193 @@ export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-export interface Clusters {
-  clusters: Cluster[];
-  endpoints: ClusterLoadAssignment[];
+export function connectTimeout(settings: Pick<MeshSettings, 'connectTimeout'>): string {
+  return settings.connectTimeout ?? '10s';
 }
 
-export function connectTimeout(ctx: CompileContext): string {
-  return ctx.view.settings.connectTimeout ?? '10s';
+/** What a caller's place in the mesh means for the endpoints it gets. */
+export interface Caller {
+  readonly clusterId: string;
+  /** `region/zone/subzone`, '' unknown. */
+  readonly locality: string;
+  /** Its labels that failover priorities name, as `labelsKey` writes them. */
+  readonly failoverLabels: string;
+  /** Secrets of the control plane go to gateways only. */
+  readonly readsCredentials: boolean;
 }
 
-/** One cluster per service port, and one more per subset. */
-export function outboundClusters(ctx: CompileContext): Clusters {
-  const clusters: Cluster[] = [];
-  const endpoints: ClusterLoadAssignment[] = [];
-  for (const service of ctx.scope.services) {
-    const rule = ctx.rules.for(service);
+export interface ServiceClustersInput extends Caller {
+  readonly endpoints: readonly MeshEndpoint[];
+  readonly service: MeshService;
+  readonly rule: DestinationRule | undefined;
+  readonly settings: MeshSettings;
+  readonly mtls: MtlsModes;
+}
+
+export interface ServiceClusters {
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly assignments: readonly Produced<'endpoints'>[];
+  readonly notes: readonly string[];
+}
+
+/** The clusters of one service, one a port and one more a subset, and their endpoints. */
+export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
+  {
+    endpoints: true,
+    service: true,
+    rule: true,
+    settings: true,
+    mtls: true,
+    readsCredentials: true,
+    clusterId: true,
+    locality: true,
+    failoverLabels: true,
+  },
+  (input) => {
+    const { service, rule } = input;
+    const clusters: Produced<'clusters'>[] = [];
+    const assignments: Produced<'endpoints'>[] = [];
+    const notes: string[] = [];
     for (const port of service.ports) {
       if (port.protocol === 'UDP') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-        const built = outbound(ctx, service, port, rule, subset);
+        const built = outbound(input, port, subset);
         clusters.push(built.cluster);
-        if (built.assignment) endpoints.push(built.assignment);
+        if (built.assignment) assignments.push(built.assignment);
+        notes.push(...built.notes);
       }
     }
-  }
-  return { clusters, endpoints };
-}
+    return { clusters, assignments, notes };
+  },
+);
 
 function outbound(
-  ctx: CompileContext,
-  service: MeshService,
+  input: ServiceClustersInput,
   port: ServicePort,
-  rule: DestinationRule | undefined,
   subset: Subset | undefined,
-): { cluster: Cluster; assignment?: ClusterLoadAssignment } {
-  const name = outboundCluster(port.number, subset?.name, service.hostname);
-  const policy: Fields = trafficPolicy(rule, port, subset);
-  const cluster: Cluster = {
-    name,
-    altStatName: `${name};`,
-    connectTimeout: connectTimeout(ctx),
-    commonLbConfig: { healthyPanicThreshold: {} },
-    metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
+): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
+  const { service, rule, settings, mtls, endpoints, clusterId, locality, failoverLabels: labels } = input;
+  const kind = shapeOf({ service, port, rule, subset, settings });
+  const assigned = (): ClusterLoadAssignment => {
+    const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
+    const assignment = assignmentOf({ endpoints, service, port, subset, mtls, clusterName, clusterId });
+    return placedAssignment({ assignment, ...kind.placement, clusterId, locality, labels });
   };
-  setDiscovery(cluster, service);
-  applyTrafficPolicy(cluster, policy, port, ctx.note);
-  if (weighsLocalities(ctx.view.settings, policy))
-    cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
-  if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
-  if (cluster.clusterType) providedByRequests(cluster);
-  applyUpstreamTls(ctx, cluster, service, port, subset?.name, policy);
-  if (cluster.type === 'ORIGINAL_DST' || cluster.clusterType) return { cluster };
-  const options = {
-    subsetLabels: subset?.labels ?? {},
-    failover: cluster.outlierDetection !== undefined,
-    locality: localitySetting(ctx.view.settings, policy),
+  const built = clusterOf({
+    service,
+    port,
+    rule,
+    subset,
+    settings,
+    // Of the endpoints a cluster reads what their names and abilities come to: others may come and go.
+    identities: identitiesOf(settings, service, port, endpoints).join('\n'),
+    allMtls: endpoints.length > 0 && endpoints.every((item) => item.mtls),
+    readsCredentials: input.readsCredentials,
+    assignment: kind.discovery === 'inline' ? assigned() : undefined,
+  });
+  return {
+    ...built,
+    ...(kind.discovery === 'eds' && { assignment: assignmentProduced({ message: assigned(), service, port }) }),
   };
-  const assignment = loadAssignment(ctx, name, service, port, options);
-  if (cluster.type === 'EDS') return { cluster, assignment };
-  cluster.loadAssignment = assignment;
-  return { cluster };
 }
+
+const assignmentProduced = generator<
+  { message: ClusterLoadAssignment; service: MeshService; port: ServicePort },
+  Produced<'endpoints'>
+>({ message: true, service: true, port: true }, ({ message, service, port }) =>
+  produced('endpoints', message, { side: 'outbound', service, port: port.number }),
+);
+
+interface ShapeInput {
+  readonly service: MeshService;
+  readonly port: ServicePort;
+  readonly rule: DestinationRule | undefined;
+  readonly subset: Subset | undefined;
+  readonly settings: MeshSettings;
+}
+
+/** A cluster without what depends on its endpoints. */
+interface Shape {
+  readonly cluster: Cluster;
+  readonly policy: Fields;
+  /** Where its endpoints come from: discovery, the cluster itself, or each request. */
+  readonly discovery: 'eds' | 'inline' | 'none';
+  readonly placement: { readonly setting: LocalityLb | undefined; readonly failover: boolean };
+  readonly notes: readonly string[];
+}
+
+const shapeOf = generator<ShapeInput, Shape>(
+  { service: true, rule: true, port: true, subset: true, settings: true },
+  ({ service, port, rule, subset, settings }) => {
+    const name = outboundCluster(port.number, subset?.name, service.hostname);
+    const notes: string[] = [];
+    const policy: Fields = trafficPolicy(rule, port, subset);
+    const cluster: Cluster = {
+      name,
+      altStatName: `${name};`,
+      connectTimeout: connectTimeout(settings),
+      commonLbConfig: { healthyPanicThreshold: {} },
+      metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
+    };
+    setDiscovery(cluster, service);
+    applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
+    if (weighsLocalities(settings, policy))
+      cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
+    if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
+    if (cluster.clusterType) providedByRequests(cluster);
+    const none = cluster.type === 'ORIGINAL_DST' || cluster.clusterType !== undefined;
+    return {
+      cluster,
+      policy,
+      discovery: none ? 'none' : cluster.type === 'EDS' ? 'eds' : 'inline',
+      placement: {
+        setting: localitySetting(settings, policy),
+        failover: cluster.outlierDetection !== undefined,
+      },
+      notes,
+    };
+  },
+);
+
+interface ClusterInput extends ShapeInput {
+  /** SPIFFE ids, one a line. */
+  readonly identities: string;
+  readonly allMtls: boolean;
+  readonly readsCredentials: boolean;
+  readonly assignment: ClusterLoadAssignment | undefined;
+}
+
+const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes: readonly string[] }>(
+  {
+    service: true,
+    rule: true,
+    port: true,
+    subset: true,
+    settings: true,
+    assignment: true,
+    identities: true,
+    allMtls: true,
+    readsCredentials: true,
+  },
+  ({ service, port, rule, subset, settings, assignment, identities, allMtls, readsCredentials }) => {
+    const shape = shapeOf({ service, port, rule, subset, settings });
+    const cluster = { ...shape.cluster };
+    const notes = [...shape.notes];
+    applyUpstreamTls(cluster, {
+      settings,
+      service,
+      port,
+      subset: subset?.name,
+      policy: shape.policy,
+      identities: identities === '' ? [] : identities.split('\n'),
+      allMtls,
+      readsCredentials,
+      note: (message) => notes.push(message),
+    });
+    if (assignment) cluster.loadAssignment = assignment;
+    return { cluster: produced('clusters', cluster, { side: 'outbound', service, port: port.number }), notes };
+  },
+);
 
 function istioMetadata(service: MeshService, rule: DestinationRule | undefined, subset: Subset | undefined) {
   const config = rule && `/apis/networking.istio.io/v1/namespaces/${rule.namespace}/destination-rule/${rule.name}`;
@@ -136,12 +264,32 @@ function setDiscovery(cluster: Cluster, service: MeshService): void {
   }
 }
 
+export interface StandardClustersInput {
+  readonly settings: MeshSettings;
+  /** Gateways pass nothing through. */
+  readonly passthrough: boolean;
+  readonly ipv6: boolean;
+}
+
 /** BlackHoleCluster for all; the passthrough clusters for sidecars. */
-export function standardClusters(ctx: CompileContext): Cluster[] {
-  const timeout = connectTimeout(ctx);
-  const blackHole: Cluster = { name: BLACK_HOLE, type: 'STATIC', connectTimeout: timeout };
-  if (ctx.proxy.type === 'router') return [blackHole];
-  const passthrough = (name: string): Cluster => ({
+export const standardClusters = generator<StandardClustersInput, readonly Produced<'clusters'>[]>(
+  { settings: true, passthrough: true, ipv6: true },
+  ({ settings, passthrough, ipv6 }) => {
+    const timeout = connectTimeout(settings);
+    const blackHole: Cluster = { name: BLACK_HOLE, type: 'STATIC', connectTimeout: timeout };
+    const outboundOnes = passthrough ? [blackHole, passthroughCluster(PASSTHROUGH, timeout)] : [blackHole];
+    const clusters = outboundOnes.map((cluster) => produced('clusters', cluster, { side: 'outbound' }));
+    if (!passthrough) return clusters;
+    const inbound: Cluster = {
+      ...passthroughCluster(INBOUND_PASSTHROUGH, timeout),
+      upstreamBindConfig: { sourceAddress: { address: ipv6 ? '::6' : '127.0.0.6', portValue: 0 } },
+    };
+    return [...clusters, produced('clusters', inbound, { side: 'inbound' })];
+  },
+);
+
+function passthroughCluster(name: string, timeout: string): Cluster {
+  return {
     name,
     type: 'ORIGINAL_DST',
     connectTimeout: timeout,
@@ -154,15 +302,5 @@ export function standardClusters(ctx: CompileContext): Cluster[] {
         useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
       },
     },
-  });
-  return [
-    blackHole,
-    passthrough(PASSTHROUGH),
-    {
-      ...passthrough(INBOUND_PASSTHROUGH),
-      upstreamBindConfig: {
-        sourceAddress: { address: ctx.proxy.ips[0]?.includes(':') ? '::6' : '127.0.0.6', portValue: 0 },
-      },
-    },
-  ];
+  };
 }

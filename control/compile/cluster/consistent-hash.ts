@@ -3,8 +3,7 @@ import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { HashPolicy } from '../../../shared/xds/route.ts';
 import { type Fields, fields, numeric, objects, text } from '../../mesh/fields.ts';
 import { protoDuration } from '../durations.ts';
-import type { CompileContext } from '../node/context.ts';
-import { trafficPolicy } from './destination-rule.ts';
+import { type Destinations, trafficPolicy } from './destination-rule.ts';
 
 const DEFAULT_RING_SIZE = 1024;
 
@@ -50,14 +49,14 @@ function cookieOf(cookie: Fields): NonNullable<HashPolicy['cookie']> {
 
 /** The hash policy of a destination as routes name it: host, port, subset. */
 export function destinationHashPolicy(
-  ctx: CompileContext,
+  destinations: Destinations,
   hostname: string,
   port: number,
   subsetName: string | undefined,
 ): HashPolicy | undefined {
-  const service = ctx.scope.service(hostname);
+  const service = destinations.service(hostname);
   const servicePort = service?.ports.find((item) => item.number === port);
-  const rule = service && ctx.rules.for(service);
+  const rule = service && destinations.rule(service);
   if (!servicePort || !rule) return undefined;
   const subset = rule.subsets.find((item) => item.name === subsetName);
   return hashPolicy(trafficPolicy(rule, servicePort, subset));

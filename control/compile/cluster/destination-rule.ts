@@ -12,10 +12,10 @@ import {
   strings,
   text,
 } from '../../mesh/fields.ts';
-import type { MeshService, MeshView, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import { generator, labelsFrom, sharedList } from '../memo.ts';
 import { hostCovers, moreSpecific, resolveHost } from '../names.ts';
-import type { ProxyView } from '../node/proxy.ts';
-import { exportedTo } from '../node/scope.ts';
+import { exportedTo } from '../node/export-to.ts';
 
 export interface Subset {
   name: string;
@@ -33,6 +33,12 @@ export interface DestinationRules {
   for(service: MeshService): DestinationRule | undefined;
 }
 
+/** What destinations of routes mean to a proxy: the service behind a host name, and the rule in force for it. */
+export interface Destinations {
+  service(hostname: string): MeshService | undefined;
+  rule(service: MeshService): DestinationRule | undefined;
+}
+
 interface Candidate {
   host: string;
   namespace: string;
@@ -41,24 +47,34 @@ interface Candidate {
   resource: Resource;
 }
 
-/** Rules are looked for in the proxy's namespace, then the service's, then the root namespace. */
-export function destinationRules(view: MeshView, proxy: ProxyView): DestinationRules {
-  const candidates = view.resources('DestinationRule').map((resource) => candidateOf(resource, view));
-  const cache = new Map<MeshService, DestinationRule | undefined>();
-  return {
-    for(service) {
-      if (!cache.has(service)) cache.set(service, find(candidates, service, view, proxy));
-      return cache.get(service);
-    },
-  };
+/** The rules of one namespace: by exact host, and those with a wildcard. */
+interface Place {
+  exact: Map<string, Candidate[]>;
+  wild: Candidate[];
 }
+type RuleIndex = ReadonlyMap<string, Place>;
 
-function candidateOf(resource: Resource, view: MeshView): Candidate {
+const ruleIndex = generator<{ rules: readonly Resource[]; domainSuffix: string }, RuleIndex>(
+  { rules: true, domainSuffix: true },
+  ({ rules, domainSuffix }) => {
+    const index = new Map<string, Place>();
+    for (const resource of rules) {
+      const item = candidateOf(resource, domainSuffix);
+      let place = index.get(item.namespace);
+      if (!place) index.set(item.namespace, (place = { exact: new Map(), wild: [] }));
+      if (item.host.startsWith('*')) place.wild.push(item);
+      else place.exact.set(item.host, [...(place.exact.get(item.host) ?? []), item]);
+    }
+    return index;
+  },
+);
+
+function candidateOf(resource: Resource, domainSuffix: string): Candidate {
   const spec = specOf(resource);
   const namespace = namespaceOf(resource);
   const selector = fields(spec['workloadSelector'])['matchLabels'];
   return {
-    host: resolveHost(text(spec['host']) ?? '', namespace, view.settings.domainSuffix),
+    host: resolveHost(text(spec['host']) ?? '', namespace, domainSuffix),
     namespace,
     exportTo: strings(spec['exportTo']),
     selector: selector === undefined ? undefined : labelsOf(selector),
@@ -66,49 +82,88 @@ function candidateOf(resource: Resource, view: MeshView): Candidate {
   };
 }
 
+export interface RuleCaller {
+  readonly namespace: string;
+  readonly rootNamespace: string;
+  /** The labels that selectors of rules name, as `labelsKey` writes them. */
+  readonly labels: string;
+}
+
+/** The rules in force for a proxy: looked for in its namespace, then the service's, then the root namespace. */
+export function destinationRules(
+  rules: readonly Resource[],
+  domainSuffix: string,
+  caller: RuleCaller,
+): DestinationRules {
+  return rulesFor({ index: ruleIndex({ rules, domainSuffix }), ...caller });
+}
+
+const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(
+  { index: true, namespace: true, rootNamespace: true, labels: true },
+  ({ index, namespace, rootNamespace, labels }) => {
+    const own = { namespace, rootNamespace, labels: labelsFrom(labels) };
+    const cache = new WeakMap<MeshService, { rule: DestinationRule | undefined }>();
+    return {
+      for(service) {
+        let known = cache.get(service);
+        if (!known) cache.set(service, (known = { rule: find(index, service, own) }));
+        return known.rule;
+      },
+    };
+  },
+);
+
 function find(
-  candidates: readonly Candidate[],
+  index: RuleIndex,
   service: MeshService,
-  view: MeshView,
-  proxy: ProxyView,
+  own: { namespace: string; rootNamespace: string; labels: Record<string, string> },
 ): DestinationRule | undefined {
   // A gateway belongs to everyone: rules beside it must not speak for other namespaces' services.
-  const places = [proxy.namespace, service.namespace, view.settings.rootNamespace];
-  for (const [index, place] of places.entries()) {
-    if (index === 0 && proxy.namespace === view.settings.rootNamespace) continue;
-    const here = candidates.filter(
+  const places = [own.namespace, service.namespace, own.rootNamespace];
+  for (const [order, name] of places.entries()) {
+    if (order === 0 && own.namespace === own.rootNamespace) continue;
+    const place = index.get(name);
+    if (!place) continue;
+    const covering = [
+      ...(place.exact.get(service.hostname) ?? []),
+      ...place.wild.filter((item) => hostCovers(item.host, service.hostname)),
+    ];
+    const here = covering.filter(
       (item) =>
-        item.namespace === place &&
-        hostCovers(item.host, service.hostname) &&
-        (index === 0 || exportedTo(item.exportTo, item.namespace, proxy.namespace)) &&
-        (item.selector === undefined || (item.namespace === proxy.namespace && selects(item.selector, proxy.labels))),
+        (order === 0 || exportedTo(item.exportTo, item.namespace, own.namespace)) &&
+        (item.selector === undefined || (item.namespace === own.namespace && selects(item.selector, own.labels))),
     );
-    if (here.length > 0) return merge(here);
+    if (here.length > 0) return mergeOf(here);
   }
   return undefined;
 }
 
-function merge(found: readonly Candidate[]): DestinationRule | undefined {
+/** The most specific host has it; rules with a selector come before those without. */
+function mergeOf(found: readonly Candidate[]): DestinationRule | undefined {
   const selected = found.filter((item) => item.selector !== undefined);
   const pool = selected.length > 0 ? selected : found;
   const host = [...pool].sort((a, b) => moreSpecific(a.host, b.host))[0]?.host;
-  const same = pool.filter((item) => item.host === host);
-  const first = same[0];
+  const same = pool.filter((item) => item.host === host).map((item) => item.resource);
+  return merge({ rules: sharedList(same) });
+}
+
+const merge = generator<{ rules: readonly Resource[] }, DestinationRule | undefined>({ rules: true }, ({ rules }) => {
+  const [first] = rules;
   if (!first) return undefined;
   const subsets = new Map<string, Subset>();
-  for (const item of same)
-    for (const subset of objects(specOf(item.resource)['subsets'])) {
+  for (const rule of rules)
+    for (const subset of objects(specOf(rule)['subsets'])) {
       const name = text(subset['name']);
       if (name && !subsets.has(name)) subsets.set(name, subsetOf(name, subset));
     }
-  const policy = same.map((item) => specOf(item.resource)['trafficPolicy']).find((item) => item !== undefined);
+  const policy = rules.map((rule) => specOf(rule)['trafficPolicy']).find((item) => item !== undefined);
   return {
-    name: first.resource.metadata.name,
-    namespace: first.namespace,
+    name: first.metadata.name,
+    namespace: namespaceOf(first),
     trafficPolicy: policy === undefined ? undefined : fields(policy),
     subsets: [...subsets.values()],
   };
-}
+});
 
 function subsetOf(name: string, subset: Fields): Subset {
   const policy = subset['trafficPolicy'];
@@ -117,6 +172,13 @@ function subsetOf(name: string, subset: Fields): Subset {
     labels: labelsOf(subset['labels']),
     trafficPolicy: policy === undefined ? undefined : fields(policy),
   };
+}
+
+const NO_LABELS: Readonly<Record<string, string>> = {};
+
+/** The labels of the endpoints of a subset; without one, of all. */
+export function selectedLabels(subset: Subset | undefined): Readonly<Record<string, string>> {
+  return subset?.labels ?? NO_LABELS;
 }
 
 const PER_PORT = ['connectionPool', 'outlierDetection', 'loadBalancer', 'tls'] as const;

@@ -56,16 +56,22 @@ export function weighsLocalities(settings: MeshSettings, policy: Fields): boolea
   return fields(policy['loadBalancer'])['localityLbSetting'] !== undefined || setting.distribute.length > 0;
 }
 
+/** Whether what a caller sees depends on where it is. */
+export function dependsOnCaller(setting: LocalityLb, failover: boolean): boolean {
+  return failover || setting.distribute.length > 0;
+}
+
 /**
- * The localities with weights and priorities as this caller must see them.
+ * The localities with weights and priorities as this caller must see them: copies, for the localities are shared.
  * @param failover only with outlier detection: without it Envoy would never leave a priority
  */
 export function applyLocalityLb(
-  localities: readonly PlacedLocality[],
+  shared: readonly PlacedLocality[],
   setting: LocalityLb,
   caller: LocalityCaller,
   failover: boolean,
 ): LocalityLbEndpoints[] {
+  const localities = shared.map((one) => ({ ...one, message: { ...one.message } }));
   if (setting.distribute.length > 0) {
     distribute(localities, setting.distribute, caller.locality);
     return localities.map(({ message }) => message);

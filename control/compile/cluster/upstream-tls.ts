@@ -3,9 +3,8 @@ import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { CertificateValidationContext, UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { type Fields, fields, strings, text } from '../../mesh/fields.ts';
 import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
-import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { meshSni } from '../names.ts';
-import type { CompileContext } from '../node/context.ts';
 import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from '../security/tls-context.ts';
 import { combinedContext, exactSan } from '../wire.ts';
 
@@ -19,30 +18,42 @@ export function meshAlpn(port: ServicePort): string[] {
 }
 
 /** SPIFFE ids that endpoints of this service may present, sorted. */
-export function identitiesOf(ctx: CompileContext, service: MeshService, port: ServicePort): string[] {
-  const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
+export function identitiesOf(
+  settings: Pick<MeshSettings, 'trustDomain' | 'trustDomainAliases'>,
+  service: MeshService,
+  port: ServicePort,
+  endpoints: readonly MeshEndpoint[],
+): string[] {
+  const { trustDomain, trustDomainAliases = [] } = settings;
   const ids = new Set(service.subjectAltNames);
-  for (const endpoint of ctx.view.endpoints(service))
+  for (const endpoint of endpoints)
     if (endpoint.servicePort === port.number && endpoint.serviceAccount !== '')
       for (const domain of [trustDomain, ...trustDomainAliases])
         ids.add(`spiffe://${domain}/ns/${endpoint.namespace}/sa/${endpoint.serviceAccount}`);
   return [...ids].sort();
 }
 
-export function applyUpstreamTls(
-  ctx: CompileContext,
-  cluster: Cluster,
-  service: MeshService,
-  port: ServicePort,
-  subset: string | undefined,
-  policy: Fields,
-): void {
+export interface UpstreamTls {
+  readonly settings: MeshSettings;
+  readonly service: MeshService;
+  readonly port: ServicePort;
+  readonly subset: string | undefined;
+  readonly policy: Fields;
+  readonly identities: readonly string[];
+  /** Every known endpoint speaks mTLS, and there is one. */
+  readonly allMtls: boolean;
+  /** Secrets of the control plane go to gateways only. */
+  readonly readsCredentials: boolean;
+  note(message: string): void;
+}
+
+export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
+  const { settings, service, port, subset, policy, note } = input;
   const tls = fields(policy['tls']);
-  const { settings } = ctx.view;
   const trustDomains = [settings.trustDomain, ...(settings.trustDomainAliases ?? [])];
   const mesh = () => {
     const sans = strings(tls['subjectAltNames']);
-    const identities = sans.length > 0 ? sans : identitiesOf(ctx, service, port);
+    const identities = sans.length > 0 ? sans : input.identities;
     const sni = text(tls['sni']) ?? meshSni(port.number, subset, service.hostname);
     return meshClientSocket(identities, trustDomains, sni, meshAlpn(port));
   };
@@ -52,17 +63,16 @@ export function applyUpstreamTls(
       return;
     case 'SIMPLE':
     case 'MUTUAL':
-      cluster.transportSocket = upstreamSocket(originated(ctx, cluster, tls));
+      cluster.transportSocket = upstreamSocket(originated(input, cluster, tls));
       return;
     case 'DISABLE':
       return;
   }
-  if (policy['tls'] !== undefined && tls['mode'] !== undefined) ctx.note(`${cluster.name}: unknown tls mode`);
+  if (policy['tls'] !== undefined && tls['mode'] !== undefined) note(`${cluster.name}: unknown tls mode`);
   if (service.external || !settings.enableAutoMtls) return;
   if (cluster.type === 'ORIGINAL_DST') {
-    // No endpoint metadata to decide by: mTLS when every known endpoint speaks it.
-    const endpoints = ctx.view.endpoints(service);
-    if (endpoints.length > 0 && endpoints.every((item) => item.mtls)) cluster.transportSocket = mesh();
+    // No endpoint metadata to decide by.
+    if (input.allMtls) cluster.transportSocket = mesh();
     return;
   }
   cluster.transportSocketMatches = [
@@ -72,19 +82,23 @@ export function applyUpstreamTls(
 }
 
 /** TLS that leaves the mesh: SIMPLE and MUTUAL. */
-function originated(ctx: CompileContext, cluster: Cluster, tls: Fields): UpstreamTlsContext {
+function originated(
+  { settings, readsCredentials, note }: UpstreamTls,
+  cluster: Cluster,
+  tls: Fields,
+): UpstreamTlsContext {
   const common: NonNullable<UpstreamTlsContext['commonTlsContext']> = {
-    tlsParams: defaultTlsParams(ctx.view.settings.config),
+    tlsParams: defaultTlsParams(settings.config),
   };
   const credential = text(tls['credentialName']);
   const sni = text(tls['sni']);
   const sans = strings(tls['subjectAltNames']);
-  if (credential && ctx.proxy.type === 'router') {
+  if (credential && readsCredentials) {
     if (tls['mode'] === 'MUTUAL')
       common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];
     common.combinedValidationContext = combinedContext(sanMatchers(sans), `kubernetes://${credential}-cacert`, ADS);
   } else {
-    if (credential) ctx.note(`${cluster.name}: credentialName is read by gateways only`);
+    if (credential) note(`${cluster.name}: credentialName is read by gateways only`);
     const certificate = text(tls['clientCertificate']);
     const key = text(tls['privateKey']);
     const crl = text(tls['caCrl']);

@@ -13,8 +13,6 @@ import {
   text,
 } from '../../mesh/fields.ts';
 import { hostCovers } from '../names.ts';
-import type { CompileContext } from '../node/context.ts';
-import { domainsOf } from '../routes/routes.ts';
 
 /** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
@@ -23,6 +21,7 @@ type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough
 export interface GatewayServer {
   /** `namespace/name` */
   gateway: string;
+  owner: Resource;
   name: string;
   namespace: string;
   port: number;
@@ -40,23 +39,28 @@ export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 't
   return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
 }
 
+/** Gateway resources whose selector picks these labels, oldest first. */
+export function gatewaysFor(all: readonly Resource[], labels: Record<string, string>): readonly Resource[] {
+  return all.filter((gateway) => selects(labelsOf(specOf(gateway)['selector']), labels));
+}
+
 /** By port number, lowest first. */
-export function serversByPort(ctx: CompileContext): Map<number, GatewayServer[]> {
+export function serversByPort(
+  gateways: readonly Resource[],
+  note: (message: string) => void,
+): Map<number, GatewayServer[]> {
   const byPort = new Map<number, GatewayServer[]>();
-  for (const gateway of ctx.view.resources('Gateway')) {
-    const selector = labelsOf(specOf(gateway)['selector']);
-    if (!selects(selector, ctx.proxy.labels)) continue;
+  for (const gateway of gateways)
     for (const item of objects(specOf(gateway)['servers'])) {
-      const server = serverOf(ctx, gateway, item);
+      const server = serverOf(gateway, item, note);
       if (!server) continue;
       byPort.set(server.port, [...(byPort.get(server.port) ?? []), server]);
     }
-  }
   return new Map([...byPort].sort(([a], [b]) => a - b));
 }
 
 /** undefined, and noted: no listener can be made of it. */
-function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): GatewayServer | undefined {
+function serverOf(gateway: Resource, item: Fields, note: (message: string) => void): GatewayServer | undefined {
   const namespace = namespaceOf(gateway);
   const { name } = gateway.metadata;
   const port = fields(item['port']);
@@ -68,11 +72,12 @@ function serverOf(ctx: CompileContext, gateway: Resource, item: Fields): Gateway
   const kind = kindOf(protocol, tls);
   if (!kind) {
     const mode = tls ? ` ${text(tls['mode']) ?? ''}` : '';
-    ctx.note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
+    note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
     return undefined;
   }
   return {
     gateway: `${namespace}/${name}`,
+    owner: gateway,
     name,
     namespace,
     port: number,
@@ -105,9 +110,9 @@ export function serverHosts(server: GatewayServer): string[] {
 }
 
 /** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
-export function sharedHosts(ctx: CompileContext, vs: Resource, server: GatewayServer): string[] {
+export function sharedHosts(vs: Resource, server: GatewayServer): string[] {
   const namespace = namespaceOf(vs);
-  const wanted = strings(specOf(vs)['hosts']).map((host) => domainsOf(ctx, host, undefined)[0] ?? host);
+  const wanted = strings(specOf(vs)['hosts']);
   const shared = new Set<string>();
   for (const written of server.hosts) {
     const slash = written.indexOf('/');

@@ -2,38 +2,44 @@
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
 import { type Fields, objects, strings, text } from '../../mesh/fields.ts';
-import type { CompileContext } from '../node/context.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
 import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
 import { MESH_TCP_ALPN } from '../sidecar/inbound.ts';
 import { combinedContext, exactSan } from '../wire.ts';
 import type { GatewayServer } from './gateway-server.ts';
 import { CA_SUFFIX } from './secrets.ts';
 
+export interface GatewayTls {
+  readonly settings: MeshSettings;
+  readonly offersHttp2: boolean;
+  note(message: string): void;
+}
+
 /** undefined, and noted: the server names no certificate. Without one nothing is served. */
 export function gatewayTlsSocket(
-  ctx: CompileContext,
   server: GatewayServer,
+  { settings, offersHttp2, note }: GatewayTls,
 ): FilterChain['transportSocket'] | undefined {
   const tls = server.tls ?? {};
-  const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
-  const web = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  const { trustDomain, trustDomainAliases = [] } = settings;
+  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
   const alpn = server.kind === 'tls' ? [] : web;
   const mode = text(tls['mode']) ?? 'SIMPLE';
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
       server.kind === 'tls' ? MESH_TCP_ALPN : web,
-      ctx.view.settings.config.meshMTLS?.minProtocolVersion,
+      settings.config.meshMTLS?.minProtocolVersion,
     );
   const refuse = (reason: string) => {
-    ctx.note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
+    note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
     return undefined;
   };
   const own = ownCertificates(tls);
   if (!own) return refuse('no certificate is named');
   const common: CommonTlsContext = {
     ...(alpn.length > 0 && { alpnProtocols: alpn }),
-    tlsParams: tlsParams(tls, ctx),
+    tlsParams: tlsParams(tls, settings),
     ...own,
   };
   if (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL') {
@@ -77,7 +83,7 @@ function ownCertificates(
 }
 
 /** Versions and suites of a server; without any the mesh's. */
-function tlsParams(tls: Fields, ctx: CompileContext): NonNullable<CommonTlsContext['tlsParams']> {
+function tlsParams(tls: Fields, settings: MeshSettings): NonNullable<CommonTlsContext['tlsParams']> {
   const cipherSuites = strings(tls['cipherSuites']);
   const ecdhCurves = strings(tls['ecdhCurves']);
   const version = (field: string) => {
@@ -87,7 +93,7 @@ function tlsParams(tls: Fields, ctx: CompileContext): NonNullable<CommonTlsConte
   };
   const [min, max] = [version('minProtocolVersion'), version('maxProtocolVersion')];
   return {
-    ...defaultTlsParams(ctx.view.settings.config),
+    ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
     ...(max && { tlsMaximumProtocolVersion: max }),
     ...(cipherSuites.length > 0 && { cipherSuites }),

@@ -1,41 +1,131 @@
+/** Listeners and route configurations of gateways. */
+import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
 import { fields, namespaceOf, specOf, strings } from '../../mesh/fields.ts';
-import type { CompileContext } from '../node/context.ts';
+import type { MeshService, MeshSettings } from '../../mesh/view.ts';
+import type { DestinationRules } from '../cluster/destination-rule.ts';
+import { generator, labelsFrom, sharedList } from '../memo.ts';
+import type { Services } from '../node/scope.ts';
+import { type Produced, produced } from '../output/produced.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
-import { routeConfiguration, virtualServiceRoutes } from '../routes/routes.ts';
+import { routeConfiguration } from '../routes/routes.ts';
 import { resolveGatewayName } from '../routes/virtual-service.ts';
-import { authorizationOf } from '../security/authorization.ts';
+import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts';
+import { type Authorization, authorizationOf } from '../security/authorization.ts';
 import { httpManager, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
-import type { Outbound } from '../sidecar/outbound.ts';
-import { autoPassthroughChains, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
+import { destinationsOf } from '../sidecar/outbound.ts';
+import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
 import { gatewayTlsSocket } from './gateway-tls.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 
-export function gatewayOutbound(ctx: CompileContext): Outbound {
-  const listeners: Listener[] = [];
-  const routes: RouteConfiguration[] = [];
-  for (const [port, servers] of serversByPort(ctx)) {
-    const family = familyOf(servers[0]);
-    const secured = family === 'tls';
-    const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
-    for (const server of servers)
-      if (!usable.includes(server))
-        ctx.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
-    const built = chainsOf(ctx, family, port, usable);
-    if (built.length === 0) continue;
-    listeners.push(listener(ctx, port, usable[0]?.bind, built, secured));
-    if (family === 'tcp') continue;
-    const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
-    const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(ctx, port)}`];
-    for (const name of new Set(names)) {
-      if (!named.has(name)) continue;
-      const own = secured ? usable.filter((server) => server.routeName === name) : usable;
-      routes.push(routeConfiguration(name, gatewayVirtualHosts(ctx, port, own)));
+export interface GatewayInput {
+  readonly virtualServices: readonly Resource[];
+  /** Those that select the proxy, oldest first. */
+  readonly gateways: readonly Resource[];
+  readonly services: Services;
+  readonly rules: DestinationRules;
+  /** AuthorizationPolicies of the namespace and of the root namespace. */
+  readonly policies: readonly Resource[];
+  /** Services the gateway is behind. */
+  readonly serves: readonly MeshService[];
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  /** As `labelsKey` writes them. */
+  readonly labels: string;
+  /** Service port -> the port it is sent to, where a Service maps it elsewhere; as `labelsKey` writes it. */
+  readonly listenPorts: string;
+  readonly offersHttp2: boolean;
+}
+
+export interface GatewayResources {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly routes: readonly Produced<'routes'>[];
+  readonly notes: readonly string[];
+  /** Why rules could not be translated. */
+  readonly errors: readonly string[];
+}
+
+/** What the proxies of one gateway deployment serve. */
+export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
+  {
+    virtualServices: true,
+    services: true,
+    gateways: true,
+    rules: true,
+    policies: true,
+    serves: true,
+    settings: true,
+    namespace: true,
+    labels: true,
+    listenPorts: true,
+    offersHttp2: true,
+  },
+  (given) => {
+    const notes = new Set<string>();
+    const errors = new Set<string>();
+    const note = (message: string) => void notes.add(message);
+    const labels = labelsFrom(given.labels);
+    const { services, virtualServices, rules, settings, namespace, serves, policies, offersHttp2 } = given;
+    const authorization = authorizationOf(policies, { namespace, labels, serves }, settings, note);
+    const gateway: Gateway = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels },
+      settings,
+      policies: authorization.tcp,
+      authorization,
+      listenPorts: labelsFrom(given.listenPorts),
+      offersHttp2,
+      note,
+      onError: (reason) => void errors.add(reason),
+    };
+    const listeners: Produced<'listeners'>[] = [];
+    const routes: Produced<'routes'>[] = [];
+    for (const [port, servers] of serversByPort(given.gateways, note)) {
+      const built = portOf(gateway, port, servers);
+      if (built.listener)
+        listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
+      routes.push(...built.routes);
     }
-  }
-  return { listeners, routes };
+    return { listeners, routes, notes: [...notes], errors: [...errors] };
+  },
+);
+
+interface Gateway extends GatewayL4 {
+  readonly authorization: Authorization;
+  readonly listenPorts: Readonly<Record<string, string>>;
+  readonly offersHttp2: boolean;
+  onError(reason: string): void;
+}
+
+/** The listener of a port, and what its connection managers ask for. */
+function portOf(
+  gateway: Gateway,
+  port: number,
+  servers: readonly GatewayServer[],
+): { listener?: Listener; routes: Produced<'routes'>[] } {
+  const family = familyOf(servers[0]);
+  const secured = family === 'tls';
+  const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
+  for (const server of servers)
+    if (!usable.includes(server))
+      gateway.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
+  const built = chainsOf(gateway, family, port, usable);
+  if (built.length === 0) return { routes: [] };
+  const listener = listenerOf(gateway, port, usable[0]?.bind, built, secured);
+  if (family === 'tcp') return { listener, routes: [] };
+  const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
+  const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway, port)}`];
+  const routes = [...new Set(names)]
+    .filter((name) => named.has(name))
+    .map((name) => {
+      const own = secured ? usable.filter((server) => server.routeName === name) : usable;
+      return routeConfiguration(name, gatewayVirtualHosts(gateway, port, own), 'gateway', port);
+    });
+  return { listener, routes };
 }
 
 /** The route configuration that a connection manager asks for; undefined for other filters. */
@@ -44,30 +134,30 @@ function routeNameOf({ typedConfig }: NetworkFilter): string | undefined {
 }
 
 function chainsOf(
-  ctx: CompileContext,
+  gateway: Gateway,
   family: 'http' | 'tcp' | 'tls',
   port: number,
   servers: readonly GatewayServer[],
 ): FilterChain[] {
-  if (family === 'http') return [plainChain(ctx, listenPort(ctx, port))];
-  if (family === 'tls') return tlsChains(ctx, servers);
-  const filters = servers[0] && tcpServerFilters(ctx, servers[0]);
+  if (family === 'http') return [plainChain(gateway, listenPort(gateway, port))];
+  if (family === 'tls') return tlsChains(gateway, servers);
+  const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
   return filters ? [chainOf(undefined, filters)] : [];
 }
 
 /** A gateway behind a Service whose port maps elsewhere listens on the port the Service sends to. */
-function listenPort(ctx: CompileContext, port: number): number {
-  return ctx.proxy.instances.find((instance) => instance.port.number === port)?.endpoint.port ?? port;
+function listenPort({ listenPorts }: Pick<Gateway, 'listenPorts'>, port: number): number {
+  return Number(listenPorts[String(port)] ?? port);
 }
 
-function listener(
-  ctx: CompileContext,
+function listenerOf(
+  gateway: Gateway,
   port: number,
   bind: string | undefined,
   filterChains: FilterChain[],
   secured: boolean,
 ): Listener {
-  const target = listenPort(ctx, port);
+  const target = listenPort(gateway, port);
   const address = bind ?? '0.0.0.0';
   return {
     name: `${address}_${target}`,
@@ -78,74 +168,97 @@ function listener(
   };
 }
 
-function manager(ctx: CompileContext, port: number, rds: string) {
-  return httpManager(ctx, {
+function manager({ settings, caller, authorization }: Gateway, port: number, rds: string) {
+  return httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
     // Identity first: policies judge the principal it proves.
-    policies: [...jwtSvidFilters(ctx), ...authorizationOf(ctx).http],
+    policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization.http],
     routes: { rds },
   });
 }
 
-function plainChain(ctx: CompileContext, port: number): FilterChain {
-  return { filters: [manager(ctx, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+function plainChain(gateway: Gateway, port: number): FilterChain {
+  return { filters: [manager(gateway, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
 }
 
 /** The chains of servers that end or pass TLS on one port. */
-function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): FilterChain[] {
+function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterChain[] {
   const chains = servers.flatMap((server) => {
-    if (server.kind === 'passthrough') return passthroughChains(ctx, server);
-    if (server.kind === 'auto-passthrough') return autoPassthroughChains(ctx, server);
-    const transportSocket = gatewayTlsSocket(ctx, server);
+    if (server.kind === 'passthrough') return passthroughChains(gateway, server);
+    if (server.kind === 'auto-passthrough') return autoPassthroughChains(gateway, server);
+    const transportSocket = gatewayTlsSocket(server, gateway);
     const filters =
-      server.kind === 'tls' ? tcpServerFilters(ctx, server) : [manager(ctx, server.port, server.routeName)];
+      server.kind === 'tls' ? tcpServerFilters(gateway, server) : [manager(gateway, server.port, server.routeName)];
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
     return [{ ...chain, transportSocket }];
   });
   // A name can lead to one chain only: the older Gateway's.
-  return distinctChains(ctx, `port ${servers[0]?.port}`, chains);
+  return distinctChains(`port ${servers[0]?.port}`, chains, gateway.note);
+}
+
+interface HostDraft {
+  readonly routes: (readonly Route[])[];
+  requireTls: boolean;
 }
 
 /** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */
-function gatewayVirtualHosts(ctx: CompileContext, port: number, servers: readonly GatewayServer[]): VirtualHost[] {
-  const hosts = new Map<string, VirtualHost>();
-  const virtualHost = (hostname: string) => {
-    const existing = hosts.get(hostname);
-    if (existing) return existing;
-    const created: VirtualHost = {
-      name: `${hostname}:${port}`,
-      domains: [hostname],
-      routes: [],
-      includeRequestAttemptCount: true,
-    };
-    hosts.set(hostname, created);
-    return created;
+function gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly GatewayServer[]): VirtualHost[] {
+  const drafts = new Map<string, HostDraft>();
+  const draft = (hostname: string) => {
+    let found = drafts.get(hostname);
+    if (!found) drafts.set(hostname, (found = { routes: [], requireTls: false }));
+    return found;
   };
   for (const server of servers) {
     const found = new Set<string>();
-    for (const vs of ctx.scope.virtualServices) {
-      const namespace = namespaceOf(vs);
-      const gateways = strings(specOf(vs)['gateways']).map((name) => resolveGatewayName(name, namespace));
+    for (const { vs, gateways } of boundServices({ virtualServices: gateway.virtualServices })) {
       if (!gateways.includes(server.gateway)) continue;
-      const shared = sharedHosts(ctx, vs, server);
+      const shared = sharedHosts(vs, server);
       if (shared.length === 0) continue;
-      const routes = virtualServiceRoutes(ctx, vs, server.gateway, server.port);
+      const routes = virtualServiceRoutes(gateway, vs, server.gateway, server.port);
       for (const hostname of shared) {
         found.add(hostname);
-        const host = virtualHost(hostname);
-        host.routes = catchAllLast([...(host.routes ?? []), ...routes]);
+        draft(hostname).routes.push(routes);
       }
     }
-    if (fields(server.tls)['httpsRedirect'] === true) {
-      for (const hostname of found.size > 0 ? found : serverHosts(server)) virtualHost(hostname).requireTls = 'ALL';
-    }
+    if (fields(server.tls)['httpsRedirect'] === true)
+      for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
   }
-  if (hosts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
-  return [...hosts.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  if (drafts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
+  return [...drafts]
+    .map(([hostname, { routes, requireTls }]) =>
+      virtualHost({ routes: sharedList(routes), hostname, requireTls, port }),
+    )
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
+
+/** VirtualServices with the full names of their gateways; those of the mesh alone are left out. */
+const boundServices = generator<
+  { virtualServices: readonly Resource[] },
+  readonly { readonly vs: Resource; readonly gateways: readonly string[] }[]
+>({ virtualServices: true }, ({ virtualServices }) =>
+  virtualServices.flatMap((vs) => {
+    const gateways = strings(specOf(vs)['gateways']).map((name) => resolveGatewayName(name, namespaceOf(vs)));
+    return gateways.some((name) => name !== 'mesh') ? [{ vs, gateways }] : [];
+  }),
+);
+
+const virtualHost = generator<
+  { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
+  VirtualHost
+>(
+  { routes: true, hostname: true, requireTls: true, port: true },
+  ({ routes, hostname, requireTls, port }): VirtualHost => ({
+    name: `${hostname}:${port}`,
+    domains: [hostname],
+    routes: catchAllLast(routes.flat()),
+    includeRequestAttemptCount: true,
+    ...(requireTls && { requireTls: 'ALL' as const }),
+  }),
+);
 
 /** Routes that match everything go last, so that no VirtualService hides another's rules. */
 function catchAllLast(routes: Route[]): Route[] {

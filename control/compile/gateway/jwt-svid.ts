@@ -1,6 +1,6 @@
 /** JWT-SVIDs at gateways: how an edge worker, which cannot present a client certificate, proves its SPIFFE id. */
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
-import type { CompileContext } from '../node/context.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
 import { httpFilter } from '../wire.ts';
 
 /** A header of its own: `authorization` belongs to the application. */
@@ -17,15 +17,17 @@ export function gatewayAudience(namespace: string): string {
  * further, a bad one is answered with 401, without one the caller stays who its connection says. Empty where nobody
  * signs JWT-SVIDs (`tulle compile`).
  */
-export function jwtSvidFilters(ctx: CompileContext): HttpFilter[] {
-  const { jwtSvid, trustDomain } = ctx.view.settings;
+export function jwtSvidFilters(
+  { jwtSvid, trustDomain }: Pick<MeshSettings, 'jwtSvid' | 'trustDomain'>,
+  namespace: string,
+): HttpFilter[] {
   if (!jwtSvid) return [];
   return [
     httpFilter('envoy.filters.http.jwt_authn', 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
       providers: {
         [PROVIDER]: {
           issuer: jwtSvid.issuer,
-          audiences: [gatewayAudience(ctx.proxy.namespace)],
+          audiences: [gatewayAudience(namespace)],
           // Keys speak for their own trust domain alone.
           subjects: { prefix: `spiffe://${trustDomain}/` },
           localJwks: { inlineString: jwtSvid.jwks },

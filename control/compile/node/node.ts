@@ -1,22 +1,30 @@
-/** (MeshView, node) -> everything the node runs. Pure: the same view and node give the same snapshot, byte for byte. */
+/** (MeshView, node) -> everything the node runs. Pure: the same view and node give the same resources, byte for byte. */
+import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
-import type { ResourceType, Snapshot, XdsResource } from '../../../shared/xds/discovery.ts';
-import { resourceName } from '../../../shared/xds/discovery.ts';
-import { compare } from '../../mesh/sorted-list.ts';
+import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { outboundClusters, standardClusters } from '../cluster/clusters.ts';
-import { destinationRules } from '../cluster/destination-rule.ts';
+import { clusterLayers } from '../cluster/cluster-layers.ts';
+import { standardClusters } from '../cluster/clusters.ts';
+import { type DestinationRules, destinationRules } from '../cluster/destination-rule.ts';
 import { gatewayOutbound } from '../gateway/gateway.ts';
 import { sniClusters } from '../gateway/gateway-l4.ts';
+import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
-import { withDelegates } from '../routes/delegate.ts';
-import { boundInboundListeners, inboundClusters, inboundPorts, virtualInbound } from '../sidecar/inbound.ts';
-import { boundOutbound, capturedOutbound, type Outbound } from '../sidecar/outbound.ts';
-import type { CompileNode } from './compile-node.ts';
-import type { CompileContext } from './context.ts';
+import { generator, labelsKey, sharedList } from '../memo.ts';
+import type { Produced } from '../output/produced.ts';
+import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
+import { shared } from '../output/shared-resource.ts';
+import { snapshotOf } from '../output/snapshot.ts';
+import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
+import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
+import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
+import { inbound, wildcard } from '../sidecar/inbound.ts';
+import { HTTP_PROXY_ADDRESS, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { type CompiledNode, type CompileNode, inOneGo, type Work } from './compiled-node.ts';
 import { noteNotCompiled } from './not-compiled.ts';
-import { proxyOf } from './proxy.ts';
-import { scopeOf } from './scope.ts';
+import { type ProxyView, proxyOf } from './proxy.ts';
+import { type ProxyClass, proxyClass } from './proxy-class.ts';
+import { type Scope, scopeOf, sidecarOf } from './scope.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -24,55 +32,269 @@ export interface Compiled {
   notes: string[];
 }
 
+/** Which patches a proxy's resources go through, in their order. Pure, and the same list for the same patches. */
+export type PatchSource = (view: MeshView, proxy: ProxyView) => readonly Patch[];
+
+/** A proxy in its mesh: what every type of proxy is compiled from. */
+interface Place {
+  readonly view: MeshView;
+  readonly proxy: ProxyView;
+  readonly asked: ProxyClass;
+  readonly scope: Scope;
+  readonly rules: DestinationRules;
+  readonly mtls: MtlsModes;
+  readonly policies: readonly Resource[];
+  readonly patches: readonly Patch[];
+}
+
+/** What one type of proxy runs besides the clusters of the services it may call. */
+interface Parts {
+  readonly layers: { readonly [T in ResourceType]?: readonly Layer[] };
+  readonly notes: readonly string[];
+  readonly errors: readonly string[];
+}
+
+/** The types of proxies, by the first word of their node id. */
+const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Parts } = {
+  sidecar: sidecarParts,
+  worker: sidecarParts,
+  router: gatewayParts,
+};
+
+/** A compile function whose resources go through `patches`. */
+export function nodeCompiler(patches: PatchSource = () => NO_PATCHES): CompileNode {
+  return function* compile(view, node) {
+    const { sets, errors } = yield* compileAt(placeOf(view, node, patches));
+    return { sets, errors };
+  };
+}
+
+export const compileInSlices: CompileNode = nodeCompiler();
+
+/** @throws NodeError when the node's id or metadata is malformed */
+export function compileNode(view: MeshView, node: Node): Snapshot {
+  return snapshotOf(inOneGo(compileInSlices(view, node)).sets);
+}
+
 /** @throws NodeError when the node's id or metadata is malformed */
 export function compileWithNotes(view: MeshView, node: Node): Compiled {
-  const proxy = proxyOf(view, node);
+  const place = placeOf(view, node, () => NO_PATCHES);
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
-  const scope = scopeOf(view, proxy);
-  const delegates = { all: view.resources('VirtualService'), domainSuffix: view.settings.domainSuffix, note };
-  const ctx: CompileContext = {
+  noteNotCompiled(view, place.proxy, place.scope, note);
+  const compiled = inOneGo(compileAt(place));
+  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes, ...compiled.errors]) note(message);
+  const serves = place.proxy.instances.map(({ service }) => service);
+  noteServiceTargets(view, { ...place.proxy, serves }, note);
+  return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
+}
+
+function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
+  const proxy = proxyOf(view, node);
+  const { rootNamespace, domainSuffix } = view.settings;
+  const asked = proxyClass(view, proxy);
+  const { namespace } = proxy;
+  const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
+  return {
     view,
     proxy,
-    scope: { ...scope, virtualServices: scope.virtualServices.map((vs) => withDelegates(vs, delegates)) },
-    rules: destinationRules(view, proxy),
-    note,
+    asked,
+    scope: scopeOf(view, proxy),
+    rules: destinationRules(view.resources('DestinationRule'), domainSuffix, caller),
+    mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
+    policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
+    patches: patches(view, proxy),
   };
-  noteNotCompiled(ctx);
-  const outbound = outboundClusters(ctx);
-  const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
-  const all = [...standardClusters(ctx), ...clusters, ...outbound.clusters];
-  const snapshot: Snapshot = {
-    secrets: gatewaySecrets(ctx, listeners, all),
-    clusters: sorted('clusters', all),
-    endpoints: sorted('endpoints', [...endpoints, ...outbound.endpoints]),
-    listeners: sorted('listeners', listeners),
-    routes: sorted('routes', routes),
+}
+
+function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[] }> {
+  const { view, proxy, asked, scope, rules, mtls, patches } = place;
+  const { settings } = view;
+  const { clusterId, locality } = proxy;
+  const router = proxy.type === 'router';
+  const clusters = yield* clusterLayers({
+    services: scope.services,
+    rules,
+    settings,
+    mtls,
+    patches,
+    clusterId,
+    locality,
+    failoverLabels: asked.failoverLabels,
+    readsCredentials: router,
+  }).at(view);
+  const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
+  const standard = layer(standardClusters({ settings, passthrough: !router, ipv6 }), patches);
+  yield;
+  const own = PROXY_TYPES[proxy.type](place);
+  const layers: { [T in ResourceType]: readonly Layer[] } = {
+    secrets: own.layers.secrets ?? [],
+    clusters: [standard.layer, ...(own.layers.clusters ?? []), clusters.clusters],
+    endpoints: [...(own.layers.endpoints ?? []), clusters.endpoints],
+    listeners: own.layers.listeners ?? [],
+    routes: own.layers.routes ?? [],
   };
-  return { snapshot, notes: [...notes] };
+  yield* version([...layers.listeners, ...layers.routes]);
+  const secrets = router ? secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
+  if (secrets) layers.secrets = [secrets.layer];
+  return {
+    sets: Object.fromEntries(
+      RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]),
+    ) as CompiledNode['sets'],
+    errors: own.errors,
+    notes: [...standard.notes, ...clusters.notes, ...own.notes, ...(secrets?.notes ?? [])],
+  };
 }
 
-/** @throws NodeError when the node's id or metadata is malformed */
-export const compileNode: CompileNode = (view, node) => compileWithNotes(view, node).snapshot;
-
-type Parts = Outbound & { clusters: Snapshot['clusters']; endpoints: Snapshot['endpoints'] };
-
-function gatewayParts(ctx: CompileContext): Parts {
-  return { ...gatewayOutbound(ctx), ...sniClusters(ctx) };
+/** Makes the versions, which is most of the work, where it can pause. */
+function* version(layers: readonly Layer[]): Work<void> {
+  for (const each of layers)
+    for (const resource of each.values()) {
+      resource.version;
+      yield;
+    }
 }
 
-function sidecarParts(ctx: CompileContext): Parts {
-  const ports = inboundPorts(ctx);
-  const clusters = inboundClusters(ctx, ports);
-  if (ctx.proxy.interception === 'NONE') {
-    const inbound = boundInboundListeners(ctx, ports);
-    const { listeners, routes } = boundOutbound(ctx, new Set(inbound.map((item) => item.name)));
-    return { listeners: [...inbound, ...listeners], routes, clusters, endpoints: [] };
-  }
-  const { listeners, routes } = capturedOutbound(ctx);
-  return { listeners: [virtualInbound(ctx, ports), ...listeners], routes, clusters, endpoints: [] };
+function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Parts {
+  const { settings } = view;
+  const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
+  const gateways = sharedList(gatewaysFor(view.resources('Gateway'), labels));
+  const listenPorts: Record<string, string> = {};
+  for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
+  const { listeners, routes, notes, errors } = gatewayOutbound({
+    virtualServices: scope.virtualServices.list,
+    services: scope.services,
+    gateways,
+    rules,
+    policies,
+    serves: sharedList([...new Set(instances.map(({ service }) => service))]),
+    settings,
+    namespace,
+    labels: labelsKey(labels),
+    listenPorts: labelsKey(listenPorts),
+    offersHttp2,
+  });
+  const { failoverLabels } = asked;
+  const endpoints = (service: Parameters<MeshView['endpoints']>[0]) => view.endpoints(service);
+  const { services } = scope;
+  const sni = sniClusters({
+    gateways,
+    services,
+    rules,
+    settings,
+    mtls,
+    clusterId,
+    locality,
+    failoverLabels,
+    endpoints,
+  });
+  const made = {
+    listeners: layer(listeners, patches),
+    routes: layer(routes, patches),
+    clusters: layer(sharedList(sni.clusters), patches),
+    endpoints: layer(sharedList(sni.assignments), patches),
+  };
+  return parts(made, [...notes, ...sni.notes], errors);
 }
 
-function sorted<T extends ResourceType>(type: T, resources: XdsResource[T][]): XdsResource[T][] {
-  return resources.sort((a, b) => compare(resourceName(type, a), resourceName(type, b)));
+function sidecarParts(place: Place): Parts {
+  const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
+  const { settings } = view;
+  const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
+  const ip = proxy.ips[0] ?? '127.0.0.1';
+  const captured = proxy.interception !== 'NONE';
+  const own = inbound({
+    instances: sharedList(instances),
+    policies,
+    mtls,
+    sidecar: sidecarOf(view, proxy),
+    settings,
+    namespace,
+    labels: labelsKey(proxy.labels),
+    ip,
+    appPorts: labelsKey(Object.fromEntries(Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]))),
+    captured,
+    offersHttp2,
+  });
+  const seen = {
+    virtualServices: scope.virtualServices.list,
+    services: scope.services,
+    rules,
+    settings,
+    outboundTrafficPolicy: scope.outboundTrafficPolicy,
+    namespace,
+    labels: asked.sourceLabels,
+  };
+  const any = wildcard(ip);
+  const outbound = outboundListeners({
+    ...seen,
+    captured,
+    bind,
+    any,
+    httpProxyPort: captured ? undefined : httpProxyPort,
+  });
+  const inUse = new Set(own.listeners.map(({ resource }) => resource.name));
+  const free = outbound.listeners.filter(({ resource }) => captured || !inUse.has(resource.name));
+  const notes = [...own.notes, ...outbound.notes];
+  for (const { resource } of outbound.listeners)
+    if (!captured && inUse.has(resource.name))
+      notes.push(
+        `no outbound listener ${resource.name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
+      );
+  const httpProxy = free.some(({ resource }) => resource.name === `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`);
+  const { routes, errors } = outboundRoutes({ ...seen, dnsDomain, httpProxy: !captured && httpProxy });
+  const made = {
+    listeners: layer(own.listeners, patches),
+    clusters: layer(own.clusters, patches),
+    outbound: layer(free.length === outbound.listeners.length ? outbound.listeners : sharedList(free), patches),
+    routes: layer(routes, patches),
+  };
+  const { outbound: called, ...rest } = made;
+  const { layers, ...said } = parts(rest, [...notes, ...called.notes], errors);
+  return { layers: { ...layers, listeners: [made.listeners.layer, called.layer] }, ...said };
 }
+
+function parts(
+  made: { readonly [T in ResourceType]?: LayerAndNotes },
+  notes: readonly string[],
+  errors: readonly string[],
+): Parts {
+  const layers = Object.fromEntries(Object.entries(made).map(([type, one]) => [type, [one.layer]]));
+  return { layers, notes: [...notes, ...Object.values(made).flatMap((one) => one.notes)], errors };
+}
+
+interface LayerAndNotes {
+  readonly layer: Layer;
+  readonly notes: readonly string[];
+}
+
+/** Produced resources after the patches, as one layer: the same for the same list. */
+function layer(items: readonly Produced[], patches: readonly Patch[]): LayerAndNotes {
+  return layers({ items, patches });
+}
+
+const layers = generator<{ items: readonly Produced[]; patches: readonly Patch[] }, LayerAndNotes>(
+  { items: true, patches: true },
+  ({ items, patches }) => {
+    const done = items.map((item) => patched(item, patches));
+    const resources = done.flatMap(({ resource }) => resource ?? []);
+    return { layer: layerOf(resources), notes: done.flatMap(({ notes }) => notes) };
+  },
+);
+
+/** Credentials that the patched resources name. */
+function secretsOf({ view, proxy }: Place, named: readonly Layer[]): LayerAndNotes {
+  return secretLayer({ layers: sharedList(named), all: view.resources('Secret'), namespace: proxy.namespace });
+}
+
+const secretLayer = generator<{ layers: readonly Layer[]; all: readonly Resource[]; namespace: string }, LayerAndNotes>(
+  { all: true, layers: true, namespace: true },
+  ({ layers: named, all, namespace }) => {
+    const { secrets, notes } = gatewaySecrets(
+      all,
+      namespace,
+      named.flatMap((each) => [...each.values()]),
+    );
+    return { layer: layerOf(secrets.map((secret) => shared('secrets', secret))), notes };
+  },
+);

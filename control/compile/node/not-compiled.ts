@@ -6,9 +6,11 @@ import type { Fault, Resource } from '../../../shared/resources/resource.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../../mesh/fields.ts';
 import { protocolOf } from '../../mesh/protocol.ts';
 import { withoutEffect } from '../../mesh/proxy-config-effect.ts';
+import type { MeshView } from '../../mesh/view.ts';
 import { namesClaims } from '../routes/virtual-service-match.ts';
-import type { CompileContext } from './context.ts';
+import type { ProxyView } from './proxy.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';
+import type { Scope } from './scope.ts';
 
 const KINDS: ReadonlySet<string> = new Set([
   'RequestAuthentication',
@@ -114,8 +116,12 @@ function undeclaredPorts(kind: string, spec: Fields): Fault[] {
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 /** Of what concerns this proxy, a sentence each. */
-export function noteNotCompiled(ctx: CompileContext): void {
-  const { view, proxy, scope } = ctx;
+export function noteNotCompiled(
+  view: MeshView,
+  proxy: Pick<ProxyView, 'namespace'>,
+  scope: Scope,
+  note: (message: string) => void,
+): void {
   const own = new Set([proxy.namespace, view.settings.rootNamespace]);
   const resources = [
     ...[...KINDS].flatMap((kind) => view.resources(kind)),
@@ -123,12 +129,12 @@ export function noteNotCompiled(ctx: CompileContext): void {
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
     ...view.resources('ConfigMap').filter(isMeshConfigMap),
-    ...scope.virtualServices,
-    ...scope.services.map(({ resource }) => resource),
+    ...scope.virtualServices.list,
+    ...scope.services.list.map(({ resource }) => resource),
   ];
   for (const resource of resources)
     for (const { path, message } of notCompiled(resource)) {
       const { namespace = 'default', name } = resource.metadata;
-      ctx.note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
+      note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
     }
 }

@@ -1,13 +1,15 @@
 /** An xDS Node -> who this proxy is in the mesh. Node ids are Istio's: `type~ip~name.namespace~dns domain`. */
 import type { Node } from '../../../shared/xds/core.ts';
 import { isFields, labelsOf, numeric, selects, text } from '../../mesh/fields.ts';
+import { compare } from '../../mesh/sorted-list.ts';
 import type { MeshEndpoint, MeshService, MeshView, ServicePort } from '../../mesh/view.ts';
+import { generator } from '../memo.ts';
 
 /** A service port that this proxy's workload serves. */
 export interface Instance {
-  service: MeshService;
-  port: ServicePort;
-  endpoint: MeshEndpoint;
+  readonly service: MeshService;
+  readonly port: ServicePort;
+  readonly endpoint: MeshEndpoint;
 }
 
 export interface ProxyView {
@@ -128,16 +130,22 @@ function instancesOf(
   own: { labels: Record<string, string>; serviceAccount: string },
 ): Instance[] {
   const instances: Instance[] = [];
-  for (const service of view.services) {
-    if (service.namespace !== namespace) continue;
+  for (const service of servicesAt(view, ips, namespace))
     for (const endpoint of view.endpoints(service)) {
       if (!ips.includes(endpoint.address) || !isOwn(endpoint, own)) continue;
       const port = service.ports.find((item) => item.number === endpoint.servicePort);
-      if (port) instances.push({ service, port, endpoint });
+      if (port) instances.push(instanceOf({ endpoint, service, port }));
     }
-  }
   const age = (instance: Instance) => instance.service.creationTimestamp;
   return instances.sort((a, b) => (age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : 0));
+}
+
+const instanceOf = generator<Instance, Instance>({ endpoint: true, service: true, port: true }, (instance) => instance);
+
+/** Services with an endpoint at one of the addresses, by host name. */
+function servicesAt(view: MeshView, ips: readonly string[], namespace: string): MeshService[] {
+  const found = new Set(ips.flatMap((ip) => view.servicesAt(ip, namespace)));
+  return [...found].sort((a, b) => compare(a.hostname, b.hostname));
 }
 
 /** On loopback many workloads share one address; there the node's own identity and labels tell them apart. */

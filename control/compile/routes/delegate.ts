@@ -4,8 +4,9 @@
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { namespaceOf, specOf, strings } from '../../mesh/fields.ts';
+import { generator, sharedList } from '../memo.ts';
 import { resolveHost } from '../names.ts';
-import { exportedTo } from '../node/scope.ts';
+import { exportedTo } from '../node/export-to.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
 import type {
   Destination,
@@ -21,6 +22,46 @@ export interface Delegates {
   domainSuffix: string;
   /** Says which rule has no effect, and why. */
   note: (message: string) => void;
+}
+
+export interface Merged {
+  readonly list: readonly Resource[];
+  readonly notes: readonly string[];
+}
+
+/** `visible` with the rules of their delegates among `all`; the same objects where neither they nor their delegates changed. */
+export const mergedVirtualServices = generator<
+  { visible: readonly Resource[]; all: readonly Resource[]; domainSuffix: string },
+  Merged
+>({ all: true, visible: true, domainSuffix: true }, ({ visible, all, domainSuffix }) => {
+  const notes: string[] = [];
+  const list = visible.map((root) => {
+    const named = delegateNames(root);
+    if (named.size === 0) return root;
+    const candidates = all.filter((vs) => named.has(`${namespaceOf(vs)}/${vs.metadata.name}`));
+    const merged = mergedWith({ root, candidates: sharedList(candidates), domainSuffix });
+    notes.push(...merged.notes);
+    return merged.resource;
+  });
+  return { list: sharedList(list), notes };
+});
+
+const mergedWith = generator<
+  { root: Resource; candidates: readonly Resource[]; domainSuffix: string },
+  { resource: Resource; notes: readonly string[] }
+>({ root: true, candidates: true, domainSuffix: true }, ({ root, candidates, domainSuffix }) => {
+  const notes: string[] = [];
+  const resource = withDelegates(root, { all: candidates, domainSuffix, note: (message) => notes.push(message) });
+  return { resource, notes };
+});
+
+/** `namespace/name` of the VirtualServices that `root` delegates to. */
+function delegateNames(root: Resource): Set<string> {
+  const own = namespaceOf(root);
+  const rules = (specOf(root) as VirtualServiceSpec).http ?? [];
+  return new Set(
+    rules.flatMap(({ delegate }) => (delegate ? [`${delegate.namespace || own}/${delegate.name ?? ''}`] : [])),
+  );
 }
 
 /** The VirtualService with the rules it delegates merged in; itself where it delegates none. */

@@ -5,14 +5,21 @@
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../../shared/xds/listener.ts';
 import { type Fields, fields, namespaceOf, numeric, objects, specOf, strings, text } from '../../mesh/fields.ts';
-import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { dnsCache } from '../cluster/clusters.ts';
 import { hostCovers, outboundCluster, resolveHost } from '../names.ts';
-import type { CompileContext } from '../node/context.ts';
-import { tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
+import { type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
-import { boundToMesh, destinationPortOf } from './routes.ts';
+import { boundToMesh } from './routes.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
+import { destinationPortOf, type RouteCaller } from './virtual-service-routes.ts';
+
+/** What connections are routed by. */
+export interface L4Routes extends TcpSettings {
+  readonly settings: MeshSettings;
+  readonly virtualServices: readonly Resource[];
+  readonly caller: RouteCaller;
+}
 
 /** What a service's chains are beside the VirtualServices. */
 export interface ServiceTarget {
@@ -26,15 +33,15 @@ export const isTlsPort = (port: ServicePort): boolean => port.protocol === 'TLS'
  * The chains of a service port that is not HTTP: what VirtualServices say, then the service itself.
  * @param bySni other services may come to the same address, so the service's own chain is found by its host name
  */
-export function serviceChains(ctx: CompileContext, target: ServiceTarget, bySni: boolean): FilterChain[] {
+export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boolean): FilterChain[] {
   const { service, port } = target;
-  const routed = isTlsPort(port) ? tlsChains(ctx, target) : tcpChains(ctx, target);
+  const routed = isTlsPort(port) ? tlsChains(input, target) : tcpChains(input, target);
   if (routed.final) return routed.chains;
   // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
   if (bySni && service.hostname === '*') return routed.chains;
   const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
   const match = bySni || dynamic ? { serverNames: [service.hostname] } : undefined;
-  const filters = [tcpProxy(ctx, outboundCluster(port.number, undefined, service.hostname))];
+  const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
 }
@@ -55,30 +62,30 @@ interface Routed {
 }
 
 /** As istiod: any TLS route that applies takes the port over; other names are not served there. */
-function tlsChains(ctx: CompileContext, { service, port }: ServiceTarget): Routed {
+function tlsChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
   const chains: FilterChain[] = [];
-  for (const vs of meshServices(ctx, service.hostname))
+  for (const vs of meshServices(input, service.hostname))
     for (const rule of objects(specOf(vs)['tls']))
       for (const match of objects(rule['match'])) {
-        if (!applies(ctx, vs, match, 'mesh', port.number)) continue;
+        if (!applies(input, vs, match, 'mesh', port.number)) continue;
         chains.push(
           chainOf({ ...sniMatch(match), ...subnetMatch(strings(match['destinationSubnets'])) }, [
-            destinations(ctx, vs, rule, port.number),
+            destinationFilter(input, vs, rule, port.number),
           ]),
         );
       }
   return { chains, final: chains.length > 0 };
 }
 
-function tcpChains(ctx: CompileContext, { service, port }: ServiceTarget): Routed {
+function tcpChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
   const chains: FilterChain[] = [];
-  for (const vs of meshServices(ctx, service.hostname))
+  for (const vs of meshServices(input, service.hostname))
     for (const rule of objects(specOf(vs)['tcp'])) {
       const matches = objects(rule['match']);
-      const applying = matches.filter((match) => applies(ctx, vs, match, 'mesh', port.number));
+      const applying = matches.filter((match) => applies(input, vs, match, 'mesh', port.number));
       if (matches.length > 0 && applying.length === 0) continue;
       const subnets = applying.map((match) => strings(match['destinationSubnets']));
-      const filters = [destinations(ctx, vs, rule, port.number)];
+      const filters = [destinationFilter(input, vs, rule, port.number)];
       // A match without subnets, or no match at all, takes every connection: nothing behind it is reached.
       const everything = applying.length === 0 || subnets.some((list) => list.length === 0);
       chains.push(chainOf(everything ? undefined : subnetMatch(subnets.flat()), filters));
@@ -88,44 +95,44 @@ function tcpChains(ctx: CompileContext, { service, port }: ServiceTarget): Route
 }
 
 /** VirtualServices of the mesh for a host, in Istio's order. */
-function meshServices(ctx: CompileContext, hostname: string): Resource[] {
-  return ctx.scope.virtualServices.filter((vs) => {
+function meshServices(input: L4Routes, hostname: string): Resource[] {
+  return input.virtualServices.filter((vs) => {
     if (!boundToMesh(vs)) return false;
     const namespace = namespaceOf(vs);
     return strings(specOf(vs)['hosts']).some((host) =>
-      hostCovers(resolveHost(host, namespace, ctx.view.settings.domainSuffix), hostname),
+      hostCovers(resolveHost(host, namespace, input.settings.domainSuffix), hostname),
     );
   });
 }
 
 /** Judges what is known before any connection. At a gateway there is no source but the gateway itself. */
-export function applies(ctx: CompileContext, vs: Resource, match: Fields, gateway: string, port: number): boolean {
+export function applies(input: L4Routes, vs: Resource, match: Fields, gateway: string, port: number): boolean {
   const wanted = numeric(match['port']) ?? 0;
   if (wanted !== 0 && wanted !== port) return false;
   const gateways = strings(match['gateways']).map((name) => resolveGatewayName(name, namespaceOf(vs)));
   if (gateways.length > 0 && !gateways.includes(gateway)) return false;
   if (gateway !== 'mesh') return true;
   for (const [key, value] of Object.entries(fields(match['sourceLabels'])))
-    if (ctx.proxy.labels[key] !== value) return false;
+    if (input.caller.labels[key] !== value) return false;
   const namespace = text(match['sourceNamespace']) ?? '';
-  return namespace === '' || namespace === ctx.proxy.namespace;
+  return namespace === '' || namespace === input.caller.namespace;
 }
 
 /** The tcp_proxy of a rule: one destination, or several by weight. */
-export function destinations(ctx: CompileContext, vs: Resource, rule: Fields, port: number): NetworkFilter {
+export function destinationFilter(input: L4Routes, vs: Resource, rule: Fields, port: number): NetworkFilter {
   const routes = objects(rule['route']);
   const clusterOf = (route: Fields) => {
     const destination = fields(route['destination']);
-    const host = resolveHost(text(destination['host']) ?? '', namespaceOf(vs), ctx.view.settings.domainSuffix);
-    const number = numeric(fields(destination['port'])['number']) ?? destinationPortOf(ctx, host, port);
+    const host = resolveHost(text(destination['host']) ?? '', namespaceOf(vs), input.settings.domainSuffix);
+    const number = numeric(fields(destination['port'])['number']) ?? destinationPortOf(input.destinations, host, port);
     return outboundCluster(number, text(destination['subset']), host);
   };
   const [first, ...others] = routes;
-  if (first && others.length === 0) return tcpProxy(ctx, clusterOf(first));
+  if (first && others.length === 0) return tcpProxy(input, clusterOf(first));
   const clusters = routes
     .map((route) => ({ name: clusterOf(route), weight: numeric(route['weight']) ?? 0 }))
     .filter(({ weight }) => weight > 0);
-  return weightedTcpProxy(ctx, `${vs.metadata.name}.${namespaceOf(vs)}`, clusters);
+  return weightedTcpProxy(input.settings, `${vs.metadata.name}.${namespaceOf(vs)}`, clusters);
 }
 
 /** `sniHosts` as Envoy's server names; `*` is every name, so no criterion. */
@@ -153,7 +160,11 @@ export function chainOf(match: FilterChainMatch | undefined, filters: NetworkFil
 }
 
 /** Two chains for the same connections would make Envoy refuse the whole listener: the first one has them. */
-export function distinctChains(ctx: CompileContext, listener: string, chains: readonly FilterChain[]): FilterChain[] {
+export function distinctChains(
+  listener: string,
+  chains: readonly FilterChain[],
+  note: (message: string) => void,
+): FilterChain[] {
   const taken = new Set<string>();
   const out: FilterChain[] = [];
   for (const chain of chains) {
@@ -162,9 +173,7 @@ export function distinctChains(ctx: CompileContext, listener: string, chains: re
     const free = [...new Set(serverNames)].filter((name) => !taken.has(key(name)));
     for (const name of serverNames)
       if (taken.has(key(name)))
-        ctx.note(
-          `listener ${listener}: ${name === '' ? 'connections' : name} of a later route belong to an earlier one`,
-        );
+        note(`listener ${listener}: ${name === '' ? 'connections' : name} of a later route belong to an earlier one`);
     for (const name of free) taken.add(key(name));
     if (free.length === 0) continue;
     out.push(

@@ -9,6 +9,7 @@ import {
   type RouteContext,
   resolveGatewayName,
   translateHttpRoutes,
+  UNTRANSLATABLE,
 } from './virtual-service.ts';
 import { protoDuration } from './virtual-service-policies.ts';
 
@@ -213,18 +214,21 @@ describe('actions', () => {
       responseCode: 'FOUND',
     });
   });
-  it('refuses by name what it cannot do', () => {
-    const answer = (http: Record<string, unknown>) => one(http).directResponse;
-    const because = (reason: string) => ({
-      status: 500,
-      body: { inlineString: `VirtualService default/reviews: ${reason}` },
-    });
+  it('answers 500 to what it cannot do, and gives the reason to the log alone', () => {
+    const answer = (http: Record<string, unknown>) => {
+      const reasons: string[] = [];
+      const route = one(http, { ...context, onError: (reason) => reasons.push(reason) });
+      expect(route).not.toHaveProperty('route');
+      expect(route.directResponse).toEqual({ status: 500, body: { inlineString: UNTRANSLATABLE } });
+      return reasons;
+    };
+    const because = (reason: string) => [`VirtualService default/reviews: ${reason}`];
     expect(answer({ delegate: { name: 'x' } })).toEqual(
       because('delegates only to VirtualServices that delegate no further'),
     );
     expect(answer({ redirect: { redirectCode: 299 } })).toEqual(because('redirectCode 299 is not a redirect'));
     expect(answer({ route: to(), timeout: '5 s' })).toEqual(because('"5 s" is not a duration'));
-    expect(one({ route: to(), fault: { abort: { http2Error: 'x' } } })).not.toHaveProperty('route');
+    expect(answer({ route: to(), fault: { abort: { http2Error: 'x' } } })).toHaveLength(1);
   });
   it('default route', () => {
     expect(Route.parse(defaultRoute('outbound|80||a', 'a:80/*'))).toMatchObject({

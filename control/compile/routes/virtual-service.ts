@@ -35,7 +35,12 @@ export interface RouteContext extends MatchScope {
   clusterName(host: string, subset: string | undefined, port: number | undefined): string;
   /** How a destination's balancer hashes requests; same arguments. Absent, or undefined: it does not. */
   hashPolicy?(host: string, subset: string | undefined, port: number | undefined): HashPolicy | undefined;
+  /** Takes why a rule could not be translated. */
+  onError?(reason: string): void;
 }
+
+/** What clients are told of a rule that could not be translated: the reason is for those who run the mesh. */
+export const UNTRANSLATABLE = 'this route is misconfigured';
 
 /** A host as written in a resource of `namespace`, as a full name: `reviews` -> `reviews.default.svc.cluster.local`. */
 export function resolveHost(host: string, namespace: string, domainSuffix: string): string {
@@ -44,7 +49,7 @@ export function resolveHost(host: string, namespace: string, domainSuffix: strin
 
 /**
  * The routes this proxy gets of one VirtualService. Empty: none of its rules concerns the proxy. Never throws: a rule
- * that cannot be translated (validation should have refused it) answers 500 and says why, so that it neither vanishes
+ * that cannot be translated (validation should have refused it) answers 500, so that it neither vanishes
  * nor falls through to another rule, and the rest of the mesh stays up. Delegates are to be merged in before.
  */
 export function translateHttpRoutes(vs: Resource, ctx: RouteContext): Route[] {
@@ -101,8 +106,8 @@ function translateRule(vs: Resource, rule: HttpRoute, match: HttpMatchRequest | 
     if (perFilter) route.typedPerFilterConfig = perFilter;
   } catch (error) {
     delete route.route;
-    const reason = `VirtualService ${namespaceOf(vs)}/${vs.metadata.name}: ${(error as Error).message}`;
-    route.directResponse = { status: 500, body: { inlineString: reason } };
+    ctx.onError?.(`VirtualService ${namespaceOf(vs)}/${vs.metadata.name}: ${(error as Error).message}`);
+    route.directResponse = { status: 500, body: { inlineString: UNTRANSLATABLE } };
   }
   route.decorator = { operation: operationOf(route, vs, ctx.port) };
   return route;

@@ -2,12 +2,16 @@
 
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
-import type { CompileContext } from '../node/context.ts';
+import type { Destinations } from '../cluster/destination-rule.ts';
+import { protoDuration } from '../durations.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 
 const FILTERS = 'envoy.extensions.filters';
+
+export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
 
 export interface ManagerOptions {
   side: 'inbound' | 'outbound' | 'gateway';
@@ -21,9 +25,9 @@ export interface ManagerOptions {
   last?: HttpFilter[];
 }
 
-export function httpManager(ctx: CompileContext, options: ManagerOptions): NetworkFilter {
+export function httpManager(settings: LogSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
-  const logs = accessLogs(ctx);
+  const logs = accessLogs(settings);
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
     `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
@@ -72,33 +76,49 @@ const STANDARD_FILTERS: HttpFilter[] = [
 ];
 const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
 
-export function tcpProxy(ctx: CompileContext, cluster: string): NetworkFilter {
-  return tcpProxyTo(ctx, { statPrefix: cluster, cluster, ...tcpHashPolicy(ctx, cluster) });
+/** What connections are handed on with: where they are logged, and how their destinations hash them. */
+export interface TcpSettings {
+  readonly settings: LogSettings;
+  readonly destinations: Destinations;
+}
+
+export function tcpProxy({ settings, destinations }: TcpSettings, cluster: string): NetworkFilter {
+  return tcpProxyTo(settings, { statPrefix: cluster, cluster, ...tcpHashPolicy(destinations, cluster) });
+}
+
+/** A tcp_proxy to a cluster that is no service: one of the standard clusters, or of the workload itself. */
+export function plainTcpProxy(settings: LogSettings, cluster: string): NetworkFilter {
+  return tcpProxyTo(settings, { statPrefix: cluster, cluster });
 }
 
 /** A tcp_proxy that shares connections out by weight. */
 export function weightedTcpProxy(
-  ctx: CompileContext,
+  settings: LogSettings,
   statPrefix: string,
   clusters: readonly { name: string; weight: number }[],
 ): NetworkFilter {
-  return tcpProxyTo(ctx, { statPrefix, weightedClusters: { clusters } });
+  return tcpProxyTo(settings, { statPrefix, weightedClusters: { clusters } });
 }
 
 /** Of consistent hashing, connections know only `useSourceIp`. */
-function tcpHashPolicy(ctx: CompileContext, cluster: string): object {
+function tcpHashPolicy(destinations: Destinations, cluster: string): object {
   const [direction, port, subset, hostname = ''] = cluster.split('|');
   if (direction !== 'outbound') return {};
-  const policy = destinationHashPolicy(ctx, hostname, Number(port), subset || undefined);
+  const policy = destinationHashPolicy(destinations, hostname, Number(port), subset || undefined);
   return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
 }
 
-function tcpProxyTo(ctx: CompileContext, target: object): NetworkFilter {
-  const logs = accessLogs(ctx);
+function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
+  const logs = accessLogs(settings);
   return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
     ...target,
     ...(logs.length > 0 && { accessLog: logs }),
   });
+}
+
+/** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
+export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): string {
+  return protoDuration(config.protocolDetectionTimeout) ?? '0s';
 }
 
 /** Istio's JSON access log fields. */
@@ -129,8 +149,7 @@ const LOG_FIELDS: Record<string, string> = {
   x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
 };
 
-function accessLogs(ctx: CompileContext): AccessLog[] {
-  const path = ctx.view.settings.accessLogFile;
+function accessLogs({ accessLogFile: path }: LogSettings): AccessLog[] {
   if (path === undefined) return [];
   const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
   return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: LOG_FIELDS } })];

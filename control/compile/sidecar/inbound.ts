@@ -1,17 +1,29 @@
 /** What reaches the workload: the ports it serves, the TLS they ask for, and the clusters of the application itself. */
+
+import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { fields, numeric, text } from '../../mesh/fields.ts';
+import { type Fields, fields, numeric, text } from '../../mesh/fields.ts';
 import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
-import type { Protocol } from '../../mesh/view.ts';
+import type { MeshSettings, Protocol } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
+import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
-import { type CompileContext, detectionTimeout } from '../node/context.ts';
+import type { Instance } from '../node/proxy.ts';
+import { ingressOf } from '../node/scope.ts';
+import { type Produced, produced } from '../output/produced.ts';
 import { type Authorization, authorizationOf } from '../security/authorization.ts';
-import { type MtlsMode, mtlsMode } from '../security/peer-authentication.ts';
+import type { MtlsMode, MtlsModes } from '../security/peer-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
-import { HTTP_INSPECTOR, httpManager, ORIGINAL_DST, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
+import {
+  detectionTimeout,
+  HTTP_INSPECTOR,
+  httpManager,
+  ORIGINAL_DST,
+  plainTcpProxy,
+  TLS_INSPECTOR,
+} from './http-manager.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
@@ -32,15 +44,96 @@ export interface InboundPort {
   services: { host: string; name: string; namespace: string }[];
 }
 
-export function inboundPorts(ctx: CompileContext): InboundPort[] {
-  return ctx.scope.ingress ? declaredPorts(ctx) : servicePorts(ctx);
+export interface InboundInput {
+  readonly instances: readonly Instance[];
+  /** The Sidecar in force. */
+  readonly sidecar: Resource | undefined;
+  /** AuthorizationPolicies of the namespace and of the root namespace. */
+  readonly policies: readonly Resource[];
+  readonly mtls: MtlsModes;
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  /** As `labelsKey` writes them. */
+  readonly labels: string;
+  /** The main address of the workload. */
+  readonly ip: string;
+  /** Port name or number -> the application's port, as `labelsKey` writes it. */
+  readonly appPorts: string;
+  readonly captured: boolean;
+  readonly offersHttp2: boolean;
+}
+
+export interface InboundResources {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly notes: readonly string[];
+}
+
+/** What reaches one workload; replicas that differ in their address alone differ here. */
+export const inbound = generator<InboundInput, InboundResources>(
+  {
+    instances: true,
+    policies: true,
+    mtls: true,
+    sidecar: true,
+    settings: true,
+    namespace: true,
+    labels: true,
+    ip: true,
+    appPorts: true,
+    captured: true,
+    offersHttp2: true,
+  },
+  (given) => {
+    const notes = new Set<string>();
+    const note = (message: string) => void notes.add(message);
+    const { instances, policies, settings, namespace } = given;
+    const labels = labelsFrom(given.labels);
+    const serves = instances.map(({ service }) => service);
+    const input: Inbound = {
+      settings,
+      namespace,
+      labels,
+      instances,
+      ingress: ingressOf(given.sidecar),
+      mode: (port) => given.mtls.of({ namespace, labels }, port),
+      authorization: authorizationOf(policies, { namespace, labels, serves }, settings, note),
+      ip: given.ip,
+      appPorts: labelsFrom(given.appPorts),
+      captured: given.captured,
+      offersHttp2: given.offersHttp2,
+      note,
+    };
+    const ports = input.ingress ? declaredPorts(input, input.ingress) : servicePorts(input);
+    const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
+    const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
+    return {
+      listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
+      clusters: inboundClusters(input, ports),
+      notes: [...notes],
+    };
+  },
+);
+
+interface Inbound {
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  readonly labels: Record<string, string>;
+  readonly instances: readonly Instance[];
+  readonly ingress: readonly Fields[] | undefined;
+  mode(port: number): MtlsMode;
+  readonly authorization: Authorization;
+  readonly ip: string;
+  readonly appPorts: Readonly<Record<string, string>>;
+  readonly captured: boolean;
+  readonly offersHttp2: boolean;
+  note(message: string): void;
 }
 
 /** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
-function servicePorts(ctx: CompileContext): InboundPort[] {
-  const { proxy } = ctx;
+function servicePorts({ instances, appPorts, captured, note }: Inbound): InboundPort[] {
   const found = new Map<number, InboundPort>();
-  for (const { service, port, endpoint } of proxy.instances) {
+  for (const { service, port, endpoint } of instances) {
     if (port.protocol === 'UDP') continue;
     const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
     const first = found.get(endpoint.port);
@@ -48,9 +141,9 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
       if (!first.services.some((item) => item.host === identity.host)) first.services.push(identity);
       continue;
     }
-    const app = proxy.appPorts[port.name] ?? proxy.appPorts[String(endpoint.port)] ?? endpoint.port;
-    if (proxy.interception === 'NONE' && app === endpoint.port && endpoint.address === '127.0.0.1')
-      ctx.note(
+    const app = Number(appPorts[port.name] ?? appPorts[String(endpoint.port)] ?? endpoint.port);
+    if (!captured && app === endpoint.port && endpoint.address === '127.0.0.1')
+      note(
         `port ${app}: the application and its proxy share 127.0.0.1; give the application a port of its own (APP_PORTS)`,
       );
     found.set(endpoint.port, {
@@ -58,7 +151,7 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
       servicePort: port.number,
       protocol: port.protocol,
       bind: endpoint.address,
-      app: proxy.interception === 'NONE' ? { address: '127.0.0.1', port: app } : undefined,
+      app: captured ? undefined : { address: '127.0.0.1', port: app },
       hostname: service.hostname,
       services: [identity],
     });
@@ -67,25 +160,25 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
 }
 
 /** The ports a Sidecar's `ingress` declares; they replace those of the services. */
-function declaredPorts(ctx: CompileContext): InboundPort[] {
+function declaredPorts({ instances, ip, namespace, note }: Inbound, ingress: readonly Fields[]): InboundPort[] {
   const ports: InboundPort[] = [];
-  for (const item of ctx.scope.ingress ?? []) {
+  for (const item of ingress) {
     const declared = fields(item['port']);
     const port = numeric(declared['number']);
     if (port === undefined) continue;
-    const instance = ctx.proxy.instances.find((candidate) => candidate.endpoint.port === port);
+    const instance = instances.find((candidate) => candidate.endpoint.port === port);
     ports.push({
       port,
       servicePort: port,
       protocol: protocolOf(text(declared['protocol']), text(declared['name'])),
-      bind: text(item['bind']) ?? ctx.proxy.ips[0] ?? '127.0.0.1',
-      app: defaultEndpoint(text(item['defaultEndpoint']), port, ctx.proxy.ips[0] ?? '127.0.0.1'),
-      hostname: instance?.service.hostname ?? `sidecar.${ctx.proxy.namespace}`,
+      bind: text(item['bind']) ?? ip,
+      app: defaultEndpoint(text(item['defaultEndpoint']), port, ip),
+      hostname: instance?.service.hostname ?? `sidecar.${namespace}`,
       services: instance
         ? [{ host: instance.service.hostname, name: instance.service.name, namespace: instance.service.namespace }]
         : [],
     });
-    if (item['tls'] !== undefined) ctx.note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
+    if (item['tls'] !== undefined) note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
   }
   return ports;
 }
@@ -99,47 +192,49 @@ function defaultEndpoint(endpoint: string | undefined, port: number, instanceIp:
   return { address: address === '0.0.0.0' ? instanceIp : address, port: Number(endpoint.slice(colon + 1)) };
 }
 
-export function inboundClusters(ctx: CompileContext, ports: readonly InboundPort[]): Cluster[] {
-  return ports.map((item) => {
-    const name = inboundCluster(item.port);
-    const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
-    const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
-    applyTrafficPolicy(cluster, {}, protocolPort, ctx.note);
-    cluster.connectTimeout = connectTimeout(ctx);
-    if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
-    if (item.app === undefined) {
-      cluster.type = 'ORIGINAL_DST';
-      cluster.lbPolicy = 'CLUSTER_PROVIDED';
-      cluster.upstreamBindConfig = {
-        sourceAddress: { address: wildcard(ctx) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
-      };
-      return cluster;
-    }
-    cluster.type = 'STATIC';
-    cluster.lbPolicy = 'ROUND_ROBIN';
-    const address =
-      'pipe' in item.app
-        ? { pipe: { path: item.app.pipe } }
-        : { socketAddress: { address: item.app.address, portValue: item.app.port } };
-    cluster.loadAssignment = { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] };
+function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produced<'clusters'>[] {
+  return ports.map((item) =>
+    produced('clusters', inboundClusterOf(input, item), { side: 'inbound', port: item.servicePort }),
+  );
+}
+
+function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): Cluster {
+  const name = inboundCluster(item.port);
+  const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
+  const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
+  applyTrafficPolicy(cluster, {}, protocolPort, note);
+  cluster.connectTimeout = connectTimeout(settings);
+  if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
+  if (item.app === undefined) {
+    cluster.type = 'ORIGINAL_DST';
+    cluster.lbPolicy = 'CLUSTER_PROVIDED';
+    cluster.upstreamBindConfig = {
+      sourceAddress: { address: wildcard(ip) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
+    };
     return cluster;
-  });
+  }
+  cluster.type = 'STATIC';
+  cluster.lbPolicy = 'ROUND_ROBIN';
+  const address =
+    'pipe' in item.app
+      ? { pipe: { path: item.app.pipe } }
+      : { socketAddress: { address: item.app.address, portValue: item.app.port } };
+  cluster.loadAssignment = { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] };
+  return cluster;
 }
 
 /** Without capture: a listener per port, bound where the workload is reached. */
-export function boundInboundListeners(ctx: CompileContext, ports: readonly InboundPort[]): Listener[] {
-  const authorization = authorizationOf(ctx);
+function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
   return ports.map((item) => {
     const name = `${item.bind}_${item.port}`;
-    const mode = mtlsMode(ctx.view, ctx.proxy, item.port);
-    const filterChains = portChains(ctx, item, mode, authorization, name, false);
+    const filterChains = portChains(input, item, name, false);
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
       trafficDirection: 'INBOUND',
       filterChains,
       listenerFilters: inspectors(filterChains),
-      listenerFiltersTimeout: detectionTimeout(ctx),
+      listenerFiltersTimeout: detectionTimeout(input.settings),
       continueOnListenerFiltersTimeout: true,
     };
   });
@@ -154,21 +249,16 @@ function inspectors(chains: readonly FilterChain[]) {
   return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
 
-function portChains(
-  ctx: CompileContext,
-  item: InboundPort,
-  mode: MtlsMode,
-  authorization: Authorization,
-  name: string,
-  captured: boolean,
-): FilterChain[] {
+function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
+  const { authorization, settings } = input;
+  const mode = input.mode(item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
-  const http = () => inboundHttp(ctx, item, cluster, authorization, name);
-  const tcp = () => [...authorization.tcp, tcpProxy(ctx, cluster)];
-  if (item.protocol === 'UNSUPPORTED') return sniffedChains(ctx, at, name, mode, http, tcp);
+  const http = () => inboundHttp(input, item, cluster, name);
+  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, cluster)];
+  if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
   const filters = isHttp(item.protocol) ? http : tcp;
-  const socket = meshServer(ctx, isHttp(item.protocol));
+  const socket = meshServer(input, isHttp(item.protocol));
   const chains: FilterChain[] = [];
   const add = (match: FilterChainMatch, secured: boolean) =>
     chains.push({
@@ -190,7 +280,7 @@ function portChains(
 
 /** A port of undeclared protocol: HTTP and TCP chains side by side, told apart by ALPN and the HTTP inspector. */
 function sniffedChains(
-  ctx: CompileContext,
+  input: Inbound,
   at: FilterChainMatch,
   name: string,
   mode: MtlsMode,
@@ -206,38 +296,37 @@ function sniffedChains(
   const tls = { transportProtocol: 'tls' };
   const plain = { transportProtocol: 'raw_buffer' };
   const secureHttp = (filters: NetworkFilter[]) =>
-    chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(ctx, true));
-  if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(ctx, false))];
+    chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(input, true));
+  if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(input, false))];
   const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
   if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
   return [
     secureHttp(http()),
     plainHttp,
-    chain({ ...tls, applicationProtocols: MESH_TCP_ALPN }, tcp(), meshServer(ctx, false)),
+    chain({ ...tls, applicationProtocols: MESH_TCP_ALPN }, tcp(), meshServer(input, false)),
     chain(plain, tcp()),
     chain(tls, tcp()),
   ];
 }
 
 /** `istio` is offered on TCP chains so that peers which insist on an agreed ALPN find one. */
-function meshServer(ctx: CompileContext, http: boolean) {
-  const { trustDomain, trustDomainAliases = [] } = ctx.view.settings;
-  const web = ctx.proxy.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
+  const { trustDomain, trustDomainAliases = [] } = settings;
+  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
   const alpn = http ? web : [...MESH_TCP_ALPN, ...web];
-  const { meshMTLS } = ctx.view.settings.config;
+  const { meshMTLS } = settings.config;
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }
 
 function inboundHttp(
-  ctx: CompileContext,
+  { settings, authorization }: Inbound,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,
-  authorization: Authorization,
   name: string,
 ): NetworkFilter[] {
   const http2 = isHttp2(item.protocol);
   const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
-  const manager = httpManager(ctx, {
+  const manager = httpManager(settings, {
     side: 'inbound',
     statPrefix: `inbound_${name};`,
     policies: authorization.http,
@@ -273,9 +362,9 @@ function inboundHttp(
 }
 
 /** With capture: everything arrives at one listener, which chains tell apart by original port. */
-export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[]): Listener {
-  const authorization = authorizationOf(ctx);
-  const mode = mtlsMode(ctx.view, ctx.proxy, 0);
+function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
+  const { authorization, settings } = input;
+  const mode = input.mode(0);
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
     chains.map((chain) => {
@@ -286,35 +375,32 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
     {
       name: 'virtualInbound-blackhole',
       filterChainMatch: { destinationPort: 15006 },
-      filters: [tcpProxy(ctx, BLACK_HOLE)],
+      filters: [plainTcpProxy(settings, BLACK_HOLE)],
     },
     ...named(
       sniffedChains(
-        ctx,
+        input,
         {},
         'virtualInbound',
         mode,
-        () => inboundHttp(ctx, passthrough, INBOUND_PASSTHROUGH, authorization, INBOUND_PASSTHROUGH),
-        () => [...authorization.tcp, tcpProxy(ctx, INBOUND_PASSTHROUGH)],
+        () => inboundHttp(input, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH),
+        () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)],
       ),
     ),
   ];
-  for (const item of ports)
-    filterChains.push(
-      ...portChains(ctx, item, mtlsMode(ctx.view, ctx.proxy, item.port), authorization, `0.0.0.0_${item.port}`, true),
-    );
+  for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
   return {
     name: 'virtualInbound',
-    address: { socketAddress: { address: wildcard(ctx), portValue: 15006 } },
+    address: { socketAddress: { address: wildcard(input.ip), portValue: 15006 } },
     trafficDirection: 'INBOUND',
     filterChains,
     listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],
-    listenerFiltersTimeout: detectionTimeout(ctx),
+    listenerFiltersTimeout: detectionTimeout(input.settings),
     continueOnListenerFiltersTimeout: true,
   };
 }
 
-/** The wildcard address of the proxy's address family. */
-export function wildcard(ctx: CompileContext): string {
-  return bracketed(ctx.proxy.ips[0] ?? '').startsWith('[') ? '::' : '0.0.0.0';
+/** The wildcard address of the family of `ip`. */
+export function wildcard(ip: string): string {
+  return bracketed(ip).startsWith('[') ? '::' : '0.0.0.0';
 }

@@ -1,23 +1,132 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
+import type { Resource } from '../../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
-import type { RouteConfiguration } from '../../../shared/xds/route.ts';
+import type { VirtualHost } from '../../../shared/xds/route.ts';
 import { isHttp } from '../../mesh/protocol.ts';
-import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
-import { type CompileContext, detectionTimeout } from '../node/context.ts';
-import { distinctChains, isTlsPort, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
+import type { DestinationRules } from '../cluster/destination-rule.ts';
+import { generator, labelsFrom } from '../memo.ts';
+import type { Services } from '../node/scope.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
 import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
 import { httpFilter } from '../wire.ts';
-import { HTTP_INSPECTOR, httpManager, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
-import { wildcard } from './inbound.ts';
+import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
 
-export interface Outbound {
-  listeners: Listener[];
-  routes: RouteConfiguration[];
+type Policy = MeshSettings['outboundTrafficPolicy'];
+
+/** What a class of sidecars sees, and who they are to rules that ask. */
+interface Seen {
+  readonly virtualServices: readonly Resource[];
+  readonly services: Services;
+  readonly rules: DestinationRules;
+  readonly settings: MeshSettings;
+  readonly outboundTrafficPolicy: Policy;
+  readonly namespace: string;
+  /** Those that source labels of VirtualServices name, as `labelsKey` writes them. */
+  readonly labels: string;
 }
 
-const HTTP_PROXY_ADDRESS = '127.0.0.1';
+const SEEN = {
+  virtualServices: true,
+  services: true,
+  rules: true,
+  settings: true,
+  outboundTrafficPolicy: true,
+  namespace: true,
+  labels: true,
+} as const;
+
+export interface OutboundRoutesInput extends Seen {
+  readonly dnsDomain: string;
+  /** There is a listener that applications use as an HTTP proxy. */
+  readonly httpProxy: boolean;
+}
+
+export interface OutboundRoutes {
+  readonly routes: readonly Produced<'routes'>[];
+  /** Why rules could not be translated. */
+  readonly errors: readonly string[];
+}
+
+/** A route configuration for each HTTP port, and `http_proxy`. */
+export const outboundRoutes = generator<OutboundRoutesInput, OutboundRoutes>(
+  { ...SEEN, dnsDomain: true, httpProxy: true },
+  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, dnsDomain, httpProxy }) => {
+    const errors = new Set<string>();
+    const input = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels: labelsFrom(labels), dnsDomain },
+      settings,
+      outboundTrafficPolicy,
+      onError: (reason: string) => void errors.add(reason),
+    };
+    const byPort = httpPorts(services).map((port): { port: number; hosts: VirtualHost[] } => ({
+      port,
+      hosts: sidecarVirtualHosts(input, port),
+    }));
+    const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
+    if (httpProxy) routes.push(httpProxyRoutes(byPort, outboundTrafficPolicy));
+    return { routes, errors: [...errors] };
+  },
+);
+
+export function destinationsOf(services: Services, rules: DestinationRules) {
+  return {
+    service: (hostname: string) => services.byHost.get(hostname),
+    rule: (service: MeshService) => rules.for(service),
+  };
+}
+
+export interface OutboundListenersInput extends Seen {
+  readonly captured: boolean;
+  /** Where listeners bind without capture. */
+  readonly bind: string;
+  /** The wildcard address of the proxy's address family. */
+  readonly any: string;
+  readonly httpProxyPort: number | undefined;
+}
+
+export interface OutboundListeners {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly notes: readonly string[];
+}
+
+export const outboundListeners = generator<OutboundListenersInput, OutboundListeners>(
+  { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
+  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) => {
+    const notes = new Set<string>();
+    const input: Outbound = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels: labelsFrom(labels) },
+      settings,
+      outboundTrafficPolicy,
+      note: (message) => void notes.add(message),
+    };
+    const listeners = rest.captured
+      ? capturedOutbound(input, rest.any)
+      : boundOutbound(input, rest.bind, rest.httpProxyPort);
+    return { listeners: listeners.map(withOrigin), notes: [...notes] };
+  },
+);
+
+function withOrigin(listener: Listener): Produced<'listeners'> {
+  return produced('listeners', listener, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
+}
+
+interface Outbound extends L4Routes {
+  readonly services: Services;
+  readonly outboundTrafficPolicy: Policy;
+  note(message: string): void;
+}
+
+export const HTTP_PROXY_ADDRESS = '127.0.0.1';
 
 interface TcpTarget {
   service: MeshService;
@@ -25,8 +134,8 @@ interface TcpTarget {
 }
 
 /** Ports that are not HTTP, in the order of their services. */
-function tcpTargets(ctx: CompileContext): TcpTarget[] {
-  return ctx.scope.services.flatMap((service) =>
+function tcpTargets({ services }: Outbound): TcpTarget[] {
+  return services.list.flatMap((service) =>
     service.ports
       .filter((port) => !isHttp(port.protocol) && port.protocol !== 'UDP')
       .map((port) => ({ service, port })),
@@ -37,67 +146,54 @@ function tcpTargets(ctx: CompileContext): TcpTarget[] {
  * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
  * of several TCP services on one port only TLS ones can share it, told apart by SNI, else the first has it.
  */
-export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): Outbound {
-  const bind = ctx.proxy.outboundBind;
+function boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Listener[] {
+  const { settings, services, note } = input;
   const listeners: Listener[] = [];
-  const routes: RouteConfiguration[] = [];
-  const add = (port: number, chains: FilterChain[], address = bind) => {
-    const name = `${address}_${port}`;
-    if (inUse.has(name)) {
-      ctx.note(
-        `no outbound listener ${name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
-      );
-      return false;
-    }
+  const add = (port: number, chains: FilterChain[], address = bind) =>
     listeners.push({
-      name,
+      name: `${address}_${port}`,
       address: { socketAddress: { address, portValue: port } },
       trafficDirection: 'OUTBOUND',
       ...withDefault(chains),
       ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
-      listenerFiltersTimeout: detectionTimeout(ctx),
+      listenerFiltersTimeout: detectionTimeout(settings),
       continueOnListenerFiltersTimeout: true,
     });
-    return true;
-  };
-  const ports = httpPorts(ctx);
-  for (const port of ports) {
-    routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
-    add(port, [httpChain(ctx, `${bind}_${port}`, String(port))]);
-  }
+  const ports = httpPorts(services);
+  for (const port of ports) add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
   const byPort = new Map<number, TcpTarget[]>();
-  for (const target of tcpTargets(ctx)) {
+  for (const target of tcpTargets(input)) {
     const { number } = target.port;
     if (ports.includes(number)) {
-      ctx.note(`${target.service.hostname}:${number} has no listener: HTTP services use that port`);
+      note(`${target.service.hostname}:${number} has no listener: HTTP services use that port`);
       continue;
     }
-    byPort.set(number, [...(byPort.get(number) ?? []), target]);
+    const others = byPort.get(number);
+    if (others) others.push(target);
+    else byPort.set(number, [target]);
   }
-  for (const [number, targets] of byPort) {
-    add(number, tcpChains(ctx, `${bind}_${number}`, targets, targets.length > 1));
-  }
-  const proxyPort = ctx.proxy.httpProxyPort;
-  if (proxyPort !== undefined) {
+  for (const [number, targets] of byPort)
+    add(number, tcpChains(input, `${bind}_${number}`, targets, targets.length > 1));
+  if (httpProxyPort !== undefined) {
     // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
-    const name = `${HTTP_PROXY_ADDRESS}_${proxyPort}`;
-    if (add(proxyPort, [httpChain(ctx, name, 'http_proxy')], HTTP_PROXY_ADDRESS)) routes.push(httpProxyRoutes(ctx));
+    const name = `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`;
+    add(httpProxyPort, [httpChain(input, name, 'http_proxy')], HTTP_PROXY_ADDRESS);
   }
-  return { listeners: unique(ctx, listeners), routes };
+  return unique(listeners, note);
 }
 
-function unique(ctx: CompileContext, listeners: Listener[]): Listener[] {
+function unique(listeners: Listener[], note: (message: string) => void): Listener[] {
   const seen = new Set<string>();
   return listeners.filter((listener) => {
     if (!seen.has(listener.name)) return seen.add(listener.name);
-    ctx.note(`listener ${listener.name}: the port is taken by another one`);
+    note(`listener ${listener.name}: the port is taken by another one`);
     return false;
   });
 }
 
 /** Looks names up for services of resolution DYNAMIC_DNS at these ports. */
-function dynamicDnsFilters(ctx: CompileContext, ports: readonly number[]): HttpFilter[] {
-  return ctx.scope.services
+function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFilter[] {
+  return services.list
     .filter((service) => service.resolution === 'DYNAMIC_DNS' && ports.some((port) => servesHttp(service, port)))
     .map((service) =>
       httpFilter(
@@ -108,10 +204,15 @@ function dynamicDnsFilters(ctx: CompileContext, ports: readonly number[]): HttpF
     );
 }
 
-function httpChain(ctx: CompileContext, listener: string, rds: string): FilterChain {
-  const ports = rds === 'http_proxy' ? httpPorts(ctx) : [Number(rds)];
-  const last = dynamicDnsFilters(ctx, ports);
-  const manager = httpManager(ctx, { side: 'outbound', statPrefix: `outbound_${listener};`, routes: { rds }, last });
+function httpChain({ services, settings }: Outbound, listener: string, rds: string): FilterChain {
+  const ports = rds === 'http_proxy' ? httpPorts(services) : [Number(rds)];
+  const last = dynamicDnsFilters(services, ports);
+  const manager = httpManager(settings, {
+    side: 'outbound',
+    statPrefix: `outbound_${listener};`,
+    routes: { rds },
+    last,
+  });
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
 }
 
@@ -119,41 +220,41 @@ function httpChain(ctx: CompileContext, listener: string, rds: string): FilterCh
  * The chains of one address and port. `shared`: other services may come there, so TLS ones are told apart by SNI; of
  * those that are not, the first has what no other chain takes.
  */
-function tcpChains(ctx: CompileContext, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {
-  const chains = targets.flatMap((target) => serviceChains(ctx, target, shared && isTlsPort(target.port)));
+function tcpChains(input: Outbound, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {
+  const chains = targets.flatMap((target) => serviceChains(input, target, shared && isTlsPort(target.port)));
   const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);
   // What takes every connection goes last, so that no other target's chain is hidden behind it.
-  return distinctChains(ctx, name, [...matched, ...chains.filter((chain) => !matched.includes(chain))]);
+  return distinctChains(name, [...matched, ...chains.filter((chain) => !matched.includes(chain))], input.note);
 }
 
 /** With capture: listeners that only the original destination leads to, and virtualOutbound in front of them. */
-export function capturedOutbound(ctx: CompileContext): Outbound {
-  const any = wildcard(ctx);
+function capturedOutbound(input: Outbound, any: string): Listener[] {
+  const { settings } = input;
   const listeners = new Map<string, Listener>();
-  const routes: RouteConfiguration[] = [];
-  for (const port of httpPorts(ctx)) {
+  for (const port of httpPorts(input.services)) {
     const name = `${any}_${port}`;
-    routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
-    const chain = httpChain(ctx, name, String(port));
+    const chain = httpChain(input, name, String(port));
     chain.filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: ['http/1.1', 'h2c'] };
     listeners.set(name, {
-      ...captured(ctx, name, any, port, [chain]),
-      defaultFilterChain: { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] },
+      ...captured(settings, name, any, port, [chain]),
+      defaultFilterChain: passthroughChain(input),
       listenerFilters: [HTTP_INSPECTOR],
     });
   }
-  for (const { service, port } of tcpTargets(ctx)) {
+  for (const { service, port } of tcpTargets(input)) {
     const addresses = service.addresses.filter((address) => !address.includes('/'));
     for (const address of addresses.length > 0 ? addresses : [any])
-      addCapturedTcp(ctx, listeners, service, port, address, any);
+      addCapturedTcp(input, listeners, service, port, address, any);
   }
-  const list = [...listeners.values()];
-  list.push(virtualOutbound(ctx, any));
-  return { listeners: list, routes };
+  return [...listeners.values(), virtualOutbound(input, any)];
+}
+
+function passthroughChain({ settings, outboundTrafficPolicy }: Outbound): FilterChain {
+  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))] };
 }
 
 function addCapturedTcp(
-  ctx: CompileContext,
+  input: Outbound,
   listeners: Map<string, Listener>,
   service: MeshService,
   port: ServicePort,
@@ -161,26 +262,25 @@ function addCapturedTcp(
   any: string,
 ): void {
   const name = `${address}_${port.number}`;
-  const own = tcpChains(ctx, name, [{ service, port }], address === any);
+  const own = tcpChains(input, name, [{ service, port }], address === any);
   const sniffing = usesSni(own);
   const existing = listeners.get(name);
   if (!existing) {
     const { filterChains, defaultFilterChain } = withDefault(own);
-    const listener = captured(ctx, name, address, port.number, filterChains);
+    const listener = captured(input.settings, name, address, port.number, filterChains);
     if (sniffing) listener.listenerFilters = [TLS_INSPECTOR];
     if (defaultFilterChain) listener.defaultFilterChain = defaultFilterChain;
-    else if (sniffing && address === any)
-      listener.defaultFilterChain = { name: 'PassthroughFilterChain', filters: [tcpProxy(ctx, fallback(ctx))] };
+    else if (sniffing && address === any) listener.defaultFilterChain = passthroughChain(input);
     listeners.set(name, listener);
   } else if (sniffing && address === any) {
-    existing.filterChains = distinctChains(ctx, name, [...(existing.filterChains ?? []), ...own]);
+    existing.filterChains = distinctChains(name, [...(existing.filterChains ?? []), ...own], input.note);
     if (!existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
       existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
-  } else ctx.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
+  } else input.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
 }
 
 function captured(
-  ctx: CompileContext,
+  settings: MeshSettings,
   name: string,
   address: string,
   port: number,
@@ -192,17 +292,16 @@ function captured(
     bindToPort: false,
     trafficDirection: 'OUTBOUND',
     filterChains,
-    listenerFiltersTimeout: detectionTimeout(ctx),
+    listenerFiltersTimeout: detectionTimeout(settings),
     continueOnListenerFiltersTimeout: true,
   };
 }
 
-function fallback(ctx: CompileContext): string {
-  return ctx.scope.outboundTrafficPolicy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
+function fallback(policy: Policy): string {
+  return policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
 }
 
-function virtualOutbound(ctx: CompileContext, any: string): Listener {
-  const cluster = fallback(ctx);
+function virtualOutbound({ settings, outboundTrafficPolicy }: Outbound, any: string): Listener {
   return {
     name: 'virtualOutbound',
     address: { socketAddress: { address: any, portValue: 15001 } },
@@ -212,9 +311,12 @@ function virtualOutbound(ctx: CompileContext, any: string): Listener {
       {
         name: 'virtualOutbound-blackhole',
         filterChainMatch: { destinationPort: 15001 },
-        filters: [tcpProxy(ctx, BLACK_HOLE)],
+        filters: [plainTcpProxy(settings, BLACK_HOLE)],
       },
-      { name: 'virtualOutbound-catchall-tcp', filters: [tcpProxy(ctx, cluster)] },
+      {
+        name: 'virtualOutbound-catchall-tcp',
+        filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))],
+      },
     ],
   };
 }

@@ -1,5 +1,5 @@
 /** Versions of xDS resources: a digest of their canonical JSON, so every control replica and every restart agrees. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** JSON with object keys sorted and no blanks (RFC 8785 in spirit); undefined fields are left out. */
 export function canonicalJson(value: unknown): string {
@@ -13,5 +13,10 @@ export function canonicalJson(value: unknown): string {
 
 /** 128 bits of SHA-256 over the canonical JSON, in hex. */
 export function digest(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 32);
+  return digestText(canonicalJson(value));
+}
+
+/** 128 bits of SHA-256, in hex. */
+export function digestText(text: string): string {
+  return hash('sha256', text, 'hex').slice(0, 32);
 }
