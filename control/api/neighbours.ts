@@ -1,9 +1,9 @@
-/** What a write is warned of because of resources that are stored already. */
+/** Warnings of a write that depend on resources in the store. */
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { hasPlaces, sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import type { ResourceStore } from '../store/store.ts';
 
-/** Reads the store, not the view of the mesh: the view is behind by some writes, and these are the ones to warn of. */
+/** Reads the store, because the mesh view lags behind the latest writes. Costs a list of both kinds. */
 export async function neighbourWarnings(store: ResourceStore, resource: Resource): Promise<Fault[]> {
   if (!hasPlaces(resource)) return [];
   const group = 'networking.istio.io';

@@ -92,12 +92,12 @@ export async function apply(
   }
 }
 
-/** Warns of resources of the files that share an address; the server can tell only of those it has. */
+/** Warns of resources in the files that share an address: the server compares with stored resources only. */
 function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
   const resources = sources.map(({ resource }) => resource);
   return sources.map((source, i) => {
     const { kind, resource, file, line, warnings } = source;
-    // Each pair is told once: at the later one.
+    // Each pair is reported once, at the later resource.
     const found = sharedAddressWarnings(resource, resources.slice(0, i));
     for (const warning of found)
       process.stderr.write(

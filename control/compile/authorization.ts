@@ -41,7 +41,7 @@ export function authorizations(
     if (known) return known;
     const authorization = authorizationOf(
       view,
-      here.map((workload) => policies.get(workload) ?? []),
+      here.map((workload) => policies.get(workload)!),
     );
     built.set(key, authorization);
     return authorization;

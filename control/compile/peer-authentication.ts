@@ -16,10 +16,10 @@ function modeIn(mtls: unknown): MtlsMode | undefined {
   return MODES.find((one) => one === mode);
 }
 
-/** The mode of a port that several workloads share: the strictest that one of them has. Without workloads: `DISABLE`. */
+/** The mode of a port that several workloads share: the strictest that one of them has. Without workloads: STRICT. */
 export function strictestMtlsMode(view: MeshView, workloads: readonly Workload[], port: number): MtlsMode {
   const modes = new Set(workloads.map((workload) => mtlsMode(view, workload, port)));
-  return MODES.find((mode) => modes.has(mode)) ?? 'DISABLE';
+  return MODES.find((mode) => modes.has(mode)) ?? 'STRICT';
 }
 
 /**

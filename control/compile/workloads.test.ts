@@ -192,7 +192,7 @@ describe('AuthorizationPolicy where two services share an address', () => {
       rules: [{}],
     });
     expect(guards(all)).toEqual({ 9080: ['ALLOW orders,v1'], 9090: ['ALLOW v1'] });
-    // What a slice does not say of its Pod, the Pod's proxy does.
+    // Labels of the Pod that its slice lacks come from LABELS of its proxy.
     expect(guards([...all, ofVersion], { labels: { version: 'v1', app: 'x' } })).toEqual({
       9080: ['ALLOW orders,v,v1'],
       9090: ['ALLOW v,v1'],
@@ -215,7 +215,7 @@ describe('AuthorizationPolicy where two services share an address', () => {
       82: ['ALLOW edge', 'ALLOW inner'],
     });
   });
-  it('is told: the compile notes name what shares the address', () => {
+  it('is noted: compile notes name what shares the address', () => {
     const { notes } = compile([...ORDERS, ...REDIS]);
     expect(notes).toContainEqual(
       expect.stringMatching(/^10\.77\.0\.31: shared by WorkloadEntry shop\/orders-vm, WorkloadEntry shop\/redis-vm: /),

@@ -4,7 +4,7 @@
  */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { compare } from '../mesh/build-view.ts';
-import { namespaceOf, selects, text } from '../mesh/fields.ts';
+import { namespaceOf, selects, specOf, text } from '../mesh/fields.ts';
 import { entryWorkload } from '../mesh/service-entry.ts';
 import type { MeshEndpoint, MeshService, MeshView, ServicePort } from '../mesh/view.ts';
 
@@ -51,7 +51,7 @@ export interface LocalWorkloads {
 
 /**
  * Workloads and instances of a node's own namespace. As in Istio, a Service or ServiceEntry of another namespace that names
- * the node's address has no say over the node.
+ * the node's address does not change what the node serves or enforces.
  */
 export function localWorkloads(view: MeshView, node: NodeClaims): LocalWorkloads {
   const found = new Map<string, Writable>();
@@ -98,7 +98,7 @@ export function selectsProxy(
   return selects(selector, proxy.labels) || proxy.workloads.some(({ labels }) => selects(selector, labels));
 }
 
-/** Says that workloads with different labels share the proxy, and how it is judged. */
+/** Notes workloads with different labels behind one proxy, and the rule that applies. */
 export function noteSharedAddress(
   proxy: { ips: readonly string[]; labels: Labels; workloads: readonly LocalWorkload[] },
   note: (message: string) => void,
@@ -128,18 +128,18 @@ function workloadOf(found: Map<string, Writable>, endpoint: MeshEndpoint, node: 
   return workload;
 }
 
-/** There is no Pod kind: what a slice does not tell of a Pod's labels, the Pod's own proxy does. */
+/** There is no Pod kind: labels of a Pod that its slice lacks are taken from the LABELS of the Pod's proxy. */
 function ownLabels({ workloadKind, labels }: MeshEndpoint, node: NodeClaims): Labels {
   return workloadKind === 'Pod' || workloadKind === 'EndpointSlice' ? { ...node.labels, ...labels } : labels;
 }
 
-/** A WorkloadEntry that no service selects: it has no port of its own, but its policies hold at ports that no one serves. */
+/** A WorkloadEntry that no service selects: it has no port of its own; its policies hold at ports that no workload serves. */
 function addUnserved(found: Map<string, Writable>, entry: Resource, node: NodeClaims): void {
-  if (namespaceOf(entry) !== node.namespace) return;
+  const address = text(specOf(entry)['address']) ?? '';
+  if (namespaceOf(entry) !== node.namespace || !node.ips.includes(address)) return;
   const { body, name, namespace, labels } = entryWorkload(entry);
-  const address = text(body['address']) ?? '';
   const serviceAccount = text(body['serviceAccount']) ?? '';
-  if (!node.ips.includes(address) || !isOwn({ address, serviceAccount, labels }, node)) return;
+  if (!isOwn({ address, serviceAccount, labels }, node)) return;
   const title = `WorkloadEntry ${namespace}/${name}`;
   if ([...found.values()].some((workload) => workload.name === title)) return;
   const all = { ...labels, ...node.staticLabels };

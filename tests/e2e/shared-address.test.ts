@@ -44,7 +44,7 @@ for (const runtime of ['node', 'bun', 'deno'] as const) {
     };
     const both = (name: keyof typeof ports) => `${service(name, ports[name])}---${entry(name, address)}`;
 
-    /** Statuses of: GET and POST by front, GET by another account, GET in plaintext by nobody. */
+    /** Statuses of: GET and POST by front, GET by another account, GET in plaintext without identity. */
     const statuses = async () => {
       const through = (name: string, method: string) =>
         get({
@@ -74,7 +74,7 @@ for (const runtime of ['node', 'bun', 'deno'] as const) {
       const sidecar = (name: string) => ({ name, serviceAccount: name, labels: { app: name }, runtime });
       await mesh.start(sidecar('front'));
       await mesh.start(sidecar('other'));
-      // Without labels of its own, so that on loopback too every entry of its account is its.
+      // Without LABELS, so that on loopback too every entry of its service account belongs to it.
       const app = [`${ROOT}/tests/e2e/echo.ts`, '{port}'];
       await mesh.start({ name: 'orders', serviceAccount: 'orders', labels: {}, runtime, app }, address);
       await until('orders answers', async () => (await statuses())[0] === 200);
