@@ -5,9 +5,9 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
-import { overProxyConfig } from '../../shared/resources/mesh-config-defaults.ts';
-import type { MeshProxyConfig } from '../../shared/resources/mesh-config-proxy.ts';
-import { readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
+import { overProxyConfig } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
+import type { MeshProxyConfig } from '../../shared/resources/mesh-config/mesh-config-proxy.ts';
+import { readProxyConfig } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { parseDuration } from '../../shared/resources/schema/vocabulary.ts';
 import type { Node } from '../../shared/xds/core.ts';

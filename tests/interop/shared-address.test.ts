@@ -9,7 +9,7 @@ import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
-import { authorityIn, svidFiles } from './svids.ts';
+import { authorityIn, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
 
 if (!ENVOY) console.info('policies of a shared address in Envoy skipped: there is no Envoy');
