@@ -4,13 +4,12 @@ import tls from 'node:tls';
 import { readRevocationLists } from '../x509/crl.ts';
 import { KEY_USAGE_BITS, readExtensions } from '../x509/der.ts';
 import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
-import { type ChainRules, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
+import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
 import { peerFacts } from './peer-facts.ts';
 import type {
   ClientTlsOptions,
   KeyPair,
   OwnCertificate,
-  PeerNames,
   PeerTrust,
   ServerTlsOptions,
   TlsContext,

@@ -1,6 +1,7 @@
 /** Envoy's CertificateValidationContext, of a resource and of the secret it names, as what a peer is judged by. */
 import type { CertificateValidationContext } from '../../../shared/xds/tls.ts';
-import type { PeerNames, PeerTrust } from '../../runtime/runtime.ts';
+import type { PeerTrust } from '../../runtime/runtime.ts';
+import type { PeerNames } from '../../x509/verify-peer.ts';
 import { compileNames, dnsNameCovers } from './peer-names.ts';
 
 /** BoringSSL's own limit on the depth that may be asked for. */
