@@ -39,7 +39,10 @@ export function kubernetesDefinition(resource: Resource, domainSuffix: string): 
     resource,
   };
   const account = annotations[SERVICE_ACCOUNTS]?.split(',')[0]?.trim() ?? '';
-  const itself = externalName === undefined ? [] : [{ name, namespace, body: { address: externalName }, labels: {} }];
+  const itself =
+    externalName === undefined
+      ? []
+      : [{ kind: 'Service' as const, name, namespace, body: { address: externalName }, labels: {} }];
   return {
     service,
     namespace,
@@ -81,7 +84,8 @@ function readSlice(slice: Resource, ports: readonly ServicePort[], account: stri
   const slicePorts = objects(body.ports);
   const labels = endpointLabels(slice);
   const found: MeshEndpoint[] = [];
-  for (const endpoint of objects(body.endpoints))
+  for (const endpoint of objects(body.endpoints)) {
+    const target = text(fields(endpoint['targetRef'])['name']);
     for (const address of strings(endpoint['addresses']))
       for (const port of ports) {
         const match = slicePorts.find((item) => (text(item['name']) ?? '') === port.name);
@@ -97,11 +101,13 @@ function readSlice(slice: Resource, ports: readonly ServicePort[], account: stri
           serviceAccount: account,
           namespace: namespaceOf(slice),
           network: '',
-          workloadName: text(fields(endpoint['targetRef'])['name']) ?? slice.metadata.name,
+          workloadName: target ?? slice.metadata.name,
+          workloadKind: target === undefined ? 'EndpointSlice' : 'Pod',
           healthy: fields(endpoint['conditions'])['ready'] !== false,
           mtls: speaksMtls(labels, account),
         });
       }
+  }
   return found;
 }
 

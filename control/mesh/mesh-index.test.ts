@@ -14,15 +14,18 @@ function said(view: MeshView): unknown {
     service,
     endpoints: view.endpoints(service),
     at: view.endpoints(service).map(({ address }) => view.servicesAt(address, service.namespace)),
+    entries: view
+      .endpoints(service)
+      .map(({ address }) => view.workloadEntriesAt(address, service.namespace).map(({ metadata }) => metadata.name)),
     found: view.service(service.hostname, service.namespace) === service,
   }));
 }
 
-const entry = (name: string, app: string, weight = 1): Resource => ({
+const entry = (name: string, app: string, weight = 1, address = '10.0.0.1'): Resource => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'WorkloadEntry',
   metadata: { name, namespace: 'shop' },
-  spec: { address: '10.0.0.1', weight, labels: { app } },
+  spec: { address, weight, labels: { app } },
 });
 const service = (app: string): Resource => ({
   apiVersion: 'networking.istio.io/v1',
@@ -59,7 +62,7 @@ describe('MeshIndex', () => {
     const index = new MeshIndex();
     const first = entry('one', 'a');
     const { view: before } = index.apply(
-      { removed: [], added: [service('a'), service('b'), first, entry('two', 'b')] },
+      { removed: [], added: [service('a'), service('b'), first, entry('two', 'b', 1, '10.0.0.2')] },
       1,
     );
     const { view, change } = index.apply({ removed: [first], added: [entry('one', 'a', 5)] }, 2);
@@ -76,6 +79,18 @@ describe('MeshIndex', () => {
     expect(view.endpointsChangedSince(before)).toEqual([a]);
     expect(view.endpointsChangedSince(view)).toEqual([]);
     expect(view.endpointsChangedSince(buildView([], 1))).toBeUndefined();
+  });
+
+  it('names a service whose neighbour at an address changed', () => {
+    const index = new MeshIndex();
+    const first = entry('one', 'a');
+    const added = [service('a'), service('b'), first, entry('two', 'b')];
+    const { view: before } = index.apply({ removed: [], added }, 1);
+    const { view } = index.apply({ removed: [first], added: [] }, 2);
+    expect(view.endpointsChangedSince(before)).toEqual(view.services);
+    const [, b] = view.services;
+    expect(view.servicesAt('10.0.0.1', 'shop')).toEqual([b]);
+    expect(view.workloadEntriesAt('10.0.0.1', 'shop')).toHaveLength(1);
   });
 
   it('takes nothing of a step whose mesh configuration cannot be read', () => {

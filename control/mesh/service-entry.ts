@@ -19,6 +19,7 @@ export interface ServiceDefinition {
 
 /** One workload as a WorkloadEntry, or an inline endpoint, describes it. */
 interface Workload {
+  kind: 'WorkloadEntry' | 'ServiceEntry' | 'Service';
   name: string;
   namespace: string;
   body: Fields;
@@ -84,13 +85,25 @@ function inlineWorkloads(entry: Resource, hostname: string): Workload[] {
   const { name } = entry.metadata;
   // A DNS service without endpoints resolves its own host.
   if (inline.length === 0 && (spec['resolution'] === 'DNS' || spec['resolution'] === 'DNS_ROUND_ROBIN'))
-    return [{ name, namespace, body: { address: hostname }, labels: labelsOf(undefined) }];
+    return [{ kind: 'ServiceEntry', name, namespace, body: { address: hostname }, labels: {} }];
   return inline.map((body, index) => ({
+    kind: 'ServiceEntry',
     name: `${name}-${index}`,
     namespace,
     body,
     labels: labelsOf(body['labels']),
   }));
+}
+
+/** `spec.labels` over `metadata.labels`. */
+export function entryWorkload(entry: Resource): Workload {
+  return {
+    kind: 'WorkloadEntry',
+    name: entry.metadata.name,
+    namespace: namespaceOf(entry),
+    body: specOf(entry),
+    labels: workloadLabels(entry),
+  };
 }
 
 const entryEndpoints = new WeakMap<Resource, WeakMap<readonly ServicePort[], readonly MeshEndpoint[]>>();
@@ -101,9 +114,7 @@ export function workloadEntryEndpoints(entry: Resource, ports: readonly ServiceP
   if (!byPorts) entryEndpoints.set(entry, (byPorts = new WeakMap()));
   let known = byPorts.get(ports);
   if (!known) {
-    const labels = workloadLabels(entry);
-    const workload = { name: entry.metadata.name, namespace: namespaceOf(entry), body: specOf(entry), labels };
-    byPorts.set(ports, (known = workloadEndpoints(workload, ports)));
+    byPorts.set(ports, (known = workloadEndpoints(entryWorkload(entry), ports)));
   }
   return known;
 }
@@ -125,6 +136,7 @@ export function workloadEndpoints(workload: Workload, ports: readonly ServicePor
     namespace: workload.namespace,
     network: text(body['network']) ?? '',
     workloadName: workload.name,
+    workloadKind: workload.kind,
     healthy: true,
     mtls: speaksMtls(labels, serviceAccount),
   }));

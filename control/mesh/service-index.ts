@@ -1,6 +1,7 @@
 /** Services and their endpoints, kept between writes: a write touches the services that it concerns. */
 import type { Resource } from '../../shared/resources/resource.ts';
-import { AddressEdit, AddressIndex } from './address-index.ts';
+import { BucketMap, Edits } from './bucket-map.ts';
+import { namespaceOf, specOf, text } from './fields.ts';
 import { kubernetesDefinition, sliceEndpoints, sliceOwner } from './kubernetes-service.ts';
 import { byAge } from './order.ts';
 import { type ServiceDefinition, serviceEntryDefinitions, workloadEntryEndpoints } from './service-entry.ts';
@@ -20,11 +21,11 @@ export interface ServiceChanges {
   /** `namespace/hostname` */
   services: Set<string>;
   endpoints: Set<string>;
-  /** Services, still the same objects, whose endpoints changed. */
+  /** Services, still the same objects, whose endpoints changed, or others at the addresses of their endpoints. */
   endpointsOf: MeshService[];
 }
 
-type Lookups = Pick<MeshView, 'services' | 'service' | 'endpoints' | 'servicesAt'>;
+type Lookups = Pick<MeshView, 'services' | 'service' | 'endpoints' | 'servicesAt' | 'workloadEntriesAt'>;
 const NO_ENDPOINTS: readonly MeshEndpoint[] = [];
 
 export class ServiceIndex {
@@ -39,27 +40,38 @@ export class ServiceIndex {
   private services: readonly MeshService[] = [];
   private byKey: ReadonlyMap<string, MeshService> = new Map();
   private endpoints: ReadonlyMap<MeshService, readonly MeshEndpoint[]> = new Map();
-  private addresses = new AddressIndex();
+  /** By `placeKey`. */
+  private addresses = new BucketMap<MeshService>(byHost);
+  private entriesAt = new BucketMap<Resource>(byAge);
 
   constructor(domainSuffix: string) {
     this.domainSuffix = domainSuffix;
   }
 
   snapshot(): Lookups {
-    const { services, byKey, endpoints, addresses } = this;
+    const { services, byKey, endpoints, addresses, entriesAt } = this;
     return {
       services,
       service: (hostname, namespace) => byKey.get(`${namespace}/${hostname}`),
       endpoints: (service) => endpoints.get(service) ?? NO_ENDPOINTS,
-      servicesAt: (address, namespace) => addresses.at(address, namespace),
+      servicesAt: (address, namespace) => addresses.at(placeKey(address, namespace)),
+      workloadEntriesAt: (address, namespace) => entriesAt.at(placeKey(address, namespace)),
     };
   }
 
   apply(removed: readonly Resource[], added: readonly Resource[]): ServiceChanges {
     const defined = new Set<string>();
     const moved = new Set<string>();
-    for (const resource of removed) this.take(resource, false, defined, moved);
-    for (const resource of added) this.take(resource, true, defined, moved);
+    const entries = new Edits<Resource>();
+    for (const resource of removed) {
+      this.take(resource, false, defined, moved);
+      if (resource.kind === 'WorkloadEntry') entries.at(entryPlace(resource)).gone.add(resource);
+    }
+    for (const resource of added) {
+      this.take(resource, true, defined, moved);
+      if (resource.kind === 'WorkloadEntry') entries.at(entryPlace(resource)).come.push(resource);
+    }
+    if (entries.lists.size > 0) this.entriesAt = this.entriesAt.edited(entries);
     return this.settle(defined, moved);
   }
 
@@ -122,7 +134,10 @@ export class ServiceIndex {
     const changes: ServiceChanges = { services: new Set(defined), endpoints: new Set(), endpointsOf: [] };
     const gone = new Set<MeshService>();
     const come: MeshService[] = [];
-    const edit = new AddressEdit();
+    const edits = new Edits<MeshService>();
+    /** Where endpoints came, went or changed. */
+    const places = new Set<string>();
+    const still = new Set<MeshService>();
     let touched = false;
     const endpoints = new Map(this.endpoints);
     for (const key of new Set([...defined, ...moved])) {
@@ -139,16 +154,24 @@ export class ServiceIndex {
       if (before === entry.service && had === entry.endpoints) continue;
       if (had !== entry.endpoints) {
         changes.endpoints.add(key);
-        if (before && before === entry.service) changes.endpointsOf.push(before);
+        if (before && before === entry.service) still.add(before);
       }
       if (before) endpoints.delete(before);
       if (entry.service) endpoints.set(entry.service, entry.endpoints);
-      edit.replace(before, had, entry.service, entry.endpoints);
+      moveTo(edits, before, had, entry.service, entry.endpoints);
+      const owner = entry.service ?? before;
+      for (const { address } of [...had, ...entry.endpoints]) places.add(placeKey(address, owner?.namespace ?? ''));
       touched = true;
     }
     if (defined.size > 0) this.publishServices(gone, come);
     if (touched) this.endpoints = endpoints;
-    if (edit.changes.size > 0) this.addresses = this.addresses.edited(edit);
+    const addresses = edits.lists.size > 0 ? this.addresses.edited(edits) : this.addresses;
+    const fresh = new Set(come);
+    for (const place of places)
+      for (const neighbour of [...this.addresses.at(place), ...addresses.at(place)])
+        if (!gone.has(neighbour) && !fresh.has(neighbour)) still.add(neighbour);
+    this.addresses = addresses;
+    changes.endpointsOf.push(...still);
     return changes;
   }
 
@@ -177,6 +200,28 @@ export class ServiceIndex {
     for (const service of come) byKey.set(keyOf(service), service);
     this.byKey = byKey;
   }
+}
+
+const placeKey = (address: string, namespace: string): string => `${namespace}\n${address}`;
+const entryPlace = (entry: Resource): string => placeKey(text(specOf(entry)['address']) ?? '', namespaceOf(entry));
+
+/** Files a service under the addresses of its endpoints. */
+function moveTo(
+  edits: Edits<MeshService>,
+  before: MeshService | undefined,
+  had: readonly MeshEndpoint[],
+  after: MeshService | undefined,
+  has: readonly MeshEndpoint[],
+): void {
+  const old = new Set(had.map(({ address }) => address));
+  const now = new Set(has.map(({ address }) => address));
+  const same = before === after;
+  if (before)
+    for (const address of old)
+      if (!same || !now.has(address)) edits.at(placeKey(address, before.namespace)).gone.add(before);
+  if (after)
+    for (const address of now)
+      if (!same || !old.has(address)) edits.at(placeKey(address, after.namespace)).come.push(after);
 }
 
 const keyOf = ({ namespace, hostname }: MeshService): string => `${namespace}/${hostname}`;

@@ -1,6 +1,6 @@
 /** What the compile step may see of the mesh: an immutable view of one revision. */
-import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import type { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 
 /** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
@@ -63,6 +63,8 @@ export interface MeshEndpoint {
   network: string;
   /** Name of the workload instance, for `istio.workload` metadata. */
   workloadName: string;
+  /** What describes the workload: with namespace and `workloadName` it tells workloads at one address apart. */
+  workloadKind: 'WorkloadEntry' | 'ServiceEntry' | 'Service' | 'Pod' | 'EndpointSlice';
   healthy: boolean;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
@@ -123,10 +125,13 @@ export interface MeshView {
   endpoints(service: MeshService): readonly MeshEndpoint[];
   /** Services of `namespace` with an endpoint at `address`, in the order of `services`. */
   servicesAt(address: string, namespace: string): readonly MeshService[];
+  /** WorkloadEntries of `namespace` at `address`, oldest first. */
+  workloadEntriesAt(address: string, namespace: string): readonly Resource[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources(kind: string): readonly Resource[];
   /**
-   * Services of both views whose endpoints changed since `earlier`; undefined: it is too long ago, or of another mesh.
+   * Services of both views whose endpoints, or whose neighbours at the addresses of their endpoints, changed since
+   * `earlier`; undefined: it is too long ago, or of another mesh.
    */
   endpointsChangedSince(earlier: MeshView): readonly MeshService[] | undefined;
 }

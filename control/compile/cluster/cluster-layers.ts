@@ -10,6 +10,7 @@ import { type Patch, patched } from '../patches/patch.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { type Caller, type ServiceClusters, serviceClusters } from './clusters.ts';
 import type { DestinationRules } from './destination-rule.ts';
+import { neighboursOf } from './neighbours.ts';
 
 export interface ClusterClass extends Caller {
   readonly services: Services;
@@ -62,7 +63,9 @@ export class ClusterLayers {
 
   private unit(view: MeshView, service: MeshService): ServiceClusters {
     const { rules, services: _, patches: __, ...inputs } = this.shared;
-    return serviceClusters({ ...inputs, endpoints: view.endpoints(service), service, rule: rules.for(service) });
+    const endpoints = view.endpoints(service);
+    const neighbours = neighboursOf(view, service, inputs.mtls);
+    return serviceClusters({ ...inputs, endpoints, neighbours, service, rule: rules.for(service) });
   }
 
   private *made(view: MeshView): Work<State> {

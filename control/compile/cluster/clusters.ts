@@ -36,6 +36,8 @@ export interface Caller {
 
 export interface ServiceClustersInput extends Caller {
   readonly endpoints: readonly MeshEndpoint[];
+  /** See `neighboursOf`. */
+  readonly neighbours: readonly MeshEndpoint[];
   readonly service: MeshService;
   readonly rule: DestinationRule | undefined;
   readonly settings: MeshSettings;
@@ -52,6 +54,7 @@ export interface ServiceClusters {
 export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
   {
     endpoints: true,
+    neighbours: true,
     service: true,
     rule: true,
     settings: true,
@@ -84,11 +87,11 @@ function outbound(
   port: ServicePort,
   subset: Subset | undefined,
 ): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
-  const { service, rule, settings, mtls, endpoints, clusterId, locality, failoverLabels: labels } = input;
+  const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
   const kind = shapeOf({ service, port, rule, subset, settings });
   const assigned = (): ClusterLoadAssignment => {
     const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
-    const assignment = assignmentOf({ endpoints, service, port, subset, mtls, clusterName, clusterId });
+    const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
     return placedAssignment({ assignment, ...kind.placement, clusterId, locality, labels });
   };
   const built = clusterOf({

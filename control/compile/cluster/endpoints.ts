@@ -18,6 +18,8 @@ import {
 
 export interface AssignmentInput {
   readonly endpoints: readonly MeshEndpoint[];
+  /** Endpoints of other services at the same addresses, where they might matter. */
+  readonly neighbours: readonly MeshEndpoint[];
   readonly service: MeshService;
   readonly port: ServicePort;
   readonly subset: Subset | undefined;
@@ -33,8 +35,17 @@ interface Assignment {
 
 /** The endpoints of a cluster by locality, as every caller sees them. */
 export const assignmentOf = generator<AssignmentInput, Assignment>(
-  { endpoints: true, service: true, port: true, subset: true, mtls: true, clusterName: true, clusterId: true },
-  ({ endpoints, service, port, subset, mtls, clusterName, clusterId }) => {
+  {
+    endpoints: true,
+    neighbours: true,
+    service: true,
+    port: true,
+    subset: true,
+    mtls: true,
+    clusterName: true,
+    clusterId: true,
+  },
+  ({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId }) => {
     const groups = new Map<string, PlacedEndpoint[]>();
     const dns = service.resolution === 'DNS' || service.resolution === 'DNS_ROUND_ROBIN';
     for (const endpoint of endpoints) {
@@ -42,7 +53,8 @@ export const assignmentOf = generator<AssignmentInput, Assignment>(
       if (!endpoint.healthy && !dns) continue;
       const group = groups.get(endpoint.locality);
       const labels = withLocalityLabels(endpoint.labels, endpoint.locality, endpoint.network, clusterId);
-      const item = { endpoint: lbEndpoint({ endpoint, mtls, clusterId }), labels };
+      const secured = endpoint.mtls && takesMtls(mtls, endpoint, neighbours);
+      const item = { endpoint: lbEndpoint({ endpoint, secured, clusterId }), labels };
       if (group) group.push(item);
       else groups.set(endpoint.locality, [item]);
     }
@@ -94,9 +106,22 @@ export function localityMessage(locality: string): Locality {
   return { ...(region && { region }), ...(zone && { zone }), ...(subZone && { subZone }) };
 }
 
-const lbEndpoint = generator<{ endpoint: MeshEndpoint; mtls: MtlsModes; clusterId: string }, LbEndpoint>(
-  { endpoint: true, mtls: true, clusterId: true },
-  ({ endpoint, mtls, clusterId }) => {
+/** Whether the listener at an endpoint's port takes mTLS; where workloads share it, one that wants it decides for all. */
+function takesMtls(mtls: MtlsModes, endpoint: MeshEndpoint, neighbours: readonly MeshEndpoint[]): boolean {
+  const { address, namespace, port } = endpoint;
+  if (mtls.of(endpoint, port) !== 'DISABLE') return true;
+  return neighbours.some(
+    (other) =>
+      other.address === address &&
+      other.namespace === namespace &&
+      other.port === port &&
+      mtls.of(other, port) !== 'DISABLE',
+  );
+}
+
+const lbEndpoint = generator<{ endpoint: MeshEndpoint; secured: boolean; clusterId: string }, LbEndpoint>(
+  { endpoint: true, secured: true, clusterId: true },
+  ({ endpoint, secured, clusterId }) => {
     const { labels } = endpoint;
     const canonical =
       labels['service.istio.io/canonical-name'] ??
@@ -106,7 +131,6 @@ const lbEndpoint = generator<{ endpoint: MeshEndpoint; mtls: MtlsModes; clusterI
     const revision =
       labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels['version'] ?? '';
     const workload = [endpoint.workloadName, endpoint.namespace, canonical, revision, clusterId].join(';');
-    const secured = endpoint.mtls && mtls.of(endpoint, endpoint.port) !== 'DISABLE';
     const address = endpoint.address.startsWith('unix://')
       ? { pipe: { path: endpoint.address.slice('unix://'.length) } }
       : { socketAddress: { address: endpoint.address, portValue: endpoint.port } };

@@ -20,10 +20,11 @@ import type { Services } from '../node/scope.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { applies, chainOf, destinationFilter, distinctChains, type L4Routes, sniMatch } from '../routes/l4-routes.ts';
 import { resolveGatewayName } from '../routes/virtual-service-match.ts';
+import type { Authorization } from '../security/authorization.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
 import { tcpProxy } from '../sidecar/http-manager.ts';
-import { type GatewayServer, sharedHosts } from './gateway-server.ts';
+import { type GatewayServer, type ListenPorts, listenPort, sharedHosts } from './gateway-server.ts';
 
 /** What a mesh client offers; only such connections may cross networks by SNI. */
 const MESH_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
@@ -31,9 +32,15 @@ const MESH_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http
 /** What a gateway's connections are routed by. */
 export interface GatewayL4 extends L4Routes {
   readonly services: Services;
-  /** Policies of the gateway come before the bytes move on. */
-  readonly policies: readonly NetworkFilter[];
+  /** What guards the port of that number. */
+  authorization(port: number): Authorization;
+  readonly listenPorts: ListenPorts;
   note(message: string): void;
+}
+
+/** Policies of the gateway come before the bytes move on. */
+function guarded(input: GatewayL4, server: GatewayServer, filter: NetworkFilter): NetworkFilter[] {
+  return [...input.authorization(listenPort(input.listenPorts, server.port)).tcp, filter];
 }
 
 /** The VirtualServices bound to a server that share a host with it, in Istio's order. */
@@ -51,7 +58,7 @@ export function tcpServerFilters(input: GatewayL4, server: GatewayServer): Netwo
       const matches = objects(rule['match']);
       if (matches.length > 0 && !matches.some((match) => applies(input, vs, match, server.gateway, server.port)))
         continue;
-      return [...input.policies, destinationFilter(input, vs, rule, server.port)];
+      return guarded(input, server, destinationFilter(input, vs, rule, server.port));
     }
   input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tcp route for it: not served`);
   return undefined;
@@ -64,7 +71,9 @@ export function passthroughChains(input: GatewayL4, server: GatewayServer): Filt
     for (const rule of objects(specOf(vs)['tls']))
       for (const match of objects(rule['match']))
         if (applies(input, vs, match, server.gateway, server.port))
-          chains.push(chainOf(sniMatch(match), [...input.policies, destinationFilter(input, vs, rule, server.port)]));
+          chains.push(
+            chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, vs, rule, server.port))),
+          );
   if (chains.length === 0)
     input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tls route for it: not served`);
   return distinctChains(`of Gateway ${server.gateway}`, chains, input.note);
@@ -74,7 +83,7 @@ export function passthroughChains(input: GatewayL4, server: GatewayServer): Filt
 export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
   const hosts = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
   return sniTargets(input.services, input.destinations.rule, hosts).map(({ name }) =>
-    chainOf({ applicationProtocols: MESH_ALPN, serverNames: [name] }, [...input.policies, tcpProxy(input, name)]),
+    chainOf({ applicationProtocols: MESH_ALPN, serverNames: [name] }, guarded(input, server, tcpProxy(input, name))),
   );
 }
 
@@ -85,6 +94,7 @@ export interface SniClustersInput extends Omit<Caller, 'readsCredentials'> {
   readonly settings: MeshSettings;
   readonly mtls: MtlsModes;
   endpoints(service: MeshService): readonly MeshEndpoint[];
+  neighbours(service: MeshService): readonly MeshEndpoint[];
 }
 
 /** The clusters AUTO_PASSTHROUGH sends to: named by SNI, mTLS passes through them untouched. */
@@ -99,7 +109,8 @@ export function sniClusters(input: SniClustersInput): ServiceClusters {
     clusters.push(built.cluster);
     notes.push(...built.notes);
     const endpoints = input.endpoints(service);
-    const assignment = assignmentOf({ endpoints, service, port, subset, mtls, clusterName, clusterId });
+    const neighbours = input.neighbours(service);
+    const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
     const message = placedAssignment({ assignment, ...built.placement, clusterId, locality, labels });
     assignments.push(sniAssignment({ message, service, port }));
   }

@@ -7,12 +7,13 @@ import {
   namespaceOf,
   numeric,
   objects,
-  selects,
   specOf,
   strings,
   text,
 } from '../../mesh/fields.ts';
 import { hostCovers } from '../names.ts';
+import type { ProxyView } from '../node/proxy.ts';
+import { selectsProxy } from '../node/workloads.ts';
 
 /** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
@@ -39,9 +40,19 @@ export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 't
   return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
 }
 
-/** Gateway resources whose selector picks these labels, oldest first. */
-export function gatewaysFor(all: readonly Resource[], labels: Record<string, string>): readonly Resource[] {
-  return all.filter((gateway) => selects(labelsOf(specOf(gateway)['selector']), labels));
+/** Gateway resources whose selector picks the proxy, oldest first. */
+export function gatewaysFor(
+  all: readonly Resource[],
+  proxy: Pick<ProxyView, 'labels' | 'workloads'>,
+): readonly Resource[] {
+  return all.filter((gateway) => selectsProxy(labelsOf(specOf(gateway)['selector']), proxy));
+}
+
+/** Service port -> the port that is listened on, where a Service maps it elsewhere; else they are the same. */
+export type ListenPorts = Readonly<Record<string, string>>;
+
+export function listenPort(ports: ListenPorts, port: number): number {
+  return Number(ports[String(port)] ?? port);
 }
 
 /** By port number, lowest first. */

@@ -3,20 +3,21 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
 import { fields, namespaceOf, specOf, strings } from '../../mesh/fields.ts';
-import type { MeshService, MeshSettings } from '../../mesh/view.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, sharedList } from '../memo.ts';
 import type { Services } from '../node/scope.ts';
+import type { LocalWorkload } from '../node/workloads.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
 import { routeConfiguration } from '../routes/routes.ts';
 import { resolveGatewayName } from '../routes/virtual-service.ts';
 import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts';
-import { type Authorization, authorizationOf } from '../security/authorization.ts';
+import { authorizations } from '../security/authorization.ts';
 import { httpManager, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
-import { familyOf, type GatewayServer, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
+import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
 import { gatewayTlsSocket } from './gateway-tls.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 
@@ -28,8 +29,8 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly Resource[];
-  /** Services the gateway is behind. */
-  readonly serves: readonly MeshService[];
+  /** What runs at the gateway's addresses. */
+  readonly workloads: readonly LocalWorkload[];
   readonly settings: MeshSettings;
   readonly namespace: string;
   /** As `labelsKey` writes them. */
@@ -55,7 +56,7 @@ export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
-    serves: true,
+    workloads: true,
     settings: true,
     namespace: true,
     labels: true,
@@ -67,16 +68,14 @@ export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
     const errors = new Set<string>();
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, virtualServices, rules, settings, namespace, serves, policies, offersHttp2 } = given;
-    const authorization = authorizationOf(policies, { namespace, labels, serves }, settings, note);
+    const { services, virtualServices, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
     const gateway: Gateway = {
       services,
       virtualServices,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
-      policies: authorization.tcp,
-      authorization,
+      authorization: authorizations(policies, settings, workloads, note),
       listenPorts: labelsFrom(given.listenPorts),
       offersHttp2,
       note,
@@ -95,8 +94,6 @@ export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
 );
 
 interface Gateway extends GatewayL4 {
-  readonly authorization: Authorization;
-  readonly listenPorts: Readonly<Record<string, string>>;
   readonly offersHttp2: boolean;
   onError(reason: string): void;
 }
@@ -118,7 +115,7 @@ function portOf(
   const listener = listenerOf(gateway, port, usable[0]?.bind, built, secured);
   if (family === 'tcp') return { listener, routes: [] };
   const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
-  const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway, port)}`];
+  const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway.listenPorts, port)}`];
   const routes = [...new Set(names)]
     .filter((name) => named.has(name))
     .map((name) => {
@@ -139,15 +136,10 @@ function chainsOf(
   port: number,
   servers: readonly GatewayServer[],
 ): FilterChain[] {
-  if (family === 'http') return [plainChain(gateway, listenPort(gateway, port))];
+  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port))];
   if (family === 'tls') return tlsChains(gateway, servers);
   const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
   return filters ? [chainOf(undefined, filters)] : [];
-}
-
-/** A gateway behind a Service whose port maps elsewhere listens on the port the Service sends to. */
-function listenPort({ listenPorts }: Pick<Gateway, 'listenPorts'>, port: number): number {
-  return Number(listenPorts[String(port)] ?? port);
 }
 
 function listenerOf(
@@ -157,7 +149,7 @@ function listenerOf(
   filterChains: FilterChain[],
   secured: boolean,
 ): Listener {
-  const target = listenPort(gateway, port);
+  const target = listenPort(gateway.listenPorts, port);
   const address = bind ?? '0.0.0.0';
   return {
     name: `${address}_${target}`,
@@ -168,18 +160,19 @@ function listenerOf(
   };
 }
 
-function manager({ settings, caller, authorization }: Gateway, port: number, rds: string) {
+/** @param listening the port the gateway listens on, `port` unless its Service maps it */
+function manager({ settings, caller, authorization }: Gateway, port: number, listening: number, rds: string) {
   return httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
     // Identity first: policies judge the principal it proves.
-    policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization.http],
+    policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http],
     routes: { rds },
   });
 }
 
 function plainChain(gateway: Gateway, port: number): FilterChain {
-  return { filters: [manager(gateway, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+  return { filters: [manager(gateway, port, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
 }
 
 /** The chains of servers that end or pass TLS on one port. */
@@ -189,7 +182,9 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
     if (server.kind === 'auto-passthrough') return autoPassthroughChains(gateway, server);
     const transportSocket = gatewayTlsSocket(server, gateway);
     const filters =
-      server.kind === 'tls' ? tcpServerFilters(gateway, server) : [manager(gateway, server.port, server.routeName)];
+      server.kind === 'tls'
+        ? tcpServerFilters(gateway, server)
+        : [manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName)];
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);

@@ -2,10 +2,11 @@
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
-import type { MeshView } from '../../mesh/view.ts';
+import type { MeshService, MeshView } from '../../mesh/view.ts';
 import { clusterLayers } from '../cluster/cluster-layers.ts';
 import { standardClusters } from '../cluster/clusters.ts';
 import { type DestinationRules, destinationRules } from '../cluster/destination-rule.ts';
+import { neighboursOf } from '../cluster/neighbours.ts';
 import { gatewayOutbound } from '../gateway/gateway.ts';
 import { sniClusters } from '../gateway/gateway-l4.ts';
 import { gatewaysFor } from '../gateway/gateway-server.ts';
@@ -24,7 +25,8 @@ import { type CompiledNode, type CompileNode, inOneGo, type Work } from './compi
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyView, proxyOf } from './proxy.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
-import { type Scope, scopeOf, sidecarOf } from './scope.ts';
+import { type Scope, scopeOf, sidecarsOf } from './scope.ts';
+import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -84,8 +86,8 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   noteNotCompiled(view, place.proxy, place.scope, note);
   const compiled = inOneGo(compileAt(place));
   for (const message of [...place.scope.virtualServices.notes, ...compiled.notes, ...compiled.errors]) note(message);
-  const serves = place.proxy.instances.map(({ service }) => service);
-  noteServiceTargets(view, { ...place.proxy, serves }, note);
+  for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
+  noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
 }
 
@@ -158,7 +160,7 @@ function* version(layers: readonly Layer[]): Work<void> {
 function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Parts {
   const { settings } = view;
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
-  const gateways = sharedList(gatewaysFor(view.resources('Gateway'), labels));
+  const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = gatewayOutbound({
@@ -167,7 +169,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
     gateways,
     rules,
     policies,
-    serves: sharedList([...new Set(instances.map(({ service }) => service))]),
+    workloads: proxy.workloads,
     settings,
     namespace,
     labels: labelsKey(labels),
@@ -175,7 +177,8 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
     offersHttp2,
   });
   const { failoverLabels } = asked;
-  const endpoints = (service: Parameters<MeshView['endpoints']>[0]) => view.endpoints(service);
+  const endpoints = (service: MeshService) => view.endpoints(service);
+  const neighbours = (service: MeshService) => neighboursOf(view, service, mtls);
   const { services } = scope;
   const sni = sniClusters({
     gateways,
@@ -187,6 +190,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
     locality,
     failoverLabels,
     endpoints,
+    neighbours,
   });
   const made = {
     listeners: layer(listeners, patches),
@@ -204,13 +208,13 @@ function sidecarParts(place: Place): Parts {
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';
   const own = inbound({
-    instances: sharedList(instances),
+    instances,
+    workloads: proxy.workloads,
     policies,
     mtls,
-    sidecar: sidecarOf(view, proxy),
+    sidecars: sharedList(sidecarsOf(view, proxy)),
     settings,
     namespace,
-    labels: labelsKey(proxy.labels),
     ip,
     appPorts: labelsKey(Object.fromEntries(Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]))),
     captured,

@@ -6,6 +6,8 @@ import { generator, sharedList } from '../memo.ts';
 import { hostCovers, resolveHost } from '../names.ts';
 import { mergedVirtualServices } from '../routes/delegate.ts';
 import { exportedTo } from './export-to.ts';
+import type { ProxyView } from './proxy.ts';
+import type { LocalWorkload } from './workloads.ts';
 
 export interface Services {
   /** Services this proxy may call, one a host name, in the order of the view. */
@@ -27,41 +29,47 @@ export interface Scope {
 }
 
 /** What decides about the scope of a proxy. */
-export interface ScopeCaller {
-  readonly type: string;
-  readonly namespace: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
+export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
 
-/** The same objects for every proxy that sees the same. */
+/**
+ * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
+ * REGISTRY_ONLY where one says so. The same objects for every proxy that sees the same.
+ */
 export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
-  const sidecar = sidecarOf(view, caller);
+  const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
   const { namespace } = caller;
   const { domainSuffix } = view.settings;
   const all = view.resources('VirtualService');
-  const policy = fields((sidecar ? specOf(sidecar) : {})['outboundTrafficPolicy'])['mode'];
   return {
-    services: servicesOf({ list: visibleServices({ services: view.services, sidecar, namespace }) }),
+    services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
     virtualServices: mergedVirtualServices({
-      visible: visibleVirtualServices({ all, sidecar, namespace, domainSuffix }),
+      visible: visibleVirtualServices({ all, sidecars, namespace, domainSuffix }),
       all,
       domainSuffix,
     }),
-    outboundTrafficPolicy:
-      policy === 'REGISTRY_ONLY' || policy === 'ALLOW_ANY' ? policy : view.settings.outboundTrafficPolicy,
+    outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
+      ? 'REGISTRY_ONLY'
+      : 'ALLOW_ANY',
   };
 }
 
-/** The `ingress` entries of a Sidecar; undefined: none declared. */
-export function ingressOf(sidecar: Resource | undefined): readonly Fields[] | undefined {
-  const ingress = objects((sidecar ? specOf(sidecar) : {})['ingress']);
-  return ingress.length > 0 ? ingress : undefined;
+function outboundMode(sidecar: Resource | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
+  const mode = fields((sidecar ? specOf(sidecar) : {})['outboundTrafficPolicy'])['mode'];
+  return mode === 'REGISTRY_ONLY' || mode === 'ALLOW_ANY' ? mode : settings.outboundTrafficPolicy;
 }
 
-/** The Sidecar in force for a proxy; gateways have none. */
-export function sidecarOf(view: MeshView, { type, namespace, labels }: ScopeCaller): Resource | undefined {
-  if (type === 'router') return undefined;
-  const byNamespace = sidecars({ all: view.resources('Sidecar') });
+/** The `ingress` entries of a Sidecar; none: nothing is declared. */
+export function ingressOf(sidecar: Resource | undefined): readonly Fields[] {
+  return sidecar ? objects(specOf(sidecar)['ingress']) : [];
+}
+
+/** The Sidecar of each workload, undefined where none applies. Gateways have none. */
+export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Resource | undefined)[] {
+  return workloads.map((workload) => (type === 'router' ? undefined : sidecarOf(view, workload)));
+}
+
+function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Resource | undefined {
+  const byNamespace = sidecarsByNamespace({ all: view.resources('Sidecar') });
   const own = byNamespace.get(namespace) ?? [];
   return (
     own.find((item) => selectorOf(item) !== undefined && selects(labelsOf(selectorOf(item)), labels)) ??
@@ -70,8 +78,9 @@ export function sidecarOf(view: MeshView, { type, namespace, labels }: ScopeCall
   );
 }
 
-const sidecars = generator<{ all: readonly Resource[] }, ReadonlyMap<string, Resource[]>>({ all: true }, ({ all }) =>
-  Map.groupBy(all, namespaceOf),
+const sidecarsByNamespace = generator<{ all: readonly Resource[] }, ReadonlyMap<string, Resource[]>>(
+  { all: true },
+  ({ all }) => Map.groupBy(all, namespaceOf),
 );
 
 const selectorOf = (sidecar: Resource) => fields(specOf(sidecar)['workloadSelector'])['labels'];
@@ -83,12 +92,16 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
 
 type Imports = (namespace: string, hostname: string) => boolean;
 
-/** What the `egress` of a Sidecar takes in; without one, everything. */
-function importsOf(sidecar: Resource | undefined, own: string): Imports {
-  const spec = sidecar ? specOf(sidecar) : {};
-  if (spec['egress'] === undefined) return () => true;
-  const hosts = objects(spec['egress']).flatMap((item) => strings(item['hosts']));
-  return (namespace, hostname) => hosts.some((host) => importCovers(host, namespace, hostname, own));
+type Sidecars = readonly (Resource | undefined)[];
+
+/** What the `egress` of every Sidecar takes in; one without any takes in everything. */
+function importsOf(sidecars: Sidecars, own: string): Imports {
+  const egresses = sidecars
+    .map((sidecar) => (sidecar ? specOf(sidecar) : {})['egress'])
+    .filter((egress) => egress !== undefined)
+    .map((egress) => objects(egress).flatMap((item) => strings(item['hosts'])));
+  return (namespace, hostname) =>
+    egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, own)));
 }
 
 /** A Sidecar egress host, `namespace/host`, where the namespace may be `*`, `.` or `~`. */
@@ -101,10 +114,10 @@ function importCovers(host: string, namespace: string, hostname: string, own: st
 
 /** One service a host name: the proxy's own namespace's, else a Kubernetes Service, else the first namespace's. */
 const visibleServices = generator<
-  { services: readonly MeshService[]; sidecar: Resource | undefined; namespace: string },
+  { services: readonly MeshService[]; sidecars: Sidecars; namespace: string },
   readonly MeshService[]
->({ services: true, sidecar: true, namespace: true }, ({ services, sidecar, namespace }) => {
-  const imports = importsOf(sidecar, namespace);
+>({ services: true, sidecars: true, namespace: true }, ({ services, sidecars, namespace }) => {
+  const imports = importsOf(sidecars, namespace);
   const chosen = new Map<string, MeshService>();
   const rank = (service: MeshService) =>
     service.namespace === namespace ? 0 : service.resource.kind === 'Service' ? 1 : 2;
@@ -118,10 +131,10 @@ const visibleServices = generator<
 });
 
 const visibleVirtualServices = generator<
-  { all: readonly Resource[]; sidecar: Resource | undefined; namespace: string; domainSuffix: string },
+  { all: readonly Resource[]; sidecars: Sidecars; namespace: string; domainSuffix: string },
   readonly Resource[]
->({ all: true, sidecar: true, namespace: true, domainSuffix: true }, ({ all, sidecar, namespace, domainSuffix }) => {
-  const imports = importsOf(sidecar, namespace);
+>({ all: true, sidecars: true, namespace: true, domainSuffix: true }, ({ all, sidecars, namespace, domainSuffix }) => {
+  const imports = importsOf(sidecars, namespace);
   return sharedList(
     all.filter((item) => {
       const from = namespaceOf(item);

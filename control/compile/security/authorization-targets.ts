@@ -19,7 +19,7 @@ export interface ServedTarget {
 
 export interface TargetedWorkload {
   namespace: string;
-  labels: Record<string, string>;
+  labels: Readonly<Record<string, string>>;
   serves?: readonly ServedTarget[];
 }
 

@@ -1,41 +1,70 @@
-/** The RBAC filters of this proxy's workload. */
+/** The RBAC filters of the workloads behind a proxy. */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import type { ServedTarget, TargetedWorkload } from './authorization-targets.ts';
-import { buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
+import { type LocalWorkload, workloadsAt } from '../node/workloads.ts';
+import type { ServedTarget } from './authorization-targets.ts';
+import { actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
 
 export interface Authorization {
   http: HttpFilter[];
   tcp: NetworkFilter[];
 }
 
-/** The workload whose policies are wanted. */
-export interface PolicedWorkload {
-  readonly namespace: string;
-  readonly labels: Record<string, string>;
-  /** Services it serves. */
-  readonly serves: readonly MeshService[];
-}
-
+type Note = (message: string) => void;
 type PolicySettings = Pick<MeshSettings, 'rootNamespace' | 'trustDomain' | 'trustDomainAliases'>;
 
-/** DENY before ALLOW, as Istio orders them. */
-export function authorizationOf(
-  policies: readonly Resource[],
-  workload: PolicedWorkload,
+/**
+ * The filters of each port, built once for the same workloads. Where a port belongs to several workloads every one must
+ * admit: what one denies is denied, and each one's ALLOW policies are a filter of their own.
+ */
+export function authorizations(
+  all: readonly Resource[],
   settings: PolicySettings,
-  note: (message: string) => void,
+  workloads: readonly LocalWorkload[],
+  note: Note,
+): (port: number) => Authorization {
+  const policies = new Map(
+    workloads.map((one) => [one, policiesFor(all, targetedOf(one), settings.rootNamespace, note)]),
+  );
+  const built = new Map<string, Authorization>();
+  return (port) => {
+    const here = workloadsAt(workloads, port);
+    const key = here.map((workload) => workloads.indexOf(workload)).join();
+    const known = built.get(key);
+    if (known) return known;
+    const authorization = authorizationOf(
+      settings,
+      here.map((workload) => policies.get(workload) ?? []),
+    );
+    built.set(key, authorization);
+    return authorization;
+  };
+}
+
+/** DENY before ALLOW, as Istio orders them. `sets`: the policies of each workload. */
+function authorizationOf(
+  { rootNamespace, trustDomain, trustDomainAliases = [] }: PolicySettings,
+  sets: readonly (readonly Resource[])[],
 ): Authorization {
-  const { rootNamespace, trustDomain, trustDomainAliases = [] } = settings;
-  const chosen = policiesFor(policies, targetedOf(workload), rootNamespace, note);
-  const context = { trustDomain, trustDomainAliases, rootNamespace };
-  const http = buildRbacFilters(chosen, { kind: 'http', ...context });
-  const tcp = buildRbacFilters(chosen, { kind: 'tcp', ...context });
-  return { http, tcp };
+  const settings = { trustDomain, trustDomainAliases, rootNamespace };
+  const restricting = [...new Set(sets.flat())].filter((policy) => actionOf(policy) !== 'ALLOW');
+  const allowing = sets.map((set) => set.filter((policy) => actionOf(policy) === 'ALLOW'));
+  const groups = [restricting, ...withoutRepeats(allowing)];
+  return {
+    http: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...settings })),
+    tcp: groups.flatMap((group) => buildRbacFilters(group, { kind: 'tcp', ...settings })),
+  };
+}
+
+/** Workloads with the very same policies need them judged once. */
+function withoutRepeats(sets: readonly (readonly Resource[])[]): (readonly Resource[])[] {
+  const same = (a: readonly Resource[], b: readonly Resource[]) =>
+    a.length === b.length && a.every((policy, i) => policy === b[i]);
+  return sets.filter((set, i) => sets.findIndex((other) => same(other, set)) === i);
 }
 
 /** Policies of a namespace and of the root namespace, oldest first: the same list as long as none of them changes. */
@@ -54,17 +83,16 @@ const policiesByPlace = generator<
   sharedList(policies.filter((policy) => [namespace, rootNamespace].includes(namespaceOf(policy)))),
 );
 
-function targetedOf({ namespace, labels, serves }: PolicedWorkload): TargetedWorkload {
-  return { namespace, labels, serves: distinct(serves.map(targetOf)) };
+function targetedOf({ namespace, labels, services }: LocalWorkload) {
+  return { namespace, labels, serves: distinct(services.map(targetOf)) };
 }
 
 /** A Service is enforced by its workloads, as a whole: says so where that is more, or nothing. */
-export function noteServiceTargets(view: MeshView, workload: PolicedWorkload, note: (message: string) => void): void {
-  const { rootNamespace } = view.settings;
+export function noteServiceTargets(view: MeshView, workload: LocalWorkload, note: Note): void {
   const all = view.resources('AuthorizationPolicy');
   const targeted = targetedOf(workload);
-  const serves = targeted.serves ?? [];
-  const enforced = policiesFor(all, targeted, rootNamespace);
+  const { serves } = targeted;
+  const enforced = policiesFor(all, targeted, view.settings.rootNamespace);
   for (const policy of all) {
     const namespace = policy.metadata.namespace ?? 'default';
     if (namespace !== workload.namespace) continue;

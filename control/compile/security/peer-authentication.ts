@@ -3,7 +3,9 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { fields, labelsOf, namespaceOf, selects, specOf } from '../../mesh/fields.ts';
 import { generator } from '../memo.ts';
 
-export type MtlsMode = 'STRICT' | 'PERMISSIVE' | 'DISABLE';
+/** Strictest first. */
+const MODES = ['STRICT', 'PERMISSIVE', 'DISABLE'] as const;
+export type MtlsMode = (typeof MODES)[number];
 export interface Workload {
   namespace: string;
   labels: Readonly<Record<string, string>>;
@@ -11,7 +13,12 @@ export interface Workload {
 
 function modeIn(mtls: unknown): MtlsMode | undefined {
   const mode = fields(mtls)['mode'];
-  return mode === 'STRICT' || mode === 'PERMISSIVE' || mode === 'DISABLE' ? mode : undefined;
+  return MODES.find((one) => one === mode);
+}
+
+function disables(policy: Resource): boolean {
+  const { mtls, portLevelMtls } = specOf(policy);
+  return [mtls, ...Object.values(fields(portLevelMtls))].some((item) => modeIn(item) === 'DISABLE');
 }
 
 /** The PeerAuthentications of one namespace. */
@@ -23,6 +30,14 @@ interface Place {
 export interface MtlsModes {
   /** `port` is the workload's port, not the service's. */
   of(workload: Workload, port: number): MtlsMode;
+  /** Some port may be in mode DISABLE. */
+  readonly mayDisable: boolean;
+}
+
+/** The mode of a port that several workloads share: the strictest that one of them has. Without workloads: STRICT. */
+export function strictestMtlsMode(modes: MtlsModes, workloads: readonly Workload[], port: number): MtlsMode {
+  const found = new Set(workloads.map((workload) => modes.of(workload, port)));
+  return MODES.find((mode) => found.has(mode)) ?? 'STRICT';
 }
 
 /** Port, then workload, then namespace, then root namespace; UNSET inherits; of several at one level the oldest counts. */
@@ -43,6 +58,7 @@ export const mtlsModes = generator<{ policies: readonly Resource[]; rootNamespac
       return wide && modeIn(specOf(wide)['mtls']);
     };
     return {
+      mayDisable: policies.some((policy) => disables(policy)),
       of({ namespace, labels }, port) {
         const own = places.get(namespace)?.scoped.find(({ selector }) => selects(selector, labels))?.resource;
         const ofPort = own && fields(specOf(own)['portLevelMtls'])[String(port)];

@@ -10,11 +10,11 @@ import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH } from '../cluster/clus
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
-import type { Instance } from '../node/proxy.ts';
 import { ingressOf } from '../node/scope.ts';
+import { type Instance, type LocalWorkload, workloadsAt } from '../node/workloads.ts';
 import { type Produced, produced } from '../output/produced.ts';
-import { type Authorization, authorizationOf } from '../security/authorization.ts';
-import type { MtlsMode, MtlsModes } from '../security/peer-authentication.ts';
+import { type Authorization, authorizations } from '../security/authorization.ts';
+import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import {
   detectionTimeout,
@@ -46,15 +46,15 @@ export interface InboundPort {
 
 export interface InboundInput {
   readonly instances: readonly Instance[];
-  /** The Sidecar in force. */
-  readonly sidecar: Resource | undefined;
+  /** What runs at the proxy's addresses. */
+  readonly workloads: readonly LocalWorkload[];
+  /** The Sidecar of each workload. */
+  readonly sidecars: readonly (Resource | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly Resource[];
   readonly mtls: MtlsModes;
   readonly settings: MeshSettings;
   readonly namespace: string;
-  /** As `labelsKey` writes them. */
-  readonly labels: string;
   /** The main address of the workload. */
   readonly ip: string;
   /** Port name or number -> the application's port, as `labelsKey` writes it. */
@@ -73,12 +73,12 @@ export interface InboundResources {
 export const inbound = generator<InboundInput, InboundResources>(
   {
     instances: true,
+    workloads: true,
     policies: true,
     mtls: true,
-    sidecar: true,
+    sidecars: true,
     settings: true,
     namespace: true,
-    labels: true,
     ip: true,
     appPorts: true,
     captured: true,
@@ -87,24 +87,25 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, policies, settings, namespace } = given;
-    const labels = labelsFrom(given.labels);
-    const serves = instances.map(({ service }) => service);
+    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Fields[]][] => {
+      const ingress = ingressOf(sidecars[i]);
+      return ingress.length > 0 ? [[workload, ingress]] : [];
+    });
     const input: Inbound = {
       settings,
       namespace,
-      labels,
       instances,
-      ingress: ingressOf(given.sidecar),
-      mode: (port) => given.mtls.of({ namespace, labels }, port),
-      authorization: authorizationOf(policies, { namespace, labels, serves }, settings, note),
+      ingress: new Map(declared),
+      mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
+      authorization: authorizations(policies, settings, workloads, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
       offersHttp2: given.offersHttp2,
       note,
     };
-    const ports = input.ingress ? declaredPorts(input, input.ingress) : servicePorts(input);
+    const ports = inboundPorts(input);
     const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
@@ -118,11 +119,13 @@ export const inbound = generator<InboundInput, InboundResources>(
 interface Inbound {
   readonly settings: MeshSettings;
   readonly namespace: string;
-  readonly labels: Record<string, string>;
   readonly instances: readonly Instance[];
-  readonly ingress: readonly Fields[] | undefined;
+  /** The `ingress` entries of the Sidecar of each workload that has some. */
+  readonly ingress: ReadonlyMap<LocalWorkload, readonly Fields[]>;
+  /** Of the workloads that serve a port; 0: of all. */
   mode(port: number): MtlsMode;
-  readonly authorization: Authorization;
+  /** What guards the port of that number; 0: every port that no workload serves. */
+  authorization(port: number): Authorization;
   readonly ip: string;
   readonly appPorts: Readonly<Record<string, string>>;
   readonly captured: boolean;
@@ -130,11 +133,18 @@ interface Inbound {
   note(message: string): void;
 }
 
+/** What the Sidecars declare, then what services send to at workloads whose Sidecar declares nothing. */
+function inboundPorts(input: Inbound): InboundPort[] {
+  const declared = declaredPorts(input);
+  const taken = new Set(declared.map((item) => item.port));
+  return [...declared, ...servicePorts(input).filter((item) => !taken.has(item.port))];
+}
+
 /** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
-function servicePorts({ instances, appPorts, captured, note }: Inbound): InboundPort[] {
+function servicePorts({ instances, ingress, appPorts, captured, note }: Inbound): InboundPort[] {
   const found = new Map<number, InboundPort>();
-  for (const { service, port, endpoint } of instances) {
-    if (port.protocol === 'UDP') continue;
+  for (const { service, port, endpoint, workload } of instances) {
+    if (port.protocol === 'UDP' || ingress.has(workload)) continue;
     const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
     const first = found.get(endpoint.port);
     if (first) {
@@ -159,13 +169,17 @@ function servicePorts({ instances, appPorts, captured, note }: Inbound): Inbound
   return [...found.values()].sort((a, b) => a.port - b.port);
 }
 
-/** The ports a Sidecar's `ingress` declares; they replace those of the services. */
-function declaredPorts({ instances, ip, namespace, note }: Inbound, ingress: readonly Fields[]): InboundPort[] {
+/** The ports that `ingress` of Sidecars declares; at their workloads they replace those of the services. */
+function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): InboundPort[] {
   const ports: InboundPort[] = [];
-  for (const item of ingress) {
+  for (const item of new Set([...ingress.values()].flat())) {
     const declared = fields(item['port']);
     const port = numeric(declared['number']);
     if (port === undefined) continue;
+    if (ports.some((one) => one.port === port)) {
+      note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
+      continue;
+    }
     const instance = instances.find((candidate) => candidate.endpoint.port === port);
     ports.push({
       port,
@@ -249,12 +263,14 @@ function inspectors(chains: readonly FilterChain[]) {
   return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
 
+/** Governed by the workloads that serve the port; by all where none does. */
 function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
-  const { authorization, settings } = input;
+  const { settings } = input;
+  const authorization = input.authorization(item.port);
   const mode = input.mode(item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
-  const http = () => inboundHttp(input, item, cluster, name);
+  const http = () => inboundHttp(settings, authorization, item, cluster, name);
   const tcp = () => [...authorization.tcp, plainTcpProxy(settings, cluster)];
   if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
   const filters = isHttp(item.protocol) ? http : tcp;
@@ -319,7 +335,8 @@ function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
 }
 
 function inboundHttp(
-  { settings, authorization }: Inbound,
+  settings: MeshSettings,
+  authorization: Authorization,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,
   name: string,
@@ -363,7 +380,8 @@ function inboundHttp(
 
 /** With capture: everything arrives at one listener, which chains tell apart by original port. */
 function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
-  const { authorization, settings } = input;
+  const { settings } = input;
+  const authorization = input.authorization(0);
   const mode = input.mode(0);
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
@@ -383,7 +401,7 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
         {},
         'virtualInbound',
         mode,
-        () => inboundHttp(input, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH),
+        () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH),
         () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)],
       ),
     ),
