@@ -26,8 +26,8 @@ export async function runCompile(paths: readonly string[], nodeFile: string, opt
     node,
   );
   for (const note of notes) process.stderr.write(`note: ${note}\n`);
-  const { listeners, routes, clusters, endpoints, secrets } = snapshot;
-  const value = { listeners, routes, clusters, endpoints, secrets };
+  const { listeners, routes, virtualHosts, clusters, endpoints, secrets } = snapshot;
+  const value = { listeners, routes, ...(virtualHosts && { virtualHosts }), clusters, endpoints, secrets };
   process.stdout.write(options.output === 'yaml' ? stringify(value) : `${JSON.stringify(value, null, 2)}\n`);
   return 0;
 }

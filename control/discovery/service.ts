@@ -9,9 +9,12 @@ import type { CompiledNode, CompileNode } from '../compile/node/compiled-node.ts
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';
+import { DiscoveryError } from './discovery-error.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { Session, typeOfUrl } from './session.ts';
+import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
+
+export { DiscoveryError } from './discovery-error.ts';
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -40,17 +43,6 @@ export interface DiscoveryOptions {
   readonly clock?: Clock;
   /** A node that cannot be compiled, an unexpected fault. One line, no secrets. */
   readonly log?: (line: string) => void;
-}
-
-export type DiscoveryErrorCode = 'invalid' | 'unavailable';
-/** A poll that cannot be answered; `message` is for the proxy's operator. */
-export class DiscoveryError extends Error {
-  override name = 'DiscoveryError';
-  readonly code: DiscoveryErrorCode;
-  constructor(code: DiscoveryErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
 }
 
 /** So many rules that cannot be translated are remembered, to be reported once each. */
@@ -94,24 +86,26 @@ export class DiscoveryService {
     session.take(request.requests);
     session.polls += 1;
     try {
-      return { session: session.id, responses: await this.responses(session, known === undefined, signal) };
+      const collected = await this.responses(session, known === undefined, signal);
+      const features = known ? [] : [...session.features];
+      return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
     } finally {
       session.polls -= 1;
     }
   }
 
-  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<PollAnswer['responses']> {
+  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<Collected> {
     const turn = ++session.turn;
     const deadline = session.lastSeen + this.holdMs;
     for (let mayBeEmpty = first; ; mayBeEmpty = false) {
       const compiled = this.current(session) ?? (await this.compiled(session, turn, signal));
-      if (!compiled) return [];
-      const responses = session.collect(compiled, String(this.view.revision));
+      if (!compiled) return NOTHING;
+      const collected = session.collect(compiled, String(this.view.revision));
       const left = deadline - this.clock.now();
-      if (responses.length > 0 || mayBeEmpty || left <= 0 || this.closed) return responses;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
-      if (reason !== 'changed') return [];
+      if (reason !== 'changed') return NOTHING;
     }
   }
 

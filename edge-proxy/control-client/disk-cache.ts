@@ -8,7 +8,10 @@ export interface CachedResource {
   readonly version: string;
   readonly resource: Readonly<Record<string, unknown>>;
 }
-export type CachedConfig = { [T in ResourceType]: CachedResource[] };
+/** `virtualHosts` is absent in caches of versions that had whole route configurations only. */
+export type CachedConfig = { [T in Exclude<ResourceType, 'virtualHosts'>]: CachedResource[] } & {
+  virtualHosts?: CachedResource[];
+};
 
 const FORMAT = 1;
 const FILE = 'config.json';
@@ -83,6 +86,7 @@ async function parse(bytes: Uint8Array, nodeId: string): Promise<CachedConfig | 
   const config = {} as CachedConfig;
   for (const type of RESOURCE_TYPES) {
     const list = file.config?.[type];
+    if (list === undefined && type === 'virtualHosts') continue;
     if (!Array.isArray(list) || !list.every(isCached)) throw new Error(`its ${type} are malformed`);
     config[type] = list;
   }

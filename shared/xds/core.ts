@@ -6,6 +6,7 @@ import {
   duration,
   enumeration,
   int64,
+  list,
   map,
   message,
   messageRequiring,
@@ -113,6 +114,8 @@ export const Node = messageRequiring(
     locality: Locality,
     userAgentName: string(),
     userAgentVersion: string(),
+    /** What the node understands beyond plain incremental xDS; see FEATURES of discovery. Unknown ones are ignored. */
+    clientFeatures: list(nonEmpty()),
   },
   ['id'],
 );

@@ -4,9 +4,13 @@
  * response's resources refuses the whole response, as Envoy's own NACKs do.
  */
 
-/** @param faults resource name -> what is wrong with it */
+/** So many characters of faults a message may hold, besides the names: a poll has a limit. */
+const MAX_FAULTS = 256 * 1024;
+
+/** @param faults resource name -> what is wrong with it; the more there are, the shorter each is cut */
 export function nackMessage(faults: ReadonlyMap<string, string>): string {
-  return [...faults].map(([name, fault]) => `${name}: ${fault.replace(/\s+/g, ' ')}`).join('\n');
+  const most = Math.floor(MAX_FAULTS / Math.max(1, faults.size));
+  return [...faults].map(([name, fault]) => `${name}: ${fault.replace(/\s+/g, ' ').slice(0, most)}`).join('\n');
 }
 
 /** The reverse of `nackMessage`, for the resources of one response; every name when the message names none. */

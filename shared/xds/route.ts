@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import {
   BodyFormat,
+  ConfigSource,
   DataSource,
   FractionalPercent,
   HeaderValueOption,
@@ -272,6 +273,8 @@ export type VirtualHost = z.infer<typeof VirtualHost>;
 export const RouteConfiguration = message({
   name: string(),
   virtualHosts: list(VirtualHost),
+  /** The virtual hosts are resources of their own, `<name of this configuration>/<virtual host>`. */
+  vhds: messageRequiring({ configSource: ConfigSource }, ['configSource']),
   validateClusters: bool(),
   ignorePortInHostMatching: bool(),
   maxDirectResponseBodySizeBytes: uint32(),

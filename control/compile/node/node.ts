@@ -1,7 +1,7 @@
 /** (MeshView, node) -> everything the node runs. Pure: the same view and node give the same resources, byte for byte. */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
-import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
+import { knownFeatures, RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshView } from '../../mesh/view.ts';
 import { clusterLayers } from '../cluster/cluster-layers.ts';
 import { standardClusters } from '../cluster/clusters.ts';
@@ -17,6 +17,7 @@ import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
+import { separateHosts } from '../routes/separate-hosts.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
@@ -47,6 +48,8 @@ interface Place {
   readonly mtls: MtlsModes;
   readonly policies: readonly Resource[];
   readonly patches: readonly Patch[];
+  /** The node takes virtual hosts apart from their route configurations. */
+  readonly takesHosts: boolean;
 }
 
 /** What one type of proxy runs besides the clusters of the services it may call. */
@@ -106,6 +109,7 @@ function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
     mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
     policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
     patches: patches(view, proxy),
+    takesHosts: knownFeatures(node.clientFeatures).has('tulle.virtual-hosts'),
   };
 }
 
@@ -129,14 +133,17 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[
   const standard = layer(standardClusters({ settings, passthrough: !router, ipv6 }), patches);
   yield;
   const own = PROXY_TYPES[proxy.type](place);
+  const routes = own.layers.routes ?? [];
+  const separate = place.takesHosts ? routes.map((whole) => separateHosts({ layer: whole })) : undefined;
   const layers: { [T in ResourceType]: readonly Layer[] } = {
     secrets: own.layers.secrets ?? [],
     clusters: [standard.layer, ...(own.layers.clusters ?? []), clusters.clusters],
     endpoints: [...(own.layers.endpoints ?? []), clusters.endpoints],
     listeners: own.layers.listeners ?? [],
-    routes: own.layers.routes ?? [],
+    virtualHosts: separate?.map(({ virtualHosts }) => virtualHosts) ?? [],
+    routes: separate?.map((each) => each.routes) ?? routes,
   };
-  yield* version([...layers.listeners, ...layers.routes]);
+  yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const secrets = router ? secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
   if (secrets) layers.secrets = [secrets.layer];
   return {

@@ -119,6 +119,8 @@ function discoveryOf(settings: WorkerSettings, post: Post, identity: WorkerIdent
     },
     node: () => node,
     target,
+    // It compiles the one configuration it serves whole.
+    features: ['tulle.held-digests', 'tulle.answer-pages'],
     log,
   });
 }

@@ -1,7 +1,7 @@
 /** RouteConfiguration -> RouteTable: everything a request needs, computed once when the resource arrives. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigFault } from '../../config-error.ts';
-import { compileHostLookup } from '../../control-client/host-lookup.ts';
+import { compileHostLookup, type HostEntry } from '../../control-client/host-lookup.ts';
 import { compileBody } from '../../http/local-reply-map.ts';
 import type { RouteEntry, RouteTable } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
@@ -16,7 +16,7 @@ export { ConfigFault } from '../../config-error.ts';
 const DEFAULT_DIRECT_BODY_BYTES = 4096;
 
 type CompiledRoute = { match: CompiledMatch; entry: RouteEntry };
-interface CompiledHost {
+export interface CompiledHost {
   routes: readonly CompiledRoute[];
   /** Answers plaintext requests where the virtual host requires TLS. */
   toHttps: RouteEntry | undefined;
@@ -26,11 +26,17 @@ interface CompiledHost {
 
 /** Throws ConfigFault naming the field, for anything this proxy cannot do; the table before it stays in use. */
 export function compileRouteConfiguration(config: RouteConfiguration): RouteTable {
+  if (config.vhds) throw new ConfigFault('vhds', 'needs a route configuration that comes by discovery');
   const hosts = (config.virtualHosts ?? []).map((host, i) => ({
     domains: host.domains,
     path: `virtualHosts[${i}]`,
-    value: compileHost(config, host, `virtualHosts[${i}]`),
+    value: compileVirtualHost(config, host, `virtualHosts[${i}]`),
   }));
+  return routeTable(config, hosts);
+}
+
+/** The table of a configuration and its compiled virtual hosts. @throws ConfigFault for a domain that stands twice */
+export function routeTable(config: RouteConfiguration, hosts: readonly HostEntry<CompiledHost>[]): RouteTable {
   const find = compileHostLookup(hosts, config.ignorePortInHostMatching ?? false);
   return {
     name: config.name ?? '',
@@ -48,7 +54,8 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
   };
 }
 
-function compileHost(config: RouteConfiguration, host: VirtualHost, path: string): CompiledHost {
+/** @param path where the host stands in the configuration, for faults. @throws ConfigFault naming the field */
+export function compileVirtualHost(config: RouteConfiguration, host: VirtualHost, path: string): CompiledHost {
   return {
     routes: (host.routes ?? []).map((route, i) => compileRoute(config, host, route, path, `${path}.routes[${i}]`)),
     toHttps: (host.requireTls ?? 'NONE') === 'NONE' ? undefined : httpsRedirect(host),
