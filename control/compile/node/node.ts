@@ -46,6 +46,7 @@ interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly Resource[];
+  readonly source: PatchSource;
   readonly patches: readonly Patch[];
 }
 
@@ -65,10 +66,69 @@ const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Parts 
 
 /** A compile function whose resources go through `patches`. */
 export function nodeCompiler(patches: PatchSource = () => NO_PATCHES): CompileNode {
-  return function* compile(view, node) {
-    const { sets, errors } = yield* compileAt(placeOf(view, node, patches));
-    return { sets, errors };
-  };
+  return (view, node) => compileIncrementally(placeOf(view, node, patches));
+}
+
+function* compileIncrementally(place: Place): Work<CompiledNode> {
+  const { sets, errors } = yield* compileAt(place);
+  return new NodeAt(place, sets, errors);
+}
+
+/** A compiled node that knows where it was compiled. */
+class NodeAt implements CompiledNode {
+  readonly sets: CompiledNode['sets'];
+  readonly errors: readonly string[];
+  private readonly place: Place;
+
+  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly string[]) {
+    this.place = place;
+    this.sets = sets;
+    this.errors = errors;
+  }
+
+  next(view: MeshView): Work<CompiledNode> | undefined {
+    return differsInEndpoints(this.place, view) ? this.moved(view) : undefined;
+  }
+
+  /** A sidecar whose services have other endpoints, and that is otherwise as it was. */
+  private *moved(view: MeshView): Work<CompiledNode> {
+    const place = { ...this.place, view };
+    const { clusters, endpoints } = yield* clustersOf(place).at(view);
+    const { sets } = this;
+    const next = {
+      ...sets,
+      clusters: sets.clusters.withLast(clusters),
+      endpoints: sets.endpoints.withLast(endpoints),
+    };
+    return new NodeAt(place, next, this.errors);
+  }
+}
+
+/** Kinds that a node's resources are made of, besides services and their endpoints. */
+const KINDS = [
+  'VirtualService',
+  'DestinationRule',
+  'Sidecar',
+  'PeerAuthentication',
+  'AuthorizationPolicy',
+  'Gateway',
+  'Secret',
+] as const;
+
+/** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
+function differsInEndpoints({ view: before, proxy, source, patches }: Place, view: MeshView): boolean {
+  if (before.settings !== view.settings || before.services !== view.services) return false;
+  if (source(view, proxy) !== patches) return false;
+  if (proxy.type === 'router' || KINDS.some((kind) => before.resources(kind) !== view.resources(kind))) return false;
+  return proxy.ips.every((ip) => {
+    const { namespace } = proxy;
+    const here = view.servicesAt(ip, namespace);
+    return (
+      before.servicesAt(ip, namespace) === here &&
+      before.workloadEntriesAt(ip, namespace) === view.workloadEntriesAt(ip, namespace) &&
+      here.every((service) => before.endpoints(service) === view.endpoints(service))
+    );
+  });
 }
 
 export const compileInSlices: CompileNode = nodeCompiler();
@@ -85,13 +145,13 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
   const compiled = inOneGo(compileAt(place));
-  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes, ...compiled.errors]) note(message);
+  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes(), ...compiled.errors]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
 }
 
-function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
+function placeOf(view: MeshView, node: Node, source: PatchSource): Place {
   const proxy = proxyOf(view, node);
   const { rootNamespace, domainSuffix } = view.settings;
   const asked = proxyClass(view, proxy);
@@ -105,26 +165,17 @@ function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
     rules: destinationRules(view.resources('DestinationRule'), domainSuffix, caller),
     mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
     policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
-    patches: patches(view, proxy),
+    source,
+    patches: source(view, proxy),
   };
 }
 
-function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[] }> {
-  const { view, proxy, asked, scope, rules, mtls, patches } = place;
+function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly string[] }> {
+  const { view, proxy, patches } = place;
   const { settings } = view;
-  const { clusterId, locality } = proxy;
   const router = proxy.type === 'router';
-  const clusters = yield* clusterLayers({
-    services: scope.services,
-    rules,
-    settings,
-    mtls,
-    patches,
-    clusterId,
-    locality,
-    failoverLabels: asked.failoverLabels,
-    readsCredentials: router,
-  }).at(view);
+  const called = clustersOf(place);
+  const clusters = yield* called.at(view);
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const standard = layer(standardClusters({ settings, passthrough: !router, ipv6 }), patches);
   yield;
@@ -144,8 +195,24 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[
       RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]),
     ) as CompiledNode['sets'],
     errors: own.errors,
-    notes: [...standard.notes, ...clusters.notes, ...own.notes, ...(secrets?.notes ?? [])],
+    notes: () => [...standard.notes, ...called.notes(), ...own.notes, ...(secrets?.notes ?? [])],
   };
+}
+
+/** The clusters of the services that a proxy may call, and their endpoints. */
+function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place) {
+  const { clusterId, locality } = proxy;
+  return clusterLayers({
+    services: scope.services,
+    rules,
+    settings: view.settings,
+    mtls,
+    patches,
+    clusterId,
+    locality,
+    failoverLabels: asked.failoverLabels,
+    readsCredentials: proxy.type === 'router',
+  });
 }
 
 /** Makes the versions, which is most of the work, where it can pause. */
