@@ -42,7 +42,7 @@ function node(type: string, ip: string, namespace: string, metadata: object, reg
 }
 
 /** A proxy that applies what it is sent and acknowledges it. */
-class Proxy {
+class SimulatedProxy {
   readonly running = new Map<ResourceType, Map<string, { version: string; resource: unknown }>>();
   private readonly node: Node;
   private session: Session;
@@ -118,7 +118,7 @@ it('sends each proxy what makes it run what a fresh control plane would give it,
     fc.property(writes, fc.integer({ min: 1, max: 4 }), fc.nat({ max: 9 }), (all, size, restart) => {
       const index = new MeshIndex();
       const resources = new Map<string, Resource>();
-      const proxies = NODES.map((its) => new Proxy(its));
+      const proxies = NODES.map((its) => new SimulatedProxy(its));
       for (let at = 0; at < all.length; at += size) {
         const { view } = index.apply(applied(resources, all.slice(at, at + size)), at + 1);
         if (at % 10 === restart) for (const proxy of proxies) proxy.begin();
