@@ -29,8 +29,9 @@ export interface ControlPlaneOptions {
   trustDomain: string;
   /** Folder with a CA of the user's own, in Istio's file names; default: `<data>/ca`, made at first start. */
   caFolder?: string;
-  /** Seconds. */
+  /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
+  maxSvidTtl?: number;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -57,8 +58,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     await createInitialNamespaces(store);
     const caFolder = options.caFolder ?? join(data, 'ca');
-    const { trustDomain } = options;
-    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: options.svidTtl });
+    const { trustDomain, svidTtl, maxSvidTtl = svidTtl } = options;
+    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
