@@ -15,9 +15,30 @@ export interface WatchRequest {
   timeoutMs: number;
   /** One resource as the client wants it: plain, or a Table of one row. */
   present: (resource: Resource) => unknown;
+  /** Names `present`: requests for one kind and version that have the same name here present resources alike. */
+  presentation: string;
 }
 
 type Line = { type: WatchEvent['type'] | 'BOOKMARK' | 'ERROR'; object: unknown };
+
+const encoder = new TextEncoder();
+const encode = (line: Line): Uint8Array => encoder.encode(`${JSON.stringify(line)}\n`);
+
+/** Lines of an event that several watchers wait for, by how they want it. Gone with the event. */
+const encoded = new WeakMap<WatchEvent, Map<string, Uint8Array>>();
+
+/** An event is serialised once for all watchers that want it in the same form. */
+function encodeEvent(event: WatchEvent, type: WatchEvent['type'], request: WatchRequest): Uint8Array {
+  let forms = encoded.get(event);
+  if (!forms) encoded.set(event, (forms = new Map()));
+  const form = `${type} ${request.target.apiVersion} ${request.presentation}`;
+  let line = forms.get(form);
+  if (!line) {
+    line = encode({ type, object: request.present(inVersion(request.target, event.resource)) });
+    forms.set(form, line);
+  }
+  return line;
+}
 
 /** The body of a watch response. It ends at the timeout, or when `client` aborts, or after an ERROR event. */
 export function watchBody(
@@ -32,7 +53,6 @@ export function watchBody(
   client?.addEventListener('abort', abort);
   if (client?.aborted) abort();
   const lines = watchLines(store, request, stop.signal, report);
-  const encoder = new TextEncoder();
   const finish = () => {
     clearTimeout(timer);
     client?.removeEventListener('abort', abort);
@@ -41,7 +61,7 @@ export function watchBody(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const { done, value } = await lines.next();
-      if (!done) return controller.enqueue(encoder.encode(`${JSON.stringify(value)}\n`));
+      if (!done) return controller.enqueue(value);
       finish();
       controller.close();
     },
@@ -54,7 +74,7 @@ async function* watchLines(
   request: WatchRequest,
   signal: AbortSignal,
   report: (error: unknown) => void,
-): AsyncGenerator<Line, void, void> {
+): AsyncGenerator<Uint8Array, void, void> {
   try {
     const shown = new Set<string>();
     let from = request.fromRevision;
@@ -62,20 +82,20 @@ async function* watchLines(
       const { items, revision } = await store.list(selectionOf(request.target));
       for (const resource of items.filter(request.selectors.matches)) {
         shown.add(identity(resource));
-        yield { type: 'ADDED', object: request.present(inVersion(request.target, resource)) };
+        yield encode({ type: 'ADDED', object: request.present(inVersion(request.target, resource)) });
       }
       from = revision;
-      if (request.markInitialEnd) yield bookmark(request.target, revision);
+      if (request.markInitialEnd) yield encode(bookmark(request.target, revision));
     }
     const complete = request.fromRevision === undefined;
     for await (const event of store.watch(selectionOf(request.target), from, signal)) {
       const type = request.selectors.changeable
         ? typeFor(event, request.selectors, shown, complete)
         : plainType(event, request);
-      if (type) yield { type, object: request.present(inVersion(request.target, event.resource)) };
+      if (type) yield encodeEvent(event, type, request);
     }
   } catch (error) {
-    yield { type: 'ERROR', object: failure(error, report) };
+    yield encode({ type: 'ERROR', object: failure(error, report) });
   }
 }
 
