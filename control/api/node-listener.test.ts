@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, request, type Server } from 'node:h
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type FetchHandler, nodeListener } from './node-listener.ts';
+import { pushBody } from './push-body.ts';
 
 let server: Server | undefined;
 afterEach(() => {
@@ -108,6 +109,33 @@ describe('nodeListener', () => {
     answer.on('error', () => {});
     call.destroy();
     await aborted.promise;
+    await cancelled.promise;
+  });
+
+  it('pushes chunks as they come, ends them when the client goes away, and takes the next request after the last one', async () => {
+    const cancelled = Promise.withResolvers<void>();
+    const stop = Promise.withResolvers<void>();
+    async function* chunks(forEver: boolean) {
+      for (const piece of ['one\n', 'two\n']) yield new TextEncoder().encode(piece);
+      if (forEver) await stop.promise;
+    }
+    const cancel = () => {
+      stop.resolve();
+      cancelled.resolve();
+    };
+    const port = await serve((req) => new Response(pushBody({ chunks: chunks(req.url.endsWith('/watch')), cancel })));
+    const text = await raw(
+      port,
+      'GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    );
+    expect(text.split('HTTP/1.1 200 OK')).toHaveLength(3);
+    expect(text.split('4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n')).toHaveLength(3);
+    const call = request({ port, host: '127.0.0.1', agent: false, path: '/watch' }).on('error', () => {});
+    call.end();
+    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    let seen = '';
+    for await (const chunk of answer.on('error', () => {})) if ((seen += chunk) === 'one\ntwo\n') break;
+    call.destroy();
     await cancelled.promise;
   });
 

@@ -3,8 +3,10 @@
  * `request.signal`, which is what frees a watch or a long-poll.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ApiEnv } from './caller.ts';
+import { type PushSource, takeSource } from './push-body.ts';
 
 export type FetchHandler = (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response>;
 
@@ -137,8 +139,37 @@ async function send(
     reply.end();
     return;
   }
-  await sendBody(response.body.getReader(), reply, gone);
+  const source = takeSource(response.body);
+  await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
 }
+
+/** Each chunk goes out at once, framed here: the server's own framing makes three writes of it. */
+async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone: AbortSignal): Promise<void> {
+  // Not left to the request's own signal: that one follows `gone` only until the request is garbage.
+  if (gone.aborted) return cancel();
+  gone.addEventListener('abort', cancel, { once: true });
+  reply.flushHeaders();
+  try {
+    for await (const chunk of chunks) {
+      if (gone.aborted) return;
+      const { socket } = reply;
+      // Without a socket the answer to an earlier request on the connection is still under way.
+      const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
+      if (!writable) await drained(socket ?? reply, gone);
+    }
+    if (!gone.aborted) reply.end();
+  } catch {
+    reply.destroy();
+  } finally {
+    gone.removeEventListener('abort', cancel);
+  }
+}
+
+/** A chunk of the chunked transfer coding (RFC 9112 section 7.1). */
+function frame(chunk: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${chunk.byteLength.toString(16)}\r\n`, 'latin1'), chunk, CRLF]);
+}
+const CRLF = Buffer.from('\r\n', 'latin1');
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 type Chunk = Awaited<ReturnType<Reader['read']>>;
@@ -200,7 +231,7 @@ async function stream(
 const hasBody = (message: IncomingMessage) =>
   message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
 
-function drained(reply: ServerResponse, gone: AbortSignal): Promise<void> {
+function drained(reply: Writable, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       reply.off('drain', done);

@@ -2,6 +2,7 @@
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
 import { inVersion, selectionOf, type Target } from './kinds.ts';
+import { pushBody } from './push-body.ts';
 import type { Selectors } from './selectors.ts';
 import { ApiError, expired } from './status.ts';
 
@@ -52,21 +53,12 @@ export function watchBody(
   const timer = setTimeout(abort, request.timeoutMs);
   client?.addEventListener('abort', abort);
   if (client?.aborted) abort();
-  const lines = watchLines(store, request, stop.signal, report);
   const finish = () => {
     clearTimeout(timer);
     client?.removeEventListener('abort', abort);
     abort();
   };
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await lines.next();
-      if (!done) return controller.enqueue(value);
-      finish();
-      controller.close();
-    },
-    cancel: finish,
-  });
+  return pushBody({ chunks: watchLines(store, request, stop.signal, report, finish), cancel: finish });
 }
 
 async function* watchLines(
@@ -74,6 +66,7 @@ async function* watchLines(
   request: WatchRequest,
   signal: AbortSignal,
   report: (error: unknown) => void,
+  finish: () => void,
 ): AsyncGenerator<Uint8Array, void, void> {
   try {
     const shown = new Set<string>();
@@ -96,6 +89,8 @@ async function* watchLines(
     }
   } catch (error) {
     yield encode({ type: 'ERROR', object: failure(error, report) });
+  } finally {
+    finish();
   }
 }
 

@@ -115,16 +115,33 @@ export class EmbeddedStore implements ResourceStore {
   ): AsyncGenerator<WatchEvent, void, void> {
     const wanted = structuredClone(selection);
     let cursor = fromRevision;
-    while (!signal.aborted) {
-      const { events, reached } = this.reading(() => this.historyAfter(cursor, wanted));
-      for (const event of events) {
-        if (signal.aborted) return;
-        yield event;
-        cursor = event.revision;
+    let resume = () => {};
+    // One listener for the life of the watch: one for each wait costs more than the event itself.
+    const wake = () => resume();
+    const end = () => {
+      this.waiting.delete(wake);
+      resume();
+    };
+    signal.addEventListener('abort', end);
+    this.waiting.add(wake);
+    try {
+      while (!signal.aborted) {
+        const { events, reached } = this.reading(() => this.historyAfter(cursor, wanted));
+        for (const event of events) {
+          if (signal.aborted) return;
+          yield event;
+          cursor = event.revision;
+        }
+        cursor = Math.max(cursor, reached);
+        // Nothing can have been written between the read and this wait unless we yielded: then the next read finds it.
+        if (events.length === 0)
+          await new Promise<void>((resolve) => {
+            resume = resolve;
+          });
       }
-      cursor = Math.max(cursor, reached);
-      // Nothing can have been written between the read and this wait unless we yielded: then the next read finds it.
-      if (events.length === 0) await this.nextWrite(signal);
+    } finally {
+      signal.removeEventListener('abort', end);
+      this.waiting.delete(wake);
     }
   }
 
@@ -236,19 +253,6 @@ export class EmbeddedStore implements ResourceStore {
       if (!(error instanceof StoreError)) throw error;
       return () => write.reject(error);
     }
-  }
-
-  private nextWrite(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.waiting.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      if (signal.aborted || this.closed) return resolve();
-      this.waiting.add(wake);
-      signal.addEventListener('abort', wake);
-    });
   }
 
   private wakeWatchers(): void {
