@@ -1,0 +1,245 @@
+/**
+ * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that goes away aborts
+ * `request.signal`, which is what frees a watch or a long-poll.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { ApiEnv } from '../caller.ts';
+import { type PushSource, takeSource } from '../push-body.ts';
+
+export type FetchHandler = (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response>;
+
+/**
+ * A listener for `http.createServer` or `https.createServer`.
+ * @param bindings what the socket tells of the caller; asked once per request. When it throws, the request is refused.
+ * @param stop aborts the signals of all requests in progress, as if their clients had gone away
+ */
+export function nodeListener(
+  fetch: FetchHandler,
+  bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
+  stop?: AbortSignal,
+): RequestListener {
+  const open = new Set<AbortController>();
+  stop?.addEventListener('abort', () => {
+    for (const gone of open) gone.abort();
+  });
+  return (message, reply) => {
+    const gone = new AbortController();
+    open.add(gone);
+    reply.once('close', () => {
+      open.delete(gone);
+      if (!reply.writableFinished) gone.abort();
+    });
+    void answer(fetch, bindings, message, reply, gone).catch(() => reply.destroy());
+  };
+}
+
+async function answer(
+  fetch: FetchHandler,
+  bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
+  message: IncomingMessage,
+  reply: ServerResponse,
+  gone: AbortController,
+): Promise<void> {
+  reply.on('error', () => gone.abort());
+  const request = toRequest(message, gone.signal);
+  if (!request) return plain(reply, 400, 'bad request');
+  let response: Response;
+  try {
+    response = await fetch(request, bindings(message));
+  } catch {
+    // What went wrong is the application's to log; a stranger learns nothing from it.
+    return plain(reply, 500, 'internal error');
+  }
+  await send(response, message, reply, gone.signal);
+}
+
+function plain(reply: ServerResponse, status: number, text: string): void {
+  if (reply.destroyed) return;
+  reply.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
+  reply.end(`${text}\n`);
+}
+
+/** undefined: not a request that fetch can express (bad Host, not origin-form, CONNECT or TRACE). */
+function toRequest(message: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const target = message.url ?? '';
+  if (!target.startsWith('/')) return undefined;
+  const scheme = (message.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http';
+  const method = message.method ?? 'GET';
+  const body = method === 'GET' || method === 'HEAD' ? undefined : bodyOf(message);
+  try {
+    const base = new URL(`${scheme}://${message.headers.host ?? 'localhost'}`);
+    if (base.pathname !== '/' || base.search || base.hash || base.username || base.password) return undefined;
+    const init: RequestInit & { duplex: 'half' } = { method, headers: headersOf(message), signal, duplex: 'half' };
+    if (body) init.body = body;
+    return new Request(base.origin + target, init);
+  } catch {
+    return undefined;
+  }
+}
+
+function headersOf(message: IncomingMessage): Headers {
+  const headers = new Headers();
+  const raw = message.rawHeaders;
+  for (let at = 0; at + 1 < raw.length; at += 2) headers.append(raw[at] ?? '', raw[at + 1] ?? '');
+  return headers;
+}
+
+/** The body as a web stream that reads from the socket only as fast as it is itself read. */
+function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
+  let ended = false;
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        message.on('data', (chunk: Uint8Array) => {
+          if (ended) return;
+          controller.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+          if ((controller.desiredSize ?? 0) <= 0) message.pause();
+        });
+        const finish = (error?: Error) => {
+          if (ended) return;
+          ended = true;
+          if (error) controller.error(error);
+          else controller.close();
+        };
+        message.once('end', () => finish());
+        message.once('error', finish);
+        message.once('close', () => finish(message.complete ? undefined : new Error('the client went away')));
+        message.pause();
+      },
+      pull() {
+        message.resume();
+      },
+      cancel() {
+        ended = true;
+        // The rest is dropped, so that the response is not stuck behind it.
+        message.resume();
+      },
+    },
+    { highWaterMark: 1 },
+  );
+}
+
+async function send(
+  response: Response,
+  message: IncomingMessage,
+  reply: ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  if (reply.destroyed) return void (await response.body?.cancel().catch(() => {}));
+  const cookies = response.headers.getSetCookie();
+  for (const [name, value] of response.headers) if (name !== 'set-cookie') reply.setHeader(name, value);
+  if (cookies.length > 0) reply.setHeader('set-cookie', cookies);
+  // A body nobody read must not be taken for the next request.
+  if (!message.complete && hasBody(message)) reply.setHeader('connection', 'close');
+  reply.statusCode = response.status;
+  if (!response.body || message.method === 'HEAD') {
+    await response.body?.cancel().catch(() => {});
+    reply.end();
+    return;
+  }
+  const source = takeSource(response.body);
+  await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
+}
+
+/** Each chunk goes out at once, framed here: the server's own framing makes three writes of it. */
+async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone: AbortSignal): Promise<void> {
+  // Not left to the request's own signal: that one follows `gone` only until the request is garbage.
+  if (gone.aborted) return cancel();
+  gone.addEventListener('abort', cancel, { once: true });
+  reply.flushHeaders();
+  try {
+    for await (const chunk of chunks) {
+      if (gone.aborted) return;
+      const { socket } = reply;
+      // Without a socket the answer to an earlier request on the connection is still under way.
+      const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
+      if (!writable) await drained(socket ?? reply, gone);
+    }
+    if (!gone.aborted) reply.end();
+  } catch {
+    reply.destroy();
+  } finally {
+    gone.removeEventListener('abort', cancel);
+  }
+}
+
+/** A chunk of the chunked transfer coding (RFC 9112 section 7.1). */
+function frame(chunk: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${chunk.byteLength.toString(16)}\r\n`, 'latin1'), chunk, CRLF]);
+}
+const CRLF = Buffer.from('\r\n', 'latin1');
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+type Chunk = Awaited<ReturnType<Reader['read']>>;
+
+/** Beyond this a body is streamed, however fast its source is. Bytes. */
+const AT_ONCE = 64 * 1024;
+
+/** A body that is there whole goes out with its head in one write; of any other the head goes out at once. */
+async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal): Promise<void> {
+  const stop = () => void reader.cancel().catch(() => {});
+  if (gone.aborted) return stop();
+  gone.addEventListener('abort', stop, { once: true });
+  try {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    const turn = endOfTurn();
+    let next = reader.read();
+    while (size < AT_ONCE) {
+      const found = await Promise.race([next, turn]);
+      if (!found) break;
+      if (gone.aborted) return;
+      if (found.done) return void reply.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+      chunks.push(found.value);
+      size += found.value.byteLength;
+      next = reader.read();
+    }
+    await stream(chunks, next, reader, reply, gone);
+  } catch {
+    // The head may be out: cutting the connection is the only way to say that the body is not whole.
+    reply.destroy();
+  } finally {
+    gone.removeEventListener('abort', stop);
+  }
+}
+
+/** Resolves after everything that is ready in this turn of the event loop has run. */
+const endOfTurn = (): Promise<undefined> => new Promise((resolve) => setImmediate(() => resolve(undefined)));
+
+/** @param first what was read already @param next the read under way */
+async function stream(
+  first: readonly Uint8Array[],
+  next: Promise<Chunk>,
+  reader: Reader,
+  reply: ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  reply.flushHeaders();
+  let writable = true;
+  for (const chunk of first) writable = reply.write(chunk);
+  for (let reading = next; !gone.aborted; reading = reader.read()) {
+    if (!writable) await drained(reply, gone);
+    const { done, value } = await reading;
+    if (gone.aborted) return;
+    if (done) return void reply.end();
+    writable = reply.write(value);
+  }
+}
+
+const hasBody = (message: IncomingMessage) =>
+  message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
+
+function drained(reply: Writable, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      reply.off('drain', done);
+      gone.removeEventListener('abort', done);
+      resolve();
+    };
+    if (gone.aborted) return resolve();
+    reply.on('drain', done);
+    gone.addEventListener('abort', done);
+  });
+}
