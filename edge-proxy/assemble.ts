@@ -11,6 +11,7 @@ import { type CompilerEnv, proxyCompilers } from './config/compilers.ts';
 import type { IdentityManager } from './config/identity.ts';
 import { hostOf, type ProcessSettings, processSettings } from './config/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './config/settings.ts';
+import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
@@ -24,6 +25,7 @@ import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
+import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
@@ -50,7 +52,11 @@ export function assemble(
   limits: ProcessLimits,
   sharesPorts = false,
 ): Assembled {
-  const { runtime } = env;
+  const stats = new Stats();
+  const own = new OwnListeners(env.runtime);
+  const { writeError } = env.runtime.process;
+  const refused = ownListenerRefusals(stats, writeError, () => env.runtime.monotonicMs());
+  const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({
     runtime,
@@ -59,19 +65,15 @@ export function assemble(
     clusters: () => clusters.values(),
     accessLog: false,
   });
-  const admission = new Admission(
-    new Stats(),
-    new OverloadState(),
-    limits.connections,
-    limits.drainMs,
-    limits.closeOnExpiry,
-  );
-  tellHealthChecks(admission.stats, () => clusters.values());
+  const admission = new Admission(stats, new OverloadState(), limits.connections, limits.drainMs, limits.closeOnExpiry);
+  tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
+  const proxy = new Proxy(runtime, {
+    compilers: compilersOf({ ...env, runtime }, telemetry, clusters, defaultLog),
+    admission,
+  });
   const overload =
-    limits.overload &&
-    new OverloadManager(limits.overload, runtime, admission.overload, admission.stats, () => proxy.rescale());
+    limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.rescale());
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
@@ -83,8 +85,9 @@ export function assemble(
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
     draining: () => proxy.draining,
-    exposition: () => telemetry.metrics.expose() + admission.stats.expose(),
-    statistics: () => admission.stats.entries(),
+    refuseConnectionsTo: (listener) => void own.add(listener),
+    exposition: () => telemetry.metrics.expose() + stats.expose(),
+    statistics: () => stats.entries(),
     close: () => {
       overload?.stop();
       return proxy.stop();
@@ -224,6 +227,7 @@ export async function startStaticProxy(
   const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
   const admin = adminOf({ runtime, version }, part, nodeId, state);
   life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
+  part.refuseConnectionsTo(life.listening);
   const { port: adminPort } = life.listening;
   return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };
 }

@@ -17,6 +17,7 @@ import { buildNode } from './config/node.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './config/process-settings.ts';
 import { ProxyConfig } from './config/proxy-config.ts';
 import type { MeshSettings } from './config/settings.ts';
+import type { ListeningAddress } from './listener/own-listeners.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 
 /** What runs traffic. */
@@ -32,6 +33,8 @@ export interface ProxyPart extends ConfigTarget {
   setHealthy(healthy: boolean): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
+  /** A listener of this process that the part does not run itself, until its end. */
+  refuseConnectionsTo(listener: ListeningAddress): void;
   /** Prometheus' text exposition. */
   exposition(): string | Promise<string>;
   /** Envoy's statistics by name. */
@@ -110,6 +113,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
   const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  proxy.refuseConnectionsTo(life.listening);
   discovery.start();
   proxyConfig.follow((config) => {
     for (const line of restartNeeded(taken, processSettings(settings, config, hostOf(runtime)))) log(line);

@@ -5,6 +5,7 @@ import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { Changes } from '../config/apply.ts';
+import type { ListeningAddress } from '../listener/own-listeners.ts';
 
 /** What a worker is before it has any config. */
 export interface WorkerInit {
@@ -35,6 +36,7 @@ export type Command =
   | { readonly drain: number }
   | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
   | { readonly healthy: boolean }
+  | { readonly refuseConnectionsTo: ListeningAddress }
   | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' }
   | { readonly close: true };
 

@@ -43,6 +43,7 @@ export function poolPart(pool: WorkerPool): ProxyPart {
     certificates: () => pool.certificates(),
     setHealthy: (healthy) => pool.setHealthy(healthy),
     draining: () => pool.draining(),
+    refuseConnectionsTo: (listener) => pool.refuseConnectionsTo(listener),
     exposition: () => pool.exposition(),
     statistics: () => pool.statistics(),
     close: () => pool.close(),
