@@ -17,6 +17,7 @@ import { boundOutbound, capturedOutbound, type Outbound } from './outbound.ts';
 import { proxyOf } from './proxy.ts';
 import { scopeOf } from './scope.ts';
 import { gatewaySecrets } from './secrets.ts';
+import { servedPorts } from './served-ports.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -66,7 +67,7 @@ function sidecarParts(ctx: CompileContext): Parts {
   const clusters = inboundClusters(ctx, ports);
   if (ctx.proxy.interception === 'NONE') {
     const inbound = boundInboundListeners(ctx, ports);
-    const { listeners, routes } = boundOutbound(ctx, new Set(inbound.map((item) => item.name)));
+    const { listeners, routes } = boundOutbound(ctx, servedPorts(ctx, ports));
     return { listeners: [...inbound, ...listeners], routes, clusters, endpoints: [] };
   }
   const { listeners, routes } = capturedOutbound(ctx);
