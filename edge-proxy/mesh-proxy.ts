@@ -52,6 +52,8 @@ export interface MeshParts {
 
 export interface RunningProcess {
   readonly adminPort: number;
+  /** Where outbound listeners bind; absent where there are none by type. */
+  readonly outboundAddress?: string | undefined;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
@@ -122,7 +124,13 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
     ready = true;
   });
   const inForce = ready ? Promise.resolve() : synced;
-  return { adminPort: life.listening.port, ready: inForce, ports: () => portsOf(proxy), stop: life.stop };
+  return {
+    adminPort: life.listening.port,
+    outboundAddress: node.metadata?.['OUTBOUND_BIND'] as string | undefined,
+    ready: inForce,
+    ports: () => portsOf(proxy),
+    stop: life.stop,
+  };
 }
 
 /** @throws Error when the certificate is not of who the flags say this proxy is: the two would be judged apart */

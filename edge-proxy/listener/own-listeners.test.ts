@@ -70,7 +70,7 @@ describe('OwnListeners', () => {
     first();
     expect(some.find({ address: '127.0.0.1', port: 80 })).toBe('127.0.0.1:80');
     second();
-    expect(some.hasPort(80)).toBe(false);
+    expect(some.find({ address: '127.0.0.1', port: 80 })).toBeUndefined();
   });
 
   it('reads the interfaces only for wildcard listeners, and again after a second', () => {
@@ -114,6 +114,32 @@ describe('withoutOwnListeners', () => {
     runtime.connect({ address: '127.0.0.1', port: 80 }, undefined, silent, ignore);
     expect(contexts).toEqual(['connection to a listener of this proxy refused', undefined, undefined, undefined]);
     expect(refused).toEqual(['127.0.0.1:80']);
+  });
+
+  it('dials no listener that is about to listen, and dials its address when it could not', async () => {
+    const { runtime, refused } = guarded(new MemoryRuntime());
+    const at = { address: '127.0.0.1', port: 80 };
+    const listening = runtime.listen(at, ignore);
+    runtime.connect(at, undefined, silent, ignore);
+    expect(refused).toEqual(['127.0.0.1:80']);
+    await (await listening).close();
+    const failing = Object.assign(new MemoryRuntime(), { listen: () => Promise.reject(new Error('in use')) });
+    const other = guarded(failing);
+    await expect(other.runtime.listen(at, ignore)).rejects.toThrow('in use');
+    other.runtime.connect(at, undefined, silent, ignore);
+    expect(other.refused).toEqual([]);
+  });
+
+  it('closes a connection to an address on which it listens by the time the connection is open', async () => {
+    const memory = new MemoryRuntime();
+    const { runtime, refused } = guarded(memory);
+    const at = { address: '127.0.0.1', port: 80 };
+    const opened: Connection[] = [];
+    await memory.listen({ address: '127.0.0.1', port: 80 }, ignore);
+    runtime.connect(at, undefined, silent, (connection) => opened.push(connection));
+    await runtime.listen(at, ignore);
+    await Promise.resolve();
+    expect([opened, refused]).toEqual([[], ['127.0.0.1:80']]);
   });
 
   it('closes a connection that turns out to have come back to a wildcard listener', async () => {

@@ -3,13 +3,15 @@
  * itself can loop without end, and sends a call again with its own identity.
  */
 import { type Ip, parseIp } from '../../shared/match/cidr.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Connection, Listening, Runtime, TlsContext } from '../runtime/runtime.ts';
 
 /** An address as listeners report it. */
 export interface ListeningAddress {
   readonly address: string;
   readonly port: number;
 }
+
+type Addresses = Pick<Connection, 'localAddress' | 'remoteAddress'>;
 
 interface Bound {
   /** As `addressKey`; undefined: every address of this host. */
@@ -50,11 +52,6 @@ export class OwnListeners {
     };
   }
 
-  /** Whether anything listens on this port here. */
-  hasPort(port: number): boolean {
-    return this.byPort.has(port);
-  }
-
   /**
    * The own listener, as `address:port`, to which a connection to this address would come; undefined: none. Text that is
    * no IP address counts as the listener's: the resolver of the system may read it as one.
@@ -72,11 +69,17 @@ export class OwnListeners {
     return undefined;
   }
 
-  /** A connection from an address to itself stays in the host, so a wildcard listener on its port is its other end. */
-  findOpened({ localAddress, remoteAddress, port }: OpenedTo): string | undefined {
-    if (localAddress !== remoteAddress || localAddress === '') return undefined;
-    for (const bound of this.byPort.get(port) ?? []) if (bound.key === undefined) return bound.text;
-    return undefined;
+  /**
+   * As `find`, for a connection that is open: the listener may have been added while it was made. A connection from an
+   * address to itself stays in the host, so a wildcard listener on its port is its other end, also where no interface has
+   * the address (AnyIP routes).
+   */
+  findOpened({ localAddress, remoteAddress }: Addresses, port: number): string | undefined {
+    const listeners = this.byPort.get(port);
+    if (!listeners) return undefined;
+    if (localAddress === remoteAddress && localAddress !== '')
+      for (const bound of listeners) if (bound.key === undefined) return bound.text;
+    return this.find({ address: remoteAddress, port });
   }
 
   private isInterface(key: string): boolean {
@@ -90,13 +93,7 @@ export class OwnListeners {
   }
 }
 
-interface OpenedTo {
-  readonly localAddress: string;
-  readonly remoteAddress: string;
-  readonly port: number;
-}
-
-/** What a refused connection fails with; the address is left to the log, for this text reaches clients. */
+/** What a refused connection fails with, as access logs show it. */
 const REFUSED = 'connection to a listener of this proxy refused';
 /** A runtime fails every connection with a context that is not ready, before a packet is sent. */
 const NEVER: TlsContext = { kind: 'client', unready: REFUSED };
@@ -113,8 +110,16 @@ export function withoutOwnListeners(
 ): Runtime {
   const guarded: Pick<Runtime, 'listen' | 'connect'> = {
     async listen(options, onConnection) {
-      const listening = await runtime.listen(options, onConnection);
-      const remove = own.add(listening);
+      // The kernel takes connections before the runtime says that it listens.
+      const removeEarly = options.port > 0 ? own.add(options) : undefined;
+      let listening: Listening;
+      let remove: () => void;
+      try {
+        listening = await runtime.listen(options, onConnection);
+        remove = own.add(listening);
+      } finally {
+        removeEarly?.();
+      }
       return {
         address: listening.address,
         port: listening.port,
@@ -125,16 +130,13 @@ export function withoutOwnListeners(
       };
     },
     connect(to, tls, handler, onOpen) {
-      if (!own.hasPort(to.port)) return runtime.connect(to, tls, handler, onOpen);
       const listener = own.find(to);
       if (listener !== undefined) {
         onRefused(listener);
         return runtime.connect(to, NEVER, handler, onOpen);
       }
-      // No interface lists an address of an AnyIP route, nor one that was assigned just now.
       return runtime.connect(to, tls, handler, (opened) => {
-        const { localAddress, remoteAddress } = opened;
-        const reached = own.findOpened({ localAddress, remoteAddress, port: to.port });
+        const reached = own.findOpened(opened, to.port);
         if (reached === undefined) return onOpen(opened);
         onRefused(reached);
         opened.destroy(new Error(REFUSED));
