@@ -303,8 +303,14 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
+/** Headers of one response; clients limit them. */
+const MAX_WARNINGS = 60;
+
 function warn(c: C, warnings: readonly Fault[]): void {
-  for (const each of warnings.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
+  const shown = warnings.length > MAX_WARNINGS ? warnings.slice(0, MAX_WARNINGS - 1) : warnings;
+  const left = warnings.length - shown.length;
+  const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
+  for (const each of [...shown, ...more]) c.header('Warning', warningHeader(each), { append: true });
 }
 
 function isDryRun(c: C, option?: unknown): boolean {

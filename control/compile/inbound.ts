@@ -40,6 +40,8 @@ export function inboundPorts(ctx: CompileContext): InboundPort[] {
 function servicePorts(ctx: CompileContext): InboundPort[] {
   const { proxy } = ctx;
   const found = new Map<number, InboundPort>();
+  const toLocalhost =
+    proxy.interception === 'NONE' || ctx.view.settings.config.inboundTrafficPolicy?.mode === 'LOCALHOST';
   for (const { service, port, endpoint } of proxy.instances) {
     if (port.protocol === 'UDP') continue;
     const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
@@ -58,7 +60,7 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
       servicePort: port.number,
       protocol: port.protocol,
       bind: endpoint.address,
-      app: proxy.interception === 'NONE' ? { address: '127.0.0.1', port: app } : undefined,
+      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
       services: [identity],
     });
@@ -276,6 +278,7 @@ function inboundHttp(
 export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[]): Listener {
   const authorization = authorizationOf(ctx);
   const mode = mtlsMode(ctx.view, ctx.proxy, 0);
+  const inboundPort = ctx.view.settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
     chains.map((chain) => {
@@ -285,7 +288,7 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
-      filterChainMatch: { destinationPort: 15006 },
+      filterChainMatch: { destinationPort: inboundPort },
       filters: [tcpProxy(ctx, BLACK_HOLE)],
     },
     ...named(
@@ -305,7 +308,7 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
     );
   return {
     name: 'virtualInbound',
-    address: { socketAddress: { address: wildcard(ctx), portValue: 15006 } },
+    address: { socketAddress: { address: wildcard(ctx), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
     filterChains,
     listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],

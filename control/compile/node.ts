@@ -4,7 +4,7 @@ import type { ResourceType, Snapshot, XdsResource } from '../../shared/xds/disco
 import { resourceName } from '../../shared/xds/discovery.ts';
 import { compare } from '../mesh/build-view.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { outboundClusters, standardClusters } from './clusters.ts';
+import { outboundClusters, standardClusters, withMeshKeepalive } from './clusters.ts';
 import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
 import { withDelegates } from './delegate.ts';
@@ -30,7 +30,13 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   const scope = scopeOf(view, proxy);
-  const delegates = { all: view.resources('VirtualService'), domainSuffix: view.settings.domainSuffix, note };
+  const { domainSuffix, config } = view.settings;
+  const delegates = {
+    all: view.resources('VirtualService'),
+    domainSuffix,
+    exportTo: config.defaultVirtualServiceExportTo,
+    note,
+  };
   const ctx: CompileContext = {
     view,
     proxy,
@@ -41,7 +47,7 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   noteNotCompiled(ctx);
   const outbound = outboundClusters(ctx);
   const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
-  const all = [...standardClusters(ctx), ...clusters, ...outbound.clusters];
+  const all = withMeshKeepalive(ctx, [...standardClusters(ctx), ...clusters, ...outbound.clusters]);
   const snapshot: Snapshot = {
     secrets: gatewaySecrets(ctx, listeners, all),
     clusters: sorted('clusters', all),

@@ -1,5 +1,6 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../mesh/export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../mesh/view.ts';
 import { hostCovers, resolveHost } from './names.ts';
@@ -14,12 +15,6 @@ export interface Scope {
   /** The `ingress` entries of its Sidecar; undefined: none declared. */
   readonly ingress: readonly Fields[] | undefined;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
-}
-
-/** Istio's exportTo: `*`, `.` (the resource's namespace), `~` (none) or namespaces; absent: everywhere. */
-export function exportedTo(exportTo: readonly string[], from: string, to: string): boolean {
-  if (exportTo.length === 0) return true;
-  return exportTo.some((item) => item === '*' || item === to || (item === '.' && from === to));
 }
 
 export function scopeOf(view: MeshView, proxy: ProxyView): Scope {
@@ -38,7 +33,11 @@ export function scopeOf(view: MeshView, proxy: ProxyView): Scope {
     service: (hostname) => index.get(hostname),
     virtualServices: view.resources('VirtualService').filter((item) => {
       const from = namespaceOf(item);
-      if (!exportedTo(strings(specOf(item)['exportTo']), from, proxy.namespace)) return false;
+      const exportTo = exportToOf(
+        strings(specOf(item)['exportTo']),
+        view.settings.config.defaultVirtualServiceExportTo,
+      );
+      if (!exportedTo(exportTo, from, proxy.namespace)) return false;
       return strings(specOf(item)['hosts']).some((host) =>
         imports(from, resolveHost(host, from, view.settings.domainSuffix)),
       );

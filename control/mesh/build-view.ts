@@ -32,7 +32,7 @@ export function buildView(resources: readonly Resource[], revision: number, sett
   }
   for (const list of byKind.values()) list.sort(byAge);
   const inForce = settings ?? settingsFrom(resources);
-  const found = collectServices(byKind, inForce.domainSuffix);
+  const found = collectServices(byKind, inForce);
   const services = found.map((item) => item.service);
   const endpoints = new Map<MeshService, readonly MeshEndpoint[]>(found.map((item) => [item.service, item.endpoints]));
   const index = new Map(services.map((service) => [`${service.namespace}/${service.hostname}`, service]));
@@ -46,13 +46,13 @@ export function buildView(resources: readonly Resource[], revision: number, sett
   };
 }
 
-function collectServices(byKind: Map<string, Resource[]>, domainSuffix: string): ServiceAndEndpoints[] {
+function collectServices(byKind: Map<string, Resource[]>, settings: MeshSettings): ServiceAndEndpoints[] {
   const workloadEntries = byKind.get('WorkloadEntry') ?? [];
   const slices = byKind.get('EndpointSlice') ?? [];
-  const all = (byKind.get('Service') ?? []).map((item) =>
-    kubernetesService(item, slices, workloadEntries, domainSuffix),
-  );
-  for (const entry of byKind.get('ServiceEntry') ?? []) all.push(...serviceEntryServices(entry, workloadEntries));
+  const all = (byKind.get('Service') ?? []).map((item) => kubernetesService(item, slices, workloadEntries, settings));
+  const exportTo = settings.config.defaultServiceExportTo;
+  for (const entry of byKind.get('ServiceEntry') ?? [])
+    all.push(...serviceEntryServices(entry, workloadEntries, exportTo));
   const merged = new Map<string, ServiceAndEndpoints>();
   for (const item of all) {
     const key = `${item.service.hostname} ${item.service.namespace}`;

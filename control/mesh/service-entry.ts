@@ -1,5 +1,6 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import {
   type Fields,
   fields,
@@ -28,11 +29,16 @@ interface Workload {
   labels: Record<string, string>;
 }
 
-export function serviceEntryServices(entry: Resource, workloadEntries: readonly Resource[]): ServiceAndEndpoints[] {
+/** @param meshExportTo MeshConfig.defaultServiceExportTo */
+export function serviceEntryServices(
+  entry: Resource,
+  workloadEntries: readonly Resource[],
+  meshExportTo: readonly string[] | undefined,
+): ServiceAndEndpoints[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = objects(spec['ports']).map(servicePort);
-  const exportTo = strings(spec['exportTo']);
+  const exportTo = exportToOf(strings(spec['exportTo']), meshExportTo);
   return strings(spec['hosts']).map((hostname) => {
     const service: MeshService = {
       hostname,
@@ -42,7 +48,7 @@ export function serviceEntryServices(entry: Resource, workloadEntries: readonly 
       addresses: strings(spec['addresses']),
       resolution: resolutionOf(spec['resolution']),
       external: spec['location'] !== 'MESH_INTERNAL',
-      exportTo: exportTo.length > 0 ? exportTo : ['*'],
+      exportTo,
       subjectAltNames: strings(spec['subjectAltNames']),
       labels: entry.metadata.labels ?? {},
       creationTimestamp: entry.metadata.creationTimestamp ?? '',

@@ -39,8 +39,8 @@ export interface MeshService {
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
-  /** `*`, `.` or namespace names; never empty. */
-  exportTo: string[];
+  /** `*`, `.` or namespace names, the mesh's default where the service names none; never empty. */
+  exportTo: readonly string[];
   subjectAltNames: string[];
   labels: Record<string, string>;
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
@@ -83,7 +83,7 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); absent: none are written. */
+  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: the mesh says nothing of them. */
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
