@@ -4,12 +4,12 @@
  */
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
-import { type Description, describe as described, type Field } from '../../shared/resources/description.ts';
+import { type Description, describe as described, type Field } from '../../shared/resources/describe/description.ts';
 import { effectAt, IN_FORCE, REFUSED, withoutEffect } from '../../shared/resources/effects/effects.ts';
 import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../../shared/resources/effects/mesh-config.ts';
-import { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import { readMeshConfig } from '../../shared/resources/mesh-config-read.ts';
-import { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
+import { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import { readMeshConfig } from '../../shared/resources/mesh-config/mesh-config-read.ts';
+import { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import { buildView } from '../mesh/build-view.ts';

@@ -1,6 +1,6 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
-import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../shared/xds/listener.ts';

@@ -2,7 +2,7 @@
 
 import { annotationsWithoutEffect } from '../../shared/resources/effects/annotations.ts';
 import { keyPath } from '../../shared/resources/faults.ts';
-import { readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
+import { readProxyConfig } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../mesh/fields.ts';
 import { protocolOf } from '../mesh/protocol.ts';

@@ -8,7 +8,7 @@ import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
-import { authorityIn, type SvidFiles, svidFiles } from './svids.ts';
+import { authorityIn, type SvidFiles, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
 
 const meta = { name: 'a', namespace: 'default' };

@@ -2,7 +2,7 @@
  * What Istio's annotations do here (istio.io/latest/docs/reference/config/annotations). Those of Pods may stand on a
  * WorkloadEntry or WorkloadGroup, which describe a workload in their place.
  */
-import { didYouMean } from '../suggest.ts';
+import { didYouMean } from '../read/suggest.ts';
 
 interface AnnotationEffect {
   /** Kinds on which it does what Istio documents; none: it does so nowhere. */

@@ -1,6 +1,6 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
-import type { MeshConfig } from '../mesh-config.ts';
-import type { MeshNetworks } from '../mesh-networks.ts';
+import type { MeshConfig } from '../mesh-config/mesh-config.ts';
+import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';

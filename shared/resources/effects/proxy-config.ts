@@ -1,5 +1,5 @@
 /** What the fields of MeshConfig's ProxyConfig do: under `defaultConfig`, and in annotation `proxy.istio.io/config`. */
-import type { MeshProxyConfig } from '../mesh-config-proxy.ts';
+import type { MeshProxyConfig } from '../mesh-config/mesh-config-proxy.ts';
 import { type Effects, type EffectsOf, IN_FORCE } from './effects.ts';
 
 const YET = 'has no effect yet';
