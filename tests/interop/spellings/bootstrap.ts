@@ -67,6 +67,10 @@ const policies = deny({
   hostHeader: [text('host', { suffix: '.deny.test' })],
   method: [text(':method', { exact: 'DELETE' })],
   header: [text('x-role', { exact: 'admin' })],
+  // Values are bytes: Envoy matches regular expressions in Latin-1 (CVE-2026-73552).
+  bytes: [text('x-note', { safe_regex: { regex: '.*secret.*' } })],
+  byteClass: [text('x-note', { safe_regex: { regex: '[^a-z]hidden\\W' } })],
+  wide: [text('x-note', { exact: 'blåbær' }), text('x-note', { safe_regex: { regex: 'caf(é|E)' } })],
   underscore: [{ header: { name: 'x_role', present_match: true } }],
   scheme: [{ and_rules: { rules: [text(':scheme', { exact: 'https' }), text('x-scheme', { exact: 'judged' })] } }],
 });

@@ -171,6 +171,17 @@ const field = fc
   .filter(([key, , , value]) => key !== 'x-forwarded-proto' || value !== '')
   .map(([key, gap, before, value, after]) => `${key}${gap}:${before}${value}${after}`);
 
+/** Values with bytes beyond ASCII, as Latin-1 and as UTF-8. */
+const note = fc
+  .array(
+    fc.constantFrom(
+      ...['secret', 'hidden', 'x', ' ', '\xff', '\xe9', '\xc3\xa9', '\x85', '\xa0', '\xc0\xae', '\xe2\x80\xa8', 'caf'],
+      ...['caf\xc3\xa9', 'caf\xe9', 'cafE', 'bl\xc3\xa5b\xc3\xa6r', 'bl\xe5b\xe6r', '\t'],
+    ),
+    { minLength: 1, maxLength: 3 },
+  )
+  .map((parts) => `x-note: ${parts.join('')}`);
+
 /** A request by its parts: what it asks for, of whom, how. */
 export interface NamedRequest {
   readonly method: string;
@@ -192,7 +203,7 @@ export const namedRequest: fc.Arbitrary<NamedRequest> = fc.record({
   ),
   path: fc.constantFrom('/', '/', '/x/y', '/admin', '/api?x=/admin'),
   host: fc.oneof({ weight: 1, arbitrary: fc.constant('any.test') }, { weight: 1, arbitrary: host }),
-  fields: fc.array(field, { maxLength: 3 }),
+  fields: fc.array(fc.oneof({ weight: 3, arbitrary: field }, { weight: 1, arbitrary: note }), { maxLength: 3 }),
 });
 
 /** @param port of the listener */
