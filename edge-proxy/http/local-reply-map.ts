@@ -5,10 +5,10 @@
 import { wireText } from '../../shared/match/wire.ts';
 import type { BodyFormat } from '../../shared/xds/core.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
-import { ConfigFault, faultAt } from '../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../config-error.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
+import { compileHeaderEdit, type HeaderEdit } from '../xds/route/compile-header-operations.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
 import type { BodyFormatter } from './route-table.ts';

@@ -1,5 +1,5 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
-import type { Hash64 } from '../upstream/xx-hash.ts';
+import type { Hash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Headers } from './headers.ts';
 import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
 import type { RetryPlan } from './retry-plan.ts';

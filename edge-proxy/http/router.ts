@@ -1,7 +1,8 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the answer back. */
+
+import type { Hash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
-import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { ResponseHead } from './codec/message.ts';
 import type { PooledTimer } from './exchange-timer.ts';
 import { rewriteHost } from './forward-headers.ts';

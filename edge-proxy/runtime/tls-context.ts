@@ -1,21 +1,20 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
 import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
-import { readRevocationLists } from './crl.ts';
-import { KEY_USAGE_BITS, readExtensions } from './der.ts';
+import { readRevocationLists } from '../x509/crl.ts';
+import { KEY_USAGE_BITS, readExtensions } from '../x509/der.ts';
+import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
+import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
 import { peerFacts } from './peer-facts.ts';
 import type {
   ClientTlsOptions,
   KeyPair,
   OwnCertificate,
-  PeerNames,
   PeerTrust,
   ServerTlsOptions,
   TlsContext,
   TlsInfo,
 } from './runtime.ts';
-import { pemCertificates, readRoots, type TrustedRoots } from './trusted-path.ts';
-import { type ChainRules, type VerifiedPeer, verifyPeer } from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;

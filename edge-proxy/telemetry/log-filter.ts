@@ -1,6 +1,6 @@
 /** Access log filters (envoy.config.accesslog.v3.AccessLogFilter), compiled once. */
 import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
-import { ConfigFault } from '../config/config-fault.ts';
+import { ConfigFault } from '../config-error.ts';
 import { compileHeaderMatcher } from '../http/matchers.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { LogEntry } from './log-entry.ts';

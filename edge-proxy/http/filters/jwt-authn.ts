@@ -11,7 +11,7 @@ import {
 import { checkTrustDomain } from '../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../shared/xds/http-connection-manager.ts';
 import { jsonName } from '../../../shared/xds/message.ts';
-import { ConfigFault, faultAt } from '../../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../../config-error.ts';
 import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
 
 const NAME = 'envoy.filters.http.jwt_authn';

@@ -3,7 +3,7 @@ import { type Cidr, cidrContains, parseCidr } from '../../../shared/match/cidr.t
 import { compilePathTemplate } from '../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../shared/xds/core.ts';
 import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../shared/xds/rbac.ts';
-import { ConfigFault, faultAt } from '../../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../../config-error.ts';
 import { compileHeaderMatcher, compileStringMatcher, pathOnly } from '../matchers.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
 

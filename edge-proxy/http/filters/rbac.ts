@@ -1,6 +1,6 @@
 /** envoy.filters.http.rbac and its network twin: role based access control over requests and connections. */
 import type { HttpRbac, NetworkRbac, Rules } from '../../../shared/xds/rbac.ts';
-import { ConfigFault } from '../../config/config-fault.ts';
+import { ConfigFault } from '../../config-error.ts';
 import type { RouteEntry, RouteRbac } from '../route-table.ts';
 import type { DownstreamInfo, HeadFilter, LocalReply, RequestContext } from '../stream.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './rbac-matchers.ts';

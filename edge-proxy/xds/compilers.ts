@@ -1,0 +1,57 @@
+/** The compilers a real proxy runs with. */
+import type { NetworkVerdict } from '../http/filters/rbac.ts';
+import type { DownstreamInfo } from '../http/stream.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Compilers } from './apply.ts';
+import { compileCluster } from './cluster/compile-cluster.ts';
+import { compileHttpFilters, compileNetworkRbac } from './filter/compile-filters.ts';
+import { compileRouteConfiguration } from './route/compile-routes.ts';
+
+/** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
+export function denialOf(
+  judge: (downstream: DownstreamInfo) => NetworkVerdict,
+): (downstream: DownstreamInfo) => string | undefined {
+  return (downstream) => {
+    const { allowed, policy } = judge(downstream);
+    return allowed ? undefined : `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
+  };
+}
+
+export interface CompilerEnv {
+  readonly runtime: Runtime;
+  /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
+  readonly trustDomain: string | undefined;
+}
+
+const refuseLog: Compilers['connectionLog'] = (listener) => {
+  if (listener.accessLog?.length) throw new Error('accessLog: nothing writes it here');
+  return undefined;
+};
+
+/**
+ * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
+ * @param tcpObserver the same for connections of one tcp_proxy
+ * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
+ */
+export function proxyCompilers(
+  { runtime, trustDomain }: CompilerEnv,
+  onFinished: Compilers['onFinished'],
+  tcpObserver: Compilers['tcpObserver'],
+  connectionLog: Compilers['connectionLog'] = refuseLog,
+): Compilers {
+  return {
+    compileRoutes: compileRouteConfiguration,
+    compileCluster,
+    compileHttpFilters: (config, routes) =>
+      compileHttpFilters(config.httpFilters ?? [], {
+        now: runtime.now,
+        random: Math.random,
+        routes,
+        ...(trustDomain === undefined ? {} : { trustDomain }),
+      }),
+    compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
+    onFinished,
+    tcpObserver,
+    connectionLog,
+  };
+}
