@@ -2,7 +2,7 @@
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import type { CertificateValidationContext } from '../../../shared/xds/tls.ts';
-import type { PeerNames } from '../../runtime/runtime.ts';
+import type { PeerNames } from '../../x509/verify-peer.ts';
 
 type Rule = (names: PeerNames) => boolean;
 type Kind = 'EMAIL' | 'DNS' | 'URI' | 'IP_ADDRESS';
