@@ -4,6 +4,7 @@ import type { ResourceType, Snapshot, XdsResource } from '../../shared/xds/disco
 import { resourceName } from '../../shared/xds/discovery.ts';
 import { compare } from '../mesh/build-view.ts';
 import type { MeshView } from '../mesh/view.ts';
+import { authorizations } from './authorization.ts';
 import { outboundClusters, standardClusters, withMeshKeepalive } from './clusters.ts';
 import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
@@ -17,6 +18,7 @@ import { boundOutbound, capturedOutbound, type Outbound } from './outbound.ts';
 import { proxyOf } from './proxy.ts';
 import { scopeOf } from './scope.ts';
 import { gatewaySecrets } from './secrets.ts';
+import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -42,8 +44,10 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
     proxy,
     scope: { ...scope, virtualServices: scope.virtualServices.map((vs) => withDelegates(vs, delegates)) },
     rules: destinationRules(view, proxy),
+    authorization: authorizations(view, proxy.workloads, note),
     note,
   };
+  noteSharedAddress(proxy, note);
   noteNotCompiled(ctx);
   const outbound = outboundClusters(ctx);
   const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);

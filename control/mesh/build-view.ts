@@ -4,7 +4,7 @@ import { namespaceOf } from './fields.ts';
 import { kubernetesService } from './kubernetes-service.ts';
 import { settingsFrom } from './mesh-config.ts';
 import { type ServiceAndEndpoints, serviceEntryServices } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, MeshView, ServiceEndpoint } from './view.ts';
 
 /** Istio's order of conflicts: oldest, then name, then namespace. */
 export function byAge(a: Resource, b: Resource): number {
@@ -36,14 +36,30 @@ export function buildView(resources: readonly Resource[], revision: number, sett
   const services = found.map((item) => item.service);
   const endpoints = new Map<MeshService, readonly MeshEndpoint[]>(found.map((item) => [item.service, item.endpoints]));
   const index = new Map(services.map((service) => [`${service.namespace}/${service.hostname}`, service]));
+  let byAddress: ReadonlyMap<string, readonly ServiceEndpoint[]> | undefined;
   return {
     revision,
     settings: inForce,
     services,
     service: (hostname, namespace) => index.get(`${namespace}/${hostname}`),
     endpoints: (service) => endpoints.get(service) ?? [],
+    endpointsAt: (address) => {
+      byAddress ??= indexByAddress(found);
+      return byAddress.get(address) ?? [];
+    },
     resources: (kind) => byKind.get(kind) ?? [],
   };
+}
+
+function indexByAddress(found: readonly ServiceAndEndpoints[]): Map<string, ServiceEndpoint[]> {
+  const index = new Map<string, ServiceEndpoint[]>();
+  for (const { service, endpoints } of found)
+    for (const endpoint of endpoints) {
+      const here = index.get(endpoint.address);
+      if (here) here.push({ service, endpoint });
+      else index.set(endpoint.address, [{ service, endpoint }]);
+    }
+  return index;
 }
 
 function collectServices(byKind: Map<string, Resource[]>, settings: MeshSettings): ServiceAndEndpoints[] {

@@ -44,7 +44,9 @@ export function kubernetesService(
   const workloads = selectedWorkloads(labelsOf(spec['selector']), namespace, workloadEntries);
   endpoints.push(...workloads.flatMap((workload) => workloadEndpoints(workload, ports)));
   if (externalName)
-    endpoints.push(...workloadEndpoints({ name, namespace, body: { address: externalName }, labels: {} }, ports));
+    endpoints.push(
+      ...workloadEndpoints({ kind: 'Service', name, namespace, body: { address: externalName }, labels: {} }, ports),
+    );
   return { service, endpoints };
 }
 
@@ -68,7 +70,8 @@ function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account:
   const slicePorts = objects(body.ports);
   const labels = endpointLabels(slice);
   const found: MeshEndpoint[] = [];
-  for (const endpoint of objects(body.endpoints))
+  for (const endpoint of objects(body.endpoints)) {
+    const target = text(fields(endpoint['targetRef'])['name']);
     for (const address of strings(endpoint['addresses']))
       for (const port of ports) {
         const match = slicePorts.find((item) => (text(item['name']) ?? '') === port.name);
@@ -84,11 +87,13 @@ function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account:
           serviceAccount: account,
           namespace: namespaceOf(slice),
           network: '',
-          workloadName: text(fields(endpoint['targetRef'])['name']) ?? slice.metadata.name,
+          workloadName: target ?? slice.metadata.name,
+          workloadKind: target === undefined ? 'EndpointSlice' : 'Pod',
           healthy: fields(endpoint['conditions'])['ready'] !== false,
           mtls: speaksMtls(labels, account),
         });
       }
+  }
   return found;
 }
 

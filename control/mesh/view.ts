@@ -63,9 +63,16 @@ export interface MeshEndpoint {
   network: string;
   /** Name of the workload instance, for `istio.workload` metadata. */
   workloadName: string;
+  /** What describes the workload: with namespace and `workloadName` it tells workloads at one address apart. */
+  workloadKind: 'WorkloadEntry' | 'ServiceEntry' | 'Service' | 'Pod' | 'EndpointSlice';
   healthy: boolean;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
+}
+
+export interface ServiceEndpoint {
+  service: MeshService;
+  endpoint: MeshEndpoint;
 }
 
 export interface MeshSettings {
@@ -106,6 +113,8 @@ export interface MeshView {
   service(hostname: string, namespace: string): MeshService | undefined;
   /** Endpoints of a service, every port. */
   endpoints(service: MeshService): readonly MeshEndpoint[];
+  /** The endpoints at one address, in the order of `services`. */
+  endpointsAt(address: string): readonly ServiceEndpoint[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources(kind: string): readonly Resource[];
 }
