@@ -18,7 +18,7 @@ import type { Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
-import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
+import { compileAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
@@ -43,12 +43,10 @@ const pooled = (pool: WorkerPool): Pick<Assembled, 'part' | 'setSecrets'> => ({
   setSecrets: (secrets, principal) => pool.setSecrets(secrets, principal),
 });
 
-/** @param defaultLog Istio's JSON access log where a connection manager configures none */
 export function assemble(
   env: CompilerEnv,
   version: string,
   workload: Workload,
-  defaultLog: boolean,
   limits: ProcessLimits,
   sharesPorts = false,
 ): Assembled {
@@ -63,15 +61,11 @@ export function assemble(
     version,
     workload,
     clusters: () => clusters.values(),
-    accessLog: false,
   });
   const admission = new Admission(stats, new OverloadState(), limits.connections, limits.drainMs, limits.closeOnExpiry);
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const proxy = new Proxy(runtime, {
-    compilers: compilersOf({ ...env, runtime }, telemetry, clusters, defaultLog),
-    admission,
-  });
+  const proxy = new Proxy(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
   const overload =
     limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.rescale());
   const part: ProxyPart = {
@@ -99,18 +93,11 @@ export function assemble(
   return { proxy, part, setSecrets };
 }
 
-function compilersOf(
-  env: CompilerEnv,
-  telemetry: Telemetry,
-  clusters: Map<string, RunningCluster>,
-  defaultLog: boolean,
-): Compilers {
-  const logOf = (configs: Parameters<typeof compileAccessLog>[0] | undefined) =>
-    compileAccessLog(configs ?? [], telemetry.sinks) ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
+function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {
   const { runtime } = env;
   const onFinished: Compilers['onFinished'] = (listener, config) => {
     const direction = directionOf(listener);
-    const log = logOf(config.accessLog);
+    const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return (request) => {
       telemetry.onRequest(direction, request);
       log?.(request, runtime.monotonicMs());
@@ -118,7 +105,7 @@ function compilersOf(
   };
   const tcpObserver: Compilers['tcpObserver'] = (listener, config) => {
     const direction = directionOf(listener);
-    const log = logOf(config.accessLog);
+    const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return {
       opened: (connection) => telemetry.onConnectionOpened(direction, connection),
       closed: (connection) => {
@@ -170,8 +157,8 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
     const limits = meshLimits(settings, drainMs);
     const { part, setSecrets } =
       workers > 1
-        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, true, trustDomain, limits, workers)))
-        : assemble({ runtime, trustDomain }, version, workload, true, limits);
+        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, trustDomain, limits, workers)))
+        : assemble({ runtime, trustDomain }, version, workload, limits);
     const follow = () => {
       const held = identity.current;
       if (!held) return;
@@ -218,8 +205,8 @@ export async function startStaticProxy(
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const { part } =
     workers > 1
-      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, false, undefined, limits, workers)))
-      : assemble({ runtime, trustDomain: undefined }, version, workload, false, limits);
+      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, undefined, limits, workers)))
+      : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
   const state = { ready: () => true, draining: life.draining, quit, taken };

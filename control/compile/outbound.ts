@@ -216,15 +216,16 @@ function fallback(ctx: CompileContext): string {
 
 function virtualOutbound(ctx: CompileContext, any: string): Listener {
   const cluster = fallback(ctx);
+  const port = ctx.view.settings.config.proxyListenPort ?? 15001;
   return {
     name: 'virtualOutbound',
-    address: { socketAddress: { address: any, portValue: 15001 } },
+    address: { socketAddress: { address: any, portValue: port } },
     trafficDirection: 'OUTBOUND',
     useOriginalDst: true,
     filterChains: [
       {
         name: 'virtualOutbound-blackhole',
-        filterChainMatch: { destinationPort: 15001 },
+        filterChainMatch: { destinationPort: port },
         filters: [tcpProxy(ctx, BLACK_HOLE)],
       },
       { name: 'virtualOutbound-catchall-tcp', filters: [tcpProxy(ctx, cluster)] },

@@ -2,6 +2,7 @@
  * What the proxy core asks of a runtime. Node, Bun and Deno implement it with sockets; the core never imports
  * `node:*`, `Bun` or `Deno`. A worker has no sockets and enters the core behind `fetch` instead.
  */
+import type { PeerNames } from '../x509/verify-peer.ts';
 
 /** What a TLS handshake established. */
 export interface TlsInfo {
@@ -127,15 +128,6 @@ export interface OwnCertificate {
   /** Lower case; `*.` in front stands for one label. */
   readonly serverNames: readonly string[];
   readonly key: 'RSA' | 'P-256' | 'P-384' | 'P-521' | 'other';
-}
-
-export interface PeerNames {
-  readonly uris: readonly string[];
-  readonly dns: readonly string[];
-  readonly ips: readonly string[];
-  readonly emails?: readonly string[];
-  /** Names of other kinds that are text: the kind's object identifier, dotted, and the text. */
-  readonly otherNames?: readonly { readonly type: string; readonly value: string }[];
 }
 
 /** A compiled TLS context, opaque to the core. */

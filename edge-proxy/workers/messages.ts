@@ -17,8 +17,6 @@ export interface WorkerInit {
     readonly version: string;
     readonly cluster: string;
   };
-  /** Istio's access log where a connection manager configures none. */
-  readonly defaultLog: boolean;
   readonly trustDomain?: string;
   readonly limits: {
     readonly perListener: readonly (readonly [string, number])[];

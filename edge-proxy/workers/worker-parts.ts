@@ -12,7 +12,6 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
     { runtime, trustDomain: init.trustDomain },
     init.version,
     { ...init.workload, principal: () => principal },
-    init.defaultLog,
     { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry },
     true,
   );
