@@ -12,6 +12,7 @@ import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
+import { logNotCompiled } from './compile/log-not-compiled.ts';
 import { compileNode } from './compile/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
@@ -80,6 +81,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
+    const logUnused = logNotCompiled(log);
+    logUnused(mesh.current());
+    mesh.onChange(logUnused);
     const discovery = new DiscoveryService({ compile: compileNode, mesh, log });
     undo.splice(1, 0, () => discovery.close());
 

@@ -7,6 +7,7 @@ import type { FieldValidation } from '../../shared/resources/read/unknown-fields
 import type { Resource } from '../../shared/resources/resource.ts';
 import { warningText } from '../api/resources/warning-header.ts';
 import { notCompiled } from '../compile/not-compiled.ts';
+import { sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
@@ -67,7 +68,9 @@ export async function apply(
   namespace: string,
   { dryRun, fields }: ApplyOptions,
 ): Promise<void> {
-  const sources = namespacesFirst(await checkSources(paths, fields)).map((source) => wanted(source, namespace));
+  const sources = withNeighbours(
+    namespacesFirst(await checkSources(paths, fields)).map((source) => wanted(source, namespace)),
+  );
   if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
   for (const { kind, resource, file, line } of sources)
     for (const { path, message } of notCompiled(resource))
@@ -87,6 +90,21 @@ export async function apply(
     }
     process.stdout.write(`${nameOf(source)} ${outcome}${dryRun ? ' (dry run)' : ''}\n`);
   }
+}
+
+/** Warns of resources in the files that share an address: the server compares with stored resources only. */
+function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
+  const resources = sources.map(({ resource }) => resource);
+  return sources.map((source, i) => {
+    const { kind, resource, file, line, warnings } = source;
+    // Each pair is reported once, at the later resource.
+    const found = sharedAddressWarnings(resource, resources.slice(0, i));
+    for (const warning of found)
+      process.stderr.write(
+        `Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}\n`,
+      );
+    return { ...source, warnings: [...warnings, ...found] };
+  });
 }
 
 /** Namespaces before what is in them; otherwise as the files have it. */

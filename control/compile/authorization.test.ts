@@ -51,7 +51,9 @@ describe('a policy attached by reference', () => {
   });
   it('says that it holds for the whole workload where that serves several', () => {
     const target = policy({ group: 'networking.istio.io', kind: 'ServiceEntry', name: 'a' });
-    const { enforced, notes } = compile('sidecar', {}, entry('a'), entry('b'), target);
+    const machine = resource('WorkloadEntry', 'vm', { address: '10.0.0.2', labels: { app: 'ab' } });
+    const of = (name: string) => entry(name, { endpoints: undefined, workloadSelector: { labels: { app: 'ab' } } });
+    const { enforced, notes } = compile('sidecar', {}, of('a'), of('b'), machine, target);
     expect(enforced).toEqual(own);
     expect(notes).toEqual([expect.stringContaining('every port')]);
   });

@@ -4,11 +4,12 @@ import type { Fields } from '../mesh/fields.ts';
 import type { MeshService, ServicePort } from '../mesh/view.ts';
 import type { CompileContext } from './context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
+import { goDurationNs, protoDuration } from './durations.ts';
 import { loadAssignment } from './endpoints.ts';
 import { localitySetting, weighsLocalities } from './locality-lb.ts';
 import { outboundCluster } from './names.ts';
 import { ADS } from './tls-context.ts';
-import { applyTrafficPolicy, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
+import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls } from './upstream-tls.ts';
 
 export const BLACK_HOLE = 'BlackHoleCluster';
@@ -60,7 +61,7 @@ function outbound(
     commonLbConfig: { healthyPanicThreshold: {} },
     metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
   };
-  setDiscovery(cluster, service);
+  setDiscovery(ctx, cluster, service);
   applyTrafficPolicy(cluster, policy, port, ctx.note);
   if (weighsLocalities(ctx.view.settings, policy))
     cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
@@ -109,7 +110,13 @@ function providedByRequests(cluster: Cluster): void {
   delete cluster.commonLbConfig;
 }
 
-function setDiscovery(cluster: Cluster, service: MeshService): void {
+/** MeshConfig.dnsRefreshRate; Envoy refuses one of 1 ms or less. */
+function dnsRefreshRate(ctx: CompileContext): string {
+  const { dnsRefreshRate: rate } = ctx.view.settings.config;
+  return ((goDurationNs(rate) ?? 0) > 1e6 && protoDuration(rate)) || '60s';
+}
+
+function setDiscovery(ctx: CompileContext, cluster: Cluster, service: MeshService): void {
   switch (service.resolution) {
     case 'STATIC':
       cluster.type = 'EDS';
@@ -119,7 +126,7 @@ function setDiscovery(cluster: Cluster, service: MeshService): void {
     case 'DNS_ROUND_ROBIN':
       cluster.type = service.resolution === 'DNS' ? 'STRICT_DNS' : 'LOGICAL_DNS';
       cluster.dnsLookupFamily = 'V4_ONLY';
-      cluster.dnsRefreshRate = '60s';
+      cluster.dnsRefreshRate = dnsRefreshRate(ctx);
       cluster.respectDnsTtl = true;
       return;
     case 'DYNAMIC_DNS':
@@ -134,6 +141,17 @@ function setDiscovery(cluster: Cluster, service: MeshService): void {
     case 'NONE':
       cluster.type = 'ORIGINAL_DST';
   }
+}
+
+/** MeshConfig.tcpKeepalive in every cluster that connects; what a DestinationRule sets of it stays. */
+export function withMeshKeepalive(ctx: CompileContext, clusters: readonly Cluster[]): Cluster[] {
+  const { tcpKeepalive: ofMesh } = ctx.view.settings.config;
+  if (ofMesh === undefined) return [...clusters];
+  return clusters.map((cluster) => {
+    if (cluster.name === BLACK_HOLE) return cluster;
+    const tcpKeepalive = { ...keepaliveOf(ofMesh), ...cluster.upstreamConnectionOptions?.tcpKeepalive };
+    return { ...cluster, upstreamConnectionOptions: { ...cluster.upstreamConnectionOptions, tcpKeepalive } };
+  });
 }
 
 /** BlackHoleCluster for all; the passthrough clusters for sidecars. */

@@ -1,5 +1,6 @@
 /** What every part of one compilation shares: the view, the proxy, and what could not be translated. */
 import type { MeshView } from '../mesh/view.ts';
+import type { Authorization } from './authorization.ts';
 import type { DestinationRules } from './destination-rule.ts';
 import { protoDuration } from './durations.ts';
 import type { ProxyView } from './proxy.ts';
@@ -10,6 +11,8 @@ export interface CompileContext {
   readonly proxy: ProxyView;
   readonly scope: Scope;
   readonly rules: DestinationRules;
+  /** What guards the proxy's port of that number; 0: every port that no workload serves. */
+  readonly authorization: (port: number) => Authorization;
   /** Names what was left out, and why: shown by `tulle compile`, kept by discovery. */
   note(message: string): void;
 }

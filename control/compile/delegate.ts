@@ -3,9 +3,9 @@
  * the delegate stand where the delegating rule stood, each narrowed by its matches. As istiod's model/virtualservice.go.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../mesh/export-to.ts';
 import { namespaceOf, specOf, strings } from '../mesh/fields.ts';
 import { resolveHost } from './names.ts';
-import { exportedTo } from './scope.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
 import type {
   Destination,
@@ -19,6 +19,8 @@ export interface Delegates {
   /** Every VirtualService of the mesh; those without hosts can be delegated to. */
   all: readonly Resource[];
   domainSuffix: string;
+  /** MeshConfig.defaultVirtualServiceExportTo. */
+  exportTo?: readonly string[] | undefined;
   /** Says which rule has no effect, and why. */
   note: (message: string) => void;
 }
@@ -36,7 +38,7 @@ function delegated(
   root: Resource,
   rule: HttpRoute,
   index: number,
-  { all, domainSuffix, note }: Delegates,
+  { all, domainSuffix, exportTo, note }: Delegates,
 ): HttpRoute[] {
   const own = namespaceOf(root);
   const { name = '', namespace = own } = rule.delegate ?? {};
@@ -52,7 +54,7 @@ function delegated(
     return [];
   }
   const from = namespaceOf(found);
-  if (!exportedTo(strings(specOf(found)['exportTo']), from, own)) {
+  if (!exportedTo(exportToOf(strings(specOf(found)['exportTo']), exportTo), from, own)) {
     note(`${at}.delegate: VirtualService ${from}/${name} is not exported to namespace ${own}: the rule has no effect`);
     return [];
   }

@@ -1,5 +1,6 @@
 /** DestinationRule: which one applies to a service for this proxy, its subsets, and traffic policies merged by level. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../mesh/export-to.ts';
 import {
   type Fields,
   fields,
@@ -15,7 +16,6 @@ import {
 import type { MeshService, MeshView, ServicePort } from '../mesh/view.ts';
 import { hostCovers, moreSpecific, resolveHost } from './names.ts';
 import type { ProxyView } from './proxy.ts';
-import { exportedTo } from './scope.ts';
 
 export interface Subset {
   name: string;
@@ -36,7 +36,7 @@ export interface DestinationRules {
 interface Candidate {
   host: string;
   namespace: string;
-  exportTo: string[];
+  exportTo: readonly string[];
   selector: Record<string, string> | undefined;
   resource: Resource;
 }
@@ -60,7 +60,7 @@ function candidateOf(resource: Resource, view: MeshView): Candidate {
   return {
     host: resolveHost(text(spec['host']) ?? '', namespace, view.settings.domainSuffix),
     namespace,
-    exportTo: strings(spec['exportTo']),
+    exportTo: exportToOf(strings(spec['exportTo']), view.settings.config.defaultDestinationRuleExportTo),
     selector: selector === undefined ? undefined : labelsOf(selector),
     resource,
   };

@@ -3,7 +3,7 @@ import type { ClusterLoadAssignment, LbEndpoint } from '../../shared/xds/cluster
 import type { Locality } from '../../shared/xds/core.ts';
 import { compare } from '../mesh/build-view.ts';
 import { selects } from '../mesh/fields.ts';
-import type { MeshEndpoint, MeshService, ServicePort } from '../mesh/view.ts';
+import type { MeshEndpoint, MeshService, MeshView, ServicePort } from '../mesh/view.ts';
 import type { CompileContext } from './context.ts';
 import {
   applyLocalityLb,
@@ -59,6 +59,18 @@ export function localityMessage(locality: string): Locality {
   return { ...(region && { region }), ...(zone && { zone }), ...(subZone && { subZone }) };
 }
 
+/** Whether the listener at an endpoint's port takes mTLS; where workloads share it, one that wants it decides for all. */
+function takesMtls(view: MeshView, endpoint: MeshEndpoint): boolean {
+  const { address, namespace, port } = endpoint;
+  if (mtlsMode(view, endpoint, port) !== 'DISABLE') return true;
+  return view
+    .endpointsAt(address)
+    .some(
+      ({ endpoint: other }) =>
+        other.namespace === namespace && other.port === port && mtlsMode(view, other, port) !== 'DISABLE',
+    );
+}
+
 function lbEndpoint(ctx: CompileContext, endpoint: MeshEndpoint): LbEndpoint {
   const { labels } = endpoint;
   const canonical =
@@ -69,7 +81,7 @@ function lbEndpoint(ctx: CompileContext, endpoint: MeshEndpoint): LbEndpoint {
   const revision =
     labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels['version'] ?? '';
   const workload = [endpoint.workloadName, endpoint.namespace, canonical, revision, ctx.proxy.clusterId].join(';');
-  const mtls = endpoint.mtls && mtlsMode(ctx.view, endpoint, endpoint.port) !== 'DISABLE';
+  const mtls = endpoint.mtls && takesMtls(ctx.view, endpoint);
   const address = endpoint.address.startsWith('unix://')
     ? { pipe: { path: endpoint.address.slice('unix://'.length) } }
     : { socketAddress: { address: endpoint.address, portValue: endpoint.port } };

@@ -1,14 +1,13 @@
 /** Gateway servers that are not HTTP: TCP, TLS that ends here, TLS passed through by SNI, and AUTO_PASSTHROUGH. */
 import type { Cluster, ClusterLoadAssignment } from '../../shared/xds/cluster.ts';
 import type { FilterChain, NetworkFilter } from '../../shared/xds/listener.ts';
-import { type Fields, labelsOf, namespaceOf, objects, selects, specOf, strings, text } from '../mesh/fields.ts';
+import { type Fields, labelsOf, namespaceOf, objects, specOf, strings, text } from '../mesh/fields.ts';
 import type { MeshService } from '../mesh/view.ts';
-import { authorizationOf } from './authorization.ts';
 import { connectTimeout } from './clusters.ts';
 import type { CompileContext } from './context.ts';
 import { trafficPolicy } from './destination-rule.ts';
 import { loadAssignment } from './endpoints.ts';
-import { type GatewayServer, sharedHosts } from './gateway-server.ts';
+import { type GatewayServer, listenPort, sharedHosts } from './gateway-server.ts';
 import { tcpProxy } from './http-manager.ts';
 import { applies, chainOf, destinations, distinctChains, sniMatch } from './l4-routes.ts';
 import { localitySetting } from './locality-lb.ts';
@@ -16,13 +15,14 @@ import { hostCovers, meshSni } from './names.ts';
 import { ADS } from './tls-context.ts';
 import { applyTrafficPolicy } from './traffic-policy.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
+import { selectsProxy } from './workloads.ts';
 
 /** What a mesh client offers; only such connections may cross networks by SNI. */
 const MESH_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 
 /** Policies of the gateway come before the bytes move on. */
-function guarded(ctx: CompileContext, filter: NetworkFilter): NetworkFilter[] {
-  return [...authorizationOf(ctx).tcp, filter];
+function guarded(ctx: CompileContext, server: GatewayServer, filter: NetworkFilter): NetworkFilter[] {
+  return [...ctx.authorization(listenPort(ctx, server.port)).tcp, filter];
 }
 
 /** The VirtualServices bound to a server that share a host with it, in Istio's order. */
@@ -40,7 +40,7 @@ export function tcpServerFilters(ctx: CompileContext, server: GatewayServer): Ne
       const matches = objects(rule['match']);
       if (matches.length > 0 && !matches.some((match) => applies(ctx, vs, match, server.gateway, server.port)))
         continue;
-      return guarded(ctx, destinations(ctx, vs, rule, server.port));
+      return guarded(ctx, server, destinations(ctx, vs, rule, server.port));
     }
   ctx.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tcp route for it: not served`);
   return undefined;
@@ -53,7 +53,7 @@ export function passthroughChains(ctx: CompileContext, server: GatewayServer): F
     for (const rule of objects(specOf(vs)['tls']))
       for (const match of objects(rule['match']))
         if (applies(ctx, vs, match, server.gateway, server.port))
-          chains.push(chainOf(sniMatch(match), guarded(ctx, destinations(ctx, vs, rule, server.port))));
+          chains.push(chainOf(sniMatch(match), guarded(ctx, server, destinations(ctx, vs, rule, server.port))));
   if (chains.length === 0)
     ctx.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tls route for it: not served`);
   return distinctChains(ctx, `of Gateway ${server.gateway}`, chains);
@@ -62,7 +62,7 @@ export function passthroughChains(ctx: CompileContext, server: GatewayServer): F
 /** AUTO_PASSTHROUGH: the SNI of a mesh connection names its cluster; no VirtualService is asked. */
 export function autoPassthroughChains(ctx: CompileContext, server: GatewayServer): FilterChain[] {
   return sniTargets(ctx, [server]).map(({ name }) =>
-    chainOf({ applicationProtocols: MESH_ALPN, serverNames: [name] }, guarded(ctx, tcpProxy(ctx, name))),
+    chainOf({ applicationProtocols: MESH_ALPN, serverNames: [name] }, guarded(ctx, server, tcpProxy(ctx, name))),
   );
 }
 
@@ -127,7 +127,7 @@ function sniTargets(ctx: CompileContext, servers: readonly { hosts: readonly str
 function autoPassthroughServers(ctx: CompileContext): { hosts: string[] }[] {
   return ctx.view
     .resources('Gateway')
-    .filter((gateway) => selects(labelsOf(specOf(gateway)['selector']), ctx.proxy.labels))
+    .filter((gateway) => selectsProxy(labelsOf(specOf(gateway)['selector']), ctx.proxy))
     .flatMap((gateway) => objects(specOf(gateway)['servers']))
     .filter((server) => text((server['tls'] as Fields | undefined)?.['mode']) === 'AUTO_PASSTHROUGH')
     .map((server) => ({ hosts: strings(server['hosts']) }));

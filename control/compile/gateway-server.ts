@@ -1,20 +1,10 @@
 /** The servers of the Gateway resources that select a proxy, and which hosts of a VirtualService each takes. */
 import type { Resource } from '../../shared/resources/resource.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  selects,
-  specOf,
-  strings,
-  text,
-} from '../mesh/fields.ts';
+import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from '../mesh/fields.ts';
 import type { CompileContext } from './context.ts';
 import { hostCovers } from './names.ts';
 import { domainsOf } from './routes.ts';
+import { selectsProxy } from './workloads.ts';
 
 /** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
@@ -40,12 +30,17 @@ export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 't
   return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
 }
 
+/** The port that a gateway listens on for a server's: behind a Service that maps it, the one the Service sends to. */
+export function listenPort(ctx: CompileContext, port: number): number {
+  return ctx.proxy.instances.find((instance) => instance.port.number === port)?.endpoint.port ?? port;
+}
+
 /** By port number, lowest first. */
 export function serversByPort(ctx: CompileContext): Map<number, GatewayServer[]> {
   const byPort = new Map<number, GatewayServer[]>();
   for (const gateway of ctx.view.resources('Gateway')) {
     const selector = labelsOf(specOf(gateway)['selector']);
-    if (!selects(selector, ctx.proxy.labels)) continue;
+    if (!selectsProxy(selector, ctx.proxy)) continue;
     for (const item of objects(specOf(gateway)['servers'])) {
       const server = serverOf(ctx, gateway, item);
       if (!server) continue;

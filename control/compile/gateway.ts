@@ -1,10 +1,9 @@
 import type { FilterChain, Listener, NetworkFilter } from '../../shared/xds/listener.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../shared/xds/route.ts';
 import { fields, namespaceOf, specOf, strings } from '../mesh/fields.ts';
-import { authorizationOf } from './authorization.ts';
 import type { CompileContext } from './context.ts';
 import { autoPassthroughChains, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
-import { familyOf, type GatewayServer, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
+import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
 import { gatewayTlsSocket } from './gateway-tls.ts';
 import { httpManager, TLS_INSPECTOR } from './http-manager.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
@@ -55,11 +54,6 @@ function chainsOf(
   return filters ? [chainOf(undefined, filters)] : [];
 }
 
-/** A gateway behind a Service whose port maps elsewhere listens on the port the Service sends to. */
-function listenPort(ctx: CompileContext, port: number): number {
-  return ctx.proxy.instances.find((instance) => instance.port.number === port)?.endpoint.port ?? port;
-}
-
 function listener(
   ctx: CompileContext,
   port: number,
@@ -78,18 +72,19 @@ function listener(
   };
 }
 
-function manager(ctx: CompileContext, port: number, rds: string) {
+/** @param listening the port the gateway listens on, `port` unless its Service maps it */
+function manager(ctx: CompileContext, port: number, listening: number, rds: string) {
   return httpManager(ctx, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
     // Identity first: policies judge the principal it proves.
-    policies: [...jwtSvidFilters(ctx), ...authorizationOf(ctx).http],
+    policies: [...jwtSvidFilters(ctx), ...ctx.authorization(listening).http],
     routes: { rds },
   });
 }
 
 function plainChain(ctx: CompileContext, port: number): FilterChain {
-  return { filters: [manager(ctx, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+  return { filters: [manager(ctx, port, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
 }
 
 /** The chains of servers that end or pass TLS on one port. */
@@ -99,7 +94,9 @@ function tlsChains(ctx: CompileContext, servers: readonly GatewayServer[]): Filt
     if (server.kind === 'auto-passthrough') return autoPassthroughChains(ctx, server);
     const transportSocket = gatewayTlsSocket(ctx, server);
     const filters =
-      server.kind === 'tls' ? tcpServerFilters(ctx, server) : [manager(ctx, server.port, server.routeName)];
+      server.kind === 'tls'
+        ? tcpServerFilters(ctx, server)
+        : [manager(ctx, server.port, listenPort(ctx, server.port), server.routeName)];
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);

@@ -1,5 +1,7 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../shared/xds/listener.ts';
 import { destinationHashPolicy } from './consistent-hash.ts';
@@ -38,8 +40,7 @@ export function httpManager(ctx: CompileContext, options: ManagerOptions): Netwo
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
       ...clientCertificate(side),
-      normalizePath: true,
-      pathWithEscapedSlashesAction: 'KEEP_UNCHANGED',
+      ...pathNormalization(ctx.view.settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       requestIdExtension: {
         typedConfig: {
@@ -50,6 +51,19 @@ export function httpManager(ctx: CompileContext, options: ManagerOptions): Netwo
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
+}
+
+/** MeshConfig.pathNormalization, of every manager: inbound, outbound and gateway (buildHTTPConnectionManager of Istio). */
+function pathNormalization(
+  config: MeshConfig,
+): Pick<HttpConnectionManager, 'normalizePath' | 'mergeSlashes' | 'pathWithEscapedSlashesAction'> {
+  const rules = config.pathNormalization?.normalization ?? 'DEFAULT';
+  const decodes = rules === 'DECODE_AND_MERGE_SLASHES';
+  return {
+    normalizePath: rules !== 'NONE',
+    ...((decodes || rules === 'MERGE_SLASHES') && { mergeSlashes: true }),
+    pathWithEscapedSlashesAction: decodes ? 'UNESCAPE_AND_FORWARD' : 'KEEP_UNCHANGED',
+  };
 }
 
 /** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
@@ -101,39 +115,20 @@ function tcpProxyTo(ctx: CompileContext, target: object): NetworkFilter {
   });
 }
 
-/** Istio's JSON access log fields. */
-const LOG_FIELDS: Record<string, string> = {
-  authority: '%REQ(:AUTHORITY)%',
-  bytes_received: '%BYTES_RECEIVED%',
-  bytes_sent: '%BYTES_SENT%',
-  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
-  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
-  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
-  duration: '%DURATION%',
-  method: '%REQ(:METHOD)%',
-  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
-  protocol: '%PROTOCOL%',
-  request_id: '%REQ(X-REQUEST-ID)%',
-  requested_server_name: '%REQUESTED_SERVER_NAME%',
-  response_code: '%RESPONSE_CODE%',
-  response_code_details: '%RESPONSE_CODE_DETAILS%',
-  response_flags: '%RESPONSE_FLAGS%',
-  route_name: '%ROUTE_NAME%',
-  start_time: '%START_TIME%',
-  upstream_cluster: '%UPSTREAM_CLUSTER%',
-  upstream_host: '%UPSTREAM_HOST%',
-  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
-  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
-  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
-  user_agent: '%REQ(USER-AGENT)%',
-  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
-};
+/** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
+const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
+
+/** Where MeshConfig says nothing, Tulle's own proxies log; Istio's do not. */
+function accessLogFile(ctx: CompileContext): string {
+  const { accessLogFile: file } = ctx.view.settings;
+  return file ?? (ctx.proxy.logsByDefault ? '/dev/stdout' : '');
+}
 
 function accessLogs(ctx: CompileContext): AccessLog[] {
-  const path = ctx.view.settings.accessLogFile;
-  if (path === undefined) return [];
+  const path = accessLogFile(ctx);
+  if (!LOG_FILES.has(path)) return [];
   const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
-  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: LOG_FIELDS } })];
+  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } })];
 }
 
 export const TLS_INSPECTOR = listenerFilter(

@@ -4,14 +4,15 @@ import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../
 import { fields, numeric, text } from '../mesh/fields.ts';
 import { isHttp, isHttp2, protocolOf } from '../mesh/protocol.ts';
 import type { Protocol } from '../mesh/view.ts';
-import { type Authorization, authorizationOf } from './authorization.ts';
+import type { Authorization } from './authorization.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH } from './clusters.ts';
 import { type CompileContext, detectionTimeout } from './context.ts';
 import { HTTP_INSPECTOR, httpManager, ORIGINAL_DST, TLS_INSPECTOR, tcpProxy } from './http-manager.ts';
 import { bracketed, inboundCluster } from './names.ts';
-import { type MtlsMode, mtlsMode } from './peer-authentication.ts';
+import { type MtlsMode, strictestMtlsMode } from './peer-authentication.ts';
 import { meshServerSocket } from './tls-context.ts';
 import { applyTrafficPolicy } from './traffic-policy.ts';
+import { workloadsAt } from './workloads.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
@@ -32,16 +33,21 @@ export interface InboundPort {
   services: { host: string; name: string; namespace: string }[];
 }
 
+/** What the Sidecars declare, then what services send to at workloads whose Sidecar declares nothing. */
 export function inboundPorts(ctx: CompileContext): InboundPort[] {
-  return ctx.scope.ingress ? declaredPorts(ctx) : servicePorts(ctx);
+  const declared = declaredPorts(ctx);
+  const taken = new Set(declared.map((item) => item.port));
+  return [...declared, ...servicePorts(ctx).filter((item) => !taken.has(item.port))];
 }
 
 /** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
 function servicePorts(ctx: CompileContext): InboundPort[] {
   const { proxy } = ctx;
   const found = new Map<number, InboundPort>();
-  for (const { service, port, endpoint } of proxy.instances) {
-    if (port.protocol === 'UDP') continue;
+  const toLocalhost =
+    proxy.interception === 'NONE' || ctx.view.settings.config.inboundTrafficPolicy?.mode === 'LOCALHOST';
+  for (const { service, port, endpoint, workload } of proxy.instances) {
+    if (port.protocol === 'UDP' || ctx.scope.ingress.has(workload)) continue;
     const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
     const first = found.get(endpoint.port);
     if (first) {
@@ -58,7 +64,7 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
       servicePort: port.number,
       protocol: port.protocol,
       bind: endpoint.address,
-      app: proxy.interception === 'NONE' ? { address: '127.0.0.1', port: app } : undefined,
+      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
       services: [identity],
     });
@@ -66,13 +72,17 @@ function servicePorts(ctx: CompileContext): InboundPort[] {
   return [...found.values()].sort((a, b) => a.port - b.port);
 }
 
-/** The ports a Sidecar's `ingress` declares; they replace those of the services. */
+/** The ports that `ingress` of Sidecars declares; at their workloads they replace those of the services. */
 function declaredPorts(ctx: CompileContext): InboundPort[] {
   const ports: InboundPort[] = [];
-  for (const item of ctx.scope.ingress ?? []) {
+  for (const item of new Set([...ctx.scope.ingress.values()].flat())) {
     const declared = fields(item['port']);
     const port = numeric(declared['number']);
     if (port === undefined) continue;
+    if (ports.some((one) => one.port === port)) {
+      ctx.note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
+      continue;
+    }
     const instance = ctx.proxy.instances.find((candidate) => candidate.endpoint.port === port);
     ports.push({
       port,
@@ -128,11 +138,9 @@ export function inboundClusters(ctx: CompileContext, ports: readonly InboundPort
 
 /** Without capture: a listener per port, bound where the workload is reached. */
 export function boundInboundListeners(ctx: CompileContext, ports: readonly InboundPort[]): Listener[] {
-  const authorization = authorizationOf(ctx);
   return ports.map((item) => {
     const name = `${item.bind}_${item.port}`;
-    const mode = mtlsMode(ctx.view, ctx.proxy, item.port);
-    const filterChains = portChains(ctx, item, mode, authorization, name, false);
+    const filterChains = portChains(ctx, item, name, false);
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
@@ -154,14 +162,10 @@ function inspectors(chains: readonly FilterChain[]) {
   return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
 
-function portChains(
-  ctx: CompileContext,
-  item: InboundPort,
-  mode: MtlsMode,
-  authorization: Authorization,
-  name: string,
-  captured: boolean,
-): FilterChain[] {
+/** Governed by the workloads that serve the port; by all where none does. */
+function portChains(ctx: CompileContext, item: InboundPort, name: string, captured: boolean): FilterChain[] {
+  const authorization = ctx.authorization(item.port);
+  const mode = modeAt(ctx, item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
   const http = () => inboundHttp(ctx, item, cluster, authorization, name);
@@ -186,6 +190,10 @@ function portChains(
     add({ transportProtocol: 'raw_buffer' }, false);
   }
   return chains;
+}
+
+function modeAt(ctx: CompileContext, port: number): MtlsMode {
+  return strictestMtlsMode(ctx.view, workloadsAt(ctx.proxy.workloads, port), port);
 }
 
 /** A port of undeclared protocol: HTTP and TCP chains side by side, told apart by ALPN and the HTTP inspector. */
@@ -274,8 +282,9 @@ function inboundHttp(
 
 /** With capture: everything arrives at one listener, which chains tell apart by original port. */
 export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[]): Listener {
-  const authorization = authorizationOf(ctx);
-  const mode = mtlsMode(ctx.view, ctx.proxy, 0);
+  const authorization = ctx.authorization(0);
+  const mode = modeAt(ctx, 0);
+  const inboundPort = ctx.view.settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
     chains.map((chain) => {
@@ -285,7 +294,7 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
-      filterChainMatch: { destinationPort: 15006 },
+      filterChainMatch: { destinationPort: inboundPort },
       filters: [tcpProxy(ctx, BLACK_HOLE)],
     },
     ...named(
@@ -299,13 +308,10 @@ export function virtualInbound(ctx: CompileContext, ports: readonly InboundPort[
       ),
     ),
   ];
-  for (const item of ports)
-    filterChains.push(
-      ...portChains(ctx, item, mtlsMode(ctx.view, ctx.proxy, item.port), authorization, `0.0.0.0_${item.port}`, true),
-    );
+  for (const item of ports) filterChains.push(...portChains(ctx, item, `0.0.0.0_${item.port}`, true));
   return {
     name: 'virtualInbound',
-    address: { socketAddress: { address: wildcard(ctx), portValue: 15006 } },
+    address: { socketAddress: { address: wildcard(ctx), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
     filterChains,
     listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],

@@ -4,7 +4,8 @@ import type { ResourceType, Snapshot, XdsResource } from '../../shared/xds/disco
 import { resourceName } from '../../shared/xds/discovery.ts';
 import { compare } from '../mesh/build-view.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { outboundClusters, standardClusters } from './clusters.ts';
+import { authorizations } from './authorization.ts';
+import { outboundClusters, standardClusters, withMeshKeepalive } from './clusters.ts';
 import type { CompileNode } from './compile-node.ts';
 import type { CompileContext } from './context.ts';
 import { withDelegates } from './delegate.ts';
@@ -17,6 +18,8 @@ import { boundOutbound, capturedOutbound, type Outbound } from './outbound.ts';
 import { proxyOf } from './proxy.ts';
 import { scopeOf } from './scope.ts';
 import { gatewaySecrets } from './secrets.ts';
+import { servedPorts } from './served-ports.ts';
+import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -30,18 +33,26 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   const scope = scopeOf(view, proxy);
-  const delegates = { all: view.resources('VirtualService'), domainSuffix: view.settings.domainSuffix, note };
+  const { domainSuffix, config } = view.settings;
+  const delegates = {
+    all: view.resources('VirtualService'),
+    domainSuffix,
+    exportTo: config.defaultVirtualServiceExportTo,
+    note,
+  };
   const ctx: CompileContext = {
     view,
     proxy,
     scope: { ...scope, virtualServices: scope.virtualServices.map((vs) => withDelegates(vs, delegates)) },
     rules: destinationRules(view, proxy),
+    authorization: authorizations(view, proxy.workloads, note),
     note,
   };
+  noteSharedAddress(proxy, note);
   noteNotCompiled(ctx);
   const outbound = outboundClusters(ctx);
   const { listeners, routes, clusters, endpoints } = proxy.type === 'router' ? gatewayParts(ctx) : sidecarParts(ctx);
-  const all = [...standardClusters(ctx), ...clusters, ...outbound.clusters];
+  const all = withMeshKeepalive(ctx, [...standardClusters(ctx), ...clusters, ...outbound.clusters]);
   const snapshot: Snapshot = {
     secrets: gatewaySecrets(ctx, listeners, all),
     clusters: sorted('clusters', all),
@@ -66,7 +77,7 @@ function sidecarParts(ctx: CompileContext): Parts {
   const clusters = inboundClusters(ctx, ports);
   if (ctx.proxy.interception === 'NONE') {
     const inbound = boundInboundListeners(ctx, ports);
-    const { listeners, routes } = boundOutbound(ctx, new Set(inbound.map((item) => item.name)));
+    const { listeners, routes } = boundOutbound(ctx, servedPorts(ctx, ports));
     return { listeners: [...inbound, ...listeners], routes, clusters, endpoints: [] };
   }
   const { listeners, routes } = capturedOutbound(ctx);

@@ -36,19 +36,14 @@ function tcpTargets(ctx: CompileContext): TcpTarget[] {
 /**
  * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
  * of several TCP services on one port only TLS ones can share it, told apart by SNI, else the first has it.
+ * @param served ports that get no listener: workloads of this host serve them
  */
-export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): Outbound {
+export function boundOutbound(ctx: CompileContext, served: ReadonlySet<number>): Outbound {
   const bind = ctx.proxy.outboundBind;
   const listeners: Listener[] = [];
   const routes: RouteConfiguration[] = [];
   const add = (port: number, chains: FilterChain[], address = bind) => {
     const name = `${address}_${port}`;
-    if (inUse.has(name)) {
-      ctx.note(
-        `no outbound listener ${name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
-      );
-      return false;
-    }
     listeners.push({
       name,
       address: { socketAddress: { address, portValue: port } },
@@ -58,10 +53,13 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
       listenerFiltersTimeout: detectionTimeout(ctx),
       continueOnListenerFiltersTimeout: true,
     });
-    return true;
   };
   const ports = httpPorts(ctx);
   for (const port of ports) {
+    if (served.has(port)) {
+      ctx.note(`${leftOut(bind, port)}; call HTTP services on it through the HTTP proxy (--http-proxy-port)`);
+      continue;
+    }
     routes.push(routeConfiguration(String(port), sidecarVirtualHosts(ctx, port)));
     add(port, [httpChain(ctx, `${bind}_${port}`, String(port))]);
   }
@@ -75,15 +73,30 @@ export function boundOutbound(ctx: CompileContext, inUse: ReadonlySet<string>): 
     byPort.set(number, [...(byPort.get(number) ?? []), target]);
   }
   for (const [number, targets] of byPort) {
+    if (served.has(number)) {
+      const called = targets.map(({ service }) => service.hostname).join(', ');
+      ctx.note(
+        `${leftOut(bind, number)}; to call ${called}, run the caller on another host, or change one of the ports`,
+      );
+      continue;
+    }
     add(number, tcpChains(ctx, `${bind}_${number}`, targets, targets.length > 1));
   }
   const proxyPort = ctx.proxy.httpProxyPort;
   if (proxyPort !== undefined) {
     // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
     const name = `${HTTP_PROXY_ADDRESS}_${proxyPort}`;
-    if (add(proxyPort, [httpChain(ctx, name, 'http_proxy')], HTTP_PROXY_ADDRESS)) routes.push(httpProxyRoutes(ctx));
+    if (served.has(proxyPort)) ctx.note(`${leftOut(HTTP_PROXY_ADDRESS, proxyPort)}; choose another HTTP_PROXY_PORT`);
+    else {
+      add(proxyPort, [httpChain(ctx, name, 'http_proxy')], HTTP_PROXY_ADDRESS);
+      routes.push(httpProxyRoutes(ctx));
+    }
   }
   return { listeners: unique(ctx, listeners), routes };
+}
+
+function leftOut(address: string, port: number): string {
+  return `no outbound listener ${address}_${port}: a workload of this host serves port ${port}`;
 }
 
 function unique(ctx: CompileContext, listeners: Listener[]): Listener[] {
@@ -203,15 +216,16 @@ function fallback(ctx: CompileContext): string {
 
 function virtualOutbound(ctx: CompileContext, any: string): Listener {
   const cluster = fallback(ctx);
+  const port = ctx.view.settings.config.proxyListenPort ?? 15001;
   return {
     name: 'virtualOutbound',
-    address: { socketAddress: { address: any, portValue: 15001 } },
+    address: { socketAddress: { address: any, portValue: port } },
     trafficDirection: 'OUTBOUND',
     useOriginalDst: true,
     filterChains: [
       {
         name: 'virtualOutbound-blackhole',
-        filterChainMatch: { destinationPort: 15001 },
+        filterChainMatch: { destinationPort: port },
         filters: [tcpProxy(ctx, BLACK_HOLE)],
       },
       { name: 'virtualOutbound-catchall-tcp', filters: [tcpProxy(ctx, cluster)] },

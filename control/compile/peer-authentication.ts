@@ -3,7 +3,9 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import { fields, labelsOf, namespaceOf, selects, specOf } from '../mesh/fields.ts';
 import type { MeshView } from '../mesh/view.ts';
 
-export type MtlsMode = 'STRICT' | 'PERMISSIVE' | 'DISABLE';
+/** Strictest first. */
+const MODES = ['STRICT', 'PERMISSIVE', 'DISABLE'] as const;
+export type MtlsMode = (typeof MODES)[number];
 export interface Workload {
   namespace: string;
   labels: Record<string, string>;
@@ -11,7 +13,13 @@ export interface Workload {
 
 function modeIn(mtls: unknown): MtlsMode | undefined {
   const mode = fields(mtls)['mode'];
-  return mode === 'STRICT' || mode === 'PERMISSIVE' || mode === 'DISABLE' ? mode : undefined;
+  return MODES.find((one) => one === mode);
+}
+
+/** The mode of a port that several workloads share: the strictest that one of them has. Without workloads: STRICT. */
+export function strictestMtlsMode(view: MeshView, workloads: readonly Workload[], port: number): MtlsMode {
+  const modes = new Set(workloads.map((workload) => mtlsMode(view, workload, port)));
+  return MODES.find((mode) => modes.has(mode)) ?? 'STRICT';
 }
 
 /**

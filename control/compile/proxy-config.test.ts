@@ -18,7 +18,13 @@ const config = (name: string, namespace: string, spec: object, year = 2024) =>
 const selector = (labels: Record<string, string>) => ({ selector: { matchLabels: labels } });
 const annotations = (yaml: string) => ({ annotations: { [PROXY_CONFIG_ANNOTATION]: yaml } });
 
-const WORKLOAD = { namespace: 'shop', labels: { app: 'web', version: 'v1' }, ips: ['10.0.0.1'], serviceAccount: 'web' };
+const WORKLOAD = {
+  namespace: 'shop',
+  labels: { app: 'web', version: 'v1' },
+  workloads: [] as { labels: Record<string, string> }[],
+  ips: ['10.0.0.1'],
+  serviceAccount: 'web',
+};
 const effective = (resources: Resource[], mesh = '', workload = WORKLOAD) =>
   effectiveProxyConfig(buildView(resources, 1, parseMeshConfig(mesh)), workload);
 const concurrency = (resources: Resource[], mesh?: string, workload?: typeof WORKLOAD) =>

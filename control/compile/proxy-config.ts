@@ -2,7 +2,8 @@
  * The ProxyConfig in force for a workload. Each of these over the ones before it, field by field (EffectiveProxyConfig
  * in Istio's pilot/pkg/model/proxy_config.go): Istio's defaults, MeshConfig.defaultConfig, a ProxyConfig without selector in
  * the root namespace, one in the workload's namespace, annotation `proxy.istio.io/config` of the workload, a ProxyConfig
- * whose selector matches. Of several in one place the oldest counts, the others do nothing.
+ * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
+ * share the process: a selector matches where it picks one of them.
  */
 import { overProxyConfig } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../shared/resources/mesh-config/mesh-config-proxy.ts';
@@ -11,14 +12,17 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import { parseDuration } from '../../shared/resources/schema/vocabulary.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import type { ProxyConfigAnswer } from '../../shared/xds/proxy-config.ts';
-import { fields, isFields, labelsOf, namespaceOf, numeric, selects, specOf, text } from '../mesh/fields.ts';
+import { fields, isFields, labelsOf, namespaceOf, numeric, specOf, text } from '../mesh/fields.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { type ProxyView, proxyOf } from './proxy.ts';
+import { type LocalWorkload, selectsProxy } from './workloads.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
 
-type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'>;
+type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
+  workloads: readonly Pick<LocalWorkload, 'labels'>[];
+};
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
@@ -56,11 +60,11 @@ function ofNamespace(all: readonly Resource[], namespace: string): MeshProxyConf
 }
 
 /** A selector without labels selects nothing here. */
-function ofWorkload(all: readonly Resource[], { namespace, labels }: Workload): MeshProxyConfig | undefined {
+function ofWorkload(all: readonly Resource[], workload: Workload): MeshProxyConfig | undefined {
   const found = all.find((item) => {
-    if (namespaceOf(item) !== namespace) return false;
+    if (namespaceOf(item) !== workload.namespace) return false;
     const wanted = labelsOf(fields(specOf(item)['selector'])['matchLabels']);
-    return Object.keys(wanted).length > 0 && selects(wanted, labels);
+    return Object.keys(wanted).length > 0 && selectsProxy(wanted, workload);
   });
   return found && asMeshProxyConfig(found);
 }
@@ -101,21 +105,22 @@ export function proxyConfigAnnotations(resource: Resource): { path: string; yaml
 const annotationOf = (annotations: unknown): string | undefined => text(fields(annotations)[PROXY_CONFIG_ANNOTATION]);
 
 /** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Resource, { labels, serviceAccount }: Workload): boolean {
+function isOfGroup(group: Resource, workload: Workload): boolean {
   const spec = specOf(group);
   const template = fields(spec['template']);
   const wanted = { ...labelsOf(fields(spec['metadata'])['labels']), ...labelsOf(template['labels']) };
-  if (Object.keys(wanted).length === 0 || !selects(wanted, labels)) return false;
-  return (text(template['serviceAccount']) ?? 'default') === serviceAccount;
+  if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;
+  return (text(template['serviceAccount']) ?? 'default') === workload.serviceAccount;
 }
 
 /** By address; where many workloads share a loopback address, by account and labels too. */
-function isEntryOf(entry: Resource, { ips, labels, serviceAccount }: Workload): boolean {
+function isEntryOf(entry: Resource, { ips, labels, workloads, serviceAccount }: Workload): boolean {
   const spec = specOf(entry);
   const address = text(spec['address']) ?? '';
   if (!ips.includes(address)) return false;
   if (address !== '::1' && !address.startsWith('127.')) return true;
-  return (text(spec['serviceAccount']) ?? 'default') === serviceAccount && selects(labelsOf(spec['labels']), labels);
+  if ((text(spec['serviceAccount']) ?? 'default') !== serviceAccount) return false;
+  return selectsProxy(labelsOf(spec['labels']), { labels, workloads });
 }
 
 /** A Go duration in whole milliseconds, as proto3 JSON has it; never negative. */

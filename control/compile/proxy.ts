@@ -1,14 +1,8 @@
 /** An xDS Node -> who this proxy is in the mesh. Node ids are Istio's: `type~ip~name.namespace~dns domain`. */
 import type { Node } from '../../shared/xds/core.ts';
-import { isFields, labelsOf, numeric, selects, text } from '../mesh/fields.ts';
-import type { MeshEndpoint, MeshService, MeshView, ServicePort } from '../mesh/view.ts';
-
-/** A service port that this proxy's workload serves. */
-export interface Instance {
-  service: MeshService;
-  port: ServicePort;
-  endpoint: MeshEndpoint;
-}
+import { isFields, labelsOf, numeric, text } from '../mesh/fields.ts';
+import type { MeshView } from '../mesh/view.ts';
+import { callerLabels, type Instance, type LocalWorkload, localWorkloads } from './workloads.ts';
 
 export interface ProxyView {
   id: string;
@@ -16,7 +10,10 @@ export interface ProxyView {
   /** The addresses of the workload, the first the main one. */
   ips: string[];
   namespace: string;
+  /** Of the proxy as a caller (`callerLabels`); what governs an inbound port is with `workloads`. */
   labels: Record<string, string>;
+  /** What runs at the addresses: at least one. */
+  workloads: readonly LocalWorkload[];
   serviceAccount: string;
   interception: 'REDIRECT' | 'TPROXY' | 'NONE';
   /** `default.svc.cluster.local` */
@@ -34,6 +31,8 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
+  /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
+  logsByDefault: boolean;
 }
 
 /** The node cannot be told apart from others: nothing can be compiled for it. */
@@ -49,19 +48,25 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
   if (!name || dnsDomain === undefined)
     throw new NodeError(`node id "${node.id}": must be type~ip~name.namespace~dns domain`);
   const metadata = node.metadata ?? {};
+  const isTulle = (node.userAgentName ?? '').startsWith('tulle');
   const namespace = text(metadata['NAMESPACE']) ?? name.slice(name.lastIndexOf('.') + 1);
   const ips = addresses(text(metadata['INSTANCE_IPS']), ip);
-  const own = { labels: labelsOf(metadata['LABELS']), serviceAccount: text(metadata['SERVICE_ACCOUNT']) ?? '' };
-  const instances = instancesOf(view, ips, namespace, own);
-  const registered = instances.map((instance) => instance.endpoint.labels);
-  const labels = registered.length > 0 ? Object.assign({}, ...registered) : own.labels;
+  const claims = {
+    ips,
+    namespace,
+    labels: labelsOf(metadata['LABELS']),
+    staticLabels: labelsOf(metadata['STATIC_LABELS']),
+    serviceAccount: text(metadata['SERVICE_ACCOUNT']) ?? '',
+  };
+  const { workloads, instances } = localWorkloads(view, claims);
   return {
     id: node.id,
     type,
     ips,
     namespace,
-    labels: { ...labels, ...labelsOf(metadata['STATIC_LABELS']) },
-    serviceAccount: own.serviceAccount || instances[0]?.endpoint.serviceAccount || '',
+    labels: callerLabels(workloads, claims),
+    workloads,
+    serviceAccount: claims.serviceAccount || instances[0]?.endpoint.serviceAccount || '',
     interception: interceptionOf(metadata['INTERCEPTION_MODE']),
     dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
     locality: localityOf(node) || instances[0]?.endpoint.locality || '',
@@ -70,7 +75,8 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
-    offersHttp2: !(node.userAgentName ?? '').startsWith('tulle'),
+    offersHttp2: !isTulle,
+    logsByDefault: isTulle && type !== 'worker',
   };
 }
 
@@ -119,29 +125,4 @@ function appPortsOf(value: unknown): Record<string, number> {
 function localityOf(node: Node): string {
   const { region = '', zone = '', subZone = '' } = node.locality ?? {};
   return [region, zone, subZone].join('/').replace(/\/+$/, '');
-}
-
-function instancesOf(
-  view: MeshView,
-  ips: readonly string[],
-  namespace: string,
-  own: { labels: Record<string, string>; serviceAccount: string },
-): Instance[] {
-  const instances: Instance[] = [];
-  for (const service of view.services) {
-    if (service.namespace !== namespace) continue;
-    for (const endpoint of view.endpoints(service)) {
-      if (!ips.includes(endpoint.address) || !isOwn(endpoint, own)) continue;
-      const port = service.ports.find((item) => item.number === endpoint.servicePort);
-      if (port) instances.push({ service, port, endpoint });
-    }
-  }
-  const age = (instance: Instance) => instance.service.creationTimestamp;
-  return instances.sort((a, b) => (age(a) < age(b) ? -1 : age(a) > age(b) ? 1 : 0));
-}
-
-/** On loopback many workloads share one address; there the node's own identity and labels tell them apart. */
-function isOwn(endpoint: MeshEndpoint, own: { labels: Record<string, string>; serviceAccount: string }): boolean {
-  if (endpoint.address !== '::1' && !endpoint.address.startsWith('127.')) return true;
-  return endpoint.serviceAccount === own.serviceAccount && selects(own.labels, endpoint.labels);
 }

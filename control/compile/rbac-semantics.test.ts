@@ -9,8 +9,12 @@ import type { RequestContext } from '../../edge-proxy/http/stream.ts';
 import { compileHttpFilters } from '../../edge-proxy/xds/filter/compile-filters.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
+import { buildView } from '../mesh/build-view.ts';
+import { DEFAULT_SETTINGS } from '../mesh/mesh-config.ts';
+import { authorizations } from './authorization.ts';
 import { buildRbacFilters, policiesFor } from './rbac.ts';
 import type { AuthorizationPolicySpec, Condition, Operation, Rule, Source } from './rbac-spec.ts';
+import type { LocalWorkload } from './workloads.ts';
 
 const PATHS = ['/a', '/a/b', '/a/b/c', '/info'];
 const HOSTS = ['a.example', 'b.example:8080', 'A.example'];
@@ -117,9 +121,11 @@ function allowed(policies: Policy[], call: Call): boolean {
   if (of('DENY').some(matching)) return false;
   return of('ALLOW').length === 0 || of('ALLOW').some(matching);
 }
-const applies = ({ metadata, spec }: Policy) =>
-  ['foo', 'istio-system'].includes(metadata.namespace!) &&
-  (spec.selector?.matchLabels?.['app'] === undefined || spec.selector.matchLabels['app'] === 'a');
+const applies =
+  (app: string) =>
+  ({ metadata, spec }: Policy) =>
+    ['foo', 'istio-system'].includes(metadata.namespace!) &&
+    (spec.selector?.matchLabels?.['app'] === undefined || spec.selector.matchLabels['app'] === app);
 
 // ---- random policies and calls ----
 const patterns = (texts: readonly string[]) =>
@@ -266,28 +272,34 @@ function requestOf(one: Call): RequestContext {
   });
 }
 
+const ENV = { now: () => 0, random: () => 0, routes: () => undefined };
+const ROUTER = {
+  name: 'router',
+  typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+} as HttpFilter;
+const judging = (built: readonly HttpFilter[]) => {
+  const filters = compileHttpFilters([...built.map((filter) => HttpFilter.parse(filter)), ROUTER], ENV);
+  return (one: Call) => {
+    const request = requestOf(one);
+    return filters.every((filter) => filter.onRequest!(request) === undefined);
+  };
+};
+
 it('decides as the documentation says', () => {
   const seen = { allowed: 0, denied: 0 };
-  const env = { now: () => 0, random: () => 0, routes: () => undefined };
   const ctx = {
     kind: 'http' as const,
     trustDomain: 'cluster.local',
     trustDomainAliases: [] as string[],
     rootNamespace: 'istio-system',
   };
-  const router = {
-    name: 'router',
-    typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
-  } as HttpFilter;
   fc.assert(
     fc.property(policies, fc.array(call, { minLength: 4, maxLength: 8 }), (all, calls) => {
       const mine = policiesFor(all, { namespace: 'foo', labels: { app: 'a' } }, 'istio-system');
-      const built = buildRbacFilters(mine, ctx).map((filter) => HttpFilter.parse(filter));
-      const filters = compileHttpFilters([...built, router], env);
+      const admits = judging(buildRbacFilters(mine, ctx));
       for (const one of calls) {
-        const request = requestOf(one);
-        const verdict = filters.every((filter) => filter.onRequest!(request) === undefined);
-        expect({ one, verdict }).toEqual({ one, verdict: allowed(all.filter(applies), one) });
+        const verdict = admits(one);
+        expect({ one, verdict }).toEqual({ one, verdict: allowed(all.filter(applies('a')), one) });
         seen[verdict ? 'allowed' : 'denied']++;
       }
     }),
@@ -295,4 +307,29 @@ it('decides as the documentation says', () => {
   );
   // Both answers are common, or the comparison says little.
   expect(Math.min(seen.allowed, seen.denied)).toBeGreaterThan(300);
+});
+
+it('at a port of two workloads admits what both admit, and at a port of one what that one admits', () => {
+  const seen = { allowed: 0, denied: 0, onlyOne: 0 };
+  const local = (app: string, ...ports: number[]): LocalWorkload => {
+    return { name: app, namespace: 'foo', labels: { app }, services: [], ports: new Set(ports) };
+  };
+  fc.assert(
+    fc.property(policies, fc.array(call, { minLength: 4, maxLength: 8 }), (all, calls) => {
+      const filters = authorizations(
+        buildView(all, 1, DEFAULT_SETTINGS),
+        [local('a', 1, 3), local('b', 2, 3)],
+        () => {},
+      );
+      const [a, b, both, rest] = [1, 2, 3, 0].map((port) => judging(filters(port).http));
+      for (const one of calls) {
+        const [byA, byB] = ['a', 'b'].map((app) => allowed(all.filter(applies(app)), one));
+        const verdicts = [a, b, both, rest].map((admits) => admits!(one));
+        expect({ one, verdicts }).toEqual({ one, verdicts: [byA, byB, byA && byB, byA && byB] });
+        seen[byA && byB ? 'allowed' : byA || byB ? 'onlyOne' : 'denied']++;
+      }
+    }),
+    { numRuns: 500 },
+  );
+  expect(Math.min(seen.allowed, seen.denied, seen.onlyOne)).toBeGreaterThan(30);
 });

@@ -53,13 +53,14 @@ export function policiesFor(
 
 /**
  * The filters that enforce these policies (all of them: select with `policiesFor` first). None: nothing is restricted.
+ * All ALLOW policies given are one filter, so each opens what another one does not: give those of one workload.
  * A CUSTOM policy, whose external authorizer cannot be asked yet, denies what it selects and says so in its policy id.
  */
 export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext & { kind: 'http' }): HttpFilter[];
 export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext & { kind: 'tcp' }): NetworkFilter[];
 export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext): HttpFilter[] | NetworkFilter[] {
   const configs = ORDER.flatMap((action) => {
-    const chosen = policies.filter((policy) => (specOf(policy).action ?? 'ALLOW') === action);
+    const chosen = policies.filter((policy) => actionOf(policy) === action);
     return chosen.length > 0 ? [rbacConfig(action, chosen, ctx)] : [];
   });
   if (ctx.kind === 'http')
@@ -76,9 +77,12 @@ export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext
   });
 }
 
+/** The spellings of true that validation admits (strconv.ParseBool). */
+const TRUE = /^(1|t|T|TRUE|true|True)$/;
+
 /** Enforced and dry-run policies of one action. */
 function rbacConfig(action: Action, policies: readonly Resource[], ctx: RbacContext): HttpRbac {
-  const dry = policies.filter((policy) => policy.metadata.annotations?.['istio.io/dry-run'] === 'true');
+  const dry = policies.filter((policy) => TRUE.test(policy.metadata.annotations?.['istio.io/dry-run'] ?? ''));
   const enforced = policies.filter((policy) => !dry.includes(policy));
   const rulesOf = (some: readonly Resource[]): Rules => ({
     action: RBAC_ACTION[action],
@@ -228,6 +232,11 @@ function conditions(action: Action, rule: Rule, scope: AttributeScope, expand: E
 export function targetsOf(policy: Resource): PolicyTarget[] {
   const { targetRef, targetRefs } = specOf(policy);
   return [...(targetRef ? [targetRef] : []), ...(targetRefs ?? [])];
+}
+
+/** ALLOW where none is named. */
+export function actionOf(policy: Resource): Action {
+  return specOf(policy).action ?? 'ALLOW';
 }
 
 function specOf(policy: Resource): AuthorizationPolicySpec {

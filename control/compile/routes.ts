@@ -36,6 +36,7 @@ export function virtualServiceRoutes(ctx: CompileContext, vs: Resource, gateway:
     gateway,
     port,
     domainSuffix: ctx.view.settings.domainSuffix,
+    defaultRetries: ctx.view.settings.config.defaultHttpRetryPolicy,
     clusterName: (host, subset, destinationPort) =>
       outboundCluster(
         destinationPort ?? destinationPortOf(ctx, resolve(ctx, vs, host), port),
@@ -91,7 +92,9 @@ export function sidecarVirtualHosts(ctx: CompileContext, port: number): VirtualH
     if (!covered.has(service)) {
       const cluster = outboundCluster(port, undefined, service.hostname);
       const hash = destinationHashPolicy(ctx, service.hostname, port, undefined);
-      add(service.hostname, service, [defaultRoute(cluster, `${service.hostname}:${port}/*`, hash)]);
+      const { defaultHttpRetryPolicy } = ctx.view.settings.config;
+      const route = defaultRoute(cluster, `${service.hostname}:${port}/*`, hash, defaultHttpRetryPolicy);
+      add(service.hostname, service, [route]);
     }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   if (!taken.has('*')) hosts.push(catchAll(ctx));

@@ -1,9 +1,11 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../mesh/export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../mesh/view.ts';
 import { hostCovers, resolveHost } from './names.ts';
 import type { ProxyView } from './proxy.ts';
+import type { LocalWorkload } from './workloads.ts';
 
 export interface Scope {
   /** Services this proxy may call, one a host name. */
@@ -11,53 +13,75 @@ export interface Scope {
   service(hostname: string): MeshService | undefined;
   /** VirtualServices this proxy may use, in Istio's order. */
   readonly virtualServices: readonly Resource[];
-  /** The `ingress` entries of its Sidecar; undefined: none declared. */
-  readonly ingress: readonly Fields[] | undefined;
+  /** The `ingress` entries of the Sidecar of each workload that has some. */
+  readonly ingress: ReadonlyMap<LocalWorkload, readonly Fields[]>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
 }
 
-/** Istio's exportTo: `*`, `.` (the resource's namespace), `~` (none) or namespaces; absent: everywhere. */
-export function exportedTo(exportTo: readonly string[], from: string, to: string): boolean {
-  if (exportTo.length === 0) return true;
-  return exportTo.some((item) => item === '*' || item === to || (item === '.' && from === to));
-}
-
+/**
+ * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
+ * REGISTRY_ONLY where one says so.
+ */
 export function scopeOf(view: MeshView, proxy: ProxyView): Scope {
-  const sidecar = proxy.type === 'router' ? undefined : sidecarOf(view, proxy);
-  const spec = sidecar ? specOf(sidecar) : {};
-  const egress =
-    spec['egress'] === undefined ? undefined : objects(spec['egress']).flatMap((item) => strings(item['hosts']));
+  const sidecars = sidecarsOf(view, proxy);
+  const specs = [...new Set(sidecars.values())].map((sidecar) => (sidecar ? specOf(sidecar) : {}));
+  const egresses = specs
+    .filter((spec) => spec['egress'] !== undefined)
+    .map((spec) => objects(spec['egress']).flatMap((item) => strings(item['hosts'])));
   const imports = (namespace: string, hostname: string) =>
-    egress === undefined || egress.some((host) => importCovers(host, namespace, hostname, proxy.namespace));
+    egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, proxy.namespace)));
   const services = visibleServices(view, proxy, imports);
   const index = new Map(services.map((service) => [service.hostname, service]));
-  const ingress = objects(spec['ingress']);
-  const policy = fields(spec['outboundTrafficPolicy'])['mode'];
   return {
     services,
     service: (hostname) => index.get(hostname),
     virtualServices: view.resources('VirtualService').filter((item) => {
       const from = namespaceOf(item);
-      if (!exportedTo(strings(specOf(item)['exportTo']), from, proxy.namespace)) return false;
+      const exportTo = exportToOf(
+        strings(specOf(item)['exportTo']),
+        view.settings.config.defaultVirtualServiceExportTo,
+      );
+      if (!exportedTo(exportTo, from, proxy.namespace)) return false;
       return strings(specOf(item)['hosts']).some((host) =>
         imports(from, resolveHost(host, from, view.settings.domainSuffix)),
       );
     }),
-    ingress: ingress.length > 0 ? ingress : undefined,
-    outboundTrafficPolicy:
-      policy === 'REGISTRY_ONLY' || policy === 'ALLOW_ANY' ? policy : view.settings.outboundTrafficPolicy,
+    ingress: ingressOf(sidecars),
+    outboundTrafficPolicy: specs.some((spec) => outboundMode(spec, view.settings) === 'REGISTRY_ONLY')
+      ? 'REGISTRY_ONLY'
+      : 'ALLOW_ANY',
   };
 }
 
-function sidecarOf(view: MeshView, proxy: ProxyView): Resource | undefined {
+/** The Sidecar of each workload, undefined where none applies. Gateways have none. */
+function sidecarsOf(view: MeshView, proxy: ProxyView): Map<LocalWorkload, Resource | undefined> {
+  const of = (workload: LocalWorkload) => (proxy.type === 'router' ? undefined : sidecarOf(view, workload));
+  return new Map(proxy.workloads.map((workload) => [workload, of(workload)]));
+}
+
+function sidecarOf(view: MeshView, workload: LocalWorkload): Resource | undefined {
   const all = view.resources('Sidecar');
-  const inNamespace = all.filter((item) => namespaceOf(item) === proxy.namespace);
+  const inNamespace = all.filter((item) => namespaceOf(item) === workload.namespace);
   const selector = (item: Resource) => fields(specOf(item)['workloadSelector'])['labels'];
   return (
-    inNamespace.find((item) => selector(item) !== undefined && selects(labelsOf(selector(item)), proxy.labels)) ??
+    inNamespace.find((item) => selector(item) !== undefined && selects(labelsOf(selector(item)), workload.labels)) ??
     inNamespace.find((item) => selector(item) === undefined) ??
     all.find((item) => namespaceOf(item) === view.settings.rootNamespace && selector(item) === undefined)
   );
+}
+
+function ingressOf(sidecars: ReadonlyMap<LocalWorkload, Resource | undefined>): Map<LocalWorkload, Fields[]> {
+  const declared = new Map<LocalWorkload, Fields[]>();
+  for (const [workload, sidecar] of sidecars) {
+    const ingress = sidecar ? objects(specOf(sidecar)['ingress']) : [];
+    if (ingress.length > 0) declared.set(workload, ingress);
+  }
+  return declared;
+}
+
+function outboundMode(sidecar: Fields, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
+  const mode = fields(sidecar['outboundTrafficPolicy'])['mode'];
+  return mode === 'REGISTRY_ONLY' || mode === 'ALLOW_ANY' ? mode : settings.outboundTrafficPolicy;
 }
 
 /** A Sidecar egress host, `namespace/host`, where the namespace may be `*`, `.` or `~`. */

@@ -4,7 +4,7 @@ import { namespaceOf } from './fields.ts';
 import { kubernetesService } from './kubernetes-service.ts';
 import { settingsFrom } from './mesh-config.ts';
 import { type ServiceAndEndpoints, serviceEntryServices } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, MeshView, ServiceEndpoint } from './view.ts';
 
 /** Istio's order of conflicts: oldest, then name, then namespace. */
 export function byAge(a: Resource, b: Resource): number {
@@ -32,27 +32,43 @@ export function buildView(resources: readonly Resource[], revision: number, sett
   }
   for (const list of byKind.values()) list.sort(byAge);
   const inForce = settings ?? settingsFrom(resources);
-  const found = collectServices(byKind, inForce.domainSuffix);
+  const found = collectServices(byKind, inForce);
   const services = found.map((item) => item.service);
   const endpoints = new Map<MeshService, readonly MeshEndpoint[]>(found.map((item) => [item.service, item.endpoints]));
   const index = new Map(services.map((service) => [`${service.namespace}/${service.hostname}`, service]));
+  let byAddress: ReadonlyMap<string, readonly ServiceEndpoint[]> | undefined;
   return {
     revision,
     settings: inForce,
     services,
     service: (hostname, namespace) => index.get(`${namespace}/${hostname}`),
     endpoints: (service) => endpoints.get(service) ?? [],
+    endpointsAt: (address) => {
+      byAddress ??= indexByAddress(found);
+      return byAddress.get(address) ?? [];
+    },
     resources: (kind) => byKind.get(kind) ?? [],
   };
 }
 
-function collectServices(byKind: Map<string, Resource[]>, domainSuffix: string): ServiceAndEndpoints[] {
+function indexByAddress(found: readonly ServiceAndEndpoints[]): Map<string, ServiceEndpoint[]> {
+  const index = new Map<string, ServiceEndpoint[]>();
+  for (const { service, endpoints } of found)
+    for (const endpoint of endpoints) {
+      const here = index.get(endpoint.address);
+      if (here) here.push({ service, endpoint });
+      else index.set(endpoint.address, [{ service, endpoint }]);
+    }
+  return index;
+}
+
+function collectServices(byKind: Map<string, Resource[]>, settings: MeshSettings): ServiceAndEndpoints[] {
   const workloadEntries = byKind.get('WorkloadEntry') ?? [];
   const slices = byKind.get('EndpointSlice') ?? [];
-  const all = (byKind.get('Service') ?? []).map((item) =>
-    kubernetesService(item, slices, workloadEntries, domainSuffix),
-  );
-  for (const entry of byKind.get('ServiceEntry') ?? []) all.push(...serviceEntryServices(entry, workloadEntries));
+  const all = (byKind.get('Service') ?? []).map((item) => kubernetesService(item, slices, workloadEntries, settings));
+  const exportTo = settings.config.defaultServiceExportTo;
+  for (const entry of byKind.get('ServiceEntry') ?? [])
+    all.push(...serviceEntryServices(entry, workloadEntries, exportTo));
   const merged = new Map<string, ServiceAndEndpoints>();
   for (const item of all) {
     const key = `${item.service.hostname} ${item.service.namespace}`;

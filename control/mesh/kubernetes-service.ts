@@ -1,18 +1,20 @@
 /** Kubernetes Service and EndpointSlice -> services and endpoints. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import { type ServiceAndEndpoints, selectedWorkloads, speaksMtls, workloadEndpoints } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from './view.ts';
 
 /** Istio's annotation that names the identities behind a Service. */
 const SERVICE_ACCOUNTS = 'alpha.istio.io/kubernetes-serviceaccounts';
 
+/** @param settings those of the mesh that a Service follows: its domain, and who sees a Service that does not say so */
 export function kubernetesService(
   resource: Resource,
   slices: readonly Resource[],
   workloadEntries: readonly Resource[],
-  domainSuffix: string,
+  { domainSuffix, config }: Pick<MeshSettings, 'domainSuffix' | 'config'>,
 ): ServiceAndEndpoints {
   const spec = specOf(resource);
   const namespace = namespaceOf(resource);
@@ -28,7 +30,7 @@ export function kubernetesService(
     addresses: clusterIps(spec),
     resolution: externalName ? 'DNS' : 'STATIC',
     external: externalName !== undefined,
-    exportTo: exportTo[0] === '' ? ['*'] : exportTo,
+    exportTo: exportToOf(exportTo[0] === '' ? [] : exportTo, config.defaultServiceExportTo),
     subjectAltNames: [],
     labels,
     creationTimestamp,
@@ -42,7 +44,9 @@ export function kubernetesService(
   const workloads = selectedWorkloads(labelsOf(spec['selector']), namespace, workloadEntries);
   endpoints.push(...workloads.flatMap((workload) => workloadEndpoints(workload, ports)));
   if (externalName)
-    endpoints.push(...workloadEndpoints({ name, namespace, body: { address: externalName }, labels: {} }, ports));
+    endpoints.push(
+      ...workloadEndpoints({ kind: 'Service', name, namespace, body: { address: externalName }, labels: {} }, ports),
+    );
   return { service, endpoints };
 }
 
@@ -66,7 +70,8 @@ function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account:
   const slicePorts = objects(body.ports);
   const labels = endpointLabels(slice);
   const found: MeshEndpoint[] = [];
-  for (const endpoint of objects(body.endpoints))
+  for (const endpoint of objects(body.endpoints)) {
+    const target = text(fields(endpoint['targetRef'])['name']);
     for (const address of strings(endpoint['addresses']))
       for (const port of ports) {
         const match = slicePorts.find((item) => (text(item['name']) ?? '') === port.name);
@@ -82,11 +87,13 @@ function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account:
           serviceAccount: account,
           namespace: namespaceOf(slice),
           network: '',
-          workloadName: text(fields(endpoint['targetRef'])['name']) ?? slice.metadata.name,
+          workloadName: target ?? slice.metadata.name,
+          workloadKind: target === undefined ? 'EndpointSlice' : 'Pod',
           healthy: fields(endpoint['conditions'])['ready'] !== false,
           mtls: speaksMtls(labels, account),
         });
       }
+  }
   return found;
 }
 

@@ -1,5 +1,6 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import {
   type Fields,
   fields,
@@ -22,17 +23,23 @@ export interface ServiceAndEndpoints {
 
 /** One workload as a WorkloadEntry, or an inline endpoint, describes it. */
 interface Workload {
+  kind: 'WorkloadEntry' | 'ServiceEntry' | 'Service';
   name: string;
   namespace: string;
   body: Fields;
   labels: Record<string, string>;
 }
 
-export function serviceEntryServices(entry: Resource, workloadEntries: readonly Resource[]): ServiceAndEndpoints[] {
+/** @param meshExportTo MeshConfig.defaultServiceExportTo */
+export function serviceEntryServices(
+  entry: Resource,
+  workloadEntries: readonly Resource[],
+  meshExportTo: readonly string[] | undefined,
+): ServiceAndEndpoints[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = objects(spec['ports']).map(servicePort);
-  const exportTo = strings(spec['exportTo']);
+  const exportTo = exportToOf(strings(spec['exportTo']), meshExportTo);
   return strings(spec['hosts']).map((hostname) => {
     const service: MeshService = {
       hostname,
@@ -42,7 +49,7 @@ export function serviceEntryServices(entry: Resource, workloadEntries: readonly 
       addresses: strings(spec['addresses']),
       resolution: resolutionOf(spec['resolution']),
       external: spec['location'] !== 'MESH_INTERNAL',
-      exportTo: exportTo.length > 0 ? exportTo : ['*'],
+      exportTo,
       subjectAltNames: strings(spec['subjectAltNames']),
       labels: entry.metadata.labels ?? {},
       creationTimestamp: entry.metadata.creationTimestamp ?? '',
@@ -83,8 +90,9 @@ function workloadsOf(entry: Resource, hostname: string, workloadEntries: readonl
   const { name } = entry.metadata;
   // A DNS service without endpoints resolves its own host.
   if (inline.length === 0 && (spec['resolution'] === 'DNS' || spec['resolution'] === 'DNS_ROUND_ROBIN'))
-    return [{ name, namespace, body: { address: hostname }, labels: labelsOf(undefined) }];
+    return [{ kind: 'ServiceEntry', name, namespace, body: { address: hostname }, labels: {} }];
   return inline.map((body, index) => ({
+    kind: 'ServiceEntry',
     name: `${name}-${index}`,
     namespace,
     body,
@@ -101,13 +109,19 @@ export function selectedWorkloads(
   if (Object.keys(selector).length === 0) return [];
   return workloadEntries
     .filter((item) => namespaceOf(item) === namespace)
-    .map((item) => ({
-      name: item.metadata.name,
-      namespace,
-      body: specOf(item),
-      labels: { ...item.metadata.labels, ...labelsOf(specOf(item)['labels']) },
-    }))
+    .map(entryWorkload)
     .filter((workload) => selects(selector, workload.labels));
+}
+
+/** `spec.labels` over `metadata.labels`. */
+export function entryWorkload(entry: Resource): Workload {
+  return {
+    kind: 'WorkloadEntry',
+    name: entry.metadata.name,
+    namespace: namespaceOf(entry),
+    body: specOf(entry),
+    labels: { ...entry.metadata.labels, ...labelsOf(specOf(entry)['labels']) },
+  };
 }
 
 export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[]): MeshEndpoint[] {
@@ -127,6 +141,7 @@ export function workloadEndpoints(workload: Workload, ports: readonly ServicePor
     namespace: workload.namespace,
     network: text(body['network']) ?? '',
     workloadName: workload.name,
+    workloadKind: workload.kind,
     healthy: true,
     mtls: speaksMtls(labels, serviceAccount),
   }));

@@ -39,8 +39,8 @@ export interface MeshService {
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
-  /** `*`, `.` or namespace names; never empty. */
-  exportTo: string[];
+  /** `*`, `.` or namespace names, the mesh's default where the service names none; never empty. */
+  exportTo: readonly string[];
   subjectAltNames: string[];
   labels: Record<string, string>;
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
@@ -63,9 +63,16 @@ export interface MeshEndpoint {
   network: string;
   /** Name of the workload instance, for `istio.workload` metadata. */
   workloadName: string;
+  /** What describes the workload: with namespace and `workloadName` it tells workloads at one address apart. */
+  workloadKind: 'WorkloadEntry' | 'ServiceEntry' | 'Service' | 'Pod' | 'EndpointSlice';
   healthy: boolean;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
+}
+
+export interface ServiceEndpoint {
+  service: MeshService;
+  endpoint: MeshEndpoint;
 }
 
 export interface MeshSettings {
@@ -83,7 +90,7 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); absent: none are written. */
+  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: the mesh says nothing of them. */
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
@@ -106,6 +113,8 @@ export interface MeshView {
   service(hostname: string, namespace: string): MeshService | undefined;
   /** Endpoints of a service, every port. */
   endpoints(service: MeshService): readonly MeshEndpoint[];
+  /** The endpoints at one address, in the order of `services`. */
+  endpointsAt(address: string): readonly ServiceEndpoint[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources(kind: string): readonly Resource[];
 }

@@ -3,8 +3,9 @@ import { type Context, Hono } from 'hono';
 import type { Fault, Resource } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
+import { neighbourWarnings } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from '../server/body.ts';
-import { admit } from './admission.ts';
+import { type Admitted, admit } from './admission.ts';
 import { fieldPolicy } from './field-validation.ts';
 import { findTarget, inVersion, keyOf, type ResourceKinds, selectionOf, type Target } from './kinds.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
@@ -118,7 +119,7 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
-  warn(c, admitted.warnings);
+  await warn(c, store, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
   const created = await told(admitted.target, () =>
@@ -132,7 +133,7 @@ async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): 
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  warn(c, admitted.warnings);
+  await warn(c, store, admitted);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
 
@@ -154,7 +155,7 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     try {
       // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
-      warn(c, admitted.warnings);
+      await warn(c, store, admitted);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -304,8 +305,15 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
-function warn(c: C, warnings: readonly Fault[]): void {
-  for (const each of warnings.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
+/** Headers of one response; clients limit them. */
+const MAX_WARNINGS = 60;
+
+async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Fault[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+  const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
+  const left = all.length - shown.length;
+  const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
+  for (const each of [...shown, ...more]) c.header('Warning', warningHeader(each), { append: true });
 }
 
 function isDryRun(c: C, option?: unknown): boolean {

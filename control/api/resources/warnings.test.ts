@@ -60,6 +60,52 @@ describe('Warning headers', () => {
     expect(patched).toMatchObject({ status: 200, warning: UNREACHED });
   });
 
+  it('name the stored workloads that share an address with what is written', async () => {
+    const networking = '/apis/networking.istio.io/v1/namespaces/default';
+    const made = (kind: string, name: string, spec: object) => ({
+      apiVersion: 'networking.istio.io/v1',
+      kind,
+      metadata: { name },
+      spec,
+    });
+    const entry = (name: string, address: string, serviceAccount = 'a') =>
+      made('WorkloadEntry', name, { address, serviceAccount, labels: { app: name } });
+    const at = `${networking}/workloadentries`;
+    expect((await send('POST', at, entry('one', '10.77.0.31'))).warning).toBeNull();
+    const shared =
+      '10.77.0.31 is also an address of WorkloadEntry default/one: policies of each hold at its own ports, of all at ports that several or none serve';
+    const second = await send('POST', at, entry('two', '10.77.0.31'));
+    expect(second.warning).toBe(`299 - "spec.address: ${shared}"`);
+    expect((await send('POST', at, entry('three', '10.77.0.32'))).warning).toBeNull();
+    const moved = { spec: { address: '10.77.0.31', serviceAccount: 'b' } };
+    const patched = await send('PATCH', `${at}/three`, moved, 'application/merge-patch+json');
+    expect(patched.warning).toContain('WorkloadEntry default/one, WorkloadEntry default/two: ');
+    expect(patched.warning).toContain('their service accounts differ');
+    expect((await send('PUT', `${at}/one`, entry('one', '10.77.0.99'))).warning).toBeNull();
+    const inline = (location: string) =>
+      made('ServiceEntry', location.toLowerCase().replace('_', '-'), {
+        hosts: ['x.example'],
+        location,
+        resolution: 'STATIC',
+        ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+        endpoints: [{ address: '10.0.0.1' }, { address: '10.77.0.99', serviceAccount: 'a' }],
+      });
+    expect((await send('POST', `${networking}/serviceentries`, inline('MESH_EXTERNAL'))).warning).toBeNull();
+    expect((await send('POST', `${networking}/serviceentries`, inline('MESH_INTERNAL'))).warning).toContain(
+      'spec.endpoints[1].address: 10.77.0.99 is also an address of WorkloadEntry default/one: ',
+    );
+    const loopback = [entry('four', '127.0.0.1'), entry('five', '127.0.0.1')];
+    for (const one of loopback) expect((await send('POST', at, one)).warning).toBeNull();
+  });
+
+  it('of another namespace say that proxies do not reach across', async () => {
+    const body = { apiVersion: 'networking.istio.io/v1', kind: 'WorkloadEntry', metadata: { name: 'x' } };
+    const at = (namespace: string) => `/apis/networking.istio.io/v1/namespaces/${namespace}/workloadentries`;
+    await send('POST', at('default'), { ...body, spec: { address: 'fd00::1' } });
+    const { warning } = await send('POST', at('istio-system'), { ...body, spec: { address: 'fd00::1' } });
+    expect(warning).toContain('a proxy of istio-system neither serves nor guards workloads of other namespaces');
+  });
+
   it('do not come where there is nothing to warn of', async () => {
     expect(await send('POST', collection, service('plain', [route()]))).toMatchObject({ status: 201, warning: null });
   });
