@@ -1,7 +1,7 @@
 /** Work for many proxies in slices: first come, first served, each proxy at most once, and the event loop in between. */
 
-/** What is left to do for one proxy; may be paused at every `yield`. */
-export type Job = Generator<undefined, void, undefined>;
+/** What is left to do for one proxy; may be paused at every `yield`. Gives whether there is something to answer. */
+export type Job = Generator<undefined, boolean, undefined>;
 
 export interface PushQueueOptions<Key extends object> {
   /** Begins the work for a key. It must not throw, nor its steps. */
@@ -67,16 +67,22 @@ export class PushQueue<Key extends object> {
       const [key, awaiting] = next;
       this.waiting.delete(key);
       const job = this.options.wanted(key) ? this.options.work(key) : undefined;
-      while (job && !job.next().done) {
-        if (performance.now() < until) continue;
-        await turn();
-        until = performance.now() + this.sliceMs;
-        if (!this.closed && this.options.wanted(key)) continue;
-        job.return();
-        break;
+      let step = job?.next();
+      while (job && step && !step.done) {
+        if (performance.now() >= until) {
+          await turn();
+          until = performance.now() + this.sliceMs;
+          if (this.closed || !this.options.wanted(key)) {
+            job.return(false);
+            break;
+          }
+        }
+        step = job.next();
       }
       for (const resolve of awaiting) resolve();
-      if (performance.now() < until) continue;
+      // Answers are put together by those who await them: that takes time, too, and they should leave at once.
+      const answered = awaiting.length > 0 || step?.value === true;
+      if (!answered && performance.now() < until) continue;
       await turn();
       until = performance.now() + this.sliceMs;
     }

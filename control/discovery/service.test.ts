@@ -116,7 +116,7 @@ describe('DiscoveryService', () => {
     const { service, clock, counts, change } = harness({ holdMs: 1000 });
     const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
     change(() => {});
-    expect(counts.compiled).toBe(2);
+    await vi.waitFor(() => expect(counts.compiled).toBe(2));
     await vi.waitFor(() => expect(service.held).toBe(1));
     clock.advance(1000);
     expect((await held).responses).toEqual([]);
@@ -238,10 +238,9 @@ describe('DiscoveryService', () => {
     });
     const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
     change(() => (broken = true));
-    clock.advance(100);
+    await vi.waitFor(() => expect(service.status()[0]!.error).toBe('boom'));
     clock.advance(25_000);
     expect((await held).responses).toEqual([]);
-    expect(service.status()[0]!.error).toBe('boom');
     expect(lines).toHaveLength(1);
   });
 

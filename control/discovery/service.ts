@@ -205,18 +205,22 @@ export class DiscoveryService {
   private *refresh(session: Session): Job {
     const { view } = this;
     const { nodeDigest, compiled: before } = session;
-    if (this.current(session)) return;
+    if (this.current(session)) return false;
     try {
-      const node = yield* this.options.compile(view, session.node);
+      const known = before?.nodeDigest === nodeDigest ? before.node.next?.(view) : undefined;
+      const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, nodeDigest, node };
       this.report(node.errors);
-      if (!before || !isSame(before.node, node)) session.rouse('changed');
+      if (before && isSame(before.node, node)) return false;
+      session.rouse('changed');
+      return true;
     } catch (error) {
       session.compileError = error instanceof Error ? error.message : String(error);
       session.failedAt = view;
       this.options.log?.(`discovery: cannot compile config for node "${session.node.id}": ${session.compileError}`);
       if (before) session.compiled = { view, nodeDigest, node: before.node };
+      return true;
     }
   }
 

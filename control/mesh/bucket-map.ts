@@ -19,6 +19,9 @@ export class Edits<T> {
   }
 }
 
+/** One list, so that its identity says that nothing changed. */
+const EMPTY: readonly never[] = Object.freeze([]);
+
 type Bucket<T> = ReadonlyMap<string, readonly T[]>;
 
 export class BucketMap<T> {
@@ -32,7 +35,7 @@ export class BucketMap<T> {
 
   /** The list of a key in its order; empty when there is none. */
   at(key: string): readonly T[] {
-    return this.buckets[bucketOf(key)]?.get(key) ?? [];
+    return this.buckets[bucketOf(key)]?.get(key) ?? EMPTY;
   }
 
   edited({ lists }: Edits<T>): BucketMap<T> {
@@ -42,7 +45,7 @@ export class BucketMap<T> {
       const number = bucketOf(key);
       let bucket = copied.get(number);
       if (!bucket) copied.set(number, (bucket = new Map(buckets[number])));
-      const had = bucket.get(key) ?? [];
+      const had = bucket.get(key) ?? EMPTY;
       const has = keepIdentity(had, replaced(had, gone, come, this.order));
       if (has.length > 0) bucket.set(key, has);
       else bucket.delete(key);

@@ -38,7 +38,8 @@ export const clusterLayers = generator<ClusterClass, ClusterLayers>(
 
 interface State {
   readonly view: MeshView;
-  readonly units: ReadonlyMap<MeshService, ServiceClusters>;
+  /** Never given away, hence changed in place. */
+  readonly units: Map<MeshService, ServiceClusters>;
   readonly clusters: Layer;
   readonly endpoints: Layer;
 }
@@ -52,13 +53,17 @@ export class ClusterLayers {
     this.shared = shared;
   }
 
-  *at(view: MeshView): Work<{ clusters: Layer; endpoints: Layer; notes: readonly string[] }> {
+  *at(view: MeshView): Work<{ readonly clusters: Layer; readonly endpoints: Layer }> {
     if (this.state?.view !== view) {
       const moved = this.state && view.endpointsChangedSince(this.state.view);
       this.state = this.state && moved ? this.updated(this.state, view, moved) : yield* this.made(view);
     }
-    const { clusters, endpoints, units } = this.state;
-    return { clusters, endpoints, notes: notesOf(units, this.shared.patches) };
+    return this.state;
+  }
+
+  /** What could not be translated, by the last view. */
+  notes(): string[] {
+    return this.state ? notesOf(this.state.units, this.shared.patches) : [];
   }
 
   private unit(view: MeshView, service: MeshService): ServiceClusters {
@@ -86,7 +91,7 @@ export class ClusterLayers {
   private updated(state: State, view: MeshView, moved: readonly MeshService[]): State {
     const mine = moved.filter((service) => state.units.has(service));
     if (mine.length === 0) return { ...state, view };
-    const units = new Map(state.units);
+    const { units } = state;
     let clusters: Map<string, SharedResource> | undefined;
     let endpoints: Map<string, SharedResource> | undefined;
     for (const service of mine) {

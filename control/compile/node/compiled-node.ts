@@ -8,6 +8,11 @@ export interface CompiledNode {
   readonly sets: ResourceSets;
   /** Rules that could not be translated, one sentence each; requests that they match are answered with 500. */
   readonly errors: readonly string[];
+  /**
+   * The same node by a later view, where little has changed: itself when nothing did that it holds. Undefined: it has to
+   * be compiled.
+   */
+  next?(view: MeshView): Work<CompiledNode> | undefined;
 }
 
 /** Work that can be done in slices: whoever runs it may pause at every `yield`. */

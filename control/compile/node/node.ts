@@ -20,13 +20,15 @@ import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
 import { separateHosts } from '../routes/separate-hosts.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
+import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
-import { HTTP_PROXY_ADDRESS, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { type CompiledNode, type CompileNode, inOneGo, type Work } from './compiled-node.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyView, proxyOf } from './proxy.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
 import { type Scope, scopeOf, sidecarsOf } from './scope.ts';
+import { servedPorts } from './served-ports.ts';
 import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
@@ -47,6 +49,7 @@ interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly Resource[];
+  readonly source: PatchSource;
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;
@@ -68,10 +71,69 @@ const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Parts 
 
 /** A compile function whose resources go through `patches`. */
 export function nodeCompiler(patches: PatchSource = () => NO_PATCHES): CompileNode {
-  return function* compile(view, node) {
-    const { sets, errors } = yield* compileAt(placeOf(view, node, patches));
-    return { sets, errors };
-  };
+  return (view, node) => compileIncrementally(placeOf(view, node, patches));
+}
+
+function* compileIncrementally(place: Place): Work<CompiledNode> {
+  const { sets, errors } = yield* compileAt(place);
+  return new NodeAt(place, sets, errors);
+}
+
+/** A compiled node that knows where it was compiled. */
+class NodeAt implements CompiledNode {
+  readonly sets: CompiledNode['sets'];
+  readonly errors: readonly string[];
+  private readonly place: Place;
+
+  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly string[]) {
+    this.place = place;
+    this.sets = sets;
+    this.errors = errors;
+  }
+
+  next(view: MeshView): Work<CompiledNode> | undefined {
+    return differsInEndpoints(this.place, view) ? this.moved(view) : undefined;
+  }
+
+  /** A sidecar whose services have other endpoints, and that is otherwise as it was. */
+  private *moved(view: MeshView): Work<CompiledNode> {
+    const place = { ...this.place, view };
+    const { clusters, endpoints } = yield* clustersOf(place).at(view);
+    const { sets } = this;
+    const next = {
+      ...sets,
+      clusters: sets.clusters.withLast(clusters),
+      endpoints: sets.endpoints.withLast(endpoints),
+    };
+    return new NodeAt(place, next, this.errors);
+  }
+}
+
+/** Kinds that a node's resources are made of, besides services and their endpoints. */
+const KINDS = [
+  'VirtualService',
+  'DestinationRule',
+  'Sidecar',
+  'PeerAuthentication',
+  'AuthorizationPolicy',
+  'Gateway',
+  'Secret',
+] as const;
+
+/** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
+function differsInEndpoints({ view: before, proxy, source, patches }: Place, view: MeshView): boolean {
+  if (before.settings !== view.settings || before.services !== view.services) return false;
+  if (source(view, proxy) !== patches) return false;
+  if (proxy.type === 'router' || KINDS.some((kind) => before.resources(kind) !== view.resources(kind))) return false;
+  return proxy.ips.every((ip) => {
+    const { namespace } = proxy;
+    const here = view.servicesAt(ip);
+    return (
+      before.servicesAt(ip) === here &&
+      before.workloadEntriesAt(ip, namespace) === view.workloadEntriesAt(ip, namespace) &&
+      here.every((service) => before.endpoints(service) === view.endpoints(service))
+    );
+  });
 }
 
 export const compileInSlices: CompileNode = nodeCompiler();
@@ -88,15 +150,15 @@ export function compileWithNotes(view: MeshView, node: Node): Compiled {
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
   const compiled = inOneGo(compileAt(place));
-  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes, ...compiled.errors]) note(message);
+  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes(), ...compiled.errors]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
 }
 
-function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
+function placeOf(view: MeshView, node: Node, source: PatchSource): Place {
   const proxy = proxyOf(view, node);
-  const { rootNamespace, domainSuffix } = view.settings;
+  const { rootNamespace } = view.settings;
   const asked = proxyClass(view, proxy);
   const { namespace } = proxy;
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
@@ -105,30 +167,21 @@ function placeOf(view: MeshView, node: Node, patches: PatchSource): Place {
     proxy,
     asked,
     scope: scopeOf(view, proxy),
-    rules: destinationRules(view.resources('DestinationRule'), domainSuffix, caller),
+    rules: destinationRules(view.resources('DestinationRule'), view.settings, caller),
     mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
     policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
-    patches: patches(view, proxy),
+    source,
+    patches: source(view, proxy),
     takesHosts: knownFeatures(node.clientFeatures).has('tulle.virtual-hosts'),
   };
 }
 
-function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[] }> {
-  const { view, proxy, asked, scope, rules, mtls, patches } = place;
+function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly string[] }> {
+  const { view, proxy, patches } = place;
   const { settings } = view;
-  const { clusterId, locality } = proxy;
   const router = proxy.type === 'router';
-  const clusters = yield* clusterLayers({
-    services: scope.services,
-    rules,
-    settings,
-    mtls,
-    patches,
-    clusterId,
-    locality,
-    failoverLabels: asked.failoverLabels,
-    readsCredentials: router,
-  }).at(view);
+  const called = clustersOf(place);
+  const clusters = yield* called.at(view);
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const standard = layer(standardClusters({ settings, passthrough: !router, ipv6 }), patches);
   yield;
@@ -151,8 +204,24 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: readonly string[
       RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]),
     ) as CompiledNode['sets'],
     errors: own.errors,
-    notes: [...standard.notes, ...clusters.notes, ...own.notes, ...(secrets?.notes ?? [])],
+    notes: () => [...standard.notes, ...called.notes(), ...own.notes, ...(secrets?.notes ?? [])],
   };
+}
+
+/** The clusters of the services that a proxy may call, and their endpoints. */
+function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place) {
+  const { clusterId, locality } = proxy;
+  return clusterLayers({
+    services: scope.services,
+    rules,
+    settings: view.settings,
+    mtls,
+    patches,
+    clusterId,
+    locality,
+    failoverLabels: asked.failoverLabels,
+    readsCredentials: proxy.type === 'router',
+  });
 }
 
 /** Makes the versions, which is most of the work, where it can pause. */
@@ -165,7 +234,7 @@ function* version(layers: readonly Layer[]): Work<void> {
 }
 
 function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Parts {
-  const { settings } = view;
+  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -210,7 +279,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
 
 function sidecarParts(place: Place): Parts {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
-  const { settings } = view;
+  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';
@@ -244,21 +313,19 @@ function sidecarParts(place: Place): Parts {
     any,
     httpProxyPort: captured ? undefined : httpProxyPort,
   });
-  const inUse = new Set(own.listeners.map(({ resource }) => resource.name));
-  const free = outbound.listeners.filter(({ resource }) => captured || !inUse.has(resource.name));
+  const served: ReadonlySet<number> = captured ? new Set() : servedPorts(view, proxy, own.ports);
+  const isFree = ({ origin: { port } }: Produced) => port === undefined || !served.has(port);
+  const free = outbound.listeners.filter(isFree);
   const notes = [...own.notes, ...outbound.notes];
-  for (const { resource } of outbound.listeners)
-    if (!captured && inUse.has(resource.name))
-      notes.push(
-        `no outbound listener ${resource.name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
-      );
-  const httpProxy = free.some(({ resource }) => resource.name === `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`);
-  const { routes, errors } = outboundRoutes({ ...seen, dnsDomain, httpProxy: !captured && httpProxy });
+  for (const item of outbound.listeners) if (!isFree(item)) notes.push(leftOut(scope.services, item, httpProxyPort));
+  const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
+  const { routes, errors } = outboundRoutes({ ...seen, dnsDomain, httpProxy: proxied });
+  const freeRoutes = routes.filter(isFree);
   const made = {
     listeners: layer(own.listeners, patches),
     clusters: layer(own.clusters, patches),
     outbound: layer(free.length === outbound.listeners.length ? outbound.listeners : sharedList(free), patches),
-    routes: layer(routes, patches),
+    routes: layer(freeRoutes.length === routes.length ? routes : sharedList(freeRoutes), patches),
   };
   const { outbound: called, ...rest } = made;
   const { layers, ...said } = parts(rest, [...notes, ...called.notes], errors);

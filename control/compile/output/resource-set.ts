@@ -49,6 +49,11 @@ export class ResourceSet {
     return count;
   }
 
+  /** The set with another last layer; itself where that is the same. */
+  withLast(layer: Layer): ResourceSet {
+    return this.layers.at(-1) === layer ? this : new ResourceSet([...this.layers.slice(0, -1), layer]);
+  }
+
   /** Made of the very same layers. */
   isSame(other: ResourceSet): boolean {
     return this.layers.length === other.layers.length && this.layers.every((layer, i) => layer === other.layers[i]);
