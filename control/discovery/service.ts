@@ -73,7 +73,7 @@ export class DiscoveryService {
 
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
-   * poll is answered at once, later ones when there is something to say or the hold is over.
+   * poll is answered at once, as is one that subscribes; others when there is something to say or the hold is over.
    * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
@@ -86,7 +86,7 @@ export class DiscoveryService {
     session.take(request.requests);
     session.polls += 1;
     try {
-      const collected = await this.responses(session, known === undefined, signal);
+      const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
       return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
     } finally {
@@ -232,6 +232,11 @@ export class DiscoveryService {
       this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
     }
   }
+}
+
+/** Says what the proxy wants or has: it waits for an answer, be it that there is nothing to change. */
+function asks({ requests }: DiscoveryPoll): boolean {
+  return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent?.length);
 }
 
 function isSame(one: CompiledNode, other: CompiledNode): boolean {

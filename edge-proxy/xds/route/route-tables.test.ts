@@ -70,6 +70,13 @@ describe('route tables with separate virtual hosts', () => {
     expect([match('a')?.virtualHost, match('b')]).toEqual(['a', undefined]);
   });
 
+  it.each([[['b', 'B']], [['a*b']]])('refuse a host with the domains %s alone', (domains) => {
+    const { apply, match } = setup();
+    const faults = apply([host('80/a', ['a']), host('80/b', domains)], [{ name: '80', vhds }]);
+    expect(Object.keys(faults)).toEqual(['virtualHosts/80/b']);
+    expect(match('a')?.virtualHost).toBe('a');
+  });
+
   it('change between whole and separate configurations without losing a host', () => {
     const { apply, match } = setup();
     const whole: RouteConfiguration = { name: '80', virtualHosts: [host('w', ['a'])] };
@@ -79,6 +86,10 @@ describe('route tables with separate virtual hosts', () => {
     // The other way round: the hosts leave in the step in which the whole configuration comes.
     apply([], [whole], ['80/s']);
     expect(match('a')?.virtualHost).toBe('w');
+    // A faulty one takes nothing away.
+    apply([host('80/s', ['a'])], [{ name: '80', vhds }]);
+    apply([], [{ name: '80', virtualHosts: [broken('w', ['a'])] }], ['80/s']);
+    expect(match('a')?.virtualHost).toBe('s');
   });
 
   it('take a new version of the configuration for all hosts, and keep the one before when it is faulty', () => {

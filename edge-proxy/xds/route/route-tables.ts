@@ -4,7 +4,7 @@
  */
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigFault } from '../../config-error.ts';
-import type { HostEntry } from '../../control-client/host-lookup.ts';
+import { compileHostLookup, type HostEntry } from '../../control-client/host-lookup.ts';
 import { lowerAscii } from '../../http/matchers.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
@@ -69,8 +69,11 @@ export class RouteTables {
     const incoming = Map.groupBy(hosts, (host) => configurationOf(host.name));
     const leaving = Map.groupBy(removedHosts, configurationOf);
     for (const config of whole) this.runWhole(config, faults);
-    for (const name of new Set([...separate.keys(), ...incoming.keys(), ...leaving.keys()]))
-      this.runSeparate(name, separate.get(name), incoming.get(name) ?? [], leaving.get(name) ?? [], faults);
+    for (const name of new Set([...separate.keys(), ...incoming.keys(), ...leaving.keys()])) {
+      // Where the configuration that should hold them is refused, the hosts stay with the one before it.
+      const gone = whole.length > 0 && faults.has(`routes/${name}`) ? [] : (leaving.get(name) ?? []);
+      this.runSeparate(name, separate.get(name), incoming.get(name) ?? [], gone, faults);
+    }
     return faults;
   }
 
@@ -126,6 +129,7 @@ export class RouteTables {
       const previous = kept.get(host.name);
       const made = attempt(`virtualHosts/${host.name}`, faults, () => {
         refuseTaken(host, taken);
+        compileHostLookup([{ domains: host.domains, path: `virtual host "${host.name}"`, value: host }], false);
         return { host, config, compiled: this.compileHost(config, host) };
       });
       const runs = made ?? (previous && !previous.host.domains.some((one) => taken.has(lowerAscii(one))) && previous);
