@@ -96,8 +96,10 @@ export class Secrets {
   }
 
   /** Reads every file that a parsed resource names, and watches its folder. @throws Error naming a missing file */
-  async load(resource: unknown): Promise<void> {
-    for (const [path, folder] of fileNames(resource)) {
+  async load(resource: object): Promise<void> {
+    const found: [string, string | undefined][] = [];
+    findFiles(resource, undefined, found);
+    for (const [path, folder] of found) {
       // Watched before it is read: a change in between is seen.
       this.watch(folder ?? folderOf(path));
       if (!this.fileTexts.has(path)) await this.readFile(path);
@@ -316,13 +318,15 @@ function refuseUnsupported(common: CommonTlsContext): void {
     if (rule) refuseValidation(rule);
 }
 
-/** [path, watchedDirectory] of every file-based data source in a resource. */
-function* fileNames(value: unknown, watched?: string): Generator<[string, string | undefined]> {
-  if (typeof value !== 'object' || value === null) return;
+/** Adds [path, watchedDirectory] of every file-based data source in a resource. */
+function findFiles(value: object, watched: string | undefined, found: [string, string | undefined][]): void {
   const { filename, watchedDirectory } = value as { filename?: unknown; watchedDirectory?: { path?: string } };
   const folder = watchedDirectory?.path ?? watched;
-  if (typeof filename === 'string') yield [filename, folder];
-  for (const field of Object.values(value)) yield* fileNames(field, folder);
+  if (typeof filename === 'string') found.push([filename, folder]);
+  for (const name in value) {
+    const field = (value as Record<string, unknown>)[name];
+    if (typeof field === 'object' && field !== null) findFiles(field, folder, found);
+  }
 }
 
 function folderOf(path: string): string {
