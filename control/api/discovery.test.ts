@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { describe, expect, it, vi } from 'vitest';
 import { TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../discovery/service.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { ApiEnv, Caller } from './caller.ts';
@@ -16,13 +17,13 @@ const workload: Caller = {
 
 function api(caller: Caller) {
   const service = new DiscoveryService({
-    compile: () => ({
+    compile: fixedCompile(() => ({
       secrets: [{ name: 's', tlsCertificate: { privateKey: { inlineString: 'PRIVATE' } } }],
       clusters: [{ name: 'c' }],
       endpoints: [],
       listeners: [],
       routes: [],
-    }),
+    })),
     mesh: { current: () => ({ revision: 7 }) as MeshView, onChange: () => () => {} },
     holdMs: 60_000,
   });

@@ -8,6 +8,7 @@ import {
   type Snapshot,
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
+import { answerBody } from '../discovery/answer.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { foreignNode } from './caller-node.ts';
@@ -51,7 +52,9 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     const foreign = foreignNode(parsed.data.node, caller);
     if (foreign) return failure(c, 403, foreign);
     try {
-      return c.json(await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), c.req.raw.signal ?? NEVER));
+      const signal = c.req.raw.signal ?? NEVER;
+      const answer = await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), signal);
+      return c.body(answerBody(answer), 200, { 'content-type': 'application/json' });
     } catch (error) {
       if (!(error instanceof DiscoveryError)) throw error;
       return failure(c, error.code === 'invalid' ? 400 : 503, error.message);

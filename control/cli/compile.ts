@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Node } from '../../shared/xds/core.ts';
-import { type Compiled, compileWithNotes } from '../compile/node.ts';
-import { NodeError } from '../compile/proxy.ts';
+import { type Compiled, compileWithNotes } from '../compile/node/node.ts';
+import { NodeError } from '../compile/node/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
 import { CliError } from './connection.ts';

@@ -6,7 +6,7 @@ import { type Kind, kindKey, type PrinterColumn } from '../../shared/resources/k
 import type { FieldValidation } from '../../shared/resources/read/unknown-fields.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { warningText } from '../api/resources/warning-header.ts';
-import { notCompiled } from '../compile/not-compiled.ts';
+import { notCompiled } from '../compile/node/not-compiled.ts';
 import { sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';

@@ -1,6 +1,6 @@
 /** `tulle validate`: schema and semantic validation, offline. */
 import type { Fault } from '../../shared/resources/resource.ts';
-import { notCompiled } from '../compile/not-compiled.ts';
+import { notCompiled } from '../compile/node/not-compiled.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
 import { type CheckedDocument, headOf, inspectSources, objectKey } from './sources.ts';
 

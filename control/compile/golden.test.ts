@@ -7,9 +7,9 @@ import type { Node } from '../../shared/xds/core.ts';
 import { RESOURCE_TYPES, SCHEMAS } from '../../shared/xds/discovery.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { DEFAULT_SETTINGS, parseMeshConfig } from '../mesh/mesh-config.ts';
-import { differences, type Golden } from './golden-compare.ts';
-import { EXCUSED } from './golden-excused.ts';
-import { type Compiled, compileWithNotes } from './node.ts';
+import { type Compiled, compileWithNotes } from './node/node.ts';
+import { differences, type Golden } from './testing/golden-compare.ts';
+import { EXCUSED } from './testing/golden-excused.ts';
 
 const GOLDEN = new URL('../../../shared/reference/istiod-golden/cases/', import.meta.url);
 const available = existsSync(GOLDEN);

@@ -1,24 +1,21 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { exportToOf } from './export-to.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  selects,
-  specOf,
-  strings,
-  text,
-} from './fields.ts';
+import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import { type Labels, workloadLabels } from './workload-index.ts';
 
-export interface ServiceAndEndpoints {
-  service: MeshService;
-  endpoints: MeshEndpoint[];
+/** What one resource says of one service: the service, and where its endpoints come from. */
+export interface ServiceDefinition {
+  readonly service: MeshService;
+  readonly namespace: string;
+  /** Labels of the WorkloadEntries behind it; empty: it selects none. */
+  readonly selector: Labels;
+  /** Endpoints that the resource itself names. */
+  readonly endpoints: readonly MeshEndpoint[];
+  /** A Kubernetes Service takes the endpoints of its EndpointSlices, with this service account. */
+  readonly slices?: { readonly serviceName: string; readonly account: string };
 }
 
 /** One workload as a WorkloadEntry, or an inline endpoint, describes it. */
@@ -27,15 +24,17 @@ interface Workload {
   name: string;
   namespace: string;
   body: Fields;
-  labels: Record<string, string>;
+  labels: Labels;
 }
 
-/** @param meshExportTo MeshConfig.defaultServiceExportTo */
-export function serviceEntryServices(
+/**
+ * One definition a host.
+ * @param meshExportTo MeshConfig.defaultServiceExportTo
+ */
+export function serviceEntryDefinitions(
   entry: Resource,
-  workloadEntries: readonly Resource[],
   meshExportTo: readonly string[] | undefined,
-): ServiceAndEndpoints[] {
+): ServiceDefinition[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = objects(spec['ports']).map(servicePort);
@@ -55,8 +54,14 @@ export function serviceEntryServices(
       creationTimestamp: entry.metadata.creationTimestamp ?? '',
       resource: entry,
     };
-    const workloads = workloadsOf(entry, hostname, workloadEntries);
-    return { service, endpoints: workloads.flatMap((workload) => workloadEndpoints(workload, ports)) };
+    const selected = spec['workloadSelector'] !== undefined;
+    const inline = selected ? [] : inlineWorkloads(entry, hostname);
+    return {
+      service,
+      namespace,
+      selector: labelsOf(fields(spec['workloadSelector'])['labels']),
+      endpoints: inline.flatMap((workload) => workloadEndpoints(workload, ports)),
+    };
   });
 }
 
@@ -80,12 +85,9 @@ function resolutionOf(value: unknown): MeshService['resolution'] {
   }
 }
 
-function workloadsOf(entry: Resource, hostname: string, workloadEntries: readonly Resource[]): Workload[] {
+function inlineWorkloads(entry: Resource, hostname: string): Workload[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
-  const selector = fields(spec['workloadSelector']);
-  if (spec['workloadSelector'] !== undefined)
-    return selectedWorkloads(labelsOf(selector['labels']), namespace, workloadEntries);
   const inline = objects(spec['endpoints']);
   const { name } = entry.metadata;
   // A DNS service without endpoints resolves its own host.
@@ -100,19 +102,6 @@ function workloadsOf(entry: Resource, hostname: string, workloadEntries: readonl
   }));
 }
 
-/** WorkloadEntries of `namespace` that `selector` selects; an empty selector selects none. */
-export function selectedWorkloads(
-  selector: Record<string, string>,
-  namespace: string,
-  workloadEntries: readonly Resource[],
-): Workload[] {
-  if (Object.keys(selector).length === 0) return [];
-  return workloadEntries
-    .filter((item) => namespaceOf(item) === namespace)
-    .map(entryWorkload)
-    .filter((workload) => selects(selector, workload.labels));
-}
-
 /** `spec.labels` over `metadata.labels`. */
 export function entryWorkload(entry: Resource): Workload {
   return {
@@ -120,8 +109,21 @@ export function entryWorkload(entry: Resource): Workload {
     name: entry.metadata.name,
     namespace: namespaceOf(entry),
     body: specOf(entry),
-    labels: { ...entry.metadata.labels, ...labelsOf(specOf(entry)['labels']) },
+    labels: workloadLabels(entry),
   };
+}
+
+const entryEndpoints = new WeakMap<Resource, WeakMap<readonly ServicePort[], readonly MeshEndpoint[]>>();
+
+/** The endpoints of a WorkloadEntry at a service's ports; the same objects for the same entry and ports. */
+export function workloadEntryEndpoints(entry: Resource, ports: readonly ServicePort[]): readonly MeshEndpoint[] {
+  let byPorts = entryEndpoints.get(entry);
+  if (!byPorts) entryEndpoints.set(entry, (byPorts = new WeakMap()));
+  let known = byPorts.get(ports);
+  if (!known) {
+    byPorts.set(ports, (known = workloadEndpoints(entryWorkload(entry), ports)));
+  }
+  return known;
 }
 
 export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[]): MeshEndpoint[] {
@@ -148,7 +150,7 @@ export function workloadEndpoints(workload: Workload, ports: readonly ServicePor
 }
 
 /** The label decides when it is there, else a service account is taken as the sign of a sidecar. */
-export function speaksMtls(labels: Record<string, string>, serviceAccount: string): boolean {
+export function speaksMtls(labels: Labels, serviceAccount: string): boolean {
   const mode = labels['security.istio.io/tlsMode'];
   return mode === undefined ? serviceAccount !== '' : mode === 'istio';
 }

@@ -33,7 +33,7 @@ export interface MeshService {
   namespace: string;
   /** The short name for Kubernetes services, else the host. */
   name: string;
-  ports: ServicePort[];
+  ports: readonly ServicePort[];
   /** Virtual IPs; empty when there is none. */
   addresses: string[];
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
@@ -54,7 +54,7 @@ export interface MeshEndpoint {
   port: number;
   /** The service port's number it serves. */
   servicePort: number;
-  labels: Record<string, string>;
+  labels: Readonly<Record<string, string>>;
   /** `region/zone/subzone`, '' unknown. */
   locality: string;
   weight: number;
@@ -68,11 +68,6 @@ export interface MeshEndpoint {
   healthy: boolean;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
-}
-
-export interface ServiceEndpoint {
-  service: MeshService;
-  endpoint: MeshEndpoint;
 }
 
 export interface MeshSettings {
@@ -105,6 +100,21 @@ export interface JwtSvidSettings {
   jwks: string;
 }
 
+/** Which objects of the mesh one step changed. */
+export interface MeshChange {
+  /** Kind -> `namespace/name` of the resources written or deleted. */
+  readonly resources: ReadonlyMap<string, ReadonlySet<string>>;
+  /** `namespace/hostname` of services that were added, removed or defined differently. */
+  readonly services: ReadonlySet<string>;
+  /** `namespace/hostname` of services whose endpoints are others. */
+  readonly endpoints: ReadonlySet<string>;
+  readonly settings: boolean;
+}
+
+/**
+ * Identity (`===`) says "unchanged" from one view to the next: of `settings`, `services`, each service, the list of its
+ * endpoints and each endpoint, and the list of a kind's resources.
+ */
 export interface MeshView {
   readonly revision: number;
   readonly settings: MeshSettings;
@@ -113,8 +123,15 @@ export interface MeshView {
   service(hostname: string, namespace: string): MeshService | undefined;
   /** Endpoints of a service, every port. */
   endpoints(service: MeshService): readonly MeshEndpoint[];
-  /** The endpoints at one address, in the order of `services`. */
-  endpointsAt(address: string): readonly ServiceEndpoint[];
+  /** Services of all namespaces with an endpoint at `address`, in the order of `services`. */
+  servicesAt(address: string): readonly MeshService[];
+  /** WorkloadEntries of `namespace` at `address`, oldest first. */
+  workloadEntriesAt(address: string, namespace: string): readonly Resource[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources(kind: string): readonly Resource[];
+  /**
+   * Services of both views whose endpoints, or whose neighbours at the addresses of their endpoints, changed since
+   * `earlier`; undefined: it is too long ago, or of another mesh.
+   */
+  endpointsChangedSince(earlier: MeshView): readonly MeshService[] | undefined;
 }

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Fault, Resource } from '../../../shared/resources/resource.ts';
-import { notCompiled } from '../../compile/not-compiled.ts';
+import { notCompiled } from '../../compile/node/not-compiled.ts';
 import { isObject } from '../server/body.ts';
 import { applyFieldPolicy, type FieldPolicy } from './field-validation.ts';
 import { inStoredVersion, type ResourceKinds, type Target } from './kinds.ts';

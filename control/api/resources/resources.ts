@@ -102,6 +102,7 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
       fromRevision: initial || revision === 0 ? undefined : revision,
       markInitialEnd: initial && isTrue(c.req.query('allowWatchBookmarks')),
       timeoutMs: watchTimeoutMs(c.req.query('timeoutSeconds')),
+      presentation: asTable ? `table ${include}` : 'plain',
       present: (resource) =>
         asTable ? toTable(target.kind, [resource], resource.metadata.resourceVersion ?? '', include) : resource,
     },
