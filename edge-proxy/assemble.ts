@@ -27,8 +27,9 @@ import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
-import type { Compilers, RunningCluster } from './xds/apply.ts';
+import type { Compilers } from './xds/apply.ts';
 import { compileCluster } from './xds/cluster/compile-cluster.ts';
+import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
 
 interface Assembled {

@@ -183,6 +183,7 @@ describe('DiscoveryClient', () => {
       endpoints: [],
       routes: [],
       listeners: [],
+      virtualHosts: [],
     };
     config.endpoints.push({ name: 'a', version: '1', resource: { clusterName: 'a' } } as never);
     const { client } = setup(new Plane(), target, memoryCache({ config }));
@@ -259,6 +260,7 @@ describe('DiscoveryClient', () => {
       endpoints: [],
       routes: [],
       listeners: [],
+      virtualHosts: [],
       clusters: [entry('a', 'old'), entry('x', '1')],
     };
     const plane = new Plane();

@@ -204,6 +204,11 @@ export interface Files {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Writes to a temporary file in the same folder, fsyncs, renames: readers see the old or the new, never a part. */
   writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /**
+   * Adds to a file that has `size` bytes, and fsyncs; a crash can leave a part of `bytes` at its end.
+   * @throws Error when there is no such file or it has another size; nothing was written then
+   */
+  append(path: string, bytes: Uint8Array, size: number): Promise<void>;
   makeFolder(path: string, mode: number): Promise<void>;
   remove(path: string): Promise<void>;
   /** Calls back when something in the folder changed. @returns stop */

@@ -7,13 +7,11 @@ import {
   SCHEMAS,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
-import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
-import type { Cluster } from '../upstream/cluster.ts';
-import type { AskedPeer } from './cluster/compile-auto-tls.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
@@ -22,7 +20,6 @@ import { Secrets } from './tls/secrets.ts';
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 /** Types whose resources are compiled and swapped in one by one. */
 type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts'>;
-export type RunningCluster = Cluster & { close(): void };
 
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
@@ -30,29 +27,12 @@ export interface Compilers
     ListenerParts,
     'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver' | 'connectionLog'
   > {
-  readonly compileCluster: (
-    cluster: XdsResource['clusters'],
-    assignment: XdsResource['endpoints'] | undefined,
-    deps: {
-      tls(
-        context: UpstreamTlsContext,
-        hostname?: string,
-        asked?: AskedPeer,
-        speaksHttp2?: boolean,
-      ): () => TlsContext | undefined;
-      resolve: Runtime['resolve'];
-      connect: Runtime['connect'];
-      now(): number;
-      random(): number;
-      previous?: Cluster;
-    },
-  ) => RunningCluster;
+  readonly compileCluster: CompileCluster;
 }
 
 /** What runs, by type and name. */
 export class RunningConfig {
   readonly secrets: Secrets;
-  readonly clusters = new Map<string, RunningCluster>();
   readonly routes: RouteTables;
   readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
   /** The last good resource of each name, for dumps and for what depends on it. */
@@ -64,8 +44,8 @@ export class RunningConfig {
     virtualHosts: new Map(),
     routes: new Map(),
   };
+  private readonly running: RunningClusters;
   private readonly runtime: Runtime;
-  private readonly compilers: Compilers;
   private readonly parts: ListenerParts;
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -77,8 +57,18 @@ export class RunningConfig {
     admission: Admission,
   ) {
     this.runtime = runtime;
-    this.compilers = compilers;
     this.secrets = new Secrets(runtime, warn);
+    this.running = new RunningClusters(
+      compilers.compileCluster,
+      {
+        tls: (...args) => this.secrets.client(...args),
+        resolve: runtime.resolve,
+        connect: (...args) => runtime.connect(...args),
+        now: runtime.monotonicMs,
+        random: Math.random,
+      },
+      (serviceName) => this.resources.endpoints.get(serviceName),
+    );
     this.routes = new RouteTables({ clusters: this.clusters, compileRoutes: compilers.compileRoutes });
     this.parts = {
       runtime,
@@ -97,6 +87,10 @@ export class RunningConfig {
       draining,
       admission,
     };
+  }
+
+  get clusters(): ReadonlyMap<string, RunningCluster> {
+    return this.running.byName;
   }
 
   /** One change after another; see Proxy.apply. */
@@ -201,38 +195,14 @@ export class RunningConfig {
         this.secrets.set(resource as XdsResource['secrets']);
         return;
       case 'clusters':
-        this.runCluster(resource as XdsResource['clusters'], undefined);
+        this.running.run(resource as XdsResource['clusters']);
         return;
       case 'endpoints':
-        this.runEndpoints(resource as XdsResource['endpoints']);
+        this.running.assign(resource as XdsResource['endpoints']);
         return;
       case 'listeners':
         return this.runListener(name, resource as XdsResource['listeners'], leaving);
     }
-  }
-
-  private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {
-    const previous = this.clusters.get(cluster.name);
-    const compiled = this.compilers.compileCluster(
-      cluster,
-      assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
-      {
-        tls: (...args) => this.secrets.client(...args),
-        resolve: this.runtime.resolve,
-        connect: (...args) => this.runtime.connect(...args),
-        now: this.runtime.monotonicMs,
-        random: Math.random,
-        ...(previous ? { previous } : {}),
-      },
-    );
-    this.clusters.set(cluster.name, compiled);
-    previous?.close();
-  }
-
-  private runEndpoints(assignment: XdsResource['endpoints']): void {
-    for (const cluster of this.resources.clusters.values())
-      if (cluster.type === 'EDS' && assignmentName(cluster) === assignment.clusterName)
-        this.runCluster(cluster, assignment);
   }
 
   private async runListener(
@@ -280,19 +250,12 @@ export class RunningConfig {
     if (type === 'secrets') this.secrets.remove(name);
     else if (type === 'virtualHosts') return;
     else if (type === 'routes') this.routes.remove(name);
-    else if (type === 'clusters') {
-      this.clusters.get(name)?.close();
-      this.clusters.delete(name);
-    } else if (type === 'listeners') {
+    else if (type === 'clusters') this.running.remove(name);
+    else if (type === 'listeners') {
       const running = this.listeners.get(name);
       this.listeners.delete(name);
       await running?.server.drain();
-    } else this.forgetEndpoints(name);
-  }
-
-  /** EDS says that a cluster has no endpoints any more. */
-  private forgetEndpoints(clusterName: string): void {
-    this.runEndpoints({ clusterName, endpoints: [] });
+    } else this.running.assign({ clusterName: name, endpoints: [] });
   }
 }
 
@@ -315,10 +278,6 @@ function removals(type: ResourceType, changes: Changes): string[] {
   if (remove.length === 0 || upsert.length === 0) return remove;
   const kept = new Set(upsert.map((raw) => rawName(type, raw)));
   return remove.filter((name) => !kept.has(name));
-}
-
-function assignmentName(cluster: XdsResource['clusters']): string {
-  return cluster.edsClusterConfig?.serviceName || cluster.name;
 }
 
 function rawName(type: ResourceType, raw: unknown): string {

@@ -14,10 +14,16 @@ export function jsonName(name: string): string {
 
 /** One level of field names brought to their JSON form; null fields dropped. Maps and Structs below stay untouched. */
 function canonicalFields(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isCanonical(value)) return value;
   const out: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) if (field !== null) out[jsonName(name)] = field;
   return out;
+}
+
+/** As our own control plane writes messages: nothing is to be done, and nothing to be copied. */
+function isCanonical(fields: object): boolean {
+  for (const name in fields) if (name.includes('_') || (fields as Record<string, unknown>)[name] === null) return false;
+  return true;
 }
 
 // Written out instead of inferred: zod infers an object without fields as Record<string, never>, which forbids
@@ -59,6 +65,20 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
   ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
+type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** By hand: endpoints carry metadata, and a schema of unions takes ten times as long. */
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null)
+    return value === null || typeof value === 'string' || typeof value === 'boolean';
+  if (Array.isArray(value)) return value.every(isJson);
+  for (const name in value) if (!isJson((value as Record<string, unknown>)[name])) return false;
+  return true;
+}
+
 const UINT32 = z.preprocess(
   (v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v),
   z.int().min(0).max(4294967295),
@@ -68,7 +88,7 @@ const DOUBLE = z.number();
 const BOOL = z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
 const STRING = z.string();
 const NON_EMPTY = z.string().min(1);
-const STRUCT = z.record(STRING, z.json());
+const STRUCT = z.custom<Record<string, Json>>((value) => isObject(value) && isJson(value), 'must be a JSON object');
 
 export const uint32 = () => UINT32;
 export const int64 = () => INT64;

@@ -220,7 +220,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     const first = proxy([...flags, '--announce'], { TULLE_JOIN_TOKEN: await mesh.joinToken('a') });
     await first.announcement();
     expect(await first.stop()).toBe(0);
-    const cache = at('proxies', name, 'config.json');
+    const cache = at('proxies', name, 'config.journal');
     writeFileSync(cache, readFileSync(cache, 'utf8').replace('BlackHoleCluster', 'BlackHoleClusterr'));
     const second = proxy([...flags, '--announce']);
     await second.announcement();
