@@ -1,7 +1,7 @@
 /** RouteConfiguration -> RouteTable: everything a request needs, computed once when the resource arrives. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigFault } from '../../config-error.ts';
-import { compileHostLookup, type HostEntry } from '../../control-client/host-lookup.ts';
+import { compileHostLookup } from '../../control-client/host-lookup.ts';
 import { compileBody } from '../../http/local-reply-map.ts';
 import type { RouteEntry, RouteTable } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
@@ -32,12 +32,14 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
     path: `virtualHosts[${i}]`,
     value: compileVirtualHost(config, host, `virtualHosts[${i}]`),
   }));
-  return routeTable(config, hosts);
+  return routeTable(config, compileHostLookup(hosts, config.ignorePortInHostMatching ?? false));
 }
 
-/** The table of a configuration and its compiled virtual hosts. @throws ConfigFault for a domain that stands twice */
-export function routeTable(config: RouteConfiguration, hosts: readonly HostEntry<CompiledHost>[]): RouteTable {
-  const find = compileHostLookup(hosts, config.ignorePortInHostMatching ?? false);
+/** The table of a configuration. @param find the virtual host of an authority */
+export function routeTable(
+  config: RouteConfiguration,
+  find: (authority: string) => CompiledHost | undefined,
+): RouteTable {
   return {
     name: config.name ?? '',
     internalOnly: config.internalOnlyHeaders?.map((name) => name.toLowerCase()),

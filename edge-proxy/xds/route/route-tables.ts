@@ -4,8 +4,7 @@
  */
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigFault } from '../../config-error.ts';
-import { compileHostLookup, type HostEntry } from '../../control-client/host-lookup.ts';
-import { lowerAscii } from '../../http/matchers.ts';
+import { checkDomains, HostIndex } from '../../control-client/host-lookup.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
 import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';
@@ -23,13 +22,11 @@ export interface RouteChanges {
   readonly removedHosts: readonly string[];
 }
 
-/** A virtual host, and what it was compiled to with a version of its configuration. */
+/** A virtual host, and what it was compiled to. */
 interface SeparateHost {
   readonly host: VirtualHost;
-  readonly config: RouteConfiguration;
   readonly compiled: CompiledHost;
 }
-type Hosts = Map<string, SeparateHost>;
 
 /** What hosts are judged by while their configuration has not come: it has no limits of its own. */
 const STAND_IN: RouteConfiguration = { maxDirectResponseBodySizeBytes: 0xffffffff };
@@ -37,10 +34,8 @@ const STAND_IN: RouteConfiguration = { maxDirectResponseBodySizeBytes: 0xfffffff
 export class RouteTables {
   private readonly parts: RouteTableParts;
   private readonly tables = new Map<string, RouteTable>();
-  /** Configurations whose virtual hosts are separate. */
-  private readonly configurations = new Map<string, RouteConfiguration>();
-  /** By configuration, which may not have come yet, then by the host's full name. */
-  private readonly hosts = new Map<string, Hosts>();
+  /** By the name of the configuration. */
+  private readonly separate = new Map<string, SeparateHosts>();
 
   constructor(parts: RouteTableParts) {
     this.parts = parts;
@@ -52,7 +47,7 @@ export class RouteTables {
 
   remove(name: string): void {
     this.tables.delete(name);
-    this.configurations.delete(name);
+    this.detach(name);
   }
 
   /**
@@ -61,18 +56,18 @@ export class RouteTables {
    */
   apply({ configurations, hosts, removedHosts }: RouteChanges): Map<string, string> {
     const faults = new Map<string, string>();
-    const separate = new Map<string, RouteConfiguration>();
+    const divided = new Map<string, RouteConfiguration>();
     const whole: RouteConfiguration[] = [];
     for (const config of configurations)
-      if (config.vhds) separate.set(config.name ?? '', config);
+      if (config.vhds) divided.set(config.name ?? '', config);
       else whole.push(config);
     const incoming = Map.groupBy(hosts, (host) => configurationOf(host.name));
     const leaving = Map.groupBy(removedHosts, configurationOf);
     for (const config of whole) this.runWhole(config, faults);
-    for (const name of new Set([...separate.keys(), ...incoming.keys(), ...leaving.keys()])) {
+    for (const name of new Set([...divided.keys(), ...incoming.keys(), ...leaving.keys()])) {
       // Where the configuration that should hold them is refused, the hosts stay with the one before it.
       const gone = whole.length > 0 && faults.has(`routes/${name}`) ? [] : (leaving.get(name) ?? []);
-      this.runSeparate(name, separate.get(name), incoming.get(name) ?? [], gone, faults);
+      this.runSeparate(name, divided.get(name), incoming.get(name) ?? [], gone, faults);
     }
     return faults;
   }
@@ -82,8 +77,18 @@ export class RouteTables {
     attempt(`routes/${name}`, faults, () => {
       validateClusters(config, this.parts.clusters);
       this.tables.set(name, this.parts.compileRoutes(config));
-      this.configurations.delete(name);
+      this.detach(name);
     });
+  }
+
+  /** The configuration does not hold its separate hosts any more; they wait, or leave. */
+  private detach(name: string): void {
+    const before = this.separate.get(name);
+    if (!before) return;
+    const waiting = new SeparateHosts(undefined);
+    for (const one of before.values()) waiting.add(one);
+    if (waiting.size > 0) this.separate.set(name, waiting);
+    else this.separate.delete(name);
   }
 
   private runSeparate(
@@ -93,69 +98,62 @@ export class RouteTables {
     leaving: readonly string[],
     faults: Map<string, string>,
   ): void {
-    const kept = new Map(this.hosts.get(name));
-    for (const host of leaving) kept.delete(host);
-    const config = changed ?? this.configurations.get(name);
-    const next = this.compiled(config ?? STAND_IN, kept, incoming, faults);
-    const table = config && attempt(`routes/${name}`, faults, () => this.tableOf(config, next));
-    if (changed && !table) {
-      // The configuration before it, or none, stays in force and takes the hosts.
-      for (const host of incoming) faults.delete(`virtualHosts/${host.name}`);
-      this.runSeparate(name, undefined, incoming, leaving, faults);
-      return;
-    }
-    if (next.size > 0) this.hosts.set(name, next);
-    else this.hosts.delete(name);
-    if (!config || !table) return;
-    this.configurations.set(name, config);
-    this.tables.set(name, table);
+    const before = this.separate.get(name) ?? new SeparateHosts(undefined);
+    const next = changed && attempt(`routes/${name}`, faults, () => this.underNew(changed, before, incoming, leaving));
+    const hosts = next ?? before;
+    if (!next) for (const host of leaving) hosts.remove(host);
+    this.replace(hosts, incoming, faults);
+    if (hosts.size > 0 || hosts.config) this.separate.set(name, hosts);
+    else this.separate.delete(name);
+    if (next && changed)
+      this.tables.set(
+        name,
+        routeTable(changed, (authority) => next.find(authority)),
+      );
   }
 
-  /** `kept` with those of `incoming` that compile and whose domains are free. */
-  private compiled(
+  /** The hosts that stay, by a new version of their configuration. @throws ConfigFault */
+  private underNew(
     config: RouteConfiguration,
-    kept: Hosts,
+    before: SeparateHosts,
     incoming: readonly VirtualHost[],
-    faults: Map<string, string>,
-  ): Hosts {
-    const next = new Map(kept);
-    for (const host of incoming) next.delete(host.name);
-    const taken = new Map<string, string>();
-    const claim = (host: VirtualHost) => {
-      for (const domain of host.domains) taken.set(lowerAscii(domain), host.name);
-    };
-    for (const { host } of next.values()) claim(host);
-    for (const host of incoming) {
-      const previous = kept.get(host.name);
-      const made = attempt(`virtualHosts/${host.name}`, faults, () => {
-        refuseTaken(host, taken);
-        compileHostLookup([{ domains: host.domains, path: `virtual host "${host.name}"`, value: host }], false);
-        return { host, config, compiled: this.compileHost(config, host) };
-      });
-      const runs = made ?? (previous && !previous.host.domains.some((one) => taken.has(lowerAscii(one))) && previous);
-      if (!runs) continue;
-      claim(runs.host);
-      next.set(host.name, runs);
+    leaving: readonly string[],
+  ): SeparateHosts {
+    if (config.virtualHosts?.length) throw new ConfigFault('virtualHosts', 'must be empty where vhds is set');
+    if (!config.vhds?.configSource.ads) throw new ConfigFault('vhds.configSource', 'must be ads');
+    const next = new SeparateHosts(config);
+    const gone = new Set(leaving);
+    const replaced = new Set(incoming.map((host) => host.name));
+    for (const { host } of before.values()) {
+      if (gone.has(host.name)) continue;
+      const compile = () => next.add({ host, compiled: this.compileHost(config, host) });
+      // What does not compile any more, and is replaced, is no reason to refuse the configuration.
+      if (replaced.has(host.name)) attempt(host.name, new Map(), compile);
+      else compile();
     }
     return next;
   }
 
-  /** Compiles again those of `hosts` that belong to another version of the configuration. @throws ConfigFault */
-  private tableOf(config: RouteConfiguration, hosts: Hosts): RouteTable {
-    if (config.virtualHosts?.length) throw new ConfigFault('virtualHosts', 'must be empty where vhds is set');
-    if (!config.vhds?.configSource.ads) throw new ConfigFault('vhds.configSource', 'must be ads');
-    const entries: HostEntry<CompiledHost>[] = [];
-    for (const [name, known] of hosts) {
-      const { host } = known;
-      const value = known.config === config ? known.compiled : this.compileHost(config, host);
-      if (value !== known.compiled) hosts.set(name, { host, config, compiled: value });
-      entries.push({ domains: host.domains, path: `virtual host "${name}"`, value });
+  /** Puts those of `incoming` in that compile and whose domains are free; the others keep their last good version. */
+  private replace(hosts: SeparateHosts, incoming: readonly VirtualHost[], faults: Map<string, string>): void {
+    const config = hosts.config ?? STAND_IN;
+    const good: SeparateHost[] = [];
+    for (const host of incoming) {
+      const compiled = attempt(`virtualHosts/${host.name}`, faults, () => this.compileHost(config, host));
+      if (compiled) good.push({ host, compiled });
     }
-    return routeTable(config, entries);
+    // All make way before one comes: a domain may pass from one to another.
+    const previous = good.map(({ host }) => hosts.remove(host.name));
+    for (const [i, one] of good.entries()) {
+      const added = attempt(`virtualHosts/${one.host.name}`, faults, () => hosts.add(one));
+      const last = previous[i];
+      if (!added && last && !hosts.conflict(last.host)) hosts.add(last);
+    }
   }
 
   private compileHost(config: RouteConfiguration, host: VirtualHost): CompiledHost {
     const own = { ...host, name: host.name.slice(configurationOf(host.name).length + 1) };
+    checkDomains(host.domains, `virtual host "${host.name}"`);
     validateClusters({ ...config, virtualHosts: [own] }, this.parts.clusters);
     return compileVirtualHost(config, own, `virtual host "${host.name}"`);
   }
@@ -166,10 +164,54 @@ function configurationOf(hostName: string): string {
   return hostName.slice(0, Math.max(0, hostName.lastIndexOf('/')));
 }
 
-function refuseTaken({ domains }: VirtualHost, taken: ReadonlyMap<string, string>): void {
-  for (const [i, domain] of domains.entries()) {
-    const holder = taken.get(lowerAscii(domain));
-    if (holder !== undefined) throw new ConfigFault(`domains[${i}]`, `"${domain}" belongs to virtual host "${holder}"`);
+/** The hosts of one configuration by name and by domain. */
+class SeparateHosts {
+  /** Undefined: it has not come yet. */
+  readonly config: RouteConfiguration | undefined;
+  private readonly byName = new Map<string, SeparateHost>();
+  private readonly index: HostIndex<SeparateHost>;
+
+  constructor(config: RouteConfiguration | undefined) {
+    this.config = config;
+    this.index = new HostIndex(config?.ignorePortInHostMatching ?? false);
+  }
+
+  get size(): number {
+    return this.byName.size;
+  }
+
+  values(): Iterable<SeparateHost> {
+    return this.byName.values();
+  }
+
+  find(authority: string): CompiledHost | undefined {
+    return this.index.find(authority)?.compiled;
+  }
+
+  /** Why the host cannot be added. */
+  conflict({ domains }: VirtualHost): ConfigFault | undefined {
+    for (const [i, domain] of domains.entries()) {
+      const holder = this.index.holder(domain);
+      if (holder) return new ConfigFault(`domains[${i}]`, `"${domain}" belongs to virtual host "${holder.host.name}"`);
+    }
+    return undefined;
+  }
+
+  /** @throws ConfigFault when another host has one of its domains */
+  add(one: SeparateHost): true {
+    const conflict = this.conflict(one.host);
+    if (conflict) throw conflict;
+    this.byName.set(one.host.name, one);
+    for (const domain of one.host.domains) this.index.add(domain, one);
+    return true;
+  }
+
+  /** @returns what was removed */
+  remove(name: string): SeparateHost | undefined {
+    const one = this.byName.get(name);
+    for (const domain of one?.host.domains ?? []) this.index.remove(domain);
+    this.byName.delete(name);
+    return one;
   }
 }
 
