@@ -115,7 +115,7 @@ describe('resources', () => {
     });
   });
 
-  it('refuses an invalid resource with every fault, and writes nothing', async () => {
+  it('refuses an invalid resource with every violation, and writes nothing', async () => {
     const bad = virtualService('bad') as { spec: Record<string, unknown> };
     bad.spec['hosts'] = 1;
     bad.spec['exportTo'] = ['', {}];

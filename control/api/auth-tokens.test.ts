@@ -50,7 +50,7 @@ describe('workload tokens', () => {
     expect(await who('/v3/x', 'admin')).toEqual({ kind: 'admin' });
   });
 
-  it('a fault in verification is an error, not an anonymous caller', async () => {
+  it('an internal error of verification is an error, not an anonymous caller', async () => {
     const who = app(() => Promise.reject(new Error('broken')));
     expect(await who('/v3/x', 'jwt')).toBe(500);
   });

@@ -78,7 +78,7 @@ describe('discovery routes', () => {
     }
   });
 
-  it('names the fault of a bad poll and limits its size', async () => {
+  it('names the violation of a bad poll and limits its size', async () => {
     const { app } = api(workload);
     const bad = await post(app, { ...poll(), surprise: 1 });
     expect(bad.status).toBe(400);

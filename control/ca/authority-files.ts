@@ -172,11 +172,11 @@ async function signedBy(child: X509Certificate, issuer: X509Certificate): Promis
 }
 
 function checkAuthority(folder: string, name: string, certificate: X509Certificate, now: number): void {
-  const fault = authorityFault(certificate, now);
-  if (fault) throw new AuthorityError(`${join(folder, name)}: certificate "${certificate.subject}" ${fault}`);
+  const violation = authorityViolation(certificate, now);
+  if (violation) throw new AuthorityError(`${join(folder, name)}: certificate "${certificate.subject}" ${violation}`);
 }
 
-function authorityFault(certificate: X509Certificate, now: number): string | undefined {
+function authorityViolation(certificate: X509Certificate, now: number): string | undefined {
   if (!isAuthority(certificate)) return 'is not a CA (basicConstraints CA:TRUE and keyUsage keyCertSign are needed)';
   if (now < certificate.notBefore.getTime())
     return `is not valid before ${certificate.notBefore.toISOString()}, the clock here says ${new Date(now).toISOString()}`;

@@ -32,7 +32,7 @@ const files = (command: Command, what: string) =>
 const validate = program
   .command('validate')
   .description(
-    'Check resources offline: schema and meaning, every fault with its path. Exit code 1 when one is invalid.',
+    'Check resources offline: schema and meaning, every violation with its path. Exit code 1 when one is invalid.',
   );
 files(validate, 'what to check')
   .option('-o, --output <format>', 'table or json', 'table')
@@ -129,7 +129,9 @@ program
 
 files(
   client(
-    program.command('apply').description('Create or update resources. With a fault in any of them nothing is written.'),
+    program
+      .command('apply')
+      .description('Create or update resources. With a violation in any of them nothing is written.'),
   ),
   'what to apply',
 )

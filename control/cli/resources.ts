@@ -59,8 +59,8 @@ export function fieldValidationFlag(word: string): FieldValidation {
 
 /**
  * Applies every resource of the files, namespaces first. All are judged before anything is written, here and then by the
- * server (dry run): with one fault anywhere nothing is written.
- * @throws CliError with every fault
+ * server (dry run): with one violation anywhere nothing is written.
+ * @throws CliError with every violation
  */
 export async function apply(
   api: ControlApi,
@@ -131,7 +131,7 @@ function wanted(source: SourceResource, namespace: string): SourceResource {
 async function judge(api: ControlApi, sources: readonly SourceResource[], fields: FieldValidation): Promise<string[]> {
   const coming = new Set(sources.filter(isNamespace).map(({ resource }) => resource.metadata.name));
   const known = new Map<string, boolean>();
-  const faults: string[] = [];
+  const violations: string[] = [];
   const outcomes: string[] = [];
   for (const source of sources) {
     const { kind, resource, file, line } = source;
@@ -146,10 +146,10 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      faults.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
+      violations.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
     }
   }
-  if (faults.length > 0) throw new CliError([...faults, 'nothing was written'].join('\n'));
+  if (violations.length > 0) throw new CliError([...violations, 'nothing was written'].join('\n'));
   return outcomes;
 }
 

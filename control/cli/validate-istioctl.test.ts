@@ -39,7 +39,7 @@ describe.skipIf(!present)('as istioctl validate', () => {
         name,
         ours,
         theirs: validate.stderr,
-        faults: resources.flatMap((each) => each.faults),
+        violations: resources.flatMap((each) => each.violations),
         warnings,
       });
     }

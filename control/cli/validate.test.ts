@@ -38,11 +38,11 @@ describe('tulle validate', () => {
   it('walks folders and judges every document on its own', async () => {
     const report = await validateSources([folder]);
     expect(report.valid).toBe(false);
-    const seen = report.resources.map(({ kind, namespace, name, source, faults, warnings }) => [
+    const seen = report.resources.map(({ kind, namespace, name, source, violations, warnings }) => [
       source.file.slice(folder.length + 1),
       source.line,
       `${kind} ${namespace}/${name}`,
-      faults.map((fault) => fault.path),
+      violations.map((violation) => violation.path),
       warnings.map((warning) => warning.rule),
     ]);
     expect(seen).toEqual([
@@ -84,7 +84,7 @@ describe('sources of the other commands', () => {
       ['a', 'again.json'],
     ]);
   });
-  it('one fault refuses all, naming it', async () => {
+  it('one violation refuses all, naming it', async () => {
     const error = await checkSources([join(folder, 'a.yaml'), join(folder, 'deep')]).catch((cause: Error) => cause);
     expect(String(error)).toContain(
       'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',

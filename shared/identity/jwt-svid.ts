@@ -109,9 +109,9 @@ function explain(error: unknown, audience: string): JwtSvidError {
   }
   if (error instanceof joseErrors.JWKSNoMatchingKey)
     return new JwtSvidError('unknown-key', 'token is not signed by a key of the trust domain');
-  const keyFault =
+  const wrongSignature =
     error instanceof joseErrors.JWSSignatureVerificationFailed || error instanceof joseErrors.JWKSMultipleMatchingKeys;
-  return keyFault
+  return wrongSignature
     ? new JwtSvidError('bad-signature', 'token is not signed by a key of the trust domain')
     : new JwtSvidError('malformed', 'token is not a JWT-SVID signed with ES256');
 }

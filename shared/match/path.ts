@@ -128,7 +128,7 @@ export function isTemplateLiteral(text: string): boolean {
 }
 
 /** Why a path (template or not) is refused in an AuthorizationPolicy, or undefined (Istio's CheckValidPathTemplate). */
-export function pathTemplateFault(path: string): string | undefined {
+export function pathTemplateViolation(path: string): string | undefined {
   if (!/[{}]/.test(path)) return undefined;
   if (!isPathTemplate(path)) return `path "${path}": only the operators {*} and {**} are supported in braces`;
   let seenAny = false;
@@ -156,8 +156,8 @@ export function compilePathTemplate(template: string): Regex {
     .split('/')
     .map((segment) => (segment === '*' ? '{*}' : segment === '**' ? '{**}' : segment))
     .join('/');
-  const fault = pathTemplateFault(braced);
-  if (fault) throw new RangeError(fault);
+  const violation = pathTemplateViolation(braced);
+  if (violation) throw new RangeError(violation);
   const pattern = braced.split('/').map((segment) => {
     if (segment === '{*}') return '[^/]+';
     return segment === '{**}' ? '.*' : segment.replace(/[.$()+*?[\]^{|}\\]/g, '\\$&');

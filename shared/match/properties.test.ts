@@ -12,8 +12,14 @@ import {
   mostSpecificMatch,
   sortHosts,
 } from './hosts.ts';
-import { type LabelSelector, labelKeyFault, labelValueFault, matchesLabelSelector, matchesLabels } from './labels.ts';
-import { compilePathTemplate, hasPathPrefix, isPathTemplate, normalizePath, pathTemplateFault } from './path.ts';
+import {
+  type LabelSelector,
+  labelKeyViolation,
+  labelValueViolation,
+  matchesLabelSelector,
+  matchesLabels,
+} from './labels.ts';
+import { compilePathTemplate, hasPathPrefix, isPathTemplate, normalizePath, pathTemplateViolation } from './path.ts';
 import { parseProtocol, portProtocol } from './protocol.ts';
 import { expandTrustDomains } from './trust-domain.ts';
 
@@ -154,8 +160,8 @@ describe('labels', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const valid = /^([A-Za-z0-9][\w.-]{0,61})?[A-Za-z0-9]$/.test(text);
-        expect(labelValueFault(text) === undefined).toBe(text === '' || valid);
-        if (!text.includes('/')) expect(labelKeyFault(text) === undefined).toBe(valid);
+        expect(labelValueViolation(text) === undefined).toBe(text === '' || valid);
+        if (!text.includes('/')) expect(labelKeyViolation(text) === undefined).toBe(valid);
       }),
     );
   });
@@ -163,13 +169,13 @@ describe('labels', () => {
 
 describe('paths', () => {
   const segment = fc.constantFrom('a', 'b1', 'x.y', '{*}', '{**}', '{a}', '', 'é', '{*}x');
-  it('a template without fault compiles, and matches segment by segment', () => {
+  it('a template without violation compiles, and matches segment by segment', () => {
     const text = fc.array(fc.constantFrom('a', 'b1', 'x.y', 'z'), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(fc.array(segment, { minLength: 1, maxLength: 4 }), text, (segments, parts) => {
         const template = `/${segments.join('/')}`;
         if (!isPathTemplate(template)) return;
-        if (pathTemplateFault(template) !== undefined) {
+        if (pathTemplateViolation(template) !== undefined) {
           expect(() => compilePathTemplate(template)).toThrow(RangeError);
           return;
         }

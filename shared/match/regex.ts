@@ -70,7 +70,7 @@ export function compileByteRegex(pattern: string): Regex {
 }
 
 /** Why this pattern is refused, or undefined when it is fine. */
-export function regexFault(pattern: string): string | undefined {
+export function regexViolation(pattern: string): string | undefined {
   try {
     compileByteRegex(pattern);
     return undefined;

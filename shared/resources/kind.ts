@@ -1,6 +1,6 @@
 /** The description of one kind. Everything else about it (REST paths, validation, tables, OpenAPI, docs) follows from here. */
 import type { z } from 'zod';
-import type { Fault, Resource } from './resource.ts';
+import type { Resource, Violation } from './resource.ts';
 
 export interface PrinterColumn {
   name: string;
@@ -15,8 +15,8 @@ export interface PrinterColumn {
 }
 
 export interface Findings {
-  faults: Fault[];
-  warnings: Fault[];
+  violations: Violation[];
+  warnings: Violation[];
 }
 
 export interface Kind<Body extends z.ZodType = z.ZodType> {

@@ -68,7 +68,7 @@ export const DeltaDiscoveryRequest = messageRequiring(
 );
 export type DeltaDiscoveryRequest = z.infer<typeof DeltaDiscoveryRequest>;
 
-/** One resource in a response. `resource` is left unparsed: a fault in one must not hide the others. */
+/** One resource in a response. `resource` is left unparsed: a violation in one must not hide the others. */
 export const DiscoveryResource = messageRequiring(
   { name: nonEmpty(), version: z.string(), resource: z.record(z.string(), z.unknown()) },
   ['name', 'version'],

@@ -159,7 +159,7 @@ describe('apply, get, delete', () => {
     expect(succeeded(await cli('get', 'vs'))).toContain('No resources found');
   });
 
-  it('writes nothing when one of many is invalid, and tells every fault', async () => {
+  it('writes nothing when one of many is invalid, and tells every violation', async () => {
     const bad = route('two', 'x', { htpp: [], timeout: 1 });
     const ran = await cliWith(`${route('one')}---\n${bad}---\n${route('three')}`, 'apply', '-f', '-');
     const told = refusal(ran, 2);

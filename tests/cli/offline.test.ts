@@ -42,7 +42,7 @@ describe('tulle validate', () => {
           namespace: 'default',
           name: 'b',
           source: { file: at('mixed', 'bad.yaml'), line: 1, column: 1 },
-          faults: [
+          violations: [
             expect.objectContaining({
               path: 'spec.htpp',
               message: 'unknown field "htpp" (did you mean "http"?)',
@@ -56,7 +56,7 @@ describe('tulle validate', () => {
           namespace: 'default',
           name: 'a',
           source: { file: at('mixed', 'good.yaml'), line: 1, column: 1 },
-          faults: [],
+          violations: [],
           warnings: [],
         },
       ],

@@ -140,7 +140,7 @@ export const metaSchemas: Readonly<Record<string, Json>> = {
       details: {
         type: 'object',
         'x-kubernetes-preserve-unknown-fields': true,
-        description: 'Every fault with its field.',
+        description: 'Every violation with its field.',
       },
     },
   },

@@ -1,7 +1,7 @@
 /** From a request's body to the resource that is stored: checked against its path, completed, validated. */
 import { randomInt } from 'node:crypto';
 import type { Kind } from '../../../shared/resources/kind.ts';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { notCompiled } from '../../compile/not-compiled.ts';
 import { isObject } from '../server/body.ts';
 import { applyFieldPolicy, type FieldPolicy } from './field-validation.ts';
@@ -12,13 +12,13 @@ export interface Admitted {
   resource: Resource;
   /** The target with the resource's own name. */
   target: Target;
-  warnings: Fault[];
+  warnings: Violation[];
 }
 
 /**
  * Status is not a user's to write and is left out; `stored` keeps its own. Unknown fields are never stored.
  * @throws ApiError 400 when the body is not about the path's resource, or has fields its policy refuses; 422 with every
- * fault
+ * violation
  */
 export function admit(
   kinds: ResourceKinds,
@@ -31,11 +31,11 @@ export function admit(
   const { status: _, ...wanted } = body;
   const known = applyFieldPolicy(target, { ...wanted, metadata: metadataFor(target, body['metadata']) }, fields);
   const metadata = known.body['metadata'] as Record<string, unknown>;
-  const { resource, faults: found, warnings: all } = kinds.validate(known.body);
+  const { resource, violations: found, warnings: all } = kinds.validate(known.body);
   const name = String(metadata['name'] ?? '');
   const { refused, warnings } = unstorable(all);
-  const faults = [...refused, ...found];
-  if (faults.length > 0 || !resource) throw invalid(target.kind, name, faults);
+  const violations = [...refused, ...found];
+  if (violations.length > 0 || !resource) throw invalid(target.kind, name, violations);
   const status = stored ? stored.status : initialStatus(target.kind);
   const complete = completeCore(target.kind, inStoredVersion(target, resource));
   return {
@@ -46,8 +46,8 @@ export function admit(
 }
 
 /** Of a name in upper case a file may have, the validator warns; the API refuses it, as Kubernetes does (RFC 1123). */
-function unstorable(all: readonly Fault[]): { refused: Fault[]; warnings: Fault[] } {
-  const ofName = ({ rule }: Fault) => rule === 'metadata.name';
+function unstorable(all: readonly Violation[]): { refused: Violation[]; warnings: Violation[] } {
+  const ofName = ({ rule }: Violation) => rule === 'metadata.name';
   return { refused: all.filter(ofName), warnings: all.filter((each) => !ofName(each)) };
 }
 

@@ -71,7 +71,7 @@ describe('create', () => {
     const refused = await send('POST', `${collection}?fieldValidation=Strict`, resource({ rout: null }));
     expect(refused.body.message).toContain('unknown field "spec.http[0].rout"');
   });
-  it('other faults are faults under every policy', async () => {
+  it('other violations are violations under every policy', async () => {
     for (const policy of ['Strict', 'Warn', 'Ignore']) {
       const refused = await send('POST', `${collection}?fieldValidation=${policy}`, resource({ timeout: 'soon' }));
       expect(refused).toMatchObject({

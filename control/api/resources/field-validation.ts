@@ -4,7 +4,7 @@
  */
 import type { Context } from 'hono';
 import { type FieldValidation, withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
-import type { Fault } from '../../../shared/resources/resource.ts';
+import type { Violation } from '../../../shared/resources/resource.ts';
 import type { Target } from './kinds.ts';
 import { ApiError } from './status.ts';
 
@@ -37,23 +37,23 @@ export function applyFieldPolicy(
   target: Target,
   body: Record<string, unknown>,
   { policy, duplicates }: FieldPolicy,
-): { body: Record<string, unknown>; warnings: Fault[] } {
+): { body: Record<string, unknown>; warnings: Violation[] } {
   const { value, unknown } = withoutUnknownFields(target.kind, body);
-  const faults = [
+  const violations = [
     ...unknown.map((path) => ({ path, rule: 'unknown-field', message: `unknown field "${path}"` })),
     ...duplicates.map((path) => ({ path, rule: 'duplicate-field', message: `duplicate field "${path}"` })),
   ].slice(0, MAX_LISTED);
-  if (faults.length === 0 || policy === 'Ignore') return { body: value, warnings: [] };
-  if (policy === 'Warn') return { body: value, warnings: faults.map((fault) => ({ ...fault, path: '' })) };
-  throw refusal(target, faults);
+  if (violations.length === 0 || policy === 'Ignore') return { body: value, warnings: [] };
+  if (policy === 'Warn') return { body: value, warnings: violations.map((violation) => ({ ...violation, path: '' })) };
+  throw refusal(target, violations);
 }
 
-function refusal({ kind, version }: Target, faults: readonly Fault[]): ApiError {
-  const list = faults.map((fault) => fault.message).join(', ');
+function refusal({ kind, version }: Target, violations: readonly Violation[]): ApiError {
+  const list = violations.map((violation) => violation.message).join(', ');
   const message = `${kind.kind} in version "${version}" cannot be handled as a ${kind.kind}: strict decoding error: ${list}`;
   return new ApiError(400, 'BadRequest', message, {
     ...(kind.group ? { group: kind.group } : {}),
     kind: kind.kind,
-    causes: faults.map(({ path, message }) => ({ reason: 'FieldValueForbidden', message, field: path })),
+    causes: violations.map(({ path, message }) => ({ reason: 'FieldValueForbidden', message, field: path })),
   });
 }

@@ -1,14 +1,14 @@
 /** The kinds an API serves, and which of them a path names. */
 import type { Kind } from '../../../shared/resources/kind.ts';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import type { ResourceKey, Selection } from '../../store/store.ts';
 import { pathNotFound } from './status.ts';
 
 /** What the API needs of `shared/resources`. */
 export interface ResourceKinds {
   readonly kinds: readonly Kind[];
-  /** Never throws; `resource` is there when there are no faults. */
-  readonly validate: (value: unknown) => { resource?: Resource; faults: Fault[]; warnings: Fault[] };
+  /** Never throws; `resource` is there when there are no violations. */
+  readonly validate: (value: unknown) => { resource?: Resource; violations: Violation[]; warnings: Violation[] };
 }
 
 /** What a resource path names. */

@@ -113,7 +113,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect((await run('', 'get', 'svc', '-A', '-o', 'name')).out).toBe('');
   });
 
-  it('shows every fault of a bad resource', async () => {
+  it('shows every violation of a bad resource', async () => {
     const bad = await run(
       route('reviews').replace('hosts: [reviews]', 'hosts: [reviews]\n  nonsense: 1'),
       'apply',

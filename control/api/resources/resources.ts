@@ -1,6 +1,6 @@
 /** The resource routes: every kind at its Kubernetes path, one set of verbs for all. */
 import { type Context, Hono } from 'hono';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
 import { neighbourWarnings } from '../neighbours.ts';
@@ -309,7 +309,7 @@ function wantsTable(c: C): boolean {
 const MAX_WARNINGS = 60;
 
 async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
-  const all: readonly Fault[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+  const all: readonly Violation[] = [...warnings, ...(await neighbourWarnings(store, resource))];
   const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
   const left = all.length - shown.length;
   const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];

@@ -6,7 +6,7 @@ import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import { kindKey } from '../../../shared/resources/kind.ts';
-import type { Fault } from '../../../shared/resources/resource.ts';
+import type { Violation } from '../../../shared/resources/resource.ts';
 import { StoreError } from '../../store/store.ts';
 
 export interface StatusCause {
@@ -77,11 +77,13 @@ export function notFound(kind: Kind, name: string): ApiError {
   return new ApiError(404, 'NotFound', `${kindKey(kind.group, kind.plural)} "${name}" not found`, named(kind, name));
 }
 
-export function invalid(kind: Kind, name: string, faults: readonly Fault[]): ApiError {
-  const lines = faults.map((fault) => (fault.path ? `${fault.path}: ${fault.message}` : fault.message));
+export function invalid(kind: Kind, name: string, violations: readonly Violation[]): ApiError {
+  const lines = violations.map((violation) =>
+    violation.path ? `${violation.path}: ${violation.message}` : violation.message,
+  );
   const listed = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`;
   const title = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
-  const causes = faults.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
+  const causes = violations.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
   return new ApiError(422, 'Invalid', `${title} "${name}" is invalid: ${listed}`, {
     name,
     ...(kind.group ? { group: kind.group } : {}),

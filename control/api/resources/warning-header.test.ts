@@ -5,7 +5,7 @@ it('what is written is read, from one header or several', () => {
   const told = [
     { path: 'spec.a', message: 'say "x\\y", or 299 - z' },
     { path: '', message: 'caf\u00e9' },
-  ].map((fault) => warningHeader({ ...fault, rule: 'r' }));
+  ].map((violation) => warningHeader({ ...violation, rule: 'r' }));
   expect(told[0]).toBe('299 - "spec.a: say \\"x\\\\y\\", or 299 - z"');
   expect(readWarnings(told.join(', '))).toEqual(['spec.a: say "x\\y", or 299 - z', 'caf?']);
   expect(readWarnings('')).toEqual([]);

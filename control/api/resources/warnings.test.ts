@@ -129,7 +129,7 @@ describe('ConfigMap istio', () => {
     data,
   });
 
-  it('with a bad mesh configuration is refused, every fault at its place', async () => {
+  it('with a bad mesh configuration is refused, every violation at its place', async () => {
     const { status, body } = await send(
       'POST',
       configMaps,

@@ -86,11 +86,11 @@ export function parseJson(text: string): unknown {
 /** One value of the format. @throws ApiError 400 naming the line */
 export function parseBody(text: string, format: 'JSON' | 'YAML'): Body {
   const { value, errors } = parseOne(text, format);
-  const fault = errors.find((error) => error.rule !== 'duplicate-field');
-  if (fault) {
-    const place = `line ${fault.line}, column ${fault.column}`;
+  const syntax = errors.find((error) => error.rule !== 'duplicate-field');
+  if (syntax) {
+    const place = `line ${syntax.line}, column ${syntax.column}`;
     const article = format === 'JSON' ? 'not JSON' : 'not one YAML document';
-    throw badRequest(`the body of the request is ${article}: ${place}: ${fault.message}`);
+    throw badRequest(`the body of the request is ${article}: ${place}: ${syntax.message}`);
   }
   return { value: checkShape(value, 0), duplicates: errors.map((error) => error.path) };
 }

@@ -42,14 +42,14 @@ describe('documents', () => {
   it('YAML in flow style is no broken JSON', () =>
     expect(values('{a: 1}\n---\n{"b": 2}')).toEqual([{ a: 1 }, { b: 2 }]));
   it('a byte order mark, and places behind it', () => expect(errors('\ufeffa: 1\na: 2')).toHaveLength(1));
-  it('a faulty document keeps none of the others away', () => {
+  it('an invalid document keeps none of the others away', () => {
     const { documents, errors } = parseDocuments('a: 1\n---\nb: [1\n---\nc: 1\n---\nd: 1\nd: 2');
     expect(errors).toMatchObject([{ line: 4 }, { line: 8, column: 1, path: 'd', rule: 'duplicate-field' }]);
     expect(documents.map((document) => document.value)).toEqual([{ a: 1 }, { c: 1 }]);
   });
 });
 
-describe('faults', () => {
+describe('violations', () => {
   it('of every field that stands twice, at its place', () => {
     expect(errors('a: 1\nb:\n- c: 1\n  c: 2\na: 3\n"a": 4\n')).toEqual([
       '4:3 b[0].c: the field "c" stands twice',
@@ -62,8 +62,8 @@ describe('faults', () => {
     ]);
     // What they mean, not how they are written.
     expect(errors('8080: a\n0x1f90: b')).toEqual(['2:1 ["8080"]: the field "8080" stands twice']);
-    const { faulty, unread } = parseDocuments('kind: List\nkind: List\nitems:\n- a: 1\n- {b: 1, b: 2}');
-    expect(faulty.map(({ value, errors }) => [value, errors.map(({ path }) => path)])).toEqual([
+    const { invalid, unread } = parseDocuments('kind: List\nkind: List\nitems:\n- a: 1\n- {b: 1, b: 2}');
+    expect(invalid.map(({ value, errors }) => [value, errors.map(({ path }) => path)])).toEqual([
       [{ a: 1 }, []],
       [{ b: 2 }, ['b']],
     ]);
@@ -279,8 +279,8 @@ describe('any text', () => {
     );
     fc.assert(
       fc.property(text, (input) => {
-        const { documents, faulty } = parseDocuments(input);
-        for (const document of [...documents, ...faulty]) locate(document, 'a.b[0]["c"].d', 'key');
+        const { documents, invalid } = parseDocuments(input);
+        for (const document of [...documents, ...invalid]) locate(document, 'a.b[0]["c"].d', 'key');
       }),
       { numRuns: 3000 },
     );

@@ -1,8 +1,8 @@
 /** Protobuf's JSON form as people write it: snake_case names, quoted numbers, enums by number, null for absent. */
 import * as z from 'zod';
 import { jsonName } from '../../xds/message.ts';
-import { formatPath } from '../faults.ts';
-import type { Fault } from '../resource.ts';
+import type { Violation } from '../resource.ts';
+import { formatPath } from '../violations.ts';
 import { didYouMean } from './suggest.ts';
 
 /**
@@ -12,7 +12,7 @@ import { didYouMean } from './suggest.ts';
 export function canonicalMessage(
   schema: z.ZodType,
   value: unknown,
-  unknown: (fault: Fault) => void,
+  unknown: (violation: Violation) => void,
   path: readonly PropertyKey[] = [],
 ): unknown {
   if (schema instanceof z.ZodOptional) return canonicalMessage(schema.unwrap() as z.ZodType, value, unknown, path);

@@ -3,13 +3,13 @@ import type { z } from 'zod';
 
 /** A cross-field or value rule of a CRD (`x-kubernetes-validations`) as code. */
 export interface Rule<Value> {
-  /** Stable name, as faults carry it. */
+  /** Stable name, as violations carry it. */
   readonly name: string;
   /** What is asked, as a message beside the field's path. */
   readonly says: string;
   /** Called with a value of the right type; what it throws counts as "holds" (see `withRules`). */
   readonly holds: (value: Value) => boolean;
-  /** Where below the value the fault is shown; the value itself unless given. */
+  /** Where below the value the violation is shown; the value itself unless given. */
   readonly at?: readonly string[];
 }
 

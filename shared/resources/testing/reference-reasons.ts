@@ -1,6 +1,6 @@
 /**
  * Why each of Istio's invalid cases is refused: `<path> <rule>` by the id of the case. Reviewed by hand: what the case is
- * about, where the CRD does not tell the place; other faults may stand beside.
+ * about, where the CRD does not tell the place; other violations may stand beside.
  */
 export const REASONS: Readonly<Record<string, string>> = {
   'TestValidateGateway/empty': 'spec.servers required',

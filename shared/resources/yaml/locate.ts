@@ -1,4 +1,4 @@
-/** From the path of a fault to where it stands in the text. */
+/** From the path of a violation to where it stands in the text. */
 import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
 import { keyText, resolvePlain } from './scalar.ts';
 import { composeAll, isMergeKey } from './yaml.ts';

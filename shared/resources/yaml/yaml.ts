@@ -12,9 +12,15 @@ import {
   Scalar,
   type YAMLMap,
 } from 'yaml';
-import { formatPath } from '../faults.ts';
-import { MAX_NESTING, MAX_SOURCE_FAULTS, type SourceDocument, type SourceFault, setField } from './faults.ts';
+import { formatPath } from '../violations.ts';
 import { keyText, resolvePlain, resolveTagged } from './scalar.ts';
+import {
+  MAX_NESTING,
+  MAX_SOURCE_VIOLATIONS,
+  type SourceDocument,
+  type SourceViolation,
+  setField,
+} from './violations.ts';
 
 /** How many values aliases and merge keys may bring into one text: a bomb is refused, ordinary reuse is not. */
 export const MAX_ALIASED_VALUES = 100_000;
@@ -43,26 +49,26 @@ function readDocument(document: Document.Parsed, budget: { aliased: number }): S
   const [start, , end] = document.range;
   const contents = document.contents as Node | null;
   const contentStart = contents?.range?.[0] ?? start;
-  const faults = syntaxFaults(document);
-  if (faults.length > 0 || contents === null) return { value: undefined, faults, start, end, contentStart };
+  const violations = syntaxViolations(document);
+  if (violations.length > 0 || contents === null) return { value: undefined, violations, start, end, contentStart };
   const reader = new DocumentReader(budget);
   const value = reader.read(contents, 0);
-  return { value: reader.broken ? undefined : value, faults: reader.faults, start, end, contentStart };
+  return { value: reader.broken ? undefined : value, violations: reader.violations, start, end, contentStart };
 }
 
-function syntaxFaults({ errors }: Document.Parsed): SourceFault[] {
-  const fault = (message: string, offset: number): SourceFault => ({ path: '', rule: 'yaml', message, offset });
+function syntaxViolations({ errors }: Document.Parsed): SourceViolation[] {
+  const violation = (message: string, offset: number): SourceViolation => ({ path: '', rule: 'yaml', message, offset });
   // The parser recurses, and tells us of a full stack so. What else it then says is about the unread rest.
   const overflow = errors.find((error) => error.message.startsWith('Maximum call stack'));
-  if (overflow) return [fault(`is nested deeper than ${MAX_NESTING} levels`, overflow.pos[0])];
+  if (overflow) return [violation(`is nested deeper than ${MAX_NESTING} levels`, overflow.pos[0])];
   return errors
-    .slice(0, MAX_SOURCE_FAULTS)
-    .map((error) => fault(error.message.split('\n', 1)[0] ?? 'cannot be read as YAML', error.pos[0]));
+    .slice(0, MAX_SOURCE_VIOLATIONS)
+    .map((error) => violation(error.message.split('\n', 1)[0] ?? 'cannot be read as YAML', error.pos[0]));
 }
 
 class DocumentReader {
-  readonly faults: SourceFault[] = [];
-  /** A fault after which the value cannot be trusted. */
+  readonly violations: SourceViolation[] = [];
+  /** A violation after which the value cannot be trusted. */
   broken = false;
   readonly #budget: { aliased: number };
   readonly #path: (string | number)[] = [];
@@ -200,18 +206,18 @@ class DocumentReader {
 
   #duplicate(node: unknown, key: string): void {
     if (this.#aliasDepth > 0) return;
-    this.#fault(node, 'duplicate-field', `the field "${key}" stands twice`);
+    this.#violation(node, 'duplicate-field', `the field "${key}" stands twice`);
   }
 
   #refuse(node: unknown, message: string): undefined {
     this.broken = true;
-    this.#fault(node, 'yaml', message);
+    this.#violation(node, 'yaml', message);
   }
 
-  #fault(node: unknown, rule: SourceFault['rule'], message: string): void {
-    if (this.faults.length >= MAX_SOURCE_FAULTS) return;
+  #violation(node: unknown, rule: SourceViolation['rule'], message: string): void {
+    if (this.violations.length >= MAX_SOURCE_VIOLATIONS) return;
     const offset = (node as Node | undefined)?.range?.[0] ?? 0;
-    this.faults.push({ path: formatPath(this.#path), rule, message, offset });
+    this.violations.push({ path: formatPath(this.#path), rule, message, offset });
   }
 }
 

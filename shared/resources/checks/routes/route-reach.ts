@@ -2,8 +2,9 @@
  * Routes of a VirtualService that no request can reach, and matches that an earlier route takes (IST0130 and IST0131 of Istio,
  * which its webhook warns of too). Routes are tried in their order, the first that matches is taken.
  */
-import type { Report } from '../../faults.ts';
+
 import type { HttpMatchRequest, StringMatch } from '../../schema/virtual-service.ts';
+import type { Report } from '../../violations.ts';
 
 interface RouteLike {
   name?: string | undefined;

@@ -1,12 +1,12 @@
 /** What is wrong with a text before anybody looks at its meaning. */
 
-/** More faults of one document than this help nobody. */
-export const MAX_SOURCE_FAULTS = 100;
+/** More violations of one document than this help nobody. */
+export const MAX_SOURCE_VIOLATIONS = 100;
 /** Deeper nesting is refused before anything walks it by recursion. */
 export const MAX_NESTING = 100;
 
-export interface SourceFault {
-  /** The field, where the fault is about one: `spec.hosts`; '' when the text cannot be read there. */
+export interface SourceViolation {
+  /** The field, where the violation is about one: `spec.hosts`; '' when the text cannot be read there. */
   path: string;
   message: string;
   rule: 'yaml' | 'json' | 'duplicate-field';
@@ -18,8 +18,8 @@ export interface SourceFault {
 export interface SourceDocument {
   /** Undefined when the document could not be read. Of a field that stands twice the last one counts. */
   value: unknown;
-  /** Syntax faults when there is no value, else fields that stand twice. */
-  faults: SourceFault[];
+  /** Syntax errors when there is no value, else fields that stand twice. */
+  violations: SourceViolation[];
   /** The document's text in the whole: from (where its first token stands) and to. */
   start: number;
   end: number;
