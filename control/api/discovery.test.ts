@@ -50,7 +50,7 @@ const post = (app: Hono<ApiEnv>, body: unknown, init: RequestInit = {}) =>
   app.request('/v3/delta-discovery', { method: 'POST', body: JSON.stringify(body), ...init });
 
 describe('discovery routes', () => {
-  it('answers a workload for its own namespace and service account, and nobody else', async () => {
+  it('answers a workload only for its own namespace and service account', async () => {
     const { app, as } = api(workload);
     const answer = (await (await post(app, poll())).json()) as { session: string; responses: { typeUrl: string }[] };
     expect(answer.responses.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URLS.secrets, TYPE_URLS.clusters]);
@@ -78,7 +78,7 @@ describe('discovery routes', () => {
     }
   });
 
-  it('names the violation of a bad poll and limits its size', async () => {
+  it('names the invalid field of a poll and limits its size', async () => {
     const { app } = api(workload);
     const bad = await post(app, { ...poll(), surprise: 1 });
     expect(bad.status).toBe(400);
@@ -87,7 +87,7 @@ describe('discovery routes', () => {
     expect((await post(app, { ...poll(), session: 'x'.repeat(1024 * 1024) })).status).toBe(413);
   });
 
-  it('frees the waiter when the proxy hangs up', async () => {
+  it('ends the waiting poll when the proxy disconnects', async () => {
     const { app, service } = api(workload);
     const { session, responses } = (await (await post(app, poll())).json()) as {
       session: string;

@@ -1,4 +1,4 @@
-/** `tulle compile`: what one node would be sent for these resources. Needs no control plane. */
+/** `tulle compile`: the resources one proxy would be sent. Needs no control plane. */
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Node } from '../../shared/xds/core.ts';
@@ -14,7 +14,7 @@ export interface CompileOptions {
 }
 
 /**
- * Prints the snapshot on stdout and what could not be translated on stderr.
+ * Prints the snapshot on stdout and untranslatable resources on stderr.
  * @returns the exit code
  * @throws CliError when a resource is invalid (naming every violation) or the node cannot be read
  */

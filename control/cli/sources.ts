@@ -22,19 +22,19 @@ export interface SourceResource {
   /** Where it was read. */
   file: string;
   line: number;
-  /** What validation warned of. */
+  /** Warnings of validation. */
   warnings: Violation[];
 }
 
-/** One document and what validation says of it. */
+/** One document and its validation result. */
 export interface CheckedDocument extends Validation {
   value: unknown;
   file: string;
   line: number;
   column: number;
-  /** Where in the file a violation or warning of this document stands. */
+  /** The position in the file of a violation or warning of this document. */
   positionOf: (violation: Violation) => Position;
-  /** A Kubernetes object that is none of the mesh's business, such as a Deployment: left alone. */
+  /** A Kubernetes object outside the mesh, such as a Deployment: ignored. */
   foreign: boolean;
 }
 
@@ -58,7 +58,7 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
   return result;
 }
 
-/** Reads and validates; violations are in the result, for `tulle validate`. Unreadable YAML stands as a document with violations. */
+/** Reads and validates; violations are in the result, for `tulle validate`. Unreadable YAML becomes a document with violations. */
 export async function inspectSources(
   paths: readonly string[],
   fields: FieldValidation = 'Strict',
@@ -101,7 +101,7 @@ function inspectText(file: string, content: Uint8Array, fields: FieldValidation)
   return checked.sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
-/** Validation under a policy for unknown fields and fields that stand twice: violations, warnings or nothing. */
+/** Validation under a policy for unknown and duplicate fields: violations, warnings or nothing. */
 function judge(value: unknown, errors: readonly Violation[], fields: FieldValidation): Validation {
   const { kind, ...strict } = validate(value);
   if (fields === 'Strict' || !kind)
@@ -114,10 +114,10 @@ function judge(value: unknown, errors: readonly Violation[], fields: FieldValida
 }
 
 /**
- * Reads and validates; of an object that stands twice the last one counts. Kubernetes objects outside the mesh are left
+ * Reads and validates; of duplicate objects the last one counts. Kubernetes objects outside the mesh are left
  * out, with a line on stderr; so are unknown fields under the policies Warn and Ignore.
- * @param fields the policy of a write: warnings are then told on stderr, a line each, as kubectl tells them. Without one
- *   unknown fields are violations and nobody is warned.
+ * @param fields the policy of a write: warnings are printed on stderr, a line each, as kubectl prints them. Without one
+ *   unknown fields are violations and no warnings are printed.
  * @throws CliError naming every violation of every resource
  */
 export async function checkSources(paths: readonly string[], fields?: FieldValidation): Promise<SourceResource[]> {
@@ -135,7 +135,7 @@ export async function checkSources(paths: readonly string[], fields?: FieldValid
       const { kind, resource, file, line, warnings } = document;
       if (fields !== undefined) process.stderr.write(warningLines(document));
       const key = objectKey(kind, resource);
-      // Deleted first, so that the last one also stands last.
+      // Deleted first, so that the last object also comes last.
       found.delete(key);
       found.set(key, { kind, resource, file, line, warnings });
     }

@@ -24,7 +24,7 @@ describe.skipIf(!present)('real configuration', () => {
   it.each([
     ['samples', ['Deployment', 'Gateway', 'HTTPRoute', 'Ingress']],
     ['corpus', ['Deployment']],
-  ])('%s: every file is accepted whole, what is not of the mesh is named', async (name, foreign) => {
+  ])('%s: every file is accepted, and objects outside the mesh are named', async (name, foreign) => {
     const folder = `${reference}${name}`;
     const [code, { valid, resources }] = await run(folder);
     const violations = resources.flatMap(({ source, violations: list }) =>

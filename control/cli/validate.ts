@@ -15,7 +15,7 @@ interface Finding {
   path: string;
   message: string;
   rule: string;
-  /** Where the invalid field stands. */
+  /** Position of the invalid field. */
   source: Source;
 }
 
@@ -42,7 +42,7 @@ export async function runValidate(paths: readonly string[], options: { output: O
   return report.valid ? 0 : 1;
 }
 
-/** The report alone. Each document is judged on its own; an object that stands twice gets a warning. */
+/** The report alone. Each document is validated separately; a duplicate object gets a warning. */
 export async function validateSources(paths: readonly string[]): Promise<ValidateReport> {
   const documents = await inspectSources(paths);
   const first = new Map<string, CheckedDocument>();

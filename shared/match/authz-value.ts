@@ -17,6 +17,6 @@ export function authzTrustDomainViolation(value: string): string | undefined {
   if (value === '') return 'must not be empty';
   if (value.includes('/')) return 'must be a trust domain, without "/"';
   return value !== '*' && value.replace(/^\*|\*$/, '').includes('*')
-    ? '"*" may only stand at the beginning or at the end'
+    ? '"*" is only allowed at the beginning or at the end'
     : undefined;
 }

@@ -5,7 +5,7 @@
 
 const MAX_LENGTH = 16_384;
 const MAX_DEPTH = 100;
-/** Words that name nothing. */
+/** Reserved words: not identifiers. */
 const RESERVED: ReadonlySet<string> = new Set(
   'as,break,const,continue,else,for,function,if,import,let,loop,package,namespace,return,var,void,while,in'.split(','),
 );

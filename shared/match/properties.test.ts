@@ -1,4 +1,4 @@
-/** What must hold of the match primitives whatever they are given. */
+/** Properties of the match primitives that hold for any input. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { authzValueMatches } from './authz-value.ts';
@@ -29,7 +29,7 @@ const patterns = fc.array(pattern, { maxLength: 5 });
 const runs = { numRuns: 2000 };
 
 describe('hosts', () => {
-  it('matching has no sides; a subset matches, and holds every host that it names', () => {
+  it('matching is symmetric; a subset matches and contains every host it names', () => {
     fc.assert(
       fc.property(pattern, pattern, pattern, concrete, (a, b, c, host) => {
         expect(hostMatches(a, b)).toBe(hostMatches(b, a));
@@ -44,7 +44,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('specificity is a total order, and a strict subset stands before what holds it', () => {
+  it('specificity is a total order, and a strict subset sorts before its superset', () => {
     fc.assert(
       fc.property(pattern, pattern, pattern, (a, b, c) => {
         expect(Math.sign(compareSpecificity(a, b)) + Math.sign(compareSpecificity(b, a))).toBe(0);
@@ -66,7 +66,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('an intersection names what both name, and nothing else', () => {
+  it('an intersection names exactly what both lists name', () => {
     fc.assert(
       fc.property(patterns, patterns, concrete, (a, b, host) => {
         const both = hostsIntersection(a, b);
@@ -79,7 +79,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('a namespace sees its own, everybody the rest', () => {
+  it('a namespace sees its own entries and those for all namespaces', () => {
     fc.assert(
       fc.property(patterns, fc.constantFrom('*', '.', 'shop', 'other'), (hosts, scope) => {
         const scoped = hosts.map((host) => `${scope}/${host}`);
@@ -97,7 +97,7 @@ describe('addresses', () => {
     words.flatMap((each) => [(each >>> 16).toString(16), (each & 0xffff).toString(16)]).join(':');
   const bits = (words: readonly number[]) => words.map((each) => each.toString(2).padStart(32, '0')).join('');
 
-  it('an IPv4 range holds what shares its first bits, written v4-mapped or not', () => {
+  it('an IPv4 range contains addresses with its first bits, written v4-mapped or not', () => {
     fc.assert(
       fc.property(word, word, fc.nat(32), fc.nat(32), (base, flip, length, at) => {
         // Mostly the same but for what lies behind some bit, so that both answers come.
@@ -110,7 +110,7 @@ describe('addresses', () => {
       runs,
     );
   });
-  it('an IPv6 range holds what shares its first bits', () => {
+  it('an IPv6 range contains addresses with its first bits', () => {
     const words = fc.tuple(word, word, word, word).filter((each) => !(each[0] === 0 && each[1] === 0));
     fc.assert(
       fc.property(words, fc.nat(128), fc.nat(127), (base, length, at) => {
@@ -195,7 +195,7 @@ describe('paths', () => {
       runs,
     );
   });
-  it('whatever comes, a path is refused or begins with a slash and stays as it is', () => {
+  it('any path is refused, or begins with a slash and normalizes to itself', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const once = normalizePath(text);
@@ -221,7 +221,7 @@ it('a path has a prefix when its first segments are those of the prefix', () => 
 
 describe('protocols', () => {
   const name = fc.constantFrom('http', 'HTTP', 'grpc', 'grpc-web', 'tcp', 'tls', 'https', 'mongo', 'udp', 'foo', '');
-  it('appProtocol stands before the name; the name counts up to its first dash; case does not matter', () => {
+  it('appProtocol takes precedence over the name; the name counts up to its first dash; case does not matter', () => {
     fc.assert(
       fc.property(name, name, fc.constantFrom('', '-web', '-x-y'), fc.constantFrom(80, 8080), (a, b, suffix, port) => {
         expect(portProtocol(port, b, 'TCP', a)).toBe(portProtocol(port, a, 'TCP'));
@@ -234,7 +234,7 @@ describe('protocols', () => {
 });
 
 describe('authorization', () => {
-  it('values: exact, prefix*, *suffix, and * for anything that is there', () => {
+  it('values: exact, prefix*, *suffix, and * for any non-empty text', () => {
     const text = fc.constantFrom('', 'a', 'ab', 'ba', 'aab', 'b');
     fc.assert(
       fc.property(text, text, (value, asked) => {
@@ -247,7 +247,7 @@ describe('authorization', () => {
       }),
     );
   });
-  it('trust domains: every principal is there in every alias, and a second time changes nothing', () => {
+  it('trust domains: every principal gets every alias, and a second pass changes nothing', () => {
     const domains = fc.uniqueArray(fc.constantFrom('cluster.local', 'td1', 'td2'), { minLength: 1 });
     const principal = fc
       .tuple(fc.constantFrom('cluster.local', 'td1', 'td2', '*'), fc.constantFrom('a', 'b'))

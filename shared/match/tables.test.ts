@@ -23,7 +23,7 @@ const file = fileURLToPath(new URL('../../../shared/reference/tables/cases.json'
 const present = existsSync(file);
 if (!present) console.log('skipped: the reference tables are not here');
 
-/** The columns of all tables; each question reads those of its own. */
+/** The columns of all tables; each check reads its own. */
 interface Fields {
   a: string & string[];
   b: string & string[];
@@ -79,7 +79,7 @@ const resultOf = (make: () => string) => {
   }
 };
 
-/** What each of Istio's test functions asks, put to ours. */
+/** Our function for each of Istio's test functions. */
 const questions: Record<string, (row: Fields) => [got: unknown, wanted: unknown]> = {
   TestNameMatches: ({ a, b, out }) => [
     [hostMatches(a, b), hostMatches(b, a)],
@@ -148,7 +148,7 @@ describe.skipIf(!present)("Istio's tables", () => {
   const right: string[] = [];
   it.each(rows.map((row) => [row.id, row.row] as const))('%s', (id, row) => {
     const question = questions[id.split('/')[0]!];
-    if (!question) throw new Error('nobody answers this row');
+    if (!question) throw new Error('no check exists for this row');
     const [got, wanted] = question(row);
     expect(got).toEqual(wanted);
     right.push(id);

@@ -1,6 +1,6 @@
 /**
  * Envoy's URI templates (envoy.extensions.path.match.uri_template.v3): `*` one segment, `**` any rest, `{name}` and
- * `{name=pattern}` the same by name, and rewrites that put what was named into a new path. Compiled once; a match is
+ * `{name=pattern}` the same by name, and rewrites that insert the named parts into a new path. Compiled once; a match is
  * one regular expression of RE2 semantics.
  */
 import { compileRegex } from './regex.ts';
@@ -17,7 +17,7 @@ export interface UriTemplate {
   matches(path: string): boolean;
   /**
    * Compiles a rewrite such as `/new/{name}`.
-   * @returns the new path of one that matches
+   * @returns the new path of a path that matches
    * @throws RangeError for a name the template does not have
    */
   rewriter(rewrite: string): (path: string) => string;

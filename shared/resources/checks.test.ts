@@ -1,10 +1,10 @@
-/** Rules of Istio's webhook that its published cases do not show: one input each, and all that is said of it. */
+/** Rules of Istio's webhook that its published cases do not show: one input each, and all its findings. */
 import { describe, expect, it } from 'vitest';
 import { kindByName, kinds, validate } from './index.ts';
 
 type Json = Record<string, unknown>;
 
-/** What is said of a resource with this spec: `violation <path> <rule>`, `warn <path> <rule>`. */
+/** Findings of a resource with this spec: `violation <path> <rule>`, `warn <path> <rule>`. */
 function said(name: string, spec: unknown, metadata: Json = {}): string[] {
   const kind = kinds.find((each) => each.kind === name)!;
   const apiVersion = `${kind.group}/${kind.versions[0]}`;
@@ -82,7 +82,7 @@ describe('VirtualService', () => {
       ['violation spec.http[0].redirect virtualservice.redirect'],
     ],
     [
-      'a status nobody has',
+      'an unknown status',
       route({ retries: { attempts: 1, retryOn: '5xx,299' } }),
       ['violation spec.http[0].retries.retryOn virtualservice.retries'],
     ],
@@ -102,7 +102,7 @@ describe('VirtualService', () => {
     ['prefix / with another condition', [match({ uri: { prefix: '/' }, port: 1 }), to()], []],
     ['an empty match', [match({ name: 'all' }), to()], [unreachable(1)]],
     [
-      'the same match, whatever its name and order',
+      'the same match with another name and order',
       [match({ name: 'a', port: 1, method: { exact: 'GET' } }), match({ method: { exact: 'GET' }, port: 1 })],
       [ineffective(1, 0), unreachable(1)],
     ],
@@ -113,7 +113,7 @@ describe('VirtualService', () => {
       [ineffective(1, 0)],
     ],
     [
-      'a prefix within one that asks for more',
+      'a prefix under one with more conditions',
       [match({ uri: { prefix: '/a' }, headers: { x: { exact: 'y' } } }), match({ uri: { prefix: '/ab' } })],
       [],
     ],
@@ -148,7 +148,7 @@ describe('DestinationRule', () => {
       policy({ portLevelSettings: [{ port: { number: 80 } }] }),
       [`violation ${at}.portLevelSettings[0] trafficpolicy.empty`],
     ],
-    ['idle for ever', policy({ connectionPool: { tcp: { idleTimeout: '0s' } } }), []],
+    ['no idle timeout', policy({ connectionPool: { tcp: { idleTimeout: '0s' } } }), []],
     [
       'idle for less than a millisecond',
       policy({ connectionPool: { tcp: { idleTimeout: '10us' } } }),
@@ -196,7 +196,7 @@ describe('DestinationRule', () => {
 describe('Gateway', () => {
   const at = 'spec.servers[0].tls';
   it.each<[string, Json, string[]]>([
-    ['plain HTTP that says nothing of TLS', server({ mode: 'PASSTHROUGH' }, 'HTTP'), []],
+    ['plain HTTP without TLS settings', server({ mode: 'PASSTHROUGH' }, 'HTTP'), []],
     ['plain HTTP that redirects', server({ httpsRedirect: true }, 'HTTP'), []],
     [
       'plain HTTP with certificates',
@@ -235,7 +235,7 @@ describe('ServiceEntry and Sidecar', () => {
   const tcp = [{ number: 1, name: 'tcp', protocol: 'TCP' }];
   it.each<[string, Json, string[]]>([
     [
-      'hosts that TCP cannot tell apart',
+      'several hosts over plain TCP',
       entry({ hosts: ['a.b', 'c.d'], ports: tcp, addresses: ['1.2.3.4'] }),
       ['violation spec.ports[0].protocol serviceentry.many-hosts'],
     ],
@@ -374,7 +374,7 @@ describe('EnvoyFilter', () => {
       [`violation ${at}.patch.value.typedConfig.statPrefix envoyfilter.value`],
     ],
     [
-      'a type nobody knows',
+      'an unknown type',
       patch('HTTP_FILTER', { name: 'x', typed_config: typed('no.such.Type') }),
       [`violation ${at}.patch.value.typed_config["@type"] envoyfilter.type`],
     ],

@@ -30,7 +30,7 @@ export interface Kind<Body extends z.ZodType = z.ZodType> {
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   readonly namespaced: boolean;
-  /** What stands beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
+  /** The fields beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
   readonly body: Body;
   /** Rules beyond the schema. Called only with a body the schema accepted. Never throws. */
   readonly check: (resource: Resource & z.infer<Body>) => Findings;

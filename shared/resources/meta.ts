@@ -11,19 +11,19 @@ const OwnerReference = object(
     name: string().describe('Name of the owner.'),
     uid: string().describe('UID of the owner.'),
     controller: bool().describe('The owner is the controller that made the resource.'),
-    blockOwnerDeletion: bool().describe('The owner stays until the resource is gone.'),
+    blockOwnerDeletion: bool().describe('The owner is not deleted before the resource.'),
   },
   ['apiVersion', 'kind', 'name', 'uid'],
 );
 
-/** A name may be absent where generateName stands for it; `checkMeta` asks for one of the two. */
+/** A name may be absent with generateName; `checkMeta` requires one of the two. */
 export const Metadata = object({
   name: string({ min: 1 }).describe('Name, once in a namespace and kind: lower case letters, digits, "-" and ".".'),
   generateName: string().describe('How a name begins that the server makes, where name is left out.'),
   namespace: string().describe('Namespace of the resource. Default: default.'),
   labels: map(string()).describe('Labels that selectors match.'),
   annotations: map(string()).describe('Notes for people and tools, at most 256 KiB together.'),
-  uid: string().describe('Given by the server: another one after the resource is made anew.'),
+  uid: string().describe('Given by the server: a recreated resource gets another one.'),
   resourceVersion: string().describe(
     'Given by the server: another one after every change. A write that sends it fails when it is not the last.',
   ),

@@ -68,7 +68,7 @@ function forTheReason(id: string, crd: string, violations: readonly Violation[])
   });
 }
 
-/** A map's bad value may be told at the map. */
+/** A map's bad value may be reported at the map. */
 function parent(path: string): string {
   return path.replace(/\.[^.]*$/, '');
 }
@@ -170,7 +170,7 @@ describe.skipIf(!present)('single values', () => {
   const durationViolation = (text: string) => duration(1).safeParse(text).error?.message;
   const sni = ({ domain }: { domain: string }) => sniDomainViolation(domain);
 
-  /** Each of Istio's functions, by what says the same of ours. */
+  /** Each of Istio's functions, with our equivalent. */
   const checks: Readonly<Record<string, (input: never) => string | undefined>> = {
     ValidateWildcardDomainForVirtualServiceBoundToGateway: sni,
     ValidateStrictHTTPHeaderName: strictHeaderNameViolation,

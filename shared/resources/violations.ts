@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Findings } from './kind.ts';
 import type { Violation } from './resource.ts';
 
-/** More violations than this help nobody. */
+/** Most violations reported for one resource. */
 export const MAX_VIOLATIONS = 200;
 
 /** `spec.http[0].headers["x-a.b"]` */
@@ -69,8 +69,8 @@ function found(issue: z.core.$ZodIssue): string {
   const { code, input } = issue;
   if (!['invalid_value', 'invalid_format', 'too_small', 'too_big', 'not_multiple_of'].includes(code)) return '';
   if (typeof input === 'number') return `; found ${input}`;
-  const told = typeof input === 'string' && input.length <= 64 && code !== 'too_small' && code !== 'too_big';
-  return told ? `; found ${JSON.stringify(input)}` : '';
+  const shown = typeof input === 'string' && input.length <= 64 && code !== 'too_small' && code !== 'too_big';
+  return shown ? `; found ${JSON.stringify(input)}` : '';
 }
 
 /** The value's type in words; the value itself may be a secret. */

@@ -3,7 +3,7 @@
  *
  * Reading follows the proto3 JSON mapping (protobuf.dev/programming-guides/json): lowerCamelCase and the original
  * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
- * which only warns, an unknown field is a violation: a proxy refuses what it does not understand.
+ * which only warns, an unknown field is an error: a proxy refuses what it does not understand.
  */
 import * as z from 'zod';
 
@@ -33,8 +33,8 @@ export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Op
 }
 
 /**
- * A zod schema weighs kilobytes, and the messages have a thousand fields of a few kinds: schemas do not change, so
- * fields of one kind share one, and so do their optional forms.
+ * A zod schema takes kilobytes, and the messages have a thousand fields of a few types. Schemas are immutable, so
+ * fields of one type share one schema and one optional form.
  */
 const optionals = new WeakMap<z.ZodType, z.ZodType>();
 

@@ -1,6 +1,6 @@
 /**
  * How one NACK names several resources. `google.rpc.Status` carries a single message, so a proxy writes one line per
- * refused resource, `<name>: <reason>`; whatever else the response held is accepted. A message that names none of the
+ * refused resource, `<name>: <reason>`; the response's other resources are accepted. A message that names none of the
  * response's resources refuses the whole response, as Envoy's own NACKs do.
  */
 

@@ -1,4 +1,4 @@
-/** The commands that show connected proxies, and join tokens that no longer hold. */
+/** The commands that show connected proxies, and used join tokens. */
 import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -110,14 +110,14 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       await mesh.apply(service(9081));
       await part.announcement();
       expect((await ready()).status).toBe(200);
-      await until('the NACK is gone', async () => !(await cli('proxy-status')).out.includes('NACK'));
+      await until('the NACK is cleared', async () => !(await cli('proxy-status')).out.includes('NACK'));
       expect(await part.stop()).toBe(0);
       await mesh.remove(service(9081));
     },
   );
 });
 
-it('a join token works once: the second proxy is told so', async () => {
+it('a join token works once: the second proxy is refused', async () => {
   const env = { TULLE_JOIN_TOKEN: await mesh.joinToken('once') };
   const proxy = (name: string) => [
     ...['proxy', '--runtime', 'node', '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile],
@@ -129,7 +129,7 @@ it('a join token works once: the second proxy is told so', async () => {
   expect(refusal(await tulle(proxy('second'), { env }), 3)).toMatch(/join token.*(used|once)/i);
 });
 
-it('everything ends by itself when told to, also with connections open', async () => {
+it('every process ends on its signal, also with connections open', async () => {
   const silent = net.connect(Number(new URL(mesh.url).port), '127.0.0.1');
   await once(silent, 'connect');
   expect(await mesh.workloads.get('ingress')!.proxy.stop()).toBe(0);

@@ -1,4 +1,4 @@
-/** Colours are for people: on a terminal, unless NO_COLOR says otherwise, and nowhere else. */
+/** Colours only on a terminal without NO_COLOR. */
 import { execFile, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ function run(terminal: boolean, args: readonly string[], colour: Record<string, 
   });
 }
 
-describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not there to make one)'}`, () => {
+describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not installed)'}`, () => {
   it('violations are coloured', async () => {
     const text = await run(true, ['validate', '-f', invalid], {});
     expect(text).toContain('\u001b[31mviolation\u001b[0m');
@@ -55,7 +55,7 @@ it('nothing is coloured in a pipe', async () => {
   expect(text).not.toContain('\u001b');
 });
 
-it('a reader that closes the pipe early is no fault', async () => {
+it('a reader that closes the pipe early is not an error', async () => {
   const [program, ...args] = tulleCommand('explain', 'virtualservice', '--recursive');
   const quoted = [program, ...args].map((word) => `'${word}'`).join(' ');
   const ran = await new Promise<string>((done) =>

@@ -16,8 +16,8 @@ export interface Admitted {
 }
 
 /**
- * Status is not a user's to write and is left out; `stored` keeps its own. Unknown fields are never stored.
- * @throws ApiError 400 when the body is not about the path's resource, or has fields its policy refuses; 422 with every
+ * Users cannot write status: it is dropped, and `stored` keeps its own. Unknown fields are never stored.
+ * @throws ApiError 400 when the body is not the path's resource, or has fields its policy refuses; 422 with every
  * violation
  */
 export function admit(
@@ -45,7 +45,7 @@ export function admit(
   };
 }
 
-/** Of a name in upper case a file may have, the validator warns; the API refuses it, as Kubernetes does (RFC 1123). */
+/** The validator only warns of a name in upper case, as files may have; the API refuses it, as Kubernetes does (RFC 1123). */
 function unstorable(all: readonly Violation[]): { refused: Violation[]; warnings: Violation[] } {
   const ofName = ({ rule }: Violation) => rule === 'metadata.name';
   return { refused: all.filter(ofName), warnings: all.filter((each) => !ofName(each)) };
@@ -61,7 +61,7 @@ function checkType(target: Target, body: Record<string, unknown>): void {
     );
 }
 
-/** Name and namespace of the path; what the server keeps itself is dropped. */
+/** Name and namespace of the path; fields that the server manages are dropped. */
 function metadataFor(target: Target, given: unknown): Record<string, unknown> {
   if (!isObject(given)) throw badRequest('metadata: must be an object');
   const { managedFields: _, ...rest } = given;
@@ -113,7 +113,7 @@ function randomSuffix(): string {
   return Array.from({ length: 5 }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('');
 }
 
-/** A value of the client's in a message: a short string, or its type. */
+/** A client's value for a message: a short string, or its type. */
 function show(value: unknown): string {
   return typeof value === 'string' ? value.slice(0, 253) : value === undefined ? '' : typeof value;
 }

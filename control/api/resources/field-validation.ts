@@ -1,6 +1,6 @@
 /**
- * Unknown fields and fields that stand twice: refused, warned of or passed over, as the request asks with
- * `fieldValidation` (kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
+ * Unknown and duplicate fields: refused, warned of or ignored, as the request's `fieldValidation` demands
+ * (kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
  */
 import type { Context } from 'hono';
 import { type FieldValidation, withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
@@ -8,7 +8,7 @@ import type { Violation } from '../../../shared/resources/resource.ts';
 import type { Target } from './kinds.ts';
 import { ApiError } from './status.ts';
 
-/** What a request says of its fields: the policy, and what stood twice in its body. */
+/** The policy of a request, and the duplicate fields of its body. */
 export interface FieldPolicy {
   policy: FieldValidation;
   /** Paths, as `spec.hosts`; the last of the values was taken. */
@@ -19,7 +19,7 @@ const POLICIES: ReadonlySet<string> = new Set(['Strict', 'Warn', 'Ignore']);
 /** As many as Kubernetes lists. */
 const MAX_LISTED = 100;
 
-/** The policy of a request; Warn unless it says otherwise, as a Kubernetes API server. @throws ApiError 422 */
+/** The policy of a request; default Warn, as in a Kubernetes API server. @throws ApiError 422 */
 export function fieldPolicy(c: Context, duplicates: readonly string[]): FieldPolicy {
   const asked = c.req.query('fieldValidation') || 'Warn';
   if (POLICIES.has(asked)) return { policy: asked as FieldValidation, duplicates };

@@ -124,7 +124,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect(bad.error).toContain('strict decoding error: unknown field "spec.nonsense"');
   });
 
-  it('warns of unknown fields, or passes over them, when told to', async () => {
+  it('warns of unknown fields, or ignores them, as requested', async () => {
     const odd = (name: string) => route('ratings').replace('hosts: [ratings]', `hosts: [ratings]\n  ${name}: 1`);
     const warned = await run(odd('nonsense'), 'apply', '--validate=warn', '-f', '-');
     expect(warned).toMatchObject({ code: 0, error: expect.stringContaining('unknown field "spec.nonsense"') });
@@ -134,7 +134,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect((await run('', 'delete', 'vs', 'reviews')).code).toBe(0);
   });
 
-  it("prints what Istio's webhook warns of", async () => {
+  it("prints the warnings of Istio's webhook", async () => {
     const twice = JSON.stringify({
       apiVersion: 'networking.istio.io/v1',
       kind: 'VirtualService',

@@ -68,7 +68,7 @@ async function listOrWatch(routes: ResourceRoutes, c: C, target: Target): Promis
   const selectors = parseSelectors(c.req.query('labelSelector'), c.req.query('fieldSelector'));
   const table = wantsTable(c);
   if (isTrue(c.req.query('watch'))) return watch(routes, c, target, selectors);
-  // `limit` may be ignored, says the API; a server that does never hands out a `continue` token.
+  // The API allows servers to ignore `limit`; such a server never issues a `continue` token.
   if (c.req.query('continue')) throw expired('the continue token is not of this server: list again without it');
   const { items, revision } = await routes.store.list(selectionOf(target));
   const asked = parseRevision(c);
@@ -153,7 +153,7 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     const patched = asObject(apply(inVersion(target, stored), body));
     const admitted = admit(kinds, target, patched, fields, stored);
     try {
-      // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
+      // The precondition is the revision that was read, or the patch's own resourceVersion.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
       await warn(c, store, admitted);
       return answer(c, target, updated);
@@ -199,7 +199,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   );
 }
 
-/** What is in a namespace goes with it, and goes first, so that a crash between leaves nothing without its namespace. */
+/** Deletes a namespace's resources first, so that a crash in between leaves no resource without its namespace. */
 async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: string): Promise<void> {
   for (const item of (await store.list({ namespace })).items) mustHaveNoFinalizers(item);
   for (const { group, plural, namespaced } of kinds.kinds) {
@@ -213,7 +213,7 @@ async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: strin
   }
 }
 
-/** Waiting for finalizers is not built: refused, so that none is passed over. */
+/** Finalizers are not supported: deletion is refused, so that none is skipped. */
 function mustHaveNoFinalizers({ metadata }: Resource): void {
   if (!metadata.finalizers?.length) return;
   throw new StoreError('conflict', `"${metadata.name}" has finalizers: remove them first`);
@@ -275,7 +275,7 @@ function preconditionOf(value: unknown): Precondition {
   return { ...text('resourceVersion'), ...text('uid') };
 }
 
-/** The store's refusals as Kubernetes words them. */
+/** The store's errors in Kubernetes' wording. */
 async function told<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
@@ -331,7 +331,7 @@ function parseRevision(c: C): number | undefined {
   return Number(text);
 }
 
-/** Asked for, else 30 to 60 minutes at random, so that clients do not all come back at once. */
+/** The requested timeout, else 30 to 60 minutes at random, so that clients do not reconnect at once. */
 function watchTimeoutMs(text: string | undefined): number {
   if (!text) return (30 + Math.random() * 30) * 60_000;
   const seconds = Number(text);

@@ -1,5 +1,5 @@
 /**
- * Failures as Kubernetes tells them: a `Status` object
+ * Failures in Kubernetes' form: a `Status` object
  * (https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.32/#status-v1-meta).
  */
 import type { Context } from 'hono';
@@ -92,7 +92,7 @@ export function invalid(kind: Kind, name: string, violations: readonly Violation
   });
 }
 
-/** What a store's refusal means for the resource it was about. Other errors are returned as they are. */
+/** A store error as a response about its resource. Other errors are returned unchanged. */
 export function fromStore(error: unknown, kind: Kind, name: string): unknown {
   if (!(error instanceof StoreError)) return error;
   const resource = `${kindKey(kind.group, kind.plural)} "${name}"`;
@@ -112,7 +112,7 @@ export function fromStore(error: unknown, kind: Kind, name: string): unknown {
   }
 }
 
-/** The one place where an error becomes a response. What is not a refusal is told to `report`, and to the client nothing. */
+/** The one place where an error becomes a response. Internal errors go to `report`; details are not sent to clients. */
 export function respondToError(report: (error: unknown) => void): (error: Error, c: Context) => Response {
   return (error, c) => {
     const refusal = error instanceof ApiError ? error : internal(error, report);

@@ -4,7 +4,7 @@ import type { Violation } from '../../../shared/resources/resource.ts';
 const MAX_LENGTH = 500;
 const WARNING = /\b299 \S+ "((?:[^"\\]|\\.)*)"/g;
 
-/** What a warning says in a header, which holds ASCII only. */
+/** The text of a warning in a header, which holds ASCII only. */
 export function warningText({ path, message }: Pick<Violation, 'path' | 'message'>): string {
   return `${path ? `${path}: ` : ''}${message}`.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_LENGTH);
 }

@@ -24,7 +24,7 @@ export function checkDestinationRule(spec: DestinationRuleSpec, resource: Resour
     const path = `spec.subsets[${i}]`;
     report.violationIf(`${path}.name`, 'destinationrule.subset', dnsLabelViolation(subset.name));
     if (names.has(subset.name))
-      report.violation(`${path}.name`, 'destinationrule.subset', `"${subset.name}" stands twice`);
+      report.violation(`${path}.name`, 'destinationrule.subset', `"${subset.name}" is set twice`);
     names.add(subset.name);
     checkLabels(report, `${path}.labels`, subset.labels);
     if (subset.trafficPolicy) checkTrafficPolicy(report, `${path}.trafficPolicy`, subset.trafficPolicy);

@@ -1,4 +1,4 @@
-/** What single values must look like (Istio's pkg/config/validation and validation/agent). Each says what is wrong, or nothing. */
+/** Rules of single values (Istio's pkg/config/validation and validation/agent). Each returns a message or undefined. */
 import { isIpAddress, parseCidr } from '../../match/cidr.ts';
 import { labelKeyViolation, labelValueViolation } from '../../match/labels.ts';
 import { parseProtocol } from '../../match/protocol.ts';
@@ -45,7 +45,8 @@ function domainViolation(text: string, firstLabel: RegExp): string | undefined {
   // A trailing dot makes a name unambiguous.
   if (labels.length > 1 && labels.at(-1) === '') labels.pop();
   const bad = labels.some((label, i) => !(i === 0 ? firstLabel : LABEL).test(label));
-  if (bad) return `"${text}" is not a domain name${text.includes('*') ? ' ("*" may only stand at the beginning)' : ''}`;
+  if (bad)
+    return `"${text}" is not a domain name${text.includes('*') ? ' ("*" is only allowed at the beginning)' : ''}`;
   if (/^\d+$/.test(labels.at(-1) ?? '')) return `"${text}" is not a domain name: its last part is all digits`;
   return undefined;
 }

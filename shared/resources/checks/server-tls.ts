@@ -21,7 +21,7 @@ export function checkServerTls(report: Report, path: string, tls: ServerTls): vo
     const operator = suite === '' || suite === 'ALL' || !/^[A-Za-z0-9]/.test(suite);
     if (!operator && !CIPHERS.has(suite))
       report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}"${didYouMean(suite, [...CIPHERS])} is ignored`);
-    if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" stands twice`);
+    if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" is set twice`);
   }
   const { minProtocolVersion: min } = tls;
   if ((min === 'TLSV1_0' || min === 'TLSV1_1') && !tls.cipherSuites?.length) {

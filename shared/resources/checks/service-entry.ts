@@ -88,13 +88,13 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
   }
 }
 
-/** Plain TCP has nothing that tells one host from another. */
+/** Plain TCP carries no host name. */
 function checkManyHosts(report: Report, spec: ServiceEntrySpec): void {
   if ((spec.resolution ?? 'NONE') === 'NONE' || (spec.hosts ?? []).length < 2) return;
   for (const [i, port] of (spec.ports ?? []).entries()) {
     const protocol = parseProtocol(port.protocol ?? '');
     if (isHttp(protocol) || isTls(protocol)) continue;
-    const message = 'must be HTTP or TLS where there are several hosts: plain TCP cannot tell them apart';
+    const message = 'must be HTTP or TLS where there are several hosts: plain TCP carries no host name';
     report.violation(`spec.ports[${i}].protocol`, 'serviceentry.many-hosts', message);
   }
 }

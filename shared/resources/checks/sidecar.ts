@@ -91,7 +91,7 @@ function defaultEndpointFault(text: string): string | undefined {
   const address = (parts[1] ?? '').replace(/^\[|\]$/g, '');
   const ip = address === '' ? undefined : parseIp(address);
   const own = address === '' || (ip !== undefined && /^(127\.0\.0\.1|::1|0\.0\.0\.0|::)$/.test(address));
-  if (!own) return 'must be 127.0.0.1, [::1], 0.0.0.0 or [::], which stands for the workload';
+  if (!own) return 'must be 127.0.0.1, [::1], 0.0.0.0 or [::], which means the workload';
   return portViolation(Number(parts[2]));
 }
 
@@ -138,7 +138,7 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
       report.violationIf(at, 'sidecar.host', dnsLabelViolation(namespace.replace(/^~/, '')));
     report.violationIf(at, 'sidecar.host', wildcardDomainViolation(name));
     if (/^\*[^.]/.test(name)) report.violation(at, 'sidecar.host', 'a wildcard must be a whole label');
-    if (seen.has(host)) report.warn(at, 'sidecar.host', `"${host}" stands twice`);
+    if (seen.has(host)) report.warn(at, 'sidecar.host', `"${host}" is set twice`);
     seen.add(host);
     // `~/host` takes a host out again.
     if (name !== '*' && namespace !== '~' && (whole.has(namespace) || whole.has('*'))) {

@@ -31,7 +31,7 @@ function checkTracing(report: Report, path: string, tracing: Tracing): void {
   }
 }
 
-/** An override upserts unless it says otherwise. */
+/** The default operation of an override is UPSERT. */
 function checkMetric(report: Report, path: string, metric: Metric): void {
   for (const [i, override] of (metric.overrides ?? []).entries()) {
     for (const [name, tag] of Object.entries(override.tagOverrides ?? {})) {

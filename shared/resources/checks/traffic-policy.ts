@@ -217,7 +217,7 @@ function checkFailover(
 export function localitiesViolation(localities: readonly string[]): string | undefined {
   for (const locality of localities) {
     if (partsOf(locality).some((part) => part === '')) return `"${locality}" has an empty part`;
-    if (/\*./.test(locality)) return `"${locality}": "*" may only stand at the end`;
+    if (/\*./.test(locality)) return `"${locality}": "*" is only allowed at the end`;
   }
   const seen = new Map<string, string>();
   for (const locality of localities) {
@@ -235,7 +235,7 @@ export function localitiesViolation(localities: readonly string[]): string | und
   return undefined;
 }
 
-/** Region, zone, and subzone with whatever slashes it has. */
+/** Region, zone, and subzone, which may contain slashes. */
 function partsOf(locality: string): string[] {
   const [region = '', zone, ...rest] = locality.split('/');
   if (zone === undefined) return [region];

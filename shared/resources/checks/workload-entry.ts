@@ -1,4 +1,4 @@
-/** Rules of WorkloadEntry, also where it stands as a ServiceEntry's endpoint. */
+/** Rules of WorkloadEntry, also as a ServiceEntry's endpoint. */
 
 import type { Findings } from '../kind.ts';
 import type { WorkloadEntrySpec } from '../schema/common.ts';

@@ -23,7 +23,7 @@ interface IstioKind<Spec extends z.ZodType> {
   description: string;
   /** Called with the spec, `{}` when the resource has none. */
   check: (spec: z.infer<Spec>, resource: Resource) => Findings;
-  /** The CRD asks for a spec. */
+  /** The CRD requires a spec. */
   specRequired?: boolean;
 }
 

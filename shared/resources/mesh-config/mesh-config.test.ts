@@ -1,4 +1,4 @@
-/** MeshConfig and MeshNetworks: Istio's own cases, its defaults, and what a user is told. */
+/** MeshConfig and MeshNetworks: Istio's own cases, its defaults, and the messages. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -201,7 +201,7 @@ extensionProviders:
     ]);
   });
 
-  it('tells all violations at once, each with its path', () => {
+  it('reports all violations at once, each with its path', () => {
     const { value, violations } = readMeshConfig(
       'trustDomain: "a:b"\nconnectTimeout: soon\noutboundTrafficPolicy: {mode: ALLOW_ALL}\ndefaultConfig: {statusPort: 0}\n',
     );
@@ -241,7 +241,7 @@ extensionProviders:
     expect(readMeshConfig(text).violations).not.toEqual([]);
   });
 
-  it('never throws, whatever the text', () => {
+  it('never throws, for any text', () => {
     const names = fc.constantFrom(...Object.keys(MeshConfig.shape));
     const value = fc.dictionary(names, fc.jsonValue());
     fc.assert(

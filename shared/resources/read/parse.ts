@@ -26,7 +26,7 @@ export interface ParsedDocument {
   /** Where the document (or list item) begins. */
   line: number;
   column: number;
-  /** Violations of its own text, as a field that stands twice; paths within the document or list item. */
+  /** Violations of its own text, as a duplicate field; paths within the document or list item. */
   errors: ParseError[];
   /** For `locate`. */
   origin: Origin;
@@ -53,7 +53,7 @@ export interface ParseResult {
   documents: ParsedDocument[];
   /** All of them. */
   errors: ParseError[];
-  /** For reports that tell all violations at once: documents that can be read but have errors. */
+  /** For reports of all violations at once: documents that can be read but have errors. */
   invalid: ParsedDocument[];
   /** The errors of texts that gave no document, those of one together. */
   unread: ParseError[][];
@@ -110,7 +110,7 @@ export function parseBytes(bytes: Uint8Array, file?: string): ParseResult {
 }
 
 /**
- * Where a violation stands in the text its document was read from. A path that leads nowhere (a field that is missing)
+ * The position of a violation in the text of its document. A path that leads nowhere (a field that is missing)
  * gives the closest place above it.
  * @param path as in `Violation`: `spec.http[0].route`
  * @param wanted the field's name or its value
@@ -125,7 +125,7 @@ export function locate(document: ParsedDocument, path: string, wanted: 'key' | '
 
 /**
  * The one value of a text whose format is known, as of a request's body. Nothing at all is null in YAML.
- * Never throws; `value` is undefined when an error is more than a field that stands twice.
+ * Never throws; `value` is undefined when an error is more than a duplicate field.
  */
 export function parseOne(text: string, format: 'JSON' | 'YAML'): { value: unknown; errors: ParseError[] } {
   const lines = new LineIndex(text);
@@ -197,7 +197,7 @@ function firstBadByte(bytes: Uint8Array): Position {
   return new LineIndex(before).positionOf(before.length);
 }
 
-/** `List` and `<Kind>List` objects stand for their items; a list with errors of its own is invalid whole. */
+/** `List` and `<Kind>List` objects are replaced by their items; a list with errors of its own is invalid whole. */
 function addItems(result: ParseResult, document: ParsedDocument): void {
   const items = isList(document.value) ? document.value.items : undefined;
   const list = document.errors.length > 0 ? result.invalid : result.documents;

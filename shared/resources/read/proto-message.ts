@@ -6,7 +6,7 @@ import { formatPath } from '../violations.ts';
 import { didYouMean } from './suggest.ts';
 
 /**
- * `value` in the canonical spelling that `schema` asks for. Fields the schema does not have are left out and told to
+ * `value` in the canonical spelling of `schema`. Fields the schema does not have are dropped and passed to
  * `unknown`; wrong types stay, for the schema to refuse.
  */
 export function canonicalMessage(

@@ -7,7 +7,7 @@ import type { Findings } from '../kind.ts';
 import type { Violation } from '../resource.ts';
 import { breaksRule, formatPath } from '../violations.ts';
 
-/** Rules that judge a value by itself: what they find holds whatever stands beside the value. */
+/** Rules of a single value: their findings do not depend on other fields. */
 const OF_VALUES: ReadonlySet<string> = new Set([
   ...['cel', 'cidr', 'gateway-name', 'labels', 'name', 'percent', 'port', 'port-name', 'protocol', 'regex', 'selector'],
   ...['destination.host', 'destination.subset', 'destinationrule.host', 'destinationrule.subset', 'gateway.host'],
@@ -49,7 +49,7 @@ export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): R
   };
 }
 
-/** Whether a value has the types a schema asks for, whatever rules it breaks. */
+/** Whether a value has the types of a schema, even if it breaks rules. */
 export function hasTypes(schema: z.ZodType, value: unknown): boolean {
   return schema.safeParse(value).error?.issues.every(breaksRule) ?? true;
 }

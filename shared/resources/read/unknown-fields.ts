@@ -7,7 +7,7 @@ import type { Kind } from '../kind.ts';
 import { Metadata } from '../meta.ts';
 import { formatPath } from '../violations.ts';
 
-/** What to do with unknown fields and fields that stand twice, as Kubernetes names it (`fieldValidation`). */
+/** What to do with unknown fields and duplicate fields, as Kubernetes names it (`fieldValidation`). */
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 export interface Pruned {

@@ -80,7 +80,7 @@ describe('validate', () => {
     ]);
   });
 
-  it('a broken rule hides nothing, and is told once', () => {
+  it('a broken rule hides no other, and is reported once', () => {
     const { violations } = validate({
       apiVersion: 'networking.istio.io/v1',
       kind: 'ServiceEntry',
@@ -146,7 +146,7 @@ describe('validate', () => {
     expect(validate({ ...bad, data: { key: 'hunter2!' } }).violations).toHaveLength(1);
   });
 
-  it('never throws, whatever the value', () => {
+  it('never throws, for any value', () => {
     const names = kinds.map((kind) => kind.kind);
     const versions = kinds.map((kind) => (kind.group ? `${kind.group}/${kind.versions[0]}` : 'v1'));
     fc.assert(

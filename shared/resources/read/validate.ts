@@ -86,7 +86,7 @@ function metadataViolations(value: Record<string, unknown>, namespaced: boolean)
   }));
 }
 
-/** Rules of the schema that the checks know too are told once. On the spec as a whole there are many: there the names must agree. */
+/** Reports a rule that schema and checks share once. The spec as a whole has many rules: there the rule names must be equal. */
 function isTold(violation: Violation, told: readonly Violation[]): boolean {
   return told.some(({ path, rule }) => path === violation.path && (rule === violation.rule || path !== 'spec'));
 }
@@ -134,7 +134,7 @@ function soundMetadata(metadata: unknown): Resource['metadata'] {
   return Object.fromEntries(sound) as unknown as Resource['metadata'];
 }
 
-/** Nobody means such a field, and whoever copies it by assignment changes the copy's prototype. */
+/** Such a field is never intended, and copying it by assignment changes the copy's prototype. */
 function prototypeFields(value: unknown, path: PropertyKey[] = []): Violation[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, field]) => {

@@ -143,7 +143,7 @@ class JsonReader {
 
   #duplicate(key: string, offset: number): void {
     if (this.#violations.length >= MAX_SOURCE_VIOLATIONS) return;
-    const message = `the field "${key}" stands twice`;
+    const message = `the field "${key}" is set twice`;
     this.#violations.push({ path: formatPath(this.#path), rule: 'duplicate-field', message, offset });
   }
 

@@ -1,8 +1,8 @@
-/** What is wrong with a text before anybody looks at its meaning. */
+/** Errors of a text before its resources are validated. */
 
-/** More violations of one document than this help nobody. */
+/** Most violations reported for one document. */
 export const MAX_SOURCE_VIOLATIONS = 100;
-/** Deeper nesting is refused before anything walks it by recursion. */
+/** Deeper nesting is refused before recursive code reads it. */
 export const MAX_NESTING = 100;
 
 export interface SourceViolation {
@@ -16,18 +16,18 @@ export interface SourceViolation {
 
 /** One document of a text. */
 export interface SourceDocument {
-  /** Undefined when the document could not be read. Of a field that stands twice the last one counts. */
+  /** Undefined when the document could not be read. Of a duplicate field the last one counts. */
   value: unknown;
-  /** Syntax errors when there is no value, else fields that stand twice. */
+  /** Syntax errors when there is no value, else duplicate fields. */
   violations: SourceViolation[];
-  /** The document's text in the whole: from (where its first token stands) and to. */
+  /** The document's text in the whole: from (its first token) and to. */
   start: number;
   end: number;
   /** Where its content begins: behind comments and `---`. */
   contentStart: number;
 }
 
-/** Sets a field even when it is called `__proto__`, which then is data as any other. */
+/** Sets a field even when it is called `__proto__`, which then is ordinary data. */
 export function setField(object: Record<string, unknown>, key: string, value: unknown): void {
   if (key !== '__proto__') object[key] = value;
   else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });

@@ -25,7 +25,7 @@ import {
 /** How many values aliases and merge keys may bring into one text: a bomb is refused, ordinary reuse is not. */
 export const MAX_ALIASED_VALUES = 100_000;
 
-/** Every scalar stays text until we resolve it; tags that nobody knows are left to us too. */
+/** Every scalar stays text until it is resolved here; so are unknown tags. */
 const OPTIONS = {
   schema: 'failsafe',
   resolveKnownTags: false,
@@ -34,13 +34,13 @@ const OPTIONS = {
   logLevel: 'silent',
 } as const;
 
-/** Every document of the text, one after the other; each is forgotten by the parser when the next is asked for. */
+/** Every document of the text, one after the other; the parser drops each when the next is requested. */
 export function* readYaml(text: string): Generator<SourceDocument> {
   const budget = { aliased: 0 };
   for (const document of composeAll(text)) yield readDocument(document, budget);
 }
 
-/** The parser's documents: for reading, and for finding where a field stands. */
+/** The parser's documents: for reading, and for locating fields. */
 export function composeAll(text: string): Iterable<Document.Parsed> {
   return new Composer(OPTIONS).compose(new Parser().parse(text)) as Iterable<Document.Parsed>;
 }
@@ -58,7 +58,7 @@ function readDocument(document: Document.Parsed, budget: { aliased: number }): S
 
 function syntaxViolations({ errors }: Document.Parsed): SourceViolation[] {
   const violation = (message: string, offset: number): SourceViolation => ({ path: '', rule: 'yaml', message, offset });
-  // The parser recurses, and tells us of a full stack so. What else it then says is about the unread rest.
+  // The parser recurses and reports a full stack so. Its other errors are then about the unread rest.
   const overflow = errors.find((error) => error.message.startsWith('Maximum call stack'));
   if (overflow) return [violation(`is nested deeper than ${MAX_NESTING} levels`, overflow.pos[0])];
   return errors
@@ -133,7 +133,7 @@ class DocumentReader {
   }
 
   /**
-   * Fields are set in the order of the text, so that a merge key also wins over what stands before it: goyaml's v2, which
+   * Fields are set in the order of the text, so that a merge key also wins over earlier fields: goyaml's v2, which
    * kubectl reads with, not yaml.org/type/merge.html. Of a list the earlier map wins.
    */
   #merge(object: Record<string, unknown>, source: unknown, depth: number): void {
@@ -206,7 +206,7 @@ class DocumentReader {
 
   #duplicate(node: unknown, key: string): void {
     if (this.#aliasDepth > 0) return;
-    this.#violation(node, 'duplicate-field', `the field "${key}" stands twice`);
+    this.#violation(node, 'duplicate-field', `the field "${key}" is set twice`);
   }
 
   #refuse(node: unknown, message: string): undefined {

@@ -39,7 +39,7 @@ function checkPatch(report: Report, path: string, { applyTo, match, patch }: Con
   const none = !applyTo || applyTo === 'INVALID';
   if (none) report.violation(`${path}.applyTo`, 'required', 'is required');
   if (match && applyTo && !none) checkMatch(report, `${path}.match`, applyTo, match);
-  // A patch without applyTo says too little to judge the rest.
+  // Without applyTo the rest of a patch cannot be validated.
   if (none) return;
   if (!patch) {
     report.violation(`${path}.patch`, 'required', 'is required');

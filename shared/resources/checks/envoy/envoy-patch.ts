@@ -24,7 +24,7 @@ const MESSAGES: Readonly<Record<string, z.ZodType>> = {
   CLUSTER: Cluster,
   BOOTSTRAP: Bootstrap,
 };
-/** Objects that stand for themselves: a name alone would not tell Envoy what they are. */
+/** Complete objects: Envoy cannot identify their type by name. */
 const FILTERS: ReadonlySet<string> = new Set(['NETWORK_FILTER', 'HTTP_FILTER', 'LISTENER_FILTER', 'EXTENSION_CONFIG']);
 /** Where the types of Envoy, its contributed extensions and Istio's build of it live. */
 const PACKAGES = /^(envoy|udpa|xds|istio|io\.istio|stats|opencensus|google\.protobuf)\./;
@@ -57,7 +57,7 @@ export function checkPatchValue(
 /** Wrong in any message of that kind, a part or the whole. */
 function isWrongType(issue: z.core.$ZodIssue): boolean {
   if (issue.code === 'invalid_value') return issue.input !== undefined;
-  // An Any tells the violations of what is in it without the value.
+  // The violations inside an Any are reported without its value.
   return issue.code === 'invalid_type' && (issue.input !== undefined || !issue.message.includes('received undefined'));
 }
 

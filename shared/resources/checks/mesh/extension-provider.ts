@@ -21,7 +21,7 @@ export function providerType(provider: ExtensionProvider): ProviderType | undefi
   return (Object.keys(PROVIDERS) as ProviderType[]).find((type) => provider[type] !== undefined);
 }
 
-/** What is wrong with one provider: Istio leaves such a one out and goes on. */
+/** The violations of one provider: Istio drops an invalid provider and keeps the others. */
 export function extensionProviderViolations(path: string, provider: ExtensionProvider): Violation[] {
   const report = new Report();
   if (!provider.name) report.violation(`${path}.name`, 'required', 'must not be empty');
@@ -32,7 +32,7 @@ export function extensionProviderViolations(path: string, provider: ExtensionPro
   return report.violations;
 }
 
-/** @param settings what stands under the key `type` */
+/** @param settings the value of the key `type` */
 export function checkProvider(
   report: Report,
   path: string,

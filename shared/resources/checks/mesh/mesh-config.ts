@@ -23,7 +23,7 @@ import { checkMeshProxyConfig } from './mesh-proxy-config.ts';
 const MAX_CONNECT_TIMEOUT_MS = 3_600_000;
 const CURVES: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'X25519', 'X25519MLKEM768']);
 
-/** Judges a whole MeshConfig, defaults included. Violationy providers are warnings: they are left out, as Istio does. */
+/** Judges a whole MeshConfig, defaults included. Invalid providers are warnings: they are left out, as Istio does. */
 export function checkMeshConfig(config: MeshConfig): Findings {
   const report = new Report();
   checkPorts(report, config);
@@ -63,7 +63,7 @@ function checkTimeouts(report: Report, config: MeshConfig): void {
   }
   const detection = parseDuration(config.protocolDetectionTimeout ?? '0s') ?? 0;
   if (detection < 0 || detection % 1 !== 0) {
-    report.violation('protocolDetectionTimeout', 'meshconfig.timeout', 'must be 0s (for ever) or whole milliseconds');
+    report.violation('protocolDetectionTimeout', 'meshconfig.timeout', 'must be 0s (no limit) or whole milliseconds');
   }
 }
 
@@ -82,7 +82,7 @@ function checkTls(report: Report, config: MeshConfig): void {
   for (const [i, curve] of (config.tlsDefaults?.ecdhCurves ?? []).entries()) {
     const path = `tlsDefaults.ecdhCurves[${i}]`;
     if (!CURVES.has(curve)) report.warn(path, 'meshconfig.tls', `unknown curve "${curve}" is ignored`);
-    else if (seen.has(curve)) report.warn(path, 'meshconfig.tls', `"${curve}" stands twice`);
+    else if (seen.has(curve)) report.warn(path, 'meshconfig.tls', `"${curve}" is set twice`);
     seen.add(curve);
   }
   const { outboundTrafficPolicy: outbound, ca } = config;

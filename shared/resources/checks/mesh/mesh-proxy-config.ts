@@ -9,7 +9,7 @@ import { proxyAddressViolation } from './mesh-address.ts';
 
 const RULE = 'meshconfig.proxy';
 
-/** Judges a whole ProxyConfig, defaults included: what is missing here is missing for good. */
+/** Judges a whole ProxyConfig, defaults included: a missing field has no later default. */
 export function checkMeshProxyConfig(report: Report, path: string, config: MeshProxyConfig): void {
   for (const field of ['configPath', 'binaryPath'] as const) {
     if (!config[field]) report.violation(`${path}.${field}`, 'required', 'must not be empty');
@@ -30,7 +30,7 @@ export function checkMeshProxyConfig(report: Report, path: string, config: MeshP
     report.violation(
       `${path}.controlPlaneAuthPolicy`,
       RULE,
-      'must be NONE or MUTUAL_TLS: the mesh has nobody to inherit from',
+      'must be NONE or MUTUAL_TLS: the mesh has nothing to inherit from',
     );
   }
   checkServices(report, path, config);

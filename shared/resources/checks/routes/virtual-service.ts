@@ -79,10 +79,10 @@ function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): vo
   }
 }
 
-/** One host may not stand twice, nor within a wildcard of the same VirtualService. */
+/** Hosts must be unique, and not covered by a wildcard of the same VirtualService. */
 function checkOverlaps(report: Report, hosts: readonly string[]): void {
   const backwards = (i: number) => [...(hosts[i] ?? '').replace(/^\*/, '')].reverse().join('');
-  // In the order of their ends, what a wildcard covers stands right behind it.
+  // Sorted by suffix, the hosts that a wildcard covers follow it.
   const ordered = hosts
     .map((host, i) => ({ host, i, end: backwards(i), wild: isWildcardHost(host) }))
     .sort((a, b) => (a.end < b.end ? -1 : a.end > b.end ? 1 : Number(b.wild) - Number(a.wild) || a.i - b.i));
@@ -90,7 +90,7 @@ function checkOverlaps(report: Report, hosts: readonly string[]): void {
   let cover: (typeof ordered)[number] | undefined;
   for (const [j, one] of ordered.entries()) {
     const before = ordered[j - 1];
-    if (before?.host === one.host) found.push({ at: one.i, message: `"${one.host}" stands twice` });
+    if (before?.host === one.host) found.push({ at: one.i, message: `"${one.host}" is set twice` });
     else if (cover && one.end.startsWith(cover.end)) {
       const [first, second] = [cover, one].sort((a, b) => a.i - b.i) as [typeof one, typeof one];
       found.push({ at: second.i, message: `"${second.host}" and "${first.host}" overlap` });
@@ -101,7 +101,7 @@ function checkOverlaps(report: Report, hosts: readonly string[]): void {
   }
 }
 
-/** Claims are known where the token is judged: at gateways. */
+/** Claims are known where the token is verified: at gateways. */
 function checkClaimRoutes(report: Report, spec: VirtualServiceSpec): void {
   for (const [i, route] of (spec.http ?? []).entries()) {
     for (const [j, match] of (route.match ?? []).entries()) {

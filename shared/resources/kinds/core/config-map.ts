@@ -31,7 +31,7 @@ export function isMeshConfigMap(resource: Pick<Resource, 'metadata'>): boolean {
   return resource.metadata?.name === 'istio' && resource.metadata.namespace === 'istio-system';
 }
 
-/** What is wrong stands at `data.mesh`, with the path within it first: `data.mesh: connectTimeout: must be …`. */
+/** Violations have the path `data.mesh`, and the path within it first in the message: `data.mesh: connectTimeout: must be …`. */
 function checkMeshData(report: Report, data: Record<string, string>): void {
   const readers: Record<string, (text: string) => Reading<unknown>> = {
     mesh: readMeshConfig,

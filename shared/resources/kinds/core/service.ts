@@ -17,7 +17,7 @@ export const service = defineKind({
   check: (resource) => {
     const report = new Report();
     const { name } = resource.metadata;
-    // A DNS label that begins with a letter (RFC 1035), as Kubernetes asks of Services alone.
+    // A DNS label that begins with a letter (RFC 1035), which Kubernetes requires only of Services.
     if (name && !/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
       const message = `"${name}" must be a DNS label: lower case letters, digits and "-", a letter first`;
       report.violation('metadata.name', 'metadata.name', message);

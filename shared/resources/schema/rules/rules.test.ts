@@ -24,7 +24,7 @@ it('every rule has its cases, and no two have the same name', () => {
   for (const { accepts, refuses } of ruleCases) expect([accepts.length > 0, refuses.length > 0]).toEqual([true, true]);
 });
 
-it('a rule is judged beside other violations, and says nothing of a value it cannot read', () => {
+it('a rule is checked beside other violations, and ignores a value of the wrong type', () => {
   const schema = withRules(
     object({ a: string(), b: string(), list: z.array(z.string()) }),
     {
@@ -43,7 +43,7 @@ it('a rule is judged beside other violations, and says nothing of a value it can
   ]);
 });
 
-it('a rule says nothing of what is no message at all', () => {
+it('a rule ignores a value that is no message', () => {
   const schema = object({ spec: withRules(object({ wasm: string(), lua: string() }), rules.onePlugin as never) });
   expect(violations(schema, { spec: {} })).toEqual(['trafficextension.plugin']);
   for (const spec of [5, 'x', [], true]) expect(violations(schema, { spec })).toEqual(['invalid_type']);
