@@ -120,6 +120,6 @@ describe('discovery routes', () => {
     ).json()) as object;
     expect(Object.keys(clusters)).toEqual(['clusters']);
     expect((await admin.request('/v1/proxies/sidecar~10.0.0.1~n.default~x/config?type=pods')).status).toBe(400);
-    expect((await admin.request('/v1/proxies/nobody/config')).status).toBe(404);
+    expect((await admin.request('/v1/proxies/unknown/config')).status).toBe(404);
   });
 });

@@ -49,7 +49,7 @@ it('sends a workload its own config', async () => {
 });
 
 it.each([
-  ['nobody', { kind: 'anonymous' } as const, node('shop'), 401, 'Unauthorized'],
+  ['an anonymous caller', { kind: 'anonymous' } as const, node('shop'), 401, 'Unauthorized'],
   ['the admin', { kind: 'admin' } as const, node('shop'), 403, 'only workloads'],
   ['another namespace', workload, node('bank'), 403, 'node.id: '],
   ['another NAMESPACE', workload, node('bank', 'web', 'sidecar~10.0.0.1~web.shop~x'), 403, 'node.metadata.NAMESPACE'],

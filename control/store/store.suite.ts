@@ -304,7 +304,7 @@ export const storeCases: StoreCase[] = [
     async run(store) {
       const waiting = nextOf(store, await store.revision());
       const writing = store.create(keyOf('a'), service('a'));
-      const told = rejects(
+      const ended = rejects(
         async () => {
           // The write accepted before the close may still be seen.
           if (!(await waiting).done) await nextOf(store, 0);
@@ -314,7 +314,7 @@ export const storeCases: StoreCase[] = [
       await store.close();
       await store.close();
       equal((await writing).metadata.name, 'a');
-      await told;
+      await ended;
       await fails(store.get(keyOf('a')), 'unavailable');
       await fails(store.create(keyOf('b'), service('b')), 'unavailable');
     },

@@ -73,7 +73,7 @@ function parent(path: string): string {
   return path.replace(/\.[^.]*$/, '');
 }
 
-function told(name: string, right: number, all: number, excused = 0): void {
+function printResult(name: string, right: number, all: number, excused = 0): void {
   console.log(`${name}: ${right} of ${all}${excused > 0 ? `, ${excused} of them excused` : ''}`);
 }
 
@@ -98,7 +98,7 @@ describe.skipIf(!present)("Istio's validation cases", () => {
     });
     const excused = wrong.filter(({ id }) => id in EXCUSED);
     const left = wrong.filter(({ id }) => !(id in EXCUSED));
-    told('validation cases', cases.length - left.length, cases.length, excused.length);
+    printResult('validation cases', cases.length - left.length, cases.length, excused.length);
     expect(left).toEqual([]);
     expect(cases.length).toBe(401);
     // An excuse that is no longer needed goes.
@@ -157,7 +157,7 @@ describe.skipIf(!present)("cases of the CRDs' schemas and rules", () => {
         : violations.some(({ path }) => path === place || path.startsWith(`${place}.`));
       return right ? [] : [{ id: each.id, valid: each.valid, place, violations }];
     });
-    told('CRD cases', cases.length - wrong.length, cases.length);
+    printResult('CRD cases', cases.length - wrong.length, cases.length);
     expect(wrong).toEqual([]);
     expect(cases.length).toBe(56);
   });
@@ -196,7 +196,7 @@ describe.skipIf(!present)('single values', () => {
   it('are all judged alike', () => {
     const cases = read<{ id: string; function: string; input: unknown; valid: boolean }>('primitives');
     const wrong = cases.filter((each) => (checks[each.function]?.(each.input as never) === undefined) !== each.valid);
-    told('single values', cases.length - wrong.length, cases.length);
+    printResult('single values', cases.length - wrong.length, cases.length);
     expect(wrong).toEqual([]);
     expect(cases.length).toBe(45);
     expect([...new Set(cases.map((each) => each.function))].filter((name) => !checks[name])).toEqual([]);

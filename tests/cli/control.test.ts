@@ -233,7 +233,7 @@ describe('join tokens', () => {
 describe('proxy-status and proxy-config', () => {
   it('report no proxies, and refuse unknown ones', async () => {
     expect(succeeded(await cli('proxy-status'))).toBe('No proxies are connected.\n');
-    expect(refusal(await cli('proxy-config', 'routes', 'nobody'))).toContain('no proxy "nobody" is known');
+    expect(refusal(await cli('proxy-config', 'routes', 'unknown'))).toContain('no proxy "unknown" is known');
     expect(refusal(await cli('proxy-config', 'foo', 'unknown'))).toContain('must be one of');
   });
 });

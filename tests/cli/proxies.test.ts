@@ -89,11 +89,11 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       ];
       const part = new Part(name, tulleCommand(...command), { TULLE_JOIN_TOKEN: await mesh.joinToken(name) });
       mesh.parts.add(part);
-      const told = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
+      const logged = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
       const ready = () => fetch(`http://127.0.0.1:${adminPort}/ready`);
       const inUse = `listeners/${address}_9080: cannot listen on ${address}:9080: the port is in use by another process`;
-      expect(await told(`config refused: listeners/${address}_9080`)).toContain(inUse);
-      expect(await told('not ready')).toBe(
+      expect(await logged(`config refused: listeners/${address}_9080`)).toContain(inUse);
+      expect(await logged('not ready')).toBe(
         'tulle: not ready: all listeners were refused, see above and "tulle proxy-status"',
       );
       expect([(await ready()).status, await (await ready()).text()]).toEqual([503, 'PRE_INITIALIZING\n']);

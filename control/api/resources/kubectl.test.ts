@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tulle-kubectl-'));
 const kubeconfig = join(folder, 'kubeconfig');
 let server: Server;
 
-/** Plain HTTP on loopback: kubectl sends no token there, so the test's bindings stand in for the admin. */
+/** Plain HTTP on loopback: kubectl sends no token there, so the test's bindings authenticate the admin. */
 beforeAll(async () => {
   const store = memoryStore();
   await createInitialNamespaces(store);

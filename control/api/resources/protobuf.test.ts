@@ -77,9 +77,9 @@ describe('protobuf bodies', () => {
     ['a text for a number', enveloped('Secret', encode([5, 'x'])), 'bytes instead of a number'],
     ['another kind', enveloped('Pod', encode()), 'Pod is not read from protobuf, only v1/Namespace'],
     ['a __proto__ key', enveloped('ConfigMap', encode([2, entry('__proto__', 'x')])), '__proto__'],
-  ])('refuses %s', (_, body, told) => {
+  ])('refuses %s', (_, body, message) => {
     expect(() => readProtobuf(body)).toThrow(ProtobufError);
-    expect(() => readProtobuf(body)).toThrow(told);
+    expect(() => readProtobuf(body)).toThrow(message);
   });
 
   it('any bytes give an object or an error', () => {

@@ -122,7 +122,7 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
   await warn(c, store, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
-  const created = await told(admitted.target, () =>
+  const created = await withStoreErrors(admitted.target, () =>
     dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
   );
   return answer(c, target, created, 201);
@@ -183,7 +183,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   if (isNamespace && protectedNamespaces.includes(target.name))
     throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
   const precondition = preconditionOf(options['preconditions']);
-  await told(target, async () => {
+  await withStoreErrors(target, async () => {
     mustHaveNoFinalizers(stored);
     if (dryRun) return checkPrecondition(stored, precondition);
     if (isNamespace) {
@@ -240,7 +240,7 @@ function write(
   stored: Resource,
   dryRun: boolean,
 ): Promise<Resource> {
-  return told(target, async () => {
+  return withStoreErrors(target, async () => {
     if (!dryRun) return store.update(keyOf(target), resource);
     checkPrecondition(stored, resource.metadata);
     const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
@@ -276,7 +276,7 @@ function preconditionOf(value: unknown): Precondition {
 }
 
 /** The store's errors in Kubernetes' wording. */
-async function told<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
+async function withStoreErrors<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -45,8 +45,8 @@ export function validate(value: unknown): Validation {
   resource.metadata = soundMetadata(withoutNulls(Metadata, value['metadata']));
   const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
   const broken = parsed.success ? [] : violationsOf(parsed.error.issues);
-  const told = [...violations, ...broken];
-  violations.push(...broken, ...findings.violations.filter((violation) => !isTold(violation, told)));
+  const reported = [...violations, ...broken];
+  violations.push(...broken, ...findings.violations.filter((violation) => !isReported(violation, reported)));
   const all = violations.slice(0, MAX_VIOLATIONS);
   warnings.push(...findings.warnings);
   return { ...(all.length === 0 ? { resource } : {}), kind, violations: all, warnings };
@@ -87,8 +87,8 @@ function metadataViolations(value: Record<string, unknown>, namespaced: boolean)
 }
 
 /** Reports a rule that schema and checks share once. The spec as a whole has many rules: there the rule names must be equal. */
-function isTold(violation: Violation, told: readonly Violation[]): boolean {
-  return told.some(({ path, rule }) => path === violation.path && (rule === violation.rule || path !== 'spec'));
+function isReported(violation: Violation, reported: readonly Violation[]): boolean {
+  return reported.some(({ path, rule }) => path === violation.path && (rule === violation.rule || path !== 'spec'));
 }
 
 /**

@@ -39,7 +39,7 @@ function isAuthority(authority: string, web: boolean): boolean {
 }
 
 const isPort = (text: string) => /^(:[0-9]*)?$/.test(text);
-/** Escapes in a zone stand for `%`, a space and what needs none. */
+/** In a zone only `%`, a space and unreserved characters may be escaped. */
 function isZone(zone: string): boolean {
   const plain = zone
     .slice('%25'.length)

@@ -186,7 +186,7 @@ export const UriRegexRewrite = object({
   match: string().describe(
     'Regular expression (RE2 syntax) for the part of the path that is replaced, at most 1024 characters.',
   ),
-  rewrite: string().describe('The new text; \\1 to \\9 stand for the groups of the expression.'),
+  rewrite: string().describe('The new text; \\1 to \\9 are the groups of the expression.'),
 });
 export type UriRegexRewrite = z.infer<typeof UriRegexRewrite>;
 
