@@ -138,7 +138,7 @@ function checkIdentity(spiffeId: string, settings: MeshSettings): void {
   const { trustDomain, namespace, serviceAccount } = parseWorkloadId(spiffeId);
   const refuse = (flag: string, given: string, held: string) => {
     throw new Error(
-      `--${flag} ${given}: the certificate is of ${held} (${spiffeId}); pass --${flag} ${held}, or join anew with another token and an empty --data folder`,
+      `--${flag} ${given}: the certificate is of ${held} (${spiffeId}); pass --${flag} ${held}, or join again with another token and an empty --data folder`,
     );
   };
   const wanted = settings['trust-domain'] ?? trustDomain;

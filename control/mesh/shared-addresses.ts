@@ -1,5 +1,5 @@
 /** Workloads of several resources at one address, for the warnings of writes: each one's policies hold at its own ports. */
-import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../shared/resources/resource.ts';
 import { fields, namespaceOf, objects, specOf, text } from './fields.ts';
 
 /** How many neighbours a warning names. */
@@ -16,8 +16,8 @@ interface Place {
  * be among them. WorkloadEntries and the inline endpoints of ServiceEntries of the mesh count. Loopback does not: there the
  * account and labels of a node tell workloads apart.
  */
-export function sharedAddressWarnings(resource: Resource, others: readonly Resource[]): Fault[] {
-  const warnings: Fault[] = [];
+export function sharedAddressWarnings(resource: Resource, others: readonly Resource[]): Violation[] {
+  const warnings: Violation[] = [];
   for (const place of placesOf(resource)) {
     const neighbours = others.flatMap((other) => {
       if (nameOf(other) === nameOf(resource)) return [];

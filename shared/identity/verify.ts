@@ -13,7 +13,7 @@ import {
   X509Certificate,
 } from './x509.ts';
 
-/** Longest chain looked at, the root not counted. */
+/** Longest chain that is verified, not counting the root. */
 const MAX_CHAIN = 6;
 const OID = { san: '2.5.29.17', keyUsage: '2.5.29.15', basicConstraints: '2.5.29.19', extendedKeyUsage: '2.5.29.37' };
 const OID_NAME_CONSTRAINTS = '2.5.29.30';
@@ -31,7 +31,7 @@ export type ChainErrorCode =
   | 'no-spiffe-id'
   | 'wrong-trust-domain';
 
-/** Why a chain is not believed. The message holds no key material and fits on one line. */
+/** Why a chain is refused. The message holds no key material and fits on one line. */
 export class ChainError extends Error {
   override name = 'ChainError';
   readonly code: ChainErrorCode;
@@ -46,7 +46,7 @@ export interface VerifyOptions {
   chain: readonly Uint8Array[];
   /** Roots of the trust domain. */
   roots: readonly X509Certificate[];
-  /** Issuers known beforehand, for peers that send their leaf alone. */
+  /** Configured issuers, for peers that send only their leaf. */
   intermediates?: readonly X509Certificate[];
   /** Milliseconds since the epoch. */
   now: number;
@@ -66,8 +66,8 @@ export interface VerifiedSvid {
 }
 
 /**
- * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity, issuers being CAs with
- * room in their path length, the leaf no CA, carrying exactly one URI, a SPIFFE id with a path.
+ * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity, every issuer is a CA
+ * within its path length, the leaf is no CA and has exactly one URI, a SPIFFE id with a path.
  * @throws ChainError
  */
 export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid> {
@@ -80,7 +80,7 @@ export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid>
   return { spiffeId, trustDomain, notAfter: Math.min(...path.map(notAfter)), path };
 }
 
-/** As `verifyChain`, without asking for a SPIFFE id: for servers known by DNS name. @throws ChainError */
+/** As `verifyChain`, but no SPIFFE id is required: for servers identified by DNS name. @throws ChainError */
 export async function verifyPath(options: VerifyOptions): Promise<X509Certificate[]> {
   const [leaf, ...others] = parseAll(options.chain);
   if (!leaf) throw new ChainError('no-certificate', 'no certificate was presented');
@@ -159,7 +159,7 @@ async function issued(issuer: X509Certificate, child: X509Certificate, below: nu
   }
 }
 
-/** A CA that may sign certificates and holds nothing critical that is not understood here. */
+/** A CA that may sign certificates and has no critical extension that is unknown here. */
 export function isAuthority(certificate: X509Certificate): boolean {
   if (!extensionsUnderstood(certificate)) return false;
   if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true) return false;
@@ -214,7 +214,7 @@ function checkValidity(certificate: X509Certificate, now: number): void {
   if (now < certificate.notBefore.getTime()) {
     throw new ChainError(
       'not-yet-valid',
-      `certificate is not valid before ${certificate.notBefore.toISOString()}, the clock here says ${new Date(now).toISOString()}`,
+      `certificate is not valid before ${certificate.notBefore.toISOString()}, this machine's clock is at ${new Date(now).toISOString()}`,
     );
   }
   if (now > certificate.notAfter.getTime()) {

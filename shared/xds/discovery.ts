@@ -11,7 +11,7 @@ import { bool, list, map, message, messageRequiring, nonEmpty, string, uint32 } 
 import { RouteConfiguration, VirtualHost } from './route.ts';
 import { Secret } from './tls.ts';
 
-/** The resource types, in the order that makes before it breaks: what is named comes before what names it. */
+/** The resource types in dependency order (make before break). */
 export const RESOURCE_TYPES = ['secrets', 'clusters', 'endpoints', 'virtualHosts', 'routes', 'listeners'] as const;
 export type ResourceType = (typeof RESOURCE_TYPES)[number];
 
@@ -51,7 +51,7 @@ export function resourceName(type: ResourceType, resource: XdsResource[ResourceT
 }
 
 /**
- * Everything one node runs: the output of the compile step and of `tulle compile`. `virtualHosts` is absent where route
+ * Everything that one proxy runs: the output of the compile step and of `tulle compile`. `virtualHosts` is absent where route
  * configurations are whole.
  */
 export type Snapshot = { [T in Exclude<ResourceType, 'virtualHosts'>]: XdsResource[T][] } & {
@@ -99,7 +99,7 @@ export const DeltaDiscoveryRequest = messageRequiring(
 );
 export type DeltaDiscoveryRequest = z.infer<typeof DeltaDiscoveryRequest>;
 
-/** One resource in a response. `resource` is left unparsed: a fault in one must not hide the others. */
+/** One resource in a response. `resource` is left unparsed: an invalid resource must not hide the others. */
 export const DiscoveryResource = messageRequiring(
   { name: nonEmpty(), version: z.string(), resource: z.record(z.string(), z.unknown()) },
   ['name', 'version'],
@@ -118,7 +118,7 @@ export const DeltaDiscoveryResponse = messageRequiring(
 export type DeltaDiscoveryResponse = z.infer<typeof DeltaDiscoveryResponse>;
 
 /**
- * One long-poll: what the proxy says about every type at once, so that one held request covers the whole node and
+ * One long-poll: the proxy's requests for every type at once, so that one held request covers the whole proxy and
  * answers keep RESOURCE_TYPES order (make before break). `session` is empty on the first poll, then as the server gave it.
  */
 export const DiscoveryPoll = messageRequiring(

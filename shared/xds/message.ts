@@ -3,7 +3,7 @@
  *
  * Reading follows the proto3 JSON mapping (protobuf.dev/programming-guides/json): lowerCamelCase and the original
  * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
- * which only warns, an unknown field is a fault: a proxy refuses what it does not understand.
+ * which only warns, an unknown field is an error: a proxy refuses what it does not understand.
  */
 import * as z from 'zod';
 
@@ -39,8 +39,8 @@ export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Op
 }
 
 /**
- * A zod schema weighs kilobytes, and the messages have a thousand fields of a few kinds: schemas do not change, so
- * fields of one kind share one, and so do their optional forms.
+ * A zod schema takes kilobytes, and the messages have a thousand fields of a few types. Schemas are immutable, so
+ * fields of one type share one schema and one optional form.
  */
 const optionals = new WeakMap<z.ZodType, z.ZodType>();
 
@@ -126,17 +126,17 @@ export function any<Types extends Record<string, z.ZodType>>(types: Types) {
     [K in keyof Types & string]: { '@type': `type.googleapis.com/${K}` } & z.infer<Types[K]>;
   }[keyof Types & string];
   return z.unknown().transform((value, ctx): Value => {
-    const fault = (message: string) => {
+    const violation = (message: string) => {
       ctx.addIssue({ code: 'custom', message });
       return z.NEVER;
     };
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return fault('must be an object with "@type"');
+      return violation('must be an object with "@type"');
     const { '@type': type, ...fields } = value as Record<string, unknown>;
-    if (typeof type !== 'string') return fault('must have an "@type"');
+    if (typeof type !== 'string') return violation('must have an "@type"');
     const name = type.slice(type.lastIndexOf('/') + 1);
     const schema = Object.hasOwn(types, name) ? types[name] : undefined;
-    if (!schema) return fault(`unsupported type "${name}": must be one of ${Object.keys(types).join(', ')}`);
+    if (!schema) return violation(`unsupported type "${name}": must be one of ${Object.keys(types).join(', ')}`);
     const parsed = schema.safeParse(fields);
     if (!parsed.success) {
       for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);

@@ -1,10 +1,10 @@
-/** From zod issues to faults, and the collector that semantic checks write into. */
+/** From zod issues to violations, and the collector that semantic checks write into. */
 import type { z } from 'zod';
 import type { Findings } from './kind.ts';
-import type { Fault } from './resource.ts';
+import type { Violation } from './resource.ts';
 
-/** More faults than this help nobody. */
-export const MAX_FAULTS = 200;
+/** Most violations reported for one resource. */
+export const MAX_VIOLATIONS = 200;
 
 /** `spec.http[0].headers["x-a.b"]` */
 export function formatPath(path: readonly PropertyKey[]): string {
@@ -23,7 +23,7 @@ export function keyPath(path: string, key: string): string {
   return entry.startsWith('[') ? `${path}${entry}` : `${path}.${entry}`;
 }
 
-export function faultsOf(issues: readonly z.core.$ZodIssue[]): Fault[] {
+export function violationsOf(issues: readonly z.core.$ZodIssue[]): Violation[] {
   return issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') {
       const lines = issue.message.split('\n');
@@ -69,8 +69,8 @@ function found(issue: z.core.$ZodIssue): string {
   const { code, input } = issue;
   if (!['invalid_value', 'invalid_format', 'too_small', 'too_big', 'not_multiple_of'].includes(code)) return '';
   if (typeof input === 'number') return `; found ${input}`;
-  const told = typeof input === 'string' && input.length <= 64 && code !== 'too_small' && code !== 'too_big';
-  return told ? `; found ${JSON.stringify(input)}` : '';
+  const shown = typeof input === 'string' && input.length <= 64 && code !== 'too_small' && code !== 'too_big';
+  return shown ? `; found ${JSON.stringify(input)}` : '';
 }
 
 /** The value's type in words; the value itself may be a secret. */
@@ -82,23 +82,23 @@ function describe(value: unknown): string {
 
 /** Collects what a semantic check finds. Paths are given as formatted text. */
 export class Report {
-  readonly faults: Fault[] = [];
-  readonly warnings: Fault[] = [];
+  readonly violations: Violation[] = [];
+  readonly warnings: Violation[] = [];
 
-  fault(path: string, rule: string, message: string): void {
-    if (this.faults.length < MAX_FAULTS) this.faults.push({ path, rule, message });
+  violation(path: string, rule: string, message: string): void {
+    if (this.violations.length < MAX_VIOLATIONS) this.violations.push({ path, rule, message });
   }
 
   warn(path: string, rule: string, message: string): void {
-    if (this.warnings.length < MAX_FAULTS) this.warnings.push({ path, rule, message });
+    if (this.warnings.length < MAX_VIOLATIONS) this.warnings.push({ path, rule, message });
   }
 
-  /** Adds a fault when there is a message: for helpers that say what is wrong or nothing. */
-  faultIf(path: string, rule: string, message: string | undefined): void {
-    if (message !== undefined) this.fault(path, rule, message);
+  /** Adds a violation when there is a message: for helpers that say what is wrong or nothing. */
+  violationIf(path: string, rule: string, message: string | undefined): void {
+    if (message !== undefined) this.violation(path, rule, message);
   }
 
   get findings(): Findings {
-    return { faults: this.faults, warnings: this.warnings };
+    return { violations: this.violations, warnings: this.warnings };
   }
 }
