@@ -61,7 +61,7 @@ export function assemble(
   });
   const admission = new Admission(
     new Stats(),
-    new OverloadState(),
+    new OverloadState(() => runtime.random()),
     limits.connections,
     limits.drainMs,
     limits.closeOnExpiry,

@@ -3,6 +3,7 @@ import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { type Changes, type Compilers, RunningConfig } from './config/apply.ts';
 import type { Secrets } from './config/secrets.ts';
 import { Admission } from './overload/admission.ts';
+import { OverloadState } from './overload/overload-state.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { Stats } from './telemetry/stats.ts';
 
@@ -18,6 +19,7 @@ const DRAIN_POLL_MS = 50;
 
 // biome-ignore lint/suspicious/noShadowRestrictedNames: this is what the class is; ECMAScript's Proxy is not used here
 export class Proxy {
+  private readonly runtime: Runtime;
   private readonly running: RunningConfig;
   private isDraining = false;
   private unhealthy = false;
@@ -26,7 +28,8 @@ export class Proxy {
 
   constructor(runtime: Runtime, options: ProxyOptions) {
     const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
-    const admission = options.admission ?? new Admission(new Stats());
+    const admission = options.admission ?? new Admission(new Stats(), new OverloadState(() => runtime.random()));
+    this.runtime = runtime;
     this.admission = admission;
     const closing = (evenUnhealthy: boolean) => this.isDraining || (this.unhealthy && !evenUnhealthy);
     this.running = new RunningConfig(runtime, options.compilers, closing, warn, admission);
@@ -101,8 +104,8 @@ export class Proxy {
   async drain(deadlineMs: number): Promise<void> {
     this.isDraining = true;
     for (const { server } of this.running.listeners.values()) await server.drain();
-    const until = performance.now() + deadlineMs;
-    while (this.admission.active > 0 && performance.now() < until)
+    const until = this.runtime.monotonicMs() + deadlineMs;
+    while (this.admission.active > 0 && this.runtime.monotonicMs() < until)
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
   }
 

@@ -69,6 +69,17 @@ describe('import boundaries', () => {
     expect(broken).toEqual([]);
   });
 
+  it('the proxy core is given time and chance, and never asks the runtime itself', () => {
+    const broken = sources('edge-proxy')
+      .filter((file) => !file.startsWith('edge-proxy/runtime/') && !/testing\.ts$|edge-proxy\/main\.ts$/.test(file))
+      .filter((file) =>
+        /\b(Math\.random|Date\.now|performance\.now|new Date\(\))/.test(
+          readFileSync(join(root, file), 'utf8').replace(/(\/\*[\s\S]*?\*\/|\/\/.*)/g, ''),
+        ),
+      );
+    expect(broken).toEqual([]);
+  });
+
   it('the proxy core names no runtime global', () => {
     const broken = sources('edge-proxy')
       .filter((file) => !file.startsWith('edge-proxy/runtime/') && file !== 'edge-proxy/main.ts')

@@ -268,7 +268,7 @@ function requestOf(one: Call): RequestContext {
 
 it('decides as the documentation says', () => {
   const seen = { allowed: 0, denied: 0 };
-  const env = { now: () => 0, random: () => 0, routes: () => undefined };
+  const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve() };
   const ctx = {
     kind: 'http' as const,
     trustDomain: 'cluster.local',

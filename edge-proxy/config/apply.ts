@@ -16,6 +16,7 @@ import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { AskedPeer } from './compile-auto-tls.ts';
 import { compileListener, type ListenerParts } from './compile-listener.ts';
+import { pathText } from './config-fault.ts';
 import { Secrets } from './secrets.ts';
 import { validateClusters } from './validate-clusters.ts';
 
@@ -196,7 +197,7 @@ export class RunningConfig {
         resolve: this.runtime.resolve,
         connect: (...args) => this.runtime.connect(...args),
         now: this.runtime.monotonicMs,
-        random: Math.random,
+        random: this.runtime.random,
         ...(previous ? { previous } : {}),
       },
     );
@@ -286,11 +287,4 @@ function rawName(type: ResourceType, raw: unknown): string {
   const fields = (raw ?? {}) as Record<string, unknown>;
   const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
   return typeof name === 'string' ? name : '?';
-}
-
-/** `a.b[0].c`, as messages name fields. */
-export function pathText(path: readonly PropertyKey[]): string {
-  let out = '';
-  for (const part of path) out += typeof part === 'number' ? `[${part}]` : `${out ? '.' : ''}${String(part)}`;
-  return out || '(resource)';
 }

@@ -38,10 +38,7 @@ export interface ListenerParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly compileHttpFilters: (
-    config: HttpConnectionManager,
-    routes: () => RouteTable | undefined,
-  ) => readonly HttpFilter[];
+  readonly compileHttpFilters: (config: HttpConnectionManager) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** What hears of each finished request of this connection manager. */
   readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
@@ -210,7 +207,7 @@ function compileTerminal(
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config, routes),
+    filters: parts.compileHttpFilters(config),
     clusters: parts.clusters,
     runtime: parts.runtime,
     onFinished: (request) => {

@@ -6,9 +6,12 @@ import { Headers } from '../http/headers.ts';
 import type { ForwardAction, RouteEntry } from '../http/route-table.ts';
 import { ConfigFault, compileRouteConfiguration } from './compile-routes.ts';
 
+const draws: number[] = [];
+const env = { now: () => 0, monotonicMs: () => 0, random: () => draws.shift() ?? 0 };
 const compile = (routes: unknown[], host: object = {}, table: object = {}) =>
   compileRouteConfiguration(
     RouteConfiguration.parse({ name: 't', virtualHosts: [{ name: 'vh', domains: ['*'], routes, ...host }], ...table }),
+    env,
   );
 const to = (cluster: string, more: object = {}) => ({ cluster, ...more });
 const run = (routes: unknown[], parts: RequestParts, host: object = {}, table: object = {}) => {
@@ -68,6 +71,39 @@ describe('forwarding', () => {
     const share = Array.from({ length: 100 }, (_, i) => action.pick(request, i / 100).cluster);
     expect(share.filter((name) => name === 'a')).toHaveLength(25);
     expect(share.filter((name) => name === 'b')).toHaveLength(75);
+  });
+  it('a cluster that configures filters is drawn with the route, once a request', () => {
+    const fault = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault' };
+    const clusters = [
+      { name: 'a', weight: 1, typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 418 } } } },
+      { name: 'b', weight: 3 },
+    ];
+    const host = { typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 503 } } } };
+    const table = compile([{ match: { prefix: '/' }, route: { weightedClusters: { clusters } } }], host);
+    const drawn = [0, 0.249, 0.25, 0.999].map((draw) => {
+      draws.push(draw);
+      const request = requestDouble({});
+      const { action, overrides } = table.match(request)!;
+      // What the router draws afterwards changes nothing.
+      const cluster = [0, 0.5, 0.999].map((later) => (action as ForwardAction).pick(request, later).cluster);
+      return [new Set(cluster), overrides?.get('f')?.value as object];
+    });
+    expect(drawn).toEqual([
+      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
+      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
+      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
+      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
+    ]);
+    expect(draws).toEqual([]);
+  });
+  it('a share of requests is drawn from the chance it is given', () => {
+    const half = { match: { prefix: '/', runtimeFraction: { defaultValue: { numerator: 50 } } }, route: to('c') };
+    const table = compile([
+      { name: 'half', ...half },
+      { name: 'rest', match: { prefix: '/' }, route: to('c') },
+    ]);
+    draws.push(0.499, 0.5);
+    expect([1, 2].map(() => table.match(requestDouble({}))?.name)).toEqual(['half', 'rest']);
   });
   it.each([
     [{ prefix: '/a' }, { prefixRewrite: '/z' }, '/a/b?q', '/z/b?q'],
@@ -273,7 +309,7 @@ describe.skipIf(!existsSync(cases))('what istiod generates', () => {
           refused.push(`${name} ${table.name}: ${parsed.error.issues[0]?.message}`);
           continue;
         }
-        expect(compileRouteConfiguration(parsed.data).name).toBe(table.name ?? '');
+        expect(compileRouteConfiguration(parsed.data, env).name).toBe(table.name ?? '');
         compiled++;
       }
     }

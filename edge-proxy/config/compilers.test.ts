@@ -39,7 +39,7 @@ async function principal(trustDomain: string | undefined, subject: string): Prom
     throw new Error('not used');
   };
   const compilers = proxyCompilers({ runtime: currentRuntime(), trustDomain }, unused, unused);
-  const [filter] = compilers.compileHttpFilters(config, () => undefined);
+  const [filter] = compilers.compileHttpFilters(config);
   const token = await new SignJWT({ sub: subject, aud: 'gateway', iss: issuer })
     .setProtectedHeader({ alg: 'ES256', kid: 'one', typ: 'JWT' })
     .setExpirationTime('1m')

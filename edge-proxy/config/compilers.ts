@@ -1,10 +1,10 @@
 /** The compilers a real proxy runs with. */
-import type { NetworkVerdict } from '../http/filters/rbac.ts';
+import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './compile-cluster.ts';
-import { compileHttpFilters, compileNetworkRbac } from './compile-filters.ts';
+import { compileHttpFilters } from './compile-filters.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 
 /** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
@@ -40,14 +40,14 @@ export function proxyCompilers(
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   return {
-    compileRoutes: compileRouteConfiguration,
+    compileRoutes: (config) => compileRouteConfiguration(config, runtime),
     compileCluster,
-    compileHttpFilters: (config, routes) =>
+    compileHttpFilters: (config) =>
       compileHttpFilters(config.httpFilters ?? [], {
-        now: runtime.now,
-        random: Math.random,
-        routes,
-        ...(trustDomain === undefined ? {} : { trustDomain }),
+        now: () => runtime.now(),
+        random: () => runtime.random(),
+        trustDomain,
+        sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,

@@ -14,6 +14,7 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
+import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
@@ -41,6 +42,7 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
+  readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
@@ -67,7 +69,7 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.options = options;
-    this.backoff = options.backoff ?? new Backoff(200, MAX_WAIT_MS);
+    this.backoff = options.backoff ?? new Backoff(() => options.time.random(), 200, MAX_WAIT_MS);
     this.held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as unknown as typeof this.held;
   }
 
@@ -147,7 +149,7 @@ export class DiscoveryClient {
     }
     this.session = session;
     await this.take(responses);
-    this.state.lastAnswerMs = Date.now();
+    this.state.lastAnswerMs = this.options.time.now();
     this.settleReadiness();
   }
 

@@ -10,16 +10,17 @@ import { defaultLimits } from './codec/message.ts';
 import type { ConnectionManagerOptions } from './connection-manager-options.ts';
 import type { HttpStats } from './connection-stats.ts';
 import { TimerPool } from './exchange-timer.ts';
+import { FilterChain } from './filters/chain.ts';
 import { HeaderTreatment } from './forward-headers.ts';
 import { compileLocalReplies, type LocalReplyMap } from './local-reply-map.ts';
 import type { RouteTable } from './route-table.ts';
-import type { HttpFilter, RequestContext } from './stream.ts';
+import type { RequestContext } from './stream.ts';
 
 /** Options and config of a connection manager, compiled once. */
 export interface ManagerParts {
   readonly runtime: Runtime;
   readonly routes: () => RouteTable | undefined;
-  readonly filters: readonly HttpFilter[];
+  readonly filters: FilterChain;
   readonly clusters: ClusterSet;
   readonly pools: ConnectionPools;
   readonly timers: TimerPool;
@@ -62,8 +63,6 @@ export function sharedPools(runtime: Runtime): ConnectionPools {
   return pools;
 }
 
-const NEVER = new OverloadState();
-
 /** @throws RangeError naming a field whose value is not supported */
 export function compileParts(options: ConnectionManagerOptions, draining: () => boolean): ManagerParts {
   const { config, runtime } = options;
@@ -75,12 +74,12 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
   return {
     runtime,
     routes: options.routes,
-    filters: options.filters,
+    filters: new FilterChain(options.filters),
     clusters: options.clusters,
     pools: sharedPools(runtime),
     timers: new TimerPool(() => runtime.monotonicMs()),
     draining,
-    overload: options.overload ?? NEVER,
+    overload: options.overload ?? new OverloadState(() => runtime.random()),
     stats: options.stats,
     onFinished: options.onFinished,
     onFault: options.onFault ?? (() => {}),
@@ -91,12 +90,8 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
     },
-    headers: new HeaderTreatment(config),
-    mapReply: compileLocalReplies(
-      config.localReplyConfig,
-      (monotonicMs) => Date.now() - runtime.monotonicMs() + monotonicMs,
-      () => runtime.monotonicMs(),
-    ),
+    headers: new HeaderTreatment(config, runtime),
+    mapReply: compileLocalReplies(config.localReplyConfig, runtime),
     normalization: {
       normalize: config.normalizePath ?? false,
       mergeSlashes: config.mergeSlashes ?? false,

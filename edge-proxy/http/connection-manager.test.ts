@@ -67,7 +67,6 @@ function forward(over: Partial<ForwardAction> = {}): RouteEntry {
   return {
     name: 'r',
     virtualHost: 'v',
-    fault: undefined,
     includeAttemptCount: true,
     action: {
       kind: 'forward',

@@ -16,7 +16,7 @@ export function nameCluster(
     if (request.route === undefined) request.route = parts.routes()?.match(request) ?? null;
     const action = request.route?.action;
     if (action?.kind !== 'forward') return;
-    const choice = chosen ?? action.pick(request, Math.random());
+    const choice = chosen ?? action.pick(request, parts.runtime.random());
     if ('cluster' in choice) request.cluster = parts.clusters.get(choice.cluster);
   } catch {
     // The answer is given all the same; it has no cluster to name.

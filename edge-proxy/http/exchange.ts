@@ -11,6 +11,8 @@ import { normalizeTarget } from './exchange-path.ts';
 import { composeReply } from './exchange-reply.ts';
 import { Request } from './exchange-request.ts';
 import { grantedUpgrade } from './exchange-upgrade.ts';
+import type { Filters } from './filters/chain.ts';
+import { isPermit, type Permit, runRequestFilters, type Stopped } from './filters/permit.ts';
 import { removeInternalOnly, removeResponseHopByHop } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
@@ -26,7 +28,7 @@ import {
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from './route-table.ts';
 import { Router } from './router.ts';
 import type { RouterHost } from './router-host.ts';
-import type { DownstreamInfo, Hold, LocalReply, ResponseFlag, Verdict } from './stream.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from './stream.ts';
 
 export class Exchange implements RouterHost {
   readonly request: Request;
@@ -44,6 +46,8 @@ export class Exchange implements RouterHost {
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
   bufferLimit: number;
   private tunnel = false;
+  /** Those of the chain that run for this request's route. */
+  private filters: Filters;
   private downstreamEnded = false;
   private upstreamEnded = false;
   requestEnded: boolean;
@@ -59,6 +63,7 @@ export class Exchange implements RouterHost {
     this.request = new Request(head, downstream, parts.runtime.monotonicMs());
     this.idleTimeoutMs = parts.streamIdleMs;
     this.bufferLimit = parts.bufferLimit;
+    this.filters = parts.filters.of(undefined);
     // An upgraded request goes on as a tunnel; any other without framing is whole with its head.
     this.requestEnded = head.framing === 'none' && head.upgrade === '' && head.method !== 'CONNECT';
   }
@@ -86,8 +91,11 @@ export class Exchange implements RouterHost {
       this.reply(refused);
       return;
     }
-    removeInternalOnly(request, parts.routes());
+    const table = parts.routes();
+    removeInternalOnly(request, table);
     this.admitted = true;
+    request.route = table?.match(request) ?? null;
+    this.filters = parts.filters.of(request.route);
     this.runFilters(0);
   }
 
@@ -95,27 +103,30 @@ export class Exchange implements RouterHost {
   private admitted = false;
 
   private runFilters(from: number): void {
-    const { filters } = this.parts;
-    for (let i = from; i < filters.length; i++) {
-      let verdict: Verdict | Hold | Promise<Verdict>;
+    for (let at = from; ; ) {
+      let result: Permit<Request> | Stopped;
       try {
-        verdict = filters[i]!.onRequest?.(this.request);
+        result = runRequestFilters(this.filters, at, this.request);
       } catch (error) {
         this.broken(error);
         return;
       }
-      if (verdict === undefined) continue;
-      if (verdict instanceof Promise) {
-        this.wait(verdict, i + 1);
+      if (isPermit(result)) {
+        this.route(result);
         return;
       }
-      if (!('holdBytes' in verdict)) {
-        this.reply(verdict);
+      const { answer, next } = result;
+      if (answer instanceof Promise) {
+        this.wait(answer, next);
         return;
       }
-      if (this.hold(verdict.holdBytes, i + 1)) return;
+      if (!('holdBytes' in answer)) {
+        this.reply(answer);
+        return;
+      }
+      if (this.hold(answer.holdBytes, next)) return;
+      at = next;
     }
-    this.route();
   }
 
   /** @returns the body is not whole yet, or too long: somebody else goes on */
@@ -168,25 +179,23 @@ export class Exchange implements RouterHost {
     verdict.then(goOn).catch((error: unknown) => this.broken(error));
   }
 
-  private route(): void {
+  private route(permit: Permit<Request>): void {
     const { request } = this;
-    // Filters look the route up too; the table is read once per request.
-    if (request.route === undefined) request.route = this.parts.routes()?.match(request) ?? null;
-    const route = request.route;
+    const { route } = request;
     if (!route) {
       this.reply(routeNotFound);
       return;
     }
     const { action } = route;
     if (action.kind === 'forward') {
-      this.forward(action);
+      this.forward(permit, action);
       return;
     }
     this.choice = action;
     this.reply(answerOf(action, request, this.parts.runtime.monotonicMs()));
   }
 
-  private forward(action: ForwardAction): void {
+  private forward(permit: Permit<Request>, action: ForwardAction): void {
     const { head } = this;
     const upgrade = grantedUpgrade(head, action.upgrades ?? this.parts.upgrades);
     if (upgrade === undefined) {
@@ -197,9 +206,9 @@ export class Exchange implements RouterHost {
     if (upgrade === '' && head.framing === 'none') this.requestEnded = true;
     if (action.idleTimeoutMs !== undefined) this.idleTimeoutMs = action.idleTimeoutMs;
     if (!this.parts.proxyContinue) this.stream.sendContinue();
-    const choice = action.pick(this.request, Math.random());
+    const choice = action.pick(this.request, this.parts.runtime.random());
     this.choice = choice;
-    const router = new Router(this, action, choice, upgrade);
+    const router = new Router(permit, this, action, choice, upgrade);
     this.router = router;
     const early = this.early;
     this.early = undefined;
@@ -344,7 +353,7 @@ export class Exchange implements RouterHost {
     request.responseStatus = status;
     try {
       this.choice?.editResponse(request, headers);
-      for (let i = parts.filters.length - 1; i >= 0; i--) parts.filters[i]!.onResponse?.(request, status, headers);
+      for (let i = this.filters.length - 1; i >= 0; i--) this.filters[i]!.onResponse?.(request, status, headers);
       parts.headers.response(request, headers);
       return true;
     } catch (error) {

@@ -6,6 +6,7 @@
 import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../shared/match/cidr.ts';
 import { wireText } from '../../shared/match/wire.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
+import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { hasToken } from './codec/fields.ts';
 import type { Request } from './exchange-request.ts';
 import type { Headers } from './headers.ts';
@@ -76,11 +77,14 @@ export class HeaderTreatment {
   /** Whatever the connection was; undefined: what it was. */
   private readonly scheme: 'http' | 'https' | undefined;
 
-  constructor(config: HttpConnectionManager) {
+  private readonly clock: Pick<ClockAndRandom, 'now' | 'random'>;
+
+  constructor(config: HttpConnectionManager, clock: Pick<ClockAndRandom, 'now' | 'random'>) {
     this.useRemoteAddress = config.useRemoteAddress ?? false;
     this.trustedHops = config.xffNumTrustedHops ?? 0;
     this.appendFor = this.useRemoteAddress && !config.skipXffAppend;
-    this.ids = new RequestIds(config);
+    this.ids = new RequestIds(config, () => clock.random());
+    this.clock = clock;
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
     this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
@@ -209,7 +213,7 @@ export class HeaderTreatment {
     else if (this.serverMode === 'APPEND_IF_ABSENT' && !headers.has('server')) {
       headers.append('server', this.serverName, 'server');
     }
-    if (!headers.has('date')) headers.append('date', httpDate(), 'date');
+    if (!headers.has('date')) headers.append('date', httpDate(this.clock.now()), 'date');
   }
 }
 
@@ -320,8 +324,9 @@ function quoted(value: string): string {
 let dateSecond = 0;
 let dateText = '';
 
-function httpDate(): string {
-  const second = Math.floor(Date.now() / 1000);
+/** @param now milliseconds since the epoch */
+function httpDate(now: number): string {
+  const second = Math.floor(now / 1000);
   if (second !== dateSecond) {
     dateSecond = second;
     dateText = new Date(second * 1000).toUTCString();

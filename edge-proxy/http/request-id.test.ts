@@ -8,7 +8,7 @@ import type { DownstreamInfo } from './stream.ts';
 
 const downstream = { remoteAddress: '192.0.2.1', secure: false } as DownstreamInfo;
 
-function treated(options: object, fields: Record<string, string> = {}, edge = false): Request {
+function treated(options: object, fields: Record<string, string> = {}, edge = false, random = 0.5): Request {
   const headers = new Headers();
   for (const [key, value] of Object.entries(fields)) headers.append(key, value);
   const request = new Request(
@@ -16,7 +16,7 @@ function treated(options: object, fields: Record<string, string> = {}, edge = fa
     downstream,
     0,
   );
-  new RequestIds(HttpConnectionManager.parse({ statPrefix: 'test', ...options })).request(request, edge);
+  new RequestIds(HttpConnectionManager.parse({ statPrefix: 'test', ...options }), () => random).request(request, edge);
   return request;
 }
 const idOf = (request: Request) => request.headers.get('x-request-id') ?? '';

@@ -78,8 +78,11 @@ export class RequestIds {
   private readonly pack: boolean;
   private readonly byId: boolean;
   private readonly sampling: Sampling | undefined;
+  private readonly random: () => number;
 
-  constructor(config: HttpConnectionManager) {
+  /** @param random [0, 1) */
+  constructor(config: HttpConnectionManager, random: () => number) {
+    this.random = random;
     this.generate = config.generateRequestId ?? true;
     this.preserve = config.preserveExternalRequestId ?? false;
     this.always = config.alwaysSetRequestIdInResponse ?? false;
@@ -135,7 +138,7 @@ export class RequestIds {
     const share = number % 10_000;
     let reason = before;
     if (reason === 'none') {
-      if (headers.has('x-client-trace-id') && (sampling.client === 1 || Math.random() < sampling.client))
+      if (headers.has('x-client-trace-id') && (sampling.client === 1 || this.random() < sampling.client))
         reason = 'client';
       else if (headers.has('x-envoy-force-trace')) reason = 'forced';
       else if (share < sampling.random) reason = 'sampled';

@@ -51,7 +51,7 @@ describe('conditions', () => {
 
   it('never retries an overflow, and resets by their kind', () => {
     const on = (condition: string, reason: Parameters<RetryState['onReset']>[0], before = false) =>
-      new RetryState(plan(condition), circuit(3)).onReset(reason, before);
+      new RetryState(plan(condition), circuit(3), half).onReset(reason, before);
     expect(on('5xx,reset', 'overflow')).toBe('no');
     expect(on('reset', 'connection_termination')).toBe('retry');
     expect(on('connect-failure', 'connection_termination')).toBe('no');
@@ -62,17 +62,20 @@ describe('conditions', () => {
   });
 });
 
+/** Draws the middle. */
+const half = () => 0.5;
+
 describe('limits', () => {
   it('ends with the number of retries', () => {
-    const state = new RetryState(plan('5xx', { numRetries: 2 }), circuit(9));
+    const state = new RetryState(plan('5xx', { numRetries: 2 }), circuit(9), half);
     const tries = [1, 2, 3].map(() => state.onResponse(500, headers(), 0));
     expect(tries).toEqual(['retry', 'retry', 'limit']);
   });
 
   it('ends with the circuit breaker, whose place is given back', () => {
     const one = circuit(1);
-    const first = new RetryState(plan('5xx', { numRetries: 9 }), one);
-    const second = new RetryState(plan('5xx', { numRetries: 9 }), one);
+    const first = new RetryState(plan('5xx', { numRetries: 9 }), one, half);
+    const second = new RetryState(plan('5xx', { numRetries: 9 }), one, half);
     expect(first.onResponse(500, headers(), 0)).toBe('retry');
     expect(second.onResponse(500, headers(), 0)).toBe('overflow');
     first.release();
@@ -82,10 +85,12 @@ describe('limits', () => {
 
   it('a budget is a share of the requests under way', () => {
     const budget = circuit(0, 20, { percent: 20, minConcurrency: 2 });
-    const tried = Array.from({ length: 6 }, () => new RetryState(plan('5xx'), budget).onResponse(500, headers(), 0));
+    const tried = Array.from({ length: 6 }, () =>
+      new RetryState(plan('5xx'), budget, half).onResponse(500, headers(), 0),
+    );
     expect(tried).toEqual(['retry', 'retry', 'retry', 'retry', 'overflow', 'overflow']);
     const least = circuit(0, 0, { percent: 20, minConcurrency: 1 });
-    expect(new RetryState(plan('5xx'), least).onResponse(500, headers(), 0)).toBe('retry');
+    expect(new RetryState(plan('5xx'), least, half).onResponse(500, headers(), 0)).toBe('retry');
   });
 });
 
@@ -106,7 +111,7 @@ describe('back-off', () => {
     [{ 'x-at': '990' }, undefined],
     [{ 'retry-after': '70', 'x-at': '1001' }, 1000],
   ])('%j', (fields, expected) => {
-    expect(askedBackOffMs(limits, headers(fields), 1000)).toBe(expected);
+    expect(askedBackOffMs(limits, headers(fields), 1_000_000)).toBe(expected);
   });
 
   it('is what the upstream asks, and up to half more; else grows', () => {
@@ -115,13 +120,36 @@ describe('back-off', () => {
       rateLimitedRetryBackOff: { resetHeaders: [{ name: 'Retry-After' }] },
       retryBackOff: { baseInterval: '0.1s', maxInterval: '0.2s' },
     });
-    const state = new RetryState(asking, circuit(9));
+    const state = new RetryState(asking, circuit(9), half);
     state.onResponse(503, headers({ 'retry-after': '2' }), 0);
-    const asked = state.backOffMs();
-    expect(asked).toBeGreaterThanOrEqual(2000);
-    expect(asked).toBeLessThanOrEqual(3000);
+    expect(state.backOffMs()).toBe(2500);
     state.onResponse(503, headers(), 0);
-    for (let i = 0; i < 50; i++) expect(state.backOffMs()).toBeLessThanOrEqual(200);
+    // The second of the tries, then up to the longest: base * (2^n - 1).
+    expect(state.backOffMs()).toBe(100);
+  });
+
+  it.each([
+    [0, [0, 0, 0, 0]],
+    [0.5, [50, 150, 350, 500]],
+    [0.999, [99.9, 299.7, 699.3, 999]],
+  ])('grows fully jittered up to the longest interval: drawn %d', (drawn, expected) => {
+    const growing = plan('5xx', { numRetries: 9, retryBackOff: { baseInterval: '0.1s', maxInterval: '1s' } });
+    const state = new RetryState(growing, circuit(9), () => drawn);
+    const waits = expected.map(() => {
+      state.onResponse(500, headers(), 0);
+      return state.backOffMs();
+    });
+    expect(waits.map((ms) => Number(ms.toFixed(3)))).toEqual(expected);
+  });
+
+  it('counts a moment the upstream names from the clock it is given', () => {
+    const asking = plan('5xx', {
+      numRetries: 9,
+      rateLimitedRetryBackOff: { resetHeaders: [{ name: 'x-at', format: 'UNIX_TIMESTAMP' }] },
+    });
+    const state = new RetryState(asking, circuit(9), () => 0);
+    state.onResponse(503, headers({ 'x-at': '1764000030' }), 1_764_000_010_500);
+    expect(state.backOffMs()).toBe(19_500);
   });
 });
 

@@ -150,14 +150,14 @@ function tokens(headers: Headers, key: string): string[] {
 
 /**
  * How long the response asks to wait before another try.
- * @param now seconds since the epoch
+ * @param now milliseconds since the epoch
  * @returns milliseconds; undefined: it does not say, or longer than allowed
  */
 export function askedBackOffMs(limits: RateLimitedBackOff, headers: Headers, now: number): number | undefined {
   for (const { key, unixTime } of limits.headers) {
     const value = headers.get(key);
     if (value === undefined || !/^\d{1,12}$/.test(value)) continue;
-    const ms = (unixTime ? Number(value) - now : Number(value)) * 1000;
+    const ms = Number(value) * 1000 - (unixTime ? now : 0);
     if (ms > 0 && ms <= limits.maxMs) return ms;
   }
   return undefined;

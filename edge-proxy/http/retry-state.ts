@@ -17,8 +17,14 @@ export class RetryState {
   /** The last response said how long to wait. */
   private askedMs: number | undefined;
 
-  /** @param plan undefined: never */
-  constructor(plan: RetryPlan | undefined, circuit: Circuit) {
+  private readonly random: () => number;
+
+  /**
+   * @param plan undefined: never
+   * @param random [0, 1)
+   */
+  constructor(plan: RetryPlan | undefined, circuit: Circuit, random: () => number) {
+    this.random = random;
     this.plan = plan;
     this.circuit = circuit;
   }
@@ -27,7 +33,7 @@ export class RetryState {
     return this.plan !== undefined && this.plan.maxRetries > 0;
   }
 
-  /** @param now seconds since the epoch */
+  /** @param now milliseconds since the epoch */
   onResponse(status: number, headers: Headers, now: number): RetryDecision {
     this.release();
     const { plan } = this;
@@ -70,9 +76,9 @@ export class RetryState {
   backOffMs(): number {
     const { askedMs } = this;
     this.askedMs = undefined;
-    if (askedMs !== undefined) return askedMs * (1 + Math.random() / 2);
+    if (askedMs !== undefined) return askedMs * (1 + this.random() / 2);
     const { backOffBaseMs, backOffMaxMs } = this.plan!;
-    return Math.random() * Math.min(backOffBaseMs * (2 ** this.used - 1), backOffMaxMs);
+    return this.random() * Math.min(backOffBaseMs * (2 ** this.used - 1), backOffMaxMs);
   }
 
   /** Gives the retry slot back: its try is over. */

@@ -27,8 +27,8 @@ let underWay = 0;
 export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirrors'], timeoutMs: number): Mirror[] {
   const started: Mirror[] = [];
   for (const { cluster: name, share, keepHost } of mirrors) {
-    if (underWay >= maxMirrors || Math.random() >= share) continue;
     const { parts, request } = exchange;
+    if (underWay >= maxMirrors || parts.runtime.random() >= share) continue;
     const cluster = parts.clusters.get(name);
     if (!cluster) continue;
     const chunked = exchange.head.framing === 'chunked';

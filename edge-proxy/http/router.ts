@@ -3,7 +3,9 @@ import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
 import type { ResetReason } from '../upstream/pool.ts';
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { ResponseHead } from './codec/message.ts';
+import type { Request } from './exchange-request.ts';
 import type { PooledTimer } from './exchange-timer.ts';
+import type { Permit } from './filters/permit.ts';
 import { rewriteHost } from './forward-headers.ts';
 import type { Headers } from './headers.ts';
 import {
@@ -68,7 +70,18 @@ export class Router {
   /** No further try: the client was told something of this one. */
   private committed = false;
 
-  constructor(exchange: RouterHost, action: ForwardAction, choice: ClusterChoice, upgrade: string) {
+  /**
+   * @param permit of the exchange's request: only what every filter let through is forwarded
+   * @param upgrade lower-case, `connect`, or ''
+   */
+  constructor(
+    permit: Permit<Request>,
+    exchange: RouterHost,
+    action: ForwardAction,
+    choice: ClusterChoice,
+    upgrade: string,
+  ) {
+    if (permit.request !== exchange.request) throw new Error('the permit is for another request');
     this.exchange = exchange;
     this.action = action;
     this.choice = choice;
@@ -94,7 +107,7 @@ export class Router {
     this.times = timeoutsOf(action, request.headers, grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
-    this.retries = new RetryState(retried ? plan : undefined, cluster);
+    this.retries = new RetryState(retried ? plan : undefined, cluster, () => parts.runtime.random());
     this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
     // Header operations may name the try.

@@ -130,16 +130,22 @@ export interface Hold {
   readonly holdBytes: number;
 }
 
-/** One HTTP filter, compiled once from its xDS config. It sees heads and never touches a socket. */
-export interface HttpFilter {
-  /** Envoy's filter name, as `envoy.filters.http.rbac`. */
-  readonly name: string;
+/** What a filter does with requests, compiled once from its xDS config. It sees heads and never touches a socket. */
+export interface FilterHooks {
   onRequest?(request: RequestContext): Verdict | Hold | Promise<Verdict>;
   /** May change the response headers. */
   onResponse?(request: RequestContext, status: number, headers: Headers): void;
 }
 
-/** A filter that never asks for the body. */
-export interface HeadFilter extends HttpFilter {
+/** Hooks that never ask for the body. */
+export interface HeadHooks extends FilterHooks {
   onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
+}
+
+/** One filter of a listener. */
+export interface HttpFilter extends FilterHooks {
+  /** As the listener calls it; routes configure it by this name. */
+  readonly name: string;
+  /** It runs only where the route configures or enables it. */
+  readonly disabled?: boolean;
 }

@@ -1,7 +1,7 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
-import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
+import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import { type TcpConnection, tcpConnection } from '../tcp/tcp-connection.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
@@ -175,7 +175,7 @@ export class ListenerServer {
 
   private count(secure: Connection): void {
     const expires = this.admission.closesOnExpiry ? secure.tls?.peerNotAfter : undefined;
-    const expiry = expires === undefined ? undefined : closeAt(secure, expires);
+    const expiry = expires === undefined ? undefined : closeAt(secure, expires, this.runtime);
     secure.gone = () => {
       expiry?.();
       this.admission.release();
@@ -334,10 +334,10 @@ export class ListenerServer {
 const LONGEST_TIMER_MS = 2_147_000_000;
 
 /** Closes a connection at a moment of the wall clock. @returns stop */
-function closeAt(connection: Connection, when: number): () => void {
+function closeAt(connection: Connection, when: number, clock: Pick<Clock, 'now'>): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const wait = (): void => {
-    const left = when - Date.now();
+    const left = when - clock.now();
     timer = setTimeout(
       () => (left > LONGEST_TIMER_MS ? wait() : connection.destroy(new Error("the peer's certificate has expired"))),
       Math.max(0, Math.min(left, LONGEST_TIMER_MS)),

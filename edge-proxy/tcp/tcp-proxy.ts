@@ -69,7 +69,7 @@ export class TcpProxy implements Terminal {
     record = tcpConnection(downstream, this.runtime.monotonicMs()),
   ): void {
     this.stats.total.value++;
-    const name = this.pick(Math.random() * this.total);
+    const name = this.pick(this.runtime.random() * this.total);
     const cluster = this.clusters.get(name);
     if (!cluster) {
       record.flags.push('NC');

@@ -1,5 +1,6 @@
 /** Envoy's command operators (envoyproxy.io, "Access logging"), compiled: of access logs, local replies and headers. */
 import { textOfWire } from '../../shared/match/wire.ts';
+import type { Clock } from '../runtime/runtime.ts';
 import type { LogEntry } from './log-entry.ts';
 import { LONG_FLAGS } from './response-flags.ts';
 import { compileTimeFormat } from './time-format.ts';
@@ -9,6 +10,10 @@ export type Field = (request: LogEntry, nowMs: number) => string | number | unde
 
 /** Epoch milliseconds of a time on the monotonic clock requests use. */
 export type WallClock = (monotonicMs: number) => number;
+
+export function wallClockOf(clock: Clock): WallClock {
+  return (monotonicMs) => clock.now() - clock.monotonicMs() + monotonicMs;
+}
 
 /** Longest value taken from a client: a log line must not be as large as a request. */
 const MAX_VALUE = 2048;

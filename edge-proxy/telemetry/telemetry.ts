@@ -5,6 +5,7 @@ import type { TcpConnection } from '../tcp/tcp-connection.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import { istioAccessLog, type LogSinks } from './access-log.ts';
+import { wallClockOf } from './format-operators.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
 
@@ -33,7 +34,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   const sinks: LogSinks = {
     out: (line) => runtime.process.writeOut(line),
     error: (line) => runtime.process.writeError(line),
-    wallClock: (monotonicMs) => Date.now() - (runtime.monotonicMs() - monotonicMs),
+    wallClock: wallClockOf(runtime),
   };
   const log = options.accessLog ? istioAccessLog(sinks) : undefined;
   processGauges(metrics, options);

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Changes } from '../../edge-proxy/config/apply.ts';
 import { proxyCompilers } from '../../edge-proxy/config/compilers.ts';
 import { Admission } from '../../edge-proxy/overload/admission.ts';
+import { OverloadState } from '../../edge-proxy/overload/overload-state.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
 import { Proxy } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
@@ -14,7 +15,7 @@ import { Stats } from '../../edge-proxy/telemetry/stats.ts';
 
 const runtime = currentRuntime();
 const drainMs = Number(runtime.process.args[0]);
-const admission = new Admission(new Stats(), undefined, undefined, drainMs);
+const admission = new Admission(new Stats(), new OverloadState(Math.random), undefined, drainMs);
 const compilers = proxyCompilers(
   { runtime, trustDomain: undefined },
   () => () => {},

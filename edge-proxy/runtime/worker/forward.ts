@@ -1,12 +1,22 @@
 /** One request through the worker: filters, route, then the gateway with the worker's JWT-SVID. Top to bottom. */
 import { textOfWire } from '../../../shared/match/wire.ts';
-import { createCorsFilter } from '../../http/filters/cors.ts';
-import { createFaultFilter } from '../../http/filters/fault.ts';
+import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
+import { compileHttpFilters } from '../../config/compile-filters.ts';
+import { FilterChain, type Filters } from '../../http/filters/chain.ts';
 import { Headers as Fields } from '../../http/headers.ts';
-import type { ClusterChoice, ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
-import type { HeadFilter, LocalReply, RequestContext } from '../../http/stream.ts';
+import type { ClusterChoice, ForwardAction, RouteTable } from '../../http/route-table.ts';
+import type { LocalReply, RequestContext } from '../../http/stream.ts';
+import type { ClockAndRandom } from '../runtime.ts';
 import { fetchHeaders, fieldsOf, JWT_SVID_HEADER, requestContext } from './request.ts';
 import type { Fetcher } from './settings.ts';
+
+const FILTER = 'type.googleapis.com/envoy.extensions.filters.http';
+/** Those of a gateway that need neither its listeners nor bodies. */
+const FILTERS: readonly XdsHttpFilter[] = [
+  { name: 'envoy.filters.http.fault', typedConfig: { '@type': `${FILTER}.fault.v3.HTTPFault` } },
+  { name: 'envoy.filters.http.cors', typedConfig: { '@type': `${FILTER}.cors.v3.Cors` } },
+  { name: 'envoy.filters.http.router', typedConfig: { '@type': `${FILTER}.router.v3.Router` } },
+];
 
 export interface ForwardEnv {
   readonly gateway: Fetcher;
@@ -14,25 +24,29 @@ export interface ForwardEnv {
   token(): string | undefined;
   /** null: everything goes to the gateway; undefined: no configuration has come. */
   routes(): RouteTable | null | undefined;
+  readonly time: ClockAndRandom;
 }
 
 /** Answers 404 and 503 with empty bodies as Envoy does where there is no route or no configuration. */
 export function createForward(env: ForwardEnv): (request: Request) => Promise<Response> {
-  const route = (context: RequestContext): RouteEntry | null => {
-    if (context.route === undefined) context.route = env.routes()?.match(context) ?? null;
-    return context.route;
-  };
-  const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const filters = [createFaultFilter({ random: Math.random, sleep, route }), createCorsFilter({ route })];
+  const chain = new FilterChain(
+    compileHttpFilters(FILTERS, {
+      now: () => env.time.now(),
+      random: () => env.time.random(),
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    }),
+  );
 
   return async (request) => {
     const table = env.routes();
     if (table === undefined) return new Response(null, { status: 503 });
-    const context = requestContext(request);
+    const context = requestContext(request, env.time.monotonicMs());
     if (table === null) return send(env, request, context, 0, undefined);
+    const entry = table.match(context);
+    context.route = entry;
+    const filters = chain.of(entry);
     const refusal = await runFilters(filters, context);
     if (refusal) return localReply(refusal, filters, context);
-    const entry = route(context);
     if (!entry) return new Response(null, { status: 404 });
     const { action } = entry;
     if (action.kind === 'forward') return forward(env, request, context, action, filters);
@@ -44,15 +58,16 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
   };
 }
 
-async function runFilters(filters: readonly HeadFilter[], context: RequestContext): Promise<LocalReply | undefined> {
+async function runFilters(filters: Filters, context: RequestContext): Promise<LocalReply | undefined> {
   for (const filter of filters) {
     const verdict = await filter.onRequest?.(context);
-    if (verdict) return verdict;
+    // None of the filters above asks for the body.
+    if (verdict && 'status' in verdict) return verdict;
   }
   return undefined;
 }
 
-function localReply(reply: LocalReply, filters: readonly HeadFilter[], context: RequestContext): Response {
+function localReply(reply: LocalReply, filters: Filters, context: RequestContext): Response {
   const headers = new Fields();
   if (reply.body !== '') headers.append('content-type', 'text/plain');
   for (const [name, value] of Object.entries(reply.headers ?? {})) headers.append(name, value);
@@ -64,9 +79,9 @@ function forward(
   request: Request,
   context: RequestContext,
   action: ForwardAction,
-  filters: readonly HeadFilter[],
+  filters: Filters,
 ): Promise<Response> {
-  const choice = action.pick(context, Math.random());
+  const choice = action.pick(context, env.time.random());
   choice.editRequest(context);
   action.rewrite(context);
   return send(env, request, context, action.timeoutMs, { choice, filters });
@@ -78,7 +93,7 @@ async function send(
   request: Request,
   context: RequestContext,
   timeoutMs: number,
-  edits: { choice: ClusterChoice; filters: readonly HeadFilter[] } | undefined,
+  edits: { choice: ClusterChoice; filters: Filters } | undefined,
 ): Promise<Response> {
   const token = env.token();
   // Without an identity of its own the worker would be let in as nobody, or as whoever a policy lets nobody be.
@@ -116,7 +131,7 @@ async function send(
 }
 
 function finish(
-  filters: readonly HeadFilter[],
+  filters: Filters,
   context: RequestContext,
   status: number,
   headers: Fields,

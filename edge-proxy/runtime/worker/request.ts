@@ -19,7 +19,8 @@ const NOT_PASSED_ON = new Set([
 /** The header in which the token travels; its likes from clients are dropped. */
 export const JWT_SVID_HEADER = 'x-tulle-jwt-svid';
 
-export function requestContext(request: Request): RequestContext {
+/** @param startMs monotonic milliseconds */
+export function requestContext(request: Request, startMs: number): RequestContext {
   const url = new URL(request.url);
   const remoteAddress = clientAddress(request);
   const headers = new Fields();
@@ -46,7 +47,7 @@ export function requestContext(request: Request): RequestContext {
     scheme: secure ? 'https' : 'http',
     protocol: 'HTTP/1.1',
     headers,
-    startMs: Date.now(),
+    startMs,
     remoteIp: remoteAddress,
     route: undefined,
     cluster: undefined,

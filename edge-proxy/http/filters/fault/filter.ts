@@ -1,16 +1,19 @@
 /** envoy.filters.http.fault: delays and aborts that the route asks for. */
-import type { RouteEntry } from '../route-table.ts';
-import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
+import type { HeadHooks, LocalReply, Verdict } from '../../stream.ts';
+import type { FilterEnv, FilterUse } from '../definition.ts';
 
-export interface FaultEnv {
-  /** [0, 1) */
-  random(): number;
-  sleep(ms: number): Promise<void>;
-  /** The request's route, looked up once. */
-  route(request: RequestContext): RouteEntry | null;
+export interface RouteFault {
+  readonly delayMs: number;
+  /** 0..1 */
+  readonly delayShare: number;
+  readonly abortStatus: number;
+  readonly abortShare: number;
 }
 
-export function createFaultFilter(env: FaultEnv): HeadFilter {
+export function createFaultFilter(
+  env: Pick<FilterEnv, 'random' | 'sleep'>,
+  routeConfig: FilterUse<RouteFault>['routeConfig'],
+): HeadHooks {
   // Few statuses exist: each reply is made once.
   const replies = new Map<number, LocalReply>();
   const reply = (status: number): LocalReply => {
@@ -21,9 +24,8 @@ export function createFaultFilter(env: FaultEnv): HeadFilter {
     return made;
   };
   return {
-    name: 'envoy.filters.http.fault',
     onRequest: (request): Verdict | Promise<Verdict> => {
-      const fault = env.route(request)?.fault;
+      const fault = routeConfig(request);
       if (!fault) return undefined;
       const abort = (): Verdict =>
         fault.abortShare > 0 && env.random() < fault.abortShare ? reply(fault.abortStatus) : undefined;

@@ -7,12 +7,13 @@ import {
   JwtSvidError,
   type JwtSvidErrorCode,
   type VerifiedJwtSvid,
-} from '../../../shared/identity/jwt-svid.ts';
-import { checkTrustDomain } from '../../../shared/identity/spiffe.ts';
-import type { JwtAuthentication } from '../../../shared/xds/http-connection-manager.ts';
-import { jsonName } from '../../../shared/xds/message.ts';
-import { ConfigFault, faultAt } from '../../config/config-fault.ts';
-import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
+} from '../../../../shared/identity/jwt-svid.ts';
+import { checkTrustDomain } from '../../../../shared/identity/spiffe.ts';
+import type { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
+import { jsonName } from '../../../../shared/xds/message.ts';
+import { ConfigFault, faultAt } from '../../../config/config-fault.ts';
+import type { HeadHooks, LocalReply, RequestContext, Verdict } from '../../stream.ts';
+import type { FilterEnv } from '../definition.ts';
 
 const NAME = 'envoy.filters.http.jwt_authn';
 type Provider = NonNullable<JwtAuthentication['providers']>[string];
@@ -40,18 +41,14 @@ interface Requirement {
   allowFailed: boolean;
 }
 
-export interface JwtEnv {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  /** Of this proxy. Where it is known, a token of another trust domain proves no principal here. */
-  trustDomain?: string;
-}
+/** Where this proxy's trust domain is known, a token of another one proves no principal here. */
+export type JwtEnv = Pick<FilterEnv, 'now' | 'trustDomain'>;
 
 /**
  * Throws ConfigFault for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
  * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
  */
-export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HeadFilter {
+export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HeadHooks {
   const providers = new Map<string, CompiledProvider>();
   for (const [name, provider] of Object.entries(config.providers ?? {}))
     providers.set(name, compileProvider(provider, `providers["${name}"]`, env));
@@ -60,7 +57,6 @@ export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): He
     requirement: rule.requires && compileRequirement(rule.requires, providers, `rules[${i}].requires`),
   }));
   return {
-    name: NAME,
     onRequest: (request) => {
       // `/` means every request, OPTIONS * and CONNECT too, whose path has no slash.
       for (const { prefix, requirement } of rules)

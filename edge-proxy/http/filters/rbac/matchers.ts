@@ -1,11 +1,11 @@
 /** Envoy's RBAC permissions and principals as closures, for requests and (without a request) for connections. */
-import { type Cidr, cidrContains, parseCidr } from '../../../shared/match/cidr.ts';
-import { compilePathTemplate } from '../../../shared/match/path.ts';
-import type { CidrRange, StringMatcher } from '../../../shared/xds/core.ts';
-import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../shared/xds/rbac.ts';
-import { ConfigFault, faultAt } from '../../config/config-fault.ts';
-import { compileHeaderMatcher, compileStringMatcher, pathOnly } from '../matchers.ts';
-import type { DownstreamInfo, RequestContext } from '../stream.ts';
+import { type Cidr, cidrContains, parseCidr } from '../../../../shared/match/cidr.ts';
+import { compilePathTemplate } from '../../../../shared/match/path.ts';
+import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
+import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../../shared/xds/rbac.ts';
+import { ConfigFault, faultAt } from '../../../config/config-fault.ts';
+import { compileHeaderMatcher, compileStringMatcher, pathOnly } from '../../matchers.ts';
+import type { DownstreamInfo, RequestContext } from '../../stream.ts';
 
 /** `request` is undefined for a connection whose bytes are not HTTP. */
 export type RbacMatch = (downstream: DownstreamInfo, request: RequestContext | undefined) => boolean;

@@ -1,23 +1,28 @@
 /** envoy.filters.http.cors: answers preflights and marks responses, by the route's policy. */
-import type { RouteCors, RouteEntry } from '../route-table.ts';
-import type { HeadFilter, LocalReply, RequestContext } from '../stream.ts';
+import type { HeadHooks, LocalReply, RequestContext } from '../../stream.ts';
+import type { FilterUse } from '../definition.ts';
 
-export interface CorsEnv {
-  route(request: RequestContext): RouteEntry | null;
+export interface RouteCors {
+  allowsOrigin(origin: string): boolean;
+  /** Headers of the answer to a preflight, besides access-control-allow-origin. */
+  readonly preflightHeaders: Readonly<Record<string, string>>;
+  readonly allowCredentials: boolean;
+  /** '' is none. */
+  readonly exposeHeaders: string;
+  readonly forwardNotMatchingPreflights: boolean;
 }
 
-export function createCorsFilter(env: CorsEnv): HeadFilter {
+export function createCorsFilter(policyOf: FilterUse<RouteCors | undefined>['routeConfig']): HeadHooks {
   return {
-    name: 'envoy.filters.http.cors',
     onRequest: (request) => {
-      const cors = env.route(request)?.cors;
+      const cors = policyOf(request);
       const origin = request.headers.get('origin');
       if (!cors || !origin || !isPreflight(request)) return undefined;
       if (cors.allowsOrigin(origin)) return preflight(cors, origin);
       return cors.forwardNotMatchingPreflights ? undefined : { status: 200, body: '', details: 'cors_response' };
     },
     onResponse: (request, _status, headers) => {
-      const cors = request.route?.cors;
+      const cors = policyOf(request);
       const origin = request.headers.get('origin');
       if (!cors || !origin || !cors.allowsOrigin(origin)) return;
       headers.set('access-control-allow-origin', origin);

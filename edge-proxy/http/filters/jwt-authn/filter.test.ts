@@ -1,9 +1,9 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../shared/xds/http-connection-manager.ts';
-import type { HeadFilter, LocalReply, RequestContext, Verdict } from '../stream.ts';
-import { createJwtAuthnFilter } from './jwt-authn.ts';
-import { requestDouble } from './request-double.ts';
+import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../../shared/xds/http-filters.ts';
+import type { HeadHooks, LocalReply, RequestContext, Verdict } from '../../stream.ts';
+import { requestDouble } from '../request-double.ts';
+import { createJwtAuthnFilter } from './filter.ts';
 
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>;
 const now = Date.UTC(2026, 0, 1);
@@ -46,12 +46,12 @@ const filter = (
   requires: Record<string, unknown> = orMissing,
   providers: Record<string, Provider> = { mesh: provider() },
   trustDomain?: string,
-): HeadFilter => {
+): HeadHooks => {
   // Through the schema: these are configurations a proxy accepts.
   const config = Schema.parse({ providers, rules: [{ match: { prefix: '/' }, requires }] });
   return createJwtAuthnFilter(config, { now: () => now, ...(trustDomain && { trustDomain }) });
 };
-const ask = (one: HeadFilter, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
+const ask = (one: HeadHooks, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
 const bearer = (text: string, path = '/') => requestDouble({ path, headers: { authorization: `Bearer ${text}` } });
 const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
 const refused = (body: string, status = 401): Partial<LocalReply> => ({

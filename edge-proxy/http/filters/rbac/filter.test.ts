@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../shared/xds/rbac.ts';
-import type { DownstreamInfo } from '../stream.ts';
-import { compileHttpRbac, compileNetworkRbac, createRbacFilter } from './rbac.ts';
-import { requestDouble } from './request-double.ts';
+import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../../shared/xds/rbac.ts';
+import type { DownstreamInfo } from '../../stream.ts';
+import { requestDouble } from '../request-double.ts';
+import { compileHttpRbac, createRbacFilter } from './filter.ts';
+import { compileNetworkRbac } from './network.ts';
 
 const anyone: { permissions: Permission[]; principals: Principal[] } = {
   permissions: [{ any: true }],
   principals: [{ any: true }],
 };
 const on = (path: string) => ({ ...anyone, permissions: [{ urlPath: { path: { exact: path } } }] });
-const filter = (config: unknown) => createRbacFilter(HttpRbac.parse(config), () => null);
+const filter = (config: unknown) => createRbacFilter(HttpRbac.parse(config), () => undefined);
 const denied = (policy: string) => ({
   status: 403,
   body: 'RBAC: access denied',
@@ -128,6 +129,6 @@ describe('configuration it refuses', () => {
     ['no principals', { p: { permissions: [{ any: true }] } }, 'policies["p"].principals: must not be empty'],
     ['a policy without a name', { '': anyone }, 'must have a name'],
   ])('%s', (_, policies, reason) => {
-    expect(() => createRbacFilter({ rules: { action: 'DENY', policies } }, () => null)).toThrow(reason);
+    expect(() => createRbacFilter({ rules: { action: 'DENY', policies } }, () => undefined)).toThrow(reason);
   });
 });

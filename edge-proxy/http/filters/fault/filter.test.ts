@@ -1,21 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import type { RouteEntry, RouteFault } from '../route-table.ts';
-import { createFaultFilter } from './fault.ts';
-import { requestDouble } from './request-double.ts';
+import { requestDouble } from '../request-double.ts';
+import { createFaultFilter, type RouteFault } from './filter.ts';
 
 /** Answers with these numbers in turn, and notes how long it was asked to sleep. */
 function run(fault: Partial<RouteFault> | undefined, draws: number[] = []) {
   const whole = { delayMs: 0, delayShare: 0, abortStatus: 0, abortShare: 0, ...fault };
   const slept: number[] = [];
   const request = requestDouble();
-  const filter = createFaultFilter({
+  const env = {
     random: () => draws.shift() ?? Number.NaN,
-    sleep: (ms) => {
+    sleep: (ms: number) => {
       slept.push(ms);
       return Promise.resolve();
     },
-    route: () => (fault ? ({ fault: whole } as RouteEntry) : null),
-  });
+  };
+  const filter = createFaultFilter(env, () => (fault ? whole : undefined));
   return { verdict: filter.onRequest!(request), slept, request };
 }
 const abort = (status: number) => ({ status, body: 'fault filter abort', details: 'fault_filter_abort', flag: 'FI' });

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Headers } from '../headers.ts';
-import type { RouteCors, RouteEntry } from '../route-table.ts';
-import { createCorsFilter } from './cors.ts';
-import { requestDouble } from './request-double.ts';
+import { Headers } from '../../headers.ts';
+import { requestDouble } from '../request-double.ts';
+import { createCorsFilter, type RouteCors } from './filter.ts';
 
 const policy: RouteCors = {
   allowsOrigin: (origin) => origin === 'https://a.example',
@@ -12,9 +11,8 @@ const policy: RouteCors = {
   forwardNotMatchingPreflights: false,
 };
 const ask = (cors: RouteCors | undefined, headers: Record<string, string>, method = 'OPTIONS') => {
-  const route = { cors } as RouteEntry;
-  const request = requestDouble({ method, headers, route });
-  const filter = createCorsFilter({ route: () => route });
+  const request = requestDouble({ method, headers });
+  const filter = createCorsFilter(() => cors);
   const response = new Headers();
   const verdict = filter.onRequest!(request);
   filter.onResponse!(request, 200, response);
@@ -57,10 +55,10 @@ describe('cors', () => {
     ]);
   });
   it('replaces what the application said', () => {
-    const request = requestDouble({ headers: { origin: 'https://a.example' }, route: { cors: policy } as RouteEntry });
+    const request = requestDouble({ headers: { origin: 'https://a.example' } });
     const response = new Headers();
     response.append('Access-Control-Allow-Origin', '*');
-    createCorsFilter({ route: () => null }).onResponse!(request, 200, response);
+    createCorsFilter(() => policy).onResponse!(request, 200, response);
     expect(response.values[0]).toBe('https://a.example');
   });
   it('OPTIONS that is no preflight, and routes without a policy, pass', () => {
