@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Headers } from '../headers.ts';
+import { HeaderMap } from '../message/header-map.ts';
 import type { RouteCors, RouteEntry } from '../route-table.ts';
 import { createCorsFilter } from './cors.ts';
 import { requestDouble } from './request-double.ts';
@@ -15,7 +15,7 @@ const ask = (cors: RouteCors | undefined, headers: Record<string, string>, metho
   const route = { cors } as RouteEntry;
   const request = requestDouble({ method, headers, route });
   const filter = createCorsFilter({ route: () => route });
-  const response = new Headers();
+  const response = new HeaderMap();
   const verdict = filter.onRequest!(request);
   filter.onResponse!(request, 200, response);
   return { verdict, response: Object.fromEntries(response.keys.map((key, i) => [key, response.values[i]])) };
@@ -58,7 +58,7 @@ describe('cors', () => {
   });
   it('replaces what the application said', () => {
     const request = requestDouble({ headers: { origin: 'https://a.example' }, route: { cors: policy } as RouteEntry });
-    const response = new Headers();
+    const response = new HeaderMap();
     response.append('Access-Control-Allow-Origin', '*');
     createCorsFilter({ route: () => null }).onResponse!(request, 200, response);
     expect(response.values[0]).toBe('https://a.example');

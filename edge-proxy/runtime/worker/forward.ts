@@ -2,7 +2,7 @@
 import { textOfWire } from '../../../shared/match/wire.ts';
 import { createCorsFilter } from '../../http/filters/cors.ts';
 import { createFaultFilter } from '../../http/filters/fault.ts';
-import { Headers as Fields } from '../../http/headers.ts';
+import { HeaderMap as Fields } from '../../http/message/header-map.ts';
 import type { ClusterChoice, ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
 import type { HeadFilter, LocalReply, RequestContext } from '../../http/stream.ts';
 import { fetchHeaders, fieldsOf, JWT_SVID_HEADER, requestContext } from './request.ts';
