@@ -2,8 +2,8 @@
  * Serves the admin endpoints over HTTP/1.1 on the runtime's sockets with the proxy's own codec, so that it is the same
  * everywhere. One request per connection: who asks here are probes and people.
  */
-import { defaultLimits, type RequestHead } from '../http/codec/message.ts';
-import { RequestParser } from '../http/codec/parser.ts';
+import { defaultLimits, type RequestHead } from '../http/codec/h1/head.ts';
+import { RequestParser } from '../http/codec/h1/parser.ts';
 import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import type { Admin } from './admin.ts';
 

@@ -1,7 +1,7 @@
 /** The header fields of health checks: what is configured, applied once to what every check says. */
 import { wireText } from '../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../shared/xds/core.ts';
-import { isToken } from '../http/codec/fields.ts';
+import { isToken } from '../http/codec/h1/fields.ts';
 import type { Field } from '../http/codec/h2/static-table.ts';
 import { ConfigFault } from './config-fault.ts';
 

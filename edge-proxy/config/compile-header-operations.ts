@@ -1,6 +1,6 @@
 /** Header operations of table, virtual host, route and weighted cluster, folded into one list in Envoy's order. */
 import type { HeaderValueOption } from '../../shared/xds/core.ts';
-import type { Headers } from '../http/headers.ts';
+import type { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { Clock } from '../runtime/runtime.ts';
 import { compileFormat, type Format } from './compile-format.ts';
@@ -19,7 +19,7 @@ export interface Level {
   /** Of a weighted cluster. */
   weighted?: boolean;
 }
-export type HeaderEdit = (request: RequestContext, headers: Headers) => void;
+export type HeaderEdit = (request: RequestContext, headers: HeaderMap) => void;
 
 type Action = NonNullable<HeaderValueOption['appendAction']>;
 interface Addition {
@@ -103,7 +103,7 @@ function editableKey(name: string, path: string): string {
   return key;
 }
 
-function apply(addition: Addition, request: RequestContext, headers: Headers): void {
+function apply(addition: Addition, request: RequestContext, headers: HeaderMap): void {
   const { key, action } = addition;
   const value = addition.value(request);
   if (value === '' && !addition.keepEmpty) return;

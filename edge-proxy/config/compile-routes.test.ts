@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../shared/xds/route.ts';
 import { type RequestParts, requestDouble } from '../http/filters/request-double.ts';
-import { Headers } from '../http/headers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import type { ForwardAction, RouteEntry } from '../http/route-table.ts';
 import { ConfigFault, compileRouteConfiguration } from './compile-routes.ts';
 
@@ -147,9 +147,9 @@ describe('forwarding', () => {
       backOffMaxMs: 250,
     });
     expect([timeoutMs, perTryMs]).toEqual([0, 2000]);
-    const grpc = new Headers();
+    const grpc = new HeaderMap();
     grpc.append('grpc-status', '14');
-    expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new Headers()))).toEqual([
+    expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new HeaderMap()))).toEqual([
       false,
       true,
       true,
@@ -164,7 +164,7 @@ describe('forwarding', () => {
       route: to('c', { retryPolicy: { retryOn: 'connect-failure' } }),
     }).action;
     expect(retry).toMatchObject({ onConnectFailure: true, onReset: false, onRefusedStream: false, maxRetries: 1 });
-    expect(retry!.retriableResponse(503, new Headers())).toBe(false);
+    expect(retry!.retriableResponse(503, new HeaderMap())).toBe(false);
   });
 });
 
@@ -209,7 +209,7 @@ describe('header operations', () => {
     expect(request.headers.joined('two')).toBe('a,b');
     expect(request.headers.joined('one')).toBe('10.0.0.1|GET|a|100%');
     expect([request.headers.has('gone'), request.headers.has('empty')]).toEqual([false, false]);
-    const response = new Headers();
+    const response = new HeaderMap();
     response.append('Server', 'x');
     choice.editResponse(request, response);
     expect([response.has('server'), response.get('r')]).toEqual([false, 'HTTP/1.1']);

@@ -11,20 +11,20 @@ import type { Clock } from '../runtime/runtime.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
 import { wallClockOf } from '../telemetry/format-operators.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
-import type { Request } from './exchange-request.ts';
-import type { Headers } from './headers.ts';
+import type { ProxyRequest } from './exchange/proxy-request.ts';
+import type { HeaderMap } from './message/header-map.ts';
 import type { BodyFormatter } from './route-table.ts';
 import type { LocalReply } from './stream.ts';
 
 type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
-type Matches = (request: Request) => boolean;
+type Matches = (request: ProxyRequest) => boolean;
 
 export interface MappedReply {
   readonly status: number;
   readonly body: string;
   readonly contentType: string;
   /** Of the mapper that matched. */
-  editHeaders(headers: Headers): void;
+  editHeaders(headers: HeaderMap): void;
 }
 
 interface Mapper {
@@ -34,7 +34,7 @@ interface Mapper {
   readonly edit: HeaderEdit;
   readonly formatter: BodyFormatter | undefined;
 }
-export type LocalReplyMap = (request: Request, made: LocalReply) => MappedReply;
+export type LocalReplyMap = (request: ProxyRequest, made: LocalReply) => MappedReply;
 
 const PLAIN = 'text/plain';
 const BODY = '%LOCAL_REPLY_BODY%';

@@ -1,8 +1,8 @@
 /** Answers made here, in Envoy's words. */
 
 import type { ResetReason } from '../upstream/pool.ts';
-import type { Headers } from './headers.ts';
-import type { TryTimeout } from './router-attempt.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { TryTimeout } from './router/attempt.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
@@ -109,7 +109,7 @@ export function isGrpc(contentType: string | undefined): boolean {
 }
 
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
-export function grpcHeaders(status: number, body: string, headers: Headers, grpcStatus?: number): void {
+export function grpcHeaders(status: number, body: string, headers: HeaderMap, grpcStatus?: number): void {
   headers.append('content-type', 'application/grpc', 'content-type');
   headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? 2), 'grpc-status');
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');

@@ -1,9 +1,9 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
 import type { Hash64 } from '../upstream/xx-hash.ts';
 import type { FilterDefinition } from './filters/definition.ts';
-import type { Headers } from './headers.ts';
-import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
-import type { RetryPlan } from './retry-plan.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { RouteTimeouts, StreamDuration } from './router/request-timeouts.ts';
+import type { RetryPlan } from './router/retry-plan.ts';
 import type { RequestContext } from './stream.ts';
 
 export interface RouteTable {
@@ -70,7 +70,7 @@ export interface ForwardAction extends RouteTimeouts {
 export interface ClusterChoice {
   readonly cluster: string;
   editRequest(request: RequestContext): void;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }
 
 export interface BodyFormatter {
@@ -82,7 +82,7 @@ export interface RedirectAction {
   readonly kind: 'redirect';
   readonly status: number;
   location(request: RequestContext): string;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }
 
 export interface DirectAction {
@@ -91,5 +91,5 @@ export interface DirectAction {
   readonly body: string;
   /** Writes the body from a format; undefined: it is `body`. */
   readonly format?: BodyFormatter | undefined;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }

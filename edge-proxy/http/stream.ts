@@ -1,6 +1,7 @@
 /** One HTTP request on its way through the proxy, as filters, routes and the access log see it. */
 import type { Cluster } from '../upstream/cluster.ts';
-import type { Headers } from './headers.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { Addresses } from './message/stream.ts';
 import type { RouteEntry } from './route-table.ts';
 
 /** What is known of the downstream connection. */
@@ -22,14 +23,6 @@ export interface DownstreamInfo {
   readonly peerChain?: readonly Uint8Array[];
   /** URI names of this side's own certificate; absent or empty in plaintext. */
   readonly localUris?: readonly string[];
-}
-
-/** Both ends of a connection. */
-export interface Addresses {
-  readonly localAddress: string;
-  readonly localPort: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
 }
 
 /** Envoy's response flags (short forms of the access log). */
@@ -74,7 +67,7 @@ export interface RequestContext {
   scheme: 'http' | 'https';
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
   /** Request headers without Host, which is `authority`. */
-  readonly headers: Headers;
+  readonly headers: HeaderMap;
   readonly startMs: number;
   /** The client's address after x-forwarded-for was judged (trusted hops). */
   remoteIp: string;
@@ -93,7 +86,7 @@ export interface RequestContext {
   /** Envoy's %RESPONSE_CODE_DETAILS%. */
   details: string;
   /** As they went to the client. */
-  responseHeaders?: Headers | undefined;
+  responseHeaders?: HeaderMap | undefined;
   /** The status that goes with them; 0 or absent: there are none. */
   responseStatus?: number;
   readonly flags: ResponseFlag[];
@@ -134,7 +127,7 @@ export interface Hold {
 export interface FilterHooks {
   onRequest?(request: RequestContext): Verdict | Hold | Promise<Verdict>;
   /** May change the response headers. */
-  onResponse?(request: RequestContext, status: number, headers: Headers): void;
+  onResponse?(request: RequestContext, status: number, headers: HeaderMap): void;
 }
 
 /** Hooks that never ask for the body. */

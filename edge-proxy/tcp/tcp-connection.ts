@@ -1,5 +1,6 @@
 /** One connection through tcp_proxy, as metrics and the access log see it. */
-import type { Addresses, DownstreamInfo, ResponseFlag } from '../http/stream.ts';
+import type { Addresses } from '../http/message/stream.ts';
+import type { DownstreamInfo, ResponseFlag } from '../http/stream.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 
 export interface TcpConnection {

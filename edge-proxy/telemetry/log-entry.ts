@@ -1,5 +1,5 @@
 /** What one access log line is written from: a finished request, or a finished connection in the same shape. */
-import { Headers } from '../http/headers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { TcpConnection } from '../tcp/tcp-connection.ts';
 
@@ -21,7 +21,7 @@ export function connectionEntry(connection: TcpConnection): LogEntry {
     authority: '',
     scheme: '',
     protocol: '',
-    headers: new Headers(),
+    headers: new HeaderMap(),
     startMs: connection.startMs,
     remoteIp: downstream.remoteAddress,
     route: undefined,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
-import { Headers } from '../http/headers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { tcpConnection } from '../tcp/tcp-connection.ts';
@@ -23,7 +23,7 @@ const cluster = {
 } as unknown as Cluster;
 
 function request(change: Partial<RequestContext> = {}): RequestContext {
-  const headers = new Headers();
+  const headers = new HeaderMap();
   headers.append('User-Agent', 'curl/8');
   return {
     downstream: {
@@ -273,7 +273,7 @@ describe('access log', () => {
   });
 
   it('lets no client start a line of its own', () => {
-    const headers = new Headers();
+    const headers = new HeaderMap();
     headers.append('user-agent', 'a\nfake line');
     expect(compileText('%REQ(USER-AGENT)%', sinks.wallClock)(request({ headers }), 130)).toBe('a?fake line');
   });
@@ -289,7 +289,7 @@ describe('access log', () => {
   ])('refuses %s by name', (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(format));
 
   it('writes response headers, metadata and times in the form that is asked for', () => {
-    const responseHeaders = new Headers();
+    const responseHeaders = new HeaderMap();
     responseHeaders.append('X-Up', 'upstream');
     const entry = request({ responseHeaders, responseStatus: 201, metadata: { f: { a: { b: [1] }, t: 'text' } } });
     const format =

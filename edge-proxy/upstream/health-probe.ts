@@ -1,6 +1,7 @@
 /** The questions of active health checks: an HTTP request, or bytes over TCP. */
+
+import type { ResponseHead } from '../http/codec/h1/head.ts';
 import type { Field } from '../http/codec/h2/static-table.ts';
-import type { ResponseHead } from '../http/codec/message.ts';
 import type { Connection, DialTarget, Runtime, TlsContext } from '../runtime/runtime.ts';
 import { type CheckResult, PASSED, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';
 import type { Host } from './host.ts';

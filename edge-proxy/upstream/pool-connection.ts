@@ -1,13 +1,13 @@
 /** One HTTP/1.1 connection to an endpoint: carries one request at a time, then goes back to its pool. */
 
-import { MessageWriter } from '../http/codec/encoder.ts';
 import { CodecError } from '../http/codec/error.ts';
-import type { ResponseHead } from '../http/codec/message.ts';
-import { defaultLimits } from '../http/codec/message.ts';
-import type { MessageSink } from '../http/codec/parser.ts';
-import { ResponseParser } from '../http/codec/parser.ts';
-import type { Headers } from '../http/headers.ts';
-import type { Addresses } from '../http/stream.ts';
+import type { ResponseHead } from '../http/codec/h1/head.ts';
+import { defaultLimits } from '../http/codec/h1/head.ts';
+import { MessageWriter } from '../http/codec/h1/message-writer.ts';
+import type { MessageSink } from '../http/codec/h1/parser.ts';
+import { ResponseParser } from '../http/codec/h1/parser.ts';
+import type { HeaderMap } from '../http/message/header-map.ts';
+import type { Addresses } from '../http/message/stream.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 
 /** Why a request ended without a whole response; Envoy's words. */
@@ -27,7 +27,7 @@ export interface StreamOwner {
   onInterim(head: ResponseHead): void;
   /** Valid only during the call. */
   onResponseBody(bytes: Uint8Array): void;
-  onResponseEnd(trailers: Headers | undefined): void;
+  onResponseEnd(trailers: HeaderMap | undefined): void;
   /** A batch of bytes was handled: pass on what was gathered. */
   onResponseFlush(): void;
   /** The connection takes more after `sendBody` answered false. */
@@ -48,7 +48,7 @@ export interface UpstreamStream {
   sendHead(method: string, head: string, chunked: boolean): void;
   /** @returns false: wait for `onRequestDrain` */
   sendBody(bytes: Uint8Array): boolean;
-  sendEnd(trailers: Headers | undefined): void;
+  sendEnd(trailers: HeaderMap | undefined): void;
   /** Writes out what was gathered; call it when a batch is done. */
   flush(): void;
   /** Half-closes a tunnel. */
@@ -74,7 +74,7 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
   private owner: StreamOwner | undefined;
   private requestSent = false;
   private responseEnded = false;
-  private trailers: Headers | undefined;
+  private trailers: HeaderMap | undefined;
   private keepAlive = true;
   private tunnel = false;
   private closed = false;
@@ -121,7 +121,7 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
     return this.writer!.body(bytes);
   }
 
-  sendEnd(trailers: Headers | undefined): void {
+  sendEnd(trailers: HeaderMap | undefined): void {
     this.writer!.end(trailers);
     this.requestSent = true;
     this.settle();
@@ -198,7 +198,7 @@ export class UpstreamConnection implements UpstreamStream, ConnectionHandler, Me
     this.owner?.onResponseBody(bytes);
   }
 
-  onMessageEnd(trailers: Headers | undefined): void {
+  onMessageEnd(trailers: HeaderMap | undefined): void {
     this.trailers = trailers;
     this.responseEnded = true;
   }

@@ -2,9 +2,9 @@
  * A byte stream to an endpoint in the shape of an HTTP exchange: what a CONNECT that ends here is joined to (Envoy's
  * connect_config). The connection that opens is the 200, what the endpoint sends is the body.
  */
-import type { ResponseHead } from '../http/codec/message.ts';
-import { Headers } from '../http/headers.ts';
-import type { Addresses } from '../http/stream.ts';
+import type { ResponseHead } from '../http/codec/h1/head.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
+import type { Addresses } from '../http/message/stream.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { connectDetail, type Lease, type StreamOwner, type UpstreamStream } from './pool.ts';
@@ -128,7 +128,7 @@ function established(): ResponseHead {
   return {
     status: 200,
     reason: 'OK',
-    headers: new Headers(),
+    headers: new HeaderMap(),
     minor: 1,
     framing: 'none',
     contentLength: 0,

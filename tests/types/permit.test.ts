@@ -24,14 +24,14 @@ const PROGRAMS = {
 };
 
 const source = (body: string) => `
-  import { Router } from '${root}/edge-proxy/http/router.ts';
-  import type { RouterHost } from '${root}/edge-proxy/http/router-host.ts';
-  import type { Request } from '${root}/edge-proxy/http/exchange-request.ts';
+  import { Router } from '${root}/edge-proxy/http/router/router.ts';
+  import type { RouterHost } from '${root}/edge-proxy/http/router/router-host.ts';
+  import type { ProxyRequest } from '${root}/edge-proxy/http/exchange/proxy-request.ts';
   import type { RequestContext } from '${root}/edge-proxy/http/stream.ts';
   import type { ClusterChoice, ForwardAction } from '${root}/edge-proxy/http/route-table.ts';
   import type { Filters } from '${root}/edge-proxy/http/filters/chain.ts';
   import { isPermit, type Permit, runRequestFilters } from '${root}/edge-proxy/http/filters/permit.ts';
-  export function use(filters: Filters, request: Request, exchange: RouterHost, action: ForwardAction, choice: ClusterChoice, p?: Permit, c?: RequestContext) {
+  export function use(filters: Filters, request: ProxyRequest, exchange: RouterHost, action: ForwardAction, choice: ClusterChoice, p?: Permit, c?: RequestContext) {
     void [isPermit, runRequestFilters, filters, p, c];
     ${body}
   }`;

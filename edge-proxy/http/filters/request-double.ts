@@ -1,5 +1,5 @@
 /** A request for the tests of filters, matchers and routes. */
-import { Headers } from '../headers.ts';
+import { HeaderMap } from '../message/header-map.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
 
 export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
@@ -8,7 +8,7 @@ export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'
 };
 
 export function requestDouble({ headers, downstream, ...parts }: RequestParts = {}): RequestContext {
-  const fields = new Headers();
+  const fields = new HeaderMap();
   for (const [name, value] of Object.entries(headers ?? {})) fields.append(name, value);
   return {
     downstream: {

@@ -3,7 +3,7 @@ import { textOfWire } from '../../../shared/match/wire.ts';
 import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { compileHttpFilters } from '../../config/compile-filters.ts';
 import { FilterChain, type Filters } from '../../http/filters/chain.ts';
-import { Headers as Fields } from '../../http/headers.ts';
+import { HeaderMap as Fields } from '../../http/message/header-map.ts';
 import type { ClusterChoice, ForwardAction, RouteTable } from '../../http/route-table.ts';
 import type { LocalReply, RequestContext } from '../../http/stream.ts';
 import type { ClockAndRandom } from '../runtime.ts';

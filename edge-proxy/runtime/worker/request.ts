@@ -1,5 +1,5 @@
 /** A fetch Request as filters and routes see it. */
-import { Headers as Fields } from '../../http/headers.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
 import type { DownstreamInfo, RequestContext } from '../../http/stream.ts';
 
 /** RFC 9110 section 7.6.1, and what only the mesh may say. */
@@ -23,7 +23,7 @@ export const JWT_SVID_HEADER = 'x-tulle-jwt-svid';
 export function requestContext(request: Request, startMs: number): RequestContext {
   const url = new URL(request.url);
   const remoteAddress = clientAddress(request);
-  const headers = new Fields();
+  const headers = new HeaderMap();
   for (const [name, value] of request.headers) if (!NOT_PASSED_ON.has(name)) headers.append(name, value, name);
   const path = url.pathname + url.search;
   const secure = url.protocol === 'https:';
@@ -76,15 +76,15 @@ function withoutPort(address: string): string {
   return colon >= 0 && colon === address.lastIndexOf(':') ? address.slice(0, colon) : address;
 }
 
-/** Fields as fetch takes them: repeated ones stay apart. */
-export function fetchHeaders(fields: Fields): Headers {
+/** Headers as fetch takes them: repeated ones stay apart. */
+export function fetchHeaders(fields: HeaderMap): Headers {
   const out = new Headers();
   for (let i = 0; i < fields.size; i++) out.append(fields.names[i]!, fields.values[i]!);
   return out;
 }
 
-export function fieldsOf(headers: Headers): Fields {
-  const fields = new Fields();
+export function fieldsOf(headers: Headers): HeaderMap {
+  const fields = new HeaderMap();
   for (const [name, value] of headers) fields.append(name, value);
   return fields;
 }

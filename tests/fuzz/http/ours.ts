@@ -6,9 +6,9 @@ import {
   type MessageHead,
   type RequestHead,
   type ResponseHead,
-} from '../../../edge-proxy/http/codec/message.ts';
-import { RequestParser, ResponseParser } from '../../../edge-proxy/http/codec/parser.ts';
-import type { Headers } from '../../../edge-proxy/http/headers.ts';
+} from '../../../edge-proxy/http/codec/h1/head.ts';
+import { RequestParser, ResponseParser } from '../../../edge-proxy/http/codec/h1/parser.ts';
+import type { HeaderMap } from '../../../edge-proxy/http/message/header-map.ts';
 import type { Side } from './generate.ts';
 import { fieldLines, type Message, type Transcript } from './transcript.ts';
 
@@ -39,7 +39,7 @@ export function read(side: Side, bytes: Uint8Array, method: string, cuts: readon
     onBody(part: Uint8Array) {
       if (current && !text.stopped) current.body += latin1(part, 0, part.length);
     },
-    onMessageEnd(trailers: Headers | undefined) {
+    onMessageEnd(trailers: HeaderMap | undefined) {
       if (current) current.end = trailers ? lines(trailers) : '';
       // Where a tunnel may begin, and behind the last message, what follows is no HTTP.
       if (last || tunnel) text.stopped = true;
@@ -66,7 +66,7 @@ export function read(side: Side, bytes: Uint8Array, method: string, cuts: readon
   return text;
 }
 
-function lines(headers: Headers): string {
+function lines(headers: HeaderMap): string {
   const raw: string[] = [];
   for (let i = 0; i < headers.size; i++) raw.push(headers.names[i]!, headers.values[i]!);
   return fieldLines(raw);

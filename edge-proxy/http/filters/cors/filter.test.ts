@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Headers } from '../../headers.ts';
+import { HeaderMap } from '../../message/header-map.ts';
 import { requestDouble } from '../request-double.ts';
 import { createCorsFilter, type RouteCors } from './filter.ts';
 
@@ -13,7 +13,7 @@ const policy: RouteCors = {
 const ask = (cors: RouteCors | undefined, headers: Record<string, string>, method = 'OPTIONS') => {
   const request = requestDouble({ method, headers });
   const filter = createCorsFilter(() => cors);
-  const response = new Headers();
+  const response = new HeaderMap();
   const verdict = filter.onRequest!(request);
   filter.onResponse!(request, 200, response);
   return { verdict, response: Object.fromEntries(response.keys.map((key, i) => [key, response.values[i]])) };
@@ -56,7 +56,7 @@ describe('cors', () => {
   });
   it('replaces what the application said', () => {
     const request = requestDouble({ headers: { origin: 'https://a.example' } });
-    const response = new Headers();
+    const response = new HeaderMap();
     response.append('Access-Control-Allow-Origin', '*');
     createCorsFilter(() => policy).onResponse!(request, 200, response);
     expect(response.values[0]).toBe('https://a.example');
