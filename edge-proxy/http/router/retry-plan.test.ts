@@ -24,6 +24,9 @@ const circuit = (maxRetries: number, requests = 0, retryBudget?: { percent: numb
   use: { connections: 0, pending: 0, requests, retries: 0 },
 });
 
+/** As if drawn. */
+const half = () => 0.5;
+
 describe('conditions', () => {
   it.each([
     ['5xx', 500, {}, true],
@@ -51,7 +54,7 @@ describe('conditions', () => {
 
   it('never retries an overflow, and resets by their kind', () => {
     const on = (condition: string, reason: Parameters<RetryState['onReset']>[0], before = false) =>
-      new RetryState(plan(condition), circuit(3)).onReset(reason, before);
+      new RetryState(plan(condition), circuit(3), half).onReset(reason, before);
     expect(on('5xx,reset', 'overflow')).toBe('no');
     expect(on('reset', 'connection_termination')).toBe('retry');
     expect(on('connect-failure', 'connection_termination')).toBe('no');
@@ -64,15 +67,15 @@ describe('conditions', () => {
 
 describe('limits', () => {
   it('ends with the number of retries', () => {
-    const state = new RetryState(plan('5xx', { numRetries: 2 }), circuit(9));
+    const state = new RetryState(plan('5xx', { numRetries: 2 }), circuit(9), half);
     const tries = [1, 2, 3].map(() => state.onResponse(500, headers(), 0));
     expect(tries).toEqual(['retry', 'retry', 'limit']);
   });
 
   it('ends with the circuit breaker, whose place is given back', () => {
     const one = circuit(1);
-    const first = new RetryState(plan('5xx', { numRetries: 9 }), one);
-    const second = new RetryState(plan('5xx', { numRetries: 9 }), one);
+    const first = new RetryState(plan('5xx', { numRetries: 9 }), one, half);
+    const second = new RetryState(plan('5xx', { numRetries: 9 }), one, half);
     expect(first.onResponse(500, headers(), 0)).toBe('retry');
     expect(second.onResponse(500, headers(), 0)).toBe('overflow');
     first.release();
@@ -82,10 +85,12 @@ describe('limits', () => {
 
   it('a budget is a share of the requests under way', () => {
     const budget = circuit(0, 20, { percent: 20, minConcurrency: 2 });
-    const tried = Array.from({ length: 6 }, () => new RetryState(plan('5xx'), budget).onResponse(500, headers(), 0));
+    const tried = Array.from({ length: 6 }, () =>
+      new RetryState(plan('5xx'), budget, half).onResponse(500, headers(), 0),
+    );
     expect(tried).toEqual(['retry', 'retry', 'retry', 'retry', 'overflow', 'overflow']);
     const least = circuit(0, 0, { percent: 20, minConcurrency: 1 });
-    expect(new RetryState(plan('5xx'), least).onResponse(500, headers(), 0)).toBe('retry');
+    expect(new RetryState(plan('5xx'), least, half).onResponse(500, headers(), 0)).toBe('retry');
   });
 });
 
@@ -115,7 +120,7 @@ describe('back-off', () => {
       rateLimitedRetryBackOff: { resetHeaders: [{ name: 'Retry-After' }] },
       retryBackOff: { baseInterval: '0.1s', maxInterval: '0.2s' },
     });
-    const state = new RetryState(asking, circuit(9));
+    const state = new RetryState(asking, circuit(9), half);
     state.onResponse(503, headers({ 'retry-after': '2' }), 0);
     const asked = state.backOffMs();
     expect(asked).toBeGreaterThanOrEqual(2000);
