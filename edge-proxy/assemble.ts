@@ -71,7 +71,7 @@ export function assemble(
   const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
   const overload =
     limits.overload &&
-    new OverloadManager(limits.overload, runtime, admission.overload, admission.stats, () => proxy.rescale());
+    new OverloadManager(limits.overload, runtime, admission.overload, admission.stats, () => proxy.applyTimerScale());
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),

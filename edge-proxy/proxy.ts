@@ -96,8 +96,8 @@ export class Proxy {
   }
 
   /** Under pressure times have become shorter: those that run, too. */
-  rescale(): void {
-    for (const { server } of this.running.listeners.values()) server.rescale();
+  applyTimerScale(): void {
+    for (const { server } of this.running.listeners.values()) server.applyTimerScale();
   }
 
   /** Accepts no more, lets requests and byte streams finish. @param deadlineMs after it, what is left is cut off */

@@ -214,7 +214,7 @@ function compileTerminal(
       stats.finished(request);
       finished(request);
     },
-    onFault: faultLog(
+    onInternalError: faultLog(
       `listener ${listener.name}`,
       (line) => parts.runtime.process.writeError(line),
       () => parts.runtime.monotonicMs(),

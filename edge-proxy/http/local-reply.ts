@@ -1,8 +1,8 @@
 /** Answers made here, in Envoy's words. */
 
-import type { ResetReason } from '../upstream/pool.ts';
 import type { HeaderMap } from './message/header-map.ts';
-import type { TryTimeout } from './router/attempt.ts';
+import type { ResetReason } from './message/stream.ts';
+import type { AttemptTimeout } from './router/request-timeouts.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
@@ -27,15 +27,15 @@ const upstreamDurationOver = reply(
   'UMSDR',
 );
 
-const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
-  try: perTryTimeout,
+const attemptTimeouts: Readonly<Record<AttemptTimeout, LocalReply>> = {
+  attempt: perTryTimeout,
   idle: perTryIdleTimeout,
   duration: upstreamDurationOver,
 };
 
-/** The last try took too long. @param whole the request had come in full */
-export function tryTimeoutReply(kind: TryTimeout, whole: boolean): LocalReply {
-  const made = tryTimeouts[kind];
+/** The last attempt took too long. @param whole the request had come in full */
+export function attemptTimeoutReply(kind: AttemptTimeout, whole: boolean): LocalReply {
+  const made = attemptTimeouts[kind];
   return kind === 'duration' && !whole ? { ...made, status: 408 } : made;
 }
 
@@ -77,18 +77,26 @@ export const overloaded = reply(503, 'envoy overloaded', 'overload');
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
 
 const words: Record<ResetReason, string> = {
+  refused_stream: 'remote refused stream reset',
+  local_connection_failure: 'local connection failure',
   remote_connection_failure: 'remote connection failure',
   connection_timeout: 'connection timeout',
   connection_termination: 'connection termination',
   protocol_error: 'protocol error',
   overflow: 'overflow',
+  local_reset: 'local reset',
+  remote_reset: 'remote reset',
 };
 const flags: Record<ResetReason, ResponseFlag> = {
+  refused_stream: 'UR',
+  local_connection_failure: 'UF',
   remote_connection_failure: 'UF',
   connection_timeout: 'UF',
   connection_termination: 'UC',
   protocol_error: 'UPE',
   overflow: 'UO',
+  local_reset: 'LR',
+  remote_reset: 'UR',
 };
 
 const GRPC_STATUS: Readonly<Record<number, number>> = {
@@ -132,9 +140,14 @@ export function upstreamReset(reason: ResetReason, detail: string, attempts: num
   const transport = detail === '' || reason === 'connection_termination' || reason === 'protocol_error' ? '' : detail;
   const retried = attempts > 1 ? 'retried and the latest reset reason' : 'reset reason';
   const body = `upstream connect error or disconnect/reset before headers. ${retried}: ${words[reason]}`;
-  const details = `upstream_reset_before_response_started{${reason}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;
+  const details = `upstream_reset_before_response_started{${resetDetail(reason)}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;
   const made = reply(reason === 'protocol_error' ? 502 : 503, body, details, flags[reason]);
   return reason === 'overflow' ? { ...made, headers: { 'x-envoy-overloaded': 'true' } } : made;
+}
+
+/** The reason in %RESPONSE_CODE_DETAILS%. */
+export function resetDetail(reason: ResetReason): string {
+  return words[reason].replaceAll(' ', '_');
 }
 
 export function resetFlag(reason: ResetReason): ResponseFlag {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { RequestHead } from './codec/h1/head.ts';
 import { ProxyRequest } from './exchange/proxy-request.ts';
 import { HeaderMap } from './message/header-map.ts';
+import type { RequestHead } from './message/message.ts';
 import { RequestIds, type TraceReason } from './request-id.ts';
 import type { DownstreamInfo } from './stream.ts';
 
@@ -12,7 +12,7 @@ function treated(options: object, fields: Record<string, string> = {}, edge = fa
   const headers = new HeaderMap();
   for (const [key, value] of Object.entries(fields)) headers.append(key, value);
   const request = new ProxyRequest(
-    { method: 'GET', path: '/', authority: 'a', minor: 1, headers } as RequestHead,
+    { method: 'GET', path: '/', authority: 'a', version: 'HTTP/1.1', headers } as RequestHead,
     downstream,
     0,
   );

@@ -132,7 +132,17 @@ export class PooledTimer {
     return this;
   }
 
-  /** Once, when the time no longer counts; whoever holds it forgets it. */
+  /** Begins anew, as `LazyTimer.set`. */
+  set(ms: number): void {
+    this.timer.set(ms);
+  }
+
+  /** As `LazyTimer.shorten`. */
+  shorten(ms: number): void {
+    this.timer.shorten(ms);
+  }
+
+  /** Once, when the time no longer counts; the holder forgets it. */
   release(): void {
     this.owner = undefined;
     this.timer.clear();

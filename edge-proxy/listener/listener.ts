@@ -28,14 +28,14 @@ export interface Terminal {
    * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
    * meets the new policies; a connection that belongs nowhere ends after the request that is under way.
    */
-  succeed?(reassign: Reassign): void;
+  handOverTo?(reassign: Reassign): void;
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
   /** Under pressure times have become shorter: those that run, too. */
-  rescale?(): void;
+  applyTimerScale?(): void;
   /** The drain time is over: closes what is still open. */
-  cut(): void;
+  closeAll(): void;
 }
 
 /**
@@ -141,9 +141,9 @@ export class ListenerServer {
   }
 
   /** Under pressure times have become shorter: those that run, too. */
-  rescale(): void {
-    this.handshakes.rescale();
-    for (const { terminal } of this.config.chains) terminal.rescale?.();
+  applyTimerScale(): void {
+    this.handshakes.applyTimerScale();
+    for (const { terminal } of this.config.chains) terminal.applyTimerScale?.();
   }
 
   /** Goes on accepting, each connection for one answer; stops after the drain time. */
@@ -160,7 +160,7 @@ export class ListenerServer {
   private cutLater(terminal: Terminal): void {
     const timer = setTimeout(() => {
       this.cuts.delete(timer);
-      terminal.cut();
+      terminal.closeAll();
     }, this.admission.drainMs);
     this.cuts.add(timer);
   }
@@ -170,7 +170,7 @@ export class ListenerServer {
     await this.drain();
     for (const timer of this.cuts) clearTimeout(timer);
     for (const connection of this.connections) connection.destroy();
-    for (const { terminal } of this.config.chains) terminal.cut();
+    for (const { terminal } of this.config.chains) terminal.closeAll();
   }
 
   private count(secure: Connection): void {
@@ -357,7 +357,7 @@ function retire(before: CompiledListener, config: CompiledListener): void {
       if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
       return next.terminal;
     };
-    if (chain.terminal.succeed) chain.terminal.succeed(reassign);
+    if (chain.terminal.handOverTo) chain.terminal.handOverTo(reassign);
     else if (!config.chains.includes(chain)) chain.terminal.drain();
   }
 }

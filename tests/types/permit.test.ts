@@ -11,27 +11,27 @@ const root = resolve(fileURLToPath(import.meta.url), '../../..');
 const PROGRAMS = {
   judged: `
     const result = runRequestFilters(filters, 0, request);
-    if (isPermit(result)) new Router(result, exchange, action, choice, '');`,
-  'without a permit': `new Router(exchange, action, choice, '');`,
-  'an object that looks like one': `new Router({ request }, exchange, action, choice, '');`,
+    if (isPermit(result)) new Router(result, exchange, config, action, choice, undefined);`,
+  'without a permit': `new Router(exchange, config, action, choice, undefined);`,
+  'an object that looks like one': `new Router({ request }, exchange, config, action, choice, undefined);`,
   'the answer of a chain that was not looked at': `
-    new Router(runRequestFilters(filters, 0, request), exchange, action, choice, '');`,
-  'a permit made elsewhere': `new Router(new Permit(request), exchange, action, choice, '');`,
+    new Router(runRequestFilters(filters, 0, request), exchange, config, action, choice, undefined);`,
+  'a permit made elsewhere': `new Router(new Permit(request), exchange, config, action, choice, undefined);`,
   'the permit of what is no request of ours': `
     const other: RequestContext = request;
     const result = runRequestFilters(filters, 0, other);
-    if (isPermit(result)) new Router(result, exchange, action, choice, '');`,
+    if (isPermit(result)) new Router(result, exchange, config, action, choice, undefined);`,
 };
 
 const source = (body: string) => `
-  import { Router } from '${root}/edge-proxy/http/router/router.ts';
-  import type { RouterHost } from '${root}/edge-proxy/http/router/router-host.ts';
+  import { Router, type RouterClient } from '${root}/edge-proxy/http/router/router.ts';
+  import type { RouterConfig } from '${root}/edge-proxy/http/router/router-config.ts';
   import type { ProxyRequest } from '${root}/edge-proxy/http/exchange/proxy-request.ts';
   import type { RequestContext } from '${root}/edge-proxy/http/stream.ts';
   import type { ClusterChoice, ForwardAction } from '${root}/edge-proxy/http/route-table.ts';
   import type { Filters } from '${root}/edge-proxy/http/filters/chain.ts';
   import { isPermit, type Permit, runRequestFilters } from '${root}/edge-proxy/http/filters/permit.ts';
-  export function use(filters: Filters, request: ProxyRequest, exchange: RouterHost, action: ForwardAction, choice: ClusterChoice, p?: Permit, c?: RequestContext) {
+  export function use(filters: Filters, request: ProxyRequest, exchange: RouterClient, config: RouterConfig, action: ForwardAction, choice: ClusterChoice, p?: Permit, c?: RequestContext) {
     void [isPermit, runRequestFilters, filters, p, c];
     ${body}
   }`;

@@ -338,7 +338,7 @@ describe('answers made here', () => {
     };
     const { connect, backend } = setup({
       route: forward(),
-      options: { filters: [filter], onFault: (error) => faults.push(error) },
+      options: { filters: [filter], onInternalError: (error) => faults.push(error) },
     });
     const client = connect().send(get);
     const upstream = await backend();
@@ -358,7 +358,7 @@ describe('answers made here', () => {
       },
     });
     const faults: unknown[] = [];
-    const client = setup({ route, options: { onFault: (error) => faults.push(error) } }).connect();
+    const client = setup({ route, options: { onInternalError: (error) => faults.push(error) } }).connect();
     client.send('POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe');
     await client.until(() => client.ended);
     expect(faults).toEqual([new Error('secret')]);

@@ -2,65 +2,62 @@
 import type { ConnectionFacts } from '../../listener/filter-chain.ts';
 import type { Reassign } from '../../listener/listener.ts';
 import type { Connection } from '../../runtime/runtime.ts';
+import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
 import type { DownstreamInfo } from '../stream.ts';
-import type { SessionOwner } from './downstream-stream.ts';
-import { compileParts, type ManagerParts } from './manager-config.ts';
+import { compileManager, type SessionConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
-import { Session } from './session.ts';
+import { type OpenCodec, Session, type SessionGroup } from './session.ts';
 
-export class ConnectionManager implements SessionOwner<Session> {
-  private readonly parts: ManagerParts;
+const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamConnection(connection, config, owner);
+
+export class ConnectionManager implements SessionGroup {
+  private readonly config: SessionConfig;
   readonly sessions = new Set<Session>();
-  /** Requests under way. */
   activeRequests = 0;
   private drained = false;
 
   /** @throws RangeError naming a field whose value is not supported */
   constructor(options: ConnectionManagerOptions) {
-    this.parts = compileParts(options, () => this.drained || options.draining());
+    this.config = compileManager(options, () => this.drained || options.draining());
   }
 
   /**
-   * Serves HTTP/1.1 on a connection until it closes.
+   * Serves HTTP on a connection until it closes.
    * @param firstBytes what was already read from it
    */
   accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void {
-    const session = new Session(this, this.parts, connection, downstream, facts);
-    this.sessions.add(session);
-    connection.handler = session;
-    if (firstBytes && firstBytes.length > 0) session.onData(firstBytes);
+    this.sessions.add(new Session(this, this.config, connection, downstream, facts, openHttp1));
+    if (firstBytes && firstBytes.length > 0) connection.handler.onData(firstBytes);
   }
 
-  /** Hands its connections to where they belong now; the request under way finishes as it began. */
-  succeed(reassign: Reassign): void {
+  /** Hands its connections over to the managers that serve them now; exchanges under way finish as they began. */
+  handOverTo(reassign: Reassign): void {
     for (const session of [...this.sessions]) {
       const next = session.facts && reassign(session.facts, session.downstream);
       if (next === this) continue;
       if (next instanceof ConnectionManager) next.adopt(session);
-      else session.retire();
+      else session.stopAfterCurrent();
     }
   }
 
   private adopt(session: Session): void {
-    const { sessions } = session.manager;
-    if (session.busy) {
-      session.manager.activeRequests--;
-      this.activeRequests++;
-    }
-    sessions.delete(session);
+    const { group } = session;
+    group.activeRequests -= session.active;
+    this.activeRequests += session.active;
+    group.sessions.delete(session);
     this.sessions.add(session);
-    session.manager = this;
-    session.parts = this.parts;
+    session.group = this;
+    session.config = this.config;
   }
 
   /** Closes every connection, whatever it is doing. */
-  cut(): void {
-    for (const session of [...this.sessions]) session.abort();
+  closeAll(): void {
+    for (const session of [...this.sessions]) session.destroy();
   }
 
-  /** Times have become shorter under pressure. */
-  rescale(): void {
-    for (const session of [...this.sessions]) session.rescale();
+  /** Applies the present timer scale to running timers. */
+  applyTimerScale(): void {
+    for (const session of [...this.sessions]) session.applyTimerScale();
   }
 
   /** Closes idle connections, the others with their current response. */

@@ -1,88 +1,42 @@
-/** Options and config of an HTTP connection manager -> what its connections and exchanges read. */
-import type { PathNormalization } from '../../../shared/match/path.ts';
+/** Options and config of an HTTP connection manager -> what its connections and exchanges are given. */
 import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
-import type { Runtime } from '../../runtime/runtime.ts';
-import type { ClusterSet } from '../../upstream/cluster.ts';
-import { ConnectionPools } from '../../upstream/pool.ts';
-import type { CodecLimits } from '../codec/h1/head.ts';
-import { defaultLimits } from '../codec/h1/head.ts';
+import { sharedPool } from '../../upstream/upstream-pool.ts';
+import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
+import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { FilterChain } from '../filters/chain.ts';
 import { HeaderTreatment } from '../forward-headers.ts';
-import { compileLocalReplies, type LocalReplyMap } from '../local-reply-map.ts';
-import type { RouteTable } from '../route-table.ts';
-import type { RequestContext } from '../stream.ts';
+import { compileLocalReplies } from '../local-reply-map.ts';
 import { TimerPool } from '../timers.ts';
 import type { HttpStats } from './http-stats.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 
-/** Options and config of a connection manager, compiled once. */
-export interface ManagerParts {
-  readonly runtime: Runtime;
-  readonly routes: () => RouteTable | undefined;
-  readonly filters: FilterChain;
-  readonly clusters: ClusterSet;
-  readonly pools: ConnectionPools;
-  readonly timers: TimerPool;
+/** What sessions are given. Times in milliseconds; 0: none. */
+export interface SessionConfig {
+  readonly exchange: ExchangeConfig;
   readonly draining: () => boolean;
   readonly overload: OverloadState;
   readonly stats: HttpStats | undefined;
-  readonly onFinished: (request: RequestContext) => void;
-  readonly onFault: (error: unknown) => void;
   readonly limits: CodecLimits;
-  readonly headers: HeaderTreatment;
-  /** Changes answers made here; undefined: none. */
-  readonly mapReply: LocalReplyMap | undefined;
-  readonly normalization: PathNormalization;
-  /** Upgrades that every route may serve, lower-case. */
-  readonly upgrades: ReadonlySet<string>;
-  readonly suppressEnvoyHeaders: boolean;
-  readonly proxyContinue: boolean;
-  /** Trailers are passed on. */
-  readonly trailers: boolean;
-  /** Bytes of a request body kept for sending it again, or while it cannot be sent yet. */
-  readonly bufferLimit: number;
   readonly maxRequestsPerConnection: number;
-  /** Milliseconds; 0: none. */
   readonly idleMs: number;
-  readonly streamIdleMs: number;
-  readonly requestMs: number;
-  /** The longest a request and its response may take. */
-  readonly maxStreamMs: number;
   readonly requestHeadersMs: number;
   readonly maxConnectionMs: number;
   readonly delayedCloseMs: number;
 }
 
-/** Pools are shared by all connection managers of one runtime. */
-const poolsOf = new WeakMap<Runtime, ConnectionPools>();
-
-export function sharedPools(runtime: Runtime): ConnectionPools {
-  let pools = poolsOf.get(runtime);
-  if (!pools) poolsOf.set(runtime, (pools = new ConnectionPools(runtime)));
-  return pools;
-}
-
 /** @throws RangeError naming a field whose value is not supported */
-export function compileParts(options: ConnectionManagerOptions, draining: () => boolean): ManagerParts {
-  const { config, runtime } = options;
+export function compileManager(options: ConnectionManagerOptions, draining: () => boolean): SessionConfig {
+  const { config } = options;
   const common = config.commonHttpProtocolOptions ?? {};
   const http1 = config.httpProtocolOptions ?? {};
   refuseUnsupported(config);
-  const router = config.httpFilters?.find((filter) => 'suppressEnvoyHeaders' in filter.typedConfig)?.typedConfig;
-  const escaped = config.pathWithEscapedSlashesAction ?? 'KEEP_UNCHANGED';
+  const overload = options.overload ?? new OverloadState(() => options.runtime.random());
   return {
-    runtime,
-    routes: options.routes,
-    filters: new FilterChain(options.filters),
-    clusters: options.clusters,
-    pools: sharedPools(runtime),
-    timers: new TimerPool(() => runtime.monotonicMs()),
+    exchange: compileExchange(options, overload),
     draining,
-    overload: options.overload ?? new OverloadState(() => runtime.random()),
+    overload,
     stats: options.stats,
-    onFinished: options.onFinished,
-    onFault: options.onFault ?? (() => {}),
     limits: {
       ...defaultLimits,
       maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
@@ -90,6 +44,23 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
     },
+    maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
+    idleMs: milliseconds(common.idleTimeout, 3_600_000),
+    // Envoy's default is none; a head that takes a minute is an attack.
+    requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
+    maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
+    delayedCloseMs: milliseconds(config.delayedCloseTimeout, 1000) || 1000,
+  };
+}
+
+function compileExchange(options: ConnectionManagerOptions, overload: OverloadState): ExchangeConfig {
+  const { config, runtime, clusters, onInternalError = () => {} } = options;
+  const common = config.commonHttpProtocolOptions ?? {};
+  const routerFilter = config.httpFilters?.find((filter) => 'suppressEnvoyHeaders' in filter.typedConfig)?.typedConfig;
+  const escaped = config.pathWithEscapedSlashesAction ?? 'KEEP_UNCHANGED';
+  return {
+    routes: options.routes,
+    filters: new FilterChain(options.filters),
     headers: new HeaderTreatment(config, runtime),
     mapReply: compileLocalReplies(config.localReplyConfig, runtime),
     normalization: {
@@ -100,19 +71,25 @@ export function compileParts(options: ConnectionManagerOptions, draining: () => 
     upgrades: new Set(
       (config.upgradeConfigs ?? []).filter((u) => u.enabled !== false).map((u) => u.upgradeType.toLowerCase()),
     ),
-    suppressEnvoyHeaders: (router as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
-    proxyContinue: config.proxy100Continue ?? false,
-    trailers: http1.enableTrailers ?? false,
+    trailers: config.httpProtocolOptions?.enableTrailers ?? false,
     bufferLimit: options.bufferLimit ?? 64 * 1024,
-    maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
-    idleMs: milliseconds(common.idleTimeout, 3_600_000),
     streamIdleMs: milliseconds(config.streamIdleTimeout, 300_000),
     requestMs: milliseconds(config.requestTimeout, 0),
     maxStreamMs: milliseconds(common.maxStreamDuration, 0),
-    // Envoy's default is none; a head that takes a minute is an attack.
-    requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
-    maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
-    delayedCloseMs: milliseconds(config.delayedCloseTimeout, 1000) || 1000,
+    scaledIdleMs: (ms) => overload.timers?.streamIdle(ms) ?? ms,
+    onFinished: options.onFinished,
+    onInternalError,
+    router: {
+      clock: runtime,
+      random: () => runtime.random(),
+      clusters,
+      upstreams: sharedPool(runtime),
+      timers: new TimerPool(() => runtime.monotonicMs()),
+      suppressEnvoyHeaders:
+        (routerFilter as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
+      proxyContinue: config.proxy100Continue ?? false,
+      onInternalError,
+    },
   };
 }
 
@@ -120,7 +97,7 @@ function milliseconds(value: string | undefined, otherwise: number): number {
   return value === undefined ? otherwise : durationMs(value);
 }
 
-/** What is read but not done must not be passed over in silence. */
+/** What is read but has no effect is refused by name. */
 function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   const refuse = (field: string) => {
     throw new RangeError(`http_connection_manager: ${field} is not supported`);

@@ -16,13 +16,13 @@ export interface ConnectionManagerOptions {
   readonly runtime: Runtime;
   /** Called exactly once per request, on every path: access log and metrics hang here. */
   readonly onFinished: (request: RequestContext) => void;
-  /** Hears of faults of our own, which a client sees as 500. */
-  readonly onFault?: (error: unknown) => void;
+  /** Reports exceptions in this proxy, which a client sees as 500. */
+  readonly onInternalError?: (error: unknown) => void;
   /** True: answer with `connection: close` and take no further request on a connection. */
   readonly draining: () => boolean;
   /** What the overload manager has switched on. Default: nothing, ever. */
   readonly overload?: OverloadState;
   readonly stats?: HttpStats;
-  /** Bytes of a request body that may be kept for sending it again, or wait for its first try. Default: 64 KiB. */
+  /** Bytes of a request body that may be kept for sending it again, or wait for its first attempt. Default: 64 KiB. */
   readonly bufferLimit?: number | undefined;
 }

@@ -1,11 +1,10 @@
 /** Answers to what could not be read as a request. */
 import type { CodecError } from '../codec/error.ts';
-import type { RequestHead } from '../codec/h1/head.ts';
-import { responseHeadText } from '../codec/h1/response-head-text.ts';
+import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { ProxyRequest } from '../exchange/proxy-request.ts';
 import { HeaderMap } from '../message/header-map.ts';
-import type { DownstreamInfo } from '../stream.ts';
-import type { ManagerParts } from './manager-config.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { DownstreamInfo, LocalReply } from '../stream.ts';
 
 const bodies: Readonly<Record<number, string>> = {
   414: 'URI Too Long',
@@ -20,54 +19,52 @@ export function bodyOf({ status, details }: CodecError): string {
   return bare ? '' : (bodies[status] ?? 'Bad Request');
 }
 
-/** Stands in for the head in the log. */
+/** Stands for the head in the log. */
 function unknownHead(): RequestHead {
   return {
     method: '',
-    path: '',
-    authority: '',
     scheme: '',
+    authority: '',
+    path: '',
     headers: new HeaderMap(),
-    minor: 1,
-    framing: 'none',
-    contentLength: 0,
-    keepAlive: false,
+    bodySize: 0,
     upgrade: '',
-    expectContinue: false,
+    wantsContinue: false,
+    version: 'HTTP/1.1',
   };
 }
 
-/** An answer without a request. */
+/** A response to what is no request. */
 export interface Refusal {
-  /** Stands for it in the log. */
+  /** Stands for the request in the log. */
   readonly request: ProxyRequest;
-  /** The head with its empty line: it says that the connection ends. */
-  readonly head: string;
+  readonly head: ResponseHead;
   readonly body: Uint8Array;
 }
 
+type RefusalConfig = Pick<ExchangeConfig, 'mapReply' | 'headers'>;
+
+/** @param nowMs monotonic */
 export function composeRefusal(
-  parts: ManagerParts,
+  config: RefusalConfig,
   downstream: DownstreamInfo,
-  status: number,
-  body: string,
-  details: string,
-  protocolError: boolean,
+  nowMs: number,
+  made: LocalReply,
 ): Refusal {
-  const request = new ProxyRequest(unknownHead(), downstream, parts.runtime.monotonicMs());
-  request.details = details;
-  if (protocolError) request.flag('DPE');
-  const mapped = parts.mapReply?.(request, { status, body, details });
-  request.responseCode = mapped?.status ?? status;
-  const bytes = new TextEncoder().encode(mapped?.body ?? body);
-  request.bytesSent = bytes.length;
+  const request = new ProxyRequest(unknownHead(), downstream, nowMs);
+  request.details = made.details;
+  if (made.flag) request.flag(made.flag);
+  const mapped = config.mapReply?.(request, made);
+  const status = mapped?.status ?? made.status;
+  request.responseCode = status;
+  const body = new TextEncoder().encode(mapped?.body ?? made.body);
+  request.bytesSent = body.length;
   const headers = new HeaderMap();
-  headers.append('content-length', String(bytes.length), 'content-length');
-  if (bytes.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
+  headers.append('content-length', String(body.length), 'content-length');
+  if (body.length > 0) headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
   mapped?.editHeaders(headers);
-  parts.headers.response(request, headers);
+  config.headers.response(request, headers);
   request.responseHeaders = headers;
-  request.responseStatus = request.responseCode;
-  const head = `${responseHeadText(request.responseCode, '', headers)}connection: close\r\n\r\n`;
-  return { request, head, body: bytes };
+  request.responseStatus = status;
+  return { request, head: { status, headers, bodySize: body.length, upgrade: '', version: 'HTTP/1.1' }, body };
 }

@@ -1,16 +1,15 @@
 /**
- * One request and its response: filters, route, then a reply made here or the router's. Everything ends in `finish`,
- * once. It knows the downstream connection only as a `DownstreamStream`.
+ * One request and its response: filters, route, then a reply made here or the router's. Data of the request passes
+ * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
-import type { RequestHead, ResponseHead } from '../codec/h1/head.ts';
-import type { DownstreamStream } from '../downstream/downstream-stream.ts';
-import type { ManagerParts } from '../downstream/manager-config.ts';
+import type { CodecError } from '../codec/error.ts';
 import type { Filters } from '../filters/chain.ts';
 import { isPermit, type Permit, runRequestFilters, type Stopped } from '../filters/permit.ts';
 import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
 import {
   filterFailed,
   payloadTooLarge,
+  requestTimeout,
   requestTooLong,
   requestTooSlow,
   responseTooLong,
@@ -18,89 +17,119 @@ import {
   routeNotFound,
   upgradeRefused,
 } from '../local-reply.ts';
-import type { HeaderMap } from '../message/header-map.ts';
+import { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
-import { Router } from '../router/router.ts';
-import type { RouterHost } from '../router/router-host.ts';
+import { Router, type RouterClient } from '../router/router.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from '../stream.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
+import type { ExchangeConfig } from './exchange-config.ts';
+import { ExchangeTimers, type TimedExchange } from './exchange-timers.ts';
 import { nameCluster } from './intended-cluster.ts';
+import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
 import { normalizeTarget } from './request-target.ts';
 import { grantedUpgrade } from './upgrade.ts';
 
-export class Exchange implements RouterHost {
+const EMPTY = new Uint8Array(0);
+
+/** The session that the exchange belongs to. */
+export interface ExchangeOwner {
+  /** Called once, before the end of the response is handed to the connection. */
+  exchangeEnded(exchange: Exchange): void;
+}
+
+export class Exchange implements RequestSink, RouterClient, TimedExchange {
   readonly request: ProxyRequest;
-  head: RequestHead;
-  readonly parts: ManagerParts;
+  private readonly config: ExchangeConfig;
+  private readonly owner: ExchangeOwner;
   private readonly stream: DownstreamStream;
+  private readonly timers: ExchangeTimers;
   private router: Router | undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
-  /** Body bytes that came before the router was there. */
-  private early: Uint8Array[] | undefined;
-  private earlyBytes = 0;
-  /** The filter that is asked when the body is whole; -1: nobody waits for that. */
+  /** Data that came before the router was there. */
+  private pending: PendingBody | undefined;
+  /** The filter that is asked when the body is whole; -1: none waits for that. */
   private afterHold = -1;
-  private holdBytes = 0;
-  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
-  bufferLimit: number;
+  /** Its route may be looked up: path and headers are as policy sees them. */
+  private admitted = false;
   private tunnel = false;
   /** Those of the chain that run for this request's route. */
   private filters: Filters;
-  private downstreamEnded = false;
-  private upstreamEnded = false;
+  private responseEnded = false;
   requestEnded: boolean;
   responseStarted = false;
   private finished = false;
+  private wantsContinue: boolean;
+  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
+  bufferLimit: number;
   /** The stream idle timeout of this request in milliseconds, 0: none. */
-  idleTimeoutMs: number;
+  private idleTimeoutMs: number;
 
-  constructor(stream: DownstreamStream, head: RequestHead, downstream: DownstreamInfo, parts: ManagerParts) {
+  /** @param requestEnded the request is whole with its head */
+  constructor(
+    stream: DownstreamStream,
+    head: RequestHead,
+    requestEnded: boolean,
+    downstream: DownstreamInfo,
+    config: ExchangeConfig,
+    owner: ExchangeOwner,
+  ) {
     this.stream = stream;
-    this.head = head;
-    this.parts = parts;
-    this.request = new ProxyRequest(head, downstream, parts.runtime.monotonicMs());
-    this.idleTimeoutMs = parts.streamIdleMs;
-    this.bufferLimit = parts.bufferLimit;
-    this.filters = parts.filters.of(undefined);
-    // An upgraded request goes on as a tunnel; any other without framing is whole with its head.
-    this.requestEnded = head.framing === 'none' && head.upgrade === '' && head.method !== 'CONNECT';
+    this.config = config;
+    this.owner = owner;
+    this.request = new ProxyRequest(head, downstream, config.router.clock.monotonicMs());
+    this.wantsContinue = head.wantsContinue;
+    this.requestEnded = requestEnded;
+    this.bufferLimit = config.bufferLimit;
+    this.filters = config.filters.of(undefined);
+    this.idleTimeoutMs = config.streamIdleMs;
+    this.timers = new ExchangeTimers(config.router.timers, this);
+    this.timers.limit(requestEnded ? 0 : config.requestMs, config.maxStreamMs);
+    this.touch();
   }
 
   start(): void {
     try {
       this.admit();
     } catch (error) {
-      this.broken(error);
+      this.failInternally(error);
     }
   }
 
   /** Nothing that goes wrong in compiled config may admit a request, or end the process. */
-  private broken(error: unknown): void {
-    this.parts.onFault(error);
+  private failInternally(error: unknown): void {
+    this.config.onInternalError(error);
     this.reply(filterFailed);
   }
 
+  private touch(): void {
+    this.timers.touch(this.config.scaledIdleMs(this.idleTimeoutMs));
+  }
+
+  /** Applies the present timer scale to the running idle time. */
+  applyTimerScale(): void {
+    this.timers.shortenIdle(this.config.scaledIdleMs(this.idleTimeoutMs));
+  }
+
   private admit(): void {
-    const { request, parts } = this;
+    const { request, config } = this;
     const refused =
-      (request.method === 'CONNECT' ? undefined : normalizeTarget(request, parts.normalization)) ??
-      parts.headers.request(request);
+      (request.method === 'CONNECT' ? undefined : normalizeTarget(request, config.normalization)) ??
+      config.headers.request(request);
     if (refused) {
       this.reply(refused);
       return;
     }
-    const table = parts.routes();
+    const table = config.routes();
     removeInternalOnly(request, table);
     this.admitted = true;
     request.route = table?.match(request) ?? null;
-    this.filters = parts.filters.of(request.route);
+    this.filters = config.filters.of(request.route);
     this.runFilters(0);
   }
-
-  /** Its route may be asked for: path and headers are as policy sees them. */
-  private admitted = false;
 
   private runFilters(from: number): void {
     for (let at = from; ; ) {
@@ -108,7 +137,7 @@ export class Exchange implements RouterHost {
       try {
         result = runRequestFilters(this.filters, at, this.request);
       } catch (error) {
-        this.broken(error);
+        this.failInternally(error);
         return;
       }
       if (isPermit(result)) {
@@ -129,54 +158,61 @@ export class Exchange implements RouterHost {
     }
   }
 
-  /** @returns the body is not whole yet, or too long: somebody else goes on */
+  private wait(verdict: Promise<Verdict>, next: number): void {
+    const proceed = (answer: Verdict) => {
+      if (this.finished || this.responseStarted) return;
+      if (answer) this.reply(answer);
+      else this.runFilters(next);
+    };
+    verdict.then(proceed).catch((error: unknown) => this.failInternally(error));
+  }
+
+  /** @returns the body is not whole yet, or too long: the filters proceed later, or not at all */
   private hold(bytes: number, next: number): boolean {
     // A tunnel has no end to wait for.
-    if (this.head.framing === 'none') return false;
+    if (this.request.bodySize === 0) return false;
     this.bufferLimit = Math.max(bytes, this.bufferLimit);
-    if (this.earlyBytes > bytes) {
+    this.pending ??= new PendingBody();
+    this.pending.limit = bytes;
+    if (this.pending.tooLong) {
       this.reply(payloadTooLarge);
       return true;
     }
     if (this.requestEnded) {
-      this.knowLength();
+      this.knowSize(this.pending);
       return false;
     }
-    this.holdBytes = bytes;
     this.afterHold = next;
-    // Whoever waits for permission to send the body would wait for ever.
-    this.stream.sendContinue();
-    this.stream.resumeRequest();
+    // A client that waits for permission to send the body would wait without end.
+    this.permitBody();
+    this.stream.resume();
     return true;
   }
 
-  /** The body is whole and its length known: as Envoy, it needs no chunks any more. */
-  private knowLength(): void {
-    if (this.head.framing !== 'chunked') return;
-    this.head = { ...this.head, framing: 'length', contentLength: this.earlyBytes };
-    this.request.headers.set('content-length', String(this.earlyBytes));
+  /** The body is whole: as in Envoy, it goes upstream with its length, and without trailers. */
+  private knowSize(pending: PendingBody): void {
+    pending.trailers = undefined;
+    if (this.request.bodySize !== undefined) return;
+    this.request.bodySize = pending.bytes;
+    this.request.headers.set('content-length', String(pending.bytes));
   }
 
-  private endHold(): void {
+  private endHold(pending: PendingBody): void {
     const next = this.afterHold;
     this.afterHold = -1;
-    this.knowLength();
+    this.knowSize(pending);
     try {
       this.runFilters(next);
     } catch (error) {
-      this.broken(error);
+      this.failInternally(error);
     }
   }
 
-  private wait(verdict: Promise<Verdict>, next: number): void {
-    const goOn = (answer: Verdict) => {
-      if (this.finished || this.responseStarted) return;
-      if (answer) this.reply(answer);
-      else this.runFilters(next);
-      this.stream.flush();
-      this.router?.flush();
-    };
-    verdict.then(goOn).catch((error: unknown) => this.broken(error));
+  /** Sends `100 Continue` to a client that waits for it, once. */
+  private permitBody(): void {
+    if (!this.wantsContinue) return;
+    this.wantsContinue = false;
+    this.stream.interim({ status: 100, headers: new HeaderMap(), bodySize: 0, upgrade: '', version: 'HTTP/1.1' });
   }
 
   private route(permit: Permit<ProxyRequest>): void {
@@ -192,76 +228,101 @@ export class Exchange implements RouterHost {
       return;
     }
     this.choice = action;
-    this.reply(answerOf(action, request, this.parts.runtime.monotonicMs()));
+    this.reply(answerOf(action, request, this.config.router.clock.monotonicMs()));
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {
-    const { head } = this;
-    const upgrade = grantedUpgrade(head, action.upgrades ?? this.parts.upgrades);
+    const { request, config } = this;
+    const upgrade = grantedUpgrade(request, action.upgrades ?? config.upgrades);
     if (upgrade === undefined) {
       this.reply(upgradeRefused);
       return;
     }
-    // What offers an upgrade that is passed over is whole with its head.
-    if (upgrade === '' && head.framing === 'none') this.requestEnded = true;
-    if (action.idleTimeoutMs !== undefined) this.idleTimeoutMs = action.idleTimeoutMs;
-    if (!this.parts.proxyContinue) this.stream.sendContinue();
-    const choice = action.pick(this.request, this.parts.runtime.random());
+    if (upgrade === '' && request.upgrade !== '' && request.bodySize === 0) {
+      this.stream.declineUpgrade();
+      this.requestEnded = true;
+    }
+    request.upgrade = upgrade;
+    if (action.idleTimeoutMs !== undefined) {
+      this.idleTimeoutMs = action.idleTimeoutMs;
+      this.touch();
+    }
+    if (!config.router.proxyContinue) this.permitBody();
+    const choice = action.pick(request, config.router.random());
     this.choice = choice;
-    const router = new Router(permit, this, action, choice, upgrade);
+    const router = new Router(permit, this, config.router, action, choice, this.pending);
     this.router = router;
-    const early = this.early;
-    this.early = undefined;
-    if (early) {
-      for (const bytes of early) router.onRequestBody(bytes);
-      this.stream.resumeRequest();
+    if (this.pending) {
+      this.pending = undefined;
+      this.stream.resume();
     }
     router.start();
   }
 
-  /** @param bytes valid only during the call */
-  onRequestBody(bytes: Uint8Array): void {
+  onData(bytes: Uint8Array, end: boolean): void {
     this.request.bytesReceived += bytes.length;
     if (this.finished) return;
-    if (this.router) {
-      this.router.onRequestBody(bytes);
+    this.touch();
+    if (end) this.endRequest();
+    this.requestData(bytes, end);
+    if (end && this.tunnel && this.responseEnded) this.finish();
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.finished) return;
+    this.endRequest();
+    const passed = this.config.trailers ? trailers : undefined;
+    if (passed === undefined) this.requestData(EMPTY, true);
+    else if (this.router) this.router.onTrailers(passed);
+    else this.keep(EMPTY, true, passed);
+  }
+
+  private endRequest(): void {
+    this.requestEnded = true;
+    this.timers.requestEnded();
+  }
+
+  private requestData(bytes: Uint8Array, end: boolean): void {
+    if (this.router) this.router.onData(bytes, end);
+    else this.keep(bytes, end, undefined);
+  }
+
+  private keep(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
+    if (this.responseStarted) return;
+    this.pending ??= new PendingBody();
+    const { pending } = this;
+    pending.add(bytes, trailers);
+    if (this.afterHold < 0) {
+      if (pending.bytes >= this.config.bufferLimit) this.stream.pause();
+    } else if (pending.tooLong) {
+      // As in Envoy, also where the last bytes are the ones too many.
+      this.stream.abandonRequest();
+      this.reply(payloadTooLarge);
+    } else if (end) this.endHold(pending);
+  }
+
+  onWritable(): void {
+    this.router?.onDownstreamWritable();
+  }
+
+  /** The client is gone. */
+  onReset({ reason }: StreamReset): void {
+    const side = reason === 'local_reset' ? 'local' : 'remote';
+    this.endFor('DC', `downstream_${side}_disconnect`);
+  }
+
+  onMalformed(error: CodecError): void {
+    if (this.finished) return;
+    if (!this.responseStarted) {
+      this.reply({ status: error.status, body: 'Bad Request', details: error.details, flag: 'DPE' });
       return;
     }
-    if (this.responseStarted) return;
-    this.early ??= [];
-    this.early.push(new Uint8Array(bytes));
-    this.earlyBytes += bytes.length;
-    if (this.afterHold >= 0) {
-      if (this.earlyBytes > this.holdBytes) this.reply(payloadTooLarge);
-    } else if (this.earlyBytes >= this.parts.bufferLimit) this.stream.pauseRequest();
+    this.endFor('DPE', error.details);
+    this.stream.reset('protocol_error');
   }
 
-  onRequestEnd(trailers: HeaderMap | undefined): void {
-    // Without framing the request was whole with its head, or goes on as a tunnel.
-    if (this.requestEnded || this.head.framing === 'none') return;
-    this.requestEnded = true;
-    if (this.afterHold >= 0) this.endHold();
-    else this.router?.onRequestEnd(this.parts.trailers ? trailers : undefined);
-  }
-
-  /** The client sends no more on a tunnel. */
-  onTunnelEnd(): void {
-    if (this.downstreamEnded) return;
-    this.downstreamEnded = true;
-    this.router?.endTunnel();
-    if (this.upstreamEnded) this.finish();
-  }
-
-  onDownstreamDrain(): void {
-    this.router?.onDownstreamDrain();
-  }
-
-  flushUpstream(): void {
-    this.router?.flush();
-  }
-
-  /** The client is gone, or sent what cannot be understood. */
-  onDownstreamGone(flag: ResponseFlag, details: string): void {
+  /** Ends without a further word to the client. A tunnel that ends in any way has served its purpose. */
+  private endFor(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
     if (!this.tunnel) {
       this.request.flag(flag);
@@ -270,152 +331,145 @@ export class Exchange implements RouterHost {
     this.finish();
   }
 
-  /** Nothing was heard from either side for the stream idle timeout. */
   onIdle(): void {
     if (this.finished) return;
-    if (!this.responseStarted) {
-      this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
-      return;
-    }
-    this.fail('SI', 'stream_idle_timeout');
+    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
+    else this.fail('SI', 'stream_idle_timeout');
   }
 
-  /** The longest a stream may live is over. */
+  onRequestTooSlow(): void {
+    this.reply(requestTimeout);
+  }
+
   onTooLong(): void {
     if (this.finished) return;
     if (!this.responseStarted) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
     else this.fail('DT', 'max_duration_timeout');
-    this.stream.flush();
   }
-
-  /** The response is one made here, whatever is left of the request. */
-  local = false;
 
   /** Answers here. Without effect once a response has begun. */
   reply(made: LocalReply): void {
     if (this.finished || this.responseStarted) return;
-    this.local = true;
+    const { request, stream, config } = this;
     this.router?.abandon();
-    if (made.flag) this.request.flag(made.flag);
-    this.request.details = made.details;
-    if (this.admitted && !this.request.cluster) nameCluster(this.request, this.parts, this.choice);
-    const { status, headers, body } = composeReply(made, this.request, this.parts.mapReply);
-    if (made.close) this.stream.endWithThis();
-    // An answer to a fault of our own must not fail for the same fault: it goes out as it is.
-    this.editResponse(status, headers);
-    const bodyless = body.length === 0 || this.request.method === 'HEAD';
-    this.begin(status);
-    this.stream.sendHead(status, '', headers, body.length, bodyless);
-    if (!bodyless) {
-      this.sendBody(body);
-      this.stream.sendEnd(undefined);
+    if (made.flag) request.flag(made.flag);
+    request.details = made.details;
+    if (this.admitted && !request.cluster) {
+      nameCluster(request, config.routes(), config.router.clusters, config.router.random, this.choice);
     }
-    this.finish();
+    const { status, headers, body } = composeReply(made, request, config.mapReply);
+    if (made.close) stream.endConnection();
+    if (!this.requestEnded) stream.abandonRequest();
+    // An answer to an exception in a response filter must not fail for the same: it goes out as it is.
+    this.editResponse(status, headers);
+    const bodyless = body.length === 0 || request.method === 'HEAD';
+    this.responseHead(
+      { status, headers, bodySize: bodyless ? 0 : body.length, upgrade: '', version: 'HTTP/1.1' },
+      bodyless,
+    );
+    if (!bodyless) this.responseData(body, true);
   }
 
   /** A response that is not the last: 100, 102, 103. */
   respondInterim(head: ResponseHead): void {
     if (this.responseStarted || this.finished || this.request.protocol === 'HTTP/1.0') return;
     removeResponseHopByHop(head.headers);
-    this.stream.sendInterim(head.status, head.reason, head.headers);
+    this.stream.interim(head);
   }
 
-  /** The router has a response head that is to be passed on. @returns whether a body follows */
-  respond(head: ResponseHead, upgrade: string): void {
-    const { headers } = head;
-    removeResponseHopByHop(headers);
-    this.request.details = 'via_upstream';
-    this.request.responseCode = head.status;
-    if (!this.editResponse(head.status, headers)) {
+  /** The router has a response head that is to be passed on. */
+  respond(head: ResponseHead, end: boolean): void {
+    const { request } = this;
+    removeResponseHopByHop(head.headers);
+    request.details = 'via_upstream';
+    request.responseCode = head.status;
+    if (!this.editResponse(head.status, head.headers)) {
       this.reply(filterFailed);
       return;
     }
-    this.begin(head.status);
-    if (upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300))) {
-      this.tunnel = true;
-      this.stream.openTunnel(head.status, head.reason, headers, head.upgrade);
-      return;
-    }
-    const known = head.framing === 'length' ? head.contentLength : head.framing === 'none' ? 0 : undefined;
-    if (known === undefined) headers.remove('content-length');
-    this.stream.sendHead(head.status, head.reason, headers, known, head.framing === 'none');
+    const { upgrade } = request;
+    this.tunnel = upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300));
+    this.responseHead(head, end);
   }
 
-  private begin(status: number): void {
+  private responseHead(head: ResponseHead, end: boolean): void {
     this.responseStarted = true;
-    this.request.responseCode = status;
+    this.request.responseCode = head.status;
+    if (end) this.finish();
+    else this.touch();
+    this.stream.head(head, end);
   }
 
   /** @returns false: something went wrong in compiled config, and what was to be done is done in part */
   private editResponse(status: number, headers: HeaderMap): boolean {
-    const { request, parts } = this;
+    const { request, config } = this;
     request.responseHeaders = headers;
     request.responseStatus = status;
     try {
       this.choice?.editResponse(request, headers);
       for (let i = this.filters.length - 1; i >= 0; i--) this.filters[i]!.onResponse?.(request, status, headers);
-      parts.headers.response(request, headers);
+      config.headers.response(request, headers);
       return true;
     } catch (error) {
-      parts.onFault(error);
+      config.onInternalError(error);
       return false;
     }
   }
 
-  /** @returns false: wait for the drain */
-  sendBody(bytes: Uint8Array): boolean {
+  /** @returns false: wait for `onDownstreamWritable` */
+  responseData(bytes: Uint8Array, end: boolean): boolean {
     this.request.bytesSent += bytes.length;
-    return this.stream.sendBody(bytes);
+    if (end) this.endResponse();
+    else this.touch();
+    return this.stream.data(bytes, end);
   }
 
-  endResponse(trailers: HeaderMap | undefined): void {
-    if (this.tunnel) {
-      this.upstreamEnded = true;
-      this.stream.endTunnel();
-      if (this.downstreamEnded) this.finish();
+  responseTrailers(trailers: HeaderMap): void {
+    if (!this.config.trailers) {
+      this.responseData(EMPTY, true);
       return;
     }
-    // A bodyless response was whole with its head.
-    this.stream.sendEnd(this.parts.trailers ? trailers : undefined);
-    this.finish();
+    this.endResponse();
+    this.stream.trailers(trailers);
   }
 
-  flushResponse(): void {
-    this.stream.flush();
+  /** A tunnel lives until its other direction has ended, too. */
+  private endResponse(): void {
+    this.responseEnded = true;
+    if (!this.tunnel || this.requestEnded) this.finish();
   }
 
   /** A response that has begun cannot be ended as it should. */
   fail(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
-    if (this.tunnel && flag === 'UC') {
-      this.finish(true);
-      return;
+    if (!this.tunnel || flag !== 'UC') {
+      this.request.flag(flag);
+      this.request.details = details;
     }
-    this.request.flag(flag);
-    this.request.details = details;
-    this.finish(true);
+    this.finish();
+    this.stream.reset('local_reset');
   }
 
   pauseRequest(): void {
-    this.stream.pauseRequest();
+    this.stream.pause();
   }
 
   resumeRequest(): void {
-    this.stream.resumeRequest();
+    this.stream.resume();
   }
 
-  private finish(abort = false): void {
+  private finish(): void {
     if (this.finished) return;
     this.finished = true;
+    this.timers.stop();
     this.router?.abandon();
-    this.early = undefined;
+    this.pending = undefined;
     try {
-      this.parts.onFinished(this.request);
+      this.config.onFinished(this.request);
     } catch (error) {
-      // A fault of the log must not take the connection, or the process, with it.
-      this.parts.onFault(error);
+      // An exception in a log must not take the connection, or the process, with it.
+      this.config.onInternalError(error);
     }
-    if (abort) this.stream.abort();
-    this.stream.done();
+    this.owner.exchangeEnded(this);
   }
 }

@@ -1,21 +1,29 @@
-/** The one implementation of RequestContext: a class, so that every request has the same shape. */
+/**
+ * The one implementation of RequestContext: a class, so that every request has the same shape. It is also the head that
+ * goes upstream.
+ */
 import type { Cluster } from '../../upstream/cluster.ts';
-import type { RequestHead } from '../codec/h1/head.ts';
 import type { HeaderMap } from '../message/header-map.ts';
+import type { HttpVersion, RequestHead } from '../message/message.ts';
 import type { Addresses } from '../message/stream.ts';
 import type { TraceReason } from '../request-id.ts';
 import type { RouteEntry } from '../route-table.ts';
 import type { DownstreamInfo, RequestContext, ResponseFlag } from '../stream.ts';
 
-export class ProxyRequest implements RequestContext {
+export class ProxyRequest implements RequestContext, RequestHead {
   readonly downstream: DownstreamInfo;
   method: string;
   path: string;
   readonly originalPath: string;
   authority: string;
   scheme: 'http' | 'https';
-  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1';
+  readonly protocol: HttpVersion;
   readonly headers: HeaderMap;
+  /** Known once the body was kept until its end. */
+  bodySize: number | undefined;
+  /** As asked for; from the route on as granted, '' where it is not taken. */
+  upgrade: string;
+  readonly wantsContinue: boolean;
   readonly startMs: number;
   remoteIp: string;
   route: RouteEntry | null | undefined = undefined;
@@ -44,10 +52,17 @@ export class ProxyRequest implements RequestContext {
     this.originalPath = head.path;
     this.authority = head.authority;
     this.scheme = downstream.secure ? 'https' : 'http';
-    this.protocol = head.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+    this.protocol = head.version;
     this.headers = head.headers;
+    this.bodySize = head.bodySize;
+    this.upgrade = head.upgrade;
+    this.wantsContinue = head.wantsContinue;
     this.startMs = startMs;
     this.remoteIp = downstream.remoteAddress;
+  }
+
+  get version(): HttpVersion {
+    return this.protocol;
   }
 
   flag(flag: ResponseFlag): void {

@@ -1,4 +1,5 @@
 /** What a codec is to the connection's owner: chosen per connection (ALPN, preface), then no caller knows which it is. */
+import type { Connection } from '../../runtime/runtime.ts';
 import type { CodecError } from '../codec/error.ts';
 import type { RequestHead, ResponseHead } from './message.ts';
 import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from './stream.ts';
@@ -50,8 +51,18 @@ export interface UpstreamConnection {
   destroy(): void;
 }
 
-export interface UpstreamConnectionOwner<Connection = UpstreamConnection> {
+/** What a connection tells the pool that keeps it. */
+export interface UpstreamConnectionOwner {
   /** A stream has ended, or `maxStreams` has changed. */
-  onCapacity(connection: Connection): void;
-  onClosed(connection: Connection): void;
+  onCapacity(): void;
+  /** The connection is gone; called once. Sinks of streams that were open hear of it behind this call. */
+  onClosed(): void;
+}
+
+/** How a protocol is spoken to an upstream. */
+export interface UpstreamProtocol {
+  /** Streams that a connection will carry, as far as is known before it is there: as many dials are not made. */
+  readonly expectedStreams: number;
+  /** Takes over an open connection on which nothing was said yet. */
+  connect(connection: Connection, owner: UpstreamConnectionOwner): UpstreamConnection;
 }

@@ -80,6 +80,11 @@ export interface DownstreamStream extends OutStream<ResponseHead>, ReadControl {
   interim(head: ResponseHead): void;
   /** The upgrade that the request offered is not taken: it is an ordinary request, whole with its head. */
   declineUpgrade(): void;
+  /**
+   * Nothing of the request is wanted any more, whatever of it is still to come: the response ends the stream. HTTP/1.1 ends
+   * the connection with it, as the rest of the request cannot be skipped.
+   */
+  abandonRequest(): void;
   /** The connection takes no request after this one. */
   endConnection(): void;
 }

@@ -1,35 +1,30 @@
-/** One try of a request on one endpoint, from the queue of its pool to the end of the response. */
-import type { Runtime } from '../../runtime/runtime.ts';
+/** One attempt of a request on one endpoint, from the queue of its pool to the end of the response. */
+import type { Clock } from '../../runtime/runtime.ts';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
-import type { ConnectionPools, Lease, ResetReason, StreamOwner, UpstreamStream } from '../../upstream/pool.ts';
-import { dialRaw } from '../../upstream/raw-stream.ts';
-import type { ResponseHead } from '../codec/h1/head.ts';
+import type { Lease, StreamClient, StreamKind, UpstreamPool } from '../../upstream/upstream-pool.ts';
 import type { HeaderMap } from '../message/header-map.ts';
-import type { Addresses } from '../message/stream.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { Addresses, StreamReset, UpstreamStream } from '../message/stream.ts';
 import { LazyTimer } from '../timers.ts';
-import type { RequestTimeouts } from './request-timeouts.ts';
+import type { AttemptTimeout, RequestTimeouts } from './request-timeouts.ts';
 
-/** Who hears of a try. */
+/** What an attempt tells its owner. */
 export interface AttemptOwner {
   onAttemptReady(attempt: Attempt): void;
-  onResponseHead(attempt: Attempt, head: ResponseHead): void;
+  onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void;
   onInterim(attempt: Attempt, head: ResponseHead): void;
-  onResponseBody(attempt: Attempt, bytes: Uint8Array): void;
-  onResponseEnd(trailers: HeaderMap | undefined): void;
-  onResponseFlush(): void;
-  onRequestDrain(): void;
-  /** @param beforeRequest the connection had been idle and died before it answered anything */
-  onReset(attempt: Attempt, reason: ResetReason, detail: string, beforeRequest: boolean): void;
-  /** A fault of our own; a reset follows. */
-  onFault?(error: unknown): void;
-  /** It takes too long; it goes on until it is discarded. */
-  onTryTimeout(attempt: Attempt, kind: TryTimeout): void;
+  onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void;
+  onResponseTrailers(trailers: HeaderMap): void;
+  onUpstreamWritable(): void;
+  /** @param headSeen a response head had come */
+  onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void;
+  /** An exception in this proxy; a reset follows. */
+  onInternalError(error: unknown): void;
+  /** It takes too long; it continues until it is discarded. */
+  onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void;
 }
 
-/** A whole try, one in which nothing moves, the cluster's longest stream. */
-export type TryTimeout = 'try' | 'idle' | 'duration';
-
-export class Attempt implements StreamOwner {
+export class Attempt implements StreamClient {
   readonly endpoint: Endpoint;
   private readonly owner: AttemptOwner;
   private readonly cluster: Cluster;
@@ -37,8 +32,8 @@ export class Attempt implements StreamOwner {
   private stream: UpstreamStream | undefined;
   private headSeen = false;
   private over = false;
-  private perTryMs = 0;
-  private perTry: ReturnType<typeof setTimeout> | undefined;
+  private perAttemptMs = 0;
+  private perAttempt: ReturnType<typeof setTimeout> | undefined;
   private idle: LazyTimer | undefined;
   private idleMs = 0;
   private duration: ReturnType<typeof setTimeout> | undefined;
@@ -51,7 +46,7 @@ export class Attempt implements StreamOwner {
     endpoint.active++;
   }
 
-  /** A connection is there and the head was sent. */
+  /** There is a stream, and the head was sent. */
   get ready(): boolean {
     return this.stream !== undefined;
   }
@@ -65,59 +60,45 @@ export class Attempt implements StreamOwner {
     this.cluster.report(this.endpoint, outcome);
   }
 
-  start(pools: ConnectionPools): void {
-    const lease = pools.acquire(this.cluster, this.endpoint, this);
-    if (!this.over && !this.stream) this.lease = lease;
-  }
-
-  /** As `start`, for a CONNECT that ends here: a byte stream to the endpoint instead of a request. */
-  startRaw(runtime: Runtime): void {
-    const lease = dialRaw(runtime, this.cluster, this.endpoint, this);
+  start(pool: UpstreamPool, kind: StreamKind): void {
+    const lease = pool.open(this.cluster, this.endpoint, this, kind);
     if (!this.over && !this.stream) this.lease = lease;
   }
 
   /**
-   * Begins when a connection is there.
+   * Begins when there is a stream.
    * @param whole the request is, too: else `requestWhole` follows
    */
-  startTimers(times: RequestTimeouts, whole: boolean, runtime: Pick<Runtime, 'monotonicMs'>): void {
-    this.perTryMs = times.perTryMs;
+  startTimers(times: RequestTimeouts, whole: boolean, clock: Clock): void {
+    this.perAttemptMs = times.perTryMs;
     if (whole) this.requestWhole();
     if (times.perTryIdleMs > 0) {
       this.idleMs = times.perTryIdleMs;
       this.idle = new LazyTimer(
-        () => runtime.monotonicMs(),
-        () => this.owner.onTryTimeout(this, 'idle'),
+        () => clock.monotonicMs(),
+        () => this.owner.onAttemptTimeout(this, 'idle'),
       );
       this.idle.set(this.idleMs);
     }
     const longest = this.cluster.maxStreamMs ?? 0;
-    if (longest > 0) this.duration = setTimeout(() => this.owner.onTryTimeout(this, 'duration'), longest);
+    if (longest > 0) this.duration = setTimeout(() => this.owner.onAttemptTimeout(this, 'duration'), longest);
   }
 
   requestWhole(): void {
-    if (this.perTryMs > 0 && this.stream !== undefined && this.perTry === undefined && !this.headSeen)
-      this.perTry = setTimeout(() => this.owner.onTryTimeout(this, 'try'), this.perTryMs);
+    if (this.perAttemptMs > 0 && this.stream !== undefined && this.perAttempt === undefined && !this.headSeen)
+      this.perAttempt = setTimeout(() => this.owner.onAttemptTimeout(this, 'attempt'), this.perAttemptMs);
   }
 
-  sendHead(method: string, head: string, chunked: boolean): void {
-    this.stream?.sendHead(method, head, chunked);
+  head(head: RequestHead, end: boolean): void {
+    this.stream?.head(head, end);
   }
 
-  sendBody(bytes: Uint8Array): boolean {
-    return this.stream?.sendBody(bytes) ?? true;
+  data(bytes: Uint8Array, end: boolean): boolean {
+    return this.stream?.data(bytes, end) ?? true;
   }
 
-  sendEnd(trailers: HeaderMap | undefined): void {
-    this.stream?.sendEnd(trailers);
-  }
-
-  flush(): void {
-    this.stream?.flush();
-  }
-
-  endTunnel(): void {
-    this.stream?.endTunnel();
+  trailers(trailers: HeaderMap): void {
+    this.stream?.trailers(trailers);
   }
 
   pause(): void {
@@ -128,66 +109,61 @@ export class Attempt implements StreamOwner {
     this.stream?.resume();
   }
 
-  onReady(stream: UpstreamStream): void {
+  onStream(stream: UpstreamStream): void {
     this.lease = undefined;
     if (this.over) {
-      stream.release(this);
+      stream.reset('local_reset');
       return;
     }
     this.stream = stream;
     this.owner.onAttemptReady(this);
   }
 
-  onResponseHead(head: ResponseHead): void {
+  onHead(head: ResponseHead, end: boolean): void {
     this.headSeen = true;
-    clearTimeout(this.perTry);
+    clearTimeout(this.perAttempt);
     this.idle?.set(this.idleMs);
-    if (!this.over) this.owner.onResponseHead(this, head);
+    if (!this.over) this.owner.onResponseHead(this, head, end);
   }
 
   onInterim(head: ResponseHead): void {
     if (!this.over) this.owner.onInterim(this, head);
   }
 
-  onResponseBody(bytes: Uint8Array): void {
+  onData(bytes: Uint8Array, end: boolean): void {
     this.idle?.set(this.idleMs);
-    if (!this.over) this.owner.onResponseBody(this, bytes);
+    if (!this.over) this.owner.onResponseData(this, bytes, end);
   }
 
-  onResponseEnd(trailers: HeaderMap | undefined): void {
-    if (!this.over) this.owner.onResponseEnd(trailers);
+  onTrailers(trailers: HeaderMap): void {
+    if (!this.over) this.owner.onResponseTrailers(trailers);
   }
 
-  onResponseFlush(): void {
-    if (!this.over) this.owner.onResponseFlush();
+  onWritable(): void {
+    if (!this.over) this.owner.onUpstreamWritable();
   }
 
-  onRequestDrain(): void {
-    if (!this.over) this.owner.onRequestDrain();
-  }
-
-  onReset(reason: ResetReason, detail: string): void {
+  onReset(reset: StreamReset): void {
     if (this.over) return;
-    const stale = this.stream?.reused === true && !this.headSeen && reason === 'connection_termination';
-    this.owner.onReset(this, reason, detail, stale);
+    this.owner.onReset(this, reset, this.headSeen);
     this.discard();
   }
 
-  onFault(error: unknown): void {
-    this.owner.onFault?.(error);
+  onInternalError(error: unknown): void {
+    this.owner.onInternalError(error);
   }
 
-  /** Gives the try up: leaves the queue, or closes the connection unless its response is whole. */
+  /** Gives the attempt up: leaves the queue, or resets the stream unless both its messages are whole. */
   discard(): void {
     if (this.over) return;
     this.over = true;
-    clearTimeout(this.perTry);
+    clearTimeout(this.perAttempt);
     clearTimeout(this.duration);
     this.idle?.stop();
     this.cluster.use.requests--;
     this.endpoint.active--;
     this.lease?.cancel();
-    this.stream?.release(this);
+    this.stream?.reset('local_reset');
     this.stream = undefined;
   }
 }

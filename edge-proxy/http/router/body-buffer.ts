@@ -1,16 +1,21 @@
 /** What came of a request's body so far, for sending it, and for sending it again. */
 export class BodyBuffer {
-  private chunks: Uint8Array[] = [];
+  private chunks: Uint8Array[];
   private bytes = 0;
   private readonly limit: number;
-  /** It is kept after it was sent, for another try. */
+  /** It is kept after it was sent, for another attempt. */
   keep = false;
   /** `chunks` is the whole body so far. */
   complete = true;
 
-  /** @param limit bytes that are kept for another try */
-  constructor(limit: number) {
+  /**
+   * @param limit bytes that are kept for another attempt
+   * @param chunks what came of the body so far, be it longer
+   */
+  constructor(limit: number, chunks: Uint8Array[] = []) {
     this.limit = limit;
+    this.chunks = chunks;
+    for (const chunk of chunks) this.bytes += chunk.length;
   }
 
   get parts(): readonly Uint8Array[] {
@@ -34,7 +39,7 @@ export class BodyBuffer {
         this.forget();
         return 'kept';
       }
-      // Not sent yet: it must be kept, and another try is out of the question.
+      // Not sent yet: it must be kept, and another attempt is out of the question.
       this.keep = false;
       full = true;
     }

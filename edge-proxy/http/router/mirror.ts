@@ -1,18 +1,18 @@
 /**
- * Mirrored requests: the body goes along as it comes, answers are thrown away, and nothing is ever awaited. A mirror that
+ * Mirrored requests: the body follows as it comes, responses are discarded, and nothing is ever awaited. A mirror that
  * cannot keep up is given up, so that it can hold neither memory nor the request it copies.
  */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
-import type { ConnectionPools } from '../../upstream/pool.ts';
-import type { ResponseHead } from '../codec/h1/head.ts';
-import { headText } from '../codec/h1/message-writer.ts';
+import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import type { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { StreamReset } from '../message/stream.ts';
 import type { ForwardAction } from '../route-table.ts';
 import type { RequestContext } from '../stream.ts';
-import type { AttemptOwner } from './attempt.ts';
-import { Attempt } from './attempt.ts';
-import type { RouterHost } from './router-host.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+import type { RouterConfig } from './router-config.ts';
 
+const EMPTY = new Uint8Array(0);
 const maxMirrors = 256;
 /** For a route without a timeout. */
 const longestMs = 15_000;
@@ -24,18 +24,22 @@ let underWay = 0;
  * Begins the mirrors of a request whose head is ready to be sent.
  * @param timeoutMs of the request, from its end on; 0: it has none
  */
-export function startMirrors(exchange: RouterHost, mirrors: ForwardAction['mirrors'], timeoutMs: number): Mirror[] {
+export function startMirrors(
+  request: RequestContext & RequestHead,
+  config: Pick<RouterConfig, 'clusters' | 'upstreams' | 'random'>,
+  mirrors: ForwardAction['mirrors'],
+  timeoutMs: number,
+): Mirror[] {
   const started: Mirror[] = [];
   for (const { cluster: name, share, keepHost } of mirrors) {
-    const { parts, request } = exchange;
-    if (underWay >= maxMirrors || parts.runtime.random() >= share) continue;
-    const cluster = parts.clusters.get(name);
+    if (underWay >= maxMirrors || config.random() >= share) continue;
+    const cluster = config.clusters.get(name);
     if (!cluster) continue;
-    const chunked = exchange.head.framing === 'chunked';
-    const host = keepHost ? request.authority : shadowHost(request.authority);
-    let head = headText(`${request.method} ${request.path} HTTP/1.1\r\nhost: ${host}\r\n`, mirrorHeaders(request));
-    if (chunked) head += 'transfer-encoding: chunked\r\n';
-    const mirror = new Mirror(request.method, host, `${head}\r\n`, chunked, cluster, parts.pools);
+    const authority = keepHost ? request.authority : shadowHost(request.authority);
+    const { method, scheme, path, bodySize, upgrade, wantsContinue, version } = request;
+    const headers = mirrorHeaders(request);
+    const head = { method, scheme, authority, path, headers, bodySize, upgrade, wantsContinue, version };
+    const mirror = new Mirror(head, cluster, config.upstreams);
     if (timeoutMs > 0) mirror.timeoutMs = timeoutMs;
     mirror.start(
       cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
@@ -63,12 +67,9 @@ export function shadowHost(authority: string): string {
 
 /** One copy of a request on its way to one cluster. */
 export class Mirror implements AttemptOwner {
-  private readonly method: string;
-  private readonly host: string;
-  private readonly head: string;
-  private readonly chunked: boolean;
+  private readonly head: RequestHead;
   private readonly cluster: Cluster;
-  private readonly pools: ConnectionPools;
+  private readonly upstreams: UpstreamPool;
   private attempt: Attempt | undefined;
   timeoutMs = longestMs;
   private timeout: ReturnType<typeof setTimeout> | undefined;
@@ -76,17 +77,17 @@ export class Mirror implements AttemptOwner {
   private queuedBytes = 0;
   /** There is a connection, and it takes more. */
   private writable = false;
-  private ended = false;
+  /** The request it copies is whole. */
+  whole = false;
+  /** The end of the request was sent. */
+  private sent = false;
   private trailers: HeaderMap | undefined;
   private over = false;
 
-  constructor(method: string, host: string, head: string, chunked: boolean, cluster: Cluster, pools: ConnectionPools) {
-    this.method = method;
-    this.host = host;
+  constructor(head: RequestHead, cluster: Cluster, upstreams: UpstreamPool) {
     this.head = head;
-    this.chunked = chunked;
     this.cluster = cluster;
-    this.pools = pools;
+    this.upstreams = upstreams;
     underWay++;
   }
 
@@ -103,34 +104,36 @@ export class Mirror implements AttemptOwner {
 
   private send(endpoint: Endpoint): void {
     const { cluster } = this;
-    const attempt = new Attempt(this, cluster, cluster.secured?.(endpoint, this.host) ?? endpoint);
+    const attempt = new Attempt(this, cluster, cluster.secured?.(endpoint, this.head.authority) ?? endpoint);
     this.attempt = attempt;
-    attempt.start(this.pools);
+    attempt.start(this.upstreams, 'http');
   }
 
-  /** @param bytes valid only during the call */
-  onRequestBody(bytes: Uint8Array): void {
+  /** @param bytes valid during the call alone */
+  onData(bytes: Uint8Array, end: boolean): void {
     if (this.over) return;
     if (this.writable) {
-      this.writable = this.attempt!.sendBody(bytes);
+      this.sent = end;
+      this.writable = this.attempt!.data(bytes, end);
+      if (end) this.onEnd(undefined);
       return;
     }
     this.queuedBytes += bytes.length;
-    if (this.queuedBytes > maxQueuedBytes) this.end();
-    else this.queue.push(new Uint8Array(bytes));
+    if (this.queuedBytes > maxQueuedBytes) {
+      this.end();
+      return;
+    }
+    if (bytes.length > 0) this.queue.push(new Uint8Array(bytes));
+    if (end) this.onEnd(undefined);
   }
 
   /** The request is whole: only now the mirror may take as long as it needs, within its own limit. */
-  onRequestEnd(trailers: HeaderMap | undefined): void {
+  onEnd(trailers: HeaderMap | undefined): void {
     if (this.over) return;
-    this.ended = true;
+    this.whole = true;
     this.trailers = trailers;
     this.timeout = setTimeout(() => this.end(), Math.min(this.timeoutMs, 0x7fffffff));
-    if (this.writable) this.finishRequest();
-  }
-
-  flush(): void {
-    if (this.writable) this.attempt?.flush();
+    if (this.writable) this.sendQueued();
   }
 
   /** The request it copies was given up, or it did not keep up. */
@@ -144,53 +147,55 @@ export class Mirror implements AttemptOwner {
     this.attempt = undefined;
   }
 
-  get whole(): boolean {
-    return this.ended;
-  }
-
   onAttemptReady(attempt: Attempt): void {
-    attempt.sendHead(this.method, this.head, this.chunked);
     this.attempt = attempt;
-    this.onRequestDrain();
+    attempt.head(this.head, this.head.bodySize === 0);
+    if (this.head.bodySize === 0) this.sent = true;
+    this.onUpstreamWritable();
   }
 
-  onRequestDrain(): void {
+  onUpstreamWritable(): void {
     if (this.over) return;
     this.writable = true;
-    while (this.writable && this.queue.length > 0) {
-      const bytes = this.queue.shift()!;
-      this.queuedBytes -= bytes.length;
-      this.writable = this.attempt!.sendBody(bytes);
-    }
-    if (this.ended && this.queue.length === 0) this.finishRequest();
-    this.attempt?.flush();
+    this.sendQueued();
   }
 
-  private finishRequest(): void {
-    this.attempt?.sendEnd(this.trailers);
-    this.attempt?.flush();
+  private sendQueued(): void {
+    const { queue } = this;
+    while (this.writable && queue.length > 0) {
+      const bytes = queue.shift()!;
+      this.queuedBytes -= bytes.length;
+      this.writable = this.attempt!.data(bytes, false);
+    }
+    if (!this.whole || this.sent || queue.length > 0) return;
+    this.sent = true;
+    if (this.trailers) this.attempt?.trailers(this.trailers);
+    else this.attempt?.data(EMPTY, true);
   }
 
   onInterim(): void {}
 
-  onResponseHead(attempt: Attempt, head: ResponseHead): void {
+  onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
     attempt.report(head.status);
+    if (end) this.end();
   }
 
-  onResponseBody(): void {}
+  onResponseData(_attempt: Attempt, _bytes: Uint8Array, end: boolean): void {
+    if (end) this.end();
+  }
 
-  onResponseEnd(): void {
+  onResponseTrailers(): void {
     this.end();
   }
 
-  onResponseFlush(): void {}
-
-  onReset(attempt: Attempt, reason: Parameters<AttemptOwner['onReset']>[1]): void {
+  onReset(attempt: Attempt, { reason }: StreamReset): void {
     if (reason !== 'overflow') attempt.report(reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
     this.end();
   }
 
-  onTryTimeout(): void {
+  onInternalError(): void {}
+
+  onAttemptTimeout(): void {
     this.end();
   }
 }

@@ -4,13 +4,16 @@
  */
 import type { HeaderMap } from '../message/header-map.ts';
 
+/** What takes too long: the attempt as a whole, one in which nothing moves, the cluster's longest stream. */
+export type AttemptTimeout = 'attempt' | 'idle' | 'duration';
+
 /** All in milliseconds; 0: none. */
 export interface RequestTimeouts {
   /** From the end of the request to the end of the response. */
   totalMs: number;
-  /** From a connection being there to the response head, per try. */
+  /** From a connection being there to the response head, per attempt. */
   perTryMs: number;
-  /** Of a try in which nothing moves. */
+  /** Of an attempt in which nothing moves. */
   perTryIdleMs: number;
   /** `grpc-timeout` upstream is what is left. */
   tellGrpc: boolean;
@@ -96,7 +99,7 @@ function take(headers: HeaderMap, key: string): number | undefined {
 /** What a gRPC client asks, within the rule. */
 export function grpcTimeout({ maxMs, offsetMs }: GrpcTimeoutRule, headers: HeaderMap): number {
   let asked = parseGrpcTimeout(headers.get('grpc-timeout')) ?? 0;
-  // An offset that would leave nothing is not taken off: 0 means for ever.
+  // Skip the offset if it would make the timeout 0, which means unlimited.
   if (offsetMs < asked) asked -= offsetMs;
   return maxMs !== 0 && (asked === 0 || asked > maxMs) ? maxMs : asked;
 }
@@ -121,7 +124,7 @@ export function formatGrpcTimeout(ms: number): string {
 }
 
 /**
- * What the upstream may expect to have for this try.
+ * What the upstream may expect to have for this attempt.
  * @param elapsedMs since the request was whole
  * @returns 0: no limit
  */

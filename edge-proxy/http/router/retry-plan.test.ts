@@ -24,6 +24,9 @@ const circuit = (maxRetries: number, requests = 0, retryBudget?: { percent: numb
   use: { connections: 0, pending: 0, requests, retries: 0 },
 });
 
+/** As if drawn. */
+const half = () => 0.5;
+
 describe('conditions', () => {
   it.each([
     ['5xx', 500, {}, true],
@@ -61,9 +64,6 @@ describe('conditions', () => {
     expect(on('reset-before-request', 'remote_connection_failure')).toBe('retry');
   });
 });
-
-/** Draws the middle. */
-const half = () => 0.5;
 
 describe('limits', () => {
   it('ends with the number of retries', () => {

@@ -48,14 +48,14 @@ export interface RetryPlan {
   readonly onReset: boolean;
   readonly onResetBeforeRequest: boolean;
   readonly onRefusedStream: boolean;
-  /** A response head that is to be tried again. */
+  /** A response head that calls for another attempt. */
   retriableResponse(status: number, headers: HeaderMap): boolean;
   /** How a retry chooses its host. */
   readonly hosts: RetryHostRules;
   readonly backOffBaseMs: number;
   readonly backOffMaxMs: number;
   readonly rateLimited: RateLimitedBackOff | undefined;
-  /** A try that takes too long is left running beside the next. */
+  /** An attempt that takes too long is left running beside the next. */
   readonly hedge: boolean;
 }
 
@@ -149,7 +149,7 @@ function tokens(headers: HeaderMap, key: string): string[] {
 }
 
 /**
- * How long the response asks to wait before another try.
+ * How long the response asks to wait before another attempt.
  * @param now milliseconds since the epoch
  * @returns milliseconds; undefined: it does not say, or longer than allowed
  */

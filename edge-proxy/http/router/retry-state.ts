@@ -1,9 +1,8 @@
-/** Whether a request may be tried again, and when (Envoy's RetryStateImpl). */
-
+/** Whether a request gets another attempt, and when (Envoy's RetryStateImpl). */
 import { mayRetry } from '../../upstream/circuit-breakers.ts';
 import type { Circuit } from '../../upstream/cluster.ts';
-import type { ResetReason } from '../../upstream/pool.ts';
 import type { HeaderMap } from '../message/header-map.ts';
+import type { ResetReason } from '../message/stream.ts';
 import { askedBackOffMs, type RetryPlan } from './retry-plan.ts';
 
 export type RetryDecision = 'retry' | 'no' | 'limit' | 'overflow';
@@ -16,17 +15,16 @@ export class RetryState {
   private holding = false;
   /** The last response said how long to wait. */
   private askedMs: number | undefined;
-
   private readonly random: () => number;
 
   /**
    * @param plan undefined: never
-   * @param random [0, 1)
+   * @param random in [0, 1)
    */
   constructor(plan: RetryPlan | undefined, circuit: Circuit, random: () => number) {
-    this.random = random;
     this.plan = plan;
     this.circuit = circuit;
+    this.random = random;
   }
 
   get enabled(): boolean {
@@ -42,7 +40,7 @@ export class RetryState {
     return this.take(plan);
   }
 
-  /** Whether the response would be tried again if tries were left. */
+  /** Whether the response would be retried if attempts were left. */
   wouldRetry(status: number, headers: HeaderMap): boolean {
     return this.plan?.retriableResponse(status, headers) ?? false;
   }
@@ -56,17 +54,18 @@ export class RetryState {
     const wanted =
       plan.onReset ||
       (connecting && plan.onConnectFailure) ||
+      (reason === 'refused_stream' && plan.onRefusedStream) ||
       ((connecting || beforeRequest) && plan.onResetBeforeRequest);
     return wanted ? this.take(plan) : 'no';
   }
 
-  onTryTimeout(): RetryDecision {
+  onAttemptTimeout(): RetryDecision {
     this.release();
     const { plan } = this;
     return plan?.onReset ? this.take(plan) : 'no';
   }
 
-  /** A further try beside the one that takes too long; its slot is held until either ends. */
+  /** A further attempt beside the one that takes too long; its slot is held until either ends. */
   onHedge(): RetryDecision {
     this.release();
     return this.plan ? this.take(this.plan) : 'no';
@@ -81,7 +80,7 @@ export class RetryState {
     return this.random() * Math.min(backOffBaseMs * (2 ** this.used - 1), backOffMaxMs);
   }
 
-  /** Gives the retry slot back: its try is over. */
+  /** Gives the retry slot back: its attempt is over. */
   release(): void {
     if (this.holding) this.circuit.use.retries--;
     this.holding = false;

@@ -1,48 +1,77 @@
-/** The attempt loop: picks an endpoint, sends, retries or fails over, streams the answer back. */
+/** The attempt loop: picks an endpoint, sends, retries or fails over, streams the response back. */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
-import type { ResetReason } from '../../upstream/pool.ts';
 import type { Hash64 } from '../../upstream/xx-hash.ts';
-import type { ResponseHead } from '../codec/h1/head.ts';
+import type { PendingBody } from '../exchange/pending-body.ts';
 import type { ProxyRequest } from '../exchange/proxy-request.ts';
 import type { Permit } from '../filters/permit.ts';
 import { rewriteHost } from '../forward-headers.ts';
 import {
+  attemptTimeoutReply,
   badPath,
   clusterNotFound,
   durationOver,
   isGrpc,
   noHealthyUpstream,
   notLocated,
+  resetDetail,
   resetFlag,
   responseTimeout,
-  tryTimeoutReply,
   upstreamReset,
 } from '../local-reply.ts';
 import type { HeaderMap } from '../message/header-map.ts';
+import type { ResponseHead } from '../message/message.ts';
+import type { StreamReset } from '../message/stream.ts';
 import type { ClusterChoice, ForwardAction } from '../route-table.ts';
-import type { LocalReply } from '../stream.ts';
+import type { LocalReply, ResponseFlag } from '../stream.ts';
 import type { PooledTimer } from '../timers.ts';
-import { Attempt, type TryTimeout } from './attempt.ts';
+import { Attempt } from './attempt.ts';
 import { BodyBuffer } from './body-buffer.ts';
-import { SlowTries } from './hedged-attempts.ts';
+import { HedgedAttempts } from './hedged-attempts.ts';
 import { type Mirror, startMirrors } from './mirror.ts';
-import { prepareHead, requestHeadText, tellServiceTime, tellTimeout } from './request-head.ts';
-import { type RequestTimeouts, type StreamDuration, streamDurationMs, timeoutsOf } from './request-timeouts.ts';
+import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
+import {
+  type AttemptTimeout,
+  type RequestTimeouts,
+  type StreamDuration,
+  streamDurationMs,
+  timeoutsOf,
+} from './request-timeouts.ts';
 import { planWithControls } from './retry-plan.ts';
-import type { RetryDecision } from './retry-state.ts';
-import { RetryState } from './retry-state.ts';
-import type { RouterHost } from './router-host.ts';
+import { type RetryDecision, RetryState } from './retry-state.ts';
+import type { RouterConfig } from './router-config.ts';
 
-/** Doing them twice is doing them once (RFC 9110 section 9.2.1): a connection that died idle may be the reason. */
+/** What the router asks of the exchange it works for. */
+export interface RouterClient {
+  readonly request: ProxyRequest;
+  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
+  readonly bufferLimit: number;
+  readonly requestEnded: boolean;
+  readonly responseStarted: boolean;
+  /** Answers here. Without effect once a response has begun. */
+  reply(made: LocalReply): void;
+  /** A response that is not the last: 100, 102, 103. */
+  respondInterim(head: ResponseHead): void;
+  respond(head: ResponseHead, end: boolean): void;
+  /** @returns false: wait for `onDownstreamWritable` */
+  responseData(bytes: Uint8Array, end: boolean): boolean;
+  responseTrailers(trailers: HeaderMap): void;
+  /** A response that has begun cannot be ended as it should. */
+  fail(flag: ResponseFlag, details: string): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+}
+
+/** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 /** Runtimes hold delays in 31 bits. */
 const LONGEST_TIMER_MS = 0x7fffffff;
+const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
+
 export class Router {
-  private readonly exchange: RouterHost;
+  private readonly exchange: RouterClient;
+  private readonly config: RouterConfig;
   private readonly action: ForwardAction;
   private readonly choice: ClusterChoice;
-  /** Lower-case upgrade granted by the route, `connect`, or ''. */
-  private readonly upgrade: string;
   private cluster!: Cluster;
   private retries!: RetryState;
   private attempt: Attempt | undefined;
@@ -58,42 +87,49 @@ export class Router {
   private timeout: PooledTimer | undefined;
   private duration: ReturnType<typeof setTimeout> | undefined;
   private times!: Readonly<RequestTimeouts>;
-  /** Earlier tries that were too slow and go on beside `attempt`. */
-  private slow: SlowTries | undefined;
-  /** For the back-off of a further try. */
+  /** Earlier attempts that were too slow and continue beside `attempt`. */
+  private hedged: HedgedAttempts | undefined;
+  /** For the back-off before a further attempt. */
   private waiting = false;
   private readonly body: BodyBuffer;
   private trailers: HeaderMap | undefined;
   private requestEnded: boolean;
   private endedAt = 0;
   private over = false;
-  /** No further try: the client was told something of this one. */
+  /** No further attempt: the client has part of this one's response. */
   private committed = false;
 
   /**
    * @param permit of the exchange's request: only what every filter let through is forwarded
-   * @param upgrade lower-case, `connect`, or ''
+   * @param pending what came of the body so far; with `exchange.requestEnded` all of it
    */
   constructor(
     permit: Permit<ProxyRequest>,
-    exchange: RouterHost,
+    exchange: RouterClient,
+    config: RouterConfig,
     action: ForwardAction,
     choice: ClusterChoice,
-    upgrade: string,
+    pending: PendingBody | undefined,
   ) {
     if (permit.request !== exchange.request) throw new Error('the permit is for another request');
     this.exchange = exchange;
+    this.config = config;
     this.action = action;
     this.choice = choice;
-    this.upgrade = upgrade;
     this.requestEnded = exchange.requestEnded;
-    this.body = new BodyBuffer(exchange.bufferLimit);
+    this.trailers = pending?.trailers;
+    this.body = new BodyBuffer(exchange.bufferLimit, pending?.chunks);
+  }
+
+  /** Lower-case upgrade granted by the route, `connect`, or ''. */
+  private get upgrade(): string {
+    return this.exchange.request.upgrade;
   }
 
   start(): void {
-    const { exchange, action, choice } = this;
-    const { request, parts } = exchange;
-    const found = parts.clusters.get(choice.cluster);
+    const { exchange, action, choice, config } = this;
+    const { request } = exchange;
+    const found = config.clusters.get(choice.cluster);
     const cluster = action.highPriority ? (found?.high ?? found) : found;
     if (!cluster) {
       const status = action.clusterNotFound ?? 503;
@@ -107,12 +143,12 @@ export class Router {
     this.times = timeoutsOf(action, request.headers, grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
-    this.retries = new RetryState(retried ? plan : undefined, cluster, () => parts.runtime.random());
+    this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
-    // Header operations may name the try.
+    // Header operations may name the attempt.
     request.attempts = 1;
-    if (!prepareHead(exchange, action, choice, this.upgrade)) {
+    if (!prepareHead(request, action, choice, config)) {
       exchange.reply(badPath);
       return;
     }
@@ -125,16 +161,16 @@ export class Router {
       });
     }
     if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
-    else this.tryOnce();
+    else this.startAttempt();
     if (this.requestEnded) this.onWholeRequest();
   }
 
-  /** As in Envoy: when the first endpoint is chosen, and before it makes itself the host; with what came of the body. */
+  /** As in Envoy: when the first endpoint is chosen, and before its name becomes the host; with what came of the body. */
   private mirror(): void {
-    this.mirrors = startMirrors(this.exchange, this.action.mirrors, this.times.totalMs);
+    this.mirrors = startMirrors(this.exchange.request, this.config, this.action.mirrors, this.times.totalMs);
     for (const mirror of this.mirrors) {
-      for (const bytes of this.body.parts) mirror.onRequestBody(bytes);
-      if (this.endedAt !== 0) mirror.onRequestEnd(this.trailers);
+      for (const bytes of this.body.parts) mirror.onData(bytes, false);
+      if (this.requestEnded) mirror.onEnd(this.trailers);
     }
   }
 
@@ -142,38 +178,36 @@ export class Router {
   private locate(found: Located | Promise<Located>): void {
     if (found instanceof Promise) {
       void found.then((endpoint) => {
-        if (this.over) return;
-        this.locate(endpoint);
-        this.flush();
+        if (!this.over) this.locate(endpoint);
       });
       return;
     }
     if (typeof found !== 'object') {
-      this.give(notLocated(found));
+      this.exchange.reply(notLocated(found));
       return;
     }
     this.located = found;
-    this.tryOnce();
+    this.startAttempt();
   }
 
-  private tryOnce(): void {
-    const { exchange, cluster } = this;
-    const { request, parts } = exchange;
+  private startAttempt(): void {
+    const { exchange, cluster, config } = this;
+    const { request } = exchange;
     const picked = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
     if (!picked) {
-      this.give(noHealthyUpstream);
+      this.exchange.reply(noHealthyUpstream);
       return;
     }
     const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
     request.upstreamHost = endpoint.id;
     request.upstream = undefined;
     if (cluster.use.requests >= cluster.limits.maxRequests) {
-      this.give(upstreamReset('overflow', '', 1));
+      this.exchange.reply(upstreamReset('overflow', '', 1));
       return;
     }
     if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
     if (this.times.totalMs > 0 || this.times.perTryMs > 0) {
-      tellTimeout(exchange, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
+      announceTimeout(request, config, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
     }
     if (this.action.mirrors.length > 0 && this.mirrors === undefined && this.upgrade === '') this.mirror();
     const { autoHost } = this.action;
@@ -182,98 +216,92 @@ export class Router {
     }
     const attempt = new Attempt(this, cluster, endpoint);
     this.attempt = attempt;
-    if (this.upgrade === 'connect' && this.action.terminatesConnect) attempt.startRaw(parts.runtime);
-    else attempt.start(parts.pools);
+    attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
   }
 
-  /** A connection is there: send what there is of the request. */
+  /** A stream is there: send what there is of the request. */
   onAttemptReady(attempt: Attempt): void {
-    const { request, head, parts } = this.exchange;
+    const { exchange, requestEnded, trailers } = this;
+    const { request } = exchange;
+    const { parts } = this.body;
+    const ends = requestEnded && trailers === undefined;
     request.upstream = attempt.addresses;
-    attempt.sendHead(request.method, requestHeadText(this.exchange, this.upgrade), head.framing === 'chunked');
-    attempt.startTimers(this.times, this.requestEnded && this.upgrade === '', parts.runtime);
+    attempt.head(request, ends && parts.length === 0);
+    attempt.startTimers(this.times, requestEnded && this.upgrade === '', this.config.clock);
     let room = true;
-    for (const bytes of this.body.parts) room = attempt.sendBody(bytes);
-    if (this.requestEnded) attempt.sendEnd(this.trailers);
-    attempt.flush();
-    this.body.sent(head.framing !== 'none');
-    if (room) this.exchange.resumeRequest();
+    for (let i = 0; i < parts.length; i++) room = attempt.data(parts[i]!, ends && i === parts.length - 1);
+    if (requestEnded && trailers) attempt.trailers(trailers);
+    this.body.sent(request.bodySize !== 0);
+    if (room) exchange.resumeRequest();
   }
 
-  /** @param bytes valid only during the call */
-  onRequestBody(bytes: Uint8Array): void {
+  /** @param bytes valid during the call alone */
+  onData(bytes: Uint8Array, end: boolean): void {
     if (this.over) return;
-    if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestBody(bytes);
-    const attempt = this.attempt;
+    if (end) this.requestEnded = true;
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onData(bytes, end);
+    const { attempt } = this;
     const sending = attempt?.ready === true;
-    const { body } = this;
-    if (body.complete && (body.keep || !sending)) {
-      if (body.add(bytes, sending) === 'hold') this.exchange.pauseRequest();
-    } else if (!sending) {
-      // The body is no longer whole here and no try is sending: only a response that is on its way explains that.
-      return;
-    }
-    if (sending && !attempt.sendBody(bytes)) this.exchange.pauseRequest();
+    if (bytes.length > 0 && this.keep(bytes, sending)) this.exchange.pauseRequest();
+    if (sending && !attempt.data(bytes, end)) this.exchange.pauseRequest();
+    if (end) this.onWholeRequest();
   }
 
-  onRequestEnd(trailers: HeaderMap | undefined): void {
-    if (this.over || this.requestEnded) return;
+  /** @returns the client is to wait until it is sent */
+  private keep(bytes: Uint8Array, sending: boolean): boolean {
+    const { body } = this;
+    // A body that is no longer whole here while no attempt is sending: a response is on its way, and needs no more of it.
+    if (!body.complete || (sending && !body.keep)) return false;
+    return body.add(bytes, sending) === 'hold';
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.over) return;
     this.requestEnded = true;
     this.trailers = trailers;
-    if (this.attempt?.ready) this.attempt.sendEnd(trailers);
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onEnd(trailers);
+    if (this.attempt?.ready) this.attempt.trailers(trailers);
     this.onWholeRequest();
   }
 
-  /** Envoy's timeouts run from the end of the request. */
+  /** Envoy's timeouts run from the end of the request. A tunnel has none. */
   private onWholeRequest(): void {
-    const { exchange } = this;
-    this.endedAt = exchange.parts.runtime.monotonicMs();
-    if (this.over) return;
-    if (this.times.totalMs > 0 && this.upgrade === '') {
-      this.timeout = exchange.parts.timers.take(this, this.times.totalMs);
-    }
+    if (this.over || this.upgrade !== '') return;
+    const { clock, timers } = this.config;
+    this.endedAt = clock.monotonicMs();
+    if (this.times.totalMs > 0) this.timeout = timers.take(this, this.times.totalMs);
     this.attempt?.requestWhole();
-    if (this.mirrors) for (const mirror of this.mirrors) mirror.onRequestEnd(this.trailers);
   }
 
-  flush(): void {
-    if (this.attempt?.ready) this.attempt.flush();
-    if (this.mirrors) for (const mirror of this.mirrors) mirror.flush();
-  }
-
-  endTunnel(): void {
-    this.attempt?.endTunnel();
-  }
-
-  onDownstreamDrain(): void {
+  onDownstreamWritable(): void {
     this.attempt?.resume();
   }
 
-  onResponseHead(attempt: Attempt, head: ResponseHead): void {
-    const { exchange, cluster, upgrade } = this;
+  onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
+    const { exchange, cluster, upgrade, config } = this;
     if (head.status === 101 && upgrade === '') {
-      // Nobody asked for another protocol: what follows is not HTTP, and must not be taken for it downstream.
-      this.onReset(attempt, 'protocol_error', '', false);
+      // No upgrade was asked for: what follows is not HTTP, and must not be taken for it downstream.
+      this.onReset(attempt, PROTOCOL_ERROR, false);
       attempt.discard();
       return;
     }
     cluster.report(attempt.endpoint, head.status);
-    if (this.slow !== undefined && this.waitsForBetter(attempt, head)) return;
-    const decision = this.retries.onResponse(head.status, head.headers, exchange.parts.runtime.now());
+    if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
+    const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
-    this.tell(decision);
+    this.flagLimit(decision);
     this.attempt = attempt;
     if (upgrade !== '') this.endTimeout();
-    if (!exchange.parts.suppressEnvoyHeaders) tellServiceTime(exchange, head, this.endedAt);
+    if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
-    exchange.respond(head, upgrade);
+    exchange.respond(head, end);
   }
 
-  onFault(error: unknown): void {
-    this.exchange.parts.onFault(error);
+  onInternalError(error: unknown): void {
+    this.config.onInternalError(error);
   }
 
-  /** With several tries under way an answer that is worth a retry is not the last word; a good one ends the others. */
+  /** With several attempts under way a response that is worth a retry is passed over; a good one ends the others. */
   private waitsForBetter(attempt: Attempt, head: ResponseHead): boolean {
     if (this.retries.wouldRetry(head.status, head.headers) && this.dropUnlessLast(attempt)) {
       attempt.discard();
@@ -281,52 +309,49 @@ export class Router {
     }
     clearTimeout(this.backOff);
     this.waiting = false;
-    this.slow?.discard(attempt);
+    this.hedged?.discard(attempt);
     if (this.attempt !== attempt) this.attempt?.discard();
-    this.slow = undefined;
+    this.hedged = undefined;
     return false;
   }
 
   /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
   private limitDuration(rule: StreamDuration, grpc: boolean): void {
-    const { request, parts } = this.exchange;
+    const { request } = this.exchange;
     const asked = streamDurationMs(rule, request.headers, grpc);
     if (asked <= 0) return;
-    const left = Math.max(1, asked - (parts.runtime.monotonicMs() - request.startMs));
+    const left = Math.max(1, asked - (this.config.clock.monotonicMs() - request.startMs));
     this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
   }
 
   private onDurationOver(): void {
     if (this.over) return;
     if (this.exchange.responseStarted) this.exchange.fail('DT', 'max_duration_timeout');
-    else this.give(this.requestEnded ? durationOver : { ...durationOver, status: 408 });
+    else this.exchange.reply(this.requestEnded ? durationOver : { ...durationOver, status: 408 });
   }
 
   onInterim(_attempt: Attempt, head: ResponseHead): void {
-    if (!this.exchange.parts.proxyContinue) return;
-    // The client has been told something of this try: another one must not contradict it.
+    if (!this.config.proxyContinue) return;
+    // The client has part of this response: another attempt must not contradict it.
     this.committed = true;
     this.exchange.respondInterim(head);
   }
 
-  onResponseBody(attempt: Attempt, bytes: Uint8Array): void {
-    if (!this.exchange.sendBody(bytes)) attempt.pause();
+  onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void {
+    if (!this.exchange.responseData(bytes, end)) attempt.pause();
   }
 
-  onResponseEnd(trailers: HeaderMap | undefined): void {
-    this.exchange.endResponse(trailers);
+  onResponseTrailers(trailers: HeaderMap): void {
+    this.exchange.responseTrailers(trailers);
   }
 
-  onResponseFlush(): void {
-    this.exchange.flushResponse();
-  }
-
-  onRequestDrain(): void {
+  onUpstreamWritable(): void {
     this.exchange.resumeRequest();
   }
 
-  onReset(attempt: Attempt, reason: ResetReason, detail: string, beforeRequest: boolean): void {
+  onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void {
     const { exchange, cluster } = this;
+    const { reason, detail } = reset;
     if (reason !== 'overflow') {
       const connecting = reason === 'remote_connection_failure';
       if (connecting) exchange.request.upstreamFailure = detail.replace(/\s/g, '_');
@@ -336,47 +361,48 @@ export class Router {
       );
     }
     if (exchange.responseStarted) {
-      exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${reason}}`);
+      exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${resetDetail(reason)}}`);
       return;
     }
+    const stale = reset.reusedConnection && !headSeen && reason === 'connection_termination';
     const decision = this.isHedged(attempt)
       ? 'no'
-      : this.retries.onReset(reason, beforeRequest && safe.has(exchange.request.method));
-    this.orGive(attempt, decision, upstreamReset(reason, detail, exchange.request.attempts));
+      : this.retries.onReset(reason, stale && safe.has(exchange.request.method));
+    this.retryOrReply(attempt, decision, upstreamReset(reason, detail, exchange.request.attempts));
   }
 
-  onTryTimeout(attempt: Attempt, kind: TryTimeout): void {
+  onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void {
     if (this.over || this.exchange.responseStarted) return;
     this.cluster.report(attempt.endpoint, 'timeout');
     if (kind !== 'duration' && this.retries.plan?.hedge && !this.isHedged(attempt)) {
       this.hedge(attempt);
       return;
     }
-    const decision = this.isHedged(attempt) ? 'no' : this.retries.onTryTimeout();
+    const decision = this.isHedged(attempt) ? 'no' : this.retries.onAttemptTimeout();
     attempt.discard();
-    this.orGive(attempt, decision, tryTimeoutReply(kind, this.requestEnded));
+    this.retryOrReply(attempt, decision, attemptTimeoutReply(kind, this.requestEnded));
   }
 
-  /** Leaves a try that takes too long running and begins another beside it. */
+  /** Leaves an attempt that takes too long running and begins another beside it. */
   private hedge(slow: Attempt): void {
     const decision = this.retries.onHedge();
-    this.tell(decision);
+    this.flagLimit(decision);
     if (decision !== 'retry' || !this.body.replayable || this.committed) return;
-    this.slow ??= new SlowTries();
-    this.slow.add(slow);
+    this.hedged ??= new HedgedAttempts();
+    this.hedged.add(slow);
     this.attempt = undefined;
-    this.tryLater(slow);
+    this.startAttemptLater(slow);
   }
 
   private isHedged(attempt: Attempt): boolean {
-    return this.slow?.has(attempt) ?? false;
+    return this.hedged?.has(attempt) ?? false;
   }
 
-  /** @returns another try is under way or about to begin, which may yet answer */
+  /** @returns another attempt is under way or about to begin, which may yet answer */
   private dropUnlessLast(attempt: Attempt): boolean {
-    if (this.slow === undefined) return false;
-    if (!this.slow.remove(attempt) && this.attempt === attempt) this.attempt = undefined;
-    return this.slow.any || this.attempt !== undefined || this.waiting;
+    if (this.hedged === undefined) return false;
+    if (!this.hedged.remove(attempt) && this.attempt === attempt) this.attempt = undefined;
+    return this.hedged.any || this.attempt !== undefined || this.waiting;
   }
 
   private endTimeout(): void {
@@ -392,19 +418,19 @@ export class Router {
       return;
     }
     if (this.attempt) this.cluster.report(this.attempt.endpoint, 'timeout');
-    this.give(responseTimeout);
+    this.exchange.reply(responseTimeout);
   }
 
-  /** Why there is no further try, for the log. */
-  private tell(decision: RetryDecision): void {
+  /** Why there is no further attempt, for the log. */
+  private flagLimit(decision: RetryDecision): void {
     if (decision === 'limit') this.exchange.request.flag('URX');
     else if (decision === 'overflow') this.exchange.request.flag('UO');
   }
 
-  private orGive(attempt: Attempt, decision: RetryDecision, otherwise: LocalReply): void {
+  private retryOrReply(attempt: Attempt, decision: RetryDecision, otherwise: LocalReply): void {
     if (decision === 'retry' && this.retry(attempt)) return;
-    this.tell(decision);
-    if (!this.dropUnlessLast(attempt)) this.give(otherwise);
+    this.flagLimit(decision);
+    if (!this.dropUnlessLast(attempt)) this.exchange.reply(otherwise);
   }
 
   /** @returns false when the request cannot be sent again */
@@ -415,37 +441,32 @@ export class Router {
     }
     failed.discard();
     this.attempt = undefined;
-    this.tryLater(failed);
+    this.startAttemptLater(failed);
     return true;
   }
 
-  private tryLater(failed: Attempt): void {
+  private startAttemptLater(failed: Attempt): void {
     this.previous ??= [];
     this.previous.push(failed.endpoint);
     this.waiting = true;
     this.backOff = setTimeout(() => {
       this.waiting = false;
       this.exchange.request.attempts++;
-      this.tryOnce();
+      this.startAttempt();
     }, this.retries.backOffMs());
   }
 
-  private give(made: LocalReply): void {
-    this.exchange.reply(made);
-    this.exchange.flushResponse();
-  }
-
-  /** Ends everything under way; the exchange is finished or answers by itself. */
+  /** Ends everything under way; the exchange has finished or answers by itself. */
   abandon(): void {
     if (this.over) return;
     this.over = true;
     this.endTimeout();
     clearTimeout(this.duration);
     clearTimeout(this.backOff);
-    this.slow?.discard();
-    this.slow = undefined;
+    this.hedged?.discard();
+    this.hedged = undefined;
     this.body.clear();
-    // Those that have the whole request go on alone.
+    // Those that have the whole request continue alone.
     if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
     this.attempt?.discard();
     this.attempt = undefined;

@@ -1,37 +1,23 @@
 /** Heads of HTTP/1.1 messages: parsing them and judging their framing (RFC 9112 sections 2 to 6). */
+
 import type { HeaderMap } from '../../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import { CodecError, codecError } from '../error.ts';
 import { checkCharacters, hasToken, parseFields } from './fields.ts';
 
-/** How the end of a body is found. */
+/** How the end of a body is found (RFC 9112 section 6). */
 export type Framing = 'none' | 'length' | 'chunked' | 'until-close';
 
-export interface MessageHead {
-  readonly headers: HeaderMap;
-  /** The minor version: HTTP/1.0 or HTTP/1.1. */
-  readonly minor: 0 | 1;
+/** What a head says of its own connection alone. */
+interface WireFacts {
   readonly framing: Framing;
-  /** With framing `length`; else 0. */
-  readonly contentLength: number;
   /** The peer means to keep the connection. */
   readonly keepAlive: boolean;
-  /** Lower-case `Upgrade` value when `Connection` names it; '' otherwise. */
-  readonly upgrade: string;
 }
 
-/** `headers` without Host, which is `authority`. */
-export interface RequestHead extends MessageHead {
-  readonly method: string;
-  /** Origin form: path and query; `*` for OPTIONS *; '' for CONNECT. */
-  readonly path: string;
-  readonly authority: string;
-  /** Of an absolute-form target; '' otherwise. */
-  readonly scheme: '' | 'http' | 'https';
-  readonly expectContinue: boolean;
-}
+export interface Http1RequestHead extends RequestHead, WireFacts {}
 
-export interface ResponseHead extends MessageHead {
-  readonly status: number;
+export interface Http1ResponseHead extends ResponseHead, WireFacts {
   readonly reason: string;
 }
 
@@ -84,7 +70,7 @@ function judgeAuthority(text: string): boolean {
 }
 
 /** @param head start line and field lines, each with its CRLF, without the empty line */
-export function parseRequestHead(head: string, limits: CodecLimits): RequestHead {
+export function parseRequestHead(head: string, limits: CodecLimits): Http1RequestHead {
   checkCharacters(head);
   const lineEnd = head.indexOf('\r\n');
   const first = head.indexOf(' ');
@@ -112,6 +98,10 @@ function minorVersion(version: string): 0 | 1 {
   throw codecError('malformed version');
 }
 
+function versionOf(minor: 0 | 1): 'HTTP/1.0' | 'HTTP/1.1' {
+  return minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
+}
+
 /** Any version but those of HTTP/1 (RFC 9110 section 15.5.22). */
 function lowVersion(): CodecError {
   return new CodecError(426, 'low_version', 'HTTP version is not accepted');
@@ -136,7 +126,13 @@ function takeHost(headers: HeaderMap, minor: 0 | 1, defaultHost: string): string
   return host;
 }
 
-function judgeRequest(method: string, target: string, host: string, minor: 0 | 1, headers: HeaderMap): RequestHead {
+function judgeRequest(
+  method: string,
+  target: string,
+  host: string,
+  minor: 0 | 1,
+  headers: HeaderMap,
+): Http1RequestHead {
   const length = contentLength(headers);
   const chunked = isChunked(headers, minor, length);
   const connection = headers.joined('connection');
@@ -163,12 +159,12 @@ function judgeRequest(method: string, target: string, host: string, minor: 0 | 1
     authority,
     scheme,
     headers,
-    minor,
+    bodySize: chunked ? undefined : Math.max(length, 0),
+    upgrade: method === 'CONNECT' ? 'connect' : upgradeOf(headers, connection),
+    wantsContinue: minor === 1 && expect !== undefined && expect.toLowerCase() === '100-continue',
+    version: versionOf(minor),
     framing: chunked ? 'chunked' : length > 0 ? 'length' : 'none',
-    contentLength: Math.max(length, 0),
     keepAlive: keepsAlive(connection, minor),
-    upgrade: upgradeOf(headers, connection),
-    expectContinue: minor === 1 && expect !== undefined && expect.toLowerCase() === '100-continue',
   };
 }
 
@@ -249,7 +245,7 @@ function parseStatusLine(text: string): StatusLine {
  * @param method of the request this answers: HEAD has no body, a 2xx to CONNECT opens a tunnel
  * @throws CodecError
  */
-export function parseResponseHead(head: string, method: string, limits: CodecLimits): ResponseHead {
+export function parseResponseHead(head: string, method: string, limits: CodecLimits): Http1ResponseHead {
   checkCharacters(head);
   const lineEnd = head.indexOf('\r\n');
   const { minor, status, reason } = parseStatusLine(head.slice(0, lineEnd));
@@ -267,10 +263,10 @@ export function parseResponseHead(head: string, method: string, limits: CodecLim
     status,
     reason,
     headers,
-    minor,
-    framing,
-    contentLength: framing === 'length' ? length : 0,
-    keepAlive: framing !== 'until-close' && keepsAlive(connection, minor),
+    bodySize: framing === 'length' ? length : framing === 'none' ? 0 : undefined,
     upgrade: status === 101 ? upgradeOf(headers, connection) : '',
+    version: versionOf(minor),
+    framing,
+    keepAlive: framing !== 'until-close' && keepsAlive(connection, minor),
   };
 }

@@ -1,10 +1,11 @@
 /**
- * Writes HTTP/1.1 messages: one head string each, with a small body in the same write. What is small is gathered until
- * `flush`, which the owner calls when it has handled a batch of bytes; large bodies go out at once.
+ * Writes HTTP/1.1 messages: one head string each, with a small body in the same write. What is small is gathered until the
+ * batch ends (see cork.ts); large bodies go out at once.
  */
 import type { Connection } from '../../../runtime/runtime.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import { latin1 } from '../bytes.ts';
+import { type Corked, uncorkSoon } from '../cork.ts';
 
 /** Chunks up to this size are joined to the text before them. */
 const joinBelow = 4096;
@@ -17,12 +18,13 @@ export function headText(startLine: string, headers: HeaderMap): string {
   return text;
 }
 
-export class MessageWriter {
+export class MessageWriter implements Corked {
   private readonly connection: Connection;
   private text = '';
   private chunked = false;
-  /** Everything handed over, framing included. */
-  bytes = 0;
+  private queued = false;
+  /** Small bodies are gathered too: more messages are about to be written in this batch. */
+  gathersBodies = false;
 
   constructor(connection: Connection) {
     this.connection = connection;
@@ -32,42 +34,59 @@ export class MessageWriter {
   head(head: string, chunked: boolean): void {
     this.chunked = chunked;
     this.text += head;
-    this.bytes += head.length;
+    this.wait();
   }
 
   /** Writes or keeps the bytes, which must not change. @returns false above the high-water mark: wait for the connection's drain */
   body(bytes: Uint8Array): boolean {
     const size = bytes.length;
     if (size === 0) return true;
-    this.bytes += size;
     if (this.chunked) return this.chunk(bytes, size);
     const { text } = this;
     if (text === '') return this.connection.write(bytes);
+    if (this.gathersBodies && size <= joinBelow) return this.gather(text + latin1(bytes, 0, size));
     this.text = '';
     return this.connection.writeBoth(text, bytes);
   }
 
   /** Small chunks come in numbers: they are gathered, with their framing, into one write. */
   private chunk(bytes: Uint8Array, size: number): boolean {
-    this.text += `${size.toString(16)}\r\n`;
-    if (size <= joinBelow) {
-      this.text += `${latin1(bytes, 0, size)}\r\n`;
-      return this.text.length < joinBelow * 4 ? true : this.flush();
-    }
-    const room = this.connection.writeBoth(this.text, bytes);
+    const text = `${this.text}${size.toString(16)}\r\n`;
+    if (size <= joinBelow) return this.gather(`${text}${latin1(bytes, 0, size)}\r\n`);
     this.text = '\r\n';
-    return room;
+    this.wait();
+    return this.connection.writeBoth(text, bytes);
   }
 
+  private gather(text: string): boolean {
+    this.text = text;
+    this.wait();
+    return text.length < joinBelow * 4 ? true : this.flush();
+  }
+
+  /** Ends the body. */
   end(trailers: HeaderMap | undefined): void {
-    if (this.chunked) this.text += trailers ? `0\r\n${headText('', trailers)}\r\n` : '0\r\n\r\n';
+    if (!this.chunked) return;
     this.chunked = false;
+    this.text += trailers ? `0\r\n${headText('', trailers)}\r\n` : '0\r\n\r\n';
+    this.wait();
   }
 
-  /** @returns false above the high-water mark */
+  private wait(): void {
+    if (this.queued) return;
+    this.queued = true;
+    uncorkSoon(this);
+  }
+
+  uncork(): void {
+    this.queued = false;
+    this.flush();
+  }
+
+  /** Before the connection's own end. @returns false above the high-water mark */
   flush(): boolean {
     if (this.text === '') return true;
-    const text = this.text;
+    const { text } = this;
     this.text = '';
     return this.connection.writeLatin1(text);
   }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { HeaderMap } from '../../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import { fromLatin1, latin1 } from '../bytes.ts';
 import { CodecError } from '../error.ts';
-import type { RequestHead, ResponseHead } from './head.ts';
 import { defaultLimits } from './head.ts';
 import { RequestParser, ResponseParser } from './parser.ts';
 
@@ -17,16 +17,18 @@ interface Seen {
 
 class Recorder {
   readonly messages: Seen[] = [];
-  onHead(head: RequestHead | ResponseHead): void {
+  onHead(head: RequestHead | ResponseHead, end: boolean): void {
     const line = 'method' in head ? `${head.method} ${head.authority} ${head.path}` : `${head.status} ${head.reason}`;
-    this.messages.push({ line, fields: list(head.headers), body: '', trailers: [], whole: false });
+    this.messages.push({ line, fields: list(head.headers), body: '', trailers: [], whole: end });
   }
-  onBody(bytes: Uint8Array): void {
-    this.messages.at(-1)!.body += latin1(bytes, 0, bytes.length);
-  }
-  onMessageEnd(trailers: HeaderMap | undefined): void {
+  onBody(bytes: Uint8Array, end: boolean): void {
     const last = this.messages.at(-1)!;
-    last.trailers = trailers ? list(trailers) : [];
+    last.body += latin1(bytes, 0, bytes.length);
+    last.whole = end;
+  }
+  onTrailers(trailers: HeaderMap): void {
+    const last = this.messages.at(-1)!;
+    last.trailers = list(trailers);
     last.whole = true;
   }
 }

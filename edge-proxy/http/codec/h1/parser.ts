@@ -6,17 +6,22 @@ import type { HeaderMap } from '../../message/header-map.ts';
 import { headEnd, latin1 } from '../bytes.ts';
 import { CodecError, codecError } from '../error.ts';
 import { checkCharacters, isFraming, parseFields } from './fields.ts';
-import type { CodecLimits, MessageHead, RequestHead, ResponseHead } from './head.ts';
+import type { CodecLimits, Http1RequestHead, Http1ResponseHead } from './head.ts';
 import { parseRequestHead, parseResponseHead } from './head.ts';
 
+/** Exactly one call of a message ends it. */
 export interface MessageSink<Head> {
-  onHead(head: Head): void;
-  /** Valid only during the call. */
-  onBody(bytes: Uint8Array): void;
-  onMessageEnd(trailers: HeaderMap | undefined): void;
+  /** @param end it has no body */
+  onHead(head: Head, end: boolean): void;
+  /** @param bytes valid during the call alone, may be empty at the end */
+  onBody(bytes: Uint8Array, end: boolean): void;
+  /** Ends the message. */
+  onTrailers(trailers: HeaderMap): void;
   /** A response that is not the last: 100, 102 to 199. */
   onInterim?(head: Head): void;
 }
+
+const EMPTY = new Uint8Array(0);
 
 type State =
   | 'head'
@@ -49,7 +54,7 @@ const neverTrailers = new Set(
   ).split(' '),
 );
 
-abstract class Parser<Head extends MessageHead> {
+abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   protected state: State = 'head';
   protected readonly sink: MessageSink<Head>;
   protected readonly limits: CodecLimits;
@@ -128,7 +133,7 @@ abstract class Parser<Head extends MessageHead> {
         return this.readCounted(bytes, at);
       case 'until-close':
       case 'tunnel':
-        this.sink.onBody(at === 0 ? bytes : bytes.subarray(at));
+        this.sink.onBody(at === 0 ? bytes : bytes.subarray(at), false);
         return bytes.length;
       case 'chunk-size':
         return this.readChunkSize(bytes, at);
@@ -183,24 +188,21 @@ abstract class Parser<Head extends MessageHead> {
       this.sink.onInterim?.(head);
       return;
     }
-    // The state comes first: the sink may ask for it, or end the tunnel again.
-    this.remaining = head.contentLength;
+    // The state comes first: the sink may ask for it, or begin a tunnel.
+    this.remaining = head.bodySize ?? 0;
     if (kind === 'tunnel') this.state = 'tunnel';
     else if (head.framing === 'length') this.state = 'length';
     else if (head.framing === 'chunked') this.state = 'chunk-size';
     else if (head.framing === 'until-close') this.state = 'until-close';
-    this.sink.onHead(head);
-    if (this.state === 'head') this.endMessage(undefined);
+    else this.state = 'complete';
+    this.sink.onHead(head, this.state === 'complete');
   }
 
   private readCounted(bytes: Uint8Array, at: number): number {
     const end = Math.min(bytes.length, at + this.remaining);
     this.remaining -= end - at;
-    this.sink.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
-    if (this.remaining === 0) {
-      if (this.state === 'chunk-data') this.state = 'chunk-end';
-      else if (this.state === 'length') this.endMessage(undefined);
-    }
+    if (this.remaining === 0) this.state = this.state === 'chunk-data' ? 'chunk-end' : 'complete';
+    this.sink.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), this.state === 'complete');
     return end;
   }
 
@@ -263,7 +265,8 @@ abstract class Parser<Head extends MessageHead> {
 
   private endMessage(trailers: HeaderMap | undefined): void {
     this.state = 'complete';
-    this.sink.onMessageEnd(trailers);
+    if (trailers) this.sink.onTrailers(trailers);
+    else this.sink.onBody(EMPTY, true);
   }
 }
 
@@ -277,9 +280,9 @@ function checkUnfinished(text: string): void {
   checkCharacters(text.endsWith('\r') ? text.slice(0, -1) : text);
 }
 
-/** Parses what a client sends. An upgrade does not change framing here: the session calls `becomeTunnel`. */
-export class RequestParser extends Parser<RequestHead> {
-  protected override parseHead(text: string): RequestHead {
+/** Parses what a client sends. An upgrade does not change framing here: the connection calls `becomeTunnel`. */
+export class RequestParser extends Parser<Http1RequestHead> {
+  protected override parseHead(text: string): Http1RequestHead {
     return parseRequestHead(text, this.limits);
   }
 
@@ -291,7 +294,7 @@ export class RequestParser extends Parser<RequestHead> {
 const maxInterim = 16;
 
 /** Parses what a server sends; `expect` names the method of the request the next head answers. */
-export class ResponseParser extends Parser<ResponseHead> {
+export class ResponseParser extends Parser<Http1ResponseHead> {
   private method = 'GET';
   private interim = 0;
 
@@ -301,11 +304,11 @@ export class ResponseParser extends Parser<ResponseHead> {
     this.next();
   }
 
-  protected override parseHead(text: string): ResponseHead {
+  protected override parseHead(text: string): Http1ResponseHead {
     return parseResponseHead(text, this.method, this.limits);
   }
 
-  protected override afterHead(head: ResponseHead): 'message' | 'tunnel' | 'interim' {
+  protected override afterHead(head: Http1ResponseHead): 'message' | 'tunnel' | 'interim' {
     if (head.status === 101) return 'tunnel';
     if (head.status < 200) {
       if (++this.interim > maxInterim) throw codecError('too many interim responses');

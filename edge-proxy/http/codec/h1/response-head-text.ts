@@ -1,8 +1,8 @@
-/** Reason phrases (RFC 9110 section 15), for responses made here or by a server that gave none. */
-
-import type { HeaderMap } from '../../message/header-map.ts';
+/** Heads of HTTP/1.1 responses as text. */
+import type { ResponseHead } from '../../message/message.ts';
 import { headText } from './message-writer.ts';
 
+/** Reason phrases (RFC 9110 section 15), for responses made here or by a server that gave none. */
 const reasons: Readonly<Record<number, string>> = {
   100: 'Continue',
   101: 'Switching Protocols',
@@ -41,30 +41,29 @@ const reasons: Readonly<Record<number, string>> = {
   504: 'Gateway Timeout',
 };
 
-export function reasonOf(status: number): string {
+function reasonOf(status: number): string {
   return reasons[status] ?? 'Unknown';
 }
 
-/** Status line and fields, without the empty line. @param reason '': the standard one */
-export function responseHeadText(status: number, reason: string, headers: HeaderMap): string {
-  return headText(`HTTP/1.1 ${status} ${reason === '' ? reasonOf(status) : reason}\r\n`, headers);
+/** Status line and fields, without the empty line. */
+function startText({ status, reason, headers }: ResponseHead): string {
+  return headText(`HTTP/1.1 ${status} ${reason || reasonOf(status)}\r\n`, headers);
 }
 
-/** The whole head that a tunnel begins with. @param upgrade what a 101 grants */
-export function tunnelHeadText(status: number, reason: string, headers: HeaderMap, upgrade: string): string {
-  const text = responseHeadText(status, reason, headers);
-  return status === 101 ? `${text}connection: upgrade\r\nupgrade: ${upgrade}\r\n\r\n` : `${text}\r\n`;
+/** The whole head that a tunnel begins with. */
+export function tunnelHeadText(head: ResponseHead): string {
+  const text = startText(head);
+  return head.status === 101 ? `${text}connection: upgrade\r\nupgrade: ${head.upgrade}\r\n\r\n` : `${text}\r\n`;
+}
+
+/** The whole head of a response that is not the last. */
+export function interimHeadText(head: ResponseHead): string {
+  return `${startText(head)}\r\n`;
 }
 
 /** A whole head with its empty line. @param persistence what `connection` says, '' for nothing */
-export function framedHeadText(
-  status: number,
-  reason: string,
-  headers: HeaderMap,
-  chunked: boolean,
-  persistence: string,
-): string {
-  let text = responseHeadText(status, reason, headers);
+export function framedHeadText(head: ResponseHead, chunked: boolean, persistence: string): string {
+  let text = startText(head);
   if (chunked) text += 'transfer-encoding: chunked\r\n';
   if (persistence !== '') text += `connection: ${persistence}\r\n`;
   return `${text}\r\n`;

@@ -1,0 +1,18 @@
+/** What the router of a connection manager is given: compiled once, shared by its requests. */
+import type { Clock } from '../../runtime/runtime.ts';
+import type { ClusterSet } from '../../upstream/cluster.ts';
+import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { TimerPool } from '../timers.ts';
+
+export interface RouterConfig {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly clusters: ClusterSet;
+  readonly upstreams: UpstreamPool;
+  readonly timers: TimerPool;
+  readonly suppressEnvoyHeaders: boolean;
+  /** The upstream's `100 Continue` is passed on, and none is made here. */
+  readonly proxyContinue: boolean;
+  readonly onInternalError: (error: unknown) => void;
+}
