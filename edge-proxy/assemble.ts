@@ -23,7 +23,6 @@ import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
-import { connectionEntry } from './telemetry/log-entry.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
@@ -105,31 +104,22 @@ function compilersOf(
   const logOf = (configs: Parameters<typeof compileAccessLog>[0] | undefined) =>
     compileAccessLog(configs ?? [], telemetry.sinks) ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
   const { runtime } = env;
-  const onFinished: Compilers['onFinished'] = (listener, config) => {
-    const direction = directionOf(listener);
+  const requestObservers: Compilers['requestObservers'] = (listener, config) => {
+    const metrics = telemetry.requestObserver(directionOf(listener));
     const log = logOf(config.accessLog);
-    return (request) => {
-      telemetry.onRequest(direction, request);
-      log?.(request, runtime.monotonicMs());
-    };
+    return log ? [metrics, { finished: (request) => log(request, request.endMs) }] : [metrics];
   };
-  const tcpObserver: Compilers['tcpObserver'] = (listener, config) => {
-    const direction = directionOf(listener);
+  const connectionObservers: Compilers['connectionObservers'] = (listener, config) => {
+    const metrics = telemetry.connectionObserver(directionOf(listener));
     const log = logOf(config.accessLog);
-    return {
-      opened: (connection) => telemetry.onConnectionOpened(direction, connection),
-      closed: (connection) => {
-        telemetry.onConnectionClosed(direction, connection);
-        log?.(connectionEntry(connection), runtime.monotonicMs());
-      },
-    };
+    return log ? [metrics, { closed: (connection) => log(connection, connection.endMs) }] : [metrics];
   };
   const connectionLog: Compilers['connectionLog'] = (listener) => {
     const log = compileAccessLog(listener.accessLog ?? [], telemetry.sinks);
-    return log && ((connection) => log(connectionEntry(connection), runtime.monotonicMs()));
+    return log && ((connection) => log(connection, runtime.monotonicMs()));
   };
   return {
-    ...proxyCompilers(env, onFinished, tcpObserver, connectionLog),
+    ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
     compileCluster(config, assignment, deps) {
       const compiled = compileCluster(config, assignment, deps);
       const close = compiled.close.bind(compiled);

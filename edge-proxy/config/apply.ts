@@ -27,7 +27,12 @@ export type RunningCluster = Cluster & { close(): void };
 export interface Compilers
   extends Pick<
     ListenerParts,
-    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver' | 'connectionLog'
+    | 'compileRoutes'
+    | 'compileHttpFilters'
+    | 'compileNetworkRbac'
+    | 'requestObservers'
+    | 'connectionObservers'
+    | 'connectionLog'
   > {
   readonly compileCluster: (
     cluster: XdsResource['clusters'],
@@ -85,8 +90,8 @@ export class RunningConfig {
       compileRoutes: (config) => this.compileRoutes(config),
       compileHttpFilters: compilers.compileHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
-      onFinished: compilers.onFinished,
-      tcpObserver: compilers.tcpObserver,
+      requestObservers: compilers.requestObservers,
+      connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,
       draining,
       admission,

@@ -29,14 +29,14 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
 };
 
 /**
- * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
- * @param tcpObserver the same for connections of one tcp_proxy
+ * @param requestObservers makes the subscribers (metrics, access log) to the requests of one connection manager
+ * @param connectionObservers the same for connections of one tcp_proxy
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
   { runtime, trustDomain }: CompilerEnv,
-  onFinished: Compilers['onFinished'],
-  tcpObserver: Compilers['tcpObserver'],
+  requestObservers: Compilers['requestObservers'],
+  connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   return {
@@ -50,8 +50,8 @@ export function proxyCompilers(
         sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
-    onFinished,
-    tcpObserver,
+    requestObservers,
+    connectionObservers,
     connectionLog,
   };
 }

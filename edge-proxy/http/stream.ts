@@ -56,6 +56,7 @@ export type ResponseFlag =
   | 'DR';
 
 export interface RequestContext {
+  readonly kind: 'request';
   readonly downstream: DownstreamInfo;
   method: string;
   /** Path with query, after normalisation. */
@@ -69,6 +70,8 @@ export interface RequestContext {
   /** Request headers without Host, which is `authority`. */
   readonly headers: HeaderMap;
   readonly startMs: number;
+  /** 0 until it has ended. */
+  endMs: number;
   /** The client's address after x-forwarded-for was judged (trusted hops). */
   remoteIp: string;
   /** `null`: matched none; undefined: not looked up yet. */

@@ -2,7 +2,7 @@
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
-import { type TcpConnection, tcpConnection } from '../tcp/tcp-connection.ts';
+import { type ConnectionRecord, connectionRecord } from '../tcp/connection-record.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { HandshakeTimers } from './handshake-timers.ts';
@@ -22,7 +22,7 @@ export interface Terminal {
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
     facts?: ConnectionFacts,
-    record?: TcpConnection,
+    record?: ConnectionRecord,
   ): void;
   /**
    * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
@@ -73,7 +73,7 @@ export interface CompiledListener {
   /** undefined: nothing must be read before the chain is chosen. */
   readonly sniff: SniffPlan | undefined;
   /** The listener's own access log: of every connection, when it has ended. */
-  readonly log?: ((connection: TcpConnection) => void) | undefined;
+  readonly log?: ((connection: ConnectionRecord) => void) | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -249,10 +249,14 @@ export class ListenerServer {
   }
 
   /** Of a connection that no chain has served. */
-  private logUnserved(connection: Connection, facts: ConnectionFacts, describe: (record: TcpConnection) => void): void {
+  private logUnserved(
+    connection: Connection,
+    facts: ConnectionFacts,
+    describe: (record: ConnectionRecord) => void,
+  ): void {
     const { log } = this.config;
     if (!log) return;
-    const record = tcpConnection(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
+    const record = connectionRecord(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
     describe(record);
     log(record);
   }
@@ -267,9 +271,9 @@ export class ListenerServer {
   ): void {
     const downstream = downstreamOf(connection, serverName);
     const { log } = this.config;
-    let record: TcpConnection | undefined;
+    let record: ConnectionRecord | undefined;
     if (log) {
-      const opened = tcpConnection(downstream, this.runtime.monotonicMs());
+      const opened = connectionRecord(downstream, this.runtime.monotonicMs());
       const { gone } = connection;
       connection.gone = () => {
         gone?.();

@@ -8,7 +8,7 @@ import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
 import { type DialFailure, type Dialling, dial } from '../upstream/dial.ts';
 import { xxHash64 } from '../upstream/xx-hash.ts';
-import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
+import { type ConnectionEvents, type ConnectionRecord, connectionRecord } from './connection-record.ts';
 import type { TcpStats } from './tcp-stats.ts';
 
 const DEFAULT_IDLE_MS = 3_600_000;
@@ -18,7 +18,7 @@ export class TcpProxy implements Terminal {
   readonly clusters: ClusterSet;
   readonly idleMs: number;
   readonly maxAttempts: number;
-  readonly observer: TcpObserver;
+  readonly events: ConnectionEvents;
   readonly stats: TcpStats;
   /** Milliseconds; 0: no limit. */
   readonly maxDurationMs: number;
@@ -35,7 +35,7 @@ export class TcpProxy implements Terminal {
     config: TcpProxyConfig,
     clusters: ClusterSet,
     runtime: Runtime,
-    observer: TcpObserver,
+    events: ConnectionEvents,
     stats: TcpStats,
     sniPort = 0,
   ) {
@@ -44,7 +44,7 @@ export class TcpProxy implements Terminal {
     this.stats = stats;
     const { maxDownstreamConnectionDuration: longest } = config;
     this.maxDurationMs = longest === undefined ? 0 : durationMs(longest);
-    this.observer = observer;
+    this.events = events;
     this.runtime = runtime;
     this.clusters = clusters;
     this.idleMs = config.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(config.idleTimeout);
@@ -66,7 +66,7 @@ export class TcpProxy implements Terminal {
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
     _facts?: unknown,
-    record = tcpConnection(downstream, this.runtime.monotonicMs()),
+    record = connectionRecord(downstream, this.runtime.monotonicMs()),
   ): void {
     this.stats.total.value++;
     const name = this.pick(this.runtime.random() * this.total);
@@ -74,7 +74,7 @@ export class TcpProxy implements Terminal {
     if (!cluster) {
       record.flags.push('NC');
       this.stats.noRoute.value++;
-      this.observer.closed(record);
+      this.ended(record);
       connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
       return;
     }
@@ -83,9 +83,17 @@ export class TcpProxy implements Terminal {
   }
 
   denied(downstream: DownstreamInfo, details: string): void {
-    const record = tcpConnection(downstream, this.runtime.monotonicMs());
+    const record = connectionRecord(downstream, this.runtime.monotonicMs());
     record.terminationDetails = details;
-    this.observer.closed(record);
+    this.ended(record);
+  }
+
+  /** Called once for every connection. */
+  ended(record: ConnectionRecord): void {
+    const { closed } = this.events;
+    if (closed === undefined) return;
+    record.endMs = this.runtime.monotonicMs();
+    closed(record);
   }
 
   /** Byte streams have no good moment to end: they live until a peer ends them, or until they are cut. */
@@ -105,7 +113,7 @@ class Tunnel {
   private readonly proxy: TcpProxy;
   private readonly cluster: Cluster;
   private readonly down: Connection;
-  private readonly record: TcpConnection;
+  private readonly record: ConnectionRecord;
   private up: Connection | undefined;
   private endpoint: Endpoint | undefined;
   /** Bytes that came before the upstream was open. */
@@ -123,7 +131,7 @@ class Tunnel {
     proxy: TcpProxy,
     cluster: Cluster,
     down: Connection,
-    record: TcpConnection,
+    record: ConnectionRecord,
     firstBytes: Uint8Array | undefined,
   ) {
     this.record = record;
@@ -138,7 +146,7 @@ class Tunnel {
     const { cluster } = this;
     if (cluster.use.connections >= cluster.limits.maxConnections) {
       this.record.flags.push('UO');
-      this.proxy.observer.closed(this.record);
+      this.proxy.ended(this.record);
       this.down.destroy(new Error('tcp_proxy: upstream connection limit'));
       return;
     }
@@ -207,7 +215,7 @@ class Tunnel {
     // Success clears the run of failures that outlier detection counts.
     this.cluster.report(endpoint, 200);
     this.record.upstream = up;
-    this.proxy.observer.opened(this.record);
+    this.proxy.events.opened?.(this.record);
     let room = true;
     for (const bytes of this.early) room = up.write(bytes);
     this.early = [];
@@ -308,7 +316,7 @@ class Tunnel {
       this.up?.destroy(error);
     }
     if (this.dialling?.cancel()) this.endpointGone();
-    this.proxy.observer.closed(this.record);
+    this.proxy.ended(this.record);
   }
 
   private touch(): void {

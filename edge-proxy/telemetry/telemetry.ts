@@ -1,7 +1,7 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and the mesh's default access log. */
-import type { RequestContext } from '../http/stream.ts';
+import type { RequestObserver } from '../http/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import { istioAccessLog, type LogSinks } from './access-log.ts';
@@ -13,9 +13,9 @@ export interface Telemetry {
   readonly metrics: Metrics;
   /** For compileAccessLog of listeners that configure a log of their own. */
   readonly sinks: LogSinks;
-  onRequest(direction: Direction, request: RequestContext): void;
-  onConnectionOpened(direction: Direction, connection: TcpConnection): void;
-  onConnectionClosed(direction: Direction, connection: TcpConnection): void;
+  /** Istio's metrics of requests, and the mesh's default log where it is on. */
+  requestObserver(direction: Direction): RequestObserver;
+  connectionObserver(direction: Direction): ConnectionObserver;
 }
 
 export interface TelemetryOptions {
@@ -41,13 +41,16 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   return {
     metrics,
     sinks,
-    onRequest(direction, request) {
-      const now = runtime.monotonicMs();
-      istio.onRequest(direction, request, now);
-      log?.(request, now);
-    },
-    onConnectionOpened: (direction, connection) => istio.onConnectionOpened(direction, connection),
-    onConnectionClosed: (direction, connection) => istio.onConnectionClosed(direction, connection),
+    requestObserver: (direction) => ({
+      finished(request) {
+        istio.onRequest(direction, request);
+        log?.(request, request.endMs);
+      },
+    }),
+    connectionObserver: (direction) => ({
+      opened: (connection) => istio.onConnectionOpened(direction, connection),
+      closed: (connection) => istio.onConnectionClosed(direction, connection),
+    }),
   };
 }
 

@@ -18,8 +18,8 @@ const drainMs = Number(runtime.process.args[0]);
 const admission = new Admission(new Stats(), new OverloadState(Math.random), undefined, drainMs);
 const compilers = proxyCompilers(
   { runtime, trustDomain: undefined },
-  () => () => {},
-  () => ({ opened() {}, closed() {} }),
+  () => [],
+  () => [],
 );
 const proxy = new Proxy(runtime, { compilers, admission });
 

@@ -77,7 +77,7 @@ beforeAll(async () => {
     filters: [],
     clusters: { get: () => cluster },
     runtime,
-    onFinished: (request) => finished.push(request),
+    observers: [{ finished: (request) => void finished.push(request) }],
     draining: () => false,
   });
   listening = await runtime.listen({ address: '127.0.0.1', port: 0 }, (connection) =>

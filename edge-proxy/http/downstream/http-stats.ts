@@ -1,5 +1,6 @@
 /** Envoy's statistics of one HTTP connection manager (`http.<stat prefix>.…`), those that have a cause in this proxy. */
 import type { Stat, StatScope, Stats } from '../../telemetry/stats.ts';
+import type { RequestObserver } from '../request-observer.ts';
 import type { RequestContext } from '../stream.ts';
 
 /** Response code details -> counter. The last four names are Tulle's: Envoy counts them nowhere. */
@@ -15,7 +16,7 @@ const BY_DETAILS: Readonly<Record<string, string>> = {
   low_version: 'downstream_rq_low_version',
 };
 
-export class HttpStats {
+export class HttpStats implements RequestObserver {
   /** Connections closed because nothing was asked on them. */
   readonly idleTimeout: Stat;
   readonly maxDuration: Stat;

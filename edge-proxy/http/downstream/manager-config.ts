@@ -7,6 +7,7 @@ import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { FilterChain } from '../filters/chain.ts';
 import { HeaderTreatment } from '../forward-headers.ts';
 import { compileLocalReplies } from '../local-reply-map.ts';
+import { compileObservers, outlierObserver } from '../request-observer.ts';
 import { TimerPool } from '../timers.ts';
 import type { HttpStats } from './http-stats.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
@@ -77,7 +78,6 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     requestMs: milliseconds(config.requestTimeout, 0),
     maxStreamMs: milliseconds(common.maxStreamDuration, 0),
     scaledIdleMs: (ms) => overload.timers?.streamIdle(ms) ?? ms,
-    onFinished: options.onFinished,
     onInternalError,
     router: {
       clock: runtime,
@@ -85,6 +85,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
       clusters,
       upstreams: sharedPool(runtime),
       timers: new TimerPool(() => runtime.monotonicMs()),
+      events: compileObservers([outlierObserver, ...options.observers], onInternalError),
       suppressEnvoyHeaders:
         (routerFilter as { suppressEnvoyHeaders?: boolean } | undefined)?.suppressEnvoyHeaders ?? false,
       proxyContinue: config.proxy100Continue ?? false,

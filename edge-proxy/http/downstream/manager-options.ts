@@ -3,8 +3,9 @@ import type { HttpConnectionManager } from '../../../shared/xds/http-connection-
 import type { OverloadState } from '../../overload/overload-state.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
+import type { RequestObserver } from '../request-observer.ts';
 import type { RouteTable } from '../route-table.ts';
-import type { HttpFilter, RequestContext } from '../stream.ts';
+import type { HttpFilter } from '../stream.ts';
 import type { HttpStats } from './http-stats.ts';
 
 export interface ConnectionManagerOptions {
@@ -14,8 +15,8 @@ export interface ConnectionManagerOptions {
   readonly filters: readonly HttpFilter[];
   readonly clusters: ClusterSet;
   readonly runtime: Runtime;
-  /** Called exactly once per request, on every path: access log and metrics hang here. */
-  readonly onFinished: (request: RequestContext) => void;
+  /** Access log, metrics, spans; outlier detection is always there. */
+  readonly observers: readonly RequestObserver[];
   /** Reports exceptions in this proxy, which a client sees as 500. */
   readonly onInternalError?: (error: unknown) => void;
   /** True: answer with `connection: close` and take no further request on a connection. */

@@ -174,7 +174,11 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     const { exchange } = this.config;
     const nowMs = exchange.router.clock.monotonicMs();
     const { request, head, body } = composeRefusal(exchange, this.downstream, nowMs, made);
-    exchange.onFinished(request);
+    const { started, responseStarted, finished } = exchange.router.events;
+    started?.(request);
+    responseStarted?.(request);
+    request.endMs = exchange.router.clock.monotonicMs();
+    finished?.(request);
     stream.head(head, body.length === 0);
     if (body.length > 0) stream.data(body, true);
   }

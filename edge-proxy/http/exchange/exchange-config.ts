@@ -5,7 +5,6 @@ import type { HeaderTreatment } from '../forward-headers.ts';
 import type { LocalReplyMap } from '../local-reply-map.ts';
 import type { RouteTable } from '../route-table.ts';
 import type { RouterConfig } from '../router/router-config.ts';
-import type { RequestContext } from '../stream.ts';
 
 export interface ExchangeConfig {
   readonly routes: () => RouteTable | undefined;
@@ -27,8 +26,6 @@ export interface ExchangeConfig {
   readonly maxStreamMs: number;
   /** The stream idle timeout under the present load. */
   readonly scaledIdleMs: (ms: number) => number;
-  /** Called once for every request. */
-  readonly onFinished: (request: RequestContext) => void;
   readonly onInternalError: (error: unknown) => void;
   readonly router: RouterConfig;
 }

@@ -92,6 +92,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   }
 
   start(): void {
+    this.config.router.events.started?.(this.request);
     try {
       this.admit();
     } catch (error) {
@@ -127,6 +128,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     removeInternalOnly(request, table);
     this.admitted = true;
     request.route = table?.match(request) ?? null;
+    config.router.events.routed?.(request);
     this.filters = config.filters.of(request.route);
     this.runFilters(0);
   }
@@ -395,6 +397,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   private responseHead(head: ResponseHead, end: boolean): void {
     this.responseStarted = true;
     this.request.responseCode = head.status;
+    this.config.router.events.responseStarted?.(this.request);
     if (end) this.finish();
     else this.touch();
     this.stream.head(head, end);
@@ -464,12 +467,8 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.timers.stop();
     this.router?.abandon();
     this.pending = undefined;
-    try {
-      this.config.onFinished(this.request);
-    } catch (error) {
-      // An exception in a log must not take the connection, or the process, with it.
-      this.config.onInternalError(error);
-    }
+    this.request.endMs = this.config.router.clock.monotonicMs();
+    this.config.router.events.finished?.(this.request);
     this.owner.exchangeEnded(this);
   }
 }

@@ -25,6 +25,7 @@ export class ProxyRequest implements RequestContext, RequestHead {
   upgrade: string;
   readonly wantsContinue: boolean;
   readonly startMs: number;
+  endMs = 0;
   remoteIp: string;
   route: RouteEntry | null | undefined = undefined;
   cluster: Cluster | undefined = undefined;
@@ -59,6 +60,10 @@ export class ProxyRequest implements RequestContext, RequestHead {
     this.wantsContinue = head.wantsContinue;
     this.startMs = startMs;
     this.remoteIp = downstream.remoteAddress;
+  }
+
+  get kind(): 'request' {
+    return 'request';
   }
 
   get version(): HttpVersion {

@@ -11,6 +11,7 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
   const fields = new HeaderMap();
   for (const [name, value] of Object.entries(headers ?? {})) fields.append(name, value);
   return {
+    kind: 'request',
     downstream: {
       remoteAddress: '10.0.0.1',
       remotePort: 4000,
@@ -31,6 +32,7 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     protocol: 'HTTP/1.1',
     headers: fields,
     startMs: 0,
+    endMs: 0,
     remoteIp: downstream?.remoteAddress ?? '10.0.0.1',
     route: undefined,
     cluster: undefined,

@@ -5,6 +5,7 @@ import type { Lease, StreamClient, StreamKind, UpstreamPool } from '../../upstre
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { Addresses, StreamReset, UpstreamStream } from '../message/stream.ts';
+import type { AttemptCause, AttemptEnd, AttemptRecord } from '../request-observer.ts';
 import { LazyTimer } from '../timers.ts';
 import type { AttemptTimeout, RequestTimeouts } from './request-timeouts.ts';
 
@@ -22,12 +23,20 @@ export interface AttemptOwner {
   onInternalError(error: unknown): void;
   /** It takes too long; it continues until it is discarded. */
   onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void;
+  /** Once, last; `end` is known. */
+  onAttemptEnded(attempt: Attempt): void;
 }
 
-export class Attempt implements StreamClient {
+export class Attempt implements StreamClient, AttemptRecord {
   readonly endpoint: Endpoint;
+  readonly cluster: Cluster;
+  readonly number: number;
+  readonly cause: AttemptCause;
+  startMs = 0;
+  endMs = 0;
+  status = 0;
+  end: AttemptEnd | undefined = undefined;
   private readonly owner: AttemptOwner;
-  private readonly cluster: Cluster;
   private lease: Lease | undefined;
   private stream: UpstreamStream | undefined;
   private headSeen = false;
@@ -38,10 +47,12 @@ export class Attempt implements StreamClient {
   private idleMs = 0;
   private duration: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(owner: AttemptOwner, cluster: Cluster, endpoint: Endpoint) {
+  constructor(owner: AttemptOwner, cluster: Cluster, endpoint: Endpoint, number: number, cause: AttemptCause) {
     this.owner = owner;
     this.cluster = cluster;
     this.endpoint = endpoint;
+    this.number = number;
+    this.cause = cause;
     cluster.use.requests++;
     endpoint.active++;
   }
@@ -53,11 +64,6 @@ export class Attempt implements StreamClient {
 
   get addresses(): Addresses | undefined {
     return this.stream?.addresses;
-  }
-
-  /** Tells outlier detection what became of it. */
-  report(outcome: Parameters<Cluster['report']>[1]): void {
-    this.cluster.report(this.endpoint, outcome);
   }
 
   start(pool: UpstreamPool, kind: StreamKind): void {
@@ -121,6 +127,8 @@ export class Attempt implements StreamClient {
 
   onHead(head: ResponseHead, end: boolean): void {
     this.headSeen = true;
+    this.status = head.status;
+    if (end) this.end = 'complete';
     clearTimeout(this.perAttempt);
     this.idle?.set(this.idleMs);
     if (!this.over) this.owner.onResponseHead(this, head, end);
@@ -131,11 +139,13 @@ export class Attempt implements StreamClient {
   }
 
   onData(bytes: Uint8Array, end: boolean): void {
+    if (end) this.end = 'complete';
     this.idle?.set(this.idleMs);
     if (!this.over) this.owner.onResponseData(this, bytes, end);
   }
 
   onTrailers(trailers: HeaderMap): void {
+    this.end = 'complete';
     if (!this.over) this.owner.onResponseTrailers(trailers);
   }
 
@@ -145,6 +155,7 @@ export class Attempt implements StreamClient {
 
   onReset(reset: StreamReset): void {
     if (this.over) return;
+    this.end ??= reset.reason;
     this.owner.onReset(this, reset, this.headSeen);
     this.discard();
   }
@@ -153,10 +164,15 @@ export class Attempt implements StreamClient {
     this.owner.onInternalError(error);
   }
 
-  /** Gives the attempt up: leaves the queue, or resets the stream unless both its messages are whole. */
-  discard(): void {
+  /**
+   * Gives the attempt up: leaves the queue, or resets the stream unless both its messages are whole.
+   * @param end where it did not end by itself
+   */
+  discard(end: AttemptEnd = 'abandoned'): void {
     if (this.over) return;
     this.over = true;
+    this.end ??= end;
+    this.owner.onAttemptEnded(this);
     clearTimeout(this.perAttempt);
     clearTimeout(this.duration);
     this.idle?.stop();

@@ -3,6 +3,7 @@
  * cannot keep up is given up, so that it can hold neither memory nor the request it copies.
  */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { Outcome } from '../../upstream/outlier-detection.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
@@ -26,7 +27,7 @@ let underWay = 0;
  */
 export function startMirrors(
   request: RequestContext & RequestHead,
-  config: Pick<RouterConfig, 'clusters' | 'upstreams' | 'random'>,
+  config: Pick<RouterConfig, 'clusters' | 'upstreams' | 'random' | 'events'>,
   mirrors: ForwardAction['mirrors'],
   timeoutMs: number,
 ): Mirror[] {
@@ -39,7 +40,9 @@ export function startMirrors(
     const { method, scheme, path, bodySize, upgrade, wantsContinue, version } = request;
     const headers = mirrorHeaders(request);
     const head = { method, scheme, authority, path, headers, bodySize, upgrade, wantsContinue, version };
-    const mirror = new Mirror(head, cluster, config.upstreams);
+    const mirror = new Mirror(head, cluster, config.upstreams, (attempt, outcome) =>
+      config.events.attemptOutcome?.(request, attempt, outcome),
+    );
     if (timeoutMs > 0) mirror.timeoutMs = timeoutMs;
     mirror.start(
       cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
@@ -65,11 +68,14 @@ export function shadowHost(authority: string): string {
   return port ? `${authority.slice(0, port.index)}-shadow${port[0]}` : `${authority}-shadow`;
 }
 
+type Report = (attempt: Attempt, outcome: Outcome) => void;
+
 /** One copy of a request on its way to one cluster. */
 export class Mirror implements AttemptOwner {
   private readonly head: RequestHead;
   private readonly cluster: Cluster;
   private readonly upstreams: UpstreamPool;
+  private readonly report: Report;
   private attempt: Attempt | undefined;
   timeoutMs = longestMs;
   private timeout: ReturnType<typeof setTimeout> | undefined;
@@ -84,7 +90,8 @@ export class Mirror implements AttemptOwner {
   private trailers: HeaderMap | undefined;
   private over = false;
 
-  constructor(head: RequestHead, cluster: Cluster, upstreams: UpstreamPool) {
+  constructor(head: RequestHead, cluster: Cluster, upstreams: UpstreamPool, report: Report) {
+    this.report = report;
     this.head = head;
     this.cluster = cluster;
     this.upstreams = upstreams;
@@ -104,7 +111,8 @@ export class Mirror implements AttemptOwner {
 
   private send(endpoint: Endpoint): void {
     const { cluster } = this;
-    const attempt = new Attempt(this, cluster, cluster.secured?.(endpoint, this.head.authority) ?? endpoint);
+    const secured = cluster.secured?.(endpoint, this.head.authority) ?? endpoint;
+    const attempt = new Attempt(this, cluster, secured, 1, 'mirror');
     this.attempt = attempt;
     attempt.start(this.upstreams, 'http');
   }
@@ -176,7 +184,7 @@ export class Mirror implements AttemptOwner {
   onInterim(): void {}
 
   onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
-    attempt.report(head.status);
+    this.report(attempt, head.status);
     if (end) this.end();
   }
 
@@ -189,11 +197,14 @@ export class Mirror implements AttemptOwner {
   }
 
   onReset(attempt: Attempt, { reason }: StreamReset): void {
-    if (reason !== 'overflow') attempt.report(reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
+    if (reason !== 'overflow')
+      this.report(attempt, reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
     this.end();
   }
 
   onInternalError(): void {}
+
+  onAttemptEnded(): void {}
 
   onAttemptTimeout(): void {
     this.end();

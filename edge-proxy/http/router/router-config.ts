@@ -2,6 +2,7 @@
 import type { Clock } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { RequestEvents } from '../request-observer.ts';
 import type { TimerPool } from '../timers.ts';
 
 export interface RouterConfig {
@@ -11,6 +12,8 @@ export interface RouterConfig {
   readonly clusters: ClusterSet;
   readonly upstreams: UpstreamPool;
   readonly timers: TimerPool;
+  /** Of a request and its attempts. */
+  readonly events: RequestEvents;
   readonly suppressEnvoyHeaders: boolean;
   /** The upstream's `100 Continue` is passed on, and none is made here. */
   readonly proxyContinue: boolean;

@@ -1,5 +1,6 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the response back. */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { Outcome } from '../../upstream/outlier-detection.ts';
 import type { Hash64 } from '../../upstream/xx-hash.ts';
 import type { PendingBody } from '../exchange/pending-body.ts';
 import type { ProxyRequest } from '../exchange/proxy-request.ts';
@@ -21,6 +22,7 @@ import {
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
+import type { AttemptCause } from '../request-observer.ts';
 import type { ClusterChoice, ForwardAction } from '../route-table.ts';
 import type { LocalReply, ResponseFlag } from '../stream.ts';
 import type { PooledTimer } from '../timers.ts';
@@ -91,6 +93,8 @@ export class Router {
   private hedged: HedgedAttempts | undefined;
   /** For the back-off before a further attempt. */
   private waiting = false;
+  /** Of the attempt that is started next. */
+  private cause: AttemptCause = 'first';
   private readonly body: BodyBuffer;
   private trailers: HeaderMap | undefined;
   private requestEnded: boolean;
@@ -214,9 +218,28 @@ export class Router {
     if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
       rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
     }
-    const attempt = new Attempt(this, cluster, endpoint);
+    const attempt = new Attempt(this, cluster, endpoint, request.attempts, this.cause);
     this.attempt = attempt;
+    this.announce(attempt);
     attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
+  }
+
+  private announce(attempt: Attempt): void {
+    const { events, clock } = this.config;
+    if (events.attemptStarted === undefined && events.attemptEnded === undefined) return;
+    attempt.startMs = clock.monotonicMs();
+    events.attemptStarted?.(this.exchange.request, attempt);
+  }
+
+  onAttemptEnded(attempt: Attempt): void {
+    const { events, clock } = this.config;
+    if (events.attemptEnded === undefined) return;
+    attempt.endMs = clock.monotonicMs();
+    events.attemptEnded(this.exchange.request, attempt);
+  }
+
+  private report(attempt: Attempt, outcome: Outcome): void {
+    this.config.events.attemptOutcome?.(this.exchange.request, attempt, outcome);
   }
 
   /** A stream is there: send what there is of the request. */
@@ -278,14 +301,14 @@ export class Router {
   }
 
   onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
-    const { exchange, cluster, upgrade, config } = this;
+    const { exchange, upgrade, config } = this;
     if (head.status === 101 && upgrade === '') {
       // No upgrade was asked for: what follows is not HTTP, and must not be taken for it downstream.
       this.onReset(attempt, PROTOCOL_ERROR, false);
-      attempt.discard();
+      attempt.discard('protocol_error');
       return;
     }
-    cluster.report(attempt.endpoint, head.status);
+    this.report(attempt, head.status);
     if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -304,7 +327,7 @@ export class Router {
   /** With several attempts under way a response that is worth a retry is passed over; a good one ends the others. */
   private waitsForBetter(attempt: Attempt, head: ResponseHead): boolean {
     if (this.retries.wouldRetry(head.status, head.headers) && this.dropUnlessLast(attempt)) {
-      attempt.discard();
+      attempt.discard('discarded');
       return true;
     }
     clearTimeout(this.backOff);
@@ -350,15 +373,12 @@ export class Router {
   }
 
   onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void {
-    const { exchange, cluster } = this;
+    const { exchange } = this;
     const { reason, detail } = reset;
     if (reason !== 'overflow') {
       const connecting = reason === 'remote_connection_failure';
       if (connecting) exchange.request.upstreamFailure = detail.replace(/\s/g, '_');
-      cluster.report(
-        attempt.endpoint,
-        connecting ? 'connect-failure' : reason === 'connection_timeout' ? 'timeout' : 'reset',
-      );
+      this.report(attempt, connecting ? 'connect-failure' : reason === 'connection_timeout' ? 'timeout' : 'reset');
     }
     if (exchange.responseStarted) {
       exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${resetDetail(reason)}}`);
@@ -373,13 +393,13 @@ export class Router {
 
   onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void {
     if (this.over || this.exchange.responseStarted) return;
-    this.cluster.report(attempt.endpoint, 'timeout');
+    this.report(attempt, 'timeout');
     if (kind !== 'duration' && this.retries.plan?.hedge && !this.isHedged(attempt)) {
       this.hedge(attempt);
       return;
     }
     const decision = this.isHedged(attempt) ? 'no' : this.retries.onAttemptTimeout();
-    attempt.discard();
+    attempt.discard('timeout');
     this.retryOrReply(attempt, decision, attemptTimeoutReply(kind, this.requestEnded));
   }
 
@@ -391,7 +411,7 @@ export class Router {
     this.hedged ??= new HedgedAttempts();
     this.hedged.add(slow);
     this.attempt = undefined;
-    this.startAttemptLater(slow);
+    this.startAttemptLater(slow, 'hedge');
   }
 
   private isHedged(attempt: Attempt): boolean {
@@ -417,7 +437,7 @@ export class Router {
       this.exchange.fail('UT', 'response_timeout');
       return;
     }
-    if (this.attempt) this.cluster.report(this.attempt.endpoint, 'timeout');
+    if (this.attempt) this.report(this.attempt, 'timeout');
     this.exchange.reply(responseTimeout);
   }
 
@@ -439,13 +459,14 @@ export class Router {
       this.retries.release();
       return false;
     }
-    failed.discard();
+    failed.discard('discarded');
     this.attempt = undefined;
-    this.startAttemptLater(failed);
+    this.startAttemptLater(failed, 'retry');
     return true;
   }
 
-  private startAttemptLater(failed: Attempt): void {
+  private startAttemptLater(failed: Attempt, cause: AttemptCause): void {
+    this.cause = cause;
     this.previous ??= [];
     this.previous.push(failed.endpoint);
     this.waiting = true;

@@ -39,6 +39,7 @@ export function requestContext(request: Request, startMs: number): RequestContex
     peerSubject: '',
   };
   return {
+    kind: 'request',
     downstream,
     method: request.method,
     path,
@@ -48,6 +49,7 @@ export function requestContext(request: Request, startMs: number): RequestContex
     protocol: 'HTTP/1.1',
     headers,
     startMs,
+    endMs: 0,
     remoteIp: remoteAddress,
     route: undefined,
     cluster: undefined,

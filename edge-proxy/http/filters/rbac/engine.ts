@@ -1,13 +1,13 @@
 /** RBAC rules as one decision (envoy.config.rbac.v3.RBAC), over requests and over connections. */
 import type { Rules } from '../../../../shared/xds/rbac.ts';
+import type { IncomingTraffic } from '../../../attributes/record.ts';
 import { ConfigFault } from '../../../config/config-fault.ts';
-import type { DownstreamInfo, RequestContext } from '../../stream.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './matchers.ts';
 
 export interface Engine {
   action: 'ALLOW' | 'DENY' | 'LOG';
   /** The id of the first policy that matches, '' none. By name, as Envoy orders them. */
-  match(downstream: DownstreamInfo, request: RequestContext | undefined): string;
+  match(traffic: IncomingTraffic): string;
 }
 
 /** @param policy the one that matched, '' none */
@@ -31,12 +31,12 @@ export function compileRules(rules: Rules, path: string): Engine {
       (principals ?? []).map((one, i) => compilePrincipal(one, `${at}.principals[${i}]`)),
       `${at}.principals`,
     );
-    return (downstream, request) => permitted(downstream, request) && identified(downstream, request);
+    return (traffic) => permitted(traffic) && identified(traffic);
   });
   return {
     action: rules.action ?? 'ALLOW',
-    match: (downstream, request) => {
-      for (let i = 0; i < matches.length; i++) if (matches[i]!(downstream, request)) return names[i]!;
+    match: (traffic) => {
+      for (let i = 0; i < matches.length; i++) if (matches[i]!(traffic)) return names[i]!;
       return '';
     },
   };

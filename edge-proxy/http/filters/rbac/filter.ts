@@ -33,7 +33,7 @@ export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   return (request) => {
     if (shadow) recordShadow(shadow, prefix, request);
     if (!engine) return undefined;
-    const policy = engine.match(request.downstream, request);
+    const policy = engine.match(request);
     return allows(engine.action, policy) ? undefined : denials.get(policy);
   };
 }
@@ -53,7 +53,7 @@ function denialReplies(rules: Rules | undefined): Map<string, LocalReply> {
 }
 
 function recordShadow(engine: Engine, prefix: string, request: RequestContext): void {
-  const policy = engine.match(request.downstream, request);
+  const policy = engine.match(request);
   request.metadata ??= {};
   const values = (request.metadata[NAME] ??= {});
   values[`${prefix}shadow_engine_result`] = allows(engine.action, policy) ? 'allowed' : 'denied';

@@ -6,11 +6,11 @@ import { compilePermission, compilePrincipal } from './matchers.ts';
 
 const permits = (permission: Permission, parts: RequestParts = {}) => {
   const request = requestDouble(parts);
-  return compilePermission(Permission.parse(permission), 'p')(request.downstream, request);
+  return compilePermission(Permission.parse(permission), 'p')(request);
 };
 const identifies = (principal: Principal, parts: RequestParts = {}) => {
   const request = requestDouble(parts);
-  return compilePrincipal(Principal.parse(principal), 'p')(request.downstream, request);
+  return compilePrincipal(Principal.parse(principal), 'p')(request);
 };
 const yes = { any: true };
 const no: Permission & Principal = { header: { name: 'x-absent', presentMatch: true } };
@@ -69,7 +69,7 @@ describe('addresses and ports', () => {
   });
   it('without a request the peer is the client', () => {
     const match = compilePrincipal({ remoteIp: range('10.0.0.1/32') }, 'p');
-    expect(match(requestDouble().downstream, undefined)).toBe(true);
+    expect(match({ kind: 'connection', downstream: requestDouble().downstream })).toBe(true);
   });
   it('port and server name are the connection’s', () => {
     expect(permits({ destinationPort: 9080 })).toBe(true);
@@ -144,7 +144,7 @@ describe('headers', () => {
     const request = requestDouble(parts);
     request.headers.append('x-a', '2');
     const matches = (exact: string) =>
-      compilePermission({ header: { name: 'x-a', stringMatch: { exact } } }, 'p')(request.downstream, request);
+      compilePermission({ header: { name: 'x-a', stringMatch: { exact } } }, 'p')(request);
     expect([matches('1'), matches('2'), matches('1,2')]).toEqual([true, true, false]);
   });
   it('absent', () => {

@@ -3,12 +3,12 @@ import { type Cidr, cidrContains, parseCidr } from '../../../../shared/match/cid
 import { compilePathTemplate } from '../../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
 import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../../shared/xds/rbac.ts';
+import { anyPrincipal, attributeMaps, attributes } from '../../../attributes/attributes.ts';
+import type { IncomingTraffic } from '../../../attributes/record.ts';
 import { ConfigFault, faultAt } from '../../../config/config-fault.ts';
-import { compileHeaderMatcher, compileStringMatcher, pathOnly } from '../../matchers.ts';
-import type { DownstreamInfo, RequestContext } from '../../stream.ts';
+import { compileHeaderMatcher, compileStringMatcher } from '../../matchers.ts';
 
-/** `request` is undefined for a connection whose bytes are not HTTP. */
-export type RbacMatch = (downstream: DownstreamInfo, request: RequestContext | undefined) => boolean;
+export type RbacMatch = (traffic: IncomingTraffic) => boolean;
 
 type One = Record<string, unknown>;
 
@@ -38,15 +38,15 @@ export function compilePermission(permission: Permission, path: string): RbacMat
       return uriTemplate(permission.uriTemplate!.typedConfig.pathTemplate, at);
     case 'destinationIp': {
       const range = cidr(permission.destinationIp!, at);
-      return (downstream) => cidrContains(range, downstream.localAddress);
+      return (traffic) => cidrContains(range, attributes['destination.ip'](traffic));
     }
     case 'destinationPort': {
       const port = permission.destinationPort;
-      return (downstream) => downstream.localPort === port;
+      return (traffic) => attributes['destination.port'](traffic) === port;
     }
     case 'requestedServerName': {
       const matches = compileStringMatcher(permission.requestedServerName!, at);
-      return (downstream) => matches(downstream.serverName);
+      return (traffic) => matches(attributes['connection.sni'](traffic));
     }
     case 'metadata':
       return compileMetadata(permission.metadata!, at);
@@ -78,11 +78,11 @@ export function compilePrincipal(principal: Principal, path: string): RbacMatch 
     case 'sourceIp':
     case 'directRemoteIp': {
       const range = cidr(principal[field]!, at);
-      return (downstream) => cidrContains(range, downstream.remoteAddress);
+      return (traffic) => cidrContains(range, attributes['source.ip'](traffic));
     }
     case 'remoteIp': {
       const range = cidr(principal.remoteIp!, at);
-      return (downstream, request) => cidrContains(range, request?.remoteIp ?? downstream.remoteAddress);
+      return (traffic) => cidrContains(range, attributes['remote.ip'](traffic));
     }
     case 'header':
       return header(principal.header!, at);
@@ -104,8 +104,8 @@ function onlyField(message: One, path: string): string {
 function every(matches: RbacMatch[], path: string): RbacMatch {
   if (matches.length === 0) throw new ConfigFault(path, 'must not be empty');
   if (matches.length === 1) return matches[0]!;
-  return (downstream, request) => {
-    for (const one of matches) if (!one(downstream, request)) return false;
+  return (traffic) => {
+    for (const one of matches) if (!one(traffic)) return false;
     return true;
   };
 }
@@ -113,14 +113,14 @@ function every(matches: RbacMatch[], path: string): RbacMatch {
 export function some(matches: RbacMatch[], path: string): RbacMatch {
   if (matches.length === 0) throw new ConfigFault(path, 'must not be empty');
   if (matches.length === 1) return matches[0]!;
-  return (downstream, request) => {
-    for (const one of matches) if (one(downstream, request)) return true;
+  return (traffic) => {
+    for (const one of matches) if (one(traffic)) return true;
     return false;
   };
 }
 
 function not(match: RbacMatch): RbacMatch {
-  return (downstream, request) => !match(downstream, request);
+  return (traffic) => !match(traffic);
 }
 
 function any(value: boolean | undefined, path: string): RbacMatch {
@@ -130,17 +130,23 @@ function any(value: boolean | undefined, path: string): RbacMatch {
 
 function header(matcher: NonNullable<Permission['header']>, path: string): RbacMatch {
   const matches = compileHeaderMatcher(matcher, path);
-  return (_, request) => request !== undefined && matches(request);
+  return (traffic) => traffic.kind === 'request' && matches(traffic);
 }
 
 function urlPath(matcher: StringMatcher | undefined, path: string): RbacMatch {
   const matches = compileStringMatcher(matcher ?? {}, `${path}.path`);
-  return (_, request) => request !== undefined && matches(pathOnly(request.path));
+  return (traffic) => {
+    const path = attributes['request.url_path'](traffic);
+    return path !== undefined && matches(path);
+  };
 }
 
 function uriTemplate(template: string, path: string): RbacMatch {
   const regex = faultAt(path, () => compilePathTemplate(template));
-  return (_, request) => request !== undefined && regex.matches(pathOnly(request.path));
+  return (traffic) => {
+    const path = attributes['request.url_path'](traffic);
+    return path !== undefined && regex.matches(path);
+  };
 }
 
 /**
@@ -149,11 +155,7 @@ function uriTemplate(template: string, path: string): RbacMatch {
  */
 function authenticated(matcher: StringMatcher | undefined, path: string): RbacMatch {
   const matches = matcher ? compileStringMatcher(matcher, `${path}.principalName`) : () => true;
-  return ({ peerUris }, request) => {
-    for (const uri of peerUris) if (uri.startsWith('spiffe://') && matches(uri)) return true;
-    const proven = request?.tokenPrincipal;
-    return proven !== undefined && matches(proven);
-  };
+  return (traffic) => anyPrincipal(traffic, matches);
 }
 
 function cidr(range: CidrRange, path: string): Cidr {
@@ -164,8 +166,9 @@ function compileMetadata(matcher: MetadataMatcher, path: string): RbacMatch {
   const { filter, invert = false } = matcher;
   const keys = matcher.path.map((one) => one.key ?? '');
   const matches = compileValue(matcher.value, `${path}.value`);
-  return (_, request) => {
-    let value: unknown = request?.metadata?.[filter];
+  const ofFilter = attributeMaps.metadata(filter);
+  return (traffic) => {
+    let value: unknown = ofFilter(traffic);
     for (const key of keys)
       value =
         typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? (value as One)[key] : undefined;

@@ -16,7 +16,7 @@ export function compileNetworkRbac(config: NetworkRbac): (downstream: Downstream
   if (config.shadowRules) compileRules(config.shadowRules, 'shadowRules');
   return (downstream) => {
     if (!engine) return { allowed: true, policy: 'none' };
-    const policy = engine.match(downstream, undefined);
+    const policy = engine.match({ kind: 'connection', downstream });
     return { allowed: allows(engine.action, policy), policy: policy || 'none' };
   };
 }
