@@ -1,8 +1,8 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
 import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
+import { KEY_USAGE_BITS, readCertificate } from '../../shared/identity/certificate.ts';
 import { readRevocationLists } from './crl.ts';
-import { KEY_USAGE_BITS, readExtensions } from './der.ts';
 import { peerFacts } from './peer-facts.ts';
 import type {
   ClientTlsOptions,
@@ -181,7 +181,7 @@ function chosenCiphers(options: Pick<ClientTlsOptions, 'cipherSuites' | 'curves'
 /** The roots that decide about a leaf: those of its own trust domain where there are several. */
 function rootsFor(leaf: Uint8Array, rules: PeerRules): TrustedRoots | undefined {
   if (!rules.trustDomains) return rules.roots;
-  const { uris } = readExtensions(leaf);
+  const { uris } = readCertificate(leaf);
   const domain = uris.length === 1 ? /^spiffe:\/\/([^/]+)\//.exec(uris[0]!)?.[1] : undefined;
   const roots = domain === undefined ? undefined : rules.trustDomains.get(domain);
   if (!roots) throw new Error('TLS: peer certificate is of no trust domain that is trusted');
@@ -227,7 +227,7 @@ function checkKeyPair(pair: KeyPair): OwnCertificate & { readonly uris: readonly
 
 /** DNS names; the common name of a certificate that has no alternative names at all (RFC 6125 6.4.4). */
 function ownNames(raw: Uint8Array): { uris: readonly string[]; serverNames: readonly string[] } {
-  const { uris, dns, hasAlternativeNames, subject } = readExtensions(raw);
+  const { uris, dns, hasAlternativeNames, subject } = readCertificate(raw);
   const attributes = hasAlternativeNames ? [] : subject.split(/[\u0000\u0001]/);
   const common = attributes.find((attribute) => attribute.startsWith('2.5.4.3='))?.slice('2.5.4.3='.length);
   return { uris, serverNames: (common ? [common] : dns).map((name) => name.toLowerCase()) };
@@ -276,7 +276,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
  * @throws Error where it is not
  */
 function requireKeyUsage(leaf: Uint8Array, socket: tls.TLSSocket, role: 'client' | 'server'): void {
-  const { keyUsage } = readExtensions(leaf);
+  const { keyUsage } = readCertificate(leaf);
   if (keyUsage === undefined || keyUsage & KEY_USAGE_BITS.digitalSignature) return;
   // Suites of TLS 1.2 whose name begins with the cipher send the secret to the server's key instead.
   const encrypts = role === 'server' && /^(AES|DES|CAMELLIA)/.test(socket.getCipher().name);

@@ -1,4 +1,4 @@
-/** What node:crypto does not tell of a certificate: whether it may act as a CA, and its names as bytes, not as printed text. */
+/** Reads X.509 certificates (RFC 5280): what chain verification asks, and names as bytes, not as printed text. */
 import {
   ascii,
   BIT_STRING,
@@ -15,15 +15,21 @@ import {
   only,
   SEQUENCE,
   serialKey,
-} from '../../shared/identity/asn1.ts';
+  time,
+} from './asn1.ts';
 import type { NameConstraints } from './name-constraints.ts';
 
-/** What verifyPeer needs of one certificate. */
-export interface CertificateExtensions {
+export interface CertificateFacts {
   /** Keys to compare serial numbers, and distinguished names, by. */
   readonly serial: string;
   readonly issuer: string;
   readonly subject: string;
+  /** The same names, DER. */
+  readonly issuerName: Uint8Array;
+  readonly subjectName: Uint8Array;
+  /** Milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
   /** SubjectPublicKeyInfo, DER. */
   readonly publicKey: Uint8Array;
   readonly ca: boolean;
@@ -32,6 +38,7 @@ export interface CertificateExtensions {
   /** The bits of the key usage extension; undefined: it is absent, so nothing is restricted. */
   readonly keyUsage: number | undefined;
   readonly subjectKeyId: string | undefined;
+  readonly authorityKey: AuthorityKey | undefined;
   /** Object identifiers of the extended key usage, dotted; undefined when absent. */
   readonly purposes: readonly string[] | undefined;
   readonly hasAlternativeNames: boolean;
@@ -46,15 +53,23 @@ export interface CertificateExtensions {
   readonly unknownCritical: readonly string[];
 }
 
+/** Which certificate of the issuer signed it, as far as it is said. */
+export interface AuthorityKey {
+  readonly keyId: string | undefined;
+  /** Keys as in CertificateFacts: the issuer of the issuer, and the issuer's serial number. */
+  readonly issuer: string | undefined;
+  readonly serial: string | undefined;
+}
+
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const KEY_USAGE = '2.5.29.15';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
 const NAME_CONSTRAINTS = '2.5.29.30';
 const SUBJECT_ALT_NAME = '2.5.29.17';
 const SUBJECT_KEY_ID = '2.5.29.14';
+const AUTHORITY_KEY_ID = '2.5.29.35';
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
-export const ANY_PURPOSE = '2.5.29.37.0';
 
 /** Bits of the key usage extension (RFC 5280 4.2.1.3), as in the first byte of its BIT STRING. */
 export const KEY_USAGE_BITS = {
@@ -67,21 +82,27 @@ export const KEY_USAGE_BITS = {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer Item)[] ? Item[] : T[K] };
 
-/** Reads a DER certificate (RFC 5280 4.1). @throws Error when it is malformed */
-export function readExtensions(certificate: Uint8Array): CertificateExtensions {
+/** @param certificate DER. @throws Error when it is malformed */
+export function readCertificate(certificate: Uint8Array): CertificateFacts {
   const outer = only(certificate, SEQUENCE);
   const fields = children(expect(children(outer.content)[0], SEQUENCE).content);
   // The version is left out of certificates of version 1.
-  const [serial, , issuer, , subject, publicKey, ...rest] = fields[0]?.tag === 0xa0 ? fields.slice(1) : fields;
-  const found: Mutable<CertificateExtensions> = {
+  const [serial, , issuer, validity, subject, publicKey, ...rest] = fields[0]?.tag === 0xa0 ? fields.slice(1) : fields;
+  const [notBefore, notAfter] = children(expect(validity, SEQUENCE).content);
+  const found: Mutable<CertificateFacts> = {
     serial: serialKey(serial),
     issuer: nameKey(issuer),
     subject: nameKey(subject),
+    issuerName: expect(issuer, SEQUENCE).raw,
+    subjectName: expect(subject, SEQUENCE).raw,
+    notBefore: time(notBefore),
+    notAfter: time(notAfter),
     publicKey: expect(publicKey, SEQUENCE).raw,
     ca: false,
     pathLength: undefined,
     keyUsage: undefined,
     subjectKeyId: undefined,
+    authorityKey: undefined,
     purposes: undefined,
     hasAlternativeNames: false,
     uris: [],
@@ -101,6 +122,7 @@ export function readExtensions(certificate: Uint8Array): CertificateExtensions {
     else if (id === SUBJECT_ALT_NAME) alternativeNames(value, found);
     else if (id === NAME_CONSTRAINTS) found.nameConstraints = nameConstraints(value);
     else if (id === SUBJECT_KEY_ID) found.subjectKeyId = latin1(only(value, OCTET_STRING).content);
+    else if (id === AUTHORITY_KEY_ID) found.authorityKey = authorityKey(value);
     else if (critical) found.unknownCritical.push(id);
   }
   return found;
@@ -146,7 +168,23 @@ function keyUsage(bytes: Uint8Array): number {
   return only(bytes, BIT_STRING).content[1] ?? 0;
 }
 
-function alternativeNames(bytes: Uint8Array, into: Mutable<CertificateExtensions>): void {
+/** AuthorityKeyIdentifier: [0] key identifier, [1] general names, [2] serial number. */
+function authorityKey(bytes: Uint8Array): AuthorityKey {
+  let keyId: string | undefined;
+  let issuer: string | undefined;
+  let serial: string | undefined;
+  for (const part of children(only(bytes, SEQUENCE).content)) {
+    if (part.tag === 0x80) keyId = latin1(part.content);
+    else if (part.tag === 0xa1) {
+      const name = children(part.content).find(({ tag }) => tag === 0xa4);
+      if (name) issuer = nameKey(only(name.content, SEQUENCE));
+    } else if (part.tag === 0x82) serial = serialKey({ ...part, tag: INTEGER });
+    else throw new Error('malformed authority key identifier in certificate');
+  }
+  return { keyId, issuer, serial };
+}
+
+function alternativeNames(bytes: Uint8Array, into: Mutable<CertificateFacts>): void {
   into.hasAlternativeNames = true;
   for (const name of children(only(bytes, SEQUENCE).content)) {
     if (name.tag === 0x86) into.uris.push(ascii(name.content));

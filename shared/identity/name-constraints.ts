@@ -80,7 +80,7 @@ function uriHost(uri: string): string {
 
 function addressBytes(text: string): Uint8Array {
   if (!text.includes(':')) return Uint8Array.from(text.split('.'), Number);
-  // As readExtensions writes them: eight groups, never shortened.
+  // As readCertificate writes them: eight groups, never shortened.
   return Uint8Array.from(
     text.split(':').flatMap((group) => {
       const value = Number.parseInt(group, 16);
