@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { expect, it } from 'vitest';
 import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { requestDouble } from '../http/filters/request-double.ts';
+import { contextOf, requestDouble } from '../http/filters/request-double.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { proxyCompilers } from './compilers.ts';
 
@@ -45,7 +45,7 @@ async function principal(trustDomain: string | undefined, subject: string): Prom
     .setExpirationTime('1m')
     .sign(privateKey);
   const request = requestDouble({ path: '/', headers: { authorization: `Bearer ${token}` } });
-  expect(await filter!.onRequest!(request)).toBeUndefined();
+  expect(await filter!.onRequestHead!(contextOf(request), true)).toBeUndefined();
   return request.tokenPrincipal;
 }
 

@@ -47,11 +47,24 @@ export function proxyCompilers(
         now: () => runtime.now(),
         random: () => runtime.random(),
         trustDomain,
-        sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        sleep,
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,
     tcpObserver,
     connectionLog,
   };
+}
+
+/** Ends early, without an error, on abort. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
 }

@@ -3,8 +3,10 @@
  * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
 import type { CodecError } from '../codec/error.ts';
-import type { Filters } from '../filters/chain.ts';
-import { isPermit, type Permit, runRequestFilters, type Stopped } from '../filters/permit.ts';
+import type { Direction } from '../filters/chain.ts';
+import { FilterRun } from '../filters/filter-run.ts';
+import { type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
+import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
 import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
 import {
   filterFailed,
@@ -12,6 +14,9 @@ import {
   requestTimeout,
   requestTooLong,
   requestTooSlow,
+  responseCut,
+  responseLate,
+  responseTooLarge,
   responseTooLong,
   responseTooSlow,
   routeNotFound,
@@ -22,7 +27,7 @@ import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
 import { Router, type RouterClient } from '../router/router.ts';
-import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from '../stream.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag } from '../stream.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
@@ -34,6 +39,17 @@ import { normalizeTarget } from './request-target.ts';
 import { grantedUpgrade } from './upgrade.ts';
 
 const EMPTY = new Uint8Array(0);
+
+/** A response made here. */
+interface LocalResponse {
+  readonly head: ResponseHead;
+  readonly end: boolean;
+  readonly body: Uint8Array;
+}
+
+function isTunnel(upgrade: string, status: number): boolean {
+  return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
+}
 
 /** The session that the exchange belongs to. */
 export interface ExchangeOwner {
@@ -51,16 +67,20 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
   private pending: PendingBody | undefined;
-  /** The filter that is asked when the body is whole; -1: none waits for that. */
-  private afterHold = -1;
   /** Its route may be looked up: path and headers are as policy sees them. */
   private admitted = false;
   private tunnel = false;
-  /** Those of the chain that run for this request's route. */
-  private filters: Filters;
+  private run: FilterRun<ProxyRequest> | undefined = undefined;
+  /** Where the request, or the response, cannot simply pass the filters. */
+  private requestFlow: MessageFlow<Permit<ProxyRequest>> | undefined = undefined;
+  private responseFlow: MessageFlow<'passed'> | undefined = undefined;
   private responseEnded = false;
-  requestEnded: boolean;
+  /** The client has sent all of the request. */
+  private requestEnded: boolean;
+  requestDelivered: boolean;
   responseStarted = false;
+  /** The response has begun towards the client. */
+  private headSent = false;
   private finished = false;
   private wantsContinue: boolean;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
@@ -84,7 +104,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.wantsContinue = head.wantsContinue;
     this.requestEnded = requestEnded;
     this.bufferLimit = config.bufferLimit;
-    this.filters = config.filters.of(undefined);
+    this.requestDelivered = requestEnded;
     this.idleTimeoutMs = config.streamIdleMs;
     this.timers = new ExchangeTimers(config.router.timers, this);
     this.timers.limit(requestEnded ? 0 : config.requestMs, config.maxStreamMs);
@@ -127,85 +147,85 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     removeInternalOnly(request, table);
     this.admitted = true;
     request.route = table?.match(request) ?? null;
-    this.filters = config.filters.of(request.route);
-    this.runFilters(0);
+    this.run = new FilterRun(request, config.filters.of(request.route));
+    this.filterRequest(this.run);
   }
 
-  private runFilters(from: number): void {
-    for (let at = from; ; ) {
-      let result: Permit<ProxyRequest> | Stopped;
-      try {
-        result = runRequestFilters(this.filters, at, this.request);
-      } catch (error) {
-        this.failInternally(error);
-        return;
-      }
-      if (isPermit(result)) {
-        this.route(result);
-        return;
-      }
-      const { answer, next } = result;
-      if (answer instanceof Promise) {
-        this.wait(answer, next);
-        return;
-      }
-      if (!('holdBytes' in answer)) {
-        this.reply(answer);
-        return;
-      }
-      if (this.hold(answer.holdBytes, next)) return;
-      at = next;
+  private filterRequest(run: FilterRun<ProxyRequest>): void {
+    const { request } = this;
+    const direction = run.filters.request;
+    const end = this.requestEnded;
+    const result = runRequestHeads(run, 0, end);
+    const seesBody = !end && (request.upgrade === '' ? direction.seesBody : direction.seesTunnels);
+    if (isPermit(result) && !seesBody) {
+      this.route(result as Permit<ProxyRequest>);
+      return;
     }
-  }
-
-  private wait(verdict: Promise<Verdict>, next: number): void {
-    const proceed = (answer: Verdict) => {
-      if (this.finished || this.responseStarted) return;
-      if (answer) this.reply(answer);
-      else this.runFilters(next);
-    };
-    verdict.then(proceed).catch((error: unknown) => this.failInternally(error));
-  }
-
-  /** @returns the body is not whole yet, or too long: the filters proceed later, or not at all */
-  private hold(bytes: number, next: number): boolean {
     // A tunnel has no end to wait for.
-    if (this.request.bodySize === 0) return false;
-    this.bufferLimit = Math.max(bytes, this.bufferLimit);
-    this.pending ??= new PendingBody();
-    this.pending.limit = bytes;
-    if (this.pending.tooLong) {
-      this.reply(payloadTooLarge);
-      return true;
-    }
-    if (this.requestEnded) {
-      this.knowSize(this.pending);
-      return false;
-    }
-    this.afterHold = next;
-    // A client that waits for permission to send the body would wait without end.
-    this.permitBody();
-    this.stream.resume();
-    return true;
+    const bodyless = end || request.bodySize === 0;
+    const flow = new MessageFlow(direction.filters, this.requestOwner(run, end), this.config.bufferLimit, bodyless);
+    this.requestFlow = flow;
+    flow.start(result);
   }
 
-  /** The body is whole: as in Envoy, it goes upstream with its length, and without trailers. */
-  private knowSize(pending: PendingBody): void {
-    pending.trailers = undefined;
-    if (this.request.bodySize !== undefined) return;
-    this.request.bodySize = pending.bytes;
-    this.request.headers.set('content-length', String(pending.bytes));
+  private requestOwner(run: FilterRun<ProxyRequest>, end: boolean): FlowOwner<Permit<ProxyRequest>> {
+    const { request, stream } = this;
+    return {
+      heads: (from) => {
+        run.requestBody = undefined;
+        return runRequestHeads(run, from, end);
+      },
+      again: (filter, body) => {
+        run.requestBody = body;
+        return filter.onRequestHead!(run, end);
+      },
+      hook: (filter, { bytes, end: last, trailers }) => {
+        if (request.upgrade !== '' && !filter.seesTunnels) return undefined;
+        return trailers ? filter.onRequestTrailers?.(run, trailers) : filter.onRequestData?.(run, bytes, last);
+      },
+      passed: (permit) => this.requestPassed(permit, run.filters.request),
+      data: (bytes, last) => {
+        this.deliver(bytes, last, undefined);
+        return true;
+      },
+      trailers: (trailers) => this.deliver(EMPTY, true, trailers),
+      reply: (made) => this.reply(made),
+      tooLong: () => {
+        // As in Envoy, also where the last bytes are the ones too many.
+        stream.abandonRequest();
+        this.reply(payloadTooLarge);
+      },
+      failed: (error) => this.failInternally(error),
+      wantsBody: () => this.permitBody(),
+      pause: () => stream.pause(),
+      resume: () => stream.resume(),
+    };
   }
 
-  private endHold(pending: PendingBody): void {
-    const next = this.afterHold;
-    this.afterHold = -1;
-    this.knowSize(pending);
-    try {
-      this.runFilters(next);
-    } catch (error) {
-      this.failInternally(error);
-    }
+  private requestPassed(permit: Permit<ProxyRequest>, direction: Direction): void {
+    const flow = this.requestFlow!;
+    // What is here goes into `pending`: a body that is whole can be sent, and sent again, at once.
+    flow.pump();
+    if (this.finished || this.responseStarted) return;
+    if (flow.buffered || flow.rewrites) this.sizeRequest(flow);
+    this.route(permit);
+    const { upgrade } = this.request;
+    if (!flow.empty || (upgrade === '' ? direction.seesBody : direction.seesTunnels)) return;
+    this.requestFlow = undefined;
+    if (flow.isBlocked) this.stream.pause();
+    else this.stream.resume();
+  }
+
+  /** As in Envoy, a body that is whole goes upstream with its length, and without trailers. */
+  private sizeRequest(flow: MessageFlow<Permit<ProxyRequest>>): void {
+    const { request, pending } = this;
+    const changed = flow.rewrites || flow.replaced;
+    if (this.requestDelivered) {
+      if (pending) pending.trailers = undefined;
+      if (request.bodySize !== undefined && !changed) return;
+      request.bodySize = pending?.bytes ?? 0;
+      request.headers.set('content-length', String(request.bodySize));
+    } else if (changed && request.bodySize !== 0) request.bodySize = undefined;
   }
 
   /** Sends `100 Continue` to a client that waits for it, once. */
@@ -241,6 +261,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     if (upgrade === '' && request.upgrade !== '' && request.bodySize === 0) {
       this.stream.declineUpgrade();
       this.requestEnded = true;
+      this.requestDelivered = true;
     }
     request.upgrade = upgrade;
     if (action.idleTimeoutMs !== undefined) {
@@ -264,17 +285,19 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     if (this.finished) return;
     this.touch();
     if (end) this.endRequest();
-    this.requestData(bytes, end);
-    if (end && this.tunnel && this.responseEnded) this.finish();
+    if (this.requestFlow) this.requestFlow.onData(bytes, end);
+    else this.deliver(bytes, end, undefined);
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.finished) return;
     this.endRequest();
-    const passed = this.config.trailers ? trailers : undefined;
-    if (passed === undefined) this.requestData(EMPTY, true);
-    else if (this.router) this.router.onTrailers(passed);
-    else this.keep(EMPTY, true, passed);
+    const { requestFlow: flow } = this;
+    if (!this.config.trailers) {
+      if (flow) flow.onData(EMPTY, true);
+      else this.deliver(EMPTY, true, undefined);
+    } else if (flow) flow.onTrailers(trailers);
+    else this.deliver(EMPTY, true, trailers);
   }
 
   private endRequest(): void {
@@ -282,27 +305,24 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.timers.requestEnded();
   }
 
-  private requestData(bytes: Uint8Array, end: boolean): void {
-    if (this.router) this.router.onData(bytes, end);
-    else this.keep(bytes, end, undefined);
-  }
-
-  private keep(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
-    if (this.responseStarted) return;
-    this.pending ??= new PendingBody();
-    const { pending } = this;
-    pending.add(bytes, trailers);
-    if (this.afterHold < 0) {
-      if (pending.bytes >= this.config.bufferLimit) this.stream.pause();
-    } else if (pending.tooLong) {
-      // As in Envoy, also where the last bytes are the ones too many.
-      this.stream.abandonRequest();
-      this.reply(payloadTooLarge);
-    } else if (end) this.endHold(pending);
+  /** Data that has passed the filters. */
+  private deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
+    if (end) this.requestDelivered = true;
+    const { router } = this;
+    if (!router) {
+      if (this.responseStarted) return;
+      this.pending ??= new PendingBody();
+      this.pending.add(bytes, trailers);
+      return;
+    }
+    if (trailers) router.onTrailers(trailers);
+    else router.onData(bytes, end);
+    if (end && this.tunnel && this.responseEnded) this.finish();
   }
 
   onWritable(): void {
-    this.router?.onDownstreamWritable();
+    if (this.responseFlow) this.responseFlow.unblock();
+    else this.router?.onDownstreamWritable();
   }
 
   /** The client is gone. */
@@ -313,7 +333,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   onMalformed(error: CodecError): void {
     if (this.finished) return;
-    if (!this.responseStarted) {
+    if (!this.headSent) {
       this.reply({ status: error.status, body: 'Bad Request', details: error.details, flag: 'DPE' });
       return;
     }
@@ -333,7 +353,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   onIdle(): void {
     if (this.finished) return;
-    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
+    if (!this.headSent) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
     else this.fail('SI', 'stream_idle_timeout');
   }
 
@@ -343,15 +363,19 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   onTooLong(): void {
     if (this.finished) return;
-    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
+    if (!this.headSent) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
     else this.fail('DT', 'max_duration_timeout');
   }
 
-  /** Answers here. Without effect once a response has begun. */
+  /** Answers here. Without effect once the response has begun towards the client. */
   reply(made: LocalReply): void {
-    if (this.finished || this.responseStarted) return;
+    if (this.finished || this.headSent) return;
     const { request, stream, config } = this;
+    // Filters are shown one response of an exchange: what takes the place of another is sent as it is.
+    const shown = this.responseStarted;
+    this.responseStarted = true;
     this.router?.abandon();
+    this.cancelFlows();
     if (made.flag) request.flag(made.flag);
     request.details = made.details;
     if (this.admitted && !request.cluster) {
@@ -360,14 +384,15 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     const { status, headers, body } = composeReply(made, request, config.mapReply);
     if (made.close) stream.endConnection();
     if (!this.requestEnded) stream.abandonRequest();
-    // An answer to an exception in a response filter must not fail for the same: it goes out as it is.
-    this.editResponse(status, headers);
-    const bodyless = body.length === 0 || request.method === 'HEAD';
-    this.responseHead(
-      { status, headers, bodySize: bodyless ? 0 : body.length, upgrade: '', version: 'HTTP/1.1' },
-      bodyless,
-    );
-    if (!bodyless) this.responseData(body, true);
+    const end = body.length === 0 || request.method === 'HEAD';
+    const bodySize = end ? 0 : body.length;
+    const local: LocalResponse = {
+      head: { status, headers, bodySize, upgrade: '', version: 'HTTP/1.1' },
+      end,
+      body,
+    };
+    if (shown) this.sendLocal(local);
+    else this.filterResponse(local.head, end, local);
   }
 
   /** A response that is not the last: 100, 102, 103. */
@@ -383,41 +408,146 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     removeResponseHopByHop(head.headers);
     request.details = 'via_upstream';
     request.responseCode = head.status;
-    if (!this.editResponse(head.status, head.headers)) {
-      this.reply(filterFailed);
+    this.responseStarted = true;
+    this.filterResponse(head, end, undefined);
+  }
+
+  /** @param local the response, where it was made here */
+  private filterResponse(head: ResponseHead, end: boolean, local: LocalResponse | undefined): void {
+    const { request, config } = this;
+    request.responseHeaders = head.headers;
+    request.responseStatus = head.status;
+    this.run ??= new FilterRun(request, config.filters.of(undefined));
+    const { run } = this;
+    const direction = run.filters.response;
+    const tunnel = local === undefined && isTunnel(request.upgrade, head.status);
+    let result: 'passed' | Stopped;
+    try {
+      this.choice?.editResponse(request, head.headers);
+      result = runResponseHeads(run, 0, head, end);
+      if (result === 'passed' && (end || !(tunnel ? direction.seesTunnels : direction.seesBody))) {
+        this.sendHead(head, end, tunnel);
+        if (local && !end) this.sendData(local.body, true);
+        return;
+      }
+    } catch (error) {
+      this.failResponse(error, local);
       return;
     }
-    const { upgrade } = request;
-    this.tunnel = upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300));
+    const owner = this.responseOwner(run, head, end, tunnel, local);
+    const flow = new MessageFlow(direction.filters, owner, config.bufferLimit, end || tunnel);
+    this.responseFlow = flow;
+    flow.start(result);
+    if (local && !end) flow.onData(local.body, true);
+  }
+
+  private responseOwner(
+    run: FilterRun<ProxyRequest>,
+    head: ResponseHead,
+    end: boolean,
+    tunnel: boolean,
+    local: LocalResponse | undefined,
+  ): FlowOwner<'passed'> {
+    return {
+      heads: (from) => {
+        run.responseBody = undefined;
+        return runResponseHeads(run, from, head, end);
+      },
+      again: (filter, body) => {
+        run.responseBody = body;
+        return filter.onResponseHead!(run, head, end);
+      },
+      hook: (filter, { bytes, end: last, trailers }) => {
+        if (tunnel && !filter.seesTunnels) return undefined;
+        return trailers ? filter.onResponseTrailers?.(run, trailers) : filter.onResponseData?.(run, bytes, last);
+      },
+      passed: () => this.responsePassed(run.filters.response, head, end, tunnel),
+      data: (bytes, last) => this.sendData(bytes, last),
+      trailers: (trailers) => this.sendTrailers(trailers),
+      reply: (made) => this.reply(made),
+      tooLong: () => this.reply(responseTooLarge),
+      failed: (error) => this.failResponse(error, local),
+      wantsBody: () => {},
+      // The router hears of it by what `responseData` returns.
+      pause: () => {},
+      resume: () => this.router?.onDownstreamWritable(),
+    };
+  }
+
+  private responsePassed(direction: Direction, head: ResponseHead, end: boolean, tunnel: boolean): void {
+    const flow = this.responseFlow!;
+    if (flow.replaced) this.sendReplaced(flow, head);
+    else if (flow.rewrites && !end && !tunnel) {
+      head.headers.remove('content-length');
+      this.sendHead({ ...head, bodySize: undefined }, false, false);
+    } else this.sendHead(head, end, tunnel);
+    flow.pump();
+    if (flow.empty && !(tunnel ? direction.seesTunnels : direction.seesBody)) this.responseFlow = undefined;
+  }
+
+  /** The head of a response whose body a filter replaced. */
+  private sendReplaced({ size }: MessageFlow<'passed'>, head: ResponseHead): void {
+    const { status, headers } = head;
+    const never = status === 204 || status === 304;
+    const end = size === 0 || never || this.request.method === 'HEAD';
+    if (never) headers.remove('content-length');
+    else headers.set('content-length', String(size));
+    this.sendHead({ ...head, bodySize: end ? 0 : size }, end, false);
+  }
+
+  /** Throws what compiled config throws. */
+  private sendHead(head: ResponseHead, end: boolean, tunnel: boolean): void {
+    this.config.headers.response(this.request, head.headers);
+    this.tunnel = tunnel;
     this.responseHead(head, end);
   }
 
+  /** An answer in the place of another, or whose filters failed: it must not fail for the same. */
+  private sendLocal({ head, end, body }: LocalResponse): void {
+    this.request.responseHeaders = head.headers;
+    this.request.responseStatus = head.status;
+    try {
+      this.config.headers.response(this.request, head.headers);
+    } catch (error) {
+      this.config.onInternalError(error);
+    }
+    this.responseHead(head, end);
+    if (!end) this.sendData(body, true);
+  }
+
+  private failResponse(error: unknown, local: LocalResponse | undefined): void {
+    this.config.onInternalError(error);
+    if (this.finished) return;
+    this.cancelFlows();
+    if (this.headSent) {
+      this.request.details = filterFailed.details;
+      this.finish();
+      this.stream.reset('local_reset');
+    } else if (local) this.sendLocal(local);
+    else this.reply(filterFailed);
+  }
+
+  private cancelFlows(): void {
+    this.requestFlow?.cancel();
+    this.responseFlow?.cancel();
+    this.responseFlow = undefined;
+  }
+
   private responseHead(head: ResponseHead, end: boolean): void {
-    this.responseStarted = true;
+    this.headSent = true;
     this.request.responseCode = head.status;
+    if (end) this.responseEnded = true;
     if (end) this.finish();
     else this.touch();
     this.stream.head(head, end);
   }
 
-  /** @returns false: something went wrong in compiled config, and what was to be done is done in part */
-  private editResponse(status: number, headers: HeaderMap): boolean {
-    const { request, config } = this;
-    request.responseHeaders = headers;
-    request.responseStatus = status;
-    try {
-      this.choice?.editResponse(request, headers);
-      for (let i = this.filters.length - 1; i >= 0; i--) this.filters[i]!.onResponse?.(request, status, headers);
-      config.headers.response(request, headers);
-      return true;
-    } catch (error) {
-      config.onInternalError(error);
-      return false;
-    }
-  }
-
   /** @returns false: wait for `onDownstreamWritable` */
   responseData(bytes: Uint8Array, end: boolean): boolean {
+    return this.responseFlow ? this.responseFlow.onData(bytes, end) : this.sendData(bytes, end);
+  }
+
+  private sendData(bytes: Uint8Array, end: boolean): boolean {
     this.request.bytesSent += bytes.length;
     if (end) this.endResponse();
     else this.touch();
@@ -425,10 +555,12 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   }
 
   responseTrailers(trailers: HeaderMap): void {
-    if (!this.config.trailers) {
-      this.responseData(EMPTY, true);
-      return;
-    }
+    if (!this.config.trailers) this.responseData(EMPTY, true);
+    else if (this.responseFlow) this.responseFlow.onTrailers(trailers);
+    else this.sendTrailers(trailers);
+  }
+
+  private sendTrailers(trailers: HeaderMap): void {
     this.endResponse();
     this.stream.trailers(trailers);
   }
@@ -436,12 +568,17 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   /** A tunnel lives until its other direction has ended, too. */
   private endResponse(): void {
     this.responseEnded = true;
-    if (!this.tunnel || this.requestEnded) this.finish();
+    if (!this.tunnel || this.requestDelivered) this.finish();
   }
 
   /** A response that has begun cannot be ended as it should. */
   fail(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
+    if (!this.headSent) {
+      // A filter holds the response: the client has nothing of it yet.
+      this.reply(flag === 'UC' ? responseCut(details) : responseLate(flag, details));
+      return;
+    }
     if (!this.tunnel || flag !== 'UC') {
       this.request.flag(flag);
       this.request.details = details;
@@ -451,11 +588,13 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   }
 
   pauseRequest(): void {
-    this.stream.pause();
+    if (this.requestFlow) this.requestFlow.block();
+    else this.stream.pause();
   }
 
   resumeRequest(): void {
-    this.stream.resume();
+    if (this.requestFlow) this.requestFlow.unblock();
+    else this.stream.resume();
   }
 
   private finish(): void {
@@ -463,7 +602,9 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.finished = true;
     this.timers.stop();
     this.router?.abandon();
+    this.cancelFlows();
     this.pending = undefined;
+    this.run?.end(this.responseEnded, this.config.onInternalError);
     try {
       this.config.onFinished(this.request);
     } catch (error) {

@@ -4,14 +4,15 @@
  */
 import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
-import type { FilterHooks, RequestContext } from '../stream.ts';
+import type { RequestContext } from '../stream.ts';
+import type { FilterHooks } from './hooks.ts';
 
 /** What filters are given besides their config. */
 export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   /** Of this proxy's certificate; undefined where a static file gives it none. */
   readonly trustDomain?: string | undefined;
-  /** @param ms milliseconds */
-  sleep(ms: number): Promise<void>;
+  /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 /** A message and where it stands in the config, for errors. */

@@ -1,6 +1,9 @@
 /** A request for the tests of filters, matchers and routes. */
+
 import { HeaderMap } from '../message/header-map.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
+import { FilterChain } from './chain.ts';
+import { FilterRun } from './filter-run.ts';
 
 export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
   headers?: Record<string, string>;
@@ -45,4 +48,9 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     tokenPrincipal: undefined,
     ...parts,
   };
+}
+
+/** As the filters of a request see it. */
+export function contextOf<Request extends RequestContext>(request: Request): FilterRun<Request> {
+  return new FilterRun(request, new FilterChain([]).of(null));
 }
