@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HttpFilter as HttpFilterMessage } from '../../shared/xds/http-connection-manager.ts';
 import { FilterChain } from '../http/filters/chain.ts';
-import { contextOf, requestDouble } from '../http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../http/filters/request-double.ts';
 import type { FilterOverrides, RouteEntry } from '../http/route-table.ts';
 import { compileHttpFilters } from './compile-filters.ts';
 import { compileOverrides } from './compile-per-filter.ts';
@@ -10,7 +10,7 @@ const ANY = 'type.googleapis.com/envoy.extensions.filters.http';
 const xds = (type: string, more: object = {}, name = type, around: object = {}): HttpFilterMessage =>
   HttpFilterMessage.parse({ name, typedConfig: { '@type': `${ANY}.${type}`, ...more }, ...around });
 const router = xds('router.v3.Router');
-const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve() };
+const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
 const compile = (filters: HttpFilterMessage[]) => compileHttpFilters(filters, env);
 const names = (filters: HttpFilterMessage[]) => compile(filters).map(({ name }) => name);
 const route = (overrides: FilterOverrides | undefined) => ({ action: { kind: 'forward' }, overrides }) as RouteEntry;

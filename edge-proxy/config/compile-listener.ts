@@ -17,6 +17,7 @@ import { ConnectionManager } from '../http/downstream/connection-manager.ts';
 import { HttpStats } from '../http/downstream/http-stats.ts';
 import type { HttpFilter } from '../http/filters/hooks.ts';
 import type { RouteTable } from '../http/route-table.ts';
+import { type SideCall, sideCalls } from '../http/side-call/side-call.ts';
 import type { DownstreamInfo, RequestContext } from '../http/stream.ts';
 import type { CertificateChoice } from '../listener/certificate-choice.ts';
 import { compileConnectionLimit } from '../listener/connection-limit.ts';
@@ -29,6 +30,7 @@ import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import { TcpStats } from '../tcp/tcp-stats.ts';
 import { faultLog } from '../telemetry/fault-log.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
+import { sharedPool } from '../upstream/upstream-pool.ts';
 import { faultAt } from './config-fault.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -39,7 +41,7 @@ export interface ListenerParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly compileHttpFilters: (config: HttpConnectionManager) => readonly HttpFilter[];
+  readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** What hears of each finished request of this connection manager. */
   readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
@@ -208,7 +210,7 @@ function compileTerminal(
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config),
+    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
     clusters: parts.clusters,
     runtime: parts.runtime,
     onFinished: (request) => {

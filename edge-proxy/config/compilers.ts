@@ -42,12 +42,13 @@ export function proxyCompilers(
   return {
     compileRoutes: (config) => compileRouteConfiguration(config, runtime),
     compileCluster,
-    compileHttpFilters: (config) =>
+    compileHttpFilters: (config, call) =>
       compileHttpFilters(config.httpFilters ?? [], {
         now: () => runtime.now(),
         random: () => runtime.random(),
         trustDomain,
         sleep,
+        call,
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     onFinished,

@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
+import type { SideCall } from '../side-call/side-call.ts';
 import type { RequestContext } from '../stream.ts';
 import type { FilterHooks } from './hooks.ts';
 
@@ -13,6 +14,8 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   readonly trustDomain?: string | undefined;
   /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Asks other services. */
+  readonly call: SideCall;
 }
 
 /** A message and where it stands in the config, for errors. */

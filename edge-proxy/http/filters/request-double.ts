@@ -1,6 +1,7 @@
 /** A request for the tests of filters, matchers and routes. */
 
 import { HeaderMap } from '../message/header-map.ts';
+import type { SideCall } from '../side-call/side-call.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
 import { FilterChain } from './chain.ts';
 import { FilterRun } from './filter-run.ts';
@@ -54,3 +55,7 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
 export function contextOf<Request extends RequestContext>(request: Request): FilterRun<Request> {
   return new FilterRun(request, new FilterChain([]).of(null));
 }
+
+const notCalled = () => Promise.reject(new Error('not called in this test'));
+/** For filters that ask no other service. */
+export const noCalls: SideCall = { http: notCalled, unary: notCalled };

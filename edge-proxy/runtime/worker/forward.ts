@@ -7,6 +7,7 @@ import { FilterRun } from '../../http/filters/filter-run.ts';
 import { isPermit, runRequestHeads, runResponseHeads } from '../../http/filters/permit.ts';
 import { HeaderMap as Fields } from '../../http/message/header-map.ts';
 import type { ClusterChoice, ForwardAction, RouteTable } from '../../http/route-table.ts';
+import type { SideCall } from '../../http/side-call/side-call.ts';
 import type { LocalReply, RequestContext } from '../../http/stream.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { fetchHeaders, fieldsOf, JWT_SVID_HEADER, requestContext } from './request.ts';
@@ -35,6 +36,7 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
     compileHttpFilters(FILTERS, {
       now: () => env.time.now(),
       random: () => env.time.random(),
+      call: NO_CALLS,
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     }),
   );
@@ -59,6 +61,9 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
     return finish(run, action.status, headers, action.kind === 'direct' ? action.body : null);
   };
 }
+
+const noCalls = () => Promise.reject(new Error('an edge worker calls no clusters: it has none'));
+const NO_CALLS: SideCall = { http: noCalls, unary: noCalls };
 
 /** What of a request its filters keep, see FilterRun. */
 type Run = FilterRun<RequestContext>;
