@@ -122,7 +122,19 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   /** Nothing that goes wrong in compiled config may admit a request, or end the process. */
   private failInternally(error: unknown): void {
     this.config.onInternalError(error);
-    this.reply(filterFailed);
+    this.replyOrCut(filterFailed);
+  }
+
+  /** Where the response has begun, it is cut off instead. */
+  private replyOrCut(made: LocalReply): void {
+    if (this.finished) return;
+    if (!this.headSent) {
+      this.reply(made);
+      return;
+    }
+    this.request.details = made.details;
+    this.finish();
+    this.stream.reset('local_reset');
   }
 
   private touch(): void {
@@ -156,20 +168,27 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     const direction = run.filters.request;
     const end = this.requestEnded;
     const result = runRequestHeads(run, 0, end);
-    const seesBody = !end && (request.upgrade === '' ? direction.seesBody : direction.seesTunnels);
+    // An upgrade with a body is served as the request it also is.
+    const tunnel = request.upgrade === 'connect' || (request.upgrade !== '' && request.bodySize === 0);
+    const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
     if (isPermit(result) && !seesBody) {
       this.route(result as Permit<ProxyRequest>);
       return;
     }
+    const owner = this.requestOwner(run, end, tunnel, seesBody);
     // A tunnel has no end to wait for.
-    const bodyless = end || request.bodySize === 0;
-    const flow = new MessageFlow(direction.filters, this.requestOwner(run, end), this.config.bufferLimit, bodyless);
+    const flow = new MessageFlow(direction.filters, owner, this.config.bufferLimit, end || tunnel);
     this.requestFlow = flow;
     flow.start(result);
   }
 
-  private requestOwner(run: FilterRun<ProxyRequest>, end: boolean): FlowOwner<Permit<ProxyRequest>> {
-    const { request, stream } = this;
+  private requestOwner(
+    run: FilterRun<ProxyRequest>,
+    end: boolean,
+    tunnel: boolean,
+    seesBody: boolean,
+  ): FlowOwner<Permit<ProxyRequest>> {
+    const { stream } = this;
     return {
       heads: (from) => {
         run.requestBody = undefined;
@@ -180,16 +199,16 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
         return filter.onRequestHead!(run, end);
       },
       hook: (filter, { bytes, end: last, trailers }) => {
-        if (request.upgrade !== '' && !filter.seesTunnels) return undefined;
+        if (tunnel && !filter.seesTunnels) return undefined;
         return trailers ? filter.onRequestTrailers?.(run, trailers) : filter.onRequestData?.(run, bytes, last);
       },
-      passed: (permit) => this.requestPassed(permit, run.filters.request),
+      passed: (permit) => this.requestPassed(permit, seesBody),
       data: (bytes, last) => {
         this.deliver(bytes, last, undefined);
         return true;
       },
       trailers: (trailers) => this.deliver(EMPTY, true, trailers),
-      reply: (made) => this.reply(made),
+      reply: (made) => this.replyOrCut(made),
       tooLong: () => {
         // As in Envoy, also where the last bytes are the ones too many.
         stream.abandonRequest();
@@ -202,15 +221,14 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     };
   }
 
-  private requestPassed(permit: Permit<ProxyRequest>, direction: Direction): void {
+  private requestPassed(permit: Permit<ProxyRequest>, seesBody: boolean): void {
     const flow = this.requestFlow!;
     // What is here goes into `pending`: a body that is whole can be sent, and sent again, at once.
     flow.pump();
     if (this.finished || this.responseStarted) return;
     if (flow.buffered || flow.rewrites) this.sizeRequest(flow);
     this.route(permit);
-    const { upgrade } = this.request;
-    if (!flow.empty || (upgrade === '' ? direction.seesBody : direction.seesTunnels)) return;
+    if (!flow.empty || seesBody) return;
     this.requestFlow = undefined;
     if (flow.isBlocked) this.stream.pause();
     else this.stream.resume();
@@ -273,10 +291,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.choice = choice;
     const router = new Router(permit, this, config.router, action, choice, this.pending);
     this.router = router;
-    if (this.pending) {
-      this.pending = undefined;
-      this.stream.resume();
-    }
+    this.pending = undefined;
     router.start();
   }
 
@@ -517,14 +532,9 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   private failResponse(error: unknown, local: LocalResponse | undefined): void {
     this.config.onInternalError(error);
-    if (this.finished) return;
     this.cancelFlows();
-    if (this.headSent) {
-      this.request.details = filterFailed.details;
-      this.finish();
-      this.stream.reset('local_reset');
-    } else if (local) this.sendLocal(local);
-    else this.reply(filterFailed);
+    if (local && !this.headSent) this.sendLocal(local);
+    else this.replyOrCut(filterFailed);
   }
 
   private cancelFlows(): void {

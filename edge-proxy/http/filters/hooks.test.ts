@@ -413,6 +413,56 @@ describe('the data of a request', () => {
     expect(body).toBe(Array.from({ length: 50 }, (_, i) => String(i % 10).repeat(10_000)).join(''));
   });
 
+  it('is cut off in the midst where the response has begun', async () => {
+    const { connect, backend, finished } = run([
+      { onRequestData: (_, data) => (text(data).includes('evil') ? refusal : undefined) },
+    ]);
+    const client = connect().send(`${chunkedHead}${chunks('good')}`);
+    const server = await backend();
+    server.send(`${chunkedResponse}${chunks('early')}`);
+    await client.saw('early');
+    client.send(chunks('evil'));
+    await client.until(() => client.ended);
+    await server.until(() => server.ended);
+    expect(server.text).not.toContain('evil');
+    expect(finished[0]).toMatchObject({ responseCode: 200, details: 'refused' });
+  });
+
+  it('an upgrade that is offered beside a body hides nothing of it', async () => {
+    const seen: string[] = [];
+    const { connect, backend } = run([{ onRequestData: (_, data) => void seen.push(text(data)) }], {
+      route: forward({ upgrades: new Set(['websocket']) }),
+    });
+    for (const upgrade of ['h2c', 'websocket']) {
+      const offer = `Connection: upgrade\r\nUpgrade: ${upgrade}\r\nContent-Length: 4\r\n`;
+      connect().send(`POST /p HTTP/1.1\r\nHost: h\r\n${offer}\r\nevil`);
+      await (await backend()).saw('evil');
+    }
+    expect(seen.join('')).toBe('evilevil');
+  });
+
+  it('what a data hook keeps waiting is bounded, also where a later filter waits for the whole body', async () => {
+    const first = later<undefined>();
+    let calls = 0;
+    const { connect, finished } = run(
+      [
+        { onRequestData: () => (calls++ === 0 ? first.promise : undefined) },
+        { onRequestHead: (c) => (c.requestBody ? refusal : { buffer: 10_000_000, whenFull: 'reject' }) },
+      ],
+      { options: { bufferLimit: 1000 } },
+    );
+    const client = connect().send(`POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n`);
+    for (let i = 0; i < 100; i++) {
+      client.send('x'.repeat(10_000));
+      await settled();
+    }
+    const early = client.connection.buffered;
+    first.resolve(undefined);
+    expect(await client.saw('no')).toMatch(/^HTTP\/1\.1 403 /);
+    expect(early).toBeGreaterThan(800_000);
+    expect(finished[0]?.bytesReceived).toBe(1_000_000);
+  });
+
   it('trailers have a hook of their own', async () => {
     const { connect, backend } = run(
       [{ onRequestTrailers: (_, trailers) => void trailers.set('x-t', `${trailers.get('x-t')}!`) }],

@@ -302,14 +302,19 @@ export class MessageFlow<Passed> {
 
   /** Pauses the sender while enough waits here. */
   private control(): void {
-    const { buffering } = this;
-    // A body that is too long is refused instead.
-    const limit = buffering?.whenFull === 'reject' ? Number.POSITIVE_INFINITY : (buffering?.buffer ?? this.limit);
-    const full = this.bytes > 0 && this.bytes >= limit;
+    const full = this.bytes > 0 && this.bytes >= this.limitNow();
     if (full === this.paused || this.over) return;
     this.paused = full;
     if (full) this.owner.pause();
     else this.owner.resume();
+  }
+
+  private limitNow(): number {
+    const { buffering } = this;
+    // What a data hook keeps waiting is not what was asked for.
+    if (!buffering || this.busy || this.next < this.queue.length) return this.limit;
+    // A body that is too long is refused instead.
+    return buffering.whenFull === 'reject' ? Number.POSITIVE_INFINITY : buffering.buffer;
   }
 
   private reply(made: LocalReply): void {
