@@ -21,10 +21,11 @@ import type { DownstreamStream, RequestSink, StreamReset } from '../message/stre
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
 import { Router, type RouterClient } from '../router/router.ts';
 import type { DownstreamInfo, Hold, LocalReply, ResponseFlag, Verdict } from '../stream.ts';
+import type { PooledTimer, Timed } from '../timers.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
-import { ExchangeTimers, type TimedExchange } from './exchange-timers.ts';
+import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
 import { nameCluster } from './intended-cluster.ts';
 import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
@@ -39,12 +40,14 @@ export interface ExchangeOwner {
   exchangeEnded(exchange: Exchange): void;
 }
 
-export class Exchange implements RequestSink, RouterClient, TimedExchange {
+export class Exchange implements RequestSink, RouterClient, LimitedExchange, Timed {
   readonly request: ProxyRequest;
   private readonly config: ExchangeConfig;
   private readonly owner: ExchangeOwner;
   private readonly stream: DownstreamStream;
-  private readonly timers: ExchangeTimers;
+  private readonly limits: ExchangeLimits | undefined;
+  /** Runs out when nothing moves. */
+  private idle: PooledTimer | undefined;
   private router: Router | undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
@@ -81,8 +84,12 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.requestEnded = requestEnded;
     this.bufferLimit = config.bufferLimit;
     this.idleTimeoutMs = config.streamIdleMs;
-    this.timers = new ExchangeTimers(config.router.timers, this);
-    this.timers.limit(requestEnded ? 0 : config.requestMs, config.maxStreamMs);
+    const { maxStreamMs } = config;
+    const requestMs = requestEnded ? 0 : config.requestMs;
+    this.limits =
+      requestMs > 0 || maxStreamMs > 0
+        ? new ExchangeLimits(config.router.timers, this, requestMs, maxStreamMs)
+        : undefined;
     this.touch();
   }
 
@@ -100,13 +107,17 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.reply(filterFailed);
   }
 
+  /** Something moved: the idle time begins again. */
   private touch(): void {
-    this.timers.touch(this.config.scaledIdleMs(this.idleTimeoutMs));
+    const { config } = this;
+    const ms = config.scaledIdleMs(this.idleTimeoutMs);
+    if (this.idle) this.idle.set(ms);
+    else if (ms > 0) this.idle = config.router.timers.take(this, ms);
   }
 
   /** Applies the present timer scale to the running idle time. */
   applyTimerScale(): void {
-    this.timers.shortenIdle(this.config.scaledIdleMs(this.idleTimeoutMs));
+    this.idle?.shorten(this.config.scaledIdleMs(this.idleTimeoutMs));
   }
 
   private admit(): void {
@@ -270,7 +281,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   private endRequest(): void {
     this.requestEnded = true;
-    this.timers.requestEnded();
+    this.limits?.requestEnded();
   }
 
   private requestData(bytes: Uint8Array, end: boolean): void {
@@ -322,7 +333,8 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.finish();
   }
 
-  onIdle(): void {
+  /** The stream idle timeout is over. */
+  onTimeout(): void {
     if (this.finished) return;
     if (!this.responseStarted) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
     else this.fail('SI', 'stream_idle_timeout');
@@ -387,7 +399,6 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.responseStarted = true;
     this.request.responseCode = head.status;
     if (end) this.finish();
-    else this.touch();
     this.stream.head(head, end);
   }
 
@@ -452,7 +463,9 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   private finish(): void {
     if (this.finished) return;
     this.finished = true;
-    this.timers.stop();
+    this.limits?.stop();
+    this.idle?.release();
+    this.idle = undefined;
     this.router?.abandon();
     this.pending = undefined;
     try {
