@@ -85,7 +85,8 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     this.bufferLimit = config.bufferLimit;
     this.idleTimeoutMs = config.streamIdleMs;
     const { maxStreamMs } = config;
-    const requestMs = requestEnded ? 0 : config.requestMs;
+    // A tunnel has no end to wait for.
+    const requestMs = head.bodySize === 0 ? 0 : config.requestMs;
     this.limits =
       requestMs > 0 || maxStreamMs > 0
         ? new ExchangeLimits(config.router.timers, this, requestMs, maxStreamMs)
