@@ -28,10 +28,11 @@ import type { DownstreamStream, RequestSink, StreamReset } from '../message/stre
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
 import { Router, type RouterClient } from '../router/router.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../stream.ts';
+import type { PooledTimer, Timed } from '../timers.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
-import { ExchangeTimers, type TimedExchange } from './exchange-timers.ts';
+import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
 import { nameCluster } from './intended-cluster.ts';
 import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
@@ -57,12 +58,14 @@ export interface ExchangeOwner {
   exchangeEnded(exchange: Exchange): void;
 }
 
-export class Exchange implements RequestSink, RouterClient, TimedExchange {
+export class Exchange implements RequestSink, RouterClient, LimitedExchange, Timed {
   readonly request: ProxyRequest;
   private readonly config: ExchangeConfig;
   private readonly owner: ExchangeOwner;
   private readonly stream: DownstreamStream;
-  private readonly timers: ExchangeTimers;
+  private readonly limits: ExchangeLimits | undefined;
+  /** Runs out when nothing moves. */
+  private idle: PooledTimer | undefined;
   private router: Router | undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
@@ -106,8 +109,13 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.bufferLimit = config.bufferLimit;
     this.requestDelivered = requestEnded;
     this.idleTimeoutMs = config.streamIdleMs;
-    this.timers = new ExchangeTimers(config.router.timers, this);
-    this.timers.limit(requestEnded ? 0 : config.requestMs, config.maxStreamMs);
+    const { maxStreamMs } = config;
+    // A tunnel has no end to wait for.
+    const requestMs = head.bodySize === 0 ? 0 : config.requestMs;
+    this.limits =
+      requestMs > 0 || maxStreamMs > 0
+        ? new ExchangeLimits(config.router.timers, this, requestMs, maxStreamMs)
+        : undefined;
     this.touch();
   }
 
@@ -137,13 +145,17 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.stream.reset('local_reset');
   }
 
+  /** Something moved: the idle time begins again. */
   private touch(): void {
-    this.timers.touch(this.config.scaledIdleMs(this.idleTimeoutMs));
+    const { config } = this;
+    const ms = config.scaledIdleMs(this.idleTimeoutMs);
+    if (this.idle) this.idle.set(ms);
+    else if (ms > 0) this.idle = config.router.timers.take(this, ms);
   }
 
   /** Applies the present timer scale to the running idle time. */
   applyTimerScale(): void {
-    this.timers.shortenIdle(this.config.scaledIdleMs(this.idleTimeoutMs));
+    this.idle?.shorten(this.config.scaledIdleMs(this.idleTimeoutMs));
   }
 
   private admit(): void {
@@ -172,7 +184,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     const tunnel = request.upgrade === 'connect' || (request.upgrade !== '' && request.bodySize === 0);
     const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
     if (isPermit(result) && !seesBody) {
-      this.route(result as Permit<ProxyRequest>);
+      this.route(result);
       return;
     }
     const owner = this.requestOwner(run, end, tunnel, seesBody);
@@ -317,7 +329,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   private endRequest(): void {
     this.requestEnded = true;
-    this.timers.requestEnded();
+    this.limits?.requestEnded();
   }
 
   /** Data that has passed the filters. */
@@ -366,7 +378,8 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.finish();
   }
 
-  onIdle(): void {
+  /** The stream idle timeout is over. */
+  onTimeout(): void {
     if (this.finished) return;
     if (!this.headSent) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
     else this.fail('SI', 'stream_idle_timeout');
@@ -548,7 +561,6 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.request.responseCode = head.status;
     if (end) this.responseEnded = true;
     if (end) this.finish();
-    else this.touch();
     this.stream.head(head, end);
   }
 
@@ -610,7 +622,9 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   private finish(): void {
     if (this.finished) return;
     this.finished = true;
-    this.timers.stop();
+    this.limits?.stop();
+    this.idle?.release();
+    this.idle = undefined;
     this.router?.abandon();
     this.cancelFlows();
     this.pending = undefined;

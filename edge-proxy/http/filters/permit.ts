@@ -9,15 +9,12 @@ import type { HeadAnswer } from './hooks.ts';
 
 /** Not exported as a value: only the end of `runRequestHeads` makes one. */
 class JudgedRequest<Request extends RequestContext> {
-  readonly #judged = true;
+  /** Of the type alone: no other object has it. */
+  declare private readonly judged: true;
   readonly request: Request;
 
   constructor(request: Request) {
     this.request = request;
-  }
-
-  static is(value: unknown): value is JudgedRequest<RequestContext> {
-    return typeof value === 'object' && value !== null && #judged in value;
   }
 }
 
@@ -30,7 +27,9 @@ export interface Stopped {
   readonly answer: Exclude<HeadAnswer, undefined> | Promise<HeadAnswer>;
 }
 
-export const isPermit = JudgedRequest.is;
+export function isPermit<Request extends RequestContext>(result: Permit<Request> | Stopped): result is Permit<Request> {
+  return result instanceof JudgedRequest;
+}
 
 /**
  * Shows the head of the request to its filters in their order, until one stops it.
