@@ -69,6 +69,28 @@ describe('import boundaries', () => {
     expect(broken).toEqual([]);
   });
 
+  it('an HTTP filter is a folder and a line in the list of filters (docs/recipes.md)', () => {
+    const home = 'edge-proxy/http/filters';
+    const folders = readdirSync(join(root, home), { withFileTypes: true }).flatMap((one) =>
+      one.isDirectory() ? [`${home}/${one.name}`] : [],
+    );
+    expect(folders.length).toBeGreaterThan(7);
+    const users = folders.map((folder) => ({
+      folder,
+      users: files.filter(
+        (file) => !file.startsWith(`${folder}/`) && imports(file).some((name) => name.startsWith(`${folder}/`)),
+      ),
+    }));
+    // The network filter of the same name judges by the same rules.
+    const network = ['edge-proxy/config/compilers.ts'];
+    expect(users).toEqual(
+      folders.map((folder) => ({
+        folder,
+        users: [...(folder.endsWith('/rbac') ? network : []), `${home}/index.ts`],
+      })),
+    );
+  });
+
   it('the proxy core is given time and chance, and never asks the runtime itself', () => {
     const broken = sources('edge-proxy')
       .filter((file) => !file.startsWith('edge-proxy/runtime/') && !/testing\.ts$|edge-proxy\/main\.ts$/.test(file))

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { compileHttpFilters } from '../../edge-proxy/config/compile-filters.ts';
-import { requestDouble } from '../../edge-proxy/http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../../edge-proxy/http/filters/request-double.ts';
 import type { RequestContext } from '../../edge-proxy/http/stream.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
@@ -268,7 +268,7 @@ function requestOf(one: Call): RequestContext {
 
 it('decides as the documentation says', () => {
   const seen = { allowed: 0, denied: 0 };
-  const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve() };
+  const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
   const ctx = {
     kind: 'http' as const,
     trustDomain: 'cluster.local',
@@ -286,7 +286,7 @@ it('decides as the documentation says', () => {
       const filters = compileHttpFilters([...built, router], env);
       for (const one of calls) {
         const request = requestOf(one);
-        const verdict = filters.every((filter) => filter.onRequest!(request) === undefined);
+        const verdict = filters.every((filter) => filter.onRequestHead!(contextOf(request), true) === undefined);
         expect({ one, verdict }).toEqual({ one, verdict: allowed(all.filter(applies), one) });
         seen[verdict ? 'allowed' : 'denied']++;
       }

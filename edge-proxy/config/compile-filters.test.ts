@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HttpFilter as HttpFilterMessage } from '../../shared/xds/http-connection-manager.ts';
 import { FilterChain } from '../http/filters/chain.ts';
-import { requestDouble } from '../http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../http/filters/request-double.ts';
 import type { FilterOverrides, RouteEntry } from '../http/route-table.ts';
 import { compileHttpFilters } from './compile-filters.ts';
 import { compileOverrides } from './compile-per-filter.ts';
@@ -10,10 +10,11 @@ const ANY = 'type.googleapis.com/envoy.extensions.filters.http';
 const xds = (type: string, more: object = {}, name = type, around: object = {}): HttpFilterMessage =>
   HttpFilterMessage.parse({ name, typedConfig: { '@type': `${ANY}.${type}`, ...more }, ...around });
 const router = xds('router.v3.Router');
-const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve() };
+const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
 const compile = (filters: HttpFilterMessage[]) => compileHttpFilters(filters, env);
 const names = (filters: HttpFilterMessage[]) => compile(filters).map(({ name }) => name);
 const route = (overrides: FilterOverrides | undefined) => ({ action: { kind: 'forward' }, overrides }) as RouteEntry;
+const BUFFER = (buffer: number) => ({ buffer, whenFull: 'reject' });
 const level = (config: Record<string, object>) => ({ path: 'p', config: config as never });
 
 describe('compileHttpFilters', () => {
@@ -61,23 +62,20 @@ describe('compileHttpFilters', () => {
     ]);
     const limits = (config: Record<string, object>) => {
       const request = requestDouble({ route: route(compileOverrides([level(config)])) });
-      return filters.map((filter) => filter.onRequest!(request));
+      return filters.map((filter) => filter.onRequestHead!(contextOf(request), true));
     };
     const buffer = `${ANY}.buffer.v3.BufferPerRoute`;
-    expect(limits({})).toEqual([{ holdBytes: 10 }, { holdBytes: 20 }]);
-    expect(limits({ two: { '@type': buffer, buffer: { maxRequestBytes: 5 } } })).toEqual([
-      { holdBytes: 10 },
-      { holdBytes: 5 },
-    ]);
-    expect(limits({ one: { '@type': buffer, disabled: true } })).toEqual([undefined, { holdBytes: 20 }]);
+    expect(limits({})).toEqual([BUFFER(10), BUFFER(20)]);
+    expect(limits({ two: { '@type': buffer, buffer: { maxRequestBytes: 5 } } })).toEqual([BUFFER(10), BUFFER(5)]);
+    expect(limits({ one: { '@type': buffer, disabled: true } })).toEqual([undefined, BUFFER(20)]);
     // As in Envoy: the configuration of another filter under this name is none.
-    expect(limits({ one: { '@type': `${ANY}.fault.v3.HTTPFault` } })).toEqual([{ holdBytes: 10 }, { holdBytes: 20 }]);
+    expect(limits({ one: { '@type': `${ANY}.fault.v3.HTTPFault` } })).toEqual([BUFFER(10), BUFFER(20)]);
   });
 
   it('without a route: what the listener configures', () => {
     const request = requestDouble({ route: null });
     for (const filter of compile([xds('cors.v3.Cors'), xds('rbac.v3.RBAC'), router]))
-      expect(filter.onRequest!(request)).toBeUndefined();
+      expect(filter.onRequestHead!(contextOf(request), true)).toBeUndefined();
   });
 });
 
@@ -93,14 +91,14 @@ describe('which filters run', () => {
   const run = (config: Record<string, object>, host: Record<string, object> = {}) =>
     chain
       .of(route(compileOverrides([level(config), level(host)])))
-      .map(({ name }) => name)
+      .all.map(({ name }) => name)
       .join('');
   const wrapper = 'type.googleapis.com/envoy.config.route.v3.FilterConfig';
   const fault = { '@type': `${ANY}.fault.v3.HTTPFault` };
 
   it('those that the listener does not disable', () => {
     expect(run({})).toBe('ac');
-    for (const none of [null, undefined]) expect(chain.of(none).map(({ name }) => name)).toEqual(['a', 'c']);
+    for (const none of [null, undefined]) expect(chain.of(none).all.map(({ name }) => name)).toEqual(['a', 'c']);
   });
   it('a route switches off', () => {
     expect(run({ a: { '@type': wrapper, disabled: true } })).toBe('c');

@@ -3,8 +3,8 @@ import type { HttpFilter as XdsHttpFilter } from '../../shared/xds/http-connecti
 import { FILTER_MESSAGES } from '../../shared/xds/http-filters.ts';
 import { messageName, unsupportedType } from '../../shared/xds/message.ts';
 import type { FilterDefinition, FilterEnv, FilterUse } from '../http/filters/definition.ts';
+import type { HttpFilter } from '../http/filters/hooks.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
-import type { HttpFilter } from '../http/stream.ts';
 import { ConfigFault } from './config-fault.ts';
 import { readMessage } from './read-message.ts';
 

@@ -15,9 +15,11 @@ import type { RouteConfiguration } from '../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../shared/xds/tls.ts';
 import { ConnectionManager } from '../http/downstream/connection-manager.ts';
 import { HttpStats } from '../http/downstream/http-stats.ts';
+import type { HttpFilter } from '../http/filters/hooks.ts';
 import type { RequestObserver } from '../http/request-observer.ts';
 import type { RouteTable } from '../http/route-table.ts';
-import type { DownstreamInfo, HttpFilter } from '../http/stream.ts';
+import { type SideCall, sideCalls } from '../http/side-call/side-call.ts';
+import type { DownstreamInfo } from '../http/stream.ts';
 import type { CertificateChoice } from '../listener/certificate-choice.ts';
 import { compileConnectionLimit } from '../listener/connection-limit.ts';
 import { compileChains } from '../listener/filter-chain.ts';
@@ -33,6 +35,7 @@ import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import { TcpStats } from '../tcp/tcp-stats.ts';
 import { faultLog } from '../telemetry/fault-log.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
+import { sharedPool } from '../upstream/upstream-pool.ts';
 import { faultAt } from './config-fault.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -43,7 +46,7 @@ export interface ListenerParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly compileHttpFilters: (config: HttpConnectionManager) => readonly HttpFilter[];
+  readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
@@ -214,7 +217,7 @@ function compileTerminal(
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config),
+    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
     clusters: parts.clusters,
     runtime: parts.runtime,
     observers: [stats, ...parts.requestObservers(listener, config)],

@@ -42,16 +42,30 @@ export function proxyCompilers(
   return {
     compileRoutes: (config) => compileRouteConfiguration(config, runtime),
     compileCluster,
-    compileHttpFilters: (config) =>
+    compileHttpFilters: (config, call) =>
       compileHttpFilters(config.httpFilters ?? [], {
         now: () => runtime.now(),
         random: () => runtime.random(),
         trustDomain,
-        sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        sleep,
+        call,
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,
     connectionObservers,
     connectionLog,
   };
+}
+
+/** Ends early, without an error, on abort. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
 }

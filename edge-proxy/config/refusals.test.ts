@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Listener } from '../../shared/xds/listener.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
+import { noCalls } from '../http/filters/request-double.ts';
 import { OverloadState } from '../overload/overload-state.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { compileHttpFilters } from './compile-filters.ts';
@@ -33,7 +34,7 @@ const tcp = (more: object) => listenerWith(network('tcp_proxy.v3.TcpProxy', { cl
 
 const stat = { value: 0 };
 const scope = { counter: () => stat, gauge: () => stat };
-const env = { now: () => 0, monotonicMs: () => 0, random: () => 0, sleep: () => Promise.resolve() };
+const env = { now: () => 0, monotonicMs: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
 const compileFilters: ListenerParts['compileHttpFilters'] = (config) =>
   compileHttpFilters(config.httpFilters ?? [], env);
 const parts = {

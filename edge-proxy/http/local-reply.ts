@@ -74,6 +74,17 @@ export const configGone = reply(503, 'configuration has changed, connect again',
 /** The overload manager takes no more requests. */
 export const overloaded = reply(503, 'envoy overloaded', 'overload');
 /** A filter that fails admits nothing. Its error stays here: it may hold what a client must not read. */
+export const responseTooLarge = reply(500, 'Internal Server Error', 'response_payload_too_large');
+/** The upstream gave up a response that a filter here still held. */
+export function responseCut(details: string): LocalReply {
+  return reply(503, 'upstream connect error or disconnect/reset before the response was whole', details, 'UC');
+}
+
+/** A response that a filter here still held took too long. */
+export function responseLate(flag: ResponseFlag, details: string): LocalReply {
+  return reply(504, 'upstream request timeout', details, flag);
+}
+
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
 
 const words: Record<ResetReason, string> = {

@@ -8,8 +8,8 @@ import type { Outcome } from '../upstream/outlier-detection.ts';
 import type { Addresses, ResetReason } from './message/stream.ts';
 import type { RequestContext } from './stream.ts';
 
-/** Why an attempt was begun. */
-export type AttemptCause = 'first' | 'retry' | 'hedge' | 'mirror';
+/** Why an attempt was begun; `call`: a filter's own call to a cluster, which is no event of a request. */
+export type AttemptCause = 'first' | 'retry' | 'hedge' | 'mirror' | 'call';
 
 /**
  * How an attempt ended. `complete`: its response came whole; `discarded`: its response was passed over for another

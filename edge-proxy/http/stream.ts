@@ -114,34 +114,3 @@ export interface LocalReply {
   /** The connection ends with this answer. */
   readonly close?: boolean;
 }
-
-/** A filter's answer: undefined goes on, a reply ends the request here, a promise waits. */
-export type Verdict = undefined | LocalReply;
-
-/**
- * The request waits until its body is whole; then the next filter is asked. One with more body than this is refused
- * (413), and one without framing (no body, or a tunnel) goes on at once.
- */
-export interface Hold {
-  readonly holdBytes: number;
-}
-
-/** What a filter does with requests, compiled once from its xDS config. It sees heads and never touches a socket. */
-export interface FilterHooks {
-  onRequest?(request: RequestContext): Verdict | Hold | Promise<Verdict>;
-  /** May change the response headers. */
-  onResponse?(request: RequestContext, status: number, headers: HeaderMap): void;
-}
-
-/** Hooks that never ask for the body. */
-export interface HeadHooks extends FilterHooks {
-  onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
-}
-
-/** One filter of a listener. */
-export interface HttpFilter extends FilterHooks {
-  /** As the listener calls it; routes configure it by this name. */
-  readonly name: string;
-  /** It runs only where the route configures or enables it. */
-  readonly disabled?: boolean;
-}

@@ -10,16 +10,15 @@ const root = resolve(fileURLToPath(import.meta.url), '../../..');
 
 const PROGRAMS = {
   judged: `
-    const result = runRequestFilters(filters, 0, request);
+    const result = runRequestHeads(run, 0, true);
     if (isPermit(result)) new Router(result, exchange, config, action, choice, undefined);`,
   'without a permit': `new Router(exchange, config, action, choice, undefined);`,
   'an object that looks like one': `new Router({ request }, exchange, config, action, choice, undefined);`,
   'the answer of a chain that was not looked at': `
-    new Router(runRequestFilters(filters, 0, request), exchange, config, action, choice, undefined);`,
+    new Router(runRequestHeads(run, 0, true), exchange, config, action, choice, undefined);`,
   'a permit made elsewhere': `new Router(new Permit(request), exchange, config, action, choice, undefined);`,
   'the permit of what is no request of ours': `
-    const other: RequestContext = request;
-    const result = runRequestFilters(filters, 0, other);
+    const result = runRequestHeads(other, 0, true);
     if (isPermit(result)) new Router(result, exchange, config, action, choice, undefined);`,
 };
 
@@ -29,10 +28,10 @@ const source = (body: string) => `
   import type { ProxyRequest } from '${root}/edge-proxy/http/exchange/proxy-request.ts';
   import type { RequestContext } from '${root}/edge-proxy/http/stream.ts';
   import type { ClusterChoice, ForwardAction } from '${root}/edge-proxy/http/route-table.ts';
-  import type { Filters } from '${root}/edge-proxy/http/filters/chain.ts';
-  import { isPermit, type Permit, runRequestFilters } from '${root}/edge-proxy/http/filters/permit.ts';
-  export function use(filters: Filters, request: ProxyRequest, exchange: RouterClient, config: RouterConfig, action: ForwardAction, choice: ClusterChoice, p?: Permit, c?: RequestContext) {
-    void [isPermit, runRequestFilters, filters, p, c];
+  import type { FilterRun } from '${root}/edge-proxy/http/filters/filter-run.ts';
+  import { isPermit, type Permit, runRequestHeads } from '${root}/edge-proxy/http/filters/permit.ts';
+  export function use(run: FilterRun<ProxyRequest>, other: FilterRun<RequestContext>, request: ProxyRequest, exchange: RouterClient, config: RouterConfig, action: ForwardAction, choice: ClusterChoice, p?: Permit) {
+    void [isPermit, runRequestHeads, run, other, p, request];
     ${body}
   }`;
 
@@ -74,7 +73,7 @@ describe('the entrance of the router', () => {
   });
   it.each([
     ['without a permit', /TS2554/],
-    ['an object that looks like one', /TS2345[\s\S]*#judged/],
+    ['an object that looks like one', /TS2345[\s\S]*'judged'/],
     ['the answer of a chain that was not looked at', /TS2345[\s\S]*Stopped/],
     ['a permit made elsewhere', /TS1361|TS2693/],
     ['the permit of what is no request of ours', /TS2345/],

@@ -10,8 +10,9 @@ export interface Corked {
 
 let depth = 0;
 let scheduled = false;
-let waiting: Corked[] = [];
-let spare: Corked[] = [];
+/** The first `count` wait. An array that is emptied would be allocated again for the next batch. */
+const waiting: (Corked | undefined)[] = [];
+let count = 0;
 
 /** Begins a batch. Batches nest; `endBatch` follows in any case. */
 export function beginBatch(): void {
@@ -25,7 +26,7 @@ export function endBatch(): void {
 
 /** Has `one` uncorked soon; call it once until then. */
 export function uncorkSoon(one: Corked): void {
-  waiting.push(one);
+  waiting[count++] = one;
   if (depth > 0 || scheduled) return;
   scheduled = true;
   queueMicrotask(writeOutLater);
@@ -38,16 +39,18 @@ function writeOutLater(): void {
 
 function writeOut(): void {
   depth = 1;
+  let at = 0;
   try {
     // Writing may make a connection gather again.
-    while (waiting.length > 0) {
-      const now = waiting;
-      waiting = spare;
-      spare = now;
-      for (let i = 0; i < now.length; i++) now[i]!.uncork();
-      now.length = 0;
+    while (at < count) {
+      const one = waiting[at]!;
+      waiting[at++] = undefined;
+      one.uncork();
     }
   } finally {
     depth = 0;
+    // What is left after an exception goes out with the next batch.
+    if (at < count) waiting.copyWithin(0, at, count);
+    count -= at;
   }
 }

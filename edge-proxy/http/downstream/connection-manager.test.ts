@@ -1,146 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
-import type { AttemptRecord, RequestObserver } from '../request-observer.ts';
-import type { ForwardAction, RouteEntry } from '../route-table.ts';
-import { NO_RETRY, planRetries, type RetryPlan } from '../router/retry-plan.ts';
-import type { DownstreamInfo, HttpFilter, RequestContext } from '../stream.ts';
-import { MemoryRuntime, memoryPair, Wire } from '../testing.ts';
-import { ConnectionManager } from './connection-manager.ts';
-import type { ConnectionManagerOptions } from './manager-options.ts';
+import type { FilterContext, HttpFilter } from '../filters/hooks.ts';
+import { closeAll, forward, get, makeCluster, ok, plan, type Setup, setup } from './testing.ts';
 
-const downstream: DownstreamInfo = {
-  remoteAddress: '10.1.1.1',
-  remotePort: 1,
-  localAddress: '10.0.0.1',
-  localPort: 80,
-  secure: false,
-  serverName: '',
-  peerUris: [],
-  peerDns: [],
-  peerSubject: '',
-};
-
-function endpoint(port: number): Endpoint {
-  return {
-    id: `10.0.0.9:${port}`,
-    address: '10.0.0.9',
-    port,
-    hostname: '',
-    weight: 1,
-    priority: 0,
-    locality: '',
-    tls: () => undefined,
-    metadata: undefined,
-    active: 0,
-  };
-}
-
-function makeCluster(ports: readonly number[]): Cluster & { reports: unknown[] } {
-  const all = ports.map(endpoint);
-  let turn = 0;
-  const reports: unknown[] = [];
-  return {
-    name: 'c',
-    connectTimeoutMs: 1000,
-    limits: { maxConnections: 10, maxPendingRequests: 10, maxRequests: 10, maxRetries: 3 },
-    maxRequestsPerConnection: 0,
-    idleTimeoutMs: 0,
-    destination: undefined,
-    use: { connections: 0, pending: 0, requests: 0, retries: 0 },
-    pick: () => all[turn++ % Math.max(all.length, 1)],
-    report: (at, outcome) => reports.push([at.port, outcome]),
-    endpoints: () => all,
-    reports,
-  };
-}
-
-const plan: RetryPlan = planRetries({
-  ...NO_RETRY,
-  maxRetries: 2,
-  on: new Set(['reset', 'retriable-status-codes']),
-  codes: new Set([503]),
-  hosts: { avoidPrevious: true, maxAttempts: 5, priorityUpdateFrequency: 0 },
-  backOffBaseMs: 1,
-  backOffMaxMs: 1,
-});
-
-function forward(over: Partial<ForwardAction> = {}): RouteEntry {
-  return {
-    name: 'r',
-    virtualHost: 'v',
-    includeAttemptCount: true,
-    action: {
-      kind: 'forward',
-      pick: () => ({ cluster: 'c', editRequest() {}, editResponse() {} }),
-      timeoutMs: 0,
-      perTryMs: 0,
-      perTryIdleMs: 0,
-      grpc: undefined,
-      streamDuration: undefined,
-      highPriority: false,
-      idleTimeoutMs: undefined,
-      retry: undefined,
-      mirrors: [],
-      rewrite: () => false,
-      upgrades: undefined,
-      ...over,
-    },
-  };
-}
-
-const open: Wire[] = [];
-afterEach(() => {
-  for (const wire of open.splice(0)) wire.connection.destroy();
-});
-
-interface Setup {
-  route?: RouteEntry | null;
-  cluster?: Cluster;
-  options?: Partial<ConnectionManagerOptions>;
-}
-
-/** A manager with backends on the given ports; each connection a backend accepts is a Wire. */
-function setup({ route = forward(), cluster = makeCluster([1]), options = {} }: Setup = {}) {
-  const runtime = new MemoryRuntime();
-  const finished: RequestContext[] = [];
-  const accepted: Wire[] = [];
-  const waiting: ((wire: Wire) => void)[] = [];
-  for (const { port } of cluster.endpoints()) {
-    if (port === 66) continue;
-    void runtime.listen({ address: '10.0.0.9', port }, (connection) => {
-      const wire = new Wire(connection);
-      open.push(wire);
-      const next = waiting.shift();
-      if (next) next(wire);
-      else accepted.push(wire);
-    });
-  }
-  const manager = new ConnectionManager({
-    config: { statPrefix: 't', serverHeaderTransformation: 'PASS_THROUGH', generateRequestId: false },
-    routes: () => ({ name: 't', match: () => route }),
-    filters: [],
-    clusters: { get: (name) => (name === 'c' ? cluster : undefined) },
-    runtime,
-    observers: [{ finished: (request) => void finished.push(request) }],
-    draining: () => false,
-    ...options,
-  });
-  const connect = () => {
-    const [client, server] = memoryPair();
-    const wire = new Wire(client);
-    open.push(wire);
-    manager.accept(server, downstream);
-    return wire;
-  };
-  const backend = () => {
-    const ready = accepted.shift();
-    return ready ? Promise.resolve(ready) : new Promise<Wire>((resolve) => waiting.push(resolve));
-  };
-  return { manager, finished, connect, backend, runtime, cluster };
-}
-
-const get = 'GET /a HTTP/1.1\r\nHost: h\r\nX-Case: 1\r\n\r\n';
-const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Back: b\r\n\r\nhi';
+afterEach(closeAll);
 
 describe('forwarding', () => {
   it('sends the request on, streams the answer back and logs once', async () => {
@@ -313,10 +175,10 @@ describe('answers made here', () => {
     const { connect } = setup({
       options: {
         filters: [
-          { name: 'a', onRequest: async () => void seen.push('a') },
+          { name: 'a', onRequestHead: async () => void seen.push('a') },
           {
             name: 'b',
-            onRequest: () => {
+            onRequestHead: () => {
               throw new Error('secret');
             },
           },
@@ -333,7 +195,7 @@ describe('answers made here', () => {
     const faults: unknown[] = [];
     const filter: HttpFilter = {
       name: 'broken',
-      onResponse: () => {
+      onResponseHead: () => {
         throw new Error('secret');
       },
     };
@@ -348,8 +210,7 @@ describe('answers made here', () => {
     const text = await client.saw('\r\n\r\n');
     expect(text).toMatch(/^HTTP\/1\.1 500 /);
     expect(text).not.toMatch(/x-back|secret/i);
-    // The response, and then the answer in its place.
-    expect(faults).toEqual([new Error('secret'), new Error('secret')]);
+    expect(faults).toEqual([new Error('secret')]);
   });
 
   it('answers 500 when compiled config throws, and closes behind an unfinished request', async () => {
@@ -373,7 +234,7 @@ describe('answers made here', () => {
     const thinking = new Promise<undefined>((resolve) => {
       admit = () => resolve(undefined);
     });
-    const { connect, backend } = setup({ options: { filters: [{ name: 'a', onRequest: () => thinking }] } });
+    const { connect, backend } = setup({ options: { filters: [{ name: 'a', onRequestHead: () => thinking }] } });
     connect().send('POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello');
     admit();
     expect(await (await backend()).saw('hello')).toContain('\r\n\r\nhello');
@@ -549,7 +410,13 @@ describe('failures upstream', () => {
 
 describe('a body that must be whole', () => {
   const holding = (holdBytes: number) => ({
-    filters: [{ name: 'buffer', onRequest: () => ({ holdBytes }) }],
+    filters: [
+      {
+        name: 'buffer',
+        onRequestHead: (context: FilterContext) =>
+          context.requestBody ? undefined : { buffer: holdBytes, whenFull: 'reject' as const },
+      },
+    ],
   });
   const chunked = (...chunks: string[]) => chunks.map((one) => `${one.length.toString(16)}\r\n${one}\r\n`).join('');
   /** What was sent has arrived: this network needs microtasks alone. */
@@ -610,7 +477,7 @@ describe('a body that must be whole', () => {
     const wait = new Promise<undefined>((resolve) => {
       release = () => resolve(undefined);
     });
-    const filters = [{ name: 'slow', onRequest: () => wait }, ...holding(10).filters];
+    const filters = [{ name: 'slow', onRequestHead: () => wait }, ...holding(10).filters];
     const { connect } = setup({ options: { filters } });
     const client = connect().send(head + chunked('12345', '678901'));
     await settled();
@@ -667,119 +534,5 @@ describe('headers at the edge', () => {
       .send('GET / HTTP/1.1\r\nHost: h\r\nConnection: X-Forwarded-For\r\n\r\n')
       .saw('\r\n\r\n');
     expect(text).toMatch(/^HTTP\/1\.1 400 /);
-  });
-});
-
-describe('observers', () => {
-  /** Each event as one line; `attemptOutcome` is what outlier detection sees. */
-  function recorder(lines: string[], clock: () => number = () => 0) {
-    const attempt = ({ number, cause, endpoint: { port } }: AttemptRecord) => `${number} ${cause} :${port}`;
-    return {
-      started: ({ path }) => lines.push(`started ${path}`),
-      routed: ({ route }) => lines.push(`routed ${route?.name ?? 'nowhere'}`),
-      attemptStarted: (_, one) => lines.push(`attempt ${attempt(one)}`),
-      attemptOutcome: (_, one, outcome) => lines.push(`outcome ${one.number} ${outcome}`),
-      attemptEnded: (_, one) => {
-        lines.push(`ended ${attempt(one)} ${one.status} ${one.end}`);
-        if (one.startMs <= 0 || one.endMs < one.startMs || one.endMs > clock() + 1) lines.push('wrong times');
-      },
-      responseStarted: ({ responseCode }) => lines.push(`response ${responseCode}`),
-      finished: (request) => {
-        lines.push(`finished ${request.responseCode}`);
-        if (request.endMs < request.startMs) lines.push('wrong end');
-      },
-    } satisfies RequestObserver;
-  }
-
-  it('hear every attempt with its endpoint, cause, times and end', async () => {
-    const lines: string[] = [];
-    const { connect, backend, cluster } = setup({
-      route: forward({ retry: plan }),
-      cluster: makeCluster([66, 1, 2]),
-      options: { observers: [recorder(lines, () => performance.now())] },
-    });
-    const client = connect().send(get);
-    const first = await backend();
-    await first.saw('\r\n\r\n');
-    first.send('HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\n');
-    const second = await backend();
-    await second.saw('\r\n\r\n');
-    second.send(ok);
-    await client.saw('hi');
-    expect(lines).toEqual([
-      'started /a',
-      'routed r',
-      'attempt 1 first :66',
-      'outcome 1 connect-failure',
-      'ended 1 first :66 0 remote_connection_failure',
-      'attempt 2 retry :1',
-      'outcome 2 503',
-      'ended 2 retry :1 503 discarded',
-      'attempt 3 retry :2',
-      'outcome 3 200',
-      'response 200',
-      'ended 3 retry :2 200 complete',
-      'finished 200',
-    ]);
-    // Outlier detection subscribes to the same events.
-    expect((cluster as ReturnType<typeof makeCluster>).reports).toEqual([
-      [66, 'connect-failure'],
-      [1, 503],
-      [2, 200],
-    ]);
-  });
-
-  it('hear a hedged attempt, and that the slow one was given up', async () => {
-    const lines: string[] = [];
-    const { connect, backend } = setup({
-      route: forward({ retry: { ...plan, hedge: true }, perTryMs: 5 }),
-      cluster: makeCluster([1, 2]),
-      options: { observers: [recorder(lines, () => performance.now())] },
-    });
-    const client = connect().send(get);
-    await (await backend()).saw('\r\n\r\n');
-    const hedge = await backend();
-    await hedge.saw('\r\n\r\n');
-    hedge.send(ok);
-    await client.saw('hi');
-    const ends = lines.filter((line) => line.startsWith('ended') || line.startsWith('attempt'));
-    expect(ends.slice(0, 2)).toEqual(['attempt 1 first :1', 'attempt 2 hedge :2']);
-    expect(ends.slice(2).sort()).toEqual(['ended 1 first :1 0 abandoned', 'ended 2 hedge :2 200 complete']);
-    expect(lines).toContain('outcome 1 timeout');
-    expect(lines.at(-1)).toBe('finished 200');
-  });
-
-  it('hear of a client that leaves, and of what is no request', async () => {
-    const lines: string[] = [];
-    const { connect, backend } = setup({ options: { observers: [recorder(lines, () => performance.now())] } });
-    const client = connect().send(get);
-    await (await backend()).saw('\r\n\r\n');
-    client.connection.destroy();
-    const other = connect().send('GET /b HTTP/1.1\r\nHost : h\r\n\r\n');
-    await other.until(() => other.ended);
-    expect(lines).toEqual([
-      ...['started /a', 'routed r', 'attempt 1 first :1', 'ended 1 first :1 0 abandoned', 'finished 0'],
-      ...['started ', 'response 400', 'finished 400'],
-    ]);
-  });
-
-  it('that fail are reported, and neither other observers nor the client notice', async () => {
-    const errors: unknown[] = [];
-    const lines: string[] = [];
-    const failing: RequestObserver = {
-      finished: () => {
-        throw new Error('observer');
-      },
-    };
-    const { connect, backend } = setup({
-      options: { observers: [failing, recorder(lines)], onInternalError: (error) => errors.push(error) },
-    });
-    const client = connect().send(get);
-    const server = await backend();
-    await server.saw('\r\n\r\n');
-    server.send(ok);
-    await client.saw('hi');
-    expect(errors).toEqual([new Error('observer')]);
-    expect(lines.at(-1)).toBe('finished 200');
   });
 });

@@ -3,9 +3,9 @@ import type { HttpConnectionManager } from '../../../shared/xds/http-connection-
 import type { OverloadState } from '../../overload/overload-state.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
+import type { HttpFilter } from '../filters/hooks.ts';
 import type { RequestObserver } from '../request-observer.ts';
 import type { RouteTable } from '../route-table.ts';
-import type { HttpFilter } from '../stream.ts';
 import type { HttpStats } from './http-stats.ts';
 
 export interface ConnectionManagerOptions {

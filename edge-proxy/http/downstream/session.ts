@@ -35,7 +35,10 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   readonly downstream: DownstreamInfo;
   readonly facts: ConnectionFacts | undefined;
   private readonly codec: DownstreamCodec;
-  private readonly exchanges = new Set<Exchange>();
+  /** Those under way; places are used again, as an array that is emptied would be allocated again for the next request. */
+  private readonly exchanges: (Exchange | undefined)[] = [undefined];
+  /** How many there are. */
+  active = 0;
   private readonly timer: LazyTimer;
   private readonly openedAt: number;
   private served = 0;
@@ -67,11 +70,6 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     this.onIdle();
   }
 
-  /** Exchanges under way. */
-  get active(): number {
-    return this.exchanges.size;
-  }
-
   /** Ends now if no request is under way, else with the current responses. */
   drain(): void {
     this.codec.drain();
@@ -90,7 +88,7 @@ export class Session implements DownstreamOwner, ExchangeOwner {
 
   /** Applies the present timer scale to running timers. */
   applyTimerScale(): void {
-    for (const exchange of this.exchanges) exchange.applyTimerScale();
+    for (const exchange of this.exchanges) exchange?.applyTimerScale();
     if (this.codec.idle) this.timer.shorten(this.idleMs);
   }
 
@@ -110,8 +108,7 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     this.timer.clear();
     if (this.reachedLimits() || this.endsForOverload()) this.codec.drain();
     const exchange = new Exchange(stream, head, end, this.downstream, config.exchange, this);
-    this.exchanges.add(exchange);
-    this.group.activeRequests++;
+    this.add(exchange);
     if (this.configRemoved) exchange.reply(configGone);
     else if (config.overload.refusesRequest()) exchange.reply(overloaded);
     else exchange.start();
@@ -136,8 +133,18 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     return true;
   }
 
+  private add(exchange: Exchange): void {
+    const free = this.exchanges.indexOf(undefined);
+    if (free < 0) this.exchanges.push(exchange);
+    else this.exchanges[free] = exchange;
+    this.active++;
+    this.group.activeRequests++;
+  }
+
   exchangeEnded(exchange: Exchange): void {
-    if (this.exchanges.delete(exchange)) this.group.activeRequests--;
+    this.exchanges[this.exchanges.indexOf(exchange)] = undefined;
+    this.active--;
+    this.group.activeRequests--;
   }
 
   endsConnection(): boolean {

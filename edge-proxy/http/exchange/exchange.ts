@@ -3,8 +3,10 @@
  * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
 import type { CodecError } from '../codec/error.ts';
-import type { Filters } from '../filters/chain.ts';
-import { isPermit, type Permit, runRequestFilters, type Stopped } from '../filters/permit.ts';
+import type { Direction } from '../filters/chain.ts';
+import { FilterRun } from '../filters/filter-run.ts';
+import { type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
+import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
 import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
 import {
   filterFailed,
@@ -12,6 +14,9 @@ import {
   requestTimeout,
   requestTooLong,
   requestTooSlow,
+  responseCut,
+  responseLate,
+  responseTooLarge,
   responseTooLong,
   responseTooSlow,
   routeNotFound,
@@ -22,11 +27,12 @@ import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
 import { Router, type RouterClient } from '../router/router.ts';
-import type { DownstreamInfo, LocalReply, ResponseFlag, Verdict } from '../stream.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag } from '../stream.ts';
+import type { PooledTimer, Timed } from '../timers.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
-import { ExchangeTimers, type TimedExchange } from './exchange-timers.ts';
+import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
 import { nameCluster } from './intended-cluster.ts';
 import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
@@ -35,32 +41,49 @@ import { grantedUpgrade } from './upgrade.ts';
 
 const EMPTY = new Uint8Array(0);
 
+/** A response made here. */
+interface LocalResponse {
+  readonly head: ResponseHead;
+  readonly end: boolean;
+  readonly body: Uint8Array;
+}
+
+function isTunnel(upgrade: string, status: number): boolean {
+  return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
+}
+
 /** The session that the exchange belongs to. */
 export interface ExchangeOwner {
   /** Called once, before the end of the response is handed to the connection. */
   exchangeEnded(exchange: Exchange): void;
 }
 
-export class Exchange implements RequestSink, RouterClient, TimedExchange {
+export class Exchange implements RequestSink, RouterClient, LimitedExchange, Timed {
   readonly request: ProxyRequest;
   private readonly config: ExchangeConfig;
   private readonly owner: ExchangeOwner;
   private readonly stream: DownstreamStream;
-  private readonly timers: ExchangeTimers;
+  private readonly limits: ExchangeLimits | undefined;
+  /** Runs out when nothing moves. */
+  private idle: PooledTimer | undefined;
   private router: Router | undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
   private pending: PendingBody | undefined;
-  /** The filter that is asked when the body is whole; -1: none waits for that. */
-  private afterHold = -1;
   /** Its route may be looked up: path and headers are as policy sees them. */
   private admitted = false;
   private tunnel = false;
-  /** Those of the chain that run for this request's route. */
-  private filters: Filters;
+  private run: FilterRun<ProxyRequest> | undefined = undefined;
+  /** Where the request, or the response, cannot simply pass the filters. */
+  private requestFlow: MessageFlow<Permit<ProxyRequest>> | undefined = undefined;
+  private responseFlow: MessageFlow<'passed'> | undefined = undefined;
   private responseEnded = false;
-  requestEnded: boolean;
+  /** The client has sent all of the request. */
+  private requestEnded: boolean;
+  requestDelivered: boolean;
   responseStarted = false;
+  /** The response has begun towards the client. */
+  private headSent = false;
   private finished = false;
   private wantsContinue: boolean;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
@@ -84,10 +107,15 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.wantsContinue = head.wantsContinue;
     this.requestEnded = requestEnded;
     this.bufferLimit = config.bufferLimit;
-    this.filters = config.filters.of(undefined);
+    this.requestDelivered = requestEnded;
     this.idleTimeoutMs = config.streamIdleMs;
-    this.timers = new ExchangeTimers(config.router.timers, this);
-    this.timers.limit(requestEnded ? 0 : config.requestMs, config.maxStreamMs);
+    const { maxStreamMs } = config;
+    // A tunnel has no end to wait for.
+    const requestMs = head.bodySize === 0 ? 0 : config.requestMs;
+    this.limits =
+      requestMs > 0 || maxStreamMs > 0
+        ? new ExchangeLimits(config.router.timers, this, requestMs, maxStreamMs)
+        : undefined;
     this.touch();
   }
 
@@ -103,16 +131,32 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   /** Nothing that goes wrong in compiled config may admit a request, or end the process. */
   private failInternally(error: unknown): void {
     this.config.onInternalError(error);
-    this.reply(filterFailed);
+    this.replyOrCut(filterFailed);
   }
 
+  /** Where the response has begun, it is cut off instead. */
+  private replyOrCut(made: LocalReply): void {
+    if (this.finished) return;
+    if (!this.headSent) {
+      this.reply(made);
+      return;
+    }
+    this.request.details = made.details;
+    this.finish();
+    this.stream.reset('local_reset');
+  }
+
+  /** Something moved: the idle time begins again. */
   private touch(): void {
-    this.timers.touch(this.config.scaledIdleMs(this.idleTimeoutMs));
+    const { config } = this;
+    const ms = config.scaledIdleMs(this.idleTimeoutMs);
+    if (this.idle) this.idle.set(ms);
+    else if (ms > 0) this.idle = config.router.timers.take(this, ms);
   }
 
   /** Applies the present timer scale to the running idle time. */
   applyTimerScale(): void {
-    this.timers.shortenIdle(this.config.scaledIdleMs(this.idleTimeoutMs));
+    this.idle?.shorten(this.config.scaledIdleMs(this.idleTimeoutMs));
   }
 
   private admit(): void {
@@ -129,85 +173,91 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.admitted = true;
     request.route = table?.match(request) ?? null;
     config.router.events.routed?.(request);
-    this.filters = config.filters.of(request.route);
-    this.runFilters(0);
+    this.run = new FilterRun(request, config.filters.of(request.route));
+    this.filterRequest(this.run);
   }
 
-  private runFilters(from: number): void {
-    for (let at = from; ; ) {
-      let result: Permit<ProxyRequest> | Stopped;
-      try {
-        result = runRequestFilters(this.filters, at, this.request);
-      } catch (error) {
-        this.failInternally(error);
-        return;
-      }
-      if (isPermit(result)) {
-        this.route(result);
-        return;
-      }
-      const { answer, next } = result;
-      if (answer instanceof Promise) {
-        this.wait(answer, next);
-        return;
-      }
-      if (!('holdBytes' in answer)) {
-        this.reply(answer);
-        return;
-      }
-      if (this.hold(answer.holdBytes, next)) return;
-      at = next;
+  private filterRequest(run: FilterRun<ProxyRequest>): void {
+    const { request } = this;
+    const direction = run.filters.request;
+    const end = this.requestEnded;
+    const result = runRequestHeads(run, 0, end);
+    // An upgrade with a body is served as the request it also is.
+    const tunnel = request.upgrade === 'connect' || (request.upgrade !== '' && request.bodySize === 0);
+    const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
+    if (isPermit(result) && !seesBody) {
+      this.route(result);
+      return;
     }
-  }
-
-  private wait(verdict: Promise<Verdict>, next: number): void {
-    const proceed = (answer: Verdict) => {
-      if (this.finished || this.responseStarted) return;
-      if (answer) this.reply(answer);
-      else this.runFilters(next);
-    };
-    verdict.then(proceed).catch((error: unknown) => this.failInternally(error));
-  }
-
-  /** @returns the body is not whole yet, or too long: the filters proceed later, or not at all */
-  private hold(bytes: number, next: number): boolean {
+    const owner = this.requestOwner(run, end, tunnel, seesBody);
     // A tunnel has no end to wait for.
-    if (this.request.bodySize === 0) return false;
-    this.bufferLimit = Math.max(bytes, this.bufferLimit);
-    this.pending ??= new PendingBody();
-    this.pending.limit = bytes;
-    if (this.pending.tooLong) {
-      this.reply(payloadTooLarge);
-      return true;
-    }
-    if (this.requestEnded) {
-      this.knowSize(this.pending);
-      return false;
-    }
-    this.afterHold = next;
-    // A client that waits for permission to send the body would wait without end.
-    this.permitBody();
-    this.stream.resume();
-    return true;
+    const flow = new MessageFlow(direction.filters, owner, this.config.bufferLimit, end || tunnel);
+    this.requestFlow = flow;
+    flow.start(result);
   }
 
-  /** The body is whole: as in Envoy, it goes upstream with its length, and without trailers. */
-  private knowSize(pending: PendingBody): void {
-    pending.trailers = undefined;
-    if (this.request.bodySize !== undefined) return;
-    this.request.bodySize = pending.bytes;
-    this.request.headers.set('content-length', String(pending.bytes));
+  private requestOwner(
+    run: FilterRun<ProxyRequest>,
+    end: boolean,
+    tunnel: boolean,
+    seesBody: boolean,
+  ): FlowOwner<Permit<ProxyRequest>> {
+    const { stream } = this;
+    return {
+      heads: (from) => {
+        run.requestBody = undefined;
+        return runRequestHeads(run, from, end);
+      },
+      again: (filter, body) => {
+        run.requestBody = body;
+        return filter.onRequestHead!(run, end);
+      },
+      hook: (filter, { bytes, end: last, trailers }) => {
+        if (tunnel && !filter.seesTunnels) return undefined;
+        return trailers ? filter.onRequestTrailers?.(run, trailers) : filter.onRequestData?.(run, bytes, last);
+      },
+      passed: (permit) => this.requestPassed(permit, seesBody),
+      data: (bytes, last) => {
+        this.deliver(bytes, last, undefined);
+        return true;
+      },
+      trailers: (trailers) => this.deliver(EMPTY, true, trailers),
+      reply: (made) => this.replyOrCut(made),
+      tooLong: () => {
+        // As in Envoy, also where the last bytes are the ones too many.
+        stream.abandonRequest();
+        this.reply(payloadTooLarge);
+      },
+      failed: (error) => this.failInternally(error),
+      wantsBody: () => this.permitBody(),
+      pause: () => stream.pause(),
+      resume: () => stream.resume(),
+    };
   }
 
-  private endHold(pending: PendingBody): void {
-    const next = this.afterHold;
-    this.afterHold = -1;
-    this.knowSize(pending);
-    try {
-      this.runFilters(next);
-    } catch (error) {
-      this.failInternally(error);
-    }
+  private requestPassed(permit: Permit<ProxyRequest>, seesBody: boolean): void {
+    const flow = this.requestFlow!;
+    // What is here goes into `pending`: a body that is whole can be sent, and sent again, at once.
+    flow.pump();
+    if (this.finished || this.responseStarted) return;
+    if (flow.buffered || flow.rewrites) this.sizeRequest(flow);
+    this.route(permit);
+    if (!flow.empty || seesBody) return;
+    this.requestFlow = undefined;
+    if (flow.isBlocked) this.stream.pause();
+    else this.stream.resume();
+  }
+
+  /** As in Envoy, a body that is whole goes upstream with its length, and without trailers. */
+  private sizeRequest(flow: MessageFlow<Permit<ProxyRequest>>): void {
+    const { request, pending } = this;
+    const changed = flow.rewrites || flow.replaced;
+    if (this.requestDelivered) {
+      if (pending) pending.trailers = undefined;
+      if (request.bodySize !== undefined && !changed) return;
+      request.bodySize = pending?.bytes ?? 0;
+      request.headers.set('content-length', String(request.bodySize));
+    } else if (changed && request.bodySize !== 0) request.bodySize = undefined;
   }
 
   /** Sends `100 Continue` to a client that waits for it, once. */
@@ -243,6 +293,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     if (upgrade === '' && request.upgrade !== '' && request.bodySize === 0) {
       this.stream.declineUpgrade();
       this.requestEnded = true;
+      this.requestDelivered = true;
     }
     request.upgrade = upgrade;
     if (action.idleTimeoutMs !== undefined) {
@@ -254,10 +305,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.choice = choice;
     const router = new Router(permit, this, config.router, action, choice, this.pending);
     this.router = router;
-    if (this.pending) {
-      this.pending = undefined;
-      this.stream.resume();
-    }
+    this.pending = undefined;
     router.start();
   }
 
@@ -266,45 +314,44 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     if (this.finished) return;
     this.touch();
     if (end) this.endRequest();
-    this.requestData(bytes, end);
-    if (end && this.tunnel && this.responseEnded) this.finish();
+    if (this.requestFlow) this.requestFlow.onData(bytes, end);
+    else this.deliver(bytes, end, undefined);
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.finished) return;
     this.endRequest();
-    const passed = this.config.trailers ? trailers : undefined;
-    if (passed === undefined) this.requestData(EMPTY, true);
-    else if (this.router) this.router.onTrailers(passed);
-    else this.keep(EMPTY, true, passed);
+    const { requestFlow: flow } = this;
+    if (!this.config.trailers) {
+      if (flow) flow.onData(EMPTY, true);
+      else this.deliver(EMPTY, true, undefined);
+    } else if (flow) flow.onTrailers(trailers);
+    else this.deliver(EMPTY, true, trailers);
   }
 
   private endRequest(): void {
     this.requestEnded = true;
-    this.timers.requestEnded();
+    this.limits?.requestEnded();
   }
 
-  private requestData(bytes: Uint8Array, end: boolean): void {
-    if (this.router) this.router.onData(bytes, end);
-    else this.keep(bytes, end, undefined);
-  }
-
-  private keep(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
-    if (this.responseStarted) return;
-    this.pending ??= new PendingBody();
-    const { pending } = this;
-    pending.add(bytes, trailers);
-    if (this.afterHold < 0) {
-      if (pending.bytes >= this.config.bufferLimit) this.stream.pause();
-    } else if (pending.tooLong) {
-      // As in Envoy, also where the last bytes are the ones too many.
-      this.stream.abandonRequest();
-      this.reply(payloadTooLarge);
-    } else if (end) this.endHold(pending);
+  /** Data that has passed the filters. */
+  private deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
+    if (end) this.requestDelivered = true;
+    const { router } = this;
+    if (!router) {
+      if (this.responseStarted) return;
+      this.pending ??= new PendingBody();
+      this.pending.add(bytes, trailers);
+      return;
+    }
+    if (trailers) router.onTrailers(trailers);
+    else router.onData(bytes, end);
+    if (end && this.tunnel && this.responseEnded) this.finish();
   }
 
   onWritable(): void {
-    this.router?.onDownstreamWritable();
+    if (this.responseFlow) this.responseFlow.unblock();
+    else this.router?.onDownstreamWritable();
   }
 
   /** The client is gone. */
@@ -315,7 +362,7 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   onMalformed(error: CodecError): void {
     if (this.finished) return;
-    if (!this.responseStarted) {
+    if (!this.headSent) {
       this.reply({ status: error.status, body: 'Bad Request', details: error.details, flag: 'DPE' });
       return;
     }
@@ -333,9 +380,10 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     this.finish();
   }
 
-  onIdle(): void {
+  /** The stream idle timeout is over. */
+  onTimeout(): void {
     if (this.finished) return;
-    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
+    if (!this.headSent) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
     else this.fail('SI', 'stream_idle_timeout');
   }
 
@@ -345,15 +393,19 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
 
   onTooLong(): void {
     if (this.finished) return;
-    if (!this.responseStarted) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
+    if (!this.headSent) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
     else this.fail('DT', 'max_duration_timeout');
   }
 
-  /** Answers here. Without effect once a response has begun. */
+  /** Answers here. Without effect once the response has begun towards the client. */
   reply(made: LocalReply): void {
-    if (this.finished || this.responseStarted) return;
+    if (this.finished || this.headSent) return;
     const { request, stream, config } = this;
+    // Filters are shown one response of an exchange: what takes the place of another is sent as it is.
+    const shown = this.responseStarted;
+    this.responseStarted = true;
     this.router?.abandon();
+    this.cancelFlows();
     if (made.flag) request.flag(made.flag);
     request.details = made.details;
     if (this.admitted && !request.cluster) {
@@ -362,14 +414,15 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     const { status, headers, body } = composeReply(made, request, config.mapReply);
     if (made.close) stream.endConnection();
     if (!this.requestEnded) stream.abandonRequest();
-    // An answer to an exception in a response filter must not fail for the same: it goes out as it is.
-    this.editResponse(status, headers);
-    const bodyless = body.length === 0 || request.method === 'HEAD';
-    this.responseHead(
-      { status, headers, bodySize: bodyless ? 0 : body.length, upgrade: '', version: 'HTTP/1.1' },
-      bodyless,
-    );
-    if (!bodyless) this.responseData(body, true);
+    const end = body.length === 0 || request.method === 'HEAD';
+    const bodySize = end ? 0 : body.length;
+    const local: LocalResponse = {
+      head: { status, headers, bodySize, upgrade: '', version: 'HTTP/1.1' },
+      end,
+      body,
+    };
+    if (shown) this.sendLocal(local);
+    else this.filterResponse(local.head, end, local);
   }
 
   /** A response that is not the last: 100, 102, 103. */
@@ -385,42 +438,141 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
     removeResponseHopByHop(head.headers);
     request.details = 'via_upstream';
     request.responseCode = head.status;
-    if (!this.editResponse(head.status, head.headers)) {
-      this.reply(filterFailed);
+    this.responseStarted = true;
+    this.filterResponse(head, end, undefined);
+  }
+
+  /** @param local the response, where it was made here */
+  private filterResponse(head: ResponseHead, end: boolean, local: LocalResponse | undefined): void {
+    const { request, config } = this;
+    request.responseHeaders = head.headers;
+    request.responseStatus = head.status;
+    this.run ??= new FilterRun(request, config.filters.of(undefined));
+    const { run } = this;
+    const direction = run.filters.response;
+    const tunnel = local === undefined && isTunnel(request.upgrade, head.status);
+    let result: 'passed' | Stopped;
+    try {
+      this.choice?.editResponse(request, head.headers);
+      result = runResponseHeads(run, 0, head, end);
+      if (result === 'passed' && (end || !(tunnel ? direction.seesTunnels : direction.seesBody))) {
+        this.sendHead(head, end, tunnel);
+        if (local && !end) this.sendData(local.body, true);
+        return;
+      }
+    } catch (error) {
+      this.failResponse(error, local);
       return;
     }
-    const { upgrade } = request;
-    this.tunnel = upgrade !== '' && (head.status === 101 || (upgrade === 'connect' && head.status < 300));
+    const owner = this.responseOwner(run, head, end, tunnel, local);
+    const flow = new MessageFlow(direction.filters, owner, config.bufferLimit, end || tunnel);
+    this.responseFlow = flow;
+    flow.start(result);
+    if (local && !end) flow.onData(local.body, true);
+  }
+
+  private responseOwner(
+    run: FilterRun<ProxyRequest>,
+    head: ResponseHead,
+    end: boolean,
+    tunnel: boolean,
+    local: LocalResponse | undefined,
+  ): FlowOwner<'passed'> {
+    return {
+      heads: (from) => {
+        run.responseBody = undefined;
+        return runResponseHeads(run, from, head, end);
+      },
+      again: (filter, body) => {
+        run.responseBody = body;
+        return filter.onResponseHead!(run, head, end);
+      },
+      hook: (filter, { bytes, end: last, trailers }) => {
+        if (tunnel && !filter.seesTunnels) return undefined;
+        return trailers ? filter.onResponseTrailers?.(run, trailers) : filter.onResponseData?.(run, bytes, last);
+      },
+      passed: () => this.responsePassed(run.filters.response, head, end, tunnel),
+      data: (bytes, last) => this.sendData(bytes, last),
+      trailers: (trailers) => this.sendTrailers(trailers),
+      reply: (made) => this.reply(made),
+      tooLong: () => this.reply(responseTooLarge),
+      failed: (error) => this.failResponse(error, local),
+      wantsBody: () => {},
+      // The router hears of it by what `responseData` returns.
+      pause: () => {},
+      resume: () => this.router?.onDownstreamWritable(),
+    };
+  }
+
+  private responsePassed(direction: Direction, head: ResponseHead, end: boolean, tunnel: boolean): void {
+    const flow = this.responseFlow!;
+    if (flow.replaced) this.sendReplaced(flow, head);
+    else if (flow.rewrites && !end && !tunnel) {
+      head.headers.remove('content-length');
+      this.sendHead({ ...head, bodySize: undefined }, false, false);
+    } else this.sendHead(head, end, tunnel);
+    flow.pump();
+    if (flow.empty && !(tunnel ? direction.seesTunnels : direction.seesBody)) this.responseFlow = undefined;
+  }
+
+  /** The head of a response whose body a filter replaced. */
+  private sendReplaced({ size }: MessageFlow<'passed'>, head: ResponseHead): void {
+    const { status, headers } = head;
+    const never = status === 204 || status === 304;
+    const end = size === 0 || never || this.request.method === 'HEAD';
+    if (never) headers.remove('content-length');
+    else headers.set('content-length', String(size));
+    this.sendHead({ ...head, bodySize: end ? 0 : size }, end, false);
+  }
+
+  /** Throws what compiled config throws. */
+  private sendHead(head: ResponseHead, end: boolean, tunnel: boolean): void {
+    this.config.headers.response(this.request, head.headers);
+    this.tunnel = tunnel;
     this.responseHead(head, end);
   }
 
-  private responseHead(head: ResponseHead, end: boolean): void {
-    this.responseStarted = true;
-    this.request.responseCode = head.status;
-    this.config.router.events.responseStarted?.(this.request);
-    if (end) this.finish();
-    else this.touch();
-    this.stream.head(head, end);
+  /** An answer in the place of another, or whose filters failed: it must not fail for the same. */
+  private sendLocal({ head, end, body }: LocalResponse): void {
+    this.request.responseHeaders = head.headers;
+    this.request.responseStatus = head.status;
+    try {
+      this.config.headers.response(this.request, head.headers);
+    } catch (error) {
+      this.config.onInternalError(error);
+    }
+    this.responseHead(head, end);
+    if (!end) this.sendData(body, true);
   }
 
-  /** @returns false: something went wrong in compiled config, and what was to be done is done in part */
-  private editResponse(status: number, headers: HeaderMap): boolean {
-    const { request, config } = this;
-    request.responseHeaders = headers;
-    request.responseStatus = status;
-    try {
-      this.choice?.editResponse(request, headers);
-      for (let i = this.filters.length - 1; i >= 0; i--) this.filters[i]!.onResponse?.(request, status, headers);
-      config.headers.response(request, headers);
-      return true;
-    } catch (error) {
-      config.onInternalError(error);
-      return false;
-    }
+  private failResponse(error: unknown, local: LocalResponse | undefined): void {
+    this.config.onInternalError(error);
+    this.cancelFlows();
+    if (local && !this.headSent) this.sendLocal(local);
+    else this.replyOrCut(filterFailed);
+  }
+
+  private cancelFlows(): void {
+    this.requestFlow?.cancel();
+    this.responseFlow?.cancel();
+    this.responseFlow = undefined;
+  }
+
+  private responseHead(head: ResponseHead, end: boolean): void {
+    this.headSent = true;
+    this.request.responseCode = head.status;
+    this.config.router.events.responseStarted?.(this.request);
+    if (end) this.responseEnded = true;
+    if (end) this.finish();
+    this.stream.head(head, end);
   }
 
   /** @returns false: wait for `onDownstreamWritable` */
   responseData(bytes: Uint8Array, end: boolean): boolean {
+    return this.responseFlow ? this.responseFlow.onData(bytes, end) : this.sendData(bytes, end);
+  }
+
+  private sendData(bytes: Uint8Array, end: boolean): boolean {
     this.request.bytesSent += bytes.length;
     if (end) this.endResponse();
     else this.touch();
@@ -428,10 +580,12 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   }
 
   responseTrailers(trailers: HeaderMap): void {
-    if (!this.config.trailers) {
-      this.responseData(EMPTY, true);
-      return;
-    }
+    if (!this.config.trailers) this.responseData(EMPTY, true);
+    else if (this.responseFlow) this.responseFlow.onTrailers(trailers);
+    else this.sendTrailers(trailers);
+  }
+
+  private sendTrailers(trailers: HeaderMap): void {
     this.endResponse();
     this.stream.trailers(trailers);
   }
@@ -439,12 +593,17 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   /** A tunnel lives until its other direction has ended, too. */
   private endResponse(): void {
     this.responseEnded = true;
-    if (!this.tunnel || this.requestEnded) this.finish();
+    if (!this.tunnel || this.requestDelivered) this.finish();
   }
 
   /** A response that has begun cannot be ended as it should. */
   fail(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
+    if (!this.headSent) {
+      // A filter holds the response: the client has nothing of it yet.
+      this.reply(flag === 'UC' ? responseCut(details) : responseLate(flag, details));
+      return;
+    }
     if (!this.tunnel || flag !== 'UC') {
       this.request.flag(flag);
       this.request.details = details;
@@ -454,19 +613,25 @@ export class Exchange implements RequestSink, RouterClient, TimedExchange {
   }
 
   pauseRequest(): void {
-    this.stream.pause();
+    if (this.requestFlow) this.requestFlow.block();
+    else this.stream.pause();
   }
 
   resumeRequest(): void {
-    this.stream.resume();
+    if (this.requestFlow) this.requestFlow.unblock();
+    else this.stream.resume();
   }
 
   private finish(): void {
     if (this.finished) return;
     this.finished = true;
-    this.timers.stop();
+    this.limits?.stop();
+    this.idle?.release();
+    this.idle = undefined;
     this.router?.abandon();
+    this.cancelFlows();
     this.pending = undefined;
+    this.run?.end(this.responseEnded, this.config.onInternalError);
     this.request.endMs = this.config.router.clock.monotonicMs();
     this.config.router.events.finished?.(this.request);
     this.owner.exchangeEnded(this);

@@ -4,14 +4,18 @@
  */
 import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
-import type { FilterHooks, RequestContext } from '../stream.ts';
+import type { SideCall } from '../side-call/side-call.ts';
+import type { RequestContext } from '../stream.ts';
+import type { FilterHooks } from './hooks.ts';
 
 /** What filters are given besides their config. */
 export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   /** Of this proxy's certificate; undefined where a static file gives it none. */
   readonly trustDomain?: string | undefined;
-  /** @param ms milliseconds */
-  sleep(ms: number): Promise<void>;
+  /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Asks other services. */
+  readonly call: SideCall;
 }
 
 /** A message and where it stands in the config, for errors. */
@@ -28,7 +32,7 @@ export interface RouteConfigDefinition<Message, Route> {
   /**
    * @param levels where it is configured: weighted cluster, route, virtual host, route configuration, in this order; at
    *   least one. Most filters read the first alone: the most specific wins.
-   * @throws ConfigError naming the field
+   * @throws ConfigFault naming the field
    */
   compile(levels: readonly [Located<Message>, ...Located<Message>[]]): Route;
 }
@@ -48,7 +52,7 @@ export interface TypedFilterDefinition<Message, RouteMessage, Route> {
   readonly route?: RouteConfigDefinition<RouteMessage, Route>;
   /**
    * @returns undefined where there is nothing to do per request
-   * @throws ConfigError naming the field
+   * @throws ConfigFault naming the field
    */
   create(config: Message, use: FilterUse<Route>): FilterHooks | undefined;
   /** It forwards the request: the last of every list, and no other. */

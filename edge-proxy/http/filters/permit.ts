@@ -2,46 +2,65 @@
  * The proof that every filter of a request's chain let it through. The router asks for it in its type, so that code
  * which forwards a request no filter judged does not compile.
  */
-import type { Hold, LocalReply, RequestContext, Verdict } from '../stream.ts';
-import type { Filters } from './chain.ts';
+import type { ResponseHead } from '../message/message.ts';
+import type { RequestContext } from '../stream.ts';
+import type { FilterRun } from './filter-run.ts';
+import type { HeadAnswer } from './hooks.ts';
 
-/** Not exported as a value: only the end of `runRequestFilters` makes one. */
+/** Not exported as a value: only the end of `runRequestHeads` makes one. */
 class JudgedRequest<Request extends RequestContext> {
-  readonly #judged = true;
+  /** Of the type alone: no other object has it. */
+  declare private readonly judged: true;
   readonly request: Request;
 
   constructor(request: Request) {
     this.request = request;
   }
-
-  static is(value: unknown): value is JudgedRequest<RequestContext> {
-    return typeof value === 'object' && value !== null && #judged in value;
-  }
 }
 
 export type Permit<Request extends RequestContext = RequestContext> = JudgedRequest<Request>;
 
-/** A filter neither let the request through nor failed: what it answers, and which filter comes after it. */
+/** A filter neither let the message through nor failed. */
 export interface Stopped {
-  readonly answer: LocalReply | Hold | Promise<Verdict>;
-  readonly next: number;
+  /** Its position in its direction. */
+  readonly at: number;
+  readonly answer: Exclude<HeadAnswer, undefined> | Promise<HeadAnswer>;
 }
 
-export const isPermit = JudgedRequest.is;
+export function isPermit<Request extends RequestContext>(result: Permit<Request> | Stopped): result is Permit<Request> {
+  return result instanceof JudgedRequest;
+}
 
 /**
- * Asks the filters in their order until one stops the request.
+ * Shows the head of the request to its filters in their order, until one stops it.
  * @param from the first that is asked
+ * @param end the request has no body
  * @returns the permit where all let it through. Throws what a filter throws.
  */
-export function runRequestFilters<Request extends RequestContext>(
-  filters: Filters,
+export function runRequestHeads<Request extends RequestContext>(
+  run: FilterRun<Request>,
   from: number,
-  request: Request,
+  end: boolean,
 ): Permit<Request> | Stopped {
-  for (let i = from; i < filters.length; i++) {
-    const answer = filters[i]!.onRequest?.(request);
-    if (answer !== undefined) return { answer, next: i + 1 };
+  const { filters } = run.filters.request;
+  for (let at = from; at < filters.length; at++) {
+    const answer = filters[at]!.onRequestHead?.(run, end);
+    if (answer !== undefined) return { at, answer };
   }
-  return new JudgedRequest(request);
+  return new JudgedRequest(run.request);
+}
+
+/** @returns `passed` where all filters let the response through. Throws what a filter throws. */
+export function runResponseHeads(
+  run: FilterRun<RequestContext>,
+  from: number,
+  response: Pick<ResponseHead, 'status' | 'headers'>,
+  end: boolean,
+): 'passed' | Stopped {
+  const { filters } = run.filters.response;
+  for (let at = from; at < filters.length; at++) {
+    const answer = filters[at]!.onResponseHead?.(run, response, end);
+    if (answer !== undefined) return { at, answer };
+  }
+  return 'passed';
 }

@@ -1,6 +1,10 @@
 /** A request for the tests of filters, matchers and routes. */
+
 import { HeaderMap } from '../message/header-map.ts';
+import type { SideCall } from '../side-call/side-call.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
+import { FilterChain } from './chain.ts';
+import { FilterRun } from './filter-run.ts';
 
 export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
   headers?: Record<string, string>;
@@ -48,3 +52,12 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     ...parts,
   };
 }
+
+/** As the filters of a request see it. */
+export function contextOf<Request extends RequestContext>(request: Request): FilterRun<Request> {
+  return new FilterRun(request, new FilterChain([]).of(null));
+}
+
+const notCalled = () => Promise.reject(new Error('not called in this test'));
+/** For filters that ask no other service. */
+export const noCalls: SideCall = { http: notCalled, unary: notCalled };

@@ -62,6 +62,9 @@ describe('conditions', () => {
     expect(on('reset-before-request', 'connection_termination')).toBe('no');
     expect(on('reset-before-request', 'connection_termination', true)).toBe('retry');
     expect(on('reset-before-request', 'remote_connection_failure')).toBe('retry');
+    expect(on('refused-stream', 'refused_stream')).toBe('retry');
+    expect(on('refused-stream', 'remote_reset')).toBe('no');
+    expect(on('connect-failure', 'refused_stream')).toBe('no');
   });
 });
 

@@ -47,7 +47,9 @@ export interface RouterClient {
   readonly request: ProxyRequest;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
   readonly bufferLimit: number;
-  readonly requestEnded: boolean;
+  /** The request was handed over whole. */
+  readonly requestDelivered: boolean;
+  /** A response head was handed over by `respond`, or is sent. */
   readonly responseStarted: boolean;
   /** Answers here. Without effect once a response has begun. */
   reply(made: LocalReply): void;
@@ -105,7 +107,7 @@ export class Router {
 
   /**
    * @param permit of the exchange's request: only what every filter let through is forwarded
-   * @param pending what came of the body so far; with `exchange.requestEnded` all of it
+   * @param pending what came of the body so far; with `exchange.requestDelivered` all of it
    */
   constructor(
     permit: Permit<ProxyRequest>,
@@ -120,7 +122,7 @@ export class Router {
     this.config = config;
     this.action = action;
     this.choice = choice;
-    this.requestEnded = exchange.requestEnded;
+    this.requestEnded = exchange.requestDelivered;
     this.trailers = pending?.trailers;
     this.body = new BodyBuffer(exchange.bufferLimit, pending?.chunks);
   }

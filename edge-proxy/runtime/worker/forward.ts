@@ -2,9 +2,12 @@
 import { textOfWire } from '../../../shared/match/wire.ts';
 import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { compileHttpFilters } from '../../config/compile-filters.ts';
-import { FilterChain, type Filters } from '../../http/filters/chain.ts';
+import { FilterChain } from '../../http/filters/chain.ts';
+import { FilterRun } from '../../http/filters/filter-run.ts';
+import { isPermit, runRequestHeads, runResponseHeads } from '../../http/filters/permit.ts';
 import { HeaderMap as Fields } from '../../http/message/header-map.ts';
 import type { ClusterChoice, ForwardAction, RouteTable } from '../../http/route-table.ts';
+import type { SideCall } from '../../http/side-call/side-call.ts';
 import type { LocalReply, RequestContext } from '../../http/stream.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { fetchHeaders, fieldsOf, JWT_SVID_HEADER, requestContext } from './request.ts';
@@ -33,6 +36,7 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
     compileHttpFilters(FILTERS, {
       now: () => env.time.now(),
       random: () => env.time.random(),
+      call: NO_CALLS,
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     }),
   );
@@ -44,47 +48,51 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
     if (table === null) return send(env, request, context, 0, undefined);
     const entry = table.match(context);
     context.route = entry;
-    const filters = chain.of(entry);
-    const refusal = await runFilters(filters, context);
-    if (refusal) return localReply(refusal, filters, context);
+    const run = new FilterRun(context, chain.of(entry));
+    const refusal = await refusalOf(run);
+    if (refusal) return localReply(refusal, run);
     if (!entry) return new Response(null, { status: 404 });
     const { action } = entry;
-    if (action.kind === 'forward') return forward(env, request, context, action, filters);
+    if (action.kind === 'forward') return forward(env, request, action, run);
     const headers = new Fields();
     if (action.kind === 'redirect') headers.append('location', action.location(context));
     else if (action.body !== '') headers.append('content-type', 'text/plain');
     action.editResponse(context, headers);
-    return finish(filters, context, action.status, headers, action.kind === 'direct' ? action.body : null);
+    return finish(run, action.status, headers, action.kind === 'direct' ? action.body : null);
   };
 }
 
-async function runFilters(filters: Filters, context: RequestContext): Promise<LocalReply | undefined> {
-  for (const filter of filters) {
-    const verdict = await filter.onRequest?.(context);
-    // None of the filters above asks for the body.
-    if (verdict && 'status' in verdict) return verdict;
+const noCalls = () => Promise.reject(new Error('an edge worker calls no clusters: it has none'));
+const NO_CALLS: SideCall = { http: noCalls, unary: noCalls };
+
+/** What of a request its filters keep, see FilterRun. */
+type Run = FilterRun<RequestContext>;
+
+/** @returns the answer of the filter that stopped the request; undefined: all let it through */
+async function refusalOf(run: Run): Promise<LocalReply | undefined> {
+  for (let from = 0; ; ) {
+    const result = runRequestHeads(run, from, false);
+    if (isPermit(result)) return undefined;
+    const answer = await result.answer;
+    if (answer !== undefined && 'status' in answer) return answer;
+    if (answer !== undefined) throw new Error('an edge worker has no filter that sees bodies');
+    from = result.at + 1;
   }
-  return undefined;
 }
 
-function localReply(reply: LocalReply, filters: Filters, context: RequestContext): Response {
+function localReply(reply: LocalReply, run: Run): Response {
   const headers = new Fields();
   if (reply.body !== '') headers.append('content-type', 'text/plain');
   for (const [name, value] of Object.entries(reply.headers ?? {})) headers.append(name, value);
-  return finish(filters, context, reply.status, headers, reply.body);
+  return finish(run, reply.status, headers, reply.body);
 }
 
-function forward(
-  env: ForwardEnv,
-  request: Request,
-  context: RequestContext,
-  action: ForwardAction,
-  filters: Filters,
-): Promise<Response> {
+function forward(env: ForwardEnv, request: Request, action: ForwardAction, run: Run): Promise<Response> {
+  const context = run.request;
   const choice = action.pick(context, env.time.random());
   choice.editRequest(context);
   action.rewrite(context);
-  return send(env, request, context, action.timeoutMs, { choice, filters });
+  return send(env, request, context, action.timeoutMs, { choice, run });
 }
 
 /** @param edits undefined: the answer is passed on as it is */
@@ -93,7 +101,7 @@ async function send(
   request: Request,
   context: RequestContext,
   timeoutMs: number,
-  edits: { choice: ClusterChoice; filters: Filters } | undefined,
+  edits: { choice: ClusterChoice; run: Run } | undefined,
 ): Promise<Response> {
   const token = env.token();
   // Without an identity of its own the worker would be let in as nobody, or as whoever a policy lets nobody be.
@@ -127,17 +135,12 @@ async function send(
   if (!edits || answer.status === 101) return answer;
   const fields = fieldsOf(answer.headers);
   edits.choice.editResponse(context, fields);
-  return finish(edits.filters, context, answer.status, fields, answer.body);
+  return finish(edits.run, answer.status, fields, answer.body);
 }
 
-function finish(
-  filters: Filters,
-  context: RequestContext,
-  status: number,
-  headers: Fields,
-  body: Response['body'] | string,
-): Response {
-  for (const filter of filters) filter.onResponse?.(context, status, headers);
+function finish(run: Run, status: number, headers: Fields, body: Response['body'] | string): Response {
   const empty = status === 204 || status === 205 || status === 304;
+  if (runResponseHeads(run, 0, { status, headers }, empty || body === '') !== 'passed')
+    throw new Error('an edge worker has no filter that holds responses');
   return new Response(empty || body === '' ? null : body, { status, headers: fetchHeaders(headers) });
 }

@@ -1,7 +1,7 @@
 /** envoy.filters.http.buffer */
 import { Buffer, BufferPerRoute } from '../../../../shared/xds/http-filters.ts';
 import { defineFilter } from '../definition.ts';
-import { compileHold, compileRouteBuffer } from './compile.ts';
+import { compileBuffer, compileRouteBuffer } from './compile.ts';
 import { createBufferFilter } from './filter.ts';
 
 export const buffer = defineFilter({
@@ -12,5 +12,5 @@ export const buffer = defineFilter({
     schema: BufferPerRoute,
     compile: ([{ config, path }]) => compileRouteBuffer(config, path),
   },
-  create: (config, { routeConfig }) => createBufferFilter(compileHold(config, ''), routeConfig),
+  create: (config, { routeConfig }) => createBufferFilter(compileBuffer(config, ''), routeConfig),
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HeaderMap } from '../../message/header-map.ts';
-import { requestDouble } from '../request-double.ts';
+import { contextOf, requestDouble } from '../request-double.ts';
 import { createCorsFilter, type RouteCors } from './filter.ts';
 
 const policy: RouteCors = {
@@ -14,8 +14,9 @@ const ask = (cors: RouteCors | undefined, headers: Record<string, string>, metho
   const request = requestDouble({ method, headers });
   const filter = createCorsFilter(() => cors);
   const response = new HeaderMap();
-  const verdict = filter.onRequest!(request);
-  filter.onResponse!(request, 200, response);
+  const context = contextOf(request);
+  const verdict = filter.onRequestHead!(context, true);
+  filter.onResponseHead!(context, { status: 200, headers: response }, true);
   return { verdict, response: Object.fromEntries(response.keys.map((key, i) => [key, response.values[i]])) };
 };
 const preflight = { origin: 'https://a.example', 'access-control-request-method': 'PUT' };
@@ -58,8 +59,17 @@ describe('cors', () => {
     const request = requestDouble({ headers: { origin: 'https://a.example' } });
     const response = new HeaderMap();
     response.append('Access-Control-Allow-Origin', '*');
-    createCorsFilter(() => policy).onResponse!(request, 200, response);
+    const filter = createCorsFilter(() => policy);
+    const context = contextOf(request);
+    filter.onRequestHead!(context, true);
+    filter.onResponseHead!(context, { status: 200, headers: response }, true);
     expect(response.values[0]).toBe('https://a.example');
+  });
+  it('leaves the response alone where the request did not come this far', () => {
+    const response = new HeaderMap();
+    const context = contextOf(requestDouble({ headers: { origin: 'https://a.example' } }));
+    createCorsFilter(() => policy).onResponseHead!(context, { status: 403, headers: response }, true);
+    expect(response.size).toBe(0);
   });
   it('OPTIONS that is no preflight, and routes without a policy, pass', () => {
     expect(ask(policy, { origin: 'https://a.example' }).verdict).toBeUndefined();

@@ -1,6 +1,7 @@
 /** envoy.filters.http.cors: answers preflights and marks responses, by the route's policy. */
-import type { HeadHooks, LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../stream.ts';
 import type { FilterUse } from '../definition.ts';
+import { type FilterHooks, StateSlot } from '../hooks.ts';
 
 export interface RouteCors {
   allowsOrigin(origin: string): boolean;
@@ -12,22 +13,29 @@ export interface RouteCors {
   readonly forwardNotMatchingPreflights: boolean;
 }
 
-export function createCorsFilter(policyOf: FilterUse<RouteCors | undefined>['routeConfig']): HeadHooks {
+export function createCorsFilter(policyOf: FilterUse<RouteCors | undefined>['routeConfig']): FilterHooks {
+  /** As in Envoy: what the request was when it passed this filter says what the response is marked with. */
+  const allowed = new StateSlot<{ readonly cors: RouteCors; readonly origin: string }>();
   return {
-    onRequest: (request) => {
+    onRequestHead: (context) => {
+      const { request } = context;
       const cors = policyOf(request);
       const origin = request.headers.get('origin');
-      if (!cors || !origin || !isPreflight(request)) return undefined;
-      if (cors.allowsOrigin(origin)) return preflight(cors, origin);
+      if (!cors || !origin) return undefined;
+      const allows = cors.allowsOrigin(origin);
+      if (allows) context.set(allowed, { cors, origin });
+      if (!isPreflight(request)) return undefined;
+      if (allows) return preflight(cors, origin);
       return cors.forwardNotMatchingPreflights ? undefined : { status: 200, body: '', details: 'cors_response' };
     },
-    onResponse: (request, _status, headers) => {
-      const cors = policyOf(request);
-      const origin = request.headers.get('origin');
-      if (!cors || !origin || !cors.allowsOrigin(origin)) return;
+    onResponseHead: (context, { headers }) => {
+      const found = context.get(allowed);
+      if (!found) return undefined;
+      const { cors, origin } = found;
       headers.set('access-control-allow-origin', origin);
       if (cors.allowCredentials) headers.set('access-control-allow-credentials', 'true');
       if (cors.exposeHeaders !== '') headers.set('access-control-expose-headers', cors.exposeHeaders);
+      return undefined;
     },
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { requestDouble } from '../request-double.ts';
+import { contextOf, requestDouble } from '../request-double.ts';
 import { createFaultFilter, type RouteFault } from './filter.ts';
 
 /** Answers with these numbers in turn, and notes how long it was asked to sleep. */
@@ -15,7 +15,7 @@ function run(fault: Partial<RouteFault> | undefined, draws: number[] = []) {
     },
   };
   const filter = createFaultFilter(env, () => (fault ? whole : undefined));
-  return { verdict: filter.onRequest!(request), slept, request };
+  return { verdict: filter.onRequestHead!(contextOf(request), true), slept, request };
 }
 const abort = (status: number) => ({ status, body: 'fault filter abort', details: 'fault_filter_abort', flag: 'FI' });
 

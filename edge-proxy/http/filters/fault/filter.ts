@@ -1,6 +1,7 @@
 /** envoy.filters.http.fault: delays and aborts that the route asks for. */
-import type { HeadHooks, LocalReply, Verdict } from '../../stream.ts';
+import type { LocalReply } from '../../stream.ts';
 import type { FilterEnv, FilterUse } from '../definition.ts';
+import type { FilterHooks } from '../hooks.ts';
 
 export interface RouteFault {
   readonly delayMs: number;
@@ -13,7 +14,7 @@ export interface RouteFault {
 export function createFaultFilter(
   env: Pick<FilterEnv, 'random' | 'sleep'>,
   routeConfig: FilterUse<RouteFault>['routeConfig'],
-): HeadHooks {
+): FilterHooks {
   // Few statuses exist: each reply is made once.
   const replies = new Map<number, LocalReply>();
   const reply = (status: number): LocalReply => {
@@ -24,14 +25,15 @@ export function createFaultFilter(
     return made;
   };
   return {
-    onRequest: (request): Verdict | Promise<Verdict> => {
+    onRequestHead: (context) => {
+      const { request } = context;
       const fault = routeConfig(request);
       if (!fault) return undefined;
-      const abort = (): Verdict =>
+      const abort = (): LocalReply | undefined =>
         fault.abortShare > 0 && env.random() < fault.abortShare ? reply(fault.abortStatus) : undefined;
       if (fault.delayMs <= 0 || env.random() >= fault.delayShare) return abort();
       request.flags.push('DI');
-      return env.sleep(fault.delayMs).then(abort);
+      return env.sleep(fault.delayMs, context.signal).then(abort);
     },
   };
 }

@@ -1,8 +1,9 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../../shared/xds/http-filters.ts';
-import type { HeadHooks, LocalReply, RequestContext, Verdict } from '../../stream.ts';
-import { requestDouble } from '../request-double.ts';
+import type { LocalReply, RequestContext } from '../../stream.ts';
+import type { FilterHooks, HeadAnswer } from '../hooks.ts';
+import { contextOf, requestDouble } from '../request-double.ts';
 import { createJwtAuthnFilter } from './filter.ts';
 
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>;
@@ -46,12 +47,13 @@ const filter = (
   requires: Record<string, unknown> = orMissing,
   providers: Record<string, Provider> = { mesh: provider() },
   trustDomain?: string,
-): HeadHooks => {
+): FilterHooks => {
   // Through the schema: these are configurations a proxy accepts.
   const config = Schema.parse({ providers, rules: [{ match: { prefix: '/' }, requires }] });
   return createJwtAuthnFilter(config, { now: () => now, ...(trustDomain && { trustDomain }) });
 };
-const ask = (one: HeadHooks, request: RequestContext): Promise<Verdict> => Promise.resolve(one.onRequest!(request));
+const ask = (one: FilterHooks, request: RequestContext): Promise<HeadAnswer> =>
+  Promise.resolve(one.onRequestHead!(contextOf(request), true));
 const bearer = (text: string, path = '/') => requestDouble({ path, headers: { authorization: `Bearer ${text}` } });
 const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
 const refused = (body: string, status = 401): Partial<LocalReply> => ({
@@ -157,9 +159,11 @@ describe('no token', () => {
     }
   });
   it('asks no promise where it may be missing', () => {
-    expect(filter().onRequest!(requestDouble())).toBeUndefined();
+    expect(filter().onRequestHead!(contextOf(requestDouble()), true)).toBeUndefined();
     // Another scheme is no token.
-    expect(filter().onRequest!(requestDouble({ headers: { authorization: 'Basic eDp5' } }))).toBeUndefined();
+    expect(
+      filter().onRequestHead!(contextOf(requestDouble({ headers: { authorization: 'Basic eDp5' } })), true),
+    ).toBeUndefined();
   });
   it('the first rule whose prefix fits decides', async () => {
     const config = Schema.parse({

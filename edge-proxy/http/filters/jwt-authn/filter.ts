@@ -12,8 +12,12 @@ import { checkTrustDomain } from '../../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
 import { jsonName } from '../../../../shared/xds/message.ts';
 import { ConfigFault, faultAt } from '../../../config/config-fault.ts';
-import type { HeadHooks, LocalReply, RequestContext, Verdict } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../stream.ts';
 import type { FilterEnv } from '../definition.ts';
+import type { FilterHooks } from '../hooks.ts';
+
+/** A token is refused, or not. */
+type Verdict = LocalReply | undefined;
 
 const NAME = 'envoy.filters.http.jwt_authn';
 type Provider = NonNullable<JwtAuthentication['providers']>[string];
@@ -48,7 +52,7 @@ export type JwtEnv = Pick<FilterEnv, 'now' | 'trustDomain'>;
  * Throws ConfigFault for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
  * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
  */
-export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): HeadHooks {
+export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): FilterHooks {
   const providers = new Map<string, CompiledProvider>();
   for (const [name, provider] of Object.entries(config.providers ?? {}))
     providers.set(name, compileProvider(provider, `providers["${name}"]`, env));
@@ -57,7 +61,7 @@ export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): He
     requirement: rule.requires && compileRequirement(rule.requires, providers, `rules[${i}].requires`),
   }));
   return {
-    onRequest: (request) => {
+    onRequestHead: ({ request }) => {
       // `/` means every request, OPTIONS * and CONNECT too, whose path has no slash.
       for (const { prefix, requirement } of rules)
         if (prefix === '/' || request.path.startsWith(prefix))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../../shared/xds/rbac.ts';
 import type { DownstreamInfo } from '../../stream.ts';
-import { requestDouble } from '../request-double.ts';
+import { contextOf, requestDouble } from '../request-double.ts';
 import { compileHttpRbac, createRbacFilter } from './filter.ts';
 import { compileNetworkRbac } from './network.ts';
 
@@ -18,7 +18,7 @@ const denied = (policy: string) => ({
 });
 
 describe('a request', () => {
-  const ask = (config: unknown, path = '/') => filter(config).onRequest!(requestDouble({ path }));
+  const ask = (config: unknown, path = '/') => filter(config).onRequestHead!(contextOf(requestDouble({ path })), true);
   it('ALLOW lets through what matches, and denies the rest as "none"', () => {
     const rules = { action: 'ALLOW', policies: { p: on('/a') } };
     expect(ask({ rules }, '/a')).toBeUndefined();
@@ -63,7 +63,10 @@ describe('shadow rules', () => {
   const shadow = (action: string, path: string, prefix?: string) => {
     const request = requestDouble({ path });
     const shadowRules = { action, policies: { p: on('/a') } };
-    const verdict = filter({ shadowRules, ...(prefix && { shadowRulesStatPrefix: prefix }) }).onRequest!(request);
+    const verdict = filter({ shadowRules, ...(prefix && { shadowRulesStatPrefix: prefix }) }).onRequestHead!(
+      contextOf(request),
+      true,
+    );
     expect(verdict).toBeUndefined();
     return request.metadata?.['envoy.filters.http.rbac'];
   };
@@ -79,7 +82,7 @@ describe('shadow rules', () => {
   it('are recorded beside rules that deny', () => {
     const request = requestDouble();
     const config = { rules: { action: 'ALLOW' }, shadowRules: { action: 'DENY' } };
-    expect(filter(config).onRequest!(request)).toEqual(denied('none'));
+    expect(filter(config).onRequestHead!(contextOf(request), true)).toEqual(denied('none'));
     expect(request.metadata).toEqual({ 'envoy.filters.http.rbac': { shadow_engine_result: 'allowed' } });
   });
 });

@@ -1,7 +1,8 @@
 /** envoy.filters.http.rbac: role based access control over requests. */
 import type { HttpRbac, Rules } from '../../../../shared/xds/rbac.ts';
-import type { HeadHooks, LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../stream.ts';
 import type { FilterUse } from '../definition.ts';
+import type { FilterHooks } from '../hooks.ts';
 import { allows, compileRules, type Engine } from './engine.ts';
 
 /** Of the dynamic metadata that shadow rules write. */
@@ -13,10 +14,10 @@ export interface RouteRbac {
 }
 
 /** @param routeConfig rules in the place of the filter's own. Throws ConfigFault. */
-export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteRbac>['routeConfig']): HeadHooks {
+export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteRbac>['routeConfig']): FilterHooks {
   const own = compileHttpRbac(config);
   return {
-    onRequest: (request) => {
+    onRequestHead: ({ request }) => {
       const override = routeConfig(request);
       return (override ? override.judge : own)?.(request);
     },
