@@ -4,12 +4,9 @@ import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { openRaw } from './raw-stream.ts';
-import { type Lease, refusal, type StreamClient } from './stream-client.ts';
+import { type Lease, refusal, type StreamClient, type StreamKind, type StreamSource } from './stream-client.ts';
 
-export type { Lease, StreamClient } from './stream-client.ts';
-
-/** `raw`: the bytes of a CONNECT that ends here, on a connection of their own. */
-export type StreamKind = 'http' | 'raw';
+export type { Lease, StreamClient, StreamKind } from './stream-client.ts';
 
 interface ClusterPools {
   /** The version of the cluster seen last. */
@@ -18,7 +15,7 @@ interface ClusterPools {
   readonly pools: Map<string, EndpointPool>;
 }
 
-export class UpstreamPool {
+export class UpstreamPool implements StreamSource {
   private readonly runtime: Runtime;
   private readonly byCluster = new Map<string, ClusterPools>();
 
@@ -26,11 +23,7 @@ export class UpstreamPool {
     this.runtime = runtime;
   }
 
-  /**
-   * Opens a stream, on a connection that is there or on one that is dialled. `client.onStream` or `client.onReset` follows,
-   * possibly before this returns.
-   * @returns a place in the queue, or undefined when it is already settled
-   */
+  /** On a connection that is there or on one that is dialled. */
   open(cluster: Cluster, endpoint: Endpoint, client: StreamClient, kind: StreamKind): Lease | undefined {
     let tls: TlsContext | undefined;
     try {

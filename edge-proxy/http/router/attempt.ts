@@ -1,7 +1,7 @@
 /** One attempt of a request on one endpoint, from the queue of its pool to the end of the response. */
 import type { Clock } from '../../runtime/runtime.ts';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
-import type { Lease, StreamClient, StreamKind, UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { Lease, StreamClient, StreamKind, StreamSource } from '../../upstream/stream-client.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { Addresses, StreamReset, UpstreamStream } from '../message/stream.ts';
@@ -66,7 +66,7 @@ export class Attempt implements StreamClient, AttemptRecord {
     return this.stream?.addresses;
   }
 
-  start(pool: UpstreamPool, kind: StreamKind): void {
+  start(pool: StreamSource, kind: StreamKind): void {
     const lease = pool.open(this.cluster, this.endpoint, this, kind);
     if (!this.over && !this.stream) this.lease = lease;
   }

@@ -4,7 +4,7 @@
  */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { Outcome } from '../../upstream/outlier-detection.ts';
-import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { StreamSource } from '../../upstream/stream-client.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
@@ -74,7 +74,7 @@ type Report = (attempt: Attempt, outcome: Outcome) => void;
 export class Mirror implements AttemptOwner {
   private readonly head: RequestHead;
   private readonly cluster: Cluster;
-  private readonly upstreams: UpstreamPool;
+  private readonly upstreams: StreamSource;
   private readonly report: Report;
   private attempt: Attempt | undefined;
   timeoutMs = longestMs;
@@ -90,7 +90,7 @@ export class Mirror implements AttemptOwner {
   private trailers: HeaderMap | undefined;
   private over = false;
 
-  constructor(head: RequestHead, cluster: Cluster, upstreams: UpstreamPool, report: Report) {
+  constructor(head: RequestHead, cluster: Cluster, upstreams: StreamSource, report: Report) {
     this.report = report;
     this.head = head;
     this.cluster = cluster;

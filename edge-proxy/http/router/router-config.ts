@@ -1,7 +1,7 @@
 /** What the router of a connection manager is given: compiled once, shared by its requests. */
 import type { Clock } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
-import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { StreamSource } from '../../upstream/stream-client.ts';
 import type { RequestEvents } from '../request-observer.ts';
 import type { TimerPool } from '../timers.ts';
 
@@ -10,7 +10,7 @@ export interface RouterConfig {
   /** In [0, 1). */
   readonly random: () => number;
   readonly clusters: ClusterSet;
-  readonly upstreams: UpstreamPool;
+  readonly upstreams: StreamSource;
   readonly timers: TimerPool;
   /** Of a request and its attempts. */
   readonly events: RequestEvents;

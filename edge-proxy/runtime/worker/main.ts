@@ -50,6 +50,9 @@ function createWorker(env: WorkerEnv): Worker {
     token: () => identity.gatewayToken,
     routes: () => (routes ? routes.table : null),
     time,
+    // The text of an error could quote what a client sent.
+    onInternalError: (error) =>
+      log(`a request failed within the worker: ${error instanceof Error ? error.name : typeof error}`),
   });
   const ready = () => identity.gatewayToken !== undefined && (!routes || routes.table !== undefined);
   let beat = time.now();

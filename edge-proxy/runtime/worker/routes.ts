@@ -45,7 +45,7 @@ function compileTable(item: unknown, time: ClockAndRandom): RouteTable {
   return compileRouteConfiguration(parsed.data, time);
 }
 
-/** Retries are the gateway's, which knows the endpoints; a mirror nobody makes must not be passed over in silence. */
+/** A worker reaches the gateway alone, which cannot be told the cluster of a mirror: it is refused, not ignored. */
 function refuseMirrors(config: RouteConfiguration): void {
   for (const [i, host] of (config.virtualHosts ?? []).entries())
     for (const [j, { route }] of (host.routes ?? []).entries())
