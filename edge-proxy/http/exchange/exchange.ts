@@ -37,6 +37,7 @@ import { nameCluster } from './intended-cluster.ts';
 import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
 import { normalizeTarget } from './request-target.ts';
+import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
 import { grantedUpgrade } from './upgrade.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -46,10 +47,6 @@ interface LocalResponse {
   readonly head: ResponseHead;
   readonly end: boolean;
   readonly body: Uint8Array;
-}
-
-function isTunnel(upgrade: string, status: number): boolean {
-  return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
 }
 
 /** The session that the exchange belongs to. */
@@ -87,7 +84,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   private finished = false;
   private wantsContinue: boolean;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
-  bufferLimit: number;
+  readonly bufferLimit: number;
   /** The stream idle timeout of this request in milliseconds, 0: none. */
   private idleTimeoutMs: number;
 
@@ -504,23 +501,13 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
 
   private responsePassed(direction: Direction, head: ResponseHead, end: boolean, tunnel: boolean): void {
     const flow = this.responseFlow!;
-    if (flow.replaced) this.sendReplaced(flow, head);
-    else if (flow.rewrites && !end && !tunnel) {
-      head.headers.remove('content-length');
-      this.sendHead({ ...head, bodySize: undefined }, false, false);
-    } else this.sendHead(head, end, tunnel);
+    if (flow.replaced) {
+      const replaced = replacedHead(head, flow.size, this.request.method);
+      this.sendHead(replaced.head, replaced.end, false);
+    } else if (flow.rewrites && !end && !tunnel) this.sendHead(unsizedHead(head), false, false);
+    else this.sendHead(head, end, tunnel);
     flow.pump();
     if (flow.empty && !(tunnel ? direction.seesTunnels : direction.seesBody)) this.responseFlow = undefined;
-  }
-
-  /** The head of a response whose body a filter replaced. */
-  private sendReplaced({ size }: MessageFlow<'passed'>, head: ResponseHead): void {
-    const { status, headers } = head;
-    const never = status === 204 || status === 304;
-    const end = size === 0 || never || this.request.method === 'HEAD';
-    if (never) headers.remove('content-length');
-    else headers.set('content-length', String(size));
-    this.sendHead({ ...head, bodySize: end ? 0 : size }, end, false);
   }
 
   /** Throws what compiled config throws. */
@@ -559,8 +546,10 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   private responseHead(head: ResponseHead, end: boolean): void {
     this.headSent = true;
     this.request.responseCode = head.status;
-    if (end) this.responseEnded = true;
-    if (end) this.finish();
+    if (end) {
+      this.responseEnded = true;
+      this.finish();
+    }
     this.stream.head(head, end);
   }
 
