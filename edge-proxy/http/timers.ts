@@ -115,13 +115,19 @@ export interface Timed {
   onTimeout(): void;
 }
 
+/** The first `count` are free. An array that is emptied would be allocated again when one comes back. */
+interface FreeTimers {
+  readonly timers: PooledTimer[];
+  count: number;
+}
+
 /** A timer on loan. */
 export class PooledTimer {
-  private readonly pool: PooledTimer[];
+  private readonly pool: FreeTimers;
   private readonly timer: LazyTimer;
   private owner: Timed | undefined;
 
-  constructor(pool: PooledTimer[], clock: () => number, coarse: CoarseClock) {
+  constructor(pool: FreeTimers, clock: () => number, coarse: CoarseClock) {
     this.pool = pool;
     this.timer = new LazyTimer(clock, () => this.owner?.onTimeout(), coarse);
   }
@@ -146,7 +152,7 @@ export class PooledTimer {
   release(): void {
     this.owner = undefined;
     this.timer.clear();
-    this.pool.push(this);
+    this.pool.timers[this.pool.count++] = this;
   }
 }
 
@@ -154,7 +160,7 @@ export class PooledTimer {
 export class TimerPool {
   readonly coarse: CoarseClock;
   private readonly clock: () => number;
-  private readonly free: PooledTimer[] = [];
+  private readonly free: FreeTimers = { timers: [], count: 0 };
 
   constructor(clock: () => number) {
     this.clock = clock;
@@ -163,6 +169,8 @@ export class TimerPool {
 
   /** @param ms above 0 */
   take(owner: Timed, ms: number): PooledTimer {
-    return (this.free.pop() ?? new PooledTimer(this.free, this.clock, this.coarse)).lend(owner, ms);
+    const { free } = this;
+    const timer = free.count > 0 ? free.timers[--free.count]! : new PooledTimer(free, this.clock, this.coarse);
+    return timer.lend(owner, ms);
   }
 }
