@@ -3,20 +3,17 @@
  * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
 import type { CodecError } from '../codec/error.ts';
-import type { Direction } from '../filters/chain.ts';
 import { FilterRun } from '../filters/filter-run.ts';
-import { type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
+import type { MessageFlow } from '../filters/message-flow.ts';
 import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
 import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
 import {
   filterFailed,
-  payloadTooLarge,
   requestTimeout,
   requestTooLong,
   requestTooSlow,
   responseCut,
   responseLate,
-  responseTooLarge,
   responseTooLong,
   responseTooSlow,
   routeNotFound,
@@ -33,24 +30,22 @@ import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
 import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
+import {
+  type FilteredResponse,
+  type LocalResponse,
+  type RequestFlowClient,
+  type ResponseFlowClient,
+  requestFlow,
+  responseFlow,
+} from './flows.ts';
 import { nameCluster } from './intended-cluster.ts';
 import { PendingBody } from './pending-body.ts';
 import { ProxyRequest } from './proxy-request.ts';
 import { normalizeTarget } from './request-target.ts';
+import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
 import { grantedUpgrade } from './upgrade.ts';
 
 const EMPTY = new Uint8Array(0);
-
-/** A response made here. */
-interface LocalResponse {
-  readonly head: ResponseHead;
-  readonly end: boolean;
-  readonly body: Uint8Array;
-}
-
-function isTunnel(upgrade: string, status: number): boolean {
-  return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
-}
 
 /** The session that the exchange belongs to. */
 export interface ExchangeOwner {
@@ -58,11 +53,13 @@ export interface ExchangeOwner {
   exchangeEnded(exchange: Exchange): void;
 }
 
-export class Exchange implements RequestSink, RouterClient, LimitedExchange, Timed {
+export class Exchange
+  implements RequestSink, RouterClient, RequestFlowClient, ResponseFlowClient, LimitedExchange, Timed
+{
   readonly request: ProxyRequest;
   private readonly config: ExchangeConfig;
   private readonly owner: ExchangeOwner;
-  private readonly stream: DownstreamStream;
+  readonly stream: DownstreamStream;
   private readonly limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
@@ -87,7 +84,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   private finished = false;
   private wantsContinue: boolean;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
-  bufferLimit: number;
+  readonly bufferLimit: number;
   /** The stream idle timeout of this request in milliseconds, 0: none. */
   private idleTimeoutMs: number;
 
@@ -129,13 +126,13 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   }
 
   /** Nothing that goes wrong in compiled config may admit a request, or end the process. */
-  private failInternally(error: unknown): void {
+  failInternally(error: unknown): void {
     this.config.onInternalError(error);
     this.replyOrCut(filterFailed);
   }
 
   /** Where the response has begun, it is cut off instead. */
-  private replyOrCut(made: LocalReply): void {
+  replyOrCut(made: LocalReply): void {
     if (this.finished) return;
     if (!this.headSent) {
       this.reply(made);
@@ -189,53 +186,12 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
       this.route(result);
       return;
     }
-    const owner = this.requestOwner(run, end, tunnel, seesBody);
-    // A tunnel has no end to wait for.
-    const flow = new MessageFlow(direction.filters, owner, this.config.bufferLimit, end || tunnel);
+    const flow = requestFlow(this, run, { end, tunnel, seesBody }, this.config.bufferLimit);
     this.requestFlow = flow;
     flow.start(result);
   }
 
-  private requestOwner(
-    run: FilterRun<ProxyRequest>,
-    end: boolean,
-    tunnel: boolean,
-    seesBody: boolean,
-  ): FlowOwner<Permit<ProxyRequest>> {
-    const { stream } = this;
-    return {
-      heads: (from) => {
-        run.requestBody = undefined;
-        return runRequestHeads(run, from, end);
-      },
-      again: (filter, body) => {
-        run.requestBody = body;
-        return filter.onRequestHead!(run, end);
-      },
-      hook: (filter, { bytes, end: last, trailers }) => {
-        if (tunnel && !filter.seesTunnels) return undefined;
-        return trailers ? filter.onRequestTrailers?.(run, trailers) : filter.onRequestData?.(run, bytes, last);
-      },
-      passed: (permit) => this.requestPassed(permit, seesBody),
-      data: (bytes, last) => {
-        this.deliver(bytes, last, undefined);
-        return true;
-      },
-      trailers: (trailers) => this.deliver(EMPTY, true, trailers),
-      reply: (made) => this.replyOrCut(made),
-      tooLong: () => {
-        // As in Envoy, also where the last bytes are the ones too many.
-        stream.abandonRequest();
-        this.reply(payloadTooLarge);
-      },
-      failed: (error) => this.failInternally(error),
-      wantsBody: () => this.permitBody(),
-      pause: () => stream.pause(),
-      resume: () => stream.resume(),
-    };
-  }
-
-  private requestPassed(permit: Permit<ProxyRequest>, seesBody: boolean): void {
+  requestPassed(permit: Permit<ProxyRequest>, seesBody: boolean): void {
     const flow = this.requestFlow!;
     // What is here goes into `pending`: a body that is whole can be sent, and sent again, at once.
     flow.pump();
@@ -261,7 +217,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   }
 
   /** Sends `100 Continue` to a client that waits for it, once. */
-  private permitBody(): void {
+  permitBody(): void {
     if (!this.wantsContinue) return;
     this.wantsContinue = false;
     this.stream.interim({ status: 100, headers: new HeaderMap(), bodySize: 0, upgrade: '', version: 'HTTP/1.1' });
@@ -335,7 +291,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
   }
 
   /** Data that has passed the filters. */
-  private deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
+  deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
     if (end) this.requestDelivered = true;
     const { router } = this;
     if (!router) {
@@ -425,6 +381,10 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     else this.filterResponse(local.head, end, local);
   }
 
+  onResponseWritable(): void {
+    this.router?.onDownstreamWritable();
+  }
+
   /** A response that is not the last: 100, 102, 103. */
   respondInterim(head: ResponseHead): void {
     if (this.responseStarted || this.finished || this.request.protocol === 'HTTP/1.0') return;
@@ -451,11 +411,12 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     const { run } = this;
     const direction = run.filters.response;
     const tunnel = local === undefined && isTunnel(request.upgrade, head.status);
+    const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
     let result: 'passed' | Stopped;
     try {
       this.choice?.editResponse(request, head.headers);
       result = runResponseHeads(run, 0, head, end);
-      if (result === 'passed' && (end || !(tunnel ? direction.seesTunnels : direction.seesBody))) {
+      if (result === 'passed' && !seesBody) {
         this.sendHead(head, end, tunnel);
         if (local && !end) this.sendData(local.body, true);
         return;
@@ -464,65 +425,21 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
       this.failResponse(error, local);
       return;
     }
-    const owner = this.responseOwner(run, head, end, tunnel, local);
-    const flow = new MessageFlow(direction.filters, owner, config.bufferLimit, end || tunnel);
+    const flow = responseFlow(this, run, { head, end, tunnel, seesBody, local }, config.bufferLimit);
     this.responseFlow = flow;
     flow.start(result);
     if (local && !end) flow.onData(local.body, true);
   }
 
-  private responseOwner(
-    run: FilterRun<ProxyRequest>,
-    head: ResponseHead,
-    end: boolean,
-    tunnel: boolean,
-    local: LocalResponse | undefined,
-  ): FlowOwner<'passed'> {
-    return {
-      heads: (from) => {
-        run.responseBody = undefined;
-        return runResponseHeads(run, from, head, end);
-      },
-      again: (filter, body) => {
-        run.responseBody = body;
-        return filter.onResponseHead!(run, head, end);
-      },
-      hook: (filter, { bytes, end: last, trailers }) => {
-        if (tunnel && !filter.seesTunnels) return undefined;
-        return trailers ? filter.onResponseTrailers?.(run, trailers) : filter.onResponseData?.(run, bytes, last);
-      },
-      passed: () => this.responsePassed(run.filters.response, head, end, tunnel),
-      data: (bytes, last) => this.sendData(bytes, last),
-      trailers: (trailers) => this.sendTrailers(trailers),
-      reply: (made) => this.reply(made),
-      tooLong: () => this.reply(responseTooLarge),
-      failed: (error) => this.failResponse(error, local),
-      wantsBody: () => {},
-      // The router hears of it by what `responseData` returns.
-      pause: () => {},
-      resume: () => this.router?.onDownstreamWritable(),
-    };
-  }
-
-  private responsePassed(direction: Direction, head: ResponseHead, end: boolean, tunnel: boolean): void {
+  responsePassed({ head, end, tunnel, seesBody }: FilteredResponse): void {
     const flow = this.responseFlow!;
-    if (flow.replaced) this.sendReplaced(flow, head);
-    else if (flow.rewrites && !end && !tunnel) {
-      head.headers.remove('content-length');
-      this.sendHead({ ...head, bodySize: undefined }, false, false);
-    } else this.sendHead(head, end, tunnel);
+    if (flow.replaced) {
+      const replaced = replacedHead(head, flow.size, this.request.method);
+      this.sendHead(replaced.head, replaced.end, false);
+    } else if (flow.rewrites && !end && !tunnel) this.sendHead(unsizedHead(head), false, false);
+    else this.sendHead(head, end, tunnel);
     flow.pump();
-    if (flow.empty && !(tunnel ? direction.seesTunnels : direction.seesBody)) this.responseFlow = undefined;
-  }
-
-  /** The head of a response whose body a filter replaced. */
-  private sendReplaced({ size }: MessageFlow<'passed'>, head: ResponseHead): void {
-    const { status, headers } = head;
-    const never = status === 204 || status === 304;
-    const end = size === 0 || never || this.request.method === 'HEAD';
-    if (never) headers.remove('content-length');
-    else headers.set('content-length', String(size));
-    this.sendHead({ ...head, bodySize: end ? 0 : size }, end, false);
+    if (flow.empty && !seesBody) this.responseFlow = undefined;
   }
 
   /** Throws what compiled config throws. */
@@ -545,7 +462,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     if (!end) this.sendData(body, true);
   }
 
-  private failResponse(error: unknown, local: LocalResponse | undefined): void {
+  failResponse(error: unknown, local: LocalResponse | undefined): void {
     this.config.onInternalError(error);
     this.cancelFlows();
     if (local && !this.headSent) this.sendLocal(local);
@@ -562,8 +479,10 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     this.headSent = true;
     this.request.responseCode = head.status;
     this.config.router.events.responseStarted?.(this.request);
-    if (end) this.responseEnded = true;
-    if (end) this.finish();
+    if (end) {
+      this.responseEnded = true;
+      this.finish();
+    }
     this.stream.head(head, end);
   }
 
@@ -572,7 +491,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     return this.responseFlow ? this.responseFlow.onData(bytes, end) : this.sendData(bytes, end);
   }
 
-  private sendData(bytes: Uint8Array, end: boolean): boolean {
+  sendData(bytes: Uint8Array, end: boolean): boolean {
     this.request.bytesSent += bytes.length;
     if (end) this.endResponse();
     else this.touch();
@@ -585,7 +504,7 @@ export class Exchange implements RequestSink, RouterClient, LimitedExchange, Tim
     else this.sendTrailers(trailers);
   }
 
-  private sendTrailers(trailers: HeaderMap): void {
+  sendTrailers(trailers: HeaderMap): void {
     this.endResponse();
     this.stream.trailers(trailers);
   }
