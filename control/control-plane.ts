@@ -7,7 +7,7 @@ import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts'
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
-import { startTlsServer, type TlsServer } from './api/tls-server.ts';
+import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';

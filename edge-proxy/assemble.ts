@@ -5,12 +5,7 @@ import type { Secret } from '../shared/xds/tls.ts';
 import type { ListenerState } from './admin/admin.ts';
 import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
-import type { Compilers, RunningCluster } from './config/apply.ts';
-import { compileCluster } from './config/compile-cluster.ts';
-import { type CompilerEnv, proxyCompilers } from './config/compilers.ts';
-import type { IdentityManager } from './config/identity.ts';
-import { hostOf, type ProcessSettings, processSettings } from './config/process-settings.ts';
-import type { MeshSettings, StaticSettings } from './config/settings.ts';
+import type { IdentityManager } from './control-client/identity.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
@@ -19,6 +14,8 @@ import { bootstrapLimits, meshLimits, type ProcessLimits } from './overload/proc
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
 import { Proxy } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
+import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
@@ -27,6 +24,9 @@ import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
+import type { Compilers, RunningCluster } from './xds/apply.ts';
+import { compileCluster } from './xds/cluster/compile-cluster.ts';
+import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
 
 interface Assembled {
   readonly proxy: Proxy;

@@ -9,15 +9,15 @@ import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
-import { ControlClient } from './config/control-client.ts';
-import { type ConfigTarget, DiscoveryClient } from './config/discovery-client.ts';
-import { DiskCache } from './config/disk-cache.ts';
-import type { IdentityManager } from './config/identity.ts';
-import { buildNode } from './config/node.ts';
-import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './config/process-settings.ts';
-import { ProxyConfig } from './config/proxy-config.ts';
-import type { MeshSettings } from './config/settings.ts';
+import { ControlClient } from './control-client/control-client.ts';
+import { type ConfigTarget, DiscoveryClient } from './control-client/discovery-client.ts';
+import { DiskCache } from './control-client/disk-cache.ts';
+import type { IdentityManager } from './control-client/identity.ts';
+import { buildNode } from './control-client/node.ts';
+import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
+import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
+import type { MeshSettings } from './settings/settings.ts';
 
 /** What runs traffic. */
 export interface ProxyPart extends ConfigTarget {
@@ -62,7 +62,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const { runtime, settings } = parts;
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
   // Loaded here: a static proxy has no identity and need not carry what makes one.
-  const { IdentityError, IdentityManager, identityClock } = await import('./config/identity.ts');
+  const { IdentityError, IdentityManager, identityClock } = await import('./control-client/identity.ts');
   await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
     throw new Error(`--data ${settings.data}: cannot be used: ${error.message}`);
   });

@@ -1,11 +1,11 @@
 /** The proxy: what was given to it as xDS, running. */
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
-import { type Changes, type Compilers, RunningConfig } from './config/apply.ts';
-import type { Secrets } from './config/secrets.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { Stats } from './telemetry/stats.ts';
+import { type Changes, type Compilers, RunningConfig } from './xds/apply.ts';
+import type { Secrets } from './xds/tls/secrets.ts';
 
 export interface ProxyOptions {
   readonly compilers: Compilers;

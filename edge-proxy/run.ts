@@ -1,7 +1,8 @@
 /** The proxy as a process: settings in, announcement, signals, exit codes. */
-import { parseSettings, type StaticSettings, USAGE } from './config/settings.ts';
+
 import { type MeshParts, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import { parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 
 export interface ProcessParts {
   readonly runtime: Runtime;

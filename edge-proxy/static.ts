@@ -1,6 +1,6 @@
 /** `tulle proxy -c`: a proxy from a static file in Envoy's own bootstrap form. */
 import { Bootstrap } from '../shared/xds/bootstrap.ts';
-import { pathText } from './config/config-fault.ts';
+import { pathText } from './config-error.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
 import type { Proxy } from './proxy.ts';
 

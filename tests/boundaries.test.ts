@@ -82,7 +82,7 @@ describe('import boundaries', () => {
       ),
     }));
     // The network filter of the same name judges by the same rules.
-    const network = ['edge-proxy/config/compilers.ts'];
+    const network = ['edge-proxy/xds/compilers.ts'];
     expect(users).toEqual(
       folders.map((folder) => ({
         folder,

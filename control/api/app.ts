@@ -2,12 +2,12 @@
 import { Hono } from 'hono';
 import type { ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
-import { apiDocuments } from './api-documents.ts';
 import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
-import type { ResourceKinds } from './kinds.ts';
-import { resourceApi } from './resources.ts';
-import { pathNotFound, respondToError } from './status.ts';
+import { apiDocuments } from './openapi/api-documents.ts';
+import type { ResourceKinds } from './resources/kinds.ts';
+import { resourceApi } from './resources/resources.ts';
+import { pathNotFound, respondToError } from './resources/status.ts';
 
 export interface ApiDependencies {
   store: ResourceStore;

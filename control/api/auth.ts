@@ -5,7 +5,7 @@ import type { MiddlewareHandler } from 'hono';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { forbidden, unauthorized } from './status.ts';
+import { forbidden, unauthorized } from './resources/status.ts';
 
 /** Keeps what is needed to recognise the admin token, never the token. */
 export interface TokenStore {

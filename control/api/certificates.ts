@@ -8,9 +8,9 @@ import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.
 import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds } from '../ca/join-tokens.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { requireAdmin } from './auth.ts';
-import { readObject } from './body.ts';
 import type { ApiEnv } from './caller.ts';
-import { ApiError, badRequest, forbidden, respondToError, tooLarge } from './status.ts';
+import { ApiError, badRequest, forbidden, respondToError, tooLarge } from './resources/status.ts';
+import { readObject } from './server/body.ts';
 
 /** Far above any CSR, far below what an unauthenticated caller could hurt with. */
 const MAX_BODY = 64 * 1024;

@@ -5,10 +5,10 @@ import { ProxyConfigRequest } from '../../shared/xds/proxy-config.ts';
 import { NodeError } from '../compile/proxy.ts';
 import { proxyConfigAnswer } from '../compile/proxy-config.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { readObject } from './body.ts';
 import type { ApiEnv } from './caller.ts';
 import { foreignNode } from './caller-node.ts';
-import { badRequest, forbidden, respondToError, tooLarge, unauthorized } from './status.ts';
+import { badRequest, forbidden, respondToError, tooLarge, unauthorized } from './resources/status.ts';
+import { readObject } from './server/body.ts';
 
 /** A node with its labels, as in a discovery poll without subscriptions. */
 const MAX_BODY = 256 * 1024;

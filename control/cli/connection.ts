@@ -4,7 +4,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { readWarnings } from '../api/warning-header.ts';
+import { readWarnings } from '../api/resources/warning-header.ts';
 
 /** A mistake of the user's, told in one line with the way out; never a stack trace. */
 export class CliError extends Error {

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../shared/resources/index.ts';
 import { createApi } from '../api/app.ts';
-import { nodeListener } from '../api/node-listener.ts';
+import { nodeListener } from '../api/server/node-listener.ts';
 import { memoryStore } from '../store/memory.ts';
 import { explain } from './explain.ts';
 

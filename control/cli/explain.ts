@@ -6,14 +6,14 @@ import {
   fieldsOf,
   inner,
   typeName,
-} from '../../shared/resources/description.ts';
-import { constraints, documentation } from '../../shared/resources/description-text.ts';
+} from '../../shared/resources/describe/description.ts';
+import { constraints, documentation } from '../../shared/resources/describe/description-text.ts';
+import { describeResource } from '../../shared/resources/describe/resource-description.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
-import { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
+import { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
+import { didYouMean } from '../../shared/resources/read/suggest.ts';
 import { kinds, splitApiVersion } from '../../shared/resources/registry.ts';
-import { describeResource } from '../../shared/resources/resource-description.ts';
-import { didYouMean } from '../../shared/resources/suggest.ts';
 import { CliError } from './connection.ts';
 
 export interface ExplainOptions {

@@ -1,11 +1,11 @@
 /** `tulle apply`, `get` and `delete`: thin clients of the Kubernetes-shaped REST API. */
 
+import { printedValue } from '../../shared/resources/describe/printed-value.ts';
 import { kinds } from '../../shared/resources/index.ts';
 import { type Kind, kindKey, type PrinterColumn } from '../../shared/resources/kind.ts';
-import { printedValue } from '../../shared/resources/printed-value.ts';
+import type { FieldValidation } from '../../shared/resources/read/unknown-fields.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
-import type { FieldValidation } from '../../shared/resources/unknown-fields.ts';
-import { warningText } from '../api/warning-header.ts';
+import { warningText } from '../api/resources/warning-header.ts';
 import { notCompiled } from '../compile/not-compiled.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';

@@ -11,9 +11,9 @@ import {
   type ParseResult,
   type Position,
   parseBytes,
-} from '../../shared/resources/parse.ts';
+} from '../../shared/resources/read/parse.ts';
+import { type FieldValidation, withoutUnknownFields } from '../../shared/resources/read/unknown-fields.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
-import { type FieldValidation, withoutUnknownFields } from '../../shared/resources/unknown-fields.ts';
 import { CliError } from './connection.ts';
 
 export interface SourceResource {

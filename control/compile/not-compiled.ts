@@ -1,7 +1,7 @@
 /** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
 
-import { isMeshConfigMap } from '../../shared/resources/config-map.ts';
-import { readMeshConfig, readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
+import { isMeshConfigMap } from '../../shared/resources/kinds/core/config-map.ts';
+import { readMeshConfig, readProxyConfig } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../mesh/fields.ts';
 import { protocolOf } from '../mesh/protocol.ts';

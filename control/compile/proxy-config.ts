@@ -4,9 +4,9 @@
  * the root namespace, one in the workload's namespace, annotation `proxy.istio.io/config` of the workload, a ProxyConfig
  * whose selector matches. Of several in one place the oldest counts, the others do nothing.
  */
-import { overProxyConfig } from '../../shared/resources/mesh-config-defaults.ts';
-import type { MeshProxyConfig } from '../../shared/resources/mesh-config-proxy.ts';
-import { readProxyConfig } from '../../shared/resources/mesh-config-read.ts';
+import { overProxyConfig } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
+import type { MeshProxyConfig } from '../../shared/resources/mesh-config/mesh-config-proxy.ts';
+import { readProxyConfig } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { parseDuration } from '../../shared/resources/schema/vocabulary.ts';
 import type { Node } from '../../shared/xds/core.ts';

@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { compileHttpFilters } from '../../edge-proxy/config/compile-filters.ts';
 import { contextOf, noCalls, requestDouble } from '../../edge-proxy/http/filters/request-double.ts';
 import type { RequestContext } from '../../edge-proxy/http/stream.ts';
+import { compileHttpFilters } from '../../edge-proxy/xds/filter/compile-filters.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { HttpFilter } from '../../shared/xds/http-connection-manager.ts';
 import { buildRbacFilters, policiesFor } from './rbac.ts';

@@ -1,5 +1,5 @@
 /** TLS contexts of mesh connections. Key pair and trust bundle (`default`, `ROOTCA`) are the proxy's own, never sent to it. */
-import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import type { ConfigSource } from '../../shared/xds/core.ts';
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import { clientSocket, combinedContext, sanMatcher, serverSocket } from './wire.ts';

@@ -7,13 +7,13 @@ import {
   inner,
   type ShapeOf,
   typeName,
-} from '../../shared/resources/description.ts';
-import { constraints } from '../../shared/resources/description-text.ts';
+} from '../../shared/resources/describe/description.ts';
+import { constraints } from '../../shared/resources/describe/description-text.ts';
+import { objectMeta } from '../../shared/resources/describe/resource-description.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
-import { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
+import { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import { kinds } from '../../shared/resources/registry.ts';
-import { objectMeta } from '../../shared/resources/resource-description.ts';
 
 const NOTE = '<!-- Made by `npm run docs` from shared/resources. Change the descriptions there. -->';
 

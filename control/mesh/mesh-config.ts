@@ -1,8 +1,8 @@
 /** MeshConfig in force: the YAML text under key `mesh` of ConfigMap `istio` in `istio-system`, over Istio's defaults. */
-import { isMeshConfigMap } from '../../shared/resources/config-map.ts';
-import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config-defaults.ts';
-import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config-read.ts';
+import { isMeshConfigMap } from '../../shared/resources/kinds/core/config-map.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
+import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { fields, text } from './fields.ts';
 import { withoutEffect } from './proxy-config-effect.ts';

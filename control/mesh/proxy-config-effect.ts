@@ -1,6 +1,6 @@
 /** Which parts of MeshConfig's ProxyConfig proxies take, and what is said of the others. */
-import { DEFAULT_PROXY_CONFIG } from '../../shared/resources/mesh-config-defaults.ts';
-import type { MeshProxyConfig } from '../../shared/resources/mesh-config-proxy.ts';
+import { DEFAULT_PROXY_CONFIG } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
+import type { MeshProxyConfig } from '../../shared/resources/mesh-config/mesh-config-proxy.ts';
 
 const TAKEN: ReadonlySet<string> = new Set(['concurrency', 'drainDuration', 'terminationDrainDuration']);
 const ELSEWHERE: Readonly<Record<string, string>> = {

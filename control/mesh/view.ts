@@ -1,6 +1,6 @@
 /** What the compile step may see of the mesh: an immutable view of one revision. */
-import type { MeshConfig } from '../../shared/resources/mesh-config.ts';
-import type { MeshNetworks } from '../../shared/resources/mesh-networks.ts';
+import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
+import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 
 /** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */

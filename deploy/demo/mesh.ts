@@ -11,7 +11,7 @@ import { resourcePath } from '../../control/cli/resources.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { kindOf } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
-import { parseDocuments } from '../../shared/resources/parse.ts';
+import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 
 const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));

@@ -5,12 +5,12 @@
 import { wireText } from '../../shared/match/wire.ts';
 import type { BodyFormat } from '../../shared/xds/core.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { compileHeaderEdit, type HeaderEdit } from '../config/compile-header-operations.ts';
-import { ConfigFault, faultAt } from '../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../config-error.ts';
 import type { Clock } from '../runtime/runtime.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
 import { wallClockOf } from '../telemetry/format-operators.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
+import { compileHeaderEdit, type HeaderEdit } from '../xds/route/compile-header-operations.ts';
 import type { ProxyRequest } from './exchange/proxy-request.ts';
 import type { HeaderMap } from './message/header-map.ts';
 import type { BodyFormatter } from './route-table.ts';

@@ -6,7 +6,7 @@ import { compileRegex } from '../../shared/match/regex.ts';
 import { textOfWire, wireText } from '../../shared/match/wire.ts';
 import type { StringMatcher } from '../../shared/xds/core.ts';
 import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../config-error.ts';
 import type { RequestContext } from './stream.ts';
 
 export type TextMatch = (text: string) => boolean;

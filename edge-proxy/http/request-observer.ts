@@ -4,7 +4,7 @@
  */
 import { type Handler, joinHandlers } from '../telemetry/event.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
-import type { Outcome } from '../upstream/outlier-detection.ts';
+import type { Outcome } from '../upstream/outlier/outlier-detection.ts';
 import type { Addresses, ResetReason } from './message/stream.ts';
 import type { RequestContext } from './stream.ts';
 

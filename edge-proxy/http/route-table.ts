@@ -1,5 +1,5 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
-import type { Hash64 } from '../upstream/xx-hash.ts';
+import type { Hash64 } from '../upstream/balancing/xx-hash.ts';
 import type { FilterDefinition } from './filters/definition.ts';
 import type { HeaderMap } from './message/header-map.ts';
 import type { RouteTimeouts, StreamDuration } from './router/request-timeouts.ts';

@@ -1,7 +1,7 @@
 /** Limits of the whole process: from a bootstrap file in Envoy's form, or from the flags of a mesh proxy. */
 import type { Bootstrap } from '../../shared/xds/bootstrap.ts';
 import type { OverloadManager as OverloadConfig } from '../../shared/xds/overload.ts';
-import type { MeshSettings, StaticSettings } from '../config/settings.ts';
+import type { MeshSettings, StaticSettings } from '../settings/settings.ts';
 import type { ConnectionLimits } from './admission.ts';
 import { connectionTotal } from './resource-monitors.ts';
 import { runtimeLimits } from './runtime-limits.ts';

@@ -2,7 +2,9 @@
 import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { KEY_USAGE_BITS, readCertificate } from '../../shared/identity/certificate.ts';
-import { readRevocationLists } from './crl.ts';
+import { readRevocationLists } from '../x509/crl.ts';
+import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
+import { type ChainRules, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
 import { peerFacts } from './peer-facts.ts';
 import type {
   ClientTlsOptions,
@@ -14,8 +16,6 @@ import type {
   TlsContext,
   TlsInfo,
 } from './runtime.ts';
-import { pemCertificates, readRoots, type TrustedRoots } from './trusted-path.ts';
-import { type ChainRules, type VerifiedPeer, verifyPeer } from './verify-peer.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;

@@ -5,9 +5,9 @@ import { durationMs } from '../../shared/xds/message.ts';
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
+import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
 import { type DialFailure, type Dialling, dial } from '../upstream/dial.ts';
-import { xxHash64 } from '../upstream/xx-hash.ts';
 import { type ConnectionEvents, type ConnectionRecord, connectionRecord } from './connection-record.ts';
 import type { TcpStats } from './tcp-stats.ts';
 

@@ -2,7 +2,7 @@
 import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
-import { ConfigFault } from '../config/config-fault.ts';
+import { ConfigFault } from '../config-error.ts';
 import { compileHeaderMatcher, type HeaderSource } from '../http/matchers.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import { LONG_FLAGS } from './response-flags.ts';

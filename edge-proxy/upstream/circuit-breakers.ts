@@ -1,6 +1,6 @@
 /** Envoy's circuit breakers (config.cluster.v3.CircuitBreakers), one set of limits and counts per routing priority. */
 import type { Cluster as ClusterConfig } from '../../shared/xds/cluster.ts';
-import { ConfigFault } from '../config/config-fault.ts';
+import { ConfigFault } from '../config-error.ts';
 import type { Circuit, Limits } from './cluster.ts';
 
 export type RoutingPriority = 'DEFAULT' | 'HIGH';

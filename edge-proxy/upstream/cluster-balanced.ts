@@ -1,5 +1,7 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
-import type { Balancer } from './balancer.ts';
+import type { Balancer } from './balancing/balancer.ts';
+import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './balancing/priority-set.ts';
+import type { Hash64 } from './balancing/xx-hash.ts';
 import type {
   Cluster,
   DialOptions,
@@ -10,11 +12,9 @@ import type {
   RetryHostRules,
   Use,
 } from './cluster.ts';
-import type { CheckCounts, CheckerDeps, HealthChecker } from './health-checker.ts';
+import type { CheckCounts, CheckerDeps, HealthChecker } from './health/health-checker.ts';
 import type { Host, HostState } from './host.ts';
-import type { Outcome, OutlierDetection, OutlierState } from './outlier-detection.ts';
-import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './priority-set.ts';
-import type { Hash64 } from './xx-hash.ts';
+import type { Outcome, OutlierDetection, OutlierState } from './outlier/outlier-detection.ts';
 
 /** What a cluster hands to its successor when its config changes. */
 export interface Inheritance {

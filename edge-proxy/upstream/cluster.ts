@@ -1,7 +1,7 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
-import type { Hash64 } from './xx-hash.ts';
+import type { Hash64 } from './balancing/xx-hash.ts';
 
 export interface Endpoint {
   /** `address:port`, the key of outlier state, and of pools where there is no `poolId`. */

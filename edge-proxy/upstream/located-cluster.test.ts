@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Cluster as ClusterSchema } from '../../shared/xds/cluster.ts';
-import { compileCluster } from '../config/compile-cluster.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
+import { compileCluster } from '../xds/cluster/compile-cluster.ts';
 import type { Cluster, Endpoint, Located } from './cluster.ts';
 import { parseTarget } from './located-cluster.ts';
 

@@ -4,7 +4,7 @@ import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
-import type { Changes } from '../config/apply.ts';
+import type { Changes } from '../xds/apply.ts';
 
 /** What a worker is before it has any config. */
 export interface WorkerInit {

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { meshTrustDomainFault, providerServiceFault, proxyAddressFault } from './checks/mesh-address.ts';
-import { drainDurationFault } from './checks/mesh-proxy-config.ts';
+import { meshTrustDomainFault, providerServiceFault, proxyAddressFault } from './checks/mesh/mesh-address.ts';
+import { drainDurationFault } from './checks/mesh/mesh-proxy-config.ts';
 import {
   dnsLabelFault,
   fqdnFault,
@@ -16,10 +16,10 @@ import {
 } from './checks/primitives.ts';
 import { localitiesFault } from './checks/traffic-policy.ts';
 import { validate } from './index.ts';
-import { readMeshConfig } from './mesh-config-read.ts';
-import { EXCUSED, REASONS } from './reference-reasons.ts';
+import { readMeshConfig } from './mesh-config/mesh-config-read.ts';
 import type { Fault } from './resource.ts';
 import { duration } from './schema/vocabulary.ts';
+import { EXCUSED, REASONS } from './testing/reference-reasons.ts';
 
 const folder = fileURLToPath(new URL('../../../shared/reference/validation/', import.meta.url));
 const present = existsSync(folder);

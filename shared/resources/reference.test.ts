@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { validate } from './index.ts';
-import { parseDocuments } from './parse.ts';
+import { parseDocuments } from './read/parse.ts';
 
 const reference = fileURLToPath(new URL('../../../shared/reference/', import.meta.url));
 const present = existsSync(reference);

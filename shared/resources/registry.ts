@@ -1,26 +1,27 @@
 /** The registry of kinds: everything that asks "which kinds are there" asks here. */
-import { authorizationPolicy } from './authorization-policy.ts';
-import { configMap } from './config-map.ts';
-import { destinationRule } from './destination-rule.ts';
-import { endpointSlice } from './endpoint-slice.ts';
-import { envoyFilter } from './envoy-filter.ts';
-import { gateway } from './gateway.ts';
+
 import type { Kind } from './kind.ts';
-import { namespace } from './namespace.ts';
-import { peerAuthentication } from './peer-authentication.ts';
-import { proxyConfig } from './proxy-config.ts';
-import { requestAuthentication } from './request-authentication.ts';
-import { secret } from './secret.ts';
-import { service } from './service.ts';
-import { serviceAccount } from './service-account.ts';
-import { serviceEntry } from './service-entry.ts';
-import { sidecar } from './sidecar.ts';
-import { telemetry } from './telemetry.ts';
-import { trafficExtension } from './traffic-extension.ts';
-import { virtualService } from './virtual-service.ts';
-import { wasmPlugin } from './wasm-plugin.ts';
-import { workloadEntry } from './workload-entry.ts';
-import { workloadGroup } from './workload-group.ts';
+import { authorizationPolicy } from './kinds/authorization-policy.ts';
+import { configMap } from './kinds/core/config-map.ts';
+import { endpointSlice } from './kinds/core/endpoint-slice.ts';
+import { namespace } from './kinds/core/namespace.ts';
+import { secret } from './kinds/core/secret.ts';
+import { service } from './kinds/core/service.ts';
+import { serviceAccount } from './kinds/core/service-account.ts';
+import { destinationRule } from './kinds/destination-rule.ts';
+import { envoyFilter } from './kinds/envoy-filter.ts';
+import { gateway } from './kinds/gateway.ts';
+import { peerAuthentication } from './kinds/peer-authentication.ts';
+import { proxyConfig } from './kinds/proxy-config.ts';
+import { requestAuthentication } from './kinds/request-authentication.ts';
+import { serviceEntry } from './kinds/service-entry.ts';
+import { sidecar } from './kinds/sidecar.ts';
+import { telemetry } from './kinds/telemetry.ts';
+import { trafficExtension } from './kinds/traffic-extension.ts';
+import { virtualService } from './kinds/virtual-service.ts';
+import { wasmPlugin } from './kinds/wasm-plugin.ts';
+import { workloadEntry } from './kinds/workload-entry.ts';
+import { workloadGroup } from './kinds/workload-group.ts';
 
 /** Every kind, in the order tables and discovery show them. */
 export const kinds: readonly Kind[] = [

@@ -1,7 +1,7 @@
 /** Runs one scenario: every peer is started once, then the rounds go from peer to peer in turn. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { authorityIn, clientSocket, type SvidFiles, serverSocket, svidFiles } from '../interop/svids.ts';
+import { authorityIn, clientSocket, type SvidFiles, serverSocket, svidFiles } from '../interop/tls/svids.ts';
 import { holdIdle, type LoadPlan, load } from './load.ts';
 import { stopAll } from './parts.ts';
 import { absent, type Measured, type PeerName, startPeer } from './peers.ts';

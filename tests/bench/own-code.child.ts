@@ -4,9 +4,9 @@
  */
 import * as z from 'zod';
 import { startStaticProxy } from '../../edge-proxy/assemble.ts';
-import { parseSettings } from '../../edge-proxy/config/settings.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../../edge-proxy/runtime/runtime.ts';
+import { parseSettings } from '../../edge-proxy/settings/settings.ts';
 
 z.config({ jitless: true });
 

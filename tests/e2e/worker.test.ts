@@ -6,7 +6,7 @@ import { workerdBinary } from '../../control/cli/runtimes.mjs';
 import { LoopbackMesh, type Workload } from '../../deploy/demo/mesh.ts';
 import { startWorker, type Workerd } from '../../deploy/worker/workerd.ts';
 import { kindOf } from '../../shared/resources/index.ts';
-import { parseDocuments } from '../../shared/resources/parse.ts';
+import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import { ROOT, until } from '../harness.ts';
 
 if (!workerdBinary()) console.warn('skipped: workerd is not installed (npm ci installs it)');

@@ -6,7 +6,7 @@ import {
   type Field,
   type Shape,
   type ShapeOf,
-} from '../../shared/resources/description.ts';
+} from '../../shared/resources/describe/description.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
 
 /** Text that many fields take, so that semantic checks come far; and text that is hard to write down. */

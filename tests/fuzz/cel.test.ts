@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type RuleCase, ruleCases } from '../../shared/resources/schema/rule-cases.ts';
+import { type RuleCase, ruleCases } from '../../shared/resources/schema/rules/rule-cases.ts';
 import { withRules } from '../../shared/resources/schema/vocabulary.ts';
 import { Random, runsFactor, seed } from './random.ts';
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../shared/resources/index.ts';
-import { withoutUnknownFields } from '../../shared/resources/unknown-fields.ts';
+import { withoutUnknownFields } from '../../shared/resources/read/unknown-fields.ts';
 import { parsePath } from '../../shared/resources/yaml/locate.ts';
 import { resourceOf } from './arbitrary.ts';
 import { Random, runsFactor, seed } from './random.ts';

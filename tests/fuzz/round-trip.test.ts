@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../shared/resources/index.ts';
-import { parseDocuments } from '../../shared/resources/parse.ts';
+import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import { writeYaml } from '../../shared/resources/yaml/write.ts';
 import { resourceOf } from './arbitrary.ts';
 import { runsFactor, seed } from './random.ts';

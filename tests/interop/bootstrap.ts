@@ -14,7 +14,7 @@ import {
   staticCluster,
   to,
 } from './bootstrap-parts.ts';
-import { THEMES, type Upstreams } from './themes.ts';
+import { THEMES, type Upstreams } from './themes/themes.ts';
 
 export { any, listener, manager, staticCluster } from './bootstrap-parts.ts';
 

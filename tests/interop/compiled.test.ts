@@ -10,7 +10,7 @@ import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
 import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
-import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
+import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
 
 const entry = (name: string, app: string, address: string, more: object = {}) => ({

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodeBinary } from '../../control/cli/runtimes.mjs';
 import { ROOT } from '../harness.ts';
-import type { SvidFiles } from './svids.ts';
+import type { SvidFiles } from './tls/svids.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Fields = { [key: string]: Json };

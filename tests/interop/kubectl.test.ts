@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { parseDocuments } from '../../shared/resources/parse.ts';
+import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import { kubectlBinary, type Ran, run, tulle } from '../cli/command.ts';
 
 const minor = kubectlBinary ? minorVersion(kubectlBinary) : 0;

@@ -10,7 +10,7 @@ import { type Outcome, outcomeOf } from './compare.ts';
 import { type StreamCase, type StreamOutcome, streamOutcomeOf } from './compare-tcp.ts';
 import { type Echo, type Shadows, startBytes, startEcho, startRaw, startShadows } from './echo.ts';
 import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
-import { THEMES } from './themes.ts';
+import { THEMES } from './themes/themes.ts';
 import { startTulle } from './tulle.ts';
 
 type Compared = Case | StreamCase;

@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { temporaryFolder } from '../harness.ts';
 import { bootstrapOf, compile } from './compiled.ts';
 import { ENVOY, envoyFaults } from './envoy.ts';
-import { authorityIn, type SvidFiles, svidFiles } from './svids.ts';
+import { authorityIn, type SvidFiles, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
 
 const resource = (kind: string, name: string, spec: object) => ({

@@ -5,14 +5,14 @@
  */
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import type { Changes } from '../../edge-proxy/config/apply.ts';
-import { proxyCompilers } from '../../edge-proxy/config/compilers.ts';
 import { Admission } from '../../edge-proxy/overload/admission.ts';
 import { OverloadState } from '../../edge-proxy/overload/overload-state.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
 import { Proxy } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { Stats } from '../../edge-proxy/telemetry/stats.ts';
+import type { Changes } from '../../edge-proxy/xds/apply.ts';
+import { proxyCompilers } from '../../edge-proxy/xds/compilers.ts';
 import { testFilters } from './test-filters.ts';
 
 const runtime = currentRuntime();

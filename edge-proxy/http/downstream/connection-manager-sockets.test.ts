@@ -3,10 +3,10 @@ import { Agent, createServer, request as httpRequest, type Server } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ClusterLoadAssignment, Cluster as ClusterSchema } from '../../../shared/xds/cluster.ts';
-import { compileCluster } from '../../config/compile-cluster.ts';
 import { currentRuntime } from '../../runtime/index.ts';
 import type { Listening } from '../../runtime/runtime.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
+import { compileCluster } from '../../xds/cluster/compile-cluster.ts';
 import type { RequestContext } from '../stream.ts';
 import { ConnectionManager } from './connection-manager.ts';
 

@@ -3,7 +3,7 @@
  * cannot keep up is given up, so that it can hold neither memory nor the request it copies.
  */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
-import type { Outcome } from '../../upstream/outlier-detection.ts';
+import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
 import type { StreamSource } from '../../upstream/stream-client.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RetryPolicy } from '../../../shared/xds/route.ts';
-import { compileRetry } from '../../config/compile-retry.ts';
+import { compileRetry } from '../../xds/route/compile-retry.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import {
   expectedTimeoutMs,

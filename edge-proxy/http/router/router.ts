@@ -1,7 +1,8 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the response back. */
+
+import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
-import type { Outcome } from '../../upstream/outlier-detection.ts';
-import type { Hash64 } from '../../upstream/xx-hash.ts';
+import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
 import type { PendingBody } from '../exchange/pending-body.ts';
 import type { ProxyRequest } from '../exchange/proxy-request.ts';
 import type { Permit } from '../filters/permit.ts';

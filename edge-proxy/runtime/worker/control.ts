@@ -1,5 +1,5 @@
 /** The control API over a workerd service binding, which carries the mesh's trust bundle. */
-import type { ControlResponse } from '../../config/control-client.ts';
+import type { ControlResponse } from '../../control-client/control-client.ts';
 import type { Fetcher } from './settings.ts';
 
 export interface PostOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { compileRouteConfiguration } from '../../config/compile-routes.ts';
+import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
 import { createForward } from './forward.ts';
 
 const time = { now: () => Date.now() / 1000, monotonicMs: () => performance.now(), random: () => 0 };

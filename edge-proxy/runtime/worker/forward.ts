@@ -3,7 +3,6 @@
  * streams on both sides are fetch's.
  */
 import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
-import { compileHttpFilters } from '../../config/compile-filters.ts';
 import { Exchange } from '../../http/exchange/exchange.ts';
 import type { ExchangeConfig } from '../../http/exchange/exchange-config.ts';
 import { FilterChain } from '../../http/filters/chain.ts';
@@ -12,6 +11,7 @@ import { compileObservers } from '../../http/request-observer.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import type { SideCall } from '../../http/side-call/side-call.ts';
 import { TimerPool } from '../../http/timers.ts';
+import { compileHttpFilters } from '../../xds/filter/compile-filters.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { FetchDownstream } from './downstream-stream.ts';
 import { GatewayStreams, gatewayClusters } from './gateway-streams.ts';

@@ -1,8 +1,8 @@
 /** The edge worker: the proxy core behind `fetch`, as one module of workerd. */
 import { Router } from 'itty-router';
-import { Backoff } from '../../config/backoff.ts';
-import { DiscoveryClient } from '../../config/discovery-client.ts';
-import { buildNode } from '../../config/node.ts';
+import { Backoff } from '../../control-client/backoff.ts';
+import { DiscoveryClient } from '../../control-client/discovery-client.ts';
+import { buildNode } from '../../control-client/node.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { controlPost, type Post } from './control.ts';
 import { createForward } from './forward.ts';

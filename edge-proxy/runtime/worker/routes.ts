@@ -2,10 +2,10 @@
 
 import { SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { compileRouteConfiguration } from '../../config/compile-routes.ts';
-import { ConfigFault } from '../../config/config-fault.ts';
-import type { ConfigChanges, ConfigTarget } from '../../config/discovery-client.ts';
+import { ConfigFault } from '../../config-error.ts';
+import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
 import type { RouteTable } from '../../http/route-table.ts';
+import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 
 export class WorkerRoutes implements ConfigTarget {

@@ -3,8 +3,8 @@ import { authzTrustDomainFault, authzValueFault } from '../../match/authz-value.
 import { pathTemplateFault } from '../../match/path.ts';
 import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
+import { didYouMean } from '../read/suggest.ts';
 import type { AuthorizationPolicySpec, Operation, Rule, Source, When } from '../schema/authorization-policy.ts';
-import { didYouMean } from '../suggest.ts';
 import { checkPolicyTargets, ipOrCidrFault } from './primitives.ts';
 
 export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec): Findings {

@@ -4,8 +4,8 @@ import { labelKeyFault, labelValueFault } from '../../match/labels.ts';
 import { parseProtocol } from '../../match/protocol.ts';
 import { regexFault } from '../../match/regex.ts';
 import { keyPath, type Report } from '../faults.ts';
+import { didYouMean } from '../read/suggest.ts';
 import type { PolicySelector, PolicyTargetReference } from '../schema/common.ts';
-import { didYouMean } from '../suggest.ts';
 
 const LABEL = /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
 const WILDCARD_LABEL =

@@ -1,7 +1,7 @@
 /** TLS settings of a Gateway's server. */
 import type { Report } from '../faults.ts';
+import { didYouMean } from '../read/suggest.ts';
 import type { ServerTls } from '../schema/common.ts';
-import { didYouMean } from '../suggest.ts';
 
 const CIPHERS: ReadonlySet<string> = new Set(
   (

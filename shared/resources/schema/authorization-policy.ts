@@ -1,7 +1,7 @@
 /** The schema of AuthorizationPolicy's spec, field for field (istio.io/latest/docs/reference/config/security/authorization-policy). */
 import type { z } from 'zod';
 import { SubFilter, selector, targetRef, targetRefs } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { list, object, oneOfNames, string, withRules } from './vocabulary.ts';
 
 const names = (what: string) => list(string().describe(what));

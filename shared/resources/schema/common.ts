@@ -1,6 +1,6 @@
 /** Parts that several kinds' schemas share. */
 import type { z } from 'zod';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import {
   bool,
   duration,

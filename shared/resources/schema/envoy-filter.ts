@@ -1,7 +1,7 @@
 /** The schema of EnvoyFilter's spec, field for field (istio.io/latest/docs/reference/config/networking/envoy-filter). */
 import type { z } from 'zod';
 import { SubFilter, targetRefs, WorkloadSelector } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { atMostOne, integer, list, map, object, oneOfNames, string, struct, withRules } from './vocabulary.ts';
 
 const uint32 = () => integer({ min: 0, max: 4294967295 });

@@ -1,7 +1,7 @@
 /** The schema of PeerAuthentication's spec, field for field (istio.io/latest/docs/reference/config/security/peer_authentication). */
 import type { z } from 'zod';
 import { selector } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { map, object, oneOfNames, withRules } from './vocabulary.ts';
 
 export const MutualTls = object({

@@ -1,7 +1,7 @@
 /** The schema of RequestAuthentication's spec, field for field (istio.io/latest/docs/reference/config/security/request_authentication). */
 import type { z } from 'zod';
 import { selector, targetRef, targetRefs } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { bool, duration, list, object, oneOfNames, string, withRules } from './vocabulary.ts';
 
 export const FromHeader = object(

@@ -1,7 +1,7 @@
 /** The schema of ServiceEntry's spec, field for field (istio.io/latest/docs/reference/config/networking/service-entry). */
 import type { z } from 'zod';
 import { WorkloadEntrySpec, WorkloadSelector } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { integer, list, listMap, object, oneOfNames, string, withRules } from './vocabulary.ts';
 
 const port = () => withRules(integer({ min: 0, max: 4294967295 }), rules.port);

@@ -1,7 +1,7 @@
 /** The schema of Telemetry's spec, field for field (istio.io/latest/docs/reference/config/telemetry). */
 import type { z } from 'zod';
 import { selector, targetRef, targetRefs } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import {
   atMostOne,
   bool,

@@ -1,7 +1,7 @@
 /** The schema of TrafficExtension's spec, field for field (istio.io/latest/docs/reference/config/proxy_extensions). */
 import type { z } from 'zod';
 import { selector, TrafficSelector, targetRefs } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { atMostOne, integer, list, nullable, object, oneOfNames, string, withRules } from './vocabulary.ts';
 import { wasmModule } from './wasm-plugin.ts';
 

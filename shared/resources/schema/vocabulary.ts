@@ -1,12 +1,12 @@
 /**
  * The few words schemas are written in. Objects are strict: an unknown field is a fault with a suggestion. Nothing here
- * transforms. Every word leaves on its schema what `../description.ts` reads back for `explain`, OpenAPI and docs.
+ * transforms. Every word leaves on its schema what `../describe/description.ts` reads back for `explain`, OpenAPI and docs.
  *
  * A field's documentation stands with it: `.describe('What it does, in which unit. Default: 2.')`. The last sentence, when it
  * begins with "Default:", is the field's default.
  */
 import * as z from 'zod';
-import { didYouMean } from '../suggest.ts';
+import { didYouMean } from '../read/suggest.ts';
 import { mark, type Rule } from './marks.ts';
 
 /** A message: fields are optional unless named in `required`. */
@@ -107,7 +107,7 @@ export function base64(): z.ZodString {
 
 /**
  * A field of one of protobuf's wrapper messages, which the CRDs call nullable. Null is an absent field wherever there is a
- * message (`../nulls.ts`), so this says no more than the schema's own text does.
+ * message (`../read/nulls.ts`), so this says no more than the schema's own text does.
  */
 export function nullable<Schema extends z.ZodType>(schema: Schema): Schema {
   return schema.check(

@@ -1,7 +1,7 @@
 /** The schema of WasmPlugin's spec, field for field (istio.io/latest/docs/reference/config/proxy_extensions/wasm-plugin). */
 import type { z } from 'zod';
 import { selector, TrafficSelector, targetRef, targetRefs, VmConfig } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { integer, list, nullable, object, oneOfNames, string, struct, withRules } from './vocabulary.ts';
 
 /** Where a module comes from and how it runs: the same in TrafficExtension. */

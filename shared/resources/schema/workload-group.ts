@@ -1,7 +1,7 @@
 /** The schema of WorkloadGroup's spec, field for field (istio.io/latest/docs/reference/config/networking/workload-group). */
 import type { z } from 'zod';
 import { WorkloadTemplate } from './common.ts';
-import * as rules from './rules.ts';
+import * as rules from './rules/rules.ts';
 import { atMostOne, integer, list, map, object, string, withRules } from './vocabulary.ts';
 
 const port = () => withRules(integer({ min: 0, max: 4294967295 }), rules.port);

@@ -1,5 +1,5 @@
 import type { Buffer, BufferPerRoute } from '../../../../shared/xds/http-filters.ts';
-import { ConfigFault } from '../../../config/config-fault.ts';
+import { ConfigFault } from '../../../config-error.ts';
 import type { BufferBody } from '../hooks.ts';
 import type { RouteBuffer } from './filter.ts';
 

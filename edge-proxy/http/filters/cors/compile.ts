@@ -1,7 +1,7 @@
 import { wireText } from '../../../../shared/match/wire.ts';
 import type { CorsPolicy } from '../../../../shared/xds/http-filters.ts';
-import { shareOf } from '../../../config/compile-route-match.ts';
-import { ConfigFault } from '../../../config/config-fault.ts';
+import { ConfigFault } from '../../../config-error.ts';
+import { shareOf } from '../../../xds/route/compile-route-match.ts';
 import { compileStringMatcher } from '../../matchers.ts';
 import type { Located } from '../definition.ts';
 import type { RouteCors } from './filter.ts';

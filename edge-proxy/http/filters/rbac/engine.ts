@@ -1,7 +1,7 @@
 /** RBAC rules as one decision (envoy.config.rbac.v3.RBAC), over requests and over connections. */
 import type { Rules } from '../../../../shared/xds/rbac.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
-import { ConfigFault } from '../../../config/config-fault.ts';
+import { ConfigFault } from '../../../config-error.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './matchers.ts';
 
 export interface Engine {

@@ -1,7 +1,7 @@
 /** envoy.filters.http.rbac */
 import { RbacPerRoute } from '../../../../shared/xds/http-filters.ts';
 import { HttpRbac } from '../../../../shared/xds/rbac.ts';
-import { faultAt } from '../../../config/config-fault.ts';
+import { faultAt } from '../../../config-error.ts';
 import { defineFilter } from '../definition.ts';
 import { compileHttpRbac, createRbacFilter } from './filter.ts';
 

@@ -5,7 +5,7 @@ import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
 import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../../shared/xds/rbac.ts';
 import { anyPrincipal, attributeMaps, attributes } from '../../../attributes/attributes.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
-import { ConfigFault, faultAt } from '../../../config/config-fault.ts';
+import { ConfigFault, faultAt } from '../../../config-error.ts';
 import { compileHeaderMatcher, compileStringMatcher } from '../../matchers.ts';
 
 export type RbacMatch = (traffic: IncomingTraffic) => boolean;

@@ -1,0 +1,55 @@
+/**
+ * Discovery of everything in two answers (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery):
+ * kubectl asks for it by its Accept header and saves a request for each group version.
+ */
+import type { Kind } from '../../../shared/resources/kind.ts';
+
+const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+/** Of an answer in this form; clients tell by it which form they got. */
+export const AGGREGATED_TYPE = `application/json;${PARAMETERS}`;
+
+/** Whether an Accept header asks for it. v2beta1 has the same fields under another name: its clients get the plain form. */
+export function wantsAggregated(accept: string | undefined): boolean {
+  return (accept ?? '').split(',').some((range) => {
+    const [type, ...parameters] = range.split(';').map((part) => part.trim());
+    return type === 'application/json' && PARAMETERS.split(';').every((each) => parameters.includes(each));
+  });
+}
+
+/** @param groups those of /apis, or `['']` for /api */
+export function groupDiscoveryList(kinds: readonly Kind[], groups: readonly string[], verbs: readonly string[]) {
+  return {
+    kind: 'APIGroupDiscoveryList',
+    apiVersion: 'apidiscovery.k8s.io/v2',
+    metadata: {},
+    items: groups.map((group) => ({ metadata: { name: group }, versions: versionsOf(kinds, group, verbs) })),
+  };
+}
+
+function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly string[]) {
+  const ours = kinds.filter((kind) => kind.group === group);
+  return [...new Set(ours.flatMap(({ versions }) => versions))].map((version) => ({
+    version,
+    freshness: 'Current',
+    resources: ours
+      .filter(({ versions }) => versions.includes(version))
+      .map((kind) => resourceOf(kind, version, verbs)),
+  }));
+}
+
+function resourceOf(
+  { group, kind, plural, singular, namespaced, shortNames, categories }: Kind,
+  version: string,
+  verbs: readonly string[],
+) {
+  return {
+    resource: plural,
+    singularResource: singular,
+    responseKind: { group, version, kind },
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    verbs,
+    shortNames,
+    categories,
+  };
+}

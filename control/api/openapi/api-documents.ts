@@ -1,0 +1,67 @@
+/** The discovery documents from which kubectl learns what is served (https://kubernetes.io/docs/concepts/overview/kubernetes-api/). */
+import { type Context, Hono, type Next } from 'hono';
+import type { Kind } from '../../../shared/resources/kind.ts';
+import { requireAdmin } from '../auth.ts';
+import type { ApiEnv } from '../caller.ts';
+import { apiVersionOf } from '../resources/kinds.ts';
+import { pathNotFound } from '../resources/status.ts';
+import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
+import { type OpenApi, openApi } from './openapi.ts';
+
+const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
+
+/** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version}, /openapi/v3 and what it lists */
+export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
+  const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
+  const app = new Hono<ApiEnv>();
+  const aggregated = (names: readonly string[]) => (c: Context<ApiEnv>, next: Next) => {
+    if (!wantsAggregated(c.req.header('accept'))) return next();
+    const list = JSON.stringify(groupDiscoveryList(kinds, names, verbs));
+    return Promise.resolve(c.body(list, 200, { 'content-type': AGGREGATED_TYPE, vary: 'accept' }));
+  };
+  app.get('/api', aggregated(['']), (c) =>
+    c.json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }),
+  );
+  app.get('/apis', aggregated(groups), (c) =>
+    c.json({ kind: 'APIGroupList', apiVersion: 'v1', groups: groups.map((group) => apiGroup(kinds, group)) }),
+  );
+  app.get('/api/:version', (c) => c.json(resourceList(kinds, '', c.req.param('version'))));
+  app.get('/apis/:group', (c) => {
+    const group = c.req.param('group');
+    if (!groups.includes(group)) throw pathNotFound();
+    return c.json({ kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(kinds, group) });
+  });
+  app.get('/apis/:group/:version', (c) => c.json(resourceList(kinds, c.req.param('group'), c.req.param('version'))));
+  // Made when first asked for: most control planes are never asked.
+  let made: OpenApi | undefined;
+  const described = () => (made ??= openApi(kinds));
+  for (const path of ['/openapi/v3', '/openapi/v3/*']) app.use(path, requireAdmin);
+  app.get('/openapi/v3', (c) => c.json(described().index));
+  app.get('/openapi/v3/*', (c) => {
+    const text = described().documents.get(c.req.path.slice('/openapi/v3/'.length));
+    if (text === undefined) throw pathNotFound();
+    return c.body(text, 200, { 'content-type': 'application/json' });
+  });
+  return app;
+}
+
+function apiGroup(kinds: readonly Kind[], group: string) {
+  const versions = [...new Set(kinds.filter((kind) => kind.group === group).flatMap((kind) => kind.versions))];
+  const described = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  return { name: group, versions: described, preferredVersion: described[0] };
+}
+
+function resourceList(kinds: readonly Kind[], group: string, version: string) {
+  const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
+  if (served.length === 0) throw pathNotFound();
+  const resources = served.map((kind) => ({
+    name: kind.plural,
+    singularName: kind.singular,
+    namespaced: kind.namespaced,
+    kind: kind.kind,
+    verbs,
+    shortNames: kind.shortNames,
+    categories: kind.categories,
+  }));
+  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(group, version), resources };
+}

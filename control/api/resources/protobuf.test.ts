@@ -1,0 +1,131 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { kinds, validate } from '../../../shared/resources/index.ts';
+import { memoryStore } from '../../store/memory.ts';
+import { createApi, createInitialNamespaces } from '../app.ts';
+import { PROTOBUF, ProtobufError, readProtobuf } from './protobuf.ts';
+
+/** A field: a text or bytes (wire type 2), or a number (wire type 0). */
+type Part = [number, string | Uint8Array | number];
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (let rest = BigInt(value); ; rest >>= 7n) {
+    if (rest < 128n) return [...bytes, Number(rest)];
+    bytes.push(Number(rest & 127n) | 128);
+  }
+}
+const encode = (...parts: Part[]): Uint8Array =>
+  Uint8Array.from(
+    parts.flatMap(([number, value]) => {
+      if (typeof value === 'number') return [...varint(number << 3), ...varint(value)];
+      const bytes = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+      return [...varint((number << 3) | 2), ...varint(bytes.length), ...bytes];
+    }),
+  );
+const entry = (key: string, value: string | Uint8Array) => encode([1, key], [2, value]);
+const enveloped = (kind: string, raw: Uint8Array, apiVersion = 'v1') =>
+  new Uint8Array([
+    ...new TextEncoder().encode('k8s\0'),
+    ...encode([1, encode([1, apiVersion], [2, kind])], [2, raw], [3, ''], [4, '']),
+  ]);
+/** As Go writes an ObjectMeta: empty fields stand there, and so does an empty creation time. */
+const meta = (name: string, ...more: Part[]) =>
+  encode([1, name], [2, ''], [3, ''], [4, ''], [5, ''], [6, ''], [7, 0], [8, encode()], ...more);
+
+describe('protobuf bodies', () => {
+  it('are read as the JSON they stand for', () => {
+    const namespace = enveloped('Namespace', encode([1, meta('shop')], [2, encode()], [3, encode([1, ''])]));
+    expect(readProtobuf(namespace)).toEqual({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
+    const labels: Part[] = [
+      [11, entry('app', 'a')],
+      [11, entry('tier', '')],
+      [12, entry('note', 'ü')],
+    ];
+    const map = encode(
+      [1, meta('c', ...labels)],
+      [2, entry('a', 'b')],
+      [2, entry('', '')],
+      [3, entry('z', new Uint8Array([0, 255]))],
+      [4, 1],
+    );
+    expect(readProtobuf(enveloped('ConfigMap', map))).toEqual({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'c', labels: { app: 'a', tier: '' }, annotations: { note: 'ü' } },
+      data: { a: 'b', '': '' },
+      binaryData: { z: 'AP8=' },
+      immutable: true,
+    });
+    const secret = encode([1, meta('s')], [2, entry('a', 'b')], [3, 'Opaque']);
+    expect(readProtobuf(enveloped('Secret', secret))).toMatchObject({ data: { a: 'Yg==' }, type: 'Opaque' });
+    const account = encode([1, meta('bot')], [3, encode([1, 'pull'])], [4, 0]);
+    expect(readProtobuf(enveloped('ServiceAccount', account))).toEqual({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'bot' },
+      imagePullSecrets: [{ name: 'pull' }],
+      automountServiceAccountToken: false,
+    });
+  });
+
+  it.each([
+    ['no magic', new TextEncoder().encode('{}'), 'does not begin as'],
+    ['a cut message', enveloped('Namespace', encode([1, meta('shop')])).subarray(0, -9), 'ends too early'],
+    ['an unknown field', enveloped('Namespace', encode([9, 'x'])), 'field number 9 is not supported'],
+    ['a number for a text', enveloped('Secret', encode([3, 7])), 'a number stands where bytes'],
+    ['a text for a number', enveloped('Secret', encode([5, 'x'])), 'bytes stand where a number'],
+    ['another kind', enveloped('Pod', encode()), 'Pod is not read from protobuf, only v1/Namespace'],
+    ['a key that would poison', enveloped('ConfigMap', encode([2, entry('__proto__', 'x')])), '__proto__'],
+  ])('refuses %s', (_, body, told) => {
+    expect(() => readProtobuf(body)).toThrow(ProtobufError);
+    expect(() => readProtobuf(body)).toThrow(told);
+  });
+
+  it('whatever the bytes, ends with an object or a refusal', () => {
+    const good = enveloped('ConfigMap', encode([1, meta('c', [11, entry('a', 'b')])], [2, entry('a', 'b')]));
+    const change = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(change, (changes) => {
+        const body = good.slice();
+        for (const [at, byte] of changes) body[at] = byte;
+        try {
+          expect(readProtobuf(body)).toBeTypeOf('object');
+        } catch (error) {
+          // TypeError: a text that is not UTF-8.
+          expect(error instanceof ProtobufError || error instanceof TypeError, String(error)).toBe(true);
+        }
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('are taken by the API, which answers in JSON and says what it does not take', async () => {
+    const store = memoryStore();
+    await createInitialNamespaces(store);
+    const api = createApi({ store, kinds: { kinds, validate }, isAdmin: () => true, version: '0.1.0' });
+    const post = (path: string, body: Uint8Array) =>
+      api.request(path, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': PROTOBUF, authorization: 'Bearer x' },
+      });
+    const made = await post('/api/v1/namespaces', enveloped('Namespace', encode([1, meta('shop')])));
+    expect([made.status, await made.json()]).toMatchObject([201, { kind: 'Namespace', metadata: { name: 'shop' } }]);
+    const service = await post('/api/v1/namespaces/shop/services', enveloped('Service', encode([1, meta('a')])));
+    expect([service.status, await service.json()]).toMatchObject([
+      415,
+      {
+        reason: 'UnsupportedMediaType',
+        message: expect.stringContaining('send JSON, as kubectl apply and create -f do'),
+      },
+    ]);
+    const broken = await post('/api/v1/namespaces', new TextEncoder().encode('k8s\0\xff'));
+    expect(broken.status).toBe(400);
+    const latin = await post(
+      '/api/v1/namespaces',
+      enveloped('Namespace', encode([1, encode([1, new Uint8Array([0xff])])])),
+    );
+    expect([latin.status, await latin.json()]).toMatchObject([400, { message: expect.stringContaining('not UTF-8') }]);
+  });
+});

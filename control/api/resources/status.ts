@@ -1,0 +1,142 @@
+/**
+ * Failures as Kubernetes tells them: a `Status` object
+ * (https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.32/#status-v1-meta).
+ */
+import type { Context } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { Kind } from '../../../shared/resources/kind.ts';
+import { kindKey } from '../../../shared/resources/kind.ts';
+import type { Fault } from '../../../shared/resources/resource.ts';
+import { StoreError } from '../../store/store.ts';
+
+export interface StatusCause {
+  reason: string;
+  message: string;
+  field: string;
+}
+
+export interface StatusDetails {
+  name?: string;
+  group?: string;
+  kind?: string;
+  uid?: string;
+  causes?: StatusCause[];
+  retryAfterSeconds?: number;
+}
+
+export interface Status {
+  kind: 'Status';
+  apiVersion: 'v1';
+  metadata: Record<string, never>;
+  status: 'Success' | 'Failure';
+  message?: string;
+  reason?: string;
+  details?: StatusDetails;
+  code: number;
+}
+
+/** A refusal with its HTTP status; thrown anywhere below a route. */
+export class ApiError extends Error {
+  override name = 'ApiError';
+  readonly code: ContentfulStatusCode;
+  readonly reason: string;
+  readonly details: StatusDetails | undefined;
+  constructor(code: ContentfulStatusCode, reason: string, message: string, details?: StatusDetails) {
+    super(message);
+    this.code = code;
+    this.reason = reason;
+    this.details = details;
+  }
+
+  toStatus(): Status {
+    const { code, reason, message, details } = this;
+    const head = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason } as const;
+    return details ? { ...head, details, code } : { ...head, code };
+  }
+}
+
+export const badRequest = (message: string) => new ApiError(400, 'BadRequest', message);
+export const unauthorized = () => new ApiError(401, 'Unauthorized', 'Unauthorized');
+export const forbidden = (message: string) => new ApiError(403, 'Forbidden', message);
+export const pathNotFound = () => new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+export const notAcceptable = (offered: string) =>
+  new ApiError(406, 'NotAcceptable', `only the following media types are accepted: ${offered}`);
+export const tooLarge = (limit: number) =>
+  new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${limit}`);
+export const unsupportedMediaType = (accepted: readonly string[]) =>
+  new ApiError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
+  );
+export const methodNotAllowed = () =>
+  new ApiError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
+export const expired = (message: string) => new ApiError(410, 'Expired', message);
+
+export function notFound(kind: Kind, name: string): ApiError {
+  return new ApiError(404, 'NotFound', `${kindKey(kind.group, kind.plural)} "${name}" not found`, named(kind, name));
+}
+
+export function invalid(kind: Kind, name: string, faults: readonly Fault[]): ApiError {
+  const lines = faults.map((fault) => (fault.path ? `${fault.path}: ${fault.message}` : fault.message));
+  const listed = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`;
+  const title = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
+  const causes = faults.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
+  return new ApiError(422, 'Invalid', `${title} "${name}" is invalid: ${listed}`, {
+    name,
+    ...(kind.group ? { group: kind.group } : {}),
+    kind: kind.kind,
+    causes,
+  });
+}
+
+/** What a store's refusal means for the resource it was about. Other errors are returned as they are. */
+export function fromStore(error: unknown, kind: Kind, name: string): unknown {
+  if (!(error instanceof StoreError)) return error;
+  const resource = `${kindKey(kind.group, kind.plural)} "${name}"`;
+  switch (error.code) {
+    case 'not-found':
+      return notFound(kind, name);
+    case 'already-exists':
+      return new ApiError(409, 'AlreadyExists', `${resource} already exists`, named(kind, name));
+    case 'conflict': {
+      const message = `Operation cannot be fulfilled on ${resource}: ${error.message}; apply your changes to the latest version and try again`;
+      return new ApiError(409, 'Conflict', message, named(kind, name));
+    }
+    case 'gone':
+      return expired(`too old resource version: ${error.message}`);
+    case 'unavailable':
+      return error;
+  }
+}
+
+/** The one place where an error becomes a response. What is not a refusal is told to `report`, and to the client nothing. */
+export function respondToError(report: (error: unknown) => void): (error: Error, c: Context) => Response {
+  return (error, c) => {
+    const refusal = error instanceof ApiError ? error : internal(error, report);
+    if (refusal.code === 401) c.header('WWW-Authenticate', 'Bearer');
+    return c.json(refusal.toStatus(), refusal.code);
+  };
+}
+
+export function success(details: StatusDetails): Status {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details, code: 200 };
+}
+
+function internal(error: unknown, report: (error: unknown) => void): ApiError {
+  report(error);
+  if (error instanceof StoreError)
+    return new ApiError(503, 'ServiceUnavailable', 'the store is not available', { retryAfterSeconds: 1 });
+  return new ApiError(500, 'InternalError', 'Internal error occurred');
+}
+
+function named(kind: Kind, name: string): StatusDetails {
+  return { name, ...(kind.group ? { group: kind.group } : {}), kind: kind.plural };
+}
+
+function causeReason(rule: string): string {
+  if (rule === 'required') return 'FieldValueRequired';
+  if (rule === 'unknown-field') return 'FieldValueForbidden';
+  if (rule === 'enum') return 'FieldValueNotSupported';
+  return 'FieldValueInvalid';
+}

@@ -1,0 +1,94 @@
+/** What `kubectl get` prints: `Table` of meta.k8s.io/v1, from a kind's printer columns. */
+
+import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
+import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { badRequest } from './status.ts';
+
+export interface Table {
+  kind: 'Table';
+  apiVersion: 'meta.k8s.io/v1';
+  metadata: { resourceVersion?: string };
+  columnDefinitions: { name: string; type: string; format: string; description: string; priority: number }[];
+  rows: { cells: unknown[]; object?: unknown }[];
+}
+
+/** `includeObject` of the request. */
+export type IncludeObject = 'None' | 'Metadata' | 'Object';
+
+/** @throws ApiError 400 */
+export function parseIncludeObject(value: string | undefined): IncludeObject {
+  const include = value || 'Metadata';
+  if (include === 'None' || include === 'Metadata' || include === 'Object') return include;
+  throw badRequest(`includeObject: must be one of None, Metadata, Object, found "${include}"`);
+}
+
+const nameColumn: PrinterColumn = {
+  name: 'Name',
+  type: 'string',
+  jsonPath: '.metadata.name',
+  description: 'Name must be unique within a namespace.',
+};
+const ageColumn: PrinterColumn = {
+  name: 'Age',
+  type: 'date',
+  jsonPath: '.metadata.creationTimestamp',
+  description: 'Time since creation.',
+};
+
+export function toTable(
+  kind: Kind,
+  resources: readonly Resource[],
+  revision: string,
+  include: IncludeObject,
+  now: Date = new Date(),
+): Table {
+  const columns = columnsOf(kind);
+  return {
+    kind: 'Table',
+    apiVersion: 'meta.k8s.io/v1',
+    metadata: { resourceVersion: revision },
+    columnDefinitions: columns.map(({ name, type, description, priority }) => ({
+      name,
+      type,
+      format: name === 'Name' ? 'name' : '',
+      description,
+      priority: priority ?? 0,
+    })),
+    rows: resources.map((resource) => {
+      const cells = columns.map((column) => cell(column, resource, now));
+      if (include === 'None') return { cells };
+      return { cells, object: include === 'Object' ? resource : partial(resource) };
+    }),
+  };
+}
+
+function columnsOf(kind: Kind): PrinterColumn[] {
+  const own = kind.columns.filter((column) => column.name !== 'Name');
+  return [nameColumn, ...own, ...(own.some((column) => column.name === 'Age') ? [] : [ageColumn])];
+}
+
+function partial({ metadata }: Resource): unknown {
+  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
+}
+
+function cell(column: PrinterColumn, resource: Resource, now: Date): unknown {
+  const value = printedValue(column, resource);
+  if (value === undefined || value === null) return null;
+  if (column.type === 'date') return age(String(value), now);
+  return typeof value === 'object' ? JSON.stringify(value) : value;
+}
+
+/** As kubectl prints durations: `42s`, `7m30s`, `5h`, `3d`. */
+function age(timestamp: string, now: Date): string {
+  const seconds = Math.max(0, Math.floor((now.getTime() - Date.parse(timestamp)) / 1000));
+  if (Number.isNaN(seconds)) return '<invalid>';
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  if (seconds < 120) return `${seconds}s`;
+  if (minutes < 10) return seconds % 60 === 0 ? `${minutes}m` : `${minutes}m${seconds % 60}s`;
+  if (minutes < 180) return `${minutes}m`;
+  if (hours < 48) return `${hours}h`;
+  const days = Math.floor(hours / 24);
+  return days < 730 ? `${days}d` : `${Math.floor(days / 365)}y`;
+}

@@ -1,0 +1,122 @@
+/** Watch: newline-delimited JSON events (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes). */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { type ResourceStore, StoreError, type WatchEvent } from '../../store/store.ts';
+import { inVersion, selectionOf, type Target } from './kinds.ts';
+import type { Selectors } from './selectors.ts';
+import { ApiError, expired } from './status.ts';
+
+export interface WatchRequest {
+  target: Target;
+  selectors: Selectors;
+  /** undefined: begin with an ADDED event for everything there is. */
+  fromRevision: number | undefined;
+  /** Send a bookmark after the initial events, named as their end. */
+  markInitialEnd: boolean;
+  timeoutMs: number;
+  /** One resource as the client wants it: plain, or a Table of one row. */
+  present: (resource: Resource) => unknown;
+}
+
+type Line = { type: WatchEvent['type'] | 'BOOKMARK' | 'ERROR'; object: unknown };
+
+/** The body of a watch response. It ends at the timeout, or when `client` aborts, or after an ERROR event. */
+export function watchBody(
+  store: ResourceStore,
+  request: WatchRequest,
+  client: AbortSignal | undefined,
+  report: (error: unknown) => void,
+): ReadableStream<Uint8Array> {
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  const timer = setTimeout(abort, request.timeoutMs);
+  client?.addEventListener('abort', abort);
+  if (client?.aborted) abort();
+  const lines = watchLines(store, request, stop.signal, report);
+  const encoder = new TextEncoder();
+  const finish = () => {
+    clearTimeout(timer);
+    client?.removeEventListener('abort', abort);
+    abort();
+  };
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await lines.next();
+      if (!done) return controller.enqueue(encoder.encode(`${JSON.stringify(value)}\n`));
+      finish();
+      controller.close();
+    },
+    cancel: finish,
+  });
+}
+
+async function* watchLines(
+  store: ResourceStore,
+  request: WatchRequest,
+  signal: AbortSignal,
+  report: (error: unknown) => void,
+): AsyncGenerator<Line, void, void> {
+  try {
+    const shown = new Set<string>();
+    let from = request.fromRevision;
+    if (from === undefined) {
+      const { items, revision } = await store.list(selectionOf(request.target));
+      for (const resource of items.filter(request.selectors.matches)) {
+        shown.add(identity(resource));
+        yield { type: 'ADDED', object: request.present(inVersion(request.target, resource)) };
+      }
+      from = revision;
+      if (request.markInitialEnd) yield bookmark(request.target, revision);
+    }
+    const complete = request.fromRevision === undefined;
+    for await (const event of store.watch(selectionOf(request.target), from, signal)) {
+      const type = request.selectors.changeable
+        ? typeFor(event, request.selectors, shown, complete)
+        : plainType(event, request);
+      if (type) yield { type, object: request.present(inVersion(request.target, event.resource)) };
+    }
+  } catch (error) {
+    yield { type: 'ERROR', object: failure(error, report) };
+  }
+}
+
+function plainType(event: WatchEvent, request: WatchRequest): WatchEvent['type'] | undefined {
+  return request.selectors.matches(event.resource) ? event.type : undefined;
+}
+
+/**
+ * Under a label selector a resource that begins to match is ADDED to what the client sees, and one that ceases to is DELETED.
+ * What was shown before a watch from a revision is not known (`complete` is false): then a deletion too many is sent, which
+ * clients ignore, rather than one too few.
+ */
+function typeFor(
+  event: WatchEvent,
+  selectors: Selectors,
+  shown: Set<string>,
+  complete: boolean,
+): WatchEvent['type'] | undefined {
+  const id = identity(event.resource);
+  const was = shown.has(id);
+  if (event.type === 'DELETED' || !selectors.matches(event.resource)) {
+    shown.delete(id);
+    const unknown = !complete && event.type !== 'ADDED';
+    return was || unknown ? 'DELETED' : undefined;
+  }
+  shown.add(id);
+  if (was) return 'MODIFIED';
+  return complete ? 'ADDED' : event.type;
+}
+
+const identity = ({ metadata }: Resource) => `${metadata.namespace ?? ''}/${metadata.name}`;
+
+function bookmark(target: Target, revision: number): Line {
+  const annotations = { 'k8s.io/initial-events-end': 'true' };
+  const metadata = { resourceVersion: String(revision), creationTimestamp: null, annotations };
+  return { type: 'BOOKMARK', object: { kind: target.kind.kind, apiVersion: target.apiVersion, metadata } };
+}
+
+function failure(error: unknown, report: (error: unknown) => void): unknown {
+  if (error instanceof StoreError && error.code === 'gone')
+    return expired(`too old resource version: ${error.message}`).toStatus();
+  report(error);
+  return new ApiError(500, 'InternalError', 'the watch failed: list again').toStatus();
+}

@@ -1,0 +1,105 @@
+/** Reading request bodies: bounded, of a known media type, and of a shape that is safe to walk and merge. */
+import type { Context } from 'hono';
+import { parseOne } from '../../../shared/resources/read/parse.ts';
+import { PROTOBUF, ProtobufError, readProtobuf, UnreadKind } from '../resources/protobuf.ts';
+import { ApiError, badRequest, tooLarge, unsupportedMediaType } from '../resources/status.ts';
+
+/** Kubernetes' own limit on a request body, in bytes. */
+export const maxBodyBytes = 3 * 1024 * 1024;
+const maxDepth = 100;
+
+/** The media type without parameters, in lower case; `fallback` when the header is absent. */
+export function mediaType(c: Context, fallback = 'application/json'): string {
+  return (c.req.header('content-type') ?? fallback).split(';')[0]?.trim().toLowerCase() ?? '';
+}
+
+export interface Body<Value = unknown> {
+  value: Value;
+  /** Paths of fields that stand twice, as `spec.hosts`; the last value counts. */
+  duplicates: string[];
+}
+
+/** The body as JSON value, from JSON or YAML. @throws ApiError 400, 413, 415 */
+export async function readBody(c: Context): Promise<Body> {
+  const type = mediaType(c);
+  if (type === 'application/json') return parseBody(await readText(c), 'JSON');
+  if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');
+  if (type === PROTOBUF) return { value: fromProtobuf(await readBytes(c)), duplicates: [] };
+  throw unsupportedMediaType(['application/json', 'application/yaml']);
+}
+
+/** As `readBody`, and the value must be an object. */
+export async function readObject(c: Context): Promise<Body<Record<string, unknown>>> {
+  const { value, duplicates } = await readBody(c);
+  return { value: asObject(value), duplicates };
+}
+
+export function asObject(value: unknown): Record<string, unknown> {
+  if (!isObject(value)) throw badRequest('the body of the request must be one object');
+  return value;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fromProtobuf(bytes: Uint8Array): unknown {
+  try {
+    return readProtobuf(bytes);
+  } catch (error) {
+    if (error instanceof UnreadKind) throw new ApiError(415, 'UnsupportedMediaType', `${PROTOBUF}: ${error.message}`);
+    if (error instanceof ProtobufError) throw badRequest(`${PROTOBUF}: ${error.message}`);
+    if (error instanceof TypeError) throw badRequest(`${PROTOBUF}: a text is not UTF-8`);
+    throw error;
+  }
+}
+
+/** @throws ApiError 400 not UTF-8; 413 longer than `maxBodyBytes` */
+export async function readText(c: Context): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readBytes(c));
+  } catch (error) {
+    if (error instanceof TypeError) throw badRequest('the body of the request is not UTF-8');
+    throw error;
+  }
+}
+
+/** @throws ApiError 413 longer than `maxBodyBytes` */
+async function readBytes(c: Context): Promise<Uint8Array> {
+  if (Number(c.req.header('content-length') ?? 0) > maxBodyBytes) throw tooLarge(maxBodyBytes);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // The reader of the first chunk too many stops here: the rest is never held.
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBodyBytes) throw tooLarge(maxBodyBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** @throws ApiError 400 */
+export function parseJson(text: string): unknown {
+  return parseBody(text, 'JSON').value;
+}
+
+/** One value of the format. @throws ApiError 400 naming the line */
+export function parseBody(text: string, format: 'JSON' | 'YAML'): Body {
+  const { value, errors } = parseOne(text, format);
+  const fault = errors.find((error) => error.rule !== 'duplicate-field');
+  if (fault) {
+    const place = `line ${fault.line}, column ${fault.column}`;
+    const article = format === 'JSON' ? 'not JSON' : 'not one YAML document';
+    throw badRequest(`the body of the request is ${article}: ${place}: ${fault.message}`);
+  }
+  return { value: checkShape(value, 0), duplicates: errors.map((error) => error.path) };
+}
+
+/** Deep nesting would exhaust the stack of whatever walks it, and a `__proto__` key would poison a merge. */
+function checkShape<T>(value: T, depth: number): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > maxDepth) throw badRequest(`the body of the request is nested deeper than ${maxDepth} levels`);
+  if (Object.hasOwn(value, '__proto__')) throw badRequest('the body of the request has a field named __proto__');
+  for (const item of Object.values(value)) checkShape(item, depth + 1);
+  return value;
+}

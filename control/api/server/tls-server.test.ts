@@ -1,0 +1,177 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Agent, request as httpsRequest } from 'node:https';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ConnectionOptions, connect } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createCsr } from '../../../shared/identity/csr.ts';
+import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
+import { type Authority, openAuthority } from '../../ca/authority.ts';
+import { startTlsServer, type TlsServer } from './tls-server.ts';
+
+const id = 'spiffe://td/ns/a/sa/b';
+let folders: string[];
+let now: number;
+let authority: Authority;
+let server: TlsServer;
+let lines: string[];
+let agent: Agent;
+
+async function newAuthority(trustDomain = 'td', clock: () => number = () => now): Promise<Authority> {
+  const folder = mkdtempSync(join(tmpdir(), 'tulle-tls-'));
+  folders.push(folder);
+  return openAuthority({ folder, trustDomain, now: clock });
+}
+beforeEach(async () => {
+  folders = [];
+  lines = [];
+  now = Date.now();
+  agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  authority = await newAuthority();
+  server = await startTlsServer({
+    listen: { address: '127.0.0.1', port: 0 },
+    authority,
+    fetch: (_request, env) => Response.json(env),
+    now: () => now,
+    log: (line) => lines.push(line),
+    dnsNames: ['control.example'],
+  });
+});
+afterEach(async () => {
+  agent.destroy();
+  await server.close();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+async function clientOf(from: Authority, ttl = 3600, name = id) {
+  const keys = await generateKeys();
+  const { certificateChain } = await from.issue(await createCsr(keys), name, ttl);
+  return { cert: certificateChain, key: await exportPrivateKey(keys.privateKey) };
+}
+
+function get(options: ConnectionOptions = {}): Promise<{ peerSpiffeId?: string; remoteAddress?: string }> {
+  return new Promise((resolve, reject) => {
+    const tls = { ca: authority.trustBundle, servername: 'localhost', ...options };
+    const request = httpsRequest(`${server.url}/`, { ...tls, agent } as object, (response) => {
+      let text = '';
+      response.on('data', (chunk) => (text += chunk));
+      response.on('end', () => resolve(JSON.parse(text)));
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}
+
+describe('the control API over TLS', () => {
+  it('serves clients without certificate, as nobody', async () => {
+    expect(await get()).toEqual({ remoteAddress: '127.0.0.1' });
+    expect(await get({ servername: 'control.example' })).toEqual({ remoteAddress: '127.0.0.1' });
+  });
+
+  it('says who a client with a certificate is', async () => {
+    expect(await get(await clientOf(authority))).toMatchObject({ peerSpiffeId: id });
+    const leafOnly = await clientOf(authority);
+    leafOnly.cert = leafOnly.cert.slice(0, leafOnly.cert.indexOf('-----END CERTIFICATE-----') + 26);
+    agent.destroy();
+    expect(await get(leafOnly)).toMatchObject({ peerSpiffeId: id });
+  });
+
+  const rogues: [string, () => Promise<ConnectionOptions>, RegExp][] = [
+    ['of a rogue CA', async () => clientOf(await newAuthority()), /does not chain/],
+    [
+      'of another trust domain',
+      async () => clientOf(await newAuthority('x'), 60, 'spiffe://x/ns/a/sa/b'),
+      /does not chain/,
+    ],
+    [
+      'that has expired',
+      async () => {
+        const client = await clientOf(authority, 10);
+        now += 20_000;
+        return client;
+      },
+      /expired/,
+    ],
+    [
+      "that is the server's",
+      async () => {
+        const { certificateChain, privateKey } = await authority.serverCertificate({ dnsNames: ['a'], ips: [] });
+        return { cert: certificateChain, key: privateKey };
+      },
+      /not for client authentication/,
+    ],
+  ];
+  it.each(rogues)('cuts off a client with a certificate %s', async (_name, client, reason) => {
+    const options = await client();
+    for (let round = 0; round < 10; round++) await expect(get(options)).rejects.toThrow();
+    expect(lines).toHaveLength(10);
+    expect(lines[0]).toMatch(reason);
+  });
+
+  it('ends a kept connection whose certificate has expired', async () => {
+    const client = await clientOf(authority, 10);
+    expect(await get(client)).toMatchObject({ peerSpiffeId: id });
+    now += 20_000;
+    await expect(get(client)).rejects.toThrow();
+  });
+
+  it('resumes no session and speaks no TLS 1.1, before and after a renewal; connections live on', async () => {
+    const client = await clientOf(authority);
+    expect(await get(client)).toMatchObject({ peerSpiffeId: id });
+    const serials: string[] = [];
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const first = await probe({ maxVersion: version });
+      expect(first.protocol).toBe(version);
+      const second = await probe({ maxVersion: version, session: first.session });
+      expect(second).toMatchObject({ reused: false, protocol: version });
+      await server.renew();
+      const third = await probe({ maxVersion: version, session: first.session });
+      expect(third).toMatchObject({ reused: false, protocol: version });
+      serials.push(first.serial, third.serial);
+    }
+    expect(new Set(serials).size).toBe(3);
+    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+    await expect(probe(old)).rejects.toThrow();
+    const connections = Object.values(agent.freeSockets).flat();
+    expect(await get(client)).toMatchObject({ peerSpiffeId: id });
+    expect(Object.values(agent.freeSockets).flat()).toEqual(connections);
+  });
+
+  /** One request on a connection of its own. */
+  async function probe(options: ConnectionOptions = {}) {
+    const { port } = server;
+    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: authority.trustBundle, ...options });
+    let session: Buffer | undefined;
+    socket.on('session', (offered) => (session = offered));
+    await once(socket, 'secureConnect');
+    const serial = socket.getPeerCertificate().serialNumber ?? '';
+    const reused = socket.isSessionReused();
+    const protocol = socket.getProtocol();
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    socket.resume();
+    await once(socket, 'close');
+    return { session, serial, reused, protocol };
+  }
+
+  it('names address and port that it cannot have', async () => {
+    const listen = { address: '127.0.0.1', port: server.port };
+    await expect(startTlsServer({ listen, authority, fetch: () => new Response() })).rejects.toThrow(
+      `cannot listen on 127.0.0.1 port ${server.port}: the port is in use`,
+    );
+  });
+
+  it('closes at once, whoever has connected and said nothing', async () => {
+    const silent = net.connect(server.port, '127.0.0.1');
+    await once(silent, 'connect');
+    // Accepted: connections are accepted in the order they came.
+    await get();
+    const gone = once(silent, 'close');
+    silent.resume();
+    const started = performance.now();
+    await Promise.all([server.close(), gone]);
+    // The handshake limit is ten seconds.
+    expect(performance.now() - started).toBeLessThan(8000);
+  });
+});

@@ -1,0 +1,211 @@
+/** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by us. */
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
+import { type AddressInfo, isIP, type Socket } from 'node:net';
+import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
+import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
+import { ChainError, type VerifiedSvid, verifyChain } from '../../../shared/identity/verify.ts';
+import type { Authority, ServerCertificate } from '../../ca/authority.ts';
+import type { ApiEnv } from '../caller.ts';
+import { type FetchHandler, nodeListener } from './node-listener.ts';
+
+/** One more certificate than `verifyChain` takes: it refuses a longer chain itself. */
+const MAX_CHAIN = MAX_SENT + 1;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
+const MAX_TIMER_MS = 24 * 3_600_000;
+const RETRY_MS = 60_000;
+
+export interface TlsServerOptions {
+  /** Port 0: chosen by the kernel. */
+  listen: { address: string; port: number };
+  authority: Authority;
+  fetch: FetchHandler;
+  /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
+  dnsNames?: readonly string[];
+  ips?: readonly string[];
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+  /** One line on each refused client and failed renewal. */
+  log?: (line: string) => void;
+}
+
+export interface TlsServer {
+  readonly address: string;
+  readonly port: number;
+  /** `https://host:port` with a name that the certificate holds. */
+  readonly url: string;
+  /** Gives the server a fresh certificate now; connections live on. It does so by itself at two thirds of the life. */
+  renew(): Promise<void>;
+  /** Stops accepting and ends what is open. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the server. A client may come without a certificate; one that presents a certificate which does not verify is
+ * cut off. `peerSpiffeId` in the bindings is set for verified ones only.
+ * @throws Error naming address and port when it cannot listen
+ */
+export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
+  const { authority, log = () => {}, now = Date.now } = options;
+  const verified = new WeakMap<object, VerifiedSvid>();
+  let certificate = await makeCertificate(options);
+  let timer: NodeJS.Timeout | undefined;
+
+  // Two servers, the TLS one handing its sockets over: no byte of a request is parsed before the peer was verified.
+  const http = createHttpServer(nodeListener(options.fetch, (message) => bindings(message, verified, now)));
+  const tls = createServer(tlsOptions(certificate, authority));
+  const sockets = new Set<TLSSocket>();
+  // Those in their handshake too: closing would wait for them.
+  const raw = new Set<Socket>();
+  tls.on('connection', (socket: Socket) => {
+    raw.add(socket);
+    socket.once('close', () => raw.delete(socket));
+  });
+  tls.on('tlsClientError', (_error, socket) => socket.destroy());
+  tls.on('secureConnection', (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => sockets.delete(socket));
+    void admit(socket).catch((error: Error) => {
+      log(`refused client certificate from ${socket.remoteAddress}: ${error.message}`);
+      socket.destroy();
+    });
+  });
+
+  async function admit(socket: TLSSocket): Promise<void> {
+    const chain = presentedChain(socket);
+    if (chain.length > 0) {
+      const { roots, intermediates, trustDomain } = authority;
+      verified.set(
+        socket,
+        await verifyChain({ chain, roots, intermediates, trustDomain, now: now(), purpose: 'client' }),
+      );
+    }
+    if (!socket.destroyed) http.emit('connection', socket);
+  }
+
+  async function renew(): Promise<void> {
+    certificate = await makeCertificate(options);
+    // setSecureContext builds the context from these options alone: all of them, each time.
+    tls.setSecureContext(tlsOptions(certificate, authority));
+  }
+
+  function schedule(wait: number): void {
+    timer = setTimeout(
+      () => {
+        const due = renewalTime(certificate) - now();
+        if (due > 0) return schedule(due);
+        renew().then(
+          () => schedule(renewalTime(certificate) - now()),
+          (error: Error) => {
+            log(`control API certificate not renewed: ${error.message}`);
+            schedule(RETRY_MS);
+          },
+        );
+      },
+      Math.min(Math.max(wait, 1000), MAX_TIMER_MS),
+    );
+    timer.unref();
+  }
+
+  // The inner server never listens itself; this starts its watch over slow request heads.
+  tls.on('listening', () => http.emit('listening'));
+  const bound = await listen(tls, options.listen);
+  schedule(renewalTime(certificate) - now());
+  return {
+    address: bound.address,
+    port: bound.port,
+    url: `https://${urlHost(options.listen.address)}:${bound.port}`,
+    renew,
+    close: () =>
+      new Promise((resolve) => {
+        clearTimeout(timer);
+        tls.close(() => resolve());
+        http.close();
+        for (const socket of [...sockets, ...raw]) socket.destroy();
+      }),
+  };
+}
+
+/** A connection may outlive the certificate it was made with; requests on it may not. */
+function bindings(
+  message: IncomingMessage,
+  verified: WeakMap<object, VerifiedSvid>,
+  now: () => number,
+): ApiEnv['Bindings'] {
+  const peer = verified.get(message.socket);
+  if (peer && now() > peer.notAfter) {
+    message.socket.destroy();
+    throw new ChainError('expired', 'the client certificate has expired since the connection was made');
+  }
+  const { remoteAddress } = message.socket;
+  return {
+    ...(peer ? { peerSpiffeId: peer.spiffeId } : {}),
+    ...(remoteAddress === undefined ? {} : { remoteAddress }),
+  };
+}
+
+function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> {
+  const { address } = options.listen;
+  const dnsNames = new Set(['localhost', ...(options.dnsNames ?? [])]);
+  const ips = new Set(['127.0.0.1', '::1', ...(options.ips ?? [])]);
+  if (isIP(address) && address !== '0.0.0.0' && address !== '::') ips.add(address);
+  return options.authority.serverCertificate({ dnsNames: [...dnsNames], ips: [...ips] });
+}
+
+function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOptions {
+  const { certificateChain, privateKey } = certificate;
+  // Deno takes a pair that does not fit without a word and then fails every handshake.
+  if (!new X509Certificate(certificateChain).checkPrivateKey(createPrivateKey(privateKey))) {
+    throw new Error('control API key does not fit its certificate');
+  }
+  return {
+    cert: certificateChain,
+    key: privateKey,
+    ca: authority.trustBundle,
+    requestCert: true,
+    // `authorized` cannot be relied on in every runtime and situation; `admit` verifies the chain itself.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  };
+}
+
+/** The chain as sent, DER, leaf first; empty without a certificate. */
+function presentedChain(socket: TLSSocket): Uint8Array[] {
+  const chain: Uint8Array[] = [];
+  let current: PeerCertificate | undefined = socket.getPeerCertificate(true);
+  while (current?.raw && chain.length < MAX_CHAIN) {
+    chain.push(new Uint8Array(current.raw));
+    const issuer: PeerCertificate | undefined = (current as { issuerCertificate?: PeerCertificate }).issuerCertificate;
+    current = issuer === current ? undefined : issuer;
+  }
+  return chain;
+}
+
+function renewalTime({ notBefore, notAfter }: ServerCertificate): number {
+  return notBefore + ((notAfter - notBefore) * 2) / 3;
+}
+
+function listen(server: ReturnType<typeof createServer>, to: { address: string; port: number }): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'the port is in use' : error.message;
+      reject(new Error(`cannot listen on ${to.address} port ${to.port}: ${reason}`, { cause: error }));
+    });
+    server.listen(to.port, to.address, () => {
+      server.removeAllListeners('error');
+      server.on('error', () => {});
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+/** How to write the bound address in a URL, any-address as localhost. */
+function urlHost(address: string): string {
+  if (address === '0.0.0.0' || address === '::') return 'localhost';
+  return address.includes(':') ? `[${address}]` : address;
+}

@@ -1,0 +1,295 @@
+/** Turns changes of xDS resources into running state: each compiled alone, swapped in whole, or refused by name. */
+
+import {
+  RESOURCE_TYPES,
+  type ResourceType,
+  resourceName,
+  SCHEMAS,
+  type XdsResource,
+} from '../../shared/xds/discovery.ts';
+import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
+import { pathText } from '../config-error.ts';
+import type { RouteTable } from '../http/route-table.ts';
+import type { Chain, CompiledListener } from '../listener/listener.ts';
+import { ListenerServer } from '../listener/listener.ts';
+import type { Admission } from '../overload/admission.ts';
+import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { AskedPeer } from './cluster/compile-auto-tls.ts';
+import { validateClusters } from './cluster/validate-clusters.ts';
+import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
+import { Secrets } from './tls/secrets.ts';
+
+export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
+export type RunningCluster = Cluster & { close(): void };
+
+/** The compilers of the single parts, given in so that each can be tested alone. */
+export interface Compilers
+  extends Pick<
+    ListenerParts,
+    | 'compileRoutes'
+    | 'compileHttpFilters'
+    | 'compileNetworkRbac'
+    | 'requestObservers'
+    | 'connectionObservers'
+    | 'connectionLog'
+  > {
+  readonly compileCluster: (
+    cluster: XdsResource['clusters'],
+    assignment: XdsResource['endpoints'] | undefined,
+    deps: {
+      tls(
+        context: UpstreamTlsContext,
+        hostname?: string,
+        asked?: AskedPeer,
+        speaksHttp2?: boolean,
+      ): () => TlsContext | undefined;
+      resolve: Runtime['resolve'];
+      connect: Runtime['connect'];
+      now(): number;
+      random(): number;
+      previous?: Cluster;
+    },
+  ) => RunningCluster;
+}
+
+/** What runs, by type and name. */
+export class RunningConfig {
+  readonly secrets: Secrets;
+  readonly clusters = new Map<string, RunningCluster>();
+  readonly routes = new Map<string, RouteTable>();
+  readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
+  /** The last good resource of each name, for dumps and for what depends on it. */
+  readonly resources: { [T in ResourceType]: Map<string, XdsResource[T]> } = {
+    secrets: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+    listeners: new Map(),
+    routes: new Map(),
+  };
+  private readonly runtime: Runtime;
+  private readonly compilers: Compilers;
+  private readonly parts: ListenerParts;
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    runtime: Runtime,
+    compilers: Compilers,
+    draining: ListenerParts['draining'],
+    warn: (line: string) => void,
+    admission: Admission,
+  ) {
+    this.runtime = runtime;
+    this.compilers = compilers;
+    this.secrets = new Secrets(runtime, warn);
+    this.parts = {
+      runtime,
+      secrets: this.secrets,
+      clusters: this.clusters,
+      routeTable: (name) => this.routes.get(name),
+      compileRoutes: (config) => this.compileRoutes(config),
+      compileHttpFilters: compilers.compileHttpFilters,
+      compileNetworkRbac: compilers.compileNetworkRbac,
+      requestObservers: compilers.requestObservers,
+      connectionObservers: compilers.connectionObservers,
+      connectionLog: compilers.connectionLog,
+      draining,
+      admission,
+    };
+  }
+
+  /** One change after another; see Proxy.apply. */
+  apply(changes: Changes): Promise<Map<string, string>> {
+    const done = this.queue.then(() => this.applyNow(changes));
+    this.queue = done.catch(() => {});
+    return done;
+  }
+
+  private async applyNow(changes: Changes): Promise<Map<string, string>> {
+    const faults = new Map<string, string>();
+    // Make before break: additions in the order in which one names the other, then removals backwards.
+    for (const type of RESOURCE_TYPES) {
+      const leaving = new Set(removals(type, changes));
+      if (type === 'listeners') for (const name of await this.moving(changes)) leaving.add(name);
+      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, faults);
+    }
+    for (const type of [...RESOURCE_TYPES].reverse())
+      for (const name of removals(type, changes)) await this.remove(type, name);
+    return faults;
+  }
+
+  /** Listeners that this change gives another address: theirs is free for whoever takes their place, as in a swap. */
+  private async moving(changes: Changes): Promise<string[]> {
+    const names: string[] = [];
+    for (const raw of changes.listeners?.upsert ?? []) {
+      const listener = SCHEMAS.listeners.safeParse(raw).data;
+      const current = listener && this.listeners.get(listener.name);
+      const at = listener?.address.socketAddress;
+      const { address, port } = current?.server.config ?? {};
+      if (!listener || !current || (at?.address === address && (at?.portValue ?? 0) === port)) continue;
+      try {
+        await this.secrets.load(listener);
+        compileListener(listener, this.parts, current.chains);
+        names.push(listener.name);
+      } catch {
+        // It will be refused, and stays where it is.
+      }
+    }
+    return names;
+  }
+
+  private async upsert(
+    type: ResourceType,
+    raw: unknown,
+    leaving: ReadonlySet<string>,
+    faults: Map<string, string>,
+  ): Promise<void> {
+    const parsed = SCHEMAS[type].safeParse(raw);
+    if (!parsed.success) {
+      const reason = parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
+      faults.set(`${type}/${rawName(type, raw)}`, reason);
+      return;
+    }
+    const resource = parsed.data;
+    const name = resourceName(type, resource);
+    try {
+      await this.secrets.load(resource);
+      await this.run(type, name, resource, leaving);
+      (this.resources[type] as Map<string, unknown>).set(name, resource);
+    } catch (error) {
+      faults.set(`${type}/${name}`, (error as Error).message);
+      // Another listener has its former address already, and the new one cannot be bound: nothing of it runs.
+      if (type === 'listeners' && !this.listeners.has(name)) this.resources.listeners.delete(name);
+    }
+  }
+
+  private run(
+    type: ResourceType,
+    name: string,
+    resource: XdsResource[ResourceType],
+    leaving: ReadonlySet<string>,
+  ): Promise<void> | undefined {
+    switch (type) {
+      case 'secrets':
+        this.secrets.set(resource as XdsResource['secrets']);
+        return;
+      case 'clusters':
+        this.runCluster(resource as XdsResource['clusters'], undefined);
+        return;
+      case 'endpoints':
+        this.runEndpoints(resource as XdsResource['endpoints']);
+        return;
+      case 'routes':
+        this.routes.set(name, this.compileRoutes(resource as XdsResource['routes']));
+        return;
+      case 'listeners':
+        return this.runListener(name, resource as XdsResource['listeners'], leaving);
+    }
+  }
+
+  private compileRoutes(config: XdsResource['routes']): RouteTable {
+    validateClusters(config, this.clusters);
+    return this.compilers.compileRoutes(config);
+  }
+
+  private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {
+    const previous = this.clusters.get(cluster.name);
+    const compiled = this.compilers.compileCluster(
+      cluster,
+      assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
+      {
+        tls: (...args) => this.secrets.client(...args),
+        resolve: this.runtime.resolve,
+        connect: (...args) => this.runtime.connect(...args),
+        now: this.runtime.monotonicMs,
+        random: this.runtime.random,
+        ...(previous ? { previous } : {}),
+      },
+    );
+    this.clusters.set(cluster.name, compiled);
+    previous?.close();
+  }
+
+  private runEndpoints(assignment: XdsResource['endpoints']): void {
+    for (const cluster of this.resources.clusters.values())
+      if (cluster.type === 'EDS' && assignmentName(cluster) === assignment.clusterName)
+        this.runCluster(cluster, assignment);
+  }
+
+  private async runListener(
+    name: string,
+    listener: XdsResource['listeners'],
+    leaving: ReadonlySet<string>,
+  ): Promise<void> {
+    const current = this.listeners.get(name);
+    const { compiled, chains } = compileListener(listener, this.parts, current?.chains ?? new Map());
+    const before = current?.server.config;
+    if (current && before && before.address === compiled.address && before.port === compiled.port) {
+      current.server.update(compiled);
+      this.listeners.set(name, { server: current.server, chains });
+      return;
+    }
+    const server = this.inherit(compiled, leaving) ?? (await this.open(compiled));
+    this.listeners.set(name, { server, chains });
+    await current?.server.replacedBy(compiled);
+  }
+
+  private async open(compiled: CompiledListener): Promise<ListenerServer> {
+    const { name, address, port, ignoresTotalLimit } = compiled;
+    const admission = this.parts.admission.listener(name, address, port, ignoresTotalLimit);
+    const server = new ListenerServer(this.runtime, compiled, admission);
+    await server.open();
+    return server;
+  }
+
+  /** A listener that leaves or moves still holds its port: whoever comes in its place takes the socket over, without a gap. */
+  private inherit(compiled: CompiledListener, leaving: ReadonlySet<string>): ListenerServer | undefined {
+    if (compiled.port === 0) return undefined;
+    for (const name of leaving) {
+      if (name === compiled.name) continue;
+      const server = this.listeners.get(name)?.server;
+      if (server?.config.address !== compiled.address || server.config.port !== compiled.port) continue;
+      this.listeners.delete(name);
+      server.update(compiled);
+      return server;
+    }
+    return undefined;
+  }
+
+  private async remove(type: ResourceType, name: string): Promise<void> {
+    this.resources[type].delete(name);
+    if (type === 'secrets') this.secrets.remove(name);
+    else if (type === 'routes') this.routes.delete(name);
+    else if (type === 'clusters') {
+      this.clusters.get(name)?.close();
+      this.clusters.delete(name);
+    } else if (type === 'listeners') {
+      const running = this.listeners.get(name);
+      this.listeners.delete(name);
+      await running?.server.drain();
+    } else this.forgetEndpoints(name);
+  }
+
+  /** EDS says that a cluster has no endpoints any more. */
+  private forgetEndpoints(clusterName: string): void {
+    this.runEndpoints({ clusterName, endpoints: [] });
+  }
+}
+
+/** What is named both as gone and as there stays: it was replaced. */
+function removals(type: ResourceType, changes: Changes): string[] {
+  const { upsert = [], remove = [] } = changes[type] ?? {};
+  if (remove.length === 0 || upsert.length === 0) return remove;
+  const kept = new Set(upsert.map((raw) => rawName(type, raw)));
+  return remove.filter((name) => !kept.has(name));
+}
+
+function assignmentName(cluster: XdsResource['clusters']): string {
+  return cluster.edsClusterConfig?.serviceName || cluster.name;
+}
+
+function rawName(type: ResourceType, raw: unknown): string {
+  const fields = (raw ?? {}) as Record<string, unknown>;
+  const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
+  return typeof name === 'string' ? name : '?';
+}

@@ -1,0 +1,334 @@
+/** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is judged here, once. */
+
+import type { z } from 'zod';
+import { isIpAddress } from '../../../shared/match/cidr.ts';
+import type {
+  Cluster as ClusterConfig,
+  ClusterLoadAssignment,
+  HttpProtocolOptions,
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '../../../shared/xds/cluster.ts';
+import { durationMs } from '../../../shared/xds/message.ts';
+import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
+import { ConfigFault } from '../../config-error.ts';
+import type { Runtime, TlsContext } from '../../runtime/runtime.ts';
+import type { LocalityGroup } from '../../upstream/balancing/priority-set.ts';
+import { compileLimits } from '../../upstream/circuit-breakers.ts';
+import type { Cluster, DialOptions } from '../../upstream/cluster.ts';
+import type { Inheritance } from '../../upstream/cluster-balanced.ts';
+import { BalancedCluster } from '../../upstream/cluster-balanced.ts';
+import { resolvePeriodically } from '../../upstream/cluster-dns.ts';
+import { HealthChecker } from '../../upstream/health/health-checker.ts';
+import { Host } from '../../upstream/host.ts';
+import { OutlierDetection } from '../../upstream/outlier/outlier-detection.ts';
+import { type AskedPeer, type AutoTls, autoTls, checkAutoTls, secureByRequest } from './compile-auto-tls.ts';
+import { compileBalancer } from './compile-balancer.ts';
+import { type CheckTls, compileCheckTls } from './compile-check-tls.ts';
+import { compileHealthCheck } from './compile-health-check.ts';
+import { dynamicForward, locateEndpoints } from './compile-located.ts';
+
+export interface ClusterDeps {
+  /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
+  tls(
+    context: UpstreamTlsContext,
+    hostname?: string,
+    asked?: AskedPeer,
+    speaksHttp2?: boolean,
+  ): () => TlsContext | undefined;
+  resolve: Runtime['resolve'];
+  /** For health checks; absent in workers. */
+  connect?: Runtime['connect'];
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** In [0, 1). */
+  random(): number;
+  /** The version this one replaces: counts, ejections and resolved addresses go on. */
+  previous?: Cluster;
+}
+
+type Tls = Host['tls'];
+/** The TLS of an endpoint by its metadata and host name ('' unknown), and by what its requests ask for. */
+type TlsChoice = (metadata: Host['metadata'], hostname: string, asked?: AskedPeer) => Tls;
+const plaintext: Tls = () => undefined;
+const MOST_SNI_CONTEXTS = 4096;
+const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/**
+ * @param assignment the EDS answer; undefined while it has not come: the cluster is empty (503 UH)
+ * @throws ConfigFault naming the field that is not supported or not valid
+ */
+export function compileCluster(
+  config: ClusterConfig,
+  assignment: ClusterLoadAssignment | undefined,
+  deps: ClusterDeps,
+): Cluster & { close(): void } {
+  const type = config.type ?? 'STATIC';
+  refuseUnsupported(config);
+  const http = httpOptions(config);
+  const localities = (type === 'EDS' ? assignment : config.loadAssignment)?.endpoints ?? [];
+  const auto = autoTls(http);
+  const tls = tlsChoice(config, deps, auto);
+  const check = config.healthChecks?.[0];
+  const checkTls = compileCheckTls(check);
+  const checksTls = checkTls && tlsChoice(config, deps, undefined, checkTls);
+  const inheritance = inherit(deps.previous);
+  const closers: (() => void)[] = [];
+  const overprovisioning = (type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140;
+  const cluster = new BalancedCluster(
+    {
+      name: config.name,
+      connectTimeoutMs: config.connectTimeout ? durationMs(config.connectTimeout) : 5000,
+      limits: compileLimits(config),
+      highLimits: compileLimits(config, 'HIGH'),
+      maxStreamMs: milliseconds(http?.commonHttpProtocolOptions?.maxStreamDuration),
+      maxConnectionMs: milliseconds(http?.commonHttpProtocolOptions?.maxConnectionDuration),
+      dial: dialOptions(config),
+      maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
+      idleTimeoutMs: idleTimeout(http),
+      destination: destinationOf(config),
+      balancer: compileBalancer(config, overprovisioning, deps),
+      priorities: {
+        overprovisioning,
+        panicThreshold: Math.round(panicThreshold(config)),
+        weighLocalities: config.commonLbConfig?.localityWeightedLbConfig !== undefined,
+      },
+    },
+    inheritance,
+    () => {
+      for (const close of closers) close();
+    },
+  );
+  const build = () =>
+    cluster.setGroups(
+      localities.map((locality) => groupOf(locality, type, { tls, checksTls }, inheritance, deps.now())),
+    );
+  if (config.outlierDetection) {
+    const { endpoints, recompute } = cluster;
+    const { now, random } = deps;
+    cluster.detectOutliers(
+      new OutlierDetection(
+        config.outlierDetection,
+        { now, random, endpoints, changed: recompute },
+        inheritance.outliers,
+      ),
+    );
+  } else inheritance.outliers.clear();
+  if (check) {
+    const { connect } = deps;
+    if (config.healthChecks!.length > 1) throw new ConfigFault('healthChecks', 'must be one');
+    if (!connect) throw new ConfigFault('healthChecks', 'need sockets, which this runtime does not have');
+    const { rules, makeProbe } = compileHealthCheck(
+      check,
+      { name: config.name, http2: http?.useDownstreamProtocolConfig?.http2ProtocolOptions !== undefined },
+      { connect },
+    );
+    const { use, highUse, checks: counts } = inheritance;
+    const { now, random } = deps;
+    const hadTraffic = () =>
+      cluster.endpoints().some(({ stats }) => stats !== undefined && stats.cxTotal > 0) ||
+      use.connections + highUse.connections > 0;
+    cluster.checkHealth((changed) => new HealthChecker(rules, makeProbe, { counts, now, random, hadTraffic, changed }));
+  }
+  if (auto) cluster.secured = secureByRequest(auto, (host, asked) => tls(host.metadata, host.hostname, asked));
+  // After everything that may be refused: the version in use shares this state.
+  build();
+  locateEndpoints(config, cluster, deps, config.transportSocket !== undefined, (address, port, hostname) =>
+    locatedHost(address, port, hostname, tls, inheritance, deps.now()),
+  );
+  if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
+    const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
+    for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
+    for (const name of names) {
+      if (!isIpAddress(name)) closers.push(resolvePeriodically(name, config, deps, inheritance.resolved, build));
+    }
+  }
+  return cluster;
+}
+
+function refuseUnsupported(config: ClusterConfig): void {
+  if (config.name.includes('\0')) throw new ConfigFault('name', 'must not hold a NUL');
+  const dynamic = dynamicForward(config) !== undefined;
+  if (dynamic && (config.type !== undefined || config.loadAssignment))
+    throw new ConfigFault('clusterType', 'excludes type and loadAssignment');
+  if (dynamic !== (config.lbPolicy === 'CLUSTER_PROVIDED') && config.type !== 'ORIGINAL_DST') {
+    throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED belongs to type ORIGINAL_DST and to dynamic forward proxies');
+  }
+  if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
+    throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
+  }
+}
+
+function dialOptions(config: ClusterConfig): DialOptions {
+  const { address, portValue = 0 } = config.upstreamBindConfig?.sourceAddress ?? {};
+  if (address !== undefined && (!isIpAddress(address) || portValue !== 0))
+    throw new ConfigFault('upstreamBindConfig.sourceAddress', 'must be an IP address with port 0');
+  const keepalive = config.upstreamConnectionOptions?.tcpKeepalive;
+  return {
+    ...(address !== undefined && { localAddress: address }),
+    // Linux's own default, which Envoy leaves in place, is two hours.
+    ...(keepalive && { keepAliveMs: (keepalive.keepaliveTime ?? 7200) * 1000 }),
+  };
+}
+
+function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions> | undefined {
+  const options = config.typedExtensionProtocolOptions?.[httpOptionsKey];
+  if (!options) return undefined;
+  const path = `typedExtensionProtocolOptions.${httpOptionsKey}`;
+  if (options.explicitHttpConfig?.http2ProtocolOptions) {
+    throw new ConfigFault(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
+  }
+  return options;
+}
+
+/** 0: none. */
+function milliseconds(duration: string | undefined): number {
+  return duration === undefined ? 0 : durationMs(duration);
+}
+
+/** Envoy's default is an hour; "0s" is never. */
+function idleTimeout(http: z.infer<typeof HttpProtocolOptions> | undefined): number {
+  const value = http?.commonHttpProtocolOptions?.idleTimeout;
+  return value === undefined ? 3_600_000 : durationMs(value);
+}
+
+/** An empty Percent is 0: never. */
+function panicThreshold(config: ClusterConfig): number {
+  const percent = config.commonLbConfig?.healthyPanicThreshold;
+  const value = percent === undefined ? 50 : (percent.value ?? 0);
+  if (!(value >= 0 && value <= 100)) throw new ConfigFault('commonLbConfig.healthyPanicThreshold', 'must be 0 to 100');
+  return value;
+}
+
+function inherit(previous: Cluster | undefined): Inheritance {
+  if (previous instanceof BalancedCluster) return previous.inheritance;
+  return {
+    use: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    highUse: { connections: 0, pending: 0, requests: 0, retries: 0 },
+    hosts: new Map(),
+    outliers: new Map(),
+    checks: { attempt: 0, success: 0, failure: 0, networkFailure: 0 },
+    resolved: new Map(),
+  };
+}
+
+function destinationOf(config: ClusterConfig): Cluster['destination'] {
+  const services = config.metadata?.filterMetadata?.['istio']?.['services'];
+  const first = Array.isArray(services) ? services[0] : undefined;
+  if (typeof first !== 'object' || first === null || Array.isArray(first)) return undefined;
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  return { host: text(first['host']), name: text(first['name']), namespace: text(first['namespace']) };
+}
+
+type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
+
+/** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
+function tlsChoice(
+  config: ClusterConfig,
+  deps: ClusterDeps,
+  auto: AutoTls | undefined,
+  forChecks?: CheckTls,
+): TlsChoice {
+  const compile = (socket: TransportSocket): ((hostname: string, asked?: AskedPeer) => Tls) => {
+    const typed = socket.typedConfig;
+    if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
+      return () => plaintext;
+    }
+    const context = forChecks ? forChecks.adapt(typed as UpstreamTlsContext) : (typed as UpstreamTlsContext);
+    const speaksHttp2 = forChecks?.speaksHttp2;
+    if (auto) checkAutoTls(auto, context);
+    const shared = deps.tls(context, undefined, undefined, speaksHttp2);
+    if (!context.autoHostSni && !auto) return () => shared;
+    // One context a name: endpoints of one DNS name share theirs.
+    const byName = new Map<string, Tls>([[' ', shared]]);
+    return (hostname, asked) => {
+      const key = `${context.autoHostSni ? hostname : ''} ${asked?.name ?? ''}`;
+      let found = byName.get(key);
+      if (!found) {
+        // Clients of a dynamic forward proxy name as many hosts as they like.
+        if (byName.size > MOST_SNI_CONTEXTS) byName.clear();
+        byName.set(key, (found = deps.tls(context, hostname, asked, speaksHttp2)));
+      }
+      return found;
+    };
+  };
+  const matches = (config.transportSocketMatches ?? []).map((entry) => ({
+    wanted: Object.entries(entry.match ?? {}),
+    tls: compile(entry.transportSocket),
+  }));
+  const otherwise = config.transportSocket ? compile(config.transportSocket) : () => plaintext;
+  return (metadata, hostname, asked) => {
+    const labels = forChecks?.criteria ?? metadata?.['envoy.transport_socket_match'] ?? {};
+    const found = matches.find(({ wanted }) => wanted.every(([key, value]) => labels[key] === value));
+    return (found ? found.tls : otherwise)(hostname, asked);
+  };
+}
+
+function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
+  const socket = endpoint.endpoint?.address?.socketAddress;
+  if (!socket) throw new ConfigFault('endpoint.address', 'must be a socketAddress');
+  if (socket.protocol === 'UDP') throw new ConfigFault('endpoint.address.socketAddress.protocol', 'must be TCP');
+  return { address: socket.address, port: socket.portValue ?? 0 };
+}
+
+/** An endpoint that a request named. */
+function locatedHost(
+  address: string,
+  port: number,
+  hostname: string,
+  tls: TlsChoice,
+  inheritance: Inheritance,
+  now: number,
+): Host {
+  const fields = { address, port, hostname, weight: 1, priority: 0, locality: '', metadata: undefined };
+  return new Host({ ...fields, tls: tls(undefined, hostname), edsHealth: 'UNKNOWN' }, inheritance.hosts, now);
+}
+
+function groupOf(
+  group: LocalityLbEndpoints,
+  type: NonNullable<ClusterConfig['type']>,
+  { tls, checksTls }: { tls: TlsChoice; checksTls: TlsChoice | undefined },
+  inheritance: Inheritance,
+  now: number,
+): LocalityGroup {
+  if ((group.priority ?? 0) > 127) throw new ConfigFault('endpoints.priority', 'must be at most 127');
+  const { region = '', zone = '', subZone = '' } = group.locality ?? {};
+  const locality = [region, zone, subZone].join('/').replace(/\/+$/, '');
+  const dns = type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
+  const hosts = (group.lbEndpoints ?? []).flatMap((endpoint) => {
+    const { address, port } = addressOf(endpoint);
+    const literal = isIpAddress(address);
+    if (!literal && !dns)
+      throw new ConfigFault('endpoint.address', `"${address}" must be an IP address in a ${type} cluster`);
+    const addresses = literal ? [address] : (inheritance.resolved.get(address) ?? []);
+    const metadata = endpoint.metadata?.filterMetadata;
+    const status = endpoint.healthStatus ?? 'UNKNOWN';
+    const hostname = endpoint.endpoint?.hostname || (literal ? '' : address);
+    const { portValue, hostname: checkedName, disableActiveHealthCheck } = endpoint.endpoint?.healthCheckConfig ?? {};
+    return (type === 'LOGICAL_DNS' ? addresses.slice(0, 1) : addresses).map(
+      (resolved) =>
+        new Host(
+          {
+            address: resolved,
+            port,
+            hostname,
+            weight: Math.max(endpoint.loadBalancingWeight ?? 1, 1),
+            priority: group.priority ?? 0,
+            locality,
+            tls: tls(metadata, hostname),
+            metadata,
+            edsHealth: status,
+            healthCheck: {
+              port: portValue ?? 0,
+              hostname: checkedName ?? '',
+              disabled: disableActiveHealthCheck ?? false,
+              ...(checksTls && { tls: checksTls(metadata, hostname) }),
+            },
+          },
+          inheritance.hosts,
+          now,
+        ),
+    );
+  });
+  return { priority: group.priority ?? 0, weight: group.loadBalancingWeight ?? 0, hosts };
+}

@@ -1,0 +1,71 @@
+/** The compilers a real proxy runs with. */
+import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
+import type { DownstreamInfo } from '../http/stream.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Compilers } from './apply.ts';
+import { compileCluster } from './cluster/compile-cluster.ts';
+import { compileHttpFilters } from './filter/compile-filters.ts';
+import { compileRouteConfiguration } from './route/compile-routes.ts';
+
+/** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
+export function denialOf(
+  judge: (downstream: DownstreamInfo) => NetworkVerdict,
+): (downstream: DownstreamInfo) => string | undefined {
+  return (downstream) => {
+    const { allowed, policy } = judge(downstream);
+    return allowed ? undefined : `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
+  };
+}
+
+export interface CompilerEnv {
+  readonly runtime: Runtime;
+  /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
+  readonly trustDomain: string | undefined;
+}
+
+const refuseLog: Compilers['connectionLog'] = (listener) => {
+  if (listener.accessLog?.length) throw new Error('accessLog: nothing writes it here');
+  return undefined;
+};
+
+/**
+ * @param requestObservers makes the subscribers (metrics, access log) to the requests of one connection manager
+ * @param connectionObservers the same for connections of one tcp_proxy
+ * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
+ */
+export function proxyCompilers(
+  { runtime, trustDomain }: CompilerEnv,
+  requestObservers: Compilers['requestObservers'],
+  connectionObservers: Compilers['connectionObservers'],
+  connectionLog: Compilers['connectionLog'] = refuseLog,
+): Compilers {
+  return {
+    compileRoutes: (config) => compileRouteConfiguration(config, runtime),
+    compileCluster,
+    compileHttpFilters: (config, call) =>
+      compileHttpFilters(config.httpFilters ?? [], {
+        now: () => runtime.now(),
+        random: () => runtime.random(),
+        trustDomain,
+        sleep,
+        call,
+      }),
+    compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
+    requestObservers,
+    connectionObservers,
+    connectionLog,
+  };
+}
+
+/** Ends early, without an error, on abort. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,50 @@
+/** The HTTP filters of a connection manager, xDS -> hooks, in the listener's order. */
+import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
+import { FILTER_MESSAGES } from '../../../shared/xds/http-filters.ts';
+import { messageName, unsupportedType } from '../../../shared/xds/message.ts';
+import { ConfigFault } from '../../config-error.ts';
+import type { FilterDefinition, FilterEnv, FilterUse } from '../../http/filters/definition.ts';
+import type { HttpFilter } from '../../http/filters/hooks.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
+import { readMessage } from '../read-message.ts';
+
+const byType = new Map(HTTP_FILTERS.map((definition) => [definition.type, definition]));
+
+/** Throws ConfigFault where a filter cannot run as configured, or the router is not the last. */
+export function compileHttpFilters(filters: readonly XdsHttpFilter[], env: FilterEnv): HttpFilter[] {
+  const terminalAt = filters.findIndex((filter) => definitionOf(filter)?.terminal);
+  if (filters.length > 0 && terminalAt !== filters.length - 1)
+    throw new ConfigFault('httpFilters', 'the last filter must be the router, and no other');
+  return filters.flatMap((filter, i) => {
+    try {
+      return compileFilter(filter, env) ?? [];
+    } catch (error) {
+      const inner = error as Error;
+      throw new ConfigFault(`httpFilters[${i}] (${filter.name})`, inner.message);
+    }
+  });
+}
+
+function definitionOf({ typedConfig }: XdsHttpFilter): FilterDefinition | undefined {
+  return byType.get(messageName(typedConfig['@type']));
+}
+
+/** Undefined: nothing to do per request. */
+function compileFilter(filter: XdsHttpFilter, env: FilterEnv): HttpFilter | undefined {
+  const { name, disabled = false, typedConfig } = filter;
+  const definition = definitionOf(filter);
+  if (!definition)
+    throw new ConfigFault('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...byType.keys()]));
+  if (disabled && definition.terminal) throw new ConfigFault('disabled', 'the router cannot be disabled');
+  const config = readMessage(typedConfig, definition.schema, FILTER_MESSAGES, 'typedConfig');
+  const hooks = definition.create(config, { env, routeConfig: routeConfigOf(name, definition) });
+  return hooks && { ...hooks, name, disabled };
+}
+
+/** What the request's route configures for the filter of this name; the configuration of another filter is none. */
+function routeConfigOf(name: string, definition: FilterDefinition): FilterUse<unknown>['routeConfig'] {
+  return (request) => {
+    const override = request.route?.overrides?.get(name);
+    return override?.definition === definition ? override.value : undefined;
+  };
+}

@@ -1,0 +1,250 @@
+/** Listener resources compiled to what a ListenerServer runs. */
+
+import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
+import type {
+  ConnectionLimit,
+  FilterChain,
+  Listener,
+  NetworkFilter,
+  SniForwardProxy,
+  TcpProxy as TcpProxyConfig,
+} from '../../../shared/xds/listener.ts';
+import { durationMs } from '../../../shared/xds/message.ts';
+import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
+import type { RouteConfiguration } from '../../../shared/xds/route.ts';
+import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
+import { faultAt } from '../../config-error.ts';
+import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
+import { HttpStats } from '../../http/downstream/http-stats.ts';
+import type { HttpFilter } from '../../http/filters/hooks.ts';
+import type { RequestObserver } from '../../http/request-observer.ts';
+import type { RouteTable } from '../../http/route-table.ts';
+import { type SideCall, sideCalls } from '../../http/side-call/side-call.ts';
+import type { DownstreamInfo } from '../../http/stream.ts';
+import type { CertificateChoice } from '../../listener/certificate-choice.ts';
+import { compileConnectionLimit } from '../../listener/connection-limit.ts';
+import { compileChains } from '../../listener/filter-chain.ts';
+import type { Chain, CompiledListener, Denial, Terminal } from '../../listener/listener.ts';
+import type { Admission } from '../../overload/admission.ts';
+import type { Runtime } from '../../runtime/runtime.ts';
+import {
+  type ConnectionObserver,
+  type ConnectionRecord,
+  compileConnectionObservers,
+} from '../../tcp/connection-record.ts';
+import { TcpProxy } from '../../tcp/tcp-proxy.ts';
+import { TcpStats } from '../../tcp/tcp-stats.ts';
+import { faultLog } from '../../telemetry/fault-log.ts';
+import type { ClusterSet } from '../../upstream/cluster.ts';
+import { sharedPool } from '../../upstream/upstream-pool.ts';
+import type { Secrets } from '../tls/secrets.ts';
+
+/** The compilers of what listeners hold. */
+export interface ListenerParts {
+  readonly runtime: Runtime;
+  readonly secrets: Secrets;
+  readonly clusters: ClusterSet;
+  readonly routeTable: (name: string) => RouteTable | undefined;
+  readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
+  readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
+  readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
+  /** The subscribers to the requests of this connection manager: metrics, access log. */
+  readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
+  /** The same for connections of this tcp_proxy. */
+  readonly connectionObservers: (listener: Listener, config: TcpProxyConfig) => readonly ConnectionObserver[];
+  /** The listener's own access log; undefined: it has none. */
+  readonly connectionLog: (listener: Listener) => ((connection: ConnectionRecord) => void) | undefined;
+  /** @param evenUnhealthy the proxy having been told to fail its health checks is no reason */
+  readonly draining: (evenUnhealthy: boolean) => boolean;
+  readonly admission: Admission;
+}
+
+const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector';
+const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector';
+const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
+const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
+const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
+const DEFAULT_SNIFF_MS = 15_000;
+/** Istio asks for it, and a limit is due where Envoy's default has none. */
+const HANDSHAKE_MS = 15_000;
+
+const typeOf = (config: { '@type': string }) => config['@type'].slice(config['@type'].lastIndexOf('/') + 1);
+
+/**
+ * @param previous chains of the last version by their JSON: an unchanged chain is kept, and with it its connections
+ * @throws ConfigFault naming the field
+ */
+export function compileListener(
+  listener: Listener,
+  parts: ListenerParts,
+  previous: ReadonlyMap<string, Chain>,
+): { compiled: CompiledListener; chains: Map<string, Chain> } {
+  refuseUnsupported(listener);
+  const address = listener.address.socketAddress;
+  if (!address) throw new Error('address: only socketAddress is supported');
+  const chains = new Map<string, Chain>();
+  const chainOf = (chain: FilterChain, path: string): Chain => {
+    // What a chain takes from its listener belongs to it, too.
+    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType]);
+    const compiled = previous.get(key) ?? faultAt(path, () => compileChain(listener, chain, parts));
+    chains.set(key, compiled);
+    return compiled;
+  };
+  const matched = (listener.filterChains ?? []).map((chain, i) => ({
+    name: chain.name ?? `#${i}`,
+    match: chain.filterChainMatch ?? {},
+    chain: chainOf(chain, `filterChains[${i}]`),
+  }));
+  const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
+  if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
+  const find = faultAt('filterChains', () => compileChains(matched, fallback));
+  const compiled: CompiledListener = {
+    name: listener.name,
+    address: address.address,
+    port: address.portValue ?? 0,
+    backlog: listener.tcpBacklogSize,
+    // Envoy's default is one socket a worker; here one process listens once unless asked.
+    reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
+    find,
+    chains: [...chains.values()],
+    ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
+    sniff: sniffPlan(listener, [...chains.values()]),
+    log: faultAt('accessLog', () => parts.connectionLog(listener)),
+  };
+  return { compiled, chains };
+}
+
+/** As Envoy, the TLS inspector is added where chains need what it finds. */
+function sniffPlan(listener: Listener, chains: readonly Chain[]): CompiledListener['sniff'] {
+  const inspectors = new Set((listener.listenerFilters ?? []).map((filter) => typeOf(filter.typedConfig)));
+  const criteria = (listener.filterChains ?? []).some(
+    ({ filterChainMatch: match }) =>
+      match && (match.serverNames?.length || match.applicationProtocols?.length || match.transportProtocol === 'tls'),
+  );
+  const tls = inspectors.has(TLS_INSPECTOR) || criteria || chains.some((chain) => chain.secure);
+  if (!tls && !inspectors.has(HTTP_INSPECTOR)) return undefined;
+  return {
+    http: inspectors.has(HTTP_INSPECTOR),
+    timeoutMs:
+      listener.listenerFiltersTimeout === undefined ? DEFAULT_SNIFF_MS : durationMs(listener.listenerFiltersTimeout),
+    continueOnTimeout: listener.continueOnListenerFiltersTimeout ?? false,
+  };
+}
+
+function refuseUnsupported(listener: Listener): void {
+  const refuse = (field: string, why = 'is not supported') => {
+    throw new Error(`${field}: ${why}`);
+  };
+  const captured = 'needs transparent capture, which is not supported; use capture mode NONE';
+  if (listener.useOriginalDst) refuse('useOriginalDst', captured);
+  if (listener.transparent) refuse('transparent', captured);
+  if (listener.bindToPort === false) refuse('bindToPort', captured);
+  if (listener.tcpKeepalive) refuse('tcpKeepalive');
+  if (listener.perConnectionBufferLimitBytes === 0) refuse('perConnectionBufferLimitBytes', 'must be at least 1');
+  if (listener.address.socketAddress?.protocol === 'UDP') refuse('address.socketAddress.protocol', 'must be TCP');
+  for (const [i, filter] of (listener.listenerFilters ?? []).entries())
+    if (typeOf(filter.typedConfig) !== TLS_INSPECTOR && typeOf(filter.typedConfig) !== HTTP_INSPECTOR)
+      refuse(`listenerFilters[${i}]`, captured);
+}
+
+function compileChain(listener: Listener, chain: FilterChain, parts: ListenerParts): Chain {
+  const filters = chain.filters ?? [];
+  const last = filters[filters.length - 1];
+  if (!last) throw new Error('filters: a filter chain needs a terminal filter');
+  const denials = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
+  const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
+  const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
+  return {
+    name: chain.name ?? '',
+    secure: tls !== undefined,
+    transport: tls ? JSON.stringify(chain.transportSocket) : '',
+    tls: tls ?? (() => undefined),
+    handshakeMs:
+      chain.transportSocketConnectTimeout === undefined
+        ? HANDSHAKE_MS
+        : durationMs(chain.transportSocketConnectTimeout),
+    requiresSni: (chain.transportSocket?.typedConfig as DownstreamTlsContext | undefined)?.requireSni ?? false,
+    denials,
+    terminal,
+  };
+}
+
+function downstreamTls(chain: FilterChain, secrets: Secrets, http: boolean): CertificateChoice | undefined {
+  const config = chain.transportSocket?.typedConfig;
+  if (!config || typeOf(config).endsWith('.RawBuffer')) return undefined;
+  return secrets.server(config as DownstreamTlsContext, http);
+}
+
+/** The port of a dynamic forward proxy by server name; 0: there is none. */
+function sniPortOf(filters: readonly NetworkFilter[]): number {
+  const found = filters.find((filter) => typeOf(filter.typedConfig) === SNI_FORWARD_PROXY);
+  return found ? ((found.typedConfig as unknown as SniForwardProxy).portValue ?? 443) : 0;
+}
+
+function admission(filter: NetworkFilter, parts: ListenerParts): Denial {
+  if (typeOf(filter.typedConfig) === CONNECTION_LIMIT) {
+    const judge = compileConnectionLimit(filter.typedConfig as unknown as ConnectionLimit, parts.admission.stats);
+    return (_, connection) => judge(connection);
+  }
+  // The cluster looks the name up; the filter says at which port.
+  if (typeOf(filter.typedConfig) === SNI_FORWARD_PROXY) return () => undefined;
+  if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
+    throw new Error(`"${filter.name}" must be the last filter`);
+  return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
+}
+
+function compileTerminal(
+  listener: Listener,
+  filter: NetworkFilter,
+  parts: ListenerParts,
+  filters: readonly NetworkFilter[],
+): Terminal {
+  const type = typeOf(filter.typedConfig);
+  if (type === TCP_PROXY) {
+    const config = filter.typedConfig as TcpProxyConfig;
+    const stats = new TcpStats(parts.admission.stats, config.statPrefix);
+    const events = compileConnectionObservers(
+      parts.connectionObservers(listener, config),
+      internalErrors(listener, parts),
+    );
+    return new TcpProxy(config, parts.clusters, parts.runtime, events, stats, sniPortOf(filters));
+  }
+  if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
+  const config = filter.typedConfig as unknown as HttpConnectionManager;
+  const routes = routesOf(config, parts);
+  const stats = new HttpStats(parts.admission.stats, config.statPrefix);
+  return new ConnectionManager({
+    config,
+    routes,
+    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
+    clusters: parts.clusters,
+    runtime: parts.runtime,
+    observers: [stats, ...parts.requestObservers(listener, config)],
+    onInternalError: internalErrors(listener, parts),
+    draining: () => parts.draining(listener.drainType === 'MODIFY_ONLY'),
+    overload: parts.admission.overload,
+    stats,
+    bufferLimit: listener.perConnectionBufferLimitBytes,
+  });
+}
+
+/** Exceptions in this proxy while it serves traffic. */
+function internalErrors(listener: Listener, { runtime }: ListenerParts): (error: unknown) => void {
+  return faultLog(
+    `listener ${listener.name}`,
+    (line) => runtime.process.writeError(line),
+    () => runtime.monotonicMs(),
+  );
+}
+
+function routesOf(config: HttpConnectionManager, parts: ListenerParts): () => RouteTable | undefined {
+  if (config.rds && config.routeConfig) throw new Error('needs exactly one of rds and routeConfig');
+  if (config.rds) {
+    const name = config.rds.routeConfigName;
+    return () => parts.routeTable(name);
+  }
+  if (!config.routeConfig) throw new Error('needs rds or routeConfig');
+  const table = parts.compileRoutes(config.routeConfig);
+  return () => table;
+}

@@ -1,0 +1,124 @@
+import { expect, it } from 'vitest';
+import { leaf, pem, rootAuthority } from '../../../tests/mtls/certificates.ts';
+import { revocationList } from '../../../tests/mtls/revocation-lists.ts';
+import { nodeRuntime } from '../../runtime/node.ts';
+import type { Runtime, ServerTlsOptions, TlsContext } from '../../runtime/runtime.ts';
+import { Secrets } from './secrets.ts';
+
+/** Files whose reads answer when told to, with the text of the moment they were asked for. */
+class SlowFiles {
+  private readonly texts = new Map<string, string>();
+  private readonly waiting: (() => void)[] = [];
+  slow = false;
+  changed = () => {};
+
+  write(path: string, text: string): void {
+    this.texts.set(path, text);
+    this.changed();
+  }
+
+  async read(path: string): Promise<Uint8Array> {
+    const bytes = new TextEncoder().encode(this.texts.get(path));
+    if (this.slow) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    return bytes;
+  }
+
+  watchFolder(_path: string, changed: () => void): () => void {
+    this.changed = changed;
+    return () => {};
+  }
+
+  /** Lets every read end, the latest first. */
+  async settle(): Promise<void> {
+    this.slow = false;
+    while (this.waiting.length > 0) {
+      this.waiting.pop()!();
+      await new Promise((later) => setImmediate(later));
+    }
+  }
+}
+
+it('ends on the last text of a file that changes while it is read', async () => {
+  const files = new SlowFiles();
+  const made: ServerTlsOptions[] = [];
+  const serverTls = (options: ServerTlsOptions) => {
+    made.push(options);
+    return {} as TlsContext;
+  };
+  const secrets = new Secrets({ files, serverTls } as unknown as Runtime, () => {});
+  files.write('/tls/cert.pem', 'cert 1');
+  files.write('/tls/key.pem', 'key');
+  const tlsCertificates = [
+    { certificateChain: { filename: '/tls/cert.pem' }, privateKey: { filename: '/tls/key.pem' } },
+  ];
+  await secrets.load(tlsCertificates);
+  const context = secrets.server({ commonTlsContext: { tlsCertificates } }, false);
+  context(new Uint8Array(0));
+  files.slow = true;
+  files.write('/tls/cert.pem', 'cert 2');
+  files.write('/tls/cert.pem', 'cert 3');
+  await files.settle();
+  context(new Uint8Array(0));
+  expect(made.map((options) => options.keyPair?.certificateChain)).toEqual(['cert 1', 'cert 3']);
+});
+
+const CA = 'kubernetes://web-cacert';
+const ADS = { ads: {} };
+
+it('makes a new context when a secret comes with another revocation list, and keeps the old for one it cannot read', async () => {
+  const root = await rootAuthority('root');
+  const own = await leaf(root, { uri: 'spiffe://a/b' });
+  const warnings: string[] = [];
+  const secrets = new Secrets(nodeRuntime(), (line) => warnings.push(line));
+  const inline = (inlineString: string) => ({ inlineString });
+  const push = (crl: string) =>
+    secrets.set({ name: CA, validationContext: { trustedCa: inline(pem(root)), crl: inline(crl) } });
+  const context = secrets.server(
+    {
+      requireClientCertificate: true,
+      commonTlsContext: {
+        tlsCertificates: [{ certificateChain: inline(own.cert), privateKey: inline(own.key) }],
+        combinedValidationContext: {
+          defaultValidationContext: {},
+          validationContextSdsSecretConfig: { name: CA, sdsConfig: ADS },
+        },
+      },
+    },
+    false,
+  );
+  const current = () => context(new Uint8Array(0));
+  expect(current()).toBeUndefined();
+  const list = revocationList(root);
+  push(list);
+  const first = current();
+  expect(first).toBeDefined();
+  push(list);
+  expect(current()).toBe(first);
+  push(revocationList(root, { revoked: [own.cert] }));
+  const second = current();
+  expect(second).not.toBe(first);
+  expect(() => push('nothing')).toThrow('crl holds no revocation list');
+  expect(current()).toBe(second);
+  // What was revoked must not come back because its list went away with its secret.
+  secrets.remove(CA);
+  expect(current()).toBeUndefined();
+  expect(warnings).toEqual([]);
+});
+
+it.each([
+  [{ crl: { inlineString: 'x' } }, /there is no trusted root|holds no revocation list/],
+  [{ maxVerifyDepth: 101 }, /maxVerifyDepth: must be at most 100/],
+  [{ verifyCertificateHash: ['ab'] }, /verifyCertificateHash: must be SHA-256/],
+  [{ verifyCertificateSpki: ['ab'] }, /verifyCertificateSpki: must be SHA-256/],
+  [{ matchTypedSubjectAltNames: [{ sanType: 'OTHER_NAME' as const, matcher: { exact: 'a' } }] }, /needs an oid/],
+  [{ matchTypedSubjectAltNames: [{ sanType: 'URI' as const, matcher: {} }] }, /without a pattern/],
+])('refuses %j by name', async (validationContext, message) => {
+  const own = await leaf(await rootAuthority('root'), { uri: 'spiffe://a/b' });
+  const secrets = new Secrets(nodeRuntime(), () => {});
+  const certificate = { certificateChain: { inlineString: own.cert }, privateKey: { inlineString: own.key } };
+  const common = { tlsCertificates: [certificate], validationContext };
+  expect(() => secrets.server({ commonTlsContext: common }, false)).toThrow(message);
+  const several = { tlsCertificates: [certificate, certificate] };
+  expect(() => secrets.client({ commonTlsContext: several })).toThrow('a client context can have one certificate');
+  expect(() => secrets.server({}, false)).toThrow('a server context needs a certificate');
+});

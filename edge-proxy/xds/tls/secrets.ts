@@ -1,0 +1,322 @@
+/**
+ * Certificates and trust roots by SDS name, and the TLS contexts made of them. A context is handed out as a function:
+ * whoever dials or accepts reads the current one, so a rotation reaches new connections at once and leaves old ones be.
+ */
+
+import type { z } from 'zod';
+import type { DataSource } from '../../../shared/xds/core.ts';
+import type {
+  CertificateValidationContext,
+  CommonTlsContext,
+  DownstreamTlsContext,
+  Secret,
+  TlsCertificate,
+  UpstreamTlsContext,
+} from '../../../shared/xds/tls.ts';
+import { type CertificateChoice, type CertifiedContext, chooseCertificate } from '../../listener/certificate-choice.ts';
+import type { KeyPair, PeerTrust, Runtime, TlsContext } from '../../runtime/runtime.ts';
+import type { AskedPeer } from '../cluster/compile-auto-tls.ts';
+import { chosen, tlsVersions } from './tls-params.ts';
+import { alsoNamed, mergeValidation, namesOf, onlyNamed, refuseValidation, trustOf } from './validation-context.ts';
+
+type Source = z.infer<typeof DataSource>;
+
+interface Held {
+  /** Its files are read again when they change, so the pair is taken from it at each use. */
+  readonly certificate: TlsCertificate | undefined;
+  readonly validation: CertificateValidationContext | undefined;
+}
+
+/** What one context is made of at a moment; equal parts mean the context is still the right one. */
+interface Parts {
+  readonly keyPairs: readonly KeyPair[];
+  readonly roots: string | undefined;
+  /** The rules of both validation contexts, as JSON: equal rules need no new context. */
+  readonly rules: string;
+  readonly trust: PeerTrust;
+}
+
+/** Of a certificate that is not told apart from others. */
+const UNNAMED = { serverNames: [], key: 'other' } as const;
+const UNREADY: TlsContext = { kind: 'client', unready: 'TLS: the certificates to dial with have not arrived' };
+
+export class Secrets {
+  private readonly runtime: Runtime;
+  private readonly warn: (line: string) => void;
+  private readonly byName = new Map<string, Held>();
+  private readonly fileTexts = new Map<string, string>();
+  private readonly watches = new Map<string, () => void>();
+  private readonly changed = new Set<string>();
+  private reloading: Promise<void> | undefined;
+  /** Counts changes; a context made in an older one is looked at again. */
+  private generation = 0;
+
+  constructor(runtime: Runtime, warn: (line: string) => void) {
+    this.runtime = runtime;
+    this.warn = warn;
+  }
+
+  /**
+   * Takes a secret, or the next one of its name. The identity manager sets `default` and `ROOTCA` this way.
+   * @throws Error when key and certificate do not fit or roots cannot be read; the secret before stays
+   */
+  set(secret: Secret): void {
+    if ((secret.tlsCertificate ? 1 : 0) + (secret.validationContext ? 1 : 0) !== 1)
+      throw new Error('secret: needs exactly one of tlsCertificate and validationContext');
+    const held: Held = {
+      certificate: secret.tlsCertificate,
+      validation: secret.validationContext,
+    };
+    this.check(held);
+    this.byName.set(secret.name, held);
+    this.generation++;
+  }
+
+  remove(name: string): void {
+    if (this.byName.delete(name)) this.generation++;
+  }
+
+  /** PEM of every secret by name, keys left out. */
+  held(): { name: string; chain: string | undefined; roots: string | undefined }[] {
+    return [...this.byName].map(([name, { certificate, validation }]) => ({
+      name,
+      chain: certificate?.certificateChain && this.text(certificate.certificateChain),
+      roots: validation?.trustedCa && this.text(validation.trustedCa),
+    }));
+  }
+
+  names(): string[] {
+    return [...this.byName.keys()];
+  }
+
+  /** Reads every file that a parsed resource names, and watches its folder. @throws Error naming a missing file */
+  async load(resource: unknown): Promise<void> {
+    for (const [path, folder] of fileNames(resource)) {
+      // Watched before it is read: a change in between is seen.
+      this.watch(folder ?? folderOf(path));
+      if (!this.fileTexts.has(path)) await this.readFile(path);
+    }
+  }
+
+  close(): void {
+    for (const stop of this.watches.values()) stop();
+    this.watches.clear();
+  }
+
+  /**
+   * @param dropH2 leave `h2` out of what is offered: the connection is served by an HTTP/1.1 codec
+   * @returns by the ClientHello; undefined while a secret it names has not arrived
+   * @throws Error when a field is not supported or inline material is faulty
+   */
+  server(context: DownstreamTlsContext, dropH2: boolean): CertificateChoice {
+    const common = context.commonTlsContext ?? {};
+    if (ownCertificates(common) === 0) throw new Error('TLS: a server context needs a certificate');
+    const versions = tlsVersions(common);
+    const parameters = chosen(common);
+    const alpn = (common.alpnProtocols ?? []).filter((name) => !(dropH2 && name === 'h2'));
+    const current = this.follow(common, (parts) => {
+      const contexts = parts.keyPairs.map((keyPair): CertifiedContext => {
+        const made = this.runtime.serverTls({
+          keyPair,
+          trustedRoots: parts.roots,
+          requireClientCertificate: context.requireClientCertificate ?? false,
+          alpn,
+          ...versions,
+          ...parameters,
+          ...parts.trust,
+        });
+        return { certificate: made.certificate ?? UNNAMED, context: made };
+      });
+      const fullScan = context.fullScanCertsOnSniMismatch ?? false;
+      return chooseCertificate(contexts, { fullScan, ...versions, cipherSuites: parameters.cipherSuites });
+    });
+    return (firstBytes) => current()?.(firstBytes);
+  }
+
+  /**
+   * As `server`, for dialling; while a secret is missing the context refuses to dial.
+   * @param hostname of the endpoint where it is known, for autoHostSni
+   * @param asked what the request says of its peer
+   */
+  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer, speaksHttp2 = false): () => TlsContext {
+    if (context.allowRenegotiation) throw new Error('TLS: allowRenegotiation is not supported');
+    const serverName = asked?.serverName ?? ((context.autoHostSni && hostname) || context.sni || undefined);
+    // Envoy: the SNI that is sent takes the place of the configured names.
+    const validates = context.autoSniSanValidation === true && serverName !== undefined;
+    const common = context.commonTlsContext ?? {};
+    const versions = tlsVersions(common);
+    const offered = common.alpnProtocols ?? [];
+    const alpn = !speaksHttp2 && offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
+    if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
+    const current = this.follow(common, (parts) => {
+      return this.runtime.clientTls({
+        keyPair: parts.keyPairs[0],
+        trustedRoots: parts.roots,
+        serverName,
+        alpn,
+        ...versions,
+        ...chosen(common),
+        ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), asked?.mustName),
+      });
+    });
+    // No context would mean plaintext to whoever dials.
+    return () => current() ?? UNREADY;
+  }
+
+  /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */
+  private follow<Made>(common: CommonTlsContext, make: (parts: Parts) => Made | undefined): () => Made | undefined {
+    refuseUnsupported(common);
+    let seen = this.generation;
+    let parts = this.parts(common);
+    let context = parts && make(parts);
+    return () => {
+      if (seen === this.generation) return context;
+      seen = this.generation;
+      try {
+        const next = this.parts(common);
+        if (next && parts && sameParts(next, parts)) return context;
+        // A secret that was taken away closes the door; a faulty one was refused before it came here.
+        context = next && make(next);
+        parts = next;
+      } catch (error) {
+        this.warn(`TLS: keeping the last good certificates: ${(error as Error).message}`);
+      }
+      return context;
+    };
+  }
+
+  /** @returns undefined while a named secret is missing */
+  private parts(common: CommonTlsContext): Parts | undefined {
+    const certificates = (common.tlsCertificateSdsSecretConfigs ?? []).map(
+      ({ name }) => this.byName.get(name)?.certificate,
+    );
+    certificates.push(...(common.tlsCertificates ?? []));
+    if (certificates.includes(undefined)) return undefined;
+    const keyPairs = certificates.map((certificate) => this.keyPair(certificate!));
+    const own = common.validationContext ?? common.combinedValidationContext?.defaultValidationContext;
+    const sds =
+      common.validationContextSdsSecretConfig ?? common.combinedValidationContext?.validationContextSdsSecretConfig;
+    const fetched = sds && this.byName.get(sds.name)?.validation;
+    if (sds && !fetched) return undefined;
+    const merged = mergeValidation(own, fetched);
+    const roots = merged.trustedCa && this.text(merged.trustedCa);
+    const trust = trustOf(merged, namesOf(own, fetched), (source) => this.text(source));
+    if (roots === undefined && !trust.trustDomains && trust.acceptNames)
+      throw new Error('TLS: subject alternative names are restricted but there is no trustedCa to verify them with');
+    return { keyPairs, roots, rules: JSON.stringify([own, fetched]), trust };
+  }
+
+  private keyPair(certificate: TlsCertificate): KeyPair {
+    if (!certificate.certificateChain || !certificate.privateKey)
+      throw new Error('TLS certificate: needs certificateChain and privateKey');
+    return {
+      certificateChain: this.text(certificate.certificateChain),
+      privateKey: this.text(certificate.privateKey),
+    };
+  }
+
+  private check(held: Held): void {
+    const roots = held.validation?.trustedCa && this.text(held.validation.trustedCa);
+    if (held.validation) refuseValidation(held.validation);
+    const keyPair = held.certificate && this.keyPair(held.certificate);
+    if (!keyPair && roots === undefined) return;
+    const crl = roots === undefined ? undefined : held.validation?.crl;
+    this.runtime.clientTls({
+      keyPair,
+      trustedRoots: roots,
+      crl: crl && this.text(crl),
+      serverName: undefined,
+      alpn: [],
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+    });
+  }
+
+  private text(source: Source): string {
+    if (source.inlineString !== undefined) return source.inlineString;
+    if (source.inlineBytes !== undefined) return atob(source.inlineBytes);
+    const text = source.filename === undefined ? undefined : this.fileTexts.get(source.filename);
+    if (text === undefined)
+      throw new Error(source.filename ? `file "${source.filename}" was not read` : 'TLS: empty data source');
+    return text;
+  }
+
+  private async readFile(path: string): Promise<void> {
+    const bytes = await this.runtime.files.read(path);
+    if (!bytes) throw new Error(`file "${path}" does not exist`);
+    this.fileTexts.set(path, new TextDecoder().decode(bytes));
+  }
+
+  private watch(folder: string): void {
+    if (this.watches.has(folder)) return;
+    this.watches.set(
+      folder,
+      this.runtime.files.watchFolder(folder, () => {
+        this.changed.add(folder);
+        this.reloading ??= this.reloadChanged();
+      }),
+    );
+  }
+
+  /** One reload at a time: of two that overlap, the one that read the older text could end last. */
+  private async reloadChanged(): Promise<void> {
+    for (const folder of this.changed) {
+      this.changed.delete(folder);
+      await this.reload(folder);
+    }
+    this.reloading = undefined;
+  }
+
+  /** The certificate and its key change in two steps; the pair is checked when the context is made. */
+  private async reload(folder: string): Promise<void> {
+    for (const [path, before] of [...this.fileTexts]) {
+      if (folderOf(path) !== folder && !path.startsWith(`${folder}/`)) continue;
+      try {
+        await this.readFile(path);
+      } catch (error) {
+        this.warn(`TLS: ${(error as Error).message}; keeping what was read before`);
+      }
+      if (this.fileTexts.get(path) !== before) this.generation++;
+    }
+  }
+}
+
+function sameParts(a: Parts, b: Parts): boolean {
+  return (
+    a.roots === b.roots &&
+    a.rules === b.rules &&
+    a.trust.crl === b.trust.crl &&
+    JSON.stringify(a.trust.trustDomains) === JSON.stringify(b.trust.trustDomains) &&
+    a.keyPairs.length === b.keyPairs.length &&
+    a.keyPairs.every(
+      ({ certificateChain, privateKey }, i) =>
+        certificateChain === b.keyPairs[i]?.certificateChain && privateKey === b.keyPairs[i]?.privateKey,
+    )
+  );
+}
+
+function ownCertificates({ tlsCertificates = [], tlsCertificateSdsSecretConfigs = [] }: CommonTlsContext): number {
+  return tlsCertificates.length + tlsCertificateSdsSecretConfigs.length;
+}
+
+function refuseUnsupported(common: CommonTlsContext): void {
+  // Envoy passes over the second.
+  if (common.tlsCertificates?.length && common.tlsCertificateSdsSecretConfigs?.length)
+    throw new Error('TLS: only one of tlsCertificates and tlsCertificateSdsSecretConfigs may be set');
+  for (const rule of [common.validationContext, common.combinedValidationContext?.defaultValidationContext])
+    if (rule) refuseValidation(rule);
+}
+
+/** [path, watchedDirectory] of every file-based data source in a resource. */
+function* fileNames(value: unknown, watched?: string): Generator<[string, string | undefined]> {
+  if (typeof value !== 'object' || value === null) return;
+  const { filename, watchedDirectory } = value as { filename?: unknown; watchedDirectory?: { path?: string } };
+  const folder = watchedDirectory?.path ?? watched;
+  if (typeof filename === 'string') yield [filename, folder];
+  for (const field of Object.values(value)) yield* fileNames(field, folder);
+}
+
+function folderOf(path: string): string {
+  const slash = path.lastIndexOf('/');
+  return slash < 0 ? '.' : path.slice(0, slash) || '/';
+}

@@ -1,0 +1,56 @@
+/** Rules of MeshConfig.extensionProviders beyond their schema (validateExtensionProvider of Istio). */
+import { Report } from '../../faults.ts';
+import { type ExtensionProvider, PROVIDERS, type ProviderType } from '../../mesh-config/mesh-config-providers.ts';
+import type { Fault } from '../../resource.ts';
+import { portFault } from '../primitives.ts';
+import { providerServiceFault } from './mesh-address.ts';
+
+const RULE = 'meshconfig.provider';
+/** Providers that name no service. */
+const WITHOUT_SERVICE: ReadonlySet<string> = new Set(['prometheus', 'stackdriver', 'envoyFileAccessLog']);
+/** The statuses Envoy's StatusCode knows. */
+const STATUSES: ReadonlySet<number> = new Set([
+  100, 200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403,
+  404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 426, 428, 429, 431, 500,
+  501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
+]);
+
+/** Which kind of provider an entry is; undefined when it names none. */
+export function providerType(provider: ExtensionProvider): ProviderType | undefined {
+  return (Object.keys(PROVIDERS) as ProviderType[]).find((type) => provider[type] !== undefined);
+}
+
+/** What is wrong with one provider: Istio leaves such a one out and goes on. */
+export function extensionProviderFaults(path: string, provider: ExtensionProvider): Fault[] {
+  const report = new Report();
+  if (!provider.name) report.fault(`${path}.name`, 'required', 'must not be empty');
+  const type = providerType(provider);
+  if (type === undefined) {
+    report.fault(path, RULE, `must have one of ${Object.keys(PROVIDERS).join(', ')}`);
+  } else checkProvider(report, `${path}.${type}`, type, provider[type] as Readonly<Record<string, unknown>>);
+  return report.faults;
+}
+
+/** @param settings what stands under the key `type` */
+export function checkProvider(
+  report: Report,
+  path: string,
+  type: ProviderType,
+  settings: Readonly<Record<string, unknown>>,
+): void {
+  if (!WITHOUT_SERVICE.has(type)) {
+    report.faultIf(`${path}.service`, RULE, providerServiceFault(String(settings['service'] ?? '')));
+    report.faultIf(`${path}.port`, 'port', portFault(settings['port'] as number | undefined));
+  }
+  if (type === 'lightstep' && !settings['accessToken']) {
+    report.fault(`${path}.accessToken`, 'required', 'is required');
+  }
+  if (type === 'opentelemetry' && settings['http'] !== undefined && settings['grpc'] !== undefined) {
+    report.fault(path, 'oneof', 'only one of http, grpc may be set');
+  }
+  const { statusOnError, pathPrefix } = settings as { statusOnError?: string; pathPrefix?: string };
+  if (statusOnError && !(/^\d{3}$/.test(statusOnError) && STATUSES.has(Number(statusOnError)))) {
+    report.fault(`${path}.statusOnError`, RULE, `"${statusOnError}" is not an HTTP status that Envoy knows`);
+  }
+  if (pathPrefix && !pathPrefix.startsWith('/')) report.fault(`${path}.pathPrefix`, RULE, 'must begin with "/"');
+}

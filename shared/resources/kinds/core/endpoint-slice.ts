@@ -1,0 +1,44 @@
+import { isIpAddress } from '../../../match/cidr.ts';
+import { AGE, column } from '../../describe/columns.ts';
+import { Report } from '../../faults.ts';
+import { defineKind, type ResourceOf } from '../../kind.ts';
+import { EndpointSliceBody } from '../../schema/core.ts';
+
+export const endpointSlice = defineKind({
+  kind: 'EndpointSlice',
+  group: 'discovery.k8s.io',
+  versions: ['v1'],
+  plural: 'endpointslices',
+  singular: 'endpointslice',
+  shortNames: [],
+  categories: [],
+  namespaced: true,
+  body: EndpointSliceBody,
+  check: (resource) => {
+    const report = new Report();
+    for (const [i, endpoint] of resource.endpoints.entries()) {
+      for (const [j, address] of endpoint.addresses.entries()) {
+        const ip = isIpAddress(address);
+        const fits =
+          resource.addressType === 'FQDN' ? !ip : ip && address.includes(':') === (resource.addressType === 'IPv6');
+        if (fits) continue;
+        const path = `endpoints[${i}].addresses[${j}]`;
+        report.fault(path, 'endpointslice.address', `"${address}" is not of address type ${resource.addressType}`);
+      }
+    }
+    const names = (resource.ports ?? []).map((port) => port.name ?? '');
+    names.forEach((name, i) => {
+      if (names.indexOf(name) < i)
+        report.fault(`ports[${i}].name`, 'endpointslice.port-name', `"${name}" is used twice`);
+    });
+    return report.findings;
+  },
+  columns: [
+    column('AddressType', '.addressType', 'Type of the addresses'),
+    column('Ports', '.ports[*].port', 'Ports of the endpoints'),
+    column('Endpoints', '.endpoints[*].addresses[0]', 'Addresses'),
+    AGE,
+  ],
+  description: 'Endpoints of a Service: the one it belongs to is named by label kubernetes.io/service-name.',
+});
+export type EndpointSlice = ResourceOf<typeof endpointSlice>;

@@ -1,0 +1,84 @@
+/** MeshConfig and MeshNetworks from their YAML text to judged values, as istiod reads them. */
+import type { z } from 'zod';
+import { checkMeshConfig, checkMeshNetworks, faultyProviders } from '../checks/mesh/mesh-config.ts';
+import { checkMeshProxyConfig } from '../checks/mesh/mesh-proxy-config.ts';
+import { faultsOf, MAX_FAULTS, Report } from '../faults.ts';
+import type { Findings } from '../kind.ts';
+import { parseDocuments } from '../read/parse.ts';
+import { canonicalMessage } from '../read/proto-message.ts';
+import { hasTypes, remainder } from '../read/remainder.ts';
+import type { Fault } from '../resource.ts';
+import { MeshConfig } from './mesh-config.ts';
+import { DEFAULT_PROXY_CONFIG, overMeshConfig, overProxyConfig } from './mesh-config-defaults.ts';
+import { MeshProxyConfig } from './mesh-config-proxy.ts';
+import { MeshNetworks } from './mesh-networks.ts';
+
+export interface Reading<Value> {
+  /** Absent when there are faults. */
+  value?: Value;
+  /** Paths are within the text's document: `defaultConfig.proxyAdminPort`. */
+  faults: Fault[];
+  /** Among them fields nobody knows: istiod ignores those, so that a newer configuration can be read. */
+  warnings: Fault[];
+}
+
+/** Reads a whole MeshConfig: the text laid over Istio's defaults, without the providers that cannot be used. Never throws. */
+export function readMeshConfig(text: string): Reading<MeshConfig> {
+  const reading = read(text, MeshConfig, (own) => checkMeshConfig(overMeshConfig(own)));
+  if (!reading.value) return reading;
+  const config = overMeshConfig(reading.value);
+  const faulty = new Set(faultyProviders(config).map(({ index }) => index));
+  const extensionProviders = config.extensionProviders?.filter((_, i) => !faulty.has(i)) ?? [];
+  return { ...reading, value: { ...config, extensionProviders } };
+}
+
+/** Reads MeshNetworks. Never throws. */
+export function readMeshNetworks(text: string): Reading<MeshNetworks> {
+  return read(text, MeshNetworks, checkMeshNetworks);
+}
+
+/** Reads the text of annotation `proxy.istio.io/config`, judged as it is over Istio's defaults. Never throws. */
+export function readProxyConfig(text: string): Reading<MeshProxyConfig> {
+  return read(text, MeshProxyConfig, (own) => {
+    const report = new Report();
+    checkMeshProxyConfig(report, '', overProxyConfig(own, DEFAULT_PROXY_CONFIG));
+    const { faults, warnings } = report.findings;
+    const within = (fault: Fault): Fault => ({ ...fault, path: fault.path.replace(/^\./, '') });
+    return { faults: faults.map(within), warnings: warnings.map(within) };
+  });
+}
+
+function read<Schema extends z.ZodType>(
+  text: string,
+  schema: Schema,
+  check: (value: z.infer<Schema>) => Findings,
+): Reading<z.infer<Schema>> {
+  const { documents, errors } = parseDocuments(text);
+  if (errors.length > 0) {
+    return {
+      faults: errors.map(({ path, rule, message, line }) => ({ path, rule, message: `line ${line}: ${message}` })),
+      warnings: [],
+    };
+  }
+  if (documents.length > 1) {
+    return { faults: [{ path: '', rule: 'yaml', message: 'must be one YAML document' }], warnings: [] };
+  }
+  const unknown: Fault[] = [];
+  const body = canonicalMessage(schema, documents[0]?.value ?? {}, (fault) => unknown.push(fault));
+  const parsed = schema.safeParse(body, { reportInput: true });
+  const findings = parsed.success ? check(parsed.data) : checkRest(schema, body, parsed.error.issues, check);
+  const faults = [...(parsed.success ? [] : faultsOf(parsed.error.issues)), ...findings.faults].slice(0, MAX_FAULTS);
+  const warnings = [...unknown, ...findings.warnings].slice(0, MAX_FAULTS);
+  return parsed.success && faults.length === 0 ? { value: parsed.data, faults, warnings } : { faults, warnings };
+}
+
+function checkRest<Schema extends z.ZodType>(
+  schema: Schema,
+  body: unknown,
+  issues: readonly z.core.$ZodIssue[],
+  check: (value: z.infer<Schema>) => Findings,
+): Findings {
+  const rest = remainder(body, issues);
+  if (!rest || !hasTypes(schema, rest.value)) return { faults: [], warnings: [] };
+  return rest.apart(check(rest.value as z.infer<Schema>));
+}
