@@ -1,4 +1,4 @@
-/** Routes of discovery: the proxies' long-poll, and what operators ask about proxies. */
+/** Routes of discovery: the proxies' long-poll, and the operators' queries about proxies. */
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import {
@@ -8,6 +8,7 @@ import {
   type Snapshot,
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
+import { answerBody } from '../discovery/answer.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { foreignNode } from './caller-node.ts';
@@ -51,7 +52,9 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     const foreign = foreignNode(parsed.data.node, caller);
     if (foreign) return failure(c, 403, foreign);
     try {
-      return c.json(await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), c.req.raw.signal ?? NEVER));
+      const signal = c.req.raw.signal ?? NEVER;
+      const answer = await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), signal);
+      return c.body(answerBody(answer), 200, { 'content-type': 'application/json' });
     } catch (error) {
       if (!(error instanceof DiscoveryError)) throw error;
       return failure(c, error.code === 'invalid' ? 400 : 503, error.message);
@@ -75,13 +78,13 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
   return app;
 }
 
-/** Secrets hold the private keys of gateways: they go to holders of an X.509-SVID alone, never for a bearer token. */
+/** Secrets hold the private keys of gateways: they are sent only to holders of an X.509-SVID, never for a bearer token. */
 function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): DiscoveryPoll {
   if (!caller.byToken) return poll;
   return { ...poll, requests: poll.requests.filter(({ typeUrl }) => typeUrl !== TYPE_URLS.secrets) };
 }
 
-/** A session that a certificate opened, and what it subscribed to, is not a token's to go on with. */
+/** A session opened with a certificate cannot be continued with a token. */
 const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
   byToken ? `${spiffeId} by token` : spiffeId;
 

@@ -20,7 +20,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const open = (now?: () => number) => openAuthority({ folder, trustDomain, ...(now ? { now } : {}) });
+const maxTtl = 90 * 24 * 3600;
+const open = (now?: () => number) => openAuthority({ folder, trustDomain, maxTtl, ...(now ? { now } : {}) });
 const csr = async () => createCsr(await generateKeys(), id);
 const read = (name: string) => readFileSync(join(folder, name), 'utf8');
 
@@ -57,7 +58,7 @@ describe('an authority made at first start', () => {
     for (const name of ['root-key.pem', 'ca-key.pem']) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
   });
 
-  it('finishes a first start that a crash cut short, under the same root', async () => {
+  it('completes a first start that a crash interrupted, under the same root', async () => {
     const first = await open();
     for (const name of ['ca-cert.pem', 'cert-chain.pem']) rmSync(join(folder, name));
     const second = await open();
@@ -65,7 +66,7 @@ describe('an authority made at first start', () => {
     expect((await second.issue(await csr(), id)).certificateChain).not.toBe('');
   });
 
-  it('renews its intermediate in time, once, and old leaves stay good', async () => {
+  it('renews its intermediate in time, once, and old leaves stay valid', async () => {
     let now = Date.now();
     const authority = await open(() => now);
     const before = authority.intermediates[0]!.serialNumber;
@@ -103,6 +104,28 @@ describe('an authority made at first start', () => {
     await expect(openAuthority({ folder, trustDomain, defaultTtl: 1 })).rejects.toThrow(/10 to/);
   });
 
+  it('refuses a lifetime above the longest it grants, which is the default one unless set', async () => {
+    const strict = await openAuthority({ folder, trustDomain, defaultTtl: 60 });
+    await expect(strict.issue(await csr(), id, 61)).rejects.toThrow('lifetime is 61 s: must be 10 to 60 seconds');
+    await strict.issue(await csr(), id, 60);
+    const now = () => 2e12;
+    const generous = await openAuthority({ folder, trustDomain, defaultTtl: 60, maxTtl: 90, now });
+    expect((await generous.issue(await csr(), id, 90)).notAfter).toBe(2e12 + 90_000);
+    await expect(generous.issue(await csr(), id, 91)).rejects.toThrow('must be 10 to 90 seconds');
+    await expect(openAuthority({ folder, trustDomain, defaultTtl: 60, maxTtl: 59 })).rejects.toThrow(
+      'must be 10 to 59',
+    );
+    await expect(openAuthority({ folder, trustDomain, maxTtl: maxTtl + 1 })).rejects.toThrow('must be 10 to 7776000');
+  });
+
+  it('signs only requests that it has checked itself', async () => {
+    const first = await open();
+    const checked = await first.check(await csr(), id, 10);
+    expect(parseSvid((await first.sign(checked)).certificateChain).spiffeId).toBe(id);
+    const second = await open();
+    await expect(second.sign(checked)).rejects.toThrow('not checked by this authority');
+  });
+
   it('refuses an id of another trust domain', async () => {
     await expect((await open()).issue(await csr(), 'spiffe://x/ns/a/sa/b')).rejects.toThrow(/trust domain "td"/);
   });
@@ -113,7 +136,7 @@ describe('CSRs', () => {
 
   it('refuses one for another SPIFFE id', async () => {
     const text = await createCsr(await generateKeys(), 'spiffe://td/ns/a/sa/root');
-    await expect(issue(text)).rejects.toThrow(/CSR asks for "spiffe:\/\/td\/ns\/a\/sa\/root"/);
+    await expect(issue(text)).rejects.toThrow(/CSR names "spiffe:\/\/td\/ns\/a\/sa\/root"/);
   });
 
   it('ignores other names', async () => {
@@ -225,7 +248,7 @@ describe('a plugged-in authority', () => {
     await expect(open(() => Date.now() + 400 * 24 * 3_600_000)).rejects.toThrow(/ca-cert.pem: .* expired at/);
   });
 
-  it('caps leaves by its own expiry and then says so', async () => {
+  it('limits leaves to its own expiry and then refuses', async () => {
     const expiry = (await open()).intermediates[0]!.notAfter.getTime();
     let now = expiry - 60_000;
     const authority = await open(() => now);

@@ -1,7 +1,7 @@
-/** What only the server warns of is shown too; what was told already is not told again. */
+/** Warnings that only the server gives are shown too; none is shown twice. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../../tests/harness.ts';
 import { type Answer, ControlApi } from './connection.ts';
 import { apply } from './resources.ts';
@@ -9,8 +9,14 @@ import { apply } from './resources.ts';
 const folder = temporaryFolder();
 afterEach(() => {
   vi.restoreAllMocks();
-  folder.dispose();
 });
+afterAll(() => folder.dispose());
+
+const entry = (name: string) => `apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: ${name}}
+spec: {address: 10.77.0.31, labels: {app: ${name}}}
+`;
 
 const RESOURCE = `apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -27,8 +33,8 @@ class Server extends ControlApi {
   override async request(method: string, path: string): Promise<Answer> {
     this.asked.push(`${method} ${path}`);
     if (method === 'GET') return { status: 404, body: {}, warnings: [] };
-    const told = 'spec.http[1]: is never reached: spec.http[0] before it matches everything';
-    return { status: 201, body: {}, warnings: ['the server is about to stop', told] };
+    const repeated = 'spec.http[1]: is never reached: spec.http[0] before it matches everything';
+    return { status: 201, body: {}, warnings: ['the server is about to stop', repeated] };
   }
 }
 
@@ -44,5 +50,24 @@ it('tulle apply shows the warnings of the server, once', async () => {
   expect(lines).toEqual([
     `Warning: ${file}:8:5: VirtualService a: spec.http[1]: is never reached: spec.http[0] before it matches everything\n`,
     `Warning: ${file}:1: VirtualService a: the server is about to stop\n`,
+  ]);
+});
+
+it('tulle apply warns once where workloads of the files share an address', async () => {
+  const file = join(folder.path, 'shared.yaml');
+  writeFileSync(file, `${entry('orders')}---\n${entry('redis')}`);
+  const lines: string[] = [];
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => lines.push(String(text)) > 0);
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  const shared =
+    'spec.address: 10.77.0.31 is also an address of WorkloadEntry shop/orders: policies of each hold at its own ports, of all at ports that several or none serve';
+  class Stored extends Server {
+    override async request(method: string, path: string): Promise<Answer> {
+      return { ...(await super.request(method, path)), warnings: [shared] };
+    }
+  }
+  await apply(new Stored('https://x', undefined, undefined), [file], 'shop', { dryRun: true, fields: 'Strict' });
+  expect(lines.filter((line) => line.includes('WorkloadEntry redis'))).toEqual([
+    `Warning: ${file}:6: WorkloadEntry redis: ${shared}\n`,
   ]);
 });

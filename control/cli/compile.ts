@@ -1,9 +1,9 @@
-/** `tulle compile`: what one node would be sent for these resources. Needs no control plane. */
+/** `tulle compile`: the resources one proxy would be sent. Needs no control plane. */
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Node } from '../../shared/xds/core.ts';
-import { type Compiled, compileWithNotes } from '../compile/node.ts';
-import { NodeError } from '../compile/proxy.ts';
+import { type Compiled, compileWithNotes } from '../compile/node/node.ts';
+import { NodeError } from '../compile/node/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
 import { CliError } from './connection.ts';
@@ -14,9 +14,9 @@ export interface CompileOptions {
 }
 
 /**
- * Prints the snapshot on stdout and what could not be translated on stderr.
+ * Prints the snapshot on stdout and untranslatable resources on stderr.
  * @returns the exit code
- * @throws CliError when a resource is invalid (naming every fault) or the node cannot be read
+ * @throws CliError when a resource is invalid (naming every violation) or the node cannot be read
  */
 export async function runCompile(paths: readonly string[], nodeFile: string, options: CompileOptions): Promise<number> {
   const node = await readNode(nodeFile);
@@ -56,6 +56,6 @@ async function readNode(file: string): Promise<Node> {
   }
   const parsed = Node.safeParse(value);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'node'}: ${issue.message}`);
-  throw new CliError(`--node ${file}: ${faults.join('; ')}`);
+  const violations = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'node'}: ${issue.message}`);
+  throw new CliError(`--node ${file}: ${violations.join('; ')}`);
 }

@@ -1,4 +1,4 @@
-/** `tulle proxy-status` and `tulle proxy-config`: what the control plane knows of its proxies. */
+/** `tulle proxy-status` and `tulle proxy-config`: the control plane's view of its proxies. */
 import { RESOURCE_TYPES, type ResourceType, resourceName, type Snapshot } from '../../shared/xds/discovery.ts';
 import { CliError, type ControlApi } from './connection.ts';
 import { age, colour, type OutputFormat, print, table } from './output.ts';

@@ -4,11 +4,13 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import type { DeltaDiscoveryResponse, DiscoveryPoll, Snapshot } from '../../shared/xds/discovery.ts';
-import { RESOURCE_TYPES } from '../../shared/xds/discovery.ts';
-import type { CompileNode } from '../compile/compile-node.ts';
+import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
+import type { CompiledNode, CompileNode } from '../compile/node/compiled-node.ts';
+import { snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { Session, typeOfUrl, type VersionedSnapshot, versionSnapshot } from './session.ts';
+import type { PollAnswer } from './answer.ts';
+import { type Job, PushQueue } from './push-queue.ts';
+import { Session, typeOfUrl } from './session.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export interface Clock {
@@ -31,8 +33,6 @@ export interface DiscoveryOptions {
   readonly mesh: { current(): MeshView; onChange(listener: () => void): () => void };
   /** How long a poll with nothing to say is held. Default 25 s. */
   readonly holdMs?: number;
-  /** Changes this close together become one answer. At most (and by default) 100 ms. */
-  readonly debounceMs?: number;
   /** A session nobody polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
   /** Default 10 000. */
@@ -40,12 +40,6 @@ export interface DiscoveryOptions {
   readonly clock?: Clock;
   /** A node that cannot be compiled, an unexpected fault. One line, no secrets. */
   readonly log?: (line: string) => void;
-}
-
-/** A DiscoveryAnswer. */
-export interface PollAnswer {
-  readonly session: string;
-  readonly responses: DeltaDiscoveryResponse[];
 }
 
 export type DiscoveryErrorCode = 'invalid' | 'unavailable';
@@ -59,23 +53,29 @@ export class DiscoveryError extends Error {
   }
 }
 
+/** So many rules that cannot be translated are remembered, to be reported once each. */
+const MAX_REPORTED = 1000;
+
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
   private readonly clock: Clock;
   private readonly holdMs: number;
-  private readonly debounceMs: number;
   private readonly sessions = new Map<string, Session>();
   private readonly stopListening: () => void;
+  private readonly queue: PushQueue<Session>;
+  private readonly reported = new Set<string>();
   private view: MeshView;
-  private cancelFlush: (() => void) | undefined;
   private closed = false;
 
   constructor(options: DiscoveryOptions) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
-    this.debounceMs = Math.min(options.debounceMs ?? 100, 100);
     this.view = options.mesh.current();
+    this.queue = new PushQueue<Session>({
+      work: (session) => this.refresh(session),
+      wanted: (session) => session.polls > 0,
+    });
     this.stopListening = options.mesh.onChange(() => this.changed());
   }
 
@@ -92,20 +92,49 @@ export class DiscoveryService {
     session.rouse('superseded');
     session.touch(request.node, this.clock.now());
     session.take(request.requests);
-    const answer = (responses: DeltaDiscoveryResponse[]): PollAnswer => ({ session: session.id, responses });
-    const deadline = session.lastSeen + this.holdMs;
-    for (let first = known === undefined; ; first = false) {
-      const snapshot = this.snapshot(session);
-      const responses = session.collect(snapshot, String(this.view.revision));
-      const left = deadline - this.clock.now();
-      if (responses.length > 0 || first || left <= 0 || this.closed) return answer(responses);
-      const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
-      session.lastSeen = this.clock.now();
-      if (reason !== 'changed') return answer([]);
+    session.polls += 1;
+    try {
+      return { session: session.id, responses: await this.responses(session, known === undefined, signal) };
+    } finally {
+      session.polls -= 1;
     }
   }
 
-  /** One entry per node id, sorted; of several sessions the one seen last. */
+  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<PollAnswer['responses']> {
+    const turn = ++session.turn;
+    const deadline = session.lastSeen + this.holdMs;
+    for (let mayBeEmpty = first; ; mayBeEmpty = false) {
+      const compiled = this.current(session) ?? (await this.compiled(session, turn, signal));
+      if (!compiled) return [];
+      const responses = session.collect(compiled, String(this.view.revision));
+      const left = deadline - this.clock.now();
+      if (responses.length > 0 || mayBeEmpty || left <= 0 || this.closed) return responses;
+      const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
+      session.lastSeen = this.clock.now();
+      if (reason !== 'changed') return [];
+    }
+  }
+
+  /** Waits for its turn in the queue. @returns undefined when the client left, or polls again, in the meantime */
+  private async compiled(session: Session, turn: number, signal: AbortSignal): Promise<CompiledNode | undefined> {
+    const stop = Promise.withResolvers<void>();
+    const leave = () => stop.resolve();
+    signal.addEventListener('abort', leave);
+    try {
+      while (!signal.aborted && session.turn === turn && !this.closed) {
+        const compiled = this.current(session);
+        if (compiled) return compiled;
+        if (!session.compiled && session.failedAt === this.view)
+          throw new DiscoveryError('unavailable', `cannot compile config for node "${session.node.id}"`);
+        await Promise.race([this.queue.done(session), stop.promise]);
+      }
+      return undefined;
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
+  }
+
+  /** One entry per node id, sorted; of several sessions the one seen last. Compiles nothing. */
   status(): ProxyStatus[] {
     this.expire();
     const latest = new Map<string, Session>();
@@ -115,18 +144,14 @@ export class DiscoveryService {
     }
     const now = this.clock.now();
     return [...latest.values()]
-      .map((session) => proxyStatus(session, this.snapshotIfAny(session), now))
+      .map((session) => proxyStatus(session, now))
       .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
   /** What a connected node is meant to run now; undefined for a node that is not known. Holds private keys. */
   snapshotOf(nodeId: string): Snapshot | undefined {
     const session = [...this.sessions.values()].findLast((candidate) => candidate.node.id === nodeId);
-    const snapshot = session && this.snapshotIfAny(session);
-    if (!snapshot) return undefined;
-    return Object.fromEntries(
-      RESOURCE_TYPES.map((type) => [type, [...snapshot[type].values()].map(({ resource }) => resource)]),
-    ) as unknown as Snapshot;
+    return session?.compiled && snapshotOf(session.compiled.node.sets);
   }
 
   /** How many polls are being held. */
@@ -140,17 +165,14 @@ export class DiscoveryService {
   close(): void {
     this.closed = true;
     this.stopListening();
-    this.cancelFlush?.();
+    this.queue.close();
     for (const session of this.sessions.values()) session.rouse('closed');
   }
 
+  /** Has a look at every held poll, one after the other; a session that is not polled is looked at when it polls. */
   private changed(): void {
-    // The first change of a burst starts the clock; those that follow ride along, so the wait is bounded.
-    this.cancelFlush ??= this.clock.after(this.debounceMs, () => {
-      this.cancelFlush = undefined;
-      this.view = this.options.mesh.current();
-      for (const session of this.sessions.values()) session.rouse('changed');
-    });
+    this.view = this.options.mesh.current();
+    for (const session of this.sessions.values()) if (session.connected) this.queue.add(session);
   }
 
   private find(request: DiscoveryPoll, caller: string): Session | undefined {
@@ -163,8 +185,9 @@ export class DiscoveryService {
     // A restarted proxy leaves its old session behind; a live twin with the same id keeps its own.
     for (const old of this.sessions.values())
       if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.sessions.delete(old.id);
-    if (this.sessions.size >= (this.options.maxSessions ?? 10_000))
-      throw new DiscoveryError('unavailable', 'the control plane has as many proxies as it may: try again later');
+    const max = this.options.maxSessions ?? 10_000;
+    if (this.sessions.size >= max)
+      throw new DiscoveryError('unavailable', `proxy session limit reached (${max}): try again later`);
     const session = new Session(randomUUID(), caller, request.node, this.clock.now());
     this.sessions.set(session.id, session);
     return session;
@@ -176,29 +199,47 @@ export class DiscoveryService {
       if (!session.connected && session.lastSeen < oldest) this.sessions.delete(session.id);
   }
 
-  /** Compiled once per view and node. A node that cannot be compiled keeps what it had (static stability). */
-  private snapshot(session: Session): VersionedSnapshot {
-    const { compiled } = session;
-    if (compiled?.view === this.view && compiled.nodeDigest === session.nodeDigest) return compiled.snapshot;
+  /** What the session's node runs by the current view; undefined: that has to be compiled. */
+  private current({ compiled, nodeDigest }: Session): CompiledNode | undefined {
+    return compiled?.view === this.view && compiled.nodeDigest === nodeDigest ? compiled.node : undefined;
+  }
+
+  /**
+   * Brings a session up to date and ends its held poll if its resources changed. A node that cannot be compiled keeps
+   * what it had (static stability).
+   */
+  private *refresh(session: Session): Job {
+    const { view } = this;
+    const { nodeDigest, compiled: before } = session;
+    if (this.current(session)) return false;
     try {
-      const snapshot = versionSnapshot(this.options.compile(this.view, session.node));
-      session.compiled = { view: this.view, nodeDigest: session.nodeDigest, snapshot };
+      const known = before?.nodeDigest === nodeDigest ? before.node.next?.(view) : undefined;
+      const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
-      return snapshot;
+      session.compiled = { view, nodeDigest, node };
+      this.report(node.errors);
+      if (before && isSame(before.node, node)) return false;
+      session.rouse('changed');
+      return true;
     } catch (error) {
       session.compileError = error instanceof Error ? error.message : String(error);
+      session.failedAt = view;
       this.options.log?.(`discovery: cannot compile config for node "${session.node.id}": ${session.compileError}`);
-      if (!compiled) throw new DiscoveryError('unavailable', `cannot compile config for node "${session.node.id}"`);
-      session.compiled = { view: this.view, nodeDigest: session.nodeDigest, snapshot: compiled.snapshot };
-      return compiled.snapshot;
+      if (before) session.compiled = { view, nodeDigest, node: before.node };
+      return true;
     }
   }
 
-  private snapshotIfAny(session: Session): VersionedSnapshot | undefined {
-    try {
-      return this.snapshot(session);
-    } catch {
-      return undefined;
+  /** Rules that cannot be translated, each once. */
+  private report(errors: readonly string[]): void {
+    for (const error of errors) {
+      if (this.reported.has(error) || this.reported.size >= MAX_REPORTED) continue;
+      this.reported.add(error);
+      this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
     }
   }
+}
+
+function isSame(one: CompiledNode, other: CompiledNode): boolean {
+  return RESOURCE_TYPES.every((type) => one.sets[type].isSame(other.sets[type]));
 }

@@ -2,17 +2,14 @@
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,
-  type DeltaDiscoveryResponse,
   RESOURCE_TYPES,
   type ResourceType,
-  resourceName,
-  type Snapshot,
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
-import { digest } from './digest.ts';
-import { Subscription, type VersionedResource, type VersionedResources } from './subscription.ts';
-
-export type VersionedSnapshot = { readonly [T in ResourceType]: VersionedResources };
+import type { CompiledNode } from '../compile/node/compiled-node.ts';
+import { digest } from '../compile/output/digest.ts';
+import type { SharedResource } from '../compile/output/shared-resource.ts';
+import { Subscription } from './subscription.ts';
 
 const TYPES_BY_URL = new Map<string, ResourceType>(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
 
@@ -21,22 +18,13 @@ export function typeOfUrl(typeUrl: string): ResourceType | undefined {
   return TYPES_BY_URL.get(typeUrl);
 }
 
-/** Resources by name with their versions. The first of two resources with one name wins, as in Envoy. */
-export function versionSnapshot(snapshot: Snapshot): VersionedSnapshot {
-  const out = {} as Record<ResourceType, Map<string, VersionedResource>>;
-  for (const type of RESOURCE_TYPES) {
-    out[type] = new Map();
-    for (const resource of snapshot[type]) {
-      const name = resourceName(type, resource);
-      if (out[type].has(name)) continue;
-      out[type].set(name, {
-        name,
-        version: digest(resource),
-        resource: resource as unknown as Record<string, unknown>,
-      });
-    }
-  }
-  return out;
+/** A DeltaDiscoveryResponse before it is encoded: its resources are shared with other proxies. */
+export interface Response {
+  readonly systemVersionInfo: string;
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly resources: readonly SharedResource[];
+  readonly removedResources: readonly string[];
 }
 
 export class Session {
@@ -46,9 +34,15 @@ export class Session {
   readonly openedAt: number;
   node: Node;
   lastSeen: number;
-  /** The last compiled state and the view it came from. */
-  compiled: { readonly view: unknown; readonly nodeDigest: string; readonly snapshot: VersionedSnapshot } | undefined;
+  /** The last compiled state, the view and the node it came from. */
+  compiled: { readonly view: unknown; readonly nodeDigest: string; readonly node: CompiledNode } | undefined;
+  /** Polls that are under way, held or not. */
+  polls = 0;
+  /** Counts polls, so that an older one knows that it has been superseded. */
+  turn = 0;
   compileError: string | undefined;
+  /** The view that could not be compiled. */
+  failedAt: unknown;
   nodeDigest: string;
   readonly subscriptions: { readonly [T in ResourceType]: Subscription };
   /** Ends the poll being held, if any. */
@@ -90,26 +84,17 @@ export class Session {
   }
 
   /** One response per type with something to say, in make-before-break order; what is said is noted as offered. */
-  collect(snapshot: VersionedSnapshot, systemVersionInfo: string): DeltaDiscoveryResponse[] {
-    const responses: DeltaDiscoveryResponse[] = [];
+  collect({ sets }: CompiledNode, systemVersionInfo: string): Response[] {
+    const responses: Response[] = [];
     for (const type of RESOURCE_TYPES) {
       const subscription = this.subscriptions[type];
       if (!subscription.active) continue;
-      const changes = subscription.changes(snapshot[type]);
+      const changes = subscription.changes(sets[type]);
       if (changes.upserts.length === 0 && changes.removed.length === 0) continue;
       const nonce = `${this.id}.${++this.nonces}`;
       subscription.offered(nonce, changes);
-      responses.push({
-        systemVersionInfo,
-        typeUrl: TYPE_URLS[type],
-        nonce,
-        resources: changes.upserts.map(({ name, version, resource }) => ({
-          name,
-          version,
-          resource: { '@type': TYPE_URLS[type], ...resource },
-        })),
-        removedResources: [...changes.removed],
-      });
+      const { upserts: resources, removed: removedResources } = changes;
+      responses.push({ systemVersionInfo, typeUrl: TYPE_URLS[type], nonce, resources, removedResources });
     }
     return responses;
   }

@@ -1,6 +1,7 @@
 /** What `tulle proxy-status` shows of each proxy. */
 import { RESOURCE_TYPES, type ResourceType } from '../../shared/xds/discovery.ts';
-import type { Session, VersionedSnapshot } from './session.ts';
+import { ResourceSet } from '../compile/output/resource-set.ts';
+import type { Session } from './session.ts';
 import type { Refusal, SyncState } from './subscription.ts';
 
 export interface TypeStatus {
@@ -34,12 +35,13 @@ export interface ProxyStatus {
 /** Between two polls a healthy proxy is away for as long as applying config takes. */
 const BETWEEN_POLLS_MS = 10_000;
 
-export function proxyStatus(session: Session, snapshot: VersionedSnapshot | undefined, now: number): ProxyStatus {
+/** From what was compiled last: asking for the status compiles nothing. */
+export function proxyStatus(session: Session, now: number): ProxyStatus {
   const { node } = session;
   const types = {} as Record<ResourceType, TypeStatus>;
   for (const type of RESOURCE_TYPES) {
     const subscription = session.subscriptions[type];
-    const state = subscription.state(snapshot?.[type] ?? new Map());
+    const state = subscription.state(session.compiled?.node.sets[type] ?? ResourceSet.EMPTY);
     const { size: resources, refusals: refused } = subscription;
     const error = refused.map(({ name, message }) => `${name}: ${message}`).join('; ');
     types[type] = { state, resources, refused, ...(error === '' ? {} : { error }) };

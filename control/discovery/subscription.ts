@@ -1,14 +1,8 @@
 /** What one proxy has of one resource type: subscribed, held, offered, refused (incremental xDS, xds_protocol "delta"). */
 import type { DeltaDiscoveryRequest } from '../../shared/xds/discovery.ts';
 import { nackedResources } from '../../shared/xds/nack.ts';
-
-/** One resource with the version a proxy is told. */
-export interface VersionedResource {
-  readonly name: string;
-  readonly version: string;
-  readonly resource: Readonly<Record<string, unknown>>;
-}
-export type VersionedResources = ReadonlyMap<string, VersionedResource>;
+import { ResourceSet } from '../compile/output/resource-set.ts';
+import type { SharedResource } from '../compile/output/shared-resource.ts';
 
 export interface Refusal {
   readonly name: string;
@@ -18,7 +12,7 @@ export interface Refusal {
 }
 
 export interface Changes {
-  readonly upserts: readonly VersionedResource[];
+  readonly upserts: readonly SharedResource[];
   readonly removed: readonly string[];
 }
 
@@ -31,11 +25,66 @@ interface Offer {
   readonly versions: ReadonlyMap<string, string>;
 }
 
+/**
+ * What a proxy is known to run: acknowledged, or claimed on its first poll. A proxy that runs all of a set is known by
+ * that set alone, so that what it holds costs no memory of its own.
+ */
+class Held {
+  private base = ResourceSet.EMPTY;
+  /** What differs from `base`: name -> version; undefined: not held. */
+  private readonly own = new Map<string, string | undefined>();
+
+  /** '' : the proxy asked for it by name and has not got it. */
+  version(name: string): string | undefined {
+    return this.own.has(name) ? this.own.get(name) : this.base.get(name)?.version;
+  }
+
+  set(name: string, version: string): void {
+    this.own.set(name, version);
+  }
+
+  delete(name: string): void {
+    if (this.base.has(name)) this.own.set(name, undefined);
+    else this.own.delete(name);
+  }
+
+  /** Exactly the resources of `set`. */
+  become(set: ResourceSet): void {
+    this.base = set;
+    this.own.clear();
+  }
+
+  /** Names that are held, or not held, otherwise than `set` has them; and perhaps some more. */
+  differences(set: ResourceSet): Set<string> {
+    const names = set.changedSince(this.base);
+    for (const name of this.own.keys()) names.add(name);
+    return names;
+  }
+
+  /** Lets go of everything but `names`. */
+  keepOnly(names: ReadonlySet<string>): void {
+    const kept = [...names].flatMap((name) => {
+      const version = this.version(name);
+      return version === undefined ? [] : [[name, version] as const];
+    });
+    this.become(ResourceSet.EMPTY);
+    for (const [name, version] of kept) this.own.set(name, version);
+  }
+
+  get size(): number {
+    let size = this.base.count;
+    for (const [name, version] of this.own) {
+      if (this.base.has(name)) size -= version === undefined ? 1 : 0;
+      else size += version === undefined ? 0 : 1;
+    }
+    return size;
+  }
+}
+
 export class Subscription {
   private wildcard = false;
   private readonly names = new Set<string>();
-  /** What the proxy is known to run: acknowledged, or claimed on its first poll. */
-  private readonly held = new Map<string, string>();
+  private readonly held = new Held();
   private readonly refused = new Map<string, Refusal>();
   private offer: Offer | undefined;
 
@@ -60,20 +109,25 @@ export class Subscription {
   }
 
   /** What the proxy lacks, has in another version, or should no longer have. A refused version is not offered twice. */
-  changes(resources: VersionedResources): Changes {
-    const upserts: VersionedResource[] = [];
-    for (const resource of resources.values()) {
-      if (!this.covers(resource.name)) continue;
-      if (this.held.get(resource.name) === resource.version) this.refused.delete(resource.name);
-      else if (this.refused.get(resource.name)?.version !== resource.version) upserts.push(resource);
-    }
+  changes(resources: ResourceSet): Changes {
+    const upserts: SharedResource[] = [];
     const removed: string[] = [];
-    for (const name of this.held.keys()) {
-      if (resources.has(name)) continue;
-      if (this.refused.get(name)?.version !== '') removed.push(name);
+    const names = this.held.differences(resources);
+    for (const name of this.refused.keys()) names.add(name);
+    for (const name of names) {
+      const resource = resources.get(name);
+      const version = this.held.version(name);
+      const refusal = this.refused.get(name);
+      if (!resource) {
+        if (version !== undefined && refusal?.version !== '') removed.push(name);
+        if (refusal && refusal.version !== '') this.refused.delete(name);
+      } else if (this.covers(name)) {
+        if (version === resource.version) this.refused.delete(name);
+        else if (refusal?.version !== resource.version) upserts.push(resource);
+      }
     }
-    for (const [name, refusal] of this.refused)
-      if (refusal.version !== '' && !resources.has(name)) this.refused.delete(name);
+    if (this.wildcard && upserts.length === 0 && removed.length === 0 && this.refused.size === 0)
+      this.held.become(resources);
     return { upserts, removed };
   }
 
@@ -96,7 +150,7 @@ export class Subscription {
     return this.held.size;
   }
 
-  state(resources: VersionedResources): SyncState {
+  state(resources: ResourceSet): SyncState {
     const { upserts, removed } = this.changes(resources);
     if (this.refused.size > 0) return 'NACK';
     if (this.offer || (this.active && upserts.length + removed.length > 0)) return 'STALE';
@@ -108,14 +162,17 @@ export class Subscription {
   }
 
   private forget(name: string): void {
-    if (name === '*') this.wildcard = false;
-    this.names.delete(name);
-    // What the wildcard brought stays with the proxy until named; a proxy drops what it unsubscribes from by itself.
-    for (const held of name === '*' ? [...this.held.keys()] : [name]) {
-      if (this.covers(held)) continue;
-      this.held.delete(held);
-      this.refused.delete(held);
+    if (name !== '*') {
+      this.names.delete(name);
+      if (this.covers(name)) return;
+      this.held.delete(name);
+      this.refused.delete(name);
+      return;
     }
+    // What the wildcard brought stays with the proxy until named; a proxy drops what it unsubscribes from by itself.
+    this.wildcard = false;
+    this.held.keepOnly(this.names);
+    for (const refused of [...this.refused.keys()]) if (!this.covers(refused)) this.refused.delete(refused);
   }
 
   private settle(offer: Offer, error: string | undefined): void {

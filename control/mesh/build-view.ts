@@ -1,22 +1,7 @@
-/** Resources -> MeshView: pure, so that `tulle compile` and the control plane see the very same mesh. */
+/** Resources -> MeshView in one step, as `tulle compile` and the tests want it. */
 import type { Resource } from '../../shared/resources/resource.ts';
-import { namespaceOf } from './fields.ts';
-import { kubernetesService } from './kubernetes-service.ts';
-import { settingsFrom } from './mesh-config.ts';
-import { type ServiceAndEndpoints, serviceEntryServices } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
-
-/** Istio's order of conflicts: oldest, then name, then namespace. */
-export function byAge(a: Resource, b: Resource): number {
-  return (
-    compare(a.metadata.creationTimestamp ?? '', b.metadata.creationTimestamp ?? '') ||
-    compare(a.metadata.name, b.metadata.name) ||
-    compare(namespaceOf(a), namespaceOf(b))
-  );
-}
-export function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
+import { MeshIndex } from './mesh-index.ts';
+import type { MeshSettings, MeshView } from './view.ts';
 
 /**
  * An immutable view of `resources` at `revision`; `settings` overrides what ConfigMap istio-system/istio says.
@@ -24,49 +9,5 @@ export function compare(a: string, b: string): number {
  * @throws MeshConfigError when the mesh's own ConfigMap cannot be read
  */
 export function buildView(resources: readonly Resource[], revision: number, settings?: MeshSettings): MeshView {
-  const byKind = new Map<string, Resource[]>();
-  for (const resource of resources) {
-    const list = byKind.get(resource.kind);
-    if (list) list.push(resource);
-    else byKind.set(resource.kind, [resource]);
-  }
-  for (const list of byKind.values()) list.sort(byAge);
-  const inForce = settings ?? settingsFrom(resources);
-  const found = collectServices(byKind, inForce.domainSuffix);
-  const services = found.map((item) => item.service);
-  const endpoints = new Map<MeshService, readonly MeshEndpoint[]>(found.map((item) => [item.service, item.endpoints]));
-  const index = new Map(services.map((service) => [`${service.namespace}/${service.hostname}`, service]));
-  return {
-    revision,
-    settings: inForce,
-    services,
-    service: (hostname, namespace) => index.get(`${namespace}/${hostname}`),
-    endpoints: (service) => endpoints.get(service) ?? [],
-    resources: (kind) => byKind.get(kind) ?? [],
-  };
-}
-
-function collectServices(byKind: Map<string, Resource[]>, domainSuffix: string): ServiceAndEndpoints[] {
-  const workloadEntries = byKind.get('WorkloadEntry') ?? [];
-  const slices = byKind.get('EndpointSlice') ?? [];
-  const all = (byKind.get('Service') ?? []).map((item) =>
-    kubernetesService(item, slices, workloadEntries, domainSuffix),
-  );
-  for (const entry of byKind.get('ServiceEntry') ?? []) all.push(...serviceEntryServices(entry, workloadEntries));
-  const merged = new Map<string, ServiceAndEndpoints>();
-  for (const item of all) {
-    const key = `${item.service.hostname} ${item.service.namespace}`;
-    const first = merged.get(key);
-    merged.set(key, first ? mergeServices(first, item) : item);
-  }
-  return [...merged.values()].sort(
-    (a, b) => compare(a.service.hostname, b.service.hostname) || compare(a.service.namespace, b.service.namespace),
-  );
-}
-
-/** Two definitions of one host in one namespace: the older one's settings, both ones' ports and endpoints. */
-function mergeServices(first: ServiceAndEndpoints, second: ServiceAndEndpoints): ServiceAndEndpoints {
-  const known = new Set(first.service.ports.map((port) => port.number));
-  const ports = [...first.service.ports, ...second.service.ports.filter((port) => !known.has(port.number))];
-  return { service: { ...first.service, ports }, endpoints: [...first.endpoints, ...second.endpoints] };
+  return new MeshIndex(settings ? { settings } : {}).apply({ removed: [], added: resources }, revision).view;
 }

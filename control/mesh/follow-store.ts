@@ -1,38 +1,49 @@
-/** Keeps the latest MeshView of a ResourceStore: list, watch, rebuild after a burst, list anew when history is gone. */
+/** Keeps the latest MeshView of a ResourceStore: list, watch, one step of the mesh a burst, list again when history is gone. */
 import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError } from '../store/store.ts';
-import { buildView } from './build-view.ts';
-import type { JwtSvidSettings, MeshView } from './view.ts';
+import { MeshIndex, type MeshUpdate } from './mesh-index.ts';
+import type { JwtSvidSettings, MeshChange, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
-  /** How long a burst of writes may gather before the view is rebuilt; milliseconds. */
-  debounceMs?: number;
+  /** A burst of writes ends after this long without one; milliseconds. Default 10. */
+  quietMs?: number;
+  /** A burst becomes a view this long after its first write at the latest; milliseconds. Default 100. */
+  maxMs?: number;
   /** Wait before the store is asked again after it failed; milliseconds. */
   retryMs?: number;
   /** Failures that the follower survives: the store away, or mesh configuration that cannot be read. */
   onError?: (error: unknown) => void;
-  /** Warnings of the mesh configuration, told when they change. */
+  /** Warnings of the mesh configuration, reported when they change. */
   onWarning?: (warning: string) => void;
   /** Becomes `settings.jwtSvid` of every view. */
   jwtSvid?: JwtSvidSettings;
 }
 
+export type MeshListener = (view: MeshView, change: MeshChange) => void;
+
 export class MeshFollower {
   readonly #store: ResourceStore;
   readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'onWarning'>> & MeshFollowerOptions;
+  readonly #index: MeshIndex;
+  /** What the index holds. */
   readonly #resources = new Map<string, Resource>();
-  readonly #listeners = new Set<(view: MeshView) => void>();
+  /** What has been written since the last step; undefined: deleted. */
+  readonly #pending = new Map<string, Resource | undefined>();
+  readonly #listeners = new Set<MeshListener>();
   readonly #stop = new AbortController();
   #revision = 0;
-  #told: readonly string[] = [];
+  #warned: readonly string[] = [];
   #view: MeshView | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #burstBegan = 0;
+  #lastWrite = 0;
   #running: Promise<void> | undefined;
 
   constructor(store: ResourceStore, options: MeshFollowerOptions = {}) {
     this.#store = store;
-    this.#options = { debounceMs: 20, retryMs: 500, onError: () => {}, ...options };
+    this.#options = { quietMs: 10, maxMs: 100, retryMs: 500, onError: () => {}, ...options };
+    this.#index = new MeshIndex(options.jwtSvid ? { jwtSvid: options.jwtSvid } : {});
   }
 
   /**
@@ -41,7 +52,7 @@ export class MeshFollower {
    */
   async start(): Promise<void> {
     await this.#list();
-    this.#view = this.#build();
+    this.#step();
     this.#running = this.#follow();
   }
 
@@ -51,8 +62,8 @@ export class MeshFollower {
     return this.#view;
   }
 
-  /** Calls `listener` with every new view; the returned function ends that. */
-  onChange(listener: (view: MeshView) => void): () => void {
+  /** Calls `listener` with every new view and what it changed; the returned function ends that. */
+  onChange(listener: MeshListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -64,10 +75,17 @@ export class MeshFollower {
     await this.#running;
   }
 
+  /** Makes pending whatever the store holds in another version than the index does. */
   async #list(): Promise<void> {
     const { items, revision } = await this.#store.list({});
-    this.#resources.clear();
-    for (const item of items) this.#resources.set(identity(item), item);
+    this.#pending.clear();
+    const listed = new Set<string>();
+    for (const item of items) {
+      const id = identity(item);
+      listed.add(id);
+      if (!isSameVersion(this.#resources.get(id), item)) this.#pending.set(id, item);
+    }
+    for (const id of this.#resources.keys()) if (!listed.has(id)) this.#pending.set(id, undefined);
     this.#revision = revision;
   }
 
@@ -75,9 +93,7 @@ export class MeshFollower {
     while (!this.#stop.signal.aborted) {
       try {
         for await (const event of this.#store.watch({}, this.#revision, this.#stop.signal)) {
-          const id = identity(event.resource);
-          if (event.type === 'DELETED') this.#resources.delete(id);
-          else this.#resources.set(id, event.resource);
+          this.#pending.set(identity(event.resource), event.type === 'DELETED' ? undefined : event.resource);
           this.#revision = event.revision;
           this.#schedule();
         }
@@ -87,7 +103,7 @@ export class MeshFollower {
     }
   }
 
-  /** A watch ended: with history gone everything is listed anew, else the store is asked again after a pause. */
+  /** A watch ended: with history gone everything is listed again, else the store is asked again after a pause. */
   async #recover(error: unknown): Promise<void> {
     if (this.#stop.signal.aborted) return;
     try {
@@ -117,45 +133,78 @@ export class MeshFollower {
     });
   }
 
-  /** The first change of a burst starts the clock, so that a steady stream of writes cannot put it off for ever. */
+  /** Waits until the burst is over, or has lasted `maxMs`: a steady stream of writes cannot put the view off. */
   #schedule(): void {
-    if (this.#timer !== undefined || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    this.#lastWrite = performance.now();
+    if (this.#timer !== undefined) return;
+    this.#burstBegan = this.#lastWrite;
+    this.#arm(this.#options.quietMs);
+  }
+
+  #arm(ms: number): void {
     this.#timer = setTimeout(() => {
+      const now = performance.now();
+      const left = Math.min(
+        this.#lastWrite + this.#options.quietMs - now,
+        this.#burstBegan + this.#options.maxMs - now,
+      );
+      if (left > 0) return this.#arm(left);
       this.#timer = undefined;
-      this.#rebuild();
-    }, this.#options.debounceMs);
+      this.#publish();
+    }, ms);
   }
 
-  #build(): MeshView {
-    const view = buildView([...this.#resources.values()], this.#revision);
-    const { jwtSvid } = this.#options;
-    this.#tellWarnings(view.settings.warnings ?? []);
-    return jwtSvid ? { ...view, settings: { ...view.settings, jwtSvid } } : view;
+  /** @throws MeshConfigError when the mesh configuration cannot be read: what was written stays pending */
+  #step(): MeshChange {
+    const { view, change } = this.#index.apply(this.#update(), this.#revision);
+    for (const [id, resource] of this.#pending)
+      if (resource) this.#resources.set(id, resource);
+      else this.#resources.delete(id);
+    this.#pending.clear();
+    this.#view = view;
+    this.#warn(view.settings.warnings ?? []);
+    return change;
   }
 
-  #tellWarnings(warnings: readonly string[]): void {
-    for (const warning of warnings) if (!this.#told.includes(warning)) this.#options.onWarning?.(warning);
-    this.#told = warnings;
+  #update(): MeshUpdate {
+    const removed: Resource[] = [];
+    const added: Resource[] = [];
+    for (const [id, resource] of this.#pending) {
+      const before = this.#resources.get(id);
+      if (before) removed.push(before);
+      if (resource) added.push(resource);
+    }
+    return { removed, added };
   }
 
-  #rebuild(): void {
-    let view: MeshView;
+  #warn(warnings: readonly string[]): void {
+    for (const warning of warnings) if (!this.#warned.includes(warning)) this.#options.onWarning?.(warning);
+    this.#warned = warnings;
+  }
+
+  #publish(): void {
+    let change: MeshChange;
     try {
-      view = this.#build();
+      change = this.#step();
     } catch (error) {
       // The last good view stays in force.
       this.#options.onError(error);
       return;
     }
-    this.#view = view;
     for (const listener of this.#listeners) {
       try {
-        listener(view);
+        listener(this.current(), change);
       } catch (error) {
         this.#options.onError(error);
       }
     }
   }
+}
+
+function isSameVersion(one: Resource | undefined, other: Resource): boolean {
+  const { uid, resourceVersion } = other.metadata;
+  return resourceVersion !== undefined && one?.metadata.resourceVersion === resourceVersion && one.metadata.uid === uid;
 }
 
 /** Versions of one group are one resource, so only the group counts. */

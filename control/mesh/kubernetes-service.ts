@@ -1,19 +1,28 @@
 /** Kubernetes Service and EndpointSlice -> services and endpoints. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
-import { type ServiceAndEndpoints, selectedWorkloads, speaksMtls, workloadEndpoints } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import { type ServiceDefinition, speaksMtls, workloadEndpoints } from './service-entry.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from './view.ts';
 
 /** Istio's annotation that names the identities behind a Service. */
 const SERVICE_ACCOUNTS = 'alpha.istio.io/kubernetes-serviceaccounts';
 
-export function kubernetesService(
+/** Label of an EndpointSlice that names its Service. */
+const SERVICE_NAME = 'kubernetes.io/service-name';
+
+/** `namespace/name` of the Service a slice belongs to; undefined: of none. */
+export function sliceOwner(slice: Resource): string | undefined {
+  const name = slice.metadata.labels?.[SERVICE_NAME];
+  return name === undefined ? undefined : `${namespaceOf(slice)}/${name}`;
+}
+
+/** @param settings those of the mesh that a Service follows: its domain, and who sees a Service that does not say so */
+export function kubernetesDefinition(
   resource: Resource,
-  slices: readonly Resource[],
-  workloadEntries: readonly Resource[],
-  domainSuffix: string,
-): ServiceAndEndpoints {
+  { domainSuffix, config }: Pick<MeshSettings, 'domainSuffix' | 'config'>,
+): ServiceDefinition {
   const spec = specOf(resource);
   const namespace = namespaceOf(resource);
   const { name, annotations = {}, labels = {}, creationTimestamp = '' } = resource.metadata;
@@ -28,22 +37,24 @@ export function kubernetesService(
     addresses: clusterIps(spec),
     resolution: externalName ? 'DNS' : 'STATIC',
     external: externalName !== undefined,
-    exportTo: exportTo[0] === '' ? ['*'] : exportTo,
+    exportTo: exportToOf(exportTo[0] === '' ? [] : exportTo, config.defaultServiceExportTo),
     subjectAltNames: [],
     labels,
     creationTimestamp,
     resource,
   };
   const account = annotations[SERVICE_ACCOUNTS]?.split(',')[0]?.trim() ?? '';
-  const own = slices.filter(
-    (slice) => namespaceOf(slice) === namespace && slice.metadata.labels?.['kubernetes.io/service-name'] === name,
-  );
-  const endpoints = own.flatMap((slice) => sliceEndpoints(slice, ports, account));
-  const workloads = selectedWorkloads(labelsOf(spec['selector']), namespace, workloadEntries);
-  endpoints.push(...workloads.flatMap((workload) => workloadEndpoints(workload, ports)));
-  if (externalName)
-    endpoints.push(...workloadEndpoints({ name, namespace, body: { address: externalName }, labels: {} }, ports));
-  return { service, endpoints };
+  const itself =
+    externalName === undefined
+      ? []
+      : [{ kind: 'Service' as const, name, namespace, body: { address: externalName }, labels: {} }];
+  return {
+    service,
+    namespace,
+    selector: labelsOf(spec['selector']),
+    endpoints: itself.flatMap((workload) => workloadEndpoints(workload, ports)),
+    slices: { serviceName: name, account },
+  };
 }
 
 function clusterIps(spec: Fields): string[] {
@@ -61,12 +72,25 @@ function servicePort(port: Fields): ServicePort {
   return targetPort === undefined ? { number, name, protocol } : { number, name, protocol, targetPort };
 }
 
-function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account: string): MeshEndpoint[] {
+const known = new WeakMap<Resource, WeakMap<ServiceDefinition, readonly MeshEndpoint[]>>();
+
+/** The endpoints of one slice of a Service; the same objects for the same slice and definition. */
+export function sliceEndpoints(slice: Resource, definition: ServiceDefinition): readonly MeshEndpoint[] {
+  let ofSlice = known.get(slice);
+  if (!ofSlice) known.set(slice, (ofSlice = new WeakMap()));
+  let endpoints = ofSlice.get(definition);
+  if (!endpoints)
+    ofSlice.set(definition, (endpoints = readSlice(slice, definition.service.ports, definition.slices?.account ?? '')));
+  return endpoints;
+}
+
+function readSlice(slice: Resource, ports: readonly ServicePort[], account: string): MeshEndpoint[] {
   const body = slice as Resource & { endpoints?: unknown; ports?: unknown };
   const slicePorts = objects(body.ports);
   const labels = endpointLabels(slice);
   const found: MeshEndpoint[] = [];
-  for (const endpoint of objects(body.endpoints))
+  for (const endpoint of objects(body.endpoints)) {
+    const target = text(fields(endpoint['targetRef'])['name']);
     for (const address of strings(endpoint['addresses']))
       for (const port of ports) {
         const match = slicePorts.find((item) => (text(item['name']) ?? '') === port.name);
@@ -82,11 +106,13 @@ function sliceEndpoints(slice: Resource, ports: readonly ServicePort[], account:
           serviceAccount: account,
           namespace: namespaceOf(slice),
           network: '',
-          workloadName: text(fields(endpoint['targetRef'])['name']) ?? slice.metadata.name,
+          workloadName: target ?? slice.metadata.name,
+          workloadKind: target === undefined ? 'EndpointSlice' : 'Pod',
           healthy: fields(endpoint['conditions'])['ready'] !== false,
           mtls: speaksMtls(labels, account),
         });
       }
+  }
   return found;
 }
 

@@ -1,38 +1,44 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 import type { Resource } from '../../shared/resources/resource.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  selects,
-  specOf,
-  strings,
-  text,
-} from './fields.ts';
+import { exportToOf } from './export-to.ts';
+import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import { type Labels, workloadLabels } from './workload-index.ts';
 
-export interface ServiceAndEndpoints {
-  service: MeshService;
-  endpoints: MeshEndpoint[];
+/** What one resource says of one service: the service, and where its endpoints come from. */
+export interface ServiceDefinition {
+  readonly service: MeshService;
+  readonly namespace: string;
+  /** Labels of the WorkloadEntries behind it; empty: it selects none. */
+  readonly selector: Labels;
+  /** Endpoints that the resource itself names. */
+  readonly endpoints: readonly MeshEndpoint[];
+  /** A Kubernetes Service takes the endpoints of its EndpointSlices, with this service account. */
+  readonly slices?: { readonly serviceName: string; readonly account: string };
 }
 
 /** One workload as a WorkloadEntry, or an inline endpoint, describes it. */
 interface Workload {
+  kind: 'WorkloadEntry' | 'ServiceEntry' | 'Service';
   name: string;
   namespace: string;
   body: Fields;
-  labels: Record<string, string>;
+  labels: Labels;
 }
 
-export function serviceEntryServices(entry: Resource, workloadEntries: readonly Resource[]): ServiceAndEndpoints[] {
+/**
+ * One definition a host.
+ * @param meshExportTo MeshConfig.defaultServiceExportTo
+ */
+export function serviceEntryDefinitions(
+  entry: Resource,
+  meshExportTo: readonly string[] | undefined,
+): ServiceDefinition[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = objects(spec['ports']).map(servicePort);
-  const exportTo = strings(spec['exportTo']);
+  const exportTo = exportToOf(strings(spec['exportTo']), meshExportTo);
   return strings(spec['hosts']).map((hostname) => {
     const service: MeshService = {
       hostname,
@@ -42,14 +48,20 @@ export function serviceEntryServices(entry: Resource, workloadEntries: readonly 
       addresses: strings(spec['addresses']),
       resolution: resolutionOf(spec['resolution']),
       external: spec['location'] !== 'MESH_INTERNAL',
-      exportTo: exportTo.length > 0 ? exportTo : ['*'],
+      exportTo,
       subjectAltNames: strings(spec['subjectAltNames']),
       labels: entry.metadata.labels ?? {},
       creationTimestamp: entry.metadata.creationTimestamp ?? '',
       resource: entry,
     };
-    const workloads = workloadsOf(entry, hostname, workloadEntries);
-    return { service, endpoints: workloads.flatMap((workload) => workloadEndpoints(workload, ports)) };
+    const selected = spec['workloadSelector'] !== undefined;
+    const inline = selected ? [] : inlineWorkloads(entry, hostname);
+    return {
+      service,
+      namespace,
+      selector: labelsOf(fields(spec['workloadSelector'])['labels']),
+      endpoints: inline.flatMap((workload) => workloadEndpoints(workload, ports)),
+    };
   });
 }
 
@@ -73,18 +85,16 @@ function resolutionOf(value: unknown): MeshService['resolution'] {
   }
 }
 
-function workloadsOf(entry: Resource, hostname: string, workloadEntries: readonly Resource[]): Workload[] {
+function inlineWorkloads(entry: Resource, hostname: string): Workload[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
-  const selector = fields(spec['workloadSelector']);
-  if (spec['workloadSelector'] !== undefined)
-    return selectedWorkloads(labelsOf(selector['labels']), namespace, workloadEntries);
   const inline = objects(spec['endpoints']);
   const { name } = entry.metadata;
   // A DNS service without endpoints resolves its own host.
   if (inline.length === 0 && (spec['resolution'] === 'DNS' || spec['resolution'] === 'DNS_ROUND_ROBIN'))
-    return [{ name, namespace, body: { address: hostname }, labels: labelsOf(undefined) }];
+    return [{ kind: 'ServiceEntry', name, namespace, body: { address: hostname }, labels: {} }];
   return inline.map((body, index) => ({
+    kind: 'ServiceEntry',
     name: `${name}-${index}`,
     namespace,
     body,
@@ -92,22 +102,28 @@ function workloadsOf(entry: Resource, hostname: string, workloadEntries: readonl
   }));
 }
 
-/** WorkloadEntries of `namespace` that `selector` selects; an empty selector selects none. */
-export function selectedWorkloads(
-  selector: Record<string, string>,
-  namespace: string,
-  workloadEntries: readonly Resource[],
-): Workload[] {
-  if (Object.keys(selector).length === 0) return [];
-  return workloadEntries
-    .filter((item) => namespaceOf(item) === namespace)
-    .map((item) => ({
-      name: item.metadata.name,
-      namespace,
-      body: specOf(item),
-      labels: { ...item.metadata.labels, ...labelsOf(specOf(item)['labels']) },
-    }))
-    .filter((workload) => selects(selector, workload.labels));
+/** `spec.labels` over `metadata.labels`. */
+export function entryWorkload(entry: Resource): Workload {
+  return {
+    kind: 'WorkloadEntry',
+    name: entry.metadata.name,
+    namespace: namespaceOf(entry),
+    body: specOf(entry),
+    labels: workloadLabels(entry),
+  };
+}
+
+const entryEndpoints = new WeakMap<Resource, WeakMap<readonly ServicePort[], readonly MeshEndpoint[]>>();
+
+/** The endpoints of a WorkloadEntry at a service's ports; the same objects for the same entry and ports. */
+export function workloadEntryEndpoints(entry: Resource, ports: readonly ServicePort[]): readonly MeshEndpoint[] {
+  let byPorts = entryEndpoints.get(entry);
+  if (!byPorts) entryEndpoints.set(entry, (byPorts = new WeakMap()));
+  let known = byPorts.get(ports);
+  if (!known) {
+    byPorts.set(ports, (known = workloadEndpoints(entryWorkload(entry), ports)));
+  }
+  return known;
 }
 
 export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[]): MeshEndpoint[] {
@@ -127,13 +143,14 @@ export function workloadEndpoints(workload: Workload, ports: readonly ServicePor
     namespace: workload.namespace,
     network: text(body['network']) ?? '',
     workloadName: workload.name,
+    workloadKind: workload.kind,
     healthy: true,
     mtls: speaksMtls(labels, serviceAccount),
   }));
 }
 
 /** The label decides when it is there, else a service account is taken as the sign of a sidecar. */
-export function speaksMtls(labels: Record<string, string>, serviceAccount: string): boolean {
+export function speaksMtls(labels: Labels, serviceAccount: string): boolean {
   const mode = labels['security.istio.io/tlsMode'];
   return mode === undefined ? serviceAccount !== '' : mode === 'istio';
 }

@@ -33,14 +33,14 @@ export interface MeshService {
   namespace: string;
   /** The short name for Kubernetes services, else the host. */
   name: string;
-  ports: ServicePort[];
+  ports: readonly ServicePort[];
   /** Virtual IPs; empty when there is none. */
   addresses: string[];
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
-  /** `*`, `.` or namespace names; never empty. */
-  exportTo: string[];
+  /** `*`, `.` or namespace names, the mesh's default where the service names none; never empty. */
+  exportTo: readonly string[];
   subjectAltNames: string[];
   labels: Record<string, string>;
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
@@ -54,7 +54,7 @@ export interface MeshEndpoint {
   port: number;
   /** The service port's number it serves. */
   servicePort: number;
-  labels: Record<string, string>;
+  labels: Readonly<Record<string, string>>;
   /** `region/zone/subzone`, '' unknown. */
   locality: string;
   weight: number;
@@ -63,6 +63,8 @@ export interface MeshEndpoint {
   network: string;
   /** Name of the workload instance, for `istio.workload` metadata. */
   workloadName: string;
+  /** What describes the workload: with namespace and `workloadName` it tells workloads at one address apart. */
+  workloadKind: 'WorkloadEntry' | 'ServiceEntry' | 'Service' | 'Pod' | 'EndpointSlice';
   healthy: boolean;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
@@ -83,7 +85,7 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); absent: none are written. */
+  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: the mesh says nothing of them. */
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
@@ -98,6 +100,21 @@ export interface JwtSvidSettings {
   jwks: string;
 }
 
+/** Which objects of the mesh one step changed. */
+export interface MeshChange {
+  /** Kind -> `namespace/name` of the resources written or deleted. */
+  readonly resources: ReadonlyMap<string, ReadonlySet<string>>;
+  /** `namespace/hostname` of services that were added, removed or defined differently. */
+  readonly services: ReadonlySet<string>;
+  /** `namespace/hostname` of services whose endpoints are others. */
+  readonly endpoints: ReadonlySet<string>;
+  readonly settings: boolean;
+}
+
+/**
+ * Identity (`===`) says "unchanged" from one view to the next: of `settings`, `services`, each service, the list of its
+ * endpoints and each endpoint, and the list of a kind's resources.
+ */
 export interface MeshView {
   readonly revision: number;
   readonly settings: MeshSettings;
@@ -106,6 +123,15 @@ export interface MeshView {
   service(hostname: string, namespace: string): MeshService | undefined;
   /** Endpoints of a service, every port. */
   endpoints(service: MeshService): readonly MeshEndpoint[];
+  /** Services of all namespaces with an endpoint at `address`, in the order of `services`. */
+  servicesAt(address: string): readonly MeshService[];
+  /** WorkloadEntries of `namespace` at `address`, oldest first. */
+  workloadEntriesAt(address: string, namespace: string): readonly Resource[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources(kind: string): readonly Resource[];
+  /**
+   * Services of both views whose endpoints, or whose neighbours at the addresses of their endpoints, changed since
+   * `earlier`; undefined: it is too long ago, or of another mesh.
+   */
+  endpointsChangedSince(earlier: MeshView): readonly MeshService[] | undefined;
 }

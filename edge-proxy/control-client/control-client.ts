@@ -2,7 +2,8 @@
  * A small HTTPS/1.1 JSON client over the runtime's sockets, so that the proxy speaks to the control plane the same way
  * on Node, Bun and Deno: mTLS with the SVID of the moment, the server verified by trust bundle and DNS or IP name.
  */
-import type { ClientTlsOptions, Connection, KeyPair, PeerNames, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { ClientTlsOptions, Connection, KeyPair, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { PeerNames } from '../x509/verify-peer.ts';
 import { ResponseReader } from './response-reader.ts';
 
 export interface ControlClientOptions {

@@ -1,4 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
+import { fixedCompile } from '../../control/compile/testing/fixed-compile.ts';
+import { answerChunks } from '../../control/discovery/answer.ts';
 import { DiscoveryService } from '../../control/discovery/service.ts';
 import type { MeshView } from '../../control/mesh/view.ts';
 import { type DiscoveryPoll, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
@@ -19,13 +21,13 @@ class Plane {
 
   private make() {
     return new DiscoveryService({
-      compile: () => ({
+      compile: fixedCompile(() => ({
         secrets: [],
         clusters: [...this.clusters].map(([name, connectTimeout]) => ({ name, connectTimeout })),
         endpoints: [{ clusterName: 'a' }],
         listeners: [],
         routes: [],
-      }),
+      })),
       mesh: {
         current: () => ({ revision: 1 }) as MeshView,
         onChange: (listener) => {
@@ -33,7 +35,6 @@ class Plane {
           return () => this.listeners.delete(listener);
         },
       },
-      debounceMs: 1,
     });
   }
   set(name: string, value: string | undefined) {
@@ -60,7 +61,7 @@ class Plane {
     const answer = await this.service.poll(poll, 'spiffe://x', options.signal ?? new AbortController().signal);
     options.signal?.throwIfAborted();
     if (!this.up) throw new Error('connection reset');
-    return { status: 200, body: structuredClone(answer) as unknown };
+    return { status: 200, body: JSON.parse(Buffer.concat([...answerChunks(answer)]).toString()) as unknown };
   };
 }
 

@@ -2,6 +2,7 @@
  * What the proxy core asks of a runtime. Node, Bun and Deno implement it with sockets; the core never imports
  * `node:*`, `Bun` or `Deno`. A worker has no sockets and enters the core behind `fetch` instead.
  */
+import type { PeerNames } from '../x509/verify-peer.ts';
 
 /** What a TLS handshake established. */
 export interface TlsInfo {
@@ -129,21 +130,12 @@ export interface OwnCertificate {
   readonly key: 'RSA' | 'P-256' | 'P-384' | 'P-521' | 'other';
 }
 
-export interface PeerNames {
-  readonly uris: readonly string[];
-  readonly dns: readonly string[];
-  readonly ips: readonly string[];
-  readonly emails?: readonly string[];
-  /** Names of other kinds that are text: the kind's object identifier, dotted, and the text. */
-  readonly otherNames?: readonly { readonly type: string; readonly value: string }[];
-}
-
 /** A compiled TLS context, opaque to the core. */
 export interface TlsContext {
   readonly kind: 'server' | 'client';
   /** Of a server. */
   readonly certificate?: OwnCertificate;
-  /** Why nothing may be dialled with it yet (its certificates have not arrived): never a reason for plaintext. */
+  /** Why nothing may be dialled with it (its certificates have not arrived …): never a reason for plaintext. */
   readonly unready?: string;
 }
 
@@ -212,6 +204,8 @@ export interface Runtime extends ClockAndRandom {
   ): Promise<Connection>;
   /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
   resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
+  /** The addresses of this host's network interfaces, in this process's network namespace. */
+  localAddresses(): readonly string[];
   readonly files: Files;
   readonly process: ProcessControl;
 }
@@ -220,6 +214,11 @@ export interface Files {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Writes to a temporary file in the same folder, fsyncs, renames: readers see the old or the new, never a part. */
   writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /**
+   * Adds to a file that has `size` bytes, and fsyncs; a crash can leave a part of `bytes` at its end.
+   * @throws Error when there is no such file or it has another size; nothing was written then
+   */
+  append(path: string, bytes: Uint8Array, size: number): Promise<void>;
   makeFolder(path: string, mode: number): Promise<void>;
   remove(path: string): Promise<void>;
   /** Calls back when something in the folder changed. @returns stop */

@@ -1,10 +1,10 @@
-/** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and the mesh's default access log. */
+/** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
 import type { RequestObserver } from '../http/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
-import { istioAccessLog, type LogSinks } from './access-log.ts';
+import type { LogSinks } from './access-log.ts';
 import { wallClockOf } from './format-operators.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
@@ -23,8 +23,6 @@ export interface TelemetryOptions {
   readonly version: string;
   readonly workload: Workload;
   readonly clusters: () => Iterable<Cluster>;
-  /** Istio's JSON access log on standard output for every request. */
-  readonly accessLog: boolean;
 }
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
@@ -36,17 +34,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     error: (line) => runtime.process.writeError(line),
     wallClock: wallClockOf(runtime),
   };
-  const log = options.accessLog ? istioAccessLog(sinks) : undefined;
   processGauges(metrics, options);
   return {
     metrics,
     sinks,
-    requestObserver: (direction) => ({
-      finished(request) {
-        istio.onRequest(direction, request);
-        log?.(request, request.endMs);
-      },
-    }),
+    requestObserver: (direction) => ({ finished: (request) => istio.onRequest(direction, request) }),
     connectionObserver: (direction) => ({
       opened: (connection) => istio.onConnectionOpened(direction, connection),
       closed: (connection) => istio.onConnectionClosed(direction, connection),

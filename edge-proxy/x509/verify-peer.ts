@@ -5,7 +5,6 @@
  * extension that is not understood refuses the chain).
  */
 
-import type { PeerNames } from '../runtime/runtime.ts';
 import { type Revocation, requireNotRevoked } from './revocation.ts';
 import { type Role, type TrustedRoots, trustedPath } from './trusted-path.ts';
 
@@ -16,6 +15,16 @@ export interface ChainRules {
   readonly allowExpired?: boolean | undefined;
   /** CA certificates of a chain, the root counted; undefined: as many as are read. */
   readonly maxDepth?: number | undefined;
+}
+
+/** The subject alternative names of a certificate, by kind (RFC 5280 section 4.2.1.6). */
+export interface PeerNames {
+  readonly uris: readonly string[];
+  readonly dns: readonly string[];
+  readonly ips: readonly string[];
+  readonly emails?: readonly string[];
+  /** Names of other kinds that are text: the kind's object identifier, dotted, and the text. */
+  readonly otherNames?: readonly { readonly type: string; readonly value: string }[];
 }
 
 export interface VerifiedPeer extends PeerNames {

@@ -7,21 +7,18 @@ import {
   SCHEMAS,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
-import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
 import { pathText } from '../config-error.ts';
 import type { RouteTable } from '../http/route-table.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
-import type { Cluster } from '../upstream/cluster.ts';
-import type { AskedPeer } from './cluster/compile-auto-tls.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
 import { Secrets } from './tls/secrets.ts';
 
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
-export type RunningCluster = Cluster & { close(): void };
 
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
@@ -34,29 +31,12 @@ export interface Compilers
     | 'connectionObservers'
     | 'connectionLog'
   > {
-  readonly compileCluster: (
-    cluster: XdsResource['clusters'],
-    assignment: XdsResource['endpoints'] | undefined,
-    deps: {
-      tls(
-        context: UpstreamTlsContext,
-        hostname?: string,
-        asked?: AskedPeer,
-        speaksHttp2?: boolean,
-      ): () => TlsContext | undefined;
-      resolve: Runtime['resolve'];
-      connect: Runtime['connect'];
-      now(): number;
-      random(): number;
-      previous?: Cluster;
-    },
-  ) => RunningCluster;
+  readonly compileCluster: CompileCluster;
 }
 
 /** What runs, by type and name. */
 export class RunningConfig {
   readonly secrets: Secrets;
-  readonly clusters = new Map<string, RunningCluster>();
   readonly routes = new Map<string, RouteTable>();
   readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
   /** The last good resource of each name, for dumps and for what depends on it. */
@@ -67,6 +47,7 @@ export class RunningConfig {
     listeners: new Map(),
     routes: new Map(),
   };
+  private readonly running: RunningClusters;
   private readonly runtime: Runtime;
   private readonly compilers: Compilers;
   private readonly parts: ListenerParts;
@@ -82,6 +63,17 @@ export class RunningConfig {
     this.runtime = runtime;
     this.compilers = compilers;
     this.secrets = new Secrets(runtime, warn);
+    this.running = new RunningClusters(
+      compilers.compileCluster,
+      {
+        tls: (...args) => this.secrets.client(...args),
+        resolve: runtime.resolve,
+        connect: (...args) => runtime.connect(...args),
+        now: runtime.monotonicMs,
+        random: () => this.runtime.random(),
+      },
+      (serviceName) => this.resources.endpoints.get(serviceName),
+    );
     this.parts = {
       runtime,
       secrets: this.secrets,
@@ -96,6 +88,10 @@ export class RunningConfig {
       draining,
       admission,
     };
+  }
+
+  get clusters(): ReadonlyMap<string, RunningCluster> {
+    return this.running.byName;
   }
 
   /** One change after another; see Proxy.apply. */
@@ -174,10 +170,10 @@ export class RunningConfig {
         this.secrets.set(resource as XdsResource['secrets']);
         return;
       case 'clusters':
-        this.runCluster(resource as XdsResource['clusters'], undefined);
+        this.running.run(resource as XdsResource['clusters']);
         return;
       case 'endpoints':
-        this.runEndpoints(resource as XdsResource['endpoints']);
+        this.running.assign(resource as XdsResource['endpoints']);
         return;
       case 'routes':
         this.routes.set(name, this.compileRoutes(resource as XdsResource['routes']));
@@ -190,30 +186,6 @@ export class RunningConfig {
   private compileRoutes(config: XdsResource['routes']): RouteTable {
     validateClusters(config, this.clusters);
     return this.compilers.compileRoutes(config);
-  }
-
-  private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {
-    const previous = this.clusters.get(cluster.name);
-    const compiled = this.compilers.compileCluster(
-      cluster,
-      assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
-      {
-        tls: (...args) => this.secrets.client(...args),
-        resolve: this.runtime.resolve,
-        connect: (...args) => this.runtime.connect(...args),
-        now: this.runtime.monotonicMs,
-        random: this.runtime.random,
-        ...(previous ? { previous } : {}),
-      },
-    );
-    this.clusters.set(cluster.name, compiled);
-    previous?.close();
-  }
-
-  private runEndpoints(assignment: XdsResource['endpoints']): void {
-    for (const cluster of this.resources.clusters.values())
-      if (cluster.type === 'EDS' && assignmentName(cluster) === assignment.clusterName)
-        this.runCluster(cluster, assignment);
   }
 
   private async runListener(
@@ -260,19 +232,12 @@ export class RunningConfig {
     this.resources[type].delete(name);
     if (type === 'secrets') this.secrets.remove(name);
     else if (type === 'routes') this.routes.delete(name);
-    else if (type === 'clusters') {
-      this.clusters.get(name)?.close();
-      this.clusters.delete(name);
-    } else if (type === 'listeners') {
+    else if (type === 'clusters') this.running.remove(name);
+    else if (type === 'listeners') {
       const running = this.listeners.get(name);
       this.listeners.delete(name);
       await running?.server.drain();
-    } else this.forgetEndpoints(name);
-  }
-
-  /** EDS says that a cluster has no endpoints any more. */
-  private forgetEndpoints(clusterName: string): void {
-    this.runEndpoints({ clusterName, endpoints: [] });
+    } else this.running.assign({ clusterName: name, endpoints: [] });
   }
 }
 
@@ -282,10 +247,6 @@ function removals(type: ResourceType, changes: Changes): string[] {
   if (remove.length === 0 || upsert.length === 0) return remove;
   const kept = new Set(upsert.map((raw) => rawName(type, raw)));
   return remove.filter((name) => !kept.has(name));
-}
-
-function assignmentName(cluster: XdsResource['clusters']): string {
-  return cluster.edsClusterConfig?.serviceName || cluster.name;
 }
 
 function rawName(type: ResourceType, raw: unknown): string {

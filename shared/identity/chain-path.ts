@@ -177,7 +177,7 @@ export function mayIssue({ ca, keyUsage, unknownCritical }: CertificateFacts): b
   );
 }
 
-/** As OpenSSL and BoringSSL judge TLS peers: anyExtendedKeyUsage stands for no purpose. */
+/** As OpenSSL and BoringSSL judge TLS peers: anyExtendedKeyUsage allows no purpose. */
 function hasPurpose({ purposes }: CertificateFacts, role: Role): boolean {
   return purposes === undefined || purposes.includes(role === 'client' ? CLIENT_AUTH : SERVER_AUTH);
 }

@@ -14,7 +14,7 @@ export interface VerifyOptions {
   chain: readonly Uint8Array[];
   /** Roots of the trust domain. */
   roots: readonly X509Certificate[];
-  /** Issuers known beforehand, for peers that send their leaf alone. */
+  /** Configured issuers, for peers that send only their leaf. */
   intermediates?: readonly X509Certificate[];
   /** Milliseconds since the epoch. */
   now: number;
@@ -34,8 +34,9 @@ export interface VerifiedSvid {
 }
 
 /**
- * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity, the leaf carrying exactly
- * one URI, a SPIFFE id with a path.
+/**
+ * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity; the leaf has exactly one
+ * URI, a SPIFFE id with a path.
  * @throws ChainError
  */
 export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid> {

@@ -90,7 +90,7 @@ export const Percent = message({ value: double() });
 
 export const Int64Range = message({ start: int64(), end: int64() });
 
-/** ConfigSource: over ADS (our long-poll); what a file needs stands in the file. */
+/** ConfigSource: over ADS (our long-poll); a static file holds everything it needs. */
 export const ConfigSource = message({
   ads: message({}),
   resourceApiVersion: enumeration(['AUTO', 'V2', 'V3']),

@@ -11,7 +11,7 @@ import { list, map, message, messageRequiring, nonEmpty, string } from './messag
 import { RouteConfiguration } from './route.ts';
 import { Secret } from './tls.ts';
 
-/** The resource types, in the order that makes before it breaks: what is named comes before what names it. */
+/** The resource types in dependency order (make before break). */
 export const RESOURCE_TYPES = ['secrets', 'clusters', 'endpoints', 'listeners', 'routes'] as const;
 export type ResourceType = (typeof RESOURCE_TYPES)[number];
 
@@ -46,7 +46,7 @@ export function resourceName(type: ResourceType, resource: XdsResource[ResourceT
     : ((resource as { name?: string }).name ?? '');
 }
 
-/** Everything one node runs: the output of the compile step and of `tulle compile`. */
+/** Everything that one proxy runs: the output of the compile step and of `tulle compile`. */
 export type Snapshot = { [T in ResourceType]: XdsResource[T][] };
 
 /** google.rpc.Status, as it travels in a NACK. */
@@ -68,7 +68,7 @@ export const DeltaDiscoveryRequest = messageRequiring(
 );
 export type DeltaDiscoveryRequest = z.infer<typeof DeltaDiscoveryRequest>;
 
-/** One resource in a response. `resource` is left unparsed: a fault in one must not hide the others. */
+/** One resource in a response. `resource` is left unparsed: an invalid resource must not hide the others. */
 export const DiscoveryResource = messageRequiring(
   { name: nonEmpty(), version: z.string(), resource: z.record(z.string(), z.unknown()) },
   ['name', 'version'],
@@ -87,7 +87,7 @@ export const DeltaDiscoveryResponse = messageRequiring(
 export type DeltaDiscoveryResponse = z.infer<typeof DeltaDiscoveryResponse>;
 
 /**
- * One long-poll: what the proxy says about every type at once, so that one held request covers the whole node and
+ * One long-poll: the proxy's requests for every type at once, so that one held request covers the whole proxy and
  * answers keep RESOURCE_TYPES order (make before break). `session` is empty on the first poll, then as the server gave it.
  */
 export const DiscoveryPoll = messageRequiring(

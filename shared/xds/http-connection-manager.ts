@@ -40,11 +40,11 @@ const Comparison = messageRequiring(
 );
 export type Comparison = z.infer<typeof Comparison>;
 
-/** Of what is logged, and which local replies are changed. */
+/** Filters of access logs and of local reply mappers. */
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;
-  /** No request is a health check here: nothing answers them. */
+  /** No request is a health check here: there is no filter that answers them. */
   notHealthCheckFilter?: object | undefined;
   headerFilter?: { header: HeaderMatcher } | undefined;
   responseFlagFilter?: { flags?: string[] | undefined } | undefined;

@@ -3,7 +3,7 @@
  *
  * Reading follows the proto3 JSON mapping (protobuf.dev/programming-guides/json): lowerCamelCase and the original
  * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
- * which only warns, an unknown field is a fault: a proxy refuses what it does not understand.
+ * which only warns, an unknown field is an error: a proxy refuses what it does not understand.
  */
 import * as z from 'zod';
 
@@ -14,10 +14,16 @@ export function jsonName(name: string): string {
 
 /** One level of field names brought to their JSON form; null fields dropped. Maps and Structs below stay untouched. */
 function canonicalFields(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isCanonical(value)) return value;
   const out: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) if (field !== null) out[jsonName(name)] = field;
   return out;
+}
+
+/** As our own control plane writes messages: nothing is to be done, and nothing to be copied. */
+function isCanonical(fields: object): boolean {
+  for (const name in fields) if (name.includes('_') || (fields as Record<string, unknown>)[name] === null) return false;
+  return true;
 }
 
 // Written out instead of inferred: zod infers an object without fields as Record<string, never>, which forbids
@@ -33,8 +39,8 @@ export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Op
 }
 
 /**
- * A zod schema weighs kilobytes, and the messages have a thousand fields of a few kinds: schemas do not change, so
- * fields of one kind share one, and so do their optional forms.
+ * A zod schema takes kilobytes, and the messages have a thousand fields of a few types. Schemas are immutable, so
+ * fields of one type share one schema and one optional form.
  */
 const optionals = new WeakMap<z.ZodType, z.ZodType>();
 
@@ -59,6 +65,20 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
   ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
+type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** By hand: endpoints carry metadata, and a schema of unions takes ten times as long. */
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null)
+    return value === null || typeof value === 'string' || typeof value === 'boolean';
+  if (Array.isArray(value)) return value.every(isJson);
+  for (const name in value) if (!isJson((value as Record<string, unknown>)[name])) return false;
+  return true;
+}
+
 const UINT32 = z.preprocess(
   (v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v),
   z.int().min(0).max(4294967295),
@@ -68,7 +88,7 @@ const DOUBLE = z.number();
 const BOOL = z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
 const STRING = z.string();
 const NON_EMPTY = z.string().min(1);
-const STRUCT = z.record(STRING, z.json());
+const STRUCT = z.custom<Record<string, Json>>((value) => isObject(value) && isJson(value), 'must be a JSON object');
 
 export const uint32 = () => UINT32;
 export const int64 = () => INT64;

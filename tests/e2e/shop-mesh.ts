@@ -24,10 +24,12 @@ interface Call {
   host: string;
   port: number;
   path: string;
+  /** GET unless it says otherwise. */
+  method?: string;
   headers?: Record<string, string>;
 }
 
-/** GET on a connection of its own. @throws when there is no HTTP answer within 15 s */
+/** One request on a connection of its own. @throws when there is no HTTP answer within 15 s */
 export function get(call: Call): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ ...call, agent: false, timeout: 15_000 }, (response) => {

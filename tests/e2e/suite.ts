@@ -169,7 +169,7 @@ spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: PERMISSIVE } }
 
     it('keeps key, certificate and config on disk for its user alone', () => {
       for (const name of shop.mesh.workloads.keys()) {
-        expect(['', 'config.json', 'identity.json'].map((file) => shop.mode(name, file))).toEqual([
+        expect(['', 'config.journal', 'identity.json'].map((file) => shop.mode(name, file))).toEqual([
           '700',
           '600',
           '600',

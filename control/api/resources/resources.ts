@@ -1,10 +1,11 @@
 /** The resource routes: every kind at its Kubernetes path, one set of verbs for all. */
 import { type Context, Hono } from 'hono';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
+import { neighbourWarnings } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from '../server/body.ts';
-import { admit } from './admission.ts';
+import { type Admitted, admit } from './admission.ts';
 import { fieldPolicy } from './field-validation.ts';
 import { findTarget, inVersion, keyOf, type ResourceKinds, selectionOf, type Target } from './kinds.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
@@ -67,7 +68,7 @@ async function listOrWatch(routes: ResourceRoutes, c: C, target: Target): Promis
   const selectors = parseSelectors(c.req.query('labelSelector'), c.req.query('fieldSelector'));
   const table = wantsTable(c);
   if (isTrue(c.req.query('watch'))) return watch(routes, c, target, selectors);
-  // `limit` may be ignored, says the API; a server that does never hands out a `continue` token.
+  // The API allows servers to ignore `limit`; such a server never issues a `continue` token.
   if (c.req.query('continue')) throw expired('the continue token is not of this server: list again without it');
   const { items, revision } = await routes.store.list(selectionOf(target));
   const asked = parseRevision(c);
@@ -101,6 +102,7 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
       fromRevision: initial || revision === 0 ? undefined : revision,
       markInitialEnd: initial && isTrue(c.req.query('allowWatchBookmarks')),
       timeoutMs: watchTimeoutMs(c.req.query('timeoutSeconds')),
+      presentation: asTable ? `table ${include}` : 'plain',
       present: (resource) =>
         asTable ? toTable(target.kind, [resource], resource.metadata.resourceVersion ?? '', include) : resource,
     },
@@ -117,10 +119,10 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
-  warn(c, admitted.warnings);
+  await warn(c, store, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
-  const created = await told(admitted.target, () =>
+  const created = await withStoreErrors(admitted.target, () =>
     dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
   );
   return answer(c, target, created, 201);
@@ -131,7 +133,7 @@ async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): 
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  warn(c, admitted.warnings);
+  await warn(c, store, admitted);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
 
@@ -151,9 +153,9 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     const patched = asObject(apply(inVersion(target, stored), body));
     const admitted = admit(kinds, target, patched, fields, stored);
     try {
-      // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
+      // The precondition is the revision that was read, or the patch's own resourceVersion.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
-      warn(c, admitted.warnings);
+      await warn(c, store, admitted);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -181,7 +183,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   if (isNamespace && protectedNamespaces.includes(target.name))
     throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
   const precondition = preconditionOf(options['preconditions']);
-  await told(target, async () => {
+  await withStoreErrors(target, async () => {
     mustHaveNoFinalizers(stored);
     if (dryRun) return checkPrecondition(stored, precondition);
     if (isNamespace) {
@@ -197,7 +199,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   );
 }
 
-/** What is in a namespace goes with it, and goes first, so that a crash between leaves nothing without its namespace. */
+/** Deletes a namespace's resources first, so that a crash in between leaves no resource without its namespace. */
 async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: string): Promise<void> {
   for (const item of (await store.list({ namespace })).items) mustHaveNoFinalizers(item);
   for (const { group, plural, namespaced } of kinds.kinds) {
@@ -211,7 +213,7 @@ async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: strin
   }
 }
 
-/** Waiting for finalizers is not built: refused, so that none is passed over. */
+/** Finalizers are not supported: deletion is refused, so that none is skipped. */
 function mustHaveNoFinalizers({ metadata }: Resource): void {
   if (!metadata.finalizers?.length) return;
   throw new StoreError('conflict', `"${metadata.name}" has finalizers: remove them first`);
@@ -238,7 +240,7 @@ function write(
   stored: Resource,
   dryRun: boolean,
 ): Promise<Resource> {
-  return told(target, async () => {
+  return withStoreErrors(target, async () => {
     if (!dryRun) return store.update(keyOf(target), resource);
     checkPrecondition(stored, resource.metadata);
     const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
@@ -273,8 +275,8 @@ function preconditionOf(value: unknown): Precondition {
   return { ...text('resourceVersion'), ...text('uid') };
 }
 
-/** The store's refusals as Kubernetes words them. */
-async function told<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
+/** The store's errors in Kubernetes' wording. */
+async function withStoreErrors<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -303,8 +305,15 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
-function warn(c: C, warnings: readonly Fault[]): void {
-  for (const each of warnings.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
+/** Headers of one response; clients limit them. */
+const MAX_WARNINGS = 60;
+
+async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Violation[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+  const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
+  const left = all.length - shown.length;
+  const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
+  for (const each of [...shown, ...more]) c.header('Warning', warningHeader(each), { append: true });
 }
 
 function isDryRun(c: C, option?: unknown): boolean {
@@ -322,7 +331,7 @@ function parseRevision(c: C): number | undefined {
   return Number(text);
 }
 
-/** Asked for, else 30 to 60 minutes at random, so that clients do not all come back at once. */
+/** The requested timeout, else 30 to 60 minutes at random, so that clients do not reconnect at once. */
 function watchTimeoutMs(text: string | undefined): number {
   if (!text) return (30 + Math.random() * 30) * 60_000;
   const seconds = Number(text);

@@ -1,4 +1,4 @@
-/** What the webhook of Istio warns of comes with the answer of every write, and a bad mesh configuration is no write at all. */
+/** Every write returns the warnings of Istio's webhook; an invalid mesh configuration is not written. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../../shared/resources/index.ts';
 import { memoryStore } from '../../store/memory.ts';
@@ -47,7 +47,7 @@ const service = (name: string, http: unknown[]) => ({
 const UNREACHED = '299 - "spec.http[1]: is never reached: spec.http[0] before it matches everything"';
 
 describe('Warning headers', () => {
-  it('come with create, replace and patch, one each, as kubectl reads them', async () => {
+  it('are sent with create, replace and patch, one each, as kubectl reads them', async () => {
     const created = await send('POST', collection, service('warned', [route(), route(5)]));
     expect(created).toMatchObject({
       status: 201,
@@ -60,11 +60,57 @@ describe('Warning headers', () => {
     expect(patched).toMatchObject({ status: 200, warning: UNREACHED });
   });
 
-  it('do not come where there is nothing to warn of', async () => {
+  it('name the stored workloads that share an address with what is written', async () => {
+    const networking = '/apis/networking.istio.io/v1/namespaces/default';
+    const made = (kind: string, name: string, spec: object) => ({
+      apiVersion: 'networking.istio.io/v1',
+      kind,
+      metadata: { name },
+      spec,
+    });
+    const entry = (name: string, address: string, serviceAccount = 'a') =>
+      made('WorkloadEntry', name, { address, serviceAccount, labels: { app: name } });
+    const at = `${networking}/workloadentries`;
+    expect((await send('POST', at, entry('one', '10.77.0.31'))).warning).toBeNull();
+    const shared =
+      '10.77.0.31 is also an address of WorkloadEntry default/one: policies of each hold at its own ports, of all at ports that several or none serve';
+    const second = await send('POST', at, entry('two', '10.77.0.31'));
+    expect(second.warning).toBe(`299 - "spec.address: ${shared}"`);
+    expect((await send('POST', at, entry('three', '10.77.0.32'))).warning).toBeNull();
+    const moved = { spec: { address: '10.77.0.31', serviceAccount: 'b' } };
+    const patched = await send('PATCH', `${at}/three`, moved, 'application/merge-patch+json');
+    expect(patched.warning).toContain('WorkloadEntry default/one, WorkloadEntry default/two: ');
+    expect(patched.warning).toContain('their service accounts differ');
+    expect((await send('PUT', `${at}/one`, entry('one', '10.77.0.99'))).warning).toBeNull();
+    const inline = (location: string) =>
+      made('ServiceEntry', location.toLowerCase().replace('_', '-'), {
+        hosts: ['x.example'],
+        location,
+        resolution: 'STATIC',
+        ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+        endpoints: [{ address: '10.0.0.1' }, { address: '10.77.0.99', serviceAccount: 'a' }],
+      });
+    expect((await send('POST', `${networking}/serviceentries`, inline('MESH_EXTERNAL'))).warning).toBeNull();
+    expect((await send('POST', `${networking}/serviceentries`, inline('MESH_INTERNAL'))).warning).toContain(
+      'spec.endpoints[1].address: 10.77.0.99 is also an address of WorkloadEntry default/one: ',
+    );
+    const loopback = [entry('four', '127.0.0.1'), entry('five', '127.0.0.1')];
+    for (const one of loopback) expect((await send('POST', at, one)).warning).toBeNull();
+  });
+
+  it('of another namespace name the namespace boundary of proxies', async () => {
+    const body = { apiVersion: 'networking.istio.io/v1', kind: 'WorkloadEntry', metadata: { name: 'x' } };
+    const at = (namespace: string) => `/apis/networking.istio.io/v1/namespaces/${namespace}/workloadentries`;
+    await send('POST', at('default'), { ...body, spec: { address: 'fd00::1' } });
+    const { warning } = await send('POST', at('istio-system'), { ...body, spec: { address: 'fd00::1' } });
+    expect(warning).toContain('a proxy of istio-system neither serves nor guards workloads of other namespaces');
+  });
+
+  it('are absent for a resource without findings', async () => {
     expect(await send('POST', collection, service('plain', [route()]))).toMatchObject({ status: 201, warning: null });
   });
 
-  it('come with a dry run, and quote what is quoted', async () => {
+  it('are sent with a dry run, with quotes escaped', async () => {
     const spec = { hosts: ['a.b', 'a.b.c'], gateways: ['gw.ns.svc'], http: [route()] };
     const asked = await send('POST', `${collection}?dryRun=All`, { ...service('dry', []), spec });
     expect(asked).toMatchObject({
@@ -83,7 +129,7 @@ describe('ConfigMap istio', () => {
     data,
   });
 
-  it('with a bad mesh configuration is refused, every fault at its place', async () => {
+  it('with a bad mesh configuration is refused, every violation with its path', async () => {
     const { status, body } = await send(
       'POST',
       configMaps,
@@ -105,7 +151,7 @@ describe('ConfigMap istio', () => {
     expect(body.message).toContain('data.mesh: defaultConfig.proxyAdminPort: must be a port');
   });
 
-  it('with an unknown field is taken, with a warning', async () => {
+  it('with an unknown field is accepted, with a warning', async () => {
     const { status, warning } = await send('POST', configMaps, configMap({ mesh: 'trustDomian: x\n' }));
     expect(status).toBe(201);
     expect(warning).toBe(

@@ -1,23 +1,37 @@
 /**
- * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that goes away aborts
- * `request.signal`, which is what frees a watch or a long-poll.
+ * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that disconnects aborts
+ * `request.signal`, which ends a watch or a long-poll.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ApiEnv } from '../caller.ts';
+import { type PushSource, takeSource } from '../push-body.ts';
 
 export type FetchHandler = (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response>;
 
 /**
  * A listener for `http.createServer` or `https.createServer`.
- * @param bindings what the socket tells of the caller; asked once per request. When it throws, the request is refused.
+ * @param bindings the caller's identity from the socket; called once per request. When it throws, the request is refused.
+ * @param stop aborts the signals of all requests in progress, as if their clients had disconnected
  */
 export function nodeListener(
   fetch: FetchHandler,
   bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
+  stop?: AbortSignal,
 ): RequestListener {
+  const open = new Set<AbortController>();
+  stop?.addEventListener('abort', () => {
+    for (const gone of open) gone.abort();
+  });
   return (message, reply) => {
-    void answer(fetch, bindings, message, reply).catch(() => reply.destroy());
+    const gone = new AbortController();
+    open.add(gone);
+    reply.once('close', () => {
+      open.delete(gone);
+      if (!reply.writableFinished) gone.abort();
+    });
+    void answer(fetch, bindings, message, reply, gone).catch(() => reply.destroy());
   };
 }
 
@@ -26,11 +40,8 @@ async function answer(
   bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
   message: IncomingMessage,
   reply: ServerResponse,
+  gone: AbortController,
 ): Promise<void> {
-  const gone = new AbortController();
-  reply.once('close', () => {
-    if (!reply.writableFinished) gone.abort();
-  });
   reply.on('error', () => gone.abort());
   const request = toRequest(message, gone.signal);
   if (!request) return plain(reply, 400, 'bad request');
@@ -38,7 +49,7 @@ async function answer(
   try {
     response = await fetch(request, bindings(message));
   } catch {
-    // What went wrong is the application's to log; a stranger learns nothing from it.
+    // The application logs its errors; clients get no details.
     return plain(reply, 500, 'internal error');
   }
   await send(response, message, reply, gone.signal);
@@ -75,7 +86,7 @@ function headersOf(message: IncomingMessage): Headers {
   return headers;
 }
 
-/** The body as a web stream that reads from the socket only as fast as it is itself read. */
+/** The body as a web stream with backpressure to the socket. */
 function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
   let ended = false;
   return new ReadableStream<Uint8Array>(
@@ -94,7 +105,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
         };
         message.once('end', () => finish());
         message.once('error', finish);
-        message.once('close', () => finish(message.complete ? undefined : new Error('the client went away')));
+        message.once('close', () => finish(message.complete ? undefined : new Error('the client disconnected')));
         message.pause();
       },
       pull() {
@@ -102,7 +113,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
       },
       cancel() {
         ended = true;
-        // The rest is dropped, so that the response is not stuck behind it.
+        // Discards the rest, so that it does not block the response.
         message.resume();
       },
     },
@@ -120,42 +131,107 @@ async function send(
   const cookies = response.headers.getSetCookie();
   for (const [name, value] of response.headers) if (name !== 'set-cookie') reply.setHeader(name, value);
   if (cookies.length > 0) reply.setHeader('set-cookie', cookies);
-  // A body nobody read must not be taken for the next request.
+  // An unread body must not be parsed as the next request.
   if (!message.complete && hasBody(message)) reply.setHeader('connection', 'close');
-  reply.writeHead(response.status);
+  reply.statusCode = response.status;
   if (!response.body || message.method === 'HEAD') {
     await response.body?.cancel().catch(() => {});
     reply.end();
     return;
   }
-  reply.flushHeaders();
-  await pipe(response.body, reply, gone);
+  const source = takeSource(response.body);
+  await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
 }
 
-const hasBody = (message: IncomingMessage) =>
-  message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
+/** Each chunk is written at once and framed here: node:http's own framing makes three writes. */
+async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone: AbortSignal): Promise<void> {
+  // The request's own signal follows `gone` only until the request is garbage-collected.
+  if (gone.aborted) return cancel();
+  gone.addEventListener('abort', cancel, { once: true });
+  reply.flushHeaders();
+  try {
+    for await (const chunk of chunks) {
+      if (gone.aborted) return;
+      const { socket } = reply;
+      // Without a socket the response to an earlier request on the connection is still in flight.
+      const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
+      if (!writable) await drained(socket ?? reply, gone);
+    }
+    if (!gone.aborted) reply.end();
+  } catch {
+    reply.destroy();
+  } finally {
+    gone.removeEventListener('abort', cancel);
+  }
+}
 
-async function pipe(body: ReadableStream<Uint8Array>, reply: ServerResponse, gone: AbortSignal): Promise<void> {
-  const reader = body.getReader();
+/** A chunk of the chunked transfer coding (RFC 9112 section 7.1). */
+function frame(chunk: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${chunk.byteLength.toString(16)}\r\n`, 'latin1'), chunk, CRLF]);
+}
+const CRLF = Buffer.from('\r\n', 'latin1');
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+type Chunk = Awaited<ReturnType<Reader['read']>>;
+
+/** Larger bodies are always streamed. Bytes. */
+const AT_ONCE = 64 * 1024;
+
+/** A complete body is written together with the head; otherwise the head is written at once. */
+async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal): Promise<void> {
   const stop = () => void reader.cancel().catch(() => {});
   if (gone.aborted) return stop();
   gone.addEventListener('abort', stop, { once: true });
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done || gone.aborted) break;
-      if (!reply.write(value)) await drained(reply, gone);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    const turn = endOfTurn();
+    let next = reader.read();
+    while (size < AT_ONCE) {
+      const found = await Promise.race([next, turn]);
+      if (!found) break;
+      if (gone.aborted) return;
+      if (found.done) return void reply.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+      chunks.push(found.value);
+      size += found.value.byteLength;
+      next = reader.read();
     }
-    if (!gone.aborted) reply.end();
+    await stream(chunks, next, reader, reply, gone);
   } catch {
-    // The head is out: cutting the connection is the only way to say that the body is not whole.
+    // The head may already be sent: closing the connection is the only way to signal an incomplete body.
     reply.destroy();
   } finally {
     gone.removeEventListener('abort', stop);
   }
 }
 
-function drained(reply: ServerResponse, gone: AbortSignal): Promise<void> {
+/** Resolves after everything that is ready in this turn of the event loop has run. */
+const endOfTurn = (): Promise<undefined> => new Promise((resolve) => setImmediate(() => resolve(undefined)));
+
+/** @param first what was read already @param next the read under way */
+async function stream(
+  first: readonly Uint8Array[],
+  next: Promise<Chunk>,
+  reader: Reader,
+  reply: ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  reply.flushHeaders();
+  let writable = true;
+  for (const chunk of first) writable = reply.write(chunk);
+  for (let reading = next; !gone.aborted; reading = reader.read()) {
+    if (!writable) await drained(reply, gone);
+    const { done, value } = await reading;
+    if (gone.aborted) return;
+    if (done) return void reply.end();
+    writable = reply.write(value);
+  }
+}
+
+const hasBody = (message: IncomingMessage) =>
+  message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
+
+function drained(reply: Writable, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       reply.off('drain', done);

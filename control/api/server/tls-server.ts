@@ -1,4 +1,4 @@
-/** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by us. */
+/** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by Tulle. */
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
@@ -35,15 +35,15 @@ export interface TlsServer {
   readonly port: number;
   /** `https://host:port` with a name that the certificate holds. */
   readonly url: string;
-  /** Gives the server a fresh certificate now; connections live on. It does so by itself at two thirds of the life. */
+  /** Gives the server a fresh certificate now; connections stay open. It does so by itself at two thirds of the life. */
   renew(): Promise<void>;
-  /** Stops accepting and ends what is open. */
+  /** Stops accepting and closes open connections. */
   close(): Promise<void>;
 }
 
 /**
- * Starts the server. A client may come without a certificate; one that presents a certificate which does not verify is
- * cut off. `peerSpiffeId` in the bindings is set for verified ones only.
+ * Starts the server. A client may come without a certificate; a connection with a certificate that does not verify is
+ * closed. `peerSpiffeId` in the bindings is set for verified ones only.
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
@@ -53,10 +53,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   let timer: NodeJS.Timeout | undefined;
 
   // Two servers, the TLS one handing its sockets over: no byte of a request is parsed before the peer was verified.
-  const http = createHttpServer(nodeListener(options.fetch, (message) => bindings(message, verified, now)));
-  const tls = createServer(tlsOptions(certificate, authority));
+  const stop = new AbortController();
+  const peerOf = (message: IncomingMessage) => bindings(message, verified, now);
+  const http = createHttpServer(nodeListener(options.fetch, peerOf, stop.signal));
+  // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
+  // waits for the client's delayed ACK, 40 ms.
+  const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
   const sockets = new Set<TLSSocket>();
-  // Those in their handshake too: closing would wait for them.
+  // Includes connections in their handshake: closing would wait for them.
   const raw = new Set<Socket>();
   tls.on('connection', (socket: Socket) => {
     raw.add(socket);
@@ -121,6 +125,8 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     close: () =>
       new Promise((resolve) => {
         clearTimeout(timer);
+        // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
+        stop.abort();
         tls.close(() => resolve());
         http.close();
         for (const socket of [...sockets, ...raw]) socket.destroy();
@@ -128,7 +134,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
-/** A connection may outlive the certificate it was made with; requests on it may not. */
+/** A connection may outlive its client certificate; later requests on it are refused. */
 function bindings(
   message: IncomingMessage,
   verified: WeakMap<object, VerifiedSvid>,
@@ -156,7 +162,7 @@ function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> 
 
 function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOptions {
   const { certificateChain, privateKey } = certificate;
-  // Deno takes a pair that does not fit without a word and then fails every handshake.
+  // Deno accepts a mismatched pair without an error and then fails every handshake.
   if (!new X509Certificate(certificateChain).checkPrivateKey(createPrivateKey(privateKey))) {
     throw new Error('control API key does not fit its certificate');
   }
@@ -165,7 +171,7 @@ function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOp
     key: privateKey,
     ca: authority.trustBundle,
     requestCert: true,
-    // `authorized` cannot be relied on in every runtime and situation; `admit` verifies the chain itself.
+    // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],

@@ -1,0 +1,133 @@
+/** The outbound clusters of a class of proxies with their endpoints, brought up to date from one view to the next. */
+import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
+import { generator } from '../memo.ts';
+import type { Work } from '../node/compiled-node.ts';
+import type { Services } from '../node/scope.ts';
+import type { Produced } from '../output/produced.ts';
+import type { Layer } from '../output/resource-set.ts';
+import type { SharedResource } from '../output/shared-resource.ts';
+import { type Patch, patched } from '../patches/patch.ts';
+import type { MtlsModes } from '../security/peer-authentication.ts';
+import { type Caller, type ServiceClusters, serviceClusters } from './clusters.ts';
+import type { DestinationRules } from './destination-rule.ts';
+import { neighboursOf } from './neighbours.ts';
+
+export interface ClusterClass extends Caller {
+  readonly services: Services;
+  readonly rules: DestinationRules;
+  readonly settings: MeshSettings;
+  readonly mtls: MtlsModes;
+  readonly patches: readonly Patch[];
+}
+
+/** The layers of a class of proxies: one object for all of them. */
+export const clusterLayers = generator<ClusterClass, ClusterLayers>(
+  {
+    services: true,
+    rules: true,
+    settings: true,
+    mtls: true,
+    patches: true,
+    clusterId: true,
+    locality: true,
+    failoverLabels: true,
+    readsCredentials: true,
+  },
+  (shared) => new ClusterLayers(shared),
+);
+
+interface State {
+  readonly view: MeshView;
+  /** Never given away, hence changed in place. */
+  readonly units: Map<MeshService, ServiceClusters>;
+  readonly clusters: Layer;
+  readonly endpoints: Layer;
+}
+
+/** Everything but the endpoints is fixed: when something else changes, another object takes over. */
+export class ClusterLayers {
+  private readonly shared: ClusterClass;
+  private state: State | undefined;
+
+  constructor(shared: ClusterClass) {
+    this.shared = shared;
+  }
+
+  *at(view: MeshView): Work<{ readonly clusters: Layer; readonly endpoints: Layer }> {
+    if (this.state?.view !== view) {
+      const moved = this.state && view.endpointsChangedSince(this.state.view);
+      this.state = this.state && moved ? this.updated(this.state, view, moved) : yield* this.made(view);
+    }
+    return this.state;
+  }
+
+  /** What could not be translated, by the last view. */
+  notes(): string[] {
+    return this.state ? notesOf(this.state.units, this.shared.patches) : [];
+  }
+
+  private unit(view: MeshView, service: MeshService): ServiceClusters {
+    const { rules, services: _, patches: __, ...inputs } = this.shared;
+    const endpoints = view.endpoints(service);
+    const neighbours = neighboursOf(view, service, inputs.mtls);
+    return serviceClusters({ ...inputs, endpoints, neighbours, service, rule: rules.for(service) });
+  }
+
+  private *made(view: MeshView): Work<State> {
+    const units = new Map<MeshService, ServiceClusters>();
+    const clusters = new Map<string, SharedResource>();
+    const endpoints = new Map<string, SharedResource>();
+    for (const service of this.shared.services.list) {
+      const unit = this.unit(view, service);
+      units.set(service, unit);
+      // Versions are made here, where the work can pause.
+      for (const name of this.put(clusters, unit.clusters)) clusters.get(name)?.version;
+      for (const name of this.put(endpoints, unit.assignments)) endpoints.get(name)?.version;
+      yield;
+    }
+    return { view, units, clusters, endpoints };
+  }
+
+  private updated(state: State, view: MeshView, moved: readonly MeshService[]): State {
+    const mine = moved.filter((service) => state.units.has(service));
+    if (mine.length === 0) return { ...state, view };
+    const { units } = state;
+    let clusters: Map<string, SharedResource> | undefined;
+    let endpoints: Map<string, SharedResource> | undefined;
+    for (const service of mine) {
+      const before = units.get(service);
+      const unit = this.unit(view, service);
+      units.set(service, unit);
+      if (!sameItems(before?.clusters, unit.clusters)) this.put((clusters ??= new Map(state.clusters)), unit.clusters);
+      if (!sameItems(before?.assignments, unit.assignments))
+        this.put((endpoints ??= new Map(state.endpoints)), unit.assignments);
+    }
+    return { view, units, clusters: clusters ?? state.clusters, endpoints: endpoints ?? state.endpoints };
+  }
+
+  /** @returns the names that were put */
+  private put(layer: Map<string, SharedResource>, items: readonly Produced[]): string[] {
+    const names: string[] = [];
+    for (const item of items) {
+      const { resource } = patched(item, this.shared.patches);
+      if (!resource) continue;
+      layer.set(resource.name, resource);
+      names.push(resource.name);
+    }
+    return names;
+  }
+}
+
+function sameItems(before: readonly object[] | undefined, after: readonly object[]): boolean {
+  return before?.length === after.length && before.every((item, i) => item === after[i]);
+}
+
+function notesOf(units: ReadonlyMap<MeshService, ServiceClusters>, patches: readonly Patch[]): string[] {
+  const notes: string[] = [];
+  for (const { notes: own, clusters, assignments } of units.values()) {
+    if (own.length > 0) notes.push(...own);
+    if (patches.length > 0)
+      for (const item of [...clusters, ...assignments]) notes.push(...patched(item, patches).notes);
+  }
+  return notes;
+}

@@ -1,0 +1,326 @@
+/** Outbound clusters and their endpoints, and the clusters every proxy has. */
+import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
+import type { Fields } from '../../mesh/fields.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import { goDurationNs, protoDuration } from '../durations.ts';
+import { generator } from '../memo.ts';
+import { outboundCluster } from '../names.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import type { MtlsModes } from '../security/peer-authentication.ts';
+import { ADS } from '../security/tls-context.ts';
+import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
+import { assignmentOf, placedAssignment } from './endpoints.ts';
+import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
+import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
+import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
+
+export const BLACK_HOLE = 'BlackHoleCluster';
+export const PASSTHROUGH = 'PassthroughCluster';
+export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
+const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+export function connectTimeout(settings: Pick<MeshSettings, 'connectTimeout'>): string {
+  return settings.connectTimeout ?? '10s';
+}
+
+/** What a caller's place in the mesh means for the endpoints it gets. */
+export interface Caller {
+  readonly clusterId: string;
+  /** `region/zone/subzone`, '' unknown. */
+  readonly locality: string;
+  /** Its labels that failover priorities name, as `labelsKey` writes them. */
+  readonly failoverLabels: string;
+  /** Secrets of the control plane go to gateways only. */
+  readonly readsCredentials: boolean;
+}
+
+export interface ServiceClustersInput extends Caller {
+  readonly endpoints: readonly MeshEndpoint[];
+  /** See `neighboursOf`. */
+  readonly neighbours: readonly MeshEndpoint[];
+  readonly service: MeshService;
+  readonly rule: DestinationRule | undefined;
+  readonly settings: MeshSettings;
+  readonly mtls: MtlsModes;
+}
+
+export interface ServiceClusters {
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly assignments: readonly Produced<'endpoints'>[];
+  readonly notes: readonly string[];
+}
+
+/** The clusters of one service, one a port and one more a subset, and their endpoints. */
+export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
+  {
+    endpoints: true,
+    neighbours: true,
+    service: true,
+    rule: true,
+    settings: true,
+    mtls: true,
+    readsCredentials: true,
+    clusterId: true,
+    locality: true,
+    failoverLabels: true,
+  },
+  (input) => {
+    const { service, rule } = input;
+    const clusters: Produced<'clusters'>[] = [];
+    const assignments: Produced<'endpoints'>[] = [];
+    const notes: string[] = [];
+    for (const port of service.ports) {
+      if (port.protocol === 'UDP') continue;
+      for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
+        const built = outbound(input, port, subset);
+        clusters.push(built.cluster);
+        if (built.assignment) assignments.push(built.assignment);
+        notes.push(...built.notes);
+      }
+    }
+    return { clusters, assignments, notes };
+  },
+);
+
+function outbound(
+  input: ServiceClustersInput,
+  port: ServicePort,
+  subset: Subset | undefined,
+): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
+  const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
+  const kind = shapeOf({ service, port, rule, subset, settings });
+  const assigned = (): ClusterLoadAssignment => {
+    const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
+    const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
+    return placedAssignment({ assignment, ...kind.placement, clusterId, locality, labels });
+  };
+  const built = clusterOf({
+    service,
+    port,
+    rule,
+    subset,
+    settings,
+    // Of the endpoints a cluster reads what their names and abilities come to: others may come and go.
+    identities: identitiesOf(settings, service, port, endpoints).join('\n'),
+    allMtls: endpoints.length > 0 && endpoints.every((item) => item.mtls),
+    readsCredentials: input.readsCredentials,
+    assignment: kind.discovery === 'inline' ? assigned() : undefined,
+  });
+  return {
+    ...built,
+    ...(kind.discovery === 'eds' && { assignment: assignmentProduced({ message: assigned(), service, port }) }),
+  };
+}
+
+const assignmentProduced = generator<
+  { message: ClusterLoadAssignment; service: MeshService; port: ServicePort },
+  Produced<'endpoints'>
+>({ message: true, service: true, port: true }, ({ message, service, port }) =>
+  produced('endpoints', message, { side: 'outbound', service, port: port.number }),
+);
+
+interface ShapeInput {
+  readonly service: MeshService;
+  readonly port: ServicePort;
+  readonly rule: DestinationRule | undefined;
+  readonly subset: Subset | undefined;
+  readonly settings: MeshSettings;
+}
+
+/** A cluster without what depends on its endpoints. */
+interface Shape {
+  readonly cluster: Cluster;
+  readonly policy: Fields;
+  /** Where its endpoints come from: discovery, the cluster itself, or each request. */
+  readonly discovery: 'eds' | 'inline' | 'none';
+  readonly placement: { readonly setting: LocalityLb | undefined; readonly failover: boolean };
+  readonly notes: readonly string[];
+}
+
+const shapeOf = generator<ShapeInput, Shape>(
+  { service: true, rule: true, port: true, subset: true, settings: true },
+  ({ service, port, rule, subset, settings }) => {
+    const name = outboundCluster(port.number, subset?.name, service.hostname);
+    const notes: string[] = [];
+    const policy: Fields = trafficPolicy(rule, port, subset);
+    const cluster: Cluster = {
+      name,
+      altStatName: `${name};`,
+      connectTimeout: connectTimeout(settings),
+      commonLbConfig: { healthyPanicThreshold: {} },
+      metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
+    };
+    setDiscovery(cluster, service, settings);
+    applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
+    if (weighsLocalities(settings, policy))
+      cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
+    if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
+    if (cluster.clusterType) providedByRequests(cluster);
+    const none = cluster.type === 'ORIGINAL_DST' || cluster.clusterType !== undefined;
+    return {
+      cluster,
+      policy,
+      discovery: none ? 'none' : cluster.type === 'EDS' ? 'eds' : 'inline',
+      placement: {
+        setting: localitySetting(settings, policy),
+        failover: cluster.outlierDetection !== undefined,
+      },
+      notes,
+    };
+  },
+);
+
+interface ClusterInput extends ShapeInput {
+  /** SPIFFE ids, one a line. */
+  readonly identities: string;
+  readonly allMtls: boolean;
+  readonly readsCredentials: boolean;
+  readonly assignment: ClusterLoadAssignment | undefined;
+}
+
+const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes: readonly string[] }>(
+  {
+    service: true,
+    rule: true,
+    port: true,
+    subset: true,
+    settings: true,
+    assignment: true,
+    identities: true,
+    allMtls: true,
+    readsCredentials: true,
+  },
+  ({ service, port, rule, subset, settings, assignment, identities, allMtls, readsCredentials }) => {
+    const shape = shapeOf({ service, port, rule, subset, settings });
+    const cluster = { ...shape.cluster };
+    const notes = [...shape.notes];
+    applyUpstreamTls(cluster, {
+      settings,
+      service,
+      port,
+      subset: subset?.name,
+      policy: shape.policy,
+      identities: identities === '' ? [] : identities.split('\n'),
+      allMtls,
+      readsCredentials,
+      note: (message) => notes.push(message),
+    });
+    if (assignment) cluster.loadAssignment = assignment;
+    withMeshKeepalive(settings, cluster);
+    return { cluster: produced('clusters', cluster, { side: 'outbound', service, port: port.number }), notes };
+  },
+);
+
+function istioMetadata(service: MeshService, rule: DestinationRule | undefined, subset: Subset | undefined) {
+  const config = rule && `/apis/networking.istio.io/v1/namespaces/${rule.namespace}/destination-rule/${rule.name}`;
+  return {
+    ...(config && { config }),
+    ...(service.external && { external: true }),
+    services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
+    ...(subset && { subset: subset.name }),
+  };
+}
+
+/** The names a dynamic forward proxy has looked up, shared by its cluster and its filter. */
+export function dnsCache(service: MeshService): { name: string; dnsLookupFamily: 'V4_ONLY' } {
+  return { name: `${service.hostname}_dfp_dns_cache`, dnsLookupFamily: 'V4_ONLY' };
+}
+
+/** Settings of balancers mean nothing where each request names its endpoint. */
+function providedByRequests(cluster: Cluster): void {
+  cluster.lbPolicy = 'CLUSTER_PROVIDED';
+  for (const field of [
+    'type',
+    'ringHashLbConfig',
+    'maglevLbConfig',
+    'roundRobinLbConfig',
+    'leastRequestLbConfig',
+  ] as const)
+    delete cluster[field];
+  delete cluster.edsClusterConfig;
+  delete cluster.commonLbConfig;
+}
+
+/** MeshConfig.dnsRefreshRate; Envoy refuses one of 1 ms or less. */
+function dnsRefreshRate({ config: { dnsRefreshRate: rate } }: MeshSettings): string {
+  return ((goDurationNs(rate) ?? 0) > 1e6 && protoDuration(rate)) || '60s';
+}
+
+function setDiscovery(cluster: Cluster, service: MeshService, settings: MeshSettings): void {
+  switch (service.resolution) {
+    case 'STATIC':
+      cluster.type = 'EDS';
+      cluster.edsClusterConfig = { edsConfig: ADS, serviceName: cluster.name };
+      return;
+    case 'DNS':
+    case 'DNS_ROUND_ROBIN':
+      cluster.type = service.resolution === 'DNS' ? 'STRICT_DNS' : 'LOGICAL_DNS';
+      cluster.dnsLookupFamily = 'V4_ONLY';
+      cluster.dnsRefreshRate = dnsRefreshRate(settings);
+      cluster.respectDnsTtl = true;
+      return;
+    case 'DYNAMIC_DNS':
+      cluster.clusterType = {
+        name: 'envoy.clusters.dynamic_forward_proxy',
+        typedConfig: {
+          '@type': `type.googleapis.com/${DYNAMIC_FORWARD_PROXY}`,
+          dnsCacheConfig: dnsCache(service),
+        },
+      };
+      return;
+    case 'NONE':
+      cluster.type = 'ORIGINAL_DST';
+  }
+}
+
+/** MeshConfig.tcpKeepalive, as every cluster that connects has it; what a DestinationRule sets of it stays. */
+export function withMeshKeepalive({ config }: Pick<MeshSettings, 'config'>, cluster: Cluster): Cluster {
+  if (config.tcpKeepalive === undefined) return cluster;
+  const tcpKeepalive = { ...keepaliveOf(config.tcpKeepalive), ...cluster.upstreamConnectionOptions?.tcpKeepalive };
+  cluster.upstreamConnectionOptions = { ...cluster.upstreamConnectionOptions, tcpKeepalive };
+  return cluster;
+}
+
+export interface StandardClustersInput {
+  readonly settings: MeshSettings;
+  /** Gateways pass nothing through. */
+  readonly passthrough: boolean;
+  readonly ipv6: boolean;
+}
+
+/** BlackHoleCluster for all; the passthrough clusters for sidecars. */
+export const standardClusters = generator<StandardClustersInput, readonly Produced<'clusters'>[]>(
+  { settings: true, passthrough: true, ipv6: true },
+  ({ settings, passthrough, ipv6 }) => {
+    const timeout = connectTimeout(settings);
+    const blackHole: Cluster = { name: BLACK_HOLE, type: 'STATIC', connectTimeout: timeout };
+    const outboundOnes = passthrough
+      ? [blackHole, withMeshKeepalive(settings, passthroughCluster(PASSTHROUGH, timeout))]
+      : [blackHole];
+    const clusters = outboundOnes.map((cluster) => produced('clusters', cluster, { side: 'outbound' }));
+    if (!passthrough) return clusters;
+    const inbound: Cluster = {
+      ...withMeshKeepalive(settings, passthroughCluster(INBOUND_PASSTHROUGH, timeout)),
+      upstreamBindConfig: { sourceAddress: { address: ipv6 ? '::6' : '127.0.0.6', portValue: 0 } },
+    };
+    return [...clusters, produced('clusters', inbound, { side: 'inbound' })];
+  },
+);
+
+function passthroughCluster(name: string, timeout: string): Cluster {
+  return {
+    name,
+    type: 'ORIGINAL_DST',
+    connectTimeout: timeout,
+    lbPolicy: 'CLUSTER_PROVIDED',
+    circuitBreakers: { thresholds: [UNLIMITED_THRESHOLD] },
+    typedExtensionProtocolOptions: {
+      [HTTP_OPTIONS]: {
+        '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
+        commonHttpProtocolOptions: { idleTimeout: '300s' },
+        useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+      },
+    },
+  };
+}

@@ -1,0 +1,128 @@
+/** How a proxy connects to a service: DestinationRule `tls`, else auto mTLS by what each endpoint can do. */
+import type { Cluster } from '../../../shared/xds/cluster.ts';
+import type { CertificateValidationContext, UpstreamTlsContext } from '../../../shared/xds/tls.ts';
+import { type Fields, fields, strings, text } from '../../mesh/fields.ts';
+import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import { meshSni } from '../names.ts';
+import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from '../security/tls-context.ts';
+import { combinedContext, exactSan } from '../wire.ts';
+
+/** The operating system's trusted roots, where SIMPLE names none. */
+const SYSTEM_ROOTS = '/etc/ssl/certs/ca-certificates.crt';
+
+/** What a client offers in mesh mTLS: the `istio…` names tell the server's PERMISSIVE filter chains mesh from other TLS. */
+export function meshAlpn(port: ServicePort): string[] {
+  if (isHttp2(port.protocol)) return ['istio-h2', 'istio', 'h2'];
+  return isHttp(port.protocol) ? ['istio-http/1.1', 'istio', 'http/1.1'] : ['istio'];
+}
+
+/** SPIFFE ids that endpoints of this service may present, sorted. */
+export function identitiesOf(
+  settings: Pick<MeshSettings, 'trustDomain' | 'trustDomainAliases'>,
+  service: MeshService,
+  port: ServicePort,
+  endpoints: readonly MeshEndpoint[],
+): string[] {
+  const { trustDomain, trustDomainAliases = [] } = settings;
+  const ids = new Set(service.subjectAltNames);
+  for (const endpoint of endpoints)
+    if (endpoint.servicePort === port.number && endpoint.serviceAccount !== '')
+      for (const domain of [trustDomain, ...trustDomainAliases])
+        ids.add(`spiffe://${domain}/ns/${endpoint.namespace}/sa/${endpoint.serviceAccount}`);
+  return [...ids].sort();
+}
+
+export interface UpstreamTls {
+  readonly settings: MeshSettings;
+  readonly service: MeshService;
+  readonly port: ServicePort;
+  readonly subset: string | undefined;
+  readonly policy: Fields;
+  readonly identities: readonly string[];
+  /** Every known endpoint speaks mTLS, and there is one. */
+  readonly allMtls: boolean;
+  /** Secrets of the control plane go to gateways only. */
+  readonly readsCredentials: boolean;
+  note(message: string): void;
+}
+
+export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
+  const { settings, service, port, subset, policy, note } = input;
+  const tls = fields(policy['tls']);
+  const trustDomains = [settings.trustDomain, ...(settings.trustDomainAliases ?? [])];
+  const mesh = () => {
+    const sans = strings(tls['subjectAltNames']);
+    const identities = sans.length > 0 ? sans : input.identities;
+    const sni = text(tls['sni']) ?? meshSni(port.number, subset, service.hostname);
+    return meshClientSocket(identities, trustDomains, sni, meshAlpn(port));
+  };
+  switch (tls['mode']) {
+    case 'ISTIO_MUTUAL':
+      cluster.transportSocket = mesh();
+      return;
+    case 'SIMPLE':
+    case 'MUTUAL':
+      cluster.transportSocket = upstreamSocket(originated(input, cluster, tls));
+      return;
+    case 'DISABLE':
+      return;
+  }
+  if (policy['tls'] !== undefined && tls['mode'] !== undefined) note(`${cluster.name}: unknown tls mode`);
+  if (service.external || !settings.enableAutoMtls) return;
+  if (cluster.type === 'ORIGINAL_DST') {
+    // No endpoint metadata to decide by.
+    if (input.allMtls) cluster.transportSocket = mesh();
+    return;
+  }
+  cluster.transportSocketMatches = [
+    { name: 'tlsMode-istio', match: { tlsMode: 'istio' }, transportSocket: mesh() },
+    { name: 'tlsMode-disabled', match: {}, transportSocket: RAW_BUFFER_SOCKET },
+  ];
+}
+
+/** TLS that leaves the mesh: SIMPLE and MUTUAL. */
+function originated(
+  { settings, readsCredentials, note }: UpstreamTls,
+  cluster: Cluster,
+  tls: Fields,
+): UpstreamTlsContext {
+  const common: NonNullable<UpstreamTlsContext['commonTlsContext']> = {
+    tlsParams: defaultTlsParams(settings.config),
+  };
+  const credential = text(tls['credentialName']);
+  const sni = text(tls['sni']);
+  const sans = strings(tls['subjectAltNames']);
+  if (credential && readsCredentials) {
+    if (tls['mode'] === 'MUTUAL')
+      common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];
+    common.combinedValidationContext = combinedContext(sanMatchers(sans), `kubernetes://${credential}-cacert`, ADS);
+  } else {
+    if (credential) note(`${cluster.name}: credentialName is read by gateways only`);
+    const certificate = text(tls['clientCertificate']);
+    const key = text(tls['privateKey']);
+    const crl = text(tls['caCrl']);
+    if (tls['mode'] === 'MUTUAL' && certificate && key)
+      common.tlsCertificates = [{ certificateChain: { filename: certificate }, privateKey: { filename: key } }];
+    if (tls['insecureSkipVerify'] === true) common.validationContext = {};
+    else
+      common.validationContext = {
+        trustedCa: { filename: text(tls['caCertificates']) ?? SYSTEM_ROOTS },
+        ...(crl && { crl: { filename: crl } }),
+        ...sanMatchers(sans),
+      };
+  }
+  const verified = tls['insecureSkipVerify'] !== true && sans.length === 0;
+  return {
+    commonTlsContext: common,
+    ...(sni ? { sni } : { autoHostSni: true }),
+    ...(!sni && verified && { autoSniSanValidation: true }),
+  };
+}
+
+function sanMatchers(sans: readonly string[]): CertificateValidationContext {
+  if (sans.length === 0) return {};
+  return {
+    matchTypedSubjectAltNames: sans.map(exactSan),
+  };
+}

@@ -1,0 +1,139 @@
+/** The servers of the Gateway resources that select a proxy, and which hosts of a VirtualService each takes. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import {
+  type Fields,
+  fields,
+  labelsOf,
+  namespaceOf,
+  numeric,
+  objects,
+  specOf,
+  strings,
+  text,
+} from '../../mesh/fields.ts';
+import { hostCovers } from '../names.ts';
+import type { ProxyView } from '../node/proxy.ts';
+import { selectsProxy } from '../node/workloads.ts';
+
+/** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
+type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
+
+/** One `server` of one Gateway. */
+export interface GatewayServer {
+  /** `namespace/name` */
+  gateway: string;
+  owner: Resource;
+  name: string;
+  namespace: string;
+  port: number;
+  portName: string;
+  kind: Kind;
+  /** Hosts as written, `ns/host` or `host`. */
+  hosts: string[];
+  tls: Fields | undefined;
+  bind: string | undefined;
+  routeName: string;
+}
+
+/** Servers of one port that can share it. */
+export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 'tls' {
+  return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
+}
+
+/** Gateway resources whose selector picks the proxy, oldest first. */
+export function gatewaysFor(
+  all: readonly Resource[],
+  proxy: Pick<ProxyView, 'labels' | 'workloads'>,
+): readonly Resource[] {
+  return all.filter((gateway) => selectsProxy(labelsOf(specOf(gateway)['selector']), proxy));
+}
+
+/** Service port -> the port that is listened on, where a Service maps it elsewhere; else they are the same. */
+export type ListenPorts = Readonly<Record<string, string>>;
+
+export function listenPort(ports: ListenPorts, port: number): number {
+  return Number(ports[String(port)] ?? port);
+}
+
+/** By port number, lowest first. */
+export function serversByPort(
+  gateways: readonly Resource[],
+  note: (message: string) => void,
+): Map<number, GatewayServer[]> {
+  const byPort = new Map<number, GatewayServer[]>();
+  for (const gateway of gateways)
+    for (const item of objects(specOf(gateway)['servers'])) {
+      const server = serverOf(gateway, item, note);
+      if (!server) continue;
+      byPort.set(server.port, [...(byPort.get(server.port) ?? []), server]);
+    }
+  return new Map([...byPort].sort(([a], [b]) => a - b));
+}
+
+/** undefined, and noted: no listener can be made of it. */
+function serverOf(gateway: Resource, item: Fields, note: (message: string) => void): GatewayServer | undefined {
+  const namespace = namespaceOf(gateway);
+  const { name } = gateway.metadata;
+  const port = fields(item['port']);
+  const number = numeric(port['number']) ?? 0;
+  const protocol = (text(port['protocol']) ?? '').toUpperCase();
+  const portName = text(port['name']) ?? '';
+  const tls = item['tls'] === undefined ? undefined : fields(item['tls']);
+  const label = `Gateway ${namespace}/${name} port ${number}`;
+  const kind = kindOf(protocol, tls);
+  if (!kind) {
+    const mode = tls ? ` ${text(tls['mode']) ?? ''}` : '';
+    note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
+    return undefined;
+  }
+  return {
+    gateway: `${namespace}/${name}`,
+    owner: gateway,
+    name,
+    namespace,
+    port: number,
+    portName,
+    kind,
+    hosts: strings(item['hosts']),
+    tls,
+    bind: text(item['bind']),
+    routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
+  };
+}
+
+/** undefined: Istio's admission refuses such a server, or this proxy cannot serve it. */
+function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
+  if (['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol)) return 'http';
+  const mode = text(tls?.['mode']) ?? 'SIMPLE';
+  const l4 = ['TCP', 'TLS', 'MONGO', 'MYSQL', 'REDIS'].includes(protocol);
+  if (tls && (protocol === 'HTTPS' || l4)) {
+    if (mode === 'PASSTHROUGH') return 'passthrough';
+    if (mode === 'AUTO_PASSTHROUGH') return 'auto-passthrough';
+    if (['SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL', 'OPTIONAL_MUTUAL'].includes(mode)) return l4 ? 'tls' : 'https';
+    return undefined;
+  }
+  return l4 && protocol !== 'TLS' ? 'tcp' : undefined;
+}
+
+/** The names a server answers for, without the namespaces it takes VirtualServices from. */
+export function serverHosts(server: GatewayServer): string[] {
+  return server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
+}
+
+/** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
+export function sharedHosts(vs: Resource, server: GatewayServer): string[] {
+  const namespace = namespaceOf(vs);
+  const wanted = strings(specOf(vs)['hosts']);
+  const shared = new Set<string>();
+  for (const written of server.hosts) {
+    const slash = written.indexOf('/');
+    const from = slash < 0 ? '*' : written.slice(0, slash);
+    const pattern = written.slice(slash + 1);
+    if (from !== '*' && from !== namespace && !(from === '.' && namespace === server.namespace)) continue;
+    for (const host of wanted) {
+      if (hostCovers(pattern, host)) shared.add(host);
+      else if (hostCovers(host, pattern)) shared.add(pattern);
+    }
+  }
+  return [...shared];
+}

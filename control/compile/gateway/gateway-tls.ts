@@ -1,0 +1,115 @@
+/** TLS of a Gateway's server: its certificates, and what it asks of clients. */
+import type { FilterChain } from '../../../shared/xds/listener.ts';
+import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
+import { type Fields, objects, strings, text } from '../../mesh/fields.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
+import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
+import { MESH_TCP_ALPN } from '../sidecar/inbound.ts';
+import { combinedContext, exactSan } from '../wire.ts';
+import type { GatewayServer } from './gateway-server.ts';
+import { CA_SUFFIX } from './secrets.ts';
+
+export interface GatewayTls {
+  readonly settings: MeshSettings;
+  readonly offersHttp2: boolean;
+  note(message: string): void;
+}
+
+/** undefined, and noted: the server names no certificate. Without one nothing is served. */
+export function gatewayTlsSocket(
+  server: GatewayServer,
+  { settings, offersHttp2, note }: GatewayTls,
+): FilterChain['transportSocket'] | undefined {
+  const tls = server.tls ?? {};
+  const { trustDomain, trustDomainAliases = [] } = settings;
+  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  const alpn = server.kind === 'tls' ? [] : web;
+  const mode = text(tls['mode']) ?? 'SIMPLE';
+  if (mode === 'ISTIO_MUTUAL')
+    return meshServerSocket(
+      [trustDomain, ...trustDomainAliases],
+      server.kind === 'tls' ? MESH_TCP_ALPN : web,
+      settings.config.meshMTLS?.minProtocolVersion,
+    );
+  const refuse = (reason: string) => {
+    note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
+    return undefined;
+  };
+  const own = ownCertificates(tls);
+  if (!own) return refuse('no certificate is named');
+  const common: CommonTlsContext = {
+    ...(alpn.length > 0 && { alpnProtocols: alpn }),
+    tlsParams: tlsParams(tls, settings),
+    ...own,
+  };
+  if (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL') {
+    const rules = clientRules(tls);
+    const named = text(tls['caCertCredentialName']);
+    if (named?.includes('://')) return refuse(`caCertCredentialName ${named}: only Secrets are read`);
+    const credential = named ?? text(tls['credentialName']) ?? strings(tls['credentialNames'])[0];
+    const ca = text(tls['caCertificates']) ?? text(objects(tls['tlsCertificates'])[0]?.['caCertificates']);
+    const crl = text(tls['caCrl']);
+    if (credential)
+      common.combinedValidationContext = combinedContext(rules, `kubernetes://${credential}${CA_SUFFIX}`, ADS);
+    else if (ca)
+      common.validationContext = { trustedCa: { filename: ca }, ...(crl && { crl: { filename: crl } }), ...rules };
+    else return refuse(`${mode} names no CA`);
+  }
+  return downstreamSocket({ commonTlsContext: common, requireClientCertificate: mode === 'MUTUAL' });
+}
+
+/** Key pairs from Secrets or files, one or several (Istio: of different key types). @returns undefined: none is named */
+function ownCertificates(
+  tls: Fields,
+): Pick<CommonTlsContext, 'tlsCertificates' | 'tlsCertificateSdsSecretConfigs'> | undefined {
+  const credential = text(tls['credentialName']);
+  const credentials = credential ? [credential] : strings(tls['credentialNames']);
+  if (credentials.length > 0)
+    return {
+      tlsCertificateSdsSecretConfigs: credentials.map((name) => ({ name: `kubernetes://${name}`, sdsConfig: ADS })),
+    };
+  const several = objects(tls['tlsCertificates']);
+  const pairs = (several.length > 0 ? several : [tls]).map((item) => ({
+    certificate: text(item['serverCertificate']),
+    key: text(item['privateKey']),
+  }));
+  if (pairs.some(({ certificate, key }) => !certificate || !key)) return undefined;
+  return {
+    tlsCertificates: pairs.map(({ certificate, key }) => ({
+      certificateChain: { filename: certificate },
+      privateKey: { filename: key },
+    })),
+  };
+}
+
+/** Versions and suites of a server; without any the mesh's. */
+function tlsParams(tls: Fields, settings: MeshSettings): NonNullable<CommonTlsContext['tlsParams']> {
+  const cipherSuites = strings(tls['cipherSuites']);
+  const ecdhCurves = strings(tls['ecdhCurves']);
+  const version = (field: string) => {
+    const name = text(tls[field]) ?? 'TLS_AUTO';
+    // Envoy's own spelling, as in TLS_PARAMS.
+    return name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
+  };
+  const [min, max] = [version('minProtocolVersion'), version('maxProtocolVersion')];
+  return {
+    ...defaultTlsParams(settings.config),
+    ...(min && { tlsMinimumProtocolVersion: min }),
+    ...(max && { tlsMaximumProtocolVersion: max }),
+    ...(cipherSuites.length > 0 && { cipherSuites }),
+    ...(ecdhCurves.length > 0 && { ecdhCurves }),
+  };
+}
+
+/** What a client's certificate must be besides signed by the CA. */
+function clientRules(tls: Fields): CertificateValidationContext {
+  const sans = strings(tls['subjectAltNames']).map(exactSan);
+  const verifyCertificateHash = strings(tls['verifyCertificateHash']);
+  const verifyCertificateSpki = strings(tls['verifyCertificateSpki']);
+  return {
+    ...(sans.length > 0 && { matchTypedSubjectAltNames: sans }),
+    ...(verifyCertificateHash.length > 0 && { verifyCertificateHash }),
+    ...(verifyCertificateSpki.length > 0 && { verifyCertificateSpki }),
+    ...(tls['insecureSkipVerify'] === true && { trustChainVerification: 'ACCEPT_UNTRUSTED' as const }),
+  };
+}

@@ -1,0 +1,263 @@
+/** Listeners and route configurations of gateways. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
+import { fields, namespaceOf, specOf, strings } from '../../mesh/fields.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
+import type { DestinationRules } from '../cluster/destination-rule.ts';
+import { generator, labelsFrom, sharedList } from '../memo.ts';
+import type { Services } from '../node/scope.ts';
+import type { LocalWorkload } from '../node/workloads.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import { chainOf, distinctChains } from '../routes/l4-routes.ts';
+import { routeConfiguration } from '../routes/routes.ts';
+import { resolveGatewayName } from '../routes/virtual-service.ts';
+import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts';
+import { authorizations } from '../security/authorization.ts';
+import { httpManager, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { destinationsOf } from '../sidecar/outbound.ts';
+import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
+import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
+import { gatewayTlsSocket } from './gateway-tls.ts';
+import { jwtSvidFilters } from './jwt-svid.ts';
+
+export interface GatewayInput {
+  readonly virtualServices: readonly Resource[];
+  /** Those that select the proxy, oldest first. */
+  readonly gateways: readonly Resource[];
+  readonly services: Services;
+  readonly rules: DestinationRules;
+  /** AuthorizationPolicies of the namespace and of the root namespace. */
+  readonly policies: readonly Resource[];
+  /** What runs at the gateway's addresses. */
+  readonly workloads: readonly LocalWorkload[];
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  /** As `labelsKey` writes them. */
+  readonly labels: string;
+  /** Service port -> the port it is sent to, where a Service maps it elsewhere; as `labelsKey` writes it. */
+  readonly listenPorts: string;
+  readonly offersHttp2: boolean;
+}
+
+export interface GatewayResources {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly routes: readonly Produced<'routes'>[];
+  readonly notes: readonly string[];
+  /** Why rules could not be translated. */
+  readonly errors: readonly string[];
+}
+
+/** What the proxies of one gateway deployment serve. */
+export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
+  {
+    virtualServices: true,
+    services: true,
+    gateways: true,
+    rules: true,
+    policies: true,
+    workloads: true,
+    settings: true,
+    namespace: true,
+    labels: true,
+    listenPorts: true,
+    offersHttp2: true,
+  },
+  (given) => {
+    const notes = new Set<string>();
+    const errors = new Set<string>();
+    const note = (message: string) => void notes.add(message);
+    const labels = labelsFrom(given.labels);
+    const { services, virtualServices, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
+    const gateway: Gateway = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels },
+      settings,
+      authorization: authorizations(policies, settings, workloads, note),
+      listenPorts: labelsFrom(given.listenPorts),
+      offersHttp2,
+      note,
+      onError: (reason) => void errors.add(reason),
+    };
+    const listeners: Produced<'listeners'>[] = [];
+    const routes: Produced<'routes'>[] = [];
+    for (const [port, servers] of serversByPort(given.gateways, note)) {
+      const built = portOf(gateway, port, servers);
+      if (built.listener)
+        listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
+      routes.push(...built.routes);
+    }
+    return { listeners, routes, notes: [...notes], errors: [...errors] };
+  },
+);
+
+interface Gateway extends GatewayL4 {
+  readonly offersHttp2: boolean;
+  onError(reason: string): void;
+}
+
+/** The listener of a port, and what its connection managers ask for. */
+function portOf(
+  gateway: Gateway,
+  port: number,
+  servers: readonly GatewayServer[],
+): { listener?: Listener; routes: Produced<'routes'>[] } {
+  const family = familyOf(servers[0]);
+  const secured = family === 'tls';
+  const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
+  for (const server of servers)
+    if (!usable.includes(server))
+      gateway.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
+  const built = chainsOf(gateway, family, port, usable);
+  if (built.length === 0) return { routes: [] };
+  const listener = listenerOf(gateway, port, usable[0]?.bind, built, secured);
+  if (family === 'tcp') return { listener, routes: [] };
+  const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
+  const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway.listenPorts, port)}`];
+  const routes = [...new Set(names)]
+    .filter((name) => named.has(name))
+    .map((name) => {
+      const own = secured ? usable.filter((server) => server.routeName === name) : usable;
+      return routeConfiguration(name, gatewayVirtualHosts(gateway, port, own), 'gateway', port);
+    });
+  return { listener, routes };
+}
+
+/** The route configuration that a connection manager asks for; undefined for other filters. */
+function routeNameOf({ typedConfig }: NetworkFilter): string | undefined {
+  return typedConfig && 'rds' in typedConfig ? typedConfig.rds?.routeConfigName : undefined;
+}
+
+function chainsOf(
+  gateway: Gateway,
+  family: 'http' | 'tcp' | 'tls',
+  port: number,
+  servers: readonly GatewayServer[],
+): FilterChain[] {
+  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port))];
+  if (family === 'tls') return tlsChains(gateway, servers);
+  const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
+  return filters ? [chainOf(undefined, filters)] : [];
+}
+
+function listenerOf(
+  gateway: Gateway,
+  port: number,
+  bind: string | undefined,
+  filterChains: FilterChain[],
+  secured: boolean,
+): Listener {
+  const target = listenPort(gateway.listenPorts, port);
+  const address = bind ?? '0.0.0.0';
+  return {
+    name: `${address}_${target}`,
+    address: { socketAddress: { address, portValue: target } },
+    trafficDirection: 'OUTBOUND',
+    filterChains,
+    ...(secured && { listenerFilters: [TLS_INSPECTOR] }),
+  };
+}
+
+/** @param listening the port the gateway listens on, `port` unless its Service maps it */
+function manager({ settings, caller, authorization }: Gateway, port: number, listening: number, rds: string) {
+  return httpManager(settings, {
+    side: 'gateway',
+    statPrefix: `outbound_0.0.0.0_${port};`,
+    // Identity first: policies judge the principal it proves.
+    policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http],
+    routes: { rds },
+  });
+}
+
+function plainChain(gateway: Gateway, port: number): FilterChain {
+  return { filters: [manager(gateway, port, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+}
+
+/** The chains of servers that end or pass TLS on one port. */
+function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterChain[] {
+  const chains = servers.flatMap((server) => {
+    if (server.kind === 'passthrough') return passthroughChains(gateway, server);
+    if (server.kind === 'auto-passthrough') return autoPassthroughChains(gateway, server);
+    const transportSocket = gatewayTlsSocket(server, gateway);
+    const filters =
+      server.kind === 'tls'
+        ? tcpServerFilters(gateway, server)
+        : [manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName)];
+    if (!transportSocket || !filters) return [];
+    const serverNames = serverHosts(server);
+    const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
+    return [{ ...chain, transportSocket }];
+  });
+  // A name can lead to one chain only: the older Gateway's.
+  return distinctChains(`port ${servers[0]?.port}`, chains, gateway.note);
+}
+
+interface HostDraft {
+  readonly routes: (readonly Route[])[];
+  requireTls: boolean;
+}
+
+/** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */
+function gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly GatewayServer[]): VirtualHost[] {
+  const drafts = new Map<string, HostDraft>();
+  const draft = (hostname: string) => {
+    let found = drafts.get(hostname);
+    if (!found) drafts.set(hostname, (found = { routes: [], requireTls: false }));
+    return found;
+  };
+  for (const server of servers) {
+    const found = new Set<string>();
+    for (const { vs, gateways } of boundServices({ virtualServices: gateway.virtualServices })) {
+      if (!gateways.includes(server.gateway)) continue;
+      const shared = sharedHosts(vs, server);
+      if (shared.length === 0) continue;
+      const routes = virtualServiceRoutes(gateway, vs, server.gateway, server.port);
+      for (const hostname of shared) {
+        found.add(hostname);
+        draft(hostname).routes.push(routes);
+      }
+    }
+    if (fields(server.tls)['httpsRedirect'] === true)
+      for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
+  }
+  if (drafts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
+  return [...drafts]
+    .map(([hostname, { routes, requireTls }]) =>
+      virtualHost({ routes: sharedList(routes), hostname, requireTls, port }),
+    )
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** VirtualServices with the full names of their gateways; those of the mesh alone are left out. */
+const boundServices = generator<
+  { virtualServices: readonly Resource[] },
+  readonly { readonly vs: Resource; readonly gateways: readonly string[] }[]
+>({ virtualServices: true }, ({ virtualServices }) =>
+  virtualServices.flatMap((vs) => {
+    const gateways = strings(specOf(vs)['gateways']).map((name) => resolveGatewayName(name, namespaceOf(vs)));
+    return gateways.some((name) => name !== 'mesh') ? [{ vs, gateways }] : [];
+  }),
+);
+
+const virtualHost = generator<
+  { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
+  VirtualHost
+>(
+  { routes: true, hostname: true, requireTls: true, port: true },
+  ({ routes, hostname, requireTls, port }): VirtualHost => ({
+    name: `${hostname}:${port}`,
+    domains: [hostname],
+    routes: catchAllLast(routes.flat()),
+    includeRequestAttemptCount: true,
+    ...(requireTls && { requireTls: 'ALL' as const }),
+  }),
+);
+
+/** Routes that match everything go last, so that no VirtualService hides another's rules. */
+function catchAllLast(routes: Route[]): Route[] {
+  const isCatchAll = ({ match }: Route) =>
+    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length;
+  return [...routes.filter((route) => !isCatchAll(route)), ...routes.filter(isCatchAll)];
+}

@@ -1,0 +1,85 @@
+/**
+ * Functions with declared inputs: what a generator declares is all it can read, and is its cache key. Inputs are compared
+ * by identity (objects) or value (primitives); what was made of objects that are gone is collected with them.
+ */
+
+export type Input = object | string | number | boolean | undefined;
+
+/** One step of the path that a combination of inputs takes through the cache. */
+class Place<Out> {
+  private objects: WeakMap<object, Place<Out>> | undefined;
+  private values: Map<unknown, Place<Out>> | undefined;
+  result: { readonly value: Out } | undefined;
+
+  next(input: Input): Place<Out> {
+    if (typeof input === 'object') {
+      this.objects ??= new WeakMap();
+      let place = this.objects.get(input);
+      if (!place) this.objects.set(input, (place = new Place()));
+      return place;
+    }
+    this.values ??= new Map();
+    let place = this.values.get(input);
+    if (!place) this.values.set(input, (place = new Place()));
+    return place;
+  }
+}
+
+/**
+ * `build` with its results kept, one for each combination of the inputs named in `reads`.
+ * @param reads every field of the input, those first that are replaced most often: what hangs on them goes with them
+ * @param build must not read anything but its argument, and must not change what it returned
+ */
+export function generator<In extends { readonly [K in keyof In]: Input }, Out>(
+  reads: { readonly [K in keyof In]-?: true },
+  build: (input: In) => Out,
+): (input: In) => Out {
+  const names = Object.keys(reads) as (keyof In)[];
+  const root = new Place<Out>();
+  return (input) => {
+    let place = root;
+    for (const name of names) place = place.next(input[name]);
+    place.result ??= { value: build(input) };
+    return place.result.value;
+  };
+}
+
+const ids = new WeakMap<object, number>();
+let lastId = 0;
+
+function idOf(item: object | undefined): number {
+  if (item === undefined) return 0;
+  let id = ids.get(item);
+  if (id === undefined) ids.set(item, (id = ++lastId));
+  return id;
+}
+
+const lists = new Map<string, WeakRef<readonly unknown[]>>();
+const collected = new FinalizationRegistry<string>((key) => {
+  if (lists.get(key)?.deref() === undefined) lists.delete(key);
+});
+
+/** The one list of exactly these items, so that lists of the same items are the same input to a generator. */
+export function sharedList<T extends object | undefined>(items: readonly T[]): readonly T[] {
+  const key = items.map(idOf).join();
+  const known = lists.get(key)?.deref();
+  if (known) return known as readonly T[];
+  const list = Object.freeze([...items]);
+  lists.set(key, new WeakRef(list));
+  collected.register(list, key);
+  return list;
+}
+
+/** Labels as one input: the same text for the same pairs. */
+export function labelsKey(
+  labels: Readonly<Record<string, string>>,
+  keys: Iterable<string> = Object.keys(labels),
+): string {
+  const pairs: string[][] = [];
+  for (const key of [...keys].sort()) if (Object.hasOwn(labels, key)) pairs.push([key, labels[key] as string]);
+  return JSON.stringify(pairs);
+}
+
+export function labelsFrom(key: string): Record<string, string> {
+  return Object.fromEntries(JSON.parse(key) as [string, string][]);
+}

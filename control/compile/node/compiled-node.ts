@@ -1,0 +1,30 @@
+/** The seam between compile and discovery. */
+import type { Node } from '../../../shared/xds/core.ts';
+import type { MeshView } from '../../mesh/view.ts';
+import type { ResourceSets } from '../output/snapshot.ts';
+
+/** Everything a node runs: sets of resources, most of them shared with other nodes. */
+export interface CompiledNode {
+  readonly sets: ResourceSets;
+  /** Rules that could not be translated, one sentence each; requests that they match are answered with 500. */
+  readonly errors: readonly string[];
+  /**
+   * The same node by a later view, where little has changed: itself when nothing did that it holds. Undefined: it has to
+   * be compiled.
+   */
+  next?(view: MeshView): Work<CompiledNode> | undefined;
+}
+
+/** Work that can be done in slices: whoever runs it may pause at every `yield`. */
+export type Work<T> = Generator<undefined, T, undefined>;
+
+/** What a node runs, from one view of the mesh: the same view and node give the same resources. @throws NodeError */
+export type CompileNode = (view: MeshView, node: Node) => Work<CompiledNode>;
+
+/** Does the work in one go. */
+export function inOneGo<T>(work: Work<T>): T {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { buildView } from '../../mesh/build-view.ts';
+import { parseMeshConfig } from '../../mesh/mesh-config.ts';
+import { compileWithNotes } from './node.ts';
+import { notCompiled } from './not-compiled.ts';
+
+const resource = (kind: string, spec: object): Resource => ({
+  apiVersion: kind === 'Service' ? 'v1' : 'networking.istio.io/v1',
+  kind,
+  metadata: { name: 'x', namespace: 'default' },
+  spec,
+});
+const http = (match: object) => ({ hosts: ['a'], http: [{ match: [match], route: [{ destination: { host: 'a' } }] }] });
+const told = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
+
+it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
+  expect(
+    parseMeshConfig('defaultConfig: { concurrency: 2, drainDuration: 9s, statusPort: 15020 }').warnings,
+  ).toBeUndefined();
+  const { warnings } = parseMeshConfig('defaultConfig: { image: { imageType: debug }, meshId: a, concurrency: -1 }');
+  expect(warnings).toEqual([
+    'data.mesh: defaultConfig.concurrency: must be at least 0: it is ignored',
+    'data.mesh: defaultConfig.meshId: has no effect yet: telemetry does not name the mesh',
+    'data.mesh: defaultConfig.image: has no effect: the image is chosen where the proxy is deployed',
+  ]);
+});
+
+describe('what has no effect yet is named', () => {
+  it.each([
+    ['RequestAuthentication', {}, ['']],
+    ['WasmPlugin', {}, ['']],
+    ['ProxyConfig', { concurrency: 2, selector: { matchLabels: { app: 'a' } } }, []],
+    [
+      'ProxyConfig',
+      { environmentVariables: { A: 'b' }, image: { imageType: 'debug' }, selector: {} },
+      ['spec.environmentVariables', 'spec.image', 'spec.selector'],
+    ],
+    ['ProxyConfig', { environmentVariables: {} }, []],
+    ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
+    ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
+    ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
+    ['Sidecar', { egress: [{ hosts: ['./*'] }, { port: { number: 1 }, hosts: ['./*'] }] }, ['spec.egress[1].port']],
+    ['Sidecar', { egress: [{ captureMode: 'NONE', hosts: ['./*'] }] }, ['spec.egress[0].captureMode']],
+    [
+      'ServiceEntry',
+      {
+        ports: [
+          { number: 1, name: 'x' },
+          { number: 2, name: 'http-x' },
+        ],
+      },
+      ['spec.ports[0]'],
+    ],
+    [
+      'Service',
+      { ports: [{ port: 1 }, { port: 2, appProtocol: 'http' }, { port: 3, name: 'tcp' }] },
+      ['spec.ports[0]'],
+    ],
+    ['Service', { ports: [{ port: 53, protocol: 'UDP' }] }, []],
+    ['WorkloadGroup', { template: {}, probe: { grpc: { port: 1 } } }, ['spec.probe']],
+    ['WorkloadGroup', { template: {} }, []],
+    ['DestinationRule', { host: 'a' }, []],
+  ])('%s %j', (kind, spec, paths) => expect(told(kind, spec)).toEqual(paths));
+
+  it('what an annotation proxy.istio.io/config says in vain', () => {
+    const group = (own: string, template: string): Resource => ({
+      ...resource('WorkloadGroup', { metadata: { annotations: { 'proxy.istio.io/config': template } }, template: {} }),
+      metadata: { name: 'x', annotations: { 'proxy.istio.io/config': own } },
+    });
+    const faults = (of: Resource) => notCompiled(of).map(({ path, message }) => `${path}: ${message}`);
+    expect(faults(group('concurrency: 2', 'terminationDrainDuration: 1s'))).toEqual([]);
+    expect(faults(group('concurrency: many\nmeshId: a', 'holdApplicationUntilProxyStarts: true\nwhat: 1'))).toEqual([
+      expect.stringMatching(
+        /^metadata.annotations\["proxy.istio.io\/config"\]: concurrency: .*; the annotation is ignored$/,
+      ),
+      expect.stringMatching(/^spec.metadata.annotations\["proxy.istio.io\/config"\]: what: unknown field "what"/),
+      expect.stringMatching(/holdApplicationUntilProxyStarts: has no effect: give it to the proxy process/),
+    ]);
+    const entry = { ...resource('WorkloadEntry', { address: 'a' }), metadata: group('[', '').metadata };
+    expect(faults(entry)).toEqual([expect.stringContaining('the annotation is ignored')]);
+  });
+
+  it('is a note of the compilation, and a claim never matches as if it were a header', () => {
+    const service = resource('ServiceEntry', {
+      hosts: ['a.example'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'NONE',
+    });
+    const claims = resource('VirtualService', {
+      hosts: ['a.example'],
+      http: [
+        {
+          match: [{ withoutHeaders: { '@request.auth.claims.group': { exact: 'x' } } }],
+          directResponse: { status: 201 },
+        },
+        { directResponse: { status: 202 } },
+      ],
+    });
+    const node = {
+      id: 'sidecar~10.0.0.1~a.default~default.svc.cluster.local',
+      metadata: { INTERCEPTION_MODE: 'NONE' },
+    };
+    const { snapshot, notes } = compileWithNotes(buildView([service, claims], 1), node);
+    expect(notes).toContain(
+      'VirtualService default/x: spec.http[0].match[0]: matches on JWT claims are not compiled yet: it never matches',
+    );
+    const routes = JSON.stringify(snapshot.routes);
+    expect(routes).toContain('"status":202');
+    expect(routes).not.toContain('"status":201');
+  });
+});

@@ -1,0 +1,57 @@
+/** What of a proxy decides about the resources it shares with others: only the labels that some rule asks for. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { fields, labelsOf, objects, specOf, strings } from '../../mesh/fields.ts';
+import type { MeshSettings, MeshView } from '../../mesh/view.ts';
+import { generator, labelsKey } from '../memo.ts';
+import { sourceLabelsOf } from '../routes/virtual-service-routes.ts';
+import type { ProxyView } from './proxy.ts';
+
+export interface ProxyClass {
+  /** Labels that source labels of VirtualServices name, as `labelsKey` writes them. */
+  readonly sourceLabels: string;
+  /** Labels that selectors of DestinationRules name. */
+  readonly ruleLabels: string;
+  /** Labels that failover priorities name. */
+  readonly failoverLabels: string;
+}
+
+export function proxyClass(view: MeshView, { labels }: Pick<ProxyView, 'labels'>): ProxyClass {
+  const virtualServices = view.resources('VirtualService');
+  const rules = view.resources('DestinationRule');
+  return {
+    sourceLabels: labelsKey(labels, sourceKeys({ virtualServices })),
+    ruleLabels: labelsKey(labels, selectorKeys({ rules })),
+    failoverLabels: labelsKey(labels, failoverKeys({ rules, settings: view.settings })),
+  };
+}
+
+const sourceKeys = generator<{ virtualServices: readonly Resource[] }, ReadonlySet<string>>(
+  { virtualServices: true },
+  ({ virtualServices }) => new Set(virtualServices.flatMap((vs) => sourceLabelsOf(vs))),
+);
+
+const selectorKeys = generator<{ rules: readonly Resource[] }, ReadonlySet<string>>(
+  { rules: true },
+  ({ rules }) =>
+    new Set(rules.flatMap((rule) => Object.keys(labelsOf(fields(specOf(rule)['workloadSelector'])['matchLabels'])))),
+);
+
+const failoverKeys = generator<{ rules: readonly Resource[]; settings: MeshSettings }, ReadonlySet<string>>(
+  { rules: true, settings: true },
+  ({ rules, settings }) => {
+    const keys = new Set<string>(priorities(settings.config.localityLbSetting));
+    for (const rule of rules) for (const key of rulePriorities({ rule })) keys.add(key);
+    return keys;
+  },
+);
+
+const rulePriorities = generator<{ rule: Resource }, readonly string[]>({ rule: true }, ({ rule }) => {
+  const spec = specOf(rule);
+  const policies = [spec['trafficPolicy'], ...objects(spec['subsets']).map((subset) => subset['trafficPolicy'])];
+  const levels = policies.flatMap((policy) => [policy, ...objects(fields(policy)['portLevelSettings'])]);
+  return levels.flatMap((level) => priorities(fields(fields(level)['loadBalancer'])['localityLbSetting']));
+});
+
+/** The label keys of `failoverPriority`: `label=value` asks nothing of the caller. */
+const priorities = (setting: unknown): string[] =>
+  strings(fields(setting)['failoverPriority']).filter((entry) => !entry.includes('='));

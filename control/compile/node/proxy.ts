@@ -1,0 +1,128 @@
+/** An xDS Node -> who this proxy is in the mesh. Node ids are Istio's: `type~ip~name.namespace~dns domain`. */
+import type { Node } from '../../../shared/xds/core.ts';
+import { isFields, labelsOf, numeric, text } from '../../mesh/fields.ts';
+import type { MeshView } from '../../mesh/view.ts';
+import { callerLabels, type Instance, type LocalWorkload, localWorkloads } from './workloads.ts';
+
+export interface ProxyView {
+  id: string;
+  type: 'sidecar' | 'router' | 'worker';
+  /** The addresses of the workload, the first the main one. */
+  ips: string[];
+  namespace: string;
+  /** Of the proxy as a caller (`callerLabels`); what governs an inbound port is with `workloads`. */
+  labels: Readonly<Record<string, string>>;
+  /** What runs at the addresses: at least one. */
+  workloads: readonly LocalWorkload[];
+  serviceAccount: string;
+  interception: 'REDIRECT' | 'TPROXY' | 'NONE';
+  /** `default.svc.cluster.local` */
+  dnsDomain: string;
+  /** `region/zone/subzone`, '' unknown. */
+  locality: string;
+  clusterId: string;
+  /** Oldest service first. */
+  instances: readonly Instance[];
+  /** Where outbound listeners bind without capture. */
+  outboundBind: string;
+  /** Port of the HTTP proxy listener; absent: none. */
+  httpProxyPort: number | undefined;
+  /** Service port name or workload port number -> the application's port on 127.0.0.1. */
+  appPorts: Record<string, number>;
+  /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
+  offersHttp2: boolean;
+  /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
+  logsByDefault: boolean;
+}
+
+/** The node cannot be told apart from others: nothing can be compiled for it. */
+export class NodeError extends Error {
+  override name = 'NodeError';
+}
+
+/** @throws NodeError when the id is not in Istio's form, or metadata that decides what is bound is malformed */
+export function proxyOf(view: MeshView, node: Node): ProxyView {
+  const [type, ip, name, dnsDomain] = node.id.split('~');
+  if (type !== 'sidecar' && type !== 'router' && type !== 'worker')
+    throw new NodeError(`node id "${node.id}": must begin with sidecar~, router~ or worker~`);
+  if (!name || dnsDomain === undefined)
+    throw new NodeError(`node id "${node.id}": must be type~ip~name.namespace~dns domain`);
+  const metadata = node.metadata ?? {};
+  const isTulle = (node.userAgentName ?? '').startsWith('tulle');
+  const namespace = text(metadata['NAMESPACE']) ?? name.slice(name.lastIndexOf('.') + 1);
+  const ips = addresses(text(metadata['INSTANCE_IPS']), ip);
+  const claims = {
+    ips,
+    namespace,
+    labels: labelsOf(metadata['LABELS']),
+    staticLabels: labelsOf(metadata['STATIC_LABELS']),
+    serviceAccount: text(metadata['SERVICE_ACCOUNT']) ?? '',
+  };
+  const { workloads, instances } = localWorkloads(view, claims);
+  return {
+    id: node.id,
+    type,
+    ips,
+    namespace,
+    labels: callerLabels(workloads, claims),
+    workloads,
+    serviceAccount: claims.serviceAccount || instances[0]?.endpoint.serviceAccount || '',
+    interception: interceptionOf(metadata['INTERCEPTION_MODE']),
+    dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
+    locality: localityOf(node) || instances[0]?.endpoint.locality || '',
+    clusterId: text(metadata['CLUSTER_ID']) ?? 'Kubernetes',
+    instances,
+    outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
+    httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
+    appPorts: appPortsOf(metadata['APP_PORTS']),
+    offersHttp2: !isTulle,
+    logsByDefault: isTulle && type !== 'worker',
+  };
+}
+
+function addresses(list: string | undefined, ip: string | undefined): string[] {
+  const all = (list ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+  if (all.length === 0 && ip) all.push(ip);
+  if (all.length === 0) throw new NodeError('the node has no address: neither in its id nor in INSTANCE_IPS');
+  return all;
+}
+
+function interceptionOf(mode: unknown): ProxyView['interception'] {
+  if (mode === undefined || mode === '' || mode === 'REDIRECT') return 'REDIRECT';
+  if (mode === 'NONE' || mode === 'TPROXY') return mode;
+  throw new NodeError('INTERCEPTION_MODE must be NONE, REDIRECT or TPROXY');
+}
+
+function portOf(name: string, value: unknown): number | undefined {
+  if (value === undefined || value === '') return undefined;
+  const port = numeric(value);
+  if (port === undefined || !Number.isInteger(port) || port < 1 || port > 65535)
+    throw new NodeError(`node metadata ${name} must hold port numbers between 1 and 65535`);
+  return port;
+}
+
+function appPortsOf(value: unknown): Record<string, number> {
+  if (value === undefined || value === '') return {};
+  let parsed: unknown = value;
+  try {
+    if (typeof value === 'string') parsed = JSON.parse(value);
+  } catch {
+    parsed = undefined;
+  }
+  if (!isFields(parsed))
+    throw new NodeError('node metadata APP_PORTS must be an object of port name or number to port');
+  const ports: Record<string, number> = {};
+  for (const [key, item] of Object.entries(parsed)) {
+    const port = portOf('APP_PORTS', item);
+    if (port !== undefined) ports[key] = port;
+  }
+  return ports;
+}
+
+function localityOf(node: Node): string {
+  const { region = '', zone = '', subZone = '' } = node.locality ?? {};
+  return [region, zone, subZone].join('/').replace(/\/+$/, '');
+}

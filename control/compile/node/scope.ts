@@ -1,0 +1,156 @@
+/** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
+import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../../mesh/fields.ts';
+import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
+import { generator, sharedList } from '../memo.ts';
+import { hostCovers, resolveHost } from '../names.ts';
+import { mergedVirtualServices } from '../routes/delegate.ts';
+import type { ProxyView } from './proxy.ts';
+import type { LocalWorkload } from './workloads.ts';
+
+export interface Services {
+  /** Services this proxy may call, one a host name, in the order of the view. */
+  readonly list: readonly MeshService[];
+  readonly byHost: ReadonlyMap<string, MeshService>;
+}
+
+export interface VirtualServices {
+  /** Those this proxy may use, in Istio's order, with the rules of their delegates. */
+  readonly list: readonly Resource[];
+  /** Which rules have no effect, and why. */
+  readonly notes: readonly string[];
+}
+
+export interface Scope {
+  readonly services: Services;
+  readonly virtualServices: VirtualServices;
+  readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
+}
+
+/** What decides about the scope of a proxy. */
+export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
+
+/**
+ * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
+ * REGISTRY_ONLY where one says so. The same objects for every proxy that sees the same.
+ */
+export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
+  const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
+  const { namespace } = caller;
+  const { domainSuffix } = view.settings;
+  const exportTo = view.settings.config.defaultVirtualServiceExportTo;
+  const all = view.resources('VirtualService');
+  return {
+    services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
+    virtualServices: mergedVirtualServices({
+      visible: visibleVirtualServices({ all, sidecars, exportTo, namespace, domainSuffix }),
+      all,
+      exportTo,
+      domainSuffix,
+    }),
+    outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
+      ? 'REGISTRY_ONLY'
+      : 'ALLOW_ANY',
+  };
+}
+
+function outboundMode(sidecar: Resource | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
+  const mode = fields((sidecar ? specOf(sidecar) : {})['outboundTrafficPolicy'])['mode'];
+  return mode === 'REGISTRY_ONLY' || mode === 'ALLOW_ANY' ? mode : settings.outboundTrafficPolicy;
+}
+
+/** The `ingress` entries of a Sidecar; none: nothing is declared. */
+export function ingressOf(sidecar: Resource | undefined): readonly Fields[] {
+  return sidecar ? objects(specOf(sidecar)['ingress']) : [];
+}
+
+/** The Sidecar of each workload, undefined where none applies. Gateways have none. */
+export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Resource | undefined)[] {
+  return workloads.map((workload) => (type === 'router' ? undefined : sidecarOf(view, workload)));
+}
+
+function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Resource | undefined {
+  const byNamespace = sidecarsByNamespace({ all: view.resources('Sidecar') });
+  const own = byNamespace.get(namespace) ?? [];
+  return (
+    own.find((item) => selectorOf(item) !== undefined && selects(labelsOf(selectorOf(item)), labels)) ??
+    own.find((item) => selectorOf(item) === undefined) ??
+    byNamespace.get(view.settings.rootNamespace)?.find((item) => selectorOf(item) === undefined)
+  );
+}
+
+const sidecarsByNamespace = generator<{ all: readonly Resource[] }, ReadonlyMap<string, Resource[]>>(
+  { all: true },
+  ({ all }) => Map.groupBy(all, namespaceOf),
+);
+
+const selectorOf = (sidecar: Resource) => fields(specOf(sidecar)['workloadSelector'])['labels'];
+
+const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list: true }, ({ list }) => ({
+  list,
+  byHost: new Map(list.map((service) => [service.hostname, service])),
+}));
+
+type Imports = (namespace: string, hostname: string) => boolean;
+
+type Sidecars = readonly (Resource | undefined)[];
+
+/** What the `egress` of every Sidecar takes in; one without any takes in everything. */
+function importsOf(sidecars: Sidecars, own: string): Imports {
+  const egresses = sidecars
+    .map((sidecar) => (sidecar ? specOf(sidecar) : {})['egress'])
+    .filter((egress) => egress !== undefined)
+    .map((egress) => objects(egress).flatMap((item) => strings(item['hosts'])));
+  return (namespace, hostname) =>
+    egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, own)));
+}
+
+/** A Sidecar egress host, `namespace/host`, where the namespace may be `*`, `.` or `~`. */
+function importCovers(host: string, namespace: string, hostname: string, own: string): boolean {
+  const slash = host.indexOf('/');
+  const [from, pattern] = slash < 0 ? ['*', host] : [host.slice(0, slash), host.slice(slash + 1)];
+  if (from !== '*' && from !== namespace && !(from === '.' && namespace === own)) return false;
+  return hostCovers(pattern, hostname);
+}
+
+/** One service a host name: the proxy's own namespace's, else a Kubernetes Service, else the first namespace's. */
+const visibleServices = generator<
+  { services: readonly MeshService[]; sidecars: Sidecars; namespace: string },
+  readonly MeshService[]
+>({ services: true, sidecars: true, namespace: true }, ({ services, sidecars, namespace }) => {
+  const imports = importsOf(sidecars, namespace);
+  const chosen = new Map<string, MeshService>();
+  const rank = (service: MeshService) =>
+    service.namespace === namespace ? 0 : service.resource.kind === 'Service' ? 1 : 2;
+  for (const service of services) {
+    if (!exportedTo(service.exportTo, service.namespace, namespace)) continue;
+    if (!imports(service.namespace, service.hostname)) continue;
+    const first = chosen.get(service.hostname);
+    if (!first || rank(service) < rank(first)) chosen.set(service.hostname, service);
+  }
+  return sharedList([...chosen.values()]);
+});
+
+interface VisibleInput {
+  readonly all: readonly Resource[];
+  readonly sidecars: Sidecars;
+  /** MeshConfig.defaultVirtualServiceExportTo. */
+  readonly exportTo: readonly string[] | undefined;
+  readonly namespace: string;
+  readonly domainSuffix: string;
+}
+
+const visibleVirtualServices = generator<VisibleInput, readonly Resource[]>(
+  { all: true, sidecars: true, exportTo: true, namespace: true, domainSuffix: true },
+  ({ all, sidecars, exportTo, namespace, domainSuffix }) => {
+    const imports = importsOf(sidecars, namespace);
+    return sharedList(
+      all.filter((item) => {
+        const from = namespaceOf(item);
+        if (!exportedTo(exportToOf(strings(specOf(item)['exportTo']), exportTo), from, namespace)) return false;
+        return strings(specOf(item)['hosts']).some((host) => imports(from, resolveHost(host, from, domainSuffix)));
+      }),
+    );
+  },
+);

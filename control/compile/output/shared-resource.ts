@@ -1,0 +1,97 @@
+/** An xDS resource as it is shared between proxies: frozen, versioned once, encoded once. */
+
+import { type ResourceType, resourceName, TYPE_URLS, type XdsResource } from '../../../shared/xds/discovery.ts';
+import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import { canonicalJson, digest, digestText } from './digest.ts';
+
+const COMMA = Buffer.from(',');
+
+export class SharedResource {
+  readonly type: ResourceType;
+  readonly name: string;
+  readonly resource: XdsResource[ResourceType];
+  private known: string | undefined;
+  private encoded: Buffer | undefined;
+
+  constructor(type: ResourceType, resource: XdsResource[ResourceType]) {
+    this.type = type;
+    this.name = resourceName(type, resource);
+    this.resource = resource;
+  }
+
+  /** A digest of the content, the same in every control plane. */
+  get version(): string {
+    this.known ??= this.type === 'routes' ? routesVersion(this.resource) : this.digested();
+    return this.known;
+  }
+
+  /** The resource as JSON with its `@type`, in parts that are to be written one after the other. */
+  chunks(): readonly Uint8Array[] {
+    if (this.type === 'routes') return routesChunks(this.resource);
+    // Private keys are not kept in a second form.
+    if (this.type === 'secrets') return [encode(this.type, canonicalJson(this.resource))];
+    this.digested();
+    return [this.encoded as Buffer];
+  }
+
+  /** Digest and bytes are made of one text. */
+  private digested(): string {
+    if (this.known !== undefined && (this.encoded || this.type === 'secrets')) return this.known;
+    const text = canonicalJson(this.resource);
+    if (this.type !== 'secrets') this.encoded = encode(this.type, text);
+    this.known = digestText(text);
+    return this.known;
+  }
+}
+
+function encode(type: ResourceType, text: string): Buffer {
+  return Buffer.from(`{"@type":"${TYPE_URLS[type]}"${text === '{}' ? '' : ','}${text.slice(1)}`);
+}
+
+interface HostText {
+  readonly version: string;
+  readonly bytes: Buffer;
+}
+const hostTexts = new WeakMap<VirtualHost, HostText>();
+
+/** A virtual host is the unit that is digested and encoded: configurations are put together of them. */
+function hostText(host: VirtualHost): HostText {
+  let known = hostTexts.get(host);
+  if (!known) {
+    const text = canonicalJson(host);
+    hostTexts.set(host, (known = { version: digestText(text), bytes: Buffer.from(text) }));
+  }
+  return known;
+}
+
+function routesVersion(resource: object): string {
+  const { virtualHosts = [], ...rest } = resource as RouteConfiguration;
+  return digest([rest, virtualHosts.map((host) => hostText(host).version)]);
+}
+
+function routesChunks(resource: object): Uint8Array[] {
+  const { virtualHosts = [], ...rest } = resource as RouteConfiguration;
+  const head = encode('routes', canonicalJson(rest));
+  const chunks: Uint8Array[] = [head.subarray(0, -1), Buffer.from(',"virtualHosts":[')];
+  virtualHosts.forEach((host, i) => {
+    if (i > 0) chunks.push(COMMA);
+    chunks.push(hostText(host).bytes);
+  });
+  chunks.push(Buffer.from(']}'));
+  return chunks;
+}
+
+const known = new WeakMap<object, SharedResource>();
+
+/** The shared form of `resource`; the same for the same object, which is frozen by it. */
+export function shared(type: ResourceType, resource: XdsResource[ResourceType]): SharedResource {
+  let made = known.get(resource);
+  if (!made) known.set(resource, (made = new SharedResource(type, deepFreeze(resource))));
+  return made;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const item of Object.values(value)) deepFreeze(item);
+  return Object.freeze(value);
+}

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { Node } from '../../../shared/xds/core.ts';
+import { SCHEMAS } from '../../../shared/xds/discovery.ts';
+import { namespaceOf, specOf } from '../../mesh/fields.ts';
+import { MeshIndex } from '../../mesh/mesh-index.ts';
+import type { MeshView } from '../../mesh/view.ts';
+import { generator, sharedList } from '../memo.ts';
+import { type CompiledNode, inOneGo } from '../node/compiled-node.ts';
+import { nodeCompiler, type PatchSource } from '../node/node.ts';
+import { produced } from '../output/produced.ts';
+import { NO_PATCHES, type Patch, patched } from './patch.ts';
+
+/** Stands in for a kind to come: an EnvoyFilter whose `spec.timeout` is set on clusters of `spec.side` of its namespace. */
+const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ resource }) => {
+  const { timeout, side } = specOf(resource) as { timeout: string; side: string };
+  return {
+    name: `EnvoyFilter ${namespaceOf(resource)}/${resource.metadata.name}`,
+    apply: (type, item, origin) =>
+      type === 'clusters' && origin.side === side ? { ...item, connectTimeout: timeout } : item,
+  };
+});
+const source: PatchSource = (view, { namespace }) => {
+  const own = view.resources('EnvoyFilter').filter((item) => namespaceOf(item) === namespace);
+  return own.length === 0 ? NO_PATCHES : sharedList(own.map((resource) => patchOf({ resource })));
+};
+
+const filter = (namespace: string, timeout: string, side = 'outbound'): Resource => ({
+  apiVersion: 'networking.istio.io/v1alpha3',
+  kind: 'EnvoyFilter',
+  metadata: { name: 'timeouts', namespace },
+  spec: { timeout, side },
+});
+const entry = (address: string): Resource => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'ServiceEntry',
+  metadata: { name: 'web', namespace: 'shop' },
+  spec: {
+    hosts: ['web.example.com'],
+    resolution: 'STATIC',
+    location: 'MESH_INTERNAL',
+    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+    endpoints: [{ address }],
+  },
+});
+const node = (namespace: string, ip: string): Node => ({ id: `sidecar~${ip}~a.${namespace}~x`, metadata: {} });
+const CLUSTER = 'outbound|80||web.example.com';
+
+describe('patches', () => {
+  it('change what they choose, for the proxies they choose, when the patch or the resource changes', () => {
+    const compile = nodeCompiler(source);
+    const index = new MeshIndex();
+    const nodes = [node('shop', '10.0.0.1'), node('pay', '10.0.0.2')];
+    let compiled: CompiledNode[] = [];
+    const run = (view: MeshView) => {
+      const before = compiled;
+      compiled = nodes.map((its, i) => inOneGo(before[i]?.next?.(view) ?? compile(view, its)));
+      return compiled.map(({ sets }, i) => ({
+        timeout: (sets.clusters.get(CLUSTER)!.resource as { connectTimeout?: string }).connectTimeout,
+        changed: before[i] ? [...sets.clusters.changedSince(before[i].sets.clusters)].includes(CLUSTER) : true,
+      }));
+    };
+    const web = entry('10.0.0.1');
+    const apply = (removed: Resource[], added: Resource[], n: number) => index.apply({ removed, added }, n).view;
+    expect(run(apply([], [web], 1)).map(({ timeout }) => timeout)).toEqual(['10s', '10s']);
+
+    const first = filter('shop', '3s');
+    expect(run(apply([], [first], 2))).toEqual([
+      { timeout: '3s', changed: true },
+      { timeout: '10s', changed: false },
+    ]);
+    const second = filter('shop', '4s');
+    expect(run(apply([first], [second], 3))).toEqual([
+      { timeout: '4s', changed: true },
+      { timeout: '10s', changed: false },
+    ]);
+    expect(run(apply([web], [entry('10.0.0.9')], 4)).map(({ timeout }) => timeout)).toEqual(['4s', '10s']);
+    expect(run(apply([second], [], 5))).toEqual([
+      { timeout: '10s', changed: true },
+      { timeout: '10s', changed: false },
+    ]);
+    for (const { resource } of compiled.flatMap(({ sets }) => [...sets.clusters.values()]))
+      expect(SCHEMAS.clusters.safeParse(resource).success).toBe(true);
+  });
+
+  it('choose by origin', () => {
+    const view = new MeshIndex().apply(
+      { removed: [], added: [entry('10.0.0.1'), filter('shop', '3s', 'inbound')] },
+      1,
+    ).view;
+    const { sets } = inOneGo(nodeCompiler(source)(view, node('shop', '10.0.0.1')));
+    const timeoutOf = (name: string) =>
+      (sets.clusters.get(name)!.resource as { connectTimeout?: string }).connectTimeout;
+    expect(timeoutOf('inbound|80||')).toBe('3s');
+    expect(timeoutOf('InboundPassthroughCluster')).toBe('3s');
+    expect(timeoutOf(CLUSTER)).toBe('10s');
+  });
+
+  it('are left out, by name, when they break the resource or rename it; and can remove it', () => {
+    const item = produced('clusters', { name: 'a', connectTimeout: '1s' }, { side: 'outbound' });
+    const patch = (name: string, result: object | undefined): Patch => ({ name, apply: () => result as never });
+    const bad = patched(item, sharedList([patch('EnvoyFilter x/bad', { name: 'a', connectTimeout: 'soon' })]));
+    expect(bad.resource?.resource).toEqual(item.resource);
+    expect(bad.notes).toEqual([expect.stringContaining('EnvoyFilter x/bad: a: connectTimeout')]);
+    const renamed = patched(item, sharedList([patch('EnvoyFilter x/name', { name: 'b' })]));
+    expect(renamed.notes).toEqual(['EnvoyFilter x/name: a: a patch cannot rename a resource: the patch is left out']);
+    expect(patched(item, sharedList([patch('EnvoyFilter x/gone', undefined)])).resource).toBeUndefined();
+  });
+});

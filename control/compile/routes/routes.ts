@@ -1,0 +1,318 @@
+/** Route configurations of sidecars: a virtual host per service, as VirtualServices shape it. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import { namespaceOf, specOf, strings } from '../../mesh/fields.ts';
+import { isHttp } from '../../mesh/protocol.ts';
+import type { MeshService, MeshSettings } from '../../mesh/view.ts';
+import { PASSTHROUGH } from '../cluster/clusters.ts';
+import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
+import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
+import { generator, sharedList } from '../memo.ts';
+import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from '../names.ts';
+import type { Services } from '../node/scope.ts';
+import { type Origin, type Produced, produced } from '../output/produced.ts';
+import { defaultRoute } from './virtual-service.ts';
+import { type RouteCaller, virtualServiceRoutes } from './virtual-service-routes.ts';
+
+const DIRECT_RESPONSE_LIMIT = 1048576;
+
+/** What the routes of a sidecar are made of. */
+export interface SidecarRoutes {
+  readonly services: Services;
+  readonly virtualServices: readonly Resource[];
+  readonly destinations: Destinations;
+  readonly caller: RouteCaller & { readonly dnsDomain: string };
+  readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
+  readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
+  /** Takes why a rule could not be translated. */
+  onError(reason: string): void;
+}
+
+interface ConfigurationInput {
+  readonly hosts: readonly VirtualHost[];
+  readonly name: string;
+  readonly side: Origin['side'];
+  readonly port: number | undefined;
+  /** Domains are compared with the port that requests name. */
+  readonly comparesPort: boolean;
+}
+
+const configuration = generator<ConfigurationInput, Produced<'routes'>>(
+  { hosts: true, name: true, side: true, port: true, comparesPort: true },
+  ({ hosts, name, side, port, comparesPort }) => {
+    const config: RouteConfiguration = {
+      name,
+      virtualHosts: [...hosts],
+      validateClusters: false,
+      ...(!comparesPort && { ignorePortInHostMatching: true }),
+      maxDirectResponseBodySizeBytes: DIRECT_RESPONSE_LIMIT,
+    };
+    return produced('routes', config, { side, port });
+  },
+);
+
+/** The configuration `name` of these virtual hosts: the same object for the same hosts. */
+export function routeConfiguration(
+  name: string,
+  virtualHosts: readonly VirtualHost[],
+  side: Origin['side'],
+  port: number | undefined,
+): Produced<'routes'> {
+  return configuration({ hosts: sharedList(virtualHosts), name, side, port, comparesPort: false });
+}
+
+export function servesHttp(service: MeshService, port: number): boolean {
+  return service.ports.some(
+    (item) => item.number === port && (isHttp(item.protocol) || item.protocol === 'UNSUPPORTED'),
+  );
+}
+
+const servicesAtPort = generator<{ services: readonly MeshService[]; port: number }, ReadonlyMap<string, MeshService>>(
+  { services: true, port: true },
+  ({ services, port }) =>
+    new Map(
+      services.filter((service) => servesHttp(service, port)).map((service) => [service.hostname, service] as const),
+    ),
+);
+
+/** Whether a VirtualService applies to sidecars; without gateways it does. */
+export function boundToMesh(vs: Resource): boolean {
+  const gateways = strings(specOf(vs)['gateways']);
+  return gateways.length === 0 || gateways.includes('mesh');
+}
+
+/** The virtual hosts of the HTTP services at `port`, by name; the last catches everything else. */
+export function sidecarVirtualHosts(input: SidecarRoutes, port: number): VirtualHost[] {
+  const { services, virtualServices, caller, destinations, settings } = input;
+  const here = servicesAtPort({ services: services.list, port });
+  const taken = new Set<string>();
+  const hosts: VirtualHost[] = [];
+  const add = (hostname: string, service: MeshService | undefined, routes: readonly Route[]) => {
+    const domains = domainsOf(hostname, service, caller.dnsDomain).filter((domain) => !taken.has(domain.toLowerCase()));
+    if (domains.length === 0) return;
+    for (const domain of domains) taken.add(domain.toLowerCase());
+    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port }));
+  };
+  const covered = new Set<MeshService>();
+  for (const vs of virtualServices) {
+    if (!boundToMesh(vs) || specOf(vs)['http'] === undefined) continue;
+    const routes = virtualServiceRoutes(input, vs, 'mesh', port);
+    if (routes.length === 0) continue;
+    for (const { hostname, service } of virtualServiceHosts(input, vs, here, port)) {
+      if (service ? covered.has(service) : false) continue;
+      if (service) covered.add(service);
+      add(hostname, service, routes);
+    }
+  }
+  for (const service of here.values())
+    if (!covered.has(service))
+      add(
+        service.hostname,
+        service,
+        defaultRoutes({
+          service,
+          rule: destinations.rule(service),
+          retries: settings.config.defaultHttpRetryPolicy,
+          port,
+        }),
+      );
+  hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy }));
+  return hosts;
+}
+
+interface VirtualHostInput {
+  readonly routes: readonly Route[];
+  readonly hostname: string;
+  /** One a line. */
+  readonly domains: string;
+  readonly port: number;
+}
+
+/** The unit that is generated, versioned and encoded. */
+const virtualHost = generator<VirtualHostInput, VirtualHost>(
+  { routes: true, hostname: true, domains: true, port: true },
+  ({ routes, hostname, domains, port }) => ({
+    name: `${hostname}:${port}`,
+    domains: domains.split('\n'),
+    routes: [...routes],
+    includeRequestAttemptCount: true,
+  }),
+);
+
+type MeshRetries = MeshSettings['config']['defaultHttpRetryPolicy'];
+
+/** The routes of a service that no VirtualService covers. */
+const defaultRoutes = generator<
+  { service: MeshService; rule: DestinationRule | undefined; retries: MeshRetries; port: number },
+  readonly Route[]
+>({ service: true, rule: true, retries: true, port: true }, ({ service, rule, retries, port }) => {
+  const cluster = outboundCluster(port, undefined, service.hostname);
+  const destinations: Destinations = { service: () => service, rule: () => rule };
+  const hash = destinationHashPolicy(destinations, service.hostname, port, undefined);
+  return Object.freeze([defaultRoute(cluster, `${service.hostname}:${port}/*`, hash, retries)]);
+});
+
+/**
+ * What a VirtualService's hosts are at `port`: services of the registry it covers there, and hosts unknown to the
+ * registry, which exist at the covered services' ports, or at port 80 when it covers none at all.
+ */
+function virtualServiceHosts(
+  { services, virtualServices, settings: { domainSuffix } }: SidecarRoutes,
+  vs: Resource,
+  here: ReadonlyMap<string, MeshService>,
+  port: number,
+): { hostname: string; service: MeshService | undefined }[] {
+  const found: { hostname: string; service: MeshService | undefined }[] = [];
+  const unknown: string[] = [];
+  let known = false;
+  const named = namedHosts({ virtualServices, domainSuffix });
+  for (const written of strings(specOf(vs)['hosts'])) {
+    const host = resolveHost(written, namespaceOf(vs), domainSuffix);
+    const wild = host.startsWith('*');
+    const exact = here.get(host);
+    const covered = wild
+      ? [...here.values()].filter(
+          (service) => hostCovers(host, service.hostname) && !namedBetter(named, vs, host, service),
+        )
+      : exact
+        ? [exact]
+        : [];
+    found.push(...covered.map((service) => ({ hostname: service.hostname, service })));
+    const exists = wild
+      ? services.list.some((service) => hostCovers(host, service.hostname))
+      : services.byHost.has(host);
+    if (covered.length === 0 && !exists) unknown.push(host);
+    else known = true;
+  }
+  if (found.length > 0 || (!known && port === 80))
+    found.push(...unknown.map((hostname) => ({ hostname, service: undefined })));
+  return found;
+}
+
+interface NamedHosts {
+  readonly exact: ReadonlyMap<string, ReadonlySet<Resource>>;
+  readonly wild: readonly { readonly name: string; readonly vs: Resource }[];
+}
+
+/** The hosts that the VirtualServices of the mesh name. */
+const namedHosts = generator<{ virtualServices: readonly Resource[]; domainSuffix: string }, NamedHosts>(
+  { virtualServices: true, domainSuffix: true },
+  ({ virtualServices, domainSuffix }) => {
+    const exact = new Map<string, Set<Resource>>();
+    const wild: { name: string; vs: Resource }[] = [];
+    for (const vs of virtualServices) {
+      if (!boundToMesh(vs)) continue;
+      for (const host of strings(specOf(vs)['hosts'])) {
+        const name = resolveHost(host, namespaceOf(vs), domainSuffix);
+        if (name.startsWith('*')) wild.push({ name, vs });
+        else exact.set(name, (exact.get(name) ?? new Set()).add(vs));
+      }
+    }
+    return { exact, wild };
+  },
+);
+
+/** A wildcard host leaves alone the services that another VirtualService names more exactly. */
+function namedBetter({ exact, wild }: NamedHosts, vs: Resource, host: string, { hostname }: MeshService): boolean {
+  for (const other of exact.get(hostname) ?? []) if (other !== vs) return true;
+  return wild.some(({ name, vs: other }) => other !== vs && hostCovers(name, hostname) && moreSpecific(name, host) < 0);
+}
+
+const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
+  { policy: true },
+  ({ policy }) =>
+    policy === 'ALLOW_ANY'
+      ? {
+          name: 'allow_any',
+          domains: ['*'],
+          includeRequestAttemptCount: true,
+          routes: [
+            {
+              name: 'allow_any',
+              match: { prefix: '/' },
+              route: { cluster: PASSTHROUGH, timeout: '0s', maxGrpcTimeout: '0s' },
+            },
+          ],
+        }
+      : {
+          name: 'block_all',
+          domains: ['*'],
+          includeRequestAttemptCount: true,
+          routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
+        },
+);
+
+/** Every name a client may use for a host: the full name, its short forms from the proxy's namespace, the virtual IPs. */
+function domainsOf(hostname: string, service: MeshService | undefined, dnsDomain: string): readonly string[] {
+  return service?.hostname === hostname
+    ? serviceDomains({ service, dnsDomain })
+    : allNames(hostname, service?.addresses ?? [], dnsDomain);
+}
+
+const serviceDomains = generator<{ service: MeshService; dnsDomain: string }, readonly string[]>(
+  { service: true, dnsDomain: true },
+  ({ service, dnsDomain }) => allNames(service.hostname, service.addresses, dnsDomain),
+);
+
+function allNames(hostname: string, addresses: readonly string[], dnsDomain: string): string[] {
+  const domains = [hostname];
+  if (hostname !== '*') domains.push(`${hostname}.`);
+  if (!hostname.startsWith('*')) domains.push(...shortNames(hostname, dnsDomain));
+  for (const address of addresses) if (!address.includes('/')) domains.push(bracketed(address));
+  return [...new Set(domains)];
+}
+
+/** Kubernetes search paths: `web.shop.svc.cluster.local` from namespace `shop` is also `web`, `web.shop.svc`, `web.shop`. */
+function shortNames(hostname: string, dnsDomain: string): string[] {
+  const own = dnsDomain.split('.');
+  const svc = own.indexOf('svc');
+  if (svc < 1) return [];
+  const suffix = own.slice(svc).join('.');
+  if (!hostname.endsWith(`.${suffix}`)) return [];
+  const rest = hostname.slice(0, -suffix.length - 1).split('.');
+  if (rest.length < 2) return [];
+  const [name, namespace] = [rest.slice(0, -1).join('.'), rest[rest.length - 1]];
+  const qualified = [`${name}.${namespace}.svc`, `${name}.${namespace}`];
+  return namespace === own.slice(0, svc).join('.') ? [name, ...qualified] : qualified;
+}
+
+/** HTTP service ports among `services`, ascending. */
+export function httpPorts({ list }: Services): readonly number[] {
+  return portsOf({ list });
+}
+
+const portsOf = generator<{ list: readonly MeshService[] }, readonly number[]>({ list: true }, ({ list }) => {
+  const ports = new Set<number>();
+  for (const service of list) for (const port of service.ports) if (isHttp(port.protocol)) ports.add(port.number);
+  return [...ports].sort((a, b) => a - b);
+});
+
+/**
+ * `http_proxy`: every HTTP service's virtual host, told apart by the port in the authority.
+ * @param byPort the virtual hosts of each port, ascending
+ */
+export function httpProxyRoutes(
+  byPort: readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[],
+  policy: MeshSettings['outboundTrafficPolicy'],
+): Produced<'routes'> {
+  const virtualHosts: VirtualHost[] = [];
+  const taken = new Set<string>();
+  for (const { port, hosts } of byPort)
+    for (const host of hosts) {
+      if (host.name === 'allow_any' || host.name === 'block_all') continue;
+      const names = host.domains.flatMap((domain) => (port === 80 ? [`${domain}:80`, domain] : [`${domain}:${port}`]));
+      const domains = names.filter((name) => !taken.has(name.toLowerCase()));
+      for (const domain of domains) taken.add(domain.toLowerCase());
+      if (domains.length > 0) virtualHosts.push(renamed({ host, domains: domains.join('\n') }));
+    }
+  virtualHosts.push(catchAll({ policy }));
+  const hosts = sharedList(virtualHosts);
+  return configuration({ hosts, name: 'http_proxy', side: 'outbound', port: undefined, comparesPort: true });
+}
+
+/** A virtual host under other domains, one a line. */
+const renamed = generator<{ host: VirtualHost; domains: string }, VirtualHost>(
+  { host: true, domains: true },
+  ({ host, domains }) => ({ ...host, domains: domains.split('\n') }),
+);

@@ -1,0 +1,115 @@
+/** VirtualService HTTPMatchRequest -> envoy RouteMatch, and whether a match concerns this proxy at all. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { StringMatcher } from '../../../shared/xds/core.ts';
+import type { HeaderMatcher, QueryParameterMatcher, Route, RouteMatch } from '../../../shared/xds/route.ts';
+import type { HttpMatchRequest, StringMatch } from './virtual-service-spec.ts';
+
+export interface MatchScope {
+  proxyLabels: Record<string, string>;
+  proxyNamespace: string;
+  /** `mesh` or `namespace/name`. */
+  gateway: string;
+  port: number;
+}
+
+/**
+ * A gateway's full name as written in a VirtualService: `mesh` stays, `name` and `./name` are of its own namespace,
+ * `name.ns.svc…` is the old spelling of `ns/name`.
+ */
+export function resolveGatewayName(name: string, namespace: string): string {
+  if (name === 'mesh') return name;
+  if (name.startsWith('./')) return `${namespace}/${name.slice(2)}`;
+  if (name.includes('/')) return name;
+  const dot = name.indexOf('.');
+  if (dot < 0) return `${namespace}/${name}`;
+  return `${name.slice(dot + 1).split('.')[0]}/${name.slice(0, dot)}`;
+}
+
+/** Judges what is known before any request: port, gateways, source labels and source namespace. */
+export function matchAppliesTo(match: HttpMatchRequest, namespace: string, scope: MatchScope): boolean {
+  if (match.port !== undefined && match.port !== 0 && match.port !== scope.port) return false;
+  if (match.gateways?.length && !match.gateways.some((name) => resolveGatewayName(name, namespace) === scope.gateway))
+    return false;
+  // Who calls is known only in the mesh: at a gateway the "source" would be the gateway itself.
+  for (const [key, value] of Object.entries(match.sourceLabels ?? {}))
+    if (scope.proxyLabels[key] !== value) return false;
+  return !match.sourceNamespace || match.sourceNamespace === scope.proxyNamespace;
+}
+
+/** Istio's spelling of a JWT claim among headers: `@request.auth.claims.group`, `@request.auth.claims[group]`. */
+export function namesClaims(match: { headers?: unknown; withoutHeaders?: unknown }): boolean {
+  return [match.headers, match.withoutHeaders].some(
+    (map) =>
+      typeof map === 'object' &&
+      map !== null &&
+      Object.keys(map).some((name) => name.startsWith('@request.auth.claims')),
+  );
+}
+
+/** Envoy's match for one HTTPMatchRequest; undefined (no match given) is everything. */
+export function translateMatch(vs: Resource, match: HttpMatchRequest | undefined): RouteMatch {
+  if (!match) return { prefix: '/' };
+  const headers = [
+    ...Object.entries(match.headers ?? {}).map(([name, value]) => headerMatcher(name, value)),
+    ...Object.entries(match.withoutHeaders ?? {}).map(([name, value]) => withoutHeader(name, value)),
+  ].sort((a, b) => compare(a.name, b.name));
+  if (match.method) headers.push(headerMatcher(':method', match.method));
+  if (match.authority) headers.push(headerMatcher(':authority', match.authority));
+  if (match.scheme) headers.push(headerMatcher(':scheme', match.scheme));
+  const queryParameters = Object.entries(match.queryParams ?? {})
+    .map(([name, value]) => queryMatcher(name, value))
+    .sort((a, b) => compare(a.name, b.name));
+  return {
+    ...pathMatch(vs, match.uri),
+    caseSensitive: !match.ignoreUriCase,
+    ...(headers.length > 0 && { headers }),
+    ...(queryParameters.length > 0 && { queryParameters }),
+  };
+}
+
+/** Nothing behind such a route is ever reached. */
+export function isCatchAll(route: Route): boolean {
+  const { prefix, pathSeparatedPrefix, safeRegex, headers, queryParameters } = route.match;
+  const everyPath = prefix === '/' || pathSeparatedPrefix === '/' || safeRegex?.regex === '*';
+  return everyPath && !headers?.length && !queryParameters?.length;
+}
+
+/** Envoy's form of exact / prefix / regex; undefined where only presence is asked. */
+export function stringMatcher(match: StringMatch | null): StringMatcher | undefined {
+  if (match?.exact !== undefined) return { exact: match.exact };
+  if (match?.prefix !== undefined) return { prefix: match.prefix };
+  if (match?.regex !== undefined && match.regex !== '*') return { safeRegex: { regex: match.regex } };
+  return undefined;
+}
+
+function pathMatch(vs: Resource, uri: StringMatch | undefined): RouteMatch {
+  if (uri?.exact !== undefined) return { path: uri.exact };
+  if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
+  if (uri?.prefix === undefined) return { prefix: '/' };
+  // Resources converted from Ingress or Gateway API match whole path segments.
+  const semantics = vs.metadata.annotations?.['internal.istio.io/route-semantics'];
+  if ((semantics === 'gateway' || semantics === 'ingress') && uri.prefix !== '/')
+    return { pathSeparatedPrefix: uri.prefix.replace(/\/$/, '') };
+  return { prefix: uri.prefix };
+}
+
+function headerMatcher(name: string, match: StringMatch): HeaderMatcher {
+  const matcher = stringMatcher(match);
+  return matcher ? { name, stringMatch: matcher } : { name, presentMatch: true };
+}
+
+/** A header that is not there does not have the value either, so it counts as the empty string. */
+function withoutHeader(name: string, match: StringMatch): HeaderMatcher {
+  const matcher = headerMatcher(name, match);
+  return { ...matcher, invertMatch: true, ...(matcher.stringMatch && { treatMissingHeaderAsEmpty: true }) };
+}
+
+function queryMatcher(name: string, match: StringMatch): QueryParameterMatcher {
+  const matcher = stringMatcher(match);
+  return matcher ? { name, stringMatch: matcher } : { name, presentMatch: true };
+}
+
+/** By code unit, as Go sorts: never by locale. */
+export function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

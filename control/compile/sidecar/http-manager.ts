@@ -1,0 +1,169 @@
+/** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
+
+import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
+import { ISTIO_JSON_FORMAT } from '../../../shared/xds/access-log-format.ts';
+import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
+import type { NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
+import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
+import type { Destinations } from '../cluster/destination-rule.ts';
+import { protoDuration } from '../durations.ts';
+import { generator } from '../memo.ts';
+import { ADS } from '../security/tls-context.ts';
+import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
+
+const FILTERS = 'envoy.extensions.filters';
+
+export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
+type ManagerSettings = LogSettings & Pick<MeshSettings, 'config'>;
+
+/**
+ * The settings of a proxy. Where MeshConfig says nothing of access logs, Tulle's own proxies write one; Istio's do not.
+ */
+export const proxySettings = generator<{ settings: MeshSettings; logsByDefault: boolean }, MeshSettings>(
+  { settings: true, logsByDefault: true },
+  ({ settings, logsByDefault }) =>
+    logsByDefault && settings.accessLogFile === undefined ? { ...settings, accessLogFile: '/dev/stdout' } : settings,
+);
+
+export interface ManagerOptions {
+  side: 'inbound' | 'outbound' | 'gateway';
+  statPrefix: string;
+  /** A name to ask discovery for, or the routes themselves. */
+  routes: { rds: string } | { inline: NonNullable<HttpConnectionManager['routeConfig']> };
+  /** Filters that run before the standard ones: authorization. */
+  policies?: HttpFilter[];
+  http2?: boolean;
+  /** Filters that run last, before the router. */
+  last?: HttpFilter[];
+}
+
+export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
+  const { side, routes } = options;
+  const logs = accessLogs(settings);
+  return networkFilter(
+    'envoy.filters.network.http_connection_manager',
+    `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
+    {
+      statPrefix: options.statPrefix,
+      ...('rds' in routes
+        ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
+        : { routeConfig: routes.inline }),
+      httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS, ...(options.last ?? []), ROUTER],
+      ...(options.http2 && { http2ProtocolOptions: {} }),
+      serverName: 'tulle',
+      streamIdleTimeout: '0s',
+      useRemoteAddress: side === 'gateway',
+      ...clientCertificate(side),
+      ...pathNormalization(settings.config),
+      upgradeConfigs: [{ upgradeType: 'websocket' }],
+      requestIdExtension: {
+        typedConfig: {
+          '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
+          useRequestIdForTraceSampling: true,
+        },
+      },
+      ...(logs.length > 0 && { accessLog: logs }),
+    },
+  );
+}
+
+/** MeshConfig.pathNormalization, of every manager: inbound, outbound and gateway (buildHTTPConnectionManager of Istio). */
+function pathNormalization(
+  config: MeshConfig,
+): Pick<HttpConnectionManager, 'normalizePath' | 'mergeSlashes' | 'pathWithEscapedSlashesAction'> {
+  const rules = config.pathNormalization?.normalization ?? 'DEFAULT';
+  const decodes = rules === 'DECODE_AND_MERGE_SLASHES';
+  return {
+    normalizePath: rules !== 'NONE',
+    ...((decodes || rules === 'MERGE_SLASHES') && { mergeSlashes: true }),
+    pathWithEscapedSlashesAction: decodes ? 'UNESCAPE_AND_FORWARD' : 'KEEP_UNCHANGED',
+  };
+}
+
+/** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
+function clientCertificate(side: ManagerOptions['side']) {
+  if (side === 'outbound') return {};
+  if (side === 'inbound')
+    return {
+      forwardClientCertDetails: 'APPEND_FORWARD' as const,
+      setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+    };
+  return {
+    forwardClientCertDetails: 'SANITIZE_SET' as const,
+    setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+  };
+}
+
+const STANDARD_FILTERS: HttpFilter[] = [
+  httpFilter('envoy.filters.http.fault', `${FILTERS}.http.fault.v3.HTTPFault`),
+  httpFilter('envoy.filters.http.cors', `${FILTERS}.http.cors.v3.Cors`),
+];
+const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
+
+/** What connections are handed on with: where they are logged, and how their destinations hash them. */
+export interface TcpSettings {
+  readonly settings: LogSettings;
+  readonly destinations: Destinations;
+}
+
+export function tcpProxy({ settings, destinations }: TcpSettings, cluster: string): NetworkFilter {
+  return tcpProxyTo(settings, { statPrefix: cluster, cluster, ...tcpHashPolicy(destinations, cluster) });
+}
+
+/** A tcp_proxy to a cluster that is no service: one of the standard clusters, or of the workload itself. */
+export function plainTcpProxy(settings: LogSettings, cluster: string): NetworkFilter {
+  return tcpProxyTo(settings, { statPrefix: cluster, cluster });
+}
+
+/** A tcp_proxy that shares connections out by weight. */
+export function weightedTcpProxy(
+  settings: LogSettings,
+  statPrefix: string,
+  clusters: readonly { name: string; weight: number }[],
+): NetworkFilter {
+  return tcpProxyTo(settings, { statPrefix, weightedClusters: { clusters } });
+}
+
+/** Of consistent hashing, connections know only `useSourceIp`. */
+function tcpHashPolicy(destinations: Destinations, cluster: string): object {
+  const [direction, port, subset, hostname = ''] = cluster.split('|');
+  if (direction !== 'outbound') return {};
+  const policy = destinationHashPolicy(destinations, hostname, Number(port), subset || undefined);
+  return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
+}
+
+function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
+  const logs = accessLogs(settings);
+  return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
+    ...target,
+    ...(logs.length > 0 && { accessLog: logs }),
+  });
+}
+
+/** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
+export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): string {
+  return protoDuration(config.protocolDetectionTimeout) ?? '0s';
+}
+
+/** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
+const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
+
+function accessLogs({ accessLogFile: path }: LogSettings): AccessLog[] {
+  if (path === undefined || !LOG_FILES.has(path)) return [];
+  const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
+  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } })];
+}
+
+export const TLS_INSPECTOR = listenerFilter(
+  'envoy.filters.listener.tls_inspector',
+  `${FILTERS}.listener.tls_inspector.v3.TlsInspector`,
+);
+export const HTTP_INSPECTOR = listenerFilter(
+  'envoy.filters.listener.http_inspector',
+  `${FILTERS}.listener.http_inspector.v3.HttpInspector`,
+);
+export const ORIGINAL_DST = listenerFilter(
+  'envoy.filters.listener.original_dst',
+  `${FILTERS}.listener.original_dst.v3.OriginalDst`,
+);

@@ -1,0 +1,431 @@
+/** What reaches the workload: the ports it serves, the TLS they ask for, and the clusters of the application itself. */
+
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { Cluster } from '../../../shared/xds/cluster.ts';
+import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
+import { type Fields, fields, numeric, text } from '../../mesh/fields.ts';
+import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
+import type { MeshSettings, Protocol } from '../../mesh/view.ts';
+import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
+import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
+import { generator, labelsFrom } from '../memo.ts';
+import { bracketed, inboundCluster } from '../names.ts';
+import { ingressOf } from '../node/scope.ts';
+import { type Instance, type LocalWorkload, workloadsAt } from '../node/workloads.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import { type Authorization, authorizations } from '../security/authorization.ts';
+import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { meshServerSocket } from '../security/tls-context.ts';
+import {
+  detectionTimeout,
+  HTTP_INSPECTOR,
+  httpManager,
+  ORIGINAL_DST,
+  plainTcpProxy,
+  TLS_INSPECTOR,
+} from './http-manager.ts';
+
+const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
+const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
+
+/** One port the workload serves. */
+export interface InboundPort {
+  /** Port at the workload: what callers connect to. */
+  port: number;
+  servicePort: number;
+  protocol: Protocol;
+  /** Address to bind without capture. */
+  bind: string;
+  /** Where the application listens; undefined: at the original destination. */
+  app: { address: string; port: number } | { pipe: string } | undefined;
+  hostname: string;
+  services: { host: string; name: string; namespace: string }[];
+}
+
+export interface InboundInput {
+  readonly instances: readonly Instance[];
+  /** What runs at the proxy's addresses. */
+  readonly workloads: readonly LocalWorkload[];
+  /** The Sidecar of each workload. */
+  readonly sidecars: readonly (Resource | undefined)[];
+  /** AuthorizationPolicies of the namespace and of the root namespace. */
+  readonly policies: readonly Resource[];
+  readonly mtls: MtlsModes;
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  /** The main address of the workload. */
+  readonly ip: string;
+  /** Port name or number -> the application's port, as `labelsKey` writes it. */
+  readonly appPorts: string;
+  readonly captured: boolean;
+  readonly offersHttp2: boolean;
+}
+
+export interface InboundResources {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly ports: readonly InboundPort[];
+  readonly notes: readonly string[];
+}
+
+/** What reaches one workload; replicas that differ in their address alone differ here. */
+export const inbound = generator<InboundInput, InboundResources>(
+  {
+    instances: true,
+    workloads: true,
+    policies: true,
+    mtls: true,
+    sidecars: true,
+    settings: true,
+    namespace: true,
+    ip: true,
+    appPorts: true,
+    captured: true,
+    offersHttp2: true,
+  },
+  (given) => {
+    const notes = new Set<string>();
+    const note = (message: string) => void notes.add(message);
+    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Fields[]][] => {
+      const ingress = ingressOf(sidecars[i]);
+      return ingress.length > 0 ? [[workload, ingress]] : [];
+    });
+    const input: Inbound = {
+      settings,
+      namespace,
+      instances,
+      ingress: new Map(declared),
+      mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
+      authorization: authorizations(policies, settings, workloads, note),
+      ip: given.ip,
+      appPorts: labelsFrom(given.appPorts),
+      captured: given.captured,
+      offersHttp2: given.offersHttp2,
+      note,
+    };
+    const ports = inboundPorts(input);
+    const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
+    const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
+    return {
+      listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
+      clusters: inboundClusters(input, ports),
+      ports,
+      notes: [...notes],
+    };
+  },
+);
+
+interface Inbound {
+  readonly settings: MeshSettings;
+  readonly namespace: string;
+  readonly instances: readonly Instance[];
+  /** The `ingress` entries of the Sidecar of each workload that has some. */
+  readonly ingress: ReadonlyMap<LocalWorkload, readonly Fields[]>;
+  /** Of the workloads that serve a port; 0: of all. */
+  mode(port: number): MtlsMode;
+  /** What guards the port of that number; 0: every port that no workload serves. */
+  authorization(port: number): Authorization;
+  readonly ip: string;
+  readonly appPorts: Readonly<Record<string, string>>;
+  readonly captured: boolean;
+  readonly offersHttp2: boolean;
+  note(message: string): void;
+}
+
+/** What the Sidecars declare, then what services send to at workloads whose Sidecar declares nothing. */
+function inboundPorts(input: Inbound): InboundPort[] {
+  const declared = declaredPorts(input);
+  const taken = new Set(declared.map((item) => item.port));
+  return [...declared, ...servicePorts(input).filter((item) => !taken.has(item.port))];
+}
+
+/** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
+function servicePorts({ instances, ingress, appPorts, captured, settings, note }: Inbound): InboundPort[] {
+  const toLocalhost = !captured || settings.config.inboundTrafficPolicy?.mode === 'LOCALHOST';
+  const found = new Map<number, InboundPort>();
+  for (const { service, port, endpoint, workload } of instances) {
+    if (port.protocol === 'UDP' || ingress.has(workload)) continue;
+    const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
+    const first = found.get(endpoint.port);
+    if (first) {
+      if (!first.services.some((item) => item.host === identity.host)) first.services.push(identity);
+      continue;
+    }
+    const app = Number(appPorts[port.name] ?? appPorts[String(endpoint.port)] ?? endpoint.port);
+    if (!captured && app === endpoint.port && endpoint.address === '127.0.0.1')
+      note(
+        `port ${app}: the application and its proxy share 127.0.0.1; give the application a port of its own (APP_PORTS)`,
+      );
+    found.set(endpoint.port, {
+      port: endpoint.port,
+      servicePort: port.number,
+      protocol: port.protocol,
+      bind: endpoint.address,
+      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
+      hostname: service.hostname,
+      services: [identity],
+    });
+  }
+  return [...found.values()].sort((a, b) => a.port - b.port);
+}
+
+/** The ports that `ingress` of Sidecars declares; at their workloads they replace those of the services. */
+function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): InboundPort[] {
+  const ports: InboundPort[] = [];
+  for (const item of new Set([...ingress.values()].flat())) {
+    const declared = fields(item['port']);
+    const port = numeric(declared['number']);
+    if (port === undefined) continue;
+    if (ports.some((one) => one.port === port)) {
+      note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
+      continue;
+    }
+    const instance = instances.find((candidate) => candidate.endpoint.port === port);
+    ports.push({
+      port,
+      servicePort: port,
+      protocol: protocolOf(text(declared['protocol']), text(declared['name'])),
+      bind: text(item['bind']) ?? ip,
+      app: defaultEndpoint(text(item['defaultEndpoint']), port, ip),
+      hostname: instance?.service.hostname ?? `sidecar.${namespace}`,
+      services: instance
+        ? [{ host: instance.service.hostname, name: instance.service.name, namespace: instance.service.namespace }]
+        : [],
+    });
+    if (item['tls'] !== undefined) note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
+  }
+  return ports;
+}
+
+function defaultEndpoint(endpoint: string | undefined, port: number, instanceIp: string): InboundPort['app'] {
+  if (endpoint === undefined) return { address: '127.0.0.1', port };
+  if (endpoint.startsWith('unix://')) return { pipe: endpoint.slice('unix://'.length) };
+  const colon = endpoint.lastIndexOf(':');
+  const address = endpoint.slice(0, colon);
+  // As documented: 0.0.0.0 means the instance's own address.
+  return { address: address === '0.0.0.0' ? instanceIp : address, port: Number(endpoint.slice(colon + 1)) };
+}
+
+function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produced<'clusters'>[] {
+  return ports.map((item) =>
+    produced('clusters', withMeshKeepalive(input.settings, inboundClusterOf(input, item)), {
+      side: 'inbound',
+      port: item.servicePort,
+    }),
+  );
+}
+
+function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): Cluster {
+  const name = inboundCluster(item.port);
+  const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
+  const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
+  applyTrafficPolicy(cluster, {}, protocolPort, note);
+  cluster.connectTimeout = connectTimeout(settings);
+  if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
+  if (item.app === undefined) {
+    cluster.type = 'ORIGINAL_DST';
+    cluster.lbPolicy = 'CLUSTER_PROVIDED';
+    cluster.upstreamBindConfig = {
+      sourceAddress: { address: wildcard(ip) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
+    };
+    return cluster;
+  }
+  cluster.type = 'STATIC';
+  cluster.lbPolicy = 'ROUND_ROBIN';
+  const address =
+    'pipe' in item.app
+      ? { pipe: { path: item.app.pipe } }
+      : { socketAddress: { address: item.app.address, portValue: item.app.port } };
+  cluster.loadAssignment = { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] };
+  return cluster;
+}
+
+/** Without capture: a listener per port, bound where the workload is reached. */
+function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
+  return ports.map((item) => {
+    const name = `${item.bind}_${item.port}`;
+    const filterChains = portChains(input, item, name, false);
+    return {
+      name,
+      address: { socketAddress: { address: item.bind, portValue: item.port } },
+      trafficDirection: 'INBOUND',
+      filterChains,
+      listenerFilters: inspectors(filterChains),
+      listenerFiltersTimeout: detectionTimeout(input.settings),
+      continueOnListenerFiltersTimeout: true,
+    };
+  });
+}
+
+/** Chains that match on TLS need the TLS inspector, those that match on plain HTTP the HTTP inspector. */
+function inspectors(chains: readonly FilterChain[]) {
+  const matches = chains.map((chain) => chain.filterChainMatch ?? {});
+  const tls =
+    chains.some((chain) => chain.transportSocket) || matches.some((match) => match.transportProtocol === 'tls');
+  const http = matches.some((match) => match.applicationProtocols?.includes('h2c'));
+  return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
+}
+
+/** Governed by the workloads that serve the port; by all where none does. */
+function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
+  const { settings } = input;
+  const authorization = input.authorization(item.port);
+  const mode = input.mode(item.port);
+  const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
+  const cluster = inboundCluster(item.port);
+  const http = () => inboundHttp(settings, authorization, item, cluster, name);
+  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, cluster)];
+  if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
+  const filters = isHttp(item.protocol) ? http : tcp;
+  const socket = meshServer(input, isHttp(item.protocol));
+  const chains: FilterChain[] = [];
+  const add = (match: FilterChainMatch, secured: boolean) =>
+    chains.push({
+      name,
+      ...(Object.keys({ ...at, ...match }).length > 0 && { filterChainMatch: { ...at, ...match } }),
+      filters: filters(),
+      ...(secured && { transportSocket: socket }),
+    });
+  if (mode === 'STRICT') add({ transportProtocol: 'tls' }, true);
+  else if (mode === 'DISABLE') add({ transportProtocol: 'raw_buffer' }, false);
+  else {
+    add({ transportProtocol: 'tls', applicationProtocols: MESH_ALPN }, true);
+    // TLS that is not the mesh's own belongs to the application.
+    if (!isHttp(item.protocol)) add({ transportProtocol: 'tls' }, false);
+    add({ transportProtocol: 'raw_buffer' }, false);
+  }
+  return chains;
+}
+
+/** A port of undeclared protocol: HTTP and TCP chains side by side, told apart by ALPN and the HTTP inspector. */
+function sniffedChains(
+  input: Inbound,
+  at: FilterChainMatch,
+  name: string,
+  mode: MtlsMode,
+  http: () => NetworkFilter[],
+  tcp: () => NetworkFilter[],
+): FilterChain[] {
+  const chain = (match: FilterChainMatch, filters: NetworkFilter[], socket?: FilterChain['transportSocket']) => ({
+    name,
+    filterChainMatch: { ...at, ...match },
+    filters,
+    ...(socket && { transportSocket: socket }),
+  });
+  const tls = { transportProtocol: 'tls' };
+  const plain = { transportProtocol: 'raw_buffer' };
+  const secureHttp = (filters: NetworkFilter[]) =>
+    chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(input, true));
+  if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(input, false))];
+  const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
+  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
+  return [
+    secureHttp(http()),
+    plainHttp,
+    chain({ ...tls, applicationProtocols: MESH_TCP_ALPN }, tcp(), meshServer(input, false)),
+    chain(plain, tcp()),
+    chain(tls, tcp()),
+  ];
+}
+
+/** `istio` is offered on TCP chains so that peers which insist on an agreed ALPN find one. */
+function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
+  const { trustDomain, trustDomainAliases = [] } = settings;
+  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
+  const alpn = http ? web : [...MESH_TCP_ALPN, ...web];
+  const { meshMTLS } = settings.config;
+  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
+}
+
+function inboundHttp(
+  settings: MeshSettings,
+  authorization: Authorization,
+  item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
+  cluster: string,
+  name: string,
+): NetworkFilter[] {
+  const http2 = isHttp2(item.protocol);
+  const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
+  const manager = httpManager(settings, {
+    side: 'inbound',
+    statPrefix: `inbound_${name};`,
+    policies: authorization.http,
+    http2,
+    routes: {
+      inline: {
+        name: cluster,
+        validateClusters: false,
+        virtualHosts: [
+          {
+            name: `inbound|http|${item.servicePort}`,
+            domains: ['*'],
+            routes: [
+              {
+                name: 'default',
+                match: { prefix: '/' },
+                decorator: { operation },
+                route: {
+                  cluster,
+                  timeout: '0s',
+                  maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
+                  // An application may close an idle connection just as a request is sent on it.
+                  ...(!http2 && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                },
+              },
+            ],
+          },
+        ],
+      },
+    },
+  });
+  return [manager];
+}
+
+/** With capture: everything arrives at one listener, which chains tell apart by original port. */
+function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
+  const { settings } = input;
+  const authorization = input.authorization(0);
+  const mode = input.mode(0);
+  const inboundPort = settings.config.proxyInboundListenPort ?? 15006;
+  const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
+  const named = (chains: FilterChain[]) =>
+    chains.map((chain) => {
+      const isManager = chain.filters?.some((filter) => filter.name.endsWith('http_connection_manager'));
+      return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
+    });
+  const filterChains: FilterChain[] = [
+    {
+      name: 'virtualInbound-blackhole',
+      filterChainMatch: { destinationPort: inboundPort },
+      filters: [plainTcpProxy(settings, BLACK_HOLE)],
+    },
+    ...named(
+      sniffedChains(
+        input,
+        {},
+        'virtualInbound',
+        mode,
+        () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH),
+        () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)],
+      ),
+    ),
+  ];
+  for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
+  return {
+    name: 'virtualInbound',
+    address: { socketAddress: { address: wildcard(input.ip), portValue: inboundPort } },
+    trafficDirection: 'INBOUND',
+    filterChains,
+    listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],
+    listenerFiltersTimeout: detectionTimeout(input.settings),
+    continueOnListenerFiltersTimeout: true,
+  };
+}
+
+/** The wildcard address of the family of `ip`. */
+export function wildcard(ip: string): string {
+  return bracketed(ip).startsWith('[') ? '::' : '0.0.0.0';
+}

@@ -1,0 +1,342 @@
+/** What the workload calls: listeners per service port, and their route configurations. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
+import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
+import type { VirtualHost } from '../../../shared/xds/route.ts';
+import { isHttp } from '../../mesh/protocol.ts';
+import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
+import type { DestinationRules } from '../cluster/destination-rule.ts';
+import { generator, labelsFrom } from '../memo.ts';
+import type { Services } from '../node/scope.ts';
+import { type Produced, produced } from '../output/produced.ts';
+import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
+import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
+import { httpFilter } from '../wire.ts';
+import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
+
+type Policy = MeshSettings['outboundTrafficPolicy'];
+
+/** What a class of sidecars sees, and who they are to rules that ask. */
+interface Seen {
+  readonly virtualServices: readonly Resource[];
+  readonly services: Services;
+  readonly rules: DestinationRules;
+  readonly settings: MeshSettings;
+  readonly outboundTrafficPolicy: Policy;
+  readonly namespace: string;
+  /** Those that source labels of VirtualServices name, as `labelsKey` writes them. */
+  readonly labels: string;
+}
+
+const SEEN = {
+  virtualServices: true,
+  services: true,
+  rules: true,
+  settings: true,
+  outboundTrafficPolicy: true,
+  namespace: true,
+  labels: true,
+} as const;
+
+export interface OutboundRoutesInput extends Seen {
+  readonly dnsDomain: string;
+  /** There is a listener that applications use as an HTTP proxy. */
+  readonly httpProxy: boolean;
+}
+
+export interface OutboundRoutes {
+  readonly routes: readonly Produced<'routes'>[];
+  /** Why rules could not be translated. */
+  readonly errors: readonly string[];
+}
+
+/** A route configuration for each HTTP port, and `http_proxy`. */
+export const outboundRoutes = generator<OutboundRoutesInput, OutboundRoutes>(
+  { ...SEEN, dnsDomain: true, httpProxy: true },
+  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, dnsDomain, httpProxy }) => {
+    const errors = new Set<string>();
+    const input = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels: labelsFrom(labels), dnsDomain },
+      settings,
+      outboundTrafficPolicy,
+      onError: (reason: string) => void errors.add(reason),
+    };
+    const byPort = httpPorts(services).map((port): { port: number; hosts: VirtualHost[] } => ({
+      port,
+      hosts: sidecarVirtualHosts(input, port),
+    }));
+    const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
+    if (httpProxy) routes.push(httpProxyRoutes(byPort, outboundTrafficPolicy));
+    return { routes, errors: [...errors] };
+  },
+);
+
+export function destinationsOf(services: Services, rules: DestinationRules) {
+  return {
+    service: (hostname: string) => services.byHost.get(hostname),
+    rule: (service: MeshService) => rules.for(service),
+  };
+}
+
+export interface OutboundListenersInput extends Seen {
+  readonly captured: boolean;
+  /** Where listeners bind without capture. */
+  readonly bind: string;
+  /** The wildcard address of the proxy's address family. */
+  readonly any: string;
+  readonly httpProxyPort: number | undefined;
+}
+
+export interface OutboundListeners {
+  readonly listeners: readonly Produced<'listeners'>[];
+  readonly notes: readonly string[];
+}
+
+export const outboundListeners = generator<OutboundListenersInput, OutboundListeners>(
+  { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
+  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) => {
+    const notes = new Set<string>();
+    const input: Outbound = {
+      services,
+      virtualServices,
+      destinations: destinationsOf(services, rules),
+      caller: { namespace, labels: labelsFrom(labels) },
+      settings,
+      outboundTrafficPolicy,
+      note: (message) => void notes.add(message),
+    };
+    const listeners = rest.captured
+      ? capturedOutbound(input, rest.any)
+      : boundOutbound(input, rest.bind, rest.httpProxyPort);
+    return { listeners: listeners.map(withOrigin), notes: [...notes] };
+  },
+);
+
+function withOrigin(listener: Listener): Produced<'listeners'> {
+  return produced('listeners', listener, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
+}
+
+interface Outbound extends L4Routes {
+  readonly services: Services;
+  readonly outboundTrafficPolicy: Policy;
+  note(message: string): void;
+}
+
+const HTTP_PROXY_ADDRESS = '127.0.0.1';
+
+/** Says why a listener is left out whose port a workload of the host serves, and the way out. */
+export function leftOut(
+  services: Services,
+  { resource, origin }: Produced<'listeners'>,
+  httpProxyPort: number | undefined,
+): string {
+  const { port = 0 } = origin;
+  const reason = `no outbound listener ${resource.name}: a workload of this host serves port ${port}`;
+  if (port === httpProxyPort && resource.name === `${HTTP_PROXY_ADDRESS}_${port}`)
+    return `${reason}; choose another HTTP_PROXY_PORT`;
+  if (httpPorts(services).includes(port))
+    return `${reason}; call HTTP services on it through the HTTP proxy (--http-proxy-port)`;
+  const called = services.list.filter((service) =>
+    service.ports.some((item) => item.number === port && !isHttp(item.protocol) && item.protocol !== 'UDP'),
+  );
+  const names = called.map(({ hostname }) => hostname).join(', ');
+  return `${reason}; to call ${names}, run the caller on another host, or change one of the ports`;
+}
+
+interface TcpTarget {
+  service: MeshService;
+  port: ServicePort;
+}
+
+/** Ports that are not HTTP, in the order of their services. */
+function tcpTargets({ services }: Outbound): TcpTarget[] {
+  return services.list.flatMap((service) =>
+    service.ports
+      .filter((port) => !isHttp(port.protocol) && port.protocol !== 'UDP')
+      .map((port) => ({ service, port })),
+  );
+}
+
+/**
+ * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
+ * of several TCP services on one port only TLS ones can share it, told apart by SNI, else the first has it.
+ */
+function boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Listener[] {
+  const { settings, services, note } = input;
+  const listeners: Listener[] = [];
+  const add = (port: number, chains: FilterChain[], address = bind) =>
+    listeners.push({
+      name: `${address}_${port}`,
+      address: { socketAddress: { address, portValue: port } },
+      trafficDirection: 'OUTBOUND',
+      ...withDefault(chains),
+      ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
+      listenerFiltersTimeout: detectionTimeout(settings),
+      continueOnListenerFiltersTimeout: true,
+    });
+  const ports = httpPorts(services);
+  for (const port of ports) add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
+  const byPort = new Map<number, TcpTarget[]>();
+  for (const target of tcpTargets(input)) {
+    const { number } = target.port;
+    if (ports.includes(number)) {
+      note(`${target.service.hostname}:${number} has no listener: HTTP services use that port`);
+      continue;
+    }
+    const others = byPort.get(number);
+    if (others) others.push(target);
+    else byPort.set(number, [target]);
+  }
+  for (const [number, targets] of byPort)
+    add(number, tcpChains(input, `${bind}_${number}`, targets, targets.length > 1));
+  if (httpProxyPort !== undefined) {
+    // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
+    const name = `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`;
+    add(httpProxyPort, [httpChain(input, name, 'http_proxy')], HTTP_PROXY_ADDRESS);
+  }
+  return unique(listeners, note);
+}
+
+function unique(listeners: Listener[], note: (message: string) => void): Listener[] {
+  const seen = new Set<string>();
+  return listeners.filter((listener) => {
+    if (!seen.has(listener.name)) return seen.add(listener.name);
+    note(`listener ${listener.name}: the port is taken by another one`);
+    return false;
+  });
+}
+
+/** Looks names up for services of resolution DYNAMIC_DNS at these ports. */
+function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFilter[] {
+  return services.list
+    .filter((service) => service.resolution === 'DYNAMIC_DNS' && ports.some((port) => servesHttp(service, port)))
+    .map((service) =>
+      httpFilter(
+        'envoy.filters.http.dynamic_forward_proxy',
+        'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
+        { dnsCacheConfig: dnsCache(service) },
+      ),
+    );
+}
+
+function httpChain({ services, settings }: Outbound, listener: string, rds: string): FilterChain {
+  const ports = rds === 'http_proxy' ? httpPorts(services) : [Number(rds)];
+  const last = dynamicDnsFilters(services, ports);
+  const manager = httpManager(settings, {
+    side: 'outbound',
+    statPrefix: `outbound_${listener};`,
+    routes: { rds },
+    last,
+  });
+  return { filters: [manager], transportSocketConnectTimeout: '15s' };
+}
+
+/**
+ * The chains of one address and port. `shared`: other services may come there, so TLS ones are told apart by SNI; of
+ * those that are not, the first has what no other chain takes.
+ */
+function tcpChains(input: Outbound, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {
+  const chains = targets.flatMap((target) => serviceChains(input, target, shared && isTlsPort(target.port)));
+  const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);
+  // What takes every connection goes last, so that no other target's chain is hidden behind it.
+  return distinctChains(name, [...matched, ...chains.filter((chain) => !matched.includes(chain))], input.note);
+}
+
+/** With capture: listeners that only the original destination leads to, and virtualOutbound in front of them. */
+function capturedOutbound(input: Outbound, any: string): Listener[] {
+  const { settings } = input;
+  const listeners = new Map<string, Listener>();
+  for (const port of httpPorts(input.services)) {
+    const name = `${any}_${port}`;
+    const chain = httpChain(input, name, String(port));
+    chain.filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: ['http/1.1', 'h2c'] };
+    listeners.set(name, {
+      ...captured(settings, name, any, port, [chain]),
+      defaultFilterChain: passthroughChain(input),
+      listenerFilters: [HTTP_INSPECTOR],
+    });
+  }
+  for (const { service, port } of tcpTargets(input)) {
+    const addresses = service.addresses.filter((address) => !address.includes('/'));
+    for (const address of addresses.length > 0 ? addresses : [any])
+      addCapturedTcp(input, listeners, service, port, address, any);
+  }
+  return [...listeners.values(), virtualOutbound(input, any)];
+}
+
+function passthroughChain({ settings, outboundTrafficPolicy }: Outbound): FilterChain {
+  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))] };
+}
+
+function addCapturedTcp(
+  input: Outbound,
+  listeners: Map<string, Listener>,
+  service: MeshService,
+  port: ServicePort,
+  address: string,
+  any: string,
+): void {
+  const name = `${address}_${port.number}`;
+  const own = tcpChains(input, name, [{ service, port }], address === any);
+  const sniffing = usesSni(own);
+  const existing = listeners.get(name);
+  if (!existing) {
+    const { filterChains, defaultFilterChain } = withDefault(own);
+    const listener = captured(input.settings, name, address, port.number, filterChains);
+    if (sniffing) listener.listenerFilters = [TLS_INSPECTOR];
+    if (defaultFilterChain) listener.defaultFilterChain = defaultFilterChain;
+    else if (sniffing && address === any) listener.defaultFilterChain = passthroughChain(input);
+    listeners.set(name, listener);
+  } else if (sniffing && address === any) {
+    existing.filterChains = distinctChains(name, [...(existing.filterChains ?? []), ...own], input.note);
+    if (!existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
+      existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
+  } else input.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
+}
+
+function captured(
+  settings: MeshSettings,
+  name: string,
+  address: string,
+  port: number,
+  filterChains: FilterChain[],
+): Listener {
+  return {
+    name,
+    address: { socketAddress: { address, portValue: port } },
+    bindToPort: false,
+    trafficDirection: 'OUTBOUND',
+    filterChains,
+    listenerFiltersTimeout: detectionTimeout(settings),
+    continueOnListenerFiltersTimeout: true,
+  };
+}
+
+function fallback(policy: Policy): string {
+  return policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
+}
+
+function virtualOutbound({ settings, outboundTrafficPolicy }: Outbound, any: string): Listener {
+  const port = settings.config.proxyListenPort ?? 15001;
+  return {
+    name: 'virtualOutbound',
+    address: { socketAddress: { address: any, portValue: port } },
+    trafficDirection: 'OUTBOUND',
+    useOriginalDst: true,
+    filterChains: [
+      {
+        name: 'virtualOutbound-blackhole',
+        filterChainMatch: { destinationPort: port },
+        filters: [plainTcpProxy(settings, BLACK_HOLE)],
+      },
+      {
+        name: 'virtualOutbound-catchall-tcp',
+        filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))],
+      },
+    ],
+  };
+}

@@ -1,0 +1,239 @@
+/** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
+import type { Snapshot } from '../../../shared/xds/discovery.ts';
+
+type Json = Record<string, unknown>;
+export interface Golden {
+  proxy: { nodeId: string; locality: string; metadata: Record<string, never> };
+  /** Documents of the input that Istio's admission refuses, counted from 0. */
+  rejected: { document: string }[];
+  listeners: Json[];
+  routes: Json[];
+  clusters: Json[];
+  endpoints: Json[];
+}
+
+/** Istio's own filters, and what only observes. */
+const SKIPPED_FILTERS = /^istio\.|grpc_stats|mongo_proxy/;
+
+export function differences(golden: Golden, snapshot: Snapshot): string[] {
+  const ours = JSON.parse(JSON.stringify(snapshot)) as { [T in keyof Snapshot]: Json[] };
+  return [
+    ...compareAll('route', golden.routes, ours.routes, routeMeaning),
+    ...compareAll('cluster', golden.clusters, ours.clusters, clusterMeaning),
+    ...compareAll('endpoints', golden.endpoints, ours.endpoints, (item) => stripEmpty(item)),
+    ...compareAll('listener', golden.listeners, ours.listeners, listenerMeaning),
+  ];
+}
+
+function compareAll(kind: string, golden: Json[], ours: Json[], meaning: (item: Json) => unknown): string[] {
+  const found: string[] = [];
+  const name = (item: Json) => String(item['name'] ?? item['clusterName']);
+  const mine = new Map(ours.map((item) => [name(item), item]));
+  for (const item of golden) {
+    const other = mine.get(name(item));
+    mine.delete(name(item));
+    if (!other) found.push(`${kind} ${name(item)} is missing`);
+    else found.push(...diff(`${kind} ${name(item)}`, meaning(item), meaning(other)));
+  }
+  for (const extra of mine.keys()) found.push(`${kind} ${extra} is not istiod's`);
+  return found;
+}
+
+function diff(path: string, golden: unknown, ours: unknown): string[] {
+  if (JSON.stringify(golden) === JSON.stringify(ours)) return [];
+  if (isObject(golden) && isObject(ours))
+    return [...new Set([...Object.keys(golden), ...Object.keys(ours)])].flatMap((key) =>
+      diff(`${path}.${key}`, golden[key], ours[key]),
+    );
+  if (Array.isArray(golden) && Array.isArray(ours) && golden.length === ours.length)
+    return golden.flatMap((item, index) => diff(`${path}[${index}]`, item, ours[index]));
+  return [`${path}: istiod ${short(golden)}, ours ${short(ours)}`];
+}
+
+const short = (value: unknown) => (JSON.stringify(value) ?? 'nothing').slice(0, 260);
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const list = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);
+const object = (value: unknown): Json => (isObject(value) ? value : {});
+
+/** Sorted keys; 64-bit strings as numbers; empty messages, names of decoration and defaults left out. */
+function stripEmpty(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(stripEmpty);
+  if (typeof value === 'string') return scalar(value);
+  if (!isObject(value)) return value;
+  const out: Json = {};
+  for (const key of Object.keys(value).sort()) {
+    if (DECORATION.has(key)) continue;
+    const item = stripEmpty(value[key]);
+    if (item === undefined || item === null || item === '') continue;
+    if (Array.isArray(item) && item.length === 0) continue;
+    if (isObject(item) && Object.keys(item).length === 0) continue;
+    out[key] = UNORDERED.has(key) ? [...(item as string[])].sort() : item;
+  }
+  return out;
+}
+/** 64-bit integers as numbers, durations without trailing zeros. */
+function scalar(value: string): unknown {
+  if (/^\d{1,10}$/.test(value)) return Number(value);
+  return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
+}
+/** Lists of names whose order says nothing. */
+const UNORDERED = new Set(['domains', 'serverNames']);
+const DECORATION = new Set([
+  'runtimeKey',
+  'decorator',
+  'metadata',
+  'statPrefix',
+  'validateClusters',
+  'initialFetchTimeout',
+]);
+
+function routeMeaning(config: Json): unknown {
+  // By name a client asks for: istiod joins virtual hosts with the same routes, which says nothing.
+  const byDomain: Json = {};
+  for (const host of list(config['virtualHosts'])) {
+    const { domains, name: _, ...rest } = host;
+    for (const domain of (domains ?? []) as string[]) byDomain[domain] = stripEmpty(rest);
+  }
+  return Object.fromEntries(Object.entries(byDomain).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function clusterMeaning(cluster: Json): unknown {
+  const take = [
+    'type',
+    'lbPolicy',
+    'connectTimeout',
+    'circuitBreakers',
+    'outlierDetection',
+    'loadAssignment',
+    'upstreamConnectionOptions',
+    'upstreamBindConfig',
+    'clusterType',
+    'ringHashLbConfig',
+    'maglevLbConfig',
+    'roundRobinLbConfig',
+    'leastRequestLbConfig',
+  ];
+  const http = object(Object.values(object(cluster['typedExtensionProtocolOptions']))[0]);
+  const { upstreamHttpProtocolOptions: _auto, ...options } = http;
+  return {
+    ...(stripEmpty(Object.fromEntries(take.map((name) => [name, cluster[name]]))) as Json),
+    lbPolicy: cluster['lbPolicy'] ?? 'ROUND_ROBIN',
+    panic: stripEmpty(object(cluster['commonLbConfig'])['healthyPanicThreshold']),
+    weighLocalities: 'localityWeightedLbConfig' in object(cluster['commonLbConfig']),
+    http: httpMeaning(options),
+    tls: list(cluster['transportSocketMatches']).map((item) => [item['match'], tlsMeaning(item['transportSocket'])]),
+    socket: tlsMeaning(cluster['transportSocket']),
+  };
+}
+
+/** Which protocol is spoken upstream; plain HTTP/1.1 is what every cluster speaks unless told otherwise. */
+function httpMeaning(options: Json): unknown {
+  const downstream = 'useDownstreamProtocolConfig' in options;
+  const http2 = 'http2ProtocolOptions' in object(options['explicitHttpConfig']);
+  return [
+    downstream ? 'downstream' : http2 ? 'http2' : 'http1',
+    stripEmpty(options['commonHttpProtocolOptions'] ?? {}),
+  ];
+}
+
+/** Secrets, SNI and accepted names of a TLS context; without names the trust domain is enough. */
+function tlsMeaning(socket: unknown): unknown {
+  const config = object(object(socket)['typedConfig']);
+  if (!String(config['@type'] ?? '').endsWith('TlsContext')) return undefined;
+  const common = object(config['commonTlsContext']);
+  const combined = object(common['combinedValidationContext']);
+  const rules = object(combined['defaultValidationContext'] ?? common['validationContext']);
+  const names = [
+    ...list(rules['matchSubjectAltNames']),
+    ...list(rules['matchTypedSubjectAltNames']).map((item) => object(item['matcher'])),
+  ].map((item) => JSON.stringify(item));
+  return {
+    sni: config['sni'],
+    client: config['requireClientCertificate'] === true,
+    certificates: [
+      ...list(common['tlsCertificateSdsSecretConfigs']).map((item) => item['name']),
+      // Files are read by the proxy itself here, by the agent there.
+      ...list(common['tlsCertificates']).map(
+        (item) => `file-cert:${object(item['certificateChain'])['filename']}~${object(item['privateKey'])['filename']}`,
+      ),
+    ],
+    // Public roots are a file here, a secret of the agent's there.
+    ca: String(object(combined['validationContextSdsSecretConfig'])['name'] ?? '').replace(/^file-root:.*/, ''),
+    names: names.filter((item) => !item.includes('"prefix"')),
+  };
+}
+
+function listenerMeaning(listener: Json): unknown {
+  const port = object(object(listener['address'])['socketAddress'])['portValue'];
+  const chain = (item: Json) => ({
+    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port)),
+    tls: tlsMeaning(item['transportSocket']),
+    filters: list(item['filters'])
+      .filter((filter) => !SKIPPED_FILTERS.test(String(filter['name'])))
+      .map(filterMeaning),
+  });
+  return {
+    address: listener['address'],
+    bindToPort: listener['bindToPort'] ?? true,
+    direction: listener['trafficDirection'],
+    originalDst: listener['useOriginalDst'],
+    chains: list(listener['filterChains']).map(chain),
+    fallback: listener['defaultFilterChain'] && chain(object(listener['defaultFilterChain'])),
+    inspectors: list(listener['listenerFilters']).map((item) => item['name']),
+  };
+}
+
+/** A bound listener has one port: to match on it says nothing. */
+function chainMatch(match: Json, listener: Json, port: unknown): Json {
+  const { destinationPort, ...rest } = match;
+  const bound = !String(listener['name']).startsWith('virtual');
+  return bound && destinationPort === port ? rest : match;
+}
+
+/** `or` and `and` of one element are that element. */
+function unwrapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrapped);
+  if (!isObject(value)) return value;
+  for (const name of ['orRules', 'andRules', 'orIds', 'andIds']) {
+    const [only, ...others] = list(Object.values(object(value[name]))[0]);
+    if (only && others.length === 0) return unwrapped(only);
+  }
+  return Object.fromEntries(
+    // RBAC metadata matchers decide; the name only decorates elsewhere.
+    Object.entries(value).map(([key, item]) => [key === 'metadata' ? 'metadataMatcher' : key, unwrapped(item)]),
+  );
+}
+
+/** The action ALLOW is protobuf's default and left out of canonical JSON. */
+function rules(value: unknown): unknown {
+  const { action, ...rest } = object(stripEmpty(unwrapped(value)));
+  return action === undefined || action === 'ALLOW' ? rest : { action, ...rest };
+}
+
+function filterMeaning(filter: Json): unknown {
+  const config = object(filter['typedConfig']);
+  if (String(config['@type']).endsWith('TcpProxy'))
+    return {
+      cluster: config['cluster'],
+      weighted: stripEmpty(config['weightedClusters']),
+      hash: config['hashPolicy'] ?? [],
+    };
+  if (String(config['@type']).endsWith('RBAC'))
+    return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
+  if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };
+  return {
+    rds: object(config['rds'])['routeConfigName'],
+    routes: config['routeConfig'] && routeMeaning(object(config['routeConfig'])),
+    filters: list(config['httpFilters'])
+      .filter((item) => !SKIPPED_FILTERS.test(String(item['name'])))
+      .map((item) => [
+        item['name'],
+        rules(object(item['typedConfig'])['rules']),
+        rules(object(item['typedConfig'])['shadowRules']),
+      ]),
+    certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
+    normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],
+    upgrades: config['upgradeConfigs'],
+  };
+}

@@ -1,0 +1,70 @@
+import { expect, it } from 'vitest';
+import { DiscoveryAnswer, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { shared } from '../compile/output/shared-resource.ts';
+import { answerBody, answerChunks, type PollAnswer } from './answer.ts';
+
+const host = (n: number) => ({ name: `h${n}:80`, domains: [`h${n}`, 'ü'], routes: [] });
+function answer(hosts: number): PollAnswer {
+  const virtualHosts = Array.from({ length: hosts }, (_, n) => host(n));
+  return {
+    session: 'a "quoted" one',
+    responses: [
+      {
+        systemVersionInfo: '1',
+        typeUrl: TYPE_URLS.clusters,
+        nonce: 'n.1',
+        resources: [shared('clusters', { name: 'c' }), shared('clusters', { name: 'd' })],
+        removedResources: ['e', 'f'],
+      },
+      {
+        systemVersionInfo: '1',
+        typeUrl: TYPE_URLS.routes,
+        nonce: 'n.2',
+        resources: [shared('routes', { name: '80', virtualHosts }), shared('routes', { name: 'empty' })],
+        removedResources: [],
+      },
+    ],
+  };
+}
+const plain = (hosts: number) => ({
+  session: 'a "quoted" one',
+  responses: [
+    { resources: [{ name: 'c', resource: { '@type': TYPE_URLS.clusters, name: 'c' } }, { name: 'd' }] },
+    { resources: [{ resource: { name: '80', virtualHosts: Array.from({ length: hosts }, (_, n) => host(n)) } }, {}] },
+  ],
+});
+const read = async (body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>) =>
+  new Response(body).text().then((text) => DiscoveryAnswer.parse(JSON.parse(text)));
+
+it('is one piece when it is small', async () => {
+  const body = answerBody(answer(2));
+  expect(body).toBeInstanceOf(Uint8Array);
+  expect(await read(body)).toMatchObject(plain(2));
+});
+
+it('is a stream of pieces when it is large', async () => {
+  const body = answerBody(answer(5000));
+  expect(body).toBeInstanceOf(ReadableStream);
+  expect(await read(body)).toMatchObject(plain(5000));
+});
+
+it('encodes a resource and a virtual host once', () => {
+  const first = [...answerChunks(answer(3))];
+  const one = shared('clusters', { name: 'c' });
+  expect(one.chunks()[0]).toBe(one.chunks()[0]);
+  const routes = shared('routes', { name: '80', virtualHosts: [host(1)] });
+  expect(routes.chunks()[2]).toBe(routes.chunks()[2]);
+  expect(first.length).toBeGreaterThan(3);
+});
+
+it('keeps no bytes of secrets', () => {
+  const secret = shared('secrets', { name: 's', tlsCertificate: { privateKey: { inlineString: 'PRIVATE' } } });
+  expect(secret.chunks()[0]).not.toBe(secret.chunks()[0]);
+});
+
+it('gives a route configuration another version when one of its hosts differs', () => {
+  const version = (...hosts: object[]) => shared('routes', { name: '80', virtualHosts: hosts as never }).version;
+  expect(version(host(1), host(2))).toBe(version(host(1), host(2)));
+  expect(version(host(1), host(2))).not.toBe(version(host(2), host(1)));
+  expect(version(host(1))).not.toBe(version(host(2)));
+});

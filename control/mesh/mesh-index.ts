@@ -1,0 +1,121 @@
+/** The mesh as it changes: keeps indexes between writes, so that a view costs what the writes changed. */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { namespaceOf } from './fields.ts';
+import { settingsFrom } from './mesh-config.ts';
+import { byAge } from './order.ts';
+import { ServiceIndex } from './service-index.ts';
+import { replaced } from './sorted-list.ts';
+import type { JwtSvidSettings, MeshChange, MeshService, MeshSettings, MeshView } from './view.ts';
+
+export interface MeshIndexOptions {
+  /** In force instead of what ConfigMap istio-system/istio says. */
+  settings?: MeshSettings;
+  /** Becomes `settings.jwtSvid`. */
+  jwtSvid?: JwtSvidSettings;
+}
+
+/** One step: a resource that was replaced is in both lists. */
+export interface MeshUpdate {
+  /** The very objects that were added before. */
+  removed: readonly Resource[];
+  added: readonly Resource[];
+}
+
+/** How many steps back `endpointsChangedSince` can look. */
+const HISTORY = 64;
+const NONE: readonly Resource[] = [];
+
+export class MeshIndex {
+  private readonly options: MeshIndexOptions;
+  private services: ServiceIndex;
+  private kinds: ReadonlyMap<string, readonly Resource[]> = new Map();
+  private settings: MeshSettings;
+  private steps: readonly { readonly step: number; readonly services: readonly MeshService[] }[] = [];
+  private step = 0;
+  private readonly views = new WeakMap<MeshView, number>();
+
+  constructor(options: MeshIndexOptions = {}) {
+    this.options = options;
+    this.settings = this.settingsOf(NONE);
+    this.services = new ServiceIndex(this.settings);
+  }
+
+  /**
+   * Takes one step and gives the view after it.
+   * @throws MeshConfigError when the mesh configuration cannot be read; nothing has been taken then
+   */
+  apply({ removed, added }: MeshUpdate, revision: number): { view: MeshView; change: MeshChange } {
+    const changed = byKind(removed, added);
+    const kinds = new Map(this.kinds);
+    for (const [kind, { out, in: new_ }] of changed)
+      kinds.set(kind, replaced(kinds.get(kind) ?? NONE, new Set(out), new_, byAge));
+    const settings = changed.has('ConfigMap') ? this.settingsOf(kinds.get('ConfigMap') ?? NONE) : this.settings;
+    const settingsChanged = settings !== this.settings;
+    // Nothing throws from here on.
+    this.kinds = kinds;
+    this.settings = settings;
+    const { services, endpoints, endpointsOf } = settingsChanged ? this.rebuilt() : this.services.apply(removed, added);
+    this.step += 1;
+    this.steps = [...this.steps.slice(1 - HISTORY), { step: this.step, services: endpointsOf }];
+    const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
+    return { view: this.view(revision), change: { resources, services, endpoints, settings: settingsChanged } };
+  }
+
+  /** Services follow some settings (`defaultServiceExportTo`): with others, all of them are defined again. */
+  private rebuilt() {
+    this.services = new ServiceIndex(this.settings);
+    return this.services.apply([], [...this.kinds.values()].flat());
+  }
+
+  private settingsOf(configMaps: readonly Resource[]): MeshSettings {
+    const { settings: given, jwtSvid } = this.options;
+    const settings = given ?? settingsFrom(configMaps);
+    const next = jwtSvid ? { ...settings, jwtSvid } : settings;
+    // Other ConfigMaps, and a rewrite that says the same, leave the settings as they were.
+    return this.settings && JSON.stringify(this.settings) === JSON.stringify(next) ? this.settings : next;
+  }
+
+  private view(revision: number): MeshView {
+    const { kinds, settings, step } = this;
+    const { services, ...lookups } = this.services.snapshot();
+    const view: MeshView = {
+      revision,
+      settings,
+      services,
+      ...lookups,
+      resources: (kind) => kinds.get(kind) ?? NONE,
+      endpointsChangedSince: (earlier) => this.changedBetween(this.views.get(earlier), step),
+    };
+    this.views.set(view, step);
+    return view;
+  }
+
+  private changedBetween(from: number | undefined, to: number): readonly MeshService[] | undefined {
+    if (from === undefined || from > to) return undefined;
+    const first = this.steps[0]?.step ?? 0;
+    if (from + 1 < first) return undefined;
+    const found = new Set<MeshService>();
+    for (const { step, services } of this.steps)
+      if (step > from && step <= to) for (const service of services) found.add(service);
+    return [...found];
+  }
+}
+
+interface KindChange {
+  out: Resource[];
+  in: Resource[];
+  keys: Set<string>;
+}
+
+function byKind(removed: readonly Resource[], added: readonly Resource[]): Map<string, KindChange> {
+  const kinds = new Map<string, KindChange>();
+  const of = (resource: Resource): KindChange => {
+    let change = kinds.get(resource.kind);
+    if (!change) kinds.set(resource.kind, (change = { out: [], in: [], keys: new Set() }));
+    change.keys.add(`${namespaceOf(resource)}/${resource.metadata.name}`);
+    return change;
+  };
+  for (const resource of removed) of(resource).out.push(resource);
+  for (const resource of added) of(resource).in.push(resource);
+  return kinds;
+}

@@ -1,0 +1,89 @@
+/** WorkloadEntries by namespace and label pair, so that a selector finds its workloads without reading all of them. */
+import type { Resource } from '../../shared/resources/resource.ts';
+import { labelsOf, namespaceOf, selects, specOf } from './fields.ts';
+import { byAge } from './order.ts';
+
+export type Labels = Readonly<Record<string, string>>;
+
+const labels = new WeakMap<Resource, Labels>();
+
+/** The labels of a WorkloadEntry: those of its metadata, and those of its spec over them. */
+export function workloadLabels(entry: Resource): Labels {
+  let known = labels.get(entry);
+  if (!known) labels.set(entry, (known = { ...entry.metadata.labels, ...labelsOf(specOf(entry)['labels']) }));
+  return known;
+}
+
+const pairKey = (namespace: string, key: string, value: string): string => `${namespace}\n${key}\n${value}`;
+
+export class WorkloadIndex {
+  private readonly byPair = new Map<string, Set<Resource>>();
+
+  add(entry: Resource): void {
+    for (const pair of pairsOf(entry)) {
+      const set = this.byPair.get(pair);
+      if (set) set.add(entry);
+      else this.byPair.set(pair, new Set([entry]));
+    }
+  }
+
+  remove(entry: Resource): void {
+    for (const pair of pairsOf(entry)) {
+      const set = this.byPair.get(pair);
+      set?.delete(entry);
+      if (set?.size === 0) this.byPair.delete(pair);
+    }
+  }
+
+  /** Entries of `namespace` with every label of `selector`, oldest first. An empty selector selects none. */
+  selected(namespace: string, selector: Labels): Resource[] {
+    let fewest: ReadonlySet<Resource> | undefined;
+    for (const [key, value] of Object.entries(selector)) {
+      const set = this.byPair.get(pairKey(namespace, key, value));
+      if (!set) return [];
+      if (!fewest || set.size < fewest.size) fewest = set;
+    }
+    return [...(fewest ?? [])].filter((entry) => selects(selector, workloadLabels(entry))).sort(byAge);
+  }
+}
+
+function pairsOf(entry: Resource): string[] {
+  const namespace = namespaceOf(entry);
+  return Object.entries(workloadLabels(entry)).map(([key, value]) => pairKey(namespace, key, value));
+}
+
+/** What asks for workloads by label, found by a workload's labels. */
+export class SelectorIndex<T extends { readonly namespace: string; readonly selector: Labels }> {
+  private readonly byPair = new Map<string, Set<T>>();
+
+  add(asking: T): void {
+    const pair = firstPair(asking);
+    if (pair === undefined) return;
+    const set = this.byPair.get(pair);
+    if (set) set.add(asking);
+    else this.byPair.set(pair, new Set([asking]));
+  }
+
+  remove(asking: T): void {
+    const pair = firstPair(asking);
+    if (pair === undefined) return;
+    const set = this.byPair.get(pair);
+    set?.delete(asking);
+    if (set?.size === 0) this.byPair.delete(pair);
+  }
+
+  /** Everything whose selector picks `entry`. */
+  selecting(entry: Resource): T[] {
+    const found: T[] = [];
+    const own = workloadLabels(entry);
+    for (const pair of pairsOf(entry))
+      for (const asking of this.byPair.get(pair) ?? []) if (selects(asking.selector, own)) found.push(asking);
+    return found;
+  }
+}
+
+/** A selector is filed under its first pair alone: whatever it selects has that one, too. */
+function firstPair({ namespace, selector }: { namespace: string; selector: Labels }): string | undefined {
+  const [first] = Object.entries(selector);
+  return first && pairKey(namespace, first[0], first[1]);
+}

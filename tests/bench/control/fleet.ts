@@ -1,0 +1,109 @@
+/** Starts the process of the simulated proxies and asks it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { openAuthority } from '../../../control/ca/authority.ts';
+import { nodeBinary } from '../../../control/cli/runtimes.mjs';
+import { createCsr } from '../../../shared/identity/csr.ts';
+import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
+import { type Layout, namespaceOf, proxyAddress } from './mesh.ts';
+import type { ProxyReport, ProxySettings } from './proxies.child.ts';
+import type { ProxyIdentity } from './simulated-proxy.ts';
+
+const TRUST_DOMAIN = 'cluster.local';
+const SERVICE_ACCOUNT = 'bench';
+const ZONES = ['zone-a', 'zone-b', 'zone-c'];
+
+export interface FleetOptions {
+  readonly url: string;
+  readonly caFolder: string;
+  readonly services: number;
+  readonly proxies: number;
+  readonly layout: Layout;
+}
+
+export class Fleet {
+  private readonly child: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+
+  private constructor(child: ChildProcess) {
+    this.child = child;
+    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** Issues an identity for each namespace and starts all proxies at once. */
+  static async start(options: FleetOptions): Promise<Fleet> {
+    const settings = await settingsOf(options);
+    const script = fileURLToPath(new URL('./proxies.child.ts', import.meta.url));
+    const child = spawn(nodeBinary(), ['--disable-warning=ExperimentalWarning', script], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    child.stdin!.write(`${JSON.stringify(settings)}\n`);
+    return new Fleet(child);
+  }
+
+  /** ACKs, bytes and failures are counted from here. */
+  mark(): void {
+    this.child.stdin!.write('mark\n');
+  }
+
+  async report(): Promise<ProxyReport> {
+    this.child.stdin!.write('report\n');
+    const { value } = await this.lines.next();
+    return JSON.parse(value as string) as ProxyReport;
+  }
+
+  async stop(): Promise<void> {
+    const exited = new Promise((done) => this.child.once('exit', done));
+    this.child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOptions): Promise<ProxySettings> {
+  const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
+  const indexOf = new Map<string, number>();
+  const identities: ProxyIdentity[] = [];
+  const list: { identity: number; node: { id: string } }[] = [];
+  for (let proxy = 0; proxy < proxies; proxy++) {
+    const namespace = namespaceOf(proxy % services, layout);
+    let identity = indexOf.get(namespace);
+    if (identity === undefined) {
+      identity = identities.push(await identityOf(authority, namespace)) - 1;
+      indexOf.set(namespace, identity);
+    }
+    list.push({ identity, node: nodeOf(proxy, namespace) });
+  }
+  return { url, ca: authority.trustBundle, proxies: list, identities };
+}
+
+async function identityOf(authority: Awaited<ReturnType<typeof openAuthority>>, namespace: string) {
+  const keys = await generateKeys();
+  const spiffeId = `spiffe://${TRUST_DOMAIN}/ns/${namespace}/sa/${SERVICE_ACCOUNT}`;
+  const { certificateChain } = await authority.issue(await createCsr(keys, spiffeId), spiffeId);
+  return { cert: certificateChain, key: await exportPrivateKey(keys.privateKey) };
+}
+
+/** A sidecar that serves nothing, as `tulle run` describes itself. */
+function nodeOf(proxy: number, namespace: string) {
+  const ip = proxyAddress(proxy);
+  const name = `proxy-${proxy}`;
+  return {
+    id: `sidecar~${ip}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    cluster: `${name}.${namespace}`,
+    metadata: {
+      NAMESPACE: namespace,
+      SERVICE_ACCOUNT,
+      NAME: name,
+      WORKLOAD_NAME: name,
+      LABELS: { app: name },
+      INSTANCE_IPS: ip,
+      INTERCEPTION_MODE: 'NONE',
+      ISTIO_VERSION: '1.28.0',
+      OUTBOUND_BIND: '127.0.0.2',
+    },
+    locality: { region: 'region', zone: ZONES[proxy % ZONES.length]! },
+    userAgentName: 'tulle-node',
+    userAgentVersion: 'bench',
+  };
+}

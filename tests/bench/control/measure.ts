@@ -1,0 +1,190 @@
+/** One control plane with simulated proxies: cold start, changes, and the longest wait for /healthz meanwhile. */
+import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import https from 'node:https';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ControlApi } from '../../../control/cli/connection.ts';
+import { resourcePath } from '../../../control/cli/resources.ts';
+import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
+import { kinds } from '../../../shared/resources/index.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { ROOT, temporaryFolder } from '../../harness.ts';
+import { cpuOf, residentOf } from '../process-stats.ts';
+import { Fleet } from './fleet.ts';
+import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';
+
+export interface ControlScenario {
+  readonly services: number;
+  readonly proxies: number;
+  readonly layout: Layout;
+  readonly runtime: RuntimeName;
+  /** Changes of each sort that are measured. */
+  readonly changes: number;
+  /** How long a cold start, or a change, may take. */
+  readonly limitMs: number;
+}
+
+/** Milliseconds, CPU in milliseconds of the control plane's process. */
+export interface ChangeCost {
+  readonly what: string;
+  readonly proxies: number;
+  readonly firstMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly lastMs: number;
+  readonly cpuMs: number;
+  readonly bytesPerProxy: number;
+}
+
+export interface ControlResult {
+  readonly scenario: ControlScenario;
+  /** Until the process announced itself. */
+  readonly startMs: number;
+  /** Until every proxy had acknowledged its first answer; proxies that had not when the limit was reached. */
+  readonly coldMs: number;
+  readonly coldCpuMs: number;
+  readonly missing: number;
+  readonly failures: number;
+  readonly residentMb: number;
+  readonly changes: readonly ChangeCost[];
+  /** The longest wait for `/healthz`, asked every 20 ms, at the cold start and during changes. */
+  readonly healthzColdMs: number;
+  readonly healthzChangeMs: number;
+}
+
+export async function measureControl(
+  scenario: ControlScenario,
+  progress: (line: string) => void,
+): Promise<ControlResult> {
+  const folder = temporaryFolder();
+  const data = join(folder.path, 'control');
+  const stops: (() => Promise<void>)[] = [];
+  try {
+    const { services, proxies, layout } = scenario;
+    mkdirSync(data, { mode: 0o700 });
+    await fillStore(data, meshResources(services, layout));
+    const began = performance.now();
+    const control = await startControl(data, scenario.runtime);
+    stops.push(control.stop);
+    const startMs = performance.now() - began;
+    progress(`control plane is up after ${Math.round(startMs)} ms`);
+
+    const coldProbe = probeHealth(control.url, control.ca);
+    const cpuBefore = cpuOf(control.pid);
+    const coldBegan = performance.now();
+    const fleet = await Fleet.start({ url: control.url, caFolder: join(data, 'ca'), services, proxies, layout });
+    stops.unshift(() => fleet.stop());
+    const cold = await waitFor(fleet, (report) => report.up >= proxies, scenario.limitMs);
+    const coldMs = performance.now() - coldBegan;
+    const coldCpuMs = (cpuOf(control.pid) - cpuBefore) / 1000;
+    const healthzColdMs = await coldProbe.stop();
+    progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures`);
+
+    const probe = probeHealth(control.url, control.ca);
+    const changes: ChangeCost[] = [];
+    const api = new ControlApi(control.url, control.token, control.ca);
+    for (let n = 0; cold.up >= proxies && n < scenario.changes; n++) {
+      for (const [what, resource] of [
+        ['endpoint', workloadEntry(1, 0, layout, 2 + n)],
+        ['VirtualService', virtualService(0, layout, 80 - n)],
+      ] as const) {
+        changes.push(await measureChange(what, resource, { api, fleet, pid: control.pid, scenario }));
+        progress(`${what}: last ACK after ${Math.round(changes.at(-1)!.lastMs)} ms`);
+      }
+    }
+    return {
+      ...{ scenario, startMs, coldMs, coldCpuMs, missing: proxies - cold.up, failures: cold.failures },
+      ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },
+    };
+  } finally {
+    for (const stop of stops) await stop();
+    folder.dispose();
+  }
+}
+
+interface Measured {
+  readonly api: ControlApi;
+  readonly fleet: Fleet;
+  readonly pid: number;
+  readonly scenario: ControlScenario;
+}
+
+async function measureChange(what: string, resource: Resource, { api, fleet, pid, scenario }: Measured) {
+  const kind = kinds.find((one) => one.kind === resource.kind)!;
+  const { namespace = 'default', name } = resource.metadata;
+  fleet.mark();
+  const cpuBefore = cpuOf(pid);
+  await api.call('PUT', resourcePath(kind, namespace, name), resource);
+  const report = await waitFor(fleet, ({ acks }) => acks.length >= scenario.proxies, scenario.limitMs);
+  const acks = [...report.acks].sort((a, b) => a - b);
+  const at = (part: number) => acks[Math.max(0, Math.ceil(acks.length * part) - 1)] ?? Number.NaN;
+  return {
+    ...{ what, proxies: acks.length, firstMs: at(0), p50Ms: at(0.5), p99Ms: at(0.99), lastMs: at(1) },
+    ...{ cpuMs: (cpuOf(pid) - cpuBefore) / 1000, bytesPerProxy: report.bytes / Math.max(1, acks.length) },
+  };
+}
+
+async function waitFor(fleet: Fleet, done: (report: Awaited<ReturnType<Fleet['report']>>) => boolean, limitMs: number) {
+  const limit = performance.now() + limitMs;
+  for (;;) {
+    const report = await fleet.report();
+    if (done(report) || performance.now() > limit) return report;
+    await new Promise((again) => setTimeout(again, 20));
+  }
+}
+
+interface RunningControl {
+  readonly url: string;
+  readonly ca: string;
+  readonly token: string;
+  readonly pid: number;
+  readonly stop: () => Promise<void>;
+}
+
+async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
+  const [program, ...args] = [
+    ...runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts')),
+    ...['control', '--data', data, '--port', '0', '--announce'],
+  ];
+  const child = spawn(program!, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = new Promise<void>((done) => child.once('exit', () => done()));
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const { url, trustBundle, adminToken } = JSON.parse(line) as Record<string, string>;
+    const stop = () => {
+      child.kill('SIGKILL');
+      return exited;
+    };
+    return { url: url!, ca: trustBundle!, token: adminToken!, pid: child.pid!, stop };
+  }
+  throw new Error('the control plane ended before it was ready');
+}
+
+/** Asks `/healthz` every 20 ms, one question at a time. `stop` gives the longest answer time in milliseconds. */
+function probeHealth(url: string, ca: string): { stop: () => Promise<number> } {
+  const agent = new https.Agent({ keepAlive: true, ca, checkServerIdentity: () => undefined });
+  let worst = 0;
+  let running = true;
+  const ask = () =>
+    new Promise<void>((done) => {
+      https
+        .get(new URL('/healthz', url), { agent }, (response) => response.resume().on('end', done))
+        .on('error', () => done());
+    });
+  const ended = (async () => {
+    while (running) {
+      const began = performance.now();
+      await ask();
+      worst = Math.max(worst, performance.now() - began);
+      await new Promise((again) => setTimeout(again, 20));
+    }
+    agent.destroy();
+  })();
+  return {
+    stop: async () => {
+      running = false;
+      await ended;
+      return worst;
+    },
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * The process of the simulated proxies. It reads one JSON line of settings, then commands, one a line: `mark` begins a
+ * measurement, `report` answers with one line what happened since.
+ */
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { type ProxyIdentity, SimulatedProxy } from './simulated-proxy.ts';
+
+export interface ProxySettings {
+  readonly url: string;
+  readonly ca: string;
+  readonly proxies: readonly { readonly identity: number; readonly node: { readonly id: string } }[];
+  readonly identities: readonly ProxyIdentity[];
+}
+
+/** Times in milliseconds since `mark`, one an ACK, in order. */
+export interface ProxyReport {
+  /** Proxies that have acknowledged at least one answer since their start. */
+  readonly up: number;
+  readonly acks: readonly number[];
+  readonly bytes: number;
+  readonly failures: number;
+  readonly lastFailure: string;
+}
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const settings = JSON.parse((await lines.next()).value as string) as ProxySettings;
+
+const up = new Set<string>();
+let since = performance.now();
+let acks: number[] = [];
+let bytes = 0;
+let failures = 0;
+let lastFailure = '';
+
+const proxies = settings.proxies.map(
+  ({ identity, node }) =>
+    new SimulatedProxy({
+      url: settings.url,
+      ca: settings.ca,
+      identity: settings.identities[identity]!,
+      node,
+      onAck: (size) => {
+        up.add(node.id);
+        acks.push(performance.now() - since);
+        bytes += size;
+      },
+      onFailure: (error) => {
+        failures++;
+        lastFailure = error.message;
+      },
+    }),
+);
+for (const proxy of proxies) void proxy.run();
+
+for (;;) {
+  const { value, done } = await lines.next();
+  if (done) break;
+  if (value === 'mark') {
+    since = performance.now();
+    acks = [];
+    bytes = 0;
+    failures = 0;
+  } else if (value === 'report') {
+    const report: ProxyReport = { up: up.size, acks, bytes, failures, lastFailure };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+  }
+}
+for (const proxy of proxies) proxy.stop();
