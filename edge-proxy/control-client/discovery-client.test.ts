@@ -101,8 +101,9 @@ function setup(plane: Plane, target: Target, cache?: DiskCache) {
     node: () => node,
     target,
     cache,
+    time: { now: Date.now, random: Math.random },
     log: (line) => lines.push(line),
-    backoff: new Backoff(1, 2),
+    backoff: new Backoff(Math.random, 1, 2),
   });
   return { client, lines };
 }
@@ -366,10 +367,10 @@ describe('DiscoveryClient', () => {
 
 describe('Backoff', () => {
   it('doubles up to its cap, with jitter, and starts over', () => {
-    const high = new Backoff(100, 1000, () => 1);
+    const high = new Backoff(() => 1, 100, 1000);
     expect([high.next(), high.next(), high.next(), high.next(), high.next()]).toEqual([100, 200, 400, 800, 1000]);
     high.reset();
     expect(high.next()).toBe(100);
-    expect(new Backoff(100, 1000, () => 0).next()).toBe(50);
+    expect(new Backoff(() => 0, 100, 1000).next()).toBe(50);
   });
 });

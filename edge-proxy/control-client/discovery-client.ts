@@ -17,6 +17,7 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
+import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
@@ -47,6 +48,7 @@ export interface DiscoveryClientOptions {
   readonly pollTimeoutMs?: number;
   /** What the target can take; see FEATURES. Default: all. */
   readonly features?: readonly Feature[];
+  readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
@@ -80,7 +82,7 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.options = options;
-    this.backoff = options.backoff ?? new Backoff(200, MAX_WAIT_MS);
+    this.backoff = options.backoff ?? new Backoff(() => options.time.random(), 200, MAX_WAIT_MS);
     this.held = Object.fromEntries(
       RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
     ) as typeof this.held;
@@ -166,7 +168,7 @@ export class DiscoveryClient {
       return;
     }
     this.session = session;
-    this.state.lastAnswerMs = Date.now();
+    this.state.lastAnswerMs = this.options.time.now();
     if (request.session === undefined && !this.plain) {
       this.opened = knownFeatures(features);
       return;

@@ -164,11 +164,21 @@ export interface DialTarget {
   readonly keepAliveMs?: number;
 }
 
-export interface Runtime {
-  readonly name: 'node' | 'bun' | 'deno';
-  /** Seconds-accurate wall clock and monotonic milliseconds. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds since some moment; never goes back. */
   monotonicMs(): number;
+}
+
+/** What makes two runs differ: given as a value, so that a test decides it. */
+export interface ClockAndRandom extends Clock {
+  /** [0, 1) */
+  random(): number;
+}
+
+export interface Runtime extends ClockAndRandom {
+  readonly name: 'node' | 'bun' | 'deno';
   /** @throws ListenError with the address and the reason (port in use, not permitted …) */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */

@@ -1,8 +1,8 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
 import { constants, createHash, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
+import { KEY_USAGE_BITS, readCertificate } from '../../shared/identity/certificate.ts';
 import { readRevocationLists } from '../x509/crl.ts';
-import { KEY_USAGE_BITS, readExtensions } from '../x509/der.ts';
 import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
 import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
 import { peerFacts } from './peer-facts.ts';
@@ -176,7 +176,7 @@ function chosenCiphers(options: Pick<ClientTlsOptions, 'cipherSuites' | 'curves'
 /** The roots that decide about a leaf: those of its own trust domain where there are several. */
 function rootsFor(leaf: Uint8Array, rules: PeerRules): TrustedRoots | undefined {
   if (!rules.trustDomains) return rules.roots;
-  const { uris } = readExtensions(leaf);
+  const { uris } = readCertificate(leaf);
   const domain = uris.length === 1 ? /^spiffe:\/\/([^/]+)\//.exec(uris[0]!)?.[1] : undefined;
   const roots = domain === undefined ? undefined : rules.trustDomains.get(domain);
   if (!roots) throw new Error('TLS: peer certificate is of no trust domain that is trusted');
@@ -227,7 +227,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
  * @throws Error where it is not
  */
 function requireKeyUsage(leaf: Uint8Array, socket: tls.TLSSocket, role: 'client' | 'server'): void {
-  const { keyUsage } = readExtensions(leaf);
+  const { keyUsage } = readCertificate(leaf);
   if (keyUsage === undefined || keyUsage & KEY_USAGE_BITS.digitalSignature) return;
   // Suites of TLS 1.2 whose name begins with the cipher send the secret to the server's key instead.
   const encrypts = role === 'server' && /^(AES|DES|CAMELLIA)/.test(socket.getCipher().name);

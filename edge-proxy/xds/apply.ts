@@ -7,6 +7,7 @@ import {
   SCHEMAS,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
+import { pathText } from '../config-error.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
@@ -25,7 +26,12 @@ type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts'>;
 export interface Compilers
   extends Pick<
     ListenerParts,
-    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver' | 'connectionLog'
+    | 'compileRoutes'
+    | 'compileHttpFilters'
+    | 'compileNetworkRbac'
+    | 'requestObservers'
+    | 'connectionObservers'
+    | 'connectionLog'
   > {
   readonly compileCluster: CompileCluster;
 }
@@ -65,11 +71,15 @@ export class RunningConfig {
         resolve: runtime.resolve,
         connect: (...args) => runtime.connect(...args),
         now: runtime.monotonicMs,
-        random: Math.random,
+        random: () => this.runtime.random(),
       },
       (serviceName) => this.resources.endpoints.get(serviceName),
     );
-    this.routes = new RouteTables({ clusters: this.clusters, compileRoutes: compilers.compileRoutes });
+    this.routes = new RouteTables({
+      clusters: this.clusters,
+      compileRoutes: compilers.compileRoutes,
+      env: runtime,
+    });
     this.parts = {
       runtime,
       secrets: this.secrets,
@@ -81,8 +91,8 @@ export class RunningConfig {
       },
       compileHttpFilters: compilers.compileHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
-      onFinished: compilers.onFinished,
-      tcpObserver: compilers.tcpObserver,
+      requestObservers: compilers.requestObservers,
+      connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,
       draining,
       admission,
@@ -284,11 +294,4 @@ function rawName(type: ResourceType, raw: unknown): string {
   const fields = (raw ?? {}) as Record<string, unknown>;
   const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
   return typeof name === 'string' ? name : '?';
-}
-
-/** `a.b[0].c`, as messages name fields. */
-export function pathText(path: readonly PropertyKey[]): string {
-  let out = '';
-  for (const part of path) out += typeof part === 'number' ? `[${part}]` : `${out ? '.' : ''}${String(part)}`;
-  return out || '(resource)';
 }

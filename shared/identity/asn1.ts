@@ -127,7 +127,12 @@ export function time(element: Element | undefined): number {
     number,
   ];
   // RFC 5280: two digits below 50 are of the 21st century.
-  return Date.UTC(long ? year : year < 50 ? 2000 + year : 1900 + year, month - 1, day, hour, minute, second);
+  const ms = Date.UTC(long ? year : year < 50 ? 2000 + year : 1900 + year, month - 1, day, hour, minute, second);
+  // Date.UTC carries a 13th month or a 30th of February over into what follows.
+  const date = new Date(ms);
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || minute > 59 || second > 59)
+    throw malformed();
+  return ms;
 }
 
 /** Strings of these types are compared without case and repeated spaces (RFC 5280 7.1). */

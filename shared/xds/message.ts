@@ -126,24 +126,71 @@ export function any<Types extends Record<string, z.ZodType>>(types: Types) {
     [K in keyof Types & string]: { '@type': `type.googleapis.com/${K}` } & z.infer<Types[K]>;
   }[keyof Types & string];
   return z.unknown().transform((value, ctx): Value => {
-    const violation = (message: string) => {
-      ctx.addIssue({ code: 'custom', message });
-      return z.NEVER;
-    };
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return violation('must be an object with "@type"');
-    const { '@type': type, ...fields } = value as Record<string, unknown>;
-    if (typeof type !== 'string') return violation('must have an "@type"');
-    const name = type.slice(type.lastIndexOf('/') + 1);
+    const named = nameOfAny(value, ctx);
+    if (named === undefined) return z.NEVER;
+    const { name, fields } = named;
     const schema = Object.hasOwn(types, name) ? types[name] : undefined;
-    if (!schema) return violation(`unsupported type "${name}": must be one of ${Object.keys(types).join(', ')}`);
-    const parsed = schema.safeParse(fields);
-    if (!parsed.success) {
-      for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
-      return z.NEVER;
-    }
-    return { '@type': `type.googleapis.com/${name}`, ...(parsed.data as object) } as Value;
+    if (schema) return readAny(name, fields, schema, ctx) as Value;
+    ctx.addIssue({ code: 'custom', message: unsupportedType(name, Object.keys(types)) });
+    return z.NEVER;
   });
+}
+
+/** A message inside google.protobuf.Any in its JSON form. */
+export type AnyMessage = { '@type': string; [field: string]: unknown };
+
+/**
+ * google.protobuf.Any of which the listed types are read; others pass as they are, for a reader that knows their type
+ * or refuses it by name.
+ * @param options emptyAllowed: an Any without a type is read as one with the type '' and no fields
+ */
+export function openAny(
+  types: Readonly<Record<string, z.ZodType>>,
+  options: { emptyAllowed?: boolean } = {},
+): z.ZodType<AnyMessage> {
+  return z.unknown().transform((value, ctx): AnyMessage => {
+    if (options.emptyAllowed && isEmptyAny(value)) return { '@type': '' };
+    const named = nameOfAny(value, ctx);
+    if (named === undefined) return z.NEVER;
+    const { name, fields } = named;
+    const schema = Object.hasOwn(types, name) ? types[name] : undefined;
+    return schema ? readAny(name, fields, schema, ctx) : { '@type': `type.googleapis.com/${name}`, ...fields };
+  });
+}
+
+/** What is said of an Any whose type no reader knows. */
+export function unsupportedType(name: string, supported: readonly string[]): string {
+  return `unsupported type "${name}": must be one of ${supported.join(', ')}`;
+}
+
+/** The message name in a type URL. */
+export function messageName(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+}
+
+/** As it is written, or as `openAny` has read it before. */
+function isEmptyAny(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value);
+  return entries.every(([key, field]) => key === '@type' && field === '');
+}
+
+function nameOfAny(value: unknown, ctx: z.RefinementCtx): { name: string; fields: object } | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    ctx.addIssue({ code: 'custom', message: 'must be an object with "@type"' });
+    return undefined;
+  }
+  const { '@type': type, ...fields } = value as Record<string, unknown>;
+  if (typeof type === 'string') return { name: messageName(type), fields };
+  ctx.addIssue({ code: 'custom', message: 'must have an "@type"' });
+  return undefined;
+}
+
+function readAny(name: string, fields: object, schema: z.ZodType, ctx: z.RefinementCtx): AnyMessage {
+  const parsed = schema.safeParse(fields);
+  if (parsed.success) return { '@type': `type.googleapis.com/${name}`, ...(parsed.data as object) };
+  for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
+  return z.NEVER;
 }
 
 /** Milliseconds of a proto3 JSON duration that `duration()` accepted. */

@@ -100,7 +100,7 @@ describe('the control API over TLS', () => {
         const { certificateChain, privateKey } = await authority.serverCertificate({ dnsNames: ['a'], ips: [] });
         return { cert: certificateChain, key: privateKey };
       },
-      /not meant for TLS clients/,
+      /not for client authentication/,
     ],
   ];
   it.each(rogues)('cuts off a client with a certificate %s', async (_name, client, reason) => {

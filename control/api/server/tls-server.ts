@@ -3,13 +3,14 @@ import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
+import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type VerifiedSvid, verifyChain } from '../../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import type { ApiEnv } from '../caller.ts';
 import { type FetchHandler, nodeListener } from './node-listener.ts';
 
-/** A leaf and what can be between it and a root; longer chains are refused by `verifyChain`. */
-const MAX_CHAIN = 7;
+/** One more certificate than `verifyChain` takes: it refuses a longer chain itself. */
+const MAX_CHAIN = MAX_SENT + 1;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
 const MAX_TIMER_MS = 24 * 3_600_000;

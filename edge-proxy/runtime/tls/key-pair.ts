@@ -1,6 +1,6 @@
 /** The own certificate of a TLS context: whether its key belongs to it, and what it says. */
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readExtensions } from '../../x509/der.ts';
+import { readCertificate } from '../../../shared/identity/certificate.ts';
 import { pemCertificates } from '../../x509/trusted-path.ts';
 import type { KeyPair, OwnCertificate } from '../runtime.ts';
 
@@ -51,7 +51,7 @@ function readKeyPair(pair: KeyPair): OwnKeyPair {
 
 /** DNS names; the common name of a certificate that has no alternative names at all (RFC 6125 6.4.4). */
 function ownNames(raw: Uint8Array): { uris: readonly string[]; serverNames: readonly string[] } {
-  const { uris, dns, hasAlternativeNames, subject } = readExtensions(raw);
+  const { uris, dns, hasAlternativeNames, subject } = readCertificate(raw);
   const attributes = hasAlternativeNames ? [] : subject.split(/[\u0000\u0001]/);
   const common = attributes.find((attribute) => attribute.startsWith('2.5.4.3='))?.slice('2.5.4.3='.length);
   return { uris, serverNames: (common ? [common] : dns).map((name) => name.toLowerCase()) };

@@ -141,8 +141,7 @@ export function compileCluster(
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
     for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
     for (const name of names) {
-      if (!isIpAddress(name))
-        closers.push(resolvePeriodically(name, config, deps.resolve, inheritance.resolved, build));
+      if (!isIpAddress(name)) closers.push(resolvePeriodically(name, config, deps, inheritance.resolved, build));
     }
   }
   return Object.assign(cluster, {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
-import { Headers } from '../../http/headers.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/stream.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 import { RouteTables } from './route-tables.ts';
 
+const ENV = { now: () => 0, monotonicMs: () => 0, random: () => 0 };
 const vhds = { configSource: { ads: {} } };
 const host = (name: string, domains: string[], more: Partial<VirtualHost> = {}): VirtualHost => ({
   name,
@@ -20,11 +21,12 @@ const request = (authority: string) =>
     pathWithoutQuery: '/',
     method: 'GET',
     scheme: 'http',
-    headers: new Headers(),
+    headers: new HeaderMap(),
   }) as unknown as RequestContext;
 
 function setup(clusters = new Set<string>()) {
-  const tables = new RouteTables({ clusters, compileRoutes: compileRouteConfiguration });
+  const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, ENV);
+  const tables = new RouteTables({ clusters, compileRoutes, env: ENV });
   const apply = (
     hosts: VirtualHost[],
     configurations: RouteConfiguration[] = [],
@@ -123,6 +125,6 @@ describe('route tables with separate virtual hosts', () => {
   });
 
   it('are refused in a static file', () => {
-    expect(() => compileRouteConfiguration({ name: '80', vhds })).toThrow('vhds');
+    expect(() => compileRouteConfiguration({ name: '80', vhds }, ENV)).toThrow('vhds');
   });
 });

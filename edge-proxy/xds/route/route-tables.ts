@@ -6,6 +6,7 @@ import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.
 import { ConfigFault } from '../../config-error.ts';
 import { checkDomains, HostIndex } from '../../control-client/host-lookup.ts';
 import type { RouteTable } from '../../http/route-table.ts';
+import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
 import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';
 
@@ -13,6 +14,7 @@ export interface RouteTableParts {
   readonly clusters: { has(name: string): boolean };
   /** Compiles a configuration that holds its virtual hosts. */
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
+  readonly env: ClockAndRandom;
 }
 
 export interface RouteChanges {
@@ -155,7 +157,7 @@ export class RouteTables {
     const own = { ...host, name: host.name.slice(configurationOf(host.name).length + 1) };
     checkDomains(host.domains, `virtual host "${host.name}"`);
     validateClusters({ ...config, virtualHosts: [own] }, this.parts.clusters);
-    return compileVirtualHost(config, own, `virtual host "${host.name}"`);
+    return compileVirtualHost(config, own, `virtual host "${host.name}"`, this.parts.env);
   }
 }
 
