@@ -16,7 +16,12 @@ import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
+import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import {
+  gatewayVirtualServices,
+  meshConnectionServices,
+  meshVirtualServices,
+} from '../routes/bound-virtual-services.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
@@ -231,7 +236,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = gatewayOutbound({
-    virtualServices: scope.virtualServices.list,
+    virtualServices: gatewayVirtualServices({ list: scope.virtualServices.list, gateways }),
     services: scope.services,
     gateways,
     rules,
@@ -287,8 +292,8 @@ function sidecarParts(place: Place): Parts {
     captured,
     offersHttp2,
   });
+  const { list } = scope.virtualServices;
   const seen = {
-    virtualServices: scope.virtualServices.list,
     services: scope.services,
     rules,
     settings,
@@ -299,6 +304,7 @@ function sidecarParts(place: Place): Parts {
   const any = wildcard(ip);
   const outbound = outboundListeners({
     ...seen,
+    virtualServices: meshConnectionServices({ list }),
     captured,
     bind,
     any,
@@ -313,7 +319,12 @@ function sidecarParts(place: Place): Parts {
         `no outbound listener ${resource.name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
       );
   const httpProxy = free.some(({ resource }) => resource.name === `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`);
-  const { routes, errors } = outboundRoutes({ ...seen, dnsDomain, httpProxy: !captured && httpProxy });
+  const { routes, errors } = outboundRoutes({
+    ...seen,
+    virtualServices: meshVirtualServices({ list }),
+    dnsDomain,
+    httpProxy: !captured && httpProxy,
+  });
   const made = {
     listeners: layer(own.listeners, patches),
     clusters: layer(own.clusters, patches),
@@ -341,7 +352,8 @@ interface LayerAndNotes {
 
 /** Produced resources after the patches, as one layer: the same for the same list. */
 function layer(items: readonly Produced[], patches: readonly Patch[]): LayerAndNotes {
-  return layers({ items, patches });
+  const type = items[0]?.type;
+  return layers({ items, patches: type ? patchesOn(patches, type, undefined) : NO_PATCHES });
 }
 
 const layers = generator<{ items: readonly Produced[]; patches: readonly Patch[] }, LayerAndNotes>(
