@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono';
 import type { Fault, Resource } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
-import { neighbourWarnings } from '../neighbours.ts';
+import { Neighbours } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from '../server/body.ts';
 import { type Admitted, admit } from './admission.ts';
 import { fieldPolicy } from './field-validation.ts';
@@ -37,9 +37,15 @@ export interface ResourceRoutes {
 
 type C = Context<ApiEnv>;
 
-export function resourceApi(routes: ResourceRoutes): Hono<ApiEnv> {
+/** The routes' dependencies, and what they keep between requests. */
+interface Api extends ResourceRoutes {
+  readonly neighbours: Neighbours;
+}
+
+export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const on = (handler: (routes: ResourceRoutes, c: C, target: Target) => Promise<Response>) => (c: C) =>
+  const routes: Api = { ...given, neighbours: new Neighbours(given.store) };
+  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
     handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
   const refuse = async () => {
     throw methodNotAllowed();
@@ -111,14 +117,14 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
   return c.body(body, 200, { 'content-type': 'application/json' });
 }
 
-async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
   const created = await told(admitted.target, () =>
@@ -127,12 +133,12 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
   return answer(c, target, created, 201);
 }
 
-async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function replace({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
 
@@ -142,7 +148,7 @@ const patchTypes = {
   'application/strategic-merge-patch+json': (target: unknown, body: unknown) => strategicMergePatch(target, body),
 };
 
-async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const apply = patchFunction(target, mediaType(c, ''));
   const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
@@ -154,7 +160,7 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     try {
       // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
-      await warn(c, store, admitted);
+      await warn(c, neighbours, admitted);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -304,8 +310,8 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
-async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
-  const all: readonly Fault[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Fault[] = [...warnings, ...(await neighbours.warnings(resource))];
   for (const each of all.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
 }
 
