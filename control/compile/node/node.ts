@@ -143,9 +143,12 @@ export function compileNode(view: MeshView, node: Node): Snapshot {
   return snapshotOf(inOneGo(compileInSlices(view, node)).sets);
 }
 
-/** @throws NodeError when the node's id or metadata is malformed */
-export function compileWithNotes(view: MeshView, node: Node): Compiled {
-  const place = placeOf(view, node, () => NO_PATCHES);
+/**
+ * @param patches those of the control plane, so that what is shown offline is what it serves
+ * @throws NodeError when the node's id or metadata is malformed
+ */
+export function compileWithNotes(view: MeshView, node: Node, patches: PatchSource = () => NO_PATCHES): Compiled {
+  const place = placeOf(view, node, patches);
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);

@@ -6,7 +6,7 @@ import { RESOURCE_TYPES, SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { MeshIndex } from '../../mesh/mesh-index.ts';
 import { type CompiledNode, inOneGo } from '../node/compiled-node.ts';
-import { nodeCompiler } from '../node/node.ts';
+import { compileWithNotes, nodeCompiler } from '../node/node.ts';
 import { digest } from '../output/digest.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { withRoutes } from './http-route.ts';
@@ -186,6 +186,19 @@ describe('a patch that puts an HTTP filter into the inbound chains of one worklo
     expect(removed).toEqual({ a: { ...patchOnly, built: {} } });
     expect(firstFilters('a')).not.toContain('first');
   });
+});
+
+it('a compile with notes goes through the same patches, and names one that is left out', () => {
+  const broken = made('EnvoyFilter', 'networking.istio.io/v1alpha3', 'shop', 'first', {
+    spec: {
+      configPatches: [{ applyTo: 'HTTP_FILTER', patch: { operation: 'INSERT_FIRST', value: { name: 'first' } } }],
+    },
+  });
+  const { view } = new MeshIndex().apply({ removed: [], added: [...MESH, broken] }, 1);
+  expect(compileWithNotes(view, NODES.a, inboundFilters).notes).toContainEqual(
+    expect.stringMatching(/^EnvoyFilter shop\/first: virtualInbound: .*: the patch is left out$/),
+  );
+  expect(compileWithNotes(view, NODES.c, inboundFilters).notes.join()).not.toContain('EnvoyFilter shop/first: virtual');
 });
 
 describe('an HTTPRoute', () => {
