@@ -12,6 +12,7 @@ import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
+import { logNotCompiled } from './compile/node/log-not-compiled.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
@@ -29,8 +30,9 @@ export interface ControlPlaneOptions {
   trustDomain: string;
   /** Folder with a CA of the user's own, in Istio's file names; default: `<data>/ca`, made at first start. */
   caFolder?: string;
-  /** Seconds. */
+  /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
+  maxSvidTtl?: number;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -57,8 +59,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     await createInitialNamespaces(store);
     const caFolder = options.caFolder ?? join(data, 'ca');
-    const { trustDomain } = options;
-    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: options.svidTtl });
+    const { trustDomain, svidTtl, maxSvidTtl = svidTtl } = options;
+    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
@@ -79,6 +81,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
+    const logUnused = logNotCompiled(log);
+    logUnused(mesh.current());
+    mesh.onChange(logUnused);
     const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log });
     undo.splice(1, 0, () => discovery.close());
 

@@ -6,6 +6,7 @@ import type { ListenerState } from './admin/admin.ts';
 import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
@@ -17,10 +18,11 @@ import type { Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
-import { compileAccessLog, istioAccessLog } from './telemetry/access-log.ts';
+import { compileAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
 import { connectionEntry } from './telemetry/log-entry.ts';
+import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
@@ -41,37 +43,31 @@ const pooled = (pool: WorkerPool): Pick<Assembled, 'part' | 'setSecrets'> => ({
   setSecrets: (secrets, principal) => pool.setSecrets(secrets, principal),
 });
 
-/** @param defaultLog Istio's JSON access log where a connection manager configures none */
 export function assemble(
   env: CompilerEnv,
   version: string,
   workload: Workload,
-  defaultLog: boolean,
   limits: ProcessLimits,
   sharesPorts = false,
 ): Assembled {
-  const { runtime } = env;
+  const stats = new Stats();
+  const own = new OwnListeners(env.runtime);
+  const { writeError } = env.runtime.process;
+  const refused = ownListenerRefusals(stats, writeError, () => env.runtime.monotonicMs());
+  const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({
     runtime,
     version,
     workload,
     clusters: () => clusters.values(),
-    accessLog: false,
   });
-  const admission = new Admission(
-    new Stats(),
-    new OverloadState(),
-    limits.connections,
-    limits.drainMs,
-    limits.closeOnExpiry,
-  );
-  tellHealthChecks(admission.stats, () => clusters.values());
+  const admission = new Admission(stats, new OverloadState(), limits.connections, limits.drainMs, limits.closeOnExpiry);
+  tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const proxy = new Proxy(runtime, { compilers: compilersOf(env, telemetry, clusters, defaultLog), admission });
+  const proxy = new Proxy(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
   const overload =
-    limits.overload &&
-    new OverloadManager(limits.overload, runtime, admission.overload, admission.stats, () => proxy.rescale());
+    limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.rescale());
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
@@ -83,8 +79,9 @@ export function assemble(
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
     draining: () => proxy.draining,
-    exposition: () => telemetry.metrics.expose() + admission.stats.expose(),
-    statistics: () => admission.stats.entries(),
+    refuseConnectionsTo: (listener) => void own.add(listener),
+    exposition: () => telemetry.metrics.expose() + stats.expose(),
+    statistics: () => stats.entries(),
     close: () => {
       overload?.stop();
       return proxy.stop();
@@ -96,18 +93,11 @@ export function assemble(
   return { proxy, part, setSecrets };
 }
 
-function compilersOf(
-  env: CompilerEnv,
-  telemetry: Telemetry,
-  clusters: Map<string, RunningCluster>,
-  defaultLog: boolean,
-): Compilers {
-  const logOf = (configs: Parameters<typeof compileAccessLog>[0] | undefined) =>
-    compileAccessLog(configs ?? [], telemetry.sinks) ?? (defaultLog ? istioAccessLog(telemetry.sinks) : undefined);
+function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {
   const { runtime } = env;
   const onFinished: Compilers['onFinished'] = (listener, config) => {
     const direction = directionOf(listener);
-    const log = logOf(config.accessLog);
+    const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return (request) => {
       telemetry.onRequest(direction, request);
       log?.(request, runtime.monotonicMs());
@@ -115,7 +105,7 @@ function compilersOf(
   };
   const tcpObserver: Compilers['tcpObserver'] = (listener, config) => {
     const direction = directionOf(listener);
-    const log = logOf(config.accessLog);
+    const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return {
       opened: (connection) => telemetry.onConnectionOpened(direction, connection),
       closed: (connection) => {
@@ -167,8 +157,8 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
     const limits = meshLimits(settings, drainMs);
     const { part, setSecrets } =
       workers > 1
-        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, true, trustDomain, limits, workers)))
-        : assemble({ runtime, trustDomain }, version, workload, true, limits);
+        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, trustDomain, limits, workers)))
+        : assemble({ runtime, trustDomain }, version, workload, limits);
     const follow = () => {
       const held = identity.current;
       if (!held) return;
@@ -215,8 +205,8 @@ export async function startStaticProxy(
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const { part } =
     workers > 1
-      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, false, undefined, limits, workers)))
-      : assemble({ runtime, trustDomain: undefined }, version, workload, false, limits);
+      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, undefined, limits, workers)))
+      : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
   const state = { ready: () => true, draining: life.draining, quit, taken };
@@ -224,6 +214,7 @@ export async function startStaticProxy(
   const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
   const admin = adminOf({ runtime, version }, part, nodeId, state);
   life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
+  part.refuseConnectionsTo(life.listening);
   const { port: adminPort } = life.listening;
   return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };
 }

@@ -15,6 +15,7 @@ import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
+import type { ListeningAddress } from './listener/own-listeners.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
 import type { MeshSettings } from './settings/settings.ts';
@@ -32,6 +33,8 @@ export interface ProxyPart extends ConfigTarget {
   setHealthy(healthy: boolean): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
+  /** A listener of this process that the part does not run itself, until its end. */
+  refuseConnectionsTo(listener: ListeningAddress): void;
   /** Prometheus' text exposition. */
   exposition(): string | Promise<string>;
   /** Envoy's statistics by name. */
@@ -49,6 +52,8 @@ export interface MeshParts {
 
 export interface RunningProcess {
   readonly adminPort: number;
+  /** Where outbound listeners bind; absent where there are none by type. */
+  readonly outboundAddress?: string | undefined;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
@@ -110,6 +115,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
   const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  proxy.refuseConnectionsTo(life.listening);
   discovery.start();
   proxyConfig.follow((config) => {
     for (const line of restartNeeded(taken, processSettings(settings, config, hostOf(runtime)))) log(line);
@@ -118,7 +124,13 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
     ready = true;
   });
   const inForce = ready ? Promise.resolve() : synced;
-  return { adminPort: life.listening.port, ready: inForce, ports: () => portsOf(proxy), stop: life.stop };
+  return {
+    adminPort: life.listening.port,
+    outboundAddress: node.metadata?.['OUTBOUND_BIND'] as string | undefined,
+    ready: inForce,
+    ports: () => portsOf(proxy),
+    stop: life.stop,
+  };
 }
 
 /** @throws Error when the certificate is not of who the flags say this proxy is: the two would be judged apart */

@@ -49,9 +49,9 @@ export async function runProcess({ runtime, version, proxy, startStatic }: Proce
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
   if (!parsed.settings.announce) return;
-  const { adminPort } = running;
+  const { adminPort, outboundAddress } = running;
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
-  host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, ports: running.ports() }));
+  host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
 }
 
 function fail(runtime: Runtime, error: unknown): never {

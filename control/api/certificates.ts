@@ -77,9 +77,9 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
     const spiffeId = token === undefined ? workloadCaller(c) : await tokenHolder(token);
     // All that can be refused is refused before the token is used up: a mistake must not cost a token.
-    await authority.check(csr, spiffeId, ttl);
+    const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
-    const { certificateChain, notAfter } = await authority.issue(csr, spiffeId, ttl);
+    const { certificateChain, notAfter } = await authority.sign(checked);
     return secret(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
   });
 

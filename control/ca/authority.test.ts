@@ -20,7 +20,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const open = (now?: () => number) => openAuthority({ folder, trustDomain, ...(now ? { now } : {}) });
+const maxTtl = 90 * 24 * 3600;
+const open = (now?: () => number) => openAuthority({ folder, trustDomain, maxTtl, ...(now ? { now } : {}) });
 const csr = async () => createCsr(await generateKeys(), id);
 const read = (name: string) => readFileSync(join(folder, name), 'utf8');
 
@@ -101,6 +102,28 @@ describe('an authority made at first start', () => {
     const authority = await openAuthority({ folder, trustDomain, defaultTtl: 60, now: () => 2e12 });
     expect((await authority.issue(await csr(), id)).notAfter).toBe(2e12 + 60_000);
     await expect(openAuthority({ folder, trustDomain, defaultTtl: 1 })).rejects.toThrow(/10 to/);
+  });
+
+  it('refuses a lifetime above the longest it grants, which is the default one unless set', async () => {
+    const strict = await openAuthority({ folder, trustDomain, defaultTtl: 60 });
+    await expect(strict.issue(await csr(), id, 61)).rejects.toThrow('lifetime is 61 s: must be 10 to 60 seconds');
+    await strict.issue(await csr(), id, 60);
+    const now = () => 2e12;
+    const generous = await openAuthority({ folder, trustDomain, defaultTtl: 60, maxTtl: 90, now });
+    expect((await generous.issue(await csr(), id, 90)).notAfter).toBe(2e12 + 90_000);
+    await expect(generous.issue(await csr(), id, 91)).rejects.toThrow('must be 10 to 90 seconds');
+    await expect(openAuthority({ folder, trustDomain, defaultTtl: 60, maxTtl: 59 })).rejects.toThrow(
+      'must be 10 to 59',
+    );
+    await expect(openAuthority({ folder, trustDomain, maxTtl: maxTtl + 1 })).rejects.toThrow('must be 10 to 7776000');
+  });
+
+  it('signs only what it has checked itself', async () => {
+    const first = await open();
+    const checked = await first.check(await csr(), id, 10);
+    expect(parseSvid((await first.sign(checked)).certificateChain).spiffeId).toBe(id);
+    const second = await open();
+    await expect(second.sign(checked)).rejects.toThrow('not checked by this authority');
   });
 
   it('refuses an id of another trust domain', async () => {

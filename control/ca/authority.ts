@@ -1,23 +1,12 @@
 /** The certificate authority of a trust domain: issues X.509-SVIDs and the control API's own server certificate. */
-import type { CryptoKey } from '../../shared/identity/keys.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
+import { encodePem } from '../../shared/identity/pem.ts';
 import { checkTrustDomain, parseWorkloadId } from '../../shared/identity/spiffe.ts';
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  type JsonGeneralName,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  type PublicKey,
-  SubjectAlternativeNameExtension,
-  type X509Certificate,
-  X509CertificateGenerator,
-} from '../../shared/identity/x509.ts';
+import { GeneralNames, type JsonGeneralName, type X509Certificate } from '../../shared/identity/x509.ts';
 import { AuthorityError, type AuthorityMaterial, openMaterial, pem, renewIntermediate } from './authority-files.ts';
 import { checkCsr } from './csr-policy.ts';
-import { randomSerial, signingAlgorithmOf } from './key-material.ts';
+import { randomSerial } from './key-material.ts';
+import { type LeafSigner, type LeafUse, leafSigner, uriName } from './leaf.ts';
 
 export { AuthorityError } from './authority-files.ts';
 export { CsrError } from './csr-policy.ts';
@@ -31,8 +20,10 @@ export interface AuthorityOptions {
   /** Where the keys and certificates are kept, or plugged in. */
   folder: string;
   trustDomain: string;
-  /** Seconds a certificate lives when its request names no time; default 24 h. */
+  /** Seconds an SVID lives when its request names no time; default 24 h. */
   defaultTtl?: number;
+  /** The longest time a request may name, in seconds; default: `defaultTtl`. */
+  maxTtl?: number;
   /** Milliseconds since the epoch. */
   now?: () => number;
 }
@@ -50,7 +41,21 @@ export interface ServerCertificate extends IssuedCertificate {
   privateKey: string;
 }
 
-/** The request's life time is out of bounds; the message gives them. */
+declare const checked: unique symbol;
+
+/** A request that `Authority.check` found good; nothing else makes one. */
+export interface CheckedRequest {
+  readonly [checked]: true;
+}
+
+interface CheckedFields {
+  /** SubjectPublicKeyInfo, DER. */
+  publicKey: Uint8Array;
+  spiffeId: string;
+  ttl: number;
+}
+
+/** The lifetime asked for is out of bounds; the message gives them. */
 export class TtlError extends Error {
   override name = 'TtlError';
 }
@@ -62,45 +67,73 @@ export interface Authority {
   readonly roots: readonly X509Certificate[];
   /** Issuers a verifier may need for peers that send their leaf alone. */
   readonly intermediates: readonly X509Certificate[];
-  /** Everything `issue` would refuse, without signing. @throws CsrError, TtlError, SpiffeIdError */
-  check(csr: string, spiffeId: string, ttl?: number): Promise<void>;
   /**
-   * Signs an X.509-SVID for the key of a CSR. `ttl` in seconds, at least 10, by default `defaultTtl`; shorter where the issuer
-   * itself expires earlier.
-   * @throws CsrError, TtlError, SpiffeIdError; AuthorityError when the authority itself has (nearly) expired
+   * Checks all that can be refused, without signing.
+   * @param csr PEM
+   * @param ttl seconds; at least 10, at most `maxTtl`; by default `defaultTtl`
+   * @throws CsrError, TtlError, SpiffeIdError
    */
+  check(csr: string, spiffeId: string, ttl?: number): Promise<CheckedRequest>;
+  /**
+   * Signs an X.509-SVID for the key of a CSR that was checked; it lives shorter than asked where the issuer itself expires
+   * earlier.
+   * @throws AuthorityError when the authority itself has (nearly) expired
+   */
+  sign(request: CheckedRequest): Promise<IssuedCertificate>;
+  /** `check`, then `sign`. @throws what either does */
   issue(csr: string, spiffeId: string, ttl?: number): Promise<IssuedCertificate>;
   /** A server certificate with a fresh key, for the control API. @throws AuthorityError */
   serverCertificate(names: { dnsNames: readonly string[]; ips: readonly string[] }): Promise<ServerCertificate>;
 }
 
-/** @throws AuthorityError, SpiffeIdError for a bad trust domain, TtlError for a bad `defaultTtl` */
+/** @throws AuthorityError, SpiffeIdError for a bad trust domain, TtlError for a bad `defaultTtl` or `maxTtl` */
 export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
   checkTrustDomain(options.trustDomain);
-  if (options.defaultTtl !== undefined) checkTtl(options.defaultTtl);
+  const { defaultTtl = ttlSeconds.default } = options;
+  const { maxTtl = defaultTtl } = options;
+  checkTtl(maxTtl, ttlSeconds.max);
+  checkTtl(defaultTtl, maxTtl);
   const now = options.now ?? Date.now;
-  return new FileAuthority(options, now, await openMaterial(options.folder, options.trustDomain, now()));
+  return new FileAuthority(
+    { ...options, defaultTtl, maxTtl },
+    now,
+    await openMaterial(options.folder, options.trustDomain, now()),
+  );
 }
 
 /** @throws TtlError */
-function checkTtl(ttl: number): void {
-  if (!Number.isInteger(ttl) || ttl < ttlSeconds.min || ttl > ttlSeconds.max) {
-    throw new TtlError(`certificate life time must be ${ttlSeconds.min} to ${ttlSeconds.max} seconds`);
-  }
+function checkTtl(ttl: number, max: number): void {
+  if (Number.isInteger(ttl) && ttl >= ttlSeconds.min && ttl <= max) return;
+  throw new TtlError(`certificate lifetime is ${ttl} s: must be ${ttlSeconds.min} to ${max} seconds`);
+}
+
+/** What an issuer gives to all its leaves. */
+interface Signing {
+  sign: LeafSigner;
+  /** PEM of what follows the leaf. */
+  issuers: string;
 }
 
 class FileAuthority implements Authority {
   readonly trustDomain: string;
   readonly #folder: string;
   readonly #defaultTtl: number;
+  readonly #maxTtl: number;
   readonly #now: () => number;
+  readonly #checked = new WeakMap<CheckedRequest, CheckedFields>();
+  readonly #signing = new WeakMap<AuthorityMaterial, Promise<Signing>>();
   #material: AuthorityMaterial;
   #renewal: Promise<void> | undefined;
 
-  constructor(options: AuthorityOptions, now: () => number, material: AuthorityMaterial) {
+  constructor(
+    options: AuthorityOptions & { defaultTtl: number; maxTtl: number },
+    now: () => number,
+    material: AuthorityMaterial,
+  ) {
     this.trustDomain = options.trustDomain;
     this.#folder = options.folder;
-    this.#defaultTtl = options.defaultTtl ?? ttlSeconds.default;
+    this.#defaultTtl = options.defaultTtl;
+    this.#maxTtl = options.maxTtl;
     this.#now = now;
     this.#material = material;
   }
@@ -117,70 +150,60 @@ class FileAuthority implements Authority {
     return this.#material.issuerChain;
   }
 
-  async check(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<void> {
-    await this.#checked(csr, spiffeId, ttl);
-  }
-
-  async issue(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<IssuedCertificate> {
-    const publicKey = await this.#checked(csr, spiffeId, ttl);
-    return this.#sign(publicKey, [{ type: 'url', value: spiffeId }], ttl, [
-      ExtendedKeyUsage.serverAuth,
-      ExtendedKeyUsage.clientAuth,
-    ]);
-  }
-
-  async serverCertificate(names: { dnsNames: readonly string[]; ips: readonly string[] }): Promise<ServerCertificate> {
-    const keys = await generateKeys();
-    const alternatives: JsonGeneralName[] = [
-      ...names.dnsNames.map((value) => ({ type: 'dns' as const, value })),
-      ...names.ips.map((value) => ({ type: 'ip' as const, value })),
-    ];
-    const issued = await this.#sign(keys.publicKey, alternatives, SERVER_TTL_SECONDS, [ExtendedKeyUsage.serverAuth]);
-    return { ...issued, privateKey: await exportPrivateKey(keys.privateKey) };
-  }
-
-  async #checked(csr: string, spiffeId: string, ttl: number): Promise<PublicKey> {
+  async check(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<CheckedRequest> {
     const { trustDomain } = parseWorkloadId(spiffeId);
     if (trustDomain !== this.trustDomain) {
       throw new AuthorityError(`this authority is of trust domain "${this.trustDomain}", not "${trustDomain}"`);
     }
-    checkTtl(ttl);
-    return checkCsr(csr, spiffeId);
+    checkTtl(ttl, this.#maxTtl);
+    const publicKey = await checkCsr(csr, spiffeId);
+    const request = Object.freeze({}) as CheckedRequest;
+    this.#checked.set(request, { publicKey, spiffeId, ttl });
+    return request;
   }
 
-  async #sign(
-    publicKey: PublicKey | CryptoKey,
-    names: JsonGeneralName[],
-    ttl: number,
-    usages: ExtendedKeyUsage[],
-  ): Promise<IssuedCertificate> {
-    const { issuer, issuerChain } = await this.#current();
-    const validity = this.#validity(issuer.certificate, ttl);
-    const leaf = await X509CertificateGenerator.create({
-      // The subject stays empty, so the names must be critical (RFC 5280 section 4.2.1.6).
-      issuer: issuer.certificate.subjectName,
-      publicKey,
-      signingKey: issuer.key,
-      signingAlgorithm: signingAlgorithmOf(issuer.key),
-      serialNumber: randomSerial(),
-      ...validity,
-      extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension(usages),
-        new SubjectAlternativeNameExtension(names, true),
-        await AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey),
-      ],
-    });
-    return {
-      certificateChain: [leaf, ...issuerChain].map(pem).join(''),
-      notBefore: leaf.notBefore.getTime(),
-      notAfter: leaf.notAfter.getTime(),
-    };
+  async sign(request: CheckedRequest): Promise<IssuedCertificate> {
+    const fields = this.#checked.get(request);
+    if (!fields) throw new AuthorityError('the request was not checked by this authority');
+    return this.#sign(fields.publicKey, uriName(fields.spiffeId), 'workload', fields.ttl);
+  }
+
+  async issue(csr: string, spiffeId: string, ttl?: number): Promise<IssuedCertificate> {
+    return this.sign(await this.check(csr, spiffeId, ttl));
+  }
+
+  async serverCertificate(names: { dnsNames: readonly string[]; ips: readonly string[] }): Promise<ServerCertificate> {
+    const keys = await generateKeys();
+    const publicKey = new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey));
+    const alternatives: JsonGeneralName[] = [
+      ...names.dnsNames.map((value) => ({ type: 'dns' as const, value })),
+      ...names.ips.map((value) => ({ type: 'ip' as const, value })),
+    ];
+    const encoded = new Uint8Array(new GeneralNames(alternatives).rawData);
+    const issued = await this.#sign(publicKey, encoded, 'server', SERVER_TTL_SECONDS);
+    return { ...issued, privateKey: await exportPrivateKey(keys.privateKey) };
+  }
+
+  async #sign(publicKey: Uint8Array, names: Uint8Array, use: LeafUse, ttl: number): Promise<IssuedCertificate> {
+    const material = await this.#current();
+    const { sign, issuers } = await this.#signingOf(material);
+    const { notBefore, notAfter } = this.#validity(material.issuer.certificate, ttl);
+    const leaf = await sign({ publicKey, names, use, serial: Buffer.from(randomSerial(), 'hex'), notBefore, notAfter });
+    return { certificateChain: encodePem('CERTIFICATE', leaf) + issuers, notBefore, notAfter };
+  }
+
+  #signingOf(material: AuthorityMaterial): Promise<Signing> {
+    let signing = this.#signing.get(material);
+    if (!signing) {
+      const issuers = material.issuerChain.map(pem).join('');
+      signing = leafSigner(material.issuer).then((sign) => ({ sign, issuers }));
+      this.#signing.set(material, signing);
+    }
+    return signing;
   }
 
   /** Whole seconds, which is all a certificate can say; no leaf outlives or predates its issuer. */
-  #validity(issuer: X509Certificate, ttl: number): { notBefore: Date; notAfter: Date } {
+  #validity(issuer: X509Certificate, ttl: number): { notBefore: number; notAfter: number } {
     const now = Math.floor(this.#now() / 1000) * 1000;
     const left = issuer.notAfter.getTime() - now;
     if (left < ttlSeconds.min * 1000) {
@@ -189,8 +212,8 @@ class FileAuthority implements Authority {
       );
     }
     return {
-      notBefore: new Date(Math.max(now - BACKDATE_MS, issuer.notBefore.getTime())),
-      notAfter: new Date(now + Math.min(ttl * 1000, left)),
+      notBefore: Math.max(now - BACKDATE_MS, issuer.notBefore.getTime()),
+      notAfter: now + Math.min(ttl * 1000, left),
     };
   }
 

@@ -15,6 +15,7 @@ export interface ControlFlags {
   trustDomain: string;
   caCerts?: string;
   svidTtl: string;
+  maxSvidTtl?: string;
   announce?: boolean;
 }
 
@@ -36,10 +37,17 @@ function portOf(text: string): number {
 /** Lifetimes the authority can promise, in seconds: a renewal at half life needs some room; the CA itself must live longer. */
 const TTL_SECONDS = { least: 10, most: 90 * 86_400 };
 
-function svidTtl(text: string): number {
-  const ttl = seconds('--svid-ttl', text);
+function ttlOf(flag: string, text: string): number {
+  const ttl = seconds(flag, text);
   if (ttl >= TTL_SECONDS.least && ttl <= TTL_SECONDS.most) return ttl;
-  throw new CliError(`--svid-ttl ${text}: must be 10s to 2160h`);
+  throw new CliError(`${flag} ${text}: must be 10s to 2160h`);
+}
+
+/** @returns seconds: what an SVID lives by default, and the most a workload may ask for */
+function svidTtls({ svidTtl, maxSvidTtl = svidTtl }: ControlFlags): { svidTtl: number; maxSvidTtl: number } {
+  const ttls = { svidTtl: ttlOf('--svid-ttl', svidTtl), maxSvidTtl: ttlOf('--max-svid-ttl', maxSvidTtl) };
+  if (ttls.maxSvidTtl >= ttls.svidTtl) return ttls;
+  throw new CliError(`--max-svid-ttl ${maxSvidTtl}: must not be shorter than --svid-ttl, ${svidTtl}`);
 }
 
 /** A folder named by the user must hold a CA: making one of our own there would pass over a mistyped path. */
@@ -62,7 +70,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     ips: names.filter((name) => isIP(name) !== 0),
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
-    svidTtl: svidTtl(flags.svidTtl),
+    ...svidTtls(flags),
     version: pkg.version,
     log,
   });

@@ -82,6 +82,7 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .option('--max-svid-ttl <duration>', 'longest lifetime a workload may ask for (default: that of --svid-ttl)')
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');

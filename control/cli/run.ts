@@ -10,6 +10,8 @@ export interface Announcement {
   ready: true;
   adminPort: number;
   httpProxyPort?: number;
+  /** Where the sidecar listens for calls to other services, on their ports. */
+  outboundAddress?: string;
 }
 
 /** Waits for the proxy's announcement. @throws CliError when the proxy ends first */
@@ -57,8 +59,9 @@ export async function runWithSidecar(
   const forward = (signal: NodeJS.Signals) => (app ? app.kill(signal) : proxy.kill(signal));
   process.on('SIGINT', forward).on('SIGTERM', forward).on('SIGHUP', forward);
 
-  const { httpProxyPort } = await announced(proxy);
+  const { httpProxyPort, outboundAddress } = await announced(proxy);
   const environment = { ...process.env };
+  if (outboundAddress) environment['TULLE_OUTBOUND_ADDRESS'] = outboundAddress;
   if (httpProxyPort) {
     environment['http_proxy'] = environment['HTTP_PROXY'] = `http://127.0.0.1:${httpProxyPort}`;
     environment['no_proxy'] ??= 'localhost,127.0.0.1,::1';

@@ -46,9 +46,9 @@ describe('tulle validate', () => {
       warnings.map((warning) => warning.rule),
     ]);
     expect(seen).toEqual([
-      ['a.yaml', 1, 'Service default/a', [], []],
-      ['a.yaml', 9, 'Service default/b', [], []],
-      ['again.json', 1, 'Service default/a', [], ['duplicate-object']],
+      ['a.yaml', 1, 'Service default/a', [], ['not-compiled']],
+      ['a.yaml', 9, 'Service default/b', [], ['not-compiled']],
+      ['again.json', 1, 'Service default/a', [], ['not-compiled', 'duplicate-object']],
       ['broken.yaml', 1, ' /', ['a', 'apiVersion', 'kind', 'metadata'], []],
       [join('deep', 'b.yml'), 1, 'VirtualService default/b', ['spec.htpp'], []],
       ['deployment.yaml', 1, 'Deployment /d', [], ['foreign-kind']],

@@ -1,5 +1,6 @@
 /** `tulle validate`: schema and semantic validation, offline. */
 import type { Fault } from '../../shared/resources/resource.ts';
+import { notCompiled } from '../compile/node/not-compiled.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
 import { type CheckedDocument, headOf, inspectSources, objectKey } from './sources.ts';
 
@@ -48,6 +49,7 @@ export async function validateSources(paths: readonly string[]): Promise<Validat
   const resources = documents.map((document) => {
     const warnings = [...document.warnings];
     if (document.kind && document.resource) {
+      warnings.push(...notCompiled(document.resource));
       const key = objectKey(document.kind, document.resource);
       const earlier = first.get(key);
       if (earlier) warnings.push(duplicate(earlier));

@@ -1,9 +1,10 @@
 /** Kubernetes Service and EndpointSlice -> services and endpoints. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import { type ServiceDefinition, speaksMtls, workloadEndpoints } from './service-entry.ts';
-import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from './view.ts';
 
 /** Istio's annotation that names the identities behind a Service. */
 const SERVICE_ACCOUNTS = 'alpha.istio.io/kubernetes-serviceaccounts';
@@ -17,7 +18,11 @@ export function sliceOwner(slice: Resource): string | undefined {
   return name === undefined ? undefined : `${namespaceOf(slice)}/${name}`;
 }
 
-export function kubernetesDefinition(resource: Resource, domainSuffix: string): ServiceDefinition {
+/** @param settings those of the mesh that a Service follows: its domain, and who sees a Service that does not say so */
+export function kubernetesDefinition(
+  resource: Resource,
+  { domainSuffix, config }: Pick<MeshSettings, 'domainSuffix' | 'config'>,
+): ServiceDefinition {
   const spec = specOf(resource);
   const namespace = namespaceOf(resource);
   const { name, annotations = {}, labels = {}, creationTimestamp = '' } = resource.metadata;
@@ -32,7 +37,7 @@ export function kubernetesDefinition(resource: Resource, domainSuffix: string): 
     addresses: clusterIps(spec),
     resolution: externalName ? 'DNS' : 'STATIC',
     external: externalName !== undefined,
-    exportTo: exportTo[0] === '' ? ['*'] : exportTo,
+    exportTo: exportToOf(exportTo[0] === '' ? [] : exportTo, config.defaultServiceExportTo),
     subjectAltNames: [],
     labels,
     creationTimestamp,

@@ -5,7 +5,6 @@ import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config/mesh-con
 import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Fault, Resource } from '../../shared/resources/resource.ts';
 import { fields, text } from './fields.ts';
-import { withoutEffect } from './proxy-config-effect.ts';
 import type { MeshSettings } from './view.ts';
 
 /** The mesh configuration cannot be read: nothing may be compiled from it. */
@@ -16,18 +15,13 @@ export class MeshConfigError extends Error {
 export const DEFAULT_SETTINGS: MeshSettings = settingsOf(DEFAULT_MESH_CONFIG);
 
 /**
- * Reads the text of key `mesh`. Fields nobody knows and providers that cannot be used are left out, as istiod does, and
- * named in `warnings`.
+ * Reads the text of key `mesh`. Unknown fields and providers that cannot be used are left out, as istiod does; they and
+ * the fields without effect are named in `warnings`.
  * @throws MeshConfigError naming every fault
  */
 export function parseMeshConfig(yaml: string): MeshSettings {
   const { value, warnings } = must('mesh', readMeshConfig(yaml));
   const all = warnings.map(told('mesh'));
-  if (value.outboundTrafficPolicy?.mode === 'ALLOW_ANY_DYNAMIC_DNS') {
-    all.push('data.mesh: outboundTrafficPolicy.mode: ALLOW_ANY_DYNAMIC_DNS is not supported yet and acts as ALLOW_ANY');
-  }
-  for (const { path, message } of withoutEffect(value.defaultConfig ?? {}))
-    all.push(`data.mesh: defaultConfig.${path}: ${message}`);
   return { ...settingsOf(value), ...(all.length > 0 ? { warnings: all } : {}) };
 }
 
@@ -43,7 +37,7 @@ function settingsOf(config: MeshConfig): MeshSettings {
       (outboundTrafficPolicy?.mode ?? 'REGISTRY_ONLY') === 'REGISTRY_ONLY' ? 'REGISTRY_ONLY' : 'ALLOW_ANY',
     enableAutoMtls: config.enableAutoMtls ?? true,
     ...(trustDomainAliases.length > 0 ? { trustDomainAliases } : {}),
-    ...(accessLogFile ? { accessLogFile } : {}),
+    ...(accessLogFile === undefined ? {} : { accessLogFile }),
     ...(config.connectTimeout ? { connectTimeout: config.connectTimeout } : {}),
   };
 }

@@ -13,7 +13,7 @@ function said(view: MeshView): unknown {
   return view.services.map((service) => ({
     service,
     endpoints: view.endpoints(service),
-    at: view.endpoints(service).map(({ address }) => view.servicesAt(address, service.namespace)),
+    at: view.endpoints(service).map(({ address }) => view.servicesAt(address)),
     entries: view
       .endpoints(service)
       .map(({ address }) => view.workloadEntriesAt(address, service.namespace).map(({ metadata }) => metadata.name)),
@@ -89,7 +89,7 @@ describe('MeshIndex', () => {
     const { view } = index.apply({ removed: [first], added: [] }, 2);
     expect(view.endpointsChangedSince(before)).toEqual(view.services);
     const [, b] = view.services;
-    expect(view.servicesAt('10.0.0.1', 'shop')).toEqual([b]);
+    expect(view.servicesAt('10.0.0.1')).toEqual([b]);
     expect(view.workloadEntriesAt('10.0.0.1', 'shop')).toHaveLength(1);
   });
 

@@ -27,7 +27,7 @@ const NONE: readonly Resource[] = [];
 
 export class MeshIndex {
   private readonly options: MeshIndexOptions;
-  private readonly services: ServiceIndex;
+  private services: ServiceIndex;
   private kinds: ReadonlyMap<string, readonly Resource[]> = new Map();
   private settings: MeshSettings;
   private steps: readonly { readonly step: number; readonly services: readonly MeshService[] }[] = [];
@@ -37,7 +37,7 @@ export class MeshIndex {
   constructor(options: MeshIndexOptions = {}) {
     this.options = options;
     this.settings = this.settingsOf(NONE);
-    this.services = new ServiceIndex(this.settings.domainSuffix);
+    this.services = new ServiceIndex(this.settings);
   }
 
   /**
@@ -54,11 +54,17 @@ export class MeshIndex {
     // Nothing throws from here on.
     this.kinds = kinds;
     this.settings = settings;
-    const { services, endpoints, endpointsOf } = this.services.apply(removed, added);
+    const { services, endpoints, endpointsOf } = settingsChanged ? this.rebuilt() : this.services.apply(removed, added);
     this.step += 1;
     this.steps = [...this.steps.slice(1 - HISTORY), { step: this.step, services: endpointsOf }];
     const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
     return { view: this.view(revision), change: { resources, services, endpoints, settings: settingsChanged } };
+  }
+
+  /** Services follow some settings (`defaultServiceExportTo`): with others, all of them are defined again. */
+  private rebuilt() {
+    this.services = new ServiceIndex(this.settings);
+    return this.services.apply([], [...this.kinds.values()].flat());
   }
 
   private settingsOf(configMaps: readonly Resource[]): MeshSettings {

@@ -1,5 +1,6 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { exportToOf } from './export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
@@ -26,12 +27,18 @@ interface Workload {
   labels: Labels;
 }
 
-/** One definition a host. */
-export function serviceEntryDefinitions(entry: Resource): ServiceDefinition[] {
+/**
+ * One definition a host.
+ * @param meshExportTo MeshConfig.defaultServiceExportTo
+ */
+export function serviceEntryDefinitions(
+  entry: Resource,
+  meshExportTo: readonly string[] | undefined,
+): ServiceDefinition[] {
   const spec = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = objects(spec['ports']).map(servicePort);
-  const exportTo = strings(spec['exportTo']);
+  const exportTo = exportToOf(strings(spec['exportTo']), meshExportTo);
   return strings(spec['hosts']).map((hostname) => {
     const service: MeshService = {
       hostname,
@@ -41,7 +48,7 @@ export function serviceEntryDefinitions(entry: Resource): ServiceDefinition[] {
       addresses: strings(spec['addresses']),
       resolution: resolutionOf(spec['resolution']),
       external: spec['location'] !== 'MESH_INTERNAL',
-      exportTo: exportTo.length > 0 ? exportTo : ['*'],
+      exportTo,
       subjectAltNames: strings(spec['subjectAltNames']),
       labels: entry.metadata.labels ?? {},
       creationTimestamp: entry.metadata.creationTimestamp ?? '',

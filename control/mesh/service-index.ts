@@ -6,7 +6,7 @@ import { kubernetesDefinition, sliceEndpoints, sliceOwner } from './kubernetes-s
 import { byAge } from './order.ts';
 import { type ServiceDefinition, serviceEntryDefinitions, workloadEntryEndpoints } from './service-entry.ts';
 import { compare, keepIdentity, replaced } from './sorted-list.ts';
-import type { MeshEndpoint, MeshService, MeshView } from './view.ts';
+import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
 import { SelectorIndex, WorkloadIndex } from './workload-index.ts';
 
 /** All definitions of one host in one namespace, and what they come to. */
@@ -29,7 +29,7 @@ type Lookups = Pick<MeshView, 'services' | 'service' | 'endpoints' | 'servicesAt
 const NO_ENDPOINTS: readonly MeshEndpoint[] = [];
 
 export class ServiceIndex {
-  private readonly domainSuffix: string;
+  private readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
   private readonly entries = new Map<string, Entry>();
   private readonly definitionsOf = new WeakMap<Resource, readonly ServiceDefinition[]>();
   private readonly workloads = new WorkloadIndex();
@@ -40,12 +40,14 @@ export class ServiceIndex {
   private services: readonly MeshService[] = [];
   private byKey: ReadonlyMap<string, MeshService> = new Map();
   private endpoints: ReadonlyMap<MeshService, readonly MeshEndpoint[]> = new Map();
-  /** By `placeKey`. */
+  /** By address. */
   private addresses = new BucketMap<MeshService>(byHost);
+  /** By `placeKey`. */
   private entriesAt = new BucketMap<Resource>(byAge);
 
-  constructor(domainSuffix: string) {
-    this.domainSuffix = domainSuffix;
+  /** @param settings those that services follow; with others, another index is needed */
+  constructor(settings: Pick<MeshSettings, 'domainSuffix' | 'config'>) {
+    this.settings = settings;
   }
 
   snapshot(): Lookups {
@@ -54,7 +56,7 @@ export class ServiceIndex {
       services,
       service: (hostname, namespace) => byKey.get(`${namespace}/${hostname}`),
       endpoints: (service) => endpoints.get(service) ?? NO_ENDPOINTS,
-      servicesAt: (address, namespace) => addresses.at(placeKey(address, namespace)),
+      servicesAt: (address) => addresses.at(address),
       workloadEntriesAt: (address, namespace) => entriesAt.at(placeKey(address, namespace)),
     };
   }
@@ -93,7 +95,7 @@ export class ServiceIndex {
         if (owner === undefined) return;
         this.file(owner, resource, add);
         const [namespace = '', name = ''] = owner.split('/');
-        moved.add(`${namespace}/${name}.${namespace}.svc.${this.domainSuffix}`);
+        moved.add(`${namespace}/${name}.${namespace}.svc.${this.settings.domainSuffix}`);
       }
     }
   }
@@ -103,8 +105,8 @@ export class ServiceIndex {
     if (!known) {
       const made =
         resource.kind === 'Service'
-          ? [kubernetesDefinition(resource, this.domainSuffix)]
-          : serviceEntryDefinitions(resource);
+          ? [kubernetesDefinition(resource, this.settings)]
+          : serviceEntryDefinitions(resource, this.settings.config.defaultServiceExportTo);
       this.definitionsOf.set(resource, (known = made));
     }
     return known;
@@ -158,8 +160,7 @@ export class ServiceIndex {
       }
       if (before) endpoints.delete(before);
       if (entry.service) endpoints.set(entry.service, entry.endpoints);
-      const place = (address: string) => placeKey(address, (entry.service ?? before)?.namespace ?? '');
-      for (const address of moveTo(edits, before, had, entry.service, entry.endpoints)) places.add(place(address));
+      for (const address of moveTo(edits, before, had, entry.service, entry.endpoints)) places.add(address);
       touched = true;
     }
     if (defined.size > 0) this.publishServices(gone, come);
@@ -224,8 +225,8 @@ function moveTo(
     for (const { address } of has) left.delete(address);
     for (const { address } of had) taken.delete(address);
   }
-  if (before) for (const address of left) edits.at(placeKey(address, before.namespace)).gone.add(before);
-  if (after) for (const address of taken) edits.at(placeKey(address, after.namespace)).come.push(after);
+  if (before) for (const address of left) edits.at(address).gone.add(before);
+  if (after) for (const address of taken) edits.at(address).come.push(after);
   return places;
 }
 

@@ -39,8 +39,8 @@ export interface MeshService {
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
-  /** `*`, `.` or namespace names; never empty. */
-  exportTo: string[];
+  /** `*`, `.` or namespace names, the mesh's default where the service names none; never empty. */
+  exportTo: readonly string[];
   subjectAltNames: string[];
   labels: Record<string, string>;
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
@@ -85,7 +85,7 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); absent: none are written. */
+  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: the mesh says nothing of them. */
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
@@ -123,8 +123,8 @@ export interface MeshView {
   service(hostname: string, namespace: string): MeshService | undefined;
   /** Endpoints of a service, every port. */
   endpoints(service: MeshService): readonly MeshEndpoint[];
-  /** Services of `namespace` with an endpoint at `address`, in the order of `services`. */
-  servicesAt(address: string, namespace: string): readonly MeshService[];
+  /** Services of all namespaces with an endpoint at `address`, in the order of `services`. */
+  servicesAt(address: string): readonly MeshService[];
   /** WorkloadEntries of `namespace` at `address`, oldest first. */
   workloadEntriesAt(address: string, namespace: string): readonly Resource[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */

@@ -1,8 +1,9 @@
 /**
  * The semantics of ResourceStore once, over a synchronous backend in this process (memory, SQLite).
  *
- * Writes that arrive while one turn of the event loop runs are committed together: one fsync for all of them. Watchers
- * have no queues of their own: each reads the bounded history at its own pace, and is told `gone` when compaction overtakes it.
+ * Group commit: writes that arrive together are one transaction, with one fsync for all of them; each is answered when it is
+ * durable. Watchers have no queues of their own: each reads the bounded history at its own pace and fails with `gone` when
+ * compaction overtakes it. The latest events are kept in memory once for all watchers.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampUpdated } from './stamp.ts';
@@ -36,7 +37,11 @@ export interface EmbeddedOptions {
 export const defaultHistoryLimit = 10_000;
 
 const writesPerTransaction = 256;
+/** Turns of the event loop that a transaction waits for further writes, as long as each turn brings some. */
+const gatheringTurns = 16;
 const eventsPerRead = 128;
+/** Events that watchers read from memory; one that is further behind reads from the backend. */
+const recentEvents = 512;
 
 interface Write {
   run: () => Resource;
@@ -50,6 +55,10 @@ export class EmbeddedStore implements ResourceStore {
   private readonly newUid: () => string;
   private readonly waiting = new Set<() => void>();
   private writes: Write[] = [];
+  /** The newest events, revisions without a gap, shared by all watchers: frozen. */
+  private recent: WatchEvent[] = [];
+  /** Of the transaction under way. */
+  private applied: WatchEvent[] = [];
   private closed = false;
 
   constructor(backend: Backend, options: EmbeddedOptions = {}) {
@@ -106,16 +115,33 @@ export class EmbeddedStore implements ResourceStore {
   ): AsyncGenerator<WatchEvent, void, void> {
     const wanted = structuredClone(selection);
     let cursor = fromRevision;
-    while (!signal.aborted) {
-      const { events, reached } = this.reading(() => this.historyAfter(cursor, wanted));
-      for (const event of events) {
-        if (signal.aborted) return;
-        yield event;
-        cursor = event.revision;
+    let resume = () => {};
+    // One listener for the life of the watch: one for each wait costs more than the event itself.
+    const wake = () => resume();
+    const end = () => {
+      this.waiting.delete(wake);
+      resume();
+    };
+    signal.addEventListener('abort', end);
+    this.waiting.add(wake);
+    try {
+      while (!signal.aborted) {
+        const { events, reached } = this.reading(() => this.historyAfter(cursor, wanted));
+        for (const event of events) {
+          if (signal.aborted) return;
+          yield event;
+          cursor = event.revision;
+        }
+        cursor = Math.max(cursor, reached);
+        // Nothing can have been written between the read and this wait unless we yielded: then the next read finds it.
+        if (events.length === 0)
+          await new Promise<void>((resolve) => {
+            resume = resolve;
+          });
       }
-      cursor = Math.max(cursor, reached);
-      // Nothing can have been written between the read and this wait unless we yielded: then the next read finds it.
-      if (events.length === 0) await this.nextWrite(signal);
+    } finally {
+      signal.removeEventListener('abort', end);
+      this.waiting.delete(wake);
     }
   }
 
@@ -135,8 +161,26 @@ export class EmbeddedStore implements ResourceStore {
         'gone',
         `history holds revisions ${this.backend.compactedTo()} to ${revision}, not ${cursor}: list again`,
       );
-    const events = this.backend.eventsAfter(cursor, selection, eventsPerRead);
+    const events = this.recentAfter(cursor, selection) ?? this.backend.eventsAfter(cursor, selection, eventsPerRead);
     return { events, reached: events.length === eventsPerRead ? cursor : revision };
+  }
+
+  /** undefined: memory does not reach back so far. */
+  private recentAfter(cursor: number, selection: Selection): WatchEvent[] | undefined {
+    const oldest = this.recent[0]?.revision;
+    if (oldest === undefined || cursor < oldest - 1) return undefined;
+    const found: WatchEvent[] = [];
+    for (let at = cursor + 1 - oldest; at < this.recent.length && found.length < eventsPerRead; at++) {
+      const event = this.recent[at]!;
+      if (selects(selection, event.key)) found.push(event);
+    }
+    return found;
+  }
+
+  private remember(events: readonly WatchEvent[]): void {
+    for (const event of events) this.recent.push(freeze(event));
+    // Cut in lumps: one copy of the array for many writes.
+    if (this.recent.length >= 2 * recentEvents) this.recent = this.recent.slice(-recentEvents);
   }
 
   private mustRead(key: ResourceKey): Resource {
@@ -146,7 +190,9 @@ export class EmbeddedStore implements ResourceStore {
   }
 
   private commit(type: WatchEvent['type'], key: ResourceKey, resource: Resource, revision: number): Resource {
-    this.backend.apply({ type, key: { ...key }, resource, revision });
+    const event = { type, key: { ...key }, resource, revision };
+    this.backend.apply(event);
+    this.applied.push(event);
     return resource;
   }
 
@@ -163,7 +209,16 @@ export class EmbeddedStore implements ResourceStore {
     return new Promise((resolve, reject) => {
       if (this.closed) return reject(new StoreError('unavailable', 'the store is closed'));
       this.writes.push({ run, resolve, reject });
-      if (this.writes.length === 1) setImmediate(() => this.flush());
+      if (this.writes.length === 1) this.gather(0, gatheringTurns);
+    });
+  }
+
+  /** Commits once a whole turn of the event loop has brought no further write. */
+  private gather(seen: number, turns: number): void {
+    setImmediate(() => {
+      const waiting = this.writes.length;
+      if (waiting > seen && waiting < writesPerTransaction && turns > 0) this.gather(waiting, turns - 1);
+      else this.flush();
     });
   }
 
@@ -174,6 +229,7 @@ export class EmbeddedStore implements ResourceStore {
     if (this.writes.length > 0) setImmediate(() => this.flush());
     if (batch.length === 0) return;
     const answers: (() => void)[] = [];
+    this.applied = [];
     try {
       this.backend.transaction(() => {
         for (const write of batch) answers.push(this.attempt(write));
@@ -182,6 +238,7 @@ export class EmbeddedStore implements ResourceStore {
       for (const write of batch) write.reject(asStoreError(error));
       return;
     }
+    this.remember(this.applied);
     for (const answer of answers) answer();
     this.wakeWatchers();
   }
@@ -198,22 +255,16 @@ export class EmbeddedStore implements ResourceStore {
     }
   }
 
-  private nextWrite(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.waiting.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      if (signal.aborted || this.closed) return resolve();
-      this.waiting.add(wake);
-      signal.addEventListener('abort', wake);
-    });
-  }
-
   private wakeWatchers(): void {
     for (const wake of [...this.waiting]) wake();
   }
+}
+
+/** All of a JSON value. */
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const item of Object.values(value)) freeze(item);
+  return Object.freeze(value);
 }
 
 function asStoreError(error: unknown): StoreError {

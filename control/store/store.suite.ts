@@ -2,7 +2,7 @@
  * What every ResourceStore must do. Cases use nothing but node:assert, so the same ones run under vitest on Node and as a
  * plain script on Bun and Deno.
  */
-import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from './store.ts';
 
@@ -243,6 +243,21 @@ export const storeCases: StoreCase[] = [
         equal(new Set(events.map((event) => event.key.name)).size, count);
         ok(events.every((event, at) => event.revision === from + at + 1));
       }
+    },
+  },
+  {
+    name: 'a watcher far behind catches up without a gap; all watchers get the same events, which nobody can change',
+    async run(store) {
+      const count = 1500;
+      const from = await store.revision();
+      await Promise.all(Array.from({ length: count }, (_, at) => store.create(keyOf(`n${at}`), service(`n${at}`))));
+      const all = await take(store, {}, from, count);
+      ok(all.every((event, at) => event.revision === from + at + 1));
+      const [first, second] = [await take(store, {}, from + count - 1, 1), await take(store, {}, from + count - 1, 1)];
+      equal(first[0], second[0]);
+      deepEqual(first[0], all.at(-1));
+      throws(() => Object.assign(first[0]!.resource.metadata, { name: 'changed' }), TypeError);
+      throws(() => Object.assign((first[0]!.resource.spec as { ports: object[] }).ports[0]!, { port: 1 }), TypeError);
     },
   },
   {

@@ -6,10 +6,13 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Resource } from '../../shared/resources/resource.ts';
 import { bunBinary, denoBinary, runtimeCommand } from '../cli/runtimes.mjs';
+import { type Backend, EmbeddedStore } from './embedded.ts';
 import { memoryStore } from './memory.ts';
 import { openSqliteStore } from './sqlite.ts';
 import { keyOf, service, storeCases } from './store.suite.ts';
+import type { WatchEvent } from './store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tulle-store-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -85,37 +88,124 @@ describe('SQLite file', () => {
   });
 });
 
-/** Starts a writer, kills it with SIGKILL once `count` writes were acknowledged, and answers all that were. */
-async function killedWriter(runtime: 'node' | 'bun', path: string, round: number, count: number): Promise<string[]> {
+interface Printed {
+  what: string;
+  name: string;
+  revision: string;
+}
+
+/** Starts writers, kills them with SIGKILL once `count` writes were acknowledged, and answers all that they printed. */
+async function killedWriters(
+  runtime: 'node' | 'bun',
+  path: string,
+  plan: { round: number; writers: number; count: number },
+): Promise<Printed[]> {
   const [command = '', ...args] = runtimeCommand(runtime, script('durability.main.ts'));
-  const child = spawn(command, [...args, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const acknowledged: string[] = [];
+  const flags = [path, String(plan.round), String(plan.writers)];
+  const child = spawn(command, [...args, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const printed: Printed[] = [];
+  let acknowledged = 0;
   for await (const line of createInterface({ input: child.stdout })) {
-    acknowledged.push(line);
-    if (acknowledged.length === count) child.kill('SIGKILL');
+    const [what = '', name = '', revision = ''] = line.split(' ');
+    // The last line may be cut short.
+    if (revision !== '') printed.push({ what, name, revision });
+    if (what === 'acknowledged' && ++acknowledged === plan.count) child.kill('SIGKILL');
   }
-  return acknowledged;
+  return printed;
 }
 
 describe.each(['node', 'bun'] as const)('killed in mid-write on %s', (runtime) => {
   const rounds = 15;
   it.skipIf(runtime === 'bun' && !bunBinary())(
-    `loses no acknowledged write in ${rounds} rounds${runtime === 'bun' && !bunBinary() ? ' (skipped: bun is not installed)' : ''}`,
+    `loses no write that was acknowledged or shown to a watcher in ${rounds} rounds${runtime === 'bun' && !bunBinary() ? ' (skipped: bun is not installed)' : ''}`,
     async () => {
       const path = newFile();
-      const acknowledged: string[] = [];
+      const printed: Printed[] = [];
       for (let round = 0; round < rounds; round++) {
-        const names = await killedWriter(runtime, path, round, 5 + round * 7);
-        expect(names.length).toBeGreaterThanOrEqual(5 + round * 7);
-        acknowledged.push(...names);
+        // Many writers at once make transactions of many writes.
+        const plan = { round, writers: round % 3 === 0 ? 3 : 24, count: 5 + round * 7 };
+        printed.push(...(await killedWriters(runtime, path, plan)));
         const store = await openSqliteStore(path, { historyLimit: 200 });
         const { items, revision } = await store.list({});
-        const stored = new Set(items.map((item) => item.metadata.name));
-        expect(acknowledged.filter((name) => !stored.has(name))).toEqual([]);
+        const stored = new Map(items.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
+        expect(printed.filter((one) => stored.get(one.name) !== one.revision)).toEqual([]);
         // Nothing half done either: every write made exactly one revision.
         expect(revision).toBe(1 + items.length);
+        expect(new Set(stored.values()).size).toBe(items.length);
         await store.close();
       }
+      for (const what of ['acknowledged', 'shown'])
+        expect(printed.filter((one) => one.what === what).length).toBeGreaterThan(rounds);
     },
   );
+});
+
+describe('group commit', () => {
+  /** A backend that says when it commits, and fails when told to. */
+  function recording() {
+    const log: string[] = [];
+    const rows = new Map<string, Resource>();
+    const events: WatchEvent[] = [];
+    const state = { fail: false };
+    const backend: Backend = {
+      read: (key) => rows.get(key.name),
+      scan: () => [...rows.values()],
+      revision: () => 1 + events.length,
+      compactedTo: () => 0,
+      eventsAfter: (revision, _selection, limit) => events.slice(revision - 1, revision - 1 + limit),
+      transaction(writes) {
+        const before = events.length;
+        writes();
+        if (state.fail) {
+          for (const { key } of events.splice(before)) rows.delete(key.name);
+          throw new Error('disk full');
+        }
+        log.push(`commit ${events.length - before}`);
+      },
+      apply(event) {
+        events.push(event);
+        rows.set(event.key.name, event.resource);
+      },
+      close() {},
+    };
+    return { log, state, store: new EmbeddedStore(backend) };
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it('commits writes that come in neighbouring turns together, and answers them afterwards, in order', async () => {
+    const { log, store } = recording();
+    const writes = Array.from({ length: 10 }, async (_, at) => {
+      for (let turns = 0; turns < at; turns++) await turn();
+      const { metadata } = await store.create(keyOf(`n${at}`), service(`n${at}`));
+      log.push(`answered ${metadata.resourceVersion}`);
+    });
+    await Promise.all(writes);
+    expect(log).toEqual(['commit 10', ...Array.from({ length: 10 }, (_, at) => `answered ${at + 2}`)]);
+  });
+
+  it('does not put a commit off for as long as writes come', async () => {
+    const { log, store } = recording();
+    const first = store.create(keyOf('first'), service('first')).then(() => log.push('answered'));
+    for (let at = 0; !log.includes('answered'); at++) {
+      expect(at).toBeLessThan(100);
+      void store.create(keyOf(`n${at}`), service(`n${at}`));
+      await turn();
+    }
+    await first;
+  });
+
+  it('shows watchers nothing of a transaction that failed, and refuses all its writes', async () => {
+    const { state, store } = recording();
+    const stop = new AbortController();
+    const events = store.watch({}, await store.revision(), stop.signal);
+    const next = events.next();
+    state.fail = true;
+    const failed = await Promise.allSettled(['a', 'b'].map((name) => store.create(keyOf(name), service(name))));
+    expect(failed.map((one) => one.status === 'rejected' && one.reason.code)).toEqual(['unavailable', 'unavailable']);
+    state.fail = false;
+    await store.create(keyOf('c'), service('c'));
+    expect((await next).value).toMatchObject({ key: { name: 'c' }, revision: 2 });
+    stop.abort();
+    expect((await events.next()).done).toBe(true);
+  });
 });

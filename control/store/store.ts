@@ -51,7 +51,8 @@ export interface ResourceStore {
   /** @throws StoreError not-found; conflict when a precondition does not hold */
   delete(key: ResourceKey, precondition?: { resourceVersion?: string; uid?: string }): Promise<Resource>;
   /**
-   * Every change after `fromRevision`, in order, none missing and none twice, until `signal` aborts (then it ends).
+   * Every change after `fromRevision`, in order, none missing and none twice, until `signal` aborts (then it ends). Events
+   * are not copies: all watchers get the same ones, which must not be changed.
    * @throws StoreError gone when history no longer reaches back to `fromRevision`, or the reader fell too far behind
    */
   watch(selection: Selection, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchEvent>;

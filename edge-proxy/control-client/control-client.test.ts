@@ -154,9 +154,11 @@ describe('ControlClient', () => {
   it('ends on timeout, abort, a cut answer and a closed port, in one line', async () => {
     await expect(client().request('GET', '/hang', undefined, { timeoutMs: 50 })).rejects.toThrow(/in time/);
     const abort = new AbortController();
+    // The first request may have timed out before the server saw it.
+    const before = seen.length;
     const hanging = client().request('GET', '/hang', undefined, { signal: abort.signal });
     hanging.catch(() => {});
-    await vi.waitFor(() => expect(seen).toHaveLength(2));
+    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(before), { timeout: 60_000 });
     abort.abort(new Error('stopped'));
     await expect(hanging).rejects.toThrow('stopped');
     await expect(client().request('GET', '/cut')).rejects.toThrow(ControlError);

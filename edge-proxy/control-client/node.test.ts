@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Node } from '../../shared/xds/core.ts';
-import { buildNode, type NodeSettings } from './node.ts';
+import { buildNode, type NodeSettings, outboundAddress } from './node.ts';
 
 const settings: NodeSettings = {
   type: 'sidecar',
@@ -36,11 +36,36 @@ describe('buildNode', () => {
         INTERCEPTION_MODE: 'NONE',
         ISTIO_VERSION: '1.28.0',
         APP_PORTS: { http: 8080 },
+        OUTBOUND_BIND: outboundAddress('sidecar~10.0.0.7~web-v1.shop~shop.svc.cluster.local'),
         HTTP_PROXY_PORT: 15080,
       },
       locality: { region: 'eu', zone: 'a', subZone: '' },
       userAgentName: 'tulle-bun',
       userAgentVersion: '0.1.0',
     });
+  });
+
+  it('binds outbound listeners where the user says; a gateway has none', () => {
+    const bind = (change: Partial<NodeSettings>) => buildNode({ ...settings, ...change }).metadata?.['OUTBOUND_BIND'];
+    expect(bind({ outboundBind: '127.0.9.9' })).toBe('127.0.9.9');
+    expect(bind({ type: 'router' })).toBeUndefined();
+  });
+});
+
+describe('outboundAddress', () => {
+  const id = (n: number) => `sidecar~10.0.0.${n % 250}~web-${n}.shop~shop.svc.cluster.local`;
+
+  it('is a loopback address of the workload’s own, the same each time', () => {
+    expect(outboundAddress(id(1))).toBe(outboundAddress(id(1)));
+    for (let n = 0; n < 5000; n++) {
+      const [first, second, third, last] = outboundAddress(id(n)).split('.').map(Number);
+      expect([first, second! >> 6, third! >> 8]).toEqual([127, 1, 0]);
+      expect(last! > 0 && last! < 255).toBe(true);
+    }
+  });
+
+  it('tells the workloads of a host apart', () => {
+    const found = new Set(Array.from({ length: 1000 }, (_, n) => outboundAddress(id(n))));
+    expect(found.size).toBeGreaterThanOrEqual(998);
   });
 });

@@ -17,7 +17,7 @@ export interface NodeSettings {
   readonly runtime: string;
   /** Application port by service port name or number, where it differs. */
   readonly appPorts: Readonly<Record<string, number>>;
-  /** Where outbound listeners bind; absent: loopback, as compile chooses. */
+  /** Where outbound listeners bind; absent: a loopback address of this workload's own, see `outboundAddress`. */
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
@@ -28,8 +28,9 @@ export function buildNode(settings: NodeSettings): Node {
   const { namespace, name } = settings;
   const app = settings.labels['app'] ?? settings.labels['app.kubernetes.io/name'] ?? name;
   const [region, zone, subZone] = (settings.locality ?? '').split('/');
+  const id = `${settings.type}~${settings.ip}~${name}.${namespace}~${namespace}.svc.${settings.domainSuffix}`;
   return {
-    id: `${settings.type}~${settings.ip}~${name}.${namespace}~${namespace}.svc.${settings.domainSuffix}`,
+    id,
     cluster: `${app}.${namespace}`,
     metadata: {
       NAMESPACE: namespace,
@@ -41,11 +42,26 @@ export function buildNode(settings: NodeSettings): Node {
       INTERCEPTION_MODE: settings.interceptionMode,
       ISTIO_VERSION: '1.28.0',
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
-      ...(settings.outboundBind === undefined ? {} : { OUTBOUND_BIND: settings.outboundBind }),
+      ...(settings.type === 'sidecar' ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) } : {}),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: `tulle-${settings.runtime}`,
     userAgentVersion: settings.version,
   };
+}
+
+/** FNV-1a, 32 bits (draft-eastlake-fnv). */
+const FNV = { offset: 0x811c9dc5, prime: 0x01000193 };
+
+/**
+ * Where outbound listeners of a workload bind when the user names no address: the same in every run, and different for the
+ * workloads of one host, whose applications and other local servers have 127.0.0.1 for themselves. 127.64.0.1 to
+ * 127.127.255.254, all of which Linux routes to the loopback interface.
+ * @param nodeId tells workloads apart by type, address, name and namespace
+ */
+export function outboundAddress(nodeId: string): string {
+  let hash = FNV.offset;
+  for (const byte of new TextEncoder().encode(nodeId)) hash = Math.imul(hash ^ byte, FNV.prime) >>> 0;
+  return `127.${64 + ((hash >>> 16) & 63)}.${(hash >>> 8) & 255}.${1 + (hash % 254)}`;
 }

@@ -33,13 +33,19 @@ describe('texts', () => {
       expect(compileStringMatcher(matcher, '')('é☺')).toBe(false);
       expect(compileStringMatcher(matcher, '', 'text')('é☺')).toBe(true);
     }
-    for (const regex of ['é☺', '..', '[^a]{2}', '\\pL\\W']) {
+    for (const regex of ['é☺', '.{5}', '[^a]{5}', '\\pL\\W.*']) {
       expect(compileStringMatcher({ safeRegex: { regex } }, '')(wire)).toBe(true);
       expect(compileStringMatcher({ safeRegex: { regex } }, '', 'text')('é☺')).toBe(true);
     }
-    for (const regex of ['.*', '[^a]*', '(?s).']) {
-      expect(compileStringMatcher({ safeRegex: { regex } }, '')('\u00ff')).toBe(false);
-    }
+  });
+  it('bytes that are not UTF-8 hide nothing from a regular expression', () => {
+    for (const regex of ['.*secret.*', '[^a]*', '.secret', '\\x{ff}secret'])
+      expect(compileStringMatcher({ safeRegex: { regex } }, '')('\u00ffsecret')).toBe(true);
+    expect(compileStringMatcher({ safeRegex: { regex: '\\Q\\x{100}\\E' } }, '')('\\x{100}')).toBe(true);
+    for (const regex of ['\\x{100}', '[\\x{80}-\\x{10ffff}]', '\\\\\\x{2028}'])
+      expect(() => compileStringMatcher({ safeRegex: { regex } }, 'at')).toThrow(
+        /at\.safeRegex: invalid escape sequence/,
+      );
   });
   it.each([[{}], [{ exact: 'a', prefix: 'b' }], [{ prefix: '' }], [{ safeRegex: { regex: '(?=a)' } }]])(
     'refuses %j',

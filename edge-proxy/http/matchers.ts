@@ -2,8 +2,8 @@
  * Envoy's matchers as closures, built once when config arrives (envoy.type.matcher.v3.StringMatcher,
  * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigFault while compiling, never later.
  */
-import { compileRegex } from '../../shared/match/regex.ts';
-import { textOfWire, wireText } from '../../shared/match/wire.ts';
+import { compileByteRegex } from '../../shared/match/regex.ts';
+import { wireText } from '../../shared/match/wire.ts';
 import type { StringMatcher } from '../../shared/xds/core.ts';
 import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
 import { ConfigFault, faultAt } from '../config-error.ts';
@@ -22,13 +22,9 @@ export function compileStringMatcher(matcher: StringMatcher, path: string, on: '
   if (given.length !== 1)
     throw new ConfigFault(path, 'must have exactly one of exact, prefix, suffix, contains, safeRegex');
   if (safeRegex) {
-    const regex = faultAt(`${path}.safeRegex`, () => compileRegex(safeRegex.regex));
-    if (on === 'text') return (text) => regex.matches(text);
-    // RE2 reads UTF-8; bytes that are none match nothing, not even a dot.
-    return (bytes) => {
-      const text = textOfWire(bytes);
-      return text !== undefined && regex.matches(text);
-    };
+    // By bytes: one that is not UTF-8 must not hide a value from a DENY policy.
+    const regex = faultAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
+    return on === 'wire' ? (bytes) => regex.matches(bytes) : (text) => regex.matches(wireText(text));
   }
   const configured = on === 'wire' ? wireText(given[0] as string) : (given[0] as string);
   const wanted = ignoreCase ? lowerAscii(configured) : configured;

@@ -190,6 +190,10 @@ export class MemoryRuntime implements Runtime {
     return addresses ? Promise.resolve({ addresses, ttl: 1 }) : Promise.reject(new Error(`no such host: ${host}`));
   }
 
+  localAddresses(): string[] {
+    return [];
+  }
+
   get files(): never {
     throw new Error('no files in memory');
   }

@@ -4,6 +4,7 @@ import dns from 'node:dns/promises';
 import { watch } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import process from 'node:process';
 import { garbageCollection } from './collect-garbage.ts';
@@ -17,6 +18,11 @@ export async function resolve(host: string): Promise<{ addresses: string[]; ttl:
   if (isIP(host)) return { addresses: [host], ttl: undefined };
   const [found, ttl] = await Promise.all([dns.lookup(host, { all: true, verbatim: true }), smallestTtl(host)]);
   return { addresses: [...new Set(found.map((entry) => entry.address))], ttl };
+}
+
+/** The addresses of this host's network interfaces, loopback included. */
+export function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((entries = []) => entries.map(({ address }) => address));
 }
 
 async function smallestTtl(host: string): Promise<number | undefined> {

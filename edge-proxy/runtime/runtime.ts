@@ -135,7 +135,7 @@ export interface TlsContext {
   readonly kind: 'server' | 'client';
   /** Of a server. */
   readonly certificate?: OwnCertificate;
-  /** Why nothing may be dialled with it yet (its certificates have not arrived): never a reason for plaintext. */
+  /** Why nothing may be dialled with it (its certificates have not arrived …): never a reason for plaintext. */
   readonly unready?: string;
 }
 
@@ -194,6 +194,8 @@ export interface Runtime {
   ): Promise<Connection>;
   /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
   resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
+  /** The addresses of this host's network interfaces, in this process's network namespace. */
+  localAddresses(): readonly string[];
   readonly files: Files;
   readonly process: ProcessControl;
 }

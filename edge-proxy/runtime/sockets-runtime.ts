@@ -1,6 +1,6 @@
 /** A Runtime from the shared node:* parts and one runtime's quirks. */
 import type { Quirks } from './connection.ts';
-import { files, processControl, resolve } from './host.ts';
+import { files, localAddresses, processControl, resolve } from './host.ts';
 import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { clientContext, serverContext } from './tls-context.ts';
@@ -34,6 +34,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     },
     acceptTls: (connection, context, firstBytes, giveUp) => acceptTls(connection, context, firstBytes, quirks, giveUp),
     resolve,
+    localAddresses,
     files,
     process: processControl,
   };

@@ -22,7 +22,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: that of the certificate)
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
                              (default: none; tulle run chooses one and keeps it in --data)
-  --outbound-bind ADDRESS    where outbound listeners bind (default: 127.0.0.1) [TULLE_OUTBOUND_BIND]
+  --outbound-bind ADDRESS    where outbound listeners bind                     [TULLE_OUTBOUND_BIND]
+                             (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]

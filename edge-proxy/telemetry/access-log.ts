@@ -1,6 +1,6 @@
 /**
  * Access logs: Envoy's command operators (envoyproxy.io, "Access logging") compiled once into functions, as JSON or
- * text, and Istio's default JSON format. An operator Tulle does not know is refused by name.
+ * text. An operator Tulle does not know is refused by name.
  */
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
 import { type Field, parseFormat, type WallClock } from './format-operators.ts';
@@ -15,35 +15,6 @@ export interface LogSinks {
   readonly error: (line: string) => void;
   readonly wallClock: WallClock;
 }
-
-/** Istio's default fields (meshConfig.accessLogEncoding JSON), and the peer's SPIFFE id. */
-export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
-  start_time: '%START_TIME%',
-  method: '%REQ(:METHOD)%',
-  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
-  protocol: '%PROTOCOL%',
-  response_code: '%RESPONSE_CODE%',
-  response_flags: '%RESPONSE_FLAGS%',
-  response_code_details: '%RESPONSE_CODE_DETAILS%',
-  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
-  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
-  bytes_received: '%BYTES_RECEIVED%',
-  bytes_sent: '%BYTES_SENT%',
-  duration: '%DURATION%',
-  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
-  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
-  user_agent: '%REQ(USER-AGENT)%',
-  request_id: '%REQ(X-REQUEST-ID)%',
-  authority: '%REQ(:AUTHORITY)%',
-  upstream_host: '%UPSTREAM_HOST%',
-  upstream_cluster: '%UPSTREAM_CLUSTER%',
-  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
-  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
-  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
-  requested_server_name: '%REQUESTED_SERVER_NAME%',
-  route_name: '%ROUTE_NAME%',
-  downstream_peer: '%DOWNSTREAM_PEER_URI_SAN%',
-};
 
 /** @throws Error naming the operator or field that is not understood */
 export function compileAccessLog(configs: readonly AccessLogConfig[], sinks: LogSinks): AccessLogger | undefined {
@@ -73,12 +44,6 @@ function whereFiltered(log: AccessLogger, filter: LogFilter): AccessLogger {
   return (request, nowMs) => {
     if (filter(request, nowMs)) log(request, nowMs);
   };
-}
-
-/** Istio's JSON log to standard output. */
-export function istioAccessLog(sinks: LogSinks): AccessLogger {
-  const line = compileJson(ISTIO_JSON_FORMAT, false, sinks.wallClock);
-  return (request, nowMs) => sinks.out(line(request, nowMs));
 }
 
 function compileOne({ name, typedConfig }: AccessLogConfig, sinks: LogSinks): AccessLogger {

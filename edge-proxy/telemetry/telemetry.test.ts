@@ -1,16 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { Headers } from '../http/headers.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { tcpConnection } from '../tcp/tcp-connection.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
-import { compileAccessLog, compileText, istioAccessLog } from './access-log.ts';
+import { compileAccessLog, compileText } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { connectionEntry } from './log-entry.ts';
 import { compileLogFilter } from './log-filter.ts';
 import { Metrics } from './metrics.ts';
 import { createTelemetry } from './telemetry.ts';
+
+const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
 
 const endpoint = {
   id: '10.0.0.2:9080',
@@ -204,7 +207,8 @@ describe('IstioMetrics', () => {
     connection.flags.push('UF', 'URX');
     const lines: string[] = [];
     const sinks = { out: (line: string) => lines.push(line), error: () => {}, wallClock: (ms: number) => ms };
-    istioAccessLog(sinks)(connectionEntry(connection), 5);
+    const typedConfig = { '@type': STDOUT, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } };
+    compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!(connectionEntry(connection), 5);
     expect(JSON.parse(lines[0]!)).toMatchObject({
       method: null,
       path: null,
@@ -226,12 +230,14 @@ describe('access log', () => {
     wallClock: (ms: number) => Date.UTC(2026, 0, 1) + ms,
   };
   const log = (typedConfig: object) => compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!;
-  const stdout = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
 
   it("writes Istio's JSON fields: numbers as numbers, the absent as null", () => {
     out.length = 0;
     const details = 'rbac_access_denied_matched_policy[ns[foo]-policy[bar]-rule[0]]';
-    istioAccessLog(sinks)(request({ responseCode: 403, details, flags: [], upstreamHost: undefined }), 112.4);
+    log({ '@type': STDOUT, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } })(
+      request({ responseCode: 403, details, flags: [], upstreamHost: undefined }),
+      112.4,
+    );
     expect(JSON.parse(out[0]!)).toMatchObject({
       start_time: '2026-01-01T00:00:00.100Z',
       method: 'GET',
@@ -258,15 +264,15 @@ describe('access log', () => {
   it('compiles json_format with nesting, mixed strings and lengths, text_format with dashes', () => {
     out.length = 0;
     const jsonFormat = { a: { code: '%RESPONSE_CODE%' }, b: 'to %REQ(:AUTHORITY):7% %%', c: [true], d: '%ROUTE_NAME%' };
-    log({ '@type': stdout, logFormat: { jsonFormat } })(request(), 130);
+    log({ '@type': STDOUT, logFormat: { jsonFormat } })(request(), 130);
     expect(JSON.parse(out[0]!)).toEqual({ a: { code: 200 }, b: 'to reviews %', c: [true], d: null });
     const format = '%PROTOCOL% %RESPONSE_FLAGS% %REQ(X-NONE?USER-AGENT)% %DURATION%\n';
-    log({ '@type': stdout, log_format: { text_format_source: { inline_string: format } } })(
+    log({ '@type': STDOUT, log_format: { text_format_source: { inline_string: format } } })(
       request({ flags: ['UH'] }),
       130,
     );
     expect(out[1]).toBe('HTTP/1.1 UH curl/8 30');
-    log({ '@type': stdout })(request(), 130);
+    log({ '@type': STDOUT })(request(), 130);
     expect(out[2]).toBe(
       '[2026-01-01T00:00:00.100Z] "GET /asked?q=1 HTTP/1.1" 200 - 3 1200 30 - "-" "curl/8" "-" "reviews:9080" "10.0.0.2:9080"',
     );
@@ -345,7 +351,6 @@ describe('gauges of clusters', () => {
       version: '1',
       workload: { name: 'w', namespace: 'n', app: 'a', version: 'v', cluster: 'k', principal: () => '' },
       clusters: () => running as unknown as Iterable<Cluster>,
-      accessLog: false,
     });
     const names = () => {
       const found = metrics.expose().matchAll(/^(envoy_cluster_\w+)\{cluster_name="(\w)"/gm);

@@ -1,10 +1,10 @@
-/** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and the mesh's default access log. */
+/** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { TcpConnection } from '../tcp/tcp-connection.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
-import { istioAccessLog, type LogSinks } from './access-log.ts';
+import type { LogSinks } from './access-log.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
 
@@ -22,8 +22,6 @@ export interface TelemetryOptions {
   readonly version: string;
   readonly workload: Workload;
   readonly clusters: () => Iterable<Cluster>;
-  /** Istio's JSON access log on standard output for every request. */
-  readonly accessLog: boolean;
 }
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
@@ -35,15 +33,12 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     error: (line) => runtime.process.writeError(line),
     wallClock: (monotonicMs) => Date.now() - (runtime.monotonicMs() - monotonicMs),
   };
-  const log = options.accessLog ? istioAccessLog(sinks) : undefined;
   processGauges(metrics, options);
   return {
     metrics,
     sinks,
     onRequest(direction, request) {
-      const now = runtime.monotonicMs();
-      istio.onRequest(direction, request, now);
-      log?.(request, now);
+      istio.onRequest(direction, request, runtime.monotonicMs());
     },
     onConnectionOpened: (direction, connection) => istio.onConnectionOpened(direction, connection),
     onConnectionClosed: (direction, connection) => istio.onConnectionClosed(direction, connection),

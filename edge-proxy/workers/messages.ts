@@ -4,6 +4,7 @@ import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
+import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Changes } from '../xds/apply.ts';
 
 /** What a worker is before it has any config. */
@@ -16,8 +17,6 @@ export interface WorkerInit {
     readonly version: string;
     readonly cluster: string;
   };
-  /** Istio's access log where a connection manager configures none. */
-  readonly defaultLog: boolean;
   readonly trustDomain?: string;
   readonly limits: {
     readonly perListener: readonly (readonly [string, number])[];
@@ -35,6 +34,7 @@ export type Command =
   | { readonly drain: number }
   | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
   | { readonly healthy: boolean }
+  | { readonly refuseConnectionsTo: ListeningAddress }
   | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' }
   | { readonly close: true };
 

@@ -8,7 +8,6 @@ import type { WorkerPool } from './pool.ts';
 export function workerInit(
   version: string,
   { name, namespace, app, version: revision, cluster }: Workload,
-  defaultLog: boolean,
   trustDomain: string | undefined,
   limits: ProcessLimits,
   workers: number,
@@ -19,7 +18,6 @@ export function workerInit(
   return {
     version,
     workload: { name, namespace, app, version: revision, cluster },
-    defaultLog,
     ...(trustDomain === undefined ? {} : { trustDomain }),
     limits: {
       perListener: [...perListener].map(([listener, limit]) => [listener, share(limit)] as const),
@@ -43,6 +41,7 @@ export function poolPart(pool: WorkerPool): ProxyPart {
     certificates: () => pool.certificates(),
     setHealthy: (healthy) => pool.setHealthy(healthy),
     draining: () => pool.draining(),
+    refuseConnectionsTo: (listener) => pool.refuseConnectionsTo(listener),
     exposition: () => pool.exposition(),
     statistics: () => pool.statistics(),
     close: () => pool.close(),

@@ -7,6 +7,7 @@ import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
+import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Runtime, WorkerProcess } from '../runtime/runtime.ts';
 import type { Changes } from '../xds/apply.ts';
 import { mergeClusters } from './merge-clusters.ts';
@@ -30,6 +31,8 @@ export class WorkerPool {
   /** What every worker runs, as it was given: for those that come later. */
   private readonly resources = new Map<ResourceType, Map<string, unknown>>();
   private secrets: Extract<Command, { secrets: unknown }> | undefined;
+  /** Listeners of this process. */
+  private readonly ownListeners: ListeningAddress[] = [];
   private bound: readonly ListenerState[] = [];
   private queue: Promise<unknown> = Promise.resolve();
   private closing = false;
@@ -53,6 +56,7 @@ export class WorkerPool {
     // Told before anything else is, so that its answer need not be waited for.
     worker.ask({ init: this.init }).catch(() => {});
     if (this.secrets) worker.ask(this.secrets).catch(() => {});
+    for (const listener of this.ownListeners) worker.ask({ refuseConnectionsTo: listener }).catch(() => {});
     return worker;
   }
 
@@ -123,6 +127,13 @@ export class WorkerPool {
   setSecrets(secrets: readonly Secret[], principal: string): void {
     this.secrets = { secrets, principal };
     for (const worker of this.workers) worker.ask(this.secrets).catch(() => {});
+  }
+
+  /** The workers never connect to this listener of their parent. */
+  refuseConnectionsTo({ address, port }: ListeningAddress): void {
+    const listener = { address, port };
+    this.ownListeners.push(listener);
+    for (const worker of this.workers) worker.ask({ refuseConnectionsTo: listener }).catch(() => {});
   }
 
   listeners(): readonly ListenerState[] {

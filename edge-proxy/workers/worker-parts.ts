@@ -12,7 +12,6 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
     { runtime, trustDomain: init.trustDomain },
     init.version,
     { ...init.workload, principal: () => principal },
-    init.defaultLog,
     { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry },
     true,
   );
@@ -28,6 +27,7 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
     drain: (ms) => part.drain(ms),
     drainListeners: (options) => part.drainListeners(options),
     setHealthy: (healthy) => part.setHealthy(healthy),
+    refuseConnectionsTo: (listener) => part.refuseConnectionsTo(listener),
     read(what) {
       if (what === 'metrics') return part.exposition() as string;
       if (what === 'clusters') return part.clusters() as Answer;

@@ -1,4 +1,5 @@
 /** A worker process: carries traffic and does what its parent says. It ends when its parent does. */
+import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Channel } from '../runtime/runtime.ts';
 import { type Answer, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
 
@@ -9,6 +10,8 @@ export interface WorkerParts {
   drain(ms: number): Promise<void>;
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   setHealthy(healthy: boolean): void;
+  /** A listener of the parent process. */
+  refuseConnectionsTo(listener: ListeningAddress): void;
   read(what: Extract<Command, { read: unknown }>['read']): Answer;
   close(): Promise<void>;
 }
@@ -31,6 +34,7 @@ export function runWorker(
     else if ('drain' in command) await parts.drain(command.drain);
     else if ('drainListeners' in command) parts.drainListeners(command.drainListeners);
     else if ('healthy' in command) parts.setHealthy(command.healthy);
+    else if ('refuseConnectionsTo' in command) parts.refuseConnectionsTo(command.refuseConnectionsTo);
     else if ('read' in command) return parts.read(command.read);
     else await parts.close();
     return undefined;

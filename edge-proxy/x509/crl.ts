@@ -18,7 +18,7 @@ import {
   SEQUENCE,
   time,
   UTC_TIME,
-} from './asn1.ts';
+} from '../../shared/identity/asn1.ts';
 import { extensions } from './der.ts';
 
 export interface RevocationList {

@@ -15,7 +15,7 @@ import {
   only,
   SEQUENCE,
   serialKey,
-} from './asn1.ts';
+} from '../../shared/identity/asn1.ts';
 import type { NameConstraints } from './name-constraints.ts';
 
 /** What verifyPeer needs of one certificate. */

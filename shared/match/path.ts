@@ -13,13 +13,17 @@ export interface PathNormalization {
 
 /** Characters that a canonical path writes as they are although they came escaped: RFC 3986 unreserved. */
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/;
-/** What may be wrong with a path; most have nothing and are returned as they came. */
+/** A path without any of these is in its canonical form. */
 const SUSPICIOUS = /[%\\"#<>?^`{|}\u0000-\u0020\u007f-\uffff]|\/\.|^[^/]|^$/;
+/** A dot segment that carries path parameters (RFC 3986 section 3.3), as in `/..;a=b/`. */
+const DOT_WITH_PARAMETERS = /(^|\/)(\.\.?);[^/#]*/;
+const ALL_DOTS_WITH_PARAMETERS = new RegExp(DOT_WITH_PARAMETERS, 'g');
 const MUST_ESCAPE = /["<>?^`{|}\u0001-\u0020\u007f-\uffff]/;
 
 /**
  * A path as policy and routing must see it, or undefined when the request is to be refused with 400.
  * With UNESCAPE_AND_REDIRECT the caller redirects when the result differs from the input.
+ * Dot segments lose their path parameters (CVE-2026-73551); a path where only decoding reveals such a segment is refused.
  * @param path the request target up to `?`
  */
 export function normalizePath(path: string, options: PathNormalization = {}): string | undefined {
@@ -32,19 +36,26 @@ export function normalizePath(path: string, options: PathNormalization = {}): st
     out = out.replace(/%2f/gi, '/').replace(/%5c/gi, '\\');
   }
   if (options.normalize !== false && SUSPICIOUS.test(out)) {
-    const canonical = canonicalPath(out);
-    if (canonical === undefined) return undefined;
+    const canonical = canonicalPath(withoutDotParameters(out));
+    // Envoy looks for `..;` before it decodes, and forwards `/%2e%2e;/` as `/..;/`: servers may read that as `/../`.
+    if (canonical === undefined || DOT_WITH_PARAMETERS.test(canonical)) return undefined;
     out = canonical;
   }
-  return options.mergeSlashes && out.includes('//') ? out.replace(/\/{2,}/g, '/') : out;
+  return options.mergeSlashes && out.includes('//') ? mergeSlashes(out) : out;
+}
+
+/** As Envoy: a path of nothing but slashes keeps two of them. */
+function mergeSlashes(path: string): string {
+  return /^\/+$/.test(path) ? '//' : path.replace(/\/{2,}/g, '/');
+}
+
+function withoutDotParameters(path: string): string {
+  return path.includes('.;') ? path.replace(ALL_DOTS_WITH_PARAMETERS, '$1$2') : path;
 }
 
 function canonicalPath(path: string): string | undefined {
   if (/[#\u0000]|%00/.test(path)) return undefined;
-  const segments = path
-    .replace(/%([0-9a-fA-F]{2})/g, unescapeUnreserved)
-    .replaceAll('\\', '/')
-    .split('/');
+  const segments = unescapeUnreserved(path).replaceAll('\\', '/').split('/');
   if (segments[0] === '') segments.shift();
   const kept: string[] = [];
   for (const [i, segment] of segments.entries()) {
@@ -57,7 +68,24 @@ function canonicalPath(path: string): string | undefined {
   return `/${kept.map(escapeSegment).join('/')}`;
 }
 
-function unescapeUnreserved(whole: string, hex: string): string {
+const ESCAPE = /%([0-9a-fA-F]{2})/g;
+/** A `%` that begins no escape, and (in `unescapeUnreserved`) its place. */
+const STRAY_PERCENT = /%(?![0-9a-fA-F]{2})/g;
+const PLACE = '\u0000';
+const PLACE_BEFORE_HEX = new RegExp(`${PLACE}(?=[0-9a-fA-F]{2})`, 'g');
+
+/**
+ * Unescaping makes no new escape: `%2%65` becomes `%252e`, as in Envoy's canonicalizer.
+ * @param path without U+0000
+ */
+function unescapeUnreserved(path: string): string {
+  if (!path.includes('%')) return path;
+  const stray = path.replace(STRAY_PERCENT, PLACE);
+  const out = stray.replace(ESCAPE, unescapeOne);
+  return out.includes(PLACE) ? out.replace(PLACE_BEFORE_HEX, '%25').replaceAll(PLACE, '%') : out;
+}
+
+function unescapeOne(whole: string, hex: string): string {
   const char = String.fromCharCode(Number.parseInt(hex, 16));
   return UNRESERVED.test(char) ? char : whole;
 }

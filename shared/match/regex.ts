@@ -3,6 +3,7 @@
  * back-references. Compiled once when config arrives; matching allocates nothing that config could make grow.
  */
 import { RE2JS } from 're2js';
+import { wireText } from './wire.ts';
 
 /** Longest pattern accepted, in characters: no program of the size below needs a longer one. */
 export const MAX_PATTERN_LENGTH = 32_768;
@@ -53,10 +54,25 @@ export function compileRegex(pattern: string): Regex {
   return new CompiledRegex(pattern, compileProgram(pattern));
 }
 
+/** An escape with a number in braces; quoted text and other escapes are passed over. */
+const NUMBERED = /\\(?:Q[\s\S]*?(?:\\E|$)|x\{([0-9A-Fa-f]+)\}|[\s\S])/g;
+
+/**
+ * Compiles a pattern for text in which each character is a byte, as Envoy reads `safe_regex` (RE2's Latin-1 mode, since
+ * CVE-2026-73552): what is not ASCII in the pattern is its UTF-8 bytes, and `.` is one byte.
+ * @throws RegexError as `compileRegex`, and where `\x{...}` is beyond a byte
+ */
+export function compileByteRegex(pattern: string): Regex {
+  for (const [found, digits] of pattern.matchAll(NUMBERED))
+    if (digits !== undefined && Number.parseInt(digits, 16) > 0xff)
+      throw new RegexError(`invalid escape sequence ${found}: text is matched by bytes, up to \\x{ff}`);
+  return compileRegex(wireText(pattern));
+}
+
 /** Why this pattern is refused, or undefined when it is fine. */
 export function regexFault(pattern: string): string | undefined {
   try {
-    compileRegex(pattern);
+    compileByteRegex(pattern);
     return undefined;
   } catch (error) {
     if (error instanceof RegexError) return error.message;

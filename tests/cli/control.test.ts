@@ -94,6 +94,8 @@ describe('tulle control', () => {
   it.each([
     [['--svid-ttl', '5x'], '--svid-ttl 5x: must be a duration such as 24h'],
     [['--svid-ttl', '1s'], '--svid-ttl 1s: must be 10s to 2160h'],
+    [['--max-svid-ttl', '2161h'], '--max-svid-ttl 2161h: must be 10s to 2160h'],
+    [['--svid-ttl', '2h', '--max-svid-ttl', '1h'], '--max-svid-ttl 1h: must not be shorter than --svid-ttl, 2h'],
     [['--port', '99999'], '--port 99999: must be 0 to 65535'],
     [['--ca-certs', '/no/such/folder'], '--ca-certs /no/such/folder: has no root-cert.pem'],
   ])('refuses %j', async (flags, told) => {

@@ -194,9 +194,15 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     expect([direct.status, await direct.text()]).toEqual([418, 'short and stout']);
     expect((await get('/broken')).status).toBe(555);
     expect((await get('/nowhere')).status).toBe(404);
+    // Routes see the path as the gateway's policies will. (What `fetch` resolves itself is not sent as written here.)
+    for (const spelling of ['/x/..;/teapot', '/..;a=b/teapot', '/.;/teapot', '/%74eapot'])
+      expect((await get(spelling)).status, spelling).toBe(418);
+    expect((await get('/x/%2e%2e;/teapot')).status).toBe(400);
     const forwarded = await get('/api/x', { 'x-secret': 's' });
     expect([forwarded.status, forwarded.headers.get('x-served-by')]).toEqual([200, 'edge']);
     const echo = (await forwarded.json()) as Echo;
+    const climbed = await get('/x/..;/api/x');
+    expect(((await climbed.json()) as Echo).url).toBe('/v1/x');
     expect([echo.url, echo.headers['x-edge'], echo.headers['x-secret']]).toEqual(['/v1/x', 'yes', undefined]);
 
     const path = '/apis/networking.istio.io/v1/namespaces/default/virtualservices/edge';

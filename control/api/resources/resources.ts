@@ -108,6 +108,7 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
       fromRevision: initial || revision === 0 ? undefined : revision,
       markInitialEnd: initial && isTrue(c.req.query('allowWatchBookmarks')),
       timeoutMs: watchTimeoutMs(c.req.query('timeoutSeconds')),
+      presentation: asTable ? `table ${include}` : 'plain',
       present: (resource) =>
         asTable ? toTable(target.kind, [resource], resource.metadata.resourceVersion ?? '', include) : resource,
     },
@@ -310,9 +311,15 @@ function wantsTable(c: C): boolean {
   throw notAcceptable('application/json');
 }
 
+/** Headers of one response; clients limit them. */
+const MAX_WARNINGS = 60;
+
 async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
   const all: readonly Fault[] = [...warnings, ...(await neighbours.warnings(resource))];
-  for (const each of all.slice(0, 20)) c.header('Warning', warningHeader(each), { append: true });
+  const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
+  const left = all.length - shown.length;
+  const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
+  for (const each of [...shown, ...more]) c.header('Warning', warningHeader(each), { append: true });
 }
 
 function isDryRun(c: C, option?: unknown): boolean {

@@ -1,6 +1,7 @@
 /** Watch: newline-delimited JSON events (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes). */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../../store/store.ts';
+import { pushBody } from '../push-body.ts';
 import { inVersion, selectionOf, type Target } from './kinds.ts';
 import type { Selectors } from './selectors.ts';
 import { ApiError, expired } from './status.ts';
@@ -15,9 +16,30 @@ export interface WatchRequest {
   timeoutMs: number;
   /** One resource as the client wants it: plain, or a Table of one row. */
   present: (resource: Resource) => unknown;
+  /** Names `present`: requests for one kind and version that have the same name here present resources alike. */
+  presentation: string;
 }
 
 type Line = { type: WatchEvent['type'] | 'BOOKMARK' | 'ERROR'; object: unknown };
+
+const encoder = new TextEncoder();
+const encode = (line: Line): Uint8Array => encoder.encode(`${JSON.stringify(line)}\n`);
+
+/** Lines of an event that several watchers wait for, by how they want it. Gone with the event. */
+const encoded = new WeakMap<WatchEvent, Map<string, Uint8Array>>();
+
+/** An event is serialised once for all watchers that want it in the same form. */
+function encodeEvent(event: WatchEvent, type: WatchEvent['type'], request: WatchRequest): Uint8Array {
+  let forms = encoded.get(event);
+  if (!forms) encoded.set(event, (forms = new Map()));
+  const form = `${type} ${request.target.apiVersion} ${request.presentation}`;
+  let line = forms.get(form);
+  if (!line) {
+    line = encode({ type, object: request.present(inVersion(request.target, event.resource)) });
+    forms.set(form, line);
+  }
+  return line;
+}
 
 /** The body of a watch response. It ends at the timeout, or when `client` aborts, or after an ERROR event. */
 export function watchBody(
@@ -31,22 +53,12 @@ export function watchBody(
   const timer = setTimeout(abort, request.timeoutMs);
   client?.addEventListener('abort', abort);
   if (client?.aborted) abort();
-  const lines = watchLines(store, request, stop.signal, report);
-  const encoder = new TextEncoder();
   const finish = () => {
     clearTimeout(timer);
     client?.removeEventListener('abort', abort);
     abort();
   };
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await lines.next();
-      if (!done) return controller.enqueue(encoder.encode(`${JSON.stringify(value)}\n`));
-      finish();
-      controller.close();
-    },
-    cancel: finish,
-  });
+  return pushBody({ chunks: watchLines(store, request, stop.signal, report, finish), cancel: finish });
 }
 
 async function* watchLines(
@@ -54,7 +66,8 @@ async function* watchLines(
   request: WatchRequest,
   signal: AbortSignal,
   report: (error: unknown) => void,
-): AsyncGenerator<Line, void, void> {
+  finish: () => void,
+): AsyncGenerator<Uint8Array, void, void> {
   try {
     const shown = new Set<string>();
     let from = request.fromRevision;
@@ -62,20 +75,22 @@ async function* watchLines(
       const { items, revision } = await store.list(selectionOf(request.target));
       for (const resource of items.filter(request.selectors.matches)) {
         shown.add(identity(resource));
-        yield { type: 'ADDED', object: request.present(inVersion(request.target, resource)) };
+        yield encode({ type: 'ADDED', object: request.present(inVersion(request.target, resource)) });
       }
       from = revision;
-      if (request.markInitialEnd) yield bookmark(request.target, revision);
+      if (request.markInitialEnd) yield encode(bookmark(request.target, revision));
     }
     const complete = request.fromRevision === undefined;
     for await (const event of store.watch(selectionOf(request.target), from, signal)) {
       const type = request.selectors.changeable
         ? typeFor(event, request.selectors, shown, complete)
         : plainType(event, request);
-      if (type) yield { type, object: request.present(inVersion(request.target, event.resource)) };
+      if (type) yield encodeEvent(event, type, request);
     }
   } catch (error) {
-    yield { type: 'ERROR', object: failure(error, report) };
+    yield encode({ type: 'ERROR', object: failure(error, report) });
+  } finally {
+    finish();
   }
 }
 

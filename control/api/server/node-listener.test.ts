@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { pushBody } from '../push-body.ts';
 import { type FetchHandler, nodeListener } from './node-listener.ts';
 
 let server: Server | undefined;
@@ -46,6 +47,37 @@ describe('nodeListener', () => {
     expect(await answer.text()).toBe('PUT hello yes');
   });
 
+  it('sends a body that is there whole with its length; another one begins before it is whole', async () => {
+    const more = Promise.withResolvers<void>();
+    const encode = (text: string) => new TextEncoder().encode(text);
+    const port = await serve((req) => {
+      if (req.url.endsWith('/json')) return Response.json({ a: 'ü' });
+      if (req.url.endsWith('/empty')) return new Response('');
+      if (req.url.endsWith('/large')) return new Response('x'.repeat(1_000_000));
+      return new Response(
+        new ReadableStream<Uint8Array>({
+          async start(controller) {
+            controller.enqueue(encode('first '));
+            await more.promise;
+            controller.enqueue(encode('second'));
+            controller.close();
+          },
+        }),
+      );
+    });
+    const get = (path: string) => raw(port, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    expect(await get('/json')).toMatch(/content-length: 10\r\n[^{]*{"a":"ü"}$/i);
+    expect(await get('/empty')).toMatch(/content-length: 0\r\n/i);
+    expect(await get('/large')).toMatch(/\r\n\r\n.*x{65536}/s);
+    const answer = await fetch(`http://127.0.0.1:${port}/slow`);
+    expect(answer.headers.get('transfer-encoding')).toBe('chunked');
+    const reader = answer.body!.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe('first ');
+    more.resolve();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe('second');
+    expect((await reader.read()).done).toBe(true);
+  });
+
   it('streams both ways: the response begins before the request has ended', async () => {
     const port = await serve((req) => new Response(req.body, { status: 200 }));
     const call = request({ port, host: '127.0.0.1', method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
@@ -77,6 +109,33 @@ describe('nodeListener', () => {
     answer.on('error', () => {});
     call.destroy();
     await aborted.promise;
+    await cancelled.promise;
+  });
+
+  it('pushes chunks as they come, ends them when the client goes away, and takes the next request after the last one', async () => {
+    const cancelled = Promise.withResolvers<void>();
+    const stop = Promise.withResolvers<void>();
+    async function* chunks(forEver: boolean) {
+      for (const piece of ['one\n', 'two\n']) yield new TextEncoder().encode(piece);
+      if (forEver) await stop.promise;
+    }
+    const cancel = () => {
+      stop.resolve();
+      cancelled.resolve();
+    };
+    const port = await serve((req) => new Response(pushBody({ chunks: chunks(req.url.endsWith('/watch')), cancel })));
+    const text = await raw(
+      port,
+      'GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    );
+    expect(text.split('HTTP/1.1 200 OK')).toHaveLength(3);
+    expect(text.split('4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n')).toHaveLength(3);
+    const call = request({ port, host: '127.0.0.1', agent: false, path: '/watch' }).on('error', () => {});
+    call.end();
+    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    let seen = '';
+    for await (const chunk of answer.on('error', () => {})) if ((seen += chunk) === 'one\ntwo\n') break;
+    call.destroy();
     await cancelled.promise;
   });
 

@@ -3,21 +3,35 @@
  * `request.signal`, which is what frees a watch or a long-poll.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ApiEnv } from '../caller.ts';
+import { type PushSource, takeSource } from '../push-body.ts';
 
 export type FetchHandler = (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response>;
 
 /**
  * A listener for `http.createServer` or `https.createServer`.
  * @param bindings what the socket tells of the caller; asked once per request. When it throws, the request is refused.
+ * @param stop aborts the signals of all requests in progress, as if their clients had gone away
  */
 export function nodeListener(
   fetch: FetchHandler,
   bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
+  stop?: AbortSignal,
 ): RequestListener {
+  const open = new Set<AbortController>();
+  stop?.addEventListener('abort', () => {
+    for (const gone of open) gone.abort();
+  });
   return (message, reply) => {
-    void answer(fetch, bindings, message, reply).catch(() => reply.destroy());
+    const gone = new AbortController();
+    open.add(gone);
+    reply.once('close', () => {
+      open.delete(gone);
+      if (!reply.writableFinished) gone.abort();
+    });
+    void answer(fetch, bindings, message, reply, gone).catch(() => reply.destroy());
   };
 }
 
@@ -26,11 +40,8 @@ async function answer(
   bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
   message: IncomingMessage,
   reply: ServerResponse,
+  gone: AbortController,
 ): Promise<void> {
-  const gone = new AbortController();
-  reply.once('close', () => {
-    if (!reply.writableFinished) gone.abort();
-  });
   reply.on('error', () => gone.abort());
   const request = toRequest(message, gone.signal);
   if (!request) return plain(reply, 400, 'bad request');
@@ -122,40 +133,105 @@ async function send(
   if (cookies.length > 0) reply.setHeader('set-cookie', cookies);
   // A body nobody read must not be taken for the next request.
   if (!message.complete && hasBody(message)) reply.setHeader('connection', 'close');
-  reply.writeHead(response.status);
+  reply.statusCode = response.status;
   if (!response.body || message.method === 'HEAD') {
     await response.body?.cancel().catch(() => {});
     reply.end();
     return;
   }
-  reply.flushHeaders();
-  await pipe(response.body, reply, gone);
+  const source = takeSource(response.body);
+  await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
 }
 
-const hasBody = (message: IncomingMessage) =>
-  message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
+/** Each chunk goes out at once, framed here: the server's own framing makes three writes of it. */
+async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone: AbortSignal): Promise<void> {
+  // Not left to the request's own signal: that one follows `gone` only until the request is garbage.
+  if (gone.aborted) return cancel();
+  gone.addEventListener('abort', cancel, { once: true });
+  reply.flushHeaders();
+  try {
+    for await (const chunk of chunks) {
+      if (gone.aborted) return;
+      const { socket } = reply;
+      // Without a socket the answer to an earlier request on the connection is still under way.
+      const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
+      if (!writable) await drained(socket ?? reply, gone);
+    }
+    if (!gone.aborted) reply.end();
+  } catch {
+    reply.destroy();
+  } finally {
+    gone.removeEventListener('abort', cancel);
+  }
+}
 
-async function pipe(body: ReadableStream<Uint8Array>, reply: ServerResponse, gone: AbortSignal): Promise<void> {
-  const reader = body.getReader();
+/** A chunk of the chunked transfer coding (RFC 9112 section 7.1). */
+function frame(chunk: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`${chunk.byteLength.toString(16)}\r\n`, 'latin1'), chunk, CRLF]);
+}
+const CRLF = Buffer.from('\r\n', 'latin1');
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+type Chunk = Awaited<ReturnType<Reader['read']>>;
+
+/** Beyond this a body is streamed, however fast its source is. Bytes. */
+const AT_ONCE = 64 * 1024;
+
+/** A body that is there whole goes out with its head in one write; of any other the head goes out at once. */
+async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal): Promise<void> {
   const stop = () => void reader.cancel().catch(() => {});
   if (gone.aborted) return stop();
   gone.addEventListener('abort', stop, { once: true });
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done || gone.aborted) break;
-      if (!reply.write(value)) await drained(reply, gone);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    const turn = endOfTurn();
+    let next = reader.read();
+    while (size < AT_ONCE) {
+      const found = await Promise.race([next, turn]);
+      if (!found) break;
+      if (gone.aborted) return;
+      if (found.done) return void reply.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+      chunks.push(found.value);
+      size += found.value.byteLength;
+      next = reader.read();
     }
-    if (!gone.aborted) reply.end();
+    await stream(chunks, next, reader, reply, gone);
   } catch {
-    // The head is out: cutting the connection is the only way to say that the body is not whole.
+    // The head may be out: cutting the connection is the only way to say that the body is not whole.
     reply.destroy();
   } finally {
     gone.removeEventListener('abort', stop);
   }
 }
 
-function drained(reply: ServerResponse, gone: AbortSignal): Promise<void> {
+/** Resolves after everything that is ready in this turn of the event loop has run. */
+const endOfTurn = (): Promise<undefined> => new Promise((resolve) => setImmediate(() => resolve(undefined)));
+
+/** @param first what was read already @param next the read under way */
+async function stream(
+  first: readonly Uint8Array[],
+  next: Promise<Chunk>,
+  reader: Reader,
+  reply: ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  reply.flushHeaders();
+  let writable = true;
+  for (const chunk of first) writable = reply.write(chunk);
+  for (let reading = next; !gone.aborted; reading = reader.read()) {
+    if (!writable) await drained(reply, gone);
+    const { done, value } = await reading;
+    if (gone.aborted) return;
+    if (done) return void reply.end();
+    writable = reply.write(value);
+  }
+}
+
+const hasBody = (message: IncomingMessage) =>
+  message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? 0) > 0;
+
+function drained(reply: Writable, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       reply.off('drain', done);

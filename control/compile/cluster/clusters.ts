@@ -2,6 +2,7 @@
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { Fields } from '../../mesh/fields.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { outboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
@@ -10,7 +11,7 @@ import { ADS } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
-import { applyTrafficPolicy, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
+import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
 export const BLACK_HOLE = 'BlackHoleCluster';
@@ -150,7 +151,7 @@ const shapeOf = generator<ShapeInput, Shape>(
       commonLbConfig: { healthyPanicThreshold: {} },
       metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
     };
-    setDiscovery(cluster, service);
+    setDiscovery(cluster, service, settings);
     applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
     if (weighsLocalities(settings, policy))
       cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
@@ -206,6 +207,7 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
       note: (message) => notes.push(message),
     });
     if (assignment) cluster.loadAssignment = assignment;
+    withMeshKeepalive(settings, cluster);
     return { cluster: produced('clusters', cluster, { side: 'outbound', service, port: port.number }), notes };
   },
 );
@@ -240,7 +242,12 @@ function providedByRequests(cluster: Cluster): void {
   delete cluster.commonLbConfig;
 }
 
-function setDiscovery(cluster: Cluster, service: MeshService): void {
+/** MeshConfig.dnsRefreshRate; Envoy refuses one of 1 ms or less. */
+function dnsRefreshRate({ config: { dnsRefreshRate: rate } }: MeshSettings): string {
+  return ((goDurationNs(rate) ?? 0) > 1e6 && protoDuration(rate)) || '60s';
+}
+
+function setDiscovery(cluster: Cluster, service: MeshService, settings: MeshSettings): void {
   switch (service.resolution) {
     case 'STATIC':
       cluster.type = 'EDS';
@@ -250,7 +257,7 @@ function setDiscovery(cluster: Cluster, service: MeshService): void {
     case 'DNS_ROUND_ROBIN':
       cluster.type = service.resolution === 'DNS' ? 'STRICT_DNS' : 'LOGICAL_DNS';
       cluster.dnsLookupFamily = 'V4_ONLY';
-      cluster.dnsRefreshRate = '60s';
+      cluster.dnsRefreshRate = dnsRefreshRate(settings);
       cluster.respectDnsTtl = true;
       return;
     case 'DYNAMIC_DNS':
@@ -267,6 +274,14 @@ function setDiscovery(cluster: Cluster, service: MeshService): void {
   }
 }
 
+/** MeshConfig.tcpKeepalive, as every cluster that connects has it; what a DestinationRule sets of it stays. */
+export function withMeshKeepalive({ config }: Pick<MeshSettings, 'config'>, cluster: Cluster): Cluster {
+  if (config.tcpKeepalive === undefined) return cluster;
+  const tcpKeepalive = { ...keepaliveOf(config.tcpKeepalive), ...cluster.upstreamConnectionOptions?.tcpKeepalive };
+  cluster.upstreamConnectionOptions = { ...cluster.upstreamConnectionOptions, tcpKeepalive };
+  return cluster;
+}
+
 export interface StandardClustersInput {
   readonly settings: MeshSettings;
   /** Gateways pass nothing through. */
@@ -280,11 +295,13 @@ export const standardClusters = generator<StandardClustersInput, readonly Produc
   ({ settings, passthrough, ipv6 }) => {
     const timeout = connectTimeout(settings);
     const blackHole: Cluster = { name: BLACK_HOLE, type: 'STATIC', connectTimeout: timeout };
-    const outboundOnes = passthrough ? [blackHole, passthroughCluster(PASSTHROUGH, timeout)] : [blackHole];
+    const outboundOnes = passthrough
+      ? [blackHole, withMeshKeepalive(settings, passthroughCluster(PASSTHROUGH, timeout))]
+      : [blackHole];
     const clusters = outboundOnes.map((cluster) => produced('clusters', cluster, { side: 'outbound' }));
     if (!passthrough) return clusters;
     const inbound: Cluster = {
-      ...passthroughCluster(INBOUND_PASSTHROUGH, timeout),
+      ...withMeshKeepalive(settings, passthroughCluster(INBOUND_PASSTHROUGH, timeout)),
       upstreamBindConfig: { sourceAddress: { address: ipv6 ? '::6' : '127.0.0.6', portValue: 0 } },
     };
     return [...clusters, produced('clusters', inbound, { side: 'inbound' })];

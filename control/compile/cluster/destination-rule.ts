@@ -1,5 +1,6 @@
 /** DestinationRule: which one applies to a service for this proxy, its subsets, and traffic policies merged by level. */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
 import {
   type Fields,
   fields,
@@ -12,10 +13,9 @@ import {
   strings,
   text,
 } from '../../mesh/fields.ts';
-import type { MeshService, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { generator, labelsFrom, sharedList } from '../memo.ts';
 import { hostCovers, moreSpecific, resolveHost } from '../names.ts';
-import { exportedTo } from '../node/export-to.ts';
 
 export interface Subset {
   name: string;
@@ -42,7 +42,7 @@ export interface Destinations {
 interface Candidate {
   host: string;
   namespace: string;
-  exportTo: string[];
+  exportTo: readonly string[];
   selector: Record<string, string> | undefined;
   resource: Resource;
 }
@@ -54,12 +54,19 @@ interface Place {
 }
 type RuleIndex = ReadonlyMap<string, Place>;
 
-const ruleIndex = generator<{ rules: readonly Resource[]; domainSuffix: string }, RuleIndex>(
-  { rules: true, domainSuffix: true },
-  ({ rules, domainSuffix }) => {
+interface RuleIndexInput {
+  readonly rules: readonly Resource[];
+  /** MeshConfig.defaultDestinationRuleExportTo. */
+  readonly meshExportTo: readonly string[] | undefined;
+  readonly domainSuffix: string;
+}
+
+const ruleIndex = generator<RuleIndexInput, RuleIndex>(
+  { rules: true, meshExportTo: true, domainSuffix: true },
+  ({ rules, meshExportTo, domainSuffix }) => {
     const index = new Map<string, Place>();
     for (const resource of rules) {
-      const item = candidateOf(resource, domainSuffix);
+      const item = candidateOf(resource, domainSuffix, meshExportTo);
       let place = index.get(item.namespace);
       if (!place) index.set(item.namespace, (place = { exact: new Map(), wild: [] }));
       if (item.host.startsWith('*')) place.wild.push(item);
@@ -69,14 +76,14 @@ const ruleIndex = generator<{ rules: readonly Resource[]; domainSuffix: string }
   },
 );
 
-function candidateOf(resource: Resource, domainSuffix: string): Candidate {
+function candidateOf(resource: Resource, domainSuffix: string, meshExportTo: readonly string[] | undefined): Candidate {
   const spec = specOf(resource);
   const namespace = namespaceOf(resource);
   const selector = fields(spec['workloadSelector'])['matchLabels'];
   return {
     host: resolveHost(text(spec['host']) ?? '', namespace, domainSuffix),
     namespace,
-    exportTo: strings(spec['exportTo']),
+    exportTo: exportToOf(strings(spec['exportTo']), meshExportTo),
     selector: selector === undefined ? undefined : labelsOf(selector),
     resource,
   };
@@ -92,10 +99,11 @@ export interface RuleCaller {
 /** The rules in force for a proxy: looked for in its namespace, then the service's, then the root namespace. */
 export function destinationRules(
   rules: readonly Resource[],
-  domainSuffix: string,
+  { domainSuffix, config }: Pick<MeshSettings, 'domainSuffix' | 'config'>,
   caller: RuleCaller,
 ): DestinationRules {
-  return rulesFor({ index: ruleIndex({ rules, domainSuffix }), ...caller });
+  const meshExportTo = config.defaultDestinationRuleExportTo;
+  return rulesFor({ index: ruleIndex({ rules, meshExportTo, domainSuffix }), ...caller });
 }
 
 const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(

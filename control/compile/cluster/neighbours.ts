@@ -9,9 +9,11 @@ const NONE: readonly MeshEndpoint[] = Object.freeze([]);
 export function neighboursOf(view: MeshView, service: MeshService, mtls: MtlsModes): readonly MeshEndpoint[] {
   if (!mtls.mayDisable) return NONE;
   const addresses = new Set(view.endpoints(service).map(({ address }) => address));
-  const services = new Set([...addresses].flatMap((address) => view.servicesAt(address, service.namespace)));
+  const services = new Set([...addresses].flatMap((address) => view.servicesAt(address)));
   if (services.size === 0) return NONE;
   return sharedList(
-    [...services].flatMap((other) => view.endpoints(other).filter(({ address }) => addresses.has(address))),
+    [...services]
+      .filter(({ namespace }) => namespace === service.namespace)
+      .flatMap((other) => view.endpoints(other).filter(({ address }) => addresses.has(address))),
   );
 }

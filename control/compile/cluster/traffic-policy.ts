@@ -56,7 +56,8 @@ function retryBudget(policy: Fields) {
   return { retryBudget: { budgetPercent: { value }, minRetryConcurrency } };
 }
 
-function keepaliveOf(keepalive: Fields) {
+/** TcpKeepalive of a DestinationRule or MeshConfig as Envoy has it, in whole seconds. */
+export function keepaliveOf(keepalive: Fields) {
   const probes = numeric(keepalive['probes']);
   const time = wholeSeconds(keepalive['time']);
   const interval = wholeSeconds(keepalive['interval']);

@@ -4,7 +4,7 @@ import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster
 import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts';
 import { type Fields, namespaceOf, objects, specOf, strings, text } from '../../mesh/fields.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
-import { type Caller, connectTimeout, type ServiceClusters } from '../cluster/clusters.ts';
+import { type Caller, connectTimeout, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
 import {
   type DestinationRule,
   type DestinationRules,
@@ -156,6 +156,7 @@ const sniCluster = generator<
     applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
     // What is inside is not seen: no HTTP options hold here.
     delete cluster.typedExtensionProtocolOptions;
+    withMeshKeepalive(settings, cluster);
     const placement = { setting: localitySetting(settings, policy), failover: cluster.outlierDetection !== undefined };
     return {
       cluster: produced('clusters', cluster, { side: 'gateway', service, port: port.number }),

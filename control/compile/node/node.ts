@@ -24,13 +24,15 @@ import {
 } from '../routes/bound-virtual-services.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
+import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
-import { HTTP_PROXY_ADDRESS, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { type CompiledNode, type CompileNode, inOneGo, type Work } from './compiled-node.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyView, proxyOf } from './proxy.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
 import { type Scope, scopeOf, sidecarsOf } from './scope.ts';
+import { servedPorts } from './served-ports.ts';
 import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
@@ -127,9 +129,9 @@ function differsInEndpoints({ view: before, proxy, source, patches }: Place, vie
   if (proxy.type === 'router' || KINDS.some((kind) => before.resources(kind) !== view.resources(kind))) return false;
   return proxy.ips.every((ip) => {
     const { namespace } = proxy;
-    const here = view.servicesAt(ip, namespace);
+    const here = view.servicesAt(ip);
     return (
-      before.servicesAt(ip, namespace) === here &&
+      before.servicesAt(ip) === here &&
       before.workloadEntriesAt(ip, namespace) === view.workloadEntriesAt(ip, namespace) &&
       here.every((service) => before.endpoints(service) === view.endpoints(service))
     );
@@ -161,7 +163,7 @@ export function compileWithNotes(view: MeshView, node: Node, patches: PatchSourc
 
 function placeOf(view: MeshView, node: Node, source: PatchSource): Place {
   const proxy = proxyOf(view, node);
-  const { rootNamespace, domainSuffix } = view.settings;
+  const { rootNamespace } = view.settings;
   const asked = proxyClass(view, proxy);
   const { namespace } = proxy;
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
@@ -170,7 +172,7 @@ function placeOf(view: MeshView, node: Node, source: PatchSource): Place {
     proxy,
     asked,
     scope: scopeOf(view, proxy),
-    rules: destinationRules(view.resources('DestinationRule'), domainSuffix, caller),
+    rules: destinationRules(view.resources('DestinationRule'), view.settings, caller),
     mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
     policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
     source,
@@ -233,7 +235,7 @@ function* version(layers: readonly Layer[]): Work<void> {
 }
 
 function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Parts {
-  const { settings } = view;
+  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -278,7 +280,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
 
 function sidecarParts(place: Place): Parts {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
-  const { settings } = view;
+  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';
@@ -313,26 +315,24 @@ function sidecarParts(place: Place): Parts {
     any,
     httpProxyPort: captured ? undefined : httpProxyPort,
   });
-  const inUse = new Set(own.listeners.map(({ resource }) => resource.name));
-  const free = outbound.listeners.filter(({ resource }) => captured || !inUse.has(resource.name));
+  const served: ReadonlySet<number> = captured ? new Set() : servedPorts(view, proxy, own.ports);
+  const isFree = ({ origin: { port } }: Produced) => port === undefined || !served.has(port);
+  const free = outbound.listeners.filter(isFree);
   const notes = [...own.notes, ...outbound.notes];
-  for (const { resource } of outbound.listeners)
-    if (!captured && inUse.has(resource.name))
-      notes.push(
-        `no outbound listener ${resource.name}: the workload itself serves that address; set OUTBOUND_BIND or use the HTTP proxy`,
-      );
-  const httpProxy = free.some(({ resource }) => resource.name === `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`);
+  for (const item of outbound.listeners) if (!isFree(item)) notes.push(leftOut(scope.services, item, httpProxyPort));
+  const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = outboundRoutes({
     ...seen,
     virtualServices: meshVirtualServices({ list }),
     dnsDomain,
-    httpProxy: !captured && httpProxy,
+    httpProxy: proxied,
   });
+  const freeRoutes = routes.filter(isFree);
   const made = {
     listeners: layer(own.listeners, patches),
     clusters: layer(own.clusters, patches),
     outbound: layer(free.length === outbound.listeners.length ? outbound.listeners : sharedList(free), patches),
-    routes: layer(routes, patches),
+    routes: layer(freeRoutes.length === routes.length ? routes : sharedList(freeRoutes), patches),
   };
   const { outbound: called, ...rest } = made;
   const { layers, ...said } = parts(rest, [...notes, ...called.notes], errors);

@@ -1,11 +1,11 @@
 /** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
 
-import { isMeshConfigMap } from '../../../shared/resources/kinds/core/config-map.ts';
-import { readMeshConfig, readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
+import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
+import { keyPath } from '../../../shared/resources/faults.ts';
+import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Fault, Resource } from '../../../shared/resources/resource.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../../mesh/fields.ts';
 import { protocolOf } from '../../mesh/protocol.ts';
-import { withoutEffect } from '../../mesh/proxy-config-effect.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { namesClaims } from '../routes/virtual-service-match.ts';
 import type { ProxyView } from './proxy.ts';
@@ -24,13 +24,15 @@ const of = (path: string, message: string): Fault => ({ path, message, rule: RUL
 
 /** The parts of a resource that will have no effect, or another one than in Istio; each with its path. */
 export function notCompiled(resource: Resource): Fault[] {
+  return [...bodyNotCompiled(resource), ...annotations(resource)];
+}
+
+function bodyNotCompiled(resource: Resource): Fault[] {
   const spec = specOf(resource);
   if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
   switch (resource.kind) {
     case 'ProxyConfig':
       return proxyConfig(spec);
-    case 'ConfigMap':
-      return isMeshConfigMap(resource) ? defaultConfig(resource) : [];
     case 'WorkloadEntry':
       return proxyConfigAnnotations(resource).flatMap(annotation);
     case 'WorkloadGroup':
@@ -66,19 +68,24 @@ function proxyConfig(spec: Fields): Fault[] {
   ];
 }
 
-/** A MeshConfig that cannot be read is refused, with its faults. */
-function defaultConfig(resource: Resource): Fault[] {
-  const mesh = text(fields((resource as { data?: unknown }).data)['mesh']);
-  const config = mesh === undefined ? undefined : readMeshConfig(mesh).value?.defaultConfig;
-  return withoutEffect(config ?? {}).map(({ path, message }) => of('data.mesh', `defaultConfig.${path}: ${message}`));
-}
-
 function annotation({ path, yaml }: { path: string; yaml: string }): Fault[] {
-  const { value, faults, warnings } = readProxyConfig(yaml);
+  const { faults, warnings } = readProxyConfig(yaml);
   const at = (inner: string) => (inner === '' ? path : `${path}: ${inner}`);
   const ignored = faults.map((fault) => of(at(fault.path), `${fault.message}; the annotation is ignored`));
   const known = warnings.map((warning) => of(at(warning.path), warning.message));
-  return [...ignored, ...known, ...withoutEffect(value ?? {}).map((each) => of(at(each.path), each.message))];
+  return [...ignored, ...known];
+}
+
+/** Istio's annotations that have no effect; those of a WorkloadGroup's template come to stand on its WorkloadEntries. */
+function annotations(resource: Resource): Fault[] {
+  const template = resource.kind === 'WorkloadGroup' ? fields(specOf(resource)['metadata'])['annotations'] : undefined;
+  const places = [
+    ['metadata.annotations', resource.kind, fields(resource.metadata.annotations)],
+    ['spec.metadata.annotations', 'WorkloadEntry', fields(template)],
+  ] as const;
+  return places.flatMap(([path, kind, given]) =>
+    annotationsWithoutEffect(kind, given).map(({ name, message }) => of(keyPath(path, name), message)),
+  );
 }
 
 function claims(spec: Fields): Fault[] {
@@ -118,7 +125,7 @@ const text = (value: unknown): string | undefined => (typeof value === 'string' 
 /** Of what concerns this proxy, a sentence each. */
 export function noteNotCompiled(
   view: MeshView,
-  proxy: Pick<ProxyView, 'namespace'>,
+  proxy: Pick<ProxyView, 'namespace' | 'ips'>,
   scope: Scope,
   note: (message: string) => void,
 ): void {
@@ -128,10 +135,11 @@ export function noteNotCompiled(
     ...['Sidecar', 'ProxyConfig']
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
-    ...view.resources('ConfigMap').filter(isMeshConfigMap),
+    ...view.resources('WorkloadEntry').filter((item) => proxy.ips.includes(text(specOf(item)['address']) ?? '')),
     ...scope.virtualServices.list,
     ...scope.services.list.map(({ resource }) => resource),
   ];
+  for (const warning of view.settings.warnings ?? []) note(`ConfigMap istio-system/istio: ${warning}`);
   for (const resource of resources)
     for (const { path, message } of notCompiled(resource)) {
       const { namespace = 'default', name } = resource.metadata;

@@ -31,6 +31,8 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
+  /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
+  logsByDefault: boolean;
 }
 
 /** The node cannot be told apart from others: nothing can be compiled for it. */
@@ -46,6 +48,7 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
   if (!name || dnsDomain === undefined)
     throw new NodeError(`node id "${node.id}": must be type~ip~name.namespace~dns domain`);
   const metadata = node.metadata ?? {};
+  const isTulle = (node.userAgentName ?? '').startsWith('tulle');
   const namespace = text(metadata['NAMESPACE']) ?? name.slice(name.lastIndexOf('.') + 1);
   const ips = addresses(text(metadata['INSTANCE_IPS']), ip);
   const claims = {
@@ -72,7 +75,8 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
-    offersHttp2: !(node.userAgentName ?? '').startsWith('tulle'),
+    offersHttp2: !isTulle,
+    logsByDefault: isTulle && type !== 'worker',
   };
 }
 

@@ -1,11 +1,11 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import { hostCovers, resolveHost } from '../names.ts';
 import { mergedVirtualServices } from '../routes/delegate.ts';
-import { exportedTo } from './export-to.ts';
 import type { ProxyView } from './proxy.ts';
 import type { LocalWorkload } from './workloads.ts';
 
@@ -39,12 +39,14 @@ export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
   const { namespace } = caller;
   const { domainSuffix } = view.settings;
+  const exportTo = view.settings.config.defaultVirtualServiceExportTo;
   const all = view.resources('VirtualService');
   return {
     services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
     virtualServices: mergedVirtualServices({
-      visible: visibleVirtualServices({ all, sidecars, namespace, domainSuffix }),
+      visible: visibleVirtualServices({ all, sidecars, exportTo, namespace, domainSuffix }),
       all,
+      exportTo,
       domainSuffix,
     }),
     outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
@@ -130,16 +132,25 @@ const visibleServices = generator<
   return sharedList([...chosen.values()]);
 });
 
-const visibleVirtualServices = generator<
-  { all: readonly Resource[]; sidecars: Sidecars; namespace: string; domainSuffix: string },
-  readonly Resource[]
->({ all: true, sidecars: true, namespace: true, domainSuffix: true }, ({ all, sidecars, namespace, domainSuffix }) => {
-  const imports = importsOf(sidecars, namespace);
-  return sharedList(
-    all.filter((item) => {
-      const from = namespaceOf(item);
-      if (!exportedTo(strings(specOf(item)['exportTo']), from, namespace)) return false;
-      return strings(specOf(item)['hosts']).some((host) => imports(from, resolveHost(host, from, domainSuffix)));
-    }),
-  );
-});
+interface VisibleInput {
+  readonly all: readonly Resource[];
+  readonly sidecars: Sidecars;
+  /** MeshConfig.defaultVirtualServiceExportTo. */
+  readonly exportTo: readonly string[] | undefined;
+  readonly namespace: string;
+  readonly domainSuffix: string;
+}
+
+const visibleVirtualServices = generator<VisibleInput, readonly Resource[]>(
+  { all: true, sidecars: true, exportTo: true, namespace: true, domainSuffix: true },
+  ({ all, sidecars, exportTo, namespace, domainSuffix }) => {
+    const imports = importsOf(sidecars, namespace);
+    return sharedList(
+      all.filter((item) => {
+        const from = namespaceOf(item);
+        if (!exportedTo(exportToOf(strings(specOf(item)['exportTo']), exportTo), from, namespace)) return false;
+        return strings(specOf(item)['hosts']).some((host) => imports(from, resolveHost(host, from, domainSuffix)));
+      }),
+    );
+  },
+);

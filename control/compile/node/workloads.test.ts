@@ -269,7 +269,8 @@ describe('Sidecar where workloads share an address', () => {
   });
   it('REGISTRY_ONLY of one is the proxy’s', () => {
     const mode = (app: string, value: string) => sidecar(app, { outboundTrafficPolicy: { mode: value } });
-    const passes = (...more: Resource[]) => JSON.stringify(compile([...ORDERS, ...REDIS, ...more]).routes);
+    const passes = (...more: Resource[]) =>
+      JSON.stringify(compile([...ORDERS, ...REDIS, ...more], { capture: true }).routes);
     expect(passes(mode('orders', 'REGISTRY_ONLY'), mode('redis', 'ALLOW_ANY'))).toContain('block_all');
     expect(passes(mode('redis', 'ALLOW_ANY'))).not.toContain('block_all');
   });

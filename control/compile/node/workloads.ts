@@ -81,12 +81,13 @@ export function localWorkloads(view: MeshView, node: NodeClaims): LocalWorkloads
 /** Endpoints of the node's namespace at its addresses, in the order of the addresses, then of services. */
 function endpointsAt(view: MeshView, { ips, namespace }: NodeClaims) {
   return [...new Set(ips)].flatMap((ip) =>
-    view.servicesAt(ip, namespace).flatMap((service) =>
-      view
-        .endpoints(service)
-        .filter((endpoint) => endpoint.address === ip)
-        .map((endpoint) => ({ service, endpoint })),
-    ),
+    view
+      .servicesAt(ip)
+      .flatMap((service) =>
+        (service.namespace === namespace ? view.endpoints(service) : [])
+          .filter((endpoint) => endpoint.address === ip)
+          .map((endpoint) => ({ service, endpoint })),
+      ),
   );
 }
 

@@ -3,10 +3,10 @@
  * the delegate stand where the delegating rule stood, each narrowed by its matches. As istiod's model/virtualservice.go.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
 import { namespaceOf, specOf, strings } from '../../mesh/fields.ts';
 import { generator, sharedList } from '../memo.ts';
 import { resolveHost } from '../names.ts';
-import { exportedTo } from '../node/export-to.ts';
 import { resolveGatewayName } from './virtual-service-match.ts';
 import type {
   Destination,
@@ -20,6 +20,8 @@ export interface Delegates {
   /** Every VirtualService of the mesh; those without hosts can be delegated to. */
   all: readonly Resource[];
   domainSuffix: string;
+  /** MeshConfig.defaultVirtualServiceExportTo. */
+  exportTo?: readonly string[] | undefined;
   /** Says which rule has no effect, and why. */
   note: (message: string) => void;
 }
@@ -29,17 +31,23 @@ export interface Merged {
   readonly notes: readonly string[];
 }
 
+interface MergedInput {
+  readonly domainSuffix: string;
+  /** MeshConfig.defaultVirtualServiceExportTo. */
+  readonly exportTo: readonly string[] | undefined;
+}
+
 /** `visible` with the rules of their delegates among `all`; the same objects where neither they nor their delegates changed. */
 export const mergedVirtualServices = generator<
-  { visible: readonly Resource[]; all: readonly Resource[]; domainSuffix: string },
+  MergedInput & { visible: readonly Resource[]; all: readonly Resource[] },
   Merged
->({ all: true, visible: true, domainSuffix: true }, ({ visible, all, domainSuffix }) => {
+>({ all: true, visible: true, exportTo: true, domainSuffix: true }, ({ visible, all, exportTo, domainSuffix }) => {
   const notes: string[] = [];
   const list = visible.map((root) => {
     const named = delegateNames(root);
     if (named.size === 0) return root;
     const candidates = all.filter((vs) => named.has(`${namespaceOf(vs)}/${vs.metadata.name}`));
-    const merged = mergedWith({ root, candidates: sharedList(candidates), domainSuffix });
+    const merged = mergedWith({ root, candidates: sharedList(candidates), exportTo, domainSuffix });
     notes.push(...merged.notes);
     return merged.resource;
   });
@@ -47,13 +55,21 @@ export const mergedVirtualServices = generator<
 });
 
 const mergedWith = generator<
-  { root: Resource; candidates: readonly Resource[]; domainSuffix: string },
+  MergedInput & { root: Resource; candidates: readonly Resource[] },
   { resource: Resource; notes: readonly string[] }
->({ root: true, candidates: true, domainSuffix: true }, ({ root, candidates, domainSuffix }) => {
-  const notes: string[] = [];
-  const resource = withDelegates(root, { all: candidates, domainSuffix, note: (message) => notes.push(message) });
-  return { resource, notes };
-});
+>(
+  { root: true, candidates: true, exportTo: true, domainSuffix: true },
+  ({ root, candidates, exportTo, domainSuffix }) => {
+    const notes: string[] = [];
+    const resource = withDelegates(root, {
+      all: candidates,
+      domainSuffix,
+      exportTo,
+      note: (message) => notes.push(message),
+    });
+    return { resource, notes };
+  },
+);
 
 /** `namespace/name` of the VirtualServices that `root` delegates to. */
 function delegateNames(root: Resource): Set<string> {
@@ -77,7 +93,7 @@ function delegated(
   root: Resource,
   rule: HttpRoute,
   index: number,
-  { all, domainSuffix, note }: Delegates,
+  { all, domainSuffix, exportTo, note }: Delegates,
 ): HttpRoute[] {
   const own = namespaceOf(root);
   const { name = '', namespace = own } = rule.delegate ?? {};
@@ -93,7 +109,7 @@ function delegated(
     return [];
   }
   const from = namespaceOf(found);
-  if (!exportedTo(strings(specOf(found)['exportTo']), from, own)) {
+  if (!exportedTo(exportToOf(strings(specOf(found)['exportTo']), exportTo), from, own)) {
     note(`${at}.delegate: VirtualService ${from}/${name} is not exported to namespace ${own}: the rule has no effect`);
     return [];
   }

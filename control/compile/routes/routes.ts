@@ -22,7 +22,7 @@ export interface SidecarRoutes {
   readonly virtualServices: readonly Resource[];
   readonly destinations: Destinations;
   readonly caller: RouteCaller & { readonly dnsDomain: string };
-  readonly settings: Pick<MeshSettings, 'domainSuffix'>;
+  readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
   /** Takes why a rule could not be translated. */
   onError(reason: string): void;
@@ -83,7 +83,7 @@ export function boundToMesh(vs: Resource): boolean {
 
 /** The virtual hosts of the HTTP services at `port`, by name; the last catches everything else. */
 export function sidecarVirtualHosts(input: SidecarRoutes, port: number): VirtualHost[] {
-  const { services, virtualServices, caller, destinations } = input;
+  const { services, virtualServices, caller, destinations, settings } = input;
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
@@ -106,7 +106,16 @@ export function sidecarVirtualHosts(input: SidecarRoutes, port: number): Virtual
   }
   for (const service of here.values())
     if (!covered.has(service))
-      add(service.hostname, service, defaultRoutes({ service, rule: destinations.rule(service), port }));
+      add(
+        service.hostname,
+        service,
+        defaultRoutes({
+          service,
+          rule: destinations.rule(service),
+          retries: settings.config.defaultHttpRetryPolicy,
+          port,
+        }),
+      );
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy }));
   return hosts;
@@ -131,15 +140,17 @@ const virtualHost = generator<VirtualHostInput, VirtualHost>(
   }),
 );
 
+type MeshRetries = MeshSettings['config']['defaultHttpRetryPolicy'];
+
 /** The routes of a service that no VirtualService covers. */
 const defaultRoutes = generator<
-  { service: MeshService; rule: DestinationRule | undefined; port: number },
+  { service: MeshService; rule: DestinationRule | undefined; retries: MeshRetries; port: number },
   readonly Route[]
->({ service: true, rule: true, port: true }, ({ service, rule, port }) => {
+>({ service: true, rule: true, retries: true, port: true }, ({ service, rule, retries, port }) => {
   const cluster = outboundCluster(port, undefined, service.hostname);
   const destinations: Destinations = { service: () => service, rule: () => rule };
   const hash = destinationHashPolicy(destinations, service.hostname, port, undefined);
-  return Object.freeze([defaultRoute(cluster, `${service.hostname}:${port}/*`, hash)]);
+  return Object.freeze([defaultRoute(cluster, `${service.hostname}:${port}/*`, hash, retries)]);
 });
 
 /**

@@ -57,6 +57,7 @@ const REMOTE_LOCALITIES: NonNullable<RetryPolicy['retryPriority']> = {
 
 /**
  * Undefined: never retry.
+ * @param retries of the route, else MeshConfig.defaultHttpRetryPolicy; undefined where neither is set
  * @param hashed requests have an endpoint of their own: a retry stays with it, unless told otherwise
  */
 export function translateRetries(retries: HttpRetry | undefined, hashed = false): RetryPolicy | undefined {

@@ -19,7 +19,7 @@ export interface RouteCaller {
 export interface RouteInput {
   readonly destinations: Destinations;
   readonly caller: RouteCaller;
-  readonly settings: Pick<MeshSettings, 'domainSuffix'>;
+  readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
   /** Takes why a rule could not be translated. */
   onError(reason: string): void;
 }
@@ -68,6 +68,8 @@ interface TranslationInput {
   readonly vs: Resource;
   /** The service and the rule of each destination, in the order of its questions. */
   readonly targets: readonly (MeshService | DestinationRule | undefined)[];
+  /** MeshConfig.defaultHttpRetryPolicy. */
+  readonly defaultRetries: MeshSettings['config']['defaultHttpRetryPolicy'];
   readonly gateway: string;
   readonly port: number;
   readonly namespace: string;
@@ -76,8 +78,17 @@ interface TranslationInput {
 }
 
 const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly string[] }>(
-  { vs: true, targets: true, gateway: true, port: true, namespace: true, labels: true, domainSuffix: true },
-  ({ vs, targets, gateway, port, namespace, labels, domainSuffix }) => {
+  {
+    vs: true,
+    targets: true,
+    defaultRetries: true,
+    gateway: true,
+    port: true,
+    namespace: true,
+    labels: true,
+    domainSuffix: true,
+  },
+  ({ vs, targets, defaultRetries, gateway, port, namespace, labels, domainSuffix }) => {
     const { hosts } = questionsOf({ vs, domainSuffix });
     const destinations = destinationsOf(hosts, targets);
     const errors: string[] = [];
@@ -85,6 +96,7 @@ const translation = generator<TranslationInput, { routes: readonly Route[]; erro
     const routes = translateHttpRoutes(vs, {
       proxyLabels: labelsFrom(labels),
       proxyNamespace: namespace,
+      defaultRetries,
       gateway,
       port,
       domainSuffix,
@@ -114,7 +126,7 @@ function destinationsOf(
 
 /** The routes of one VirtualService through `gateway` for calls to `port`. */
 export function virtualServiceRoutes(
-  { destinations, caller, settings: { domainSuffix }, onError }: RouteInput,
+  { destinations, caller, settings: { domainSuffix, config }, onError }: RouteInput,
   vs: Resource,
   gateway: string,
   port: number,
@@ -127,6 +139,7 @@ export function virtualServiceRoutes(
   const { routes, errors } = translation({
     vs,
     targets: sharedList(targets),
+    defaultRetries: config.defaultHttpRetryPolicy,
     gateway,
     port,
     namespace: questions.sourceNamespace ? caller.namespace : '',

@@ -6,7 +6,6 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../../shared/xds/route.ts';
 import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './virtual-service-match.ts';
 import {
-  DEFAULT_RETRY_POLICY,
   type PerFilterConfig,
   parts,
   protoDuration,
@@ -19,6 +18,7 @@ import {
 import type {
   Destination,
   HttpMatchRequest,
+  HttpRetry,
   HttpRoute,
   HttpRouteDestination,
   Percent,
@@ -31,6 +31,8 @@ export { DEFAULT_RETRY_POLICY } from './virtual-service-policies.ts';
 export interface RouteContext extends MatchScope {
   /** `cluster.local`: completes short host names. */
   domainSuffix: string;
+  /** MeshConfig.defaultHttpRetryPolicy: retries of routes that name none. */
+  defaultRetries?: HttpRetry | undefined;
   /** `outbound|port|subset|host`; `port` undefined: the destination names none. `host` is already a full name. */
   clusterName(host: string, subset: string | undefined, port: number | undefined): string;
   /** How a destination's balancer hashes requests; same arguments. Absent, or undefined: it does not. */
@@ -66,8 +68,12 @@ export function translateHttpRoutes(vs: Resource, ctx: RouteContext): Route[] {
   return routes;
 }
 
-/** The route of a service that no VirtualService covers. */
-export function defaultRoute(clusterName: string, operation: string, hash?: HashPolicy): Route {
+/**
+ * The route of a service that no VirtualService covers.
+ * @param retries MeshConfig.defaultHttpRetryPolicy
+ */
+export function defaultRoute(clusterName: string, operation: string, hash?: HashPolicy, retries?: HttpRetry): Route {
+  const retryPolicy = translateRetries(retries);
   return {
     name: 'default',
     match: { prefix: '/' },
@@ -75,7 +81,7 @@ export function defaultRoute(clusterName: string, operation: string, hash?: Hash
       cluster: clusterName,
       timeout: '0s',
       maxGrpcTimeout: '0s',
-      retryPolicy: DEFAULT_RETRY_POLICY,
+      ...(retryPolicy && { retryPolicy }),
       ...(hash && { hashPolicy: [hash] }),
     },
     decorator: { operation },
@@ -129,7 +135,7 @@ function forward(
 ): void {
   const timeout = rule.timeout ? protoDuration(rule.timeout) : '0s';
   const hashes = hashPolicies(vs, rule, ctx);
-  const retryPolicy = translateRetries(rule.retries, hashes.length > 0);
+  const retryPolicy = translateRetries(rule.retries ?? ctx.defaultRetries, hashes.length > 0);
   const mirrors = mirrorPolicies(vs, rule, ctx);
   const authority = rule.rewrite?.authority || headerAuthority;
   const action: RouteAction = {

@@ -77,9 +77,12 @@ export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext
   });
 }
 
+/** The spellings of true that validation admits (strconv.ParseBool). */
+const TRUE = /^(1|t|T|TRUE|true|True)$/;
+
 /** Enforced and dry-run policies of one action. */
 function rbacConfig(action: Action, policies: readonly Resource[], ctx: RbacContext): HttpRbac {
-  const dry = policies.filter((policy) => policy.metadata.annotations?.['istio.io/dry-run'] === 'true');
+  const dry = policies.filter((policy) => TRUE.test(policy.metadata.annotations?.['istio.io/dry-run'] ?? ''));
   const enforced = policies.filter((policy) => !dry.includes(policy));
   const rulesOf = (some: readonly Resource[]): Rules => ({
     action: RBAC_ACTION[action],

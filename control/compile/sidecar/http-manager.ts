@@ -1,17 +1,30 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
+import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
+import { ISTIO_JSON_FORMAT } from '../../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { Destinations } from '../cluster/destination-rule.ts';
 import { protoDuration } from '../durations.ts';
+import { generator } from '../memo.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 
 const FILTERS = 'envoy.extensions.filters';
 
 export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
+type ManagerSettings = LogSettings & Pick<MeshSettings, 'config'>;
+
+/**
+ * The settings of a proxy. Where MeshConfig says nothing of access logs, Tulle's own proxies write one; Istio's do not.
+ */
+export const proxySettings = generator<{ settings: MeshSettings; logsByDefault: boolean }, MeshSettings>(
+  { settings: true, logsByDefault: true },
+  ({ settings, logsByDefault }) =>
+    logsByDefault && settings.accessLogFile === undefined ? { ...settings, accessLogFile: '/dev/stdout' } : settings,
+);
 
 export interface ManagerOptions {
   side: 'inbound' | 'outbound' | 'gateway';
@@ -25,7 +38,7 @@ export interface ManagerOptions {
   last?: HttpFilter[];
 }
 
-export function httpManager(settings: LogSettings, options: ManagerOptions): NetworkFilter {
+export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
   const logs = accessLogs(settings);
   return networkFilter(
@@ -42,8 +55,7 @@ export function httpManager(settings: LogSettings, options: ManagerOptions): Net
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
       ...clientCertificate(side),
-      normalizePath: true,
-      pathWithEscapedSlashesAction: 'KEEP_UNCHANGED',
+      ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       requestIdExtension: {
         typedConfig: {
@@ -54,6 +66,19 @@ export function httpManager(settings: LogSettings, options: ManagerOptions): Net
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
+}
+
+/** MeshConfig.pathNormalization, of every manager: inbound, outbound and gateway (buildHTTPConnectionManager of Istio). */
+function pathNormalization(
+  config: MeshConfig,
+): Pick<HttpConnectionManager, 'normalizePath' | 'mergeSlashes' | 'pathWithEscapedSlashesAction'> {
+  const rules = config.pathNormalization?.normalization ?? 'DEFAULT';
+  const decodes = rules === 'DECODE_AND_MERGE_SLASHES';
+  return {
+    normalizePath: rules !== 'NONE',
+    ...((decodes || rules === 'MERGE_SLASHES') && { mergeSlashes: true }),
+    pathWithEscapedSlashesAction: decodes ? 'UNESCAPE_AND_FORWARD' : 'KEEP_UNCHANGED',
+  };
 }
 
 /** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
@@ -121,38 +146,13 @@ export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): stri
   return protoDuration(config.protocolDetectionTimeout) ?? '0s';
 }
 
-/** Istio's JSON access log fields. */
-const LOG_FIELDS: Record<string, string> = {
-  authority: '%REQ(:AUTHORITY)%',
-  bytes_received: '%BYTES_RECEIVED%',
-  bytes_sent: '%BYTES_SENT%',
-  connection_termination_details: '%CONNECTION_TERMINATION_DETAILS%',
-  downstream_local_address: '%DOWNSTREAM_LOCAL_ADDRESS%',
-  downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
-  duration: '%DURATION%',
-  method: '%REQ(:METHOD)%',
-  path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
-  protocol: '%PROTOCOL%',
-  request_id: '%REQ(X-REQUEST-ID)%',
-  requested_server_name: '%REQUESTED_SERVER_NAME%',
-  response_code: '%RESPONSE_CODE%',
-  response_code_details: '%RESPONSE_CODE_DETAILS%',
-  response_flags: '%RESPONSE_FLAGS%',
-  route_name: '%ROUTE_NAME%',
-  start_time: '%START_TIME%',
-  upstream_cluster: '%UPSTREAM_CLUSTER%',
-  upstream_host: '%UPSTREAM_HOST%',
-  upstream_local_address: '%UPSTREAM_LOCAL_ADDRESS%',
-  upstream_service_time: '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%',
-  upstream_transport_failure_reason: '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
-  user_agent: '%REQ(USER-AGENT)%',
-  x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
-};
+/** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
+const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
 
 function accessLogs({ accessLogFile: path }: LogSettings): AccessLog[] {
-  if (path === undefined) return [];
+  if (path === undefined || !LOG_FILES.has(path)) return [];
   const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
-  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: LOG_FIELDS } })];
+  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } })];
 }
 
 export const TLS_INSPECTOR = listenerFilter(

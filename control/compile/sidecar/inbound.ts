@@ -6,7 +6,7 @@ import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../
 import { type Fields, fields, numeric, text } from '../../mesh/fields.ts';
 import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
 import type { MeshSettings, Protocol } from '../../mesh/view.ts';
-import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH } from '../cluster/clusters.ts';
+import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
@@ -66,6 +66,7 @@ export interface InboundInput {
 export interface InboundResources {
   readonly listeners: readonly Produced<'listeners'>[];
   readonly clusters: readonly Produced<'clusters'>[];
+  readonly ports: readonly InboundPort[];
   readonly notes: readonly string[];
 }
 
@@ -111,6 +112,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     return {
       listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
       clusters: inboundClusters(input, ports),
+      ports,
       notes: [...notes],
     };
   },
@@ -141,7 +143,8 @@ function inboundPorts(input: Inbound): InboundPort[] {
 }
 
 /** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
-function servicePorts({ instances, ingress, appPorts, captured, note }: Inbound): InboundPort[] {
+function servicePorts({ instances, ingress, appPorts, captured, settings, note }: Inbound): InboundPort[] {
+  const toLocalhost = !captured || settings.config.inboundTrafficPolicy?.mode === 'LOCALHOST';
   const found = new Map<number, InboundPort>();
   for (const { service, port, endpoint, workload } of instances) {
     if (port.protocol === 'UDP' || ingress.has(workload)) continue;
@@ -161,7 +164,7 @@ function servicePorts({ instances, ingress, appPorts, captured, note }: Inbound)
       servicePort: port.number,
       protocol: port.protocol,
       bind: endpoint.address,
-      app: captured ? undefined : { address: '127.0.0.1', port: app },
+      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
       services: [identity],
     });
@@ -208,7 +211,10 @@ function defaultEndpoint(endpoint: string | undefined, port: number, instanceIp:
 
 function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produced<'clusters'>[] {
   return ports.map((item) =>
-    produced('clusters', inboundClusterOf(input, item), { side: 'inbound', port: item.servicePort }),
+    produced('clusters', withMeshKeepalive(input.settings, inboundClusterOf(input, item)), {
+      side: 'inbound',
+      port: item.servicePort,
+    }),
   );
 }
 
@@ -383,6 +389,7 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
   const { settings } = input;
   const authorization = input.authorization(0);
   const mode = input.mode(0);
+  const inboundPort = settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
     chains.map((chain) => {
@@ -392,7 +399,7 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
-      filterChainMatch: { destinationPort: 15006 },
+      filterChainMatch: { destinationPort: inboundPort },
       filters: [plainTcpProxy(settings, BLACK_HOLE)],
     },
     ...named(
@@ -409,7 +416,7 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
   for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
   return {
     name: 'virtualInbound',
-    address: { socketAddress: { address: wildcard(input.ip), portValue: 15006 } },
+    address: { socketAddress: { address: wildcard(input.ip), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
     filterChains,
     listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],

@@ -126,7 +126,26 @@ interface Outbound extends L4Routes {
   note(message: string): void;
 }
 
-export const HTTP_PROXY_ADDRESS = '127.0.0.1';
+const HTTP_PROXY_ADDRESS = '127.0.0.1';
+
+/** Says why a listener is left out whose port a workload of the host serves, and the way out. */
+export function leftOut(
+  services: Services,
+  { resource, origin }: Produced<'listeners'>,
+  httpProxyPort: number | undefined,
+): string {
+  const { port = 0 } = origin;
+  const reason = `no outbound listener ${resource.name}: a workload of this host serves port ${port}`;
+  if (port === httpProxyPort && resource.name === `${HTTP_PROXY_ADDRESS}_${port}`)
+    return `${reason}; choose another HTTP_PROXY_PORT`;
+  if (httpPorts(services).includes(port))
+    return `${reason}; call HTTP services on it through the HTTP proxy (--http-proxy-port)`;
+  const called = services.list.filter((service) =>
+    service.ports.some((item) => item.number === port && !isHttp(item.protocol) && item.protocol !== 'UDP'),
+  );
+  const names = called.map(({ hostname }) => hostname).join(', ');
+  return `${reason}; to call ${names}, run the caller on another host, or change one of the ports`;
+}
 
 interface TcpTarget {
   service: MeshService;
@@ -302,15 +321,16 @@ function fallback(policy: Policy): string {
 }
 
 function virtualOutbound({ settings, outboundTrafficPolicy }: Outbound, any: string): Listener {
+  const port = settings.config.proxyListenPort ?? 15001;
   return {
     name: 'virtualOutbound',
-    address: { socketAddress: { address: any, portValue: 15001 } },
+    address: { socketAddress: { address: any, portValue: port } },
     trafficDirection: 'OUTBOUND',
     useOriginalDst: true,
     filterChains: [
       {
         name: 'virtualOutbound-blackhole',
-        filterChainMatch: { destinationPort: 15001 },
+        filterChainMatch: { destinationPort: port },
         filters: [plainTcpProxy(settings, BLACK_HOLE)],
       },
       {

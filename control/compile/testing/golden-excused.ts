@@ -31,7 +31,6 @@ export const EXCUSED: Record<string, string> = {
   'gw-egress': SHARED_TLS,
   'gw-egress-tls': SHARED_TLS,
   'se-https-port': SHARED_TLS,
-  'mesh-settings': SETTINGS,
   'dr-h2-upgrade': SETTINGS,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,

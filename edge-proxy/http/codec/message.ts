@@ -64,6 +64,8 @@ const methods = new Set(
 );
 const notInTarget = /[^\x21-\x7e]/;
 const authorityForm = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/;
+/** The host of an absolute-form target is narrower (RFC 3986 allows any escape; Envoy 1.40 and this proxy do not). */
+const absoluteHost = /^(?:[A-Za-z0-9\-.]+(?::\d+)?$|\[)/;
 const digits = /^\d{1,15}$/;
 
 /** Authorities that were judged good. Bounded: a peer sending ever new hosts fills it once. */
@@ -182,7 +184,7 @@ function absoluteForm(target: string): ['http' | 'https', string, string] {
   let end = slash < 0 ? target.length : slash;
   if (question >= 0 && question < end) end = question;
   const authority = target.slice(start, end);
-  if (!isAuthority(authority)) throw invalidTarget();
+  if (!absoluteHost.test(authority) || !isAuthority(authority)) throw invalidTarget();
   const rest = target.slice(end);
   return [scheme, authority, rest.charCodeAt(0) === 0x2f ? rest : `/${rest}`];
 }

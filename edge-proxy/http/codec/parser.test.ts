@@ -140,6 +140,9 @@ describe('requests', () => {
     'GET ftp://a/ HTTP/1.1',
     'GET http://u@a/ HTTP/1.1',
     'GET http:// HTTP/1.1',
+    'GET http://a%2eb/ HTTP/1.1',
+    'GET http://a;b/ HTTP/1.1',
+    'GET http://a_b/ HTTP/1.1',
     'CONNECT / HTTP/1.1',
     'CONNECT a:99999 HTTP/1.1',
   ])('refuses the request line %j', (line) => {

@@ -1,5 +1,7 @@
 /** One request through the worker: filters, route, then the gateway with the worker's JWT-SVID. Top to bottom. */
+import type { PathNormalization } from '../../../shared/match/path.ts';
 import { textOfWire } from '../../../shared/match/wire.ts';
+import { normalizeTarget } from '../../http/exchange-path.ts';
 import { createCorsFilter } from '../../http/filters/cors.ts';
 import { createFaultFilter } from '../../http/filters/fault.ts';
 import { Headers as Fields } from '../../http/headers.ts';
@@ -16,6 +18,9 @@ export interface ForwardEnv {
   routes(): RouteTable | null | undefined;
 }
 
+/** Istio's default (BASE), so that the worker's routes see the path that the gateway's policies will see. */
+const NORMALIZATION: PathNormalization = { normalize: true };
+
 /** Answers 404 and 503 with empty bodies as Envoy does where there is no route or no configuration. */
 export function createForward(env: ForwardEnv): (request: Request) => Promise<Response> {
   const route = (context: RequestContext): RouteEntry | null => {
@@ -29,6 +34,8 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
     const table = env.routes();
     if (table === undefined) return new Response(null, { status: 503 });
     const context = requestContext(request);
+    const malformed = normalizeTarget(context, NORMALIZATION);
+    if (malformed) return localReply(malformed, [], context);
     if (table === null) return send(env, request, context, 0, undefined);
     const refusal = await runFilters(filters, context);
     if (refusal) return localReply(refusal, filters, context);

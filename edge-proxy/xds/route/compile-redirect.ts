@@ -1,5 +1,5 @@
 /** RedirectAction -> status and Location, by Envoy's rules for scheme, port, path and query. */
-import { compileRegex } from '../../../shared/match/regex.ts';
+import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RedirectAction as XdsRedirect } from '../../../shared/xds/route.ts';
 import { ConfigFault, faultAt } from '../../config-error.ts';
@@ -67,7 +67,7 @@ function compileTarget(
   }
   if (regexRewrite) {
     const replace = faultAt(`${path}.regexRewrite`, () =>
-      compileRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
+      compileByteRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
     return (from) => {
       const only = pathOnly(from);

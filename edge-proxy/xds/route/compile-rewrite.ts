@@ -1,5 +1,5 @@
 /** Path and host rewrites of a RouteAction, compiled to one closure: host first, which may read the path (as Envoy). */
-import { compileRegex } from '../../../shared/match/regex.ts';
+import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RouteAction } from '../../../shared/xds/route.ts';
 import { ConfigFault, faultAt } from '../../config-error.ts';
@@ -50,7 +50,7 @@ function compileHostRewrite(action: RouteAction, path: string): HostEdit | undef
   }
   if (!hostRewritePathRegex) return undefined;
   const replace = faultAt(`${path}.hostRewritePathRegex`, () =>
-    compileRegex(hostRewritePathRegex.pattern.regex).replacer(wireText(hostRewritePathRegex.substitution ?? '')),
+    compileByteRegex(hostRewritePathRegex.pattern.regex).replacer(wireText(hostRewritePathRegex.substitution ?? '')),
   );
   return (request) => replace(pathOnly(request.path));
 }
@@ -66,7 +66,7 @@ function compilePathRewrite(action: RouteAction, match: CompiledMatch, path: str
   }
   if (regexRewrite)
     return faultAt(`${path}.regexRewrite`, () =>
-      compileRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
+      compileByteRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
   if (!pathRewritePolicy) return undefined;
   const { template } = match;

@@ -1,6 +1,6 @@
 /** RouteMatch -> a closure over the request, and how much of a path it stands for (what a prefix rewrite replaces). */
 import { hasPathPrefix } from '../../../shared/match/path.ts';
-import { compileRegex } from '../../../shared/match/regex.ts';
+import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';
 import type { FractionalPercent } from '../../../shared/xds/core.ts';
 import type { RouteMatch } from '../../../shared/xds/route.ts';
@@ -67,7 +67,7 @@ function compilePath(match: RouteMatch, template: UriTemplate | undefined, path:
   if (connectMatcher) return () => true;
   if (template !== undefined) return (text) => template.matches(text);
   if (safeRegex) {
-    const regex = faultAt(`${path}.safeRegex`, () => compileRegex(safeRegex.regex));
+    const regex = faultAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
     return (text) => regex.matches(text);
   }
   const wanted = caseSensitive ? (given[0] as string) : lowerAscii(given[0] as string);

@@ -1,5 +1,5 @@
 /** Envoy's subject-alternative-name rules of a validation context, compiled to one judgement over verified names. */
-import { compileRegex } from '../../../shared/match/regex.ts';
+import { compileByteRegex } from '../../../shared/match/regex.ts';
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import type { CertificateValidationContext } from '../../../shared/xds/tls.ts';
 import type { PeerNames } from '../../x509/verify-peer.ts';
@@ -73,7 +73,7 @@ function compileMatcher(matcher: StringMatcher): (name: string) => boolean {
     return (name) => fold(name).includes(part);
   }
   if (matcher.safeRegex) {
-    const regex = compileRegex(matcher.safeRegex.regex);
+    const regex = compileByteRegex(matcher.safeRegex.regex);
     return (name) => regex.matches(name);
   }
   throw new Error('TLS: a name matcher without a pattern');

@@ -2,6 +2,9 @@
 import type { z } from 'zod';
 import { checkMeshConfig, checkMeshNetworks, faultyProviders } from '../checks/mesh/mesh-config.ts';
 import { checkMeshProxyConfig } from '../checks/mesh/mesh-proxy-config.ts';
+import { type Effects, withoutEffect } from '../effects/effects.ts';
+import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../effects/mesh-config.ts';
+import { PROXY_CONFIG_EFFECTS } from '../effects/proxy-config.ts';
 import { faultsOf, MAX_FAULTS, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import { parseDocuments } from '../read/parse.ts';
@@ -9,7 +12,7 @@ import { canonicalMessage } from '../read/proto-message.ts';
 import { hasTypes, remainder } from '../read/remainder.ts';
 import type { Fault } from '../resource.ts';
 import { MeshConfig } from './mesh-config.ts';
-import { DEFAULT_PROXY_CONFIG, overMeshConfig, overProxyConfig } from './mesh-config-defaults.ts';
+import { DEFAULT_MESH_CONFIG, DEFAULT_PROXY_CONFIG, overMeshConfig, overProxyConfig } from './mesh-config-defaults.ts';
 import { MeshProxyConfig } from './mesh-config-proxy.ts';
 import { MeshNetworks } from './mesh-networks.ts';
 
@@ -18,13 +21,14 @@ export interface Reading<Value> {
   value?: Value;
   /** Paths are within the text's document: `defaultConfig.proxyAdminPort`. */
   faults: Fault[];
-  /** Among them fields nobody knows: istiod ignores those, so that a newer configuration can be read. */
+  /** Also unknown fields, which istiod ignores so that a newer configuration can be read, and fields without effect. */
   warnings: Fault[];
 }
 
 /** Reads a whole MeshConfig: the text laid over Istio's defaults, without the providers that cannot be used. Never throws. */
 export function readMeshConfig(text: string): Reading<MeshConfig> {
-  const reading = read(text, MeshConfig, (own) => checkMeshConfig(overMeshConfig(own)));
+  const own: Reading<MeshConfig> = read(text, MeshConfig, (value) => checkMeshConfig(overMeshConfig(value)));
+  const reading = namingEffects(own, MESH_CONFIG_EFFECTS, DEFAULT_MESH_CONFIG);
   if (!reading.value) return reading;
   const config = overMeshConfig(reading.value);
   const faulty = new Set(faultyProviders(config).map(({ index }) => index));
@@ -34,18 +38,31 @@ export function readMeshConfig(text: string): Reading<MeshConfig> {
 
 /** Reads MeshNetworks. Never throws. */
 export function readMeshNetworks(text: string): Reading<MeshNetworks> {
-  return read(text, MeshNetworks, checkMeshNetworks);
+  const own: Reading<MeshNetworks> = read(text, MeshNetworks, checkMeshNetworks);
+  return namingEffects(own, MESH_NETWORKS_EFFECTS);
 }
 
 /** Reads the text of annotation `proxy.istio.io/config`, judged as it is over Istio's defaults. Never throws. */
 export function readProxyConfig(text: string): Reading<MeshProxyConfig> {
-  return read(text, MeshProxyConfig, (own) => {
+  const reading: Reading<MeshProxyConfig> = read(text, MeshProxyConfig, (own) => {
     const report = new Report();
     checkMeshProxyConfig(report, '', overProxyConfig(own, DEFAULT_PROXY_CONFIG));
     const { faults, warnings } = report.findings;
     const within = (fault: Fault): Fault => ({ ...fault, path: fault.path.replace(/^\./, '') });
     return { faults: faults.map(within), warnings: warnings.map(within) };
   });
+  return namingEffects(reading, PROXY_CONFIG_EFFECTS, DEFAULT_PROXY_CONFIG);
+}
+
+/** With a warning for each field that the text sets and that has no effect. */
+function namingEffects<Value extends object>(
+  reading: Reading<Value>,
+  effects: Effects,
+  defaults?: Value,
+): Reading<Value> {
+  if (!reading.value) return reading;
+  const found = withoutEffect(reading.value, effects, defaults).map((each) => ({ ...each, rule: 'no-effect' }));
+  return { ...reading, warnings: [...reading.warnings, ...found].slice(0, MAX_FAULTS) };
 }
 
 function read<Schema extends z.ZodType>(

@@ -1,6 +1,6 @@
 /**
- * Just enough DER (X.690) for certificates and revocation lists. Everything malformed throws: what cannot be read is not
- * trusted.
+ * Reads the DER (ITU-T X.690) of certificates, certificate requests and revocation lists. Everything malformed throws: what
+ * cannot be read is not trusted.
  */
 
 /** One element: its tag, its content and the whole of it, as views. */
@@ -30,7 +30,7 @@ export function children(bytes: Uint8Array): Element[] {
   return out;
 }
 
-/** The element that begins at an offset. @throws Error when it is malformed */
+/** The element that begins at an offset. @throws Error when it is malformed or its length is not in the shortest form (10.1) */
 function elementAt(bytes: Uint8Array, start: number): Element {
   let at = start;
   const tag = bytes[at++];
@@ -43,8 +43,10 @@ function elementAt(bytes: Uint8Array, start: number): Element {
     for (let i = 0; i < count; i++) {
       const byte = bytes[at++];
       if (byte === undefined) throw malformed();
+      if (i === 0 && byte === 0) throw malformed();
       length = length * 256 + byte;
     }
+    if (length < 0x80) throw malformed();
   }
   if (at + length > bytes.length) throw malformed();
   return { tag, content: bytes.subarray(at, at + length), raw: bytes.subarray(start, at + length) };

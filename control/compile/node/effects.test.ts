@@ -1,0 +1,325 @@
+/**
+ * Every field of MeshConfig and ProxyConfig is in force, refused or reported. The schemas are walked: a field that is
+ * added to them fails here until it is one of the three, and a field in force fails until a sample shows what it does.
+ */
+import { describe, expect, it } from 'vitest';
+import { parseAllDocuments, stringify } from 'yaml';
+import { type Description, describe as described, type Field } from '../../../shared/resources/describe/description.ts';
+import { effectAt, IN_FORCE, REFUSED, withoutEffect } from '../../../shared/resources/effects/effects.ts';
+import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../../../shared/resources/effects/mesh-config.ts';
+import { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
+import { readMeshConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
+import { MeshNetworks } from '../../../shared/resources/mesh-config/mesh-networks.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { Node } from '../../../shared/xds/core.ts';
+import { buildView } from '../../mesh/build-view.ts';
+import { parseMeshConfig } from '../../mesh/mesh-config.ts';
+import { compileWithNotes } from './node.ts';
+import { proxyConfigAnswer } from './proxy-config.ts';
+
+interface Leaf {
+  /** `localityLbSetting.distribute[].to`, as people write it. */
+  readonly path: string;
+  readonly steps: readonly string[];
+  /** A value of its type, within lists and maps. */
+  readonly value: unknown;
+}
+
+/** All fields that hold no further fields, with a value of each. */
+function leavesOf(root: Description): Leaf[] {
+  const { shape } = root;
+  if (shape.type === 'object') {
+    if (shape.fields.length === 0) return [{ path: '', steps: [], value: {} }];
+    return shape.fields.flatMap((field) => leavesBelow(field));
+  }
+  if (shape.type === 'list') {
+    return leavesOf(shape.items).map((leaf) => ({ ...leaf, path: `[]${dotted(leaf.path)}`, value: [leaf.value] }));
+  }
+  if (shape.type === 'map') {
+    return leavesOf(shape.values).map((leaf) => ({ ...leaf, path: dotted(leaf.path), value: { a: leaf.value } }));
+  }
+  return [{ path: '', steps: [], value: scalar(root) }];
+}
+
+function leavesBelow({ name, description }: Field): Leaf[] {
+  return leavesOf(description).map(({ path, steps, value }) => ({
+    path: `${name}${path.startsWith('[') ? path : dotted(path)}`,
+    steps: [name, ...steps],
+    value: { [name]: value },
+  }));
+}
+
+const dotted = (path: string) => (path === '' || path.startsWith('[') ? path : `.${path}`);
+
+function scalar({ shape }: Description): unknown {
+  switch (shape.type) {
+    case 'boolean':
+      return true;
+    case 'integer':
+    case 'number':
+      return 7;
+    case 'string':
+      return shape.names.at(-1) ?? (shape.duration ? '7s' : 'seven');
+    default:
+      return {};
+  }
+}
+
+const LEAVES = leavesOf(described(MeshConfig));
+
+/** Hosts of every kind, so that each setting finds something to change. */
+const RESOURCES = parseAllDocuments(`
+apiVersion: v1
+kind: Service
+metadata: { name: kube, namespace: other }
+spec: { clusterIP: 10.96.0.9, ports: [{ port: 80, name: http }] }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: web, namespace: default }
+spec:
+  hosts: [web.example]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: 8080, name: http, protocol: HTTP }]
+  endpoints:
+  - { address: 10.0.0.1, serviceAccount: web, locality: r1/z1, labels: { app: web } }
+  - { address: 10.0.0.2, serviceAccount: web, locality: r2/z1, labels: { app: web, version: v2 } }
+  - { address: 10.0.0.3, serviceAccount: web, locality: r3/z1, labels: { app: web, version: v2 } }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: far, namespace: other }
+spec:
+  hosts: [far.example]
+  resolution: DNS
+  ports: [{ number: 443, name: https, protocol: HTTP }, { number: 9000, name: tcp, protocol: TCP }]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: far, namespace: other }
+spec: { host: far.example, trafficPolicy: { tls: { mode: SIMPLE } } }
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: web, namespace: default }
+spec: { host: web.example, trafficPolicy: { outlierDetection: { consecutive5xxErrors: 1 } } }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: web, namespace: other }
+spec: { hosts: [web.example], http: [{ timeout: 3s, route: [{ destination: { host: web.example } }] }] }
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: edge, namespace: default }
+spec:
+  selector: { app: edge }
+  servers:
+  - { port: { number: 80, name: http, protocol: HTTP }, hosts: ["*"] }
+  - { port: { number: 443, name: https, protocol: HTTPS }, hosts: ["*"], tls: { mode: SIMPLE, credentialName: edge } }
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: all, namespace: default }
+spec: { rules: [{ from: [{ source: { principals: [cluster.local/ns/default/sa/web] } }] }] }
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: all, namespace: roots }
+spec: { mtls: { mode: STRICT } }
+`).map((document) => document.toJS() as Resource);
+
+const node = (type: string, ip: string, metadata: object): Node => ({
+  id: `${type}~${ip}~x.default~default.svc.cluster.local`,
+  metadata: { NAMESPACE: 'default', SERVICE_ACCOUNT: 'web', ...metadata },
+  locality: { region: 'r1', zone: 'z1', subZone: '' },
+  userAgentName: 'tulle-node',
+});
+const NODES = [
+  node('sidecar', '10.0.0.1', { INTERCEPTION_MODE: 'NONE' }),
+  node('sidecar', '10.0.0.1', { INTERCEPTION_MODE: 'REDIRECT' }),
+  node('router', '10.0.0.8', { INTERCEPTION_MODE: 'NONE', LABELS: { app: 'edge' } }),
+];
+
+/** All that proxies of the mesh are given, as text. */
+function given(mesh: string): string {
+  const view = buildView(RESOURCES, 1, parseMeshConfig(mesh));
+  return JSON.stringify(NODES.map((each) => [compileWithNotes(view, each).snapshot, proxyConfigAnswer(view, each)]));
+}
+
+/** For each field in force a MeshConfig in which it matters; with `without`, what it is compared with. */
+const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string }>> = {
+  proxyListenPort: 'proxyListenPort: 7001',
+  proxyInboundListenPort: 'proxyInboundListenPort: 7006',
+  connectTimeout: 'connectTimeout: 3s',
+  protocolDetectionTimeout: 'protocolDetectionTimeout: 2s',
+  'tcpKeepalive.interval': 'tcpKeepalive: { interval: 7s }',
+  'tcpKeepalive.probes': 'tcpKeepalive: { probes: 7 }',
+  'tcpKeepalive.time': 'tcpKeepalive: { time: 7s }',
+  accessLogFile: 'accessLogFile: ""',
+  'defaultConfig.drainDuration': 'defaultConfig: { drainDuration: 7s }',
+  'defaultConfig.concurrency': 'defaultConfig: { concurrency: 7 }',
+  'defaultConfig.terminationDrainDuration': 'defaultConfig: { terminationDrainDuration: 7s }',
+  'outboundTrafficPolicy.mode': 'outboundTrafficPolicy: { mode: REGISTRY_ONLY }',
+  'inboundTrafficPolicy.mode': 'inboundTrafficPolicy: { mode: LOCALHOST }',
+  enableAutoMtls: 'enableAutoMtls: false',
+  trustDomain: 'trustDomain: other.example',
+  'trustDomainAliases[]': 'trustDomainAliases: [other.example]',
+  'defaultServiceExportTo[]': 'defaultServiceExportTo: ["."]',
+  'defaultVirtualServiceExportTo[]': 'defaultVirtualServiceExportTo: ["."]',
+  'defaultDestinationRuleExportTo[]': 'defaultDestinationRuleExportTo: ["."]',
+  rootNamespace: 'rootNamespace: roots',
+  'localityLbSetting.distribute[].from': {
+    mesh: 'localityLbSetting: { distribute: [{ from: r1/*, to: { r2/*: 100 } }] }',
+    without: 'localityLbSetting: { distribute: [{ from: r2/*, to: { r2/*: 100 } }] }',
+  },
+  'localityLbSetting.distribute[].to': {
+    mesh: 'localityLbSetting: { distribute: [{ from: r1/*, to: { r2/*: 100 } }] }',
+    without: 'localityLbSetting: { distribute: [{ from: r1/*, to: { r3/*: 100 } }] }',
+  },
+  'localityLbSetting.failover[].from': {
+    mesh: 'localityLbSetting: { failover: [{ from: r1, to: r3 }] }',
+    without: 'localityLbSetting: { failover: [{ from: r2, to: r3 }] }',
+  },
+  'localityLbSetting.failover[].to': {
+    mesh: 'localityLbSetting: { failover: [{ from: r1, to: r3 }] }',
+    without: 'localityLbSetting: { failover: [{ from: r1, to: r2 }] }',
+  },
+  'localityLbSetting.failoverPriority[]': 'localityLbSetting: { failoverPriority: [version=v2] }',
+  'localityLbSetting.enabled': 'localityLbSetting: { enabled: false }',
+  dnsRefreshRate: 'dnsRefreshRate: 5s',
+  'pathNormalization.normalization': 'pathNormalization: { normalization: MERGE_SLASHES }',
+  'defaultHttpRetryPolicy.attempts': 'defaultHttpRetryPolicy: { attempts: 7 }',
+  ...Object.fromEntries(
+    Object.entries({
+      backoff: '1s',
+      perTryTimeout: '7s',
+      retryIgnorePreviousHosts: false,
+      retryOn: '503',
+      retryRemoteLocalities: true,
+    }).map(([field, value]) => [
+      `defaultHttpRetryPolicy.${field}`,
+      {
+        mesh: stringify({ defaultHttpRetryPolicy: { attempts: 1, [field]: value } }),
+        without: 'defaultHttpRetryPolicy: { attempts: 1 }',
+      },
+    ]),
+  ),
+  'meshMTLS.minProtocolVersion': 'meshMTLS: { minProtocolVersion: TLSV1_3 }',
+  'tlsDefaults.minProtocolVersion': 'tlsDefaults: { minProtocolVersion: TLSV1_3 }',
+  'tlsDefaults.ecdhCurves[]': 'tlsDefaults: { ecdhCurves: [P-256] }',
+  'tlsDefaults.cipherSuites[]': 'tlsDefaults: { cipherSuites: [ECDHE-RSA-AES128-GCM-SHA256] }',
+};
+
+const byEffect = (wanted: (effect: ReturnType<typeof effectAt>) => boolean) =>
+  LEAVES.filter(({ steps }) => wanted(effectAt(MESH_CONFIG_EFFECTS, steps)));
+
+describe('every field of MeshConfig, ProxyConfig included', () => {
+  it('has an effect, or none for a reason', () => {
+    expect(LEAVES.length).toBeGreaterThan(380);
+    expect(byEffect((effect) => effect === undefined).map(({ path }) => path)).toEqual([]);
+  });
+
+  it('that is in force, or is so by value, has a sample', () => {
+    const inForce = byEffect((effect) => effect === IN_FORCE).map(({ path }) => path);
+    expect(inForce.filter((path) => !SAMPLES[path])).toEqual([]);
+    const partly = byEffect((effect) => typeof effect === 'function').map(({ path }) => path);
+    expect(Object.keys(SAMPLES).filter((path) => !inForce.includes(path) && !partly.includes(path))).toEqual([]);
+  });
+
+  it.each(Object.entries(SAMPLES))('%s changes what proxies are given, without a warning', (path, sample) => {
+    const { mesh, without } = typeof sample === 'string' ? { mesh: sample, without: '' } : sample;
+    expect(parseMeshConfig(mesh).warnings).toBeUndefined();
+    expect(given(mesh) === given(without), `${path} changes nothing`).toBe(false);
+  });
+
+  it.each(byEffect((effect) => typeof effect === 'string' && effect !== IN_FORCE && effect !== REFUSED))(
+    '$path has no effect, and is named',
+    ({ value, steps }) => {
+      const found = withoutEffect(value as object, MESH_CONFIG_EFFECTS);
+      expect(found).toHaveLength(1);
+      const named = found[0]!.path.replaceAll('[0]', '').split('.');
+      expect(steps.slice(0, named.length)).toEqual(named);
+      expect(found[0]!.message).toMatch(/^has no effect/);
+    },
+  );
+
+  it.each([
+    ['enableTracing: true'],
+    ['enableTracing: false'],
+    ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
+    ['accessLogEncoding: TEXT'],
+    ['outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS }', 'outboundTrafficPolicy.mode: is not supported yet'],
+    ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
+    ['h2UpgradePolicy: UPGRADE'],
+    ['enablePrometheusMerge: true'],
+    ['verifyCertificateAtClient: false'],
+    ['extensionProviders: [{ name: a, prometheus: {} }]'],
+    ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
+    ['caCertificates: [{ pem: x }]'],
+    ['discoverySelectors: [{ matchLabels: { a: b } }]'],
+    ['defaultConfig: { tracing: { sampling: 50 } }', 'defaultConfig.tracing: has no effect yet'],
+  ])('%s is named', (mesh, text = `${mesh.split(':')[0]}: has no effect`) => {
+    const { value, warnings } = readMeshConfig(mesh);
+    expect(value).toBeDefined();
+    expect(warnings.map(({ path, message }) => `${path}: ${message}`)).toContainEqual(expect.stringContaining(text));
+  });
+
+  it('every field whose effect depends on its value has a value without', () => {
+    const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
+    const samples = [true, false, '/x', 'TEXT', 'ALLOW_ANY_DYNAMIC_DNS', '1ms', 'UPGRADE', -1];
+    for (const field of new Set(fields)) {
+      const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;
+      expect(
+        samples.some((value) => effect(value) !== undefined),
+        field,
+      ).toBe(true);
+    }
+  });
+
+  it('that is refused is refused', () => {
+    expect(byEffect((effect) => effect === REFUSED).map(({ path }) => path)).toEqual(['meshMTLS.ecdhCurves[]']);
+    expect(readMeshConfig('meshMTLS: { ecdhCurves: [P-256] }').faults.map(({ path }) => path)).toEqual([
+      'meshMTLS.ecdhCurves',
+    ]);
+  });
+
+  it("repeats of Istio's defaults are not named", () => {
+    expect(
+      parseMeshConfig('rootNamespace: istio-system\ndefaultConfig: { statusPort: 15020 }').warnings,
+    ).toBeUndefined();
+  });
+});
+
+it('every field of MeshNetworks is named', () => {
+  for (const { path, value } of leavesOf(described(MeshNetworks)))
+    expect(withoutEffect(value as object, MESH_NETWORKS_EFFECTS), path).toHaveLength(1);
+});
+
+describe('pathNormalization is in every connection manager: inbound, outbound, gateway', () => {
+  it.each([
+    ['', [true, undefined, 'KEEP_UNCHANGED']],
+    ['NONE', [false, undefined, 'KEEP_UNCHANGED']],
+    ['DEFAULT', [true, undefined, 'KEEP_UNCHANGED']],
+    ['BASE', [true, undefined, 'KEEP_UNCHANGED']],
+    ['MERGE_SLASHES', [true, true, 'KEEP_UNCHANGED']],
+    ['DECODE_AND_MERGE_SLASHES', [true, true, 'UNESCAPE_AND_FORWARD']],
+  ])('%s', (normalization, wanted) => {
+    const mesh = normalization === '' ? '' : `pathNormalization: { normalization: ${normalization} }`;
+    const view = buildView(RESOURCES, 1, parseMeshConfig(mesh));
+    for (const each of NODES) {
+      const managers: Record<string, unknown>[] = [];
+      JSON.stringify(compileWithNotes(view, each).snapshot.listeners, (_, value: unknown) => {
+        const type = (value as { '@type'?: string } | null)?.['@type'] ?? '';
+        if (type.endsWith('.HttpConnectionManager')) managers.push(value as Record<string, unknown>);
+        return value;
+      });
+      expect(managers.length).toBeGreaterThan(1);
+      for (const manager of managers)
+        expect([manager['normalizePath'], manager['mergeSlashes'], manager['pathWithEscapedSlashesAction']]).toEqual(
+          wanted,
+        );
+    }
+  });
+});

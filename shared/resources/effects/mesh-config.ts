@@ -1,0 +1,99 @@
+/** What the fields of MeshConfig and MeshNetworks do. */
+import type { MeshConfig } from '../mesh-config/mesh-config.ts';
+import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
+import { parseDuration } from '../schema/vocabulary.ts';
+import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
+import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
+
+const YET = 'has no effect yet';
+const NO_INGRESS = 'has no effect: Ingress resources are not served; use a Gateway';
+const ONE_CLUSTER = 'has no effect yet: the mesh has one cluster';
+const NO_SPANS = 'has no effect yet: proxies make no spans';
+
+/** Files that a proxy writes its access log to; '' is none. */
+const LOG_FILES: ReadonlySet<unknown> = new Set(['', '/dev/stdout', '/dev/stderr']);
+
+/** Only `value` differs from what happens anyway. */
+const unless =
+  (value: unknown, reason: string): EffectOfValue =>
+  (given) =>
+    given === value ? undefined : reason;
+
+export const MESH_CONFIG_EFFECTS: Effects = {
+  proxyListenPort: IN_FORCE,
+  proxyInboundListenPort: IN_FORCE,
+  proxyHttpPort: 'has no effect yet: a proxy names its HTTP proxy port in its node metadata (HTTP_PROXY_PORT)',
+  connectTimeout: IN_FORCE,
+  protocolDetectionTimeout: IN_FORCE,
+  tcpKeepalive: { probes: IN_FORCE, time: IN_FORCE, interval: IN_FORCE },
+  ingressClass: NO_INGRESS,
+  ingressService: NO_INGRESS,
+  ingressControllerMode: NO_INGRESS,
+  ingressSelector: NO_INGRESS,
+  enableTracing: () => NO_SPANS,
+  accessLogFile: (file) =>
+    LOG_FILES.has(file) ? undefined : 'is not written: proxies write to /dev/stdout or /dev/stderr only',
+  accessLogFormat: YET,
+  accessLogEncoding: unless('JSON', 'has no effect yet: lines are JSON'),
+  enableEnvoyAccessLogService: 'has no effect yet: access logs are not sent over gRPC',
+  disableEnvoyListenerLog: 'has no effect: connections without a filter chain are not logged',
+  defaultConfig: PROXY_CONFIG_EFFECTS,
+  outboundTrafficPolicy: {
+    mode: (mode) => (mode === 'ALLOW_ANY_DYNAMIC_DNS' ? 'is not supported yet and acts as ALLOW_ANY' : undefined),
+    tls: 'has no effect yet: ALLOW_ANY_DYNAMIC_DNS is not supported',
+  },
+  inboundTrafficPolicy: { mode: IN_FORCE },
+  configSources: 'has no effect: resources are in the store of the control plane',
+  enableAutoMtls: IN_FORCE,
+  trustDomain: IN_FORCE,
+  trustDomainAliases: IN_FORCE,
+  caCertificates: 'has no effect yet: only the roots of the mesh are trusted',
+  defaultServiceExportTo: IN_FORCE,
+  defaultVirtualServiceExportTo: IN_FORCE,
+  defaultDestinationRuleExportTo: IN_FORCE,
+  rootNamespace: IN_FORCE,
+  localityLbSetting: {
+    distribute: { from: IN_FORCE, to: IN_FORCE },
+    failover: { from: IN_FORCE, to: IN_FORCE },
+    failoverPriority: IN_FORCE,
+    enabled: IN_FORCE,
+  },
+  // Envoy refuses what is shorter.
+  dnsRefreshRate: (rate) =>
+    (parseDuration(String(rate)) ?? 0) > 1 ? undefined : 'must be more than 1ms: it is ignored',
+  h2UpgradePolicy: unless('DO_NOT_UPGRADE', 'has no effect yet: set it in a DestinationRule'),
+  inboundClusterStatName: YET,
+  outboundClusterStatName: YET,
+  certificates: 'has no effect: use cert-manager or another issuer',
+  serviceSettings: ONE_CLUSTER,
+  serviceScopeConfigs: ONE_CLUSTER,
+  enablePrometheusMerge: () => "has no effect yet: a proxy serves its own metrics only, not the application's",
+  verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
+  ca: 'has no effect: the control plane signs certificates with its own authority',
+  extensionProviders: () =>
+    'has no effect yet: nothing uses extension providers, and AuthorizationPolicy CUSTOM denies',
+  defaultProviders: 'has no effect yet: nothing uses extension providers',
+  discoverySelectors: 'has no effect yet: all namespaces are watched',
+  pathNormalization: { normalization: IN_FORCE },
+  defaultHttpRetryPolicy: {
+    attempts: IN_FORCE,
+    perTryTimeout: IN_FORCE,
+    retryOn: IN_FORCE,
+    retryRemoteLocalities: IN_FORCE,
+    retryIgnorePreviousHosts: IN_FORCE,
+    backoff: IN_FORCE,
+  },
+  defaultInboundHttpRetryPolicy: YET,
+  defaultTrafficPolicy: 'has no effect yet: write it in a DestinationRule',
+  meshMTLS: {
+    minProtocolVersion: IN_FORCE,
+    ecdhCurves: REFUSED,
+    cipherSuites: YET,
+  },
+  tlsDefaults: { minProtocolVersion: IN_FORCE, ecdhCurves: IN_FORCE, cipherSuites: IN_FORCE },
+  compliancePolicy: YET,
+} satisfies Omit<EffectsOf<MeshConfig>, 'defaultConfig'> & { defaultConfig: Effects };
+
+export const MESH_NETWORKS_EFFECTS: Effects = {
+  networks: 'has no effect yet: endpoints of every network are called at their own addresses',
+} satisfies EffectsOf<MeshNetworks>;

@@ -1,0 +1,52 @@
+/** What the fields of MeshConfig's ProxyConfig do: under `defaultConfig`, and in annotation `proxy.istio.io/config`. */
+import type { MeshProxyConfig } from '../mesh-config/mesh-config-proxy.ts';
+import { type Effects, type EffectsOf, IN_FORCE } from './effects.ts';
+
+const YET = 'has no effect yet';
+const ENVOY = 'has no effect: it configures the Envoy process';
+const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
+const TRACING = 'has no effect yet: proxies make no spans';
+
+export const PROXY_CONFIG_EFFECTS: Effects = {
+  configPath: ENVOY,
+  binaryPath: ENVOY,
+  serviceCluster: TRACING,
+  tracingServiceName: TRACING,
+  drainDuration: IN_FORCE,
+  parentShutdownDuration: 'has no effect, as in Istio: it is not used any more',
+  discoveryAddress: 'has no effect: the proxy is started with the address of its control plane',
+  discoveryRefreshDelay: 'has no effect, as in Istio: it is not used any more',
+  zipkinAddress: TRACING,
+  statsdUdpAddress: 'has no effect yet: metrics are fetched from the proxy',
+  envoyMetricsServiceAddress: 'has no effect yet: metrics are fetched from the proxy',
+  proxyAdminPort: 'has no effect: the proxy is started with its admin port',
+  availabilityZone: 'has no effect, as in Istio: the locality is that of the workload',
+  controlPlaneAuthPolicy: 'has no effect: proxies always prove their identity to the control plane',
+  customConfigFile: ENVOY,
+  statNameLength: ENVOY,
+  concurrency: (value) => (Number(value) < 0 ? 'must be at least 0: it is ignored' : undefined),
+  proxyBootstrapTemplatePath: ENVOY,
+  interceptionMode: 'has no effect: a proxy names its mode in its node metadata',
+  tracing: TRACING,
+  sds: 'has no effect, as in Istio: it is not used any more',
+  envoyAccessLogService: 'has no effect yet: access logs go to standard output',
+  envoyMetricsService: 'has no effect yet: metrics are fetched from the proxy',
+  proxyMetadata: 'has no effect: give it to the proxy process as its environment',
+  runtimeValues: ENVOY,
+  statusPort: 'has no effect: the proxy is started with the port of its health checks',
+  extraStatTags: 'has no effect yet: metrics have the standard labels',
+  gatewayTopology: YET,
+  terminationDrainDuration: IN_FORCE,
+  meshId: 'has no effect yet: telemetry does not name the mesh',
+  readinessProbe: 'has no effect yet: proxies do not look at the health of their workload',
+  proxyStatsMatcher: 'has no effect yet: all metrics are made',
+  holdApplicationUntilProxyStarts: DEPLOYED,
+  caCertificatesPem: 'has no effect yet: only the roots of the mesh are trusted',
+  image: 'has no effect: the image is chosen where the proxy is deployed',
+  privateKeyProvider: 'has no effect: the runtime works with private keys',
+  proxyHeaders: YET,
+  fileFlushInterval: 'has no effect: access logs are written at once',
+  fileFlushMinSizeKb: 'has no effect: access logs are written at once',
+  statsCompression: YET,
+  connectionSettings: YET,
+} satisfies EffectsOf<MeshProxyConfig>;
