@@ -7,7 +7,7 @@ import type { FieldValidation } from '../../shared/resources/read/unknown-fields
 import type { Resource } from '../../shared/resources/resource.ts';
 import { warningText } from '../api/resources/warning-header.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
-import { sharedAddressWarnings } from '../mesh/shared-addresses.ts';
+import { AddressIndex, sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
@@ -94,11 +94,12 @@ export async function apply(
 
 /** Warns of resources in the files that share an address: the server compares with stored resources only. */
 function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
-  const resources = sources.map(({ resource }) => resource);
-  return sources.map((source, i) => {
+  const index = new AddressIndex();
+  return sources.map((source) => {
     const { kind, resource, file, line, warnings } = source;
     // Each pair is reported once, at the later resource.
-    const found = sharedAddressWarnings(resource, resources.slice(0, i));
+    const found = sharedAddressWarnings(resource, index);
+    index.put(resource);
     for (const warning of found)
       process.stderr.write(
         `Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}\n`,

@@ -207,7 +207,9 @@ export class DiscoveryService {
     const { nodeDigest, compiled: before } = session;
     if (this.current(session)) return false;
     try {
-      const known = before?.nodeDigest === nodeDigest ? before.node.next?.(view) : undefined;
+      // After a failure `before` may be of an earlier state of the node.
+      const same = session.compileError === undefined && before?.nodeDigest === nodeDigest;
+      const known = same ? before.node.next?.(view) : undefined;
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, nodeDigest, node };

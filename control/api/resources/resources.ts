@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
-import { neighbourWarnings } from '../neighbours.ts';
+import { Neighbours } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from '../server/body.ts';
 import { type Admitted, admit } from './admission.ts';
 import { fieldPolicy } from './field-validation.ts';
@@ -37,9 +37,15 @@ export interface ResourceRoutes {
 
 type C = Context<ApiEnv>;
 
-export function resourceApi(routes: ResourceRoutes): Hono<ApiEnv> {
+/** The routes' dependencies, and what they keep between requests. */
+interface Api extends ResourceRoutes {
+  readonly neighbours: Neighbours;
+}
+
+export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const on = (handler: (routes: ResourceRoutes, c: C, target: Target) => Promise<Response>) => (c: C) =>
+  const routes: Api = { ...given, neighbours: new Neighbours(given.store) };
+  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
     handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
   const refuse = async () => {
     throw methodNotAllowed();
@@ -112,14 +118,14 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
   return c.body(body, 200, { 'content-type': 'application/json' });
 }
 
-async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
   const created = await withStoreErrors(admitted.target, () =>
@@ -128,12 +134,12 @@ async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): P
   return answer(c, target, created, 201);
 }
 
-async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function replace({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
 
@@ -143,7 +149,7 @@ const patchTypes = {
   'application/strategic-merge-patch+json': (target: unknown, body: unknown) => strategicMergePatch(target, body),
 };
 
-async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const apply = patchFunction(target, mediaType(c, ''));
   const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
@@ -155,7 +161,7 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     try {
       // The precondition is the revision that was read, or the patch's own resourceVersion.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
-      await warn(c, store, admitted);
+      await warn(c, neighbours, admitted);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -308,8 +314,8 @@ function wantsTable(c: C): boolean {
 /** Headers of one response; clients limit them. */
 const MAX_WARNINGS = 60;
 
-async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
-  const all: readonly Violation[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Violation[] = [...warnings, ...(await neighbours.warnings(resource))];
   const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
   const left = all.length - shown.length;
   const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];

@@ -16,7 +16,12 @@ import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
+import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import {
+  gatewayVirtualServices,
+  meshConnectionServices,
+  meshVirtualServices,
+} from '../routes/bound-virtual-services.ts';
 import { separateHosts } from '../routes/separate-hosts.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
@@ -143,9 +148,12 @@ export function compileNode(view: MeshView, node: Node): Snapshot {
   return snapshotOf(inOneGo(compileInSlices(view, node)).sets);
 }
 
-/** @throws NodeError when the node's id or metadata is malformed */
-export function compileWithNotes(view: MeshView, node: Node): Compiled {
-  const place = placeOf(view, node, () => NO_PATCHES);
+/**
+ * @param patches those of the control plane, so that what is shown offline is what it serves
+ * @throws NodeError when the node's id or metadata is malformed
+ */
+export function compileWithNotes(view: MeshView, node: Node, patches: PatchSource = () => NO_PATCHES): Compiled {
+  const place = placeOf(view, node, patches);
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
@@ -240,7 +248,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = gatewayOutbound({
-    virtualServices: scope.virtualServices.list,
+    virtualServices: gatewayVirtualServices({ list: scope.virtualServices.list, gateways }),
     services: scope.services,
     gateways,
     rules,
@@ -296,8 +304,8 @@ function sidecarParts(place: Place): Parts {
     captured,
     offersHttp2,
   });
+  const { list } = scope.virtualServices;
   const seen = {
-    virtualServices: scope.virtualServices.list,
     services: scope.services,
     rules,
     settings,
@@ -308,6 +316,7 @@ function sidecarParts(place: Place): Parts {
   const any = wildcard(ip);
   const outbound = outboundListeners({
     ...seen,
+    virtualServices: meshConnectionServices({ list }),
     captured,
     bind,
     any,
@@ -319,7 +328,12 @@ function sidecarParts(place: Place): Parts {
   const notes = [...own.notes, ...outbound.notes];
   for (const item of outbound.listeners) if (!isFree(item)) notes.push(leftOut(scope.services, item, httpProxyPort));
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
-  const { routes, errors } = outboundRoutes({ ...seen, dnsDomain, httpProxy: proxied });
+  const { routes, errors } = outboundRoutes({
+    ...seen,
+    virtualServices: meshVirtualServices({ list }),
+    dnsDomain,
+    httpProxy: proxied,
+  });
   const freeRoutes = routes.filter(isFree);
   const made = {
     listeners: layer(own.listeners, patches),
@@ -348,7 +362,8 @@ interface LayerAndNotes {
 
 /** Produced resources after the patches, as one layer: the same for the same list. */
 function layer(items: readonly Produced[], patches: readonly Patch[]): LayerAndNotes {
-  return layers({ items, patches });
+  const type = items[0]?.type;
+  return layers({ items, patches: type ? patchesOn(patches, type, undefined) : NO_PATCHES });
 }
 
 const layers = generator<{ items: readonly Produced[]; patches: readonly Patch[] }, LayerAndNotes>(
