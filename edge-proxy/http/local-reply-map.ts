@@ -12,6 +12,7 @@ import { wallClockOf } from '../telemetry/format-operators.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
 import { compileHeaderEdit, type HeaderEdit } from '../xds/route/compile-header-operations.ts';
 import type { ProxyRequest } from './exchange/proxy-request.ts';
+import { bodyText } from './local-reply.ts';
 import type { HeaderMap } from './message/header-map.ts';
 import type { BodyFormatter } from './route-table.ts';
 import type { LocalReply } from './stream.ts';
@@ -21,7 +22,7 @@ type Matches = (request: ProxyRequest) => boolean;
 
 export interface MappedReply {
   readonly status: number;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly contentType: string;
   /** Of the mapper that matched. */
   editHeaders(headers: HeaderMap): void;
@@ -74,11 +75,12 @@ export function compileLocalReplies(config: Config | undefined, clock: Clock): L
     const mapper = mappers.find((one) => one.matches(request));
     const status = mapper?.status ?? made.status;
     request.responseCode = status;
-    request.localReplyBody = mapper?.body ?? made.body;
+    const body = mapper?.body ?? made.body;
+    request.localReplyBody = bodyText(body);
     const formatter = mapper?.formatter ?? general;
     return {
       status,
-      body: formatter ? formatter.format(request, clock.monotonicMs()) : request.localReplyBody,
+      body: formatter ? formatter.format(request, clock.monotonicMs()) : body,
       contentType: formatter?.contentType ?? PLAIN,
       editHeaders: (headers) => {
         // As in Envoy, a format in them still sees the status before the mapper's.

@@ -1,12 +1,21 @@
 /** Answers made here, in Envoy's words. */
 
 import type { HeaderMap } from './message/header-map.ts';
-import type { ResetReason } from './message/stream.ts';
+import type { ResetReason, StreamReset } from './message/stream.ts';
 import type { AttemptTimeout } from './router/request-timeouts.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
   return { status, body, details, flag };
+}
+
+/** The body of an answer made here, as text for formats and gRPC messages. */
+export function bodyText(body: string | Uint8Array): string {
+  return typeof body === 'string' ? body : new TextDecoder().decode(body);
+}
+
+export function bodyBytes(body: string | Uint8Array): Uint8Array {
+  return typeof body === 'string' ? new TextEncoder().encode(body) : body;
 }
 
 export const routeNotFound = reply(404, '', 'route_not_found', 'NR');
@@ -159,6 +168,18 @@ export function upstreamReset(reason: ResetReason, detail: string, attempts: num
 /** The reason in %RESPONSE_CODE_DETAILS%. */
 export function resetDetail(reason: ResetReason): string {
   return words[reason].replaceAll(' ', '_');
+}
+
+/** The flag of a request that its client gave up: a stream of several that was reset is not the end of its connection. */
+export function lossFlag(reason: ResetReason): ResponseFlag {
+  if (reason === 'remote_reset' || reason === 'refused_stream') return 'DR';
+  return reason === 'protocol_error' ? 'DPE' : 'DC';
+}
+
+/** Of a request that its client gave up: the codec's words, as in Envoy, where it has any. */
+export function lossDetails({ reason, detail }: StreamReset): string {
+  if (detail !== '') return detail;
+  return `downstream_${reason === 'local_reset' ? 'local' : 'remote'}_disconnect`;
 }
 
 export function resetFlag(reason: ResetReason): ResponseFlag {

@@ -104,9 +104,10 @@ export interface RequestContext {
 /** A response made here, not upstream. */
 export interface LocalReply {
   readonly status: number;
-  readonly body: string;
-  /** Lower-case name -> value, besides content-length and content-type: text/plain. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Text, or bytes as another service gave them. */
+  readonly body: string | Uint8Array;
+  /** Lower-case name -> value, or values of as many fields; besides content-length and content-type: text/plain. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly flag?: ResponseFlag | undefined;
   readonly details: string;
   /** For gRPC clients, where the status does not say it; default: by the status. */

@@ -103,7 +103,9 @@ describe.each(RUNTIMES)('filters on %s', (runtime) => {
     request.on('error', () => {});
     request.end();
     await until('the judge is asked', () => judged.at(-1) === '/never ' || undefined);
-    request.destroy();
-    await until('the call is given up', () => judgeCloses > 0 || undefined);
+    // A FIN alone is no leave: a half-closed client may still read its answer.
+    request.socket!.resetAndDestroy();
+    // In less than the time that the judge has.
+    await until('the call is given up', () => judgeCloses > 0 || undefined, 15_000);
   });
 });

@@ -12,6 +12,7 @@ const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamC
 
 export class ConnectionManager implements SessionGroup {
   private readonly config: SessionConfig;
+  private readonly openCodec: OpenCodec;
   readonly sessions = new Set<Session>();
   activeRequests = 0;
   private drained = false;
@@ -19,6 +20,7 @@ export class ConnectionManager implements SessionGroup {
   /** @throws RangeError naming a field whose value is not supported */
   constructor(options: ConnectionManagerOptions) {
     this.config = compileManager(options, () => this.drained || options.draining());
+    this.openCodec = options.openCodec ?? openHttp1;
   }
 
   /**
@@ -26,7 +28,7 @@ export class ConnectionManager implements SessionGroup {
    * @param firstBytes what was already read from it
    */
   accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void {
-    this.sessions.add(new Session(this, this.config, connection, downstream, facts, openHttp1));
+    this.sessions.add(new Session(this, this.config, connection, downstream, facts, this.openCodec));
     if (firstBytes && firstBytes.length > 0) connection.handler.onData(firstBytes);
   }
 

@@ -19,6 +19,8 @@ export interface SessionConfig {
   readonly overload: OverloadState;
   readonly stats: HttpStats | undefined;
   readonly limits: CodecLimits;
+  /** HTTP/1 connections pass trailers on. */
+  readonly trailers: boolean;
   readonly maxRequestsPerConnection: number;
   readonly idleMs: number;
   readonly requestHeadersMs: number;
@@ -45,6 +47,7 @@ export function compileManager(options: ConnectionManagerOptions, draining: () =
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
     },
+    trailers: http1.enableTrailers ?? false,
     maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
     idleMs: milliseconds(common.idleTimeout, 3_600_000),
     // Envoy's default is none; a head that takes a minute is an attack.
@@ -72,7 +75,6 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     upgrades: new Set(
       (config.upgradeConfigs ?? []).filter((u) => u.enabled !== false).map((u) => u.upgradeType.toLowerCase()),
     ),
-    trailers: config.httpProtocolOptions?.enableTrailers ?? false,
     bufferLimit: options.bufferLimit ?? 64 * 1024,
     streamIdleMs: milliseconds(config.streamIdleTimeout, 300_000),
     requestMs: milliseconds(config.requestTimeout, 0),

@@ -7,6 +7,7 @@ import type { HttpFilter } from '../filters/hooks.ts';
 import type { RequestObserver } from '../request-observer.ts';
 import type { RouteTable } from '../route-table.ts';
 import type { HttpStats } from './http-stats.ts';
+import type { OpenCodec } from './session.ts';
 
 export interface ConnectionManagerOptions {
   readonly config: HttpConnectionManager;
@@ -24,6 +25,8 @@ export interface ConnectionManagerOptions {
   /** What the overload manager has switched on. Default: nothing, ever. */
   readonly overload?: OverloadState;
   readonly stats?: HttpStats;
+  /** What connections speak. Default: HTTP/1.1. */
+  readonly openCodec?: OpenCodec;
   /** Bytes of a request body that may be kept for sending it again, or wait for its first attempt. Default: 64 KiB. */
   readonly bufferLimit?: number | undefined;
 }

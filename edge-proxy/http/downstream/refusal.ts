@@ -2,6 +2,7 @@
 import type { CodecError } from '../codec/error.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { ProxyRequest } from '../exchange/proxy-request.ts';
+import { bodyBytes } from '../local-reply.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamInfo, LocalReply } from '../stream.ts';
@@ -57,7 +58,7 @@ export function composeRefusal(
   const mapped = config.mapReply?.(request, made);
   const status = mapped?.status ?? made.status;
   request.responseCode = status;
-  const body = new TextEncoder().encode(mapped?.body ?? made.body);
+  const body = bodyBytes(mapped?.body ?? made.body);
   request.bytesSent = body.length;
   const headers = new HeaderMap();
   headers.append('content-length', String(body.length), 'content-length');

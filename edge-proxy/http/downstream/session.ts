@@ -163,7 +163,8 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   }
 
   private onTimer(): void {
-    if (!this.codec.idle) {
+    if (this.headBegun) {
+      this.headBegun = false;
       this.refuse(headTimeout, this.codec.rejectHead());
       return;
     }
@@ -174,6 +175,8 @@ export class Session implements DownstreamOwner, ExchangeOwner {
 
   /** As Envoy answers what is no request. */
   onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void {
+    this.headBegun = false;
+    this.timer.clear();
     this.refuse({ status: error.status, body: bodyOf(error), details: error.details, flag: 'DPE' }, stream);
   }
 

@@ -1,6 +1,6 @@
 /** An answer made here: what the local reply map and gRPC make of it, as status, fields and bytes. */
 
-import { grpcHeaders, isGrpc } from '../local-reply.ts';
+import { bodyBytes, bodyText, grpcHeaders, isGrpc } from '../local-reply.ts';
 import type { LocalReplyMap } from '../local-reply-map.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { LocalReply } from '../stream.ts';
@@ -19,19 +19,30 @@ export function composeReply(
 ): ComposedReply {
   const headers = new HeaderMap();
   const mapped = mapReply?.(request, made);
-  const { status: wanted, body: text } = mapped ?? made;
+  const { status: wanted, body: given } = mapped ?? made;
   const grpc = isGrpc(request.headers.get('content-type'));
   const status = grpc ? 200 : wanted;
-  const body = new TextEncoder().encode(grpc ? '' : text);
+  // RFC 9110 section 6.4.1, whatever a filter or a mapper says.
+  const bodyless = status === 204 || status === 304;
+  const body = bodyBytes(grpc || bodyless ? '' : given);
   // A format may end in a line feed, which a header cannot.
-  if (grpc) grpcHeaders(wanted, text.replace(/\n$/, ''), headers, made.grpcStatus);
+  if (grpc) grpcHeaders(wanted, bodyText(given).replace(/\n$/, ''), headers, made.grpcStatus);
   if (body.length > 0) {
     headers.append('content-length', String(body.length), 'content-length');
     headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
-  } else if (status !== 204 && status !== 304) headers.append('content-length', '0', 'content-length');
+  } else if (!bodyless) headers.append('content-length', '0', 'content-length');
   if (made.headers)
     for (const key of Object.keys(made.headers))
-      if (!grpc || key !== 'content-type') headers.set(key, made.headers[key]!);
+      if (!grpc || key !== 'content-type') setField(headers, key, made.headers[key]!);
   mapped?.editHeaders(headers);
   return { status, headers, body };
+}
+
+function setField(headers: HeaderMap, key: string, value: string | readonly string[]): void {
+  if (typeof value === 'string') {
+    headers.set(key, value);
+    return;
+  }
+  headers.remove(key);
+  for (const one of value) headers.append(key, one, key);
 }

@@ -15,8 +15,6 @@ export interface ExchangeConfig {
   readonly normalization: PathNormalization;
   /** Upgrades that every route may serve, lower-case. */
   readonly upgrades: ReadonlySet<string>;
-  /** Trailers are passed on. */
-  readonly trailers: boolean;
   /** Bytes of a request body kept for sending it again, or while it cannot be sent yet. */
   readonly bufferLimit: number;
   /** Milliseconds; 0: none. */

@@ -9,6 +9,8 @@ import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped 
 import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
 import {
   filterFailed,
+  lossDetails,
+  lossFlag,
   requestTimeout,
   requestTooLong,
   requestTooSlow,
@@ -170,7 +172,7 @@ export class Exchange
     this.admitted = true;
     request.route = table?.match(request) ?? null;
     config.router.events.routed?.(request);
-    this.run = new FilterRun(request, config.filters.of(request.route));
+    this.run = new FilterRun(request, config.filters.of(request.route), config.routes);
     this.filterRequest(this.run);
   }
 
@@ -277,11 +279,7 @@ export class Exchange
   onTrailers(trailers: HeaderMap): void {
     if (this.finished) return;
     this.endRequest();
-    const { requestFlow: flow } = this;
-    if (!this.config.trailers) {
-      if (flow) flow.onData(EMPTY, true);
-      else this.deliver(EMPTY, true, undefined);
-    } else if (flow) flow.onTrailers(trailers);
+    if (this.requestFlow) this.requestFlow.onTrailers(trailers);
     else this.deliver(EMPTY, true, trailers);
   }
 
@@ -310,10 +308,9 @@ export class Exchange
     else this.router?.onDownstreamWritable();
   }
 
-  /** The client is gone. */
-  onReset({ reason }: StreamReset): void {
-    const side = reason === 'local_reset' ? 'local' : 'remote';
-    this.endFor('DC', `downstream_${side}_disconnect`);
+  /** The client gave the request up, or is gone. */
+  onReset(reset: StreamReset): void {
+    this.endFor(lossFlag(reset.reason), lossDetails(reset));
   }
 
   onMalformed(error: CodecError): void {
@@ -407,7 +404,7 @@ export class Exchange
     const { request, config } = this;
     request.responseHeaders = head.headers;
     request.responseStatus = head.status;
-    this.run ??= new FilterRun(request, config.filters.of(undefined));
+    this.run ??= new FilterRun(request, config.filters.of(undefined), config.routes);
     const { run } = this;
     const direction = run.filters.response;
     const tunnel = local === undefined && isTunnel(request.upgrade, head.status);
@@ -499,8 +496,7 @@ export class Exchange
   }
 
   responseTrailers(trailers: HeaderMap): void {
-    if (!this.config.trailers) this.responseData(EMPTY, true);
-    else if (this.responseFlow) this.responseFlow.onTrailers(trailers);
+    if (this.responseFlow) this.responseFlow.onTrailers(trailers);
     else this.sendTrailers(trailers);
   }
 

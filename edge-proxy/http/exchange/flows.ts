@@ -94,6 +94,8 @@ export interface ResponseFlowClient {
   sendData(bytes: Uint8Array, end: boolean): boolean;
   sendTrailers(trailers: HeaderMap): void;
   reply(made: LocalReply): void;
+  /** Answers, or cuts off a response that has begun. */
+  replyOrCut(made: LocalReply): void;
   failResponse(error: unknown, local: LocalResponse | undefined): void;
   /** There is room for more of the upstream's response. */
   onResponseWritable(): void;
@@ -122,7 +124,7 @@ export function responseFlow(
     passed: () => client.responsePassed(response),
     data: (bytes, last) => client.sendData(bytes, last),
     trailers: (trailers) => client.sendTrailers(trailers),
-    reply: (made) => client.reply(made),
+    reply: (made) => client.replyOrCut(made),
     tooLong: () => client.reply(responseTooLarge),
     failed: (error) => client.failResponse(error, local),
     wantsBody: () => {},

@@ -1,4 +1,5 @@
 /** The filters of one request at work: what they keep, and what tells them that the exchange is over. */
+import type { RouteTable } from '../route-table.ts';
 import type { RequestContext } from '../stream.ts';
 import type { FilterSet } from './chain.ts';
 import type { BufferedBody, FilterContext, StateSlot } from './hooks.ts';
@@ -11,10 +12,15 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
   private states: Map<StateSlot<unknown>, unknown> | undefined = undefined;
   private abortion: AbortController | undefined = undefined;
   private over = false;
+  private readonly routes: () => RouteTable | undefined;
+  /** All filters have let the head of the request pass. */
+  headPassed = false;
 
-  constructor(request: Request, filters: FilterSet) {
+  /** @param routes the current table; undefined: there is none */
+  constructor(request: Request, filters: FilterSet, routes: () => RouteTable | undefined) {
     this.request = request;
     this.filters = filters;
+    this.routes = routes;
   }
 
   /** Made when it is first asked for: most requests need none. */
@@ -24,6 +30,12 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
       if (this.over) this.abortion.abort();
     }
     return this.abortion.signal;
+  }
+
+  chooseRoute(): void {
+    if (this.headPassed || this.over)
+      throw new Error('the route is chosen while the head of the request passes the filters');
+    this.request.route = this.routes()?.match(this.request) ?? null;
   }
 
   get<State>(slot: StateSlot<State>): State | undefined {

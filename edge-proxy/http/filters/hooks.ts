@@ -36,7 +36,9 @@ export type HeadAnswer = undefined | LocalReply | BufferBody | RewriteBody | Rep
 export type RequestDataAnswer = undefined | Uint8Array | LocalReply;
 /** The response has begun: it can no longer be replaced. */
 export type ResponseDataAnswer = undefined | Uint8Array;
-export type RequestTrailersAnswer = undefined | LocalReply;
+/** Bytes: the rest of a body that is rewritten, in front of the trailers. Only after `REWRITE_BODY`. */
+export type RequestTrailersAnswer = undefined | Uint8Array | LocalReply;
+export type ResponseTrailersAnswer = undefined | Uint8Array;
 
 /** An answer, or a promise of it. Meanwhile the message waits, and its sender is paused when the buffer is full. */
 export type Now<Answer> = Answer | Promise<Answer>;
@@ -63,6 +65,11 @@ export interface FilterContext {
   readonly requestBody: BufferedBody | undefined;
   /** While `onResponseHead` is asked again. */
   readonly responseBody: BufferedBody | undefined;
+  /**
+   * Looks the route up again, by what filters have changed of the request (Envoy's clear_route_cache). Which filters run stays
+   * as the first route said, as in Envoy. While the request's head passes; later it throws.
+   */
+  chooseRoute(): void;
   /** @returns undefined before `set` */
   get<State>(slot: StateSlot<State>): State | undefined;
   set<State>(slot: StateSlot<State>, state: State): void;
@@ -89,7 +96,7 @@ export interface FilterHooks {
   ): Now<HeadAnswer>;
   onResponseData?(context: FilterContext, bytes: Uint8Array, end: boolean): Now<ResponseDataAnswer>;
   /** May change the trailers. */
-  onResponseTrailers?(context: FilterContext, trailers: HeaderMap): Now<undefined>;
+  onResponseTrailers?(context: FilterContext, trailers: HeaderMap): Now<ResponseTrailersAnswer>;
   /** Once for every request whose filters were asked. @param complete the client was sent a whole response */
   onEnd?(context: FilterContext, complete: boolean): void;
   /** Its data hooks see the bytes of upgrades and of CONNECT, too. */

@@ -257,6 +257,8 @@ export class MessageFlow<Passed> {
       }
       this.apply(item, answer);
       if (this.over) return false;
+      // Bytes came in front of it.
+      if (this.queue[this.next] !== item) return true;
     }
     if (this.at < this.filters.length) {
       this.next++;
@@ -282,13 +284,22 @@ export class MessageFlow<Passed> {
     if (answer instanceof Uint8Array) {
       if (!this.rewriting?.[item.from])
         throw new Error(`${this.filters[item.from]!.name}: gives other bytes without having answered REWRITE_BODY`);
-      this.bytes += answer.length - item.bytes.length;
-      item.bytes = answer;
+      if (item.trailers) this.insert(answer, item.from + 1);
+      else {
+        this.bytes += answer.length - item.bytes.length;
+        item.bytes = answer;
+      }
     } else if (answer !== undefined) {
       this.reply(answer);
       return;
     }
     item.from++;
+  }
+
+  /** The rest of a rewritten body, in front of the trailers that are shown now. @param from the next filter that sees it */
+  private insert(bytes: Uint8Array, from: number): void {
+    this.bytes += bytes.length;
+    this.queue.splice(this.next, 0, { bytes, end: false, trailers: undefined, from });
   }
 
   private deliver(item: QueuedItem): boolean {

@@ -47,6 +47,7 @@ export function runRequestHeads<Request extends RequestContext>(
     const answer = filters[at]!.onRequestHead?.(run, end);
     if (answer !== undefined) return { at, answer };
   }
+  run.headPassed = true;
   return new JudgedRequest(run.request);
 }
 

@@ -55,7 +55,7 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
 
 /** As the filters of a request see it. */
 export function contextOf<Request extends RequestContext>(request: Request): FilterRun<Request> {
-  return new FilterRun(request, new FilterChain([]).of(null));
+  return new FilterRun(request, new FilterChain([]).of(null), () => undefined);
 }
 
 const notCalled = () => Promise.reject(new Error('not called in this test'));

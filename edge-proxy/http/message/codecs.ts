@@ -12,7 +12,7 @@ export interface DownstreamCodec {
   drain(): void;
   /** Gives up a head that is partly read. @returns where it is answered; the connection closes behind the answer */
   rejectHead(): OutStream<ResponseHead>;
-  /** Closes at once; open streams are reset with `connection_termination`. */
+  /** Closes at once; open streams are reset with `local_reset`. */
   destroy(): void;
 }
 
@@ -22,7 +22,11 @@ export interface DownstreamOwner {
   admitsFirstBytes(): boolean;
   /** A request's head. The owner may answer during the call. @param end it has no body */
   onRequest(stream: DownstreamStream, head: RequestHead, end: boolean): RequestSink;
-  /** What came is no request. @param stream where it is answered; the connection closes behind the answer */
+  /**
+   * What came is no request.
+   * @param stream where it is answered. HTTP/1.1 closes the connection behind the answer, where the next message begins being
+   *   unknown; other streams of a connection continue
+   */
   onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void;
   /** An exception in this proxy; the connection is closed. */
   onInternalError(error: unknown): void;

@@ -43,7 +43,7 @@ export interface OutStream<Head> {
   /** @param end the message is whole: no data follows */
   head(head: Head, end: boolean): void;
   /**
-   * @param bytes may be empty; they are read during the call, or must not change until they are sent
+   * @param bytes may be empty; what is not handed to the connection during the call must be copied: see `onLent`
    * @returns false: the connection holds enough, wait for `onWritable`
    */
   data(bytes: Uint8Array, end: boolean): boolean;
@@ -85,7 +85,7 @@ export interface DownstreamStream extends OutStream<ResponseHead>, ReadControl {
    * the connection with it, as the rest of the request cannot be skipped.
    */
   abandonRequest(): void;
-  /** The connection takes no request after this one. */
+  /** An HTTP/1.1 connection takes no request after this one. Without effect where each request has a stream of its own. */
   endConnection(): void;
 }
 

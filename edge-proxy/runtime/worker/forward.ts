@@ -77,7 +77,6 @@ function compileExchange({ gateway, token, time, onInternalError }: ForwardEnv):
     // Istio's default (BASE): the worker's routes see the path that the gateway's policies will see.
     normalization: { normalize: true },
     upgrades: new Set(['websocket']),
-    trailers: false,
     bufferLimit: 64 * 1024,
     streamIdleMs: 300_000,
     requestMs: 0,

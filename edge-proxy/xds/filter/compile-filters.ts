@@ -8,16 +8,28 @@ import type { HttpFilter } from '../../http/filters/hooks.ts';
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { readMessage } from '../read-message.ts';
 
-const byType = new Map(HTTP_FILTERS.map((definition) => [definition.type, definition]));
+type Definitions = ReadonlyMap<string, FilterDefinition>;
 
-/** Throws ConfigFault where a filter cannot run as configured, or the router is not the last. */
-export function compileHttpFilters(filters: readonly XdsHttpFilter[], env: FilterEnv): HttpFilter[] {
-  const terminalAt = filters.findIndex((filter) => definitionOf(filter)?.terminal);
+const byType = (definitions: readonly FilterDefinition[]): Definitions =>
+  new Map(definitions.map((definition) => [definition.type, definition]));
+const OWN = byType(HTTP_FILTERS);
+
+/**
+ * @param definitions those of this proxy where nothing else is given
+ * @throws ConfigFault where a filter cannot run as configured, or the router is not the last
+ */
+export function compileHttpFilters(
+  filters: readonly XdsHttpFilter[],
+  env: FilterEnv,
+  definitions: readonly FilterDefinition[] = HTTP_FILTERS,
+): HttpFilter[] {
+  const known = definitions === HTTP_FILTERS ? OWN : byType(definitions);
+  const terminalAt = filters.findIndex((filter) => definitionOf(filter, known)?.terminal);
   if (filters.length > 0 && terminalAt !== filters.length - 1)
     throw new ConfigFault('httpFilters', 'the last filter must be the router, and no other');
   return filters.flatMap((filter, i) => {
     try {
-      return compileFilter(filter, env) ?? [];
+      return compileFilter(filter, env, known) ?? [];
     } catch (error) {
       const inner = error as Error;
       throw new ConfigFault(`httpFilters[${i}] (${filter.name})`, inner.message);
@@ -25,16 +37,16 @@ export function compileHttpFilters(filters: readonly XdsHttpFilter[], env: Filte
   });
 }
 
-function definitionOf({ typedConfig }: XdsHttpFilter): FilterDefinition | undefined {
-  return byType.get(messageName(typedConfig['@type']));
+function definitionOf({ typedConfig }: XdsHttpFilter, known: Definitions): FilterDefinition | undefined {
+  return known.get(messageName(typedConfig['@type']));
 }
 
 /** Undefined: nothing to do per request. */
-function compileFilter(filter: XdsHttpFilter, env: FilterEnv): HttpFilter | undefined {
+function compileFilter(filter: XdsHttpFilter, env: FilterEnv, known: Definitions): HttpFilter | undefined {
   const { name, disabled = false, typedConfig } = filter;
-  const definition = definitionOf(filter);
+  const definition = definitionOf(filter, known);
   if (!definition)
-    throw new ConfigFault('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...byType.keys()]));
+    throw new ConfigFault('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...known.keys()]));
   if (disabled && definition.terminal) throw new ConfigFault('disabled', 'the router cannot be disabled');
   const config = readMessage(typedConfig, definition.schema, FILTER_MESSAGES, 'typedConfig');
   const hooks = definition.create(config, { env, routeConfig: routeConfigOf(name, definition) });

@@ -14,8 +14,12 @@ import { type MessageSink, RequestParser } from './parser.ts';
 /** Pipelined bytes that may wait while a request is answered; the runtime may deliver some after a pause. */
 const MAX_PIPELINED = 1024 * 1024;
 
+const EMPTY = new Uint8Array(0);
+
 export interface Http1DownstreamOptions {
   readonly limits: CodecLimits;
+  /** Trailers are passed on, in both directions; else they are read and dropped (Envoy's enable_trailers). */
+  readonly trailers: boolean;
   /** How long the client may take to close after the last response, in milliseconds. */
   readonly delayedCloseMs: number;
 }
@@ -24,6 +28,7 @@ export class Http1DownstreamConnection
   implements DownstreamCodec, DownstreamLine, ConnectionHandler, MessageSink<Http1RequestHead>
 {
   readonly writer: MessageWriter;
+  readonly trailers: boolean;
   last = false;
   private readonly connection: Connection;
   private readonly owner: DownstreamOwner;
@@ -45,6 +50,7 @@ export class Http1DownstreamConnection
     this.connection = connection;
     this.owner = owner;
     this.delayedCloseMs = options.delayedCloseMs;
+    this.trailers = options.trailers;
     this.parser = new RequestParser(this, options.limits);
     this.writer = new MessageWriter(connection);
     connection.handler = this;
@@ -147,7 +153,8 @@ export class Http1DownstreamConnection
   }
 
   onTrailers(trailers: HeaderMap): void {
-    this.stream?.receiveTrailers(trailers);
+    if (this.trailers) this.stream?.receiveTrailers(trailers);
+    else this.stream?.receive(EMPTY, true);
   }
 
   onDrain(): void {

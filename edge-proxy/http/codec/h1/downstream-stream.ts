@@ -12,6 +12,8 @@ const EMPTY = new Uint8Array(0);
 /** The connection as its stream sees it. */
 export interface DownstreamLine {
   readonly writer: MessageWriter;
+  /** Trailers are written; else they are dropped. */
+  readonly trailers: boolean;
   /** The connection ends with the current response. */
   last: boolean;
   /** Asks once more, as the response begins, whether the connection is to end with it. */
@@ -101,7 +103,7 @@ export class Http1DownstreamStream implements DownstreamStream {
 
   trailers(trailers: HeaderMap): void {
     if (this.over) return;
-    this.line.writer.end(trailers);
+    this.line.writer.end(this.line.trailers ? trailers : undefined);
     this.end();
   }
 
