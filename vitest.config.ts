@@ -14,7 +14,11 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts', 'tests/types/**/*.test.ts']),
+      project('unit', [
+        '{shared,control,edge-proxy,deploy}/**/*.test.ts',
+        'tests/*.test.ts',
+        'tests/types/**/*.test.ts',
+      ]),
       // Proxies, control planes and commands as processes of their own.
       project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers,types}/**']),
       // Beside other programs: Envoy, kubectl, llhttp, RE2, browsers, databases.
