@@ -12,8 +12,7 @@ import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
 import { OverloadState } from './overload/overload-state.ts';
 import { bootstrapLimits, meshLimits, type ProcessLimits } from './overload/process-limits.ts';
-// biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
-import { Proxy } from './proxy.ts';
+import { DataPlane } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './settings/settings.ts';
@@ -32,7 +31,7 @@ import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
 
 interface Assembled {
-  readonly proxy: Proxy;
+  readonly proxy: DataPlane;
   readonly part: ProxyPart;
   /** For the identity: `default`, `ROOTCA`. */
   readonly setSecrets: (secrets: readonly Secret[], principal: string) => void;
@@ -67,7 +66,7 @@ export function assemble(
   const admission = new Admission(stats, shed, limits.connections, limits.drainMs, limits.closeOnExpiry);
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const proxy = new Proxy(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
+  const proxy = new DataPlane(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
   const overload =
     limits.overload &&
     new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.applyTimerScale());
@@ -173,7 +172,7 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
   };
 }
 
-/** `-c FILE`. @throws Error naming every fault of the file */
+/** `-c FILE`. @throws Error naming every violation in the file */
 export async function startStaticProxy(
   runtime: Runtime,
   version: string,

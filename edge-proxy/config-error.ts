@@ -1,6 +1,6 @@
 /** A resource the proxy cannot run. Its message becomes the error detail of the NACK; it names the field. */
-export class ConfigFault extends Error {
-  override readonly name = 'ConfigFault';
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
   readonly path: string;
 
   constructor(path: string, reason: string) {
@@ -9,13 +9,13 @@ export class ConfigFault extends Error {
   }
 }
 
-/** Runs `compile`; what it throws becomes a fault at `path`. */
-export function faultAt<T>(path: string, compile: () => T): T {
+/** Runs `compile`; an error it throws becomes a ConfigError at `path`. */
+export function errorAt<T>(path: string, compile: () => T): T {
   try {
     return compile();
   } catch (error) {
-    if (error instanceof ConfigFault) throw error;
-    throw new ConfigFault(path, (error as Error).message);
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(path, (error as Error).message);
   }
 }
 

@@ -93,7 +93,7 @@ describe.each(RUNTIMES)('the proxy process on %s', (runtime) => {
     }
   });
 
-  it('tells faults in lines and exits 1', async () => {
+  it('prints a line per violation and exits 1', async () => {
     const child = start(runtime, ['--control-plane', 'http://x', '--what']);
     expect(await child.exit).toBe(1);
     expect(child.output).toContain('--what: unknown argument');

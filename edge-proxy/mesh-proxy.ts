@@ -42,7 +42,7 @@ export interface ProxyPart extends ConfigTarget {
   close(): Promise<void>;
 }
 
-export interface MeshParts {
+export interface MeshProxyDeps {
   readonly runtime: Runtime;
   readonly settings: MeshSettings;
   readonly version: string;
@@ -63,7 +63,7 @@ export interface RunningProcess {
 }
 
 /** @throws Error in one line when the proxy cannot start */
-export async function startMeshProxy(parts: MeshParts, quit: () => void): Promise<RunningProcess> {
+export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Promise<RunningProcess> {
   const { runtime, settings } = parts;
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
   // Loaded here: a static proxy has no identity and need not carry what makes one.
@@ -151,7 +151,7 @@ function checkIdentity(spiffeId: string, settings: MeshSettings): void {
   if (account !== serviceAccount) refuse('service-account', account, serviceAccount);
 }
 
-function nodeOf({ settings, version, runtime }: MeshParts) {
+function nodeOf({ settings, version, runtime }: MeshProxyDeps) {
   return buildNode({
     type: settings.type,
     namespace: settings.namespace,

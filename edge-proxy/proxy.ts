@@ -17,8 +17,7 @@ export interface ProxyOptions {
 
 const DRAIN_POLL_MS = 50;
 
-// biome-ignore lint/suspicious/noShadowRestrictedNames: this is what the class is; ECMAScript's Proxy is not used here
-export class Proxy {
+export class DataPlane {
   private readonly runtime: Runtime;
   private readonly running: RunningConfig;
   private isDraining = false;
@@ -36,14 +35,14 @@ export class Proxy {
   }
 
   /**
-   * Compiles and swaps in changes, make before break. A faulty resource is refused alone; its last good version runs on.
+   * Compiles and swaps in changes, make before break. An invalid resource is refused alone; its last good version runs on.
    * Listeners whose address did not change keep their sockets, chains that did not change their connections.
    * @returns `type/name` -> what is wrong, for the NACK
    */
   async apply(changes: Changes): Promise<Map<string, string>> {
-    const faults = await this.running.apply(changes);
+    const violations = await this.running.apply(changes);
     if (changes.listeners) this.configured = true;
-    return faults;
+    return violations;
   }
 
   /** Has had listeners and is not on its way out. */

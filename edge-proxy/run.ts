@@ -1,13 +1,13 @@
 /** The proxy as a process: settings in, announcement, signals, exit codes. */
 
-import { type MeshParts, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
+import { type MeshProxyDeps, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 
-export interface ProcessParts {
+export interface ProcessDeps {
   readonly runtime: Runtime;
   readonly version: string;
-  readonly proxy: (settings: MeshParts['settings']) => MeshParts['proxy'];
+  readonly proxy: (settings: MeshProxyDeps['settings']) => MeshProxyDeps['proxy'];
   readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
 }
 
@@ -15,15 +15,15 @@ export interface ProcessParts {
  * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0. Anything that keeps it from starting is
  * told in one line each, exit code 1.
  */
-export async function runProcess({ runtime, version, proxy, startStatic }: ProcessParts): Promise<void> {
+export async function runProcess({ runtime, version, proxy, startStatic }: ProcessDeps): Promise<void> {
   const host = runtime.process;
   const parsed = parseSettings(host.args, host.environment);
   if (parsed.kind === 'help') {
     host.writeOut(USAGE.trimEnd());
     return host.exit(0);
   }
-  if (parsed.kind === 'faults') {
-    for (const fault of parsed.faults) host.writeError(`tulle proxy: ${fault}`);
+  if (parsed.kind === 'invalid') {
+    for (const violation of parsed.violations) host.writeError(`tulle proxy: ${violation}`);
     return host.exit(1);
   }
   let running: RunningProcess | undefined;

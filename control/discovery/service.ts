@@ -41,7 +41,7 @@ export interface DiscoveryOptions {
   /** Default 10 000. */
   readonly maxSessions?: number;
   readonly clock?: Clock;
-  /** A node that cannot be compiled, an unexpected fault. One line, no secrets. */
+  /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: (line: string) => void;
 }
 

@@ -216,9 +216,9 @@ export class Subscription {
   }
 
   private settle(offer: Offer, error: string | undefined): void {
-    const faults = error === undefined ? new Map<string, string>() : nackedResources(error, offer.versions.keys());
+    const violations = error === undefined ? new Map<string, string>() : nackedResources(error, offer.versions.keys());
     for (const [name, version] of offer.versions) {
-      const message = faults.get(name);
+      const message = violations.get(name);
       if (message !== undefined) this.refused.set(name, { name, version, message: message.slice(0, 4096) });
       else {
         this.refused.delete(name);

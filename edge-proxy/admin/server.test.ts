@@ -39,7 +39,7 @@ describe('serveAdmin', () => {
     expect(await exchange('GET /a HTTP/1.0\r\n\r\n')).toContain('GET /a é');
   });
 
-  it('refuses what is not HTTP, and does not show its own faults', async () => {
+  it('refuses what is not HTTP, and does not show internal errors', async () => {
     expect(await exchange('nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
     expect(await exchange('GET /boom HTTP/1.1\r\nhost: x\r\n\r\n')).not.toContain('boom');
   });

@@ -84,8 +84,8 @@ class Target {
     for (const type of RESOURCE_TYPES) {
       for (const resource of (changes[type]?.upsert ?? []) as { name?: string; clusterName?: string }[]) {
         const key = `${type}/${resource.name ?? resource.clusterName}`;
-        const fault = this.refuse.get(key);
-        if (fault) refused.set(key, fault);
+        const reason = this.refuse.get(key);
+        if (reason) refused.set(key, reason);
         else this.running.set(key, resource);
       }
       for (const name of changes[type]?.remove ?? []) this.running.delete(`${type}/${name}`);
@@ -132,7 +132,7 @@ describe('DiscoveryClient', () => {
     await client.stop();
   });
 
-  it('NACKs the refused resource by name and fault, keeps the rest, and is not sent it again', async () => {
+  it('NACKs the refused resource by name and reason, keeps the rest, and is not sent it again', async () => {
     const plane = new Plane();
     plane.clusters.set('b', 'bad');
     const target = new Target();

@@ -108,11 +108,11 @@ export class DiscoveryClient {
     const refused = await this.apply(changes);
     for (const type of RESOURCE_TYPES) {
       for (const entry of cached[type] ?? []) {
-        const fault = refused.get(`${type}/${entry.name}`);
-        if (fault === undefined) this.held[type].set(entry.name, entry);
+        const reason = refused.get(`${type}/${entry.name}`);
+        if (reason === undefined) this.held[type].set(entry.name, entry);
         else {
-          this.state.refused.set(`${type}/${entry.name}`, fault);
-          this.options.log(`config cache: ${type}/${entry.name} is not used: ${fault}`);
+          this.state.refused.set(`${type}/${entry.name}`, reason);
+          this.options.log(`config cache: ${type}/${entry.name} is not used: ${reason}`);
         }
       }
     }
@@ -232,44 +232,44 @@ export class DiscoveryClient {
       change.remove.push(...remove);
     }
     const refused = await this.apply(changes);
-    for (const { type, response, good, faults, remove } of batch) {
-      if (type !== undefined) this.settle(type, good, remove, refused, faults);
+    for (const { type, response, good, violations, remove } of batch) {
+      if (type !== undefined) this.settle(type, good, remove, refused, violations);
       this.requests.push({
         typeUrl: response.typeUrl,
         responseNonce: response.nonce,
-        ...(faults.size > 0 ? { errorDetail: { code: INVALID_ARGUMENT, message: nackMessage(faults) } } : {}),
+        ...(violations.size > 0 ? { errorDetail: { code: INVALID_ARGUMENT, message: nackMessage(violations) } } : {}),
       });
     }
     this.options.cache?.save(this.options.node().id, this.cacheable());
   }
 
-  /** Notes what is now in force, and adds the target's refusals to `faults`. */
+  /** Notes what is now in force, and adds the target's refusals to `violations`. */
   private settle(
     type: ResourceType,
     good: readonly CachedResource[],
     remove: readonly string[],
     refused: ReadonlyMap<string, string>,
-    faults: Map<string, string>,
+    violations: Map<string, string>,
   ): void {
     for (const entry of good) {
-      const fault = refused.get(`${type}/${entry.name}`);
-      if (fault !== undefined) faults.set(entry.name, fault);
+      const reason = refused.get(`${type}/${entry.name}`);
+      if (reason !== undefined) violations.set(entry.name, reason);
       else {
         this.held[type].set(entry.name, entry);
         this.state.refused.delete(`${type}/${entry.name}`);
       }
     }
     for (const name of remove) {
-      const fault = refused.get(`${type}/${name}`);
-      if (fault !== undefined) faults.set(name, fault);
+      const reason = refused.get(`${type}/${name}`);
+      if (reason !== undefined) violations.set(name, reason);
       else {
         this.held[type].delete(name);
         this.state.refused.delete(`${type}/${name}`);
       }
     }
-    for (const [name, fault] of faults) {
-      this.state.refused.set(`${type}/${name}`, fault);
-      this.options.log(`config refused: ${type}/${name}: ${fault}`);
+    for (const [name, reason] of violations) {
+      this.state.refused.set(`${type}/${name}`, reason);
+      this.options.log(`config refused: ${type}/${name}: ${reason}`);
     }
   }
 
@@ -278,11 +278,11 @@ export class DiscoveryClient {
     try {
       return await this.options.target.apply(changes);
     } catch (error) {
-      const fault = error instanceof Error ? error.message : String(error);
+      const reason = error instanceof Error ? error.message : String(error);
       const refused = new Map<string, string>();
       for (const type of RESOURCE_TYPES) {
-        for (const resource of changes[type]?.upsert ?? []) refused.set(`${type}/${ownName(type, resource)}`, fault);
-        for (const name of changes[type]?.remove ?? []) refused.set(`${type}/${name}`, fault);
+        for (const resource of changes[type]?.upsert ?? []) refused.set(`${type}/${ownName(type, resource)}`, reason);
+        for (const name of changes[type]?.remove ?? []) refused.set(`${type}/${name}`, reason);
       }
       return refused;
     }
@@ -314,15 +314,15 @@ export class DiscoveryClient {
 function sort(response: DeltaDiscoveryResponse) {
   const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === response.typeUrl);
   const good: CachedResource[] = [];
-  const faults = new Map<string, string>();
+  const violations = new Map<string, string>();
   for (const { name, version, resource } of response.resources ?? []) {
     const { '@type': typeUrl, ...fields } = resource ?? {};
-    if (type === undefined) faults.set(name, `unknown resource type "${response.typeUrl}"`);
-    else if (typeUrl !== response.typeUrl) faults.set(name, `@type: must be "${response.typeUrl}"`);
-    else if (ownName(type, fields) !== name) faults.set(name, `it names itself "${ownName(type, fields)}"`);
+    if (type === undefined) violations.set(name, `unknown resource type "${response.typeUrl}"`);
+    else if (typeUrl !== response.typeUrl) violations.set(name, `@type: must be "${response.typeUrl}"`);
+    else if (ownName(type, fields) !== name) violations.set(name, `it names itself "${ownName(type, fields)}"`);
     else good.push({ name, version, resource: fields });
   }
-  return { type, good, faults, remove: response.removedResources ?? [] };
+  return { type, good, violations, remove: response.removedResources ?? [] };
 }
 
 function ownName(type: ResourceType, resource: unknown): string {

@@ -1,6 +1,6 @@
 /** Envoy's virtual-host look-up: exact name, longest suffix wildcard, longest prefix wildcard, `*`. Case does not matter. */
 
-import { ConfigFault } from '../config-error.ts';
+import { ConfigError } from '../config-error.ts';
 import { lowerAscii } from '../http/matchers.ts';
 
 export interface HostEntry<Value> {
@@ -16,7 +16,7 @@ interface Wildcards<Value> {
   readonly byText: Map<string, Value>;
 }
 
-/** Throws ConfigFault for a domain that stands twice or has a star in its middle. */
+/** Throws ConfigError for a domain that stands twice or has a star in its middle. */
 export function compileHostLookup<Value>(
   hosts: readonly HostEntry<Value>[],
   ignorePort: boolean,
@@ -26,25 +26,25 @@ export function compileHostLookup<Value>(
     checkDomains(domains, path);
     for (const [i, domain] of domains.entries()) {
       if (index.holder(domain) !== undefined)
-        throw new ConfigFault(`${path}.domains[${i}]`, `"${domain}" stands in the table already`);
+        throw new ConfigError(`${path}.domains[${i}]`, `"${domain}" stands in the table already`);
       index.add(domain, value);
     }
   }
   return (authority) => index.find(authority);
 }
 
-/** @throws ConfigFault for a domain that stands twice or has a star in its middle */
+/** @throws ConfigError for a domain that stands twice or has a star in its middle */
 export function checkDomains(domains: readonly string[], path: string): void {
   const seen = new Set<string>();
   for (const [i, written] of domains.entries()) {
     const domain = lowerAscii(written);
     const at = `${path}.domains[${i}]`;
-    if (seen.has(domain)) throw new ConfigFault(at, `"${written}" stands in the table already`);
+    if (seen.has(domain)) throw new ConfigError(at, `"${written}" stands in the table already`);
     seen.add(domain);
     const star = domain.indexOf('*');
     if (star < 0 || domain === '*') continue;
     if ((star > 0 || domain.indexOf('*', 1) >= 0) && star !== domain.length - 1)
-      throw new ConfigFault(at, `"${written}" may have one "*", at its start or end`);
+      throw new ConfigError(at, `"${written}" may have one "*", at its start or end`);
   }
 }
 

@@ -62,11 +62,11 @@ type Answer = { status: number; body: unknown };
 class Control {
   calls: Call[] = [];
   used = false;
-  fault: (() => Answer) | undefined;
+  failure: (() => Answer) | undefined;
   request = async (_method: string, _path: string, body: unknown, identity?: KeyPair): Promise<Answer> => {
     const call = { body, identity } as Call;
     this.calls.push(call);
-    if (this.fault) return this.fault();
+    if (this.failure) return this.failure();
     if (!identity && (call.body.token !== 'good' || this.used)) {
       return { status: 401, body: { kind: 'Status', message: 'join token was already used' } };
     }
@@ -109,7 +109,7 @@ describe('joining', () => {
     const first = setUp({ joinToken: 'good' });
     const joined = await first.manager.start();
     const control = new Control();
-    control.fault = unreachable;
+    control.failure = unreachable;
     const second = setUp({}, first.disk, control);
     expect(await second.manager.start()).toEqual(joined);
     expect(control.calls).toEqual([]);
@@ -129,13 +129,13 @@ describe('joining', () => {
 
   it('keeps trying while the control plane is away or failing', async () => {
     const { manager, control, clock, lines } = setUp({ joinToken: 'good' });
-    control.fault = unreachable;
+    control.failure = unreachable;
     const started = manager.start();
     await expect.poll(() => lines.length).toBe(1);
-    control.fault = () => ({ status: 503, body: 'x' });
+    control.failure = () => ({ status: 503, body: 'x' });
     clock.fire();
     await expect.poll(() => lines.length).toBe(2);
-    control.fault = undefined;
+    control.failure = undefined;
     clock.fire();
     expect((await started).spiffeId).toBe(id);
     expect(lines[0]).toMatch(/not joined yet: connect ECONNREFUSED/);
@@ -143,20 +143,20 @@ describe('joining', () => {
 
   it('can be stopped while trying', async () => {
     const { manager, control, lines } = setUp({ joinToken: 'good' });
-    control.fault = unreachable;
+    control.failure = unreachable;
     const started = manager.start();
     await expect.poll(() => lines.length).toBe(1);
     manager.stop();
     await expect(started).rejects.toMatchObject({ code: 'stopped' });
   });
 
-  const faults: [string, (text: string) => string | Promise<string>, RegExp][] = [
+  const spoiled: [string, (text: string) => string | Promise<string>, RegExp][] = [
     ['garbage', () => '{"privateKey": "-----BEGIN', /corrupt/],
     ['a cut file', (text) => text.slice(0, 500), /corrupt/],
     ['a broken certificate', (text) => text.replace(/(BEGIN CERTIFICATE-----.n....)..../, '$1AAAA'), /certificate/i],
     ['a broken key', (text) => text.replace(/(BEGIN PRIVATE KEY-----.n....)..../, '$1AAAA'), /key cannot be read/],
   ];
-  it.each(faults)('says that the disk holds %s and rejoins', async (_name, spoil, message) => {
+  it.each(spoiled)('says that the disk holds %s and rejoins', async (_name, spoil, message) => {
     const { manager, disk } = setUp({ joinToken: 'good' });
     await manager.start();
     const text = new TextDecoder().decode(disk.stored.get(path)!.bytes);
@@ -178,7 +178,7 @@ describe('joining', () => {
   it('does not use what was issued for another key', async () => {
     const { manager, control } = setUp({ joinToken: 'good' });
     const other = await new Control().request('', '', { csr: (await otherCsr()).csr, token: 'good' });
-    control.fault = () => other;
+    control.failure = () => other;
     await expect(manager.start()).rejects.toMatchObject({
       code: 'bad-answer',
       message: /key is of another certificate/,
@@ -215,7 +215,7 @@ describe('renewal', () => {
   it('backs off on failure, keeps the certificate, and recovers', async () => {
     const { manager, clock, control, lines } = setUp({ joinToken: 'good', ttlSeconds: 100 });
     const first = await manager.start();
-    control.fault = unreachable;
+    control.failure = unreachable;
     const waits: number[] = [];
     for (let round = 1; round <= 4; round++) {
       const before = now;
@@ -226,7 +226,7 @@ describe('renewal', () => {
     expect(waits).toEqual([50_000, 375, 750, 1500]);
     expect(manager.current).toBe(first);
     expect(lines[0]).toMatch(/not renewed yet, valid until .*ECONNREFUSED.*next try in/);
-    control.fault = undefined;
+    control.failure = undefined;
     clock.fire();
     await expect.poll(() => manager.current).not.toBe(first);
   });
@@ -234,7 +234,7 @@ describe('renewal', () => {
   it('says when the certificate has expired meanwhile', async () => {
     const { manager, clock, control, lines } = setUp({ joinToken: 'good', ttlSeconds: 100 });
     await manager.start();
-    control.fault = unreachable;
+    control.failure = unreachable;
     now += 101_000;
     clock.fire();
     await expect.poll(() => lines.at(-1)).toMatch(/expired at .* restart with a new join token/);
@@ -243,7 +243,7 @@ describe('renewal', () => {
   it('keeps what it holds when the answer cannot be used', async () => {
     const { manager, control, lines } = setUp({ joinToken: 'good' });
     const first = await manager.start();
-    control.fault = () => ({
+    control.failure = () => ({
       status: 200,
       body: { certificateChain: first.keyPair.certificateChain, trustBundle: 'x' },
     });

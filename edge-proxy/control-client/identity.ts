@@ -150,18 +150,18 @@ export class IdentityManager {
 
   async #load(): Promise<Identity | undefined> {
     const { path } = this.#store;
-    let fault = `no certificate in ${path}`;
+    let reason = `no certificate in ${path}`;
     try {
       const held = await this.#store.load(this.#clock.now());
       if (held) return held;
     } catch (error) {
-      fault = `${path} cannot be used: ${(error as Error).message}`;
-      this.#log(`identity: ${fault}`);
+      reason = `${path} cannot be used: ${(error as Error).message}`;
+      this.#log(`identity: ${reason}`);
     }
     if (this.#options.joinToken !== undefined) return undefined;
     throw new IdentityError(
       'token-needed',
-      `identity: ${fault}; make a join token with "tulle token create" and start with it`,
+      `identity: ${reason}; make a join token with "tulle token create" and start with it`,
     );
   }
 

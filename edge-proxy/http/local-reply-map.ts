@@ -5,7 +5,7 @@
 import { wireText } from '../../shared/match/wire.ts';
 import type { BodyFormat } from '../../shared/xds/core.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { ConfigFault, faultAt } from '../config-error.ts';
+import { ConfigError, errorAt } from '../config-error.ts';
 import type { Clock } from '../runtime/runtime.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
 import { wallClockOf } from '../telemetry/format-operators.ts';
@@ -42,7 +42,7 @@ const BODY = '%LOCAL_REPLY_BODY%';
 
 /**
  * @returns undefined where nothing is changed
- * @throws ConfigFault naming the field
+ * @throws ConfigError naming the field
  */
 export function compileLocalReplies(config: Config | undefined, clock: Clock): LocalReplyMap | undefined {
   if (!config) return undefined;
@@ -52,9 +52,9 @@ export function compileLocalReplies(config: Config | undefined, clock: Clock): L
     const { statusCode: status } = mapper;
     const matches = compileLogFilter(mapper.filter, `${path}.filter`);
     if (status !== undefined && (status < 200 || status > 599))
-      throw new ConfigFault(`${path}.status_code`, 'must be 200 to 599');
+      throw new ConfigError(`${path}.status_code`, 'must be 200 to 599');
     if (mapper.body && mapper.body.inlineString === undefined)
-      throw new ConfigFault(`${path}.body`, 'only inline_string is supported');
+      throw new ConfigError(`${path}.body`, 'only inline_string is supported');
     return {
       matches: (request) => matches(request, clock.monotonicMs()),
       status,
@@ -92,12 +92,12 @@ export function compileLocalReplies(config: Config | undefined, clock: Clock): L
   };
 }
 
-/** @throws ConfigFault naming the field */
+/** @throws ConfigError naming the field */
 export function compileBody(format: BodyFormat, path: string, clock: Clock): BodyFormatter {
   const wallClock = wallClockOf(clock);
   if (format.jsonFormat) {
     const json = format.jsonFormat;
-    const line = faultAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));
+    const line = errorAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));
     return {
       contentType: wireText(format.contentType || 'application/json'),
       format: (request, nowMs) => `${line(request, nowMs)}\n`,
@@ -105,8 +105,8 @@ export function compileBody(format: BodyFormat, path: string, clock: Clock): Bod
   }
   const text = format.textFormat ?? format.textFormatSource?.inlineString;
   if (text === undefined)
-    throw new ConfigFault(path, 'needs json_format, text_format or text_format_source.inline_string');
-  const pieces = faultAt(path, () =>
+    throw new ConfigError(path, 'needs json_format, text_format or text_format_source.inline_string');
+  const pieces = errorAt(path, () =>
     text.split(BODY).map((piece) => compileText(piece, wallClock, format.omitEmptyValues === true)),
   );
   return {

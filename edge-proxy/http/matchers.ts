@@ -1,12 +1,12 @@
 /**
  * Envoy's matchers as closures, built once when config arrives (envoy.type.matcher.v3.StringMatcher,
- * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigFault while compiling, never later.
+ * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigError while compiling, never later.
  */
 import { compileByteRegex } from '../../shared/match/regex.ts';
 import { wireText } from '../../shared/match/wire.ts';
 import type { StringMatcher } from '../../shared/xds/core.ts';
 import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../config-error.ts';
+import { ConfigError, errorAt } from '../config-error.ts';
 import type { RequestContext } from './stream.ts';
 
 export type TextMatch = (text: string) => boolean;
@@ -25,15 +25,15 @@ export function compileStringMatcher(matcher: StringMatcher, path: string, on: '
   const { exact, prefix, suffix, contains, safeRegex, ignoreCase = false } = matcher;
   const given = [exact, prefix, suffix, contains, safeRegex].filter((one) => one !== undefined);
   if (given.length !== 1)
-    throw new ConfigFault(path, 'must have exactly one of exact, prefix, suffix, contains, safeRegex');
+    throw new ConfigError(path, 'must have exactly one of exact, prefix, suffix, contains, safeRegex');
   if (safeRegex) {
     // By bytes: one that is not UTF-8 must not hide a value from a DENY policy.
-    const regex = faultAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
+    const regex = errorAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
     return on === 'wire' ? (bytes) => regex.matches(bytes) : (text) => regex.matches(wireText(text));
   }
   const configured = on === 'wire' ? wireText(given[0] as string) : (given[0] as string);
   const wanted = ignoreCase ? lowerAscii(configured) : configured;
-  if (wanted === '' && exact === undefined) throw new ConfigFault(path, 'an empty text matches everything');
+  if (wanted === '' && exact === undefined) throw new ConfigError(path, 'an empty text matches everything');
   const plain: TextMatch =
     exact !== undefined
       ? (text) => text === wanted

@@ -118,7 +118,7 @@ export class ListenerServer {
   update(config: CompiledListener): void {
     const before = this.config;
     this.config = config;
-    retire(before, config);
+    handOverConnections(before, config);
     for (const chain of before.chains) if (!config.chains.includes(chain)) this.cutLater(chain.terminal);
   }
 
@@ -210,7 +210,7 @@ export class ListenerServer {
     );
   }
 
-  /** A fault of compiled config costs the connection, never the process: accepting is outside any handler. */
+  /** An exception in compiled config closes the connection, never the process: accepting runs outside any handler. */
   private choose(connection: Connection, found: Sniffed): void {
     try {
       this.hand(connection, found);
@@ -352,7 +352,7 @@ function closeAt(connection: Connection, when: number, clock: Pick<Clock, 'now'>
 }
 
 /** Hands what a listener's former config still serves to the config that took its place. */
-function retire(before: CompiledListener, config: CompiledListener): void {
+function handOverConnections(before: CompiledListener, config: CompiledListener): void {
   for (const chain of before.chains) {
     const reassign: Reassign = (facts, downstream) => {
       const next = config.find(facts);

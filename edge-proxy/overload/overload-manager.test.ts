@@ -115,9 +115,9 @@ describe('the overload manager', () => {
       actions: [action('stop_accepting_connections', 'file', 0.5)],
     });
     await manager.refresh();
-    for (const faulty of ['', '1.5', 'much', undefined]) {
-      if (faulty === undefined) files.delete('/p');
-      else files.set('/p', faulty);
+    for (const invalid of ['', '1.5', 'much', undefined]) {
+      if (invalid === undefined) files.delete('/p');
+      else files.set('/p', invalid);
       await manager.refresh();
       expect(state.rejectConnections).toBe(1);
     }

@@ -320,7 +320,7 @@ export class SocketConnection implements Connection {
     if (this.tls) this.quirks.holdRaw?.(this.socket, this.raw, hold);
   }
 
-  /** A fault in a handler costs its connection, not the process. */
+  /** An exception in a handler closes its connection, not the process. */
   guard(error: unknown): void {
     this.destroy(error instanceof Error ? error : new Error(String(error)));
   }

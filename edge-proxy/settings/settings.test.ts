@@ -42,7 +42,7 @@ describe('parseSettings', () => {
     expect(parseSettings(['--help', '-x'], {})).toEqual({ kind: 'help' });
   });
 
-  it('tells every fault at once, by flag, without secrets', () => {
+  it('reports all violations together, by flag, without secrets', () => {
     const args = [
       '--control-plane',
       'http://x',
@@ -55,21 +55,21 @@ describe('parseSettings', () => {
       'host',
     ];
     const parsed = parseSettings([...args, '--join-token', 'SECRET', '--join-token', 'SECRET', '--labels', 'app'], {});
-    if (parsed.kind !== 'faults') throw new Error('expected faults');
-    const text = parsed.faults.join('\n');
+    if (parsed.kind !== 'invalid') throw new Error('expected violations');
+    const text = parsed.violations.join('\n');
     for (const flag of ['control-plane', 'namespace', 'admin-port', 'what', 'ip', 'join-token', 'labels', 'data'])
       expect(text).toContain(`--${flag}: `);
     expect(text).not.toContain('SECRET');
   });
 
   it('refuses capture, mixed modes and missing values', () => {
-    const faults = (args: string[]) => {
+    const violations = (args: string[]) => {
       const parsed = parseSettings(args, {});
-      return parsed.kind === 'faults' ? parsed.faults : [];
+      return parsed.kind === 'invalid' ? parsed.violations : [];
     };
-    expect(faults([...mesh, '--interception-mode', 'REDIRECT'])[0]).toContain('must be NONE');
-    expect(faults(['-c', 'x', '--namespace', 'a'])[0]).toContain('does not go with --config');
-    expect(faults([...mesh, '--ip'])[0]).toContain('needs a value');
-    expect(faults([])).toHaveLength(2);
+    expect(violations([...mesh, '--interception-mode', 'REDIRECT'])[0]).toContain('must be NONE');
+    expect(violations(['-c', 'x', '--namespace', 'a'])[0]).toContain('does not go with --config');
+    expect(violations([...mesh, '--ip'])[0]).toContain('needs a value');
+    expect(violations([])).toHaveLength(2);
   });
 });

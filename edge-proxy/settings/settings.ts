@@ -1,4 +1,4 @@
-/** The proxy process's settings, from flags and then environment; every fault is told at once. */
+/** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
@@ -44,7 +44,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
 
 export type Parsed =
   | { readonly kind: 'help' }
-  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+  | { readonly kind: 'invalid'; readonly violations: readonly string[] }
   | { readonly kind: 'static'; readonly settings: StaticSettings }
   | { readonly kind: 'mesh'; readonly settings: MeshSettings };
 
@@ -154,8 +154,8 @@ export function parseSettings(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Parsed {
-  const faults: string[] = [];
-  const flags = readFlags(args, faults);
+  const violations: string[] = [];
+  const flags = readFlags(args, violations);
   if (flags['help']) return { kind: 'help' };
   const isStatic = flags['config'] !== undefined;
   const schema = isStatic ? StaticFlags : MeshFlags;
@@ -165,21 +165,21 @@ export function parseSettings(
     if (flag !== 'config' && !SWITCHES.has(flag) && flags[flag] === undefined && value) flags[flag] = value;
   }
   const parsed = schema.safeParse(flags);
-  if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, isStatic)));
-  if (faults.length > 0 || !parsed.success) return { kind: 'faults', faults };
+  if (!parsed.success) violations.push(...parsed.error.issues.map((issue) => describe(issue, isStatic)));
+  if (violations.length > 0 || !parsed.success) return { kind: 'invalid', violations };
   return isStatic
     ? { kind: 'static', settings: parsed.data as StaticSettings }
     : { kind: 'mesh', settings: parsed.data as MeshSettings };
 }
 
-/** `--flag value`, `--flag=value`. Values of secrets are never repeated in a fault. */
-function readFlags(args: readonly string[], faults: string[]): Record<string, string | true> {
+/** `--flag value`, `--flag=value`. Values of secrets are never printed. */
+function readFlags(args: readonly string[], violations: string[]): Record<string, string | true> {
   const flags: Record<string, string | true> = {};
   for (let at = 0; at < args.length; at++) {
     const [given, inline] = split(SHORT[args[at]!] ?? args[at]!);
     const flag = given.slice(2);
     if (!given.startsWith('--') || !KNOWN.has(flag)) {
-      faults.push(`${given}: unknown argument (see --help)`);
+      violations.push(`${given}: unknown argument (see --help)`);
       continue;
     }
     if (SWITCHES.has(flag)) {
@@ -188,10 +188,10 @@ function readFlags(args: readonly string[], faults: string[]): Record<string, st
     }
     const value = inline ?? args[++at];
     const before = flags[flag];
-    if (value === undefined) faults.push(`${given}: needs a value`);
+    if (value === undefined) violations.push(`${given}: needs a value`);
     else if (before === undefined) flags[flag] = value;
     else if (REPEATABLE.has(flag)) flags[flag] = `${before},${value}`;
-    else faults.push(`${given}: is given twice`);
+    else violations.push(`${given}: is given twice`);
   }
   return flags;
 }

@@ -158,15 +158,15 @@ class Tunnel {
     this.down.handler = new DownSide(this);
     // Nothing more is read until there is somewhere to write it.
     this.down.pause();
-    if (this.cluster.locate) this.locate(this.cluster.locate);
+    if (this.cluster.resolveDestination) this.resolveDestination(this.cluster.resolveDestination);
     else this.dial();
   }
 
   /** The cluster has no endpoints but the one that the server name leads to. */
-  private locate(locate: NonNullable<Cluster['locate']>): void {
+  private resolveDestination(resolveDestination: NonNullable<Cluster['resolveDestination']>): void {
     const { serverName } = this.record.downstream;
     const named = this.proxy.sniPort > 0 && serverName !== '';
-    const found = named ? locate(`${serverName}:${this.proxy.sniPort}`, undefined) : undefined;
+    const found = named ? resolveDestination(`${serverName}:${this.proxy.sniPort}`, undefined) : undefined;
     if (!(found instanceof Promise)) {
       this.dial(found);
       return;
@@ -188,7 +188,7 @@ class Tunnel {
     return this.cluster.pick(bySource ? xxHash64(this.record.downstream.remoteAddress) : undefined, this.tried);
   }
 
-  private dial(found: Located = this.cluster.locate ? this.located : this.choose()): void {
+  private dial(found: Located = this.cluster.resolveDestination ? this.located : this.choose()): void {
     if (typeof found !== 'object') {
       this.record.flags.push(found === 'unresolved' ? 'DF' : 'UH');
       this.close(new Error('tcp_proxy: no healthy upstream'));

@@ -2,7 +2,7 @@
 import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
-import { ConfigFault } from '../config-error.ts';
+import { ConfigError } from '../config-error.ts';
 import { compileHeaderMatcher, type HeaderSource } from '../http/matchers.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import { LONG_FLAGS } from './response-flags.ts';
@@ -13,11 +13,11 @@ export type LogFilter = (record: TrafficRecord, nowMs: number) => boolean;
 /** What a header filter sees of a connection that is not HTTP. */
 const NO_HEAD: HeaderSource = { method: '', path: '', authority: '', scheme: '', headers: new HeaderMap() };
 
-/** @throws ConfigFault at `path` unless exactly one filter is given */
+/** @throws ConfigError at `path` unless exactly one filter is given */
 export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilter {
   const { statusCodeFilter, durationFilter, headerFilter, responseFlagFilter, andFilter, orFilter } = filter;
   if (Object.values(filter).filter((one) => one !== undefined).length !== 1)
-    throw new ConfigFault(path, 'must have exactly one filter');
+    throw new ConfigError(path, 'must have exactly one filter');
   if (statusCodeFilter) {
     const holds = compileComparison(statusCodeFilter);
     const code = attributes['response.code'];
@@ -36,13 +36,13 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
     const flags = new Set<string>(responseFlagFilter.flags ?? []);
     for (const flag of flags)
       if (!Object.hasOwn(LONG_FLAGS, flag))
-        throw new ConfigFault(`${path}.response_flag_filter.flags`, `"${flag}" is no response flag that is known here`);
+        throw new ConfigError(`${path}.response_flag_filter.flags`, `"${flag}" is no response flag that is known here`);
     return ({ flags: found }) => (flags.size === 0 ? found.length > 0 : found.some((flag) => flags.has(flag)));
   }
   const joined = andFilter ?? orFilter;
   if (!joined) return () => true;
   const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`));
-  if (inner.length < 2) throw new ConfigFault(path, 'needs two filters or more');
+  if (inner.length < 2) throw new ConfigError(path, 'needs two filters or more');
   return andFilter
     ? (record, nowMs) => inner.every((matches) => matches(record, nowMs))
     : (record, nowMs) => inner.some((matches) => matches(record, nowMs));

@@ -1,11 +1,11 @@
 /** Envoy's circuit breakers (config.cluster.v3.CircuitBreakers), one set of limits and counts per routing priority. */
 import type { Cluster as ClusterConfig } from '../../shared/xds/cluster.ts';
-import { ConfigFault } from '../config-error.ts';
+import { ConfigError } from '../config-error.ts';
 import type { Circuit, Limits } from './cluster.ts';
 
 export type RoutingPriority = 'DEFAULT' | 'HIGH';
 
-/** @throws ConfigFault for two thresholds of one priority, or a budget out of bounds */
+/** @throws ConfigError for two thresholds of one priority, or a budget out of bounds */
 export function compileLimits(config: ClusterConfig, priority: RoutingPriority = 'DEFAULT'): Limits {
   const all = config.circuitBreakers?.thresholds ?? [];
   // As in Envoy, the first of a priority counts.
@@ -13,7 +13,7 @@ export function compileLimits(config: ClusterConfig, priority: RoutingPriority =
   const budget = found?.retryBudget;
   const percent = budget?.budgetPercent === undefined ? 20 : (budget.budgetPercent.value ?? 0);
   if (budget && !(percent >= 0 && percent <= 100))
-    throw new ConfigFault('circuitBreakers.thresholds.retryBudget.budgetPercent', 'must be 0 to 100');
+    throw new ConfigError('circuitBreakers.thresholds.retryBudget.budgetPercent', 'must be 0 to 100');
   return {
     maxConnections: found?.maxConnections ?? 1024,
     maxPendingRequests: found?.maxPendingRequests ?? 1024,

@@ -60,7 +60,7 @@ export class BalancedCluster implements Cluster {
   readonly high: Cluster;
   readonly inheritance: Inheritance;
   /** Set for clusters whose requests say where they go. */
-  locate?: NonNullable<Cluster['locate']>;
+  resolveDestination?: NonNullable<Cluster['resolveDestination']>;
   /** Set for clusters whose TLS names come from requests. */
   secured?: NonNullable<Cluster['secured']>;
   private readonly balancer: Balancer;
@@ -233,8 +233,8 @@ class HighPriority implements Cluster {
     this.endpoints = cluster.endpoints;
   }
 
-  get locate(): Cluster['locate'] {
-    return this.cluster.locate;
+  get resolveDestination(): Cluster['resolveDestination'] {
+    return this.cluster.resolveDestination;
   }
 
   get secured(): Cluster['secured'] {

@@ -126,7 +126,7 @@ export interface Cluster extends Circuit {
    * @param authority the host asked for
    * @returns a promise, which is never rejected, while a name is looked up
    */
-  locate?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;
+  resolveDestination?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;
   /** The endpoint as a request for this authority sees it, whose name its TLS asks for; absent: all see the same. */
   secured?(endpoint: Endpoint, authority: string): Endpoint;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */

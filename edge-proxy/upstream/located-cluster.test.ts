@@ -22,11 +22,11 @@ function setup(config: object, names: Record<string, string[]> = {}) {
       },
     },
   );
-  const locate = async (authority: string, headers?: HeaderMap): Promise<string | undefined> => {
-    const found: Located = await cluster.locate!(authority, headers);
+  const resolveDestination = async (authority: string, headers?: HeaderMap): Promise<string | undefined> => {
+    const found: Located = await cluster.resolveDestination!(authority, headers);
     return typeof found === 'object' ? (found as Endpoint).id : found;
   };
-  return { cluster, clock, asked, names, locate };
+  return { cluster, clock, asked, names, resolveDestination };
 }
 
 const dynamic = (cache: object = {}) => ({
@@ -41,12 +41,12 @@ const dynamic = (cache: object = {}) => ({
 
 describe('dynamic forward proxy', () => {
   it('looks up the host that is asked for, once, and takes its addresses in turn', async () => {
-    const { locate, asked, cluster } = setup(dynamic(), { 'a.test': ['10.0.0.1', '10.0.0.2', '::1'] });
-    expect([await locate('a.test'), await locate('A.test:80'), await locate('a.test.:8080')]).toEqual([
-      '10.0.0.1:80',
-      '10.0.0.2:80',
-      '10.0.0.1:8080',
-    ]);
+    const { resolveDestination, asked, cluster } = setup(dynamic(), { 'a.test': ['10.0.0.1', '10.0.0.2', '::1'] });
+    expect([
+      await resolveDestination('a.test'),
+      await resolveDestination('A.test:80'),
+      await resolveDestination('a.test.:8080'),
+    ]).toEqual(['10.0.0.1:80', '10.0.0.2:80', '10.0.0.1:8080']);
     expect(asked).toEqual(['a.test']);
     expect(cluster.endpoints().map(({ id, hostname }) => `${hostname} ${id}`)).toEqual([
       'a.test 10.0.0.1:80',
@@ -56,46 +56,56 @@ describe('dynamic forward proxy', () => {
   });
 
   it('shares a look-up under way, and asks again when it is old while the old answer serves', async () => {
-    const { locate, asked, clock, names } = setup(dynamic({ dnsRefreshRate: '10s' }), { 'a.test': ['10.0.0.1'] });
-    await Promise.all([locate('a.test'), locate('a.test')]);
+    const { resolveDestination, asked, clock, names } = setup(dynamic({ dnsRefreshRate: '10s' }), {
+      'a.test': ['10.0.0.1'],
+    });
+    await Promise.all([resolveDestination('a.test'), resolveDestination('a.test')]);
     expect(asked).toHaveLength(1);
     clock.now = 10_000;
     names['a.test'] = ['10.0.0.9'];
-    expect(await locate('a.test')).toBe('10.0.0.1:80');
+    expect(await resolveDestination('a.test')).toBe('10.0.0.1:80');
     await Promise.resolve();
     expect(asked).toHaveLength(2);
-    await expect.poll(() => locate('a.test')).toBe('10.0.0.9:80');
+    await expect.poll(() => resolveDestination('a.test')).toBe('10.0.0.9:80');
     delete names['a.test'];
     clock.now = 30_000;
-    expect(await locate('a.test')).toBe('10.0.0.9:80');
+    expect(await resolveDestination('a.test')).toBe('10.0.0.9:80');
     await expect.poll(() => asked.length).toBe(3);
-    expect(await locate('a.test')).toBe('10.0.0.9:80');
+    expect(await resolveDestination('a.test')).toBe('10.0.0.9:80');
   });
 
   it('remembers failures for a while', async () => {
-    const { locate, asked, clock, names } = setup(dynamic({ dnsFailureRefreshRate: { baseInterval: '2s' } }));
-    expect([await locate('no.test'), await locate('no.test')]).toEqual(['unresolved', 'unresolved']);
+    const { resolveDestination, asked, clock, names } = setup(
+      dynamic({ dnsFailureRefreshRate: { baseInterval: '2s' } }),
+    );
+    expect([await resolveDestination('no.test'), await resolveDestination('no.test')]).toEqual([
+      'unresolved',
+      'unresolved',
+    ]);
     expect(asked).toHaveLength(1);
     names['no.test'] = ['10.0.0.3'];
     clock.now = 2000;
-    expect(await locate('no.test')).toBe('10.0.0.3:80');
+    expect(await resolveDestination('no.test')).toBe('10.0.0.3:80');
   });
 
   it('takes addresses as they are, and refuses what is no name', async () => {
-    const { locate, asked } = setup(dynamic());
-    expect([await locate('192.0.2.1'), await locate('[2001:db8::1]:81')]).toEqual(['192.0.2.1:80', '[2001:db8::1]:81']);
+    const { resolveDestination, asked } = setup(dynamic());
+    expect([await resolveDestination('192.0.2.1'), await resolveDestination('[2001:db8::1]:81')]).toEqual([
+      '192.0.2.1:80',
+      '[2001:db8::1]:81',
+    ]);
     for (const bad of ['', 'a b', 'a..b', '-'.repeat(64), `${'a.'.repeat(40_000)}!`, 'x:0', 'x:70000', 'x:y'])
-      expect(await locate(bad), bad.slice(0, 20)).toBe('unresolved');
+      expect(await resolveDestination(bad), bad.slice(0, 20)).toBe('unresolved');
     expect(asked).toEqual([]);
   });
 
   it('holds so many names and no more', async () => {
     const names = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`h${i}.test`, [`10.0.0.${i}`]]));
-    const { locate, clock, cluster } = setup(dynamic({ maxHosts: 3, hostTtl: '60s' }), names);
-    for (let i = 0; i < 3; i++) await locate(`h${i}.test`);
-    expect(await locate('h3.test')).toBe('overflow');
+    const { resolveDestination, clock, cluster } = setup(dynamic({ maxHosts: 3, hostTtl: '60s' }), names);
+    for (let i = 0; i < 3; i++) await resolveDestination(`h${i}.test`);
+    expect(await resolveDestination('h3.test')).toBe('overflow');
     clock.now = 60_000 + 60_000;
-    expect(await locate('h3.test')).toBe('10.0.0.3:80');
+    expect(await resolveDestination('h3.test')).toBe('10.0.0.3:80');
     expect(cluster.endpoints().length).toBeLessThanOrEqual(3);
   });
 
@@ -110,20 +120,20 @@ describe('original destination', () => {
     const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');
     const heeding = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });
-    expect(await heeding.locate('x', headers)).toBe('10.1.1.1:8080');
-    expect(await heeding.locate('x', new HeaderMap())).toBeUndefined();
-    expect(await setup({ type: 'ORIGINAL_DST' }).locate('x', headers)).toBeUndefined();
+    expect(await heeding.resolveDestination('x', headers)).toBe('10.1.1.1:8080');
+    expect(await heeding.resolveDestination('x', new HeaderMap())).toBeUndefined();
+    expect(await setup({ type: 'ORIGINAL_DST' }).resolveDestination('x', headers)).toBeUndefined();
     const named = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true, httpHeaderName: 'X-To' } });
-    expect(await named.locate('x', headers)).toBeUndefined();
+    expect(await named.resolveDestination('x', headers)).toBeUndefined();
     headers.append('X-To', '[::2]:1');
-    expect(await named.locate('x', headers)).toBe('[::2]:1');
+    expect(await named.resolveDestination('x', headers)).toBe('[::2]:1');
   });
 
   it('keeps what is known of an endpoint', async () => {
     const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');
     const { cluster } = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });
-    expect(cluster.locate!('x', headers)).toBe(cluster.locate!('y', headers));
+    expect(cluster.resolveDestination!('x', headers)).toBe(cluster.resolveDestination!('y', headers));
   });
 });
 

@@ -126,7 +126,7 @@ export class DynamicForward {
     this.hosts = new KnownHosts(cluster, options, deps.now, make);
   }
 
-  readonly locate = (authority: string): Located | Promise<Located> => {
+  readonly resolveDestination = (authority: string): Located | Promise<Located> => {
     const literal = parseTarget(authority) ?? parseTarget(`${authority}:${this.options.defaultPort}`);
     if (literal) return this.hosts.get(literal.address, literal.port, '');
     const colon = authority.lastIndexOf(':');

@@ -39,7 +39,7 @@ export type Command =
   | { readonly close: true };
 
 export interface Applied {
-  readonly faults: readonly (readonly [string, string])[];
+  readonly violations: readonly (readonly [string, string])[];
   readonly listeners: readonly ListenerState[];
 }
 

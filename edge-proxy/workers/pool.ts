@@ -87,23 +87,23 @@ export class WorkerPool {
       const [first, ...others] = this.workers;
       const fixed = this.withPorts(changes);
       const judged = (await first!.ask({ changes: fixed })) as Applied;
-      const faults = new Map(judged.faults);
+      const violations = new Map(judged.violations);
       this.bound = judged.listeners;
-      this.remember(changes, faults);
-      const accepted = this.withPorts(acceptedOf(fixed, faults));
-      const rest = await Promise.all(others.map((worker) => worker.ask({ changes: accepted }).catch(asFault)));
-      for (const answer of rest) for (const [name, why] of (answer as Applied).faults) faults.set(name, why);
-      return faults;
+      this.remember(changes, violations);
+      const accepted = this.withPorts(acceptedOf(fixed, violations));
+      const rest = await Promise.all(others.map((worker) => worker.ask({ changes: accepted }).catch(withoutAnswer)));
+      for (const answer of rest) for (const [name, why] of (answer as Applied).violations) violations.set(name, why);
+      return violations;
     });
   }
 
-  private remember(changes: Changes, faults: ReadonlyMap<string, string>): void {
+  private remember(changes: Changes, violations: ReadonlyMap<string, string>): void {
     for (const type of RESOURCE_TYPES) {
       const held = this.resources.get(type) ?? new Map<string, unknown>();
       this.resources.set(type, held);
       for (const name of changes[type]?.remove ?? []) held.delete(name);
       for (const raw of changes[type]?.upsert ?? [])
-        if (!faults.has(`${type}/${nameOf(type, raw)}`)) held.set(nameOf(type, raw), raw);
+        if (!violations.has(`${type}/${nameOf(type, raw)}`)) held.set(nameOf(type, raw), raw);
     }
   }
 
@@ -249,15 +249,15 @@ class Worker {
   }
 }
 
-const asFault = (): Applied => ({ faults: [], listeners: [] });
+const withoutAnswer = (): Applied => ({ violations: [], listeners: [] });
 
-function acceptedOf(changes: Changes, faults: ReadonlyMap<string, string>): Changes {
-  if (faults.size === 0) return changes;
+function acceptedOf(changes: Changes, violations: ReadonlyMap<string, string>): Changes {
+  if (violations.size === 0) return changes;
   const out: Changes = {};
   for (const type of RESOURCE_TYPES) {
     const { upsert, remove } = changes[type] ?? {};
     if (!upsert || !remove) continue;
-    out[type] = { remove, upsert: upsert.filter((raw) => !faults.has(`${type}/${nameOf(type, raw)}`)) };
+    out[type] = { remove, upsert: upsert.filter((raw) => !violations.has(`${type}/${nameOf(type, raw)}`)) };
   }
   return out;
 }

@@ -2,10 +2,10 @@
 import { assemble } from '../assemble.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Answer, WorkerInit } from './messages.ts';
-import type { WorkerParts } from './worker.ts';
+import type { WorkerHandle } from './worker.ts';
 
 /** What a worker runs. */
-export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
+export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
   let principal = '';
   const { perListener, total, overload, drainMs, closeOnExpiry } = init.limits;
   const { proxy, part } = assemble(
@@ -17,8 +17,8 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerParts {
   );
   return {
     async apply(changes) {
-      const faults = await proxy.apply(changes);
-      return { faults: [...faults], listeners: part.listeners() };
+      const violations = await proxy.apply(changes);
+      return { violations: [...violations], listeners: part.listeners() };
     },
     setSecrets(secrets, ofWhom) {
       principal = ofWhom;

@@ -4,7 +4,7 @@ import type { Channel } from '../runtime/runtime.ts';
 import { type Answer, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
 
 /** What a worker runs; made when its parent has said what it is. */
-export interface WorkerParts {
+export interface WorkerHandle {
   apply(changes: Extract<Command, { changes: unknown }>['changes']): Promise<Answer>;
   setSecrets(secrets: Extract<Command, { secrets: unknown }>['secrets'], principal: string): void;
   drain(ms: number): Promise<void>;
@@ -19,10 +19,10 @@ export interface WorkerParts {
 /** @param exit ends the process */
 export function runWorker(
   parent: Channel,
-  make: (init: WorkerInit) => WorkerParts,
+  make: (init: WorkerInit) => WorkerHandle,
   exit: (code: number) => void,
 ): void {
-  let parts: WorkerParts | undefined;
+  let parts: WorkerHandle | undefined;
   const obey = async (command: Command): Promise<Answer> => {
     if ('init' in command) {
       parts = make(command.init);

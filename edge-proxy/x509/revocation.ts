@@ -42,7 +42,7 @@ function bestList(
     const { authorityKeyId } = list;
     if (authorityKeyId !== undefined && issuer.subjectKeyId !== undefined && authorityKeyId !== issuer.subjectKeyId)
       continue;
-    const rank = (speaksOf(list, certificate) ? 2 : 0) + (timeFault(list, revocation, nowMs) === undefined ? 1 : 0);
+    const rank = (speaksOf(list, certificate) ? 2 : 0) + (timeViolation(list, revocation, nowMs) === undefined ? 1 : 0);
     if (rank > bestRank || (rank === bestRank && best && list.thisUpdate > best.thisUpdate)) {
       best = list;
       bestRank = rank;
@@ -61,8 +61,8 @@ function requireSound(
   if (!speaksOf(list, certificate)) throw new Error('peer certificate: its revocation list is of another scope');
   if (issuer.keyUsage !== undefined && !(issuer.keyUsage & KEY_USAGE_BITS.crlSign))
     throw new Error('peer certificate: its issuer may not sign revocation lists');
-  const fault = timeFault(list, revocation, nowMs);
-  if (fault !== undefined) throw new Error(`peer certificate: its revocation list ${fault}`);
+  const violation = timeViolation(list, revocation, nowMs);
+  if (violation !== undefined) throw new Error(`peer certificate: its revocation list ${violation}`);
   if (!list.signedBy(issuer.publicKey))
     throw new Error('peer certificate: its revocation list is not signed by its issuer');
 }
@@ -71,8 +71,8 @@ function speaksOf({ scope }: RevocationList, { ca }: CertificateFacts): boolean 
   return scope === 'all' || (scope === 'authorities') === ca;
 }
 
-/** Written so that an unreadable date (NaN) is a fault. */
-function timeFault(list: RevocationList, { allowExpired }: Revocation, nowMs: number): string | undefined {
+/** An unreadable date (NaN) is a violation. */
+function timeViolation(list: RevocationList, { allowExpired }: Revocation, nowMs: number): string | undefined {
   if (allowExpired) return undefined;
   if (!(nowMs >= list.thisUpdate)) return 'is not yet valid';
   if (list.nextUpdate !== undefined && !(nowMs <= list.nextUpdate)) return 'has expired';

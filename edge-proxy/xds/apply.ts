@@ -14,7 +14,7 @@ import type { Admission } from '../overload/admission.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
-import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
+import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
 
@@ -25,7 +25,7 @@ type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts'>;
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
   extends Pick<
-    ListenerParts,
+    ListenerDeps,
     | 'compileRoutes'
     | 'compileHttpFilters'
     | 'compileNetworkRbac'
@@ -52,13 +52,13 @@ export class RunningConfig {
   };
   private readonly running: RunningClusters;
   private readonly runtime: Runtime;
-  private readonly parts: ListenerParts;
+  private readonly parts: ListenerDeps;
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(
     runtime: Runtime,
     compilers: Compilers,
-    draining: ListenerParts['draining'],
+    draining: ListenerDeps['draining'],
     warn: (line: string) => void,
     admission: Admission,
   ) {
@@ -103,7 +103,7 @@ export class RunningConfig {
     return this.running.byName;
   }
 
-  /** One change after another; see Proxy.apply. */
+  /** One change after another; see DataPlane.apply. */
   apply(changes: Changes): Promise<Map<string, string>> {
     const done = this.queue.then(() => this.applyNow(changes));
     this.queue = done.catch(() => {});
@@ -111,29 +111,29 @@ export class RunningConfig {
   }
 
   private async applyNow(changes: Changes): Promise<Map<string, string>> {
-    const faults = new Map<string, string>();
+    const violations = new Map<string, string>();
     // Make before break: additions in the order in which one names the other, then removals backwards.
     for (const type of RESOURCE_TYPES) {
       if (type === 'virtualHosts') continue;
       if (type === 'routes') {
-        await this.applyRoutes(changes, faults);
+        await this.applyRoutes(changes, violations);
         continue;
       }
       const leaving = new Set(removals(type, changes));
       if (type === 'listeners') for (const name of await this.moving(changes)) leaving.add(name);
-      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, faults);
+      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, violations);
     }
     for (const type of [...RESOURCE_TYPES].reverse())
       for (const name of removals(type, changes)) await this.remove(type, name);
-    return faults;
+    return violations;
   }
 
   /** Route configurations and their virtual hosts in one step: requests see the tables before it or after it. */
-  private async applyRoutes(changes: Changes, faults: Map<string, string>): Promise<void> {
+  private async applyRoutes(changes: Changes, violations: Map<string, string>): Promise<void> {
     const parse = async <T extends 'routes' | 'virtualHosts'>(type: T) => {
       const good: XdsResource[T][] = [];
       for (const raw of changes[type]?.upsert ?? []) {
-        const resource = parsed(type, raw, faults);
+        const resource = parsed(type, raw, violations);
         if (!resource) continue;
         await this.secrets.load(resource);
         good.push(resource);
@@ -145,12 +145,12 @@ export class RunningConfig {
       configurations: await parse('routes'),
       removedHosts: removals('virtualHosts', changes),
     };
-    for (const [name, why] of this.routes.apply(upserts)) faults.set(name, why);
+    for (const [name, why] of this.routes.apply(upserts)) violations.set(name, why);
     for (const host of upserts.hosts)
-      if (!faults.has(`virtualHosts/${host.name}`)) this.resources.virtualHosts.set(host.name, host);
+      if (!violations.has(`virtualHosts/${host.name}`)) this.resources.virtualHosts.set(host.name, host);
     for (const config of upserts.configurations) {
       const name = config.name ?? '';
-      if (!faults.has(`routes/${name}`)) this.resources.routes.set(name, config);
+      if (!violations.has(`routes/${name}`)) this.resources.routes.set(name, config);
     }
   }
 
@@ -178,9 +178,9 @@ export class RunningConfig {
     type: RunAlone,
     raw: unknown,
     leaving: ReadonlySet<string>,
-    faults: Map<string, string>,
+    violations: Map<string, string>,
   ): Promise<void> {
-    const resource = parsed(type, raw, faults);
+    const resource = parsed(type, raw, violations);
     if (!resource) return;
     const name = resourceName(type, resource);
     try {
@@ -188,7 +188,7 @@ export class RunningConfig {
       await this.run(type, name, resource, leaving);
       (this.resources[type] as Map<string, unknown>).set(name, resource);
     } catch (error) {
-      faults.set(`${type}/${name}`, (error as Error).message);
+      violations.set(`${type}/${name}`, (error as Error).message);
       // Another listener has its former address already, and the new one cannot be bound: nothing of it runs.
       if (type === 'listeners' && !this.listeners.has(name)) this.resources.listeners.delete(name);
     }
@@ -269,16 +269,16 @@ export class RunningConfig {
   }
 }
 
-/** @returns undefined, and notes why in `faults`, when it is malformed */
+/** @returns undefined, and notes why in `violations`, when it is malformed */
 function parsed<T extends ResourceType>(
   type: T,
   raw: unknown,
-  faults: Map<string, string>,
+  violations: Map<string, string>,
 ): XdsResource[T] | undefined {
   const { success, data, error } = SCHEMAS[type].safeParse(raw);
   if (success) return data as XdsResource[T];
   const reason = error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
-  faults.set(`${type}/${rawName(type, raw)}`, reason);
+  violations.set(`${type}/${rawName(type, raw)}`, reason);
   return undefined;
 }
 

@@ -6,7 +6,7 @@ import { noCalls } from '../http/filters/request-double.ts';
 import { OverloadState } from '../overload/overload-state.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
-import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
+import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
 const ANY = 'type.googleapis.com/envoy.extensions.';
@@ -35,7 +35,7 @@ const tcp = (more: object) => listenerWith(network('tcp_proxy.v3.TcpProxy', { cl
 const stat = { value: 0 };
 const scope = { counter: () => stat, gauge: () => stat };
 const env = { now: () => 0, monotonicMs: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
-const compileFilters: ListenerParts['compileHttpFilters'] = (config) =>
+const compileFilters: ListenerDeps['compileHttpFilters'] = (config) =>
   compileHttpFilters(config.httpFilters ?? [], env);
 const parts = {
   runtime: currentRuntime(),
@@ -47,10 +47,10 @@ const parts = {
   connectionLog: () => undefined,
   draining: () => false,
   admission: { stats: { scope: () => scope }, overload: new OverloadState(env.random), sharesPorts: false },
-} as unknown as ListenerParts;
+} as unknown as ListenerDeps;
 
 /** @returns '' when it is accepted */
-function faultOf(json: object): string {
+function violationOf(json: object): string {
   const parsed = Listener.safeParse(json);
   if (!parsed.success)
     return parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
@@ -64,7 +64,12 @@ function faultOf(json: object): string {
 
 describe('what is not done', () => {
   it('what is done is accepted', () => {
-    expect([faultOf(http({})), faultOf(route({})), faultOf(weighted({})), faultOf(tcp({}))]).toEqual(['', '', '', '']);
+    expect([violationOf(http({})), violationOf(route({})), violationOf(weighted({})), violationOf(tcp({}))]).toEqual([
+      '',
+      '',
+      '',
+      '',
+    ]);
   });
 
   it.each<[string, object]>([
@@ -105,6 +110,6 @@ describe('what is not done', () => {
     ['perConnectionBufferLimitBytes', { ...tcp({}), perConnectionBufferLimitBytes: 0 }],
     ['socketOptions', { ...tcp({}), socketOptions: [] }],
   ])('%s is refused by name', (name, json) => {
-    expect(faultOf(json)).toContain(name);
+    expect(violationOf(json)).toContain(name);
   });
 });

@@ -150,19 +150,19 @@ describe('mutated resources', () => {
   it.each(kinds.map((kind) => [kind.kind, kind] as const))('%s', (_, kind) => {
     const bases = fc.sample(resourceOf(kind), { seed, numRuns: BASES });
     const random = new Random(seed);
-    let faulty = 0;
+    let invalid = 0;
     for (let run = 0; run < PER_KIND; run++) {
       const resource = structuredClone(random.pick(bases));
       for (let changes = 1 + random.below(3); changes > 0; changes--) mutate(random, resource);
       try {
-        if (judge(resource) > 0) faulty++;
+        if (judge(resource) > 0) invalid++;
         if (run % 10 === 0) withoutUnknownFields(kind, resource);
       } catch (error) {
         const shown = JSON.stringify(resource).slice(0, 4000);
         throw new Error(`run ${run}: ${(error as Error).stack ?? String(error)}\nresource: ${shown}`);
       }
     }
-    expect(faulty).toBeGreaterThan(PER_KIND / 4);
+    expect(invalid).toBeGreaterThan(PER_KIND / 4);
   });
 
   it('no object at all', () => {

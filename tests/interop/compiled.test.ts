@@ -8,7 +8,7 @@ import { listener, manager, staticCluster } from './bootstrap.ts';
 import { alike } from './compare.ts';
 import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
-import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from './envoy.ts';
+import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
@@ -151,9 +151,9 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
     expect(bootstrap.staticResources.clusters.length).toBeGreaterThan(4);
     const file = join(folder.path, 'validate.json');
     writeFileSync(file, JSON.stringify(bootstrap));
-    expect(envoyFaults(file)).toBe('');
+    expect(envoyErrors(file)).toBe('');
     writeFileSync(file, JSON.stringify({ ...bootstrap, staticResources: { ...bootstrap.staticResources, bogus: 1 } }));
-    expect(envoyFaults(file)).toContain('bogus');
+    expect(envoyErrors(file)).toContain('bogus');
   });
 
   const requests: [path: string, host: string, headers?: string][] = [

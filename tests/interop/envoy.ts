@@ -21,7 +21,7 @@ function findEnvoy(): string | undefined {
 }
 
 /** Envoy's verdict on a bootstrap; unknown fields are faults. @returns '' when it accepts */
-export function envoyFaults(file: string): string {
+export function envoyErrors(file: string): string {
   const run = spawnSync(ENVOY!, ['--mode', 'validate', '-c', file, '-l', 'error'], { encoding: 'utf8' });
   return run.status === 0 ? '' : `${run.stdout}${run.stderr}`;
 }

@@ -6,7 +6,7 @@ import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../harness.ts';
 import { staticCluster } from './bootstrap.ts';
-import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from './envoy.ts';
+import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from './envoy.ts';
 import { startTulle } from './tulle.ts';
 
 const ANY = 'type.googleapis.com/envoy.extensions.';
@@ -280,7 +280,7 @@ describe.skipIf(!ENVOY)('filter-chain match beside Envoy', () => {
     };
     const file = join(folder.path, `refused-${name.replaceAll(' ', '-')}.json`);
     writeFileSync(file, JSON.stringify(config));
-    const envoyRefuses = envoyFaults(file) !== '';
+    const envoyRefuses = envoyErrors(file) !== '';
     const tulle = await startTulle('node', config, folder.path).then(
       async (proxy) => {
         await proxy.part.stop();

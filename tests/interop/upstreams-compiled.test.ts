@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { temporaryFolder } from '../harness.ts';
 import { bootstrapOf, compile } from './compiled.ts';
-import { ENVOY, envoyFaults } from './envoy.ts';
+import { ENVOY, envoyErrors } from './envoy.ts';
 import { authorityIn, type SvidFiles, svidFiles } from './tls/svids.ts';
 import { startTulle } from './tulle.ts';
 
@@ -118,7 +118,7 @@ describe.skipIf(!ENVOY)('load balancing settings, compiled', () => {
     const bootstrap = bootstrapOf(compile([join(folder.path, 'mesh.yaml')], node, folder.path), own);
     const file = join(folder.path, 'bootstrap.json');
     writeFileSync(file, JSON.stringify(bootstrap));
-    expect(envoyFaults(file)).toBe('');
+    expect(envoyErrors(file)).toBe('');
     const text = JSON.stringify(bootstrap);
     for (const wanted of ['RING_HASH', 'MAGLEV', 'slowStartConfig', 'localityWeightedLbConfig', '"priority":1'])
       expect(text).toContain(wanted);

@@ -2,8 +2,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { freePorts } from '../../deploy/demo/mesh.ts';
-// biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
-import { Proxy } from '../../edge-proxy/proxy.ts';
+import { DataPlane } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from '../../edge-proxy/static.ts';
 import { proxyCompilers } from '../../edge-proxy/xds/compilers.ts';
@@ -22,8 +21,8 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
-function proxy(): Proxy {
-  const made = new Proxy(currentRuntime(), { compilers, warn: () => {} });
+function proxy(): DataPlane {
+  const made = new DataPlane(currentRuntime(), { compilers, warn: () => {} });
   cleanups.push(() => made.stop());
   return made;
 }
@@ -54,7 +53,7 @@ function talk(port: number, text: string): Promise<string> {
 }
 
 describe('config applied to a running proxy', () => {
-  it('refuses unknown fields by path, and runs nothing of a faulty file', async () => {
+  it('refuses unknown fields by path, and runs nothing of an invalid file', async () => {
     expect(() => loadBootstrap('{"static_resources":{"listeners":[{"name":"a","addres":{}}]}}')).toThrow(
       /staticResources\.listeners\[0\].*addres/,
     );
@@ -67,19 +66,19 @@ describe('config applied to a running proxy', () => {
     await expect(runBootstrap(made, loadBootstrap(JSON.stringify(bad)))).rejects.toThrow(BootstrapError);
   });
 
-  it('keeps the last good version of a faulty resource and names the fault', async () => {
+  it('keeps the last good version of an invalid resource and names the violation', async () => {
     const made = proxy();
     const port = await application('v1');
     await made.apply({
       clusters: { upsert: [cluster('app', port)], remove: [] },
       listeners: { upsert: [listener('web', [hcm('app')])], remove: [] },
     });
-    const faults = await made.apply({
+    const violations = await made.apply({
       clusters: { upsert: [{ name: 'app', nonsense: 1 }], remove: [] },
       listeners: { upsert: [{ ...listener('web', []), filterChains: [] }], remove: [] },
     });
-    expect([...faults.keys()].sort()).toEqual(['clusters/app', 'listeners/web']);
-    expect(faults.get('clusters/app')).toContain('nonsense');
+    expect([...violations.keys()].sort()).toEqual(['clusters/app', 'listeners/web']);
+    expect(violations.get('clusters/app')).toContain('nonsense');
     expect(await get(made.bound.get('web')!.port)).toBe('200 v1');
   });
 
@@ -157,7 +156,7 @@ describe('config applied to a running proxy', () => {
       });
       return { made, port: made.bound.get('web')!.port };
     }
-    const change = (made: Proxy, upsert: object) => made.apply({ listeners: { upsert: [upsert], remove: [] } });
+    const change = (made: DataPlane, upsert: object) => made.apply({ listeners: { upsert: [upsert], remove: [] } });
 
     it('judges the next request, on the same connection: idle, half-read and pipelined ones', async () => {
       const { made, port } = await running();
@@ -259,10 +258,10 @@ describe('config applied to a running proxy', () => {
     expect(await answers()).toEqual(['a', 'c', 'b']);
     // One that is refused stays where it is, and so does the other.
     const bad = { ...listener('a', [hcm('a')], undefined, ports[1]), useOriginalDst: true };
-    const faults = await made.apply({
+    const violations = await made.apply({
       listeners: { upsert: [listener('c', [hcm('c')], undefined, ports[0]), bad], remove: [] },
     });
-    expect(Object.fromEntries(faults)).toMatchObject({
+    expect(Object.fromEntries(violations)).toMatchObject({
       'listeners/a': expect.stringContaining('useOriginalDst'),
       'listeners/c': expect.stringContaining('the port is in use'),
     });
@@ -304,8 +303,8 @@ describe('config applied to a running proxy', () => {
         private_key: { inline_string: (await identity('c')).key },
       },
     };
-    const faults = await outbound.apply({ secrets: { upsert: [mixed], remove: [] } });
-    expect(faults.get('secrets/default')).toMatch(/private key does not belong/);
+    const violations = await outbound.apply({ secrets: { upsert: [mixed], remove: [] } });
+    expect(violations.get('secrets/default')).toMatch(/private key does not belong/);
     expect(JSON.stringify(outbound.configDump())).not.toContain('PRIVATE KEY');
   });
 });

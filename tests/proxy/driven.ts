@@ -6,7 +6,7 @@ import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs
 import { ROOT } from '../harness.ts';
 
 export interface Answer {
-  readonly faults: [string, string][];
+  readonly violations: [string, string][];
   readonly ports: Record<string, number>;
   /** Resident bytes of the proxy. */
   readonly rss: number;
@@ -46,7 +46,7 @@ export class DrivenProxy {
 
   async apply(changes: object): Promise<Answer> {
     const answer = await this.ask(changes);
-    if (answer.faults.length > 0) throw new Error(JSON.stringify(answer.faults));
+    if (answer.violations.length > 0) throw new Error(JSON.stringify(answer.violations));
     return answer;
   }
 

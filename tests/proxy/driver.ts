@@ -1,14 +1,13 @@
 /**
  * A proxy that is pushed to, run on each runtime. Reads one JSON object a line on standard input, `{changes}` or `{}`,
- * and answers each with one line: {faults, ports, rss, active}. With `filters` as its second argument, every connection
+ * and answers each with one line: {violations, ports, rss, active}. With `filters` as its second argument, every connection
  * manager has the filters of test-filters.ts before its own.
  */
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Admission } from '../../edge-proxy/overload/admission.ts';
 import { OverloadState } from '../../edge-proxy/overload/overload-state.ts';
-// biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy
-import { Proxy } from '../../edge-proxy/proxy.ts';
+import { DataPlane } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { Stats } from '../../edge-proxy/telemetry/stats.ts';
 import type { Changes } from '../../edge-proxy/xds/apply.ts';
@@ -30,14 +29,14 @@ const compilers: typeof own = {
     ...own.compileHttpFilters(config, call),
   ],
 };
-const proxy = new Proxy(runtime, { compilers, admission });
+const proxy = new DataPlane(runtime, { compilers, admission });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { changes } = JSON.parse(line) as { changes?: Changes };
-  const faults = changes ? await proxy.apply(changes) : new Map<string, string>();
+  const violations = changes ? await proxy.apply(changes) : new Map<string, string>();
   runtime.process.writeOut(
     JSON.stringify({
-      faults: [...faults],
+      violations: [...violations],
       ports: Object.fromEntries([...proxy.bound].map(([name, { port }]) => [name, port])),
       rss: runtime.process.residentBytes(),
       active: admission.active,

@@ -50,7 +50,7 @@ class Served implements ConnectionHandler {
       report({ queued: connection.buffered });
       connection.end();
     } else if (line === 'destroy') connection.destroy(new Error('on purpose'));
-    else if (line === 'throw') throw new Error('a fault of a handler');
+    else if (line === 'throw') throw new Error('an error of a handler');
     else if (line === 'echo') {
       connection.handler = new Echo(connection);
       connection.writeLatin1('go');

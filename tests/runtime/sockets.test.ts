@@ -37,8 +37,8 @@ describe.each(SOCKETS)('sockets on %s for %s', (runtime, kind) => {
     const pieces: Buffer[] = [];
     let error = '';
     socket.on('data', (bytes) => pieces.push(bytes));
-    socket.on('error', (fault: NodeJS.ErrnoException) => {
-      error = fault.code ?? '';
+    socket.on('error', (failure: NodeJS.ErrnoException) => {
+      error = failure.code ?? '';
     });
     socket.on('end', () => socket.end());
     socket.on('connect', () => {
@@ -116,7 +116,7 @@ describe.each(SOCKETS)('sockets on %s for %s', (runtime, kind) => {
     expect((await talk('destroy')).error).toBe('ECONNRESET');
     await reported('closed', (report) => report['closed'] === 'destroy' && report['error'] === 'on purpose');
     expect((await talk('throw')).error).toBe('ECONNRESET');
-    await reported('closed', (report) => report['closed'] === 'throw' && report['error'] === 'a fault of a handler');
+    await reported('closed', (report) => report['closed'] === 'throw' && report['error'] === 'an error of a handler');
     expect(reports().filter((report) => report['gone'] !== undefined && report['gone'] !== 1)).toEqual([]);
   });
 

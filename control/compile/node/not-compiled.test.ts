@@ -68,17 +68,19 @@ describe('what has no effect yet is named', () => {
       ...resource('WorkloadGroup', { metadata: { annotations: { 'proxy.istio.io/config': template } }, template: {} }),
       metadata: { name: 'x', annotations: { 'proxy.istio.io/config': own } },
     });
-    const faults = (of: Resource) => notCompiled(of).map(({ path, message }) => `${path}: ${message}`);
-    expect(faults(group('concurrency: 2', 'terminationDrainDuration: 1s'))).toEqual([]);
-    expect(faults(group('concurrency: many\nmeshId: a', 'holdApplicationUntilProxyStarts: true\nwhat: 1'))).toEqual([
-      expect.stringMatching(
-        /^metadata.annotations\["proxy.istio.io\/config"\]: concurrency: .*; the annotation is ignored$/,
-      ),
-      expect.stringMatching(/^spec.metadata.annotations\["proxy.istio.io\/config"\]: what: unknown field "what"/),
-      expect.stringMatching(/holdApplicationUntilProxyStarts: has no effect: give it to the proxy process/),
-    ]);
+    const violations = (of: Resource) => notCompiled(of).map(({ path, message }) => `${path}: ${message}`);
+    expect(violations(group('concurrency: 2', 'terminationDrainDuration: 1s'))).toEqual([]);
+    expect(violations(group('concurrency: many\nmeshId: a', 'holdApplicationUntilProxyStarts: true\nwhat: 1'))).toEqual(
+      [
+        expect.stringMatching(
+          /^metadata.annotations\["proxy.istio.io\/config"\]: concurrency: .*; the annotation is ignored$/,
+        ),
+        expect.stringMatching(/^spec.metadata.annotations\["proxy.istio.io\/config"\]: what: unknown field "what"/),
+        expect.stringMatching(/holdApplicationUntilProxyStarts: has no effect: give it to the proxy process/),
+      ],
+    );
     const entry = { ...resource('WorkloadEntry', { address: 'a' }), metadata: group('[', '').metadata };
-    expect(faults(entry)).toEqual([expect.stringContaining('the annotation is ignored')]);
+    expect(violations(entry)).toEqual([expect.stringContaining('the annotation is ignored')]);
   });
 
   it('is a note of the compilation, and a claim never matches as if it were a header', () => {

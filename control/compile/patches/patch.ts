@@ -73,16 +73,16 @@ const withPatches = generator<{ item: Produced; patches: readonly Patch[] }, Pat
       const next = change ? change(resource, item.origin) : resource;
       if (next === undefined) return { resource: undefined, notes };
       if (next === resource) continue;
-      const fault = faultOf(item, next);
+      const violation = violationOf(item, next);
       // Half of a patch is worse than none: the resource stays as it was before it.
-      if (fault === undefined) resource = next;
-      else notes.push(`${patch.name}: ${resourceName(item.type, item.resource)}: ${fault}: the patch is left out`);
+      if (violation === undefined) resource = next;
+      else notes.push(`${patch.name}: ${resourceName(item.type, item.resource)}: ${violation}: the patch is left out`);
     }
     return { resource: shared(item.type, resource), notes };
   },
 );
 
-function faultOf({ type, resource }: Produced, next: XdsResource[ResourceType]): string | undefined {
+function violationOf({ type, resource }: Produced, next: XdsResource[ResourceType]): string | undefined {
   if (resourceName(type, next) !== resourceName(type, resource)) return 'a patch cannot rename a resource';
   const parsed = SCHEMAS[type].safeParse(next);
   const issue = parsed.error?.issues[0];

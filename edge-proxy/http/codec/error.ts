@@ -1,6 +1,6 @@
-/** A fault in the bytes a peer sent, named as Envoy names it in %RESPONSE_CODE_DETAILS%. */
+/** A protocol error of a peer, named as Envoy names it in %RESPONSE_CODE_DETAILS%. */
 
-export type CodecFault =
+export type CodecErrorDetails =
   | 'http1.codec_error'
   | 'http1.invalid_characters'
   | 'http1.invalid_url'
@@ -20,9 +20,9 @@ export class CodecError extends Error {
   override readonly name = 'CodecError';
   /** The status a server answers with. */
   readonly status: number;
-  readonly details: CodecFault;
+  readonly details: CodecErrorDetails;
 
-  constructor(status: number, details: CodecFault, message: string) {
+  constructor(status: number, details: CodecErrorDetails, message: string) {
     super(message);
     this.status = status;
     this.details = details;

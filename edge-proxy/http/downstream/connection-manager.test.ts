@@ -192,7 +192,7 @@ describe('answers made here', () => {
   });
 
   it('answers 500 when a filter of responses throws: what it would take away must not get out', async () => {
-    const faults: unknown[] = [];
+    const errors: unknown[] = [];
     const filter: HttpFilter = {
       name: 'broken',
       onResponseHead: () => {
@@ -201,7 +201,7 @@ describe('answers made here', () => {
     };
     const { connect, backend } = setup({
       route: forward(),
-      options: { filters: [filter], onInternalError: (error) => faults.push(error) },
+      options: { filters: [filter], onInternalError: (error) => errors.push(error) },
     });
     const client = connect().send(get);
     const upstream = await backend();
@@ -210,7 +210,7 @@ describe('answers made here', () => {
     const text = await client.saw('\r\n\r\n');
     expect(text).toMatch(/^HTTP\/1\.1 500 /);
     expect(text).not.toMatch(/x-back|secret/i);
-    expect(faults).toEqual([new Error('secret')]);
+    expect(errors).toEqual([new Error('secret')]);
   });
 
   it('answers 500 when compiled config throws, and closes behind an unfinished request', async () => {
@@ -219,11 +219,11 @@ describe('answers made here', () => {
         throw new Error('secret');
       },
     });
-    const faults: unknown[] = [];
-    const client = setup({ route, options: { onInternalError: (error) => faults.push(error) } }).connect();
+    const errors: unknown[] = [];
+    const client = setup({ route, options: { onInternalError: (error) => errors.push(error) } }).connect();
     client.send('POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe');
     await client.until(() => client.ended);
-    expect(faults).toEqual([new Error('secret')]);
+    expect(errors).toEqual([new Error('secret')]);
     expect(client.text).toMatch(/^HTTP\/1\.1 500 /);
     expect(client.text).toContain('connection: close\r\n');
     expect(client.text).not.toContain('secret');

@@ -66,7 +66,7 @@ describe('observers', () => {
   it('hear a hedged attempt, and that the slow one was given up', async () => {
     const lines: string[] = [];
     const { connect, backend } = setup({
-      route: forward({ retry: { ...plan, hedge: true }, perTryMs: 5 }),
+      route: forward({ retry: { ...plan, hedge: true }, perAttemptMs: 5 }),
       cluster: makeCluster([1, 2]),
       options: { observers: [recorder(lines, () => performance.now())] },
     });

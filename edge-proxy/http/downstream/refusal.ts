@@ -14,7 +14,7 @@ const bodies: Readonly<Record<number, string>> = {
   501: 'Not Implemented',
 };
 
-/** Envoy's: the reason phrase, unless its connection manager and not its codec finds the fault. */
+/** Envoy's: the reason phrase, unless its connection manager and not its codec finds the error. */
 export function bodyOf({ status, details }: CodecError): string {
   const bare = details === 'missing_host_header' || details === 'path_normalization_failed';
   return bare ? '' : (bodies[status] ?? 'Bad Request');

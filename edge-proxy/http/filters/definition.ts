@@ -32,7 +32,7 @@ export interface RouteConfigDefinition<Message, Route> {
   /**
    * @param levels where it is configured: weighted cluster, route, virtual host, route configuration, in this order; at
    *   least one. Most filters read the first alone: the most specific wins.
-   * @throws ConfigFault naming the field
+   * @throws ConfigError naming the field
    */
   compile(levels: readonly [Located<Message>, ...Located<Message>[]]): Route;
 }
@@ -52,7 +52,7 @@ export interface TypedFilterDefinition<Message, RouteMessage, Route> {
   readonly route?: RouteConfigDefinition<RouteMessage, Route>;
   /**
    * @returns undefined where there is nothing to do per request
-   * @throws ConfigFault naming the field
+   * @throws ConfigError naming the field
    */
   create(config: Message, use: FilterUse<Route>): FilterHooks | undefined;
   /** It forwards the request: the last of every list, and no other. */

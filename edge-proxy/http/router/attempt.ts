@@ -76,10 +76,10 @@ export class Attempt implements StreamClient, AttemptRecord {
    * @param whole the request is, too: else `requestWhole` follows
    */
   startTimers(times: RequestTimeouts, whole: boolean, clock: Clock): void {
-    this.perAttemptMs = times.perTryMs;
+    this.perAttemptMs = times.perAttemptMs;
     if (whole) this.requestWhole();
-    if (times.perTryIdleMs > 0) {
-      this.idleMs = times.perTryIdleMs;
+    if (times.perAttemptIdleMs > 0) {
+      this.idleMs = times.perAttemptIdleMs;
       this.idle = new LazyTimer(
         () => clock.monotonicMs(),
         () => this.owner.onAttemptTimeout(this, 'idle'),

@@ -45,7 +45,9 @@ export function startMirrors(
     );
     if (timeoutMs > 0) mirror.timeoutMs = timeoutMs;
     mirror.start(
-      cluster.locate ? cluster.locate(request.authority, request.headers) : cluster.pick(undefined, undefined),
+      cluster.resolveDestination
+        ? cluster.resolveDestination(request.authority, request.headers)
+        : cluster.pick(undefined, undefined),
     );
     started.push(mirror);
   }

@@ -12,9 +12,9 @@ export interface RequestTimeouts {
   /** From the end of the request to the end of the response. */
   totalMs: number;
   /** From a connection being there to the response head, per attempt. */
-  perTryMs: number;
+  perAttemptMs: number;
   /** Of an attempt in which nothing moves. */
-  perTryIdleMs: number;
+  perAttemptIdleMs: number;
   /** `grpc-timeout` upstream is what is left. */
   tellGrpc: boolean;
 }
@@ -36,8 +36,8 @@ export interface StreamDuration {
 /** What a route says of time, in milliseconds; 0: none. */
 export interface RouteTimeouts {
   readonly timeoutMs: number;
-  readonly perTryMs: number;
-  readonly perTryIdleMs: number;
+  readonly perAttemptMs: number;
+  readonly perAttemptIdleMs: number;
   /** maxGrpcTimeout: gRPC clients may ask for a timeout; undefined: they get the route's. */
   readonly grpc: GrpcTimeoutRule | undefined;
 }
@@ -58,11 +58,11 @@ export function timeoutsOf(
   return known;
 }
 
-function routeDefaults({ timeoutMs, perTryMs, perTryIdleMs }: RouteTimeouts): Readonly<RequestTimeouts> {
+function routeDefaults({ timeoutMs, perAttemptMs, perAttemptIdleMs }: RouteTimeouts): Readonly<RequestTimeouts> {
   return {
     totalMs: timeoutMs,
-    perTryMs: timeoutMs !== 0 && perTryMs >= timeoutMs ? 0 : perTryMs,
-    perTryIdleMs,
+    perAttemptMs: timeoutMs !== 0 && perAttemptMs >= timeoutMs ? 0 : perAttemptMs,
+    perAttemptIdleMs,
     tellGrpc: false,
   };
 }
@@ -77,15 +77,15 @@ export function requestTimeouts(
   const byClient = grpc ? route.grpc : undefined;
   const out: RequestTimeouts = {
     totalMs: byClient ? grpcTimeout(byClient, headers) : route.timeoutMs,
-    perTryMs: route.perTryMs,
-    perTryIdleMs: route.perTryIdleMs,
+    perAttemptMs: route.perAttemptMs,
+    perAttemptIdleMs: route.perAttemptIdleMs,
     tellGrpc: byClient !== undefined && byClient.maxMs !== 0,
   };
   if (internal) {
     out.totalMs = take(headers, 'x-envoy-upstream-rq-timeout-ms') ?? out.totalMs;
-    out.perTryMs = take(headers, 'x-envoy-upstream-rq-per-try-timeout-ms') ?? out.perTryMs;
+    out.perAttemptMs = take(headers, 'x-envoy-upstream-rq-per-try-timeout-ms') ?? out.perAttemptMs;
   }
-  if (out.totalMs !== 0 && out.perTryMs >= out.totalMs) out.perTryMs = 0;
+  if (out.totalMs !== 0 && out.perAttemptMs >= out.totalMs) out.perAttemptMs = 0;
   return out;
 }
 
@@ -129,8 +129,8 @@ export function formatGrpcTimeout(ms: number): string {
  * @returns 0: no limit
  */
 export function expectedTimeoutMs(timeouts: RequestTimeouts, elapsedMs: number, hedge: boolean): number {
-  const { totalMs, perTryMs } = timeouts;
-  const wanted = hedge || perTryMs === 0 ? totalMs : perTryMs;
+  const { totalMs, perAttemptMs } = timeouts;
+  const wanted = hedge || perAttemptMs === 0 ? totalMs : perAttemptMs;
   if (wanted === 0 || totalMs === 0) return wanted;
   return elapsedMs >= totalMs ? 1 : Math.min(wanted, Math.ceil(totalMs - elapsedMs));
 }

@@ -177,28 +177,36 @@ describe('what an internal client asks', () => {
 });
 
 describe('timeouts', () => {
-  const route: RouteTimeouts = { timeoutMs: 1000, perTryMs: 300, perTryIdleMs: 0, grpc: { maxMs: 500, offsetMs: 20 } };
+  const route: RouteTimeouts = {
+    timeoutMs: 1000,
+    perAttemptMs: 300,
+    perAttemptIdleMs: 0,
+    grpc: { maxMs: 500, offsetMs: 20 },
+  };
   const total = (fields: Record<string, string>, grpc = false, internal = false) =>
     requestTimeouts(route, headers(fields), grpc, internal);
 
   it('are the route’s, the gRPC client’s within bounds, or an internal client’s', () => {
     expect(total({ 'grpc-timeout': '100m' }).totalMs).toBe(1000);
-    expect(total({ 'grpc-timeout': '100m' }, true)).toMatchObject({ totalMs: 80, tellGrpc: true, perTryMs: 0 });
+    expect(total({ 'grpc-timeout': '100m' }, true)).toMatchObject({ totalMs: 80, tellGrpc: true, perAttemptMs: 0 });
     expect(total({ 'grpc-timeout': '15m' }, true).totalMs).toBe(15);
     expect(total({ 'grpc-timeout': '9S' }, true).totalMs).toBe(500);
     expect(total({}, true).totalMs).toBe(500);
-    expect(total({ 'x-envoy-upstream-rq-timeout-ms': '70' }, false, true)).toMatchObject({ totalMs: 70, perTryMs: 0 });
+    expect(total({ 'x-envoy-upstream-rq-timeout-ms': '70' }, false, true)).toMatchObject({
+      totalMs: 70,
+      perAttemptMs: 0,
+    });
     expect(total({ 'x-envoy-upstream-rq-timeout-ms': '70' }).totalMs).toBe(1000);
-    expect(total({ 'x-envoy-upstream-rq-per-try-timeout-ms': '50' }, false, true).perTryMs).toBe(50);
+    expect(total({ 'x-envoy-upstream-rq-per-try-timeout-ms': '50' }, false, true).perAttemptMs).toBe(50);
   });
 
   it('tell the upstream what is left', () => {
-    const times = { totalMs: 1000, perTryMs: 300, perTryIdleMs: 0, tellGrpc: false };
+    const times = { totalMs: 1000, perAttemptMs: 300, perAttemptIdleMs: 0, tellGrpc: false };
     expect(expectedTimeoutMs(times, 0, false)).toBe(300);
     expect(expectedTimeoutMs(times, 0, true)).toBe(1000);
     expect(expectedTimeoutMs(times, 900, false)).toBe(100);
     expect(expectedTimeoutMs(times, 2000, false)).toBe(1);
-    expect(expectedTimeoutMs({ ...times, totalMs: 0, perTryMs: 0 }, 5, false)).toBe(0);
+    expect(expectedTimeoutMs({ ...times, totalMs: 0, perAttemptMs: 0 }, 5, false)).toBe(0);
   });
 
   it.each([

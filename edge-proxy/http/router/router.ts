@@ -167,7 +167,8 @@ export class Router {
         this.cookies.push(value);
       });
     }
-    if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
+    if (cluster.resolveDestination)
+      this.resolveDestination(cluster.resolveDestination(request.authority, request.headers));
     else this.startAttempt();
     if (this.requestEnded) this.onWholeRequest();
   }
@@ -182,10 +183,10 @@ export class Router {
   }
 
   /** The cluster has no endpoints but the one this request names. */
-  private locate(found: Located | Promise<Located>): void {
+  private resolveDestination(found: Located | Promise<Located>): void {
     if (found instanceof Promise) {
       void found.then((endpoint) => {
-        if (!this.over) this.locate(endpoint);
+        if (!this.over) this.resolveDestination(endpoint);
       });
       return;
     }
@@ -213,7 +214,7 @@ export class Router {
       return;
     }
     if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
-    if (this.times.totalMs > 0 || this.times.perTryMs > 0) {
+    if (this.times.totalMs > 0 || this.times.perAttemptMs > 0) {
       announceTimeout(request, config, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
     }
     if (this.action.mirrors.length > 0 && this.mirrors === undefined && this.upgrade === '') this.mirror();

@@ -110,7 +110,11 @@ export class HttpCall implements AttemptOwner {
 
   private place(): void {
     const { cluster, head } = this;
-    this.send(cluster.locate ? cluster.locate(head!.authority, head!.headers) : cluster.pick(undefined, undefined));
+    this.send(
+      cluster.resolveDestination
+        ? cluster.resolveDestination(head!.authority, head!.headers)
+        : cluster.pick(undefined, undefined),
+    );
   }
 
   private send(found: Located | Promise<Located>): void {

@@ -2,7 +2,7 @@
 
 import { SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
@@ -19,7 +19,7 @@ export class WorkerRoutes implements ConfigTarget {
     this.time = time;
   }
 
-  /** A configuration with a fault is refused and the one before stays. */
+  /** An invalid configuration is refused; the previous one stays in force. */
   apply(changes: ConfigChanges): Map<string, string> {
     const refused = new Map<string, string>();
     if (changes.routes?.remove.includes(this.name)) this.table = undefined;
@@ -39,7 +39,7 @@ function compileTable(item: unknown, time: ClockAndRandom): RouteTable {
   const parsed = SCHEMAS.routes.safeParse(item);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new ConfigFault(issue?.path.join('.') || 'resource', issue?.message ?? 'is malformed');
+    throw new ConfigError(issue?.path.join('.') || 'resource', issue?.message ?? 'is malformed');
   }
   refuseMirrors(parsed.data);
   return compileRouteConfiguration(parsed.data, time);
@@ -50,7 +50,7 @@ function refuseMirrors(config: RouteConfiguration): void {
   for (const [i, host] of (config.virtualHosts ?? []).entries())
     for (const [j, { route }] of (host.routes ?? []).entries())
       if (route?.requestMirrorPolicies?.length)
-        throw new ConfigFault(
+        throw new ConfigError(
           `virtualHosts[${i}].routes[${j}].route.requestMirrorPolicies`,
           'is not supported by edge workers: mirror at the gateway',
         );

@@ -73,7 +73,7 @@ export class HealthChecker {
   private readonly rules: CheckRules;
   private readonly makeProbe: (host: Host) => Probe;
   private readonly deps: CheckerDeps;
-  private readonly sessions = new Map<string, Session>();
+  private readonly checks = new Map<string, EndpointCheck>();
 
   constructor(rules: CheckRules, makeProbe: (host: Host) => Probe, deps: CheckerDeps) {
     this.rules = rules;
@@ -84,22 +84,22 @@ export class HealthChecker {
   /** The endpoints to check from now on; what is known of those that stay is kept. */
   watch(hosts: readonly Host[]): void {
     const ids = new Set(hosts.map((host) => host.id));
-    for (const [id, session] of this.sessions) {
+    for (const [id, check] of this.checks) {
       if (ids.has(id)) continue;
-      session.stop();
-      this.sessions.delete(id);
+      check.stop();
+      this.checks.delete(id);
     }
     for (const host of hosts) {
       if (host.healthCheck.disabled) continue;
-      const known = this.sessions.get(host.id);
+      const known = this.checks.get(host.id);
       if (known) known.host = host;
-      else this.sessions.set(host.id, new Session(host, this.rules, this.makeProbe(host), this.deps));
+      else this.checks.set(host.id, new EndpointCheck(host, this.rules, this.makeProbe(host), this.deps));
     }
   }
 
   close(): void {
-    for (const session of this.sessions.values()) session.stop();
-    this.sessions.clear();
+    for (const check of this.checks.values()) check.stop();
+    this.checks.clear();
   }
 }
 
@@ -107,7 +107,7 @@ export class HealthChecker {
 const LONGEST_TIMER_MS = 0x7fffffff;
 
 /** The checks of one endpoint. */
-class Session {
+class EndpointCheck {
   host: Host;
   private readonly rules: CheckRules;
   private readonly probe: Probe;

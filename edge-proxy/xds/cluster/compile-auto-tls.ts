@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { isIpAddress } from '../../../shared/match/cidr.ts';
 import type { HttpProtocolOptions } from '../../../shared/xds/cluster.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
 import type { Host } from '../../upstream/host.ts';
 
@@ -33,13 +33,13 @@ export function autoTls(http: z.infer<typeof HttpProtocolOptions> | undefined): 
   return sni || validate ? { sni, validate } : undefined;
 }
 
-/** @throws ConfigFault where the names would be compared with nothing that was verified, or two settings give the SNI */
+/** @throws ConfigError where the names would be compared with nothing that was verified, or two settings give the SNI */
 export function checkAutoTls(auto: AutoTls, context: UpstreamTlsContext): void {
   const { validationContext, validationContextSdsSecretConfig, combinedValidationContext } =
     context.commonTlsContext ?? {};
   const verifies = validationContext?.trustedCa || validationContextSdsSecretConfig || combinedValidationContext;
-  if (auto.validate && !verifies) throw new ConfigFault(`${PATH}.autoSanValidation`, 'needs a trustedCa');
-  if (auto.sni && context.autoHostSni) throw new ConfigFault(`${PATH}.autoSni`, 'excludes autoHostSni');
+  if (auto.validate && !verifies) throw new ConfigError(`${PATH}.autoSanValidation`, 'needs a trustedCa');
+  if (auto.sni && context.autoHostSni) throw new ConfigError(`${PATH}.autoSni`, 'excludes autoHostSni');
 }
 
 /** @param tls of an endpoint for a request */

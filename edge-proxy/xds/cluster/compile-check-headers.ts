@@ -1,7 +1,7 @@
 /** The header fields of health checks: what is configured, applied once to what every check says. */
 import { wireText } from '../../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import { isToken } from '../../http/codec/h1/fields.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
 
@@ -20,7 +20,7 @@ export interface CheckHeaders {
 /**
  * Removals, then additions in their order. Appending to a field of the base makes one field of both, as in Envoy.
  * @returns names as they are configured; in lower case for HTTP/2
- * @throws ConfigFault for what is no field, or must not be said
+ * @throws ConfigError for what is no field, or must not be said
  */
 export function checkHeaders({ base, add = [], remove = [], http2 }: CheckHeaders, path: string): Field[] {
   const removed = new Set(remove.map((name) => name.toLowerCase()));
@@ -48,15 +48,15 @@ function fieldOf({ header }: HeaderValueOption, http2: boolean, path: string): F
   const key = header.key.toLowerCase();
   const value = literal(wireText(header.value ?? ''), path).replace(/^[ \t]+|[ \t]+$/g, '');
   if (!isToken(key) || /[\u0000-\u0008\u000a-\u001f\u007f]/.test(value))
-    throw new ConfigFault(path, 'must be a header field');
+    throw new ConfigError(path, 'must be a header field');
   if (key === 'host' || FRAMING.has(key) || (http2 && OF_CONNECTIONS.has(key)))
-    throw new ConfigFault(path, `must not be ${key}`);
+    throw new ConfigError(path, `must not be ${key}`);
   return [http2 ? key : header.key, value];
 }
 
 /** A check has no request whose properties could be told: of Envoy's format only `%%`. */
 function literal(text: string, path: string): string {
   if (/%/.test(text.replaceAll('%%', '')))
-    throw new ConfigFault(path, 'must hold no "%" command; a literal one is "%%"');
+    throw new ConfigError(path, 'must hold no "%" command; a literal one is "%%"');
   return text.replaceAll('%%', '%');
 }

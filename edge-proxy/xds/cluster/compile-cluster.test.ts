@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ClusterLoadAssignment, Cluster as ClusterSchema } from '../../../shared/xds/cluster.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { TlsContext } from '../../runtime/runtime.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import { type ClusterDeps, compileCluster } from './compile-cluster.ts';
@@ -450,13 +450,13 @@ describe('faults', () => {
       compile(config, []);
       expect.unreachable();
     } catch (error) {
-      expect(error).toBeInstanceOf(ConfigFault);
-      expect((error as ConfigFault).path).toBe(path);
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).path).toBe(path);
     }
   });
 
   it('names an address that is no IP address', () => {
-    expect(() => compile({}, [locality(0, [{ address: 'db.example' }])])).toThrow(ConfigFault);
+    expect(() => compile({}, [locality(0, [{ address: 'db.example' }])])).toThrow(ConfigError);
   });
 });
 

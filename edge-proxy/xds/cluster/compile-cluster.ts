@@ -11,7 +11,7 @@ import type {
 } from '../../../shared/xds/cluster.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { Runtime, TlsContext } from '../../runtime/runtime.ts';
 import type { LocalityGroup } from '../../upstream/balancing/priority-set.ts';
 import { compileLimits } from '../../upstream/circuit-breakers.ts';
@@ -57,7 +57,7 @@ const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
  * @param assignment the EDS answer; undefined while it has not come: the cluster is empty (503 UH)
- * @throws ConfigFault naming the field that is not supported or not valid
+ * @throws ConfigError naming the field that is not supported or not valid
  */
 export function compileCluster(
   config: ClusterConfig,
@@ -117,8 +117,8 @@ export function compileCluster(
   } else inheritance.outliers.clear();
   if (check) {
     const { connect } = deps;
-    if (config.healthChecks!.length > 1) throw new ConfigFault('healthChecks', 'must be one');
-    if (!connect) throw new ConfigFault('healthChecks', 'need sockets, which this runtime does not have');
+    if (config.healthChecks!.length > 1) throw new ConfigError('healthChecks', 'must be one');
+    if (!connect) throw new ConfigError('healthChecks', 'need sockets, which this runtime does not have');
     const { rules, makeProbe } = compileHealthCheck(
       check,
       { name: config.name, http2: http?.useDownstreamProtocolConfig?.http2ProtocolOptions !== undefined },
@@ -161,22 +161,22 @@ function overprovisioningOf(assignment: ClusterLoadAssignment | undefined): numb
 }
 
 function refuseUnsupported(config: ClusterConfig): void {
-  if (config.name.includes('\0')) throw new ConfigFault('name', 'must not hold a NUL');
+  if (config.name.includes('\0')) throw new ConfigError('name', 'must not hold a NUL');
   const dynamic = dynamicForward(config) !== undefined;
   if (dynamic && (config.type !== undefined || config.loadAssignment))
-    throw new ConfigFault('clusterType', 'excludes type and loadAssignment');
+    throw new ConfigError('clusterType', 'excludes type and loadAssignment');
   if (dynamic !== (config.lbPolicy === 'CLUSTER_PROVIDED') && config.type !== 'ORIGINAL_DST') {
-    throw new ConfigFault('lbPolicy', 'CLUSTER_PROVIDED belongs to type ORIGINAL_DST and to dynamic forward proxies');
+    throw new ConfigError('lbPolicy', 'CLUSTER_PROVIDED belongs to type ORIGINAL_DST and to dynamic forward proxies');
   }
   if (config.type === 'ORIGINAL_DST' && config.loadAssignment) {
-    throw new ConfigFault('loadAssignment', 'must be absent with type ORIGINAL_DST');
+    throw new ConfigError('loadAssignment', 'must be absent with type ORIGINAL_DST');
   }
 }
 
 function dialOptions(config: ClusterConfig): DialOptions {
   const { address, portValue = 0 } = config.upstreamBindConfig?.sourceAddress ?? {};
   if (address !== undefined && (!isIpAddress(address) || portValue !== 0))
-    throw new ConfigFault('upstreamBindConfig.sourceAddress', 'must be an IP address with port 0');
+    throw new ConfigError('upstreamBindConfig.sourceAddress', 'must be an IP address with port 0');
   const keepalive = config.upstreamConnectionOptions?.tcpKeepalive;
   return {
     ...(address !== undefined && { localAddress: address }),
@@ -190,7 +190,7 @@ function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions>
   if (!options) return undefined;
   const path = `typedExtensionProtocolOptions.${httpOptionsKey}`;
   if (options.explicitHttpConfig?.http2ProtocolOptions) {
-    throw new ConfigFault(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
+    throw new ConfigError(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
   }
   return options;
 }
@@ -210,7 +210,7 @@ function idleTimeout(http: z.infer<typeof HttpProtocolOptions> | undefined): num
 function panicThreshold(config: ClusterConfig): number {
   const percent = config.commonLbConfig?.healthyPanicThreshold;
   const value = percent === undefined ? 50 : (percent.value ?? 0);
-  if (!(value >= 0 && value <= 100)) throw new ConfigFault('commonLbConfig.healthyPanicThreshold', 'must be 0 to 100');
+  if (!(value >= 0 && value <= 100)) throw new ConfigError('commonLbConfig.healthyPanicThreshold', 'must be 0 to 100');
   return value;
 }
 
@@ -280,8 +280,8 @@ function tlsChoice(
 
 function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
   const socket = endpoint.endpoint?.address?.socketAddress;
-  if (!socket) throw new ConfigFault('endpoint.address', 'must be a socketAddress');
-  if (socket.protocol === 'UDP') throw new ConfigFault('endpoint.address.socketAddress.protocol', 'must be TCP');
+  if (!socket) throw new ConfigError('endpoint.address', 'must be a socketAddress');
+  if (socket.protocol === 'UDP') throw new ConfigError('endpoint.address.socketAddress.protocol', 'must be TCP');
   return { address: socket.address, port: socket.portValue ?? 0 };
 }
 
@@ -305,7 +305,7 @@ function groupOf(
   inheritance: Inheritance,
   now: number,
 ): LocalityGroup {
-  if ((group.priority ?? 0) > 127) throw new ConfigFault('endpoints.priority', 'must be at most 127');
+  if ((group.priority ?? 0) > 127) throw new ConfigError('endpoints.priority', 'must be at most 127');
   const { region = '', zone = '', subZone = '' } = group.locality ?? {};
   const locality = [region, zone, subZone].join('/').replace(/\/+$/, '');
   const dns = type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
@@ -313,7 +313,7 @@ function groupOf(
     const { address, port } = addressOf(endpoint);
     const literal = isIpAddress(address);
     if (!literal && !dns)
-      throw new ConfigFault('endpoint.address', `"${address}" must be an IP address in a ${type} cluster`);
+      throw new ConfigError('endpoint.address', `"${address}" must be an IP address in a ${type} cluster`);
     const addresses = literal ? [address] : (inheritance.resolved.get(address) ?? []);
     const metadata = endpoint.metadata?.filterMetadata;
     const status = endpoint.healthStatus ?? 'UNKNOWN';

@@ -2,7 +2,7 @@
 
 import type { HealthCheck } from '../../../shared/xds/cluster.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import { fromLatin1 } from '../../http/codec/bytes.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { Dialler } from '../../upstream/dial.ts';
@@ -24,18 +24,18 @@ export interface CheckedCluster {
   readonly http2: boolean;
 }
 
-/** @throws ConfigFault for kinds of checks that are not supported, and values out of bounds */
+/** @throws ConfigError for kinds of checks that are not supported, and values out of bounds */
 export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, dialler: Dialler): CompiledHealthCheck {
   const path = 'healthChecks[0]';
   const { httpHealthCheck, tcpHealthCheck, grpcHealthCheck } = check;
   if ([httpHealthCheck, tcpHealthCheck, grpcHealthCheck].filter(Boolean).length !== 1)
-    throw new ConfigFault(path, 'must have exactly one of httpHealthCheck, tcpHealthCheck and grpcHealthCheck');
+    throw new ConfigError(path, 'must have exactly one of httpHealthCheck, tcpHealthCheck and grpcHealthCheck');
   const rules = rulesOf(check, path);
   const reuseConnection = check.reuseConnection ?? true;
   const overHttp2 = (spec: Http2Check) => ({ rules, makeProbe: (host: Host) => new Http2Probe(host, spec, dialler) });
   if (grpcHealthCheck) {
     const spec = { clusterName: cluster.name, timeoutMs: rules.timeoutMs, reuseConnection };
-    if (!cluster.http2) throw new ConfigFault(`${path}.grpcHealthCheck`, NEEDS_HTTP2);
+    if (!cluster.http2) throw new ConfigError(`${path}.grpcHealthCheck`, NEEDS_HTTP2);
     return overHttp2(grpcCheck({ ...spec, ...grpcConfig(grpcHealthCheck, `${path}.grpcHealthCheck`) }));
   }
   if (httpHealthCheck) {
@@ -55,7 +55,7 @@ const GRPC_HEADERS = [['te', 'trailers'], ['content-type', 'application/grpc'], 
 
 function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: string) {
   const { serviceName = '', authority = '', initialMetadata } = config;
-  if (/[^\x21-\x7e]/.test(authority)) throw new ConfigFault(`${path}.authority`, 'must be a host name');
+  if (/[^\x21-\x7e]/.test(authority)) throw new ConfigError(`${path}.authority`, 'must be a host name');
   const headers = { base: GRPC_HEADERS, add: initialMetadata, http2: true };
   return { serviceName, authority, metadata: checkHeaders(headers, `${path}.initialMetadata`) };
 }
@@ -63,7 +63,7 @@ function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: s
 function rulesOf(check: HealthCheck, path: string): CheckRules {
   const positive = (name: 'timeout' | 'interval'): number => {
     const ms = durationMs(check[name]);
-    if (ms <= 0) throw new ConfigFault(`${path}.${name}`, 'must be positive');
+    if (ms <= 0) throw new ConfigError(`${path}.${name}`, 'must be positive');
     return ms;
   };
   const or = (value: string | undefined, otherwise: number) => (value === undefined ? otherwise : durationMs(value));
@@ -71,7 +71,7 @@ function rulesOf(check: HealthCheck, path: string): CheckRules {
   const unhealthyMs = or(check.unhealthyInterval, intervalMs);
   const noTrafficMs = or(check.noTrafficInterval, 60_000);
   for (const name of ['healthyThreshold', 'unhealthyThreshold'] as const)
-    if (check[name] < 1) throw new ConfigFault(`${path}.${name}`, 'must be at least 1');
+    if (check[name] < 1) throw new ConfigError(`${path}.${name}`, 'must be at least 1');
   return {
     timeoutMs: positive('timeout'),
     intervalMs,
@@ -92,11 +92,11 @@ type HttpConfig = NonNullable<HealthCheck['httpHealthCheck']>;
 
 function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boolean, path: string): HttpCheck {
   const method = config.method === undefined || config.method === 'METHOD_UNSPECIFIED' ? 'GET' : config.method;
-  if (method === 'CONNECT') throw new ConfigFault(`${path}.method`, 'must not be CONNECT');
+  if (method === 'CONNECT') throw new ConfigError(`${path}.method`, 'must not be CONNECT');
   if (!/^\/[\x21-\x7e]*$/.test(config.path))
-    throw new ConfigFault(`${path}.path`, 'must begin with "/" and hold no space');
+    throw new ConfigError(`${path}.path`, 'must begin with "/" and hold no space');
   if (config.host !== undefined && /[^\x21-\x7e]/.test(config.host))
-    throw new ConfigFault(`${path}.host`, 'must be a host name');
+    throw new ConfigError(`${path}.host`, 'must be a host name');
   const http2 = config.codecClientType === 'HTTP2';
   const { requestHeadersToAdd: add, requestHeadersToRemove: remove } = config;
   const fields = checkHeaders({ base: [USER_AGENT], add, remove, http2 }, `${path}.requestHeadersToAdd`);
@@ -129,7 +129,7 @@ function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boo
 function statuses(ranges: HttpConfig['expectedStatuses'], path: string): ((status: number) => boolean) | undefined {
   if (!ranges || ranges.length === 0) return undefined;
   const bounds = ranges.map(({ start = 0, end = 0 }, i) => {
-    if (start < 100 || end > 600 || start >= end) throw new ConfigFault(`${path}[${i}]`, 'must lie in [100, 600)');
+    if (start < 100 || end > 600 || start >= end) throw new ConfigError(`${path}[${i}]`, 'must lie in [100, 600)');
     return { start, end };
   });
   return (status) => bounds.some(({ start, end }) => status >= start && status < end);
@@ -147,12 +147,12 @@ function tcpCheck(config: NonNullable<HealthCheck['tcpHealthCheck']>, path: stri
 /** `text` is hexadecimal, `binary` base64. */
 function payload({ text, binary }: Payload, path: string): Uint8Array {
   if (text !== undefined) {
-    if (!/^([0-9a-fA-F]{2})+$/.test(text)) throw new ConfigFault(`${path}.text`, 'must be hexadecimal');
+    if (!/^([0-9a-fA-F]{2})+$/.test(text)) throw new ConfigError(`${path}.text`, 'must be hexadecimal');
     return Uint8Array.from(text.match(/../g)!, (pair) => Number.parseInt(pair, 16));
   }
   try {
     return fromLatin1(atob(binary ?? ''));
   } catch {
-    throw new ConfigFault(`${path}.binary`, 'must be base64');
+    throw new ConfigError(`${path}.binary`, 'must be base64');
   }
 }

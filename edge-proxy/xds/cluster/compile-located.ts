@@ -1,7 +1,7 @@
 /** ORIGINAL_DST and dynamic forward proxy clusters -> how a request finds its endpoint. */
 import type { Cluster as ClusterConfig } from '../../../shared/xds/cluster.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { BalancedCluster } from '../../upstream/cluster-balanced.ts';
 import { DynamicForward, type HostMaker, locateByHeader } from '../../upstream/located-cluster.ts';
@@ -18,14 +18,14 @@ export function locateEndpoints(
 ): void {
   const dynamic = dynamicForward(config);
   if (dynamic) {
-    const { locate } = new DynamicForward(cluster, forwardOptions(dynamic, secure), deps, make);
-    cluster.locate = locate;
+    const { resolveDestination } = new DynamicForward(cluster, forwardOptions(dynamic, secure), deps, make);
+    cluster.resolveDestination = resolveDestination;
   } else if (config.type === 'ORIGINAL_DST') {
     const given = config.originalDstLbConfig;
     if (given?.httpHeaderName && !given.useHttpHeader)
-      throw new ConfigFault('originalDstLbConfig.httpHeaderName', 'needs useHttpHeader');
+      throw new ConfigError('originalDstLbConfig.httpHeaderName', 'needs useHttpHeader');
     const header = given?.useHttpHeader ? (given.httpHeaderName ?? 'x-envoy-original-dst-host') : undefined;
-    cluster.locate = locateByHeader(cluster, header?.toLowerCase(), ORIGINAL_LIMITS, deps.now, make);
+    cluster.resolveDestination = locateByHeader(cluster, header?.toLowerCase(), ORIGINAL_LIMITS, deps.now, make);
   }
 }
 
@@ -38,9 +38,9 @@ export function dynamicForward(config: ClusterConfig): DynamicConfig | undefined
 function forwardOptions({ dnsCacheConfig: cache = { name: '' } }: DynamicConfig, secure: boolean) {
   const refreshMs = cache.dnsRefreshRate ? durationMs(cache.dnsRefreshRate) : 60_000;
   const path = 'clusterType.typedConfig.dnsCacheConfig';
-  if (refreshMs < 1000) throw new ConfigFault(`${path}.dnsRefreshRate`, 'must be at least 1s');
+  if (refreshMs < 1000) throw new ConfigError(`${path}.dnsRefreshRate`, 'must be at least 1s');
   const maxHosts = cache.maxHosts ?? 1024;
-  if (maxHosts < 1) throw new ConfigFault(`${path}.maxHosts`, 'must be at least 1');
+  if (maxHosts < 1) throw new ConfigError(`${path}.maxHosts`, 'must be at least 1');
   const failure = cache.dnsFailureRefreshRate?.baseInterval;
   return {
     family: cache.dnsLookupFamily ?? 'AUTO',

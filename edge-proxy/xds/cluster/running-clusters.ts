@@ -8,7 +8,7 @@ export interface RunningCluster extends Cluster {
   /**
    * Replaces the endpoints of an EDS cluster in place: connections, health checks, ejections and the balancer go on.
    * @returns false where that needs a new version of the cluster; nothing has changed then
-   * @throws ConfigFault when an endpoint is refused; nothing has changed then
+   * @throws ConfigError when an endpoint is refused; nothing has changed then
    */
   updateEndpoints(assignment: ClusterLoadAssignment): boolean;
 }
@@ -41,7 +41,7 @@ export class RunningClusters {
     this.assignmentOf = assignmentOf;
   }
 
-  /** Runs a cluster, or the next version of it. @throws ConfigFault when it is refused; the one before stays */
+  /** Runs a cluster, or the next version of it. @throws ConfigError when it is refused; the one before stays */
   run(config: ClusterConfig): void {
     const service = config.type === 'EDS' ? config.edsClusterConfig?.serviceName || config.name : undefined;
     this.swap(config, service === undefined ? undefined : this.assignmentOf(service));
@@ -53,7 +53,7 @@ export class RunningClusters {
     clusters.set(config.name, config);
   }
 
-  /** Hands endpoints to the clusters of their service name. @throws ConfigFault when one refuses them */
+  /** Hands endpoints to the clusters of their service name. @throws ConfigError when one refuses them */
   assign(assignment: ClusterLoadAssignment): void {
     for (const config of this.byService.get(assignment.clusterName)?.values() ?? [])
       if (!this.byName.get(config.name)!.updateEndpoints(assignment)) this.swap(config, assignment);

@@ -1,15 +1,15 @@
-/** RouteConfiguration.validate_clusters: a route to a cluster that does not exist is a fault of its table. */
+/** RouteConfiguration.validate_clusters: a route to a cluster that does not exist is a config error of its table. */
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 
 /**
  * Names in headers are not known before a request; a mirror's cluster is checked as the route's.
- * @throws ConfigFault where `validateClusters` is set and a cluster is missing
+ * @throws ConfigError where `validateClusters` is set and a cluster is missing
  */
 export function validateClusters(config: RouteConfiguration, clusters: { has(name: string): boolean }): void {
   if (!config.validateClusters) return;
   const check = (name: string | undefined, path: string) => {
-    if (name && !clusters.has(name)) throw new ConfigFault(path, `unknown cluster "${name}"`);
+    if (name && !clusters.has(name)) throw new ConfigError(path, `unknown cluster "${name}"`);
   };
   const checkMirrors = (mirrors: RouteConfiguration['requestMirrorPolicies'], path: string) => {
     for (const [i, { cluster }] of (mirrors ?? []).entries())

@@ -2,7 +2,7 @@
 import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { FILTER_MESSAGES } from '../../../shared/xds/http-filters.ts';
 import { messageName, unsupportedType } from '../../../shared/xds/message.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { FilterDefinition, FilterEnv, FilterUse } from '../../http/filters/definition.ts';
 import type { HttpFilter } from '../../http/filters/hooks.ts';
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
@@ -16,7 +16,7 @@ const OWN = byType(HTTP_FILTERS);
 
 /**
  * @param definitions those of this proxy where nothing else is given
- * @throws ConfigFault where a filter cannot run as configured, or the router is not the last
+ * @throws ConfigError where a filter cannot run as configured, or the router is not the last
  */
 export function compileHttpFilters(
   filters: readonly XdsHttpFilter[],
@@ -26,13 +26,13 @@ export function compileHttpFilters(
   const known = definitions === HTTP_FILTERS ? OWN : byType(definitions);
   const terminalAt = filters.findIndex((filter) => definitionOf(filter, known)?.terminal);
   if (filters.length > 0 && terminalAt !== filters.length - 1)
-    throw new ConfigFault('httpFilters', 'the last filter must be the router, and no other');
+    throw new ConfigError('httpFilters', 'the last filter must be the router, and no other');
   return filters.flatMap((filter, i) => {
     try {
       return compileFilter(filter, env, known) ?? [];
     } catch (error) {
       const inner = error as Error;
-      throw new ConfigFault(`httpFilters[${i}] (${filter.name})`, inner.message);
+      throw new ConfigError(`httpFilters[${i}] (${filter.name})`, inner.message);
     }
   });
 }
@@ -46,8 +46,8 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv, known: Definitions
   const { name, disabled = false, typedConfig } = filter;
   const definition = definitionOf(filter, known);
   if (!definition)
-    throw new ConfigFault('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...known.keys()]));
-  if (disabled && definition.terminal) throw new ConfigFault('disabled', 'the router cannot be disabled');
+    throw new ConfigError('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...known.keys()]));
+  if (disabled && definition.terminal) throw new ConfigError('disabled', 'the router cannot be disabled');
   const config = readMessage(typedConfig, definition.schema, FILTER_MESSAGES, 'typedConfig');
   const hooks = definition.create(config, { env, routeConfig: routeConfigOf(name, definition) });
   return hooks && { ...hooks, name, disabled };

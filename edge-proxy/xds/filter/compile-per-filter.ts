@@ -6,7 +6,7 @@ import {
   WRAPPER_TYPE,
 } from '../../../shared/xds/http-filters.ts';
 import { type AnyMessage, messageName, unsupportedType } from '../../../shared/xds/message.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { FilterDefinition, Located } from '../../http/filters/definition.ts';
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import type { FilterOverride, FilterOverrides } from '../../http/route-table.ts';
@@ -33,7 +33,7 @@ interface Entry {
  * As in Envoy: the most specific level that names a filter decides whether it runs, the most specific that configures
  * it gives its configuration (a filter may read the others, too).
  * @param levels most specific first: weighted cluster, route, virtual host, route configuration
- * @returns undefined where no level names a filter. Throws ConfigFault naming the field.
+ * @returns undefined where no level names a filter. Throws ConfigError naming the field.
  */
 export function compileOverrides(levels: readonly OverrideLevel[]): FilterOverrides | undefined {
   const entries = new Map<string, Entry[]>();
@@ -64,7 +64,7 @@ function readEntry(any: AnyMessage, path: string): Entry {
   const { disabled = false, config } = any as RouteFilterConfig;
   // As in Envoy, what stands beside `disabled: true` is not looked at.
   if (disabled) return { disabled, definition: undefined, message: undefined };
-  if (!config) throw new ConfigFault(path, 'must have config or disabled: true');
+  if (!config) throw new ConfigError(path, 'must have config or disabled: true');
   if (config['@type'] === '') return { disabled, definition: undefined, message: undefined };
   return { disabled, ...readConfig(config, `${path}.config`) };
 }
@@ -72,7 +72,7 @@ function readEntry(any: AnyMessage, path: string): Entry {
 function readConfig(any: AnyMessage, path: string): Pick<Entry, 'definition' | 'message'> {
   const type = messageName(any['@type']);
   const definition = byRouteType.get(type);
-  if (!definition?.route) throw new ConfigFault(path, unsupportedType(type, [...byRouteType.keys(), WRAPPER_TYPE]));
+  if (!definition?.route) throw new ConfigError(path, unsupportedType(type, [...byRouteType.keys(), WRAPPER_TYPE]));
   const config = readMessage(any, definition.route.schema, ROUTE_MESSAGES, path);
   return { definition, message: { config, path } };
 }

@@ -13,7 +13,7 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { faultAt } from '../../config-error.ts';
+import { errorAt } from '../../config-error.ts';
 import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
 import { HttpStats } from '../../http/downstream/http-stats.ts';
 import type { HttpFilter } from '../../http/filters/hooks.ts';
@@ -34,13 +34,13 @@ import {
 } from '../../tcp/connection-record.ts';
 import { TcpProxy } from '../../tcp/tcp-proxy.ts';
 import { TcpStats } from '../../tcp/tcp-stats.ts';
-import { faultLog } from '../../telemetry/fault-log.ts';
+import { internalErrorLog } from '../../telemetry/internal-error-log.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import type { Secrets } from '../tls/secrets.ts';
 
 /** The compilers of what listeners hold. */
-export interface ListenerParts {
+export interface ListenerDeps {
   readonly runtime: Runtime;
   readonly secrets: Secrets;
   readonly clusters: ClusterSet;
@@ -73,11 +73,11 @@ const typeOf = (config: { '@type': string }) => config['@type'].slice(config['@t
 
 /**
  * @param previous chains of the last version by their JSON: an unchanged chain is kept, and with it its connections
- * @throws ConfigFault naming the field
+ * @throws ConfigError naming the field
  */
 export function compileListener(
   listener: Listener,
-  parts: ListenerParts,
+  parts: ListenerDeps,
   previous: ReadonlyMap<string, Chain>,
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
@@ -87,7 +87,7 @@ export function compileListener(
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
     const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType]);
-    const compiled = previous.get(key) ?? faultAt(path, () => compileChain(listener, chain, parts));
+    const compiled = previous.get(key) ?? errorAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
   };
@@ -98,7 +98,7 @@ export function compileListener(
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
-  const find = faultAt('filterChains', () => compileChains(matched, fallback));
+  const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
     name: listener.name,
     address: address.address,
@@ -110,7 +110,7 @@ export function compileListener(
     chains: [...chains.values()],
     ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
     sniff: sniffPlan(listener, [...chains.values()]),
-    log: faultAt('accessLog', () => parts.connectionLog(listener)),
+    log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
 }
@@ -148,13 +148,13 @@ function refuseUnsupported(listener: Listener): void {
       refuse(`listenerFilters[${i}]`, captured);
 }
 
-function compileChain(listener: Listener, chain: FilterChain, parts: ListenerParts): Chain {
+function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDeps): Chain {
   const filters = chain.filters ?? [];
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
-  const denials = filters.slice(0, -1).map((filter, i) => faultAt(`filters[${i}]`, () => admission(filter, parts)));
-  const terminal = faultAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
-  const tls = faultAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
+  const denials = filters.slice(0, -1).map((filter, i) => errorAt(`filters[${i}]`, () => admission(filter, parts)));
+  const terminal = errorAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
+  const tls = errorAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
   return {
     name: chain.name ?? '',
     secure: tls !== undefined,
@@ -182,7 +182,7 @@ function sniPortOf(filters: readonly NetworkFilter[]): number {
   return found ? ((found.typedConfig as unknown as SniForwardProxy).portValue ?? 443) : 0;
 }
 
-function admission(filter: NetworkFilter, parts: ListenerParts): Denial {
+function admission(filter: NetworkFilter, parts: ListenerDeps): Denial {
   if (typeOf(filter.typedConfig) === CONNECTION_LIMIT) {
     const judge = compileConnectionLimit(filter.typedConfig as unknown as ConnectionLimit, parts.admission.stats);
     return (_, connection) => judge(connection);
@@ -197,7 +197,7 @@ function admission(filter: NetworkFilter, parts: ListenerParts): Denial {
 function compileTerminal(
   listener: Listener,
   filter: NetworkFilter,
-  parts: ListenerParts,
+  parts: ListenerDeps,
   filters: readonly NetworkFilter[],
 ): Terminal {
   const type = typeOf(filter.typedConfig);
@@ -230,15 +230,15 @@ function compileTerminal(
 }
 
 /** Exceptions in this proxy while it serves traffic. */
-function internalErrors(listener: Listener, { runtime }: ListenerParts): (error: unknown) => void {
-  return faultLog(
+function internalErrors(listener: Listener, { runtime }: ListenerDeps): (error: unknown) => void {
+  return internalErrorLog(
     `listener ${listener.name}`,
     (line) => runtime.process.writeError(line),
     () => runtime.monotonicMs(),
   );
 }
 
-function routesOf(config: HttpConnectionManager, parts: ListenerParts): () => RouteTable | undefined {
+function routesOf(config: HttpConnectionManager, parts: ListenerDeps): () => RouteTable | undefined {
   if (config.rds && config.routeConfig) throw new Error('needs exactly one of rds and routeConfig');
   if (config.rds) {
     const name = config.rds.routeConfigName;

@@ -1,6 +1,6 @@
 /** Envoy's `%COMMAND%` format strings in header values, compiled to closures. An unknown command is refused by name. */
 import { wireText } from '../../../shared/match/wire.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { headerReader } from '../../http/matchers.ts';
 import type { RequestContext } from '../../http/stream.ts';
 import type { Clock } from '../../runtime/runtime.ts';
@@ -34,10 +34,10 @@ const commands: Record<string, Format> = {
   RESPONSE_FLAGS: (r) => (r.flags.length > 0 ? r.flags.join(',') : '-'),
 };
 
-/** Throws ConfigFault at `path` for an unknown command, an unclosed `%` or a control character. */
+/** Throws ConfigError at `path` for an unknown command, an unclosed `%` or a control character. */
 export function compileFormat(configured: string, path: string, clock: Clock): Format {
   const text = wireText(configured);
-  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)) throw new ConfigFault(path, 'holds a control character');
+  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)) throw new ConfigError(path, 'holds a control character');
   if (!text.includes('%')) return () => text;
   const parts: Format[] = [];
   let literal = '';
@@ -48,7 +48,7 @@ export function compileFormat(configured: string, path: string, clock: Clock): F
       at += 2;
     } else {
       const end = endOfCommand(text, at + 1);
-      if (end < 0) throw new ConfigFault(path, `"${text}" has a "%" without its end; a literal one is "%%"`);
+      if (end < 0) throw new ConfigError(path, `"${text}" has a "%" without its end; a literal one is "%%"`);
       if (literal !== '') parts.push(constant(literal));
       literal = '';
       parts.push(compileCommand(text.slice(at + 1, end), path, clock));
@@ -71,7 +71,7 @@ function constant(text: string): Format {
 function compileCommand(command: string, path: string, clock: Clock): Format {
   if (Object.hasOwn(commands, command)) return commands[command]!;
   const parts = /^([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d{1,5}))?$/.exec(command);
-  if (!parts) throw new ConfigFault(path, `cannot read the format command "%${command}%"`);
+  if (!parts) throw new ConfigError(path, `cannot read the format command "%${command}%"`);
   const [, name = '', argument, limit] = parts;
   const length = limit === undefined ? undefined : Number(limit);
   const format = name === 'REQ' ? requestHeader(argument, command, path) : logged(name, argument, path, clock);
@@ -82,7 +82,7 @@ function compileCommand(command: string, path: string, clock: Clock): Format {
 function requestHeader(argument: string | undefined, command: string, path: string): Format {
   const names = (argument ?? '').split('?');
   if (names.length > 2 || names.some((name) => !/^[^()\s]+$/.test(name)))
-    throw new ConfigFault(path, `cannot read the format command "%${command}%"`);
+    throw new ConfigError(path, `cannot read the format command "%${command}%"`);
   const [first, second] = names.map(firstValue);
   return (request) => first!(request) ?? second?.(request) ?? '';
 }
@@ -95,7 +95,7 @@ function firstValue(name: string): Format | ((request: RequestContext) => string
 
 /** Every operator of the access log is one of headers too. */
 function logged(name: string, argument: string | undefined, path: string, clock: Clock): Format {
-  const field = faultAt(path, () => compileOperator(name, argument, wallClockOf(clock)));
+  const field = errorAt(path, () => compileOperator(name, argument, wallClockOf(clock)));
   return (request) => {
     const value = field(request, clock.monotonicMs());
     return value === undefined ? '' : wireText(String(value)).replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?');

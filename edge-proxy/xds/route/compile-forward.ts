@@ -1,7 +1,7 @@
 /** RouteAction -> ForwardAction: cluster choice, rewrites, timeouts, mirrors. Refuses what this proxy does not do. */
 import { wireText } from '../../../shared/match/wire.ts';
 import type { ClusterWeight, RouteAction } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { ClusterChoice, ForwardAction } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
 import type { Clock } from '../../runtime/runtime.ts';
@@ -62,8 +62,8 @@ function terminatesConnect(configs: RouteAction['upgradeConfigs'], path: string)
   for (const [i, one] of (configs ?? []).entries()) {
     if (!one.connectConfig) continue;
     if (one.upgradeType.toLowerCase() !== 'connect')
-      throw new ConfigFault(`${path}[${i}].connectConfig`, 'is for upgradeType CONNECT alone');
-    if (one.connectConfig.allowPost) throw new ConfigFault(`${path}[${i}].connectConfig.allowPost`, 'is not supported');
+      throw new ConfigError(`${path}[${i}].connectConfig`, 'is for upgradeType CONNECT alone');
+    if (one.connectConfig.allowPost) throw new ConfigError(`${path}[${i}].connectConfig.allowPost`, 'is not supported');
     found = true;
   }
   return found;
@@ -72,7 +72,7 @@ function terminatesConnect(configs: RouteAction['upgradeConfigs'], path: string)
 function compilePick(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
   const { cluster, clusterHeader, weightedClusters } = action;
   if ([cluster, clusterHeader, weightedClusters].filter((one) => one !== undefined).length !== 1)
-    throw new ConfigFault(path, 'must have exactly one of cluster, clusterHeader, weightedClusters');
+    throw new ConfigError(path, 'must have exactly one of cluster, clusterHeader, weightedClusters');
   if (weightedClusters) return compileWeighted(action, scope, `${path}.weightedClusters`);
   const edits = compileEdits(scope, []);
   if (cluster !== undefined) {
@@ -94,12 +94,12 @@ export interface Weights {
   indexAt(random: number): number;
 }
 
-/** @param path of the weighted clusters. Throws ConfigFault. */
+/** @param path of the weighted clusters. Throws ConfigError. */
 export function compileWeights(action: RouteAction, scope: HeaderScope, path: string): Weights {
   const clusters: readonly ClusterWeight[] = action.weightedClusters?.clusters ?? [];
   const choices = clusters.map((one, i): ClusterChoice => {
     const at = `${path}.clusters[${i}]`;
-    if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
+    if (!one.name) throw new ConfigError(`${at}.name`, 'is required');
     const edits = compileEdits(scope, [{ path: at, config: one, weighted: true }]);
     const host = wireText(one.hostRewriteLiteral ?? '');
     if (host === '') return { cluster: one.name, ...edits };
@@ -112,10 +112,10 @@ export function compileWeights(action: RouteAction, scope: HeaderScope, path: st
   const ends: number[] = [];
   let total = 0;
   for (const one of clusters) ends.push((total += one.weight ?? 0));
-  if (total === 0) throw new ConfigFault(path, 'the weights must not sum to 0');
+  if (total === 0) throw new ConfigError(path, 'the weights must not sum to 0');
   const given = action.weightedClusters?.totalWeight ?? 0;
   if (given > 0 && given !== total)
-    throw new ConfigFault(`${path}.totalWeight`, `must be the sum of the weights, ${total}`);
+    throw new ConfigError(`${path}.totalWeight`, `must be the sum of the weights, ${total}`);
   return {
     choices,
     indexAt: (random) => {

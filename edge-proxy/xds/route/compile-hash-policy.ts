@@ -2,7 +2,7 @@
 import { compileRegex } from '../../../shared/match/regex.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { HashPolicy } from '../../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { headerReader, queryParameter } from '../../http/matchers.ts';
 import type { RequestHash } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
@@ -13,7 +13,7 @@ type Source = (request: RequestContext, setCookie: (value: string) => void) => H
 
 /**
  * @returns undefined for no policies
- * @throws ConfigFault naming a policy that is not supported
+ * @throws ConfigError naming a policy that is not supported
  */
 export function compileHashPolicy(policies: readonly HashPolicy[] | undefined, path: string): RequestHash | undefined {
   if (!policies || policies.length === 0) return undefined;
@@ -35,8 +35,8 @@ export function compileHashPolicy(policies: readonly HashPolicy[] | undefined, p
 function compileSource(policy: HashPolicy, path: string): Source {
   const { header, cookie, connectionProperties, queryParameter: query, filterState } = policy;
   if ([header, cookie, connectionProperties, query, filterState].filter((one) => one !== undefined).length !== 1)
-    throw new ConfigFault(path, 'must have exactly one of header, cookie, connectionProperties, queryParameter');
-  if (filterState) throw new ConfigFault(`${path}.filterState`, 'is not supported');
+    throw new ConfigError(path, 'must have exactly one of header, cookie, connectionProperties, queryParameter');
+  if (filterState) throw new ConfigError(`${path}.filterState`, 'is not supported');
   if (header) return headerSource(header, `${path}.header`);
   if (cookie) return cookieSource(cookie, `${path}.cookie`);
   if (query) {
@@ -54,7 +54,7 @@ function headerSource(header: NonNullable<HashPolicy['header']>, path: string): 
   const { regexRewrite } = header;
   const rewrite =
     regexRewrite &&
-    faultAt(`${path}.regexRewrite`, () =>
+    errorAt(`${path}.regexRewrite`, () =>
       compileRegex(regexRewrite.pattern.regex).replacer(regexRewrite.substitution ?? ''),
     );
   if (key.startsWith(':') || key === 'host') {
@@ -80,10 +80,10 @@ function headerSource(header: NonNullable<HashPolicy['header']>, path: string): 
 
 function cookieSource(cookie: NonNullable<HashPolicy['cookie']>, path: string): Source {
   const { name, ttl, attributes = [] } = cookie;
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) throw new ConfigFault(`${path}.name`, 'must be a cookie name');
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) throw new ConfigError(`${path}.name`, 'must be a cookie name');
   const texts = attributes.map((one) => (one.value ? `; ${one.name}=${one.value}` : `; ${one.name}`));
   for (const text of [cookie.path ?? '', ...texts])
-    if (/[^\x20-\x7e]/.test(text)) throw new ConfigFault(path, 'holds a character that no header may hold');
+    if (/[^\x20-\x7e]/.test(text)) throw new ConfigError(path, 'holds a character that no header may hold');
   const seconds = ttl === undefined ? 0 : Math.floor(durationMs(ttl) / 1000);
   const suffix = [
     seconds > 0 ? `; Max-Age=${seconds}` : '',

@@ -1,6 +1,6 @@
 /** Header operations of table, virtual host, route and weighted cluster, folded into one list in Envoy's order. */
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import type { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/stream.ts';
 import type { Clock } from '../../runtime/runtime.ts';
@@ -84,7 +84,7 @@ function replaces(action: Action): boolean {
 function compileAddition(option: HeaderValueOption, path: string, clock: Clock): Addition {
   const { header, append, keepEmptyValue = false } = option;
   if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z:]+$/.test(header.key))
-    throw new ConfigFault(path, `"${header.key}" is no header name`);
+    throw new ConfigError(path, `"${header.key}" is no header name`);
   const action = option.appendAction ?? (append === false ? 'OVERWRITE_IF_EXISTS_OR_ADD' : 'APPEND_IF_EXISTS_OR_ADD');
   return {
     name: header.key,
@@ -99,7 +99,7 @@ function compileAddition(option: HeaderValueOption, path: string, clock: Clock):
 function editableKey(name: string, path: string): string {
   const key = name.toLowerCase();
   if (key.startsWith(':') || key === 'host')
-    throw new ConfigFault(path, `"${name}" may not be changed by a header operation`);
+    throw new ConfigError(path, `"${name}" may not be changed by a header operation`);
   return key;
 }
 

@@ -2,7 +2,7 @@
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RedirectAction as XdsRedirect } from '../../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { pathOnly } from '../../http/matchers.ts';
 import type { RequestContext } from '../../http/stream.ts';
 
@@ -27,7 +27,7 @@ export function compileRedirect(
 ): CompiledRedirect {
   for (const field of ['schemeRedirect', 'hostRedirect', 'pathRedirect', 'prefixRewrite'] as const)
     if (/[\u0000-\u0020\u007f]/.test(redirect[field] ?? ''))
-      throw new ConfigFault(`${path}.${field}`, 'holds a space or control character');
+      throw new ConfigError(`${path}.${field}`, 'holds a space or control character');
   const host = wireText(redirect.hostRedirect ?? '');
   const target = compileTarget(redirect, prefixLength, path);
   const scheme = redirect.httpsRedirect ? 'https' : redirect.schemeRedirect;
@@ -66,7 +66,7 @@ function compileTarget(
     return (from) => pathRedirect + (stripQuery ? '' : from.slice(pathOnly(from).length));
   }
   if (regexRewrite) {
-    const replace = faultAt(`${path}.regexRewrite`, () =>
+    const replace = errorAt(`${path}.regexRewrite`, () =>
       compileByteRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
     return (from) => {

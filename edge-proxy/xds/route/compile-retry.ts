@@ -1,7 +1,7 @@
 /** RetryPolicy -> RetryPlan: Envoy's conditions, hosts and back-offs (envoyproxy.io: config.route.v3.RetryPolicy), read once. */
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { HeaderMatcher, RetryPolicy } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import { compileHeaderMatcher } from '../../http/matchers.ts';
 import {
   isRetryCondition,
@@ -15,12 +15,12 @@ import type { RequestContext } from '../../http/stream.ts';
 
 /**
  * @returns undefined: never retry
- * @throws ConfigFault for a condition this proxy cannot judge
+ * @throws ConfigError for a condition this proxy cannot judge
  */
 export function compileRetry(policy: RetryPolicy | undefined, path: string, hedge = false): RetryPlan | undefined {
   const on = new Set((policy?.retryOn ?? '').split(',').flatMap((token) => token.trim() || []));
   for (const token of on)
-    if (!isRetryCondition(token)) throw new ConfigFault(`${path}.retryOn`, `unsupported condition "${token}"`);
+    if (!isRetryCondition(token)) throw new ConfigError(`${path}.retryOn`, `unsupported condition "${token}"`);
   if (!policy || on.size === 0) return undefined;
   const requestMatches = (policy.retriableRequestHeaders ?? []).map((one, i) =>
     compileHeaderMatcher(one, `${path}.retriableRequestHeaders[${i}]`),
@@ -51,14 +51,14 @@ function backOff(policy: RetryPolicy, path: string): { backOffBaseMs: number; ba
   const max = policy.retryBackOff?.maxInterval;
   const backOffMaxMs = max === undefined ? backOffBaseMs * 10 : durationMs(max);
   if (backOffBaseMs <= 0 || backOffMaxMs < backOffBaseMs)
-    throw new ConfigFault(`${path}.retryBackOff`, 'baseInterval must be positive and at most maxInterval');
+    throw new ConfigError(`${path}.retryBackOff`, 'baseInterval must be positive and at most maxInterval');
   return { backOffBaseMs, backOffMaxMs };
 }
 
 /** Matchers read requests; a response has headers only. */
 function responseMatch(matcher: HeaderMatcher, path: string): ResponseMatch {
   if (matcher.name.startsWith(':') || matcher.name.toLowerCase() === 'host')
-    throw new ConfigFault(`${path}.name`, `"${matcher.name}" is not a header of a response`);
+    throw new ConfigError(`${path}.name`, `"${matcher.name}" is not a header of a response`);
   const matches = compileHeaderMatcher(matcher, path);
   return (headers) => matches({ headers } as RequestContext);
 }
@@ -67,9 +67,9 @@ function rateLimitedBackOff(policy: RetryPolicy, path: string): RateLimitedBackO
   const given = policy.rateLimitedRetryBackOff;
   if (!given) return undefined;
   if (given.resetHeaders.length === 0)
-    throw new ConfigFault(`${path}.rateLimitedRetryBackOff.resetHeaders`, 'must name a header');
+    throw new ConfigError(`${path}.rateLimitedRetryBackOff.resetHeaders`, 'must name a header');
   const maxMs = given.maxInterval === undefined ? 300_000 : durationMs(given.maxInterval);
-  if (maxMs <= 0) throw new ConfigFault(`${path}.rateLimitedRetryBackOff.maxInterval`, 'must be positive');
+  if (maxMs <= 0) throw new ConfigError(`${path}.rateLimitedRetryBackOff.maxInterval`, 'must be positive');
   return {
     headers: given.resetHeaders.map(({ name, format }) => ({
       key: name.toLowerCase(),
@@ -83,6 +83,6 @@ function rateLimitedBackOff(policy: RetryPolicy, path: string): RateLimitedBackO
 function updateFrequency(policy: RetryPolicy, path: string): number {
   if (!policy.retryPriority) return 0;
   const frequency = policy.retryPriority.typedConfig?.updateFrequency ?? 0;
-  if (frequency < 1) throw new ConfigFault(`${path}.retryPriority.typedConfig.updateFrequency`, 'must be at least 1');
+  if (frequency < 1) throw new ConfigError(`${path}.retryPriority.typedConfig.updateFrequency`, 'must be at least 1');
   return frequency;
 }

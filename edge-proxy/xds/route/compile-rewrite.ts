@@ -2,7 +2,7 @@
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RouteAction } from '../../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { rewriteHost } from '../../http/forward-headers.ts';
 import { pathOnly } from '../../http/matchers.ts';
 import type { ForwardAction } from '../../http/route-table.ts';
@@ -14,7 +14,7 @@ type PathEdit = (path: string) => string;
 /** The new host; '' leaves the old. */
 type HostEdit = (request: RequestContext) => string;
 
-/** @throws ConfigFault where rewrites exclude each other */
+/** @throws ConfigError where rewrites exclude each other */
 export function compileRewrite(action: RouteAction, match: CompiledMatch, path: string): ForwardAction['rewrite'] {
   const host = compileHostRewrite(action, path);
   const edit = match.connect ? undefined : compilePathRewrite(action, match, path);
@@ -36,7 +36,7 @@ function compileHostRewrite(action: RouteAction, path: string): HostEdit | undef
   const { hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex, autoHostRewrite } = action;
   const given = [hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex, autoHostRewrite].filter(Boolean);
   if (given.length > 1)
-    throw new ConfigFault(
+    throw new ConfigError(
       path,
       'hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex and autoHostRewrite exclude each other',
     );
@@ -49,7 +49,7 @@ function compileHostRewrite(action: RouteAction, path: string): HostEdit | undef
     return (request) => request.headers.get(key) ?? '';
   }
   if (!hostRewritePathRegex) return undefined;
-  const replace = faultAt(`${path}.hostRewritePathRegex`, () =>
+  const replace = errorAt(`${path}.hostRewritePathRegex`, () =>
     compileByteRegex(hostRewritePathRegex.pattern.regex).replacer(wireText(hostRewritePathRegex.substitution ?? '')),
   );
   return (request) => replace(pathOnly(request.path));
@@ -58,20 +58,20 @@ function compileHostRewrite(action: RouteAction, path: string): HostEdit | undef
 function compilePathRewrite(action: RouteAction, match: CompiledMatch, path: string): PathEdit | undefined {
   const { prefixRewrite, regexRewrite, pathRewritePolicy } = action;
   if ([prefixRewrite, regexRewrite, pathRewritePolicy].filter(Boolean).length > 1)
-    throw new ConfigFault(path, 'prefixRewrite, regexRewrite and pathRewritePolicy exclude each other');
+    throw new ConfigError(path, 'prefixRewrite, regexRewrite and pathRewritePolicy exclude each other');
   if (prefixRewrite) {
     const { prefixLength } = match;
     const prefix = wireText(prefixRewrite);
     return prefixLength === undefined ? () => prefix : (only) => prefix + only.slice(prefixLength);
   }
   if (regexRewrite)
-    return faultAt(`${path}.regexRewrite`, () =>
+    return errorAt(`${path}.regexRewrite`, () =>
       compileByteRegex(regexRewrite.pattern.regex).replacer(wireText(regexRewrite.substitution ?? '')),
     );
   if (!pathRewritePolicy) return undefined;
   const { template } = match;
-  if (!template) throw new ConfigFault(`${path}.pathRewritePolicy`, 'needs a pathMatchPolicy in the match');
-  return faultAt(`${path}.pathRewritePolicy`, () =>
+  if (!template) throw new ConfigError(`${path}.pathRewritePolicy`, 'needs a pathMatchPolicy in the match');
+  return errorAt(`${path}.pathRewritePolicy`, () =>
     template.rewriter(wireText(pathRewritePolicy.typedConfig.pathTemplateRewrite)),
   );
 }

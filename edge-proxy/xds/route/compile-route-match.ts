@@ -4,7 +4,7 @@ import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';
 import type { FractionalPercent } from '../../../shared/xds/core.ts';
 import type { RouteMatch } from '../../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { isGrpc } from '../../http/local-reply.ts';
 import {
   compileHeaderMatcher,
@@ -30,7 +30,7 @@ export function compileRouteMatch(match: RouteMatch, path: string, random: () =>
   const connect = match.connectMatcher !== undefined;
   const wanted = match.pathMatchPolicy?.typedConfig.pathTemplate;
   const template =
-    wanted === undefined ? undefined : faultAt(`${path}.pathMatchPolicy`, () => compileUriTemplate(wanted));
+    wanted === undefined ? undefined : errorAt(`${path}.pathMatchPolicy`, () => compileUriTemplate(wanted));
   const pathMatch = compilePath(match, template, path);
   const conditions: RequestMatch[] = [
     ...(match.headers ?? []).map((one, i) => compileHeaderMatcher(one, `${path}.headers[${i}]`)),
@@ -61,14 +61,14 @@ function compilePath(match: RouteMatch, template: UriTemplate | undefined, path:
     (one) => one !== undefined,
   );
   if (given.length !== 1)
-    throw new ConfigFault(
+    throw new ConfigError(
       path,
       'must have exactly one of prefix, path, safeRegex, pathSeparatedPrefix, connectMatcher, pathMatchPolicy',
     );
   if (connectMatcher) return () => true;
   if (template !== undefined) return (text) => template.matches(text);
   if (safeRegex) {
-    const regex = faultAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
+    const regex = errorAt(`${path}.safeRegex`, () => compileByteRegex(safeRegex.regex));
     return (text) => regex.matches(text);
   }
   const wanted = caseSensitive ? (given[0] as string) : lowerAscii(given[0] as string);
@@ -80,7 +80,7 @@ function compilePlainPath(match: RouteMatch, wanted: string, path: string): Text
   if (match.path !== undefined) return (text) => text === wanted;
   if (match.prefix !== undefined) return wanted === '/' ? (text) => text[0] === '/' : (text) => text.startsWith(wanted);
   if (wanted === '' || wanted.endsWith('/') || /[?#]/.test(wanted))
-    throw new ConfigFault(`${path}.pathSeparatedPrefix`, 'must not be empty, end in "/" or hold "?" or "#"');
+    throw new ConfigError(`${path}.pathSeparatedPrefix`, 'must not be empty, end in "/" or hold "?" or "#"');
   return (text) => hasPathPrefix(text, wanted);
 }
 

@@ -4,7 +4,7 @@ import { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { type RequestParts, requestDouble } from '../../http/filters/request-double.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { ForwardAction, RouteEntry } from '../../http/route-table.ts';
-import { ConfigFault, compileRouteConfiguration } from './compile-routes.ts';
+import { ConfigError, compileRouteConfiguration } from './compile-routes.ts';
 
 const draws: number[] = [];
 const env = { now: () => 0, monotonicMs: () => 0, random: () => draws.shift() ?? 0 };
@@ -136,7 +136,7 @@ describe('forwarding', () => {
       numRetries: 3,
       perTryTimeout: '2s',
     };
-    const { retry, timeoutMs, perTryMs } = forward({
+    const { retry, timeoutMs, perAttemptMs } = forward({
       match: { prefix: '/' },
       route: to('c', { timeout: '0s', retryPolicy }),
     }).action;
@@ -146,7 +146,7 @@ describe('forwarding', () => {
       backOffBaseMs: 25,
       backOffMaxMs: 250,
     });
-    expect([timeoutMs, perTryMs]).toEqual([0, 2000]);
+    expect([timeoutMs, perAttemptMs]).toEqual([0, 2000]);
     const grpc = new HeaderMap();
     grpc.append('grpc-status', '14');
     expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new HeaderMap()))).toEqual([
@@ -289,7 +289,7 @@ it.each([
   ],
   [{ match: { prefix: '/' }, route: { weightedClusters: { clusters: [{ name: 'a' }] } } }, 'sum to 0'],
 ])('refuses %j', (route, reason) => {
-  expect(() => compile([route])).toThrow(ConfigFault);
+  expect(() => compile([route])).toThrow(ConfigError);
   expect(() => compile([route])).toThrow(reason);
 });
 

@@ -1,6 +1,6 @@
 /** RouteConfiguration -> RouteTable: everything a request needs, computed once when the resource arrives. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import { compileHostLookup } from '../../control-client/host-lookup.ts';
 import { compileBody } from '../../http/local-reply-map.ts';
 import type { ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
@@ -11,7 +11,7 @@ import { compileForward, compileResponseEdit, compileWeights, type HeaderScope }
 import { compileRedirect, requestHost } from './compile-redirect.ts';
 import { type CompiledMatch, compileRouteMatch } from './compile-route-match.ts';
 
-export { ConfigFault } from '../../config-error.ts';
+export { ConfigError } from '../../config-error.ts';
 
 const DEFAULT_DIRECT_BODY_BYTES = 4096;
 
@@ -29,9 +29,9 @@ export interface CompiledHost {
   internalMayStay: boolean;
 }
 
-/** Throws ConfigFault naming the field, for anything this proxy cannot do; the table before it stays in use. */
+/** Throws ConfigError naming the field, for anything this proxy cannot do; the table before it stays in use. */
 export function compileRouteConfiguration(config: RouteConfiguration, env: ClockAndRandom): RouteTable {
-  if (config.vhds) throw new ConfigFault('vhds', 'needs a route configuration that comes by discovery');
+  if (config.vhds) throw new ConfigError('vhds', 'needs a route configuration that comes by discovery');
   const hosts = (config.virtualHosts ?? []).map((host, i) => ({
     domains: host.domains,
     path: `virtualHosts[${i}]`,
@@ -64,7 +64,7 @@ export function routeTable(
   };
 }
 
-/** @param path where the host stands in the configuration, for faults. @throws ConfigFault naming the field */
+/** @param path of the host in the configuration, for errors. @throws ConfigError naming the field */
 export function compileVirtualHost(
   config: RouteConfiguration,
   host: VirtualHost,
@@ -161,7 +161,7 @@ function compileAction(
   path: string,
 ): RouteEntry['action'] {
   if ([route.route, route.redirect, route.directResponse].filter((one) => one !== undefined).length !== 1)
-    throw new ConfigFault(path, 'must have exactly one of route, redirect, directResponse');
+    throw new ConfigError(path, 'must have exactly one of route, redirect, directResponse');
   if (route.route) return compileForward(route.route, match, scope, `${path}.route`);
   const editResponse = compileResponseEdit(scope);
   if (route.redirect)
@@ -171,7 +171,7 @@ function compileAction(
       editResponse,
     };
   const { status, body, bodyFormat } = route.directResponse!;
-  if (status < 200 || status > 599) throw new ConfigFault(`${path}.directResponse.status`, 'must be 200 to 599');
+  if (status < 200 || status > 599) throw new ConfigError(`${path}.directResponse.status`, 'must be 200 to 599');
   const limit = config.maxDirectResponseBodySizeBytes ?? DEFAULT_DIRECT_BODY_BYTES;
   return {
     kind: 'direct',
@@ -185,16 +185,16 @@ function compileAction(
 type Body = NonNullable<Route['directResponse']>['body'];
 
 function directBody(body: Body, limit: number, path: string): string {
-  if (body?.filename !== undefined) throw new ConfigFault(`${path}.filename`, 'is not supported');
+  if (body?.filename !== undefined) throw new ConfigError(`${path}.filename`, 'is not supported');
   let text = body?.inlineString ?? '';
   if (body?.inlineBytes !== undefined) {
     try {
       const bytes = Uint8Array.from(atob(body.inlineBytes), (char) => char.charCodeAt(0));
       text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     } catch {
-      throw new ConfigFault(`${path}.inlineBytes`, 'must be UTF-8 text in base64');
+      throw new ConfigError(`${path}.inlineBytes`, 'must be UTF-8 text in base64');
     }
   }
-  if (new TextEncoder().encode(text).length > limit) throw new ConfigFault(path, `is longer than ${limit} bytes`);
+  if (new TextEncoder().encode(text).length > limit) throw new ConfigError(path, `is longer than ${limit} bytes`);
   return text;
 }

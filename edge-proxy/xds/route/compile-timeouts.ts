@@ -17,8 +17,8 @@ export function compileTimes(action: RouteAction, policy: RetryPolicy | undefine
     // With maxStreamDuration the older timeouts hold no more.
     timeoutMs: streamDuration ? 0 : optional(action.timeout, DEFAULT_TIMEOUT_MS),
     idleTimeoutMs: action.idleTimeout === undefined ? undefined : durationMs(action.idleTimeout),
-    perTryMs: optional(policy?.perTryTimeout, 0),
-    perTryIdleMs: optional(policy?.perTryIdleTimeout, 0),
+    perAttemptMs: optional(policy?.perTryTimeout, 0),
+    perAttemptIdleMs: optional(policy?.perTryIdleTimeout, 0),
     grpc:
       streamDuration || action.maxGrpcTimeout === undefined
         ? undefined

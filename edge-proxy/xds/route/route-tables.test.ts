@@ -56,7 +56,7 @@ describe('route tables with separate virtual hosts', () => {
     expect(['a', 'x', 'z'].map((name) => match(name)?.virtualHost)).toEqual(['a', 'b', 'none']);
   });
 
-  it('refuse a faulty host alone, also before its configuration has come, and keep its last good version', () => {
+  it('refuse an invalid host alone, also before its configuration has come, and keep its last good version', () => {
     const { apply, match } = setup();
     expect(apply([broken('80/a', ['a']), host('80/b', ['b'])])).toEqual({ 'virtualHosts/80/a': expect.any(String) });
     expect(apply([], [{ name: '80', vhds }])).toEqual({});
@@ -74,8 +74,8 @@ describe('route tables with separate virtual hosts', () => {
 
   it.each([[['b', 'B']], [['a*b']]])('refuse a host with the domains %s alone', (domains) => {
     const { apply, match } = setup();
-    const faults = apply([host('80/a', ['a']), host('80/b', domains)], [{ name: '80', vhds }]);
-    expect(Object.keys(faults)).toEqual(['virtualHosts/80/b']);
+    const violations = apply([host('80/a', ['a']), host('80/b', domains)], [{ name: '80', vhds }]);
+    expect(Object.keys(violations)).toEqual(['virtualHosts/80/b']);
     expect(match('a')?.virtualHost).toBe('a');
   });
 
@@ -88,13 +88,13 @@ describe('route tables with separate virtual hosts', () => {
     // The other way round: the hosts leave in the step in which the whole configuration comes.
     apply([], [whole], ['80/s']);
     expect(match('a')?.virtualHost).toBe('w');
-    // A faulty one takes nothing away.
+    // An invalid one takes nothing away.
     apply([host('80/s', ['a'])], [{ name: '80', vhds }]);
     apply([], [{ name: '80', virtualHosts: [broken('w', ['a'])] }], ['80/s']);
     expect(match('a')?.virtualHost).toBe('s');
   });
 
-  it('take a new version of the configuration for all hosts, and keep the one before when it is faulty', () => {
+  it('take a new version of the configuration for all hosts, and keep the one before when it is invalid', () => {
     const { apply, match } = setup();
     const body = { inlineString: 'x'.repeat(100) };
     const direct = host('80/a', ['a'], { routes: [{ match: { prefix: '/' }, directResponse: { status: 200, body } }] });
@@ -110,8 +110,11 @@ describe('route tables with separate virtual hosts', () => {
 
   it('check clusters where the configuration asks for it, and forget what is removed', () => {
     const { apply, match, tables } = setup(new Set(['80/a']));
-    const faults = apply([host('80/a', ['a']), host('80/b', ['b'])], [{ name: '80', vhds, validateClusters: true }]);
-    expect(faults).toEqual({ 'virtualHosts/80/b': expect.stringContaining('unknown cluster "80/b"') });
+    const violations = apply(
+      [host('80/a', ['a']), host('80/b', ['b'])],
+      [{ name: '80', vhds, validateClusters: true }],
+    );
+    expect(violations).toEqual({ 'virtualHosts/80/b': expect.stringContaining('unknown cluster "80/b"') });
     apply([], [], ['80/a']);
     expect(match('a')).toBeUndefined();
     tables.remove('80');

@@ -3,14 +3,14 @@
  * tables keep each compiled host, so that a change of one compiles one.
  */
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
-import { ConfigFault } from '../../config-error.ts';
+import { ConfigError } from '../../config-error.ts';
 import { checkDomains, HostIndex } from '../../control-client/host-lookup.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
 import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';
 
-export interface RouteTableParts {
+export interface RouteTableDeps {
   readonly clusters: { has(name: string): boolean };
   /** Compiles a configuration that holds its virtual hosts. */
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
@@ -34,12 +34,12 @@ interface SeparateHost {
 const STAND_IN: RouteConfiguration = { maxDirectResponseBodySizeBytes: 0xffffffff };
 
 export class RouteTables {
-  private readonly parts: RouteTableParts;
+  private readonly parts: RouteTableDeps;
   private readonly tables = new Map<string, RouteTable>();
   /** By the name of the configuration. */
   private readonly separate = new Map<string, SeparateHosts>();
 
-  constructor(parts: RouteTableParts) {
+  constructor(parts: RouteTableDeps) {
     this.parts = parts;
   }
 
@@ -57,7 +57,7 @@ export class RouteTables {
    * @returns `routes/name` and `virtualHosts/name` -> what is wrong
    */
   apply({ configurations, hosts, removedHosts }: RouteChanges): Map<string, string> {
-    const faults = new Map<string, string>();
+    const violations = new Map<string, string>();
     const divided = new Map<string, RouteConfiguration>();
     const whole: RouteConfiguration[] = [];
     for (const config of configurations)
@@ -65,18 +65,18 @@ export class RouteTables {
       else whole.push(config);
     const incoming = Map.groupBy(hosts, (host) => configurationOf(host.name));
     const leaving = Map.groupBy(removedHosts, configurationOf);
-    for (const config of whole) this.runWhole(config, faults);
+    for (const config of whole) this.runWhole(config, violations);
     for (const name of new Set([...divided.keys(), ...incoming.keys(), ...leaving.keys()])) {
       // Where the configuration that should hold them is refused, the hosts stay with the one before it.
-      const gone = whole.length > 0 && faults.has(`routes/${name}`) ? [] : (leaving.get(name) ?? []);
-      this.runSeparate(name, divided.get(name), incoming.get(name) ?? [], gone, faults);
+      const gone = whole.length > 0 && violations.has(`routes/${name}`) ? [] : (leaving.get(name) ?? []);
+      this.runSeparate(name, divided.get(name), incoming.get(name) ?? [], gone, violations);
     }
-    return faults;
+    return violations;
   }
 
-  private runWhole(config: RouteConfiguration, faults: Map<string, string>): void {
+  private runWhole(config: RouteConfiguration, violations: Map<string, string>): void {
     const name = config.name ?? '';
-    attempt(`routes/${name}`, faults, () => {
+    attempt(`routes/${name}`, violations, () => {
       validateClusters(config, this.parts.clusters);
       this.tables.set(name, this.parts.compileRoutes(config));
       this.detach(name);
@@ -98,13 +98,14 @@ export class RouteTables {
     changed: RouteConfiguration | undefined,
     incoming: readonly VirtualHost[],
     leaving: readonly string[],
-    faults: Map<string, string>,
+    violations: Map<string, string>,
   ): void {
     const before = this.separate.get(name) ?? new SeparateHosts(undefined);
-    const next = changed && attempt(`routes/${name}`, faults, () => this.underNew(changed, before, incoming, leaving));
+    const next =
+      changed && attempt(`routes/${name}`, violations, () => this.underNew(changed, before, incoming, leaving));
     const hosts = next ?? before;
     if (!next) for (const host of leaving) hosts.remove(host);
-    this.replace(hosts, incoming, faults);
+    this.replace(hosts, incoming, violations);
     if (hosts.size > 0 || hosts.config) this.separate.set(name, hosts);
     else this.separate.delete(name);
     if (next && changed)
@@ -114,15 +115,15 @@ export class RouteTables {
       );
   }
 
-  /** The hosts that stay, by a new version of their configuration. @throws ConfigFault */
+  /** The hosts that stay, by a new version of their configuration. @throws ConfigError */
   private underNew(
     config: RouteConfiguration,
     before: SeparateHosts,
     incoming: readonly VirtualHost[],
     leaving: readonly string[],
   ): SeparateHosts {
-    if (config.virtualHosts?.length) throw new ConfigFault('virtualHosts', 'must be empty where vhds is set');
-    if (!config.vhds?.configSource.ads) throw new ConfigFault('vhds.configSource', 'must be ads');
+    if (config.virtualHosts?.length) throw new ConfigError('virtualHosts', 'must be empty where vhds is set');
+    if (!config.vhds?.configSource.ads) throw new ConfigError('vhds.configSource', 'must be ads');
     const next = new SeparateHosts(config);
     const gone = new Set(leaving);
     const replaced = new Set(incoming.map((host) => host.name));
@@ -137,17 +138,17 @@ export class RouteTables {
   }
 
   /** Puts those of `incoming` in that compile and whose domains are free; the others keep their last good version. */
-  private replace(hosts: SeparateHosts, incoming: readonly VirtualHost[], faults: Map<string, string>): void {
+  private replace(hosts: SeparateHosts, incoming: readonly VirtualHost[], violations: Map<string, string>): void {
     const config = hosts.config ?? STAND_IN;
     const good: SeparateHost[] = [];
     for (const host of incoming) {
-      const compiled = attempt(`virtualHosts/${host.name}`, faults, () => this.compileHost(config, host));
+      const compiled = attempt(`virtualHosts/${host.name}`, violations, () => this.compileHost(config, host));
       if (compiled) good.push({ host, compiled });
     }
     // All make way before one comes: a domain may pass from one to another.
     const previous = good.map(({ host }) => hosts.remove(host.name));
     for (const [i, one] of good.entries()) {
-      const added = attempt(`virtualHosts/${one.host.name}`, faults, () => hosts.add(one));
+      const added = attempt(`virtualHosts/${one.host.name}`, violations, () => hosts.add(one));
       const last = previous[i];
       if (!added && last && !hosts.conflict(last.host)) hosts.add(last);
     }
@@ -191,15 +192,15 @@ class SeparateHosts {
   }
 
   /** Why the host cannot be added. */
-  conflict({ domains }: VirtualHost): ConfigFault | undefined {
+  conflict({ domains }: VirtualHost): ConfigError | undefined {
     for (const [i, domain] of domains.entries()) {
       const holder = this.index.holder(domain);
-      if (holder) return new ConfigFault(`domains[${i}]`, `"${domain}" belongs to virtual host "${holder.host.name}"`);
+      if (holder) return new ConfigError(`domains[${i}]`, `"${domain}" belongs to virtual host "${holder.host.name}"`);
     }
     return undefined;
   }
 
-  /** @throws ConfigFault when another host has one of its domains */
+  /** @throws ConfigError when another host has one of its domains */
   add(one: SeparateHost): true {
     const conflict = this.conflict(one.host);
     if (conflict) throw conflict;
@@ -217,11 +218,11 @@ class SeparateHosts {
   }
 }
 
-function attempt<T>(resource: string, faults: Map<string, string>, run: () => T): T | undefined {
+function attempt<T>(resource: string, violations: Map<string, string>, run: () => T): T | undefined {
   try {
     return run();
   } catch (error) {
-    faults.set(resource, (error as Error).message);
+    violations.set(resource, (error as Error).message);
     return undefined;
   }
 }

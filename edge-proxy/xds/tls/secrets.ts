@@ -114,7 +114,7 @@ export class Secrets {
   /**
    * @param dropH2 leave `h2` out of what is offered: the connection is served by an HTTP/1.1 codec
    * @returns by the ClientHello; undefined while a secret it names has not arrived
-   * @throws Error when a field is not supported or inline material is faulty
+   * @throws Error when a field is not supported or inline material is invalid
    */
   server(context: DownstreamTlsContext, dropH2: boolean): CertificateChoice {
     const common = context.commonTlsContext ?? {};
@@ -174,7 +174,7 @@ export class Secrets {
     });
   }
 
-  /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */
+  /** Makes the context now (so that violations are found at once) and again whenever its parts have changed. */
   private follow<Made>(common: CommonTlsContext, make: (parts: Parts) => Made | undefined): () => Made | undefined {
     refuseUnsupported(common);
     let seen = this.generation;
@@ -186,7 +186,7 @@ export class Secrets {
       try {
         const next = this.parts(common);
         if (next && parts && sameParts(next, parts)) return context;
-        // A secret that was taken away closes the door; a faulty one was refused before it came here.
+        // A secret that was taken away closes the door; an invalid one was refused before it came here.
         context = next && make(next);
         parts = next;
       } catch (error) {

@@ -23,7 +23,7 @@ export function compare(given: Sample, random: Random): Verdict {
   const split = unlike(mine, cut);
   if (split !== undefined) return { difference: split, accepted: 0 };
   // What is refused at once needs no second opinion.
-  if (mine.messages.length === 0 && mine.fault !== undefined) return { difference: undefined, accepted: 0 };
+  if (mine.messages.length === 0 && mine.error !== undefined) return { difference: undefined, accepted: 0 };
   return {
     difference: excess(mine, theirs[given.side].read(bytes, given.method)),
     accepted: mine.messages.filter(({ end }) => end !== undefined).length,
@@ -37,7 +37,7 @@ function cuts(length: number, random: Random): number[] {
 }
 
 function unlike(whole: Transcript, cut: Transcript): string | undefined {
-  if (whole.fault !== cut.fault) return `cut: fault ${cut.fault} instead of ${whole.fault}`;
+  if (whole.error !== cut.error) return `cut: error ${cut.error} instead of ${whole.error}`;
   return JSON.stringify(whole.messages) === JSON.stringify(cut.messages) ? undefined : 'cut: other messages';
 }
 

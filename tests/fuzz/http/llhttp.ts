@@ -65,7 +65,7 @@ export class Llhttp {
   /** @param method of the requests that responses answer */
   read(bytes: Uint8Array, method: string): Transcript {
     this.method = method;
-    this.text = { messages: [], stopped: false, fault: undefined };
+    this.text = { messages: [], stopped: false, error: undefined };
     this.current = undefined;
     this.fields = [];
     this.last = false;
@@ -73,7 +73,7 @@ export class Llhttp {
     this.parser.initialize(type, {}, maxHeadBytes, HTTPParser.kLenientNone);
     let result: number | Error | undefined = this.parser.execute(bytes);
     if (!(result instanceof Error) && !this.text.stopped) result = this.parser.finish();
-    if (result instanceof Error) this.text.fault = (result as Error & { code?: string }).code ?? 'error';
+    if (result instanceof Error) this.text.error = (result as Error & { code?: string }).code ?? 'error';
     return this.text;
   }
 

@@ -15,7 +15,7 @@ const limits = { ...defaultLimits, acceptHttp10: true, defaultHost: '' };
 
 /** @param cuts places where the bytes are cut into pieces, ascending */
 export function read(side: Side, bytes: Uint8Array, method: string, cuts: readonly number[]): Transcript {
-  const text: Transcript = { messages: [], stopped: false, fault: undefined };
+  const text: Transcript = { messages: [], stopped: false, error: undefined };
   let current: Message | undefined;
   let last = false;
   let tunnel = false;
@@ -63,7 +63,7 @@ export function read(side: Side, bytes: Uint8Array, method: string, cuts: readon
     if (!text.stopped) parser.finish();
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
-    text.fault = String(error.status);
+    text.error = String(error.status);
   }
   return text;
 }

@@ -13,7 +13,7 @@ export interface Transcript {
   /** The rest is a tunnel, or of no interest because the connection ends. */
   stopped: boolean;
   /** Why no more could be read; undefined: all was. */
-  fault: string | undefined;
+  error: string | undefined;
 }
 
 /** @returns how `ours` says anything that `theirs` does not; undefined: nothing */
@@ -26,7 +26,7 @@ export function excess(ours: Transcript, theirs: Transcript): string | undefined
     if (mine.end !== undefined && mine.end !== other.end) return `end ${i}`;
   }
   // What is whole here and followed by nothing must be so there.
-  return ours.fault === undefined && !ours.stopped && theirs.messages.length > ours.messages.length
+  return ours.error === undefined && !ours.stopped && theirs.messages.length > ours.messages.length
     ? 'the other parser sees more messages'
     : undefined;
 }

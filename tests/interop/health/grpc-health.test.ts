@@ -12,7 +12,7 @@ import { ROOT, RUNTIMES, temporaryFolder, until } from '../../harness.ts';
 import { leaf, rootAuthority, x509 } from '../../mtls/certificates.ts';
 import { any, staticCluster } from '../bootstrap.ts';
 import { at } from '../bootstrap-parts.ts';
-import { ENVOY, envoyFaults, type RunningProxy, startEnvoy } from '../envoy.ts';
+import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from '../envoy.ts';
 import { startTulle } from '../tulle.ts';
 import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 
@@ -185,7 +185,7 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
   ])('both refuse %s', (_, more, field) => {
     const file = join(folder.path, 'refused.json');
     writeFileSync(file, JSON.stringify(bootstrapOf([staticCluster('refused', 1, more)])));
-    expect(envoyFaults(file)).not.toBe('');
+    expect(envoyErrors(file)).not.toBe('');
     const run = spawnSync(nodeBinary(), [join(ROOT, 'control/cli/bin.mjs'), 'proxy', '-c', file], { encoding: 'utf8' });
     expect(run.status).not.toBe(0);
     expect(run.stderr).toContain(field);

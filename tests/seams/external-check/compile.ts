@@ -1,4 +1,4 @@
-import { ConfigFault } from '../../../edge-proxy/config-error.ts';
+import { ConfigError } from '../../../edge-proxy/config-error.ts';
 import type { BufferBody } from '../../../edge-proxy/http/filters/hooks.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { ExternalCheck } from './schema.ts';
@@ -9,9 +9,9 @@ export interface CheckConfig {
   readonly body: BufferBody;
 }
 
-/** @throws ConfigFault */
+/** @throws ConfigError */
 export function compileCheck({ cluster, timeout, maxRequestBytes, allowPartial = false }: ExternalCheck): CheckConfig {
-  if (maxRequestBytes === 0) throw new ConfigFault('maxRequestBytes', 'must be greater than 0');
+  if (maxRequestBytes === 0) throw new ConfigError('maxRequestBytes', 'must be greater than 0');
   return {
     cluster,
     timeoutMs: durationMs(timeout),

@@ -41,7 +41,7 @@ function list(headers: HeaderMap): string[] {
 function parse(parts: readonly string[], limits = { ...defaultLimits, acceptHttp10: true }) {
   const recorder = new Recorder();
   const parser = new RequestParser(recorder, limits);
-  let fault: CodecError | undefined;
+  let found: CodecError | undefined;
   try {
     for (const part of parts) {
       const bytes = fromLatin1(part);
@@ -52,13 +52,13 @@ function parse(parts: readonly string[], limits = { ...defaultLimits, acceptHttp
     }
   } catch (error) {
     if (!(error instanceof CodecError)) throw error;
-    fault = error;
+    found = error;
   }
-  return { messages: recorder.messages, fault };
+  return { messages: recorder.messages, error: found };
 }
 
-function fault(text: string) {
-  return parse([text]).fault;
+function errorOf(text: string) {
+  return parse([text]).error;
 }
 
 const host = 'Host: a\r\n';
@@ -72,12 +72,12 @@ describe('requests', () => {
   });
 
   it('reads Content-Length and chunked bodies, trailers and pipelined requests', () => {
-    const { messages, fault } = parse([
+    const { messages, error } = parse([
       `POST / HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabc` +
         `POST / HTTP/1.1\r\n${host}Transfer-Encoding: Chunked\r\n\r\n2;x=y\r\nde\r\n1;q="v w"\r\nf\r\n0\r\nT: 1\r\nHost: evil\r\n\r\n` +
         `GET / HTTP/1.1\r\n${host}\r\n`,
     ]);
-    expect(fault).toBeUndefined();
+    expect(error).toBeUndefined();
     expect(messages.map((m) => [m.body, m.trailers, m.whole])).toEqual([
       ['abc', [], true],
       ['def', ['T=1'], true],
@@ -113,18 +113,18 @@ describe('requests', () => {
     ['no colon', 'X\r\n'],
     ['a second Host', 'Host: b\r\n'],
   ])('refuses %s with 400', (_, lines) => {
-    expect(fault(`POST / HTTP/1.1\r\n${host}${lines}\r\n`)?.status).toBe(400);
+    expect(errorOf(`POST / HTTP/1.1\r\n${host}${lines}\r\n`)?.status).toBe(400);
   });
 
   it.each(['chunked, chunked', 'gzip, chunked', 'chunked, gzip', 'identity', 'xchunked', '"chunked"', ''])(
     'refuses Transfer-Encoding %j with 501',
     (coding) => {
-      expect(fault(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: ${coding}\r\n\r\n`)?.status).toBe(501);
+      expect(errorOf(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: ${coding}\r\n\r\n`)?.status).toBe(501);
     },
   );
 
   it.each(['GET /', 'GET / HTTP/2.0', 'GET / HTTP/1.2'])('asks for another version: %j', (line) => {
-    expect(fault(`${line}\r\n${host}\r\n`)).toMatchObject({ status: 426, details: 'low_version' });
+    expect(errorOf(`${line}\r\n${host}\r\n`)).toMatchObject({ status: 426, details: 'low_version' });
   });
 
   it.each([
@@ -148,11 +148,11 @@ describe('requests', () => {
     'CONNECT / HTTP/1.1',
     'CONNECT a:99999 HTTP/1.1',
   ])('refuses the request line %j', (line) => {
-    expect(fault(`${line}\r\n${host}\r\n`)?.status).toBe(400);
+    expect(errorOf(`${line}\r\n${host}\r\n`)?.status).toBe(400);
   });
 
   it.each(['', 'a b', 'a/b', 'u@a', 'a:x', 'a,b c', '[::1', 'a:65536', 'a#'])('refuses the Host %j', (value) => {
-    expect(fault(`GET / HTTP/1.1\r\nHost: ${value}\r\n\r\n`)?.status).toBe(400);
+    expect(errorOf(`GET / HTTP/1.1\r\nHost: ${value}\r\n\r\n`)?.status).toBe(400);
   });
 
   it.each(['a', 'a:80', '[::1]:80', 'outbound_.80._.x.y', 'xn--a.b', '10.0.0.1'])('accepts the Host %j', (value) => {
@@ -160,7 +160,7 @@ describe('requests', () => {
   });
 
   it('names a missing Host as Envoy does', () => {
-    expect(fault('GET / HTTP/1.1\r\n\r\n')?.details).toBe('missing_host_header');
+    expect(errorOf('GET / HTTP/1.1\r\n\r\n')?.details).toBe('missing_host_header');
   });
 
   it.each([
@@ -177,29 +177,29 @@ describe('requests', () => {
     '1fffffffffffff\r\n',
     `1;${'a'.repeat(300)}\r\n`,
   ])('refuses the chunk line %j', (line) => {
-    expect(fault(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${line}`)?.status).toBe(400);
+    expect(errorOf(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${line}`)?.status).toBe(400);
   });
 
   it('refuses chunk data that is longer than its size', () => {
-    expect(fault(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n`)?.status).toBe(400);
+    expect(errorOf(`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n`)?.status).toBe(400);
   });
 
   it('keeps to its limits', () => {
-    expect(fault(`GET / HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(100)}\r\n`)?.status).toBe(431);
-    expect(fault(`GET / HTTP/1.1\r\n${host}X: ${'a'.repeat(61 * 1024)}`)?.status).toBe(431);
-    expect(fault(`GET /${'a'.repeat(33 * 1024)} HTTP/1.1\r\n${host}\r\n`)?.status).toBe(414);
-    expect(fault('\r\n'.repeat(3))?.status).toBe(400);
+    expect(errorOf(`GET / HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(100)}\r\n`)?.status).toBe(431);
+    expect(errorOf(`GET / HTTP/1.1\r\n${host}X: ${'a'.repeat(61 * 1024)}`)?.status).toBe(431);
+    expect(errorOf(`GET /${'a'.repeat(33 * 1024)} HTTP/1.1\r\n${host}\r\n`)?.status).toBe(414);
+    expect(errorOf('\r\n'.repeat(3))?.status).toBe(400);
   });
 
   it('answers HTTP/1.0 only when told to', () => {
     const text = `GET / HTTP/1.0\r\n${host}\r\n`;
-    expect(parse([text], defaultLimits).fault).toMatchObject({ status: 426, details: 'low_version' });
-    expect(parse([text]).fault).toBeUndefined();
-    expect(fault(`POST / HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n`)?.status).toBe(400);
+    expect(parse([text], defaultLimits).error).toMatchObject({ status: 426, details: 'low_version' });
+    expect(parse([text]).error).toBeUndefined();
+    expect(errorOf(`POST / HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n`)?.status).toBe(400);
   });
 
   it('sees a bare line feed before the head ends', () => {
-    expect(fault('GET / HTTP/1.1\nHost: a\n\n')?.status).toBe(400);
+    expect(errorOf('GET / HTTP/1.1\nHost: a\n\n')?.status).toBe(400);
   });
 });
 
@@ -275,7 +275,7 @@ describe('any split of the same bytes', () => {
           const whole = parse([text]);
           const parts = parse(split(text, cuts));
           expect(parts.messages).toEqual(whole.messages);
-          expect(parts.fault?.status).toBe(whole.fault?.status);
+          expect(parts.error?.status).toBe(whole.error?.status);
         },
       ),
       { numRuns: 2000 },

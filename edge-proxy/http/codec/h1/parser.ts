@@ -142,7 +142,7 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
       case 'trailers':
         return this.readTrailers(bytes, at);
       default:
-        throw codecError('bytes after a fault');
+        throw codecError('bytes after a protocol error');
     }
   }
 

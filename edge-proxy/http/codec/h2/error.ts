@@ -1,4 +1,4 @@
-/** Faults of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). */
+/** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). */
 
 export const ERROR_CODES = {
   NO_ERROR: 0,

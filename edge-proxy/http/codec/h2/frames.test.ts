@@ -183,7 +183,7 @@ describe('in pieces', () => {
     maxLength: 12,
   });
 
-  /** Lines and, last, the code of the fault. */
+  /** Lines and, last, the code of the error. */
   const outcome = (parts: Uint8Array[]) => {
     const log = new Log();
     const reader = new FrameReader(log, limits);

@@ -1,17 +1,17 @@
 import type { Buffer, BufferPerRoute } from '../../../../shared/xds/http-filters.ts';
-import { ConfigFault } from '../../../config-error.ts';
+import { ConfigError } from '../../../config-error.ts';
 import type { BufferBody } from '../hooks.ts';
 import type { RouteBuffer } from './filter.ts';
 
-/** Exactly one of both fields, and `disabled` only as true, as Envoy's validation rules say. Throws ConfigFault. */
+/** Exactly one of both fields, and `disabled` only as true, as Envoy's validation rules say. Throws ConfigError. */
 export function compileRouteBuffer({ disabled, buffer }: BufferPerRoute, path: string): RouteBuffer {
   if ((disabled === undefined) === (buffer === undefined) || disabled === false)
-    throw new ConfigFault(path, 'must have either buffer or disabled: true');
+    throw new ConfigError(path, 'must have either buffer or disabled: true');
   return { buffer: buffer && compileBuffer(buffer, `${path}.buffer.`) };
 }
 
-/** @param path with its dot, '' for the filter's own config. Throws ConfigFault. */
+/** @param path with its dot, '' for the filter's own config. Throws ConfigError. */
 export function compileBuffer({ maxRequestBytes }: Buffer, path: string): BufferBody {
-  if (maxRequestBytes === 0) throw new ConfigFault(`${path}maxRequestBytes`, 'must be greater than 0');
+  if (maxRequestBytes === 0) throw new ConfigError(`${path}maxRequestBytes`, 'must be greater than 0');
   return { buffer: maxRequestBytes, whenFull: 'reject' };
 }

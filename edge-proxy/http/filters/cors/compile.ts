@@ -1,6 +1,6 @@
 import { wireText } from '../../../../shared/match/wire.ts';
 import type { CorsPolicy } from '../../../../shared/xds/http-filters.ts';
-import { ConfigFault } from '../../../config-error.ts';
+import { ConfigError } from '../../../config-error.ts';
 import { shareOf } from '../../../xds/route/compile-route-match.ts';
 import { compileStringMatcher } from '../../matchers.ts';
 import type { Located } from '../definition.ts';
@@ -24,7 +24,7 @@ export function compileCors(policies: readonly [Located<CorsPolicy>, ...Located<
   }
   const share = cors.filterEnabled ? shareOf(cors.filterEnabled.defaultValue) : 1;
   if (share === 0) return undefined;
-  if (share < 1) throw new ConfigFault(`${path}.filterEnabled`, 'only 0 or 100 percent are supported');
+  if (share < 1) throw new ConfigError(`${path}.filterEnabled`, 'only 0 or 100 percent are supported');
   const origins = (cors.allowOriginStringMatch ?? []).map((one, i) =>
     compileStringMatcher(one, `${path}.allowOriginStringMatch[${i}]`),
   );

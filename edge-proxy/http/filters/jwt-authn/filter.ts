@@ -11,7 +11,7 @@ import {
 import { checkTrustDomain } from '../../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
 import { jsonName } from '../../../../shared/xds/message.ts';
-import { ConfigFault, faultAt } from '../../../config-error.ts';
+import { ConfigError, errorAt } from '../../../config-error.ts';
 import type { LocalReply, RequestContext } from '../../stream.ts';
 import type { FilterEnv } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
@@ -49,7 +49,7 @@ interface Requirement {
 export type JwtEnv = Pick<FilterEnv, 'now' | 'trustDomain'>;
 
 /**
- * Throws ConfigFault for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
+ * Throws ConfigError for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
  * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
  */
 export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): FilterHooks {
@@ -153,9 +153,9 @@ function denial(request: RequestContext, reason: string): LocalReply {
 function compileProvider(provider: Provider, path: string, env: JwtEnv): CompiledProvider {
   const [audience, ...others] = provider.audiences ?? [];
   // Without an audience a token made for anyone would prove an identity here.
-  if (!audience || others.length > 0) throw new ConfigFault(`${path}.audiences`, 'must name exactly one audience');
+  if (!audience || others.length > 0) throw new ConfigError(`${path}.audiences`, 'must name exactly one audience');
   const { issuer } = provider;
-  if (!issuer) throw new ConfigFault(`${path}.issuer`, 'must be set');
+  if (!issuer) throw new ConfigError(`${path}.issuer`, 'must be set');
   const trustDomain = trustDomainOf(provider, `${path}.subjects`);
   const verifier = createJwtSvidVerifier(parseKeys(provider, `${path}.localJwks`));
   const sources: TokenSource[] = (provider.fromHeaders ?? []).map((one) => ({
@@ -191,21 +191,21 @@ function findToken(sources: readonly TokenSource[], { headers }: RequestContext)
 function trustDomainOf({ subjects }: Provider, path: string): string {
   const [, trustDomain] = /^spiffe:\/\/([^/]+)\/$/.exec(subjects?.prefix ?? '') ?? [];
   if (!trustDomain || subjects?.ignoreCase)
-    throw new ConfigFault(path, 'must be the prefix "spiffe://<trust domain>/"');
-  return faultAt(`${path}.prefix`, () => checkTrustDomain(trustDomain));
+    throw new ConfigError(path, 'must be the prefix "spiffe://<trust domain>/"');
+  return errorAt(`${path}.prefix`, () => checkTrustDomain(trustDomain));
 }
 
 function parseKeys(provider: Provider, path: string): Parameters<typeof createJwtSvidVerifier>[0] {
   const text = provider.localJwks?.inlineString;
-  if (text === undefined) throw new ConfigFault(path, 'must have the keys as inlineString');
+  if (text === undefined) throw new ConfigError(path, 'must have the keys as inlineString');
   try {
     const keys: unknown = JSON.parse(text);
     if (typeof keys === 'object' && keys !== null && Array.isArray((keys as { keys?: unknown }).keys))
       return keys as never;
   } catch {
-    // Fall through: the text itself must not get into the fault.
+    // Fall through: the text itself must not get into the error.
   }
-  throw new ConfigFault(path, 'is not a JSON Web Key Set');
+  throw new ConfigError(path, 'is not a JSON Web Key Set');
 }
 
 /** One that names no provider would let every token through unread. */
@@ -215,7 +215,7 @@ function compileRequirement(
   path: string,
 ): Requirement {
   const requirement = readRequirement(requires, providers, path);
-  if (requirement.providers.length === 0) throw new ConfigFault(path, 'names no provider');
+  if (requirement.providers.length === 0) throw new ConfigError(path, 'names no provider');
   return requirement;
 }
 
@@ -230,7 +230,7 @@ function readRequirement(
     const field = jsonName(key);
     if (field === 'providerName') {
       const provider = providers.get(String(value));
-      if (!provider) throw new ConfigFault(`${path}.providerName`, `there is no provider "${String(value)}"`);
+      if (!provider) throw new ConfigError(`${path}.providerName`, `there is no provider "${String(value)}"`);
       out.providers.push(provider);
     } else if (field === 'allowMissing') out.allowMissing = true;
     else if (field === 'allowMissingOrFailed') out.allowMissing = out.allowFailed = true;
@@ -242,7 +242,7 @@ function readRequirement(
         out.allowMissing ||= inner.allowMissing;
         out.allowFailed ||= inner.allowFailed;
       }
-    } else throw new ConfigFault(`${path}.${field}`, 'is not supported');
+    } else throw new ConfigError(`${path}.${field}`, 'is not supported');
   }
   return out;
 }

@@ -1,7 +1,7 @@
 /** RBAC rules as one decision (envoy.config.rbac.v3.RBAC), over requests and over connections. */
 import type { Rules } from '../../../../shared/xds/rbac.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
-import { ConfigFault } from '../../../config-error.ts';
+import { ConfigError } from '../../../config-error.ts';
 import { compilePermission, compilePrincipal, type RbacMatch, some } from './matchers.ts';
 
 export interface Engine {
@@ -15,11 +15,11 @@ export function allows(action: Engine['action'], policy: string): boolean {
   return action === 'LOG' || (action === 'ALLOW' ? policy !== '' : policy === '');
 }
 
-/** Throws ConfigFault. */
+/** Throws ConfigError. */
 export function compileRules(rules: Rules, path: string): Engine {
   const names = Object.keys(rules.policies ?? {}).sort();
   // '' stands for "none matched" below.
-  if (names[0] === '') throw new ConfigFault(`${path}.policies`, 'a policy must have a name');
+  if (names[0] === '') throw new ConfigError(`${path}.policies`, 'a policy must have a name');
   const matches = names.map((name): RbacMatch => {
     const { permissions, principals } = rules.policies![name]!;
     const at = `${path}.policies["${name}"]`;

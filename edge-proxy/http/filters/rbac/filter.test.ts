@@ -119,7 +119,7 @@ describe('a connection', () => {
     expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/bb'] })).allowed).toBe(false);
     expect(allow(downstream()).allowed).toBe(false);
   });
-  it('a fault in shadow rules is a fault', () => {
+  it('refuses a config error in shadow rules', () => {
     expect(() => judge({ shadowRules: { policies: { p: { permissions: [], principals: [] } } } })).toThrow(
       'shadowRules.policies["p"].permissions',
     );

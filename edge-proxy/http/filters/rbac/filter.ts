@@ -13,7 +13,7 @@ export interface RouteRbac {
   readonly judge: ((request: RequestContext) => LocalReply | undefined) | undefined;
 }
 
-/** @param routeConfig rules in the place of the filter's own. Throws ConfigFault. */
+/** @param routeConfig rules in the place of the filter's own. Throws ConfigError. */
 export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteRbac>['routeConfig']): FilterHooks {
   const own = compileHttpRbac(config);
   return {
@@ -24,7 +24,7 @@ export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteR
   };
 }
 
-/** Undefined where the config enforces and shadows nothing. Throws ConfigFault. */
+/** Undefined where the config enforces and shadows nothing. Throws ConfigError. */
 export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   const engine = config.rules && compileRules(config.rules, 'rules');
   const shadow = config.shadowRules && compileRules(config.shadowRules, 'shadowRules');

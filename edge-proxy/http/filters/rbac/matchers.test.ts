@@ -229,7 +229,7 @@ describe('metadata', () => {
 });
 
 describe('configuration it refuses', () => {
-  const faulty: [unknown, string][] = [
+  const invalid: [unknown, string][] = [
     [{}, 'exactly one field'],
     [{ any: true, destinationPort: 1 }, 'exactly one field'],
     [{ any: false }, 'can only be true'],
@@ -243,7 +243,7 @@ describe('configuration it refuses', () => {
     [{ metadata: { filter: 'f', path: [{ key: 'a' }], value: {} } }, 'p.metadata.value'],
     [{ sourcedMetadata: {} }, 'p.sourcedMetadata: is not supported'],
   ];
-  it.each(faulty)('permission %j', (one, reason) =>
+  it.each(invalid)('permission %j', (one, reason) =>
     expect(() => compilePermission(one as Permission, 'p')).toThrow(reason),
   );
   it.each<[unknown, string]>([

@@ -5,7 +5,7 @@ import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
 import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../../shared/xds/rbac.ts';
 import { anyPrincipal, attributeMaps, attributes } from '../../../attributes/attributes.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
-import { ConfigFault, faultAt } from '../../../config-error.ts';
+import { ConfigError, errorAt } from '../../../config-error.ts';
 import { compileHeaderMatcher, compileStringMatcher } from '../../matchers.ts';
 
 export type RbacMatch = (traffic: IncomingTraffic) => boolean;
@@ -51,7 +51,7 @@ export function compilePermission(permission: Permission, path: string): RbacMat
     case 'metadata':
       return compileMetadata(permission.metadata!, at);
     default:
-      throw new ConfigFault(at, 'is not supported');
+      throw new ConfigError(at, 'is not supported');
   }
 }
 
@@ -91,18 +91,18 @@ export function compilePrincipal(principal: Principal, path: string): RbacMatch 
     case 'metadata':
       return compileMetadata(principal.metadata!, at);
     default:
-      throw new ConfigFault(at, 'is not supported');
+      throw new ConfigError(at, 'is not supported');
   }
 }
 
 function onlyField(message: One, path: string): string {
   const fields = Object.keys(message).filter((key) => message[key] !== undefined);
-  if (fields.length !== 1) throw new ConfigFault(path, 'must have exactly one field');
+  if (fields.length !== 1) throw new ConfigError(path, 'must have exactly one field');
   return fields[0]!;
 }
 
 function every(matches: RbacMatch[], path: string): RbacMatch {
-  if (matches.length === 0) throw new ConfigFault(path, 'must not be empty');
+  if (matches.length === 0) throw new ConfigError(path, 'must not be empty');
   if (matches.length === 1) return matches[0]!;
   return (traffic) => {
     for (const one of matches) if (!one(traffic)) return false;
@@ -111,7 +111,7 @@ function every(matches: RbacMatch[], path: string): RbacMatch {
 }
 
 export function some(matches: RbacMatch[], path: string): RbacMatch {
-  if (matches.length === 0) throw new ConfigFault(path, 'must not be empty');
+  if (matches.length === 0) throw new ConfigError(path, 'must not be empty');
   if (matches.length === 1) return matches[0]!;
   return (traffic) => {
     for (const one of matches) if (one(traffic)) return true;
@@ -124,7 +124,7 @@ function not(match: RbacMatch): RbacMatch {
 }
 
 function any(value: boolean | undefined, path: string): RbacMatch {
-  if (value !== true) throw new ConfigFault(path, 'can only be true');
+  if (value !== true) throw new ConfigError(path, 'can only be true');
   return () => true;
 }
 
@@ -142,7 +142,7 @@ function urlPath(matcher: StringMatcher | undefined, path: string): RbacMatch {
 }
 
 function uriTemplate(template: string, path: string): RbacMatch {
-  const regex = faultAt(path, () => compilePathTemplate(template));
+  const regex = errorAt(path, () => compilePathTemplate(template));
   return (traffic) => {
     const path = attributes['request.url_path'](traffic);
     return path !== undefined && regex.matches(path);
@@ -159,7 +159,7 @@ function authenticated(matcher: StringMatcher | undefined, path: string): RbacMa
 }
 
 function cidr(range: CidrRange, path: string): Cidr {
-  return faultAt(path, () => parseCidr(`${range.addressPrefix}/${range.prefixLen ?? 0}`));
+  return errorAt(path, () => parseCidr(`${range.addressPrefix}/${range.prefixLen ?? 0}`));
 }
 
 function compileMetadata(matcher: MetadataMatcher, path: string): RbacMatch {
@@ -201,6 +201,6 @@ function compileValue(matcher: ValueMatcher, path: string): (value: unknown) => 
       return (value) => all.some((matches) => matches(value));
     }
     default:
-      throw new ConfigFault(at, 'is not supported');
+      throw new ConfigError(at, 'is not supported');
   }
 }

@@ -9,10 +9,10 @@ export interface NetworkVerdict {
   readonly policy: string;
 }
 
-/** Judges a connection before its first byte goes upstream. Throws ConfigFault while compiling. */
+/** Judges a connection before its first byte goes upstream. Throws ConfigError while compiling. */
 export function compileNetworkRbac(config: NetworkRbac): (downstream: DownstreamInfo) => NetworkVerdict {
   const engine = config.rules && compileRules(config.rules, 'rules');
-  // Shadow rules decide nothing, but a fault in them is a fault.
+  // Shadow rules decide nothing, but a config error in them is refused.
   if (config.shadowRules) compileRules(config.shadowRules, 'shadowRules');
   return (downstream) => {
     if (!engine) return { allowed: true, policy: 'none' };

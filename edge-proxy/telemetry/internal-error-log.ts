@@ -1,30 +1,30 @@
-/** Faults of our own while a request is served: answered with 500, and told here so that they can be found. */
+/** Logs internal errors of request handling (answered with 500); details are not sent to clients. */
 
 const PAUSE_MS = 10_000;
 const FRAMES = 3;
 
 /**
- * Writes one line for a fault, at most one in ten seconds, with how many were left out. The error's own text stays out:
- * it could quote what a client sent. Its name and where it was thrown are enough to find it.
+ * Writes one line per internal error, at most one in ten seconds, with the number suppressed. The error's text is left out:
+ * it could quote what a client sent. Its name and stack frames locate it.
  *
  * @param where as `listener virtualInbound`
  */
-export function faultLog(
+export function internalErrorLog(
   where: string,
   write: (line: string) => void,
   monotonicMs: () => number,
 ): (error: unknown) => void {
   let quietUntil = Number.NEGATIVE_INFINITY;
-  let unsaid = 0;
+  let suppressed = 0;
   return (error) => {
     const now = monotonicMs();
     if (now < quietUntil) {
-      unsaid++;
+      suppressed++;
       return;
     }
     quietUntil = now + PAUSE_MS;
-    const more = unsaid > 0 ? ` (and ${unsaid} more before)` : '';
-    unsaid = 0;
+    const more = suppressed > 0 ? ` (and ${suppressed} more before)` : '';
+    suppressed = 0;
     write(`tulle: ${where}: a request failed within the proxy: ${placeOf(error)}${more}`);
   };
 }

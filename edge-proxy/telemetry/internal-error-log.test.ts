@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { faultLog } from './fault-log.ts';
+import { internalErrorLog } from './internal-error-log.ts';
 
 function thrower(): never {
   throw new TypeError('authorization: Bearer abc\n    is not what it should be');
@@ -13,17 +13,17 @@ function caught(): unknown {
   }
 }
 
-describe('fault log', () => {
+describe('internal error log', () => {
   it("tells an error's name and place, never its text", () => {
     const lines: string[] = [];
-    faultLog(
+    internalErrorLog(
       'listener a',
       (line) => lines.push(line),
       () => 0,
     )(caught());
     expect(lines).toEqual([
       expect.stringMatching(
-        /^tulle: listener a: a request failed within the proxy: TypeError at thrower \(.*fault-log\.test\.ts:\d+:\d+\), caught/,
+        /^tulle: listener a: a request failed within the proxy: TypeError at thrower \(.*internal-error-log\.test\.ts:\d+:\d+\), caught/,
       ),
     ]);
     expect(lines[0]).not.toContain('Bearer');
@@ -32,7 +32,7 @@ describe('fault log', () => {
   it('writes one line in ten seconds, and then how many there were', () => {
     let now = 0;
     const lines: string[] = [];
-    const report = faultLog(
+    const report = internalErrorLog(
       'listener a',
       (line) => lines.push(line),
       () => now,
