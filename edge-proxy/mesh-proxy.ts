@@ -46,7 +46,7 @@ export interface MeshProxyDeps {
   readonly runtime: Runtime;
   readonly settings: MeshSettings;
   readonly version: string;
-  /** Called once there is an identity; rotations are told by `identity.subscribe`. */
+  /** Called once there is an identity; rotations are reported by `identity.subscribe`. */
   readonly proxy: (identity: IdentityManager, settings: ProcessSettings) => ProxyPart;
 }
 

@@ -84,7 +84,7 @@ export class DataPlane {
     this.unhealthy = !healthy;
   }
 
-  /** Envoy's `/drain_listeners`; the process goes on. `graceful`: sockets close after the drain time only. */
+  /** Envoy's `/drain_listeners`; the process continues. `graceful`: sockets close after the drain time only. */
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void {
     const { listeners, resources } = this.running;
     for (const [name, { server }] of listeners) {

@@ -13,7 +13,7 @@ export interface ProcessDeps {
 
 /**
  * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0. Anything that keeps it from starting is
- * told in one line each, exit code 1.
+ * reported in one line each, exit code 1.
  */
 export async function runProcess({ runtime, version, proxy, startStatic }: ProcessDeps): Promise<void> {
   const host = runtime.process;

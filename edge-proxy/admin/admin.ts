@@ -30,12 +30,12 @@ export interface AdminDeps {
   readonly uptimeMs: () => number;
   /** Ends the process, as SIGTERM does. */
   readonly quit: () => void;
-  /** `graceful`: goes on accepting for the drain time, each connection for one answer. */
+  /** `graceful`: continues accepting for the drain time, each connection for one answer. */
   readonly drainListeners: (options: { readonly graceful: boolean; readonly inboundOnly: boolean }) => void;
   /** Envoy's statistics by name. */
   readonly stats: () => [string, number][] | Promise<[string, number][]>;
   readonly certificates: () => readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
-  /** Load balancers are told to send nothing more, or that all is well again. */
+  /** Fails or restores the health check that load balancers read. */
   readonly setHealthy: (healthy: boolean) => void;
 }
 
@@ -74,7 +74,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     }
   });
   router.get('/certs', async () => {
-    // Reading certificates weighs megabytes that a proxy nobody asks need not hold.
+    // Load the certificate parser on first use of /certs; it costs several MB.
     const { certsJson } = await import('./certs.ts');
     return json(certsJson(await deps.certificates(), deps.now()));
   });

@@ -50,7 +50,7 @@ describe('attributes', () => {
   it('of a request have Envoy’s names and values', () => {
     const record = request();
     const expected: { [name in AttributeName]: unknown } = {
-      // The client stands in x-forwarded-for: its port is unknown.
+      // The client address is from x-forwarded-for: its port is unknown.
       'source.address': '203.0.113.5:0',
       'source.port': 0,
       'source.ip': '10.0.0.1',

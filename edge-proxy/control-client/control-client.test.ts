@@ -129,7 +129,7 @@ describe('ControlClient', () => {
     expect(seen[0]!.peer).toBe('');
   });
 
-  it('keeps a connection when asked, dials anew when the identity rotates or the server closed it', async () => {
+  it('keeps a connection when asked, dials again when the identity rotates or the server closed it', async () => {
     let identity = first;
     const kept = client({ identity: () => identity });
     for (let i = 0; i < 3; i++) await kept.request('POST', '/x', {}, { keepAlive: true });
@@ -143,7 +143,7 @@ describe('ControlClient', () => {
     expect(seen[5]!.port).not.toBe(seen[4]!.port);
   });
 
-  it('trusts only its bundle, and only the host it asked for', async () => {
+  it('trusts only its bundle, and only the host it requested', async () => {
     const rogue = (await authority()).certificate.toString('pem');
     await expect(client({ trustedRoots: () => rogue }).request('GET', '/x')).rejects.toThrow(ControlError);
     const other = url.replace('127.0.0.1', '127.0.0.2');

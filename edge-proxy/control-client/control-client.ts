@@ -46,7 +46,7 @@ interface Exchange {
   readonly keepAlive: boolean;
 }
 
-/** A kept connection and the context it was dialled with: a rotated identity dials anew. */
+/** A kept connection and the context it was dialled with: a rotated identity dials again. */
 interface Idle {
   readonly connection: Connection;
   readonly tls: TlsContext;
@@ -87,7 +87,7 @@ export class ControlClient {
     const kept = this.takeIdle(tls, exchange.keepAlive);
     if (kept) {
       const answer = await this.converse(kept, tls, exchange).catch((error: unknown) => {
-        // The server may close an idle connection just as it is used; only that is worth a second try.
+        // The server may close an idle connection just as it is used; only that justifies a second attempt.
         if (error instanceof StaleConnection) return undefined;
         throw error;
       });
@@ -259,10 +259,10 @@ export class ControlClient {
   }
 }
 
-/** Short lives make clocks matter: what looks like a broken certificate is mostly one of them. */
+/** Certificates are short-lived: a certificate not yet valid usually means a wrong clock. */
 function explained(reason: string, now: number): string {
   if (!/certificate (is not yet valid|has expired)/.test(reason)) return reason;
-  return `${reason}: the clock here says ${new Date(now).toISOString()}, is it right here and there?`;
+  return `${reason}: this machine's clock is at ${new Date(now).toISOString()}; check the clocks of both machines`;
 }
 
 class StaleConnection extends Error {}

@@ -70,7 +70,7 @@ export class DiscoveryClient {
   private opened: ReadonlySet<Feature> | undefined;
   /** What the next poll says: subscriptions, or ACKs and NACKs of the last answer. */
   private requests: DeltaDiscoveryRequest[] = [];
-  /** Names that the control plane asked for, a page a poll. */
+  /** Names that the control plane requested, a page a poll. */
   private pages: DeltaDiscoveryRequest[][] = [];
   private running: Promise<void> | undefined;
   private failing = false;

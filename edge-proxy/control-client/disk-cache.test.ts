@@ -42,7 +42,7 @@ describe('DiskCache', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('gives back the latest of what was saved, to the same node only, from a file nobody else may read', async () => {
+  it('gives back the latest of what was saved, to the same node only, from a file only its owner may read', async () => {
     const first = cache();
     expect(await first.load('n')).toBeUndefined();
     for (const name of ['a', 'b', 'c']) first.save('n', config([resource(name)]));
@@ -96,7 +96,7 @@ describe('DiskCache', () => {
     expect(await cache().load('n')).toEqual(config(now.slice(1)));
   });
 
-  it('is written anew when a journal has grown by as much as it was, and by 256 KB', async () => {
+  it('is rewritten when a journal has grown by as much as it was, and by 256 KB', async () => {
     const made = cache();
     const sizes: number[] = [];
     for (let i = 0; i < 100; i++) {
@@ -135,7 +135,7 @@ describe('DiskCache', () => {
     return { states, ends, whole: readFileSync(path()) };
   };
 
-  it('loads the last whole state of a journal that was cut at any byte, and goes on from it', async () => {
+  it('loads the last whole state of a journal that was cut at any byte, and continues from it', async () => {
     const { states, ends, whole } = await history();
     for (let size = 0; size <= whole.length; size++) {
       lines.length = 0;
@@ -191,7 +191,7 @@ describe('DiskCache', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('writes the whole anew when its file was removed or grew by another hand', async () => {
+  it('rewrites the whole file when another process removed or extended it', async () => {
     const made = await saved(config([resource('a')]));
     rmSync(path());
     made.save('n', config([resource('b')]));
@@ -204,7 +204,7 @@ describe('DiskCache', () => {
     expect(lines).toEqual([]);
   });
 
-  it('says when it cannot write, and goes on', async () => {
+  it('says when it cannot write, and continues', async () => {
     writeFileSync(join(folder, 'data'), 'a file, not a folder');
     const first = await saved(config([resource('a')]));
     expect(lines).toHaveLength(1);

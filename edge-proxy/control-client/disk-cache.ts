@@ -1,6 +1,6 @@
 /**
  * The last good config of a node on disk, so that a proxy restarted without a control plane serves at once. A change is
- * appended to a journal; the journal is written anew where what was appended has outgrown it.
+ * appended to a journal; the journal is rewritten where what was appended has outgrown it.
  */
 import type { Files } from '../runtime/runtime.ts';
 import {
@@ -26,7 +26,7 @@ const OLD_FILE = 'config.json';
 const OLD_FORMAT = 1;
 /** Mode of the file: it may hold the keys of gateways. */
 const MODE = 0o600;
-/** Appended bytes that a small config may have before it is written anew. */
+/** Appended bytes that a small config may have before it is rewritten. */
 const FREE_BYTES = 256 * 1024;
 
 /** What is on disk, and where the next record goes. */
@@ -123,7 +123,7 @@ export class DiskCache {
     }
   }
 
-  /** @returns undefined where the journal must be written anew */
+  /** @returns undefined where the journal must be rewritten */
   private async append(written: Written, config: CachedConfig): Promise<Written | undefined> {
     const delta = deltaTo(written.config, config);
     if (!delta) return written;
@@ -134,7 +134,7 @@ export class DiskCache {
     try {
       await this.files.append(this.path, bytes, written.size);
     } catch {
-      // It was removed or changed by another process, or the disk is full: what is wrong shows when it is written anew.
+      // It was removed or changed by another process, or the disk is full: what is wrong shows when it is rewritten.
       return undefined;
     }
     applyDelta(written.config, delta);

@@ -5,7 +5,7 @@ import { lowerAscii } from '../http/matchers.ts';
 
 export interface HostEntry<Value> {
   domains: readonly string[];
-  /** Where it stands in the config. */
+  /** Its path in the config. */
   path: string;
   value: Value;
 }
@@ -16,7 +16,7 @@ interface Wildcards<Value> {
   readonly byText: Map<string, Value>;
 }
 
-/** Throws ConfigError for a domain that stands twice or has a star in its middle. */
+/** Throws ConfigError for a domain that is set twice or has a star in its middle. */
 export function compileHostLookup<Value>(
   hosts: readonly HostEntry<Value>[],
   ignorePort: boolean,
@@ -26,20 +26,20 @@ export function compileHostLookup<Value>(
     checkDomains(domains, path);
     for (const [i, domain] of domains.entries()) {
       if (index.holder(domain) !== undefined)
-        throw new ConfigError(`${path}.domains[${i}]`, `"${domain}" stands in the table already`);
+        throw new ConfigError(`${path}.domains[${i}]`, `"${domain}" is in the table already`);
       index.add(domain, value);
     }
   }
   return (authority) => index.find(authority);
 }
 
-/** @throws ConfigError for a domain that stands twice or has a star in its middle */
+/** @throws ConfigError for a domain that is set twice or has a star in its middle */
 export function checkDomains(domains: readonly string[], path: string): void {
   const seen = new Set<string>();
   for (const [i, written] of domains.entries()) {
     const domain = lowerAscii(written);
     const at = `${path}.domains[${i}]`;
-    if (seen.has(domain)) throw new ConfigError(at, `"${written}" stands in the table already`);
+    if (seen.has(domain)) throw new ConfigError(at, `"${written}" is in the table already`);
     seen.add(domain);
     const star = domain.indexOf('*');
     if (star < 0 || domain === '*') continue;
@@ -102,7 +102,7 @@ export class HostIndex<Value> {
     const host = lowerAscii(this.ignorePort ? withoutPort(authority) : authority);
     const found = this.exact.get(host);
     if (found !== undefined) return found;
-    // The star stands for at least one character: *.a.b does not match .a.b.
+    // The star means at least one character: *.a.b does not match .a.b.
     for (const { length, byText } of this.suffixes) {
       if (length >= host.length) continue;
       const value = byText.get(host.slice(host.length - length));

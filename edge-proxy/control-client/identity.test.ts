@@ -225,7 +225,7 @@ describe('renewal', () => {
     }
     expect(waits).toEqual([50_000, 375, 750, 1500]);
     expect(manager.current).toBe(first);
-    expect(lines[0]).toMatch(/not renewed yet, valid until .*ECONNREFUSED.*next try in/);
+    expect(lines[0]).toMatch(/not renewed yet, valid until .*ECONNREFUSED.*next attempt in/);
     control.failure = undefined;
     clock.fire();
     await expect.poll(() => manager.current).not.toBe(first);
@@ -255,13 +255,13 @@ describe('renewal', () => {
   it('is shared by those who ask at once, and one bad subscriber does not starve the others', async () => {
     const { manager, control, lines } = setUp({ joinToken: 'good' });
     await manager.start();
-    let told = 0;
+    let rotations = 0;
     manager.subscribe(() => {
       throw new Error('broken');
     });
-    manager.subscribe(() => told++);
+    manager.subscribe(() => rotations++);
     await Promise.all([manager.renew(), manager.renew(), manager.renew()]);
-    expect([control.calls.length, told]).toEqual([2, 1]);
+    expect([control.calls.length, rotations]).toEqual([2, 1]);
     expect(lines.at(-1)).toMatch(/did not take the new one: broken/);
   });
 });

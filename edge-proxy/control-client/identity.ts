@@ -1,6 +1,6 @@
 /**
  * The proxy's identity over its life: join once with a token, keep key and certificate on disk, renew at half life with
- * the certificate held, tell whoever uses it. The private key is made here and never leaves.
+ * the certificate held, notify subscribers. The private key is made here and never leaves.
  */
 import * as z from 'zod';
 import { createCsr } from '../../shared/identity/csr.ts';
@@ -127,7 +127,7 @@ export class IdentityManager {
       } catch (error) {
         if (error instanceof IdentityError) throw error;
         const wait = this.#backoff.next();
-        this.#log(`identity: not joined yet: ${(error as Error).message}; next try in ${seconds(wait)}`);
+        this.#log(`identity: not joined yet: ${(error as Error).message}; next attempt in ${seconds(wait)}`);
         await this.#wait(wait);
       }
     }
@@ -187,7 +187,7 @@ export class IdentityManager {
       },
     );
     if (held && issued.spiffeId !== held.spiffeId) {
-      throw new IdentityError('bad-answer', `identity: asked for ${held.spiffeId}, was issued ${issued.spiffeId}`);
+      throw new IdentityError('bad-answer', `identity: requested ${held.spiffeId}, was issued ${issued.spiffeId}`);
     }
     return issued;
   }
@@ -236,11 +236,11 @@ export class IdentityManager {
       const renewed = await this.#obtain(held);
       if (!this.#stopped) await this.#keep(renewed);
     } catch (error) {
-      // Several tries before it expires, however short its life is.
+      // Several attempts before it expires, however short its life is.
       const left = held.notAfter - this.#clock.now();
       const backoff = this.#backoff.next();
       const wait = left > 0 ? Math.min(backoff, Math.max(left / 4, MIN_RENEWAL_MS)) : backoff;
-      this.#log(`${this.#failure(held, error as Error)}; next try in ${seconds(wait)}`);
+      this.#log(`${this.#failure(held, error as Error)}; next attempt in ${seconds(wait)}`);
       this.#renewAt = 0;
       this.#schedule(wait);
     }
@@ -262,12 +262,12 @@ export class IdentityManager {
   }
 }
 
-/** 4xx will not change by asking again, except "too early", "too many" and a timeout; the rest is worth another try. */
+/** 4xx will not change by asking again, except "too early", "too many" and a timeout; the rest is worth another attempt. */
 function refusal(answer: { status: number; body: unknown }): Error {
   const { status, body } = answer;
   const message = (body as { message?: unknown } | undefined)?.message;
-  const told = typeof message === 'string' ? message.replace(/\s+/g, ' ').slice(0, 300) : `status ${status}`;
-  const text = `identity: the control plane refused a certificate: ${told}`;
+  const detail = typeof message === 'string' ? message.replace(/\s+/g, ' ').slice(0, 300) : `status ${status}`;
+  const text = `identity: the control plane refused a certificate: ${detail}`;
   const final = status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
   return final ? new IdentityError('refused', text) : new Error(text);
 }

@@ -55,7 +55,7 @@ class Bench {
     });
   }
 
-  /** The timer rings; resolves when it is set anew. @returns the time it was set for, milliseconds */
+  /** The timer rings; resolves when it is set again. @returns the time it was set for, milliseconds */
   async ring(): Promise<number> {
     const { ms, run } = this.next!;
     this.next = undefined;
@@ -147,7 +147,7 @@ describe('at the start', () => {
 });
 
 describe('while it runs', () => {
-  it('a change is told once and kept for the next start', async () => {
+  it('a change is reported once and kept for the next start', async () => {
     const bench = new Bench();
     const proxy = bench.proxy();
     await proxy.start();

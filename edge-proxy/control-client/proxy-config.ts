@@ -1,6 +1,6 @@
 /**
  * The mesh's ProxyConfig for this proxy: asked of the control plane at the start, kept on disk for starts while it is away, and
- * asked again from time to time, so that what is kept is fresh and a change that needs a restart is told.
+ * asked again periodically, so that the cache is fresh and a change that needs a restart is reported.
  */
 import * as z from 'zod';
 import type { Node } from '../../shared/xds/core.ts';
@@ -11,9 +11,9 @@ import type { ControlResponse, RequestOptions } from './control-client.ts';
 
 const FILE = 'proxy-config.json';
 const FORMAT = 1;
-/** With an answer kept, traffic is worth more than the news: one try. Without, a slow control plane gets a few. */
+/** With a cached answer starting fast matters more than a fresh one: one attempt. Without one, a few. */
 const PATIENCE_MS = { kept: 3000, nothing: 10_000 };
-const TRIES = { kept: 1, nothing: 3 };
+const ATTEMPTS = { kept: 1, nothing: 3 };
 const EVERY_MS = 300_000;
 const RETRY_MS = 10_000;
 
@@ -66,7 +66,7 @@ export class ProxyConfig {
     return this.current;
   }
 
-  /** Asks again from time to time, until `stop`. @param changed is told of each answer that is not the one before */
+  /** Asks again periodically, until `stop`. @param changed receives each answer that differs from the previous one */
   follow(changed: (config: ProxyConfigAnswer) => void): void {
     if (this.abort.signal.aborted) return;
     const { random, after = timer } = this.options;
@@ -94,9 +94,9 @@ export class ProxyConfig {
     }
   }
 
-  /** @throws Error in one line, of the last try */
+  /** @throws Error in one line, of the last attempt */
   private async insist(held: 'kept' | 'nothing'): Promise<ProxyConfigAnswer> {
-    for (let left = TRIES[held]; ; left--) {
+    for (let left = ATTEMPTS[held]; ; left--) {
       try {
         return await this.ask(PATIENCE_MS[held]);
       } catch (error) {

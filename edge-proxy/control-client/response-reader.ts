@@ -164,7 +164,7 @@ function indexOfHeadEnd(bytes: Uint8Array): number {
 
 const latin1 = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);
 
-/** Copies: what sockets hand over is theirs. */
+/** Copies: sockets reuse the buffers they hand over. */
 function concat(parts: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

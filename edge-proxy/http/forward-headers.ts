@@ -15,7 +15,7 @@ import { RequestIds } from './request-id.ts';
 import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
 
-/** Connection-level fields (RFC 9110 section 7.6.1); framing is written anew for each hop. */
+/** Connection-level fields (RFC 9110 section 7.6.1); framing is rewritten for each hop. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 /** What a client may not have dropped by naming it in Connection: this proxy's own statements, framing, credentials. */
 const protectedFields = new Set([
@@ -106,7 +106,7 @@ export class HeaderTreatment {
   }
 
   /**
-   * @param upgrade the request asks for an upgrade and may be granted one; its fields are written anew when sent
+   * @param upgrade the request asks for an upgrade and may be granted one; its fields are rewritten when sent
    * @returns the answer to a request that must be refused: it tries to strip protected fields, or has names that are not allowed
    */
   request(request: ProxyRequest): LocalReply | undefined {
@@ -115,7 +115,7 @@ export class HeaderTreatment {
     const named = removeHopByHop(headers);
     if (named !== undefined) return named === 'host' ? hostStripped : badConnectionHeader;
     if (this.stripPort !== 'no' || this.stripDot) this.normalizeHost(request);
-    // An address that hops in between could have written is nobody's proof.
+    // An x-forwarded-for value an intermediary could forge never marks a request internal.
     const received = headers.get('x-forwarded-for');
     const trusted = this.useRemoteAddress
       ? received === undefined
@@ -205,7 +205,7 @@ export class HeaderTreatment {
     if (element !== '') append(headers, 'x-forwarded-client-cert', element);
   }
 
-  /** Treats the headers of a response, whoever made it. */
+  /** Treats the headers of a response, from the upstream or of our own. */
   response(request: RequestContext, headers: HeaderMap): void {
     this.ids.response(request.headers, headers);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
@@ -276,7 +276,7 @@ function hop(forwardedFor: string | undefined, fromRight: number): string | unde
 }
 
 /**
- * Gives the request another host; as Envoy does, the upstream may still learn which was asked for.
+ * Gives the request another host; as Envoy does, the upstream may still learn which was requested.
  * @param appendForwardedHost tell it in x-forwarded-host too
  */
 export function rewriteHost(request: RequestContext, host: string, appendForwardedHost: boolean): void {
@@ -291,7 +291,7 @@ function append(headers: HeaderMap, key: string, value: string, separator = ',')
   headers.set(key, before === undefined || before === '' ? value : `${before}${separator}${value}`);
 }
 
-/** One element, its keys in Envoy's order: By and Hash always, the rest as asked for; an empty URI still has its key. */
+/** One element, its keys in Envoy's order: By and Hash always, the rest as requested; an empty URI still has its key. */
 function clientCertElement(from: DownstreamInfo, parts: CertParts): string {
   const out: string[] = [];
   for (const uri of from.localUris ?? []) out.push(`By=${quoted(uri)}`);

@@ -75,7 +75,7 @@ export const requestTooLong: LocalReply = {
   grpcStatus: DEADLINE_EXCEEDED,
 };
 export const responseTooLong: LocalReply = { ...requestTooLong, status: 504 };
-/** A body that must be whole before it goes on is longer than may be kept. */
+/** A body that must be whole before it continues is longer than may be kept. */
 export const payloadTooLarge = reply(413, 'Payload Too Large', 'request_payload_too_large');
 export const requestTimeout = reply(408, 'request timeout', 'request_overall_timeout');
 /** The listener changed while the head was coming, and has no filter chain left for this connection. A new one has. */

@@ -76,7 +76,7 @@ export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): Head
   };
 }
 
-/** The first parameter of the name decides; texts are compared as they stand in the path, still escaped. */
+/** The first parameter of the name decides; texts are compared as written in the path, still escaped. */
 export function compileQueryParameterMatcher(matcher: QueryParameterMatcher, path: string): RequestMatch {
   const { name, stringMatch, presentMatch = true } = matcher;
   if (!stringMatch) return (request) => (queryParameter(request.path, name) !== undefined) === presentMatch;

@@ -31,13 +31,13 @@ describe('request ids', () => {
     expect(new Set(ids).size).toBe(1000);
   });
 
-  it('are marked where chance decides for a trace, in the share that is asked for', () => {
+  it('are marked where chance decides for a trace, in the share that is requested', () => {
     const requests = Array.from({ length: 40_000 }, () => treated(sampling(5)));
     const sampled = requests.filter((one) => one.traceReason === 'sampled');
     // 2000 are to be expected; 400 off is nine standard deviations.
     expect(Math.abs(sampled.length - 2000)).toBeLessThan(400);
     for (const one of requests) expect(idOf(one)[14]).toBe(one.traceReason === 'sampled' ? '9' : '4');
-    // Whoever reads the id decides the same.
+    // Every reader of the id decides the same.
     for (const one of sampled) expect(Number.parseInt(idOf(one).slice(0, 8), 16) % 10_000).toBeLessThan(500);
   });
 
@@ -49,7 +49,7 @@ describe('request ids', () => {
     ['a mark counts', sampling(0), { 'x-request-id': '00000001-0000-9000-8000-000000000000' }, 'sampled'],
     ['an id without a number', sampling(100), { 'x-request-id': 'own' }, 'none'],
     [
-      'whoever does not go by the id leaves it to the tracer',
+      'without use of the id the tracer decides',
       { ...sampling(0), requestIdExtension: { typedConfig: extension({ useRequestIdForTraceSampling: false }) } },
       {},
       'sampled',

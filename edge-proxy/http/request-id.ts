@@ -116,7 +116,7 @@ export class RequestIds {
       if (sampling && !this.byId) request.traceReason = 'sampled';
       return;
     }
-    // Several ids are one that nobody can read.
+    // Several x-request-id values are joined and treated as unparsable.
     if (received !== headers.get('x-request-id')) headers.set('x-request-id', received);
     // Who comes from outside may keep an id, but not decide what is traced.
     const cleared = edge && this.generate && this.pack;
@@ -146,7 +146,7 @@ export class RequestIds {
     return share < sampling.overall ? reason : 'none';
   }
 
-  /** Tells the client the id, where it is to know it or asked for a trace and was allowed to. */
+  /** Tells the client the id, where it is to know it or requested a trace and was allowed to. */
   response(request: HeaderMap, headers: HeaderMap): void {
     if (!this.always && !request.has('x-envoy-force-trace')) return;
     const id = request.get('x-request-id');

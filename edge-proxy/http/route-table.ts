@@ -49,7 +49,7 @@ export interface ForwardAction extends RouteTimeouts {
   readonly mirrors: readonly { readonly cluster: string; readonly share: number; readonly keepHost: boolean }[];
   /**
    * Changes request.path, request.authority (prefix, regex and host rewrites) before sending.
-   * @returns whether the path was written anew, be it the same
+   * @returns whether the path was rewritten, be it the same
    */
   rewrite(request: RequestContext): boolean;
   readonly upgrades: ReadonlySet<string> | undefined;

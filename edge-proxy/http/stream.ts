@@ -78,7 +78,7 @@ export interface RequestContext {
   route: RouteEntry | null | undefined;
   cluster: Cluster | undefined;
   upstreamHost: string | undefined;
-  /** The connection of the last try, once there was one. */
+  /** The connection of the last attempt, once there was one. */
   upstream?: Addresses | undefined;
   /** Why no connection came about, Envoy's %UPSTREAM_TRANSPORT_FAILURE_REASON%; absent or '' where one did. */
   upstreamFailure?: string;

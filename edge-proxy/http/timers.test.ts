@@ -11,7 +11,7 @@ describe('timers of exchanges', () => {
     vi.useRealTimers();
   });
 
-  it('fires once, at its time, however often it was set anew', () => {
+  it('fires once, at its time, however often it was set again', () => {
     const fired: number[] = [];
     const begin = clock();
     const timer = new LazyTimer(clock, () => fired.push(clock() - begin));
@@ -60,7 +60,7 @@ describe('timers of exchanges', () => {
     expect(fired[0]).toBeLessThanOrEqual(9990 + 201);
   });
 
-  it('stops ticking when nobody reads the time, and is right when somebody does again', () => {
+  it('stops ticking while the time is not read, and is right at the next read', () => {
     const coarse = new CoarseClock(clock);
     coarse.now();
     vi.advanceTimersByTime(1000);
@@ -69,7 +69,7 @@ describe('timers of exchanges', () => {
     expect(coarse.now()).toBe(clock());
   });
 
-  it('lends timers again: only who holds one hears of it', () => {
+  it('reuses timers: only the current holder is called', () => {
     const pool = new TimerPool(clock);
     const heard: string[] = [];
     const owner = (name: string) => ({ onTimeout: () => heard.push(name) });

@@ -138,7 +138,7 @@ export class PooledTimer {
     return this;
   }
 
-  /** Begins anew, as `LazyTimer.set`. */
+  /** Starts again, as `LazyTimer.set`. */
   set(ms: number): void {
     this.timer.set(ms);
   }

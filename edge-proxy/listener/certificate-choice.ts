@@ -12,7 +12,7 @@ export interface CertifiedContext {
 }
 
 export interface ChoiceOptions {
-  /** Where no certificate has the name asked for, all are looked through; else the first is shown. */
+  /** Where no certificate has the name requested, all are looked through; else the first is shown. */
   readonly fullScan: boolean;
   readonly maxVersion: 'TLSv1.2' | 'TLSv1.3';
   /** OpenSSL names of TLS 1.2; empty: the usual ones. */
@@ -25,7 +25,7 @@ export type CertificateChoice = (firstBytes: Uint8Array) => TlsContext | undefin
 type Curve = 'P-256' | 'P-384' | 'P-521';
 type ByKey = { ecdsa?: CertifiedContext; rsa?: CertifiedContext };
 
-/** As groups, and as signature algorithms of TLS 1.3, which stand for one curve each. */
+/** As groups, and as signature algorithms of TLS 1.3, which mean one curve each. */
 const CURVES: ReadonlyMap<number, Curve> = new Map([
   [0x0017, 'P-256'],
   [0x0018, 'P-384'],
@@ -45,7 +45,7 @@ const ECDSA_SUITES: ReadonlyMap<string, number> = new Map([
 ]);
 const USUAL_SUITES = [0xc02b, 0xc02c, 0xcca9];
 
-/** @param contexts at least one @throws Error when the certificates cannot be told apart by what clients say */
+/** @param contexts at least one @throws Error when the certificates cannot be distinguished by what clients say */
 export function chooseCertificate(contexts: readonly CertifiedContext[], options: ChoiceOptions): CertificateChoice {
   const [first] = contexts;
   if (!first) throw new Error('TLS: a server needs a certificate');

@@ -20,7 +20,7 @@ export interface ConnectionFacts {
   readonly applicationProtocols: readonly string[];
 }
 
-/** One criterion: which values of it a connection takes, most specific first. '' stands for "not restricted". */
+/** One criterion: which values of it a connection takes, most specific first. '' means "not restricted". */
 interface Level<Key> {
   keys(match: FilterChainMatch): readonly Key[];
   id(key: Key): string;
@@ -78,14 +78,14 @@ const serverNames: Level<string> = {
   keys: (match) =>
     (match.serverNames ?? []).map((name) => {
       if (name.includes('*', 1) || (name.startsWith('*') && (!name.startsWith('*.') || name.length < 3)))
-        throw new Error(`server name "${name}": only a leading "*." may stand for labels`);
+        throw new Error(`server name "${name}": only a leading "*." may replace labels`);
       return name.toLowerCase();
     }),
   id: (name) => name,
   *candidates(_, { serverName }) {
     if (serverName) {
       yield serverName;
-      // As Envoy: the star stands for at least one character, and a final dot is no domain.
+      // As Envoy: the star means at least one character, and a final dot is no domain.
       const last = serverName.length - 1;
       for (let dot = serverName.indexOf('.', 1); dot >= 0 && dot < last; dot = serverName.indexOf('.', dot + 1))
         yield `*${serverName.slice(dot)}`;

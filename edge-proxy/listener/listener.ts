@@ -15,7 +15,7 @@ export type Reassign = (facts: ConnectionFacts, downstream: DownstreamInfo) => T
 export interface Terminal {
   /**
    * @param facts what its chain was chosen by; without them the connection ends when its config does
-   * @param record what the listener's log will say of the connection, for whoever knows more of it
+   * @param record what the listener's log will say of the connection, for handlers that know more of it
    */
   accept(
     connection: Connection,
@@ -39,7 +39,7 @@ export interface Terminal {
 }
 
 /**
- * Why a network filter closes a connection (Envoy's termination details); undefined: it goes on.
+ * Why a network filter closes a connection (Envoy's termination details); undefined: it continues.
  * @param connection absent when a connection that was let in is judged again under new config
  */
 export type Denial = (downstream: DownstreamInfo, connection: Connection | undefined) => string | undefined;
@@ -54,7 +54,7 @@ export interface Chain {
   readonly tls: CertificateChoice;
   /** A client that names no server is not served (Envoy's require_sni). */
   readonly requiresSni: boolean;
-  /** How long a TLS handshake may take; 0: for ever. */
+  /** How long a TLS handshake may take; 0: no limit. */
   readonly handshakeMs: number;
   /** Network filters before the last one, in order. */
   readonly denials: readonly Denial[];
@@ -146,7 +146,7 @@ export class ListenerServer {
     for (const { terminal } of this.config.chains) terminal.applyTimerScale?.();
   }
 
-  /** Goes on accepting, each connection for one answer; stops after the drain time. */
+  /** Continues accepting, each connection for one answer; stops after the drain time. */
   drainGracefully(): void {
     for (const { terminal } of this.config.chains) terminal.drain();
     const timer = setTimeout(() => {
@@ -304,7 +304,7 @@ export class ListenerServer {
       return;
     }
     this.connections.add(connection);
-    // It goes on as what comes of the handshake, and is counted as that.
+    // The connection that results from the handshake is counted in its place.
     connection.gone = undefined;
     const timer = this.handshakes.begin(chain.handshakeMs);
     this.runtime.acceptTls(connection, context, found.firstBytes, timer.signal).then(

@@ -35,7 +35,7 @@ export class OwnListeners {
   }
 
   /**
-   * @param at a wildcard address (`0.0.0.0`, `::`), or text that is no IP address, stands for every address of the host
+   * @param at a wildcard address (`0.0.0.0`, `::`), or text that is no IP address, means every address of the host
    * @returns removes it
    */
   add({ address, port }: ListeningAddress): () => void {

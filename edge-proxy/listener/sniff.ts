@@ -4,9 +4,9 @@ import { looksLikeTls, MAX_CLIENT_HELLO, readClientHello } from './client-hello.
 
 export interface SniffPlan {
   readonly http: boolean;
-  /** 0: wait for ever. */
+  /** 0: no limit. */
   readonly timeoutMs: number;
-  /** After the timeout: true goes on as raw bytes, false closes. */
+  /** After the timeout: true continues as raw bytes, false closes. */
   readonly continueOnTimeout: boolean;
   /** For counting. */
   readonly onTimeout?: (() => void) | undefined;

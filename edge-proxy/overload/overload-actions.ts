@@ -5,15 +5,15 @@ import type { StatScope } from '../telemetry/stats.ts';
 import type { LoadShedPoint, OverloadState } from './overload-state.ts';
 import { ScaledTimers } from './scaled-timers.ts';
 
-/** How far an action has come, 0 to 1; told at each refresh. */
+/** How far an action has come, 0 to 1; reported at each refresh. */
 export type Act = (value: number) => void;
 
 /** Envoy's interval between two releases of memory while it is scarce. */
 const SHRINK_MS = 10_000;
-/** A timer's worth of change that the times which are running must hear of. */
-const TELL_ABOVE = 0.01;
+/** The change of a timer's scale above which running timers are rescaled. */
+const RESCALE_ABOVE = 0.01;
 
-/** Both may be asked for at once, and the further one counts. */
+/** Both may be active; the further one counts. */
 class Connections {
   private reject = 0;
   private stop = 0;
@@ -35,7 +35,7 @@ export class OverloadActions {
   private readonly connections: Connections;
   private readonly timersChanged: () => void;
 
-  /** @param timersChanged times that are running are to be judged anew */
+  /** @param timersChanged times that are running are to be evaluated again */
   constructor(runtime: Runtime, state: OverloadState, timersChanged: () => void) {
     this.runtime = runtime;
     this.state = state;
@@ -89,7 +89,7 @@ export class OverloadActions {
       const before = timers.pressure;
       timers.pressure = value;
       // Only shorter times cannot wait until they are set the next time.
-      if (value > before + TELL_ABOVE || (value === 1 && before < 1)) this.timersChanged();
+      if (value > before + RESCALE_ABOVE || (value === 1 && before < 1)) this.timersChanged();
     };
   }
 

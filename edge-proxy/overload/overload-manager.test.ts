@@ -242,7 +242,7 @@ describe('the overload manager', () => {
       /loadshed_points\[0\].name: .* is not supported/,
     ],
     [{ ...file, actions: [scaled('envoy.overload_actions.shrink_heap', 'file', 0.9, 0.9)] }, /must be less than/],
-    [{ ...file, actions: [action('shrink_heap', 'file', 1), action('shrink_heap', 'file', 1)] }, /stands twice/],
+    [{ ...file, actions: [action('shrink_heap', 'file', 1), action('shrink_heap', 'file', 1)] }, /is set twice/],
     [{ actions: [action('stop_accepting_requests', 'x', 1)] }, /no resource monitor is called "x"/],
     [{ resource_monitors: [monitor('h', HEAP, { max_heap_size_bytes: 0 })] }, /must be above 0/],
     [{ refresh_interval: '0s' }, /refresh_interval/],

@@ -43,7 +43,7 @@ export class OverloadManager {
   private refreshing = false;
 
   /**
-   * @param timersChanged the times that run (idle connections …) are to be judged anew
+   * @param timersChanged the times that run (idle connections …) are to be evaluated again
    * @throws Error naming the field that is not supported, or a trigger without its monitor
    */
   constructor(
@@ -115,12 +115,12 @@ export class OverloadManager {
     }
   }
 
-  /** Each with its path. @throws Error when a name stands twice */
+  /** Each with its path. @throws Error when a name is set twice */
   private distinct<T extends { readonly name: string }>(all: readonly T[] | undefined, field: string): [T, string][] {
     const names = new Set<string>();
     return (all ?? []).map((item, i) => {
       const path = `overload_manager.${field}[${i}]`;
-      if (names.has(item.name)) throw new Error(`${path}.name: "${item.name}" stands twice`);
+      if (names.has(item.name)) throw new Error(`${path}.name: "${item.name}" is set twice`);
       names.add(item.name);
       return [item, path];
     });

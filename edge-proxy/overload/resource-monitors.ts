@@ -80,7 +80,7 @@ class LoopLag implements Monitor {
   }
 
   measure(): number {
-    // A stall that still goes on counts as far as it has come.
+    // A stall that still continues counts as far as it has come.
     const lag = Math.max(this.worst, this.runtime.monotonicMs() - this.last - LAG_PROBE_MS);
     this.worst = 0;
     return Math.max(0, lag) / this.maxMs;

@@ -25,7 +25,7 @@ export class ScaledTimers {
     for (const [i, { timer, minTimeout, minScale }] of config.timerScaleFactors.entries()) {
       const at = `${path}.timer_scale_factors[${i}]`;
       if (!SUPPORTED.has(timer)) throw new Error(`${at}.timer: "${timer}" is not supported`);
-      if (floors.has(timer)) throw new Error(`${at}.timer: "${timer}" stands twice`);
+      if (floors.has(timer)) throw new Error(`${at}.timer: "${timer}" is set twice`);
       if ((minTimeout === undefined) === (minScale === undefined))
         throw new Error(`${at}: needs exactly one of min_timeout and min_scale`);
       const percent = minScale?.value ?? 0;

@@ -75,7 +75,7 @@ export class NativeConnection implements Connection {
     if (this.early || (this.peerEnded && this.started)) queueMicrotask(() => this.deliverEarly());
   }
 
-  /** The socket is connected; whoever dialled may have given up meanwhile. */
+  /** The socket is connected; the dialler may have given up meanwhile. */
   attach(socket: BunSocket): boolean {
     if (this.closed) {
       socket.terminate();
@@ -129,7 +129,7 @@ export class NativeConnection implements Connection {
     const lender = lenderOf(bytes);
     lender?.hold();
     this.lenders.push(lender);
-    // Not `slice`: of a Buffer that is a view, and the page is written anew.
+    // Not `slice`: of a Buffer that is a view, and the page is rewritten.
     this.queue.push(shared ? new Uint8Array(rest) : rest);
     this.queued += rest.length;
     if (this.queued < HIGH_WATER) return true;
@@ -163,7 +163,7 @@ export class NativeConnection implements Connection {
     this.queued = 0;
   }
 
-  /** Bun reports the close while it closes; handlers hear of it in a later turn, as from node:net. */
+  /** Bun reports the close while it closes; handlers are notified of it in a later turn, as from node:net. */
   private shut(abort: boolean): void {
     this.closed = true;
     this.forgetQueue();

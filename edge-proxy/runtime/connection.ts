@@ -17,11 +17,11 @@ export interface Quirks {
   readonly readNextInto?: (memory: Uint8Array | undefined) => void;
   /** What a stream has read is in memory of its own, and may be given back by hand (Bun). */
   readonly readsAreOurs?: boolean;
-  /** Told how much has gone through TLS connections, one way or the other, since it was last told. */
+  /** Receives the bytes that passed through TLS connections, both directions, since its last call. */
   readonly onTlsBytes?: (length: number) => void;
   /** Why cipher suites and curves cannot be chosen (Deno reads neither); undefined: they can. */
   readonly fixedCiphers?: string;
-  /** Stops, or lets go on, the kernel reads below a TLS socket whose own pause() does not (Deno). */
+  /** Stops, or lets continue, the kernel reads below a TLS socket whose own pause() does not (Deno). */
   readonly holdRaw?: (secure: Socket, raw: Socket | undefined, hold: boolean) => void;
 }
 

@@ -3,8 +3,8 @@ import type { Writable } from 'node:stream';
 
 /**
  * Writes lines to a stream; what cannot be written is lost. A log whose reader has ended, or whose disk is full, must not
- * end the proxy: runtimes throw, or emit an error that nobody handles.
- * @param stream asked for at the first line: making it costs
+ * end the proxy: runtimes throw, or emit an unhandled error.
+ * @param stream called at the first line: making the stream costs
  */
 export function lineOutput(stream: () => Writable): (line: string) => void {
   let out: Writable | undefined;

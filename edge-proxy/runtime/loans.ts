@@ -10,7 +10,7 @@ import type { ConnectionHandler } from './runtime.ts';
 export const BULK = 16 * 1024;
 /** As much as one read of Node's takes. */
 const SIZE = 64 * 1024;
-/** Kept for whoever reads bulk next; what is more goes back to the runtime. */
+/** Kept for the next bulk read; the surplus is freed. */
 const MOST_FREE = 32;
 const free: Loan[] = [];
 /** Connections that may keep memory while they read little. */
@@ -30,7 +30,7 @@ export class Loan {
   private read = true;
   private spoilt = false;
 
-  /** @param returned called when nobody reads it any more; not sound: a write of it failed */
+  /** @param returned called when it has no reader any more; not sound: a write of it failed */
   constructor(memory: Uint8Array, returned: (loan: Loan, sound: boolean) => void) {
     this.memory = memory;
     this.returned = returned;
@@ -44,7 +44,7 @@ export class Loan {
     return loan;
   }
 
-  /** So much is lent that nobody should keep any without need. */
+  /** So much is lent that holders should return what they do not need. */
   static get many(): boolean {
     return taken > MANY;
   }
@@ -54,7 +54,7 @@ export class Loan {
     return this.pending > 0;
   }
 
-  /** Nobody reads into it any more. */
+  /** No read uses it any more. */
   leave(): void {
     this.read = false;
     this.settle();
@@ -85,7 +85,7 @@ export class Loan {
     this.pending++;
   }
 
-  /** @param error it never went out, and nobody knows who still reads it */
+  /** @param error it was never sent, and may still be read */
   done(error?: Error | null): void {
     this.pending--;
     if (error) this.spoilt = true;

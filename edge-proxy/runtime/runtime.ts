@@ -35,7 +35,7 @@ export interface ConnectionHandler {
   onLent?(bytes: Uint8Array): void;
   /** All queued writes have gone out after a `write` that answered false. */
   onDrain(): void;
-  /** The peer finished sending (FIN); writing may go on. */
+  /** The peer finished sending (FIN); writing may continue. */
   onEnd(): void;
   /** The connection is gone; called once, last. `error` when it was not an orderly close. */
   onClose(error?: Error): void;
@@ -44,7 +44,7 @@ export interface ConnectionHandler {
 /** One byte stream, plain or TLS, accepted or dialled. All methods are safe after close. */
 export interface Connection {
   handler: ConnectionHandler;
-  /** Called once when the connection is gone, after the handler's `onClose`, whoever serves it: for counting. */
+  /** Called once when the connection is gone, after `onClose` of the current handler: for counting. */
   gone?: (() => void) | undefined;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -96,7 +96,7 @@ export interface PeerTrust {
 /** Options of one TLS server context; immutable, a rotation makes a new one. */
 export interface ServerTlsOptions extends PeerTrust {
   readonly keyPair: KeyPair;
-  /** PEM roots that client certificates must chain to; undefined: none is asked for. */
+  /** PEM roots that client certificates must chain to; undefined: none is requested. */
   readonly trustedRoots: string | undefined;
   readonly requireClientCertificate: boolean;
   readonly alpn: readonly string[];
@@ -125,7 +125,7 @@ export interface ClientTlsOptions extends PeerTrust {
 
 /** By what a server chooses among several certificates. */
 export interface OwnCertificate {
-  /** Lower case; `*.` in front stands for one label. */
+  /** Lower case; `*.` in front means one label. */
   readonly serverNames: readonly string[];
   readonly key: 'RSA' | 'P-256' | 'P-384' | 'P-521' | 'other';
 }

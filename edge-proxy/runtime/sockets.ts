@@ -37,7 +37,7 @@ export function listen(
     },
     () => {
       server.off('error', refuse);
-      // Later errors are of accept (EMFILE …): the listener goes on.
+      // Later errors are of accept (EMFILE …): the listener continues.
       server.on('error', () => {});
       const address = server.address() as net.AddressInfo;
       resolve({ address: address.address, port: address.port, close: () => closeServer(server) });

@@ -192,7 +192,7 @@ function requirePin(leaf: Uint8Array, pins: NonNullable<PeerTrust['pins']>): voi
 }
 
 /**
- * Server order wins. Envoy goes on without a protocol when none is shared, which node:tls cannot; Istio's own markers
+ * Server order wins. Envoy continues without a protocol when none is shared, which node:tls cannot; Istio's own markers
  * (`istio`, `istio-http/1.1` …) name no other wire format, so those are agreed to. Else the handshake fails.
  */
 function chooseProtocol(ours: readonly string[], offered: readonly string[]): string | undefined {
@@ -223,7 +223,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
 }
 
 /**
- * What its key was used for in the handshake must be what it is for, whoever trusts it (RFC 8446 4.4.2.2, as BoringSSL).
+ * What its key was used for in the handshake must be what it is for, whichever root it chains to (RFC 8446 4.4.2.2, as BoringSSL).
  * @throws Error where it is not
  */
 function requireKeyUsage(leaf: Uint8Array, socket: tls.TLSSocket, role: 'client' | 'server'): void {

@@ -149,7 +149,7 @@ const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
 const REPEATABLE = new Set(['app-port', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 
-/** @param environment TULLE_* stands in for flags not given */
+/** @param environment TULLE_* replaces flags not given */
 export function parseSettings(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -161,7 +161,7 @@ export function parseSettings(
   const schema = isStatic ? StaticFlags : MeshFlags;
   for (const flag of Object.keys(schema.shape)) {
     const value = environment[`TULLE_${flag.toUpperCase().replaceAll('-', '_')}`];
-    // `-c` is only ever asked for on the command line: an exported variable must not turn a sidecar static.
+    // `-c` is only ever requested on the command line: an exported variable must not turn a sidecar static.
     if (flag !== 'config' && !SWITCHES.has(flag) && flags[flag] === undefined && value) flags[flag] = value;
   }
   const parsed = schema.safeParse(flags);

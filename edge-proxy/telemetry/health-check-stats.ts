@@ -13,7 +13,7 @@ const NAMES = [...COUNTERS.map(([name]) => name), ...GAUGES].map((name) => `heal
 
 /** Before each reading; a cluster that is gone, or is not checked any more, says nothing. */
 export function tellHealthChecks(stats: Stats, clusters: () => Iterable<Cluster>): void {
-  let told = new Set<string>();
+  let reported = new Set<string>();
   stats.onCollect(() => {
     const checked = new Set<string>();
     for (const cluster of clusters()) {
@@ -24,7 +24,7 @@ export function tellHealthChecks(stats: Stats, clusters: () => Iterable<Cluster>
       for (const [name, of] of COUNTERS) scope.counter(`health_check.${name}`).value = found[of];
       for (const name of GAUGES) scope.gauge(`health_check.${name}`).value = found[name];
     }
-    for (const name of told) if (!checked.has(name)) stats.forget('cluster', name, NAMES);
-    told = checked;
+    for (const name of reported) if (!checked.has(name)) stats.forget('cluster', name, NAMES);
+    reported = checked;
   });
 }

@@ -12,7 +12,7 @@ import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';
 /** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
 export type Direction = 'inbound' | 'outbound';
 
-/** The workload this proxy stands beside. */
+/** The workload this proxy serves. */
 export interface Workload {
   readonly name: string;
   readonly namespace: string;
@@ -160,7 +160,7 @@ export class IstioMetrics {
     const peer = attributes['source.principal'](request) ?? '';
     const flags =
       request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
-    // The cluster object is the key: when config replaces it, its labels are made anew.
+    // The cluster object is the key: when config replaces it, its labels are rebuilt.
     const byHost = nested(this.requests[direction], request.cluster);
     const byPeer = nested(byHost, request.upstreamHost ?? '');
     const byFlags = nested(byPeer, peer);
@@ -259,13 +259,13 @@ function prefixed(side: 'source' | 'destination', parts: Parts): Record<string, 
 /** What a SPIFFE id alone tells of a peer: its namespace. */
 function fromPrincipal(principal: string): Parts {
   const namespace = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\//.exec(principal)?.[1] ?? UNKNOWN;
-  return { ...NOBODY, namespace, principal: principal || UNKNOWN };
+  return { ...UNKNOWN_WORKLOAD, namespace, principal: principal || UNKNOWN };
 }
 
 /** `filterMetadata.istio.workload` as istiod writes it: `name;namespace;canonical service;revision;cluster`. */
 function fromEndpoint(endpoint: Endpoint | undefined): Parts {
   const text = endpoint?.metadata?.['istio']?.['workload'];
-  if (typeof text !== 'string') return NOBODY;
+  if (typeof text !== 'string') return UNKNOWN_WORKLOAD;
   const [workload, namespace, app, version, cluster] = text.split(';');
   return {
     workload: workload || UNKNOWN,
@@ -277,7 +277,7 @@ function fromEndpoint(endpoint: Endpoint | undefined): Parts {
   };
 }
 
-const NOBODY: Parts = {
+const UNKNOWN_WORKLOAD: Parts = {
   workload: UNKNOWN,
   namespace: UNKNOWN,
   app: UNKNOWN,

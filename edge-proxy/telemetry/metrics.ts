@@ -116,7 +116,7 @@ class Family<S extends Series> {
 export interface MetricFamily<S> {
   /** The series of a label set; keep it, do not look it up per request. Labels that are missing are ''. */
   with(labels: Labels): S;
-  /** Forgets every series: for gauges that are set anew at each collection, whose users keep none. */
+  /** Forgets every series: for gauges that are set again at each collection, whose users keep none. */
   clear(): void;
 }
 

@@ -18,7 +18,7 @@ const LABELS: Readonly<Record<string, string>> = {
   cluster: 'cluster_name',
 };
 
-/** Names beyond it share one stat each: configuration that changes for years must not grow memory for ever. */
+/** Names beyond it share one stat each: configuration that changes for years must not grow memory without limit. */
 const MAX_STATS = 20_000;
 
 interface Held extends Stat {
@@ -45,7 +45,7 @@ export class Stats {
     };
   }
 
-  /** For what is gone; whoever kept one of these stats counts for nothing from then on. */
+  /** For removed scopes; counts on a stat kept by a caller are lost from then on. */
   forget(scope: string, tag: string, names: readonly string[]): void {
     for (const name of names) this.held.delete(fullName(scope, tag, name));
   }

@@ -295,7 +295,7 @@ describe('access log', () => {
     '%DYNAMIC_METADATA(a:)%',
   ])('refuses %s by name', (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(format));
 
-  it('writes response headers, metadata and times in the form that is asked for', () => {
+  it('writes response headers, metadata and times in the form that is requested', () => {
     const responseHeaders = new HeaderMap();
     responseHeaders.append('X-Up', 'upstream');
     const entry = request({ responseHeaders, responseStatus: 201, metadata: { f: { a: { b: [1] }, t: 'text' } } });

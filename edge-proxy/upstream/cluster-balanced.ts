@@ -193,7 +193,7 @@ export class BalancedCluster implements Cluster {
     this.outliers?.report(endpoint, outcome);
   }
 
-  /** Stops name resolution and health checks; requests under way go on. */
+  /** Stops name resolution and health checks; requests under way continue. */
   close(): void {
     this.checker?.close();
     this.onClose();

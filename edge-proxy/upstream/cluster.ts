@@ -44,7 +44,7 @@ export interface RetryHostRules {
   readonly avoidPrevious: boolean;
   /** How often another host is drawn when one was tried before. */
   readonly maxAttempts: number;
-  /** previous_priorities: after so many tries their priorities are left out; 0: never. */
+  /** previous_priorities: after so many attempts their priorities are left out; 0: never. */
   readonly priorityUpdateFrequency: number;
 }
 
@@ -114,7 +114,7 @@ export interface Cluster extends Circuit {
    * The balancer's choice; undefined: no healthy host (UH).
    * @param hash for RING_HASH and MAGLEV; without one they choose at random
    * @param previous hosts tried before
-   * @param rules how those are avoided; absent: drawn anew a few times
+   * @param rules how those are avoided; absent: drawn again a few times
    */
   pick(
     hash: Hash64 | undefined,
@@ -123,7 +123,7 @@ export interface Cluster extends Circuit {
   ): Endpoint | undefined;
   /**
    * Instead of `pick`, where requests say themselves where they go.
-   * @param authority the host asked for
+   * @param authority the requested host
    * @returns a promise, which is never rejected, while a name is looked up
    */
   resolveDestination?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;

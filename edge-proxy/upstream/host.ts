@@ -16,7 +16,7 @@ export interface HostState {
   readonly stats: EndpointStats;
 }
 
-/** Where and how an endpoint is asked for its health; 0 and '': as its traffic. */
+/** Address and protocol of an endpoint's health checks; 0 and '': as its traffic. */
 export interface HealthCheckTarget {
   readonly port: number;
   readonly hostname: string;

@@ -40,7 +40,7 @@ const dynamic = (cache: object = {}) => ({
 });
 
 describe('dynamic forward proxy', () => {
-  it('looks up the host that is asked for, once, and takes its addresses in turn', async () => {
+  it('looks up the host that is requested, once, and takes its addresses in turn', async () => {
     const { resolveDestination, asked, cluster } = setup(dynamic(), { 'a.test': ['10.0.0.1', '10.0.0.2', '::1'] });
     expect([
       await resolveDestination('a.test'),

@@ -16,7 +16,7 @@ const host = (id: string, rqTotal: number, failedOutlierCheck = false): HostStat
   health: { eds: 'HEALTHY', failedActiveCheck: false, failedOutlierCheck },
 });
 
-it('adds up counts, keeps what is configured, and believes whoever ejected an endpoint', () => {
+it('adds up counts, keeps what is configured, and an ejection by one worker counts', () => {
   const merged = mergeClusters([
     [{ name: 'a', limits, hosts: [host('1', 10)] }],
     [
@@ -42,4 +42,4 @@ it('adds up counts, keeps what is configured, and believes whoever ejected an en
     expect(text).toContain(`${line}\n`);
 });
 
-it('nobody answers: nothing to tell', () => expect(mergeClusters([])).toEqual([]));
+it('no answers: no clusters', () => expect(mergeClusters([])).toEqual([]));

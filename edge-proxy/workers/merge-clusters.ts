@@ -2,7 +2,7 @@
 import type { ClusterState, HostState } from '../admin/clusters.ts';
 import type { EndpointHealth, EndpointStats } from '../upstream/cluster.ts';
 
-/** In the order of the first worker that has a cluster, or an endpoint (DNS may have told workers different ones). */
+/** In the order of the first worker that has a cluster, or an endpoint (DNS may have given workers different ones). */
 export function mergeClusters(all: readonly (readonly ClusterState[])[]): ClusterState[] {
   return [...grouped(all.flat(), ({ name }) => name).values()].map((states) => ({
     ...states[0]!,

@@ -1,4 +1,4 @@
-/** The worker pool as the part of a proxy that carries traffic, and what each worker is told at its start. */
+/** The worker pool as the part of a proxy that carries traffic, and what each worker receives at its start. */
 import type { ProxyPart } from '../mesh-proxy.ts';
 import type { ProcessLimits } from '../overload/process-limits.ts';
 import type { Workload } from '../telemetry/istio-metrics.ts';

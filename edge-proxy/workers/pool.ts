@@ -53,7 +53,7 @@ export class WorkerPool {
   private start(index: number): Worker {
     const worker = new Worker(this.runtime.process.startWorker!(), () => this.ended(index, worker));
     this.workers[index] = worker;
-    // Told before anything else is, so that its answer need not be waited for.
+    // Sent before any other message, so its answer need not be awaited.
     worker.ask({ init: this.init }).catch(() => {});
     if (this.secrets) worker.ask(this.secrets).catch(() => {});
     for (const listener of this.ownListeners) worker.ask({ refuseConnectionsTo: listener }).catch(() => {});

@@ -28,7 +28,7 @@ export function runWorker(
       parts = make(command.init);
       return undefined;
     }
-    if (!parts) throw new Error('the worker has not been told what it is');
+    if (!parts) throw new Error('the worker has not received its init message');
     if ('changes' in command) return parts.apply(command.changes);
     if ('secrets' in command) parts.setSecrets(command.secrets, command.principal);
     else if ('drain' in command) await parts.drain(command.drain);

@@ -68,7 +68,7 @@ export function verifyPeer(
   };
 }
 
-/** An address of eight groups as inet_ntop prints it, which is how it stands in configuration. */
+/** An address of eight groups as inet_ntop prints it, as in configuration. */
 function printedAddress(address: string): string {
   if (!address.includes(':')) return address;
   const groups = address.split(':');

@@ -154,7 +154,7 @@ export class RunningConfig {
     }
   }
 
-  /** Listeners that this change gives another address: theirs is free for whoever takes their place, as in a swap. */
+  /** Listeners that this change gives another address: the old one is free for their successor, as in a swap. */
   private async moving(changes: Changes): Promise<string[]> {
     const names: string[] = [];
     for (const raw of changes.listeners?.upsert ?? []) {
@@ -241,7 +241,7 @@ export class RunningConfig {
     return server;
   }
 
-  /** A listener that leaves or moves still holds its port: whoever comes in its place takes the socket over, without a gap. */
+  /** A listener that leaves or moves still holds its port: its successor takes the socket over, without a gap. */
   private inherit(compiled: CompiledListener, leaving: ReadonlySet<string>): ListenerServer | undefined {
     if (compiled.port === 0) return undefined;
     for (const name of leaving) {

@@ -149,7 +149,7 @@ describe('answers made here', () => {
     expect(await client.saw('\r\n\r\n')).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(finished).toHaveLength(1);
     expect(finished[0]).toMatchObject({ responseCode: status, flags: [flag], details });
-    // The connection goes on.
+    // The connection continues.
     client.text = '';
     client.send(get);
     expect(await client.saw('\r\n\r\n')).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
@@ -318,7 +318,7 @@ describe('failures upstream', () => {
     expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UPE'] });
   });
 
-  it.each([false, true])('passes interim responses on where told to: %s', async (proxy100Continue) => {
+  it.each([false, true])('passes interim responses on where configured: %s', async (proxy100Continue) => {
     const { connect, backend } = setup({ options: { config: { statPrefix: 't', proxy100Continue } } });
     const client = connect().send(get);
     const server = await backend();
@@ -341,7 +341,7 @@ describe('failures upstream', () => {
     expect(finished[0]).toMatchObject({ responseCode: 200, flags: ['UF'] });
   });
 
-  it('takes no 101 that nobody asked for', async () => {
+  it('rejects a 101 that no client requested', async () => {
     const { connect, backend, finished } = setup();
     const client = connect().send(get);
     const server = await backend();
@@ -423,7 +423,7 @@ describe('a body that must be whole', () => {
   const settled = () => new Promise((done) => setImmediate(done));
   const head = 'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n';
 
-  it('goes on at its end, with its length, and can be sent again up to the limit', async () => {
+  it('continues at its end, with its length, and can be sent again up to the limit', async () => {
     const { connect, backend, runtime } = setup({
       route: forward({ retry: plan }),
       cluster: makeCluster([1, 2]),

@@ -27,7 +27,7 @@ function run(options: Setup['options'] = {}) {
 }
 
 const filters = (...hooks: FilterHooks[]) => hooks.map((one, i) => ({ name: `f${i}`, ...one }));
-/** The backends of as many streams, by the path they were asked for. */
+/** The backends of as many streams, by the path they were requested. */
 async function asked(backend: () => Promise<Wire>, count: number): Promise<Map<string, Wire>> {
   const found = new Map<string, Wire>();
   while (found.size < count) {

@@ -83,7 +83,7 @@ describe('observers', () => {
     expect(lines.at(-1)).toBe('finished 200');
   });
 
-  it('hear of a client that leaves, and of what is no request', async () => {
+  it('are notified of clients that leave, and of invalid requests', async () => {
     const lines: string[] = [];
     const { connect, backend } = setup({ options: { observers: [recorder(lines, () => performance.now())] } });
     const client = connect().send(get);

@@ -20,7 +20,7 @@ export function bodyOf({ status, details }: CodecError): string {
   return bare ? '' : (bodies[status] ?? 'Bad Request');
 }
 
-/** Stands for the head in the log. */
+/** Represents the head in the log. */
 function unknownHead(): RequestHead {
   return {
     method: '',
@@ -37,7 +37,7 @@ function unknownHead(): RequestHead {
 
 /** A response to what is no request. */
 export interface Refusal {
-  /** Stands for the request in the log. */
+  /** Represents the request in the log. */
   readonly request: ProxyRequest;
   readonly head: ResponseHead;
   readonly body: Uint8Array;

@@ -21,7 +21,7 @@ export class ProxyRequest implements RequestContext, RequestHead {
   readonly headers: HeaderMap;
   /** Known once the body was kept until its end. */
   bodySize: number | undefined;
-  /** As asked for; from the route on as granted, '' where it is not taken. */
+  /** As requested; from the route on as granted, '' where it is not taken. */
   upgrade: string;
   readonly wantsContinue: boolean;
   readonly startMs: number;

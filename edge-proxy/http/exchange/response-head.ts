@@ -1,7 +1,7 @@
 /** What filters make of the head of a response. */
 import type { ResponseHead } from '../message/message.ts';
 
-/** Both directions go on as bytes behind this response. @param upgrade as granted, '' for none */
+/** Both directions continue as bytes behind this response. @param upgrade as granted, '' for none */
 export function isTunnel(upgrade: string, status: number): boolean {
   return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
 }

@@ -18,7 +18,7 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   readonly call: SideCall;
 }
 
-/** A message and where it stands in the config, for errors. */
+/** A message and its path in the config, for errors. */
 export interface Located<Message> {
   readonly config: Message;
   readonly path: string;

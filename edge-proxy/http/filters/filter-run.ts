@@ -23,7 +23,7 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
     this.routes = routes;
   }
 
-  /** Made when it is first asked for: most requests need none. */
+  /** Made when it is first requested: most requests need none. */
   get signal(): AbortSignal {
     if (this.abortion === undefined) {
       this.abortion = new AbortController();

@@ -26,7 +26,7 @@ const chunkedPost = 'POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r
 const chunkedResponse = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 const headOf = (raw: string) => raw.slice(0, raw.indexOf('\r\n\r\n'));
 
-/** The body and what stands behind its last chunk. */
+/** The body and what follows its last chunk. */
 function dechunked(raw: string): { body: string; trailers: string; whole: boolean } {
   let rest = raw.slice(raw.indexOf('\r\n\r\n') + 4);
   let body = '';
@@ -201,7 +201,7 @@ describe('a filter that fails', () => {
   ] as const;
 
   it.each(points.flatMap((point) => failures.map(([how, fail]) => [point, how, fail] as const)))(
-    '%s %s: nothing hangs, nothing is told, and the connection manager serves on',
+    '%s %s: nothing hangs, nothing is logged, and the connection manager keeps serving',
     async (point, how, fail) => {
       if (point === 'onEnd' && how === 'rejects') return;
       let armed = true;

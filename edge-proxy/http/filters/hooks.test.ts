@@ -202,7 +202,7 @@ describe('the body of a request that a filter waits for', () => {
     expect(seen).toEqual([['hello', true]]);
   });
 
-  it('can be asked for more than once', async () => {
+  it('can be requested more than once', async () => {
     const seen: unknown[] = [];
     const { connect, backend } = run([
       {
@@ -641,7 +641,7 @@ describe('a response', () => {
     expect(finished[0]?.details).toBe('filter_error');
   });
 
-  it('the upstream that resets while a filter holds its response: 503, and no second try', async () => {
+  it('the upstream that resets while a filter holds its response: 503, and no second attempt', async () => {
     const { client, server, finished, runtime } = await answered(
       [holding(99, 'reject')],
       'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello',

@@ -47,7 +47,7 @@ export type Now<Answer> = Answer | Promise<Answer>;
 export interface BufferedBody {
   readonly chunks: readonly Uint8Array[];
   readonly bytes: number;
-  /** False: it is longer than what was asked for. */
+  /** False: it is longer than what was requested. */
   readonly complete: boolean;
 }
 

@@ -322,7 +322,7 @@ export class MessageFlow<Passed> {
 
   private limitNow(): number {
     const { buffering } = this;
-    // What a data hook keeps waiting is not what was asked for.
+    // What a data hook keeps waiting is not what was requested.
     if (!buffering || this.busy || this.next < this.queue.length) return this.limit;
     // A body that is too long is refused instead.
     return buffering.whenFull === 'reject' ? Number.POSITIVE_INFINITY : buffering.buffer;

@@ -59,7 +59,7 @@ export interface UpstreamConnection {
 export interface UpstreamConnectionOwner {
   /** A stream has ended, or `maxStreams` has changed. */
   onCapacity(): void;
-  /** The connection is gone; called once. Sinks of streams that were open hear of it behind this call. */
+  /** The connection is gone; called once. Sinks of open streams are notified after this call. */
   onClosed(): void;
 }
 

@@ -1,7 +1,7 @@
 /**
  * A stream carries one request and its response over a connection of any protocol: HTTP/1.1, HTTP/2, or the raw bytes
  * behind a CONNECT. Each direction is a head, data, and possibly trailers, in this order; exactly one event of a direction
- * ends it. After an upgrade (a 101, or a 2xx to CONNECT) both directions go on as data, and `end` is a half-close.
+ * ends it. After an upgrade (a 101, or a 2xx to CONNECT) both directions continue as data, and `end` is a half-close.
  *
  * The connection gathers what is written and sends it by itself: once per batch of bytes read, else in a microtask.
  */

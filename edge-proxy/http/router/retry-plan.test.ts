@@ -71,8 +71,8 @@ describe('conditions', () => {
 describe('limits', () => {
   it('ends with the number of retries', () => {
     const state = new RetryState(plan('5xx', { numRetries: 2 }), circuit(9), half);
-    const tries = [1, 2, 3].map(() => state.onResponse(500, headers(), 0));
-    expect(tries).toEqual(['retry', 'retry', 'limit']);
+    const decisions = [1, 2, 3].map(() => state.onResponse(500, headers(), 0));
+    expect(decisions).toEqual(['retry', 'retry', 'limit']);
   });
 
   it('ends with the circuit breaker, whose place is given back', () => {
@@ -127,7 +127,7 @@ describe('back-off', () => {
     state.onResponse(503, headers({ 'retry-after': '2' }), 0);
     expect(state.backOffMs()).toBe(2500);
     state.onResponse(503, headers(), 0);
-    // The second of the tries, then up to the longest: base * (2^n - 1).
+    // The second of the attempts, then up to the longest: base * (2^n - 1).
     expect(state.backOffMs()).toBe(100);
   });
 

@@ -307,7 +307,7 @@ export class Router {
   onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
     const { exchange, upgrade, config } = this;
     if (head.status === 101 && upgrade === '') {
-      // No upgrade was asked for: what follows is not HTTP, and must not be taken for it downstream.
+      // No upgrade was requested: what follows is not HTTP, and must not be taken for it downstream.
       this.onReset(attempt, PROTOCOL_ERROR, false);
       attempt.discard('protocol_error');
       return;

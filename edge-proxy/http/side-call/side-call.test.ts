@@ -126,7 +126,7 @@ describe('a call over HTTP/1.1', () => {
     expect(runtime.dialled).toHaveLength(1);
   });
 
-  it('fails by name where there is nobody to ask, or no place left', async () => {
+  it('fails by name without an endpoint, or at a full queue', async () => {
     expect(await failure(ask(get, undefined, {}, 'other'))).toBe('cluster_not_found');
     cluster = makeCluster([]);
     expect(await failure(ask())).toBe('no_healthy_upstream');

@@ -4,13 +4,13 @@
 type FixedLength = new (bytes: number) => TransformStream<Uint8Array, Uint8Array>;
 const { FixedLengthStream } = globalThis as { FixedLengthStream?: FixedLength };
 
-/** Writes that may wait for the reader; beyond that the source is told to pause. */
+/** Writes that may wait for the reader; beyond that the source is paused. */
 const MAX_WAITING = 4;
 
 export interface BodyWriterOwner {
   /** There is room, after `write` answered false. */
   onRoom(): void;
-  /** Nobody reads any more. */
+  /** The reader has gone. */
   onGone(): void;
 }
 

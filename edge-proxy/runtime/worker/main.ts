@@ -16,7 +16,7 @@ interface Context {
 
 interface Worker {
   handle(request: Request): Promise<Response>;
-  /** Renews and discovers for ever; must run within a request's `waitUntil`, for workerd binds I/O to a request. */
+  /** Renews and discovers without end; must run within a request's `waitUntil`, for workerd binds I/O to a request. */
   run(): Promise<void>;
   /** Whether `run` has shown no sign of life for so long that its request must have been ended. */
   stalled(): boolean;
@@ -80,7 +80,7 @@ function createWorker(env: WorkerEnv): Worker {
   };
 }
 
-/** Keeps the tokens renewed, for ever; calls `turn` after every look at them. */
+/** Renews the tokens without end; calls `turn` after each check. */
 async function keepRenewed(identity: WorkerIdentity, turn: () => void): Promise<never> {
   const backoff = new Backoff(time.random);
   const never = new AbortController().signal;

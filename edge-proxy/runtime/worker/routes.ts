@@ -45,7 +45,7 @@ function compileTable(item: unknown, time: ClockAndRandom): RouteTable {
   return compileRouteConfiguration(parsed.data, time);
 }
 
-/** A worker reaches the gateway alone, which cannot be told the cluster of a mirror: it is refused, not ignored. */
+/** A worker reaches the gateway alone and cannot name a mirror's cluster to it: a mirror is refused, not ignored. */
 function refuseMirrors(config: RouteConfiguration): void {
   for (const [i, host] of (config.virtualHosts ?? []).entries())
     for (const [j, { route }] of (host.routes ?? []).entries())

@@ -1,4 +1,4 @@
-/** What the worker is told: workerd bindings, checked once. */
+/** The worker's settings: workerd bindings, checked once. */
 import * as z from 'zod';
 
 /** A service binding of workerd: fetch that reaches one place. */

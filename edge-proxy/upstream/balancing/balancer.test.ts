@@ -99,7 +99,7 @@ describe.each([
     }
   });
 
-  it('has nobody to choose among no hosts', () => {
+  it('chooses none without hosts', () => {
     const balancer = new HashingBalancer(maker(), random());
     balancer.update(levelsOf([]));
     expect(balancer.pick(keys[0], undefined, once)).toBeUndefined();
@@ -109,7 +109,7 @@ describe.each([
 describe('retries', () => {
   const groups = [0, 1, 2].map((priority) => ({ priority, weight: 0, hosts: [host(priority + 1, { priority })] }));
 
-  it('leave out the priorities of earlier tries, then begin anew', () => {
+  it('leave out the priorities of earlier attempts, then start again', () => {
     const levels = levelsOf(groups);
     const rules = { avoidPrevious: false, maxAttempts: 1, priorityUpdateFrequency: 1 };
     const tried = (...priorities: number[]) => priorities.map((priority) => groups[priority]!.hosts[0]!);
@@ -121,7 +121,7 @@ describe('retries', () => {
     expect(at(0, 1, 2, 0)).toEqual([0, 100, 0]);
   });
 
-  it('change priority with every second try', () => {
+  it('change priority with every second attempt', () => {
     const levels = levelsOf(groups);
     const rules = { avoidPrevious: false, maxAttempts: 1, priorityUpdateFrequency: 2 };
     const first = groups[0]!.hosts[0]!;
@@ -173,7 +173,7 @@ describe('slow start', () => {
   });
 });
 
-it('LEAST_REQUEST compares as many as it is told to', () => {
+it('LEAST_REQUEST compares choiceCount hosts', () => {
   const list = hosts(6, {}).map((one, i) => ({ ...one, active: i === 5 ? 0 : 9 }));
   const free = list[5]!;
   const times = (choiceCount: number) => {

@@ -108,7 +108,7 @@ export class HashingBalancer implements Balancer {
     const levels = this.levels;
     if (!levels) return undefined;
     const hash = given ?? randomHash(this.random);
-    // Priorities of earlier tries are not left out here: Envoy's hashing balancers pay no heed to that either.
+    // Priorities of earlier attempts are not left out here: Envoy's hashing balancers pay no heed to that either.
     const { priority } = choosePriority(levels.plan.loads, modulo(hash, 100) + 1);
     const table = this.table(levels, priority);
     if (!table) return undefined;
@@ -133,8 +133,8 @@ function tried(previous: readonly Endpoint[], host: Endpoint): boolean {
 }
 
 /**
- * Envoy's previous_priorities: with every `priorityUpdateFrequency` tries the priorities of all hosts tried so far are
- * left out; when none is left it begins anew.
+ * Envoy's previous_priorities: with every `priorityUpdateFrequency` attempts the priorities of all hosts tried so far are
+ * left out; when none is left it starts again.
  */
 export function retryLoads(
   levels: Levels,

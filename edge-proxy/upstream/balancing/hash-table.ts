@@ -92,7 +92,7 @@ export function maglevTable(hosts: readonly WeighedHost[], keyOf: HashKey, size:
   return (hash, attempt) => entries[table[modulo(attempt === 0 ? hash : mutated(hash, attempt), size)]!]!.host;
 }
 
-/** Envoy's change of the hash for another try: its bits flipped by minus the attempt. */
+/** Envoy's change of the hash for another attempt: its bits flipped by minus the attempt. */
 function mutated(hash: Hash64, attempt: number): Hash64 {
   return { hi: (hash.hi ^ 0xffffffff) >>> 0, lo: (hash.lo ^ -attempt) >>> 0 };
 }

@@ -106,7 +106,7 @@ it('chooses by the point on the scale', () => {
   expect(choosePriority(loads, 100)).toEqual({ priority: 0, degraded: true });
 });
 
-it('divides without the priorities of earlier tries, unless none is left', () => {
+it('divides without the priorities of earlier attempts, unless none is left', () => {
   const levels = counts('4/4', '4/4', '1/4');
   expect(loadsWithout(levels, 140, new Set([0]))?.healthy).toEqual([0, 100, 0]);
   expect(loadsWithout(levels, 140, new Set([0, 1]))?.healthy).toEqual([0, 0, 100]);

@@ -153,7 +153,7 @@ describe('verdicts', () => {
   });
 });
 
-it('asks seldom while there is no traffic, with jitter as told', () => {
+it('asks seldom while there is no traffic, with jitter as configured', () => {
   const { asked, answer } = setup({ jitterMs: 1000, jitterPercent: 10 }, false);
   vi.advanceTimersByTime(0);
   answer(good);

@@ -143,7 +143,7 @@ class EndpointCheck {
       clearTimeout(this.timer);
       this.giveUp = undefined;
       this.judge(result);
-      // Told of endpoints that are down; one that answers is believed when it is up again.
+      // Only for endpoints that are down; kept until one that answers is up again.
       const { state } = this.host;
       if (!result.passed || state.failedActiveCheck === false)
         state.checkTimedOut = timedOut && state.failedActiveCheck === true;

@@ -37,7 +37,7 @@ describe('how many may be ejected (observed on Envoy 1.40)', () => {
     expect(ejected()).toHaveLength(expected);
   });
 
-  it('always one, when told so', () => {
+  it('always one, when configured', () => {
     const { report, ejected } = setup(2, { consecutive5xx: 1, maxEjectionPercent: 0, alwaysEjectOneHost: true });
     report(1, 500);
     report(0, 500);
@@ -117,7 +117,7 @@ describe('standing out', () => {
     }
   });
 
-  it('counts each interval anew', () => {
+  it('counts each interval again', () => {
     const { report, ejected, interval } = setup(5, { ...quiet, successRateRequestVolume: 150 });
     for (let n = 0; n < 2; n++) {
       for (let i = 0; i < 5; i++) report(i, i === 2 ? 500 : 200, 100);

@@ -167,7 +167,7 @@ export class OutlierDetection {
       state.local.success++;
       state.consecutiveLocal = 0;
     }
-    // Without the split, local failures stand for 503 and 504.
+    // Without the split, local failures mean 503 and 504.
     this.answer(state, typeof outcome === 'number' ? outcome : outcome === 'timeout' ? 504 : 503);
   }
 

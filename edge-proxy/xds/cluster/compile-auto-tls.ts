@@ -14,7 +14,7 @@ export interface AutoTls {
 
 /** What a request asks of the TLS peer. */
 export interface AskedPeer {
-  /** The host asked for, without its port. */
+  /** The requested host, without its port. */
   readonly name: string;
   /** The SNI; undefined: the configured one (an address is none, RFC 6066 section 3). */
   readonly serverName: string | undefined;

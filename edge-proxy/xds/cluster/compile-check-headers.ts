@@ -54,7 +54,7 @@ function fieldOf({ header }: HeaderValueOption, http2: boolean, path: string): F
   return [http2 ? key : header.key, value];
 }
 
-/** A check has no request whose properties could be told: of Envoy's format only `%%`. */
+/** A check has no request to read properties of: of Envoy's format only `%%`. */
 function literal(text: string, path: string): string {
   if (/%/.test(text.replaceAll('%%', '')))
     throw new ConfigError(path, 'must hold no "%" command; a literal one is "%%"');

@@ -3,7 +3,7 @@ import type { HealthCheck } from '../../../shared/xds/cluster.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 
 export interface CheckTls {
-  /** Stands in for an endpoint's `envoy.transport_socket_match`; undefined: the endpoint's own. */
+  /** Replaces an endpoint's `envoy.transport_socket_match`; undefined: the endpoint's own. */
   readonly criteria: Readonly<Record<string, unknown>> | undefined;
   readonly speaksHttp2: boolean;
   adapt(context: UpstreamTlsContext): UpstreamTlsContext;

@@ -148,7 +148,7 @@ describe('health', () => {
     expect(found[c]).toBeUndefined();
   });
 
-  it('panics below half health, unless told never to', () => {
+  it('panics below half health, unless panic is disabled', () => {
     const specs = [{ address: a }, { address: b, health: bad }, { address: c, health: bad }];
     expect(Object.keys(counts(compile({}, [locality(0, specs)]), 30)).sort()).toEqual([a, b, c]);
     const never = { commonLbConfig: { healthyPanicThreshold: { value: 0 } } };
@@ -158,7 +158,7 @@ describe('health', () => {
     expect(counts(compile({}, none), 3)).toEqual({ [a]: 3 });
   });
 
-  it('weighs localities when told to', () => {
+  it('weighs localities when configured', () => {
     const cluster = compile({ commonLbConfig: { localityWeightedLbConfig: {} } }, [
       locality(0, [{ address: a }], 90),
       locality(0, [{ address: b }, { address: c }], 10),
@@ -206,7 +206,7 @@ describe('outlier detection', () => {
     expect(counts(cluster, 10)).toEqual({ [b]: 10 });
   });
 
-  it('counts gateway failures and local failures apart when told to', () => {
+  it('counts gateway failures and local failures apart when configured', () => {
     const gateway = compile(
       {
         ...config,
@@ -292,7 +292,7 @@ describe('endpoints of a running EDS cluster', () => {
     expect(counts(cluster, 10)).toEqual({ [a]: 5, [b]: 5 });
   });
 
-  it('go on being checked, without a new start', async () => {
+  it('continue being checked, without a new start', async () => {
     const dialled: string[] = [];
     const connect = (({ address }: { address: string }) => {
       dialled.push(address);

@@ -44,7 +44,7 @@ export interface ClusterDeps {
   now(): number;
   /** In [0, 1). */
   random(): number;
-  /** The version this one replaces: counts, ejections and resolved addresses go on. */
+  /** The version this one replaces: counts, ejections and resolved addresses continue. */
   previous?: Cluster;
 }
 

@@ -6,7 +6,7 @@ import type { ClusterDeps } from './compile-cluster.ts';
 export interface RunningCluster extends Cluster {
   close(): void;
   /**
-   * Replaces the endpoints of an EDS cluster in place: connections, health checks, ejections and the balancer go on.
+   * Replaces the endpoints of an EDS cluster in place: connections, health checks, ejections and the balancer continue.
    * @returns false where that needs a new version of the cluster; nothing has changed then
    * @throws ConfigError when an endpoint is refused; nothing has changed then
    */

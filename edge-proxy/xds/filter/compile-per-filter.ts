@@ -62,7 +62,7 @@ function compileEntries(entries: readonly Entry[]): FilterOverride {
 function readEntry(any: AnyMessage, path: string): Entry {
   if (messageName(any['@type']) !== WRAPPER_TYPE) return { disabled: false, ...readConfig(any, path) };
   const { disabled = false, config } = any as RouteFilterConfig;
-  // As in Envoy, what stands beside `disabled: true` is not looked at.
+  // As in Envoy, fields beside `disabled: true` are ignored.
   if (disabled) return { disabled, definition: undefined, message: undefined };
   if (!config) throw new ConfigError(path, 'must have config or disabled: true');
   if (config['@type'] === '') return { disabled, definition: undefined, message: undefined };

@@ -54,7 +54,7 @@ export interface ListenerDeps {
   readonly connectionObservers: (listener: Listener, config: TcpProxyConfig) => readonly ConnectionObserver[];
   /** The listener's own access log; undefined: it has none. */
   readonly connectionLog: (listener: Listener) => ((connection: ConnectionRecord) => void) | undefined;
-  /** @param evenUnhealthy the proxy having been told to fail its health checks is no reason */
+  /** @param evenUnhealthy failed health checks alone are no reason */
   readonly draining: (evenUnhealthy: boolean) => boolean;
   readonly admission: Admission;
 }

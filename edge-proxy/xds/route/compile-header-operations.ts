@@ -12,7 +12,7 @@ export interface HeaderOperations {
   responseHeadersToAdd?: HeaderValueOption[];
   responseHeadersToRemove?: string[];
 }
-/** One holder of operations and where it stands in the config. */
+/** One message with operations and its path in the config. */
 export interface Level {
   path: string;
   config: HeaderOperations;

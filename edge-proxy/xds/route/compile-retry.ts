@@ -79,7 +79,7 @@ function rateLimitedBackOff(policy: RetryPolicy, path: string): RateLimitedBackO
   };
 }
 
-/** previous_priorities: how many tries it takes until their priorities are left out. */
+/** previous_priorities: how many attempts it takes until their priorities are left out. */
 function updateFrequency(policy: RetryPolicy, path: string): number {
   if (!policy.retryPriority) return 0;
   const frequency = policy.retryPriority.typedConfig?.updateFrequency ?? 0;

@@ -1,4 +1,4 @@
-/** RouteMatch -> a closure over the request, and how much of a path it stands for (what a prefix rewrite replaces). */
+/** RouteMatch -> a closure over the request, and how much of a path it covers (what a prefix rewrite replaces). */
 import { hasPathPrefix } from '../../../shared/match/path.ts';
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';

@@ -162,7 +162,7 @@ export class RouteTables {
   }
 }
 
-/** What stands before the last slash of a separate host's name. */
+/** The part before the last slash of a separate host's name. */
 function configurationOf(hostName: string): string {
   return hostName.slice(0, Math.max(0, hostName.lastIndexOf('/')));
 }

@@ -48,7 +48,7 @@ function otherName(oid: string | undefined, matcher: StringMatcher): Rule {
   return (names) => (names.otherNames ?? []).some(({ type, value }) => type === oid && matches(value));
 }
 
-/** A certificate's DNS name against a host (RFC 6125): a leading `*` stands for one whole label. */
+/** A certificate's DNS name against a host (RFC 6125): a leading `*` means one whole label. */
 export function dnsNameCovers(pattern: string, host: string): boolean {
   const [name, wanted] = [pattern.toLowerCase(), host.toLowerCase()];
   if (name === wanted) return true;

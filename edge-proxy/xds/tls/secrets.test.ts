@@ -6,7 +6,7 @@ import type { Runtime, ServerTlsOptions, TlsContext } from '../../runtime/runtim
 import type { ClientContext } from '../../runtime/tls-context.ts';
 import { Secrets } from './secrets.ts';
 
-/** Files whose reads answer when told to, with the text of the moment they were asked for. */
+/** Files whose reads complete when the test says, with the text at the time of the read. */
 class SlowFiles {
   private readonly texts = new Map<string, string>();
   private readonly waiting: (() => void)[] = [];

@@ -1,6 +1,6 @@
 /**
  * Certificates and trust roots by SDS name, and the TLS contexts made of them. A context is handed out as a function:
- * whoever dials or accepts reads the current one, so a rotation reaches new connections at once and leaves old ones be.
+ * each dial and accept reads the current one, so a rotation reaches new connections at once and leaves old ones be.
  */
 
 import type { z } from 'zod';
@@ -37,7 +37,7 @@ interface Parts {
   readonly trust: PeerTrust;
 }
 
-/** Of a certificate that is not told apart from others. */
+/** Of a certificate that is not distinguished from others. */
 const UNNAMED = { serverNames: [], key: 'other' } as const;
 const UNREADY: TlsContext = { kind: 'client', unready: 'TLS: the certificates to dial with have not arrived' };
 
@@ -169,7 +169,7 @@ export class Secrets {
           ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), mustName),
         }),
       );
-      // No context would mean plaintext to whoever dials.
+      // Dialling without a context would be plaintext.
       return () => current() ?? UNREADY;
     });
   }

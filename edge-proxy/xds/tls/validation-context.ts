@@ -4,7 +4,7 @@ import type { PeerTrust } from '../../runtime/runtime.ts';
 import type { PeerNames } from '../../x509/verify-peer.ts';
 import { compileNames, dnsNameCovers } from './peer-names.ts';
 
-/** BoringSSL's own limit on the depth that may be asked for. */
+/** BoringSSL's own limit on the depth that may be requested. */
 const DEEPEST = 100;
 
 /**
@@ -69,7 +69,7 @@ export function refuseValidation(rule: CertificateValidationContext): void {
   const domains = rule.customValidatorConfig?.typedConfig.trustDomains ?? [];
   if (rule.customValidatorConfig && domains.length === 0) throw new Error('TLS: trustDomains: needs at least one');
   if (new Set(domains.map(({ name }) => name)).size < domains.length)
-    throw new Error('TLS: trustDomains: a trust domain stands twice');
+    throw new Error('TLS: trustDomains: a trust domain is set twice');
 }
 
 /** Envoy's verify_certificate_hash (hex, colons allowed) and verify_certificate_spki (base64), both of SHA-256. */

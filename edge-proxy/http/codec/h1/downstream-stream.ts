@@ -63,7 +63,7 @@ export class Http1DownstreamStream implements DownstreamStream {
       this.beginTunnel(head);
       return;
     }
-    // What is left of an unfinished request, or was meant for the tunnel it asked for, cannot be told from the next request.
+    // The rest of an unfinished request, or bytes for the tunnel it requested, cannot be distinguished from the next request.
     if (!this.requestEnded && (end || this.upgrade !== '')) line.last = true;
     const chunked = !end && head.bodySize === undefined && this.version !== 'HTTP/1.0';
     if (!end && head.bodySize === undefined) {

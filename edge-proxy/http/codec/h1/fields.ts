@@ -65,7 +65,7 @@ export function parseFields(head: string, from: number, end: number, maxFields: 
     while (stop > start && isBlank(head.charCodeAt(stop - 1))) stop--;
     if (headers.size >= maxFields) throw new CodecError(431, 'http1.too_many_headers', 'too many fields');
     const key = keyOf(name);
-    // Parsers disagree on a tab around framing; nobody writes one in good faith.
+    // A tab around framing is rejected: parsers disagree on it (request smuggling).
     if (isFraming(key) && head.slice(colon, lineEnd).includes('\t')) throw codecError('tab in a framing field');
     headers.append(name, head.slice(start, stop), key);
     at = lineEnd + 2;

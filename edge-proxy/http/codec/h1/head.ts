@@ -28,7 +28,7 @@ export interface CodecLimits {
   /** Bytes of a request target. */
   readonly maxTargetBytes: number;
   readonly acceptHttp10: boolean;
-  /** Stands in for a missing Host of HTTP/1.0; '' refuses. */
+  /** Replaces a missing Host of HTTP/1.0; '' refuses. */
   readonly defaultHost: string;
 }
 

@@ -191,7 +191,7 @@ describe('requests', () => {
     expect(errorOf('\r\n'.repeat(3))?.status).toBe(400);
   });
 
-  it('answers HTTP/1.0 only when told to', () => {
+  it('answers HTTP/1.0 only when configured', () => {
     const text = `GET / HTTP/1.0\r\n${host}\r\n`;
     expect(parse([text], defaultLimits).error).toMatchObject({ status: 426, details: 'low_version' });
     expect(parse([text]).error).toBeUndefined();

@@ -213,7 +213,7 @@ export class Http1UpstreamConnection implements UpstreamConnection, ConnectionHa
     this.lastHead = undefined;
     this.lastData = EMPTY;
     this.lastTrailers = undefined;
-    // Free before the sink hears of it: a pipelined request finds the connection idle.
+    // Free before the sink is notified: a pipelined request finds the connection idle.
     this.settle();
     if (lastHead) sink.onHead(lastHead, true);
     else if (lastTrailers) sink.onTrailers(lastTrailers);

@@ -17,7 +17,7 @@ export interface ResponseFields {
   readonly status: number;
   /** Without pseudo-header fields. */
   readonly fields: readonly Field[];
-  /** undefined: not told. */
+  /** undefined: not given. */
   readonly contentLength: number | undefined;
 }
 

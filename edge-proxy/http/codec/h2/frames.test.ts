@@ -16,7 +16,7 @@ import {
 const limits = { frameSize: 16_384, blockSize: 40_000, continuations: 8 };
 const SETTINGS = settingsFrame([]);
 
-/** What a reader told, as plain text. */
+/** What a reader reported, as plain text. */
 class Log implements FrameSink {
   readonly lines: string[] = [];
   onData(stream: number, data: Uint8Array, counted: number, end: boolean): void {

@@ -49,7 +49,7 @@ export interface FrameSink {
 }
 
 export interface FrameLimits {
-  /** Payload bytes of a frame: what SETTINGS_MAX_FRAME_SIZE told the peer. */
+  /** Payload bytes of a frame: as our SETTINGS_MAX_FRAME_SIZE announced. */
   readonly frameSize: number;
   /** Bytes of one header block. */
   readonly blockSize: number;

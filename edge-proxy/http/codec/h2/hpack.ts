@@ -1,6 +1,6 @@
 /**
  * Header compression (RFC 7541): decoding whole, with the dynamic table; encoding with the static table and literals, so
- * that nothing of one request is told by the size of another (section 7.1).
+ * that the size of one request reveals nothing of another (section 7.1).
  */
 import { latin1 } from '../bytes.ts';
 import { Http2Error } from './error.ts';
@@ -9,7 +9,7 @@ import { type Field, STATIC_FIELDS, STATIC_NAMES, STATIC_TABLE } from './static-
 
 /** What a field counts for beside its bytes (RFC 7541 section 4.1, RFC 9113 section 6.5.2). */
 const OVERHEAD = 32;
-/** SETTINGS_HEADER_TABLE_SIZE before any is told. */
+/** SETTINGS_HEADER_TABLE_SIZE before one is received. */
 export const DEFAULT_TABLE_SIZE = 4096;
 
 export const sizeOf = ([name, value]: Field): number => name.length + value.length + OVERHEAD;
@@ -19,7 +19,7 @@ function malformed(message: string): Http2Error {
 }
 
 export interface DecoderLimits {
-  /** Bytes of the dynamic table: what SETTINGS_HEADER_TABLE_SIZE told the peer. */
+  /** Bytes of the dynamic table: as our SETTINGS_HEADER_TABLE_SIZE announced. */
   readonly tableSize: number;
   /** Of one list, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
   readonly listSize: number;
@@ -50,7 +50,7 @@ export class HpackDecoder {
     while (this.at < block.length) {
       const first = block[this.at]!;
       if ((first & 0xe0) === 0x20) {
-        if (fields.length > 0) throw malformed('a table size update stands behind a field');
+        if (fields.length > 0) throw malformed('a table size update follows a field');
         this.resize(this.integer(5));
         continue;
       }

@@ -106,13 +106,13 @@ class Saying implements FrameSink {
 
 class Heard implements UnaryOwner {
   readonly lines: string[] = [];
-  constructor(told?: (line: string) => void) {
-    this.told = told;
+  constructor(onLine?: (line: string) => void) {
+    this.onLine = onLine;
   }
-  private readonly told: ((line: string) => void) | undefined;
+  private readonly onLine: ((line: string) => void) | undefined;
   private add(line: string): void {
     this.lines.push(line);
-    this.told?.(line);
+    this.onLine?.(line);
   }
   onHead(head: { status: number; fields: readonly Field[] }, end: boolean): void {
     this.add(`head ${head.status}${end ? ' end' : ''}`);
@@ -230,7 +230,7 @@ describe('an exchange', () => {
     expect(wire.said().filter((line) => line === 'window 1 40000')).toHaveLength(10);
   });
 
-  it('given up: what still comes is nobody’s, and decoded all the same', () => {
+  it('given up: later frames are decoded and discarded', () => {
     const { wire, client, ask } = setup();
     wire.give(HELLO);
     const heard = ask();
@@ -356,7 +356,7 @@ describe('what is malformed ends the connection', () => {
     ['a length that is none', [withFields(['content-length', '+1'])], PROTOCOL],
     ['less than its length', [withFields(['content-length', '4']), data(1, 'abc', true)], PROTOCOL],
     ['more than its length', [withFields(['content-length', '2']), data(1, 'abc')], PROTOCOL],
-    ['no body where a length is told', [headers(1, [...OK, ['content-length', '2']], true)], PROTOCOL],
+    ['no body where a length is given', [headers(1, [...OK, ['content-length', '2']], true)], PROTOCOL],
     ['an interim response that ends', [headers(1, status('103'), true)], PROTOCOL],
     ['interim responses without end', Array.from({ length: 17 }, () => headers(1, status('103'))), CALM],
     ['data before a head', [data(1, 'abc')], PROTOCOL],
@@ -460,8 +460,8 @@ describe('beside node:http2', () => {
           { fields: [...request.fields, ['x-n', String(n)]], body: new Uint8Array(n) },
           {
             onHead: ({ status, fields }) => {
-              const told = Object.fromEntries(fields);
-              heard.push(`${status} ${told['x-method']} ${told['x-n']} ${told['content-type']}`);
+              const byName = Object.fromEntries(fields);
+              heard.push(`${status} ${byName['x-method']} ${byName['x-n']} ${byName['content-type']}`);
             },
             onData: (part) => void (received += part.length),
             onTrailers: (fields) => void heard.push(fields.map((field) => field.join('=')).join(' ')),

@@ -185,7 +185,7 @@ export class UnaryClient implements FrameSink {
   }
 
   onHeaders(stream: number, block: Uint8Array, endStream: boolean): void {
-    // Also what is for nobody: the table of later blocks depends on it.
+    // Also a block without a receiver: the table of later blocks depends on it.
     const fields = this.decoder.decode(block);
     const exchange = this.exchangeOf(stream);
     if (!exchange) {

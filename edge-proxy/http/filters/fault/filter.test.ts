@@ -30,7 +30,7 @@ describe('fault', () => {
     expect(run({ abortStatus: 503, abortShare: 1 }, [0.999]).verdict).toEqual(abort(503));
     expect(run({ abortStatus: 503, abortShare: 0 }, [0]).verdict).toBeUndefined();
   });
-  it('delays its share, flags it, then goes on', async () => {
+  it('delays its share, flags it, then continues', async () => {
     const { verdict, slept, request } = run({ delayMs: 70, delayShare: 0.5 }, [0.1]);
     expect(verdict).toBeInstanceOf(Promise);
     expect(await verdict).toBeUndefined();

@@ -235,7 +235,7 @@ describe('configuration it refuses', () => {
     expect(message).not.toContain('secret');
   });
   it.each([
-    [{ providerName: 'nobody' }, 'nobody'],
+    [{ providerName: 'unserved' }, 'unserved'],
     [{ requiresAll: { requirements: [only] } }, 'requiresAll'],
     [{ allowMissing: {} }, 'names no provider'],
     [{}, 'names no provider'],

@@ -138,7 +138,7 @@ function isThreePart(token: string): boolean {
   return /^[^.]+\.[^.]+\.[^.]+$/.test(token);
 }
 
-/** RFC 6750 section 3, with the URI that was asked for as the realm. */
+/** RFC 6750 section 3, with the URI that was requested as the realm. */
 function denial(request: RequestContext, reason: string): LocalReply {
   const path = request.path.slice(0, MAX_REALM_PATH).replace(/["\\]/g, encodeURIComponent);
   const error = reason === MISSING ? '' : ', error="invalid_token"';
@@ -187,7 +187,7 @@ function findToken(sources: readonly TokenSource[], { headers }: RequestContext)
   return found;
 }
 
-/** The provider's keys vouch for one trust domain: whoever holds them must not name identities of another. */
+/** The provider's keys vouch for one trust domain: their holder must not name identities of another. */
 function trustDomainOf({ subjects }: Provider, path: string): string {
   const [, trustDomain] = /^spiffe:\/\/([^/]+)\/$/.exec(subjects?.prefix ?? '') ?? [];
   if (!trustDomain || subjects?.ignoreCase)

@@ -18,7 +18,7 @@ export function allows(action: Engine['action'], policy: string): boolean {
 /** Throws ConfigError. */
 export function compileRules(rules: Rules, path: string): Engine {
   const names = Object.keys(rules.policies ?? {}).sort();
-  // '' stands for "none matched" below.
+  // '' means "none matched" below.
   if (names[0] === '') throw new ConfigError(`${path}.policies`, 'a policy must have a name');
   const matches = names.map((name): RbacMatch => {
     const { permissions, principals } = rules.policies![name]!;
