@@ -36,7 +36,7 @@ it('has one list for the same items in the same order', () => {
   expect(sharedList([])).toBe(sharedList([]));
 });
 
-it('writes labels as one key: those asked for, whatever their order', () => {
+it('writes labels as one key: those requested, whatever their order', () => {
   expect(labelsKey({ b: '2', a: '1' })).toBe(labelsKey({ a: '1', b: '2' }));
   expect(labelsFrom(labelsKey({ a: '1', b: '2', c: '3' }, ['c', 'a', 'x', 'toString']))).toEqual({ a: '1', c: '3' });
 });

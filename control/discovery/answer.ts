@@ -34,7 +34,7 @@ function* responseChunks(response: Response, follows: boolean): Generator<Uint8A
 /** Up to this size an answer is one piece; a larger one is written piece by piece, as fast as the proxy takes it. */
 const PIECE = 64 * 1024;
 
-/** The body of the HTTP response: bytes, or a stream of pieces that are made when they are asked for. */
+/** The body of the HTTP response: bytes, or a stream of chunks made on demand. */
 export function answerBody(answer: PollAnswer): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   const pieces = piecesOf(answerChunks(answer));
   const first = pieces.next().value ?? new Uint8Array();

@@ -137,7 +137,7 @@ describe('a node with features', () => {
     service.close();
   });
 
-  it('is told of removals in the last page only', async () => {
+  it('receives removals in the last page only', async () => {
     const { service } = plane(1500);
     const holder = new Holder();
     holder.held.clusters.set('gone', { name: 'gone', version: '1', resource: {} });

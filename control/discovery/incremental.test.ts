@@ -36,7 +36,7 @@ const NODES: Node[] = [
 ];
 NODES.push(...[NODES[1]!, NODES[2]!, NODES[5]!].map((plain) => ({ ...plain, clientFeatures: [...FEATURES] })));
 
-/** What a node may be started with next time: metadata is of a session, not of a node for ever. */
+/** What a node may be restarted with: metadata belongs to a session, not to a node. */
 function restarted(its: Node, times: number): Node {
   const metadata = [
     its.metadata,

@@ -39,7 +39,7 @@ export class PushQueue<Key extends object> {
     void this.run();
   }
 
-  /** Queues a key; resolves when its work is done, or nobody wanted it any more. */
+  /** Queues a key; resolves when its work is done, or no session needs it any more. */
   done(key: Key): Promise<void> {
     if (this.closed) return Promise.resolve();
     return new Promise((resolve) => {

@@ -88,7 +88,7 @@ class PollingProxy {
     const { session, responses } = await polling;
     if (leaves) return undefined;
     if (this.session !== undefined && session !== this.session) {
-      // The control plane was restarted, and has not been told what this proxy has.
+      // The control plane was restarted, and does not know what this proxy has.
       this.reconnect();
       return true;
     }

@@ -15,7 +15,7 @@ import type { MeshView } from '../mesh/view.ts';
 import { answerChunks, type PollAnswer } from './answer.ts';
 import { type Clock, type DiscoveryOptions, DiscoveryService } from './service.ts';
 
-/** A clock that only moves when told. */
+/** A clock that the test advances. */
 class ManualClock implements Clock {
   private time = 1_000_000;
   private timers: { at: number; run: () => void }[] = [];
@@ -92,7 +92,7 @@ const sent = (answer: PollAnswer) =>
 const clustersOf = (service: DiscoveryService) => service.status()[0]!.types.clusters;
 
 describe('DiscoveryService', () => {
-  it('sends everything first, then only what changed, then what is gone', async () => {
+  it('sends everything first, then only changes, then removals', async () => {
     const { service, clock, clusters, change } = harness();
     const one = await service.poll(first(), caller, open);
     expect(names(one)).toEqual(['a']);
@@ -196,7 +196,7 @@ describe('DiscoveryService', () => {
     expect(answer.session).not.toBe('from-before');
   });
 
-  it("lets nobody poll another's session", async () => {
+  it("refuses to poll another node's session", async () => {
     const { service } = harness();
     const one = await service.poll(first(), caller, open);
     const thief = await service.poll(ack(one), 'spiffe://cluster.local/ns/default/sa/b', open);
@@ -218,7 +218,7 @@ describe('DiscoveryService', () => {
     expect((await newer).responses).toEqual([]);
   });
 
-  it('forgets sessions nobody polls, and refuses more than it may hold', async () => {
+  it('forgets sessions that are not polled, and refuses more than the limit', async () => {
     const { service, clock } = harness({ maxSessions: 1, sessionTtlMs: 1000 });
     await service.poll(first(), caller, open);
     const other = { ...first(), node: { ...node, id: 'other' } };

@@ -36,7 +36,7 @@ export interface DiscoveryOptions {
   readonly mesh: { current(): MeshView; onChange(listener: () => void): () => void };
   /** How long a poll with nothing to say is held. Default 25 s. */
   readonly holdMs?: number;
-  /** A session nobody polled for this long is forgotten. Default 5 min. */
+  /** A session not polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
   /** Default 10 000. */
   readonly maxSessions?: number;

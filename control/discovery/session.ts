@@ -44,7 +44,7 @@ const PAGE = { resources: 1000, bytes: 4 * 1024 * 1024 };
 
 export class Session {
   readonly id: string;
-  /** Whose session it is; nobody else may poll it. */
+  /** The principal that owns the session; no other may poll it. */
   readonly owner: string;
   readonly openedAt: number;
   node: Node;

@@ -40,7 +40,7 @@ class Held {
   /** What differs from `base`: name -> version; undefined: not held. */
   private readonly own = new Map<string, string | undefined>();
 
-  /** '' : the proxy asked for it by name and has not got it. */
+  /** '' : the proxy requested it by name and has not got it. */
   version(name: string): string | undefined {
     return this.own.has(name) ? this.own.get(name) : this.base.get(name)?.version;
   }

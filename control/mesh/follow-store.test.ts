@@ -58,7 +58,7 @@ describe('MeshFollower', () => {
     expect(last.revision).toBe(await store.revision());
   });
 
-  it('lists anew when history is gone', async () => {
+  it('lists again when history is gone', async () => {
     const inner = memoryStore();
     let watches = 0;
     const store = Object.assign(Object.create(inner) as ResourceStore, {
@@ -98,8 +98,8 @@ describe('MeshFollower', () => {
 
   it('tells what it ignores in the mesh configuration, once', async () => {
     const store = memoryStore();
-    const told: string[] = [];
-    follower = new MeshFollower(store, { quietMs: 1, onWarning: (warning) => told.push(warning) });
+    const warned: string[] = [];
+    follower = new MeshFollower(store, { quietMs: 1, onWarning: (warning) => warned.push(warning) });
     await follower.start();
     const config = { group: '', plural: 'configmaps', namespace: 'istio-system', name: 'istio' };
     await store.create(config, {
@@ -112,7 +112,7 @@ describe('MeshFollower', () => {
     expect(view.settings.networks).toEqual({ networks: { n1: {} } });
     await store.create(key('late'), entry('late'));
     await until(follower, (candidate) => hosts(candidate).length === 1);
-    expect(told).toEqual([
+    expect(warned).toEqual([
       'data.mesh: trustDomian: unknown field "trustDomian" (did you mean "trustDomain"?): it is ignored',
       'data.meshNetworks: networks: has no effect yet: endpoints of every network are called at their own addresses',
     ]);

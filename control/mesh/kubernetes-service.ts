@@ -121,7 +121,7 @@ function regionOf(zone: string | undefined): string {
   return zone === undefined ? '' : `${zone.replace(/-?[a-z0-9]$/, '')}/${zone}`;
 }
 
-/** There is no Pod kind: a slice's own labels, but those Kubernetes sets, stand for its endpoints' labels. */
+/** There is no Pod kind: a slice's own labels, except those Kubernetes sets, are used as its endpoints' labels. */
 function endpointLabels(slice: Resource): Record<string, string> {
   return Object.fromEntries(
     Object.entries(slice.metadata.labels ?? {}).filter(([key]) => !key.includes('kubernetes.io/')),

@@ -21,7 +21,7 @@ export const DEFAULT_SETTINGS: MeshSettings = settingsOf(DEFAULT_MESH_CONFIG);
  */
 export function parseMeshConfig(yaml: string): MeshSettings {
   const { value, warnings } = must('mesh', readMeshConfig(yaml));
-  const all = warnings.map(told('mesh'));
+  const all = warnings.map(textOf('mesh'));
   return { ...settingsOf(value), ...(all.length > 0 ? { warnings: all } : {}) };
 }
 
@@ -51,16 +51,16 @@ export function settingsFrom(resources: readonly Resource[]): MeshSettings {
   const settings = mesh === undefined ? DEFAULT_SETTINGS : parseMeshConfig(mesh);
   if (networks === undefined) return settings;
   const { value, warnings } = must('meshNetworks', readMeshNetworks(networks));
-  const all = [...(settings.warnings ?? []), ...warnings.map(told('meshNetworks'))];
+  const all = [...(settings.warnings ?? []), ...warnings.map(textOf('meshNetworks'))];
   return { ...settings, networks: value, ...(all.length > 0 ? { warnings: all } : {}) };
 }
 
 function must<Value>(key: string, reading: Reading<Value>): { value: Value; warnings: readonly Violation[] } {
   const { value, violations, warnings } = reading;
   if (value !== undefined) return { value, warnings };
-  throw new MeshConfigError(`ConfigMap istio-system/istio: ${violations.map(told(key)).join('; ')}`);
+  throw new MeshConfigError(`ConfigMap istio-system/istio: ${violations.map(textOf(key)).join('; ')}`);
 }
 
-function told(key: string): (violation: Violation) => string {
+function textOf(key: string): (violation: Violation) => string {
   return ({ path, message }) => `data.${key}: ${path === '' ? '' : `${path}: `}${message}`;
 }

@@ -131,7 +131,7 @@ export class ServiceIndex {
     else this.slices.delete(owner);
   }
 
-  /** Works out anew the services in `defined` and the endpoints of both, and publishes what came out differently. */
+  /** Recomputes the services in `defined` and the endpoints of both, and publishes what changed. */
   private settle(defined: ReadonlySet<string>, moved: ReadonlySet<string>): ServiceChanges {
     const changes: ServiceChanges = { services: new Set(defined), endpoints: new Set(), endpointsOf: [] };
     const gone = new Set<MeshService>();

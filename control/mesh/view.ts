@@ -89,7 +89,7 @@ export interface MeshSettings {
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
-  /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where nobody signs any. */
+  /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where none are signed. */
   jwtSvid?: JwtSvidSettings;
 }
 

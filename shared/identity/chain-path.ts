@@ -207,7 +207,7 @@ function requireTime(leaf: CertificateFacts, nowMs: number | undefined): void {
 function timeReason({ notBefore, notAfter }: CertificateFacts, nowMs: number | undefined): string | undefined {
   if (nowMs === undefined) return undefined;
   if (!(nowMs >= notBefore))
-    return `peer certificate is not yet valid: from ${instant(notBefore)}, the clock here says ${instant(nowMs)}`;
+    return `peer certificate is not yet valid: from ${instant(notBefore)}, this machine's clock is at ${instant(nowMs)}`;
   return nowMs <= notAfter ? undefined : `peer certificate has expired at ${instant(notAfter)}`;
 }
 

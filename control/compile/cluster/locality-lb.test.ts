@@ -63,7 +63,7 @@ describe('failover', () => {
     expect(priorities({}, false)).toEqual([0, 0, 0, 0, 0]);
   });
 
-  it('goes where it is told first', () => {
+  it('prefers the configured region', () => {
     expect(priorities({ failover: [{ from: 'r1', to: 'r3' }] })).toEqual([0, 1, 2, 4, 3]);
     expect(priorities({ failover: [{ from: 'r2', to: 'r3' }] })).toEqual([0, 1, 2, 3, 3]);
   });

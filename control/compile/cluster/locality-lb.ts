@@ -49,7 +49,7 @@ export function localitySetting(settings: MeshSettings, policy: Fields): Localit
   };
 }
 
-/** Whether the weights of localities say anything: Envoy heeds them only where it is told to. */
+/** Whether locality weights apply: Envoy uses them only with a locality-weighted balancer config. */
 export function weighsLocalities(settings: MeshSettings, policy: Fields): boolean {
   const setting = localitySetting(settings, policy);
   if (!setting) return false;

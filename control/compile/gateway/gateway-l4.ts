@@ -64,7 +64,7 @@ export function tcpServerFilters(input: GatewayL4, server: GatewayServer): Netwo
   return undefined;
 }
 
-/** PASSTHROUGH: a chain for each `tls` match, found by SNI; the bytes go on as they are. */
+/** PASSTHROUGH: a chain for each `tls` match, found by SNI; the bytes continue as they are. */
 export function passthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
   const chains: FilterChain[] = [];
   for (const vs of bound(input, server))

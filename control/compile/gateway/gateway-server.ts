@@ -15,7 +15,7 @@ import { hostCovers } from '../names.ts';
 import type { ProxyView } from '../node/proxy.ts';
 import { selectsProxy } from '../node/workloads.ts';
 
-/** How a server treats its connections; what ends or passes TLS can share a port, told apart by SNI. */
+/** How a server treats its connections; what ends or passes TLS can share a port, distinguished by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
 
 /** One `server` of one Gateway. */

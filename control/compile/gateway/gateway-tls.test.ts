@@ -85,7 +85,7 @@ describe('TLS of gateway servers', () => {
     expect(notes.join()).toMatch(/caCertCredentialName .*only Secrets are read: not served/);
   });
 
-  it('lets clients in unverified where told so, and chooses curves', () => {
+  it('lets clients in unverified where configured, and chooses curves', () => {
     const tls = { mode: 'OPTIONAL_MUTUAL', ...FILES, caCertificates: '/ca' };
     expect(contextOf({ ...tls, insecureSkipVerify: true }).common!.validationContext).toMatchObject({
       trustChainVerification: 'ACCEPT_UNTRUSTED',

@@ -51,7 +51,7 @@ describe('JWT-SVIDs at a gateway', () => {
     });
   });
 
-  it('are not asked for where nobody signs them', () => {
+  it('are not required where the mesh signs none', () => {
     expect(filters().map(({ name }) => name)).not.toContain('envoy.filters.http.jwt_authn');
   });
 });

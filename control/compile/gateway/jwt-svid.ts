@@ -14,8 +14,8 @@ export function gatewayAudience(namespace: string): string {
 
 /**
  * jwt_authn as a gateway runs it before authorization: a valid token makes its subject the source principal and goes no
- * further, a bad one is answered with 401, without one the caller stays who its connection says. Empty where nobody
- * signs JWT-SVIDs (`tulle compile`).
+ * further, a bad one is answered with 401, without one the connection's principal remains. Empty where the mesh
+ * signs no JWT-SVIDs (`tulle compile`).
  */
 export function jwtSvidFilters(
   { jwtSvid, trustDomain }: Pick<MeshSettings, 'jwtSvid' | 'trustDomain'>,

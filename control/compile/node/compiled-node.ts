@@ -15,7 +15,7 @@ export interface CompiledNode {
   next?(view: MeshView): Work<CompiledNode> | undefined;
 }
 
-/** Work that can be done in slices: whoever runs it may pause at every `yield`. */
+/** Work that can be done in slices: the caller may pause at every `yield`. */
 export type Work<T> = Generator<undefined, T, undefined>;
 
 /** What a node runs, from one view of the mesh: the same view and node give the same resources. @throws NodeError */

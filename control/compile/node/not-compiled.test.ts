@@ -12,7 +12,7 @@ const resource = (kind: string, spec: object): Resource => ({
   spec,
 });
 const http = (match: object) => ({ hosts: ['a'], http: [{ match: [match], route: [{ destination: { host: 'a' } }] }] });
-const told = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
+const pathsOf = (kind: string, spec: object) => notCompiled(resource(kind, spec)).map(({ path }) => path);
 
 it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
   expect(
@@ -61,7 +61,7 @@ describe('what has no effect yet is named', () => {
     ['WorkloadGroup', { template: {}, probe: { grpc: { port: 1 } } }, ['spec.probe']],
     ['WorkloadGroup', { template: {} }, []],
     ['DestinationRule', { host: 'a' }, []],
-  ])('%s %j', (kind, spec, paths) => expect(told(kind, spec)).toEqual(paths));
+  ])('%s %j', (kind, spec, paths) => expect(pathsOf(kind, spec)).toEqual(paths));
 
   it('what an annotation proxy.istio.io/config says in vain', () => {
     const group = (own: string, template: string): Resource => ({

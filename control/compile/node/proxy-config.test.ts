@@ -132,7 +132,7 @@ describe('annotation proxy.istio.io/config', () => {
   });
 });
 
-describe('what a proxy is told', () => {
+describe('the ProxyConfig sent to a proxy', () => {
   const node = (id = 'sidecar~10.0.0.1~web.shop~shop.svc.cluster.local') => ({
     id,
     metadata: { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'web', LABELS: { app: 'web' } },
@@ -153,7 +153,7 @@ describe('what a proxy is told', () => {
     });
   });
 
-  it('needs a node that can be told', () => {
+  it('needs a valid node id', () => {
     expect(() => proxyConfigAnswer(buildView([], 1), node('web'))).toThrow(NodeError);
   });
 });

@@ -35,7 +35,7 @@ export interface ProxyView {
   logsByDefault: boolean;
 }
 
-/** The node cannot be told apart from others: nothing can be compiled for it. */
+/** The node cannot be distinguished from others: nothing can be compiled for it. */
 export class NodeError extends Error {
   override name = 'NodeError';
 }

@@ -163,7 +163,7 @@ describe('AuthorizationPolicy where two services share an address', () => {
       rest: ['ALLOW orders'],
     });
   });
-  it('at loopback: workloads of one account are told apart by LABELS; without LABELS each keeps its own policies', () => {
+  it('at loopback: workloads of one account are distinguished by LABELS; without LABELS each keeps its own policies', () => {
     const ip = '127.5.0.1';
     const all = [...ORDERS, ...REDIS].map((one) =>
       one.kind === 'WorkloadEntry' ? { ...one, spec: { ...(one.spec as object), address: ip } } : one,

@@ -11,7 +11,7 @@ import { nodeCompiler, type PatchSource } from '../node/node.ts';
 import { produced } from '../output/produced.ts';
 import { NO_PATCHES, type Patch, patched } from './patch.ts';
 
-/** Stands in for a kind to come: an EnvoyFilter whose `spec.timeout` is set on clusters of `spec.side` of its namespace. */
+/** Replaces a kind to come: an EnvoyFilter whose `spec.timeout` is set on clusters of `spec.side` of its namespace. */
 const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ resource }) => {
   const { timeout, side } = specOf(resource) as { timeout: string; side: string };
   return {

@@ -220,7 +220,7 @@ function conflicts(root: HttpMatchRequest, leaf: HttpMatchRequest): boolean {
   return gateways.length > 0 && (leaf.gateways ?? []).some((gateway) => !gateways.includes(gateway));
 }
 
-/** Whether `leaf` takes what `root` does not. Of regular expressions and mere presence that cannot be told: they conflict. */
+/** Whether `leaf` takes what `root` does not. For regular expressions and presence matches this is undecidable: they conflict. */
 function outside(root: StringMatch | undefined, leaf: StringMatch | undefined): boolean {
   if (!root || !leaf) return false;
   if (root.exact) return leaf.exact !== root.exact;

@@ -289,7 +289,7 @@ const portsOf = generator<{ list: readonly MeshService[] }, readonly number[]>({
 });
 
 /**
- * `http_proxy`: every HTTP service's virtual host, told apart by the port in the authority.
+ * `http_proxy`: every HTTP service's virtual host, distinguished by the port in the authority.
  * @param byPort the virtual hosts of each port, ascending
  */
 export function httpProxyRoutes(

@@ -14,7 +14,7 @@ export interface SeparateHosts {
 
 /**
  * The configurations of a layer without their virtual hosts, and these. A configuration without virtual hosts, or one
- * whose virtual hosts are not told apart by their names, stays whole.
+ * whose virtual hosts are not distinguished by their names, stays whole.
  */
 export const separateHosts = generator<{ layer: Layer }, SeparateHosts>({ layer: true }, ({ layer }) => {
   const routes: SharedResource[] = [];

@@ -47,7 +47,7 @@ export function protoDuration(text: string): string {
   return `${Math.floor(total / 1e9)}${fraction && `.${fraction}`}s`;
 }
 
-/** With `retryRemoteLocalities`: every second try leaves the priorities of the tries before. */
+/** With `retryRemoteLocalities`: every second attempt leaves the priorities of the attempts before. */
 const REMOTE_LOCALITIES: NonNullable<RetryPolicy['retryPriority']> = {
   name: 'envoy.retry_priorities.previous_priorities',
   typedConfig: {
@@ -59,7 +59,7 @@ const REMOTE_LOCALITIES: NonNullable<RetryPolicy['retryPriority']> = {
 /**
  * Undefined: never retry.
  * @param retries of the route, else MeshConfig.defaultHttpRetryPolicy; undefined where neither is set
- * @param hashed requests have an endpoint of their own: a retry stays with it, unless told otherwise
+ * @param hashed requests have an endpoint of their own: a retry stays with it, unless configured otherwise
  */
 export function translateRetries(retries: HttpRetry | undefined, hashed = false): RetryPolicy | undefined {
   const { retryHostPredicate, ...base } = DEFAULT_RETRY_POLICY;

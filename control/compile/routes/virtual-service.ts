@@ -41,7 +41,7 @@ export interface RouteContext extends MatchScope {
   onError?(reason: string): void;
 }
 
-/** What clients are told of a rule that could not be translated: the reason is for those who run the mesh. */
+/** The answer to clients for a rule that could not be translated; the reason is reported to operators only. */
 export const UNTRANSLATABLE = 'this route is misconfigured';
 
 /** A host as written in a resource of `namespace`, as a full name: `reviews` -> `reviews.default.svc.cluster.local`. */

@@ -1,7 +1,7 @@
 /**
  * `targetRef` and `targetRefs` of an AuthorizationPolicy: which proxies enforce it. Gateways of the Gateway API are known
  * by their label; a Service or ServiceEntry is enforced by the proxies of the workloads behind it, for there is no
- * waypoint. A target nobody here can stand for is never left out in silence: where it might mean this proxy, it denies.
+ * waypoint. A target that cannot be represented here is never dropped silently: where it might mean this proxy, it denies.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { PolicyTarget } from './rbac-spec.ts';
@@ -23,7 +23,7 @@ export interface TargetedWorkload {
   serves?: readonly ServedTarget[];
 }
 
-/** `unsupported`: nobody can tell whether this workload is meant; the text says why. */
+/** `unsupported`: it cannot be decided whether this workload is meant; the text says why. */
 export type TargetVerdict = 'applies' | 'elsewhere' | { unsupported: string };
 
 /** Does one of the targets mean this workload? One that does outweighs those that cannot be judged. */

@@ -300,7 +300,7 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
   return chains;
 }
 
-/** A port of undeclared protocol: HTTP and TCP chains side by side, told apart by ALPN and the HTTP inspector. */
+/** A port of undeclared protocol: HTTP and TCP chains side by side, distinguished by ALPN and the HTTP inspector. */
 function sniffedChains(
   input: Inbound,
   at: FilterChainMatch,

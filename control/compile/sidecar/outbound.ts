@@ -163,7 +163,7 @@ function tcpTargets({ services }: Outbound): TcpTarget[] {
 
 /**
  * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
- * of several TCP services on one port only TLS ones can share it, told apart by SNI, else the first has it.
+ * of several TCP services on one port only TLS ones can share it, distinguished by SNI, else the first has it.
  */
 function boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Listener[] {
   const { settings, services, note } = input;
@@ -236,7 +236,7 @@ function httpChain({ services, settings }: Outbound, listener: string, rds: stri
 }
 
 /**
- * The chains of one address and port. `shared`: other services may come there, so TLS ones are told apart by SNI; of
+ * The chains of one address and port. `shared`: other services may come there, so TLS ones are distinguished by SNI; of
  * those that are not, the first has what no other chain takes.
  */
 function tcpChains(input: Outbound, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {

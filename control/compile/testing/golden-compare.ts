@@ -127,7 +127,7 @@ function clusterMeaning(cluster: Json): unknown {
   };
 }
 
-/** Which protocol is spoken upstream; plain HTTP/1.1 is what every cluster speaks unless told otherwise. */
+/** Which protocol is spoken upstream; plain HTTP/1.1 is what every cluster speaks unless configured otherwise. */
 function httpMeaning(options: Json): unknown {
   const downstream = 'useDownstreamProtocolConfig' in options;
   const http2 = 'http2ProtocolOptions' in object(options['explicitHttpConfig']);

@@ -5,7 +5,7 @@ const FILTER = 'EnvoyFilter is not compiled yet';
 const INBOUND = 'inbound listeners need no Sidecar here';
 const SNIFFED = 'a route configuration of its own for a port of undeclared protocol';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
-const SHARED_TLS = 'TLS services that share a port without capture are told apart by SNI here';
+const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
