@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Which folders a folder may not import from, and why. `runtime` stands for node:*, bun:*, Bun and Deno. */
+/** Which folders a folder may not import from, and why. `runtime` means node:*, bun:*, Bun and Deno. */
 const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   { from: /^shared\//, never: /^(control|edge-proxy|deploy|tests)\//, why: 'shared is what both planes agree on' },
   { from: /^shared\//, never: /^(node:|bun:)/, why: 'shared runs in every runtime, browser included' },

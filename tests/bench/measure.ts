@@ -168,7 +168,7 @@ async function warm(
       done += more.done;
       seconds += more.seconds;
     }
-    // Without Envoy the slowest peer stands in for it.
+    // Without Envoy the slowest peer replaces it.
     if (scenario.halfRate && (peer.name === 'envoy' || rate === 0)) rate = Math.round(done / seconds / 2);
   }
   if (rate > 0) options.progress(`${scenario.name}: ${rate} requests/s`);

@@ -63,7 +63,7 @@ function bootstrapFile(setting: Setting, folder: string): string {
 
 let built: Promise<typeof import('../../control/cli/runtimes.mjs')> | undefined;
 
-/** What ships is what is measured: the package, built anew. */
+/** What ships is what is measured: the package, rebuilt. */
 async function launcher() {
   const folder = join(ROOT, 'dist');
   built ??= buildPackage(folder).then(() => import(join(folder, 'control/cli/runtimes.mjs')));

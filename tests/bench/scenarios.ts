@@ -4,7 +4,7 @@ import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
 import type { Kind } from './upstreams.ts';
 
-/** What one figure of CPU stands for. */
+/** What one figure of CPU means. */
 export type Unit = 'request' | 'message' | 'connection' | 'MB' | 'idle connection';
 
 export interface Scenario {

@@ -1,6 +1,6 @@
 /**
  * An upstream as a program: `{"kind","bytes","port","tls"}` as its argument. http answers `bytes` to every request;
- * websocket echoes messages of `bytes`; source sends without end to whoever connects.
+ * websocket echoes messages of `bytes`; source sends without end to each client.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** How long `tulle validate` takes for a thousand resources, cold: the process is started anew each time. */
+/** How long `tulle validate` takes for a thousand resources, cold: with a new process each time. */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 export interface ValidateResult {
   readonly resources: number;
   readonly runs: number;
-  /** Wall time of the quickest run: what the machine gives when nobody else wants it. */
+  /** Wall time of the quickest run: the machine's speed without other load. */
   readonly bestMs: number;
   readonly medianMs: number;
   readonly limitMs: number;

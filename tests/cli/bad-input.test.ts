@@ -188,7 +188,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     const flags = ['--data', at(`away-${runtime}`), '--trust-bundle', mesh.trustBundleFile, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${closed}`, ...flags]);
     const line = await logged(part, /not joined yet/);
-    expect(line).toMatch(new RegExp(`control plane 127\\.0\\.0\\.1:${closed}: .*refused.*; next try in`, 'i'));
+    expect(line).toMatch(new RegExp(`control plane 127\\.0\\.0\\.1:${closed}: .*refused.*; next attempt in`, 'i'));
     await until('a second attempt', () => part.lines.filter((one) => one.includes('not joined yet')).length >= 2);
     noTrace(part);
     expect(await part.stop()).toBe(0);
@@ -206,7 +206,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     const flags = ['--data', at(`skew-${runtime}`), '--trust-bundle', roots, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${port}`, ...flags]);
     expect(await logged(part, /not joined yet/)).toMatch(
-      /certificate is not yet valid: the clock here says \S+, is it right here and there\?/,
+      /certificate is not yet valid: this machine's clock is at \S+; check the clocks of both machines/,
     );
     noTrace(part);
     expect(await part.stop()).toBe(0);

@@ -11,7 +11,7 @@ import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
-const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://nobody.example:81/', agent: false },
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', agent: false },
   (answer) => { console.log('app: sidecar answers ' + answer.statusCode); answer.resume().on('end', () => process.exit(0)); });
 ask.on('error', (error) => { console.log('app: ' + error.message); process.exit(1); });
 `;

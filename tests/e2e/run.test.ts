@@ -9,7 +9,7 @@ import { get } from './shop-mesh.ts';
 /** Asks the sidecar it was given, tells what it saw, and exits 7 on SIGTERM. */
 const APP = `
 const proxy = new URL(process.env.http_proxy);
-const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://nobody.example:81/', agent: false },
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', agent: false },
   (answer) => { answer.resume(); console.log('app: sidecar ' + proxy.port + ' answers ' + answer.statusCode); });
 ask.on('error', (error) => console.log('app: ' + error.message));
 process.on('SIGTERM', () => { console.log('app: SIGTERM'); process.exit(7); });
@@ -71,11 +71,11 @@ describe('tulle run', () => {
     },
   );
 
-  it('goes on when nobody reads its output any more', async () => {
+  it('continues when its output is no longer read', async () => {
     const app = `
       const { hostname, port } = new URL(process.env.http_proxy);
       const ask = (left) => left === 0 ? process.exit(5) : require('node:http')
-        .get({ hostname, port, path: 'http://nobody.example:81/', agent: false }, (answer) => answer.resume().on('end', () => setTimeout(ask, 20, left - 1)));
+        .get({ hostname, port, path: 'http://unserved.example:81/', agent: false }, (answer) => answer.resume().on('end', () => setTimeout(ask, 20, left - 1)));
       process.once('SIGHUP', () => ask(20));
       setInterval(() => {}, 1000);
       console.log('app: started');`;

@@ -84,7 +84,7 @@ export function meshSuite(runtime: RuntimeName): void {
       expect(answer.ratings.body.caller).toBe(`${PRINCIPAL}reviews`);
     });
 
-    it('speaks to nobody who is not who the endpoint should be', async () => {
+    it('refuses an endpoint with another identity than expected', async () => {
       // The address is that of echo, whose certificate says so, whatever the endpoint claims.
       const vault = (serviceAccount: string) => `
 apiVersion: networking.istio.io/v1

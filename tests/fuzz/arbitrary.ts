@@ -143,7 +143,7 @@ export function valuesOf(description: Description, depth: number, name = ''): fc
   return made.filter((value) => {
     const kept = rules.every((rule) => holds(rule, value));
     misses = kept ? 0 : misses + 1;
-    // Else fast-check would go on for ever.
+    // Else fast-check would continue without limit.
     if (misses > 5000) throw new Error(`nothing is made that keeps ${rules.map((rule) => rule.name).join(', ')}`);
     return kept;
   });

@@ -56,7 +56,7 @@ const unicode: Spec[] = [
 const clusters: Spec[] = [
   ['cluster-header', '/cluster/header', { 'X-Cluster': 'second' }],
   ['cluster-header-none', '/cluster/header'],
-  ['cluster-header-unknown', '/cluster/header', { 'X-Cluster': 'nobody' }],
+  ['cluster-header-unknown', '/cluster/header', { 'X-Cluster': 'unserved' }],
   ['cluster-404', '/cluster/404'],
   ['cluster-500', '/cluster/500'],
   ['cluster-500-grpc', '/cluster/500', grpc, post('')],

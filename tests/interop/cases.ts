@@ -72,7 +72,7 @@ const main: Spec[] = [
   ['query-first', '/q?a=2&a=1'],
   ['method-match', '/m', {}, { method: 'PUT' }],
   ['no-route', '/nowhere'],
-  ['unknown-host', '/exact', {}, { host: 'nobody.test' }],
+  ['unknown-host', '/exact', {}, { host: 'unserved.test' }],
   ['host-port', '/exact', {}, { host: 'main.test:8080' }],
   ['host-case', '/exact', {}, { host: 'MAIN.test' }],
   ['host-wild', '/', {}, { host: 'a.wild.test' }],

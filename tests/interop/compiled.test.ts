@@ -163,7 +163,7 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
     ['/moved', 'reviews:9080'],
     ['/broken', 'reviews:9080'],
     ['/v3', 'reviews:9080'],
-    ['/', 'nobody.test'],
+    ['/', 'unserved.test'],
     ['/', 'reviews:9080', 'x-echo-status: 404\r\n'],
     ['/', 'reviews:9080', 'x-echo-status: 500\r\nx-echo-fail: 9\r\n'],
   ];

@@ -54,7 +54,7 @@ function inline(value: Json, routes: ReadonlyMap<Json | undefined, Fields>, own:
       // A name that nothing brings would be an empty 404 in disguise.
       const route = routes.get((inner as Fields)['routeConfigName']);
       if (!route) throw new Error(`no route configuration "${(inner as Fields)['routeConfigName']}"`);
-      // Static tables may name clusters that come later only when told so.
+      // Static tables may name clusters that come later only when configured.
       out['routeConfig'] = { ...route, validateClusters: false };
     } else if (key === 'tlsCertificateSdsSecretConfigs' && isOwn(inner, 'default')) {
       out['tlsCertificates'] = [{ certificateChain: { filename: own.cert }, privateKey: { filename: own.key } }];

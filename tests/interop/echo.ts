@@ -44,7 +44,7 @@ export interface Shadows extends Echo {
    * @returns what came, be it fewer
    */
   take(id: string, count: number): Promise<unknown[]>;
-  /** Cases whose requests nobody took. */
+  /** Cases whose requests no endpoint received. */
   left(): string[];
 }
 

@@ -53,7 +53,7 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
     );
     return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };
   }).catch(async (error: unknown) => {
-    // Nobody else knows of it.
+    // No other process uses it.
     await part.stop();
     throw error;
   });

@@ -18,7 +18,7 @@ const inspector = (kind: string) => ({
   },
 });
 
-/** Chains by name; `PORT` stands for the listener's own port. */
+/** Chains by name; `PORT` means the listener's own port. */
 const LISTENERS: Record<string, { chains: Record<string, object>; fallback?: boolean; inspectors: string[] }> = {
   names: {
     inspectors: ['tls_inspector'],

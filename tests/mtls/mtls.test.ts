@@ -10,7 +10,7 @@ import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs
 import { RUNTIMES } from '../harness.ts';
 import { type Authority, intermediate, type Leaf, leaf, pem, rootAuthority, x509 } from './certificates.ts';
 
-const TRIES = 100;
+const ATTEMPTS = 100;
 const FRIEND = 'spiffe://cluster.local/ns/shop/sa/reviews';
 const HOUR_MS = 3_600_000;
 
@@ -195,7 +195,7 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
     await new Promise<void>((resolve) => socket.on('secureConnect', () => resolve()));
     socket.write('pause');
     await server.until(() => server.reports.some((report) => report.paused));
-    // More than both kernels' socket buffers can hold: only a server that goes on reading could take it all.
+    // More than both kernels' socket buffers can hold: only a server that continues reading could take it all.
     const flushed = new Promise<string>((resolve) => socket.write(Buffer.alloc(64 << 20), () => resolve('all taken')));
     const held = new Promise<string>((resolve) => setTimeout(() => resolve('held back'), 1500));
     expect(await Promise.race([flushed, held])).toBe('held back');
@@ -208,7 +208,7 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
     const intruder = await INTRUDERS[kind]!(trusted, rogue);
     const delivered = server.count('delivered');
     const refused = server.count('refused');
-    for (let done = 0; done < TRIES; done += 10) {
+    for (let done = 0; done < ATTEMPTS; done += 10) {
       const got = await Promise.all(
         Array.from({ length: 10 }, (_, i) =>
           attempt(server.port, { ...intruder, maxVersion: i % 2 ? 'TLSv1.2' : 'TLSv1.3' }),
@@ -216,7 +216,7 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
       );
       expect(got).toEqual(Array(10).fill(''));
     }
-    await server.until(() => server.count('refused') >= refused + TRIES);
+    await server.until(() => server.count('refused') >= refused + ATTEMPTS);
     expect(server.count('delivered')).toBe(delivered);
   });
 
@@ -241,7 +241,7 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
       const intruder = await leaf(rogue, { uri: FRIEND });
       const refused = server.count('refused');
       const session = sessions.at(-1);
-      for (let i = 0; i < TRIES; i++) {
+      for (let i = 0; i < ATTEMPTS; i++) {
         // OpenSSL itself drops a session whose context differs in key; without any certificate it is offered.
         const credentials = i % 2 ? intruder : {};
         const got = await attempt(server.port, { ...credentials, maxVersion, ...(session ? { session } : {}) });
@@ -249,8 +249,8 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
         if (got !== '') expect(server.reports.findLast((report) => report.delivered)!.uris).toEqual([FRIEND]);
       }
       if (runtime !== 'deno') {
-        await server.until(() => server.count('refused') >= refused + TRIES);
-        expect(session === undefined || server.count('refused') === refused + TRIES).toBe(true);
+        await server.until(() => server.count('refused') >= refused + ATTEMPTS);
+        expect(session === undefined || server.count('refused') === refused + ATTEMPTS).toBe(true);
       }
     }
   });
@@ -262,7 +262,7 @@ describe.each(SERVERS)('strict mTLS on %s, %s', (runtime, _, plaintext) => {
       for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
         const delivered = server.count('delivered');
         const sessions: Buffer[] = [];
-        for (let i = 0; i < TRIES / 4; i++) {
+        for (let i = 0; i < ATTEMPTS / 4; i++) {
           const session = sessions.at(-1);
           expect(
             await resume(server.port, { ...intruder, maxVersion, ...(session ? { session } : {}) }, sessions),

@@ -1,11 +1,11 @@
-/** The application behind the gateway: tells what it was sent, or gives what it is asked for. */
+/** The application behind the gateway: reports what it received, or sends what is requested. */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface Backend {
   readonly port: number;
-  /** What pages have told to `/report`. */
+  /** What pages have posted to `/report`. */
   readonly reports: readonly string[];
   stop(): void;
 }

@@ -103,7 +103,7 @@ describe.skipIf(!present)('gRPC', () => {
           network_failure: 0,
           healthy: 0,
         });
-      // A few connections have been told to go by now.
+      // A few connections have received GOAWAY by now.
       await until('connections aged', async () => (await stats('aging'))['success']! >= 100);
       expect((await stats('aging'))['failure']).toBe(0);
     } finally {

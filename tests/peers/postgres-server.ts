@@ -6,11 +6,11 @@ import { freePorts, Part } from '../../deploy/demo/mesh.ts';
 import { leaf, rootAuthority } from '../mtls/certificates.ts';
 
 const DEBIAN = '/usr/lib/postgresql';
-/** Nobody's: PostgreSQL refuses to run as root. */
-const NOBODY = 65534;
+/** The uid of an unprivileged user: PostgreSQL refuses to run as root. */
+const UNPRIVILEGED = 65534;
 const ROOT = process.getuid?.() === 0;
 const unprivileged = ROOT
-  ? ['setpriv', '--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--']
+  ? ['setpriv', '--reuid', String(UNPRIVILEGED), '--regid', String(UNPRIVILEGED), '--clear-groups', '--']
   : [];
 
 /** The folder of initdb, postgres and psql; undefined with a printed reason. */
@@ -44,7 +44,7 @@ export class PostgresServer {
   static async start(): Promise<PostgresServer> {
     // Where an unprivileged user may go: the folders of a test run are its own user's.
     const folder = mkdtempSync('/tmp/tulle-postgres-');
-    const own = (path: string) => ROOT && chownSync(path, NOBODY, NOBODY);
+    const own = (path: string) => ROOT && chownSync(path, UNPRIVILEGED, UNPRIVILEGED);
     own(folder);
     const data = join(folder, 'data');
     const as = (program: string) => ['env', '-C', folder, ...unprivileged, join(POSTGRES!, program)];

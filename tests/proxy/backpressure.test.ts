@@ -93,7 +93,7 @@ describe.each(RUNTIMES)('a slow reader on %s', (runtime) => {
     return socket;
   };
 
-  /** Begins a transfer, waits until its writer is held back where that is asked for, then reads it all. */
+  /** Begins a transfer, waits until its writer is held back where that is requested, then reads it all. */
   const transfer = async (kind: Kind, way: Way, megabytes: number, held?: (sent: number) => void) => {
     const socket = await connect(kind);
     const done = ask(app, socket, kind, way, megabytes);
@@ -121,13 +121,13 @@ describe.each(RUNTIMES)('a slow reader on %s', (runtime) => {
   /** Tells how far a transfer has come; rejects when it stands still. */
   const moving = (current: Transfer, name: string): Promise<never> =>
     new Promise((_, reject) => {
-      let [last, at, told] = [0, Date.now(), Date.now()];
+      let [last, at, reported] = [0, Date.now(), Date.now()];
       const timer = setInterval(() => {
         const now = Date.now();
         const { received, whole } = current.reader!;
         if (received !== last) [last, at] = [received, now];
-        if (now - told > PROGRESS_MS) {
-          told = now;
+        if (now - reported > PROGRESS_MS) {
+          reported = now;
           process.stderr.write(`${name}: ${Math.round(received / MB)} of ${BULK_MB} MB\n`);
         }
         if (!whole && now - at < STALL_MS) return;

@@ -11,7 +11,7 @@ export const KINDS = ['length', 'chunked', 'mtls', 'upgrade', 'tcp'] as const;
 export type Kind = (typeof KINDS)[number];
 export type Way = 'down' | 'up';
 
-/** A reader rests after each of these, so that whoever writes to it is held back again and again. */
+/** A reader rests after each of these, so that its writer is held back repeatedly. */
 const REST_EVERY = 2 * MB;
 const REST_MS = 2;
 
@@ -162,7 +162,7 @@ function afterHead(socket: net.Socket, then: (head: string, rest: Buffer) => voi
   socket.on('data', take);
 }
 
-/** The application behind the proxy: what is asked of it stands in the request's target, or in a stream's first line. */
+/** The application behind the proxy: the request's target says what to do, or in a stream's first line. */
 export class BulkApp {
   current: Transfer = { source: undefined, reader: undefined };
   readonly plain: net.Server;

@@ -86,13 +86,13 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
     await until('it is not ready', async () => (await proxy.admin('/ready')).status === 503);
     expect((await proxy.admin('/live')).status).toBe(200);
     await until('the idle connection has ended', () => idle.closed);
-    await until('nobody is let in', async () => {
+    await until('no client is accepted', async () => {
       const late = new Client('web');
       await until('it is refused', () => late.closed);
       return late.got === '';
     });
     expect(busy.closed).toBe(false);
-    // Told a second time it is no less patient.
+    // A second signal does not shorten the drain.
     proxy.child.kill('SIGTERM');
     expect((await proxy.admin('/ready')).body).toBe('DRAINING\n');
     answer!();

@@ -294,7 +294,7 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     expect(status(await request(at80('patient')))).toBe(200);
   });
 
-  it('tells load balancers, and is well again when told', async () => {
+  it('fails the health check, and recovers on request', async () => {
     expect((await proxy.admin('/healthcheck/fail')).status).toBe(405);
     expect((await proxy.admin('/healthcheck/fail', 'POST')).status).toBe(200);
     expect(await proxy.admin('/ready')).toEqual({ status: 503, body: 'DRAINING\n' });

@@ -150,7 +150,7 @@ describe.each(RUNTIMES)('a permissive port on %s', (runtime) => {
     expect(await gather(encrypted({}), /own tls/)).toBe('own tls');
   });
 
-  it('closes a silent client where it may not go on', async () => {
+  it('closes a silent client where it may not continue', async () => {
     expect(await gather(plain('strict'), /./)).toBe('');
     const text = (await proxy.admin('/stats?filter=downstream_pre_cx_timeout')).body;
     // Both listeners' kernel-chosen ports share a name: the timeout that went on counts as well, as in Envoy.

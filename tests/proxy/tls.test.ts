@@ -217,7 +217,7 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     expect(await get('to-wrong')).toBe(503);
   });
 
-  it('ends a connection when its certificate expires, where told so', async () => {
+  it('ends a connection when its certificate expires, where configured', async () => {
     const brief = await leaf(shop, { uri: uri('shop'), notAfter: new Date(Date.now() + 2500) });
     const socket = tls.connect({
       host: '127.0.0.1',

@@ -1,4 +1,4 @@
-/** A proxy whose output nobody reads any more, as under `tulle proxy | head`, on every runtime. */
+/** A proxy whose output is no longer read, as under `tulle proxy | head`, on every runtime. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
@@ -34,7 +34,7 @@ describe.each(RUNTIMES)('a log without a reader on %s', (runtime) => {
     folder.dispose();
   });
 
-  it('serves on, and ends as it is told', async () => {
+  it('keeps serving, and stops on SIGTERM', async () => {
     expect(await ask()).toBe(200);
     await until('both logs are read', () => (proxy.output.match(/ 200 /g) ?? []).length >= 2);
     proxy.child.stdout!.destroy();

@@ -281,7 +281,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     expect(probed.length).toBeGreaterThanOrEqual(1);
   });
 
-  it('dials from the address it is told', async () => {
+  it('dials from the configured address', async () => {
     expect((await get('from')).headers.get('x-from')).toMatch(/127\.0\.0\.9$/);
     expect((await get('aging')).headers.get('x-from')).toMatch(/127\.0\.0\.1$/);
   });

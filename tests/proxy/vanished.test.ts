@@ -170,7 +170,7 @@ describe.each(RUNTIMES)('a peer that falls silent on %s', (runtime) => {
       await until('the echo', () => got.length > length);
     }
     await closed(socket);
-    await until('the application hears of it', () => taken.size === 0);
+    await until('the application is notified of it', () => taken.size === 0);
     expect(await stat('http.tunnel.downstream_rq_idle_timeout')).toBe(1);
   });
 

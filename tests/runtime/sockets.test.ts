@@ -120,7 +120,7 @@ describe.each(SOCKETS)('sockets on %s for %s', (runtime, kind) => {
     expect(reports().filter((report) => report['gone'] !== undefined && report['gone'] !== 1)).toEqual([]);
   });
 
-  it('reads nothing while paused, and hears of a reset', async () => {
+  it('reads nothing while paused, and is notified of a reset', async () => {
     const socket = net.connect(port, '127.0.0.1');
     socket.on('error', () => {});
     socket.write('pause');

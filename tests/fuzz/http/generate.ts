@@ -214,7 +214,7 @@ function message(side: Side, random: Random): string {
     side === 'request'
       ? `${odd ? random.one(methods) : 'POST'} ${rarely(random) ? random.one(targets) : '/p?q'} ${version}\r\n${host}`
       : `${version} ${random.next(3) === 0 ? random.one(statuses) : '200 OK'}\r\n`;
-  // Framing stands before, behind or amid the other fields.
+  // Framing fields precede, follow or mix with the other fields.
   const more = fields(random);
   return random.next(2) === 0 ? `${start}${framing}${more}\r\n${body}` : `${start}${more}${framing}\r\n${body}`;
 }

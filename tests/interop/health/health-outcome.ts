@@ -56,7 +56,7 @@ export const checkRules = (more: object) => ({
       timeout: '20s',
       interval: '0.05s',
       no_traffic_interval: '0.05s',
-      // What counts at once, and what against the threshold, is told apart by it.
+      // What counts at once, and what against the threshold, is distinguished by it.
       unhealthy_threshold: 1_000_000,
       healthy_threshold: 1,
       ...more,

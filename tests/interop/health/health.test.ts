@@ -120,7 +120,7 @@ describe.skipIf(!ENVOY)('health checks beside Envoy', () => {
 
   it.each(SUBJECTS.map(([name]) => name))('%s', async (name) => {
     const [envoy, ...ours] = await Promise.all(proxies.map((proxy) => checkOutcome(proxy, name)));
-    // Envoy counts a host that is no longer degraded for ever.
+    // Envoy never stops counting a host that is no longer degraded.
     const wanted = name === 'better' ? { ...envoy!, degraded: 0 } : envoy;
     for (const [i, one] of ours.entries()) expect(one, proxies[i + 1]!.name).toEqual(wanted);
   });

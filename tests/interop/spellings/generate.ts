@@ -114,7 +114,7 @@ const letters = (text: string) =>
 const name = fc
   .constantFrom('deny.test', 'exact.test', 'sub.deny.test', 'any.test')
   .chain((text) => fc.oneof(fc.constant(text), letters(text)));
-/** A host as clients write it, also wrongly; `PORT` stands for the listener's own. */
+/** A host as clients write it, also wrongly; `PORT` means the listener's own. */
 const host = fc
   .tuple(
     fc.constantFrom('', '', '', '', '', 'user@', 'a:b@', '.', 'deny.test@', '%64'),

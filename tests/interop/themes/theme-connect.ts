@@ -54,7 +54,7 @@ export const connects: Theme = {
     connect('dead', 'dead.test:443'),
     connect('header', 'header.test:443', 'X-H: 1\r\n'),
     connect('no-header', 'header.test:443'),
-    connect('nobody', 'nobody.test:443'),
+    connect('unserved', 'unserved.test:443'),
     ...on('connecting', 'refused.test:443', [['connect-not', '/x']]),
     ...on('connecting', 'passed.test:443', [['connect-not-routed', '/x']]),
   ],

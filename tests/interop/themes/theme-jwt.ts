@@ -1,4 +1,4 @@
-/** jwt_authn, as far as JWT-SVIDs need it: who is let in with which token, and what the others are told. */
+/** jwt_authn, as far as JWT-SVIDs need it: which tokens are accepted, and the answers to the others. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { filter, type Json, listener, manager, prefix, to } from '../bootstrap-parts.ts';
 import type { Spec } from '../cases.ts';

@@ -151,9 +151,9 @@ export const perRoute: Theme = {
       ...on(name, 'host.test', judged(`${name}-host`)),
       ...on(name, 'bare.test', judged(`${name}-bare`)),
       ...on(name, 'said.test', judged(`${name}-said`)),
-      ...on(name, 'nobody.test', judged(`${name}-nobody`)),
+      ...on(name, 'unserved.test', judged(`${name}-unserved`)),
     ]),
-    ...['host', 'bare', 'said', 'nobody'].flatMap((host) =>
+    ...['host', 'bare', 'said', 'unserved'].flatMap((host) =>
       on(
         'per-fault',
         `${host}.test`,
@@ -163,7 +163,7 @@ export const perRoute: Theme = {
     ...on('per-cors', 'host.test', [...crossing('per-cors-host', '/'), ...crossing('per-cors-route', '/cors')]),
     ...on('per-cors', 'bare.test', crossing('per-cors-bare', '/')),
     ...['per-switch-on', 'per-switch-off'].flatMap((name) =>
-      ['host', 'bare', 'nobody'].flatMap((host) =>
+      ['host', 'bare', 'unserved'].flatMap((host) =>
         on(
           name,
           `${host}.test`,

@@ -43,8 +43,8 @@ const listeners: Record<string, Json> = {
   'ids-internal': { ...INTERNAL, tracing: sampling(0) },
   'ids-not-made': { tracing: {}, generate_request_id: false },
   'ids-not-made-edge': { ...EDGE, tracing: {}, generate_request_id: false, preserve_external_request_id: true },
-  'ids-told': { tracing: sampling(0), always_set_request_id_in_response: true },
-  'ids-told-not-made': { generate_request_id: false, always_set_request_id_in_response: true },
+  'ids-returned': { tracing: sampling(0), always_set_request_id_in_response: true },
+  'ids-returned-not-made': { generate_request_id: false, always_set_request_id_in_response: true },
 };
 
 /** A given id: its number modulo 10000 is what sampling goes by. */

@@ -35,7 +35,7 @@ export async function svidFiles(authority: Authority, folder: string, account: s
 }
 
 const context = (own: SvidFiles, peer: string) => ({
-  // Envoy's clients stop at TLS 1.2 unless told.
+  // Envoy's clients stop at TLS 1.2 unless configured.
   tls_params: { tls_minimum_protocol_version: 'TLSv1_2', tls_maximum_protocol_version: 'TLSv1_3' },
   tls_certificates: [{ certificate_chain: { filename: own.cert }, private_key: { filename: own.key } }],
   validation_context: {

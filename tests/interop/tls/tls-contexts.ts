@@ -208,7 +208,7 @@ export async function tlsCases(): Promise<TlsCases> {
     for (const require_client_certificate of [true, false]) {
       // Lists and kinds of names are the same either way.
       if (!require_client_certificate && /^(crl|name)/.test(name) && !OPTIONAL.includes(name)) continue;
-      // Nothing would be asked for: Envoy passes over the requirement, Tulle refuses such a file.
+      // Nothing would be requested: Envoy passes over the requirement, Tulle refuses such a file.
       if (name === 'untrusted without' && require_client_certificate) continue;
       const common_tls_context = { tls_certificates: [server], validation_context };
       listeners[`${name}, ${require_client_certificate ? 'required' : 'optional'}`] = listener(
