@@ -1,4 +1,4 @@
-/** The proxy: what was given to it as xDS, running. */
+/** The data plane of one process: its xDS resources, running. */
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
@@ -35,7 +35,7 @@ export class DataPlane {
   }
 
   /**
-   * Compiles and swaps in changes, make before break. An invalid resource is refused alone; its last good version runs on.
+   * Compiles and swaps in changes, make before break. An invalid resource is refused alone; its last good version stays in force.
    * Listeners whose address did not change keep their sockets, chains that did not change their connections.
    * @returns `type/name` -> what is wrong, for the NACK
    */
@@ -45,12 +45,12 @@ export class DataPlane {
     return violations;
   }
 
-  /** Has had listeners and is not on its way out. */
+  /** Has received listeners and is not draining. */
   get ready(): boolean {
     return this.configured && !this.isDraining && !this.unhealthy;
   }
 
-  /** Load balancers should send nothing more: every answer ends its connection. */
+  /** Load balancers should send no more requests: every response closes its connection. */
   get draining(): boolean {
     return this.isDraining || this.unhealthy;
   }
@@ -94,12 +94,12 @@ export class DataPlane {
     }
   }
 
-  /** Under pressure times have become shorter: those that run, too. */
+  /** Applies the new overload timer scale to running timers. */
   applyTimerScale(): void {
     for (const { server } of this.running.listeners.values()) server.applyTimerScale();
   }
 
-  /** Accepts no more, lets requests and byte streams finish. @param deadlineMs after it, what is left is cut off */
+  /** Stops accepting; in-flight requests and byte streams complete. @param deadlineMs the rest is closed after it */
   async drain(deadlineMs: number): Promise<void> {
     this.isDraining = true;
     for (const { server } of this.running.listeners.values()) await server.drain();
@@ -116,7 +116,7 @@ export class DataPlane {
   }
 }
 
-/** Private keys never leave; neither do inline bytes that may hold one. */
+/** Private keys are never dumped, nor inline bytes that may hold one. */
 function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact);
   if (typeof value !== 'object' || value === null) return value;

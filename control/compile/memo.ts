@@ -1,6 +1,6 @@
 /**
  * Functions with declared inputs: what a generator declares is all it can read, and is its cache key. Inputs are compared
- * by identity (objects) or value (primitives); what was made of objects that are gone is collected with them.
+ * by identity (objects) or value (primitives); what was made of unreachable objects is collected with them.
  */
 
 export type Input = object | string | number | boolean | undefined;

@@ -62,7 +62,7 @@ it('lets the event loop in between slices, also within the work for one key', as
   expect(turns).toBeGreaterThanOrEqual(5);
 });
 
-it('does nothing for clients that left, before the work or amid it', async () => {
+it('does nothing for clients that left, before or during the work', async () => {
   const steps: string[] = [];
   const left = new Set<string>(['gone']);
   const queue = new PushQueue<Key>({

@@ -6,7 +6,7 @@ export type Job = Generator<undefined, boolean, undefined>;
 export interface PushQueueOptions<Key extends object> {
   /** Begins the work for a key. It must not throw, nor its steps. */
   readonly work: (key: Key) => Job;
-  /** Whether anybody still wants it; asked before each slice. */
+  /** Whether a session still needs it; called before each slice. */
   readonly wanted: (key: Key) => boolean;
   /** How long the event loop may be kept at a time; milliseconds. */
   readonly sliceMs?: number;

@@ -85,7 +85,7 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: the mesh says nothing of them. */
+  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: not set by the mesh. */
   accessLogFile?: string;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;

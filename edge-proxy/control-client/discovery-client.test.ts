@@ -208,7 +208,7 @@ describe('DiscoveryClient', () => {
     await client.stop();
   });
 
-  it('serves on while the control plane is away, and resumes without being resent what it has', async () => {
+  it('keeps serving while the control plane is away, and resumes without being resent what it has', async () => {
     const plane = new Plane();
     const target = new Target();
     const { client, lines } = setup(plane, target);

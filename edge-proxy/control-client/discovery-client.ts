@@ -74,7 +74,7 @@ export class DiscoveryClient {
   private pages: DeltaDiscoveryRequest[][] = [];
   private running: Promise<void> | undefined;
   private failing = false;
-  /** It has been said that nothing is in force. */
+  /** "Nothing is in force" has been logged. */
   private waiting = false;
   private readonly firstSync = Promise.withResolvers<void>();
   /** `live`: the last poll succeeded. `refused`: names of resources refused since the start and not accepted since. */

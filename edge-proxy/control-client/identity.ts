@@ -107,7 +107,7 @@ export class IdentityManager {
   }
 
   /**
-   * Resolves once there is an identity: the one on disk, without asking anybody, else by joining. An unreachable control
+   * Resolves once there is an identity: the one on disk, without a request, else by joining. An unreachable control
    * plane is tried again until it answers.
    * @throws IdentityError when the token is missing or refused
    */

@@ -77,7 +77,7 @@ describe('at the start', () => {
     expect(bench.lines).toEqual([`proxy config: ${AWAY.message}; starting with the last one known`]);
   });
 
-  it('what is said no more is forgotten', async () => {
+  it('settings that are no longer sent are forgotten', async () => {
     const bench = new Bench();
     bench.answer = { status: 200, body: { concurrency: 2 } };
     await bench.proxy().start();
@@ -162,7 +162,7 @@ describe('while it runs', () => {
     expect(await bench.proxy().start()).toEqual({ concurrency: 4 });
   });
 
-  it('after a failure it asks sooner, then ever later, and says nothing', async () => {
+  it('after a failure it asks sooner, then at growing intervals, and logs nothing', async () => {
     const bench = new Bench();
     bench.answer = AWAY;
     const proxy = bench.proxy();

@@ -121,7 +121,7 @@ export class ProxyConfig {
     return `${this.options.folder}/${FILE}`;
   }
 
-  /** Undefined when there is nothing, it is another node's, or it is damaged (said once). */
+  /** Undefined when there is nothing, it is another node's, or it is damaged (logged once). */
   private async load(): Promise<ProxyConfigAnswer | undefined> {
     try {
       const bytes = await this.options.files.read(this.path);

@@ -247,7 +247,7 @@ function removeHopByHop(headers: HeaderMap): string | undefined {
   return undefined;
 }
 
-/** What a table keeps for internal clients, an external one has not said. */
+/** Removes internal_only_headers from external requests. */
 export function removeInternalOnly({ headers }: RequestContext, table: RouteTable | undefined): void {
   const names = table?.internalOnly;
   if (names === undefined || headers.get('x-envoy-internal') === 'true') return;

@@ -47,7 +47,7 @@ export function compileStringMatcher(matcher: StringMatcher, path: string, on: '
 
 /**
  * A missing header does not match, inverted or not, unless it counts as empty. Of a header that stands several times
- * one that matches is enough, and inverted none may (Envoy since 1.37: each value is judged by itself).
+ * one that matches is enough, and inverted none may (Envoy since 1.37: each value is evaluated by itself).
  */
 export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): HeaderMatch {
   const { stringMatch, rangeMatch, presentMatch, invertMatch = false, treatMissingHeaderAsEmpty = false } = matcher;

@@ -3,7 +3,7 @@ import type { ConnectionLimit } from '../../shared/xds/listener.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import type { Stats } from '../telemetry/stats.ts';
 
-/** @returns judges a connection; one that is let in counts until it is gone @throws Error on a limit of 0 */
+/** @returns checks a connection; an accepted one counts until it is gone @throws Error on a limit of 0 */
 export function compileConnectionLimit(
   config: ConnectionLimit,
   stats: Stats,

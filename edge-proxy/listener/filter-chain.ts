@@ -1,5 +1,5 @@
 /**
- * Filter-chain match as Envoy does it (config.listener.v3.FilterChainMatch): criteria are judged one after another in
+ * Filter-chain match as Envoy does it (config.listener.v3.FilterChainMatch): criteria are evaluated one after another in
  * a fixed order, each time the most specific value that is configured wins, and there is no way back to a less
  * specific one.
  */

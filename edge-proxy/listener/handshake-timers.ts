@@ -19,7 +19,7 @@ export class HandshakeTimers {
     return timer;
   }
 
-  /** Under pressure those under way have less time, too. */
+  /** Applies the new overload timer scale to running handshakes. */
   applyTimerScale(): void {
     for (const timer of [...this.running]) this.arm(timer);
   }

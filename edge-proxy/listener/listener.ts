@@ -8,7 +8,7 @@ import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { HandshakeTimers } from './handshake-timers.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
 
-/** Where a connection that is served already would go now; undefined: nowhere, its config is gone. */
+/** Where a connection that is served already would go now; undefined: nowhere, its config was removed. */
 export type Reassign = (facts: ConnectionFacts, downstream: DownstreamInfo) => Terminal | undefined;
 
 /** What serves a connection after TLS and the network filters. */
@@ -32,7 +32,7 @@ export interface Terminal {
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
-  /** Under pressure times have become shorter: those that run, too. */
+  /** Applies the new overload timer scale to running timers. */
   applyTimerScale?(): void;
   /** The drain time is over: closes what is still open. */
   closeAll(): void;
@@ -40,7 +40,7 @@ export interface Terminal {
 
 /**
  * Why a network filter closes a connection (Envoy's termination details); undefined: it continues.
- * @param connection absent when a connection that was let in is judged again under new config
+ * @param connection absent when a connection that was accepted is evaluated again under new config
  */
 export type Denial = (downstream: DownstreamInfo, connection: Connection | undefined) => string | undefined;
 
@@ -49,7 +49,7 @@ export interface Chain {
   readonly name: string;
   /** Whether it terminates TLS; the context is read at each connection, so a rotation takes effect at once. */
   readonly secure: boolean;
-  /** Equal where a connection accepted by the one chain would be let in by the other's TLS as well. */
+  /** Equal where a connection accepted by the one chain would be accepted by the other's TLS as well. */
   readonly transport: string;
   readonly tls: CertificateChoice;
   /** A client that names no server is not served (Envoy's require_sni). */
@@ -140,7 +140,7 @@ export class ListenerServer {
     await this.listening?.close();
   }
 
-  /** Under pressure times have become shorter: those that run, too. */
+  /** Applies the new overload timer scale to running timers. */
   applyTimerScale(): void {
     this.handshakes.applyTimerScale();
     for (const { terminal } of this.config.chains) terminal.applyTimerScale?.();
@@ -356,7 +356,7 @@ function handOverConnections(before: CompiledListener, config: CompiledListener)
   for (const chain of before.chains) {
     const reassign: Reassign = (facts, downstream) => {
       const next = config.find(facts);
-      // Another TLS context may ask for what this connection never proved; denials are judged once a connection.
+      // Another TLS context may ask for what this connection never proved; denials are evaluated once a connection.
       if (!next || next.transport !== chain.transport) return undefined;
       if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
       return next.terminal;

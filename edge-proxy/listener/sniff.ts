@@ -93,7 +93,7 @@ class Sniffer implements ConnectionHandler {
 
   onDrain(): void {}
 
-  /** The peer sent less than the inspectors wanted, and is done: what there is decides. */
+  /** The peer sent less than the inspectors wanted, and is done: decide on these bytes. */
   onEnd(): void {
     if (this.bytes.length === 0 || looksLikeTls(this.bytes)) this.connection.destroy();
     else this.settle(RAW, true);

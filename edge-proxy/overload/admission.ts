@@ -22,7 +22,7 @@ export class Admission {
   readonly limits: ConnectionLimits;
   /** Whether a connection ends when its client's certificate expires (Envoy lets it live). */
   readonly closesOnExpiry: boolean;
-  /** How long connections of a listener that is gone may stay, milliseconds. */
+  /** How long connections of a removed listener may stay, milliseconds. */
   readonly drainMs: number;
   /** Other worker processes listen on the same ports. */
   sharesPorts = false;

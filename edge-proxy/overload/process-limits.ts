@@ -9,7 +9,7 @@ import { runtimeLimits } from './runtime-limits.ts';
 export interface ProcessLimits {
   readonly connections: ConnectionLimits;
   readonly overload: OverloadConfig | undefined;
-  /** How long connections of a listener that is gone may stay, milliseconds. */
+  /** How long connections of a removed listener may stay, milliseconds. */
   readonly drainMs: number;
   readonly closeOnExpiry: boolean;
 }

@@ -28,7 +28,7 @@ export interface Quirks {
 /** Bodies up to this size are copied behind their head. */
 const JOIN_BELOW = 32 * 1024;
 
-/** One that reads no more than this chats, and needs none. */
+/** Reads up to this size are small; no bulk buffer is leased for them. */
 const CHAT = 2 * 1024;
 
 const CONNECTION = Symbol('connection');
@@ -97,7 +97,7 @@ export class SocketConnection implements Connection {
     return this.current;
   }
 
-  /** Bytes flow from the moment there is someone to take them: none is lost between accept and the first handler. */
+  /** Reading starts once there is a handler: none is lost between accept and the first handler. */
   set handler(handler: ConnectionHandler) {
     this.current = handler;
     if (!this.started && !this.dialling) this.start();
@@ -143,7 +143,7 @@ export class SocketConnection implements Connection {
     }
   }
 
-  /** @returns false: reading stops until there is someone to take it */
+  /** @returns false: reading stops until there is a handler */
   takeRead(length: number, memory: Uint8Array): boolean {
     if (this.tls) this.quirks.onTlsBytes?.(length);
     if (this.held || !this.started) {

@@ -36,7 +36,7 @@ export class Loan {
     this.returned = returned;
   }
 
-  /** Shared memory for someone to read into. */
+  /** Shared memory to read into. */
   static take(): Loan {
     const loan = free.pop() ?? new Loan(Buffer.allocUnsafeSlow(SIZE), giveBack);
     loan.read = true;

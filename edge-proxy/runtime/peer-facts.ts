@@ -15,7 +15,7 @@ const gone = new FinalizationRegistry<string>((hash) => {
   if (!chains.get(hash)?.deref()) chains.delete(hash);
 });
 
-/** @param chain as sent, leaf first @param verified undefined: nothing is said of the peer */
+/** @param chain as sent, leaf first @param verified undefined: the peer is not verified */
 export function peerFacts(chain: readonly Uint8Array[], verified: VerifiedPeer | undefined): PeerFacts {
   if (!verified) return { peerChain: chain, peerUris: [], peerDns: [], peerSubject: '', peerHash: '' };
   const hash = createHash('sha256').update(chain[0]!).digest('hex');

@@ -37,14 +37,14 @@ export interface ConnectionHandler {
   onDrain(): void;
   /** The peer finished sending (FIN); writing may continue. */
   onEnd(): void;
-  /** The connection is gone; called once, last. `error` when it was not an orderly close. */
+  /** The connection has closed; called once, last. `error` when it was not an orderly close. */
   onClose(error?: Error): void;
 }
 
 /** One byte stream, plain or TLS, accepted or dialled. All methods are safe after close. */
 export interface Connection {
   handler: ConnectionHandler;
-  /** Called once when the connection is gone, after `onClose` of the current handler: for counting. */
+  /** Called once when the connection has closed, after `onClose` of the current handler: for counting. */
   gone?: (() => void) | undefined;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -89,7 +89,7 @@ export interface PeerTrust {
   readonly allowExpired?: boolean | undefined;
   /** CA certificates that a chain may have, the root counted. */
   readonly maxDepth?: number | undefined;
-  /** A peer that does not verify is let in as one without a name. */
+  /** A peer that does not verify is accepted as one without a name. */
   readonly acceptUntrusted?: boolean | undefined;
 }
 
@@ -229,7 +229,7 @@ export interface Files {
 export interface Channel {
   send(message: unknown): void;
   onMessage(take: (message: unknown) => void): void;
-  /** The other side is gone. */
+  /** The other side has closed. */
   onClose(take: () => void): void;
 }
 

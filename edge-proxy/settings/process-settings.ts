@@ -10,7 +10,7 @@ export interface ProcessSettings {
   readonly workers: number;
   /** How long connections may finish at shutdown, milliseconds. */
   readonly terminationDrainMs: number;
-  /** How long connections of a listener that is gone may stay, milliseconds. */
+  /** How long connections of a removed listener may stay, milliseconds. */
   readonly drainMs: number;
 }
 

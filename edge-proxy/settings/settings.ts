@@ -141,7 +141,7 @@ const MeshFlags = z.strictObject({
 });
 export type StaticSettings = z.infer<typeof StaticFlags>;
 export type MeshSettings = z.infer<typeof MeshFlags>;
-/** Those that say over ProxyConfig what the process takes at its start. */
+/** The flags that override ProxyConfig at the process's start. */
 export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'>;
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };

@@ -310,7 +310,7 @@ class Tunnel {
     stats.received.value += this.record.bytesReceived;
     stats.sent.value += this.record.bytesSent;
     this.cluster.use.connections--;
-    // After an orderly end both sides have said all; a reset on one side is a reset on the other.
+    // After an orderly end both sides have sent everything; a reset on one side is a reset on the other.
     if (error || !(this.downEnded && this.upEnded)) {
       this.down.destroy(error);
       this.up?.destroy(error);

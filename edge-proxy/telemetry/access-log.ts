@@ -30,7 +30,7 @@ export function compileAccessLog(configs: readonly AccessLogConfig[], sinks: Log
   };
 }
 
-/** What is wrong is said of the access log of this name. */
+/** Errors name the access log by this name. */
 function named<T>(name: string, compile: () => T): T {
   try {
     return compile();

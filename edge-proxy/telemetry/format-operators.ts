@@ -55,7 +55,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   RESPONSE_CODE: (r) => attributes['response.code'](r) ?? 0,
   LOCAL_REPLY_BODY: (r) => (r.kind === 'request' ? r.localReplyBody : undefined) ?? '',
   RESPONSE_CODE_DETAILS: attributes['response.code_details'],
-  // Envoy says of no flags that there are none, in JSON too.
+  // Without flags Envoy writes "-", in JSON too.
   RESPONSE_FLAGS: (r) => (r.flags.length === 0 ? '-' : r.flags.join(',')),
   RESPONSE_FLAGS_LONG: (r) => (r.flags.length === 0 ? '-' : r.flags.map((flag) => LONG_FLAGS[flag]).join(',')),
   CONNECTION_TERMINATION_DETAILS: attributes['connection.termination_details'],

@@ -11,7 +11,7 @@ const COUNTERS: readonly (readonly [name: string, of: keyof HealthCheckStats])[]
 const GAUGES = ['healthy', 'degraded'] as const;
 const NAMES = [...COUNTERS.map(([name]) => name), ...GAUGES].map((name) => `health_check.${name}`);
 
-/** Before each reading; a cluster that is gone, or is not checked any more, says nothing. */
+/** Before each reading; a removed or no longer checked cluster reports nothing. */
 export function tellHealthChecks(stats: Stats, clusters: () => Iterable<Cluster>): void {
   let reported = new Set<string>();
   stats.onCollect(() => {

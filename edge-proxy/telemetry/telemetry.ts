@@ -58,7 +58,7 @@ function processGauges(metrics: Metrics, { runtime, version, clusters }: Telemet
   const total = metrics.gauge('envoy_cluster_membership_total', 'Endpoints.', ['cluster_name']);
   metrics.onCollect(() => {
     resident.value = runtime.process.residentBytes();
-    // A cluster that is gone says nothing any more.
+    // A removed cluster reports nothing.
     for (const gauge of [connections, requests, healthy, total]) gauge.clear();
     breakers.clear();
     for (const cluster of clusters()) {

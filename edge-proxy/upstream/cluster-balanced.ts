@@ -68,7 +68,7 @@ export class BalancedCluster implements Cluster {
   private readonly onClose: () => void;
   private outliers: OutlierDetection | undefined;
   private checker: HealthChecker | undefined;
-  /** A health check has judged some endpoint: from now on those not judged yet must wait. */
+  /** A health check has a result for some endpoint: from now on unchecked ones must wait. */
   private judged = false;
   private groups: readonly LocalityGroup[] = [];
   private all: readonly Endpoint[] = [];
@@ -122,7 +122,7 @@ export class BalancedCluster implements Cluster {
     return this.all.every((host) => (host as Host).isReachedAs(next.get(host.id)));
   }
 
-  /** Membership changed; forgets the state of endpoints that are gone. */
+  /** Membership changed; forgets the state of removed endpoints. */
   setGroups(groups: readonly LocalityGroup[]): void {
     this.groups = groups;
     this.all = groups.flatMap((group) => group.hosts);

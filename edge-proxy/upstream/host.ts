@@ -7,7 +7,7 @@ export interface HostState {
   active: number;
   /** Monotonic milliseconds at which it joined, or was last found healthy again: slow start begins there. */
   since: number;
-  /** Active health checking has found it down; undefined: not judged. */
+  /** Active health checking has found it down; undefined: not checked. */
   failedActiveCheck: boolean | undefined;
   /** It is down, and the last check had no answer in time. */
   checkTimedOut: boolean;

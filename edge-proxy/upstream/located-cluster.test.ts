@@ -116,7 +116,7 @@ describe('dynamic forward proxy', () => {
 });
 
 describe('original destination', () => {
-  it('is where the header says, if the cluster heeds it', async () => {
+  it('is the address of the header, if the cluster uses the header', async () => {
     const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');
     const heeding = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });

@@ -1,4 +1,4 @@
-/** `/clusters` of several workers as one: what is counted is added up, an endpoint is as ill as the worst says. */
+/** `/clusters` of several workers as one: counts are added up, an endpoint has its worst health. */
 import type { ClusterState, HostState } from '../admin/clusters.ts';
 import type { EndpointHealth, EndpointStats } from '../upstream/cluster.ts';
 

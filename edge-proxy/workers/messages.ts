@@ -1,4 +1,4 @@
-/** What a parent and its worker processes say to each other, JSON over the runtime's channel. */
+/** The messages between a parent and its worker processes, JSON over the runtime's channel. */
 import type { OverloadManager } from '../../shared/xds/overload.ts';
 import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';

@@ -81,7 +81,7 @@ export class WorkerPool {
     return done;
   }
 
-  /** The first worker judges, and chooses ports that the kernel may choose; the others get what it accepted. */
+  /** The first worker compiles, and binds ports 0; the others get the resources it accepted, with its ports. */
   apply(changes: Changes): Promise<Map<string, string>> {
     return this.inTurn(async () => {
       const [first, ...others] = this.workers;
@@ -165,7 +165,7 @@ export class WorkerPool {
     return (await this.readAll<HeldCertificates[]>('certificates'))[0] ?? [];
   }
 
-  /** A worker that is being replaced has nothing to say. */
+  /** A worker that is being replaced reports nothing. */
   private async readAll<T>(read: Extract<Command, { read: unknown }>['read']): Promise<T[]> {
     const answers = await Promise.allSettled(this.workers.map((worker) => worker.ask({ read })));
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value as T] : []));

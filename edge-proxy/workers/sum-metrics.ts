@@ -1,6 +1,6 @@
 /** Several workers' statistics as one: samples of one name and one label set are added up. */
 
-/** What is said of the proxy, or of a cluster as a whole, and not counted: the largest stands. */
+/** Gauges of the proxy or of a cluster as a whole: the largest value counts. */
 const SAME =
   /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open|envoy_overload_(pressure|active|scale_percent))(\{|$)/;
 

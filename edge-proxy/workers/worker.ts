@@ -1,9 +1,9 @@
-/** A worker process: carries traffic and does what its parent says. It ends when its parent does. */
+/** A worker process: carries traffic on its parent's commands. It ends with its parent. */
 import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Channel } from '../runtime/runtime.ts';
 import { type Answer, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
 
-/** What a worker runs; made when its parent has said what it is. */
+/** What a worker runs; made when its parent has sent the init message. */
 export interface WorkerHandle {
   apply(changes: Extract<Command, { changes: unknown }>['changes']): Promise<Answer>;
   setSecrets(secrets: Extract<Command, { secrets: unknown }>['secrets'], principal: string): void;
@@ -47,6 +47,6 @@ export function runWorker(
     );
   });
   parent.onClose(() => exit(0));
-  // What comes before somebody listens is lost on some runtimes.
+  // Some runtimes lose messages that arrive before a listener is set.
   parent.send({ id: READY });
 }

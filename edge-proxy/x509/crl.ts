@@ -24,7 +24,7 @@ import { extensions } from '../../shared/identity/certificate.ts';
 export interface RevocationList {
   /** Keys as in CertificateFacts. */
   readonly issuer: string;
-  /** Of the key that signed it; undefined: not said. */
+  /** Of the key that signed it; undefined: not given. */
   readonly authorityKeyId: string | undefined;
   /** Milliseconds since the epoch. */
   readonly thisUpdate: number;

@@ -14,7 +14,7 @@ export interface Revocation {
 /**
  * @param path the verified chain, leaf first, ending with the trusted root
  * @param nowMs wall clock, milliseconds
- * @throws Error with the reason in one line: a certificate is revoked, or that it is not cannot be said
+ * @throws Error with the reason in one line: a certificate is revoked, or its status cannot be determined
  */
 export function requireNotRevoked(path: readonly CertificateFacts[], revocation: Revocation, nowMs: number): void {
   const last = revocation.leafOnly ? 1 : path.length;

@@ -24,7 +24,7 @@ export interface CompilerEnv {
 }
 
 const refuseLog: Compilers['connectionLog'] = (listener) => {
-  if (listener.accessLog?.length) throw new Error('accessLog: nothing writes it here');
+  if (listener.accessLog?.length) throw new Error('accessLog: access logs are not supported here');
   return undefined;
 };
 

@@ -1,4 +1,4 @@
-/** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
+/** Fields that are accepted and stored but not translated: reported wherever a user would expect an effect. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';

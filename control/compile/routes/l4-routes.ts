@@ -1,6 +1,6 @@
 /**
  * VirtualService `tcp` and `tls` routes (networking.istio.io TCPRoute, TLSRoute) -> filter chains. What is known at
- * compile time (port, gateway, source labels) is judged here; SNI and destination subnets become filter-chain matches.
+ * compile time (port, gateway, source labels) is evaluated here; SNI and destination subnets become filter-chain matches.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../../shared/xds/listener.ts';

@@ -26,7 +26,7 @@ export interface TargetedWorkload {
 /** `unsupported`: it cannot be decided whether this workload is meant; the text says why. */
 export type TargetVerdict = 'applies' | 'elsewhere' | { unsupported: string };
 
-/** Does one of the targets mean this workload? One that does outweighs those that cannot be judged. */
+/** Does one of the targets mean this workload? One that does outweighs those that cannot be evaluated. */
 export function judgeTargets(
   targets: readonly PolicyTarget[],
   policy: Resource,

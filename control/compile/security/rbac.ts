@@ -1,6 +1,6 @@
 /**
  * AuthorizationPolicy -> Envoy RBAC filters (istio.io/latest/docs/reference/config/security/authorization-policy),
- * in the order CUSTOM, AUDIT, DENY, ALLOW. Fails closed: what cannot be judged makes an ALLOW rule match less and a
+ * in the order CUSTOM, AUDIT, DENY, ALLOW. Fails closed: what cannot be evaluated makes an ALLOW rule match less and a
  * DENY rule match more.
  */
 import { matchesLabels } from '../../../shared/match/labels.ts';
@@ -26,7 +26,7 @@ const RBAC_ACTION = { CUSTOM: 'DENY', AUDIT: 'LOG', DENY: 'DENY', ALLOW: 'ALLOW'
 
 /**
  * The policies of the workload's namespace and of the root namespace whose selector, if any, picks it or whose targets
- * mean it. One whose targets cannot be judged becomes a DENY of everything under its own name, and is noted.
+ * mean it. One whose targets cannot be evaluated becomes a DENY of everything under its own name, and is noted.
  */
 export function policiesFor(
   policies: readonly Resource[],
@@ -150,7 +150,7 @@ function translateRule(action: Action, rule: Rule, scope: AttributeScope, ctx: R
 }
 
 /**
- * All attributes together. Undefined (ALLOW only): one of them cannot be judged, so nothing is allowed by it. For the
+ * All attributes together. Undefined (ALLOW only): one of them cannot be evaluated, so nothing is allowed by it. For the
  * other actions such a value is left out, which widens the rule.
  */
 function conjunction<Out>(action: Action, attributes: Attribute<Out>[], not: (one: Out) => Out): Out[] | undefined {
@@ -162,7 +162,7 @@ function conjunction<Out>(action: Action, attributes: Attribute<Out>[], not: (on
     ] as const) {
       const usable = (list ?? []).filter((value) => isUsable(generator, value));
       if (usable.length < (list?.length ?? 0) && action === 'ALLOW') return undefined;
-      // A list of which a part cannot be judged would narrow the rule to the rest.
+      // A list of which a part cannot be evaluated would narrow the rule to the rest.
       if (!negated && usable.length < (list?.length ?? 0)) continue;
       if (usable.length > 0) all.push(negated ? not(generator(usable)) : generator(usable));
     }

@@ -18,7 +18,7 @@ export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
 type ManagerSettings = LogSettings & Pick<MeshSettings, 'config'>;
 
 /**
- * The settings of a proxy. Where MeshConfig says nothing of access logs, Tulle's own proxies write one; Istio's do not.
+ * The settings of a proxy. Where MeshConfig does not set access logs, Tulle's own proxies write one; Istio's do not.
  */
 export const proxySettings = generator<{ settings: MeshSettings; logsByDefault: boolean }, MeshSettings>(
   { settings: true, logsByDefault: true },

@@ -77,7 +77,7 @@ function scalar(value: string): unknown {
   if (/^\d{1,10}$/.test(value)) return Number(value);
   return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
 }
-/** Lists of names whose order says nothing. */
+/** Lists of names whose order has no meaning. */
 const UNORDERED = new Set(['domains', 'serverNames']);
 const DECORATION = new Set([
   'runtimeKey',
@@ -89,7 +89,7 @@ const DECORATION = new Set([
 ]);
 
 function routeMeaning(config: Json): unknown {
-  // By name a client asks for: istiod joins virtual hosts with the same routes, which says nothing.
+  // By name a client asks for: istiod joins virtual hosts with the same routes, without effect.
   const byDomain: Json = {};
   for (const host of list(config['virtualHosts'])) {
     const { domains, name: _, ...rest } = host;
@@ -184,7 +184,7 @@ function listenerMeaning(listener: Json): unknown {
   };
 }
 
-/** A bound listener has one port: to match on it says nothing. */
+/** A bound listener has one port: a match on it has no effect. */
 function chainMatch(match: Json, listener: Json, port: unknown): Json {
   const { destinationPort, ...rest } = match;
   const bound = !String(listener['name']).startsWith('virtual');

@@ -1,4 +1,4 @@
-/** The answer of a route that says itself what to answer. */
+/** The response of a route with direct_response. */
 import type { DirectAction, RedirectAction } from '../route-table.ts';
 import type { LocalReply, RequestContext } from '../stream.ts';
 

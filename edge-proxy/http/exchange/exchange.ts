@@ -308,7 +308,7 @@ export class Exchange
     else this.router?.onDownstreamWritable();
   }
 
-  /** The client gave the request up, or is gone. */
+  /** The client gave the request up, or left. */
   onReset(reset: StreamReset): void {
     this.endFor(lossFlag(reset.reason), lossDetails(reset));
   }

@@ -5,7 +5,7 @@ import type { LocalReply, RequestContext } from '../stream.ts';
 
 /** Changes `request.path`. @returns the answer to a request that goes no further */
 export function normalizeTarget(request: RequestContext, rules: PathNormalization): LocalReply | undefined {
-  // OPTIONS of the server as a whole: of this proxy, which has nothing to say about itself.
+  // OPTIONS of the server as a whole: of this proxy, which has no options to report.
   if (request.path === '*') return absolutePath;
   const question = request.path.indexOf('?');
   const before = question < 0 ? request.path : request.path.slice(0, question);

@@ -27,7 +27,7 @@ export interface FilterSet {
 
 export class FilterChain {
   private readonly all: Filters;
-  /** Those that run where the route says nothing. */
+  /** The filters that run without overrides of the route. */
   private readonly standard: FilterSet;
   /** Routes are compiled again with every change of their table: what was chosen for one is forgotten with it. */
   private readonly chosen = new WeakMap<FilterOverrides, FilterSet>();

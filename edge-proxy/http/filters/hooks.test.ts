@@ -625,7 +625,7 @@ describe('a response', () => {
     expect(dechunked(client.text)).toBe('12');
   });
 
-  it('a hook that throws amid the body cuts it off', async () => {
+  it('a hook that throws during the body resets the stream', async () => {
     const { client, finished } = await answered(
       [
         {

@@ -36,7 +36,7 @@ export interface DownstreamOwner {
   endsConnection(): boolean;
   /** No stream is open any more, and the connection waits for the next. */
   onIdle(): void;
-  /** Nothing more is read: the response is being sent out, or the connection is gone. */
+  /** Nothing more is read: the response is being sent out, or the connection has closed. */
   onClosing(): void;
   onClosed(): void;
 }
@@ -59,7 +59,7 @@ export interface UpstreamConnection {
 export interface UpstreamConnectionOwner {
   /** A stream has ended, or `maxStreams` has changed. */
   onCapacity(): void;
-  /** The connection is gone; called once. Sinks of open streams are notified after this call. */
+  /** The connection has closed; called once. Sinks of open streams are notified after this call. */
   onClosed(): void;
 }
 
@@ -67,6 +67,6 @@ export interface UpstreamConnectionOwner {
 export interface UpstreamProtocol {
   /** Streams that a connection will carry, as far as is known before it is there: as many dials are not made. */
   readonly expectedStreams: number;
-  /** Takes over an open connection on which nothing was said yet. */
+  /** Takes over an open, unused connection. */
   connect(connection: Connection, owner: UpstreamConnectionOwner): UpstreamConnection;
 }

@@ -13,7 +13,7 @@ export class RetryState {
   private used = 0;
   /** This request holds one of the cluster's retry slots. */
   private holding = false;
-  /** The last response said how long to wait. */
+  /** The last response gave the time to wait. */
   private askedMs: number | undefined;
   private readonly random: () => number;
 

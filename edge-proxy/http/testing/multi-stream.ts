@@ -135,7 +135,7 @@ export class MultiStream implements DownstreamStream {
     this.flush();
   }
 
-  /** The client gave the stream up, or the connection is gone. */
+  /** The client gave the stream up, or the connection has closed. */
   lose(reason: ResetReason, detail: string): void {
     if (this.over) return;
     this.over = true;

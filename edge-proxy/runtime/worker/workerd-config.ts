@@ -5,7 +5,7 @@ export interface WorkerdConfig {
   listen: string;
   controlPlaneUrl: string;
   gatewayUrl: string;
-  /** PEM roots of the mesh: the control plane, and an https gateway, are believed by them alone. */
+  /** PEM roots of the mesh: the control plane, and an https gateway, are verified by them alone. */
   trustBundle: string;
   /** File of the bundled worker, relative to the configuration. */
   module: string;

@@ -108,7 +108,7 @@ export class HashingBalancer implements Balancer {
     const levels = this.levels;
     if (!levels) return undefined;
     const hash = given ?? randomHash(this.random);
-    // Priorities of earlier attempts are not left out here: Envoy's hashing balancers pay no heed to that either.
+    // Priorities of earlier attempts are not left out here, as in Envoy's hashing balancers.
     const { priority } = choosePriority(levels.plan.loads, modulo(hash, 100) + 1);
     const table = this.table(levels, priority);
     if (!table) return undefined;

@@ -23,11 +23,11 @@ export interface AskedPeer {
 }
 
 const PATH = 'typedExtensionProtocolOptions upstreamHttpProtocolOptions';
-/** Of one endpoint, at a time: clients say as many names as they like. */
+/** Of one endpoint, at a time: clients can send any number of names. */
 const MOST_NAMES = 1000;
 const MOST_NAME_LENGTH = 253;
 
-/** @returns undefined where requests have no say */
+/** @returns undefined where requests do not choose */
 export function autoTls(http: z.infer<typeof HttpProtocolOptions> | undefined): AutoTls | undefined {
   const { autoSni: sni = false, autoSanValidation: validate = false } = http?.upstreamHttpProtocolOptions ?? {};
   return sni || validate ? { sni, validate } : undefined;

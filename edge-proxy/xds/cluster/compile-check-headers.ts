@@ -20,7 +20,7 @@ export interface CheckHeaders {
 /**
  * Removals, then additions in their order. Appending to a field of the base makes one field of both, as in Envoy.
  * @returns names as they are configured; in lower case for HTTP/2
- * @throws ConfigError for what is no field, or must not be said
+ * @throws ConfigError for an invalid or a forbidden field
  */
 export function checkHeaders({ base, add = [], remove = [], http2 }: CheckHeaders, path: string): Field[] {
   const removed = new Set(remove.map((name) => name.toLowerCase()));

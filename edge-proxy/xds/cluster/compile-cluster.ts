@@ -1,4 +1,4 @@
-/** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is judged here, once. */
+/** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is validated here, once. */
 
 import type { z } from 'zod';
 import { isIpAddress } from '../../../shared/match/cidr.ts';

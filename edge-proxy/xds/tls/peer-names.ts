@@ -7,7 +7,7 @@ import type { PeerNames } from '../../x509/verify-peer.ts';
 type Rule = (names: PeerNames) => boolean;
 type Kind = 'EMAIL' | 'DNS' | 'URI' | 'IP_ADDRESS';
 
-/** @returns undefined when names are not restricted @throws Error on a rule that cannot be judged */
+/** @returns undefined when names are not restricted @throws Error on a rule that cannot be evaluated */
 export function compileNames(context: CertificateValidationContext): Rule | undefined {
   const typed = context.matchTypedSubjectAltNames ?? [];
   // As Envoy: where both are given, the deprecated field is not asked.

@@ -165,7 +165,7 @@ export class Http1DownstreamStream implements DownstreamStream {
     if (!this.over) this.sink?.onWritable();
   }
 
-  /** The connection is gone. */
+  /** The connection has closed. */
   lose(reason: ResetReason): void {
     if (this.over) return;
     this.over = true;

@@ -31,7 +31,7 @@ export class Http1UpstreamConnection implements UpstreamConnection, ConnectionHa
   private lastData: Uint8Array = EMPTY;
   private lastTrailers: HeaderMap | undefined;
 
-  /** Takes over an open connection on which nothing was said yet. */
+  /** Takes over an open, unused connection. */
   constructor(connection: Connection, owner: UpstreamConnectionOwner) {
     this.connection = connection;
     this.owner = owner;
@@ -106,7 +106,7 @@ export class Http1UpstreamConnection implements UpstreamConnection, ConnectionHa
   onData(bytes: Uint8Array): void {
     if (this.closed) return;
     const { stream } = this;
-    // An idle connection that speaks answers no request of ours: it must not answer the next one.
+    // Bytes on an idle connection answer no request of ours: they must not answer the next one.
     if (stream === undefined || this.responseEnded) {
       this.destroy();
       return;

@@ -50,7 +50,7 @@ class Scripted implements Connection {
   give(...frames: Uint8Array[]): void {
     this.handler.onData(frames.reduce(concat));
   }
-  /** What the client said since the last call, as text. */
+  /** What the client sent since the last call, as text. */
   said(): string[] {
     const lines: string[] = [];
     let rest = this.out;

@@ -71,7 +71,7 @@ export class UnaryClient implements FrameSink {
   private peerStreams = Number.POSITIVE_INFINITY;
 
   /**
-   * Takes over an open connection on which nothing was said yet.
+   * Takes over an open, unused connection.
    * @param onGone called once, when it is closed by whichever side; the exchange under way hears first
    */
   constructor(connection: Connection, onGone: () => void) {

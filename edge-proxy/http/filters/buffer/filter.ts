@@ -7,7 +7,7 @@ export interface RouteBuffer {
   readonly buffer: BufferBody | undefined;
 }
 
-/** @param own where the route says nothing else */
+/** @param own where the route does not override it */
 export function createBufferFilter(own: BufferBody, routeConfig: FilterUse<RouteBuffer>['routeConfig']): FilterHooks {
   return {
     onRequestHead: (context) => {

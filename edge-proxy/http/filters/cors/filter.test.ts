@@ -55,7 +55,7 @@ describe('cors', () => {
       'access-control-allow-origin',
     ]);
   });
-  it('replaces what the application said', () => {
+  it('replaces the CORS headers of the application', () => {
     const request = requestDouble({ headers: { origin: 'https://a.example' } });
     const response = new HeaderMap();
     response.append('Access-Control-Allow-Origin', '*');

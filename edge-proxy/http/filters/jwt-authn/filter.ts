@@ -108,7 +108,7 @@ function accept(provider: CompiledProvider, verified: VerifiedJwtSvid, request: 
   (request.metadata[NAME] ??= {})[provider.payloadKey] = { iss: provider.issuer, sub, aud, exp: expires / 1000 };
 }
 
-/** No token goes further, of whichever provider, unless the one that was believed is to be forwarded. */
+/** No token goes further, of whichever provider, unless the accepted one is to be forwarded. */
 function stripTokens({ providers }: Requirement, accepted: CompiledProvider, { headers }: RequestContext): void {
   for (const provider of providers) {
     if (provider.forward) continue;
@@ -174,7 +174,7 @@ function compileProvider(provider: Provider, path: string, env: JwtEnv): Compile
   };
 }
 
-/** Two different tokens are none that could be believed: ''. */
+/** Conflicting tokens are rejected: ''. */
 function findToken(sources: readonly TokenSource[], { headers }: RequestContext): string | undefined {
   let found: string | undefined;
   for (const { key, prefix } of sources) {
@@ -187,7 +187,7 @@ function findToken(sources: readonly TokenSource[], { headers }: RequestContext)
   return found;
 }
 
-/** The provider's keys vouch for one trust domain: their holder must not name identities of another. */
+/** The provider's keys are valid for one trust domain: their holder must not name identities of another. */
 function trustDomainOf({ subjects }: Provider, path: string): string {
   const [, trustDomain] = /^spiffe:\/\/([^/]+)\/$/.exec(subjects?.prefix ?? '') ?? [];
   if (!trustDomain || subjects?.ignoreCase)
