@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Resource } from '../../../shared/resources/resource.ts';
-import type { HttpMatchRequest, HttpRoute, VirtualServiceSpec } from './virtual-service-spec.ts';
 import { mergeRule, withDelegates } from './delegate.ts';
+import type { HttpMatchRequest, HttpRoute, VirtualServiceSpec } from './virtual-service-spec.ts';
 
 const vs = (name: string, namespace: string, spec: object): Resource => ({
   apiVersion: 'networking.istio.io/v1',
