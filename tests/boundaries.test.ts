@@ -41,10 +41,88 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
     never: /^control\/(api|compile|discovery|ca|cli)\//,
     why: 'mesh follows the store alone',
   },
+  {
+    from: /^edge-proxy\/(http|upstream|listener|tcp|telemetry)\//,
+    never: /^edge-proxy\/(xds|control-client|settings)\//,
+    why: 'traffic runs on compiled values and does not know where they came from',
+  },
   { from: /^control\/store\//, never: /^control\/(?!store\/)/, why: 'a store knows resources and nothing above' },
   { from: /^control\/(discovery|ca)\//, never: /^control\/(api|cli)\//, why: 'routes call services, not the reverse' },
   { from: /^(control|edge-proxy|shared)\//, never: /^tests\//, why: 'the product does not import its tests' },
 ];
+
+/**
+ * The layers inside a plane, lowest first. A file imports from its own layer and from lower ones; a folder belongs to the
+ * longest prefix that names it. Folders of one layer may import each other.
+ */
+const planes: Record<string, string[][]> = {
+  'edge-proxy/': [
+    ['config-error.ts', 'event.ts', 'weak-values.ts'],
+    ['x509/'],
+    ['runtime/'],
+    ['settings/'],
+    ['http/message/'],
+    ['http/codec/'],
+    ['upstream/'],
+    // A request holds its route, and a route is a function of a request.
+    ['http/request/', 'http/routing/'],
+    ['attributes/', 'listener/', 'overload/', 'tcp/', 'telemetry/'],
+    ['http/headers/'],
+    ['http/filters/', 'http/router/', 'http/side-call/'],
+    ['http/exchange/'],
+    ['http/downstream/'],
+    ['control-client/'],
+    ['xds/'],
+    ['admin/'],
+    ['proxy.ts', 'static.ts'],
+    ['mesh-proxy.ts', 'workers/', 'assemble.ts', 'run.ts'],
+    // The edge worker is an entrance of its own: it puts a proxy together for one isolate.
+    ['runtime/worker/'],
+    ['main.ts'],
+  ],
+  'control/': [
+    ['store/'],
+    ['ca/'],
+    ['mesh/'],
+    // Helpers, and the output of a compilation.
+    ['compile/memo.ts', 'compile/names.ts', 'compile/wire.ts', 'compile/durations.ts', 'compile/output/'],
+    ['compile/patches/'],
+    // Who a proxy is, and what its configuration sees: VirtualServices merged with their delegates.
+    [
+      'compile/scope/',
+      'compile/routes/delegate.ts',
+      'compile/routes/virtual-service-match.ts',
+      'compile/routes/virtual-service-spec.ts',
+    ],
+    ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
+    ['compile/node/'],
+    ['discovery/'],
+    ['api/'],
+    ['control-plane.ts'],
+    ['cli/', 'docs/'],
+  ],
+};
+
+/** Imports against the layers that stand: each is to be removed, none may be added. */
+const debts: string[] = ['edge-proxy/http/routing/route-table.ts imports edge-proxy/http/filters/definition.ts'];
+
+/** The layer of a file: its number, or undefined where no folder names it. */
+function layerOf(plane: string, file: string): number | undefined {
+  const rest = file.slice(plane.length);
+  let found: { layer: number; length: number } | undefined;
+  planes[plane]!.forEach((folders, layer) => {
+    for (const folder of folders) {
+      const belongs = folder.endsWith('/') ? rest.startsWith(folder) : rest === folder;
+      if (belongs && folder.length > (found?.length ?? 0)) found = { layer, length: folder.length };
+    }
+  });
+  return found?.layer;
+}
+
+/** Test support may import from anywhere in its plane. */
+function isTestSupport(file: string): boolean {
+  return /\/testing\/|\.suite(\.main)?\.ts$|durability\.main\.ts$/.test(file);
+}
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
@@ -74,6 +152,45 @@ describe('import boundaries', () => {
     expect(broken).toEqual([]);
   });
 
+  it.each(Object.keys(planes))('%s: every file has a layer', (plane) => {
+    const product = files.filter((file) => file.startsWith(plane) && !isTestSupport(file));
+    expect(product.filter((file) => layerOf(plane, file) === undefined)).toEqual([]);
+    // A name that matches no file is out of date.
+    const named = planes[plane]!.flat();
+    expect(named.filter((name) => !product.some((file) => file.startsWith(plane + name)))).toEqual([]);
+  });
+
+  it('a file imports from its own layer and from lower ones; the list of debts is exact', () => {
+    const upward = Object.keys(planes).flatMap((plane) =>
+      files
+        .filter((file) => file.startsWith(plane) && !isTestSupport(file))
+        .flatMap((file) =>
+          [...new Set(imports(file))]
+            .filter((name) => name.startsWith(plane) && layerOf(plane, name)! > layerOf(plane, file)!)
+            .map((name) => `${file} imports ${name}`),
+        ),
+    );
+    expect(upward.sort()).toEqual([...debts].sort());
+  });
+
+  it('product files do not import test support', () => {
+    const broken = files
+      .filter((file) => !isTestSupport(file))
+      .flatMap((file) =>
+        imports(file)
+          .filter((name) => isTestSupport(name))
+          .map((name) => `${file} imports ${name}`),
+      );
+    expect(broken).toEqual([]);
+  });
+
+  it('no folder has more than 20 files besides its tests', () => {
+    const width = new Map<string, number>();
+    for (const file of ['shared', 'control', 'edge-proxy', 'deploy', 'tests'].flatMap(sources))
+      width.set(dirname(file), (width.get(dirname(file)) ?? 0) + 1);
+    expect([...width].filter(([, count]) => count > 20)).toEqual([]);
+  });
+
   it('an HTTP filter is a folder and a line in the list of filters (docs/recipes.md)', () => {
     const home = 'edge-proxy/http/filters';
     const folders = readdirSync(join(root, home), { withFileTypes: true }).flatMap((one) =>
@@ -98,7 +215,7 @@ describe('import boundaries', () => {
 
   it('the proxy core is given time and chance, and never asks the runtime itself', () => {
     const broken = sources('edge-proxy')
-      .filter((file) => !file.startsWith('edge-proxy/runtime/') && !/testing\.ts$|edge-proxy\/main\.ts$/.test(file))
+      .filter((file) => !file.startsWith('edge-proxy/runtime/') && !/\/testing\/|edge-proxy\/main\.ts$/.test(file))
       .filter((file) =>
         /\b(Math\.random|Date\.now|performance\.now|new Date\(\))/.test(
           readFileSync(join(root, file), 'utf8').replace(/(\/\*[\s\S]*?\*\/|\/\/.*)/g, ''),

@@ -2,8 +2,8 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { ProxyConfigRequest } from '../../shared/xds/proxy-config.ts';
-import { NodeError } from '../compile/node/proxy.ts';
 import { proxyConfigAnswer } from '../compile/node/proxy-config.ts';
+import { NodeError } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { ApiEnv } from './caller.ts';
 import { foreignNode } from './caller-node.ts';

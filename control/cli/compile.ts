@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Node } from '../../shared/xds/core.ts';
 import { type Compiled, compileWithNotes } from '../compile/node/node.ts';
-import { NodeError } from '../compile/node/proxy.ts';
+import { NodeError } from '../compile/scope/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
 import { CliError } from './connection.ts';

@@ -7,7 +7,7 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
-import type { CompiledNode } from '../compile/node/compiled-node.ts';
+import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
 import { setsOf } from '../compile/output/snapshot.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';

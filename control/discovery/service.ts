@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
-import type { CompiledNode, CompileNode } from '../compile/node/compiled-node.ts';
+import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';

@@ -9,7 +9,7 @@ import {
   type ResourceType,
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
-import type { CompiledNode } from '../compile/node/compiled-node.ts';
+import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { type Changes, Subscription } from './subscription.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { requestDouble } from '../http/filters/request-double.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
+import { requestDouble } from '../http/testing/request-double.ts';
 import { connectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { type AttributeName, anyPrincipal, attributeMaps, attributes } from './attributes.ts';

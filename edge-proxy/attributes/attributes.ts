@@ -8,10 +8,11 @@
  * parts, and answers undefined where the record has no such fact: `request.…` and `response.…` of a connection that is not
  * HTTP, for example.
  */
-import { pathOnly } from '../http/matchers.ts';
-import type { DownstreamInfo } from '../http/stream.ts';
-import { flagBits } from '../telemetry/response-flags.ts';
+
+import type { DownstreamInfo } from '../http/request/request-context.ts';
+import { pathOnly } from '../http/routing/matchers.ts';
 import type { IncomingTraffic, TrafficRecord } from './record.ts';
+import { flagBits } from './response-flags.ts';
 
 export type AttributeValue = string | number | boolean | undefined;
 

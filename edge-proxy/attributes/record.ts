@@ -1,5 +1,5 @@
 /** What attributes are read from. A record is filled while its traffic flows: what is not known yet is undefined, '' or 0. */
-import type { RequestContext } from '../http/stream.ts';
+import type { RequestContext } from '../http/request/request-context.ts';
 import type { AcceptedConnection, ConnectionRecord } from '../tcp/connection-record.ts';
 
 /** A finished, or running, request or connection. */

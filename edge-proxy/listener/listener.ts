@@ -1,5 +1,5 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
-import type { DownstreamInfo } from '../http/stream.ts';
+import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import { type ConnectionRecord, connectionRecord } from '../tcp/connection-record.ts';

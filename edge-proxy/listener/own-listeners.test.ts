@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MemoryRuntime } from '../http/testing.ts';
+import { MemoryRuntime } from '../http/testing/memory-network.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import { OwnListeners, withoutOwnListeners } from './own-listeners.ts';
 

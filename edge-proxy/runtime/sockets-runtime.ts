@@ -3,7 +3,7 @@ import type { Quirks } from './connection.ts';
 import { files, localAddresses, processControl, resolve } from './host.ts';
 import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
-import { clientContext, serverContext } from './tls-context.ts';
+import { clientContext, serverContext } from './tls/tls-context.ts';
 
 /** A choice that would be passed over in silence is refused. @throws Error naming the field */
 function refuseFixed(

@@ -5,7 +5,7 @@ import { type Quirks, SocketConnection } from './connection.ts';
 import { ConnectionStream } from './connection-stream.ts';
 import { ListenError } from './listen-error.ts';
 import type { Connection, ConnectionHandler, DialTarget, Listening, ListenOptions, TlsContext } from './runtime.ts';
-import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls-context.ts';
+import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls/tls-context.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const DEFAULT_BACKLOG = 1024;

@@ -1,7 +1,8 @@
 /** One connection whose bytes are not read as HTTP, as policies, metrics and the access log see it, and its events. */
+
+import { type Handler, joinHandlers } from '../event.ts';
 import type { Addresses } from '../http/message/stream.ts';
-import type { DownstreamInfo, ResponseFlag } from '../http/stream.ts';
-import { type Handler, joinHandlers } from '../telemetry/event.ts';
+import type { DownstreamInfo, ResponseFlag } from '../http/request/request-context.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 
 /** A connection before anything was done with it. */

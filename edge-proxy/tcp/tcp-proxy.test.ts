@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { DownstreamInfo } from '../http/stream.ts';
-import { MemoryRuntime, memoryPair } from '../http/testing.ts';
+import type { DownstreamInfo } from '../http/request/request-context.ts';
+import { MemoryRuntime, memoryPair } from '../http/testing/memory-network.ts';
 import { Stats } from '../telemetry/stats.ts';
 import { type ConnectionRecord, compileConnectionObservers } from './connection-record.ts';
 import { TcpProxy } from './tcp-proxy.ts';

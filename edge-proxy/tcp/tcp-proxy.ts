@@ -2,7 +2,7 @@
 
 import type { TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
-import type { DownstreamInfo } from '../http/stream.ts';
+import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';

@@ -2,8 +2,8 @@
 import { textOfWire } from '../../shared/match/wire.ts';
 import { attributeMaps, attributes, hostPort } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
+import { LONG_FLAGS } from '../attributes/response-flags.ts';
 import type { Clock } from '../runtime/runtime.ts';
-import { LONG_FLAGS } from './response-flags.ts';
 import { compileTimeFormat } from './time-format.ts';
 
 /** What an operator gives: a number stays one in JSON, undefined is `null` there and `-` in text. */

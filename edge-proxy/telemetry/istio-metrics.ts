@@ -4,7 +4,7 @@
  * once per combination and a request costs a walk through nested maps and five additions.
  */
 import { attributes } from '../attributes/attributes.ts';
-import type { RequestContext } from '../http/stream.ts';
+import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';

@@ -2,10 +2,10 @@
 import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
+import { LONG_FLAGS } from '../attributes/response-flags.ts';
 import { ConfigError } from '../config-error.ts';
-import { compileHeaderMatcher, type HeaderSource } from '../http/matchers.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
-import { LONG_FLAGS } from './response-flags.ts';
+import { compileHeaderMatcher, type HeaderSource } from '../http/routing/matchers.ts';
 
 /** @param nowMs on the clock of `startMs` */
 export type LogFilter = (record: TrafficRecord, nowMs: number) => boolean;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
-import type { RequestContext } from '../http/stream.ts';
+import type { RequestContext } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { connectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';

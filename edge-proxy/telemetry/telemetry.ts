@@ -1,5 +1,5 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
-import type { RequestObserver } from '../http/request-observer.ts';
+import type { RequestObserver } from '../http/request/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { MemoryRuntime } from '../http/testing.ts';
+import { MemoryRuntime } from '../http/testing/memory-network.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 import { dial } from './dial.ts';
 

@@ -1,5 +1,5 @@
 /** The connections to one endpoint with one TLS context, and the requests that wait for a stream on one of them. */
-import type { UpstreamProtocol } from '../http/message/codecs.ts';
+import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { type DialFailure, dial } from './dial.ts';

@@ -1,5 +1,5 @@
 /** A connection of a pool: how many streams it carried and how old it is, whatever protocol it speaks. */
-import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../http/message/codecs.ts';
+import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { UpstreamStream } from '../http/message/stream.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import type { StreamClient } from './stream-client.ts';

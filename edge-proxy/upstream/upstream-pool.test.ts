@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../http/message/message.ts';
 import type { StreamReset, UpstreamStream } from '../http/message/stream.ts';
-import { MemoryRuntime, Wire } from '../http/testing.ts';
+import { MemoryRuntime, Wire } from '../http/testing/memory-network.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { type StreamClient, UpstreamPool } from './upstream-pool.ts';
 

@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { expect, it } from 'vitest';
 import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { contextOf, noCalls, requestDouble } from '../http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../http/testing/request-double.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { proxyCompilers } from './compilers.ts';
 

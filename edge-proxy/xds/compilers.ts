@@ -1,6 +1,6 @@
 /** The compilers a real proxy runs with. */
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
-import type { DownstreamInfo } from '../http/stream.ts';
+import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';

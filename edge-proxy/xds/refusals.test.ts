@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Listener } from '../../shared/xds/listener.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
-import { noCalls } from '../http/filters/request-double.ts';
+import { noCalls } from '../http/testing/request-double.ts';
 import { OverloadState } from '../overload/overload-state.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';

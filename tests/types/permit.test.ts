@@ -25,9 +25,9 @@ const PROGRAMS = {
 const source = (body: string) => `
   import { Router, type RouterClient } from '${root}/edge-proxy/http/router/router.ts';
   import type { RouterConfig } from '${root}/edge-proxy/http/router/router-config.ts';
-  import type { ProxyRequest } from '${root}/edge-proxy/http/exchange/proxy-request.ts';
-  import type { RequestContext } from '${root}/edge-proxy/http/stream.ts';
-  import type { ClusterChoice, ForwardAction } from '${root}/edge-proxy/http/route-table.ts';
+  import type { ProxyRequest } from '${root}/edge-proxy/http/request/proxy-request.ts';
+  import type { RequestContext } from '${root}/edge-proxy/http/request/request-context.ts';
+  import type { ClusterChoice, ForwardAction } from '${root}/edge-proxy/http/routing/route-table.ts';
   import type { FilterRun } from '${root}/edge-proxy/http/filters/filter-run.ts';
   import { isPermit, type Permit, runRequestHeads } from '${root}/edge-proxy/http/filters/permit.ts';
   export function use(run: FilterRun<ProxyRequest>, other: FilterRun<RequestContext>, request: ProxyRequest, exchange: RouterClient, config: RouterConfig, action: ForwardAction, choice: ClusterChoice, p?: Permit) {

@@ -2,12 +2,12 @@
 import { resourceName } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import type { Work } from '../node/compiled-node.ts';
-import type { Services } from '../node/scope.ts';
+import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import type { Layer } from '../output/resource-set.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
 import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import type { Services } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { type Caller, type ServiceClusters, serviceClusters } from './clusters.ts';
 import type { DestinationRules } from './destination-rule.ts';

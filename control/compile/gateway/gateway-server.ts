@@ -12,8 +12,8 @@ import {
   text,
 } from '../../mesh/fields.ts';
 import { hostCovers } from '../names.ts';
-import type { ProxyView } from '../node/proxy.ts';
-import { selectsProxy } from '../node/workloads.ts';
+import type { ProxyView } from '../scope/proxy.ts';
+import { selectsProxy } from '../scope/workloads.ts';
 
 /** How a server treats its connections; what ends or passes TLS can share a port, distinguished by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';

@@ -12,6 +12,7 @@ import { sniClusters } from '../gateway/gateway-l4.ts';
 import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
 import { generator, labelsKey, sharedList } from '../memo.ts';
+import { type CompiledNode, type CompileNode, inOneGo, type Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
@@ -23,18 +24,17 @@ import {
   meshVirtualServices,
 } from '../routes/bound-virtual-services.ts';
 import { separateHosts } from '../routes/separate-hosts.ts';
+import { type ProxyView, proxyOf } from '../scope/proxy.ts';
+import { type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
+import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
-import { type CompiledNode, type CompileNode, inOneGo, type Work } from './compiled-node.ts';
 import { noteNotCompiled } from './not-compiled.ts';
-import { type ProxyView, proxyOf } from './proxy.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
-import { type Scope, scopeOf, sidecarsOf } from './scope.ts';
 import { servedPorts } from './served-ports.ts';
-import { noteSharedAddress } from './workloads.ts';
 
 export interface Compiled {
   snapshot: Snapshot;

@@ -8,9 +8,9 @@ import { type Fields, fields, isFields, objects, specOf } from '../../mesh/field
 import { protocolOf } from '../../mesh/protocol.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { namesClaims } from '../routes/virtual-service-match.ts';
-import type { ProxyView } from './proxy.ts';
+import type { ProxyView } from '../scope/proxy.ts';
+import type { Scope } from '../scope/scope.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';
-import type { Scope } from './scope.ts';
 
 const KINDS: ReadonlySet<string> = new Set([
   'RequestAuthentication',

@@ -4,7 +4,7 @@ import { fields, labelsOf, objects, specOf, strings } from '../../mesh/fields.ts
 import type { MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, labelsKey } from '../memo.ts';
 import { sourceLabelsOf } from '../routes/virtual-service-routes.ts';
-import type { ProxyView } from './proxy.ts';
+import type { ProxyView } from '../scope/proxy.ts';
 
 export interface ProxyClass {
   /** Labels that source labels of VirtualServices name, as `labelsKey` writes them. */

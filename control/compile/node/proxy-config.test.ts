@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { buildView } from '../../mesh/build-view.ts';
 import { parseMeshConfig } from '../../mesh/mesh-config.ts';
-import { NodeError } from './proxy.ts';
+import { NodeError } from '../scope/proxy.ts';
 import { effectiveProxyConfig, PROXY_CONFIG_ANNOTATION, proxyConfigAnswer } from './proxy-config.ts';
 
 const YEAR = (year: number) => `${year}-01-01T00:00:00Z`;

@@ -14,8 +14,8 @@ import type { Node } from '../../../shared/xds/core.ts';
 import type { ProxyConfigAnswer } from '../../../shared/xds/proxy-config.ts';
 import { fields, isFields, labelsOf, namespaceOf, numeric, specOf, text } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { type ProxyView, proxyOf } from './proxy.ts';
-import { type LocalWorkload, selectsProxy } from './workloads.ts';
+import { type ProxyView, proxyOf } from '../scope/proxy.ts';
+import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';

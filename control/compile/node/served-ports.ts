@@ -4,8 +4,8 @@
  * inbound side would hand its traffic to the outbound side.
  */
 import type { MeshView } from '../../mesh/view.ts';
+import type { ProxyView } from '../scope/proxy.ts';
 import type { InboundPort } from '../sidecar/inbound.ts';
-import type { ProxyView } from './proxy.ts';
 
 /** Service ports, the ports at which the workloads are reached, and those of the applications themselves. */
 export function servedPorts(

@@ -4,8 +4,8 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import { buildView } from '../../mesh/build-view.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
+import { proxyOf } from '../scope/proxy.ts';
 import { compileWithNotes } from './node.ts';
-import { proxyOf } from './proxy.ts';
 import { effectiveProxyConfig } from './proxy-config.ts';
 
 const IP = '10.77.0.31';

@@ -6,8 +6,8 @@ import { namespaceOf, specOf } from '../../mesh/fields.ts';
 import { MeshIndex } from '../../mesh/mesh-index.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { type CompiledNode, inOneGo } from '../node/compiled-node.ts';
 import { nodeCompiler, type PatchSource } from '../node/node.ts';
+import { type CompiledNode, inOneGo } from '../output/compiled-node.ts';
 import { produced } from '../output/produced.ts';
 import { NO_PATCHES, type Patch, patched } from './patch.ts';
 

@@ -9,8 +9,8 @@ import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
 import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from '../names.ts';
-import type { Services } from '../node/scope.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
+import type { Services } from '../scope/scope.ts';
 import { defaultRoute } from './virtual-service.ts';
 import { type RouteCaller, virtualServiceRoutes } from './virtual-service-routes.ts';
 

@@ -5,7 +5,7 @@ import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { type LocalWorkload, workloadsAt } from '../node/workloads.ts';
+import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import type { ServedTarget } from './authorization-targets.ts';
 import { actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
 

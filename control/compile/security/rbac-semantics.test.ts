@@ -4,13 +4,13 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { contextOf, noCalls, requestDouble } from '../../../edge-proxy/http/filters/request-double.ts';
-import type { RequestContext } from '../../../edge-proxy/http/stream.ts';
+import type { RequestContext } from '../../../edge-proxy/http/request/request-context.ts';
+import { contextOf, noCalls, requestDouble } from '../../../edge-proxy/http/testing/request-double.ts';
 import { compileHttpFilters } from '../../../edge-proxy/xds/filter/compile-filters.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
-import type { LocalWorkload } from '../node/workloads.ts';
+import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from './authorization.ts';
 import { buildRbacFilters, policiesFor } from './rbac.ts';
 import type { AuthorizationPolicySpec, Condition, Operation, Rule, Source } from './rbac-spec.ts';

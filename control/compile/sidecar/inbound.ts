@@ -10,9 +10,9 @@ import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } fr
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
-import { ingressOf } from '../node/scope.ts';
-import { type Instance, type LocalWorkload, workloadsAt } from '../node/workloads.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import { ingressOf } from '../scope/scope.ts';
+import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';

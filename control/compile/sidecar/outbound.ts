@@ -8,10 +8,10 @@ import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts'
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom } from '../memo.ts';
-import type { Services } from '../node/scope.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
 import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
+import type { Services } from '../scope/scope.ts';
 import { httpFilter } from '../wire.ts';
 import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
 

@@ -1,6 +1,6 @@
 /** A compile function for tests of what comes after it. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
-import type { CompileNode } from '../node/compiled-node.ts';
+import type { CompileNode } from '../output/compiled-node.ts';
 import { setsOf } from '../output/snapshot.ts';
 
 /** Compiles whatever `snapshot` gives, for every node. */

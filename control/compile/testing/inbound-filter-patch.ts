@@ -9,8 +9,8 @@ import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { fields, labelsOf, namespaceOf, objects, specOf } from '../../mesh/fields.ts';
 import { generator, sharedList } from '../memo.ts';
 import type { PatchSource } from '../node/node.ts';
-import { selectsProxy } from '../node/workloads.ts';
 import { NO_PATCHES, type Patch } from '../patches/patch.ts';
+import { selectsProxy } from '../scope/workloads.ts';
 
 export const inboundFilters: PatchSource = (view, proxy) => {
   const chosen = view

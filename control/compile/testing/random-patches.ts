@@ -4,9 +4,9 @@ import { RESOURCE_TYPES, type ResourceType } from '../../../shared/xds/discovery
 import { fields, labelsOf, namespaceOf, specOf } from '../../mesh/fields.ts';
 import { generator, sharedList } from '../memo.ts';
 import type { PatchSource } from '../node/node.ts';
-import { selectsProxy } from '../node/workloads.ts';
 import type { Origin } from '../output/produced.ts';
 import { NO_PATCHES, type Patch } from '../patches/patch.ts';
+import { selectsProxy } from '../scope/workloads.ts';
 
 export const randomPatches: PatchSource = (view, proxy) => {
   const chosen = view

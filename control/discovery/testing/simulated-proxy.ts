@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Node } from '../../../shared/xds/core.ts';
 import { RESOURCE_TYPES, type ResourceType, TYPE_URLS } from '../../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../../shared/xds/held-digests.ts';
-import { type CompiledNode, type CompileNode, inOneGo } from '../../compile/node/compiled-node.ts';
+import { type CompiledNode, type CompileNode, inOneGo } from '../../compile/output/compiled-node.ts';
 import { digestText } from '../../compile/output/digest.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { answerChunks } from '../answer.ts';

@@ -7,7 +7,7 @@ import { currentRuntime } from '../../runtime/index.ts';
 import type { Listening } from '../../runtime/runtime.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import { compileCluster } from '../../xds/cluster/compile-cluster.ts';
-import type { RequestContext } from '../stream.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { ConnectionManager } from './connection-manager.ts';
 
 const runtime = currentRuntime();

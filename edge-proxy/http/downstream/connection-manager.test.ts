@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { FilterContext, HttpFilter } from '../filters/hooks.ts';
-import { closeAll, forward, get, makeCluster, ok, plan, type Setup, setup } from './testing.ts';
+import { closeAll, forward, get, makeCluster, ok, plan, type Setup, setup } from '../testing/manager.ts';
 
 afterEach(closeAll);
 

@@ -3,7 +3,7 @@ import type { ConnectionFacts } from '../../listener/filter-chain.ts';
 import type { Reassign } from '../../listener/listener.ts';
 import type { Connection } from '../../runtime/runtime.ts';
 import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
-import type { DownstreamInfo } from '../stream.ts';
+import type { DownstreamInfo } from '../request/request-context.ts';
 import { compileManager, type SessionConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 import { type OpenCodec, Session, type SessionGroup } from './session.ts';

@@ -1,7 +1,7 @@
 /** Envoy's statistics of one HTTP connection manager (`http.<stat prefix>.…`), those that have a cause in this proxy. */
 import type { Stat, StatScope, Stats } from '../../telemetry/stats.ts';
-import type { RequestObserver } from '../request-observer.ts';
-import type { RequestContext } from '../stream.ts';
+import type { RequestContext } from '../request/request-context.ts';
+import type { RequestObserver } from '../request/request-observer.ts';
 
 /** Response code details -> counter. The last four names are Tulle's: Envoy counts them nowhere. */
 const BY_DETAILS: Readonly<Record<string, string>> = {

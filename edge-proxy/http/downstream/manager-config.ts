@@ -4,11 +4,11 @@ import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
+import { compileLocalReplies } from '../exchange/local-reply-map.ts';
 import { FilterChain } from '../filters/chain.ts';
-import { HeaderTreatment } from '../forward-headers.ts';
-import { compileLocalReplies } from '../local-reply-map.ts';
-import { compileObservers, outlierObserver } from '../request-observer.ts';
-import { TimerPool } from '../timers.ts';
+import { HeaderTreatment } from '../headers/forward-headers.ts';
+import { compileObservers, outlierObserver } from '../request/request-observer.ts';
+import { TimerPool } from '../request/timers.ts';
 import type { HttpStats } from './http-stats.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 

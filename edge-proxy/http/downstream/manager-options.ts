@@ -4,8 +4,8 @@ import type { OverloadState } from '../../overload/overload-state.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { HttpFilter } from '../filters/hooks.ts';
-import type { RequestObserver } from '../request-observer.ts';
-import type { RouteTable } from '../route-table.ts';
+import type { RequestObserver } from '../request/request-observer.ts';
+import type { RouteTable } from '../routing/route-table.ts';
 import type { HttpStats } from './http-stats.ts';
 import type { OpenCodec } from './session.ts';
 

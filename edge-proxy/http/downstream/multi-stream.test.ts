@@ -2,10 +2,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type FilterHooks, StateSlot } from '../filters/hooks.ts';
 import * as frames from '../testing/frames.ts';
+import { closeAll, downstream, type Setup, setup } from '../testing/manager.ts';
+import { memoryPair, type Wire } from '../testing/memory-network.ts';
 import { MultiStreamClient } from '../testing/multi-stream-client.ts';
 import { openMultiStream } from '../testing/multi-stream-connection.ts';
-import { memoryPair, type Wire } from '../testing.ts';
-import { closeAll, downstream, type Setup, setup } from './testing.ts';
 
 afterEach(closeAll);
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AttemptRecord, RequestObserver } from '../request-observer.ts';
-import { closeAll, forward, get, makeCluster, ok, plan, setup } from './testing.ts';
+import type { AttemptRecord, RequestObserver } from '../request/request-observer.ts';
+import { closeAll, forward, get, makeCluster, ok, plan, setup } from '../testing/manager.ts';
 
 afterEach(closeAll);
 

@@ -1,11 +1,12 @@
 /** Answers to what could not be read as a request. */
-import type { CodecError } from '../codec/error.ts';
+
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
-import { ProxyRequest } from '../exchange/proxy-request.ts';
-import { bodyBytes } from '../local-reply.ts';
+import type { CodecError } from '../message/codec-error.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
-import type { DownstreamInfo, LocalReply } from '../stream.ts';
+import { bodyBytes } from '../request/local-reply.ts';
+import { ProxyRequest } from '../request/proxy-request.ts';
+import type { DownstreamInfo, LocalReply } from '../request/request-context.ts';
 
 const bodies: Readonly<Record<number, string>> = {
   414: 'URI Too Long',

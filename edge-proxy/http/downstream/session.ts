@@ -1,14 +1,14 @@
 /** One downstream connection, whatever protocol it speaks: its exchanges, idle times, and when it ends. */
 import type { ConnectionFacts } from '../../listener/filter-chain.ts';
 import type { Connection } from '../../runtime/runtime.ts';
-import type { CodecError } from '../codec/error.ts';
+import type { DownstreamCodec, DownstreamOwner } from '../codec/codecs.ts';
 import { Exchange, type ExchangeOwner } from '../exchange/exchange.ts';
-import { configGone, overloaded } from '../local-reply.ts';
-import type { DownstreamCodec, DownstreamOwner } from '../message/codecs.ts';
+import type { CodecError } from '../message/codec-error.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, OutStream, RequestSink } from '../message/stream.ts';
-import type { DownstreamInfo, LocalReply } from '../stream.ts';
-import { LazyTimer } from '../timers.ts';
+import { configGone, overloaded } from '../request/local-reply.ts';
+import type { DownstreamInfo, LocalReply } from '../request/request-context.ts';
+import { LazyTimer } from '../request/timers.ts';
 import type { SessionConfig } from './manager-config.ts';
 import { bodyOf, composeRefusal } from './refusal.ts';
 

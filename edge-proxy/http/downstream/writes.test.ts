@@ -2,9 +2,9 @@
 import { expect, it } from 'vitest';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
 import type { HttpFilter } from '../filters/hooks.ts';
-import type { RouteEntry } from '../route-table.ts';
-import type { DownstreamInfo } from '../stream.ts';
-import { type MemoryConnection, MemoryRuntime, memoryPair, Wire } from '../testing.ts';
+import type { DownstreamInfo } from '../request/request-context.ts';
+import type { RouteEntry } from '../routing/route-table.ts';
+import { type MemoryConnection, MemoryRuntime, memoryPair, Wire } from '../testing/memory-network.ts';
 import { ConnectionManager } from './connection-manager.ts';
 
 const downstream = {

@@ -1,10 +1,10 @@
 /** An answer made here: what the local reply map and gRPC make of it, as status, fields and bytes. */
 
-import { bodyBytes, bodyText, grpcHeaders, isGrpc } from '../local-reply.ts';
-import type { LocalReplyMap } from '../local-reply-map.ts';
 import { HeaderMap } from '../message/header-map.ts';
-import type { LocalReply } from '../stream.ts';
-import type { ProxyRequest } from './proxy-request.ts';
+import { bodyBytes, bodyText, grpcHeaders, isGrpc } from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { LocalReply } from '../request/request-context.ts';
+import type { LocalReplyMap } from './local-reply-map.ts';
 
 export interface ComposedReply {
   readonly status: number;

@@ -1,6 +1,7 @@
 /** The response of a route with direct_response. */
-import type { DirectAction, RedirectAction } from '../route-table.ts';
-import type { LocalReply, RequestContext } from '../stream.ts';
+
+import type { LocalReply, RequestContext } from '../request/request-context.ts';
+import type { DirectAction, RedirectAction } from '../routing/route-table.ts';
 
 /** @param nowMs on the clock of `request.startMs` */
 export function answerOf(action: DirectAction | RedirectAction, request: RequestContext, nowMs: number): LocalReply {

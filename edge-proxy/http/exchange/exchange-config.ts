@@ -1,10 +1,10 @@
 /** What the exchanges of a connection manager are given: compiled once. */
 import type { PathNormalization } from '../../../shared/match/path.ts';
 import type { FilterChain } from '../filters/chain.ts';
-import type { HeaderTreatment } from '../forward-headers.ts';
-import type { LocalReplyMap } from '../local-reply-map.ts';
-import type { RouteTable } from '../route-table.ts';
+import type { HeaderTreatment } from '../headers/forward-headers.ts';
 import type { RouterConfig } from '../router/router-config.ts';
+import type { RouteTable } from '../routing/route-table.ts';
+import type { LocalReplyMap } from './local-reply-map.ts';
 
 export interface ExchangeConfig {
   readonly routes: () => RouteTable | undefined;

@@ -1,5 +1,5 @@
 /** How long a request may take to come, and how long the whole exchange may last; most have no such limit. */
-import type { PooledTimer, TimerPool } from '../timers.ts';
+import type { PooledTimer, TimerPool } from '../request/timers.ts';
 
 /** Called when a time is over; the exchange may have ended by then in another way. */
 export interface LimitedExchange {

@@ -2,11 +2,15 @@
  * One request and its response: filters, route, then a reply made here or the router's. Data of the request passes
  * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
-import type { CodecError } from '../codec/error.ts';
+
 import { FilterRun } from '../filters/filter-run.ts';
 import type { MessageFlow } from '../filters/message-flow.ts';
 import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
-import { removeInternalOnly, removeResponseHopByHop } from '../forward-headers.ts';
+import { removeInternalOnly, removeResponseHopByHop } from '../headers/forward-headers.ts';
+import type { CodecError } from '../message/codec-error.ts';
+import { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
   filterFailed,
   lossDetails,
@@ -20,14 +24,13 @@ import {
   responseTooSlow,
   routeNotFound,
   upgradeRefused,
-} from '../local-reply.ts';
-import { HeaderMap } from '../message/header-map.ts';
-import type { RequestHead, ResponseHead } from '../message/message.ts';
-import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
-import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../route-table.ts';
+} from '../request/local-reply.ts';
+import { ProxyRequest } from '../request/proxy-request.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
+import type { PooledTimer, Timed } from '../request/timers.ts';
+import { PendingBody } from '../router/pending-body.ts';
 import { Router, type RouterClient } from '../router/router.ts';
-import type { DownstreamInfo, LocalReply, ResponseFlag } from '../stream.ts';
-import type { PooledTimer, Timed } from '../timers.ts';
+import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
@@ -41,8 +44,6 @@ import {
   responseFlow,
 } from './flows.ts';
 import { nameCluster } from './intended-cluster.ts';
-import { PendingBody } from './pending-body.ts';
-import { ProxyRequest } from './proxy-request.ts';
 import { normalizeTarget } from './request-target.ts';
 import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
 import { grantedUpgrade } from './upgrade.ts';

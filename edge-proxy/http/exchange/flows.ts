@@ -2,12 +2,12 @@
 import type { FilterRun } from '../filters/filter-run.ts';
 import { type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
 import { type Permit, runRequestHeads, runResponseHeads } from '../filters/permit.ts';
-import { payloadTooLarge, responseTooLarge } from '../local-reply.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { DownstreamStream } from '../message/stream.ts';
-import type { LocalReply } from '../stream.ts';
-import type { ProxyRequest } from './proxy-request.ts';
+import { payloadTooLarge, responseTooLarge } from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { LocalReply } from '../request/request-context.ts';
 
 const EMPTY = new Uint8Array(0);
 

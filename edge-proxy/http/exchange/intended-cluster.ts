@@ -1,7 +1,7 @@
 /** The cluster of a request that is answered here. */
 import type { ClusterSet } from '../../upstream/cluster.ts';
-import type { ClusterChoice, DirectAction, RedirectAction, RouteTable } from '../route-table.ts';
-import type { ProxyRequest } from './proxy-request.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { ClusterChoice, DirectAction, RedirectAction, RouteTable } from '../routing/route-table.ts';
 
 /**
  * Names the cluster that the request would have been sent to, for the log and metrics: Envoy too knows the route before its

@@ -1,7 +1,7 @@
 /** The request target as policy and routes see it. */
 import { normalizePath, type PathNormalization } from '../../../shared/match/path.ts';
-import { absolutePath, badPath } from '../local-reply.ts';
-import type { LocalReply, RequestContext } from '../stream.ts';
+import { absolutePath, badPath } from '../request/local-reply.ts';
+import type { LocalReply, RequestContext } from '../request/request-context.ts';
 
 /** Changes `request.path`. @returns the answer to a request that goes no further */
 export function normalizeTarget(request: RequestContext, rules: PathNormalization): LocalReply | undefined {

@@ -1,5 +1,5 @@
 /** The filters of a connection manager, which of them run for a request, and in which direction they do something. */
-import type { FilterOverrides, RouteEntry } from '../route-table.ts';
+import type { FilterOverrides, RouteEntry } from '../routing/route-table.ts';
 import type { HttpFilter } from './hooks.ts';
 
 /** In the order in which a message passes them. */

@@ -4,8 +4,8 @@
  */
 import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
-import type { RequestContext } from '../stream.ts';
 import type { FilterHooks } from './hooks.ts';
 
 /** What filters are given besides their config. */

@@ -1,6 +1,7 @@
 /** The filters of one request at work: what they keep, and what tells them that the exchange is over. */
-import type { RouteTable } from '../route-table.ts';
-import type { RequestContext } from '../stream.ts';
+
+import type { RequestContext } from '../request/request-context.ts';
+import type { RouteTable } from '../routing/route-table.ts';
 import type { FilterSet } from './chain.ts';
 import type { BufferedBody, FilterContext, StateSlot } from './hooks.ts';
 

@@ -1,7 +1,7 @@
 /** Filters of any kind in any order, and filters, clients and upstreams that fail at every point. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { closeAll, forward, type Setup, setup } from '../downstream/testing.ts';
-import type { LocalReply } from '../stream.ts';
+import type { LocalReply } from '../request/request-context.ts';
+import { closeAll, forward, type Setup, setup } from '../testing/manager.ts';
 import { type FilterHooks, type HttpFilter, REWRITE_BODY } from './hooks.ts';
 
 afterEach(closeAll);

@@ -1,6 +1,6 @@
 /** Every answer of every hook, on both sides, through a connection manager on connections in memory. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { closeAll, forward, get, makeCluster, ok, plan, type Setup, setup } from '../downstream/testing.ts';
+import { closeAll, forward, get, makeCluster, ok, plan, type Setup, setup } from '../testing/manager.ts';
 import { type FilterContext, type FilterHooks, type HttpFilter, REWRITE_BODY, StateSlot } from './hooks.ts';
 
 afterEach(closeAll);

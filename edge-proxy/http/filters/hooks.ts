@@ -4,7 +4,7 @@
  */
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
-import type { LocalReply, RequestContext } from '../stream.ts';
+import type { LocalReply, RequestContext } from '../request/request-context.ts';
 
 /**
  * Wait for the body, then ask this hook again, with `FilterContext.requestBody` or `responseBody`.

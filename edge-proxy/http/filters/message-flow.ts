@@ -4,7 +4,7 @@
  * order. What waits is bounded: the sender is paused, or the message is refused.
  */
 import type { HeaderMap } from '../message/header-map.ts';
-import type { LocalReply } from '../stream.ts';
+import type { LocalReply } from '../request/request-context.ts';
 import type { Filters } from './chain.ts';
 import type { BufferBody, BufferedBody, HeadAnswer, HttpFilter, Now } from './hooks.ts';
 import type { Stopped } from './permit.ts';

@@ -3,7 +3,7 @@
  * which forwards a request no filter judged does not compile.
  */
 import type { ResponseHead } from '../message/message.ts';
-import type { RequestContext } from '../stream.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import type { FilterRun } from './filter-run.ts';
 import type { HeadAnswer } from './hooks.ts';
 

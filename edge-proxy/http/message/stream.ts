@@ -5,7 +5,7 @@
  *
  * The connection gathers what is written and sends it by itself: once per batch of bytes read, else in a microtask.
  */
-import type { CodecError } from '../codec/error.ts';
+import type { CodecError } from './codec-error.ts';
 import type { HeaderMap } from './header-map.ts';
 import type { RequestHead, ResponseHead } from './message.ts';
 

@@ -5,9 +5,9 @@ import type { Lease, StreamClient, StreamKind, StreamSource } from '../../upstre
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { Addresses, StreamReset, UpstreamStream } from '../message/stream.ts';
-import type { AttemptCause, AttemptEnd, AttemptRecord } from '../request-observer.ts';
-import { LazyTimer } from '../timers.ts';
-import type { AttemptTimeout, RequestTimeouts } from './request-timeouts.ts';
+import type { AttemptCause, AttemptEnd, AttemptRecord } from '../request/request-observer.ts';
+import { LazyTimer } from '../request/timers.ts';
+import type { AttemptTimeout, RequestTimeouts } from '../routing/request-timeouts.ts';
 
 /** What an attempt tells its owner. */
 export interface AttemptOwner {

@@ -8,8 +8,8 @@ import type { StreamSource } from '../../upstream/stream-client.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
-import type { ForwardAction } from '../route-table.ts';
-import type { RequestContext } from '../stream.ts';
+import type { RequestContext } from '../request/request-context.ts';
+import type { ForwardAction } from '../routing/route-table.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import type { RouterConfig } from './router-config.ts';
 

@@ -1,9 +1,9 @@
 /** The head that goes upstream: rewrites and header operations once per request, what concerns an attempt for each. */
 import type { Clock } from '../../runtime/runtime.ts';
-import type { ProxyRequest } from '../exchange/proxy-request.ts';
 import type { ResponseHead } from '../message/message.ts';
-import type { ClusterChoice, ForwardAction } from '../route-table.ts';
-import { expectedTimeoutMs, formatGrpcTimeout, type RequestTimeouts } from './request-timeouts.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import { expectedTimeoutMs, formatGrpcTimeout, type RequestTimeouts } from '../routing/request-timeouts.ts';
+import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
 import type { RouterConfig } from './router-config.ts';
 
 type HeadRules = Pick<RouterConfig, 'suppressEnvoyHeaders' | 'proxyContinue' | 'clock'>;

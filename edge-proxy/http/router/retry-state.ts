@@ -3,7 +3,7 @@ import { mayRetry } from '../../upstream/circuit-breakers.ts';
 import type { Circuit } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResetReason } from '../message/stream.ts';
-import { askedBackOffMs, type RetryPlan } from './retry-plan.ts';
+import { askedBackOffMs, type RetryPlan } from '../routing/retry-plan.ts';
 
 export type RetryDecision = 'retry' | 'no' | 'limit' | 'overflow';
 

@@ -2,8 +2,8 @@
 import type { Clock } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { StreamSource } from '../../upstream/stream-client.ts';
-import type { RequestEvents } from '../request-observer.ts';
-import type { TimerPool } from '../timers.ts';
+import type { RequestEvents } from '../request/request-observer.ts';
+import type { TimerPool } from '../request/timers.ts';
 
 export interface RouterConfig {
   readonly clock: Clock;

@@ -3,10 +3,11 @@
 import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
-import type { PendingBody } from '../exchange/pending-body.ts';
-import type { ProxyRequest } from '../exchange/proxy-request.ts';
 import type { Permit } from '../filters/permit.ts';
-import { rewriteHost } from '../forward-headers.ts';
+import { rewriteHost } from '../headers/forward-headers.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { ResponseHead } from '../message/message.ts';
+import type { StreamReset } from '../message/stream.ts';
 import {
   attemptTimeoutReply,
   badPath,
@@ -19,27 +20,26 @@ import {
   resetFlag,
   responseTimeout,
   upstreamReset,
-} from '../local-reply.ts';
-import type { HeaderMap } from '../message/header-map.ts';
-import type { ResponseHead } from '../message/message.ts';
-import type { StreamReset } from '../message/stream.ts';
-import type { AttemptCause } from '../request-observer.ts';
-import type { ClusterChoice, ForwardAction } from '../route-table.ts';
-import type { LocalReply, ResponseFlag } from '../stream.ts';
-import type { PooledTimer } from '../timers.ts';
-import { Attempt } from './attempt.ts';
-import { BodyBuffer } from './body-buffer.ts';
-import { HedgedAttempts } from './hedged-attempts.ts';
-import { type Mirror, startMirrors } from './mirror.ts';
-import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
+} from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { LocalReply, ResponseFlag } from '../request/request-context.ts';
+import type { AttemptCause } from '../request/request-observer.ts';
+import type { PooledTimer } from '../request/timers.ts';
 import {
   type AttemptTimeout,
   type RequestTimeouts,
   type StreamDuration,
   streamDurationMs,
   timeoutsOf,
-} from './request-timeouts.ts';
-import { planWithControls } from './retry-plan.ts';
+} from '../routing/request-timeouts.ts';
+import { planWithControls } from '../routing/retry-plan.ts';
+import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
+import { Attempt } from './attempt.ts';
+import { BodyBuffer } from './body-buffer.ts';
+import { HedgedAttempts } from './hedged-attempts.ts';
+import { type Mirror, startMirrors } from './mirror.ts';
+import type { PendingBody } from './pending-body.ts';
+import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
 import { type RetryDecision, RetryState } from './retry-state.ts';
 import type { RouterConfig } from './router-config.ts';
 

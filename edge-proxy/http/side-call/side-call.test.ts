@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../upstream/cluster.ts';
 import { UpstreamPool } from '../../upstream/upstream-pool.ts';
-import { makeCluster } from '../downstream/testing.ts';
 import { HeaderMap } from '../message/header-map.ts';
-import { MemoryRuntime, Wire } from '../testing.ts';
+import { makeCluster } from '../testing/manager.ts';
+import { MemoryRuntime, Wire } from '../testing/memory-network.ts';
 import { type CallHead, type CallOptions, SideCallError, sideCalls } from './side-call.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -1,10 +1,10 @@
 /** A downstream connection of the toy protocol in frames.ts: proves that sessions and exchanges serve several streams. */
 import type { Connection, ConnectionHandler } from '../../runtime/runtime.ts';
 import { joined } from '../codec/bytes.ts';
+import type { DownstreamCodec, DownstreamOwner } from '../codec/codecs.ts';
 import { beginBatch, type Corked, endBatch, uncorkSoon } from '../codec/cork.ts';
-import { codecError } from '../codec/error.ts';
 import type { OpenCodec } from '../downstream/session.ts';
-import type { DownstreamCodec, DownstreamOwner } from '../message/codecs.ts';
+import { codecError } from '../message/codec-error.ts';
 import * as frames from './frames.ts';
 import { credit, creditOf, encodeFrame, type Frame, FrameReader, GOAWAY, json, parsed, RESET } from './frames.ts';
 import { MultiStream, type StreamLine } from './multi-stream.ts';

@@ -6,11 +6,11 @@ import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-conne
 import { Exchange } from '../../http/exchange/exchange.ts';
 import type { ExchangeConfig } from '../../http/exchange/exchange-config.ts';
 import { FilterChain } from '../../http/filters/chain.ts';
-import { HeaderTreatment } from '../../http/forward-headers.ts';
-import { compileObservers } from '../../http/request-observer.ts';
-import type { RouteTable } from '../../http/route-table.ts';
+import { HeaderTreatment } from '../../http/headers/forward-headers.ts';
+import { compileObservers } from '../../http/request/request-observer.ts';
+import { TimerPool } from '../../http/request/timers.ts';
+import type { RouteTable } from '../../http/routing/route-table.ts';
 import type { SideCall } from '../../http/side-call/side-call.ts';
-import { TimerPool } from '../../http/timers.ts';
 import { compileHttpFilters } from '../../xds/filter/compile-filters.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { FetchDownstream } from './downstream-stream.ts';

@@ -1,7 +1,7 @@
 /** A fetch Request as the head of a message, and fields as fetch has them. */
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestHead } from '../../http/message/message.ts';
-import type { DownstreamInfo } from '../../http/stream.ts';
+import type { DownstreamInfo } from '../../http/request/request-context.ts';
 
 /** RFC 9110 section 7.6.1, and what only the mesh may say. */
 const NOT_PASSED_ON = new Set([

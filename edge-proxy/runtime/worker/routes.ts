@@ -4,7 +4,7 @@ import { SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
 import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
-import type { RouteTable } from '../../http/route-table.ts';
+import type { RouteTable } from '../../http/routing/route-table.ts';
 import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HealthCheck } from '../../../shared/xds/cluster.ts';
-import { MemoryRuntime, Wire } from '../../http/testing.ts';
+import { MemoryRuntime, Wire } from '../../http/testing/memory-network.ts';
 import { compileHealthCheck } from '../../xds/cluster/compile-health-check.ts';
 import { Host, type HostState } from '../host.ts';
 import {

@@ -1,9 +1,9 @@
 /** The questions of active health checks: an HTTP request, or bytes over TCP. */
 
 import { concat } from '../../http/codec/bytes.ts';
+import type { UpstreamConnection, UpstreamConnectionOwner } from '../../http/codec/codecs.ts';
 import { http1 } from '../../http/codec/h1/upstream-connection.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
-import type { UpstreamConnection, UpstreamConnectionOwner } from '../../http/message/codecs.ts';
 import type { RequestHead, ResponseHead } from '../../http/message/message.ts';
 import type { ResponseSink } from '../../http/message/stream.ts';
 import type { Connection, DialTarget, TlsContext } from '../../runtime/runtime.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { HttpFilter as HttpFilterMessage } from '../../../shared/xds/http-connection-manager.ts';
 import { FilterChain } from '../../http/filters/chain.ts';
-import { contextOf, noCalls, requestDouble } from '../../http/filters/request-double.ts';
-import type { FilterOverrides, RouteEntry } from '../../http/route-table.ts';
+import type { FilterOverrides, RouteEntry } from '../../http/routing/route-table.ts';
+import { contextOf, noCalls, requestDouble } from '../../http/testing/request-double.ts';
 import { compileHttpFilters } from './compile-filters.ts';
 import { compileOverrides } from './compile-per-filter.ts';
 

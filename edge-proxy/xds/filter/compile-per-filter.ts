@@ -9,7 +9,7 @@ import { type AnyMessage, messageName, unsupportedType } from '../../../shared/x
 import { ConfigError } from '../../config-error.ts';
 import type { FilterDefinition, Located } from '../../http/filters/definition.ts';
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
-import type { FilterOverride, FilterOverrides } from '../../http/route-table.ts';
+import type { FilterOverride, FilterOverrides } from '../../http/routing/route-table.ts';
 import { readMessage } from '../read-message.ts';
 
 const byRouteType = new Map(

@@ -3,9 +3,9 @@ import { compileRegex } from '../../../shared/match/regex.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { HashPolicy } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { headerReader, queryParameter } from '../../http/matchers.ts';
-import type { RequestHash } from '../../http/route-table.ts';
-import type { RequestContext } from '../../http/stream.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
+import { headerReader, queryParameter } from '../../http/routing/matchers.ts';
+import type { RequestHash } from '../../http/routing/route-table.ts';
 import { combine, type Hash64, hex, xxHash64 } from '../../upstream/balancing/xx-hash.ts';
 
 /** @param setCookie takes a whole Set-Cookie value for the response */

@@ -3,8 +3,8 @@ import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RedirectAction as XdsRedirect } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { pathOnly } from '../../http/matchers.ts';
-import type { RequestContext } from '../../http/stream.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
+import { pathOnly } from '../../http/routing/matchers.ts';
 
 const STATUS = {
   MOVED_PERMANENTLY: 301,

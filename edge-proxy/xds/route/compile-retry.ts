@@ -2,7 +2,8 @@
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { HeaderMatcher, RetryPolicy } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
-import { compileHeaderMatcher } from '../../http/matchers.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
+import { compileHeaderMatcher } from '../../http/routing/matchers.ts';
 import {
   isRetryCondition,
   NO_RETRY,
@@ -10,8 +11,7 @@ import {
   type RateLimitedBackOff,
   type ResponseMatch,
   type RetryPlan,
-} from '../../http/router/retry-plan.ts';
-import type { RequestContext } from '../../http/stream.ts';
+} from '../../http/routing/retry-plan.ts';
 
 /**
  * @returns undefined: never retry

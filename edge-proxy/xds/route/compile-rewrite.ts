@@ -3,10 +3,10 @@ import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { wireText } from '../../../shared/match/wire.ts';
 import type { RouteAction } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { rewriteHost } from '../../http/forward-headers.ts';
-import { pathOnly } from '../../http/matchers.ts';
-import type { ForwardAction } from '../../http/route-table.ts';
-import type { RequestContext } from '../../http/stream.ts';
+import { rewriteHost } from '../../http/headers/forward-headers.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
+import { pathOnly } from '../../http/routing/matchers.ts';
+import type { ForwardAction } from '../../http/routing/route-table.ts';
 import type { CompiledMatch } from './compile-route-match.ts';
 
 /** A path without query to a new one. */

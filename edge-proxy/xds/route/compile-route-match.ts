@@ -2,10 +2,9 @@
 import { hasPathPrefix } from '../../../shared/match/path.ts';
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';
-import type { FractionalPercent } from '../../../shared/xds/core.ts';
 import type { RouteMatch } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { isGrpc } from '../../http/local-reply.ts';
+import { isGrpc } from '../../http/request/local-reply.ts';
 import {
   compileHeaderMatcher,
   compileQueryParameterMatcher,
@@ -13,7 +12,8 @@ import {
   pathOnly,
   type RequestMatch,
   type TextMatch,
-} from '../../http/matchers.ts';
+} from '../../http/routing/matchers.ts';
+import { shareOf } from '../../http/routing/share.ts';
 
 export interface CompiledMatch {
   matches: RequestMatch;
@@ -82,11 +82,4 @@ function compilePlainPath(match: RouteMatch, wanted: string, path: string): Text
   if (wanted === '' || wanted.endsWith('/') || /[?#]/.test(wanted))
     throw new ConfigError(`${path}.pathSeparatedPrefix`, 'must not be empty, end in "/" or hold "?" or "#"');
   return (text) => hasPathPrefix(text, wanted);
-}
-
-const DENOMINATOR = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;
-
-/** 0 to 1; an absent fraction is 0, as in proto3. */
-export function shareOf(fraction: FractionalPercent | undefined): number {
-  return Math.min(1, (fraction?.numerator ?? 0) / DENOMINATOR[fraction?.denominator ?? 'HUNDRED']);
 }

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { type RequestParts, requestDouble } from '../../http/filters/request-double.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
-import type { ForwardAction, RouteEntry } from '../../http/route-table.ts';
+import type { ForwardAction, RouteEntry } from '../../http/routing/route-table.ts';
+import { type RequestParts, requestDouble } from '../../http/testing/request-double.ts';
 import { ConfigError, compileRouteConfiguration } from './compile-routes.ts';
 
 const draws: number[] = [];

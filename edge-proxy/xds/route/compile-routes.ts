@@ -1,10 +1,10 @@
 /** RouteConfiguration -> RouteTable: everything a request needs, computed once when the resource arrives. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
-import { compileHostLookup } from '../../control-client/host-lookup.ts';
-import { compileBody } from '../../http/local-reply-map.ts';
-import type { ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
-import type { RequestContext } from '../../http/stream.ts';
+import { compileBody } from '../../http/exchange/local-reply-map.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
+import { compileHostLookup } from '../../http/routing/host-lookup.ts';
+import type { ForwardAction, RouteEntry, RouteTable } from '../../http/routing/route-table.ts';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { compileOverrides, type OverrideLevel } from '../filter/compile-per-filter.ts';
 import { compileForward, compileResponseEdit, compileWeights, type HeaderScope } from './compile-forward.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
-import type { RequestContext } from '../../http/stream.ts';
+import type { RequestContext } from '../../http/request/request-context.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 import { RouteTables } from './route-tables.ts';
 

@@ -4,8 +4,8 @@
  */
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
-import { checkDomains, HostIndex } from '../../control-client/host-lookup.ts';
-import type { RouteTable } from '../../http/route-table.ts';
+import { checkDomains, HostIndex } from '../../http/routing/host-lookup.ts';
+import type { RouteTable } from '../../http/routing/route-table.ts';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
 import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';

@@ -3,7 +3,7 @@ import { leaf, pem, rootAuthority } from '../../../tests/mtls/certificates.ts';
 import { revocationList } from '../../../tests/mtls/revocation-lists.ts';
 import { nodeRuntime } from '../../runtime/node.ts';
 import type { Runtime, ServerTlsOptions, TlsContext } from '../../runtime/runtime.ts';
-import type { ClientContext } from '../../runtime/tls-context.ts';
+import type { ClientContext } from '../../runtime/tls/tls-context.ts';
 import { Secrets } from './secrets.ts';
 
 /** Files whose reads complete when the test says, with the text at the time of the read. */

@@ -1,12 +1,12 @@
 /** The proxy's parsers, driven as its connections drive them. */
 import { latin1 } from '../../../edge-proxy/http/codec/bytes.ts';
-import { CodecError } from '../../../edge-proxy/http/codec/error.ts';
 import {
   defaultLimits,
   type Http1RequestHead,
   type Http1ResponseHead,
 } from '../../../edge-proxy/http/codec/h1/head.ts';
 import { RequestParser, ResponseParser } from '../../../edge-proxy/http/codec/h1/parser.ts';
+import { CodecError } from '../../../edge-proxy/http/message/codec-error.ts';
 import type { HeaderMap } from '../../../edge-proxy/http/message/header-map.ts';
 import type { Side } from './generate.ts';
 import { fieldLines, type Message, type Transcript } from './transcript.ts';

@@ -8,8 +8,8 @@ import {
   StateSlot,
 } from '../../../edge-proxy/http/filters/hooks.ts';
 import { HeaderMap } from '../../../edge-proxy/http/message/header-map.ts';
+import type { LocalReply } from '../../../edge-proxy/http/request/request-context.ts';
 import type { CallReply, SideCall } from '../../../edge-proxy/http/side-call/side-call.ts';
-import type { LocalReply } from '../../../edge-proxy/http/stream.ts';
 import type { CheckConfig } from './compile.ts';
 
 const failed: LocalReply = { status: 403, body: '', details: 'ext_authz_error', flag: 'UAEX' };

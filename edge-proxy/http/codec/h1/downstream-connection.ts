@@ -1,11 +1,11 @@
 /** A downstream HTTP/1.1 connection: one request after the other, pipelined ones wait. */
 import type { Connection, ConnectionHandler } from '../../../runtime/runtime.ts';
-import type { DownstreamCodec, DownstreamOwner } from '../../message/codecs.ts';
+import { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { ResetReason } from '../../message/stream.ts';
 import { concat } from '../bytes.ts';
+import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
 import { beginBatch, endBatch } from '../cork.ts';
-import { CodecError } from '../error.ts';
 import { type DownstreamLine, Http1DownstreamStream } from './downstream-stream.ts';
 import type { CodecLimits, Http1RequestHead } from './head.ts';
 import { MessageWriter } from './message-writer.ts';

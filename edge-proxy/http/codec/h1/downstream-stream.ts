@@ -1,9 +1,9 @@
 /** One request and its response on an HTTP/1.1 connection. */
 
+import type { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { HttpVersion, ResponseHead } from '../../message/message.ts';
 import type { DownstreamStream, RequestSink, ResetReason, Sent, StreamReset } from '../../message/stream.ts';
-import type { CodecError } from '../error.ts';
 import type { MessageWriter } from './message-writer.ts';
 import { framedHeadText, interimHeadText, tunnelHeadText } from './response-head-text.ts';
 

@@ -1,6 +1,7 @@
 /** Field lines (RFC 9112 section 5, RFC 9110 section 5): strict, one pass, few allocations. */
+
+import { CodecError, codecError } from '../../message/codec-error.ts';
 import { HeaderMap } from '../../message/header-map.ts';
-import { CodecError, codecError } from '../error.ts';
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** False for control characters, and a CR or LF that is not half of a CRLF: no head may hold them. */

@@ -1,8 +1,8 @@
 /** Heads of HTTP/1.1 messages: parsing them and judging their framing (RFC 9112 sections 2 to 6). */
 
+import { CodecError, codecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
-import { CodecError, codecError } from '../error.ts';
 import { checkCharacters, hasToken, parseFields } from './fields.ts';
 
 /** How the end of a body is found (RFC 9112 section 6). */

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import { fromLatin1, latin1 } from '../bytes.ts';
-import { CodecError } from '../error.ts';
 import { defaultLimits } from './head.ts';
 import { RequestParser, ResponseParser } from './parser.ts';
 

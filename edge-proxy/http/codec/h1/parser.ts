@@ -2,9 +2,10 @@
  * Incremental HTTP/1.1 parser. Bytes go in as they come; heads, body slices and ends come out. It stops at the end of
  * each message, so that pipelined requests wait until the one before is answered.
  */
+
+import { CodecError, codecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import { headEnd, latin1 } from '../bytes.ts';
-import { CodecError, codecError } from '../error.ts';
 import { checkCharacters, isFraming, parseFields } from './fields.ts';
 import type { CodecLimits, Http1RequestHead, Http1ResponseHead } from './head.ts';
 import { parseRequestHead, parseResponseHead } from './head.ts';

@@ -1,11 +1,11 @@
 /** An HTTP/1.1 connection to an upstream: one stream at a time. */
 import type { Connection, ConnectionHandler } from '../../../runtime/runtime.ts';
-import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../../message/codecs.ts';
+import { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead } from '../../message/message.ts';
 import type { Addresses, ResetReason, ResponseSink, UpstreamStream } from '../../message/stream.ts';
+import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../codecs.ts';
 import { beginBatch, endBatch } from '../cork.ts';
-import { CodecError } from '../error.ts';
 import { defaultLimits, type Http1ResponseHead } from './head.ts';
 import { MessageWriter } from './message-writer.ts';
 import { type MessageSink, ResponseParser } from './parser.ts';

@@ -1,8 +1,8 @@
 import { wireText } from '../../../../shared/match/wire.ts';
 import type { CorsPolicy } from '../../../../shared/xds/http-filters.ts';
 import { ConfigError } from '../../../config-error.ts';
-import { shareOf } from '../../../xds/route/compile-route-match.ts';
-import { compileStringMatcher } from '../../matchers.ts';
+import { compileStringMatcher } from '../../routing/matchers.ts';
+import { shareOf } from '../../routing/share.ts';
 import type { Located } from '../definition.ts';
 import type { RouteCors } from './filter.ts';
 

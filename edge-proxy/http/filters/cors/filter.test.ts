@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HeaderMap } from '../../message/header-map.ts';
-import { contextOf, requestDouble } from '../request-double.ts';
+import { contextOf, requestDouble } from '../../testing/request-double.ts';
 import { createCorsFilter, type RouteCors } from './filter.ts';
 
 const policy: RouteCors = {

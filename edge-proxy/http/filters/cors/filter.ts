@@ -1,5 +1,5 @@
 /** envoy.filters.http.cors: answers preflights and marks responses, by the route's policy. */
-import type { LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import type { FilterUse } from '../definition.ts';
 import { type FilterHooks, StateSlot } from '../hooks.ts';
 

@@ -1,7 +1,7 @@
 import type { HttpFault } from '../../../../shared/xds/http-filters.ts';
 import { durationMs } from '../../../../shared/xds/message.ts';
 import { ConfigError } from '../../../config-error.ts';
-import { shareOf } from '../../../xds/route/compile-route-match.ts';
+import { shareOf } from '../../routing/share.ts';
 import type { RouteFault } from './filter.ts';
 
 /** Throws ConfigError for a status that no response has. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contextOf, requestDouble } from '../request-double.ts';
+import { contextOf, requestDouble } from '../../testing/request-double.ts';
 import { createFaultFilter, type RouteFault } from './filter.ts';
 
 /** Answers with these numbers in turn, and notes how long it was asked to sleep. */

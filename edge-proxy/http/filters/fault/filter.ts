@@ -1,5 +1,5 @@
 /** envoy.filters.http.fault: delays and aborts that the route asks for. */
-import type { LocalReply } from '../../stream.ts';
+import type { LocalReply } from '../../request/request-context.ts';
 import type { FilterEnv, FilterUse } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
 

@@ -1,9 +1,9 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../../shared/xds/http-filters.ts';
-import type { LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
+import { contextOf, requestDouble } from '../../testing/request-double.ts';
 import type { FilterHooks, HeadAnswer } from '../hooks.ts';
-import { contextOf, requestDouble } from '../request-double.ts';
 import { createJwtAuthnFilter } from './filter.ts';
 
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>;

@@ -12,7 +12,7 @@ import { checkTrustDomain } from '../../../../shared/identity/spiffe.ts';
 import type { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
 import { jsonName } from '../../../../shared/xds/message.ts';
 import { ConfigError, errorAt } from '../../../config-error.ts';
-import type { LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import type { FilterEnv } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../../shared/xds/rbac.ts';
-import type { DownstreamInfo } from '../../stream.ts';
-import { contextOf, requestDouble } from '../request-double.ts';
+import type { DownstreamInfo } from '../../request/request-context.ts';
+import { contextOf, requestDouble } from '../../testing/request-double.ts';
 import { compileHttpRbac, createRbacFilter } from './filter.ts';
 import { compileNetworkRbac } from './network.ts';
 

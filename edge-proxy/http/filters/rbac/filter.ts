@@ -1,6 +1,6 @@
 /** envoy.filters.http.rbac: role based access control over requests. */
 import type { HttpRbac, Rules } from '../../../../shared/xds/rbac.ts';
-import type { LocalReply, RequestContext } from '../../stream.ts';
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import type { FilterUse } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
 import { allows, compileRules, type Engine } from './engine.ts';

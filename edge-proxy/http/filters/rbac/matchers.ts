@@ -6,7 +6,7 @@ import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../..
 import { anyPrincipal, attributeMaps, attributes } from '../../../attributes/attributes.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
 import { ConfigError, errorAt } from '../../../config-error.ts';
-import { compileHeaderMatcher, compileStringMatcher } from '../../matchers.ts';
+import { compileHeaderMatcher, compileStringMatcher } from '../../routing/matchers.ts';
 
 export type RbacMatch = (traffic: IncomingTraffic) => boolean;
 

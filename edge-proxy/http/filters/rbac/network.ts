@@ -1,6 +1,6 @@
 /** envoy.filters.network.rbac: role based access control over connections. */
 import type { NetworkRbac } from '../../../../shared/xds/rbac.ts';
-import type { DownstreamInfo } from '../../stream.ts';
+import type { DownstreamInfo } from '../../request/request-context.ts';
 import { allows, compileRules } from './engine.ts';
 
 export interface NetworkVerdict {

@@ -2,20 +2,20 @@
  * local_reply_config: what answers made here look like (envoyproxy.io, "Local reply modification"). The first mapper
  * whose filter matches changes status, body and headers; the formats then write the body. Compiled once.
  */
-import { wireText } from '../../shared/match/wire.ts';
-import type { BodyFormat } from '../../shared/xds/core.ts';
-import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { ConfigError, errorAt } from '../config-error.ts';
-import type { Clock } from '../runtime/runtime.ts';
-import { compileJson, compileText } from '../telemetry/access-log.ts';
-import { wallClockOf } from '../telemetry/format-operators.ts';
-import { compileLogFilter } from '../telemetry/log-filter.ts';
-import { compileHeaderEdit, type HeaderEdit } from '../xds/route/compile-header-operations.ts';
-import type { ProxyRequest } from './exchange/proxy-request.ts';
-import { bodyText } from './local-reply.ts';
-import type { HeaderMap } from './message/header-map.ts';
-import type { BodyFormatter } from './route-table.ts';
-import type { LocalReply } from './stream.ts';
+import { wireText } from '../../../shared/match/wire.ts';
+import type { BodyFormat } from '../../../shared/xds/core.ts';
+import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
+import type { Clock } from '../../runtime/runtime.ts';
+import { compileJson, compileText } from '../../telemetry/access-log.ts';
+import { wallClockOf } from '../../telemetry/format-operators.ts';
+import { compileLogFilter } from '../../telemetry/log-filter.ts';
+import { compileHeaderEdit, type HeaderEdit } from '../headers/compile-header-operations.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import { bodyText } from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { LocalReply } from '../request/request-context.ts';
+import type { BodyFormatter } from '../routing/route-table.ts';
 
 type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
 type Matches = (request: ProxyRequest) => boolean;

@@ -1,11 +1,11 @@
 /** A connection manager on connections in memory, for the tests of what it does. */
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
-import type { ForwardAction, RouteEntry } from '../route-table.ts';
-import { NO_RETRY, planRetries, type RetryPlan } from '../router/retry-plan.ts';
-import type { DownstreamInfo, RequestContext } from '../stream.ts';
-import { MemoryRuntime, memoryPair, Wire } from '../testing.ts';
-import { ConnectionManager } from './connection-manager.ts';
-import type { ConnectionManagerOptions } from './manager-options.ts';
+import { ConnectionManager } from '../downstream/connection-manager.ts';
+import type { ConnectionManagerOptions } from '../downstream/manager-options.ts';
+import type { DownstreamInfo, RequestContext } from '../request/request-context.ts';
+import { NO_RETRY, planRetries, type RetryPlan } from '../routing/retry-plan.ts';
+import type { ForwardAction, RouteEntry } from '../routing/route-table.ts';
+import { MemoryRuntime, memoryPair, Wire } from './memory-network.ts';
 
 export const downstream: DownstreamInfo = {
   remoteAddress: '10.1.1.1',

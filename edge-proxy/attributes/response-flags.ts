@@ -1,5 +1,5 @@
 /** Envoy's response flags in their long form (envoyproxy.io, access log, %RESPONSE_FLAGS_LONG%). */
-import type { ResponseFlag } from '../http/stream.ts';
+import type { ResponseFlag } from '../http/request/request-context.ts';
 
 /** Flags by their number (CoreResponseFlag in Envoy's stream_info.h); two of Envoy's have no cause in this proxy. */
 const NUMBERED: readonly (ResponseFlag | undefined)[] = [

@@ -1,8 +1,8 @@
 /** What a codec is to the connection's owner: chosen per connection (ALPN, preface), then no caller knows which it is. */
 import type { Connection } from '../../runtime/runtime.ts';
-import type { CodecError } from '../codec/error.ts';
-import type { RequestHead, ResponseHead } from './message.ts';
-import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from './stream.ts';
+import type { CodecError } from '../message/codec-error.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from '../message/stream.ts';
 
 /** A downstream connection as its session sees it. */
 export interface DownstreamCodec {

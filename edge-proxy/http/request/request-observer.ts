@@ -2,11 +2,11 @@
  * The events of a request. Access log, metrics, spans and outlier detection subscribe when a listener is compiled; an event
  * without a subscriber costs one test for undefined.
  */
-import { type Handler, joinHandlers } from '../telemetry/event.ts';
-import type { Cluster, Endpoint } from '../upstream/cluster.ts';
-import type { Outcome } from '../upstream/outlier/outlier-detection.ts';
-import type { Addresses, ResetReason } from './message/stream.ts';
-import type { RequestContext } from './stream.ts';
+import { type Handler, joinHandlers } from '../../event.ts';
+import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
+import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
+import type { Addresses, ResetReason } from '../message/stream.ts';
+import type { RequestContext } from './request-context.ts';
 
 /** Why an attempt was begun; `call`: a filter's own call to a cluster, which is no event of a request. */
 export type AttemptCause = 'first' | 'retry' | 'hedge' | 'mirror' | 'call';

@@ -1,8 +1,8 @@
 /** One HTTP request on its way through the proxy, as filters, routes and the access log see it. */
-import type { Cluster } from '../upstream/cluster.ts';
-import type { HeaderMap } from './message/header-map.ts';
-import type { Addresses } from './message/stream.ts';
-import type { RouteEntry } from './route-table.ts';
+import type { Cluster } from '../../upstream/cluster.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { Addresses } from '../message/stream.ts';
+import type { RouteEntry } from '../routing/route-table.ts';
 
 /** What is known of the downstream connection. */
 export interface DownstreamInfo {

@@ -4,7 +4,7 @@
  */
 import type { RetryHostRules } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
-import type { RequestContext } from '../stream.ts';
+import type { RequestContext } from '../request/request-context.ts';
 
 const GRPC_STATUS: Readonly<Record<string, string>> = {
   cancelled: '1',

@@ -1,6 +1,6 @@
 /** For tests: an in-memory network behind the Runtime seam, so that connections need no sockets and no waiting. */
-import type { Connection, ConnectionHandler, Listening, ListenOptions, Runtime } from '../runtime/runtime.ts';
-import { fromLatin1, latin1 } from './codec/bytes.ts';
+import type { Connection, ConnectionHandler, Listening, ListenOptions, Runtime } from '../../runtime/runtime.ts';
+import { fromLatin1, latin1 } from '../codec/bytes.ts';
 
 const ignore: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
 const highWater = 64 * 1024;

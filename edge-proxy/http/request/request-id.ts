@@ -2,8 +2,8 @@
  * Request ids as Envoy's UUID extension makes them (envoy.extensions.request_id.uuid.v3): random UUIDs of version 4 whose
  * version digit says why the request is traced, so that every proxy behind decides the same.
  */
-import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { HeaderMap } from './message/header-map.ts';
+import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
+import type { HeaderMap } from '../message/header-map.ts';
 
 /** Why a request is traced: it was chosen at random, its client asked with x-client-trace-id, or x-envoy-force-trace did. */
 export type TraceReason = 'none' | 'sampled' | 'client' | 'forced';

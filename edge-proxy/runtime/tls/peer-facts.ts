@@ -1,7 +1,7 @@
 /** What is kept of a verified peer, shared by all connections of one certificate: a workload dials many times. */
 import { createHash } from 'node:crypto';
-import type { VerifiedPeer } from '../x509/verify-peer.ts';
-import type { TlsInfo } from './runtime.ts';
+import type { VerifiedPeer } from '../../x509/verify-peer.ts';
+import type { TlsInfo } from '../runtime.ts';
 
 export type PeerFacts = Pick<
   TlsInfo,

@@ -1,9 +1,9 @@
 /** Header operations of table, virtual host, route and weighted cluster, folded into one list in Envoy's order. */
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
 import { ConfigError } from '../../config-error.ts';
-import type { HeaderMap } from '../../http/message/header-map.ts';
-import type { RequestContext } from '../../http/stream.ts';
 import type { Clock } from '../../runtime/runtime.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { RequestContext } from '../request/request-context.ts';
 import { compileFormat, type Format } from './compile-format.ts';
 
 export interface HeaderOperations {

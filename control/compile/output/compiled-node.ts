@@ -1,7 +1,7 @@
 /** The seam between compile and discovery. */
 import type { Node } from '../../../shared/xds/core.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import type { ResourceSets } from '../output/snapshot.ts';
+import type { ResourceSets } from './snapshot.ts';
 
 /** Everything a node runs: sets of resources, most of them shared with other nodes. */
 export interface CompiledNode {

@@ -1,10 +1,10 @@
 /** A request for the tests of filters, matchers and routes. */
 
+import { FilterChain } from '../filters/chain.ts';
+import { FilterRun } from '../filters/filter-run.ts';
 import { HeaderMap } from '../message/header-map.ts';
+import type { DownstreamInfo, RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
-import type { DownstreamInfo, RequestContext } from '../stream.ts';
-import { FilterChain } from './chain.ts';
-import { FilterRun } from './filter-run.ts';
 
 export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
   headers?: Record<string, string>;

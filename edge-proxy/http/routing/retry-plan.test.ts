@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RetryPolicy } from '../../../shared/xds/route.ts';
 import { compileRetry } from '../../xds/route/compile-retry.ts';
 import { HeaderMap } from '../message/header-map.ts';
+import { RetryState } from '../router/retry-state.ts';
 import {
   expectedTimeoutMs,
   formatGrpcTimeout,
@@ -10,7 +11,6 @@ import {
   requestTimeouts,
 } from './request-timeouts.ts';
 import { askedBackOffMs, planWithControls } from './retry-plan.ts';
-import { RetryState } from './retry-state.ts';
 
 function headers(fields: Record<string, string> = {}): HeaderMap {
   const out = new HeaderMap();

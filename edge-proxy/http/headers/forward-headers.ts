@@ -3,17 +3,17 @@
  * response (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers).
  */
 
-import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../shared/match/cidr.ts';
-import { wireText } from '../../shared/match/wire.ts';
-import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { ClockAndRandom } from '../runtime/runtime.ts';
-import { hasToken } from './codec/h1/fields.ts';
-import type { ProxyRequest } from './exchange/proxy-request.ts';
-import { badConnectionHeader, hostStripped, underscoreInName } from './local-reply.ts';
-import type { HeaderMap } from './message/header-map.ts';
-import { RequestIds } from './request-id.ts';
-import type { RouteTable } from './route-table.ts';
-import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
+import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../../shared/match/cidr.ts';
+import { wireText } from '../../../shared/match/wire.ts';
+import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
+import type { ClockAndRandom } from '../../runtime/runtime.ts';
+import { hasToken } from '../codec/h1/fields.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import { badConnectionHeader, hostStripped, underscoreInName } from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { DownstreamInfo, LocalReply, RequestContext } from '../request/request-context.ts';
+import { RequestIds } from '../request/request-id.ts';
+import type { RouteTable } from '../routing/route-table.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is rewritten for each hop. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);

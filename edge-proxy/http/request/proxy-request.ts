@@ -6,9 +6,9 @@ import type { Cluster } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { HttpVersion, RequestHead } from '../message/message.ts';
 import type { Addresses } from '../message/stream.ts';
-import type { TraceReason } from '../request-id.ts';
-import type { RouteEntry } from '../route-table.ts';
-import type { DownstreamInfo, RequestContext, ResponseFlag } from '../stream.ts';
+import type { RouteEntry } from '../routing/route-table.ts';
+import type { DownstreamInfo, RequestContext, ResponseFlag } from './request-context.ts';
+import type { TraceReason } from './request-id.ts';
 
 export class ProxyRequest implements RequestContext, RequestHead {
   readonly downstream: DownstreamInfo;

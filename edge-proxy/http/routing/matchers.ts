@@ -2,12 +2,12 @@
  * Envoy's matchers as closures, built once when config arrives (envoy.type.matcher.v3.StringMatcher,
  * envoy.config.route.v3.HeaderMatcher and QueryParameterMatcher). All throw ConfigError while compiling, never later.
  */
-import { compileByteRegex } from '../../shared/match/regex.ts';
-import { wireText } from '../../shared/match/wire.ts';
-import type { StringMatcher } from '../../shared/xds/core.ts';
-import type { HeaderMatcher, QueryParameterMatcher } from '../../shared/xds/route.ts';
-import { ConfigError, errorAt } from '../config-error.ts';
-import type { RequestContext } from './stream.ts';
+import { compileByteRegex } from '../../../shared/match/regex.ts';
+import { wireText } from '../../../shared/match/wire.ts';
+import type { StringMatcher } from '../../../shared/xds/core.ts';
+import type { HeaderMatcher, QueryParameterMatcher } from '../../../shared/xds/route.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
+import type { RequestContext } from '../request/request-context.ts';
 
 export type TextMatch = (text: string) => boolean;
 /** Header fields, and what HTTP/2 has as pseudo-header fields: '' where there is none. */

@@ -1,7 +1,7 @@
 /** Envoy's virtual-host look-up: exact name, longest suffix wildcard, longest prefix wildcard, `*`. Case does not matter. */
 
-import { ConfigError } from '../config-error.ts';
-import { lowerAscii } from '../http/matchers.ts';
+import { ConfigError } from '../../config-error.ts';
+import { lowerAscii } from './matchers.ts';
 
 export interface HostEntry<Value> {
   domains: readonly string[];

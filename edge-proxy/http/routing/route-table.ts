@@ -1,10 +1,10 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
-import type { Hash64 } from '../upstream/balancing/xx-hash.ts';
-import type { FilterDefinition } from './filters/definition.ts';
-import type { HeaderMap } from './message/header-map.ts';
-import type { RouteTimeouts, StreamDuration } from './router/request-timeouts.ts';
-import type { RetryPlan } from './router/retry-plan.ts';
-import type { RequestContext } from './stream.ts';
+import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
+import type { FilterDefinition } from '../filters/definition.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { RequestContext } from '../request/request-context.ts';
+import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
+import type { RetryPlan } from './retry-plan.ts';
 
 export interface RouteTable {
   readonly name: string;

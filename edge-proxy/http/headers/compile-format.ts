@@ -1,10 +1,10 @@
 /** Envoy's `%COMMAND%` format strings in header values, compiled to closures. An unknown command is refused by name. */
 import { wireText } from '../../../shared/match/wire.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { headerReader } from '../../http/matchers.ts';
-import type { RequestContext } from '../../http/stream.ts';
 import type { Clock } from '../../runtime/runtime.ts';
 import { compileOperator, wallClockOf } from '../../telemetry/format-operators.ts';
+import type { RequestContext } from '../request/request-context.ts';
+import { headerReader } from '../routing/matchers.ts';
 
 /** What it gives is text of the wire: a character a byte. */
 export type Format = (request: RequestContext) => string;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { requestDouble } from './filters/request-double.ts';
+import { requestDouble } from '../testing/request-double.ts';
 import {
   compileHeaderMatcher,
   compileQueryParameterMatcher,

@@ -1,9 +1,9 @@
 /** Answers made here, in Envoy's words. */
 
-import type { HeaderMap } from './message/header-map.ts';
-import type { ResetReason, StreamReset } from './message/stream.ts';
-import type { AttemptTimeout } from './router/request-timeouts.ts';
-import type { LocalReply, ResponseFlag } from './stream.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { ResetReason, StreamReset } from '../message/stream.ts';
+import type { AttemptTimeout } from '../routing/request-timeouts.ts';
+import type { LocalReply, ResponseFlag } from './request-context.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
   return { status, body, details, flag };

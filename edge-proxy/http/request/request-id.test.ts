@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { ProxyRequest } from './exchange/proxy-request.ts';
-import { HeaderMap } from './message/header-map.ts';
-import type { RequestHead } from './message/message.ts';
+import { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
+import { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead } from '../message/message.ts';
+import { ProxyRequest } from './proxy-request.ts';
+import type { DownstreamInfo } from './request-context.ts';
 import { RequestIds, type TraceReason } from './request-id.ts';
-import type { DownstreamInfo } from './stream.ts';
 
 const downstream = { remoteAddress: '192.0.2.1', secure: false } as DownstreamInfo;
 

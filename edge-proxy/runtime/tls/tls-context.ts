@@ -1,14 +1,14 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
 import { constants, createHash, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
-import { KEY_USAGE_BITS, readCertificate } from '../../shared/identity/certificate.ts';
-import { readRevocationLists } from '../x509/crl.ts';
-import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
-import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
+import { KEY_USAGE_BITS, readCertificate } from '../../../shared/identity/certificate.ts';
+import { readRevocationLists } from '../../x509/crl.ts';
+import { pemCertificates, readRoots, type TrustedRoots } from '../../x509/trusted-path.ts';
+import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../../x509/verify-peer.ts';
+import type { ClientTlsOptions, OwnCertificate, PeerTrust, ServerTlsOptions, TlsContext, TlsInfo } from '../runtime.ts';
+import { clientSecureContext } from './client-secure-context.ts';
+import { checkKeyPair } from './key-pair.ts';
 import { peerFacts } from './peer-facts.ts';
-import type { ClientTlsOptions, OwnCertificate, PeerTrust, ServerTlsOptions, TlsContext, TlsInfo } from './runtime.ts';
-import { clientSecureContext } from './tls/client-secure-context.ts';
-import { checkKeyPair } from './tls/key-pair.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
