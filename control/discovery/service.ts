@@ -34,7 +34,7 @@ export const systemClock: Clock = {
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: () => void): () => void };
-  /** How long a poll with nothing to say is held. Default 25 s. */
+  /** How long a poll without changes is held. Default 25 s. */
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
@@ -73,7 +73,7 @@ export class DiscoveryService {
 
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
-   * poll is answered at once, as is one that subscribes; others when there is something to say or the hold is over.
+   * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
    * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {

@@ -104,8 +104,8 @@ export class Session {
   }
 
   /**
-   * One response per type with something to say, in make-before-break order; what is said is noted as offered. Nothing
-   * is said before it is known what the proxy holds.
+   * One response per type with changes, in make-before-break order; its resources are noted as offered. Nothing
+   * is sent before the proxy's resources are known.
    */
   collect({ sets }: CompiledNode, systemVersionInfo: string): Collected {
     const types = RESOURCE_TYPES.filter((type) => this.subscriptions[type].active);

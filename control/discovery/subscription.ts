@@ -7,7 +7,7 @@ import { ResourceSet } from '../compile/output/resource-set.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { DiscoveryError } from './discovery-error.ts';
 
-/** Names of one type that a proxy may say, above all those it holds. */
+/** The most names of one type that a proxy may send, chiefly those it holds. */
 const MAX_NAMES = 250_000;
 
 export interface Refusal {
@@ -100,7 +100,7 @@ export class Subscription {
   private offer: Offer | undefined;
   /** Digests of what the proxy holds, until they are compared. */
   private digests: readonly string[] | undefined;
-  /** Buckets whose names the proxy has yet to say. */
+  /** Buckets whose names the proxy has not sent yet. */
   private readonly unnamed = new Set<number>();
 
   /**

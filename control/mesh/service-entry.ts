@@ -6,7 +6,7 @@ import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
 import { type Labels, workloadLabels } from './workload-index.ts';
 
-/** What one resource says of one service: the service, and where its endpoints come from. */
+/** One service of one resource: the service, and the source of its endpoints. */
 export interface ServiceDefinition {
   readonly service: MeshService;
   readonly namespace: string;

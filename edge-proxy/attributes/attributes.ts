@@ -20,7 +20,7 @@ export type AttributeValue = string | number | boolean | undefined;
 const incoming = {
   'source.address': (r: IncomingTraffic) => hostPort(sourceIp(r), sourcePort(r)),
   'source.port': (r: IncomingTraffic) => sourcePort(r),
-  /** Of the peer of the connection, whatever a proxy in between says. */
+  /** Of the connection's peer, regardless of x-forwarded-for. */
   'source.ip': ({ downstream }: IncomingTraffic) => downstream.remoteAddress,
   /** Of the client, as x-forwarded-for says where it is trusted. */
   'remote.ip': (r: IncomingTraffic) => sourceIp(r),

@@ -262,7 +262,8 @@ export class ControlClient {
 /** Certificates are short-lived: a certificate not yet valid usually means a wrong clock. */
 function explained(reason: string, now: number): string {
   if (!/certificate (is not yet valid|has expired)/.test(reason)) return reason;
-  return `${reason}: this machine's clock is at ${new Date(now).toISOString()}; check the clocks of both machines`;
+  const clock = reason.includes("machine's clock") ? '' : `, this machine's clock is at ${new Date(now).toISOString()}`;
+  return `${reason}${clock}; check the clocks of both machines`;
 }
 
 class StaleConnection extends Error {}

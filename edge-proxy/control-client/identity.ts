@@ -55,7 +55,7 @@ export class IdentityError extends Error {
 }
 
 const Answer = z.object({ certificateChain: z.string(), trustBundle: z.string() });
-/** No renewal follows another sooner, whatever the clocks say. */
+/** The least time between two renewals, regardless of clocks. */
 const MIN_RENEWAL_MS = 1000;
 const MAX_TIMER_MS = 24 * 3_600_000;
 

@@ -26,7 +26,7 @@ export interface Terminal {
   ): void;
   /**
    * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
-   * meets the new policies; a connection that belongs nowhere ends after the request that is under way.
+   * meets the new policies; a connection that matches no chain ends after its current request.
    */
   handOverTo?(reassign: Reassign): void;
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */

@@ -46,7 +46,7 @@ export function listen(
   return promise;
 }
 
-/** `net.Server.close` waits for connections; ours live on, so its promise is not awaited for them. */
+/** `net.Server.close` waits for connections; ours stay open, so it is not awaited. */
 function closeServer(server: net.Server): Promise<void> {
   server.close();
   return Promise.resolve();

@@ -176,7 +176,7 @@ class Tunnel {
     });
   }
 
-  /** As Envoy: whatever is under way ends. */
+  /** As Envoy: ends the connection also while data is in flight. */
   private expire(): void {
     this.record.flags.push('DT');
     this.proxy.stats.maxDuration.value++;

@@ -282,7 +282,7 @@ function parsed<T extends ResourceType>(
   return undefined;
 }
 
-/** What is named both as gone and as there stays: it was replaced. */
+/** A name that is both removed and upserted stays: it was replaced. */
 function removals(type: ResourceType, changes: Changes): string[] {
   const { upsert = [], remove = [] } = changes[type] ?? {};
   if (remove.length === 0 || upsert.length === 0) return remove;

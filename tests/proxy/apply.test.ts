@@ -228,7 +228,7 @@ describe('config applied to a running proxy', () => {
     expect(await change('new', 'b', ['old'])).toEqual(new Map());
     expect(await get(port)).toBe('200 b');
     expect([...made.bound.keys()]).toEqual(['new']);
-    // Named as gone and as there: it is there.
+    // Both removed and upserted: it stays.
     expect(await change('new', 'a', ['new'])).toEqual(new Map());
     expect(await get(port)).toBe('200 a');
     expect((await change('other', 'b', [])).get('listeners/other')).toContain('the port is in use');

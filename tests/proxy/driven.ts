@@ -20,7 +20,7 @@ export class DrivenProxy {
   private errors = '';
 
   /**
-   * @param drainMs how long connections of listeners that are gone may stay
+   * @param drainMs how long connections of removed listeners may stay
    * @param filters with those of test-filters.ts
    */
   constructor(runtime: RuntimeName, drainMs: number, filters = false) {

@@ -143,7 +143,7 @@ function resolved(rule: HttpRoute, namespace: string, domainSuffix: string): Htt
   };
 }
 
-/** What the root says holds unless the delegate says otherwise. */
+/** The root's fields apply unless the delegate overrides them. */
 const INHERITED = [
   'rewrite',
   'directResponse',

@@ -52,7 +52,7 @@ export class ConnectionManager implements SessionGroup {
     session.config = this.config;
   }
 
-  /** Closes every connection, whatever it is doing. */
+  /** Closes every connection at once. */
   closeAll(): void {
     for (const session of [...this.sessions]) session.destroy();
   }

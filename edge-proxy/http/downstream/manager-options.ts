@@ -22,7 +22,7 @@ export interface ConnectionManagerOptions {
   readonly onInternalError?: (error: unknown) => void;
   /** True: answer with `connection: close` and take no further request on a connection. */
   readonly draining: () => boolean;
-  /** What the overload manager has switched on. Default: nothing, ever. */
+  /** The overload manager's active actions. Default: none. */
   readonly overload?: OverloadState;
   readonly stats?: HttpStats;
   /** What connections speak. Default: HTTP/1.1. */

@@ -22,7 +22,7 @@ export function composeReply(
   const { status: wanted, body: given } = mapped ?? made;
   const grpc = isGrpc(request.headers.get('content-type'));
   const status = grpc ? 200 : wanted;
-  // RFC 9110 section 6.4.1, whatever a filter or a mapper says.
+  // RFC 9110 section 6.4.1, regardless of filters and mappers.
   const bodyless = status === 204 || status === 304;
   const body = bodyBytes(grpc || bodyless ? '' : given);
   // A format may end in a line feed, which a header cannot.

@@ -107,7 +107,7 @@ export class HeaderTreatment {
 
   /**
    * @param upgrade the request asks for an upgrade and may be granted one; its fields are rewritten when sent
-   * @returns the answer to a request that must be refused: it tries to strip protected fields, or has names that are not allowed
+   * @returns the answer to a request that must be refused: it asks to strip protected fields, or has names that are not allowed
    */
   request(request: ProxyRequest): LocalReply | undefined {
     const { headers, downstream } = request;

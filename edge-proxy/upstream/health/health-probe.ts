@@ -152,7 +152,7 @@ export class HttpProbe implements Probe, UpstreamConnectionOwner, ResponseSink {
 export interface TcpCheck {
   /** Empty: a connection is enough. */
   readonly send: Uint8Array;
-  /** Found in what comes back in this order, whatever stands between them. */
+  /** Texts that the answer must contain in this order, with any bytes between them. */
   readonly receive: readonly Uint8Array[];
 }
 

@@ -1,16 +1,16 @@
-/** The header fields of health checks: what is configured, applied once to what every check says. */
+/** The header fields of health checks: what is configured, applied once to the headers of every check. */
 import { wireText } from '../../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
 import { ConfigError } from '../../config-error.ts';
 import { isToken } from '../../http/codec/h1/fields.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
 
-/** They say where a message ends, or speak of its connection. */
+/** Framing and connection-level fields. */
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);
 const OF_CONNECTIONS: ReadonlySet<string> = new Set(['connection', 'proxy-connection', 'keep-alive', 'upgrade', 'te']);
 
 export interface CheckHeaders {
-  /** What every check says, names in lower case. */
+  /** The headers of every check, names in lower case. */
   readonly base: readonly Field[];
   readonly add: readonly HeaderValueOption[] | undefined;
   readonly remove?: readonly string[] | undefined;

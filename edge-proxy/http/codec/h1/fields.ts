@@ -39,7 +39,7 @@ function keyOf(name: string): string {
   return key;
 }
 
-/** Fields that say where a message ends. */
+/** Framing fields. */
 export function isFraming(key: string): boolean {
   return key === 'content-length' || key === 'transfer-encoding';
 }

@@ -54,7 +54,7 @@ const authorityForm = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]{2,45}\]
 const absoluteHost = /^(?:[A-Za-z0-9\-.]+(?::\d+)?$|\[)/;
 const digits = /^\d{1,15}$/;
 
-/** Authorities that were judged good. Bounded: a peer sending ever new hosts fills it once. */
+/** Authorities that were found valid. Bounded: a peer sending ever new hosts fills it once. */
 const goodAuthorities = new Set<string>();
 const goodAuthoritiesLimit = 1024;
 
