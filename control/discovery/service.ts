@@ -75,6 +75,7 @@ export class DiscoveryService {
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
+      classOf: (session) => (session.compiled ? 'change' : 'first'),
     });
     this.stopListening = options.mesh.onChange(() => this.changed());
   }
