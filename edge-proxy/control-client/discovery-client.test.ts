@@ -2,6 +2,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { fixedCompile } from '../../control/compile/testing/fixed-compile.ts';
 import { answerChunks } from '../../control/discovery/answer.ts';
 import { DiscoveryService } from '../../control/discovery/service.ts';
+import type { MeshListener } from '../../control/mesh/follow-store.ts';
+import { meshChange } from '../../control/mesh/testing/mesh-change.ts';
 import type { MeshView } from '../../control/mesh/view.ts';
 import { type DiscoveryPoll, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { Backoff } from './backoff.ts';
@@ -16,7 +18,7 @@ class Plane {
   clusters = new Map<string, string>([['a', '1s']]);
   polls: DiscoveryPoll[] = [];
   up = true;
-  private listeners = new Set<() => void>();
+  private listeners = new Set<MeshListener>();
   private service = this.make();
 
   private make() {
@@ -40,7 +42,7 @@ class Plane {
   set(name: string, value: string | undefined) {
     if (value === undefined) this.clusters.delete(name);
     else this.clusters.set(name, value);
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) listener({ revision: 1 } as MeshView, meshChange());
   }
   kill() {
     this.up = false;
