@@ -3,6 +3,7 @@
  * first come, first served: proxies that are up to date but for a change, and proxies that come for the first time. While
  * both have work, each gets half of the time, so that a change does not wait behind a thousand starts, nor the reverse.
  */
+import { turn } from './turn.ts';
 
 /** What is left to do for one proxy; may be paused at every `yield`. Gives whether there is something to answer. */
 export type Job = Generator<undefined, boolean, undefined>;
@@ -171,6 +172,3 @@ const newLane = <Key>(): Lane<Key> => ({ waiting: new Map(), active: [], usedMs:
 function isBusy({ waiting, active }: Lane<object>): boolean {
   return waiting.size > 0 || active.length > 0;
 }
-
-/** Lets the event loop do what has come up: reads, timers, other requests. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
