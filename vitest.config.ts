@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, include: string[]) => ({ extends: true as const, test: { name, include } });
+const project = (name: string, include: string[], exclude: string[] = []) => ({
+  extends: true as const,
+  test: { name, include, exclude },
+});
 
 export default defineConfig({
   test: {
@@ -11,9 +14,13 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts']),
+      project('unit', [
+        '{shared,control,edge-proxy,deploy}/**/*.test.ts',
+        'tests/*.test.ts',
+        'tests/types/**/*.test.ts',
+      ]),
       // Proxies, control planes and commands as processes of their own.
-      project('process', ['tests/{cli,e2e,mtls,proxy,runtime}/**/*.test.ts', 'tests/bench/**/*.test.ts']),
+      project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers,types}/**']),
       // Beside other programs: Envoy, kubectl, llhttp, RE2, browsers, databases.
       project('interop', ['tests/{fuzz,interop,peers}/**/*.test.ts']),
     ],

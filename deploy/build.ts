@@ -14,12 +14,12 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Plain JavaScript that starts the programs; stays as it is. */
 const LAUNCHER = ['bin.mjs', 'runtimes.mjs', 'runtimes.d.mts', 'compile-cache.mjs'];
 
-/** Bun's transpiler passes over what the first line marks: seven megabytes less in a proxy. CommonJS libraries need `require`. */
+/** The first line makes Bun skip transpilation: seven megabytes less in a proxy. CommonJS libraries need `require`. */
 const BANNER = `// @bun
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);`;
 
-/** Writes the package to `folder`, anew. @returns the bundled libraries, sorted */
+/** Replaces `folder` with the package. @returns the bundled libraries, sorted */
 export async function buildPackage(folder: string): Promise<string[]> {
   rmSync(folder, { recursive: true, force: true });
   const bundles = [
@@ -42,7 +42,7 @@ async function bundle(main: string, folder: string): Promise<Metafile> {
     outdir: join(folder, dirname(main)),
     outExtension: { '.js': '.mjs' },
     bundle: true,
-    // What only a mesh proxy needs stays a file of its own, that a static one never reads.
+    // Code that only mesh proxies need stays in a file of its own, which static proxies never load.
     splitting: true,
     format: 'esm',
     platform: 'node',
@@ -68,7 +68,7 @@ function librariesOf({ inputs }: Metafile): string[] {
   return Object.keys(inputs).flatMap((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []);
 }
 
-/** @throws Error when a library comes without a license text: it may not be passed on */
+/** @throws Error when a library comes without a license text: it may not be redistributed */
 function licenseOf(library: string): string {
   const folder = join(ROOT, 'node_modules', library);
   const file = readdirSync(folder).find((name) => /^licen[cs]e(\.(md|txt))?$/i.test(name));
@@ -76,7 +76,7 @@ function licenseOf(library: string): string {
   return `== ${library}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
-/** Nothing to install but a Node that runs it, where the user's is too old. */
+/** Installs nothing but a suitable Node, if the user's is too old. */
 function manifest(): object {
   const { name, version, description, license, type, bin, engines, optionalDependencies } = pkg;
   return { name, version, description, license, type, bin, engines, optionalDependencies };

@@ -21,14 +21,14 @@ import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
 import type { Direction, Workload } from './telemetry/istio-metrics.ts';
-import { connectionEntry } from './telemetry/log-entry.ts';
 import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
-import type { Compilers, RunningCluster } from './xds/apply.ts';
+import type { Compilers } from './xds/apply.ts';
 import { compileCluster } from './xds/cluster/compile-cluster.ts';
+import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
 
 interface Assembled {
@@ -62,12 +62,15 @@ export function assemble(
     workload,
     clusters: () => clusters.values(),
   });
-  const admission = new Admission(stats, new OverloadState(), limits.connections, limits.drainMs, limits.closeOnExpiry);
+  const random = () => runtime.random();
+  const shed = new OverloadState(random);
+  const admission = new Admission(stats, shed, limits.connections, limits.drainMs, limits.closeOnExpiry);
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new Proxy(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
   const overload =
-    limits.overload && new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.rescale());
+    limits.overload &&
+    new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.applyTimerScale());
   const part: ProxyPart = {
     apply: (changes) => proxy.apply(changes),
     listeners: () => [...proxy.bound].map(([name, at]): ListenerState => ({ name, ...at })),
@@ -95,31 +98,22 @@ export function assemble(
 
 function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {
   const { runtime } = env;
-  const onFinished: Compilers['onFinished'] = (listener, config) => {
-    const direction = directionOf(listener);
+  const requestObservers: Compilers['requestObservers'] = (listener, config) => {
+    const metrics = telemetry.requestObserver(directionOf(listener));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
-    return (request) => {
-      telemetry.onRequest(direction, request);
-      log?.(request, runtime.monotonicMs());
-    };
+    return log ? [metrics, { finished: (request) => log(request, request.endMs) }] : [metrics];
   };
-  const tcpObserver: Compilers['tcpObserver'] = (listener, config) => {
-    const direction = directionOf(listener);
+  const connectionObservers: Compilers['connectionObservers'] = (listener, config) => {
+    const metrics = telemetry.connectionObserver(directionOf(listener));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
-    return {
-      opened: (connection) => telemetry.onConnectionOpened(direction, connection),
-      closed: (connection) => {
-        telemetry.onConnectionClosed(direction, connection);
-        log?.(connectionEntry(connection), runtime.monotonicMs());
-      },
-    };
+    return log ? [metrics, { closed: (connection) => log(connection, connection.endMs) }] : [metrics];
   };
   const connectionLog: Compilers['connectionLog'] = (listener) => {
     const log = compileAccessLog(listener.accessLog ?? [], telemetry.sinks);
-    return log && ((connection) => log(connectionEntry(connection), runtime.monotonicMs()));
+    return log && ((connection) => log(connection, runtime.monotonicMs()));
   };
   return {
-    ...proxyCompilers(env, onFinished, tcpObserver, connectionLog),
+    ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
     compileCluster(config, assignment, deps) {
       const compiled = compileCluster(config, assignment, deps);
       const close = compiled.close.bind(compiled);

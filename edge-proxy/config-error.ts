@@ -18,3 +18,10 @@ export function faultAt<T>(path: string, compile: () => T): T {
     throw new ConfigFault(path, (error as Error).message);
   }
 }
+
+/** `a.b[0].c`, as messages name fields. */
+export function pathText(path: readonly PropertyKey[]): string {
+  let out = '';
+  for (const part of path) out += typeof part === 'number' ? `[${part}]` : `${out ? '.' : ''}${String(part)}`;
+  return out || '(resource)';
+}

@@ -67,7 +67,7 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
   const { runtime, settings } = parts;
   const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
   // Loaded here: a static proxy has no identity and need not carry what makes one.
-  const { IdentityError, IdentityManager } = await import('./control-client/identity.ts');
+  const { IdentityError, IdentityManager, identityClock } = await import('./control-client/identity.ts');
   await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
     throw new Error(`--data ${settings.data}: cannot be used: ${error.message}`);
   });
@@ -92,19 +92,22 @@ export async function startMeshProxy(parts: MeshParts, quit: () => void): Promis
     folder: settings.data,
     request: (method, path, body) => client.request(method, path, body),
     joinToken: settings['join-token'],
+    clock: identityClock(runtime),
+    random: () => runtime.random(),
     log,
   });
   const { spiffeId } = await identity.start();
   checkIdentity(spiffeId, settings);
 
   const node = nodeOf(parts);
-  const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, log });
+  const random = () => runtime.random();
+  const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, random, log });
   const taken = processSettings(settings, await proxyConfig.start(), hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`);
   const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
-  const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, log });
+  const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, time: runtime, log });
   let ready = await discovery.restore();
   const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
@@ -138,7 +141,7 @@ function checkIdentity(spiffeId: string, settings: MeshSettings): void {
   const { trustDomain, namespace, serviceAccount } = parseWorkloadId(spiffeId);
   const refuse = (flag: string, given: string, held: string) => {
     throw new Error(
-      `--${flag} ${given}: the certificate is of ${held} (${spiffeId}); pass --${flag} ${held}, or join anew with another token and an empty --data folder`,
+      `--${flag} ${given}: the certificate is of ${held} (${spiffeId}); pass --${flag} ${held}, or join again with another token and an empty --data folder`,
     );
   };
   const wanted = settings['trust-domain'] ?? trustDomain;
@@ -193,6 +196,7 @@ export function adminOf(
     clusters: () => proxy.clusters(),
     listeners: () => proxy.listeners(),
     info: { version: parts.version, runtime: parts.runtime.name, nodeId },
+    now: () => parts.runtime.now(),
     uptimeMs: () => parts.runtime.monotonicMs() - started,
     drainListeners: (options) => proxy.drainListeners(options),
   });

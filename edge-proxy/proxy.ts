@@ -1,6 +1,7 @@
 /** The proxy: what was given to it as xDS, running. */
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { Admission } from './overload/admission.ts';
+import { OverloadState } from './overload/overload-state.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { Stats } from './telemetry/stats.ts';
 import { type Changes, type Compilers, RunningConfig } from './xds/apply.ts';
@@ -18,6 +19,7 @@ const DRAIN_POLL_MS = 50;
 
 // biome-ignore lint/suspicious/noShadowRestrictedNames: this is what the class is; ECMAScript's Proxy is not used here
 export class Proxy {
+  private readonly runtime: Runtime;
   private readonly running: RunningConfig;
   private isDraining = false;
   private unhealthy = false;
@@ -26,7 +28,8 @@ export class Proxy {
 
   constructor(runtime: Runtime, options: ProxyOptions) {
     const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
-    const admission = options.admission ?? new Admission(new Stats());
+    const admission = options.admission ?? new Admission(new Stats(), new OverloadState(() => runtime.random()));
+    this.runtime = runtime;
     this.admission = admission;
     const closing = (evenUnhealthy: boolean) => this.isDraining || (this.unhealthy && !evenUnhealthy);
     this.running = new RunningConfig(runtime, options.compilers, closing, warn, admission);
@@ -93,16 +96,16 @@ export class Proxy {
   }
 
   /** Under pressure times have become shorter: those that run, too. */
-  rescale(): void {
-    for (const { server } of this.running.listeners.values()) server.rescale();
+  applyTimerScale(): void {
+    for (const { server } of this.running.listeners.values()) server.applyTimerScale();
   }
 
   /** Accepts no more, lets requests and byte streams finish. @param deadlineMs after it, what is left is cut off */
   async drain(deadlineMs: number): Promise<void> {
     this.isDraining = true;
     for (const { server } of this.running.listeners.values()) await server.drain();
-    const until = performance.now() + deadlineMs;
-    while (this.admission.active > 0 && performance.now() < until)
+    const until = this.runtime.monotonicMs() + deadlineMs;
+    while (this.admission.active > 0 && this.runtime.monotonicMs() < until)
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
   }
 

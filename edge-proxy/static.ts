@@ -1,8 +1,8 @@
 /** `tulle proxy -c`: a proxy from a static file in Envoy's own bootstrap form. */
 import { Bootstrap } from '../shared/xds/bootstrap.ts';
+import { pathText } from './config-error.ts';
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the mesh proxy, not ECMAScript's
 import type { Proxy } from './proxy.ts';
-import { pathText } from './xds/apply.ts';
 
 /** A bootstrap file that cannot be run; every fault with its path. */
 export class BootstrapError extends Error {

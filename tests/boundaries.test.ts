@@ -74,6 +74,39 @@ describe('import boundaries', () => {
     expect(broken).toEqual([]);
   });
 
+  it('an HTTP filter is a folder and a line in the list of filters (docs/recipes.md)', () => {
+    const home = 'edge-proxy/http/filters';
+    const folders = readdirSync(join(root, home), { withFileTypes: true }).flatMap((one) =>
+      one.isDirectory() ? [`${home}/${one.name}`] : [],
+    );
+    expect(folders.length).toBeGreaterThan(7);
+    const users = folders.map((folder) => ({
+      folder,
+      users: files.filter(
+        (file) => !file.startsWith(`${folder}/`) && imports(file).some((name) => name.startsWith(`${folder}/`)),
+      ),
+    }));
+    // The network filter of the same name judges by the same rules.
+    const network = ['edge-proxy/xds/compilers.ts'];
+    expect(users).toEqual(
+      folders.map((folder) => ({
+        folder,
+        users: [...(folder.endsWith('/rbac') ? network : []), `${home}/index.ts`],
+      })),
+    );
+  });
+
+  it('the proxy core is given time and chance, and never asks the runtime itself', () => {
+    const broken = sources('edge-proxy')
+      .filter((file) => !file.startsWith('edge-proxy/runtime/') && !/testing\.ts$|edge-proxy\/main\.ts$/.test(file))
+      .filter((file) =>
+        /\b(Math\.random|Date\.now|performance\.now|new Date\(\))/.test(
+          readFileSync(join(root, file), 'utf8').replace(/(\/\*[\s\S]*?\*\/|\/\/.*)/g, ''),
+        ),
+      );
+    expect(broken).toEqual([]);
+  });
+
   it('the proxy core names no runtime global', () => {
     const broken = sources('edge-proxy')
       .filter((file) => !/^edge-proxy\/(runtime\/|x509\/|main\.ts$)/.test(file))

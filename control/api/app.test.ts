@@ -67,8 +67,8 @@ const configMap = (name: string, data: Record<string, string>, labels?: Record<s
   data,
 });
 
-describe('who may call', () => {
-  it('401 to nobody, 403 to a workload, health and version to everyone', async () => {
+describe('authorization', () => {
+  it('401 to anonymous callers, 403 to a workload, health and version to everyone', async () => {
     const anonymous = await call('GET', virtualServices, undefined, { authorization: '' });
     expect(anonymous).toMatchObject({ status: 401, body: { kind: 'Status', reason: 'Unauthorized', code: 401 } });
     expect(anonymous.headers.get('www-authenticate')).toBe('Bearer');
@@ -83,7 +83,7 @@ describe('who may call', () => {
 });
 
 describe('resources', () => {
-  it('create, get, list, replace, delete; any served version reads and writes the same one', async () => {
+  it('create, get, list, replace, delete; any served version reads and writes the same resource', async () => {
     const created = await call('POST', virtualServices, virtualService('reviews'));
     expect(created.status).toBe(201);
     expect(created.body.metadata).toMatchObject({ name: 'reviews', namespace: 'default', generation: 1 });
@@ -115,7 +115,7 @@ describe('resources', () => {
     });
   });
 
-  it('refuses an invalid resource with every fault, and writes nothing', async () => {
+  it('refuses an invalid resource with every violation, and writes nothing', async () => {
     const bad = virtualService('bad') as { spec: Record<string, unknown> };
     bad.spec['hosts'] = 1;
     bad.spec['exportTo'] = ['', {}];
@@ -147,7 +147,7 @@ describe('resources', () => {
       'BadRequest',
     ],
     ['another name', 'PUT', `${configMaps}/here`, configMap('there', {}), 400, 'BadRequest'],
-    ['what is absent', 'PUT', `${configMaps}/absent`, configMap('absent', {}), 404, 'NotFound'],
+    ['an absent resource', 'PUT', `${configMaps}/absent`, configMap('absent', {}), 404, 'NotFound'],
     [
       'a given resourceVersion',
       'POST',
@@ -180,7 +180,7 @@ describe('resources', () => {
     expect(refused).toMatchObject({ status: code, body: { kind: 'Status', status: 'Failure', reason, code } });
   });
 
-  it('counts a body that does not say its length, and refuses other media types', async () => {
+  it('limits a body without content-length, and refuses other media types', async () => {
     const endless = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(65536)) });
     const init = { method: 'POST', headers: { authorization: 'Bearer admin' }, body: endless, duplex: 'half' };
     expect((await app.request(configMaps, init as RequestInit)).status).toBe(413);
@@ -257,7 +257,7 @@ describe('resources', () => {
     ]);
   });
 
-  it('dryRun=All answers as the write would, and writes nothing', async () => {
+  it('dryRun=All answers like the write, and writes nothing', async () => {
     expect((await call('POST', `${configMaps}?dryRun=All`, configMap('a', {}))).status).toBe(201);
     expect((await call('GET', `${configMaps}/a`)).status).toBe(404);
     await call('POST', configMaps, configMap('a', { one: '1' }));
@@ -291,7 +291,7 @@ describe('resources', () => {
     expect(await store.get({ group: '', plural: 'secrets', namespace: 'shop', name: 's' })).toBeUndefined();
   });
 
-  it('deletes nothing that waits for a finalizer', async () => {
+  it('refuses to delete a resource with finalizers', async () => {
     const held = configMap('held', {});
     await call('POST', configMaps, { ...held, metadata: { name: 'held', finalizers: ['example.com/hold'] } });
     expect((await call('DELETE', `${configMaps}/held`)).body).toMatchObject({ code: 409, reason: 'Conflict' });
@@ -362,7 +362,7 @@ describe('watch', () => {
     return { next, brief, stop };
   }
 
-  it('begins with what there is, or after a revision, and follows', async () => {
+  it('begins with the existing resources, or after a revision, and then sends changes', async () => {
     const first = await call('POST', configMaps, configMap('a', {}));
     const all = await watch('');
     const later = await watch(`resourceVersion=${first.body.metadata.resourceVersion}`);
@@ -375,7 +375,7 @@ describe('watch', () => {
     expect(await all.brief()).toBeUndefined();
   });
 
-  it('under a label selector tells of resources that begin and cease to match', async () => {
+  it('under a label selector reports resources that begin and cease to match', async () => {
     const web = await watch('labelSelector=app%3Dweb');
     await call('POST', configMaps, configMap('a', {}));
     await call('PUT', `${configMaps}/a`, configMap('a', {}, { app: 'web' }));
@@ -392,7 +392,7 @@ describe('watch', () => {
     web.stop.abort();
   });
 
-  it('ends with a 410 event when history is gone, and by timeout', async () => {
+  it('ends with a 410 event when history was compacted, and at the timeout', async () => {
     for (let at = 0; at < 60; at++) await call('POST', configMaps, configMap(`c${at}`, {}));
     const old = await watch('resourceVersion=2');
     expect(await old.next()).toMatchObject({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } });

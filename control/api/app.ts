@@ -18,14 +18,14 @@ export interface ApiDependencies {
   version: string;
   /** Answers /readyz; default: always. */
   ready?: () => boolean;
-  /** Told of every error that is not a refusal; clients learn nothing of it. Must not throw. */
+  /** Reports internal errors; details are not sent to clients. Must not throw. */
   report?: (error: unknown) => void;
 }
 
 /** Exist in every mesh and may not be deleted. */
 export const initialNamespaces = ['default', 'istio-system'] as const;
 
-/** Creates what is missing of the initial namespaces. Call once, before the API is served. */
+/** Creates the initial namespaces that are missing. Call once, before the API is served. */
 export async function createInitialNamespaces(store: ResourceStore): Promise<void> {
   for (const name of initialNamespaces) {
     const labels = { 'kubernetes.io/metadata.name': name };
@@ -40,7 +40,7 @@ export async function createInitialNamespaces(store: ResourceStore): Promise<voi
 
 /**
  * The app. It sets `caller` for every path, so that further routes (certificates, discovery) can be mounted on it with
- * `app.route('/', other)`; the resource API itself takes the admin only.
+ * `app.route('/', other)`; the resource API itself accepts only the admin.
  */
 export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   const { store, kinds, isAdmin, version, ready = () => true, report = () => {} } = dependencies;
@@ -57,7 +57,7 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   return app;
 }
 
-/** Of the Kubernetes API that is spoken; the product's own version stands behind the plus sign. */
+/** Of the Kubernetes API that is spoken; Tulle's version follows the plus sign. */
 function versionDocument(version: string) {
   return { major: '1', minor: '32', gitVersion: `v1.32.0+tulle-${version}`, platform: 'tulle' };
 }

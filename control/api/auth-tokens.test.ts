@@ -4,7 +4,7 @@ import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { acceptWorkloadTokens, authenticate } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 
-/** `who` tells the caller's kind, with tokens accepted below /v3 only. */
+/** `who` returns the caller's kind, with tokens accepted below /v3 only. */
 function app(verify: (token: string) => Promise<{ spiffeId: string }>) {
   const api = new Hono<ApiEnv>();
   api.use(
@@ -23,7 +23,7 @@ function app(verify: (token: string) => Promise<{ spiffeId: string }>) {
 const worker = 'spiffe://cluster.local/ns/edge/sa/worker';
 
 describe('workload tokens', () => {
-  it('make a workload of their subject, on the paths that take them alone', async () => {
+  it('authenticate the workload of their subject, only on the paths that accept them', async () => {
     const who = app(async () => ({ spiffeId: worker }));
     expect(await who('/v3/delta-discovery', 'jwt')).toMatchObject({
       kind: 'workload',
@@ -38,19 +38,19 @@ describe('workload tokens', () => {
     expect(await who('/v3/delta-discovery', 'jwt')).toEqual({ kind: 'anonymous' });
   });
 
-  it('of a subject that is no workload are nobody', async () => {
+  it('of a subject that is no workload leave the caller anonymous', async () => {
     const who = app(async () => ({ spiffeId: 'spiffe://cluster.local/other' }));
     expect(await who('/v3/delta-discovery', 'jwt')).toEqual({ kind: 'anonymous' });
   });
 
   it('do not replace a client certificate, nor the admin', async () => {
-    const who = app(() => Promise.reject(new Error('must not be asked')));
+    const who = app(() => Promise.reject(new Error('must not be called')));
     const peer = 'spiffe://cluster.local/ns/default/sa/other';
     expect(await who('/v3/x', 'jwt', peer)).toMatchObject({ kind: 'workload', spiffeId: peer });
     expect(await who('/v3/x', 'admin')).toEqual({ kind: 'admin' });
   });
 
-  it('a fault in verification is an error, not an anonymous caller', async () => {
+  it('an internal error in verification fails the request, the caller is not anonymous', async () => {
     const who = app(() => Promise.reject(new Error('broken')));
     expect(await who('/v3/x', 'jwt')).toBe(500);
   });

@@ -10,7 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tulle-auth-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('the admin token', () => {
-  it('is made once, of 256 bits, and kept only as a hash in a file of mode 0600', async () => {
+  it('is created once, of 256 bits, and stored only as a hash in a file of mode 0600', async () => {
     const path = join(folder, 'admin-token');
     const first = await adminToken(fileTokenStore(path));
     const token = first.created ?? '';
@@ -47,7 +47,7 @@ describe('authenticate', () => {
   };
   const reviews = 'spiffe://cluster.local/ns/shop/sa/reviews';
 
-  it('knows the admin by token, a workload by certificate, and nobody else', async () => {
+  it('knows the admin by token, a workload by certificate, and no other caller', async () => {
     expect(await caller('Bearer right')).toEqual({ kind: 'admin' });
     expect(await caller('bearer  right', reviews)).toEqual({ kind: 'admin' });
     const workload = {

@@ -1,4 +1,4 @@
-/** Who is calling: the admin by bearer token, a workload by the certificate the TLS server verified, or nobody known. */
+/** Who is calling: the admin by bearer token, a workload by the certificate the TLS server verified, or anonymous. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { MiddlewareHandler } from 'hono';
@@ -7,7 +7,7 @@ import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { forbidden, unauthorized } from './resources/status.ts';
 
-/** Keeps what is needed to recognise the admin token, never the token. */
+/** Stores the hash of the admin token, never the token. */
 export interface TokenStore {
   /** SHA-256 of the token in hexadecimal; undefined before the first start. */
   readHash(): Promise<string | undefined>;
@@ -42,8 +42,8 @@ export function fileTokenStore(path: string): TokenStore {
 }
 
 /**
- * The admin token of this control plane. At first start one of 256 random bits is made and given back as `created`: show it
- * once, it cannot be had again.
+ * The admin token of this control plane. The first start makes one of 256 random bits and returns it as `created`: show it
+ * once, it cannot be read again.
  */
 export async function adminToken(store: TokenStore): Promise<{ check: AdminCheck; created?: string }> {
   const known = await store.readHash();
@@ -61,7 +61,7 @@ function checkAgainst(hash: string): AdminCheck {
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
 
-/** Sets `caller` for every request. A bearer token that is nobody's leaves the caller anonymous (join tokens are not for here). */
+/** Sets `caller` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not accepted here). */
 export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
   return async function authenticate(c, next) {
     c.set('caller', callerOf(isAdmin, c.req.header('authorization'), c.env?.peerSpiffeId));
@@ -69,12 +69,12 @@ export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
   };
 }
 
-/** Who presents a JWT-SVID for the control plane's audience. @throws JwtSvidError */
+/** The workload that presents a JWT-SVID for the control plane's audience. @throws JwtSvidError */
 export type WorkloadTokenCheck = (token: string) => Promise<{ spiffeId: string }>;
 
 /**
  * Behind `authenticate`, on paths that also take workloads without a client certificate: edge workers present a JWT-SVID
- * as bearer token. Not for every path: a bearer token must not be enough to be given an X.509-SVID.
+ * as bearer token. Not for every path: a bearer token must not suffice to obtain an X.509-SVID.
  */
 export function acceptWorkloadTokens(verify: WorkloadTokenCheck): MiddlewareHandler<ApiEnv> {
   return async function acceptWorkloadTokens(c, next) {
@@ -107,7 +107,7 @@ function callerOf(isAdmin: AdminCheck, authorization: string | undefined, spiffe
   return (spiffeId !== undefined && workload(spiffeId)) || { kind: 'anonymous' };
 }
 
-/** undefined for an id that is not a workload's: such a peer is nobody we know. */
+/** undefined for an id that is not a workload's: such a peer is anonymous. */
 function workload(spiffeId: string): (Caller & { kind: 'workload' }) | undefined {
   try {
     return { kind: 'workload', spiffeId, ...parseWorkloadId(spiffeId) };
@@ -116,11 +116,11 @@ function workload(spiffeId: string): (Caller & { kind: 'workload' }) | undefined
   }
 }
 
-/** Lets the admin alone pass. @throws ApiError 401 anonymous, 403 workload */
+/** Requires the admin. @throws ApiError 401 anonymous, 403 workload */
 export const requireAdmin: MiddlewareHandler<ApiEnv> = async function requireAdmin(c, next) {
   const caller = c.get('caller');
   if (caller.kind === 'anonymous') throw unauthorized();
   if (caller.kind === 'workload')
-    throw forbidden(`${caller.spiffeId} may not use the resource API: it takes the admin token`);
+    throw forbidden(`${caller.spiffeId} may not use the resource API: it requires the admin token`);
   await next();
 };

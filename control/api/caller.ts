@@ -1,4 +1,4 @@
-/** Who is calling the control API, as the TLS layer and the bearer token say. Set once per request, before any route. */
+/** Who is calling the control API, from the TLS layer and the bearer token. Set once per request, before any route. */
 export type Caller =
   | { kind: 'anonymous' }
   | { kind: 'admin' }
@@ -9,7 +9,7 @@ export type Caller =
       trustDomain: string;
       namespace: string;
       serviceAccount: string;
-      /** It showed a JWT-SVID, which says less than holding a key: private keys are not for it. */
+      /** It presented a JWT-SVID, which is weaker proof than a private key: it is sent no private keys. */
       byToken?: true;
     };
 

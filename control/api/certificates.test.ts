@@ -46,7 +46,7 @@ const joinToken = async () =>
 const csr = async () => createCsr(await generateKeys());
 
 describe('join tokens', () => {
-  it('are made by the admin alone', async () => {
+  it('are created only by the admin', async () => {
     const request = { namespace: 'default', serviceAccount: 'reviews', ttlSeconds: 60 };
     const made = await call('/v1/join-tokens', request, admin);
     expect(made.status).toBe(200);
@@ -72,7 +72,7 @@ describe('join tokens', () => {
 });
 
 describe('certificates', () => {
-  it('come for a join token, once', async () => {
+  it('are issued for a join token, once', async () => {
     const token = await joinToken();
     const joined = await call('/v1/certificates', { csr: await csr(), token, ttlSeconds: 60 });
     expect(joined.status).toBe(200);
@@ -92,29 +92,29 @@ describe('certificates', () => {
     expect(parseSvid(renewed.body.certificateChain!).spiffeId).toBe(id);
     const other = await createCsr(await generateKeys(), 'spiffe://td/ns/default/sa/other');
     const refused = await call('/v1/certificates', { csr: other }, { peerSpiffeId: id });
-    expect(refused).toMatchObject({ status: 400, body: { message: expect.stringContaining('CSR asks for') } });
+    expect(refused).toMatchObject({ status: 400, body: { message: expect.stringContaining('CSR names') } });
   });
 
-  it('do not come to strangers, nor to the admin', async () => {
+  it('are not issued to anonymous callers or the admin', async () => {
     expect((await call('/v1/certificates', { csr: await csr() })).status).toBe(401);
     expect((await call('/v1/certificates', { csr: await csr() }, admin)).status).toBe(403);
     expect((await call('/v1/certificates', { csr: await csr(), token: 'x' })).status).toBe(401);
   });
 
-  it('cost no token when the request was wrong', async () => {
+  it('leave the token unused when the request is invalid', async () => {
     const token = await joinToken();
     expect((await call('/v1/certificates', { csr: 'x', token })).status).toBe(400);
     expect((await call('/v1/certificates', { csr: await csr(), token, ttlSeconds: 1 })).status).toBe(422);
     expect((await call('/v1/certificates', { csr: await csr(), token })).status).toBe(200);
   });
 
-  it('are not asked for with large bodies', async () => {
+  it('are refused for large bodies', async () => {
     expect((await call('/v1/certificates', { csr: 'x'.repeat(100_000) })).status).toBe(413);
   });
 });
 
 describe('JWT-SVIDs', () => {
-  it('come for a join token, and from then on for the token held', async () => {
+  it('are issued for a join token, then for the JWT-SVID', async () => {
     const token = await joinToken();
     const joined = await call('/v1/jwt-svids', { audience: [controlPlaneAudience], token });
     expect(joined.status).toBe(200);
@@ -131,7 +131,7 @@ describe('JWT-SVIDs', () => {
     expect((await call('/v1/jwt-svids', { audience: ['gateway'], token })).status).toBe(401);
   });
 
-  it('come to workloads with a certificate, not to strangers', async () => {
+  it('are issued to workloads with a certificate, not to anonymous callers', async () => {
     expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, { peerSpiffeId: id })).status).toBe(200);
     expect((await call('/v1/jwt-svids', { audience: ['gateway'] })).status).toBe(401);
     expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, { bearer: 'x' })).status).toBe(401);
@@ -141,10 +141,13 @@ describe('JWT-SVIDs', () => {
   it('refuse an audience that is missing, or mixes the control plane with others', async () => {
     expect((await call('/v1/jwt-svids', { audience: [] }, { peerSpiffeId: id })).status).toBe(422);
     const mixed = await call('/v1/jwt-svids', { audience: [controlPlaneAudience, 'x'] }, { peerSpiffeId: id });
-    expect(mixed).toMatchObject({ status: 400, body: { message: expect.stringContaining('must stand alone') } });
+    expect(mixed).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('must be the only audience') },
+    });
   });
 
-  it('can be verified with what is published', async () => {
+  it('can be verified with the published keys', async () => {
     const discovery = await call('/.well-known/openid-configuration');
     expect(discovery.body).toMatchObject({ issuer: 'https://control', jwks_uri: 'https://control/keys' });
     expect((await call('/keys')).body).toEqual(jwtSvids.jwks);

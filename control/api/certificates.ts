@@ -12,7 +12,7 @@ import type { ApiEnv } from './caller.ts';
 import { ApiError, badRequest, forbidden, respondToError, tooLarge } from './resources/status.ts';
 import { readObject } from './server/body.ts';
 
-/** Far above any CSR, far below what an unauthenticated caller could hurt with. */
+/** Far above any CSR, and too small for an unauthenticated caller to exhaust memory. */
 const MAX_BODY = 64 * 1024;
 
 const DnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label (RFC 1123)');
@@ -41,7 +41,7 @@ export interface CertificateRoutesOptions {
   authority: Authority;
   tokens: JoinTokens;
   jwtSvids: JwtSvids;
-  /** Told of errors that are nobody's fault but ours; callers learn nothing from them. */
+  /** Reports internal errors; details are not sent to clients. */
   report?: (error: unknown) => void;
 }
 
@@ -53,7 +53,7 @@ export interface CertificateRoutesOptions {
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}
  * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
  *
- * Who asks is settled by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
+ * The caller is identified by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
  * for the control plane's audience as bearer token.
  */
 export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
@@ -76,7 +76,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   app.post('/v1/certificates', limit, async (c) => {
     const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
     const spiffeId = token === undefined ? workloadCaller(c) : await tokenHolder(token);
-    // All that can be refused is refused before the token is used up: a mistake must not cost a token.
+    // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
     const { certificateChain, notAfter } = await authority.sign(checked);
@@ -119,7 +119,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   }
 }
 
-/** Answers that hold credentials are not for caches. */
+/** Responses that hold credentials must not be cached. */
 function secret(c: Context<ApiEnv>, body: Record<string, string>): Response {
   c.header('Cache-Control', 'no-store');
   return c.json(body);
@@ -137,7 +137,7 @@ async function read<Schema extends z.ZodType>(c: Context<ApiEnv>, schema: Schema
   throw new ApiError(422, 'Invalid', `the request is invalid: ${listed}`, { causes });
 }
 
-/** What the errors of the authority mean to a client. Others stay what they are: internal. */
+/** The authority's errors as responses. All others are internal errors. */
 function refusal(error: Error): Error {
   if (error instanceof CsrError || error instanceof TtlError || error instanceof JwtRequestError) {
     return badRequest(error.message);

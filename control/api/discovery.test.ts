@@ -51,7 +51,7 @@ const post = (app: Hono<ApiEnv>, body: unknown, init: RequestInit = {}) =>
   app.request('/v3/delta-discovery', { method: 'POST', body: JSON.stringify(body), ...init });
 
 describe('discovery routes', () => {
-  it('answers a workload for its own namespace and service account, and nobody else', async () => {
+  it('answers a workload only for its own namespace and service account', async () => {
     const { app, as } = api(workload);
     const answer = (await (await post(app, poll())).json()) as { session: string; responses: { typeUrl: string }[] };
     expect(answer.responses.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URLS.secrets, TYPE_URLS.clusters]);
@@ -79,7 +79,7 @@ describe('discovery routes', () => {
     }
   });
 
-  it('names the fault of a bad poll and limits its size', async () => {
+  it('names the invalid field of a poll and limits its size', async () => {
     const { app } = api(workload);
     const bad = await post(app, { ...poll(), surprise: 1 });
     expect(bad.status).toBe(400);
@@ -88,7 +88,7 @@ describe('discovery routes', () => {
     expect((await post(app, { ...poll(), session: 'x'.repeat(1024 * 1024) })).status).toBe(413);
   });
 
-  it('frees the waiter when the proxy hangs up', async () => {
+  it('ends the waiting poll when the proxy disconnects', async () => {
     const { app, service } = api(workload);
     const { session, responses } = (await (await post(app, poll())).json()) as {
       session: string;
@@ -121,6 +121,6 @@ describe('discovery routes', () => {
     ).json()) as object;
     expect(Object.keys(clusters)).toEqual(['clusters']);
     expect((await admin.request('/v1/proxies/sidecar~10.0.0.1~n.default~x/config?type=pods')).status).toBe(400);
-    expect((await admin.request('/v1/proxies/nobody/config')).status).toBe(404);
+    expect((await admin.request('/v1/proxies/unknown/config')).status).toBe(404);
   });
 });

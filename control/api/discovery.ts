@@ -1,4 +1,4 @@
-/** Routes of discovery: the proxies' long-poll, and what operators ask about proxies. */
+/** Routes of discovery: the proxies' long-poll, and the operators' queries about proxies. */
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import {
@@ -78,13 +78,13 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
   return app;
 }
 
-/** Secrets hold the private keys of gateways: they go to holders of an X.509-SVID alone, never for a bearer token. */
+/** Secrets hold the private keys of gateways: they are sent only to holders of an X.509-SVID, never for a bearer token. */
 function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): DiscoveryPoll {
   if (!caller.byToken) return poll;
   return { ...poll, requests: poll.requests.filter(({ typeUrl }) => typeUrl !== TYPE_URLS.secrets) };
 }
 
-/** A session that a certificate opened, and what it subscribed to, is not a token's to go on with. */
+/** A session opened with a certificate cannot be continued with a token. */
 const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
   byToken ? `${spiffeId} by token` : spiffeId;
 

@@ -41,7 +41,7 @@ async function ask(caller: Caller, body: unknown) {
   return [answer.status, await answer.json()];
 }
 
-it('tells a workload its own config', async () => {
+it('sends a workload its own config', async () => {
   expect(await ask(workload, node('shop'))).toEqual([
     200,
     { concurrency: 2, drainDuration: '45s', terminationDrainDuration: '5s' },
@@ -49,12 +49,12 @@ it('tells a workload its own config', async () => {
 });
 
 it.each([
-  ['nobody', { kind: 'anonymous' } as const, node('shop'), 401, 'Unauthorized'],
+  ['an anonymous caller', { kind: 'anonymous' } as const, node('shop'), 401, 'Unauthorized'],
   ['the admin', { kind: 'admin' } as const, node('shop'), 403, 'only workloads'],
   ['another namespace', workload, node('bank'), 403, 'node.id: '],
   ['another NAMESPACE', workload, node('bank', 'web', 'sidecar~10.0.0.1~web.shop~x'), 403, 'node.metadata.NAMESPACE'],
   ['another account', workload, node('shop', 'root'), 403, 'node.metadata.SERVICE_ACCOUNT'],
-  ['a node that is none', workload, node('shop', 'web', 'x~10.0.0.1~web.shop~x'), 400, 'must begin with sidecar~'],
+  ['a malformed node', workload, node('shop', 'web', 'x~10.0.0.1~web.shop~x'), 400, 'must begin with sidecar~'],
   ['no node', workload, {}, 400, 'node'],
   ['an unknown field', workload, { ...node('shop'), surprise: 1 }, 400, 'surprise'],
   ['no JSON', workload, '{', 400, ''],

@@ -1,4 +1,4 @@
-/** What a proxy process asks at its start: the ProxyConfig in force for it. */
+/** The effective ProxyConfig of a proxy, which it requests at its start. */
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { ProxyConfigRequest } from '../../shared/xds/proxy-config.ts';
@@ -15,12 +15,12 @@ const MAX_BODY = 256 * 1024;
 
 export interface ProxyConfigRoutesOptions {
   view: () => MeshView;
-  /** Told of errors that are nobody's fault but ours; callers learn nothing from them. */
+  /** Reports internal errors; details are not sent to clients. */
   report?: (error: unknown) => void;
 }
 
 /**
- * `POST /v1/proxy-config` (workloads) {node} -> ProxyConfigAnswer. As in discovery, a proxy asks for itself alone: the node
+ * `POST /v1/proxy-config` (workloads) {node} -> ProxyConfigAnswer. As in discovery, a proxy may only request its own: the node
  * must be of the caller's namespace and service account. Mount behind `authenticate`.
  */
 export function proxyConfigRoutes({ view, report = () => {} }: ProxyConfigRoutesOptions): Hono<ApiEnv> {
@@ -36,7 +36,7 @@ export function proxyConfigRoutes({ view, report = () => {} }: ProxyConfigRoutes
   app.post('/v1/proxy-config', limit, async (c) => {
     const caller = c.get('caller');
     if (caller.kind === 'anonymous') throw unauthorized();
-    if (caller.kind !== 'workload') throw forbidden('only workloads may ask for their proxy config');
+    if (caller.kind !== 'workload') throw forbidden('only workloads may request their proxy config');
     const parsed = ProxyConfigRequest.safeParse((await readObject(c)).value);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];

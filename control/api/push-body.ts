@@ -1,10 +1,10 @@
 /**
- * Bodies of many small chunks over a long time, as watches have. They are ordinary streams to whoever reads them; a server
+ * Bodies of many small chunks over a long time, as watches have. To a reader they are ordinary streams; a server
  * may take the chunks from their source instead, which costs half as much for each.
  */
 export interface PushSource {
   readonly chunks: AsyncGenerator<Uint8Array, void, void>;
-  /** Ends the chunks, also while the next one is waited for. */
+  /** Ends the chunks, also while the next one is pending. */
   readonly cancel: () => void;
 }
 
@@ -21,7 +21,7 @@ export function pushBody(source: PushSource): ReadableStream<Uint8Array> {
       },
       cancel,
     },
-    // Nothing is pulled before somebody reads: until then the source may be taken.
+    // Nothing is pulled before the first read: until then the source may be taken.
     { highWaterMark: 0 },
   );
   sources.set(body, source);

@@ -25,7 +25,7 @@ const names = {
   chain: 'cert-chain.pem',
 } as const;
 
-/** The authority cannot start or sign; the message names the file and the way out, and fits on one line. */
+/** The authority cannot start or sign; the message names the file and the remedy, and fits on one line. */
 export class AuthorityError extends Error {
   override name = 'AuthorityError';
 }
@@ -34,7 +34,7 @@ export interface AuthorityMaterial {
   /** Trust bundle: one root or, plugged in, several. */
   roots: X509Certificate[];
   issuer: Issuer;
-  /** What follows a leaf on the wire: the issuer and whatever lies between it and a root, no root. */
+  /** The chain sent after a leaf: the issuer and the intermediates below a root, without the root. */
   issuerChain: X509Certificate[];
   /** The root with its key, of an authority made here; it renews its own intermediate. */
   root: Issuer | undefined;
@@ -62,7 +62,7 @@ export async function renewIntermediate(
 ): Promise<AuthorityMaterial> {
   const issuer = await createIntermediate(root, trustDomain, now);
   const certificate = pem(issuer.certificate);
-  // A crash between these leaves a pair that does not fit; the next start finds that out and makes another.
+  // A crash between these leaves a mismatched pair; the next start detects it and makes another.
   await writeDurably(join(folder, names.key), await exportIssuerKey(issuer.key));
   await writeDurably(join(folder, names.certificate), certificate, 0o644);
   await writeDurably(join(folder, names.chain), certificate + pem(root.certificate), 0o644);
@@ -81,7 +81,7 @@ async function openOwn(folder: string, files: FileTexts, trustDomain: string, no
     if (files.certificate !== undefined || files.key !== undefined) {
       throw new AuthorityError(`${join(folder, names.root)} is missing: restore it, or remove ${names.rootKey} too`);
     }
-    // A key without its certificate is what a crash during the first start leaves; nothing was ever issued under it.
+    // A crash during the first start leaves a key without its certificate; nothing was issued under it.
     const root = await createRoot(trustDomain, now);
     await writeDurably(join(folder, names.rootKey), await exportIssuerKey(root.key));
     await writeDurably(join(folder, names.root), pem(root.certificate), 0o644);
@@ -95,7 +95,7 @@ async function openOwn(folder: string, files: FileTexts, trustDomain: string, no
   return intermediate ?? renewIntermediate(folder, root, trustDomain, now);
 }
 
-/** The stored intermediate, or undefined when a new one is due: it is ours to replace at any time. */
+/** The stored intermediate, or undefined when a new one is due: it may be replaced at any time. */
 async function usableIntermediate(
   folder: string,
   files: FileTexts,
@@ -172,16 +172,16 @@ async function signedBy(child: X509Certificate, issuer: X509Certificate): Promis
 }
 
 function checkAuthority(folder: string, name: string, certificate: X509Certificate, now: number): void {
-  const fault = authorityFault(certificate, now);
-  if (fault) throw new AuthorityError(`${join(folder, name)}: certificate "${certificate.subject}" ${fault}`);
+  const violation = authorityViolation(certificate, now);
+  if (violation) throw new AuthorityError(`${join(folder, name)}: certificate "${certificate.subject}" ${violation}`);
 }
 
-function authorityFault(certificate: X509Certificate, now: number): string | undefined {
+function authorityViolation(certificate: X509Certificate, now: number): string | undefined {
   if (!isAuthority(certificate)) return 'is not a CA (basicConstraints CA:TRUE and keyUsage keyCertSign are needed)';
   if (now < certificate.notBefore.getTime())
-    return `is not valid before ${certificate.notBefore.toISOString()}, the clock here says ${new Date(now).toISOString()}`;
+    return `is not valid before ${certificate.notBefore.toISOString()}, this machine's clock is at ${new Date(now).toISOString()}`;
   if (now >= certificate.notAfter.getTime())
-    return `expired at ${certificate.notAfter.toISOString()}, the clock here says ${new Date(now).toISOString()}`;
+    return `expired at ${certificate.notAfter.toISOString()}, this machine's clock is at ${new Date(now).toISOString()}`;
   return undefined;
 }
 

@@ -58,7 +58,7 @@ describe('an authority made at first start', () => {
     for (const name of ['root-key.pem', 'ca-key.pem']) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
   });
 
-  it('finishes a first start that a crash cut short, under the same root', async () => {
+  it('completes a first start that a crash interrupted, under the same root', async () => {
     const first = await open();
     for (const name of ['ca-cert.pem', 'cert-chain.pem']) rmSync(join(folder, name));
     const second = await open();
@@ -66,7 +66,7 @@ describe('an authority made at first start', () => {
     expect((await second.issue(await csr(), id)).certificateChain).not.toBe('');
   });
 
-  it('renews its intermediate in time, once, and old leaves stay good', async () => {
+  it('renews its intermediate in time, once, and old leaves stay valid', async () => {
     let now = Date.now();
     const authority = await open(() => now);
     const before = authority.intermediates[0]!.serialNumber;
@@ -118,7 +118,7 @@ describe('an authority made at first start', () => {
     await expect(openAuthority({ folder, trustDomain, maxTtl: maxTtl + 1 })).rejects.toThrow('must be 10 to 7776000');
   });
 
-  it('signs only what it has checked itself', async () => {
+  it('signs only requests that it has checked itself', async () => {
     const first = await open();
     const checked = await first.check(await csr(), id, 10);
     expect(parseSvid((await first.sign(checked)).certificateChain).spiffeId).toBe(id);
@@ -136,7 +136,7 @@ describe('CSRs', () => {
 
   it('refuses one for another SPIFFE id', async () => {
     const text = await createCsr(await generateKeys(), 'spiffe://td/ns/a/sa/root');
-    await expect(issue(text)).rejects.toThrow(/CSR asks for "spiffe:\/\/td\/ns\/a\/sa\/root"/);
+    await expect(issue(text)).rejects.toThrow(/CSR names "spiffe:\/\/td\/ns\/a\/sa\/root"/);
   });
 
   it('ignores other names', async () => {
@@ -248,7 +248,7 @@ describe('a plugged-in authority', () => {
     await expect(open(() => Date.now() + 400 * 24 * 3_600_000)).rejects.toThrow(/ca-cert.pem: .* expired at/);
   });
 
-  it('caps leaves by its own expiry and then says so', async () => {
+  it('limits leaves to its own expiry and then refuses', async () => {
     const expiry = (await open()).intermediates[0]!.notAfter.getTime();
     let now = expiry - 60_000;
     const authority = await open(() => now);

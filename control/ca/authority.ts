@@ -11,7 +11,7 @@ import { type LeafSigner, type LeafUse, leafSigner, uriName } from './leaf.ts';
 export { AuthorityError } from './authority-files.ts';
 export { CsrError } from './csr-policy.ts';
 
-/** `notBefore` lies this far back, so that a peer whose clock is a little slow believes a fresh certificate. */
+/** `notBefore` lies this far back, so that a peer whose clock is slow accepts a fresh certificate. */
 const BACKDATE_MS = 60_000;
 export const ttlSeconds = { default: 24 * 3600, min: 10, max: 90 * 24 * 3600 } as const;
 const SERVER_TTL_SECONDS = 90 * 24 * 3600;
@@ -43,7 +43,7 @@ export interface ServerCertificate extends IssuedCertificate {
 
 declare const checked: unique symbol;
 
-/** A request that `Authority.check` found good; nothing else makes one. */
+/** A request that `Authority.check` accepted; only `check` creates one. */
 export interface CheckedRequest {
   readonly [checked]: true;
 }
@@ -68,7 +68,7 @@ export interface Authority {
   /** Issuers a verifier may need for peers that send their leaf alone. */
   readonly intermediates: readonly X509Certificate[];
   /**
-   * Checks all that can be refused, without signing.
+   * Makes every check, without signing.
    * @param csr PEM
    * @param ttl seconds; at least 10, at most `maxTtl`; by default `defaultTtl`
    * @throws CsrError, TtlError, SpiffeIdError
@@ -107,7 +107,7 @@ function checkTtl(ttl: number, max: number): void {
   throw new TtlError(`certificate lifetime is ${ttl} s: must be ${ttlSeconds.min} to ${max} seconds`);
 }
 
-/** What an issuer gives to all its leaves. */
+/** What all leaves of an issuer have in common. */
 interface Signing {
   sign: LeafSigner;
   /** PEM of what follows the leaf. */

@@ -1,4 +1,4 @@
-/** What the authority asks of a certificate signing request. */
+/** The authority's rules for certificate signing requests. */
 import { keyAlgorithm, signingAlgorithm } from '../../shared/identity/keys.ts';
 import { decodePem } from '../../shared/identity/pem.ts';
 import {
@@ -11,14 +11,14 @@ import { type PlainCsr, readPlainCsr } from './plain-csr.ts';
 const MAX_CSR = 16 * 1024;
 const OID_SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 
-/** The CSR is refused; the message tells its sender why. */
+/** The CSR is refused; the message gives the reason to the client. */
 export class CsrError extends Error {
   override name = 'CsrError';
 }
 
 /**
  * Checks a CSR for a workload: well formed, signed by its own key (proof of possession), the key strong enough. The names
- * it asks for are not granted, but naming another SPIFFE id is a mix-up and refused.
+ * in it are ignored, but a CSR with another SPIFFE id is refused.
  * @returns the key to certify: SubjectPublicKeyInfo, DER
  * @throws CsrError
  */
@@ -57,7 +57,7 @@ async function isSignedByItsKey({ point, signature, info }: PlainCsr): Promise<b
 function checkNames(uris: readonly string[], spiffeId: string): void {
   for (const uri of uris)
     if (/^spiffe:/i.test(uri) && uri !== spiffeId)
-      throw new CsrError(`CSR asks for ${JSON.stringify(uri)}, the caller is "${spiffeId}"`);
+      throw new CsrError(`CSR names ${JSON.stringify(uri)}, the caller is "${spiffeId}"`);
 }
 
 function decodeCsr(csrPem: string): Uint8Array<ArrayBuffer> {

@@ -30,7 +30,7 @@ export const sequence = (...parts: readonly Uint8Array[]): Bytes => element(0x30
 export const octetString = (...parts: readonly Uint8Array[]): Bytes => element(0x04, ...parts);
 /** BIT STRING of whole bytes. */
 export const bitString = (bytes: Uint8Array): Bytes => element(0x03, Uint8Array.of(0), bytes);
-/** BOOLEAN TRUE, the only value that DER lets stand where FALSE is the default. */
+/** BOOLEAN TRUE, the only value that DER encodes where FALSE is the default. */
 export const TRUE: Bytes = Uint8Array.of(0x01, 0x01, 0xff);
 
 /** A non-negative INTEGER. @param magnitude big-endian; leading zeros are allowed */
@@ -56,7 +56,7 @@ export function objectIdentifier(dotted: string): Bytes {
 
 /**
  * A Time of a certificate: UTCTime before 2050, GeneralizedTime from then on (RFC 5280 section 4.1.2.5).
- * @param milliseconds since the epoch, from 1950 to 9999; what is less than a second is left out
+ * @param milliseconds since the epoch, from 1950 to 9999; rounded down to seconds
  */
 export function time(milliseconds: number): Bytes {
   const digits = `${new Date(milliseconds).toISOString().slice(0, 19).replace(/[-:T]/g, '')}Z`;

@@ -40,7 +40,7 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
-/** Writes beside, fsyncs, renames, fsyncs the folder: durable when the promise resolves. Mode 0600 unless told. */
+/** Writes beside, fsyncs, renames, fsyncs the folder: durable when the promise resolves. Default mode 0600. */
 export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
   try {

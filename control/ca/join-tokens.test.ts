@@ -25,7 +25,7 @@ describe.each(stores)('join tokens in %s', (_name, open) => {
     await expect(tokens.peek(token)).rejects.toMatchObject({ code: 'used' });
   });
 
-  it('work for exactly one of many at once', async () => {
+  it('can be claimed by exactly one of many concurrent callers', async () => {
     const tokens = new JoinTokens(await open());
     const { token } = await tokens.create(claim);
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => tokens.redeem(token)));
@@ -34,7 +34,7 @@ describe.each(stores)('join tokens in %s', (_name, open) => {
     expect(new Set(codes)).toEqual(new Set(['used']));
   });
 
-  it('expire, and are forgotten a week later', async () => {
+  it('expire, and are removed a week later', async () => {
     let now = 1_000_000;
     const tokens = new JoinTokens(await open(), () => now);
     const { token, expires } = await tokens.create(claim, 60);
@@ -46,7 +46,7 @@ describe.each(stores)('join tokens in %s', (_name, open) => {
     await expect(tokens.redeem(token)).rejects.toMatchObject({ code: 'unknown' });
   });
 
-  it('are not guessed from a part, nor from anything else', async () => {
+  it('are refused for a partial or altered secret', async () => {
     const tokens = new JoinTokens(await open());
     const { token } = await tokens.create(claim);
     const [prefix, id, secret] = token.split('.');

@@ -7,7 +7,7 @@ import { makePrivateFolder, readIfPresent, syncFolder, writeDurably } from './fi
 
 export const joinTokenTtlSeconds = { default: 3600, min: 10, max: 30 * 24 * 3600 } as const;
 const TOKEN = /^tulle\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/;
-/** How long a spent or expired token is remembered, so that its second use is told apart from a made-up one. */
+/** How long a spent or expired token is remembered, so that its second use is distinguished from an invented token. */
 const MEMORY_MS = 7 * 24 * 3_600_000;
 
 export interface JoinClaim {
@@ -17,7 +17,7 @@ export interface JoinClaim {
 
 const StoredToken = z.strictObject({
   id: z.string(),
-  /** SHA-256 of the secret half, hexadecimal; the token itself is nowhere. */
+  /** SHA-256 of the secret half, hexadecimal; the token itself is not stored. */
   hash: z.string().regex(/^[0-9a-f]{64}$/),
   namespace: z.string(),
   serviceAccount: z.string(),
@@ -26,7 +26,7 @@ const StoredToken = z.strictObject({
 });
 export type StoredToken = z.infer<typeof StoredToken>;
 
-/** Where tokens live. Implementations share one promise: of all claims of a token, at any time, exactly one succeeds. */
+/** Where tokens live. Every implementation guarantees that exactly one claim of a token succeeds, also under concurrency. */
 export interface TokenStore {
   add(token: StoredToken): Promise<void>;
   get(id: string): Promise<{ token: StoredToken; used: boolean } | undefined>;
@@ -80,19 +80,19 @@ export class JoinTokens {
     return { token: `tulle.${id}.${secret}`, expires };
   }
 
-  /** Whom a token is for, without using it up. @throws JoinTokenError */
+  /** The workload a token is for, without claiming it. @throws JoinTokenError */
   async peek(token: string): Promise<JoinClaim> {
     return (await this.#find(token)).claim;
   }
 
-  /** Uses a token up. Of several callers at once one succeeds. @throws JoinTokenError */
+  /** Claims a token. Of several concurrent callers exactly one succeeds. @throws JoinTokenError */
   async redeem(token: string): Promise<JoinClaim> {
     const { id, claim } = await this.#find(token);
     if (!(await this.#store.claim(id))) throw new JoinTokenError('used');
     return claim;
   }
 
-  /** The secret is compared first and in constant time: without it nothing is learnt about a token. */
+  /** The secret is compared first and in constant time: without it a caller learns nothing about a token. */
   async #find(text: string): Promise<{ id: string; claim: JoinClaim }> {
     const [, id = '', secret = ''] = TOKEN.exec(text) ?? [];
     const found = id === '' ? undefined : await this.#store.get(id);
@@ -107,7 +107,7 @@ export class JoinTokens {
 }
 
 /**
- * One file a token; using it up renames the file, which the kernel lets exactly one caller do, in this process or another.
+ * One file a token; a claim renames the file, which succeeds for exactly one caller, in this process or another.
  * @param folder made when absent, 0700
  */
 export async function openFileTokenStore(folder: string): Promise<TokenStore> {
@@ -139,14 +139,14 @@ export async function openFileTokenStore(folder: string): Promise<TokenStore> {
         const text = /^[0-9a-f]{16}(\.used)?\.json$/.test(name) ? await readIfPresent(path) : undefined;
         const token = text === undefined ? undefined : StoredToken.safeParse(json(text)).data;
         if (token && token.expires < before) await rm(path, { force: true });
-        // What a crash in mid-write left behind.
+        // Leftovers of a crash during a write.
         if (name.endsWith('.tmp') && (await olderThan(path, before))) await rm(path, { force: true });
       }
     },
   };
 }
 
-/** For tests and single runs: forgotten with the process. */
+/** In memory, for tests and single runs. */
 export function memoryTokenStore(): TokenStore {
   const tokens = new Map<string, { token: StoredToken; used: boolean }>();
   return {

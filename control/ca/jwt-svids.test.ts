@@ -16,7 +16,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const open = (now = Date.now()) => openJwtSvids({ folder, trustDomain: 'td', issuer, now: () => now });
 
 describe('JWT-SVIDs', () => {
-  it('verify for their audience, trust domain and time alone', async () => {
+  it('verify only for their audience, trust domain and lifetime', async () => {
     const now = Date.now();
     const { issue, jwks } = await open(now);
     const { token, expires } = await issue(id, ['gateway']);
@@ -67,13 +67,13 @@ describe('JWT-SVIDs', () => {
     }
   });
 
-  it('lets the control plane audience stand alone only, and for longer', async () => {
+  it('issues the control plane audience only as the single audience, with a longer lifetime', async () => {
     const now = Date.now();
     const { issue, authenticate } = await open(now);
     const { token, expires } = await issue(id, [controlPlaneAudience]);
     expect(expires - now).toBeGreaterThan(23 * 3_600_000);
     await expect(authenticate(token)).resolves.toMatchObject({ spiffeId: id });
-    await expect(issue(id, [controlPlaneAudience, 'gateway'])).rejects.toThrow(/must stand alone/);
+    await expect(issue(id, [controlPlaneAudience, 'gateway'])).rejects.toThrow(/must be the only audience/);
     await expect(authenticate((await issue(id, ['gateway'])).token)).rejects.toMatchObject({ code: 'wrong-audience' });
     await expect(issue(id, [])).rejects.toThrow(/audience/);
     await expect(issue(id, ['gateway'], 7200)).rejects.toThrow(/10 to 3600/);

@@ -20,7 +20,7 @@ import {
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { makePrivateFolder, readIfPresent, writeDurably } from './files.ts';
 
-/** Seconds. Tokens for the control plane are what a worker renews with, so they outlast its absence. */
+/** Seconds. Edge workers renew with tokens for the control plane, so these live longer. */
 export const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
 const KEY_FILE = 'jwt-key.pem';
 
@@ -34,7 +34,7 @@ export interface JwtSvidOptions {
   now?: () => number;
 }
 
-/** The request is refused; the message tells its sender why. */
+/** The request is refused; the message gives the reason to the client. */
 export class JwtRequestError extends Error {
   override name = 'JwtRequestError';
 }
@@ -46,7 +46,7 @@ export interface JwtSvids {
   check(audience: readonly string[], ttl?: number): void;
   /** @param ttl seconds @returns the token and its expiry in ms @throws JwtRequestError, SpiffeIdError */
   issue(spiffeId: string, audience: readonly string[], ttl?: number): Promise<{ token: string; expires: number }>;
-  /** Who presents this token to the control plane. @throws JwtSvidError */
+  /** The workload that presents this token to the control plane. @throws JwtSvidError */
   authenticate(token: string): Promise<VerifiedJwtSvid>;
   readonly jwks: JSONWebKeySet;
   /** OpenID Connect Discovery 1.0 section 3, the fields that token verifiers read. */
@@ -90,7 +90,7 @@ export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
     authenticate: async (token) => {
       const verified = await verify(token, controlPlaneAudience, { now: now(), trustDomain, issuer });
       if (verified.audience.length === 1) return verified;
-      throw new JwtSvidError('wrong-audience', 'token is meant for others besides the control plane');
+      throw new JwtSvidError('wrong-audience', 'token has an audience besides the control plane');
     },
   };
 }
@@ -101,7 +101,7 @@ function lifetime(audience: readonly string[], ttl: number | undefined): number 
   const forControlPlane = audience.includes(controlPlaneAudience);
   if (forControlPlane && audience.length > 1) {
     throw new JwtRequestError(
-      `audience "${controlPlaneAudience}" must stand alone: another recipient could act as you`,
+      `audience "${controlPlaneAudience}" must be the only audience: another recipient could impersonate the workload`,
     );
   }
   const seconds = ttl ?? (forControlPlane ? jwtTtlSeconds.controlPlane : jwtTtlSeconds.default);

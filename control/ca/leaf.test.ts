@@ -193,7 +193,7 @@ describe('leaves', () => {
       return test.skip('openssl is not installed');
     }
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'ca-key.pem'];
-    // No configuration of the system's: it would add a second opinion on the key identifier.
+    // Ignores the system's OpenSSL configuration, which would add its own key identifier.
     writeFileSync(join(folder, 'req.cnf'), '[req]\ndistinguished_name = dn\n[dn]\n');
     const extensions = [
       'keyUsage=critical,keyCertSign',

@@ -1,5 +1,5 @@
 /**
- * Leaf certificates (RFC 5280 section 4.1), written as DER around what never changes for one issuer: its name, its key's
+ * Leaf certificates (RFC 5280 section 4.1), written as DER around the parts that are constant for one issuer: its name, its key's
  * identifier, the algorithm it signs with.
  */
 import { children, expect, only, SEQUENCE } from '../../shared/identity/asn1.ts';
@@ -42,7 +42,7 @@ export interface Leaf {
 export type LeafSigner = (leaf: Leaf) => Promise<Bytes>;
 
 const VERSION_3 = element(0xa0, unsignedInteger(Uint8Array.of(2)));
-/** The names stand in the extension alone, which must be critical then (section 4.2.1.6). */
+/** The subject is empty, so the names are in the extension, which must be critical (section 4.2.1.6). */
 const NO_SUBJECT = sequence();
 const BASIC_CONSTRAINTS_END_ENTITY = extension('2.5.29.19', true, sequence());
 /** digitalSignature, the first bit of eight; the last seven are unused. */
@@ -55,7 +55,7 @@ const EXTENDED_KEY_USAGE: Record<LeafUse, Bytes> = {
 };
 const SUBJECT_ALT_NAME = objectIdentifier('2.5.29.17');
 
-/** What is the same in every leaf of an issuer, made once. */
+/** The constant parts of an issuer's leaves, encoded once. */
 export async function leafSigner(issuer: Issuer): Promise<LeafSigner> {
   const { certificate, key } = issuer;
   const algorithm = signingAlgorithmOf(key);
@@ -109,7 +109,7 @@ function identifierOf({ name, hash }: { name: string; hash?: string }): Bytes {
 function subjectOf(certificate: Uint8Array): Uint8Array {
   const [tbs] = children(only(certificate, SEQUENCE).content);
   const fields = children(expect(tbs, SEQUENCE).content);
-  // Version, serial, algorithm, issuer and validity stand before it; CAs are of version 3, which has the first of these.
+  // Version, serial, algorithm, issuer and validity precede it; CAs are of version 3, which has the first of these.
   return expect(fields[5], SEQUENCE).raw;
 }
 

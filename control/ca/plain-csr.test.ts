@@ -93,7 +93,7 @@ describe('the quick reader of CSRs', () => {
     expect(plain).toBeGreaterThan(10);
   });
 
-  it('leaves to the general reader what is unusual', async () => {
+  it('leaves unusual requests to the general reader', async () => {
     const uris = [{ type: 'url' as const, value: id }];
     const attributes = [new ChallengePasswordAttribute('secret')];
     const usage = new KeyUsagesExtension(KeyUsageFlags.digitalSignature);
@@ -148,7 +148,7 @@ describe('a good CSR with changes at random', () => {
     return join(before);
   }
 
-  it('is never read otherwise by the quick reader than by the general one, nor let through by it alone', async () => {
+  it('is read equally by both readers, and never accepted by the quick reader alone', async () => {
     const good = derOf(await createCsr(keys, id));
     let read = 0;
     await fc.assert(

@@ -1,7 +1,7 @@
 /**
  * The quick reader of certificate requests (PKCS#10, RFC 2986). It reads the one form that nearly all workloads send: an
  * ECDSA P-256 key, signed with SHA-256, an empty subject or one of plain attributes, and no extension but URI names.
- * Whatever differs, however slightly, it leaves to the general reader; it never refuses.
+ * It leaves every other form to the general reader; it never refuses.
  */
 import {
   BIT_STRING,
@@ -70,7 +70,7 @@ function same(found: Element | undefined, wanted: Uint8Array): boolean {
   return found?.raw.length === wanted.length && wanted.every((byte, at) => byte === found.raw[at]);
 }
 
-/** Attributes of one printable value each. Their content is not used; it only has to be beyond doubt. */
+/** Attributes of one printable value each. Their content is not used; it only has to be well-formed. */
 function isPlainName(name: Element | undefined): boolean {
   if (name?.tag !== SEQUENCE) return false;
   return children(name.content).every((set) => {
@@ -84,7 +84,7 @@ function isPlainName(name: Element | undefined): boolean {
   });
 }
 
-/** An uncompressed point of P-256. Whether it is on the curve is found out when it is imported. */
+/** An uncompressed point of P-256. The import checks that it is on the curve. */
 function pointOf(publicKey: Element | undefined): Uint8Array | undefined {
   const [algorithm, key, ...more] = publicKey?.tag === SEQUENCE ? children(publicKey.content) : [];
   if (!same(algorithm, P256_ALGORITHM) || more.length > 0) return undefined;

@@ -1,4 +1,4 @@
-/** What only the server warns of is shown too; what was told already is not told again. */
+/** Warnings that only the server gives are shown too; none is shown twice. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
@@ -33,8 +33,8 @@ class Server extends ControlApi {
   override async request(method: string, path: string): Promise<Answer> {
     this.asked.push(`${method} ${path}`);
     if (method === 'GET') return { status: 404, body: {}, warnings: [] };
-    const told = 'spec.http[1]: is never reached: spec.http[0] before it matches everything';
-    return { status: 201, body: {}, warnings: ['the server is about to stop', told] };
+    const repeated = 'spec.http[1]: is never reached: spec.http[0] before it matches everything';
+    return { status: 201, body: {}, warnings: ['the server is about to stop', repeated] };
   }
 }
 

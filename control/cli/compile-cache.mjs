@@ -1,5 +1,5 @@
 /**
- * Compiled code kept between runs: without it every command and proxy strips and compiles its TypeScript anew, which is
+ * Compiled code kept between runs: without it every command and proxy strips and compiles its TypeScript again, which is
  * most of what a short one takes, and 25 MB of a proxy's memory (nodejs.org/api/module.html#module-compile-cache). Import
  * it before what is to be kept. Plain JavaScript, so that not even this is stripped.
  */
@@ -14,7 +14,7 @@ function folder() {
 
 const { NODE_COMPILE_CACHE: chosen, NODE_DISABLE_COMPILE_CACHE: disabled } = process.env;
 try {
-  // Whoever set a folder has it in use already. One that cannot be written is no reason to fail.
+  // A folder set by the user is already in use. A folder that cannot be written must not fail the start.
   if (!chosen && !disabled) nodeModule.enableCompileCache?.(folder());
 } catch {
   // No home, as a service may be run: then every run compiles.

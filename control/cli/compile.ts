@@ -1,4 +1,4 @@
-/** `tulle compile`: what one node would be sent for these resources. Needs no control plane. */
+/** `tulle compile`: the resources one proxy would be sent. Needs no control plane. */
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Node } from '../../shared/xds/core.ts';
@@ -14,9 +14,9 @@ export interface CompileOptions {
 }
 
 /**
- * Prints the snapshot on stdout and what could not be translated on stderr.
+ * Prints the snapshot on stdout and untranslatable resources on stderr.
  * @returns the exit code
- * @throws CliError when a resource is invalid (naming every fault) or the node cannot be read
+ * @throws CliError when a resource is invalid (naming every violation) or the node cannot be read
  */
 export async function runCompile(paths: readonly string[], nodeFile: string, options: CompileOptions): Promise<number> {
   const node = await readNode(nodeFile);
@@ -26,8 +26,8 @@ export async function runCompile(paths: readonly string[], nodeFile: string, opt
     node,
   );
   for (const note of notes) process.stderr.write(`note: ${note}\n`);
-  const { listeners, routes, clusters, endpoints, secrets } = snapshot;
-  const value = { listeners, routes, clusters, endpoints, secrets };
+  const { listeners, routes, virtualHosts, clusters, endpoints, secrets } = snapshot;
+  const value = { listeners, routes, ...(virtualHosts && { virtualHosts }), clusters, endpoints, secrets };
   process.stdout.write(options.output === 'yaml' ? stringify(value) : `${JSON.stringify(value, null, 2)}\n`);
   return 0;
 }
@@ -56,6 +56,6 @@ async function readNode(file: string): Promise<Node> {
   }
   const parsed = Node.safeParse(value);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'node'}: ${issue.message}`);
-  throw new CliError(`--node ${file}: ${faults.join('; ')}`);
+  const violations = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'node'}: ${issue.message}`);
+  throw new CliError(`--node ${file}: ${violations.join('; ')}`);
 }

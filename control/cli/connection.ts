@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { readWarnings } from '../api/resources/warning-header.ts';
 
-/** A mistake of the user's, told in one line with the way out; never a stack trace. */
+/** A user's mistake, reported in one line with the remedy; never a stack trace. */
 export class CliError extends Error {
   override name = 'CliError';
   readonly exitCode: number;
@@ -26,7 +26,7 @@ export interface ConnectionFlags {
 export interface Answer {
   status: number;
   body: unknown;
-  /** What the server warns of. */
+  /** The server's warnings. */
   warnings: string[];
 }
 
@@ -37,7 +37,7 @@ interface KubeconfigFile {
   users?: { user?: { token?: string } }[];
 }
 
-/** Where the CLI's own kubeconfig lives unless told otherwise. */
+/** Default path of the CLI's own kubeconfig. */
 export function defaultKubeconfig(): string {
   return process.env['TULLE_KUBECONFIG'] ?? join(homedir(), '.tulle', 'kubeconfig');
 }
@@ -68,7 +68,7 @@ export class ControlApi {
     return new ControlApi(server, flags.token ?? process.env['TULLE_TOKEN'] ?? file.token, ca);
   }
 
-  /** One JSON exchange. @throws CliError when the API cannot be reached or trusted; statuses are the caller's to judge. */
+  /** One JSON exchange. @throws CliError when the API cannot be reached or trusted; the caller checks the status. */
   async request(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<Answer> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const options: RequestOptions = {
@@ -117,7 +117,7 @@ export function describeStatus(answer: Answer): string {
   const head = status?.message ?? `the control API answered ${answer.status}`;
   const hint =
     answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
-  // One cause alone stands in the message already.
+  // A single cause is already in the message.
   const more = causes.length === 1 && head.includes(causes[0]?.message ?? '') ? [] : causes;
   return [head + hint, ...more.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
 }
@@ -175,7 +175,7 @@ function parseBody(bytes: Buffer): unknown {
 function unreachable(server: string, error: Error & { code?: string }): CliError {
   const untrusted = /CERT|SIGNED|VERIFY|ISSUER/.test(error.code ?? '');
   const way = /NOT_YET_VALID|HAS_EXPIRED/.test(error.code ?? '')
-    ? `the clock here says ${new Date().toISOString()}, is it right here and there?`
+    ? `this machine's clock is at ${new Date().toISOString()}: check the clocks of both machines`
     : untrusted
       ? 'its certificate is not trusted: pass --ca-file with root-cert.pem of its data folder'
       : 'is "tulle control" running there?';

@@ -34,7 +34,7 @@ function portOf(text: string): number {
   return port;
 }
 
-/** Lifetimes the authority can promise, in seconds: a renewal at half life needs some room; the CA itself must live longer. */
+/** Lifetimes the authority can grant, in seconds: a renewal at half life needs some room; the CA itself must live longer. */
 const TTL_SECONDS = { least: 10, most: 90 * 86_400 };
 
 function ttlOf(flag: string, text: string): number {
@@ -43,14 +43,14 @@ function ttlOf(flag: string, text: string): number {
   throw new CliError(`${flag} ${text}: must be 10s to 2160h`);
 }
 
-/** @returns seconds: what an SVID lives by default, and the most a workload may ask for */
+/** @returns seconds: what an SVID lives by default, and the longest a workload may request */
 function svidTtls({ svidTtl, maxSvidTtl = svidTtl }: ControlFlags): { svidTtl: number; maxSvidTtl: number } {
   const ttls = { svidTtl: ttlOf('--svid-ttl', svidTtl), maxSvidTtl: ttlOf('--max-svid-ttl', maxSvidTtl) };
   if (ttls.maxSvidTtl >= ttls.svidTtl) return ttls;
   throw new CliError(`--max-svid-ttl ${maxSvidTtl}: must not be shorter than --svid-ttl, ${svidTtl}`);
 }
 
-/** A folder named by the user must hold a CA: making one of our own there would pass over a mistyped path. */
+/** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
   const missing = ['root-cert.pem', 'ca-cert.pem', 'ca-key.pem'].filter((name) => !existsSync(join(folder, name)));
@@ -74,7 +74,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     version: pkg.version,
     log,
   });
-  // Whoever reads what follows may stop us at once.
+  // A reader of the next lines may stop this process at once.
   const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {
     const { url, port, trustBundle, adminToken } = plane;

@@ -1,4 +1,4 @@
-/** `tulle explain`, and that the real kubectl says the same of the API's OpenAPI documents. */
+/** `tulle explain`, and that the real kubectl prints the same from the API's OpenAPI documents. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ describe('tulle explain', () => {
     expect(explain('we.spec.ports')).toContain('FIELD: ports <map[string]integer>');
   });
 
-  it('takes every name of a kind and every served version', () => {
+  it('accepts every name of a kind and every served version', () => {
     for (const kind of kinds) {
       const same = [kind.plural, kind.singular, kind.kind, ...kind.shortNames].map((name) => explain(name));
       expect(new Set(same).size, kind.kind).toBe(1);
@@ -63,7 +63,7 @@ describe('tulle explain', () => {
     ['', 'unknown kind ""'],
   ])('%s: %s', (path, message) => expect(() => explain(path)).toThrow(message));
 
-  it('says which versions there are', () => {
+  it('lists the served versions', () => {
     expect(() => explain('vs', { apiVersion: 'networking.istio.io/v9' })).toThrow('use networking.istio.io/v1, ');
     expect(() => explain('vs', { apiVersion: 'v1' })).toThrow('vs is not served as "v1"');
   });
@@ -114,7 +114,7 @@ describe.skipIf(!kubectl)('kubectl explain over the API', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** kubectl knows no rules; the rest is the same to the byte. */
+  /** kubectl prints no rules; the rest is equal byte for byte. */
   const withoutRules = (text: string) => text.replace(/\nRULES:\n(?: {4}.*\n)+\n/g, '\n');
 
   it.each([

@@ -35,7 +35,7 @@ const WIDTH = 76;
 /**
  * @param path `virtualservice.spec.http.retries`: a kind by any of its names, then fields; lists and maps are stepped through
  * @returns the text, ending with a line break
- * @throws CliError for what is not there, naming what was probably meant
+ * @throws CliError for an unknown kind or field, with a suggestion
  */
 export function explain(path: string, options: ExplainOptions = {}): string {
   const [name = '', ...fields] = path.replace(/\.$/, '').split('.');
@@ -52,7 +52,7 @@ export function explain(path: string, options: ExplainOptions = {}): string {
 
 const byName = (a: Field, b: Field) => (a.name < b.name ? -1 : 1);
 
-/** Kinds by plural, singular, short name or kind name, and the two configs that stand in a ConfigMap. */
+/** Kinds by plural, singular, short name or kind name, and the two configs in a ConfigMap. */
 function subjectOf(name: string, apiVersion: string | undefined): Subject {
   const wanted = name.toLowerCase();
   const config = CONFIGS.find((each) => each.kind.toLowerCase() === wanted);
@@ -118,7 +118,7 @@ function documented(description: Description): string[] {
   return ['DESCRIPTION:', ...(lines.length > 0 ? lines : ['    <empty>']), '    '];
 }
 
-/** Of a list or a map, also what is said of that which it holds. */
+/** Of a list or a map, also the description of its entries. */
 function textsOf(description: Description): string[] {
   const { shape } = description;
   const own = documentation(description);

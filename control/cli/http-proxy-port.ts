@@ -42,7 +42,7 @@ function flagValue(args: readonly string[], flag: string): string | undefined {
   return args[at] === flag ? args[at + 1] : args[at]!.slice(flag.length + 1);
 }
 
-/** undefined where no usable choice was kept: another is made then. */
+/** undefined without a usable stored choice: a new one is made. */
 function read(path: string): number | undefined {
   let text: string;
   try {

@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
 
-/** The kubeconfig document. It holds the admin token: whoever writes it to disk uses mode 0600. */
+/** The kubeconfig document. It holds the admin token: write it to disk with mode 0600. */
 export function kubeconfig(server: string, ca: string, token: string): string {
   return stringify({
     apiVersion: 'v1',
@@ -17,10 +17,10 @@ export function kubeconfig(server: string, ca: string, token: string): string {
   });
 }
 
-/** Writes it for the owner alone, whatever stood there before. */
+/** Writes it readable by the owner only, replacing an existing file. */
 export function saveKubeconfig(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  // A file that others could read must not get the token for a moment: a new one takes its place.
+  // The token must never be in a file that others can read: a new file replaces the old one.
   const next = `${path}.${process.pid}.new`;
   writeFileSync(next, text, { mode: 0o600, flag: 'wx' });
   renameSync(next, path);

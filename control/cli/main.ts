@@ -1,4 +1,4 @@
-/** The `tulle` command: what it can do and how each part is called. Each command's work is in a file of its own name. */
+/** The `tulle` command: its commands and flags. Each command is implemented in a file of its own name. */
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
@@ -9,7 +9,7 @@ import { outputFormat, print } from './output.ts';
 const program = new Command('tulle')
   .enablePositionalOptions()
   .description("A light service mesh: Istio's resources, no Kubernetes and no Envoy needed.")
-  .showHelpAfterError('(run "tulle help" for what there is)')
+  .showHelpAfterError('(run "tulle help" for the commands)')
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'tulle: ')) });
 
 interface ClientFlags extends ConnectionFlags {
@@ -32,7 +32,7 @@ const files = (command: Command, what: string) =>
 const validate = program
   .command('validate')
   .description(
-    'Check resources offline: schema and meaning, every fault with its path. Exit code 1 when one is invalid.',
+    'Check resources offline: schema and meaning, every violation with its path. Exit code 1 when one is invalid.',
   );
 files(validate, 'what to check')
   .option('-o, --output <format>', 'table or json', 'table')
@@ -56,9 +56,7 @@ program
     process.stdout.write(explain(path, flags));
   });
 
-const compile = program
-  .command('compile')
-  .description('What a proxy would be sent for these resources: xDS in JSON, offline.');
+const compile = program.command('compile').description('The xDS resources a proxy would be sent, in JSON, offline.');
 files(compile, 'the resources')
   .requiredOption(
     '--node <file>',
@@ -78,11 +76,11 @@ program
   .option('--data <folder>', 'where resources, keys and tokens are kept', './tulle-data')
   .option('--address <address>', 'address to listen on', '127.0.0.1')
   .option('--port <port>', 'port to listen on; 0: chosen by the kernel', '15012')
-  .option('--server-name <name...>', 'further names or addresses proxies reach this server by')
+  .option('--server-name <name...>', 'further names or addresses by which proxies reach this server')
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
-  .option('--max-svid-ttl <duration>', 'longest lifetime a workload may ask for (default: that of --svid-ttl)')
+  .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');
@@ -128,13 +126,11 @@ program
   });
 
 files(
-  client(
-    program.command('apply').description('Create or update resources. With a fault in any of them nothing is written.'),
-  ),
+  client(program.command('apply').description('Create or update resources. If any is invalid, nothing is written.')),
   'what to apply',
 )
   .option('--dry-run', 'judge only, write nothing')
-  .option('--validate <policy>', 'unknown fields and fields that stand twice: strict, warn or ignore', 'strict')
+  .option('--validate <policy>', 'unknown and duplicate fields: strict, warn or ignore', 'strict')
   .action(async (flags: ClientFlags & { filename: string[]; dryRun?: boolean; validate: string }) => {
     const { apply, fieldValidationFlag } = await import('./resources.ts');
     const options = { dryRun: flags.dryRun ?? false, fields: fieldValidationFlag(flags.validate) };
@@ -178,8 +174,8 @@ client(
 
 const token = program.command('token').description('Join tokens, with which proxies get their first certificate.');
 client(token.command('create').description('A one-time join token for one service account.'))
-  .requiredOption('--service-account <name>', 'the service account the proxy will be')
-  .option('--ttl <seconds>', 'how long it may wait to be used', '3600')
+  .requiredOption('--service-account <name>', 'the service account of the proxy')
+  .option('--ttl <seconds>', 'seconds until it expires unused', '3600')
   .addOption(output())
   .action(async (flags: ClientFlags & { serviceAccount: string; ttl: string }) => {
     const format = outputFormat(flags.output);
@@ -192,7 +188,7 @@ client(token.command('create').description('A one-time join token for one servic
 client(
   program
     .command('proxy-status')
-    .description('Which proxies are connected and whether they run what they should (as istioctl proxy-status).'),
+    .description('Connected proxies and whether their config is in sync (as istioctl proxy-status).'),
 )
   .addOption(output())
   .action(async (flags: ClientFlags) => {
@@ -203,7 +199,7 @@ client(
 client(
   program
     .command('proxy-config')
-    .description('What the control plane has a proxy run: tulle proxy-config routes PROXY'),
+    .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
   .argument('<type>', 'listeners, routes, clusters, endpoints or secrets')
   .argument('<proxy>', 'its id, as proxy-status shows it')
@@ -232,14 +228,14 @@ program
   .description('Print the version.')
   .action(() => void process.stdout.write(`tulle ${pkg.version}\n`));
 
-// Whoever reads the output may have had enough of it, as head(1).
+// The reader of the output may close it early, as head(1).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 // A control plane outlives the reader of its log.
 process.stderr.on('error', () => {});
-// A fault of ours outside of any command's own handling: one line for users, the trace for whoever asks.
+// An internal error that no command handled: one line for users, the stack trace with TULLE_DEBUG.
 process.on('uncaughtException', (error) => {
-  const told = process.env['TULLE_DEBUG'] ? error.stack : `${error.message} (TULLE_DEBUG=1 shows where)`;
-  process.stderr.write(`tulle: unexpected: ${told}\n`);
+  const text = process.env['TULLE_DEBUG'] ? error.stack : `${error.message} (TULLE_DEBUG=1 shows where)`;
+  process.stderr.write(`tulle: unexpected: ${text}\n`);
   process.exit(1);
 });
 

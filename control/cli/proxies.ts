@@ -1,5 +1,11 @@
-/** `tulle proxy-status` and `tulle proxy-config`: what the control plane knows of its proxies. */
-import { RESOURCE_TYPES, type ResourceType, resourceName, type Snapshot } from '../../shared/xds/discovery.ts';
+/** `tulle proxy-status` and `tulle proxy-config`: the control plane's view of its proxies. */
+import {
+  RESOURCE_TYPES,
+  type ResourceType,
+  resourceName,
+  type Snapshot,
+  type XdsResource,
+} from '../../shared/xds/discovery.ts';
 import { CliError, type ControlApi } from './connection.ts';
 import { age, colour, type OutputFormat, print, table } from './output.ts';
 
@@ -55,15 +61,20 @@ export async function proxyConfig(api: ControlApi, type: string, id: string, out
   );
 }
 
-function summary(type: ResourceType, resource: Snapshot[ResourceType][number]): string {
+function summary(type: ResourceType, resource: XdsResource[ResourceType]): string {
   switch (type) {
     case 'listeners': {
       const { address, filterChains } = resource as Snapshot['listeners'][number];
       return `${address.socketAddress?.address ?? ''}:${address.socketAddress?.portValue ?? ''} chains=${filterChains?.length ?? 0}`;
     }
     case 'routes': {
-      const { virtualHosts = [] } = resource as Snapshot['routes'][number];
+      const { virtualHosts = [], vhds } = resource as Snapshot['routes'][number];
+      if (vhds) return 'its virtual hosts are separate: proxy-config virtualHosts';
       return virtualHosts.map((host) => `${host.name}(${host.routes?.length ?? 0})`).join(' ');
+    }
+    case 'virtualHosts': {
+      const { domains, routes = [] } = resource as XdsResource['virtualHosts'];
+      return `${domains.join(' ')} routes=${routes.length}`;
     }
     case 'clusters': {
       const cluster = resource as Snapshot['clusters'][number];

@@ -3,7 +3,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { CliError } from './connection.ts';
 import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
-/** The runtime asked for, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
+/** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
 export function chooseRuntime(asked: string | undefined): RuntimeName {
   if (asked === undefined) return bunBinary() ? 'bun' : 'node';
   if (asked === 'node' || (asked === 'bun' && bunBinary()) || (asked === 'deno' && denoBinary()))

@@ -7,7 +7,7 @@ import type { FieldValidation } from '../../shared/resources/read/unknown-fields
 import type { Resource } from '../../shared/resources/resource.ts';
 import { warningText } from '../api/resources/warning-header.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
-import { sharedAddressWarnings } from '../mesh/shared-addresses.ts';
+import { AddressIndex, sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
 import { age, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
@@ -37,9 +37,9 @@ export function resourcePath(kind: Kind, namespace: string | undefined, name?: s
 }
 
 export interface ApplyOptions {
-  /** Judge only. */
+  /** Validate only. */
   dryRun: boolean;
-  /** What becomes of unknown fields and fields that stand twice. */
+  /** Policy for unknown and duplicate fields. */
   fields: FieldValidation;
 }
 
@@ -58,9 +58,9 @@ export function fieldValidationFlag(word: string): FieldValidation {
 }
 
 /**
- * Applies every resource of the files, namespaces first. All are judged before anything is written, here and then by the
- * server (dry run): with one fault anywhere nothing is written.
- * @throws CliError with every fault
+ * Applies every resource of the files, namespaces first. All are validated before anything is written, here and then by the
+ * server (dry run): with any violation nothing is written.
+ * @throws CliError with every violation
  */
 export async function apply(
   api: ControlApi,
@@ -84,7 +84,7 @@ export async function apply(
       try {
         ({ outcome } = await applyOne(api, source, { dryRun, fields }));
       } catch (error) {
-        // Judged as good a moment ago: somebody else has written since, or the server is gone.
+        // It was valid in the dry run: another client has written since, or the server is unreachable.
         throw new CliError(`${(error as Error).message}${i > 0 ? `\n${unwritten(sources, i)}` : ''}`);
       }
     }
@@ -94,11 +94,12 @@ export async function apply(
 
 /** Warns of resources in the files that share an address: the server compares with stored resources only. */
 function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
-  const resources = sources.map(({ resource }) => resource);
-  return sources.map((source, i) => {
+  const index = new AddressIndex();
+  return sources.map((source) => {
     const { kind, resource, file, line, warnings } = source;
     // Each pair is reported once, at the later resource.
-    const found = sharedAddressWarnings(resource, resources.slice(0, i));
+    const found = sharedAddressWarnings(resource, index);
+    index.put(resource);
     for (const warning of found)
       process.stderr.write(
         `Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}\n`,
@@ -112,14 +113,14 @@ function namespacesFirst(sources: readonly SourceResource[]): SourceResource[] {
   return [...sources.filter(isNamespace), ...sources.filter((source) => !isNamespace(source))];
 }
 
-/** For deleting: what is in a namespace goes with it, and would then not be found. */
+/** For deleting: a namespace's resources are deleted with it, and would then not be found. */
 function namespacesLast(sources: readonly SourceResource[]): SourceResource[] {
   return [...sources.filter((source) => !isNamespace(source)), ...sources.filter(isNamespace)];
 }
 
 const isNamespace = ({ kind }: SourceResource): boolean => kind.group === '' && kind.kind === 'Namespace';
 
-/** The resource as it is sent: in its own namespace, or the one asked for. */
+/** The resource as it is sent: in its own namespace, or the requested one. */
 function wanted(source: SourceResource, namespace: string): SourceResource {
   const { kind, resource } = source;
   if (!kind.namespaced) return source;
@@ -127,36 +128,36 @@ function wanted(source: SourceResource, namespace: string): SourceResource {
   return { ...source, resource: { ...resource, metadata } };
 }
 
-/** What each would come to. @throws CliError naming every resource the server would refuse, with the file and line it is in */
+/** The outcome for each. @throws CliError naming every resource the server would refuse, with the file and line it is in */
 async function judge(api: ControlApi, sources: readonly SourceResource[], fields: FieldValidation): Promise<string[]> {
   const coming = new Set(sources.filter(isNamespace).map(({ resource }) => resource.metadata.name));
   const known = new Map<string, boolean>();
-  const faults: string[] = [];
+  const violations: string[] = [];
   const outcomes: string[] = [];
   for (const source of sources) {
     const { kind, resource, file, line } = source;
     const { name, namespace = '' } = resource.metadata;
     try {
-      // The server cannot judge what is in a namespace that is still to be made; the rest of it was judged here.
+      // The server cannot validate resources of a namespace that does not exist yet; they were validated here.
       if (kind.namespaced && coming.has(namespace) && !(await exists(api, namespace, known))) outcomes.push('created');
       else {
         const { outcome, warnings } = await applyOne(api, source, { dryRun: true, fields });
         outcomes.push(outcome);
-        tellOthers(source, warnings);
+        printOtherWarnings(source, warnings);
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      faults.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
+      violations.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
     }
   }
-  if (faults.length > 0) throw new CliError([...faults, 'nothing was written'].join('\n'));
+  if (violations.length > 0) throw new CliError([...violations, 'nothing was written'].join('\n'));
   return outcomes;
 }
 
-/** What the server warns of and we have not: it may be of another version, or know what is not in the files. */
-function tellOthers({ kind, resource, file, line, warnings }: SourceResource, told: readonly string[]): void {
+/** Warnings that only the server gives: it may be of another version, or know other resources. */
+function printOtherWarnings({ kind, resource, file, line, warnings }: SourceResource, shown: readonly string[]): void {
   const known = new Set([...warnings, ...notCompiled(resource)].map(warningText));
-  for (const text of told)
+  for (const text of shown)
     if (!known.has(text))
       process.stderr.write(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}\n`);
 }
@@ -178,7 +179,7 @@ function unwritten(sources: readonly SourceResource[], from: number): string {
 const nameOf = ({ kind, resource }: SourceResource): string =>
   `${kind.singular}${kind.group ? `.${kind.group}` : ''}/${resource.metadata.name}`;
 
-/** The server's answer is no; as opposed to none. */
+/** The server refused; as opposed to no response. */
 class Refusal extends CliError {}
 
 async function applyOne(
@@ -201,19 +202,19 @@ async function applyOne(
       const unchanged = same(current.body as Resource, answer.body as Resource);
       return { outcome: unchanged ? 'unchanged' : 'configured', warnings };
     }
-    // Somebody wrote between our read and our write: read again, a few times.
+    // Another client wrote between our read and our write: read again, a few times.
     if (answer.status !== 409 || attempt >= 4) throw new Refusal(describeStatus(answer));
   }
 }
 
-/** So that nobody's change in between is written over. */
+/** So that a concurrent change is not overwritten. */
 function onto({ metadata: { resourceVersion } }: Resource, desired: Resource): Resource {
   return { ...desired, metadata: { ...desired.metadata, resourceVersion } };
 }
 
-/** Nothing would change: what the server completes (labels of namespaces, data of secrets) is in both. */
+/** Whether the update changes nothing: fields that the server completes (labels of namespaces, data of secrets) is in both. */
 function same(current: Resource, wouldBe: Resource): boolean {
-  const told = ({ metadata, ...rest }: Resource) => {
+  const compared = ({ metadata, ...rest }: Resource) => {
     const {
       resourceVersion: _r,
       generation: _g,
@@ -222,7 +223,7 @@ function same(current: Resource, wouldBe: Resource): boolean {
     } = metadata as typeof metadata & { managedFields?: unknown };
     return stable({ ...rest, metadata: kept });
   };
-  return told(current) === told(wouldBe);
+  return compared(current) === compared(wouldBe);
 }
 
 const must = (answer: Answer): Resource => {

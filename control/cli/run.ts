@@ -51,9 +51,9 @@ export async function runWithSidecar(
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   });
-  // However this process ends, short of SIGKILL, no sidecar stays behind with its ports taken.
+  // Unless this process is killed with SIGKILL, its sidecar stops with it and frees its ports.
   process.once('exit', () => proxy.kill('SIGTERM'));
-  // Nobody reads the sidecar's log any more: the application, whose own output this is not, goes on.
+  // A closed log of the sidecar must not stop the application.
   process.stdout.removeAllListeners('error').on('error', () => {});
   let app: ChildProcess | undefined;
   const forward = (signal: NodeJS.Signals) => (app ? app.kill(signal) : proxy.kill(signal));
@@ -70,7 +70,7 @@ export async function runWithSidecar(
   app.once('error', (error) => process.stderr.write(`tulle: cannot start ${program}: ${error.message}\n`));
   proxy.once('exit', () => app?.kill('SIGTERM'));
   const code = await exitOf(app);
-  // The application is gone: let what it answered last drain out of the sidecar, then end.
+  // The application has ended: the sidecar sends its last responses, then stops.
   const proxyEnd = proxy.exitCode === null && proxy.signalCode === null ? exitOf(proxy) : Promise.resolve(0);
   proxy.kill('SIGTERM');
   await proxyEnd;

@@ -13,7 +13,7 @@ import {
   parseBytes,
 } from '../../shared/resources/read/parse.ts';
 import { type FieldValidation, withoutUnknownFields } from '../../shared/resources/read/unknown-fields.ts';
-import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../shared/resources/resource.ts';
 import { CliError } from './connection.ts';
 
 export interface SourceResource {
@@ -22,19 +22,19 @@ export interface SourceResource {
   /** Where it was read. */
   file: string;
   line: number;
-  /** What validation warned of. */
-  warnings: Fault[];
+  /** Warnings of validation. */
+  warnings: Violation[];
 }
 
-/** One document and what validation says of it. */
+/** One document and its validation result. */
 export interface CheckedDocument extends Validation {
   value: unknown;
   file: string;
   line: number;
   column: number;
-  /** Where in the file a fault or warning of this document stands. */
-  positionOf: (fault: Fault) => Position;
-  /** A Kubernetes object that is none of the mesh's business, such as a Deployment: left alone. */
+  /** The position in the file of a violation or warning of this document. */
+  positionOf: (violation: Violation) => Position;
+  /** A Kubernetes object outside the mesh, such as a Deployment: ignored. */
   foreign: boolean;
 }
 
@@ -45,12 +45,12 @@ const FILE = /\.(ya?ml|json)$/i;
  * @throws CliError when a path cannot be read
  */
 export async function readSources(paths: readonly string[]): Promise<ParseResult> {
-  const result: ParseResult = { documents: [], errors: [], faulty: [], unread: [] };
+  const result: ParseResult = { documents: [], errors: [], invalid: [], unread: [] };
   for (const path of paths) {
     for (const [file, content] of await readPath(path)) {
       const parsed = parseBytes(content, file);
       for (const document of parsed.documents) result.documents.push(document);
-      for (const document of parsed.faulty) result.faulty.push(document);
+      for (const document of parsed.invalid) result.invalid.push(document);
       result.errors.push(...parsed.errors);
       result.unread.push(...parsed.unread);
     }
@@ -58,7 +58,7 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
   return result;
 }
 
-/** Reads and validates; faults are in the result, for `tulle validate`. Unreadable YAML stands as a document with faults. */
+/** Reads and validates; violations are in the result, for `tulle validate`. Unreadable YAML becomes a document with violations. */
 export async function inspectSources(
   paths: readonly string[],
   fields: FieldValidation = 'Strict',
@@ -73,48 +73,57 @@ export async function inspectSources(
 }
 
 function inspectText(file: string, content: Uint8Array, fields: FieldValidation): CheckedDocument[] {
-  const { documents, faulty, unread } = parseBytes(content, file);
-  const checked = [...documents, ...faulty].map((document): CheckedDocument => {
+  const { documents, invalid, unread } = parseBytes(content, file);
+  const checked = [...documents, ...invalid].map((document): CheckedDocument => {
     const { value, line, column, errors } = document;
     const foreign = isForeign(value);
-    const result = foreign ? { faults: [], warnings: [foreignWarning(value)] } : judge(value, errors, fields);
-    const places = new Map<Fault, Position>(errors.map((error) => [error, error]));
-    const positionOf = (fault: Fault) =>
-      places.get(fault) ?? locate(document, fault.path, fault.rule === 'unknown-field' ? 'key' : 'value');
+    const result = foreign ? { violations: [], warnings: [foreignWarning(value)] } : judge(value, errors, fields);
+    const places = new Map<Violation, Position>(errors.map((error) => [error, error]));
+    const positionOf = (violation: Violation) =>
+      places.get(violation) ?? locate(document, violation.path, violation.rule === 'unknown-field' ? 'key' : 'value');
     return { value, file, line, column, positionOf, foreign, ...result };
   });
   for (const errors of unread) {
-    const places = new Map<Fault, ParseError>(errors.map((error) => [error, error]));
+    const places = new Map<Violation, ParseError>(errors.map((error) => [error, error]));
     const { line = 1, column = 1 } = errors[0] ?? {};
-    const positionOf = (fault: Fault) => places.get(fault) ?? { line, column };
-    checked.push({ value: undefined, file, line, column, positionOf, foreign: false, faults: errors, warnings: [] });
+    const positionOf = (violation: Violation) => places.get(violation) ?? { line, column };
+    checked.push({
+      value: undefined,
+      file,
+      line,
+      column,
+      positionOf,
+      foreign: false,
+      violations: errors,
+      warnings: [],
+    });
   }
   return checked.sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
-/** Validation under a policy for unknown fields and fields that stand twice: faults, warnings or nothing. */
-function judge(value: unknown, errors: readonly Fault[], fields: FieldValidation): Validation {
+/** Validation under a policy for unknown and duplicate fields: violations, warnings or nothing. */
+function judge(value: unknown, errors: readonly Violation[], fields: FieldValidation): Validation {
   const { kind, ...strict } = validate(value);
   if (fields === 'Strict' || !kind)
-    return { ...strict, ...(kind ? { kind } : {}), faults: [...errors, ...strict.faults] };
+    return { ...strict, ...(kind ? { kind } : {}), violations: [...errors, ...strict.violations] };
   const known = withoutUnknownFields(kind, value as Record<string, unknown>);
   const result = validate(known.value);
-  const dropped = strict.faults.filter((fault) => fault.rule === 'unknown-field');
+  const dropped = strict.violations.filter((violation) => violation.rule === 'unknown-field');
   const warned = fields === 'Warn' ? [...errors, ...dropped] : [];
   return { ...result, warnings: [...warned, ...result.warnings] };
 }
 
 /**
- * Reads and validates; of an object that stands twice the last one counts. Kubernetes objects outside the mesh are left
+ * Reads and validates; of duplicate objects the last one counts. Kubernetes objects outside the mesh are left
  * out, with a line on stderr; so are unknown fields under the policies Warn and Ignore.
- * @param fields the policy of a write: warnings are then told on stderr, a line each, as kubectl tells them. Without one
- *   unknown fields are faults and nobody is warned.
- * @throws CliError naming every fault of every resource
+ * @param fields the policy of a write: warnings are printed on stderr, a line each, as kubectl prints them. Without one
+ *   unknown fields are violations and no warnings are printed.
+ * @throws CliError naming every violation of every resource
  */
 export async function checkSources(paths: readonly string[], fields?: FieldValidation): Promise<SourceResource[]> {
   const checked = await inspectSources(paths, fields ?? 'Strict');
-  const faulty = checked.filter((document) => document.faults.length > 0);
-  if (faulty.length > 0) throw new CliError(faulty.flatMap(findingLines).join('\n'));
+  const invalid = checked.filter((document) => document.violations.length > 0);
+  if (invalid.length > 0) throw new CliError(invalid.flatMap(findingLines).join('\n'));
   const found = new Map<string, SourceResource>();
   for (const document of checked) {
     if (document.foreign) {
@@ -126,7 +135,7 @@ export async function checkSources(paths: readonly string[], fields?: FieldValid
       const { kind, resource, file, line, warnings } = document;
       if (fields !== undefined) process.stderr.write(warningLines(document));
       const key = objectKey(kind, resource);
-      // Deleted first, so that the last one also stands last.
+      // Deleted first, so that the last object also comes last.
       found.delete(key);
       found.set(key, { kind, resource, file, line, warnings });
     }
@@ -135,7 +144,7 @@ export async function checkSources(paths: readonly string[], fields?: FieldValid
 }
 
 function warningLines(document: CheckedDocument): string {
-  const lines = findingLines({ ...document, faults: document.warnings });
+  const lines = findingLines({ ...document, violations: document.warnings });
   return lines.map((line) => `Warning: ${line}\n`).join('');
 }
 
@@ -145,13 +154,13 @@ export function objectKey(kind: Kind, resource: Resource): string {
   return `${kind.group}/${kind.kind}/${namespace}/${resource.metadata.name}`;
 }
 
-/** `shop.yaml:12:5: VirtualService reviews: spec.http[0].route: …`, one line per fault. */
+/** `shop.yaml:12:5: VirtualService reviews: spec.http[0].route: …`, one line per violation. */
 function findingLines(document: CheckedDocument): string[] {
   const { kind, metadata } = headOf(document.value);
   const what = kind ? ` ${kind}${metadata?.name ? ` ${metadata.name}` : ''}:` : '';
-  return document.faults.map((fault) => {
-    const { line, column } = document.positionOf(fault);
-    return `${document.file}:${line}:${column}:${what}${fault.path === '' ? '' : ` ${fault.path}:`} ${fault.message}`;
+  return document.violations.map((violation) => {
+    const { line, column } = document.positionOf(violation);
+    return `${document.file}:${line}:${column}:${what}${violation.path === '' ? '' : ` ${violation.path}:`} ${violation.message}`;
   });
 }
 
@@ -193,7 +202,7 @@ function isGatewayApi(value: unknown): boolean {
   return headOf(value).apiVersion?.startsWith('gateway.networking.k8s.io/') === true;
 }
 
-function foreignWarning(value: unknown): Fault {
+function foreignWarning(value: unknown): Violation {
   const { apiVersion, kind } = headOf(value);
   const message = isGatewayApi(value)
     ? `${kind} of the Kubernetes Gateway API is not supported yet: use Gateway and VirtualService of networking.istio.io`

@@ -1,4 +1,4 @@
-/** `tulle validate` says of every reference configuration what `istioctl validate` says: accepted, refused, warned of. */
+/** `tulle validate` gives the result of `istioctl validate` for every reference configuration: accepted, refused, warned. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -10,10 +10,10 @@ const golden = fileURLToPath(new URL('../../../shared/reference/istiod-golden/',
 const present = existsSync(golden);
 if (!present) console.log('skipped: the reference data is not here');
 
-/** Where we say more than istioctl, as kubectl does. */
+/** Cases where Tulle is stricter than istioctl, as kubectl is. */
 const STRICTER: Readonly<Record<string, string>> = {
-  'faults/unknown-kind': 'istioctl passes over kinds it does not know',
-  'faults/unknown-version': 'istioctl passes over versions it does not know',
+  'faults/unknown-kind': 'istioctl ignores unknown kinds',
+  'faults/unknown-version': 'istioctl ignores unknown versions',
   'cases/ef-network-filter': '`name: off` is a boolean in YAML 1.1',
   'cases/telemetry-access-log-disable': '`name: off` is a boolean in YAML 1.1',
   'cases/telemetry-metrics-disable': '`name: off` is a boolean in YAML 1.1',
@@ -30,7 +30,7 @@ describe.skipIf(!present)('as istioctl validate', () => {
       };
       const { valid, resources } = await validateSources([`${folder}/config.yaml`]);
       const own = resources.flatMap((resource) => resource.warnings);
-      // Ours alone: about the files, and about what Tulle does not do yet.
+      // Only Tulle has these: about the files, and about unsupported features.
       const warnings = own.filter(({ rule }) => !OURS.has(rule));
       const ours = { valid, warned: warnings.length > 0 };
       const theirs = { valid: validate.exit === 0, warned: validate.stderr.includes('has warnings') };
@@ -39,7 +39,7 @@ describe.skipIf(!present)('as istioctl validate', () => {
         name,
         ours,
         theirs: validate.stderr,
-        faults: resources.flatMap((each) => each.faults),
+        violations: resources.flatMap((each) => each.violations),
         warnings,
       });
     }

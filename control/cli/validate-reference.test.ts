@@ -24,11 +24,13 @@ describe.skipIf(!present)('real configuration', () => {
   it.each([
     ['samples', ['Deployment', 'Gateway', 'HTTPRoute', 'Ingress']],
     ['corpus', ['Deployment']],
-  ])('%s: every file is accepted whole, what is not of the mesh is named', async (name, foreign) => {
+  ])('%s: every file is accepted, and objects outside the mesh are named', async (name, foreign) => {
     const folder = `${reference}${name}`;
     const [code, { valid, resources }] = await run(folder);
-    const faults = resources.flatMap(({ source, faults: list }) => list.map((fault) => ({ ...source, ...fault })));
-    expect(faults).toEqual([]);
+    const violations = resources.flatMap(({ source, violations: list }) =>
+      list.map((violation) => ({ ...source, ...violation })),
+    );
+    expect(violations).toEqual([]);
     expect([code, valid]).toEqual([0, true]);
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => /\.ya?ml$/.test(file));
     const read = new Set(resources.map(({ source }) => source.file.slice(folder.length + 1)));

@@ -35,14 +35,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('tulle validate', () => {
-  it('walks folders and judges every document on its own', async () => {
+  it('reads folders and validates every document separately', async () => {
     const report = await validateSources([folder]);
     expect(report.valid).toBe(false);
-    const seen = report.resources.map(({ kind, namespace, name, source, faults, warnings }) => [
+    const seen = report.resources.map(({ kind, namespace, name, source, violations, warnings }) => [
       source.file.slice(folder.length + 1),
       source.line,
       `${kind} ${namespace}/${name}`,
-      faults.map((fault) => fault.path),
+      violations.map((violation) => violation.path),
       warnings.map((warning) => warning.rule),
     ]);
     expect(seen).toEqual([
@@ -55,7 +55,7 @@ describe('tulle validate', () => {
     ]);
   });
 
-  it('says which path cannot be read', async () => {
+  it('names the path that cannot be read', async () => {
     await expect(readSources([join(folder, 'absent.yaml')])).rejects.toThrow('absent.yaml: no such file or folder');
   });
 
@@ -84,13 +84,13 @@ describe('sources of the other commands', () => {
       ['a', 'again.json'],
     ]);
   });
-  it('one fault refuses all, naming it', async () => {
+  it('one violation refuses all documents and is named', async () => {
     const error = await checkSources([join(folder, 'a.yaml'), join(folder, 'deep')]).catch((cause: Error) => cause);
     expect(String(error)).toContain(
       'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
     );
   });
-  it('warns on stderr where a policy is asked for', async () => {
+  it('warns on stderr under a policy', async () => {
     const file = join(folder, 'warned.txt');
     const routes = '[{route: [{destination: {host: a}}]}, {route: [{destination: {host: a}}]}]';
     await writeFile(
@@ -109,12 +109,12 @@ describe('sources of the other commands', () => {
       said.mockRestore();
     }
   });
-  it('unknown fields and fields that stand twice, under each policy', async () => {
+  it('unknown and duplicate fields, under each policy', async () => {
     const file = join(folder, 'odd.txt');
     await writeFile(file, `${good('odd').replace('spec:', 'spec:\n  odd: 1')}  selector: {a: b}\n  selector: {a: c}\n`);
     const strict = await checkSources([file]).catch((cause: Error) => cause.message);
     expect(String(strict).split('\n')).toEqual([
-      `${file}:10:3: Service odd: spec.selector: the field "selector" stands twice`,
+      `${file}:10:3: Service odd: spec.selector: the field "selector" is set twice`,
       `${file}:6:3: Service odd: spec.odd: unknown field "odd"`,
     ]);
     const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
@@ -128,7 +128,7 @@ describe('sources of the other commands', () => {
           policy === 'Ignore'
             ? []
             : [
-                'Warning: f:10:3: Service odd: spec.selector: the field "selector" stands twice',
+                'Warning: f:10:3: Service odd: spec.selector: the field "selector" is set twice',
                 'Warning: f:6:3: Service odd: spec.odd: unknown field "odd"',
               ],
         );
@@ -137,7 +137,7 @@ describe('sources of the other commands', () => {
       said.mockRestore();
     }
   });
-  it('--validate speaks as kubectl', () => {
+  it('--validate accepts the words of kubectl', () => {
     const words = ['strict', 'true', 'warn', 'ignore', 'false'];
     expect(words.map(fieldValidationFlag)).toEqual(['Strict', 'Strict', 'Warn', 'Ignore', 'Ignore']);
     expect(() => fieldValidationFlag('maybe')).toThrow('--validate maybe: must be strict');

@@ -1,5 +1,5 @@
 /** `tulle validate`: schema and semantic validation, offline. */
-import type { Fault } from '../../shared/resources/resource.ts';
+import type { Violation } from '../../shared/resources/resource.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
 import { type CheckedDocument, headOf, inspectSources, objectKey } from './sources.ts';
@@ -15,7 +15,7 @@ interface Finding {
   path: string;
   message: string;
   rule: string;
-  /** Where the faulty field stands. */
+  /** Position of the invalid field. */
   source: Source;
 }
 
@@ -26,7 +26,7 @@ export interface ValidateReport {
     namespace: string;
     name: string;
     source: Source;
-    faults: Finding[];
+    violations: Finding[];
     warnings: Finding[];
   }[];
 }
@@ -42,7 +42,7 @@ export async function runValidate(paths: readonly string[], options: { output: O
   return report.valid ? 0 : 1;
 }
 
-/** The report alone. Each document is judged on its own; an object that stands twice gets a warning. */
+/** The report alone. Each document is validated separately; a duplicate object gets a warning. */
 export async function validateSources(paths: readonly string[]): Promise<ValidateReport> {
   const documents = await inspectSources(paths);
   const first = new Map<string, CheckedDocument>();
@@ -61,20 +61,20 @@ export async function validateSources(paths: readonly string[]): Promise<Validat
       namespace: metadata.namespace || (document.kind?.namespaced ? 'default' : ''),
       name: metadata.name ?? '',
       source: { file: document.file, line: document.line, column: document.column },
-      faults: document.faults.map((fault) => finding(document, fault)),
+      violations: document.violations.map((violation) => finding(document, violation)),
       warnings: warnings.map((warning) => finding(document, warning)),
     };
   });
-  return { valid: resources.every((resource) => resource.faults.length === 0), resources };
+  return { valid: resources.every((resource) => resource.violations.length === 0), resources };
 }
 
-function finding(document: CheckedDocument, fault: Fault): Finding {
-  const { path, message, rule } = fault;
-  const { line, column } = document.positionOf(fault);
+function finding(document: CheckedDocument, violation: Violation): Finding {
+  const { path, message, rule } = violation;
+  const { line, column } = document.positionOf(violation);
   return { path, message, rule, source: { file: document.file, line, column } };
 }
 
-function duplicate(earlier: CheckedDocument): Fault {
+function duplicate(earlier: CheckedDocument): Violation {
   return {
     path: '',
     message: `the same object is in ${earlier.file}:${earlier.line} already: the last one wins`,
@@ -84,21 +84,21 @@ function duplicate(earlier: CheckedDocument): Fault {
 
 function describe(report: ValidateReport): string {
   if (report.resources.length === 0) return 'nothing to validate';
-  const rows = report.resources.map(({ kind, namespace, name, source, faults, warnings }) => {
+  const rows = report.resources.map(({ kind, namespace, name, source, violations, warnings }) => {
     const warned = warnings.length > 0 ? `, ${count(warnings.length, 'warning')}` : '';
-    const state = faults.length > 0 ? `${count(faults.length, 'fault')}${warned}` : `valid${warned}`;
+    const state = violations.length > 0 ? `${count(violations.length, 'violation')}${warned}` : `valid${warned}`;
     return [kind || '?', namespace || '-', name || '?', `${source.file}:${source.line}`, state];
   });
-  const details = report.resources.flatMap(({ kind, name, faults, warnings }) => {
+  const details = report.resources.flatMap(({ kind, name, violations, warnings }) => {
     const what = kind ? `${kind} ${name}: ` : '';
     const line = (mark: string, { path, message, source: { file, line, column } }: Finding) =>
       `${mark} ${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`;
     return [
-      ...faults.map((fault) => line(colour.red('fault'), fault)),
+      ...violations.map((violation) => line(colour.red('violation'), violation)),
       ...warnings.map((warning) => line(colour.yellow('warning'), warning)),
     ];
   });
-  const invalid = report.resources.filter((resource) => resource.faults.length > 0).length;
+  const invalid = report.resources.filter((resource) => resource.violations.length > 0).length;
   const summary = report.valid
     ? `${count(report.resources.length, 'resource')}, all valid`
     : `${invalid} of ${count(report.resources.length, 'resource')} invalid`;

@@ -1,18 +1,19 @@
 /** A DiscoveryAnswer as bytes: put together of resources that were encoded once for all proxies. */
-import type { Response } from './session.ts';
+import type { Feature } from '../../shared/xds/discovery.ts';
+import type { Collected, Response } from './session.ts';
 import { turn } from './turn.ts';
 
-export interface PollAnswer {
+export interface PollAnswer extends Collected {
   readonly session: string;
-  readonly responses: readonly Response[];
+  readonly features?: readonly Feature[];
 }
 
 const encoder = new TextEncoder();
 const text = (value: string): Uint8Array => encoder.encode(value);
 
 /** The answer as JSON, in parts of any size. */
-export function* answerChunks({ session, responses }: PollAnswer): Generator<Uint8Array> {
-  yield text(`{"session":${JSON.stringify(session)},"responses":[`);
+export function* answerChunks({ responses, ...head }: PollAnswer): Generator<Uint8Array> {
+  yield text(`${JSON.stringify(head).slice(0, -1)},"responses":[`);
   for (const [i, response] of responses.entries()) yield* responseChunks(response, i > 0);
   yield text(']}');
 }

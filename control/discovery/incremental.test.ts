@@ -3,19 +3,21 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
-import { RESOURCE_TYPES, type ResourceType, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { FEATURES, RESOURCE_TYPES } from '../../shared/xds/discovery.ts';
 import { inOneGo } from '../compile/node/compiled-node.ts';
-import { compileInSlices } from '../compile/node/node.ts';
+import { compileInSlices, nodeCompiler } from '../compile/node/node.ts';
 import { digest } from '../compile/output/digest.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
+import { randomPatches } from '../compile/testing/random-patches.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshIndex } from '../mesh/mesh-index.ts';
 import { applied, writes } from '../mesh/testing/random-writes.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { answerChunks } from './answer.ts';
-import { type Response, Session } from './session.ts';
+import { type Running, SimulatedProxy } from './testing/simulated-proxy.ts';
 
 const RUNS = Number(process.env['TULLE_FUZZ_RUNS'] ?? 1) * 30;
+
+const compile = nodeCompiler(randomPatches);
 
 const NODES: Node[] = [
   node('sidecar', '10.0.0.1', 'shop', { LABELS: { app: 'a' }, SERVICE_ACCOUNT: 'a' }, 'r1', 'z1'),
@@ -32,6 +34,18 @@ const NODES: Node[] = [
   node('router', '10.0.0.5', 'istio-system', { LABELS: { istio: 'edge' } }),
   node('router', '10.0.0.6', 'shop', { LABELS: { istio: 'edge', app: 'a' } }, 'r1', 'z1'),
 ];
+NODES.push(...[NODES[1]!, NODES[2]!, NODES[5]!].map((plain) => ({ ...plain, clientFeatures: [...FEATURES] })));
+
+/** What a node may be started with next time: metadata is of a session, not of a node for ever. */
+function restarted(its: Node, times: number): Node {
+  const metadata = [
+    its.metadata,
+    { ...its.metadata, LABELS: { app: 'b', istio: 'edge' }, SERVICE_ACCOUNT: 'b' },
+    { ...its.metadata, INTERCEPTION_MODE: 'NONE', INSTANCE_IPS: '10.0.0.5,10.0.0.1' },
+    { ...its.metadata, CLUSTER_ID: 'other', STATIC_LABELS: { version: 'v2' } },
+  ][times % 4];
+  return { ...its, ...(metadata && { metadata }) };
+}
 
 function node(type: string, ip: string, namespace: string, metadata: object, region = '', zone = ''): Node {
   return {
@@ -41,70 +55,14 @@ function node(type: string, ip: string, namespace: string, metadata: object, reg
   } as Node;
 }
 
-/** A proxy that applies what it is sent and acknowledges it. */
-class SimulatedProxy {
-  readonly running = new Map<ResourceType, Map<string, { version: string; resource: unknown }>>();
-  private readonly node: Node;
-  private session: Session;
-
-  constructor(its: Node) {
-    this.node = its;
-    for (const type of RESOURCE_TYPES) this.running.set(type, new Map());
-    this.session = this.begin();
-  }
-
-  /** As after a restart of the control plane: a new session, in which the proxy says what it has. */
-  begin(): Session {
-    this.session = new Session('s', 'owner', this.node, 0);
-    this.session.take(
-      RESOURCE_TYPES.map((type) => ({
-        typeUrl: TYPE_URLS[type],
-        resourceNamesSubscribe: ['*'],
-        initialResourceVersions: Object.fromEntries([...this.of(type)].map(([name, { version }]) => [name, version])),
-      })),
-    );
-    return this.session;
-  }
-
-  /** @returns how many resources were sent */
-  poll(view: MeshView): number {
-    const responses = this.session.collect(inOneGo(compileInSlices(view, this.node)), '1');
-    this.take(responses);
-    this.session.take(responses.map(({ typeUrl, nonce }) => ({ typeUrl, responseNonce: nonce })));
-    return responses.reduce(
-      (sum, { resources, removedResources }) => sum + resources.length + removedResources.length,
-      0,
-    );
-  }
-
-  private take(responses: readonly Response[]): void {
-    const bytes = Buffer.concat([...answerChunks({ session: 's', responses })]);
-    const answer = JSON.parse(bytes.toString()) as {
-      responses: {
-        typeUrl: string;
-        resources: { name: string; version: string; resource: object }[];
-        removedResources: string[];
-      }[];
-    };
-    for (const { typeUrl, resources, removedResources } of answer.responses) {
-      const type = RESOURCE_TYPES.find((item) => TYPE_URLS[item] === typeUrl)!;
-      for (const { name, version, resource } of resources) {
-        const { '@type': _, ...rest } = resource as Record<string, unknown>;
-        expect(this.of(type).get(name)?.version, `${type} ${name} was sent again`).not.toBe(version);
-        this.of(type).set(name, { version, resource: rest });
-      }
-      for (const name of removedResources) expect(this.of(type).delete(name), `${type} ${name} was held`).toBe(true);
-    }
-  }
-
-  private of(type: ResourceType) {
-    return this.running.get(type)!;
-  }
+/** A view that shares nothing with others, as a control plane has it that has just started with these resources. */
+function freshView(resources: Iterable<Resource>): MeshView {
+  return buildView(structuredClone([...resources]), 1);
 }
 
-/** What a node runs by a control plane that has just started with these resources; nothing is shared with others. */
-function fresh(resources: readonly Resource[], of: Node) {
-  const { sets } = inOneGo(compileInSlices(buildView(structuredClone([...resources]), 1), of));
+/** What a node runs by a view. */
+function whole(view: MeshView, of: Node) {
+  const { sets } = inOneGo(compile(view, of));
   return new Map(
     RESOURCE_TYPES.map((type) => [
       type,
@@ -118,17 +76,23 @@ it('sends each proxy what makes it run what a fresh control plane would give it,
     fc.property(writes, fc.integer({ min: 1, max: 4 }), fc.nat({ max: 9 }), (all, size, restart) => {
       const index = new MeshIndex();
       const resources = new Map<string, Resource>();
-      const proxies = NODES.map((its) => new SimulatedProxy(its));
+      const proxies = NODES.map((its) => new SimulatedProxy(its, compile));
       for (let at = 0; at < all.length; at += size) {
         const { view } = index.apply(applied(resources, all.slice(at, at + size)), at + 1);
-        if (at % 10 === restart) for (const proxy of proxies) proxy.begin();
+        const last = at + size >= all.length;
+        const other = freshView(resources.values());
+        if (at % 10 === restart)
+          for (const [i, proxy] of proxies.entries()) proxy.begin(restarted(NODES[i]!, at % 7 === i ? at : 0));
         for (const [i, proxy] of proxies.entries()) {
           // Some proxies are away for a while.
-          if ((at + i) % 3 === 0 && at + size < all.length) continue;
+          if ((at + i) % 3 === 0 && !last) continue;
           proxy.poll(view);
-          const whole = fresh([...resources.values()], NODES[i]!);
-          for (const type of RESOURCE_TYPES)
-            expect(sorted(proxy.running.get(type)!), `${NODES[i]!.id} ${type}`).toEqual(sorted(whole.get(type)!));
+          const should = whole(other, proxy.node);
+          for (const type of RESOURCE_TYPES) {
+            const is = proxy.running.get(type)!;
+            expect(versions(is), `${proxy.node.id} ${type}`).toEqual(versions(should.get(type)!));
+            if (last) expect(contents(is), `${proxy.node.id} ${type}`).toEqual(contents(should.get(type)!));
+          }
           expect(proxy.poll(view), 'nothing is left to say').toBe(0);
         }
       }
@@ -137,10 +101,11 @@ it('sends each proxy what makes it run what a fresh control plane would give it,
   );
 }, 300_000);
 
-const sorted = (items: ReadonlyMap<string, { version: string; resource: unknown }>) =>
-  [...items]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, item]) => [name, item.version, JSON.parse(JSON.stringify(item.resource))]);
+const versions = (items: ReadonlyMap<string, Running>) =>
+  [...items].map(([name, { version }]) => `${name} ${version}`).sort();
+
+const contents = (items: ReadonlyMap<string, Running>) =>
+  Object.fromEntries([...items].map(([name, { resource }]) => [name, JSON.parse(JSON.stringify(resource))]));
 
 it('gives the same bytes and versions for the same resources, in whatever order they were written', () => {
   fc.assert(

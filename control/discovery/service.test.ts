@@ -7,7 +7,9 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
+import type { CompiledNode } from '../compile/node/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
+import { setsOf } from '../compile/output/snapshot.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import { meshChange } from '../mesh/testing/mesh-change.ts';
@@ -265,6 +267,40 @@ describe('DiscoveryService', () => {
     change(() => clusters.set('d', '1s'), 'shop/d');
     await service.poll(ack(answer), caller, open);
     expect(lastChange()?.reason).toBe('VirtualService shop/c, VirtualService shop/d');
+  });
+
+  it('reports a node that cannot be compiled until it can, whatever changes in the mesh', async () => {
+    const broken = { ...node, metadata: { ...node.metadata, BROKEN: 'yes' } };
+    const compiled = (): CompiledNode => ({
+      sets: setsOf({ secrets: [], clusters: [{ name: 'a' }], endpoints: [], listeners: [], routes: [] }),
+      errors: [],
+      // biome-ignore lint/correctness/useYield: all of it is one step
+      *next() {
+        return compiled();
+      },
+    });
+    const { service, change, clock } = harness({
+      // biome-ignore lint/correctness/useYield: all of it is one step
+      *compile(_, its) {
+        if (its.metadata?.['BROKEN']) throw new Error('BROKEN must be absent');
+        return compiled();
+      },
+    });
+    const one = await service.poll(first(), caller, open);
+    const held = service.poll({ ...ack(one), node: broken }, caller, open);
+    await vi.waitFor(() => expect(service.status()[0]?.error).toBe('BROKEN must be absent'));
+    change(() => {});
+    clock.advance(30_000);
+    await held;
+    const again = service.poll({ session: one.session, node: broken, requests: [] }, caller, open);
+    await vi.waitFor(() => expect(service.held).toBe(1));
+    expect(service.status()[0]?.error).toBe('BROKEN must be absent');
+    clock.advance(30_000);
+    await again;
+    const mended = service.poll({ session: one.session, node, requests: [] }, caller, open);
+    await vi.waitFor(() => expect(service.status()[0]?.error).toBeUndefined());
+    service.close();
+    await mended;
   });
 
   it('refuses unknown types, and lets go of the mesh when closed', async () => {

@@ -11,9 +11,12 @@ import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
+import { DiscoveryError } from './discovery-error.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { Session, typeOfUrl } from './session.ts';
+import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
+
+export { DiscoveryError } from './discovery-error.ts';
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -42,17 +45,6 @@ export interface DiscoveryOptions {
   readonly clock?: Clock;
   /** A node that cannot be compiled, an unexpected fault. One line, no secrets. */
   readonly log?: (line: string) => void;
-}
-
-export type DiscoveryErrorCode = 'invalid' | 'unavailable';
-/** A poll that cannot be answered; `message` is for the proxy's operator. */
-export class DiscoveryError extends Error {
-  override name = 'DiscoveryError';
-  readonly code: DiscoveryErrorCode;
-  constructor(code: DiscoveryErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
 }
 
 /** So many rules that cannot be translated are remembered, to be reported once each. */
@@ -85,7 +77,7 @@ export class DiscoveryService {
 
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
-   * poll is answered at once, later ones when there is something to say or the hold is over.
+   * poll is answered at once, as is one that subscribes; others when there is something to say or the hold is over.
    * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
@@ -98,24 +90,26 @@ export class DiscoveryService {
     session.take(request.requests);
     session.polls += 1;
     try {
-      return { session: session.id, responses: await this.responses(session, known === undefined, signal) };
+      const collected = await this.responses(session, known === undefined || asks(request), signal);
+      const features = known ? [] : [...session.features];
+      return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
     } finally {
       session.polls -= 1;
     }
   }
 
-  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<PollAnswer['responses']> {
+  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<Collected> {
     const turn = ++session.turn;
     const deadline = session.lastSeen + this.holdMs;
     for (let mayBeEmpty = first; ; mayBeEmpty = false) {
       const compiled = this.current(session) ?? (await this.compiled(session, turn, signal));
-      if (!compiled) return [];
-      const responses = session.collect(compiled, String(this.view.revision));
+      if (!compiled) return NOTHING;
+      const collected = session.collect(compiled, String(this.view.revision));
       const left = deadline - this.clock.now();
-      if (responses.length > 0 || mayBeEmpty || left <= 0 || this.closed) return responses;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
-      if (reason !== 'changed') return [];
+      if (reason !== 'changed') return NOTHING;
     }
   }
 
@@ -220,7 +214,9 @@ export class DiscoveryService {
     const { step } = this.changes;
     const reason = this.reasonFor(session);
     try {
-      const known = before?.nodeDigest === nodeDigest ? before.node.next?.(view) : undefined;
+      // After a failure `before` may be of an earlier state of the node.
+      const same = session.compileError === undefined && before?.nodeDigest === nodeDigest;
+      const known = same ? before.node.next?.(view) : undefined;
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
@@ -254,6 +250,11 @@ export class DiscoveryService {
       this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
     }
   }
+}
+
+/** Says what the proxy wants or has: it waits for an answer, be it that there is nothing to change. */
+function asks({ requests }: DiscoveryPoll): boolean {
+  return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent?.length);
 }
 
 function isSame(one: CompiledNode, other: CompiledNode): boolean {

@@ -2,6 +2,9 @@
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,
+  type Feature,
+  knownFeatures,
+  type NamesWanted,
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
@@ -9,7 +12,7 @@ import {
 import type { CompiledNode } from '../compile/node/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
-import { Subscription } from './subscription.ts';
+import { type Changes, Subscription } from './subscription.ts';
 
 const TYPES_BY_URL = new Map<string, ResourceType>(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
 
@@ -26,6 +29,18 @@ export interface Response {
   readonly resources: readonly SharedResource[];
   readonly removedResources: readonly string[];
 }
+
+/** What one poll is answered with; `namesWanted` and `more` as in a DiscoveryAnswer. */
+export interface Collected {
+  readonly responses: readonly Response[];
+  readonly namesWanted?: readonly NamesWanted[];
+  readonly more?: true;
+}
+
+export const NOTHING: Collected = Object.freeze({ responses: Object.freeze([]) });
+
+/** A page of an answer: so many resources, and so many bytes of JSON unless a single resource is larger. */
+const PAGE = { resources: 1000, bytes: 4 * 1024 * 1024 };
 
 export class Session {
   readonly id: string;
@@ -65,6 +80,11 @@ export class Session {
     };
   }
 
+  /** What both sides have beyond plain incremental xDS. */
+  get features(): ReadonlySet<Feature> {
+    return knownFeatures(this.node.clientFeatures);
+  }
+
   get connected(): boolean {
     return this.wake !== undefined;
   }
@@ -87,20 +107,43 @@ export class Session {
       if (!spoken.has(type)) this.subscriptions[type].take({ typeUrl: TYPE_URLS[type] });
   }
 
-  /** One response per type with something to say, in make-before-break order; what is said is noted as offered. */
-  collect({ sets }: CompiledNode, systemVersionInfo: string): Response[] {
+  /**
+   * One response per type with something to say, in make-before-break order; what is said is noted as offered. Nothing
+   * is said before it is known what the proxy holds.
+   */
+  collect({ sets }: CompiledNode, systemVersionInfo: string): Collected {
+    const types = RESOURCE_TYPES.filter((type) => this.subscriptions[type].active);
+    const namesWanted = types
+      .map((type) => ({ typeUrl: TYPE_URLS[type], buckets: [...this.subscriptions[type].namesWanted(sets[type])] }))
+      .filter(({ buckets }) => buckets.length > 0);
+    if (namesWanted.length > 0) return { responses: [], namesWanted };
+    const { changes, more } = this.paged(types.map((type) => [type, this.subscriptions[type].changes(sets[type])]));
     const responses: Response[] = [];
-    for (const type of RESOURCE_TYPES) {
-      const subscription = this.subscriptions[type];
-      if (!subscription.active) continue;
-      const changes = subscription.changes(sets[type]);
-      if (changes.upserts.length === 0 && changes.removed.length === 0) continue;
+    for (const [type, { upserts: resources, removed: removedResources }] of changes) {
+      if (resources.length === 0 && removedResources.length === 0) continue;
       const nonce = `${this.id}.${++this.nonces}`;
-      subscription.offered(nonce, changes);
-      const { upserts: resources, removed: removedResources } = changes;
+      this.subscriptions[type].offered(nonce, { upserts: resources, removed: removedResources });
       responses.push({ systemVersionInfo, typeUrl: TYPE_URLS[type], nonce, resources, removedResources });
     }
-    return responses;
+    if (responses.length === 0) return NOTHING;
+    return more ? { responses, more } : { responses };
+  }
+
+  /**
+   * What of all changes the next answer holds. Listeners, the last type, are not cut, and come with the removals: one may
+   * take the address of another that leaves.
+   */
+  private paged(all: readonly TypeChanges[]): { changes: readonly TypeChanges[]; more?: true } {
+    if (!this.features.has('tulle.answer-pages')) return { changes: all };
+    const changes: TypeChanges[] = [];
+    const left = { ...PAGE };
+    for (const [type, { upserts, removed }] of all) {
+      const page = type === 'listeners' ? upserts : firstOf(upserts, left);
+      changes.push([type, { upserts: page, removed }]);
+      if (page.length === upserts.length) continue;
+      return { changes: changes.map(([each, kept]) => [each, { upserts: kept.upserts, removed: [] }]), more: true };
+    }
+    return { changes };
   }
 
   /** Waits until `rouse`, `ms` or the abort, whichever is first. One poll at a time: a new one ends the old. */
@@ -124,6 +167,22 @@ export class Session {
   rouse(reason: WakeReason): void {
     this.wake?.(reason);
   }
+}
+
+type TypeChanges = readonly [ResourceType, Changes];
+
+/** The first of `resources` that fit in what is left of a page, which is made less by them. */
+function firstOf(resources: readonly SharedResource[], left: { resources: number; bytes: number }) {
+  const page: SharedResource[] = [];
+  for (const resource of resources) {
+    const { size } = resource;
+    const begun = left.resources < PAGE.resources;
+    if (left.resources === 0 || (begun && size > left.bytes)) break;
+    page.push(resource);
+    left.resources -= 1;
+    left.bytes -= size;
+  }
+  return page;
 }
 
 export type WakeReason = 'changed' | 'timeout' | 'aborted' | 'superseded' | 'closed';

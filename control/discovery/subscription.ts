@@ -1,8 +1,14 @@
 /** What one proxy has of one resource type: subscribed, held, offered, refused (incremental xDS, xds_protocol "delta"). */
 import type { DeltaDiscoveryRequest } from '../../shared/xds/discovery.ts';
+import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
 import { nackedResources } from '../../shared/xds/nack.ts';
+import { digestText } from '../compile/output/digest.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
+import { DiscoveryError } from './discovery-error.ts';
+
+/** Names of one type that a proxy may say, above all those it holds. */
+const MAX_NAMES = 250_000;
 
 export interface Refusal {
   readonly name: string;
@@ -48,6 +54,11 @@ class Held {
     else this.own.delete(name);
   }
 
+  /** Names that are remembered for this proxy alone. */
+  get ownSize(): number {
+    return this.own.size;
+  }
+
   /** Exactly the resources of `set`. */
   become(set: ResourceSet): void {
     this.base = set;
@@ -87,6 +98,10 @@ export class Subscription {
   private readonly held = new Held();
   private readonly refused = new Map<string, Refusal>();
   private offer: Offer | undefined;
+  /** Digests of what the proxy holds, until they are compared. */
+  private digests: readonly string[] | undefined;
+  /** Buckets whose names the proxy has yet to say. */
+  private readonly unnamed = new Set<number>();
 
   /**
    * Takes one request: its ACK or NACK of the outstanding offer, then its changes of subscription. An offer that this
@@ -104,8 +119,33 @@ export class Subscription {
         this.held.set(name, '');
       }
     }
+    if (request.heldDigests) this.digests = request.heldDigests;
     for (const [name, version] of Object.entries(request.initialResourceVersions ?? {})) this.held.set(name, version);
+    for (const bucket of request.namesSent ?? []) this.unnamed.delete(bucket);
     for (const name of request.resourceNamesUnsubscribe ?? []) this.forget(name);
+    if (this.names.size + this.held.ownSize > MAX_NAMES)
+      throw new DiscoveryError('invalid', `${request.typeUrl}: more than ${MAX_NAMES} names`);
+  }
+
+  /**
+   * Buckets whose names have to be known before `changes` is; compares the digests that the proxy sent, if it did, with
+   * those of `resources`.
+   */
+  namesWanted(resources: ResourceSet): readonly number[] {
+    const { digests } = this;
+    this.digests = undefined;
+    if (digests) this.compare(digests, resources);
+    return [...this.unnamed];
+  }
+
+  /** The proxy holds what it should in the buckets whose digests are the same, and in the others what it will say. */
+  private compare(digests: readonly string[], resources: ResourceSet): void {
+    const own = bucketTexts(resources.values()).map((text) => (text === '' ? '' : digestText(text)));
+    const differing = new Set([...own.keys()].filter((bucket) => own[bucket] !== (digests[bucket] ?? '')));
+    this.held.become(resources);
+    for (const { name } of resources.values()) if (differing.has(bucketOf(name))) this.held.delete(name);
+    this.unnamed.clear();
+    for (const bucket of differing) if (digests[bucket]) this.unnamed.add(bucket);
   }
 
   /** What the proxy lacks, has in another version, or should no longer have. A refused version is not offered twice. */

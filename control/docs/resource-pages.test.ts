@@ -8,7 +8,7 @@ const folder = fileURLToPath(new URL('../../docs/resources/', import.meta.url));
 const pages = resourcePages();
 
 describe('docs/resources', () => {
-  it('has the pages there are, and no others', () => {
+  it('has a page for every kind, and no others', () => {
     expect(readdirSync(folder).sort()).toEqual([...pages.keys()].sort());
     for (const { kind } of kinds) expect(pages.has(`${kind.toLowerCase()}.md`), kind).toBe(true);
   });
@@ -17,7 +17,7 @@ describe('docs/resources', () => {
     expect(readFileSync(folder + name, 'utf8')).toBe(text);
   });
 
-  it.each([...pages])('%s links to what is there', (_name, text) => {
+  it.each([...pages])('%s has no broken links', (_name, text) => {
     const anchors = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map((match) => match[1]));
     expect(anchors.size).toBe([...text.matchAll(/<a id=/g)].length);
     for (const [, target = ''] of text.matchAll(/(?<!\\)\]\(([^)]+)\)/g)) {

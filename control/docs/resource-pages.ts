@@ -36,8 +36,7 @@ export function resourcePages(): Map<string, string> {
   for (const kind of kinds) pages.set(fileOf(kind.kind), kindPage(kind));
   for (const { name, schema, says } of CONFIGS) pages.set(fileOf(name), page(name, [says], describe(schema), ''));
   const metadata = { text: '', rules: [], shape: objectMeta() };
-  const says =
-    'What every resource has under `metadata`. Annotations and labels that Istio gives a meaning are theirs.';
+  const says = 'What every resource has under `metadata`. Annotations and labels of Istio keep their meaning.';
   pages.set('metadata.md', page('metadata', [says], metadata, 'metadata'));
   return pages;
 }
@@ -55,7 +54,7 @@ function index(): string {
     '',
     NOTE,
     '',
-    'Every kind and every field. `tulle explain KIND.FIELD` says the same offline, `kubectl explain` over the API. All versions of',
+    'Every kind and every field. `tulle explain KIND.FIELD` prints the same offline, `kubectl explain` over the API. All versions of',
     'a kind have the same fields: a resource written in one can be read in another.',
     '',
     '| kind | group and versions | |',
@@ -89,7 +88,7 @@ interface Section {
   description: Description;
 }
 
-/** Sections of nearer messages first; one that stands in several places has one section, at its first. */
+/** Sections of nearer messages first; a message used in several places has one section, at its first. */
 function page(title: string, intro: readonly string[], root: Description, path: string): string {
   const sections: Section[] = [{ path, description: root }];
   const lines = [`# ${title}`, '', NOTE, '', ...intro, ''];
@@ -135,7 +134,7 @@ function rowOf(field: Field, path: string, sectionPath: (field: Field) => string
   return `| ${cells.join(' | ')} |`;
 }
 
-/** Names, limits and what is said of the entries of lists and maps; a message's own are in its section. */
+/** Names, limits and rules of the entries of lists and maps; a message's own are in its section. */
 function remarks(description: Description): string[] {
   const names = namesIn(description);
   const said = hasFields(description) ? ownConstraints(description) : constraints(description);
@@ -147,7 +146,7 @@ function remarks(description: Description): string[] {
   ];
 }
 
-/** Of a list or map of messages; what is asked of a message stands in its section. */
+/** Of a list or map of messages; a message's rules are in its section. */
 function ownConstraints(description: Description): string[] {
   const below = constraints(inner(description));
   return constraints(description).filter((each) => !each.startsWith('each ') && !below.includes(each));
@@ -185,7 +184,7 @@ function suffix({ shape }: Description): string {
 
 const anchor = (path: string) => path.replace(/[^A-Za-z0-9_.]/g, '');
 
-/** Text as Markdown shows it unchanged, in a cell too; what stands in backquotes is code already. */
+/** Text as Markdown shows it unchanged, in a cell too; text in backquotes is code already. */
 function markdown(text: string): string {
   return text
     .split(/(`[^`]*`)/)

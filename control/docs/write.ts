@@ -1,4 +1,4 @@
-/** `npm run docs`: writes docs/resources anew, and removes pages of kinds that are gone. */
+/** `npm run docs`: rewrites docs/resources, and removes pages of removed kinds. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { resourcePages } from './resource-pages.ts';

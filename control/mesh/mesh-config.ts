@@ -3,7 +3,7 @@ import { isMeshConfigMap } from '../../shared/resources/kinds/core/config-map.ts
 import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config/mesh-config-read.ts';
-import type { Fault, Resource } from '../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../shared/resources/resource.ts';
 import { fields, text } from './fields.ts';
 import type { MeshSettings } from './view.ts';
 
@@ -17,7 +17,7 @@ export const DEFAULT_SETTINGS: MeshSettings = settingsOf(DEFAULT_MESH_CONFIG);
 /**
  * Reads the text of key `mesh`. Unknown fields and providers that cannot be used are left out, as istiod does; they and
  * the fields without effect are named in `warnings`.
- * @throws MeshConfigError naming every fault
+ * @throws MeshConfigError naming every violation
  */
 export function parseMeshConfig(yaml: string): MeshSettings {
   const { value, warnings } = must('mesh', readMeshConfig(yaml));
@@ -55,12 +55,12 @@ export function settingsFrom(resources: readonly Resource[]): MeshSettings {
   return { ...settings, networks: value, ...(all.length > 0 ? { warnings: all } : {}) };
 }
 
-function must<Value>(key: string, reading: Reading<Value>): { value: Value; warnings: readonly Fault[] } {
-  const { value, faults, warnings } = reading;
+function must<Value>(key: string, reading: Reading<Value>): { value: Value; warnings: readonly Violation[] } {
+  const { value, violations, warnings } = reading;
   if (value !== undefined) return { value, warnings };
-  throw new MeshConfigError(`ConfigMap istio-system/istio: ${faults.map(told(key)).join('; ')}`);
+  throw new MeshConfigError(`ConfigMap istio-system/istio: ${violations.map(told(key)).join('; ')}`);
 }
 
-function told(key: string): (fault: Fault) => string {
+function told(key: string): (violation: Violation) => string {
   return ({ path, message }) => `data.${key}: ${path === '' ? '' : `${path}: `}${message}`;
 }

@@ -160,8 +160,7 @@ export class ServiceIndex {
       }
       if (before) endpoints.delete(before);
       if (entry.service) endpoints.set(entry.service, entry.endpoints);
-      moveTo(edits, before, had, entry.service, entry.endpoints);
-      for (const { address } of [...had, ...entry.endpoints]) places.add(address);
+      for (const address of moveTo(edits, before, had, entry.service, entry.endpoints)) places.add(address);
       touched = true;
     }
     if (defined.size > 0) this.publishServices(gone, come);
@@ -206,19 +205,41 @@ export class ServiceIndex {
 const placeKey = (address: string, namespace: string): string => `${namespace}\n${address}`;
 const entryPlace = (entry: Resource): string => placeKey(text(specOf(entry)['address']) ?? '', namespaceOf(entry));
 
-/** Files a service under the addresses of its endpoints. */
+/**
+ * Files a service under the addresses of its endpoints.
+ * @returns where endpoints came, went or changed
+ */
 function moveTo(
   edits: Edits<MeshService>,
   before: MeshService | undefined,
   had: readonly MeshEndpoint[],
   after: MeshService | undefined,
   has: readonly MeshEndpoint[],
-): void {
-  const old = new Set(had.map(({ address }) => address));
-  const now = new Set(has.map(({ address }) => address));
-  const same = before === after;
-  if (before) for (const address of old) if (!same || !now.has(address)) edits.at(address).gone.add(before);
-  if (after) for (const address of now) if (!same || !old.has(address)) edits.at(address).come.push(after);
+): ReadonlySet<string> {
+  const [old, now] = before === after ? differing(had, has) : [had, has];
+  const left = addressesOf(old);
+  const taken = addressesOf(now);
+  const places = new Set([...left, ...taken]);
+  if (before === after) {
+    // Of several endpoints at one address some may stay.
+    for (const { address } of has) left.delete(address);
+    for (const { address } of had) taken.delete(address);
+  }
+  if (before) for (const address of left) edits.at(address).gone.add(before);
+  if (after) for (const address of taken) edits.at(address).come.push(after);
+  return places;
+}
+
+const addressesOf = (endpoints: readonly MeshEndpoint[]) => new Set(endpoints.map(({ address }) => address));
+
+/** Both lists without what they begin and end with alike: one write of many changes few of them. */
+function differing<T>(one: readonly T[], other: readonly T[]): [readonly T[], readonly T[]] {
+  const shorter = Math.min(one.length, other.length);
+  let start = 0;
+  while (start < shorter && one[start] === other[start]) start += 1;
+  let end = 0;
+  while (end < shorter - start && one.at(-1 - end) === other.at(-1 - end)) end += 1;
+  return [one.slice(start, one.length - end), other.slice(start, other.length - end)];
 }
 
 const keyOf = ({ namespace, hostname }: MeshService): string => `${namespace}/${hostname}`;

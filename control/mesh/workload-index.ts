@@ -2,6 +2,7 @@
 import type { Resource } from '../../shared/resources/resource.ts';
 import { labelsOf, namespaceOf, selects, specOf } from './fields.ts';
 import { byAge } from './order.ts';
+import { lowerBound } from './sorted-list.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -17,33 +18,38 @@ export function workloadLabels(entry: Resource): Labels {
 const pairKey = (namespace: string, key: string, value: string): string => `${namespace}\n${key}\n${value}`;
 
 export class WorkloadIndex {
-  private readonly byPair = new Map<string, Set<Resource>>();
+  /** Oldest first. */
+  private readonly byPair = new Map<string, Resource[]>();
 
   add(entry: Resource): void {
     for (const pair of pairsOf(entry)) {
-      const set = this.byPair.get(pair);
-      if (set) set.add(entry);
-      else this.byPair.set(pair, new Set([entry]));
+      const list = this.byPair.get(pair);
+      if (list) list.splice(lowerBound(list, entry, byAge), 0, entry);
+      else this.byPair.set(pair, [entry]);
     }
   }
 
   remove(entry: Resource): void {
     for (const pair of pairsOf(entry)) {
-      const set = this.byPair.get(pair);
-      set?.delete(entry);
-      if (set?.size === 0) this.byPair.delete(pair);
+      const list = this.byPair.get(pair);
+      if (!list) continue;
+      const at = list.indexOf(entry, lowerBound(list, entry, byAge));
+      if (at >= 0) list.splice(at, 1);
+      if (list.length === 0) this.byPair.delete(pair);
     }
   }
 
   /** Entries of `namespace` with every label of `selector`, oldest first. An empty selector selects none. */
-  selected(namespace: string, selector: Labels): Resource[] {
-    let fewest: ReadonlySet<Resource> | undefined;
-    for (const [key, value] of Object.entries(selector)) {
-      const set = this.byPair.get(pairKey(namespace, key, value));
-      if (!set) return [];
-      if (!fewest || set.size < fewest.size) fewest = set;
+  selected(namespace: string, selector: Labels): readonly Resource[] {
+    const pairs = Object.entries(selector);
+    let fewest: readonly Resource[] | undefined;
+    for (const [key, value] of pairs) {
+      const list = this.byPair.get(pairKey(namespace, key, value));
+      if (!list) return [];
+      if (!fewest || list.length < fewest.length) fewest = list;
     }
-    return [...(fewest ?? [])].filter((entry) => selects(selector, workloadLabels(entry))).sort(byAge);
+    if (!fewest || pairs.length === 1) return fewest?.slice() ?? [];
+    return fewest.filter((entry) => selects(selector, workloadLabels(entry)));
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Writes without end into the SQLite store named by the first argument, with as many writers at once as the third says, and
- * prints each acknowledged name and each that a watcher was shown, with its revision. To be killed.
+ * prints each acknowledged name and each that a watcher received, with its revision. The test kills it.
  */
 import { writeSync } from 'node:fs';
 import { openSqliteStore } from './sqlite.ts';

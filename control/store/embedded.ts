@@ -33,7 +33,7 @@ export interface EmbeddedOptions {
   newUid?: () => string;
 }
 
-/** Events kept for watchers unless told otherwise. */
+/** Default number of events kept for watchers. */
 export const defaultHistoryLimit = 10_000;
 
 const writesPerTransaction = 256;
@@ -57,7 +57,7 @@ export class EmbeddedStore implements ResourceStore {
   private writes: Write[] = [];
   /** The newest events, revisions without a gap, shared by all watchers: frozen. */
   private recent: WatchEvent[] = [];
-  /** Of the transaction under way. */
+  /** Of the current transaction. */
   private applied: WatchEvent[] = [];
   private closed = false;
 
@@ -179,7 +179,7 @@ export class EmbeddedStore implements ResourceStore {
 
   private remember(events: readonly WatchEvent[]): void {
     for (const event of events) this.recent.push(freeze(event));
-    // Cut in lumps: one copy of the array for many writes.
+    // Trimmed in batches: one copy of the array for many writes.
     if (this.recent.length >= 2 * recentEvents) this.recent = this.recent.slice(-recentEvents);
   }
 
@@ -222,7 +222,7 @@ export class EmbeddedStore implements ResourceStore {
     });
   }
 
-  /** One transaction for what is waiting. A write that is refused changed nothing, so it spoils no other. */
+  /** Commits the waiting writes as one transaction. A refused write changed nothing, so the others are unaffected. */
   private flush(): void {
     const batch = this.writes.slice(0, writesPerTransaction);
     this.writes = this.writes.slice(batch.length);
@@ -243,7 +243,7 @@ export class EmbeddedStore implements ResourceStore {
     this.wakeWatchers();
   }
 
-  /** What to tell the writer once the transaction is durable. @throws when the backend fails, which ends the batch */
+  /** The result for the writer once the transaction is durable. @throws when the backend fails, which ends the batch */
   private attempt(write: Write): () => void {
     try {
       // A copy: what was stored must not be what the caller may now change.

@@ -1,4 +1,4 @@
-/** A store that lives and dies with the process: for tests, and for `tulle compile`, which needs no disk. */
+/** A store in the process's memory: for tests, and for `tulle compile`, which needs no disk. */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore, selects } from './embedded.ts';
 import type { ResourceKey, ResourceStore, Selection, WatchEvent } from './store.ts';
@@ -69,7 +69,7 @@ class MemoryBackend implements Backend {
     else this.rows.set(rowName(event.key), { key: kept.key, resource: kept.resource });
     this.history.push(kept);
     this.current = event.revision;
-    // Cut in lumps: one copy of the array for many writes.
+    // Trimmed in batches: one copy of the array for many writes.
     if (this.history.length >= 2 * this.historyLimit) {
       this.history = this.history.slice(-this.historyLimit);
       this.compacted = this.current - this.historyLimit;

@@ -1,4 +1,4 @@
-/** The little of SQLite that the store needs, from the runtime's own binding: `bun:sqlite` on Bun, else `node:sqlite`. */
+/** The part of SQLite that the store needs, from the runtime's own binding: `bun:sqlite` on Bun, else `node:sqlite`. */
 
 export type SqlValue = string | number | null;
 export type SqlRow = Record<string, SqlValue>;

@@ -31,7 +31,7 @@ const schema = `
 `;
 
 /**
- * Opens the store in `path`, creating it readable by its owner alone (it holds Secrets). One process at a time: the file is
+ * Opens the store in `path`, creating it readable by its owner only (it holds Secrets). One process at a time: the file is
  * locked until `close`.
  * @throws StoreError unavailable, naming the file: locked by another process, not a database, made by a newer version
  */
@@ -148,7 +148,7 @@ class SqliteBackend implements Backend {
   }
 
   private writeCounters(): void {
-    // Compacted in lumps of a tenth, so that not every write pays for a deletion.
+    // Compacted in batches of a tenth, so that not every write pays for a deletion.
     if (this.current - this.compacted > this.historyLimit * 1.1) {
       this.compacted = this.current - this.historyLimit;
       this.run('DELETE FROM events WHERE revision <= ?', this.compacted);

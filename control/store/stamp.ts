@@ -14,7 +14,7 @@ export function describeKey(key: ResourceKey): string {
   return `${kind} "${key.namespace === '' ? key.name : `${key.namespace}/${key.name}`}"`;
 }
 
-/** The resource as first stored. Whatever the caller put into the store's fields is overwritten. */
+/** The resource as first stored. Overwrites the caller's values of the store's fields. */
 export function stampCreated(key: ResourceKey, resource: Resource, stamp: Stamp): Resource {
   const metadata: ObjectMeta = {
     ...place(key, resource.metadata),
@@ -27,8 +27,8 @@ export function stampCreated(key: ResourceKey, resource: Resource, stamp: Stamp)
 }
 
 /**
- * The resource as stored by an update of `stored`; undefined when nothing would change, so that a write of the same thing
- * makes no revision and wakes nobody (as the Kubernetes API server does).
+ * The resource as stored by an update of `stored`; undefined when nothing would change, so that an identical write
+ * makes no revision and no watch event (as in the Kubernetes API server).
  * @throws StoreError conflict
  */
 export function stampUpdated(
@@ -97,7 +97,7 @@ function place(key: ResourceKey, metadata: ObjectMeta): ObjectMeta {
   return key.namespace === '' ? { ...rest, name: key.name } : { ...rest, name: key.name, namespace: key.namespace };
 }
 
-/** What the user asked for: everything but identity, metadata and status. A change of this makes a new generation. */
+/** The user's part: everything but identity, metadata and status. A change of this makes a new generation. */
 function desired(resource: Resource): unknown {
   const { apiVersion: _apiVersion, metadata: _metadata, status: _status, ...rest } = resource;
   return rest;

@@ -1,5 +1,5 @@
 /**
- * What every ResourceStore must do. Cases use nothing but node:assert, so the same ones run under vitest on Node and as a
+ * Conformance cases for every ResourceStore. Cases use nothing but node:assert, so the same ones run under vitest on Node and as a
  * plain script on Bun and Deno.
  */
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
@@ -75,7 +75,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'create refuses a second of the same name; other kinds and namespaces are apart',
+    name: 'create refuses a duplicate name; other kinds and namespaces are separate',
     async run(store) {
       await store.create(keyOf('a'), service('a'));
       await fails(store.create(keyOf('a'), service('a')), 'already-exists');
@@ -85,7 +85,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'get and list of what is absent',
+    name: 'get and list of absent resources',
     async run(store) {
       equal(await store.get(keyOf('a')), undefined);
       deepEqual((await store.list({ kind: services })).items, []);
@@ -111,7 +111,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'update keeps identity, and bumps generation only for what the user asks for',
+    name: 'update keeps identity, and increments generation only for changes of user fields',
     async run(store) {
       const created = await store.create(keyOf('a'), service('a'));
       const labelled = structuredClone(created);
@@ -199,7 +199,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'watch tells the past after a revision, then the present, in order',
+    name: 'watch sends past events after a revision, then new ones, in order',
     async run(store) {
       const first = await store.create(keyOf('a'), service('a'));
       const from = await store.revision();
@@ -246,7 +246,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'a watcher far behind catches up without a gap; all watchers get the same events, which nobody can change',
+    name: 'a watcher far behind catches up without a gap; all watchers get the same frozen events',
     async run(store) {
       const count = 1500;
       const from = await store.revision();
@@ -273,7 +273,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'watch is gone when history was compacted away, or never reached so far',
+    name: 'watch fails with gone when history was compacted or never had the revision',
     settings: { historyLimit: 10 },
     async run(store) {
       for (let at = 0; at < 50; at++) await store.create(keyOf(`n${at}`), service(`n${at}`));
@@ -284,7 +284,7 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'a reader that falls behind is told so instead of being queued for without end',
+    name: 'a reader that falls behind gets an error instead of an unbounded queue',
     settings: { historyLimit: 10 },
     async run(store) {
       const reader = store.watch({}, await store.revision(), new AbortController().signal)[Symbol.asyncIterator]();
@@ -300,11 +300,11 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
-    name: 'after close everything is unavailable, and watchers are told',
+    name: 'after close everything is unavailable, and watches end with an error',
     async run(store) {
       const waiting = nextOf(store, await store.revision());
       const writing = store.create(keyOf('a'), service('a'));
-      const told = rejects(
+      const ended = rejects(
         async () => {
           // The write accepted before the close may still be seen.
           if (!(await waiting).done) await nextOf(store, 0);
@@ -314,7 +314,7 @@ export const storeCases: StoreCase[] = [
       await store.close();
       await store.close();
       equal((await writing).metadata.name, 'a');
-      await told;
+      await ended;
       await fails(store.get(keyOf('a')), 'unavailable');
       await fails(store.create(keyOf('b'), service('b')), 'unavailable');
     },

@@ -62,7 +62,7 @@ describe('SQLite file', () => {
     await second.close();
   });
 
-  it('is readable by its owner alone', async () => {
+  it('is readable by its owner only', async () => {
     const path = newFile();
     const store = await openSqliteStore(path);
     await store.create(keyOf('a'), service('a'));
@@ -129,7 +129,7 @@ describe.each(['node', 'bun'] as const)('killed in mid-write on %s', (runtime) =
         const { items, revision } = await store.list({});
         const stored = new Map(items.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
         expect(printed.filter((one) => stored.get(one.name) !== one.revision)).toEqual([]);
-        // Nothing half done either: every write made exactly one revision.
+        // No partial writes: every write made exactly one revision.
         expect(revision).toBe(1 + items.length);
         expect(new Set(stored.values()).size).toBe(items.length);
         await store.close();
@@ -141,7 +141,7 @@ describe.each(['node', 'bun'] as const)('killed in mid-write on %s', (runtime) =
 });
 
 describe('group commit', () => {
-  /** A backend that says when it commits, and fails when told to. */
+  /** A backend that reports its commits and fails on demand. */
   function recording() {
     const log: string[] = [];
     const rows = new Map<string, Resource>();
@@ -172,7 +172,7 @@ describe('group commit', () => {
   }
   const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-  it('commits writes that come in neighbouring turns together, and answers them afterwards, in order', async () => {
+  it('commits writes of neighbouring turns together, and resolves them afterwards, in order', async () => {
     const { log, store } = recording();
     const writes = Array.from({ length: 10 }, async (_, at) => {
       for (let turns = 0; turns < at; turns++) await turn();
@@ -183,7 +183,7 @@ describe('group commit', () => {
     expect(log).toEqual(['commit 10', ...Array.from({ length: 10 }, (_, at) => `answered ${at + 2}`)]);
   });
 
-  it('does not put a commit off for as long as writes come', async () => {
+  it('bounds how long further writes defer a commit', async () => {
     const { log, store } = recording();
     const first = store.create(keyOf('first'), service('first')).then(() => log.push('answered'));
     for (let at = 0; !log.includes('answered'); at++) {
@@ -194,7 +194,7 @@ describe('group commit', () => {
     await first;
   });
 
-  it('shows watchers nothing of a transaction that failed, and refuses all its writes', async () => {
+  it('sends watchers no event of a failed transaction, and refuses all its writes', async () => {
     const { state, store } = recording();
     const stop = new AbortController();
     const events = store.watch({}, await store.revision(), stop.signal);

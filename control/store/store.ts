@@ -1,4 +1,4 @@
-/** ResourceStore: what a control plane keeps its resources in. One conformance suite runs against every driver. */
+/** ResourceStore: storage of the control plane's resources. One conformance suite runs against every driver. */
 import type { Resource } from '../../shared/resources/resource.ts';
 
 /** Where a resource lives. `namespace` is '' for cluster-scoped kinds. */
@@ -37,8 +37,8 @@ export class StoreError extends Error {
 
 /**
  * Every write is durable when its promise resolves. `metadata.resourceVersion` is the decimal revision of the last write
- * to that resource; uid, creationTimestamp, generation (bumped when anything but metadata and status changes) are the
- * store's to set. Returned resources are the caller's own copies.
+ * to that resource; uid, creationTimestamp, generation (bumped when anything but metadata and status changes) are set
+ * by the store. Returned resources are the caller's own copies.
  */
 export interface ResourceStore {
   get(key: ResourceKey): Promise<Resource | undefined>;

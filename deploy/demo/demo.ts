@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: a mesh of real processes on loopback, and a canary through it. On a terminal a live screen that goes on
- * until Ctrl-C; with `--once` a plain transcript that exits 0, or 1 when anything that is claimed was not counted.
+ * `npm run demo`: a mesh of real processes on loopback, and a canary through it. On a terminal a live screen until
+ * Ctrl-C; with `--once` a plain transcript that exits 0, or 1 when a counted result differs from the claim.
  */
 import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
@@ -40,7 +40,7 @@ function check(ok: boolean, line: string): void {
   screen.check(ok, line);
 }
 
-/** Runtimes side by side; one that is not installed is said and stood in for by Node. */
+/** Several runtimes in one mesh; Node replaces one that is not installed, with a message. */
 function runtimes(): (index: number) => RuntimeName {
   const found: RuntimeName[] = ['node'];
   if (bunBinary()) found.push('bun');
@@ -49,7 +49,7 @@ function runtimes(): (index: number) => RuntimeName {
   return (index) => found[index % found.length]!;
 }
 
-/** Waits for a condition to hold; a demo that waits for ever would be no demo. */
+/** Waits for a condition to hold; bounded, so that the demo always ends. */
 async function until(what: string, holds: () => Promise<boolean>, limitMs = 60_000): Promise<void> {
   const limit = Date.now() + limitMs;
   while (!(await holds())) {
@@ -143,7 +143,7 @@ async function canary(share: number): Promise<void> {
 }
 
 async function byHeader(gateway: string): Promise<void> {
-  screen.step('A/B by header: end-user kim reads v2, everybody else v1');
+  screen.step('A/B by header: end-user kim reads v2, all others v1');
   await setReviews('ab', { v1: 100 }, { user: 'kim', version: 'v2' });
   const answers = async (headers: Record<string, string>) =>
     (await Promise.all(Array.from({ length: 20 }, () => get(gateway, headers)))).map(versionOf);
@@ -177,12 +177,12 @@ async function identities(gateway: string): Promise<void> {
   for (const [service, caller, account] of hops)
     check(
       caller === `spiffe://cluster.local/ns/default/sa/${account}`,
-      `${service} was called by ${caller || 'nobody known'}`,
+      `${service} was called by ${caller || 'an unknown caller'}`,
     );
 }
 
 async function denied(): Promise<void> {
-  screen.step('Ratings are for reviews alone: the front page asks and is denied');
+  screen.step('Only reviews may call ratings: the front page is denied');
   await mesh.apply(`
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -221,7 +221,7 @@ function getThrough(proxyPort: number, url: string): Promise<Answer> {
 }
 
 async function plaintext(): Promise<void> {
-  screen.step('STRICT mTLS: plaintext to a workload gets nothing');
+  screen.step('STRICT mTLS: plaintext to a workload is refused');
   const { address } = mesh.workloads.get('reviews-v1')!;
   const tries = await Promise.all(Array.from({ length: 20 }, () => get(`http://${address}:9080/reviews/0`)));
   check(
@@ -247,7 +247,7 @@ function noteSerial({ address, options: { name } }: Workload): Promise<void> {
   });
 }
 
-/** All sidecars; gateways have no port where they would show theirs. */
+/** All sidecars; gateways have no port that presents theirs. */
 async function noteSerials(): Promise<void> {
   await Promise.all([...mesh.workloads.values()].filter(({ app }) => app !== undefined).map(noteSerial));
 }
@@ -266,7 +266,7 @@ async function rotation(): Promise<void> {
 }
 
 async function controlPlaneDown(gateway: string): Promise<void> {
-  screen.step('The control plane is killed; traffic goes on');
+  screen.step('The control plane is killed; traffic continues');
   await setReviews('reader-v1', { v3: 100 }, { user: 'reader', version: 'v1' });
   await mesh.control.stop('SIGKILL');
   const { total, failed } = traffic!;
@@ -286,7 +286,7 @@ async function controlPlaneDown(gateway: string): Promise<void> {
   check(versionOf(answer) === 'v2', 'started again, it moves traffic at once: 0/100 to v2');
 }
 
-/** The gateway keeps /members for the edge worker, whom it knows by a JWT-SVID bound to the gateway's audience. */
+/** The gateway keeps /members for the edge worker, authenticated by a JWT-SVID bound to the gateway's audience. */
 async function throughTheEdge(ingress: Workload): Promise<void> {
   screen.step('An edge worker on workerd in front');
   if (!workerdBinary()) return check(false, 'workerd is not installed; "npm ci" installs it');
@@ -349,7 +349,7 @@ async function play(): Promise<void> {
 }
 
 let ending: Promise<void> | undefined;
-/** Stops everything once, whoever asks. */
+/** Stops everything; further calls wait for the first. */
 function end(): Promise<void> {
   ending ??= (async () => {
     await traffic?.stop();

@@ -104,7 +104,7 @@ export interface WorkloadOptions {
   runtime: RuntimeName;
   /** router: a gateway. */
   type?: 'sidecar' | 'router';
-  /** The application: a script and its arguments, after the port it must listen on was put in for `{port}`. */
+  /** The application: a script and its arguments, with its listening port in place of `{port}`. */
   app?: readonly string[];
   /** Further flags of the proxy. */
   flags?: readonly string[];
@@ -123,7 +123,7 @@ export interface Workload {
   readonly proxyCommand: readonly string[];
 }
 
-/** Everything it starts stops with `stop`. Addresses are loopback, from a /24 of its own, so that meshes do not meet. */
+/** Everything it starts stops with `stop`. Addresses are loopback, from a /24 of its own, so that meshes do not collide. */
 export class LoopbackMesh {
   readonly folder = mkdtempSync(join(tmpdir(), 'tulle-mesh-'));
   readonly parts = new Set<Part>();
@@ -187,7 +187,7 @@ export class LoopbackMesh {
     return this.ca;
   }
 
-  /** Where a workload's outbound listeners bind: apart from each other's and from the addresses that serve. */
+  /** Where a workload's outbound listeners bind: distinct from other workloads' and from serving addresses. */
   private outboundAddress(address: string): string {
     const host = Number(address.slice(this.net.length + 1));
     return `${this.net}.${host + MAX_WORKLOADS}`;
@@ -215,7 +215,7 @@ export class LoopbackMesh {
     }
   }
 
-  /** Deletes every resource of a YAML text; those that are not there are passed over. */
+  /** Deletes every resource of a YAML text; absent ones are ignored. */
   async remove(yaml: string): Promise<void> {
     for (const { kind, resource } of resourcesOf(yaml))
       await this.api.request(
@@ -275,7 +275,7 @@ export class LoopbackMesh {
     });
   }
 
-  /** Ends a workload's proxy and starts it anew on its kept data: no join token, so it serves from its disk cache. */
+  /** Restarts a workload's proxy on its data: no join token, so it serves from its disk cache. */
   async restartProxy(name: string): Promise<void> {
     const workload = this.workloads.get(name);
     if (!workload) throw new Error(`no workload "${name}"`);
@@ -305,11 +305,11 @@ function resourcesOf(yaml: string): { kind: Kind; resource: Resource }[] {
 }
 
 const handedOut = new Set<number>();
-/** Below the kernel's ephemeral range (32768 on): what is free here is not taken by somebody's outgoing connection. */
+/** Below the kernel's ephemeral range (32768 on): a free port here is not taken by an outgoing connection. */
 const FIRST_PORT = 12_000;
 const PORTS = 20_000;
 
-/** Ports free on 127.0.0.1, each handed out once, for processes that must be told theirs. */
+/** Ports free on 127.0.0.1, each returned once, for processes whose port must be configured. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {

@@ -1,4 +1,4 @@
-/** What the demo shows: a live screen on a terminal, a plain transcript elsewhere. */
+/** The demo's output: a live screen on a terminal, a plain transcript elsewhere. */
 import { colour } from '../../control/cli/output.ts';
 
 export interface Live {

@@ -1,6 +1,6 @@
 /**
  * The demo's applications: a front page, details, reviews v1 to v3 and ratings, in the shape of Istio's Bookinfo.
- * One small program in four roles; it knows nothing of the mesh but `http_proxy`.
+ * One small program in four roles; its only knowledge of the mesh is `http_proxy`.
  *
  *     node shop.ts ROLE PORT [VERSION]
  */

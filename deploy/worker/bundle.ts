@@ -4,7 +4,7 @@ import { build, type Metafile } from 'esbuild';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Writes it to `outfile`. @returns what it is made of */
+/** Writes it to `outfile`. @returns the names of its input files */
 export async function bundleWorker(outfile: string): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: ROOT,

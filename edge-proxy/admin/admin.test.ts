@@ -25,6 +25,7 @@ function setup(change: Partial<AdminDeps> = {}) {
     listeners: () => [{ name: '0.0.0.0_80', address: '127.0.0.1', port: 8080 }],
     info: { version: '0.1.0', runtime: 'node', nodeId: 'n' },
     taken: { workers: 2, drainMs: 45_000 },
+    now: () => 0,
     uptimeMs: () => 2500,
     quit: () => {},
     drainListeners: () => {},

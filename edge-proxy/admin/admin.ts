@@ -24,6 +24,8 @@ export interface AdminDeps {
   readonly info: { readonly version: string; readonly runtime: string; readonly nodeId: string };
   /** What the process took at its start. */
   readonly taken: { readonly workers: number; readonly drainMs: number };
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   /** Milliseconds since the start. */
   readonly uptimeMs: () => number;
   /** Ends the process, as SIGTERM does. */
@@ -74,7 +76,7 @@ export function createAdmin(deps: AdminDeps): Admin {
   router.get('/certs', async () => {
     // Reading certificates weighs megabytes that a proxy nobody asks need not hold.
     const { certsJson } = await import('./certs.ts');
-    return json(certsJson(await deps.certificates(), Date.now()));
+    return json(certsJson(await deps.certificates(), deps.now()));
   });
   router.get('/config_dump', () => json({ configs: configDump(deps.config()) }));
   router.get('/clusters', (request) => clusters(deps, new URL(request.url).searchParams.get('format')));

@@ -2,8 +2,10 @@
  * Serves the admin endpoints over HTTP/1.1 on the runtime's sockets with the proxy's own codec, so that it is the same
  * everywhere. One request per connection: who asks here are probes and people.
  */
-import { defaultLimits, type RequestHead } from '../http/codec/message.ts';
-import { RequestParser } from '../http/codec/parser.ts';
+
+import { defaultLimits } from '../http/codec/h1/head.ts';
+import { RequestParser } from '../http/codec/h1/parser.ts';
+import type { RequestHead } from '../http/message/message.ts';
 import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import type { Admin } from './admin.ts';
 
@@ -26,19 +28,22 @@ function converse(connection: Connection, admin: Admin, closed: () => void): voi
   let body = 0;
   let head: RequestHead | undefined;
   let timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+  const answer = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+    void respond(connection, admin, head!);
+  };
   const parser = new RequestParser(
     {
-      onHead(received) {
+      onHead(received, end) {
         head = received;
+        if (end) answer();
       },
-      onBody(bytes) {
+      onBody(bytes, end) {
         if ((body += bytes.length) > MAX_BODY_BYTES) connection.destroy();
+        else if (end) answer();
       },
-      onMessageEnd() {
-        clearTimeout(timer);
-        timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
-        void respond(connection, admin, head!);
-      },
+      onTrailers: answer,
     },
     { ...defaultLimits, acceptHttp10: true, defaultHost: 'admin' },
   );

@@ -5,7 +5,8 @@ export class Backoff {
   private readonly random: () => number;
   private attempt = 0;
 
-  constructor(baseMs = 200, maxMs = 15_000, random: () => number = Math.random) {
+  /** @param random [0, 1) */
+  constructor(random: () => number, baseMs = 200, maxMs = 15_000) {
     this.baseMs = baseMs;
     this.maxMs = maxMs;
     this.random = random;

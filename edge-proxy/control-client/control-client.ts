@@ -254,15 +254,15 @@ export class ControlClient {
   }
 
   private unreachable(cause: unknown): ControlError {
-    const reason = explained(cause instanceof Error ? cause.message : String(cause));
+    const reason = explained(cause instanceof Error ? cause.message : String(cause), this.options.runtime.now());
     return new ControlError(`control plane ${this.hostHeader}: ${reason}`);
   }
 }
 
 /** Short lives make clocks matter: what looks like a broken certificate is mostly one of them. */
-function explained(reason: string): string {
+function explained(reason: string, now: number): string {
   if (!/certificate (is not yet valid|has expired)/.test(reason)) return reason;
-  return `${reason}: the clock here says ${new Date().toISOString()}, is it right here and there?`;
+  return `${reason}: the clock here says ${new Date(now).toISOString()}, is it right here and there?`;
 }
 
 class StaleConnection extends Error {}

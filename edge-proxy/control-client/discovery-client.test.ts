@@ -5,7 +5,8 @@ import { DiscoveryService } from '../../control/discovery/service.ts';
 import type { MeshListener } from '../../control/mesh/follow-store.ts';
 import { meshChange } from '../../control/mesh/testing/mesh-change.ts';
 import type { MeshView } from '../../control/mesh/view.ts';
-import { type DiscoveryPoll, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { type DiscoveryPoll, FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { bucketOf } from '../../shared/xds/held-digests.ts';
 import { Backoff } from './backoff.ts';
 import type { RequestOptions } from './control-client.ts';
 import { type ConfigChanges, DiscoveryClient } from './discovery-client.ts';
@@ -18,6 +19,8 @@ class Plane {
   clusters = new Map<string, string>([['a', '1s']]);
   polls: DiscoveryPoll[] = [];
   up = true;
+  /** Of the version before features: it refuses a node that announces any, and types that it does not have. */
+  before = false;
   private listeners = new Set<MeshListener>();
   private service = this.make();
 
@@ -60,11 +63,17 @@ class Plane {
     if (!this.up) throw new Error('connect refused');
     const poll = structuredClone(body) as DiscoveryPoll;
     this.polls.push(poll);
+    if (this.before && (poll.node.clientFeatures || poll.requests.some(isNew))) return { status: 400, body: {} };
     const answer = await this.service.poll(poll, 'spiffe://x', options.signal ?? new AbortController().signal);
     options.signal?.throwIfAborted();
     if (!this.up) throw new Error('connection reset');
     return { status: 200, body: JSON.parse(Buffer.concat([...answerChunks(answer)]).toString()) as unknown };
   };
+}
+
+/** A request with a type or a field that the version before did not have. */
+function isNew(request: DiscoveryPoll['requests'][number]): boolean {
+  return request.typeUrl === TYPE_URLS.virtualHosts || 'heldDigests' in request || 'namesSent' in request;
 }
 
 class Target {
@@ -94,8 +103,9 @@ function setup(plane: Plane, target: Target, cache?: DiskCache) {
     node: () => node,
     target,
     cache,
+    time: { now: Date.now, random: Math.random },
     log: (line) => lines.push(line),
-    backoff: new Backoff(1, 2),
+    backoff: new Backoff(Math.random, 1, 2),
   });
   return { client, lines };
 }
@@ -176,6 +186,7 @@ describe('DiscoveryClient', () => {
       endpoints: [],
       routes: [],
       listeners: [],
+      virtualHosts: [],
     };
     config.endpoints.push({ name: 'a', version: '1', resource: { clusterName: 'a' } } as never);
     const { client } = setup(new Plane(), target, memoryCache({ config }));
@@ -235,9 +246,80 @@ describe('DiscoveryClient', () => {
     plane.restart();
     client.start();
     await client.synced;
-    const clusters = plane.polls[0]!.requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
-    expect(clusters.initialResourceVersions).toEqual({ a: saved.config!.clusters[0]!.version });
+    expect(plane.polls[0]).toEqual({ node: { ...node, clientFeatures: [...FEATURES] }, requests: [] });
+    const { requests } = plane.polls[1]!;
+    expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(RESOURCE_TYPES.map((type) => TYPE_URLS[type]));
+    const clusters = requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
+    expect(clusters.initialResourceVersions).toBeUndefined();
+    expect(clusters.heldDigests!.filter((digest) => digest !== '')).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
     expect(target.applied).toHaveLength(1);
+    await client.stop();
+  });
+
+  it('says the names that the control plane asks for, and is sent what differs', async () => {
+    const entry = (name: string, version: string) => ({ name, version, resource: { name } });
+    const config = {
+      secrets: [],
+      endpoints: [],
+      routes: [],
+      listeners: [],
+      virtualHosts: [],
+      clusters: [entry('a', 'old'), entry('x', '1')],
+    };
+    const plane = new Plane();
+    const target = new Target();
+    const { client } = setup(plane, target, memoryCache({ config }));
+    await client.restore();
+    client.start();
+    await client.synced;
+    expect(plane.polls[2]!.requests).toEqual([
+      {
+        typeUrl: TYPE_URLS.clusters,
+        initialResourceVersions: { a: 'old', x: '1' },
+        namesSent: expect.arrayContaining([bucketOf('a'), bucketOf('x')]),
+      },
+    ]);
+    expect(target.running.get('clusters/a')).toEqual({ name: 'a', connectTimeout: '1s' });
+    expect(target.running.has('clusters/x')).toBe(false);
+    await client.stop();
+  });
+
+  it('is in force only after the last page of the first answer', async () => {
+    const plane = new Plane();
+    for (let i = 0; i < 1500; i++) plane.clusters.set(`c${i}`, '1s');
+    const target = new Target();
+    const { client } = setup(plane, target);
+    client.start();
+    await client.synced;
+    expect(target.running.size).toBe(1502);
+    expect(target.applied.map((changes) => changes.clusters?.upsert.length)).toEqual([1000, 501]);
+    await client.stop();
+  });
+
+  it('joins a control plane of the version before with whole names and types of then, and one of now once it is new', async () => {
+    const saved: { config?: CachedConfig } = {};
+    const plane = new Plane();
+    plane.before = true;
+    const target = new Target();
+    const { client, lines } = setup(plane, target, memoryCache(saved));
+    client.start();
+    await client.synced;
+    expect([lines, client.state.failures]).toEqual([[], 0]);
+    expect(plane.polls[1]!.requests).toEqual(
+      ['secrets', 'clusters', 'endpoints', 'routes', 'listeners'].map((type) => ({
+        typeUrl: TYPE_URLS[type as 'secrets'],
+        resourceNamesSubscribe: ['*'],
+        initialResourceVersions: {},
+      })),
+    );
+    plane.set('b', '1s');
+    await vi.waitFor(() => expect(target.running.has('clusters/b')).toBe(true));
+    plane.before = false;
+    plane.polls = [];
+    plane.restart();
+    await vi.waitFor(() => expect(plane.polls.some(({ requests }) => requests.some(isNew))).toBe(true));
+    plane.set('c', '1s');
+    await vi.waitFor(() => expect(target.running.has('clusters/c')).toBe(true));
     await client.stop();
   });
 
@@ -246,6 +328,7 @@ describe('DiscoveryClient', () => {
     const polls: DiscoveryPoll[] = [];
     const { client } = setup(new Plane(), target);
     const answers = [
+      { session: 's', responses: [] },
       {
         session: 's',
         responses: [
@@ -275,9 +358,9 @@ describe('DiscoveryClient', () => {
       },
     });
     client.start();
-    await vi.waitFor(() => expect(polls).toHaveLength(2));
+    await vi.waitFor(() => expect(polls).toHaveLength(3));
     expect(target.running.size).toBe(0);
-    const [first, second] = polls[1]!.requests;
+    const [first, second] = polls[2]!.requests;
     expect(first!.errorDetail!.message).toBe(`x: it names itself "y"\nl: @type: must be "${TYPE_URLS.clusters}"`);
     expect(second).toMatchObject({ typeUrl: 'type.googleapis.com/alien', responseNonce: '2' });
     await client.stop();
@@ -286,10 +369,10 @@ describe('DiscoveryClient', () => {
 
 describe('Backoff', () => {
   it('doubles up to its cap, with jitter, and starts over', () => {
-    const high = new Backoff(100, 1000, () => 1);
+    const high = new Backoff(() => 1, 100, 1000);
     expect([high.next(), high.next(), high.next(), high.next(), high.next()]).toEqual([100, 200, 400, 800, 1000]);
     high.reset();
     expect(high.next()).toBe(100);
-    expect(new Backoff(100, 1000, () => 0).next()).toBe(50);
+    expect(new Backoff(() => 0, 100, 1000).next()).toBe(50);
   });
 });

@@ -9,14 +9,19 @@ import {
   type DeltaDiscoveryResponse,
   DiscoveryAnswer,
   type DiscoveryPoll,
+  FEATURES,
+  type Feature,
+  knownFeatures,
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
+import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
+import { type HeldResources, namePages, subscribeRequests } from './held-resources.ts';
 
 export type ConfigChanges = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 
@@ -41,11 +46,15 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
+  /** What the target can take; see FEATURES. Default: all. */
+  readonly features?: readonly Feature[];
+  readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
 
 const INVALID_ARGUMENT = 3;
+const NO_FEATURES: ReadonlySet<Feature> = new Set();
 /** Between polls that fail: a control plane that is back is found within this. */
 const MAX_WAIT_MS = 5000;
 
@@ -53,10 +62,16 @@ export class DiscoveryClient {
   private readonly options: DiscoveryClientOptions;
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
-  private readonly held: Record<ResourceType, Map<string, CachedResource>>;
+  private readonly held: HeldResources;
   private session: string | undefined;
-  /** What the next poll says: ACKs and NACKs of the last answer. */
-  private verdicts: DeltaDiscoveryRequest[] = [];
+  /** The control plane is of a version that refuses nodes with features. */
+  private plain = false;
+  /** What the session was opened, and has to be subscribed, with; undefined: it is subscribed. */
+  private opened: ReadonlySet<Feature> | undefined;
+  /** What the next poll says: subscriptions, or ACKs and NACKs of the last answer. */
+  private requests: DeltaDiscoveryRequest[] = [];
+  /** Names that the control plane asked for, a page a poll. */
+  private pages: DeltaDiscoveryRequest[][] = [];
   private running: Promise<void> | undefined;
   private failing = false;
   /** It has been said that nothing is in force. */
@@ -67,8 +82,10 @@ export class DiscoveryClient {
 
   constructor(options: DiscoveryClientOptions) {
     this.options = options;
-    this.backoff = options.backoff ?? new Backoff(200, MAX_WAIT_MS);
-    this.held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as unknown as typeof this.held;
+    this.backoff = options.backoff ?? new Backoff(() => options.time.random(), 200, MAX_WAIT_MS);
+    this.held = Object.fromEntries(
+      RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
+    ) as typeof this.held;
   }
 
   /**
@@ -85,11 +102,12 @@ export class DiscoveryClient {
     if (!cached) return false;
     const changes: ConfigChanges = {};
     for (const type of RESOURCE_TYPES) {
-      if (cached[type].length > 0) changes[type] = { upsert: cached[type].map((entry) => entry.resource), remove: [] };
+      const entries = cached[type] ?? [];
+      if (entries.length > 0) changes[type] = { upsert: entries.map((entry) => entry.resource), remove: [] };
     }
     const refused = await this.apply(changes);
     for (const type of RESOURCE_TYPES) {
-      for (const entry of cached[type]) {
+      for (const entry of cached[type] ?? []) {
         const fault = refused.get(`${type}/${entry.name}`);
         if (fault === undefined) this.held[type].set(entry.name, entry);
         else {
@@ -127,7 +145,7 @@ export class DiscoveryClient {
   }
 
   private async poll(signal: AbortSignal): Promise<void> {
-    const request = this.request();
+    const request = await this.request();
     const timeoutMs = this.options.pollTimeoutMs ?? 60_000;
     this.state.polls++;
     const { status, body } = await this.options.client.request('POST', '/v3/delta-discovery', request, {
@@ -135,20 +153,43 @@ export class DiscoveryClient {
       timeoutMs,
       keepAlive: true,
     });
+    if (status === 400 && request.session === undefined && !this.plain) {
+      this.plain = true;
+      return;
+    }
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
     const answer = DiscoveryAnswer.safeParse(body);
     if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
-    const { session, responses } = answer.data as { session: string; responses: DeltaDiscoveryResponse[] };
-    this.verdicts = [];
+    const { session, responses, features, namesWanted, more } = answer.data as DiscoveryAnswer;
+    this.requests = [];
     if (request.session !== undefined && session !== request.session) {
       // The control plane does not know us (any more): say again what we want and have.
-      this.session = undefined;
+      this.forgetSession();
       return;
     }
     this.session = session;
+    this.state.lastAnswerMs = this.options.time.now();
+    if (request.session === undefined && !this.plain) {
+      this.opened = knownFeatures(features);
+      return;
+    }
+    this.opened = undefined;
+    if (namesWanted?.length) {
+      if (this.pages.length === 0) this.pages = namePages(this.held, namesWanted);
+      const page = this.pages.shift();
+      if (!page) throw new Error('discovery answer is malformed: namesWanted: names no type that is subscribed to');
+      this.requests = page;
+      return;
+    }
     await this.take(responses);
-    this.state.lastAnswerMs = Date.now();
-    this.settleReadiness();
+    if (!more) this.settleReadiness();
+  }
+
+  private forgetSession(): void {
+    this.session = undefined;
+    this.opened = undefined;
+    this.plain = false;
+    this.pages = [];
   }
 
   private settleReadiness(): void {
@@ -167,17 +208,17 @@ export class DiscoveryClient {
     );
   }
 
-  private request(): DiscoveryPoll {
-    const node = this.options.node();
-    if (this.session !== undefined) return { session: this.session, node, requests: this.verdicts };
-    return {
-      node,
-      requests: RESOURCE_TYPES.map((type) => ({
-        typeUrl: TYPE_URLS[type],
-        resourceNamesSubscribe: ['*'],
-        initialResourceVersions: Object.fromEntries([...this.held[type].values()].map((r) => [r.name, r.version])),
-      })),
-    };
+  /** A session opens with the features alone: what they allow to say is known with the first answer. */
+  private async request(): Promise<DiscoveryPoll> {
+    if (this.plain) {
+      const node = this.options.node();
+      if (this.session !== undefined) return { session: this.session, node, requests: this.requests };
+      return { node, requests: await subscribeRequests(this.held, NO_FEATURES) };
+    }
+    const node = { ...this.options.node(), clientFeatures: [...(this.options.features ?? FEATURES)] };
+    if (this.session === undefined) return { node, requests: [] };
+    const requests = this.opened ? await subscribeRequests(this.held, this.opened) : this.requests;
+    return { session: this.session, node, requests };
   }
 
   private async take(responses: readonly DeltaDiscoveryResponse[]): Promise<void> {
@@ -193,7 +234,7 @@ export class DiscoveryClient {
     const refused = await this.apply(changes);
     for (const { type, response, good, faults, remove } of batch) {
       if (type !== undefined) this.settle(type, good, remove, refused, faults);
-      this.verdicts.push({
+      this.requests.push({
         typeUrl: response.typeUrl,
         responseNonce: response.nonce,
         ...(faults.size > 0 ? { errorDetail: { code: INVALID_ARGUMENT, message: nackMessage(faults) } } : {}),
@@ -261,6 +302,7 @@ export class DiscoveryClient {
   private failed(error: unknown): void {
     this.state.live = false;
     this.state.failures++;
+    if (this.session === undefined) this.plain = false;
     // Once per outage, not once per attempt.
     if (!this.failing)
       this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compileHostLookup } from './host-lookup.ts';
+import { compileHostLookup, HostIndex } from './host-lookup.ts';
 
 const table = (domains: string[], ignorePort = false) =>
   compileHostLookup(
@@ -57,5 +57,28 @@ describe('virtual-host look-up', () => {
   it('refuses repeats and stars within', () => {
     expect(() => table(['a', 'A'])).toThrow('virtualHosts[1].domains[0]');
     expect(() => table(['a*b'])).toThrow('"a*b"');
+  });
+});
+
+describe('an index of domains', () => {
+  it('that was changed step by step finds what one made of the result finds', () => {
+    const domain = fc.constantFrom('a', 'a.b', 'B', '*.b', '*b', '*.a.b', 'a.*', 'a*', '*');
+    const step = fc.record({ domain, add: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const index = new HostIndex<string>(false);
+        const held = new Set<string>();
+        for (const { domain, add } of steps) {
+          if (held.has(domain) !== (index.holder(domain) !== undefined)) throw new Error(`holder of ${domain}`);
+          if (add && !held.has(domain)) index.add(domain, domain.toLowerCase());
+          if (!add) index.remove(domain);
+          held[add ? 'add' : 'delete'](domain);
+        }
+        const whole = table([...held].map((one) => one.toLowerCase()));
+        for (const host of ['a', 'A.b', 'b', 'x.b', 'xb', 'x.a.b', 'a.x', 'ax', 'z', '.b'])
+          expect(index.find(host)).toBe(whole(host));
+      }),
+      { numRuns: 500 },
+    );
   });
 });

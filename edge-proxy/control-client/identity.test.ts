@@ -29,6 +29,7 @@ class Disk implements Files {
   readonly stored = new Map<string, { bytes: Uint8Array; mode: number }>();
   read = async (name: string) => this.stored.get(name)?.bytes;
   writeAtomic = async (name: string, bytes: Uint8Array, mode: number) => void this.stored.set(name, { bytes, mode });
+  append = () => Promise.reject(new Error('an identity is written whole'));
   makeFolder = async () => {};
   remove = async (name: string) => void this.stored.delete(name);
   watchFolder = () => () => {};

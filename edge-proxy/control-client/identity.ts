@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { renewAt } from '../../shared/identity/svid.ts';
-import type { Files, KeyPair } from '../runtime/runtime.ts';
+import type { Clock, Files, KeyPair } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
 import { checkIdentity, type Identity, IdentityStore } from './identity-store.ts';
 
@@ -32,13 +32,13 @@ export interface IdentityOptions {
   /** Folder of `identity.json`. */
   folder: string;
   request: IdentityRequest;
-  clock?: IdentityClock;
+  clock: IdentityClock;
   /** One-time join token, needed when the disk holds no valid identity. */
   joinToken?: string;
   /** Life time to ask for; default the authority's. */
   ttlSeconds?: number;
   /** 0 up to 1, for jitter. */
-  random?: () => number;
+  random: () => number;
   log?: (line: string) => void;
 }
 
@@ -59,13 +59,16 @@ const Answer = z.object({ certificateChain: z.string(), trustBundle: z.string() 
 const MIN_RENEWAL_MS = 1000;
 const MAX_TIMER_MS = 24 * 3_600_000;
 
-const systemClock: IdentityClock = {
-  now: () => Date.now(),
-  after(milliseconds, callback) {
-    const timer = setTimeout(callback, milliseconds);
-    return () => clearTimeout(timer);
-  },
-};
+/** Timers of the runtime at the times of its clock. */
+export function identityClock(clock: Pick<Clock, 'now'>): IdentityClock {
+  return {
+    now: () => clock.now(),
+    after(milliseconds, callback) {
+      const timer = setTimeout(callback, milliseconds);
+      return () => clearTimeout(timer);
+    },
+  };
+}
 
 export class IdentityManager {
   readonly #options: IdentityOptions;
@@ -84,11 +87,11 @@ export class IdentityManager {
 
   constructor(options: IdentityOptions) {
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#random = options.random ?? Math.random;
+    this.#clock = options.clock;
+    this.#random = options.random;
     this.#log = options.log ?? (() => {});
     this.#store = new IdentityStore(options.files, options.folder);
-    this.#backoff = new Backoff(500, 30_000, this.#random);
+    this.#backoff = new Backoff(this.#random, 500, 30_000);
     this.#stop.promise.catch(() => {});
   }
 

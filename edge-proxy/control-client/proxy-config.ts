@@ -32,7 +32,7 @@ export interface ProxyConfigOptions {
   readonly folder: string;
   readonly log: (line: string) => void;
   /** 0 up to 1, for jitter. */
-  readonly random?: () => number;
+  readonly random: () => number;
   /** Calls back once, after `milliseconds`. @returns cancel */
   readonly after?: (milliseconds: number, callback: () => void) => () => void;
 }
@@ -48,7 +48,7 @@ export class ProxyConfig {
 
   constructor(options: ProxyConfigOptions) {
     this.options = options;
-    this.backoff = new Backoff(RETRY_MS, EVERY_MS, options.random);
+    this.backoff = new Backoff(options.random, RETRY_MS, EVERY_MS);
   }
 
   /** The answer, else the one kept, else nothing. Never throws, and never waits for a control plane that is away. */
@@ -69,7 +69,7 @@ export class ProxyConfig {
   /** Asks again from time to time, until `stop`. @param changed is told of each answer that is not the one before */
   follow(changed: (config: ProxyConfigAnswer) => void): void {
     if (this.abort.signal.aborted) return;
-    const { random = Math.random, after = timer } = this.options;
+    const { random, after = timer } = this.options;
     const wait = this.failed ? this.backoff.next() : EVERY_MS * (0.8 + 0.4 * random());
     this.cancelTimer = after(wait, () => {
       void this.refresh(changed).then(() => this.follow(changed));

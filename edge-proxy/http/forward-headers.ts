@@ -6,10 +6,11 @@
 import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../shared/match/cidr.ts';
 import { wireText } from '../../shared/match/wire.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { hasToken } from './codec/fields.ts';
-import type { Request } from './exchange-request.ts';
-import type { Headers } from './headers.ts';
+import type { ClockAndRandom } from '../runtime/runtime.ts';
+import { hasToken } from './codec/h1/fields.ts';
+import type { ProxyRequest } from './exchange/proxy-request.ts';
 import { badConnectionHeader, hostStripped, underscoreInName } from './local-reply.ts';
+import type { HeaderMap } from './message/header-map.ts';
 import { RequestIds } from './request-id.ts';
 import type { RouteTable } from './route-table.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from './stream.ts';
@@ -76,11 +77,14 @@ export class HeaderTreatment {
   /** Whatever the connection was; undefined: what it was. */
   private readonly scheme: 'http' | 'https' | undefined;
 
-  constructor(config: HttpConnectionManager) {
+  private readonly clock: Pick<ClockAndRandom, 'now' | 'random'>;
+
+  constructor(config: HttpConnectionManager, clock: Pick<ClockAndRandom, 'now' | 'random'>) {
     this.useRemoteAddress = config.useRemoteAddress ?? false;
     this.trustedHops = config.xffNumTrustedHops ?? 0;
     this.appendFor = this.useRemoteAddress && !config.skipXffAppend;
-    this.ids = new RequestIds(config);
+    this.ids = new RequestIds(config, () => clock.random());
+    this.clock = clock;
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
     this.internal = (config.internalAddressConfig?.cidrRanges ?? []).map((range) => {
@@ -105,7 +109,7 @@ export class HeaderTreatment {
    * @param upgrade the request asks for an upgrade and may be granted one; its fields are written anew when sent
    * @returns the answer to a request that must be refused: it tries to strip protected fields, or has names that are not allowed
    */
-  request(request: Request): LocalReply | undefined {
+  request(request: ProxyRequest): LocalReply | undefined {
     const { headers, downstream } = request;
     if (this.underscores !== 'ALLOW' && !this.dropUnderscores(headers)) return underscoreInName;
     const named = removeHopByHop(headers);
@@ -132,7 +136,7 @@ export class HeaderTreatment {
   }
 
   /** @returns false: a name with an underscore is there, and they are refused */
-  private dropUnderscores(headers: Headers): boolean {
+  private dropUnderscores(headers: HeaderMap): boolean {
     for (const key of [...headers.keys]) {
       if (!key.includes('_')) continue;
       if (this.underscores === 'REJECT_REQUEST') return false;
@@ -142,7 +146,7 @@ export class HeaderTreatment {
   }
 
   /** What routing and the upstream see as the host; CONNECT names a port in any case (RFC 9110 section 9.3.6). */
-  private normalizeHost(request: Request): void {
+  private normalizeHost(request: ProxyRequest): void {
     let host = request.authority;
     if (this.stripDot) {
       const colon = portAt(host);
@@ -159,7 +163,7 @@ export class HeaderTreatment {
     request.authority = host;
   }
 
-  private addresses(request: Request): void {
+  private addresses(request: ProxyRequest): void {
     const { headers, downstream } = request;
     const received = headers.joined('x-forwarded-for');
     if (this.useRemoteAddress) {
@@ -182,7 +186,7 @@ export class HeaderTreatment {
     return ip !== undefined && this.internal.some((range) => cidrContainsIp(range, ip));
   }
 
-  private forwardClientCert(headers: Headers, downstream: DownstreamInfo): void {
+  private forwardClientCert(headers: HeaderMap, downstream: DownstreamInfo): void {
     const mode = this.clientCert;
     if (mode === 'ALWAYS_FORWARD_ONLY') return;
     const mutual =
@@ -202,14 +206,14 @@ export class HeaderTreatment {
   }
 
   /** Treats the headers of a response, whoever made it. */
-  response(request: RequestContext, headers: Headers): void {
+  response(request: RequestContext, headers: HeaderMap): void {
     this.ids.response(request.headers, headers);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
     if (this.serverMode === 'OVERWRITE') headers.set('server', this.serverName);
     else if (this.serverMode === 'APPEND_IF_ABSENT' && !headers.has('server')) {
       headers.append('server', this.serverName, 'server');
     }
-    if (!headers.has('date')) headers.append('date', httpDate(), 'date');
+    if (!headers.has('date')) headers.append('date', httpDate(this.clock.now()), 'date');
   }
 }
 
@@ -220,12 +224,12 @@ function portAt(host: string): number {
 }
 
 /** What nearly every Connection says; a field that is named like its option would have to go. */
-function namesNothing(connection: string, headers: Headers): boolean {
+function namesNothing(connection: string, headers: HeaderMap): boolean {
   return connection === 'keep-alive' || (connection === 'close' && !headers.has('close'));
 }
 
 /** Removes connection-level fields and those that Connection names. @returns the protected one it names, if any */
-function removeHopByHop(headers: Headers): string | undefined {
+function removeHopByHop(headers: HeaderMap): string | undefined {
   const connection = headers.joined('connection');
   if (connection !== undefined && !namesNothing(connection, headers)) {
     for (const part of connection.split(',')) {
@@ -251,7 +255,7 @@ export function removeInternalOnly({ headers }: RequestContext, table: RouteTabl
 }
 
 /** Removes the connection-level fields of a response. */
-export function removeResponseHopByHop(headers: Headers): void {
+export function removeResponseHopByHop(headers: HeaderMap): void {
   const connection = headers.joined('connection');
   if (connection !== undefined && !namesNothing(connection, headers)) {
     for (const part of connection.split(',')) {
@@ -282,7 +286,7 @@ export function rewriteHost(request: RequestContext, host: string, appendForward
 }
 
 /** @param separator Envoy writes a blank in `via` and none in its own fields */
-function append(headers: Headers, key: string, value: string, separator = ','): void {
+function append(headers: HeaderMap, key: string, value: string, separator = ','): void {
   const before = headers.joined(key);
   headers.set(key, before === undefined || before === '' ? value : `${before}${separator}${value}`);
 }
@@ -320,8 +324,9 @@ function quoted(value: string): string {
 let dateSecond = 0;
 let dateText = '';
 
-function httpDate(): string {
-  const second = Math.floor(Date.now() / 1000);
+/** @param now milliseconds since the epoch */
+function httpDate(now: number): string {
+  const second = Math.floor(now / 1000);
   if (second !== dateSecond) {
     dateSecond = second;
     dateText = new Date(second * 1000).toUTCString();

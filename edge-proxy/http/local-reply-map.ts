@@ -6,23 +6,26 @@ import { wireText } from '../../shared/match/wire.ts';
 import type { BodyFormat } from '../../shared/xds/core.ts';
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
 import { ConfigFault, faultAt } from '../config-error.ts';
+import type { Clock } from '../runtime/runtime.ts';
 import { compileJson, compileText } from '../telemetry/access-log.ts';
+import { wallClockOf } from '../telemetry/format-operators.ts';
 import { compileLogFilter } from '../telemetry/log-filter.ts';
 import { compileHeaderEdit, type HeaderEdit } from '../xds/route/compile-header-operations.ts';
-import type { Request } from './exchange-request.ts';
-import type { Headers } from './headers.ts';
+import type { ProxyRequest } from './exchange/proxy-request.ts';
+import { bodyText } from './local-reply.ts';
+import type { HeaderMap } from './message/header-map.ts';
 import type { BodyFormatter } from './route-table.ts';
 import type { LocalReply } from './stream.ts';
 
 type Config = NonNullable<HttpConnectionManager['localReplyConfig']>;
-type Matches = (request: Request) => boolean;
+type Matches = (request: ProxyRequest) => boolean;
 
 export interface MappedReply {
   readonly status: number;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly contentType: string;
   /** Of the mapper that matched. */
-  editHeaders(headers: Headers): void;
+  editHeaders(headers: HeaderMap): void;
 }
 
 interface Mapper {
@@ -32,21 +35,16 @@ interface Mapper {
   readonly edit: HeaderEdit;
   readonly formatter: BodyFormatter | undefined;
 }
-export type LocalReplyMap = (request: Request, made: LocalReply) => MappedReply;
+export type LocalReplyMap = (request: ProxyRequest, made: LocalReply) => MappedReply;
 
 const PLAIN = 'text/plain';
 const BODY = '%LOCAL_REPLY_BODY%';
 
 /**
- * @param wallClock epoch milliseconds of a monotonic time
  * @returns undefined where nothing is changed
  * @throws ConfigFault naming the field
  */
-export function compileLocalReplies(
-  config: Config | undefined,
-  wallClock: (monotonicMs: number) => number,
-  now: () => number,
-): LocalReplyMap | undefined {
+export function compileLocalReplies(config: Config | undefined, clock: Clock): LocalReplyMap | undefined {
   if (!config) return undefined;
   const at = 'local_reply_config';
   const mappers = (config.mappers ?? []).map((mapper, i): Mapper => {
@@ -58,29 +56,31 @@ export function compileLocalReplies(
     if (mapper.body && mapper.body.inlineString === undefined)
       throw new ConfigFault(`${path}.body`, 'only inline_string is supported');
     return {
-      matches: (request) => matches(request, now()),
+      matches: (request) => matches(request, clock.monotonicMs()),
       status,
       body: mapper.body?.inlineString,
       edit: compileHeaderEdit(
         'response',
         [{ path, config: { responseHeadersToAdd: mapper.headersToAdd ?? [] } }],
         false,
+        clock,
       ),
       formatter:
-        mapper.bodyFormatOverride && compileBody(mapper.bodyFormatOverride, `${path}.body_format_override`, wallClock),
+        mapper.bodyFormatOverride && compileBody(mapper.bodyFormatOverride, `${path}.body_format_override`, clock),
     };
   });
-  const general = config.bodyFormat && compileBody(config.bodyFormat, `${at}.body_format`, wallClock);
+  const general = config.bodyFormat && compileBody(config.bodyFormat, `${at}.body_format`, clock);
   return (request, made) => {
     request.responseCode = made.status;
     const mapper = mappers.find((one) => one.matches(request));
     const status = mapper?.status ?? made.status;
     request.responseCode = status;
-    request.localReplyBody = mapper?.body ?? made.body;
+    const body = mapper?.body ?? made.body;
+    request.localReplyBody = bodyText(body);
     const formatter = mapper?.formatter ?? general;
     return {
       status,
-      body: formatter ? formatter.format(request, now()) : request.localReplyBody,
+      body: formatter ? formatter.format(request, clock.monotonicMs()) : body,
       contentType: formatter?.contentType ?? PLAIN,
       editHeaders: (headers) => {
         // As in Envoy, a format in them still sees the status before the mapper's.
@@ -92,12 +92,9 @@ export function compileLocalReplies(
   };
 }
 
-/** @param wallClock as for compileLocalReplies. @throws ConfigFault naming the field */
-export function compileBody(
-  format: BodyFormat,
-  path: string,
-  wallClock: (monotonicMs: number) => number,
-): BodyFormatter {
+/** @throws ConfigFault naming the field */
+export function compileBody(format: BodyFormat, path: string, clock: Clock): BodyFormatter {
+  const wallClock = wallClockOf(clock);
   if (format.jsonFormat) {
     const json = format.jsonFormat;
     const line = faultAt(path, () => compileJson(json, format.omitEmptyValues === true, wallClock));

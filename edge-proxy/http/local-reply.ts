@@ -1,12 +1,21 @@
 /** Answers made here, in Envoy's words. */
 
-import type { ResetReason } from '../upstream/pool.ts';
-import type { Headers } from './headers.ts';
-import type { TryTimeout } from './router-attempt.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { ResetReason, StreamReset } from './message/stream.ts';
+import type { AttemptTimeout } from './router/request-timeouts.ts';
 import type { LocalReply, ResponseFlag } from './stream.ts';
 
 export function reply(status: number, body: string, details: string, flag?: ResponseFlag): LocalReply {
   return { status, body, details, flag };
+}
+
+/** The body of an answer made here, as text for formats and gRPC messages. */
+export function bodyText(body: string | Uint8Array): string {
+  return typeof body === 'string' ? body : new TextDecoder().decode(body);
+}
+
+export function bodyBytes(body: string | Uint8Array): Uint8Array {
+  return typeof body === 'string' ? new TextEncoder().encode(body) : body;
 }
 
 export const routeNotFound = reply(404, '', 'route_not_found', 'NR');
@@ -27,15 +36,15 @@ const upstreamDurationOver = reply(
   'UMSDR',
 );
 
-const tryTimeouts: Readonly<Record<TryTimeout, LocalReply>> = {
-  try: perTryTimeout,
+const attemptTimeouts: Readonly<Record<AttemptTimeout, LocalReply>> = {
+  attempt: perTryTimeout,
   idle: perTryIdleTimeout,
   duration: upstreamDurationOver,
 };
 
-/** The last try took too long. @param whole the request had come in full */
-export function tryTimeoutReply(kind: TryTimeout, whole: boolean): LocalReply {
-  const made = tryTimeouts[kind];
+/** The last attempt took too long. @param whole the request had come in full */
+export function attemptTimeoutReply(kind: AttemptTimeout, whole: boolean): LocalReply {
+  const made = attemptTimeouts[kind];
   return kind === 'duration' && !whole ? { ...made, status: 408 } : made;
 }
 
@@ -74,21 +83,40 @@ export const configGone = reply(503, 'configuration has changed, connect again',
 /** The overload manager takes no more requests. */
 export const overloaded = reply(503, 'envoy overloaded', 'overload');
 /** A filter that fails admits nothing. Its error stays here: it may hold what a client must not read. */
+export const responseTooLarge = reply(500, 'Internal Server Error', 'response_payload_too_large');
+/** The upstream gave up a response that a filter here still held. */
+export function responseCut(details: string): LocalReply {
+  return reply(503, 'upstream connect error or disconnect/reset before the response was whole', details, 'UC');
+}
+
+/** A response that a filter here still held took too long. */
+export function responseLate(flag: ResponseFlag, details: string): LocalReply {
+  return reply(504, 'upstream request timeout', details, flag);
+}
+
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
 
 const words: Record<ResetReason, string> = {
+  refused_stream: 'remote refused stream reset',
+  local_connection_failure: 'local connection failure',
   remote_connection_failure: 'remote connection failure',
   connection_timeout: 'connection timeout',
   connection_termination: 'connection termination',
   protocol_error: 'protocol error',
   overflow: 'overflow',
+  local_reset: 'local reset',
+  remote_reset: 'remote reset',
 };
 const flags: Record<ResetReason, ResponseFlag> = {
+  refused_stream: 'UR',
+  local_connection_failure: 'UF',
   remote_connection_failure: 'UF',
   connection_timeout: 'UF',
   connection_termination: 'UC',
   protocol_error: 'UPE',
   overflow: 'UO',
+  local_reset: 'LR',
+  remote_reset: 'UR',
 };
 
 const GRPC_STATUS: Readonly<Record<number, number>> = {
@@ -109,7 +137,7 @@ export function isGrpc(contentType: string | undefined): boolean {
 }
 
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
-export function grpcHeaders(status: number, body: string, headers: Headers, grpcStatus?: number): void {
+export function grpcHeaders(status: number, body: string, headers: HeaderMap, grpcStatus?: number): void {
   headers.append('content-type', 'application/grpc', 'content-type');
   headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? 2), 'grpc-status');
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
@@ -132,9 +160,26 @@ export function upstreamReset(reason: ResetReason, detail: string, attempts: num
   const transport = detail === '' || reason === 'connection_termination' || reason === 'protocol_error' ? '' : detail;
   const retried = attempts > 1 ? 'retried and the latest reset reason' : 'reset reason';
   const body = `upstream connect error or disconnect/reset before headers. ${retried}: ${words[reason]}`;
-  const details = `upstream_reset_before_response_started{${reason}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;
+  const details = `upstream_reset_before_response_started{${resetDetail(reason)}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;
   const made = reply(reason === 'protocol_error' ? 502 : 503, body, details, flags[reason]);
   return reason === 'overflow' ? { ...made, headers: { 'x-envoy-overloaded': 'true' } } : made;
+}
+
+/** The reason in %RESPONSE_CODE_DETAILS%. */
+export function resetDetail(reason: ResetReason): string {
+  return words[reason].replaceAll(' ', '_');
+}
+
+/** The flag of a request that its client gave up: a stream of several that was reset is not the end of its connection. */
+export function lossFlag(reason: ResetReason): ResponseFlag {
+  if (reason === 'remote_reset' || reason === 'refused_stream') return 'DR';
+  return reason === 'protocol_error' ? 'DPE' : 'DC';
+}
+
+/** Of a request that its client gave up: the codec's words, as in Envoy, where it has any. */
+export function lossDetails({ reason, detail }: StreamReset): string {
+  if (detail !== '') return detail;
+  return `downstream_${reason === 'local_reset' ? 'local' : 'remote'}_disconnect`;
 }
 
 export function resetFlag(reason: ResetReason): ResponseFlag {

@@ -10,7 +10,12 @@ import { ConfigFault, faultAt } from '../config-error.ts';
 import type { RequestContext } from './stream.ts';
 
 export type TextMatch = (text: string) => boolean;
+/** Header fields, and what HTTP/2 has as pseudo-header fields: '' where there is none. */
+export type HeaderSource = Pick<RequestContext, 'method' | 'path' | 'authority' | 'headers'> & {
+  readonly scheme: RequestContext['scheme'] | '';
+};
 export type RequestMatch = (request: RequestContext) => boolean;
+export type HeaderMatch = (request: HeaderSource) => boolean;
 
 /**
  * @param on what is compared: text of a request's head, where each character is a byte, or text that was decoded
@@ -44,7 +49,7 @@ export function compileStringMatcher(matcher: StringMatcher, path: string, on: '
  * A missing header does not match, inverted or not, unless it counts as empty. Of a header that stands several times
  * one that matches is enough, and inverted none may (Envoy since 1.37: each value is judged by itself).
  */
-export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): RequestMatch {
+export function compileHeaderMatcher(matcher: HeaderMatcher, path: string): HeaderMatch {
   const { stringMatch, rangeMatch, presentMatch, invertMatch = false, treatMissingHeaderAsEmpty = false } = matcher;
   const read = headerReader(matcher.name);
   if (!stringMatch && !rangeMatch) {
@@ -107,22 +112,24 @@ export function queryParameter(path: string, name: string): string | undefined {
 }
 
 /** Reads a header or pseudo header. Host is `:authority`; a name is looked up in lower case. */
-export function headerReader(name: string): (request: RequestContext) => string | undefined {
+export function headerReader(name: string): (request: HeaderSource) => string | undefined {
   const key = name.toLowerCase();
   switch (key) {
     case ':method':
-      return (request) => request.method;
+      return (request) => some(request.method);
     case ':path':
-      return (request) => request.path;
+      return (request) => some(request.path);
     case ':scheme':
-      return (request) => request.scheme;
+      return (request) => some(request.scheme);
     case ':authority':
     case 'host':
-      return (request) => (request.authority === '' ? undefined : request.authority);
+      return (request) => some(request.authority);
     default:
       return (request) => request.headers.joined(key);
   }
 }
+
+const some = (value: string): string | undefined => (value === '' ? undefined : value);
 
 function compileRange(start: number, end: number): TextMatch {
   return (text) => {

@@ -1,25 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { RequestHead } from './codec/message.ts';
-import { Request } from './exchange-request.ts';
-import { Headers } from './headers.ts';
+import { ProxyRequest } from './exchange/proxy-request.ts';
+import { HeaderMap } from './message/header-map.ts';
+import type { RequestHead } from './message/message.ts';
 import { RequestIds, type TraceReason } from './request-id.ts';
 import type { DownstreamInfo } from './stream.ts';
 
 const downstream = { remoteAddress: '192.0.2.1', secure: false } as DownstreamInfo;
 
-function treated(options: object, fields: Record<string, string> = {}, edge = false): Request {
-  const headers = new Headers();
+function treated(options: object, fields: Record<string, string> = {}, edge = false, random = 0.5): ProxyRequest {
+  const headers = new HeaderMap();
   for (const [key, value] of Object.entries(fields)) headers.append(key, value);
-  const request = new Request(
-    { method: 'GET', path: '/', authority: 'a', minor: 1, headers } as RequestHead,
+  const request = new ProxyRequest(
+    { method: 'GET', path: '/', authority: 'a', version: 'HTTP/1.1', headers } as RequestHead,
     downstream,
     0,
   );
-  new RequestIds(HttpConnectionManager.parse({ statPrefix: 'test', ...options })).request(request, edge);
+  new RequestIds(HttpConnectionManager.parse({ statPrefix: 'test', ...options }), () => random).request(request, edge);
   return request;
 }
-const idOf = (request: Request) => request.headers.get('x-request-id') ?? '';
+const idOf = (request: ProxyRequest) => request.headers.get('x-request-id') ?? '';
 const sampling = (random: number, overall = 100) => ({
   tracing: { randomSampling: { value: random }, overallSampling: { value: overall } },
 });

@@ -3,14 +3,14 @@
  * version digit says why the request is traced, so that every proxy behind decides the same.
  */
 import type { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import type { Headers } from './headers.ts';
+import type { HeaderMap } from './message/header-map.ts';
 
 /** Why a request is traced: it was chosen at random, its client asked with x-client-trace-id, or x-envoy-force-trace did. */
 export type TraceReason = 'none' | 'sampled' | 'client' | 'forced';
 
 /** What of a request is read and written. */
 export interface Traced {
-  readonly headers: Headers;
+  readonly headers: HeaderMap;
   traceReason: TraceReason;
 }
 
@@ -78,8 +78,11 @@ export class RequestIds {
   private readonly pack: boolean;
   private readonly byId: boolean;
   private readonly sampling: Sampling | undefined;
+  private readonly random: () => number;
 
-  constructor(config: HttpConnectionManager) {
+  /** @param random [0, 1) */
+  constructor(config: HttpConnectionManager, random: () => number) {
+    this.random = random;
     this.generate = config.generateRequestId ?? true;
     this.preserve = config.preserveExternalRequestId ?? false;
     this.always = config.alwaysSetRequestIdInResponse ?? false;
@@ -130,12 +133,12 @@ export class RequestIds {
   }
 
   /** Envoy's order: what came marked stays so, else the client's wish, a forced trace, chance; then the overall share. */
-  private decide(sampling: Sampling, headers: Headers, number: number, before: TraceReason): TraceReason {
+  private decide(sampling: Sampling, headers: HeaderMap, number: number, before: TraceReason): TraceReason {
     if (!this.byId) return 'sampled';
     const share = number % 10_000;
     let reason = before;
     if (reason === 'none') {
-      if (headers.has('x-client-trace-id') && (sampling.client === 1 || Math.random() < sampling.client))
+      if (headers.has('x-client-trace-id') && (sampling.client === 1 || this.random() < sampling.client))
         reason = 'client';
       else if (headers.has('x-envoy-force-trace')) reason = 'forced';
       else if (share < sampling.random) reason = 'sampled';
@@ -144,7 +147,7 @@ export class RequestIds {
   }
 
   /** Tells the client the id, where it is to know it or asked for a trace and was allowed to. */
-  response(request: Headers, headers: Headers): void {
+  response(request: HeaderMap, headers: HeaderMap): void {
     if (!this.always && !request.has('x-envoy-force-trace')) return;
     const id = request.get('x-request-id');
     if (id !== undefined) headers.set('x-request-id', id);

@@ -1,9 +1,10 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
 import type { Hash64 } from '../upstream/balancing/xx-hash.ts';
-import type { Headers } from './headers.ts';
-import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
-import type { RetryPlan } from './retry-plan.ts';
-import type { Hold, LocalReply, RequestContext } from './stream.ts';
+import type { FilterDefinition } from './filters/definition.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { RouteTimeouts, StreamDuration } from './router/request-timeouts.ts';
+import type { RetryPlan } from './router/retry-plan.ts';
+import type { RequestContext } from './stream.ts';
 
 export interface RouteTable {
   readonly name: string;
@@ -18,44 +19,23 @@ export interface RouteEntry {
   /** The virtual host's name. */
   readonly virtualHost: string;
   readonly action: ForwardAction | RedirectAction | DirectAction;
-  /** Compiled fault of this route, judged by the fault filter. */
-  readonly fault: RouteFault | undefined;
   readonly includeAttemptCount: boolean;
-  /** Compiled CORS policy of this route, enforced by the cors filter. */
-  readonly cors?: RouteCors | undefined;
-  /** Compiled override of the rbac filter. */
-  readonly rbac?: RouteRbac | undefined;
-  /** Compiled override of the buffer filter. */
-  readonly buffer?: RouteBuffer | undefined;
+  /** Per-route configuration of filters; undefined: none. */
+  readonly overrides?: FilterOverrides | undefined;
 }
 
-/** What judges in the place of the filter's own rules; undefined: nothing does. */
-export interface RouteRbac {
-  readonly judge: ((request: RequestContext) => LocalReply | undefined) | undefined;
+/** What a route says to one filter of the listener. */
+export interface FilterOverride {
+  /** The filter does not run. */
+  readonly disabled: boolean;
+  /** Which filter's configuration `value` is; undefined: the route only enables or disables. */
+  readonly definition: FilterDefinition | undefined;
+  /** What the definition compiled. */
+  readonly value: unknown;
 }
 
-/** What of a body may wait, in bytes, in the place of the filter's own limit; undefined: it is not kept at all. */
-export interface RouteBuffer {
-  readonly hold: Hold | undefined;
-}
-
-export interface RouteCors {
-  allowsOrigin(origin: string): boolean;
-  /** Headers of the answer to a preflight, besides access-control-allow-origin. */
-  readonly preflightHeaders: Readonly<Record<string, string>>;
-  readonly allowCredentials: boolean;
-  /** '' is none. */
-  readonly exposeHeaders: string;
-  readonly forwardNotMatchingPreflights: boolean;
-}
-
-export interface RouteFault {
-  readonly delayMs: number;
-  /** 0..1 */
-  readonly delayShare: number;
-  readonly abortStatus: number;
-  readonly abortShare: number;
-}
+/** By the filter's name in the listener. */
+export type FilterOverrides = ReadonlyMap<string, FilterOverride>;
 
 /** @param setCookie takes a whole Set-Cookie value for the response */
 export type RequestHash = (request: RequestContext, setCookie: (value: string) => void) => Hash64 | undefined;
@@ -90,7 +70,7 @@ export interface ForwardAction extends RouteTimeouts {
 export interface ClusterChoice {
   readonly cluster: string;
   editRequest(request: RequestContext): void;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }
 
 export interface BodyFormatter {
@@ -102,7 +82,7 @@ export interface RedirectAction {
   readonly kind: 'redirect';
   readonly status: number;
   location(request: RequestContext): string;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }
 
 export interface DirectAction {
@@ -111,5 +91,5 @@ export interface DirectAction {
   readonly body: string;
   /** Writes the body from a format; undefined: it is `body`. */
   readonly format?: BodyFormatter | undefined;
-  editResponse(request: RequestContext, headers: Headers): void;
+  editResponse(request: RequestContext, headers: HeaderMap): void;
 }

@@ -1,6 +1,7 @@
 /** One HTTP request on its way through the proxy, as filters, routes and the access log see it. */
 import type { Cluster } from '../upstream/cluster.ts';
-import type { Headers } from './headers.ts';
+import type { HeaderMap } from './message/header-map.ts';
+import type { Addresses } from './message/stream.ts';
 import type { RouteEntry } from './route-table.ts';
 
 /** What is known of the downstream connection. */
@@ -22,14 +23,6 @@ export interface DownstreamInfo {
   readonly peerChain?: readonly Uint8Array[];
   /** URI names of this side's own certificate; absent or empty in plaintext. */
   readonly localUris?: readonly string[];
-}
-
-/** Both ends of a connection. */
-export interface Addresses {
-  readonly localAddress: string;
-  readonly localPort: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
 }
 
 /** Envoy's response flags (short forms of the access log). */
@@ -63,6 +56,7 @@ export type ResponseFlag =
   | 'DR';
 
 export interface RequestContext {
+  readonly kind: 'request';
   readonly downstream: DownstreamInfo;
   method: string;
   /** Path with query, after normalisation. */
@@ -74,8 +68,10 @@ export interface RequestContext {
   scheme: 'http' | 'https';
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
   /** Request headers without Host, which is `authority`. */
-  readonly headers: Headers;
+  readonly headers: HeaderMap;
   readonly startMs: number;
+  /** 0 until it has ended. */
+  endMs: number;
   /** The client's address after x-forwarded-for was judged (trusted hops). */
   remoteIp: string;
   /** `null`: matched none; undefined: not looked up yet. */
@@ -93,7 +89,7 @@ export interface RequestContext {
   /** Envoy's %RESPONSE_CODE_DETAILS%. */
   details: string;
   /** As they went to the client. */
-  responseHeaders?: Headers | undefined;
+  responseHeaders?: HeaderMap | undefined;
   /** The status that goes with them; 0 or absent: there are none. */
   responseStatus?: number;
   readonly flags: ResponseFlag[];
@@ -108,38 +104,14 @@ export interface RequestContext {
 /** A response made here, not upstream. */
 export interface LocalReply {
   readonly status: number;
-  readonly body: string;
-  /** Lower-case name -> value, besides content-length and content-type: text/plain. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Text, or bytes as another service gave them. */
+  readonly body: string | Uint8Array;
+  /** Lower-case name -> value, or values of as many fields; besides content-length and content-type: text/plain. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly flag?: ResponseFlag | undefined;
   readonly details: string;
   /** For gRPC clients, where the status does not say it; default: by the status. */
   readonly grpcStatus?: number;
   /** The connection ends with this answer. */
   readonly close?: boolean;
-}
-
-/** A filter's answer: undefined goes on, a reply ends the request here, a promise waits. */
-export type Verdict = undefined | LocalReply;
-
-/**
- * The request waits until its body is whole; then the next filter is asked. One with more body than this is refused
- * (413), and one without framing (no body, or a tunnel) goes on at once.
- */
-export interface Hold {
-  readonly holdBytes: number;
-}
-
-/** One HTTP filter, compiled once from its xDS config. It sees heads and never touches a socket. */
-export interface HttpFilter {
-  /** Envoy's filter name, as `envoy.filters.http.rbac`. */
-  readonly name: string;
-  onRequest?(request: RequestContext): Verdict | Hold | Promise<Verdict>;
-  /** May change the response headers. */
-  onResponse?(request: RequestContext, status: number, headers: Headers): void;
-}
-
-/** A filter that never asks for the body. */
-export interface HeadFilter extends HttpFilter {
-  onRequest?(request: RequestContext): Verdict | Promise<Verdict>;
 }

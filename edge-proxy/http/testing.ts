@@ -132,11 +132,15 @@ export class MemoryRuntime implements Runtime {
   addresses: Record<string, string[]> = {};
 
   now(): number {
-    return Date.now() / 1000;
+    return Date.now();
   }
 
   monotonicMs(): number {
     return performance.now();
+  }
+
+  random(): number {
+    return Math.random();
   }
 
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening> {

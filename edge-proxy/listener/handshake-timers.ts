@@ -20,7 +20,7 @@ export class HandshakeTimers {
   }
 
   /** Under pressure those under way have less time, too. */
-  rescale(): void {
+  applyTimerScale(): void {
     for (const timer of [...this.running]) this.arm(timer);
   }
 

@@ -1,8 +1,8 @@
 /** One listener: accept, sniff, choose the filter chain, TLS, network filters, then HTTP or TCP. */
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
-import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
-import { type TcpConnection, tcpConnection } from '../tcp/tcp-connection.ts';
+import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
+import { type ConnectionRecord, connectionRecord } from '../tcp/connection-record.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { HandshakeTimers } from './handshake-timers.ts';
@@ -22,20 +22,20 @@ export interface Terminal {
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
     facts?: ConnectionFacts,
-    record?: TcpConnection,
+    record?: ConnectionRecord,
   ): void;
   /**
    * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
    * meets the new policies; a connection that belongs nowhere ends after the request that is under way.
    */
-  succeed?(reassign: Reassign): void;
+  handOverTo?(reassign: Reassign): void;
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
   /** Under pressure times have become shorter: those that run, too. */
-  rescale?(): void;
+  applyTimerScale?(): void;
   /** The drain time is over: closes what is still open. */
-  cut(): void;
+  closeAll(): void;
 }
 
 /**
@@ -73,7 +73,7 @@ export interface CompiledListener {
   /** undefined: nothing must be read before the chain is chosen. */
   readonly sniff: SniffPlan | undefined;
   /** The listener's own access log: of every connection, when it has ended. */
-  readonly log?: ((connection: TcpConnection) => void) | undefined;
+  readonly log?: ((connection: ConnectionRecord) => void) | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -141,9 +141,9 @@ export class ListenerServer {
   }
 
   /** Under pressure times have become shorter: those that run, too. */
-  rescale(): void {
-    this.handshakes.rescale();
-    for (const { terminal } of this.config.chains) terminal.rescale?.();
+  applyTimerScale(): void {
+    this.handshakes.applyTimerScale();
+    for (const { terminal } of this.config.chains) terminal.applyTimerScale?.();
   }
 
   /** Goes on accepting, each connection for one answer; stops after the drain time. */
@@ -160,7 +160,7 @@ export class ListenerServer {
   private cutLater(terminal: Terminal): void {
     const timer = setTimeout(() => {
       this.cuts.delete(timer);
-      terminal.cut();
+      terminal.closeAll();
     }, this.admission.drainMs);
     this.cuts.add(timer);
   }
@@ -170,12 +170,12 @@ export class ListenerServer {
     await this.drain();
     for (const timer of this.cuts) clearTimeout(timer);
     for (const connection of this.connections) connection.destroy();
-    for (const { terminal } of this.config.chains) terminal.cut();
+    for (const { terminal } of this.config.chains) terminal.closeAll();
   }
 
   private count(secure: Connection): void {
     const expires = this.admission.closesOnExpiry ? secure.tls?.peerNotAfter : undefined;
-    const expiry = expires === undefined ? undefined : closeAt(secure, expires);
+    const expiry = expires === undefined ? undefined : closeAt(secure, expires, this.runtime);
     secure.gone = () => {
       expiry?.();
       this.admission.release();
@@ -249,10 +249,14 @@ export class ListenerServer {
   }
 
   /** Of a connection that no chain has served. */
-  private logUnserved(connection: Connection, facts: ConnectionFacts, describe: (record: TcpConnection) => void): void {
+  private logUnserved(
+    connection: Connection,
+    facts: ConnectionFacts,
+    describe: (record: ConnectionRecord) => void,
+  ): void {
     const { log } = this.config;
     if (!log) return;
-    const record = tcpConnection(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
+    const record = connectionRecord(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
     describe(record);
     log(record);
   }
@@ -267,9 +271,9 @@ export class ListenerServer {
   ): void {
     const downstream = downstreamOf(connection, serverName);
     const { log } = this.config;
-    let record: TcpConnection | undefined;
+    let record: ConnectionRecord | undefined;
     if (log) {
-      const opened = tcpConnection(downstream, this.runtime.monotonicMs());
+      const opened = connectionRecord(downstream, this.runtime.monotonicMs());
       const { gone } = connection;
       connection.gone = () => {
         gone?.();
@@ -334,10 +338,10 @@ export class ListenerServer {
 const LONGEST_TIMER_MS = 2_147_000_000;
 
 /** Closes a connection at a moment of the wall clock. @returns stop */
-function closeAt(connection: Connection, when: number): () => void {
+function closeAt(connection: Connection, when: number, clock: Pick<Clock, 'now'>): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const wait = (): void => {
-    const left = when - Date.now();
+    const left = when - clock.now();
     timer = setTimeout(
       () => (left > LONGEST_TIMER_MS ? wait() : connection.destroy(new Error("the peer's certificate has expired"))),
       Math.max(0, Math.min(left, LONGEST_TIMER_MS)),
@@ -357,7 +361,7 @@ function retire(before: CompiledListener, config: CompiledListener): void {
       if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
       return next.terminal;
     };
-    if (chain.terminal.succeed) chain.terminal.succeed(reassign);
+    if (chain.terminal.handOverTo) chain.terminal.handOverTo(reassign);
     else if (!config.chains.includes(chain)) chain.terminal.drain();
   }
 }

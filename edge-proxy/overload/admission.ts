@@ -1,6 +1,6 @@
 /** Which accepted connections are served: limits per listener and for the process, and overload. */
 import type { StatScope, Stats } from '../telemetry/stats.ts';
-import { OverloadState } from './overload-state.ts';
+import type { OverloadState } from './overload-state.ts';
 import type { ScaledTimers } from './scaled-timers.ts';
 
 /** Limits as Envoy's runtime and resource monitors set them; undefined: none. */
@@ -31,7 +31,7 @@ export class Admission {
 
   constructor(
     stats: Stats,
-    overload = new OverloadState(),
+    overload: OverloadState,
     limits = NO_LIMITS,
     drainMs = DEFAULT_DRAIN_MS,
     closesOnExpiry = false,

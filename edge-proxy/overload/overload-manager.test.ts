@@ -50,7 +50,7 @@ afterEach(() => {
 });
 let rescaled = 0;
 function make(config: object) {
-  const state = new OverloadState();
+  const state = new OverloadState(Math.random);
   const stats = new Stats();
   const manager = new OverloadManager(
     Schema.parse({ refresh_interval: '100s', ...config }),

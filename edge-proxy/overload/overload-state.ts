@@ -8,10 +8,15 @@ export class LoadShedPoint {
   share = 0;
   /** Envoy's shed_load_count, where the point is configured. */
   shed: Stat | undefined;
+  private readonly random: () => number;
+
+  constructor(random: () => number) {
+    this.random = random;
+  }
 
   /** Whether this one is refused. */
   sheds(): boolean {
-    if (this.share === 0 || Math.random() >= this.share) return false;
+    if (this.share === 0 || this.random() >= this.share) return false;
     if (this.shed) this.shed.value++;
     return true;
   }
@@ -25,25 +30,36 @@ export class OverloadState {
   /** envoy.overload_actions.reject_incoming_connections and stop_accepting_connections: the share that is closed. */
   rejectConnections = 0;
   /** envoy.load_shed_points.tcp_listener_accept */
-  readonly accept = new LoadShedPoint();
+  readonly accept: LoadShedPoint;
   /** envoy.load_shed_points.hcm_ondata_creating_codec: connections closed at their first byte. */
-  readonly firstBytes = new LoadShedPoint();
+  readonly firstBytes: LoadShedPoint;
   /** envoy.load_shed_points.http_connection_manager_decode_headers: requests answered 503. */
-  readonly decodeHeaders = new LoadShedPoint();
+  readonly decodeHeaders: LoadShedPoint;
   /** envoy.overload_actions.reduce_timeouts, where it is configured. */
   timers: ScaledTimers | undefined;
+  private readonly random: () => number;
+
+  /** @param random [0, 1): decides which connections and requests a share falls on */
+  constructor(random: () => number) {
+    this.random = random;
+    this.accept = new LoadShedPoint(random);
+    this.firstBytes = new LoadShedPoint(random);
+    this.decodeHeaders = new LoadShedPoint(random);
+  }
 
   refusesConnection(): boolean {
-    return this.accept.sheds() || happens(this.rejectConnections);
+    return this.accept.sheds() || this.happens(this.rejectConnections);
   }
 
   refusesRequest(): boolean {
-    return this.decodeHeaders.sheds() || happens(this.stopAcceptingRequests);
+    return this.decodeHeaders.sheds() || this.happens(this.stopAcceptingRequests);
   }
 
   endsConnection(): boolean {
-    return happens(this.disableKeepAlive);
+    return this.happens(this.disableKeepAlive);
+  }
+
+  private happens(share: number): boolean {
+    return share > 0 && this.random() < share;
   }
 }
-
-const happens = (share: number) => share > 0 && Math.random() < share;

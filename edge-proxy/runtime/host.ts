@@ -56,6 +56,19 @@ async function writeAtomic(path: string, bytes: Uint8Array, mode: number): Promi
   await syncFolder(dirname(path));
 }
 
+async function append(path: string, bytes: Uint8Array, size: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    if ((await file.stat()).size !== size) throw new Error(`${path} was changed by another process`);
+    let written = 0;
+    while (written < bytes.length)
+      written += (await file.write(bytes, written, bytes.length - written, size + written)).bytesWritten;
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Makes the rename itself durable, where the system lets a folder be opened. */
 async function syncFolder(path: string): Promise<void> {
   try {
@@ -96,6 +109,7 @@ export const files: Files = {
     }
   },
   writeAtomic,
+  append,
   makeFolder,
   async remove(path) {
     await rm(path, { force: true });

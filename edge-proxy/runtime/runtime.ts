@@ -164,11 +164,21 @@ export interface DialTarget {
   readonly keepAliveMs?: number;
 }
 
-export interface Runtime {
-  readonly name: 'node' | 'bun' | 'deno';
-  /** Seconds-accurate wall clock and monotonic milliseconds. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds since some moment; never goes back. */
   monotonicMs(): number;
+}
+
+/** What makes two runs differ: given as a value, so that a test decides it. */
+export interface ClockAndRandom extends Clock {
+  /** [0, 1) */
+  random(): number;
+}
+
+export interface Runtime extends ClockAndRandom {
+  readonly name: 'node' | 'bun' | 'deno';
   /** @throws ListenError with the address and the reason (port in use, not permitted …) */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
@@ -204,6 +214,11 @@ export interface Files {
   read(path: string): Promise<Uint8Array | undefined>;
   /** Writes to a temporary file in the same folder, fsyncs, renames: readers see the old or the new, never a part. */
   writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /**
+   * Adds to a file that has `size` bytes, and fsyncs; a crash can leave a part of `bytes` at its end.
+   * @throws Error when there is no such file or it has another size; nothing was written then
+   */
+  append(path: string, bytes: Uint8Array, size: number): Promise<void>;
   makeFolder(path: string, mode: number): Promise<void>;
   remove(path: string): Promise<void>;
   /** Calls back when something in the folder changed. @returns stop */

@@ -22,6 +22,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     name,
     now: () => Date.now(),
     monotonicMs: () => performance.now(),
+    random: () => Math.random(),
     listen: (options, onConnection) => listen(options, quirks, onConnection),
     connect: (to, tls, handler, onOpen) => connect(to, tls, quirks, handler, onOpen),
     serverTls(options) {

@@ -1,20 +1,14 @@
 /** TLS contexts on node:tls, shared by Node, Bun and Deno. Immutable: a rotation makes a new context. */
-import { constants, createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { constants, createHash, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
+import { KEY_USAGE_BITS, readCertificate } from '../../shared/identity/certificate.ts';
 import { readRevocationLists } from '../x509/crl.ts';
-import { KEY_USAGE_BITS, readExtensions } from '../x509/der.ts';
 import { pemCertificates, readRoots, type TrustedRoots } from '../x509/trusted-path.ts';
 import { type ChainRules, type PeerNames, type VerifiedPeer, verifyPeer } from '../x509/verify-peer.ts';
 import { peerFacts } from './peer-facts.ts';
-import type {
-  ClientTlsOptions,
-  KeyPair,
-  OwnCertificate,
-  PeerTrust,
-  ServerTlsOptions,
-  TlsContext,
-  TlsInfo,
-} from './runtime.ts';
+import type { ClientTlsOptions, OwnCertificate, PeerTrust, ServerTlsOptions, TlsContext, TlsInfo } from './runtime.ts';
+import { clientSecureContext } from './tls/client-secure-context.ts';
+import { checkKeyPair } from './tls/key-pair.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
@@ -41,6 +35,7 @@ export interface ServerContext extends TlsContext, PeerRules {
   readonly failures: Map<string, Error>;
 }
 
+/** Of one configuration; what is costly in it is shared with all that dial with the same keys and parameters. */
 export interface ClientContext extends TlsContext, PeerRules {
   readonly kind: 'client';
   readonly secureContext: tls.SecureContext;
@@ -116,13 +111,14 @@ export function serverContext(options: ServerTlsOptions): ServerContext {
 /** @throws Error in one line, as serverContext */
 export function clientContext(options: ClientTlsOptions): ClientContext {
   const localUris = options.keyPair ? checkKeyPair(options.keyPair).uris : [];
+  const announced = announcedRoots(options);
   return {
     kind: 'client',
     ...peerRules(options),
     localUris,
-    secureContext: tls.createSecureContext({
+    secureContext: clientSecureContext({
       ...(options.keyPair ? { cert: options.keyPair.certificateChain, key: options.keyPair.privateKey } : {}),
-      ...(announcedRoots(options).length === 0 ? {} : { ca: announcedRoots(options) }),
+      ...(announced.length === 0 ? {} : { ca: announced }),
       ...chosenCiphers(options),
       minVersion: options.minVersion,
       maxVersion: options.maxVersion,
@@ -180,7 +176,7 @@ function chosenCiphers(options: Pick<ClientTlsOptions, 'cipherSuites' | 'curves'
 /** The roots that decide about a leaf: those of its own trust domain where there are several. */
 function rootsFor(leaf: Uint8Array, rules: PeerRules): TrustedRoots | undefined {
   if (!rules.trustDomains) return rules.roots;
-  const { uris } = readExtensions(leaf);
+  const { uris } = readCertificate(leaf);
   const domain = uris.length === 1 ? /^spiffe:\/\/([^/]+)\//.exec(uris[0]!)?.[1] : undefined;
   const roots = domain === undefined ? undefined : rules.trustDomains.get(domain);
   if (!roots) throw new Error('TLS: peer certificate is of no trust domain that is trusted');
@@ -201,50 +197,6 @@ function requirePin(leaf: Uint8Array, pins: NonNullable<PeerTrust['pins']>): voi
  */
 function chooseProtocol(ours: readonly string[], offered: readonly string[]): string | undefined {
   return ours.find((name) => offered.includes(name)) ?? offered.find((name) => name.startsWith('istio'));
-}
-
-/**
- * Deno takes a mismatched pair without a word and then fails every handshake; so it is checked here, everywhere.
- * @returns what the leaf says
- */
-function checkKeyPair(pair: KeyPair): OwnCertificate & { readonly uris: readonly string[] } {
-  const leaf = pemCertificates(pair.certificateChain)[0];
-  if (!leaf) throw new Error('TLS: the certificate chain holds no certificate');
-  let matches: boolean;
-  let facts: ReturnType<typeof checkKeyPair>;
-  try {
-    const certificate = new X509Certificate(leaf);
-    const privateKey = createPrivateKey(pair.privateKey);
-    matches = certificate.checkPrivateKey(privateKey);
-    facts = { ...ownNames(certificate.raw), key: keyKind(privateKey) };
-  } catch {
-    throw new Error('TLS: the certificate or its private key cannot be read (PEM expected)');
-  }
-  if (!matches) throw new Error('TLS: the private key does not belong to the certificate');
-  return facts;
-}
-
-/** DNS names; the common name of a certificate that has no alternative names at all (RFC 6125 6.4.4). */
-function ownNames(raw: Uint8Array): { uris: readonly string[]; serverNames: readonly string[] } {
-  const { uris, dns, hasAlternativeNames, subject } = readExtensions(raw);
-  const attributes = hasAlternativeNames ? [] : subject.split(/[\u0000\u0001]/);
-  const common = attributes.find((attribute) => attribute.startsWith('2.5.4.3='))?.slice('2.5.4.3='.length);
-  return { uris, serverNames: (common ? [common] : dns).map((name) => name.toLowerCase()) };
-}
-
-const CURVES = new Map([
-  ['prime256v1', 'P-256'],
-  ['P-256', 'P-256'],
-  ['secp384r1', 'P-384'],
-  ['P-384', 'P-384'],
-  ['secp521r1', 'P-521'],
-  ['P-521', 'P-521'],
-] as const);
-
-function keyKind(key: KeyObject): OwnCertificate['key'] {
-  if (key.asymmetricKeyType === 'rsa') return 'RSA';
-  const curve = key.asymmetricKeyDetails?.namedCurve;
-  return CURVES.get(curve as 'P-256') ?? 'other';
 }
 
 /**
@@ -275,7 +227,7 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
  * @throws Error where it is not
  */
 function requireKeyUsage(leaf: Uint8Array, socket: tls.TLSSocket, role: 'client' | 'server'): void {
-  const { keyUsage } = readExtensions(leaf);
+  const { keyUsage } = readCertificate(leaf);
   if (keyUsage === undefined || keyUsage & KEY_USAGE_BITS.digitalSignature) return;
   // Suites of TLS 1.2 whose name begins with the cipher send the secret to the server's key instead.
   const encrypts = role === 'server' && /^(AES|DES|CAMELLIA)/.test(socket.getCipher().name);

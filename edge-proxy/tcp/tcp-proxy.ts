@@ -7,8 +7,8 @@ import type { Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
-import { connectDetail } from '../upstream/pool.ts';
-import { type TcpConnection, type TcpObserver, tcpConnection } from './tcp-connection.ts';
+import { type DialFailure, type Dialling, dial } from '../upstream/dial.ts';
+import { type ConnectionEvents, type ConnectionRecord, connectionRecord } from './connection-record.ts';
 import type { TcpStats } from './tcp-stats.ts';
 
 const DEFAULT_IDLE_MS = 3_600_000;
@@ -18,7 +18,7 @@ export class TcpProxy implements Terminal {
   readonly clusters: ClusterSet;
   readonly idleMs: number;
   readonly maxAttempts: number;
-  readonly observer: TcpObserver;
+  readonly events: ConnectionEvents;
   readonly stats: TcpStats;
   /** Milliseconds; 0: no limit. */
   readonly maxDurationMs: number;
@@ -35,7 +35,7 @@ export class TcpProxy implements Terminal {
     config: TcpProxyConfig,
     clusters: ClusterSet,
     runtime: Runtime,
-    observer: TcpObserver,
+    events: ConnectionEvents,
     stats: TcpStats,
     sniPort = 0,
   ) {
@@ -44,7 +44,7 @@ export class TcpProxy implements Terminal {
     this.stats = stats;
     const { maxDownstreamConnectionDuration: longest } = config;
     this.maxDurationMs = longest === undefined ? 0 : durationMs(longest);
-    this.observer = observer;
+    this.events = events;
     this.runtime = runtime;
     this.clusters = clusters;
     this.idleMs = config.idleTimeout === undefined ? DEFAULT_IDLE_MS : durationMs(config.idleTimeout);
@@ -66,15 +66,15 @@ export class TcpProxy implements Terminal {
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
     _facts?: unknown,
-    record = tcpConnection(downstream, this.runtime.monotonicMs()),
+    record = connectionRecord(downstream, this.runtime.monotonicMs()),
   ): void {
     this.stats.total.value++;
-    const name = this.pick(Math.random() * this.total);
+    const name = this.pick(this.runtime.random() * this.total);
     const cluster = this.clusters.get(name);
     if (!cluster) {
       record.flags.push('NC');
       this.stats.noRoute.value++;
-      this.observer.closed(record);
+      this.ended(record);
       connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
       return;
     }
@@ -83,15 +83,23 @@ export class TcpProxy implements Terminal {
   }
 
   denied(downstream: DownstreamInfo, details: string): void {
-    const record = tcpConnection(downstream, this.runtime.monotonicMs());
+    const record = connectionRecord(downstream, this.runtime.monotonicMs());
     record.terminationDetails = details;
-    this.observer.closed(record);
+    this.ended(record);
+  }
+
+  /** Called once for every connection. */
+  ended(record: ConnectionRecord): void {
+    const { closed } = this.events;
+    if (closed === undefined) return;
+    record.endMs = this.runtime.monotonicMs();
+    closed(record);
   }
 
   /** Byte streams have no good moment to end: they live until a peer ends them, or until they are cut. */
   drain(): void {}
 
-  cut(): void {
+  closeAll(): void {
     for (const tunnel of [...this.tunnels]) tunnel.close(new Error('tcp_proxy: drained'));
   }
 
@@ -105,7 +113,7 @@ class Tunnel {
   private readonly proxy: TcpProxy;
   private readonly cluster: Cluster;
   private readonly down: Connection;
-  private readonly record: TcpConnection;
+  private readonly record: ConnectionRecord;
   private up: Connection | undefined;
   private endpoint: Endpoint | undefined;
   /** Bytes that came before the upstream was open. */
@@ -115,7 +123,7 @@ class Tunnel {
   private closed = false;
   private idle: ReturnType<typeof setTimeout> | undefined;
   private lifetime: ReturnType<typeof setTimeout> | undefined;
-  private connectTimer: ReturnType<typeof setTimeout> | undefined;
+  private dialling: Dialling | undefined;
   private readonly tried: Endpoint[] = [];
   private located: Endpoint | undefined;
 
@@ -123,7 +131,7 @@ class Tunnel {
     proxy: TcpProxy,
     cluster: Cluster,
     down: Connection,
-    record: TcpConnection,
+    record: ConnectionRecord,
     firstBytes: Uint8Array | undefined,
   ) {
     this.record = record;
@@ -138,7 +146,7 @@ class Tunnel {
     const { cluster } = this;
     if (cluster.use.connections >= cluster.limits.maxConnections) {
       this.record.flags.push('UO');
-      this.proxy.observer.closed(this.record);
+      this.proxy.ended(this.record);
       this.down.destroy(new Error('tcp_proxy: upstream connection limit'));
       return;
     }
@@ -193,26 +201,21 @@ class Tunnel {
     this.record.endpoint = endpoint;
     this.record.attempts++;
     endpoint.active++;
-    const side = new UpSide(this);
     const to = { address: endpoint.address, port: endpoint.port, ...this.cluster.dial };
-    const up = this.proxy.runtime.connect(to, endpoint.tls(), side, () => this.opened(side));
-    side.connection = up;
-    this.up = up;
-    this.connectTimer = setTimeout(() => up.destroy(new Error('connect timeout')), this.cluster.connectTimeoutMs);
+    this.dialling = dial(this.proxy.runtime, to, endpoint.tls(), this.cluster.connectTimeoutMs, {
+      onOpen: (connection) => this.opened(connection, endpoint),
+      onFailed: (reason, detail) => this.failedToConnect(endpoint, reason, detail),
+    });
   }
 
-  private opened(side: UpSide): void {
-    clearTimeout(this.connectTimer);
-    side.open = true;
-    const up = this.up!;
-    if (this.closed) {
-      up.destroy();
-      return;
-    }
+  private opened(up: Connection, endpoint: Endpoint): void {
+    this.dialling = undefined;
+    this.up = up;
+    up.handler = new UpSide(this);
     // Success clears the run of failures that outlier detection counts.
-    this.cluster.report(this.endpoint!, 200);
+    this.cluster.report(endpoint, 200);
     this.record.upstream = up;
-    this.proxy.observer.opened(this.record);
+    this.proxy.events.opened?.(this.record);
     let room = true;
     for (const bytes of this.early) room = up.write(bytes);
     this.early = [];
@@ -224,7 +227,7 @@ class Tunnel {
   fromDown(bytes: Uint8Array): void {
     const { up } = this;
     this.record.bytesReceived += bytes.length;
-    if (!up || this.connectingUp) {
+    if (!up) {
       // A runtime may hand over what it had read before the pause took effect. `slice` of a Buffer would be a view.
       this.early.push(new Uint8Array(bytes));
       return;
@@ -239,11 +242,6 @@ class Tunnel {
     if (!this.down.write(bytes)) this.up?.pause();
   }
 
-  private get connectingUp(): boolean {
-    const side = this.up?.handler;
-    return !(side instanceof UpSide) || !side.open;
-  }
-
   drainDown(): void {
     this.up?.resume();
   }
@@ -254,7 +252,7 @@ class Tunnel {
 
   endDown(): void {
     this.downEnded = true;
-    if (!this.connectingUp) this.up?.end();
+    this.up?.end();
     this.finishIfBothEnded();
   }
 
@@ -269,35 +267,35 @@ class Tunnel {
     if (this.downEnded && this.upEnded) clearTimeout(this.idle);
   }
 
-  closedUp(open: boolean, error: Error | undefined): void {
-    clearTimeout(this.connectTimer);
-    if (this.endpoint) this.endpoint.active--;
-    const endpoint = this.endpoint;
-    this.endpoint = undefined;
+  closedUp(error: Error | undefined): void {
+    this.endpointGone();
     this.up = undefined;
-    if (!open && endpoint) {
-      this.cluster.report(endpoint, 'connect-failure');
-      if (!this.closed) {
-        this.failedToConnect(error);
-        if (this.tried.length < this.proxy.maxAttempts) {
-          this.dial();
-          return;
-        }
-        this.record.flags.push('URX');
-      }
-    }
     this.close(error);
   }
 
-  private failedToConnect(error: Error | undefined): void {
+  private endpointGone(): void {
+    if (this.endpoint) this.endpoint.active--;
+    this.endpoint = undefined;
+  }
+
+  private failedToConnect(endpoint: Endpoint, reason: DialFailure, detail: string): void {
     const { record } = this;
+    this.dialling = undefined;
+    this.endpointGone();
+    this.cluster.report(endpoint, 'connect-failure');
     if (!record.flags.includes('UF')) record.flags.push('UF');
-    record.upstreamFailure = connectDetail(error).replace(/\s/g, '_');
+    record.upstreamFailure = reason === 'connection_timeout' ? 'connect_timeout' : detail.replace(/\s/g, '_');
+    if (this.tried.length < this.proxy.maxAttempts) {
+      this.dial();
+      return;
+    }
+    record.flags.push('URX');
+    this.close(new Error('tcp_proxy: no upstream connection'));
   }
 
   /** The client went away; before there was an upstream that is worth a flag. */
   closedDown(error: Error | undefined): void {
-    if (!this.closed && this.connectingUp) this.record.flags.push('DC');
+    if (!this.closed && !this.up) this.record.flags.push('DC');
     this.close(error);
   }
 
@@ -317,7 +315,8 @@ class Tunnel {
       this.down.destroy(error);
       this.up?.destroy(error);
     }
-    this.proxy.observer.closed(this.record);
+    if (this.dialling?.cancel()) this.endpointGone();
+    this.proxy.ended(this.record);
   }
 
   private touch(): void {
@@ -361,8 +360,6 @@ class DownSide implements ConnectionHandler {
 
 class UpSide implements ConnectionHandler {
   private readonly tunnel: Tunnel;
-  connection: Connection | undefined;
-  open = false;
   constructor(tunnel: Tunnel) {
     this.tunnel = tunnel;
   }
@@ -379,6 +376,6 @@ class UpSide implements ConnectionHandler {
     this.tunnel.endUp();
   }
   onClose(error?: Error): void {
-    this.tunnel.closedUp(this.open, error);
+    this.tunnel.closedUp(error);
   }
 }

@@ -3,12 +3,12 @@
  * text. An operator Tulle does not know is refused by name.
  */
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
+import type { TrafficRecord } from '../attributes/record.ts';
 import { type Field, parseFormat, type WallClock } from './format-operators.ts';
-import type { LogEntry } from './log-entry.ts';
 import { compileLogFilter, type LogFilter } from './log-filter.ts';
 
-/** Writes one line per finished request or connection; `nowMs` on the clock of `request.startMs`. */
-export type AccessLogger = (request: LogEntry, nowMs: number) => void;
+/** Writes one line per request or connection; `nowMs` on the clock of `startMs`. */
+export type AccessLogger = (record: TrafficRecord, nowMs: number) => void;
 
 export interface LogSinks {
   readonly out: (line: string) => void;
@@ -25,8 +25,8 @@ export function compileAccessLog(configs: readonly AccessLogConfig[], sinks: Log
     return filter ? whereFiltered(log, filter) : log;
   });
   if (loggers.length === 1) return loggers[0];
-  return (request, nowMs) => {
-    for (const log of loggers) log(request, nowMs);
+  return (record, nowMs) => {
+    for (const log of loggers) log(record, nowMs);
   };
 }
 
@@ -41,8 +41,8 @@ function named<T>(name: string, compile: () => T): T {
 }
 
 function whereFiltered(log: AccessLogger, filter: LogFilter): AccessLogger {
-  return (request, nowMs) => {
-    if (filter(request, nowMs)) log(request, nowMs);
+  return (record, nowMs) => {
+    if (filter(record, nowMs)) log(record, nowMs);
   };
 }
 
@@ -51,13 +51,13 @@ function compileOne({ name, typedConfig }: AccessLogConfig, sinks: LogSinks): Ac
   const format = typedConfig.logFormat;
   if (format?.jsonFormat) {
     const line = compileJson(format.jsonFormat, format.omitEmptyValues === true, sinks.wallClock);
-    return (request, nowMs) => write(line(request, nowMs));
+    return (record, nowMs) => write(line(record, nowMs));
   }
   const text = format?.textFormat ?? format?.textFormatSource?.inlineString;
   if (text === undefined && format?.textFormatSource)
     throw new Error(`access log "${name}": textFormatSource: only inlineString is supported`);
   const line = compileText(text ?? ENVOY_TEXT_FORMAT, sinks.wallClock, format?.omitEmptyValues === true);
-  return (request, nowMs) => write(line(request, nowMs).replace(/\n$/, ''));
+  return (record, nowMs) => write(line(record, nowMs).replace(/\n$/, ''));
 }
 
 function sink(name: string, config: AccessLogConfig['typedConfig'], sinks: LogSinks): (line: string) => void {
@@ -75,39 +75,39 @@ export const ENVOY_TEXT_FORMAT =
   '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" ' +
   '"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
-type Line = (request: LogEntry, nowMs: number) => string;
+type Line = (record: TrafficRecord, nowMs: number) => string;
 
 /** A JSON format: nested objects, lists and literals as they are, strings with operators filled in. */
 export function compileJson(format: unknown, omitEmpty: boolean, wallClock: WallClock): Line {
   const value = compileValue(format, omitEmpty, wallClock);
-  return (request, nowMs) => JSON.stringify(value(request, nowMs) ?? {});
+  return (record, nowMs) => JSON.stringify(value(record, nowMs) ?? {});
 }
 
-type Value = (request: LogEntry, nowMs: number) => unknown;
+type Value = (record: TrafficRecord, nowMs: number) => unknown;
 
 function compileValue(format: unknown, omitEmpty: boolean, wallClock: WallClock): Value {
   if (typeof format === 'string') {
     const parts = parseFormat(format, wallClock);
     const [only] = parts;
     if (parts.length === 1 && typeof only === 'function')
-      return (request, nowMs) => only(request, nowMs) ?? (omitEmpty ? undefined : null);
+      return (record, nowMs) => only(record, nowMs) ?? (omitEmpty ? undefined : null);
     const text = join(parts, omitEmpty);
-    return (request, nowMs) => text(request, nowMs);
+    return (record, nowMs) => text(record, nowMs);
   }
   if (Array.isArray(format)) {
     const items = format.map((item) => compileValue(item, omitEmpty, wallClock));
     // What is left out of an object is left out of a list, too.
-    return (request, nowMs) => items.map((item) => item(request, nowMs)).filter((item) => item !== undefined);
+    return (record, nowMs) => items.map((item) => item(record, nowMs)).filter((item) => item !== undefined);
   }
   if (typeof format !== 'object' || format === null) return () => format;
   const fields = Object.entries(format).map(
     ([name, field]) => [name, compileValue(field, omitEmpty, wallClock)] as const,
   );
-  return (request, nowMs) => {
+  return (record, nowMs) => {
     const out: Record<string, unknown> = {};
     let empty = true;
     for (const [name, field] of fields) {
-      const value = field(request, nowMs);
+      const value = field(record, nowMs);
       if (value === undefined) continue;
       out[name] = value;
       empty = false;
@@ -122,9 +122,9 @@ export function compileText(format: string, wallClock: WallClock, omitEmpty = fa
 
 function join(parts: readonly (string | Field)[], omitEmpty: boolean): Line {
   const empty = omitEmpty ? '' : '-';
-  return (request, nowMs) => {
+  return (record, nowMs) => {
     let out = '';
-    for (const part of parts) out += typeof part === 'string' ? part : oneLine(part(request, nowMs) ?? empty);
+    for (const part of parts) out += typeof part === 'string' ? part : oneLine(part(record, nowMs) ?? empty);
     return out;
   };
 }

@@ -1,14 +1,20 @@
 /** Envoy's command operators (envoyproxy.io, "Access logging"), compiled: of access logs, local replies and headers. */
 import { textOfWire } from '../../shared/match/wire.ts';
-import type { LogEntry } from './log-entry.ts';
+import { attributeMaps, attributes, hostPort } from '../attributes/attributes.ts';
+import type { TrafficRecord } from '../attributes/record.ts';
+import type { Clock } from '../runtime/runtime.ts';
 import { LONG_FLAGS } from './response-flags.ts';
 import { compileTimeFormat } from './time-format.ts';
 
 /** What an operator gives: a number stays one in JSON, undefined is `null` there and `-` in text. */
-export type Field = (request: LogEntry, nowMs: number) => string | number | undefined;
+export type Field = (record: TrafficRecord, nowMs: number) => string | number | undefined;
 
 /** Epoch milliseconds of a time on the monotonic clock requests use. */
 export type WallClock = (monotonicMs: number) => number;
+
+export function wallClockOf(clock: Clock): WallClock {
+  return (monotonicMs) => clock.now() - clock.monotonicMs() + monotonicMs;
+}
 
 /** Longest value taken from a client: a log line must not be as large as a request. */
 const MAX_VALUE = 2048;
@@ -35,8 +41,8 @@ export function parseFormat(format: string, wallClock: WallClock): (string | Fie
 
 function limited(field: Field, limit: string | undefined): Field {
   const length = Math.min(limit === undefined ? MAX_VALUE : Number(limit), MAX_VALUE);
-  return (request, nowMs) => {
-    const value = field(request, nowMs);
+  return (record, nowMs) => {
+    const value = field(record, nowMs);
     return typeof value === 'string' && value.length > length ? value.slice(0, length) : value;
   };
 }
@@ -45,56 +51,55 @@ const some = (value: string | undefined): string | undefined => (value === '' ? 
 const nothing: Field = () => undefined;
 
 const FIELDS: Readonly<Record<string, Field>> = {
-  PROTOCOL: (r) => some(r.protocol),
-  RESPONSE_CODE: (r) => r.responseCode,
-  LOCAL_REPLY_BODY: (r) => r.localReplyBody ?? '',
-  RESPONSE_CODE_DETAILS: (r) => some(r.details),
+  PROTOCOL: attributes['request.protocol'],
+  RESPONSE_CODE: (r) => attributes['response.code'](r) ?? 0,
+  LOCAL_REPLY_BODY: (r) => (r.kind === 'request' ? r.localReplyBody : undefined) ?? '',
+  RESPONSE_CODE_DETAILS: attributes['response.code_details'],
   // Envoy says of no flags that there are none, in JSON too.
   RESPONSE_FLAGS: (r) => (r.flags.length === 0 ? '-' : r.flags.join(',')),
   RESPONSE_FLAGS_LONG: (r) => (r.flags.length === 0 ? '-' : r.flags.map((flag) => LONG_FLAGS[flag]).join(',')),
-  // Said of connections only; of requests they are empty, as in Envoy when there is nothing to say.
-  CONNECTION_TERMINATION_DETAILS: (r) => some(r.terminationDetails),
-  UPSTREAM_TRANSPORT_FAILURE_REASON: (r) => some(r.upstreamFailure),
-  UPSTREAM_LOCAL_ADDRESS: (r) => r.upstream && hostPort(r.upstream.localAddress, r.upstream.localPort),
+  CONNECTION_TERMINATION_DETAILS: attributes['connection.termination_details'],
+  UPSTREAM_TRANSPORT_FAILURE_REASON: attributes['upstream.transport_failure_reason'],
+  UPSTREAM_LOCAL_ADDRESS: attributes['upstream.local_address'],
   UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (r) => r.upstream?.localAddress,
   UPSTREAM_LOCAL_PORT: (r) => r.upstream?.localPort,
   BYTES_RECEIVED: (r) => r.bytesReceived,
   BYTES_SENT: (r) => r.bytesSent,
   DURATION: (r, nowMs) => Math.round(nowMs - r.startMs),
-  UPSTREAM_HOST: (r) => r.upstreamHost,
-  UPSTREAM_CLUSTER: (r) => r.cluster?.name,
-  UPSTREAM_CLUSTER_RAW: (r) => r.cluster?.name,
+  UPSTREAM_HOST: attributes['upstream.address'],
+  UPSTREAM_CLUSTER: attributes['xds.cluster_name'],
+  UPSTREAM_CLUSTER_RAW: attributes['xds.cluster_name'],
   UPSTREAM_REMOTE_ADDRESS: (r) => r.upstream && hostPort(r.upstream.remoteAddress, r.upstream.remotePort),
   UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (r) => r.upstream?.remoteAddress,
-  UPSTREAM_REMOTE_PORT: (r) => r.upstream?.remotePort,
-  UPSTREAM_REQUEST_ATTEMPT_COUNT: (r) => r.attempts,
-  DOWNSTREAM_LOCAL_ADDRESS: (r) => hostPort(r.downstream.localAddress, r.downstream.localPort),
-  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (r) => r.downstream.localAddress,
-  DOWNSTREAM_LOCAL_PORT: (r) => r.downstream.localPort,
-  DOWNSTREAM_REMOTE_ADDRESS: (r) =>
-    r.remoteIp === r.downstream.remoteAddress ? hostPort(r.remoteIp, r.downstream.remotePort) : hostPort(r.remoteIp, 0),
-  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (r) => r.remoteIp,
+  UPSTREAM_REMOTE_PORT: attributes['upstream.port'],
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: attributes['upstream.request_attempt_count'],
+  DOWNSTREAM_LOCAL_ADDRESS: attributes['destination.address'],
+  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: attributes['destination.ip'],
+  DOWNSTREAM_LOCAL_PORT: attributes['destination.port'],
+  DOWNSTREAM_REMOTE_ADDRESS: attributes['source.address'],
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: attributes['remote.ip'],
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (r) => hostPort(r.downstream.remoteAddress, r.downstream.remotePort),
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: (r) => r.downstream.remoteAddress,
-  DOWNSTREAM_REMOTE_PORT: (r) => (r.remoteIp === r.downstream.remoteAddress ? r.downstream.remotePort : 0),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: attributes['source.ip'],
+  DOWNSTREAM_REMOTE_PORT: attributes['source.port'],
   DOWNSTREAM_DIRECT_REMOTE_PORT: (r) => r.downstream.remotePort,
   DOWNSTREAM_LOCAL_URI_SAN: (r) => some(r.downstream.localUris?.join(',')),
-  DOWNSTREAM_PEER_FINGERPRINT_256: (r) => some(r.downstream.peerHash),
-  REQUESTED_SERVER_NAME: (r) => some(r.downstream.serverName),
-  ROUTE_NAME: (r) => some(r.route?.name),
+  DOWNSTREAM_PEER_FINGERPRINT_256: attributes['connection.sha256_peer_certificate_digest'],
+  REQUESTED_SERVER_NAME: attributes['connection.requested_server_name'],
+  ROUTE_NAME: attributes['xds.route_name'],
   VIRTUAL_CLUSTER_NAME: nothing,
-  VIRTUAL_HOST_NAME: (r) => some(r.route?.virtualHost),
-  DOWNSTREAM_PEER_URI_SAN: (r) => r.tokenPrincipal ?? some(r.downstream.peerUris.join(',')),
+  VIRTUAL_HOST_NAME: attributes['xds.virtual_host_name'],
+  DOWNSTREAM_PEER_URI_SAN: (r) =>
+    (r.kind === 'request' ? r.tokenPrincipal : undefined) ?? some(r.downstream.peerUris.join(',')),
   DOWNSTREAM_PEER_DNS_SAN: (r) => some(r.downstream.peerDns.join(',')),
-  DOWNSTREAM_PEER_SUBJECT: (r) => some(r.downstream.peerSubject),
+  DOWNSTREAM_PEER_SUBJECT: attributes['connection.subject_peer_certificate'],
 };
 
 /** @throws Error naming an operator, or an argument, that is not understood */
 export function compileOperator(name: string, argument: string | undefined, wallClock: WallClock): Field {
   if (name === 'START_TIME') {
-    if (!argument) return (request) => new Date(wallClock(request.startMs)).toISOString();
+    if (!argument) return (record) => new Date(wallClock(record.startMs)).toISOString();
     const format = compileTimeFormat(argument);
-    return (request) => format(wallClock(request.startMs));
+    return (record) => format(wallClock(record.startMs));
   }
   if (name === 'REQ') return headerField(name, argument, requestHeader);
   if (name === 'RESP') return headerField(name, argument, responseHeader);
@@ -111,22 +116,26 @@ function headerField(name: string, argument: string | undefined, read: (header: 
   if (names.length > 2 || names.some((one) => one === ''))
     throw new Error(`operator %${name}(${argument ?? ''})%: needs one header, or two as X?Y`);
   const [first, second] = names.map((one) => readable(read(one)));
-  return second ? (request, nowMs) => first!(request, nowMs) ?? second(request, nowMs) : first!;
+  return second ? (record, nowMs) => first!(record, nowMs) ?? second(record, nowMs) : first!;
 }
 
 function responseHeader(name: string): Field {
   const key = name.toLowerCase();
-  if (key === ':status') return (r) => (r.responseStatus ? String(r.responseStatus) : undefined);
-  return (r) => r.responseHeaders?.get(key);
+  if (key === ':status') {
+    return (r) => (r.kind === 'request' && r.responseStatus ? String(r.responseStatus) : undefined);
+  }
+  return (r) => (r.kind === 'request' ? r.responseHeaders?.get(key) : undefined);
 }
 
 /** `%DYNAMIC_METADATA(filter:key:...)%`: text as it is, anything else as JSON. */
 function metadataField(argument: string | undefined): Field {
   const keys = (argument ?? '').split(':');
   if (keys.some((key) => key === '')) throw new Error(`operator %DYNAMIC_METADATA(${argument ?? ''})%`);
-  return ({ metadata }) => {
-    let value: unknown = metadata;
-    for (const key of keys) {
+  const [filter = '', ...path] = keys;
+  const ofFilter = attributeMaps.metadata(filter);
+  return (record) => {
+    let value: unknown = ofFilter(record);
+    for (const key of path) {
       if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
       value = (value as Record<string, unknown>)[key];
     }
@@ -136,22 +145,21 @@ function metadataField(argument: string | undefined): Field {
 
 function requestHeader(name: string): Field {
   const key = name.toLowerCase();
-  if (key === ':method') return (r) => some(r.method);
-  if (key === ':path') return (r) => some(r.path);
-  if (key === ':authority' || key === 'host') return (r) => some(r.authority);
-  if (key === ':scheme') return (r) => some(r.scheme);
-  // Envoy sets this header when it rewrites a path; here the context itself remembers.
-  if (key === 'x-envoy-original-path') return (r) => r.headers.get(key) ?? some(r.originalPath);
-  return (r) => r.headers.get(key);
+  if (key === ':method') return attributes['request.method'];
+  if (key === ':path') return attributes['request.path'];
+  if (key === ':authority' || key === 'host') return attributes['request.host'];
+  if (key === ':scheme') return attributes['request.scheme'];
+  // Envoy sets this header when it rewrites a path; here the record itself remembers.
+  if (key === 'x-envoy-original-path') {
+    return (r) => (r.kind === 'request' ? (r.headers.get(key) ?? some(r.originalPath)) : undefined);
+  }
+  return (r) => (r.kind === 'request' ? r.headers.get(key) : undefined);
 }
 
 /** A head's bytes are read as UTF-8, as Envoy's log has them; bytes that are none stay one character each. */
 function readable(field: Field): Field {
-  return (request, nowMs) => {
-    const value = field(request, nowMs);
+  return (record, nowMs) => {
+    const value = field(record, nowMs);
     return typeof value === 'string' ? (textOfWire(value) ?? value) : value;
   };
 }
-
-const hostPort = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;

@@ -3,8 +3,9 @@
  * What a request's labels depend on is few (cluster, endpoint, peer, protocol, code, flags), so the series are found
  * once per combination and a request costs a walk through nested maps and five additions.
  */
+import { attributes } from '../attributes/attributes.ts';
 import type { RequestContext } from '../http/stream.ts';
-import type { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { ConnectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';
 
@@ -84,7 +85,7 @@ export class IstioMetrics {
   private readonly tcp;
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
   private readonly tcpSeries = new Map<string, TcpSeries>();
-  private readonly live = new Map<TcpConnection, Live>();
+  private readonly live = new Map<ConnectionRecord, Live>();
   private cached = 0;
 
   constructor(metrics: Metrics, self: Workload) {
@@ -107,24 +108,24 @@ export class IstioMetrics {
     });
   }
 
-  /** Takes one finished request; `nowMs` on the clock of `request.startMs`. */
-  onRequest(direction: Direction, request: RequestContext, nowMs: number): void {
+  /** Takes one finished request. */
+  onRequest(direction: Direction, request: RequestContext): void {
     const series = this.find(direction, request);
     series.total.value++;
-    series.duration.observe(nowMs - request.startMs);
+    series.duration.observe(request.endMs - request.startMs);
     series.requestBytes.observe(request.bytesReceived);
     series.responseBytes.observe(request.bytesSent);
   }
 
   /** A TCP connection has reached its upstream. */
-  onConnectionOpened(direction: Direction, connection: TcpConnection): void {
+  onConnectionOpened(direction: Direction, connection: ConnectionRecord): void {
     const series = this.findTcp(direction, connection);
     series.opened.value++;
     this.live.set(connection, { series, received: 0, sent: 0 });
   }
 
   /** Takes one finished TCP connection; one that never reached an upstream counts as opened and closed. */
-  onConnectionClosed(direction: Direction, connection: TcpConnection): void {
+  onConnectionClosed(direction: Direction, connection: ConnectionRecord): void {
     const series = this.findTcp(direction, connection);
     const live = this.live.get(connection);
     if (!live) series.opened.value++;
@@ -133,10 +134,10 @@ export class IstioMetrics {
     count(connection, live ?? { series, received: 0, sent: 0 }, series);
   }
 
-  private findTcp(direction: Direction, connection: TcpConnection): TcpSeries {
+  private findTcp(direction: Direction, connection: ConnectionRecord): TcpSeries {
     const { cluster, endpoint, downstream, flags } = connection;
     const labels: Labels = {
-      ...this.labels(direction, cluster, endpoint, downstream.peerUris[0] ?? '', downstream.secure),
+      ...this.labels(direction, cluster, endpoint, attributes['source.principal'](connection) ?? '', downstream.secure),
       request_protocol: 'tcp',
       response_flags: flags.join(',') || '-',
     };
@@ -156,7 +157,7 @@ export class IstioMetrics {
 
   private find(direction: Direction, request: RequestContext): RequestSeries {
     if (this.cached >= MAX_CACHED) this.forget();
-    const peer = request.tokenPrincipal ?? request.downstream.peerUris[0] ?? '';
+    const peer = attributes['source.principal'](request) ?? '';
     const flags =
       request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
     // The cluster object is the key: when config replaces it, its labels are made anew.
@@ -226,7 +227,7 @@ export class IstioMetrics {
 }
 
 /** Adds what has flowed since it was last counted. */
-function count(connection: TcpConnection, live: Live, into: TcpSeries): void {
+function count(connection: ConnectionRecord, live: Live, into: TcpSeries): void {
   into.received.value += connection.bytesReceived - live.received;
   into.sent.value += connection.bytesSent - live.sent;
   live.received = connection.bytesReceived;

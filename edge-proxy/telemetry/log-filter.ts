@@ -1,13 +1,17 @@
 /** Access log filters (envoy.config.accesslog.v3.AccessLogFilter), compiled once. */
 import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
+import { attributes } from '../attributes/attributes.ts';
+import type { TrafficRecord } from '../attributes/record.ts';
 import { ConfigFault } from '../config-error.ts';
-import { compileHeaderMatcher } from '../http/matchers.ts';
-import type { RequestContext } from '../http/stream.ts';
-import type { LogEntry } from './log-entry.ts';
+import { compileHeaderMatcher, type HeaderSource } from '../http/matchers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import { LONG_FLAGS } from './response-flags.ts';
 
 /** @param nowMs on the clock of `startMs` */
-export type LogFilter = (entry: LogEntry, nowMs: number) => boolean;
+export type LogFilter = (record: TrafficRecord, nowMs: number) => boolean;
+
+/** What a header filter sees of a connection that is not HTTP. */
+const NO_HEAD: HeaderSource = { method: '', path: '', authority: '', scheme: '', headers: new HeaderMap() };
 
 /** @throws ConfigFault at `path` unless exactly one filter is given */
 export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilter {
@@ -16,16 +20,17 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
     throw new ConfigFault(path, 'must have exactly one filter');
   if (statusCodeFilter) {
     const holds = compileComparison(statusCodeFilter);
-    return (entry) => holds(entry.responseCode);
+    const code = attributes['response.code'];
+    return (record) => holds(code(record) ?? 0);
   }
   if (durationFilter) {
     const holds = compileComparison(durationFilter);
-    return (entry, nowMs) => holds(Math.floor(nowMs - entry.startMs));
+    return (record, nowMs) => holds(Math.floor(nowMs - record.startMs));
   }
   if (headerFilter) {
     const matches = compileHeaderMatcher(headerFilter.header, `${path}.header_filter.header`);
-    // A connection has no headers, and no pseudo headers either: they are ''.
-    return (entry) => matches(entry as RequestContext);
+    const withoutHead = matches(NO_HEAD);
+    return (record) => (record.kind === 'request' ? matches(record) : withoutHead);
   }
   if (responseFlagFilter) {
     const flags = new Set<string>(responseFlagFilter.flags ?? []);
@@ -39,8 +44,8 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
   const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`));
   if (inner.length < 2) throw new ConfigFault(path, 'needs two filters or more');
   return andFilter
-    ? (entry, nowMs) => inner.every((matches) => matches(entry, nowMs))
-    : (entry, nowMs) => inner.some((matches) => matches(entry, nowMs));
+    ? (record, nowMs) => inner.every((matches) => matches(record, nowMs))
+    : (record, nowMs) => inner.some((matches) => matches(record, nowMs));
 }
 
 function compileComparison({ comparison: { op = 'EQ', value } }: Comparison): (found: number) => boolean {

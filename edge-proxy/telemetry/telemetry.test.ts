@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
-import { Headers } from '../http/headers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestContext } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { tcpConnection } from '../tcp/tcp-connection.ts';
+import { connectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
-import { connectionEntry } from './log-entry.ts';
 import { compileLogFilter } from './log-filter.ts';
 import { Metrics } from './metrics.ts';
 import { createTelemetry } from './telemetry.ts';
@@ -26,9 +25,10 @@ const cluster = {
 } as unknown as Cluster;
 
 function request(change: Partial<RequestContext> = {}): RequestContext {
-  const headers = new Headers();
+  const headers = new HeaderMap();
   headers.append('User-Agent', 'curl/8');
   return {
+    kind: 'request',
     downstream: {
       remoteAddress: '10.0.0.1',
       remotePort: 4000,
@@ -48,6 +48,7 @@ function request(change: Partial<RequestContext> = {}): RequestContext {
     protocol: 'HTTP/1.1',
     headers,
     startMs: 100,
+    endMs: 130,
     remoteIp: '10.0.0.1',
     route: undefined,
     cluster,
@@ -124,8 +125,8 @@ describe('IstioMetrics', () => {
   it('labels outbound requests as their source', () => {
     const metrics = new Metrics();
     const istio = new IstioMetrics(metrics, self);
-    istio.onRequest('outbound', request(), 130);
-    istio.onRequest('outbound', request(), 130);
+    istio.onRequest('outbound', request());
+    istio.onRequest('outbound', request());
     const text = metrics.expose();
     const total = text.split('\n').find((line) => line.startsWith('istio_requests_total{'))!;
     expect(total).toMatch(/ 2$/);
@@ -153,11 +154,11 @@ describe('IstioMetrics', () => {
   it('labels inbound requests as their destination, by the peer that was proven', () => {
     const metrics = new Metrics();
     const istio = new IstioMetrics(metrics, self);
-    istio.onRequest('inbound', request(), 130);
-    istio.onRequest('inbound', request({ tokenPrincipal: 'spiffe://cluster.local/ns/edge/sa/worker' }), 130);
-    istio.onRequest('inbound', request({ responseCode: 503, flags: ['UF', 'URX'] }), 130);
+    istio.onRequest('inbound', request());
+    istio.onRequest('inbound', request({ tokenPrincipal: 'spiffe://cluster.local/ns/edge/sa/worker' }));
+    istio.onRequest('inbound', request({ responseCode: 503, flags: ['UF', 'URX'] }));
     const plain = { ...request().downstream, secure: false, peerUris: [] };
-    istio.onRequest('inbound', request({ downstream: plain }), 130);
+    istio.onRequest('inbound', request({ downstream: plain }));
     const lines = metrics
       .expose()
       .split('\n')
@@ -174,8 +175,8 @@ describe('IstioMetrics', () => {
   it('does not keep the labels of a cluster that config replaced', () => {
     const metrics = new Metrics();
     const istio = new IstioMetrics(metrics, self);
-    istio.onRequest('outbound', request(), 130);
-    istio.onRequest('outbound', request({ cluster: { ...cluster, destination: undefined } as Cluster }), 130);
+    istio.onRequest('outbound', request());
+    istio.onRequest('outbound', request({ cluster: { ...cluster, destination: undefined } as Cluster }));
     expect(metrics.expose()).toContain('destination_service="unknown"');
   });
 
@@ -188,27 +189,27 @@ describe('IstioMetrics', () => {
           metrics.expose(),
         )?.[1],
       );
-    const connection = { ...tcpConnection(request().downstream, 0), cluster, endpoint };
+    const connection = { ...connectionRecord(request().downstream, 0), cluster, endpoint };
     istio.onConnectionOpened('outbound', connection);
     connection.bytesSent = 9;
     expect([value('connections_opened'), value('connections_closed'), value('sent_bytes')]).toEqual([1, 0, 9]);
     connection.bytesSent = 11;
     connection.bytesReceived = 5;
     istio.onConnectionClosed('outbound', connection);
-    const failed = { ...tcpConnection(request().downstream, 0), cluster, endpoint };
+    const failed = { ...connectionRecord(request().downstream, 0), cluster, endpoint };
     istio.onConnectionClosed('outbound', failed);
     expect([value('connections_opened'), value('connections_closed')]).toEqual([2, 2]);
     expect([value('sent_bytes'), value('received_bytes')]).toEqual([11, 5]);
   });
 
   it('logs a connection: no request fields, code 0, why it ended', () => {
-    const connection = tcpConnection(request().downstream, 0);
+    const connection = connectionRecord(request().downstream, 0);
     connection.terminationDetails = 'rbac_access_denied_matched_policy[p]';
     connection.flags.push('UF', 'URX');
     const lines: string[] = [];
     const sinks = { out: (line: string) => lines.push(line), error: () => {}, wallClock: (ms: number) => ms };
     const typedConfig = { '@type': STDOUT, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } };
-    compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!(connectionEntry(connection), 5);
+    compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!(connection, 5);
     expect(JSON.parse(lines[0]!)).toMatchObject({
       method: null,
       path: null,
@@ -279,7 +280,7 @@ describe('access log', () => {
   });
 
   it('lets no client start a line of its own', () => {
-    const headers = new Headers();
+    const headers = new HeaderMap();
     headers.append('user-agent', 'a\nfake line');
     expect(compileText('%REQ(USER-AGENT)%', sinks.wallClock)(request({ headers }), 130)).toBe('a?fake line');
   });
@@ -295,7 +296,7 @@ describe('access log', () => {
   ])('refuses %s by name', (format) => expect(() => compileText(format, sinks.wallClock)).toThrow(format));
 
   it('writes response headers, metadata and times in the form that is asked for', () => {
-    const responseHeaders = new Headers();
+    const responseHeaders = new HeaderMap();
     responseHeaders.append('X-Up', 'upstream');
     const entry = request({ responseHeaders, responseStatus: 201, metadata: { f: { a: { b: [1] }, t: 'text' } } });
     const format =

@@ -1,10 +1,11 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
-import type { RequestContext } from '../http/stream.ts';
+import type { RequestObserver } from '../http/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import type { LogSinks } from './access-log.ts';
+import { wallClockOf } from './format-operators.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
 import { Metrics } from './metrics.ts';
 
@@ -12,9 +13,9 @@ export interface Telemetry {
   readonly metrics: Metrics;
   /** For compileAccessLog of listeners that configure a log of their own. */
   readonly sinks: LogSinks;
-  onRequest(direction: Direction, request: RequestContext): void;
-  onConnectionOpened(direction: Direction, connection: TcpConnection): void;
-  onConnectionClosed(direction: Direction, connection: TcpConnection): void;
+  /** Istio's metrics of requests, and the mesh's default log where it is on. */
+  requestObserver(direction: Direction): RequestObserver;
+  connectionObserver(direction: Direction): ConnectionObserver;
 }
 
 export interface TelemetryOptions {
@@ -31,17 +32,17 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   const sinks: LogSinks = {
     out: (line) => runtime.process.writeOut(line),
     error: (line) => runtime.process.writeError(line),
-    wallClock: (monotonicMs) => Date.now() - (runtime.monotonicMs() - monotonicMs),
+    wallClock: wallClockOf(runtime),
   };
   processGauges(metrics, options);
   return {
     metrics,
     sinks,
-    onRequest(direction, request) {
-      istio.onRequest(direction, request, runtime.monotonicMs());
-    },
-    onConnectionOpened: (direction, connection) => istio.onConnectionOpened(direction, connection),
-    onConnectionClosed: (direction, connection) => istio.onConnectionClosed(direction, connection),
+    requestObserver: (direction) => ({ finished: (request) => istio.onRequest(direction, request) }),
+    connectionObserver: (direction) => ({
+      opened: (connection) => istio.onConnectionOpened(direction, connection),
+      closed: (connection) => istio.onConnectionClosed(direction, connection),
+    }),
   };
 }
 

@@ -113,6 +113,15 @@ export class BalancedCluster implements Cluster {
     this.stale = true;
   };
 
+  /**
+   * Every endpoint of now is among these and is reached and checked the same way. Otherwise the cluster needs a successor:
+   * pools close what is idle to endpoints that left when they see one, and it makes new probes.
+   */
+  keepsEndpoints(groups: readonly LocalityGroup[]): boolean {
+    const next = new Map(groups.flatMap(({ hosts }) => hosts.map((host) => [host.id, host as Host])));
+    return this.all.every((host) => (host as Host).isReachedAs(next.get(host.id)));
+  }
+
   /** Membership changed; forgets the state of endpoints that are gone. */
   setGroups(groups: readonly LocalityGroup[]): void {
     this.groups = groups;

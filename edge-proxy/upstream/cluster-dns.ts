@@ -15,7 +15,7 @@ const shortestRefreshMs = 1000;
 export function resolvePeriodically(
   host: string,
   config: ClusterConfig,
-  resolve: Runtime['resolve'],
+  { resolve, random }: Pick<Runtime, 'resolve' | 'random'>,
   resolved: Map<string, readonly string[]>,
   changed: () => void,
 ): () => void {
@@ -30,14 +30,14 @@ export function resolvePeriodically(
   const again = (ttl: number | undefined) => {
     if (stopped) return;
     const ms = config.respectDnsTtl && ttl !== undefined ? ttl * 1000 : rateMs;
-    timer = setTimeout(look, Math.min(Math.max(ms, shortestRefreshMs) + Math.random() * jitterMs, 0x7fffffff));
+    timer = setTimeout(look, Math.min(Math.max(ms, shortestRefreshMs) + random() * jitterMs, 0x7fffffff));
   };
   /** Fully jittered: proxies that lost one resolver must not come back as one. */
   const afterFailure = () => {
     if (stopped) return;
     failures++;
     const ceiling = config.dnsFailureRefreshRate
-      ? Math.random() * Math.min(failureMs * 2 ** Math.min(failures, 20), longestFailureMs)
+      ? random() * Math.min(failureMs * 2 ** Math.min(failures, 20), longestFailureMs)
       : rateMs;
     timer = setTimeout(look, Math.min(Math.max(ceiling, shortestRefreshMs), 0x7fffffff));
   };

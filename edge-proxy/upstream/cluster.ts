@@ -1,5 +1,5 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
-import type { Headers } from '../http/headers.ts';
+import type { HeaderMap } from '../http/message/header-map.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
 
@@ -126,7 +126,7 @@ export interface Cluster extends Circuit {
    * @param authority the host asked for
    * @returns a promise, which is never rejected, while a name is looked up
    */
-  locate?(authority: string, headers: Headers | undefined): Located | Promise<Located>;
+  locate?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;
   /** The endpoint as a request for this authority sees it, whose name its TLS asks for; absent: all see the same. */
   secured?(endpoint: Endpoint, authority: string): Endpoint;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */

@@ -78,6 +78,15 @@ export class Host implements Endpoint {
     return new Host(fields, new Map([[this.id, this.state]]), this.state.since);
   }
 
+  /** `other` has the same TLS, host name and health checks. */
+  isReachedAs(other: Host | undefined): boolean {
+    if (other?.tls !== this.tls || other.hostname !== this.hostname) return false;
+    const [mine, its] = [this.healthCheck, other.healthCheck];
+    return (
+      mine.port === its.port && mine.hostname === its.hostname && mine.disabled === its.disabled && mine.tls === its.tls
+    );
+  }
+
   get active(): number {
     return this.state.active;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Cluster as ClusterSchema } from '../../shared/xds/cluster.ts';
-import { Headers } from '../http/headers.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
 import { compileCluster } from '../xds/cluster/compile-cluster.ts';
 import type { Cluster, Endpoint, Located } from './cluster.ts';
 import { parseTarget } from './located-cluster.ts';
@@ -22,7 +22,7 @@ function setup(config: object, names: Record<string, string[]> = {}) {
       },
     },
   );
-  const locate = async (authority: string, headers?: Headers): Promise<string | undefined> => {
+  const locate = async (authority: string, headers?: HeaderMap): Promise<string | undefined> => {
     const found: Located = await cluster.locate!(authority, headers);
     return typeof found === 'object' ? (found as Endpoint).id : found;
   };
@@ -107,11 +107,11 @@ describe('dynamic forward proxy', () => {
 
 describe('original destination', () => {
   it('is where the header says, if the cluster heeds it', async () => {
-    const headers = new Headers();
+    const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');
     const heeding = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });
     expect(await heeding.locate('x', headers)).toBe('10.1.1.1:8080');
-    expect(await heeding.locate('x', new Headers())).toBeUndefined();
+    expect(await heeding.locate('x', new HeaderMap())).toBeUndefined();
     expect(await setup({ type: 'ORIGINAL_DST' }).locate('x', headers)).toBeUndefined();
     const named = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true, httpHeaderName: 'X-To' } });
     expect(await named.locate('x', headers)).toBeUndefined();
@@ -120,7 +120,7 @@ describe('original destination', () => {
   });
 
   it('keeps what is known of an endpoint', async () => {
-    const headers = new Headers();
+    const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');
     const { cluster } = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });
     expect(cluster.locate!('x', headers)).toBe(cluster.locate!('y', headers));

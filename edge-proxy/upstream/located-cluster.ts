@@ -2,7 +2,7 @@
  * Clusters that hold no endpoints of their own: each request says where it goes (ORIGINAL_DST by a header, Envoy's dynamic
  * forward proxy by the host name it asks for). What was located lately is kept, within a limit.
  */
-import type { Headers } from '../http/headers.ts';
+import type { HeaderMap } from '../http/message/header-map.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Located } from './cluster.ts';
 import type { BalancedCluster } from './cluster-balanced.ts';
@@ -63,7 +63,7 @@ export function locateByHeader(
   limits: LocateLimits,
   now: () => number,
   make: HostMaker,
-): (authority: string, headers: Headers | undefined) => Located {
+): (authority: string, headers: HeaderMap | undefined) => Located {
   const hosts = new KnownHosts(cluster, limits, now, make);
   return (_, headers) => {
     const value = header === undefined ? undefined : headers?.get(header);

@@ -1,74 +1,84 @@
 /**
- * A byte stream to an endpoint in the shape of an HTTP exchange: what a CONNECT that ends here is joined to (Envoy's
- * connect_config). The connection that opens is the 200, what the endpoint sends is the body.
+ * A byte stream to an endpoint in the form of an HTTP stream: what a CONNECT that ends here is joined to (Envoy's
+ * connect_config). The connection that opens is the 200, what the endpoint sends is the data.
  */
-import type { ResponseHead } from '../http/codec/message.ts';
-import { Headers } from '../http/headers.ts';
-import type { Addresses } from '../http/stream.ts';
-import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
+import type { ResponseHead } from '../http/message/message.ts';
+import type { Addresses, ResetReason, Sent, UpstreamStream } from '../http/message/stream.ts';
+import type { Connection, ConnectionHandler, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
-import { connectDetail, type Lease, type StreamOwner, type UpstreamStream } from './pool.ts';
+import { connectDetail, type DialFailure, dial } from './dial.ts';
+import { type Lease, refusal, type StreamClient } from './stream-client.ts';
 
-/** Opens one, within the cluster's connection limit and connect timeout. The owner hears `onReady` or `onReset`. */
-export function dialRaw(runtime: Runtime, cluster: Cluster, endpoint: Endpoint, owner: StreamOwner): Lease | undefined {
-  if (cluster.use.connections >= cluster.limits.maxConnections) {
-    owner.onReset('overflow', '');
+const EMPTY = new Uint8Array(0);
+
+/** Opens one, within the cluster's connection limit and connect timeout. The client hears `onStream` or `onReset`. */
+export function openRaw(
+  runtime: Runtime,
+  cluster: Cluster,
+  endpoint: Endpoint,
+  tls: TlsContext | undefined,
+  client: StreamClient,
+): Lease | undefined {
+  const { use, limits } = cluster;
+  if (use.connections >= limits.maxConnections) {
+    client.onReset(refusal('overflow', ''));
     return undefined;
   }
-  return new RawStream(runtime, cluster, endpoint, owner);
+  use.connections++;
+  const dialling = dial(runtime, { address: endpoint.address, port: endpoint.port }, tls, cluster.connectTimeoutMs, {
+    onOpen: (connection) => client.onStream(new RawStream(connection, cluster, client)),
+    onFailed: (reason: DialFailure, detail: string) => {
+      use.connections--;
+      client.onReset(refusal(reason, detail));
+    },
+  });
+  return {
+    cancel: () => {
+      if (dialling.cancel()) use.connections--;
+    },
+  };
 }
 
-class RawStream implements UpstreamStream, ConnectionHandler, Lease {
-  readonly reused = false;
-  private readonly cluster: Cluster;
+class RawStream implements UpstreamStream, ConnectionHandler {
   private readonly connection: Connection;
-  private readonly timer: ReturnType<typeof setTimeout>;
-  private owner: StreamOwner | undefined;
-  private open = false;
+  private readonly cluster: Cluster;
+  private readonly client: StreamClient;
+  private sent: Sent = 'nothing';
   private answered = false;
   private closed = false;
+
+  constructor(connection: Connection, cluster: Cluster, client: StreamClient) {
+    this.connection = connection;
+    this.cluster = cluster;
+    this.client = client;
+    connection.handler = this;
+  }
 
   get addresses(): Addresses {
     return this.connection;
   }
 
-  constructor(runtime: Runtime, cluster: Cluster, endpoint: Endpoint, owner: StreamOwner) {
-    this.cluster = cluster;
-    this.owner = owner;
-    cluster.use.connections++;
-    this.timer = setTimeout(() => this.fail('connection_timeout', ''), cluster.connectTimeoutMs);
-    const to = { address: endpoint.address, port: endpoint.port };
-    this.connection = runtime.connect(to, endpoint.tls(), this, () => {
-      clearTimeout(this.timer);
-      if (this.closed) return;
-      this.open = true;
-      this.owner?.onReady(this);
-    });
+  /** The stream is open; the head itself goes nowhere. */
+  head(): void {
+    this.sent = 'head';
+    queueMicrotask(() => this.answer());
   }
 
-  /** Leaves before the connection is there. */
-  cancel(): void {
-    if (!this.open) this.destroy();
+  data(bytes: Uint8Array, end: boolean): boolean {
+    if (this.closed) return true;
+    this.sent = 'body';
+    const room = bytes.length === 0 || this.connection.write(bytes);
+    if (end) this.connection.end();
+    return room;
   }
 
-  sendHead(): void {}
-
-  sendBody(bytes: Uint8Array): boolean {
-    return this.connection.write(bytes);
-  }
-
-  sendEnd(): void {}
-
-  /** The first one, with all in place to answer: the stream is open. */
-  flush(): void {
-    if (this.answered) return;
-    this.answered = true;
-    this.owner?.onResponseHead(established());
-    this.owner?.onResponseFlush();
-  }
-
-  endTunnel(): void {
+  trailers(): void {
     this.connection.end();
+  }
+
+  reset(_reason: ResetReason): void {
+    this.destroy();
   }
 
   pause(): void {
@@ -79,16 +89,15 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
     this.connection.resume();
   }
 
-  release(owner: StreamOwner): void {
-    if (this.owner !== owner) return;
-    this.owner = undefined;
-    this.destroy();
+  private answer(): void {
+    if (this.answered || this.closed) return;
+    this.answered = true;
+    this.client.onHead(established(), false);
   }
 
   onData(bytes: Uint8Array): void {
-    this.flush();
-    this.owner?.onResponseBody(bytes);
-    this.owner?.onResponseFlush();
+    this.answer();
+    if (!this.closed) this.client.onData(bytes, false);
   }
 
   onLent(bytes: Uint8Array): void {
@@ -96,43 +105,30 @@ class RawStream implements UpstreamStream, ConnectionHandler, Lease {
   }
 
   onDrain(): void {
-    this.owner?.onRequestDrain();
+    if (!this.closed) this.client.onWritable();
   }
 
   onEnd(): void {
-    if (!this.closed) this.owner?.onResponseEnd(undefined);
+    this.answer();
+    if (!this.closed) this.client.onData(EMPTY, true);
   }
 
   onClose(error?: Error): void {
     if (this.closed) return;
-    this.fail(this.open ? 'connection_termination' : 'remote_connection_failure', connectDetail(error));
-  }
-
-  private fail(reason: 'connection_termination' | 'connection_timeout' | 'remote_connection_failure', detail: string) {
-    const { owner } = this;
-    this.owner = undefined;
+    const { sent } = this;
     this.destroy();
-    owner?.onReset(reason, detail);
+    const detail = connectDetail(error);
+    this.client.onReset({ reason: 'connection_termination', detail, sent, reusedConnection: false });
   }
 
   private destroy(): void {
     if (this.closed) return;
     this.closed = true;
-    clearTimeout(this.timer);
     this.cluster.use.connections--;
     this.connection.destroy();
   }
 }
 
 function established(): ResponseHead {
-  return {
-    status: 200,
-    reason: 'OK',
-    headers: new Headers(),
-    minor: 1,
-    framing: 'none',
-    contentLength: 0,
-    keepAlive: false,
-    upgrade: '',
-  };
+  return { status: 200, reason: 'OK', headers: new HeaderMap(), bodySize: undefined, upgrade: '', version: 'HTTP/1.1' };
 }

@@ -3,15 +3,15 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCertificate } from '../../shared/identity/certificate.ts';
 import { temporaryFolder } from '../../tests/harness.ts';
 import { type Authority, intermediate, leaf, pem, rootAuthority } from '../../tests/mtls/certificates.ts';
 import { der, type ListExtension, revocationList } from '../../tests/mtls/revocation-lists.ts';
 import { MAX_CRL_TEXT, readRevocationLists } from './crl.ts';
-import { readExtensions } from './der.ts';
 import { type Revocation, requireNotRevoked } from './revocation.ts';
 
 const HOUR_MS = 3_600_000;
-const facts = (text: string) => readExtensions(new X509Certificate(text).raw);
+const facts = (text: string) => readCertificate(new X509Certificate(text).raw);
 const extension = (id: number, value: readonly number[], critical = true): ListExtension => ({
   id: [0x55, 0x1d, id],
   critical,

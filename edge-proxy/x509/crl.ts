@@ -19,10 +19,10 @@ import {
   time,
   UTC_TIME,
 } from '../../shared/identity/asn1.ts';
-import { extensions } from './der.ts';
+import { extensions } from '../../shared/identity/certificate.ts';
 
 export interface RevocationList {
-  /** Keys as in CertificateExtensions. */
+  /** Keys as in CertificateFacts. */
   readonly issuer: string;
   /** Of the key that signed it; undefined: not said. */
   readonly authorityKeyId: string | undefined;

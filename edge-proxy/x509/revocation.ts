@@ -1,6 +1,7 @@
 /** Is a certificate of a verified chain revoked? As OpenSSL's and BoringSSL's CRL check, which Envoy uses, decides it. */
+
+import { type CertificateFacts, KEY_USAGE_BITS } from '../../shared/identity/certificate.ts';
 import type { RevocationList } from './crl.ts';
-import { type CertificateExtensions, KEY_USAGE_BITS } from './der.ts';
 
 export interface Revocation {
   readonly lists: readonly RevocationList[];
@@ -15,7 +16,7 @@ export interface Revocation {
  * @param nowMs wall clock, milliseconds
  * @throws Error with the reason in one line: a certificate is revoked, or that it is not cannot be said
  */
-export function requireNotRevoked(path: readonly CertificateExtensions[], revocation: Revocation, nowMs: number): void {
+export function requireNotRevoked(path: readonly CertificateFacts[], revocation: Revocation, nowMs: number): void {
   const last = revocation.leafOnly ? 1 : path.length;
   for (let i = 0; i < last; i++) {
     // The root's issuer is itself; a trusted intermediate at the top has no list that could be checked.
@@ -29,8 +30,8 @@ export function requireNotRevoked(path: readonly CertificateExtensions[], revoca
 
 /** Of several lists of one issuer the newest counts, one that is in force before others. */
 function bestList(
-  certificate: CertificateExtensions,
-  issuer: CertificateExtensions,
+  certificate: CertificateFacts,
+  issuer: CertificateFacts,
   revocation: Revocation,
   nowMs: number,
 ): RevocationList | undefined {
@@ -52,8 +53,8 @@ function bestList(
 
 function requireSound(
   list: RevocationList,
-  certificate: CertificateExtensions,
-  issuer: CertificateExtensions,
+  certificate: CertificateFacts,
+  issuer: CertificateFacts,
   revocation: Revocation,
   nowMs: number,
 ): void {
@@ -66,7 +67,7 @@ function requireSound(
     throw new Error('peer certificate: its revocation list is not signed by its issuer');
 }
 
-function speaksOf({ scope }: RevocationList, { ca }: CertificateExtensions): boolean {
+function speaksOf({ scope }: RevocationList, { ca }: CertificateFacts): boolean {
   return scope === 'all' || (scope === 'authorities') === ca;
 }
 

@@ -55,16 +55,16 @@ export function verifyPeer(
   if (!leaf) throw new Error('peer sent no certificate');
   if (rules.revocation)
     requireNotRevoked(
-      path.map(({ extensions }) => extensions),
+      path.map(({ facts }) => facts),
       rules.revocation,
       nowMs,
     );
-  const { uris, dns, ips, emails, otherNames } = leaf.extensions;
+  const { uris, dns, ips, emails, otherNames } = leaf.facts;
   return {
     ...{ uris, dns, emails, otherNames },
     ips: ips.map(printedAddress),
     subject: rfc2253(leaf.subject),
-    notAfter: leaf.notAfter,
+    notAfter: leaf.facts.notAfter,
   };
 }
 

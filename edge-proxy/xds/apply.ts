@@ -7,51 +7,39 @@ import {
   SCHEMAS,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
-import type { UpstreamTlsContext } from '../../shared/xds/tls.ts';
-import type { RouteTable } from '../http/route-table.ts';
+import { pathText } from '../config-error.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
-import type { Cluster } from '../upstream/cluster.ts';
-import type { AskedPeer } from './cluster/compile-auto-tls.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import { compileListener, type ListenerParts } from './listener/compile-listener.ts';
+import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
 
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
-export type RunningCluster = Cluster & { close(): void };
+/** Types whose resources are compiled and swapped in one by one. */
+type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts'>;
 
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
   extends Pick<
     ListenerParts,
-    'compileRoutes' | 'compileHttpFilters' | 'compileNetworkRbac' | 'onFinished' | 'tcpObserver' | 'connectionLog'
+    | 'compileRoutes'
+    | 'compileHttpFilters'
+    | 'compileNetworkRbac'
+    | 'requestObservers'
+    | 'connectionObservers'
+    | 'connectionLog'
   > {
-  readonly compileCluster: (
-    cluster: XdsResource['clusters'],
-    assignment: XdsResource['endpoints'] | undefined,
-    deps: {
-      tls(
-        context: UpstreamTlsContext,
-        hostname?: string,
-        asked?: AskedPeer,
-        speaksHttp2?: boolean,
-      ): () => TlsContext | undefined;
-      resolve: Runtime['resolve'];
-      connect: Runtime['connect'];
-      now(): number;
-      random(): number;
-      previous?: Cluster;
-    },
-  ) => RunningCluster;
+  readonly compileCluster: CompileCluster;
 }
 
 /** What runs, by type and name. */
 export class RunningConfig {
   readonly secrets: Secrets;
-  readonly clusters = new Map<string, RunningCluster>();
-  readonly routes = new Map<string, RouteTable>();
+  readonly routes: RouteTables;
   readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
   /** The last good resource of each name, for dumps and for what depends on it. */
   readonly resources: { [T in ResourceType]: Map<string, XdsResource[T]> } = {
@@ -59,10 +47,11 @@ export class RunningConfig {
     clusters: new Map(),
     endpoints: new Map(),
     listeners: new Map(),
+    virtualHosts: new Map(),
     routes: new Map(),
   };
+  private readonly running: RunningClusters;
   private readonly runtime: Runtime;
-  private readonly compilers: Compilers;
   private readonly parts: ListenerParts;
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -74,22 +63,44 @@ export class RunningConfig {
     admission: Admission,
   ) {
     this.runtime = runtime;
-    this.compilers = compilers;
     this.secrets = new Secrets(runtime, warn);
+    this.running = new RunningClusters(
+      compilers.compileCluster,
+      {
+        tls: (...args) => this.secrets.client(...args),
+        resolve: runtime.resolve,
+        connect: (...args) => runtime.connect(...args),
+        now: runtime.monotonicMs,
+        random: () => this.runtime.random(),
+      },
+      (serviceName) => this.resources.endpoints.get(serviceName),
+    );
+    this.routes = new RouteTables({
+      clusters: this.clusters,
+      compileRoutes: compilers.compileRoutes,
+      env: runtime,
+    });
     this.parts = {
       runtime,
       secrets: this.secrets,
       clusters: this.clusters,
       routeTable: (name) => this.routes.get(name),
-      compileRoutes: (config) => this.compileRoutes(config),
+      compileRoutes: (config) => {
+        validateClusters(config, this.clusters);
+        return compilers.compileRoutes(config);
+      },
       compileHttpFilters: compilers.compileHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
-      onFinished: compilers.onFinished,
-      tcpObserver: compilers.tcpObserver,
+      requestObservers: compilers.requestObservers,
+      connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,
       draining,
       admission,
     };
+  }
+
+  get clusters(): ReadonlyMap<string, RunningCluster> {
+    return this.running.byName;
   }
 
   /** One change after another; see Proxy.apply. */
@@ -103,6 +114,11 @@ export class RunningConfig {
     const faults = new Map<string, string>();
     // Make before break: additions in the order in which one names the other, then removals backwards.
     for (const type of RESOURCE_TYPES) {
+      if (type === 'virtualHosts') continue;
+      if (type === 'routes') {
+        await this.applyRoutes(changes, faults);
+        continue;
+      }
       const leaving = new Set(removals(type, changes));
       if (type === 'listeners') for (const name of await this.moving(changes)) leaving.add(name);
       for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, faults);
@@ -110,6 +126,32 @@ export class RunningConfig {
     for (const type of [...RESOURCE_TYPES].reverse())
       for (const name of removals(type, changes)) await this.remove(type, name);
     return faults;
+  }
+
+  /** Route configurations and their virtual hosts in one step: requests see the tables before it or after it. */
+  private async applyRoutes(changes: Changes, faults: Map<string, string>): Promise<void> {
+    const parse = async <T extends 'routes' | 'virtualHosts'>(type: T) => {
+      const good: XdsResource[T][] = [];
+      for (const raw of changes[type]?.upsert ?? []) {
+        const resource = parsed(type, raw, faults);
+        if (!resource) continue;
+        await this.secrets.load(resource);
+        good.push(resource);
+      }
+      return good;
+    };
+    const upserts: RouteChanges = {
+      hosts: await parse('virtualHosts'),
+      configurations: await parse('routes'),
+      removedHosts: removals('virtualHosts', changes),
+    };
+    for (const [name, why] of this.routes.apply(upserts)) faults.set(name, why);
+    for (const host of upserts.hosts)
+      if (!faults.has(`virtualHosts/${host.name}`)) this.resources.virtualHosts.set(host.name, host);
+    for (const config of upserts.configurations) {
+      const name = config.name ?? '';
+      if (!faults.has(`routes/${name}`)) this.resources.routes.set(name, config);
+    }
   }
 
   /** Listeners that this change gives another address: theirs is free for whoever takes their place, as in a swap. */
@@ -133,18 +175,13 @@ export class RunningConfig {
   }
 
   private async upsert(
-    type: ResourceType,
+    type: RunAlone,
     raw: unknown,
     leaving: ReadonlySet<string>,
     faults: Map<string, string>,
   ): Promise<void> {
-    const parsed = SCHEMAS[type].safeParse(raw);
-    if (!parsed.success) {
-      const reason = parsed.error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
-      faults.set(`${type}/${rawName(type, raw)}`, reason);
-      return;
-    }
-    const resource = parsed.data;
+    const resource = parsed(type, raw, faults);
+    if (!resource) return;
     const name = resourceName(type, resource);
     try {
       await this.secrets.load(resource);
@@ -158,7 +195,7 @@ export class RunningConfig {
   }
 
   private run(
-    type: ResourceType,
+    type: RunAlone,
     name: string,
     resource: XdsResource[ResourceType],
     leaving: ReadonlySet<string>,
@@ -168,46 +205,14 @@ export class RunningConfig {
         this.secrets.set(resource as XdsResource['secrets']);
         return;
       case 'clusters':
-        this.runCluster(resource as XdsResource['clusters'], undefined);
+        this.running.run(resource as XdsResource['clusters']);
         return;
       case 'endpoints':
-        this.runEndpoints(resource as XdsResource['endpoints']);
-        return;
-      case 'routes':
-        this.routes.set(name, this.compileRoutes(resource as XdsResource['routes']));
+        this.running.assign(resource as XdsResource['endpoints']);
         return;
       case 'listeners':
         return this.runListener(name, resource as XdsResource['listeners'], leaving);
     }
-  }
-
-  private compileRoutes(config: XdsResource['routes']): RouteTable {
-    validateClusters(config, this.clusters);
-    return this.compilers.compileRoutes(config);
-  }
-
-  private runCluster(cluster: XdsResource['clusters'], assignment: XdsResource['endpoints'] | undefined): void {
-    const previous = this.clusters.get(cluster.name);
-    const compiled = this.compilers.compileCluster(
-      cluster,
-      assignment ?? this.resources.endpoints.get(assignmentName(cluster)),
-      {
-        tls: (...args) => this.secrets.client(...args),
-        resolve: this.runtime.resolve,
-        connect: (...args) => this.runtime.connect(...args),
-        now: this.runtime.monotonicMs,
-        random: Math.random,
-        ...(previous ? { previous } : {}),
-      },
-    );
-    this.clusters.set(cluster.name, compiled);
-    previous?.close();
-  }
-
-  private runEndpoints(assignment: XdsResource['endpoints']): void {
-    for (const cluster of this.resources.clusters.values())
-      if (cluster.type === 'EDS' && assignmentName(cluster) === assignment.clusterName)
-        this.runCluster(cluster, assignment);
   }
 
   private async runListener(
@@ -253,21 +258,28 @@ export class RunningConfig {
   private async remove(type: ResourceType, name: string): Promise<void> {
     this.resources[type].delete(name);
     if (type === 'secrets') this.secrets.remove(name);
-    else if (type === 'routes') this.routes.delete(name);
-    else if (type === 'clusters') {
-      this.clusters.get(name)?.close();
-      this.clusters.delete(name);
-    } else if (type === 'listeners') {
+    else if (type === 'virtualHosts') return;
+    else if (type === 'routes') this.routes.remove(name);
+    else if (type === 'clusters') this.running.remove(name);
+    else if (type === 'listeners') {
       const running = this.listeners.get(name);
       this.listeners.delete(name);
       await running?.server.drain();
-    } else this.forgetEndpoints(name);
+    } else this.running.assign({ clusterName: name, endpoints: [] });
   }
+}
 
-  /** EDS says that a cluster has no endpoints any more. */
-  private forgetEndpoints(clusterName: string): void {
-    this.runEndpoints({ clusterName, endpoints: [] });
-  }
+/** @returns undefined, and notes why in `faults`, when it is malformed */
+function parsed<T extends ResourceType>(
+  type: T,
+  raw: unknown,
+  faults: Map<string, string>,
+): XdsResource[T] | undefined {
+  const { success, data, error } = SCHEMAS[type].safeParse(raw);
+  if (success) return data as XdsResource[T];
+  const reason = error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
+  faults.set(`${type}/${rawName(type, raw)}`, reason);
+  return undefined;
 }
 
 /** What is named both as gone and as there stays: it was replaced. */
@@ -278,19 +290,8 @@ function removals(type: ResourceType, changes: Changes): string[] {
   return remove.filter((name) => !kept.has(name));
 }
 
-function assignmentName(cluster: XdsResource['clusters']): string {
-  return cluster.edsClusterConfig?.serviceName || cluster.name;
-}
-
 function rawName(type: ResourceType, raw: unknown): string {
   const fields = (raw ?? {}) as Record<string, unknown>;
   const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
   return typeof name === 'string' ? name : '?';
-}
-
-/** `a.b[0].c`, as messages name fields. */
-export function pathText(path: readonly PropertyKey[]): string {
-  let out = '';
-  for (const part of path) out += typeof part === 'number' ? `[${part}]` : `${out ? '.' : ''}${String(part)}`;
-  return out || '(resource)';
 }

@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { expect, it } from 'vitest';
 import { HttpConnectionManager } from '../../shared/xds/http-connection-manager.ts';
-import { requestDouble } from '../http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../http/filters/request-double.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { proxyCompilers } from './compilers.ts';
 
@@ -39,13 +39,13 @@ async function principal(trustDomain: string | undefined, subject: string): Prom
     throw new Error('not used');
   };
   const compilers = proxyCompilers({ runtime: currentRuntime(), trustDomain }, unused, unused);
-  const [filter] = compilers.compileHttpFilters(config, () => undefined);
+  const [filter] = compilers.compileHttpFilters(config, noCalls);
   const token = await new SignJWT({ sub: subject, aud: 'gateway', iss: issuer })
     .setProtectedHeader({ alg: 'ES256', kid: 'one', typ: 'JWT' })
     .setExpirationTime('1m')
     .sign(privateKey);
   const request = requestDouble({ path: '/', headers: { authorization: `Bearer ${token}` } });
-  expect(await filter!.onRequest!(request)).toBeUndefined();
+  expect(await filter!.onRequestHead!(contextOf(request), true)).toBeUndefined();
   return request.tokenPrincipal;
 }
 

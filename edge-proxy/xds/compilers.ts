@@ -1,10 +1,10 @@
 /** The compilers a real proxy runs with. */
-import type { NetworkVerdict } from '../http/filters/rbac.ts';
+import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/stream.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
-import { compileHttpFilters, compileNetworkRbac } from './filter/compile-filters.ts';
+import { compileHttpFilters } from './filter/compile-filters.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
 /** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
@@ -29,29 +29,43 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
 };
 
 /**
- * @param onFinished makes the listener of finished requests (metrics, access log) of one connection manager
- * @param tcpObserver the same for connections of one tcp_proxy
+ * @param requestObservers makes the subscribers (metrics, access log) to the requests of one connection manager
+ * @param connectionObservers the same for connections of one tcp_proxy
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
   { runtime, trustDomain }: CompilerEnv,
-  onFinished: Compilers['onFinished'],
-  tcpObserver: Compilers['tcpObserver'],
+  requestObservers: Compilers['requestObservers'],
+  connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   return {
-    compileRoutes: compileRouteConfiguration,
+    compileRoutes: (config) => compileRouteConfiguration(config, runtime),
     compileCluster,
-    compileHttpFilters: (config, routes) =>
+    compileHttpFilters: (config, call) =>
       compileHttpFilters(config.httpFilters ?? [], {
-        now: runtime.now,
-        random: Math.random,
-        routes,
-        ...(trustDomain === undefined ? {} : { trustDomain }),
+        now: () => runtime.now(),
+        random: () => runtime.random(),
+        trustDomain,
+        sleep,
+        call,
       }),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
-    onFinished,
-    tcpObserver,
+    requestObservers,
+    connectionObservers,
     connectionLog,
   };
+}
+
+/** Ends early, without an error, on abort. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
 }

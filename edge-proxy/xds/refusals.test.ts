@@ -1,6 +1,8 @@
 /** What this proxy does not do is refused by name: no field is read and passed over. */
 import { describe, expect, it } from 'vitest';
 import { Listener } from '../../shared/xds/listener.ts';
+import type { RouteConfiguration } from '../../shared/xds/route.ts';
+import { noCalls } from '../http/filters/request-double.ts';
 import { OverloadState } from '../overload/overload-state.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
@@ -32,18 +34,19 @@ const tcp = (more: object) => listenerWith(network('tcp_proxy.v3.TcpProxy', { cl
 
 const stat = { value: 0 };
 const scope = { counter: () => stat, gauge: () => stat };
-const compileFilters: ListenerParts['compileHttpFilters'] = (config, routes) =>
-  compileHttpFilters(config.httpFilters ?? [], { now: Date.now, random: Math.random, routes });
+const env = { now: () => 0, monotonicMs: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
+const compileFilters: ListenerParts['compileHttpFilters'] = (config) =>
+  compileHttpFilters(config.httpFilters ?? [], env);
 const parts = {
   runtime: currentRuntime(),
   clusters: new Map(),
-  compileRoutes: compileRouteConfiguration,
+  compileRoutes: (config: RouteConfiguration) => compileRouteConfiguration(config, env),
   compileHttpFilters: compileFilters,
-  onFinished: () => () => {},
-  tcpObserver: () => ({ opened: () => {}, closed: () => {} }),
+  requestObservers: () => [],
+  connectionObservers: () => [],
   connectionLog: () => undefined,
   draining: () => false,
-  admission: { stats: { scope: () => scope }, overload: new OverloadState(), sharesPorts: false },
+  admission: { stats: { scope: () => scope }, overload: new OverloadState(env.random), sharesPorts: false },
 } as unknown as ListenerParts;
 
 /** @returns '' when it is accepted */
@@ -87,10 +90,10 @@ describe('what is not done', () => {
     ['retryOn', route({ retryPolicy: { retryOn: 'sometimes' } })],
     ['tracing', route({}, { tracing: {} })],
     ['virtualClusters', route({}, {}, { virtualClusters: [] })],
-    ['FilterConfig', route({}, { typedPerFilterConfig: { f: { '@type': 'envoy.config.route.v3.FilterConfig' } } })],
+    ['must have config', route({}, { typedPerFilterConfig: { f: { '@type': 'envoy.config.route.v3.FilterConfig' } } })],
     [
-      'typedPerFilterConfig',
-      weighted({ typedPerFilterConfig: { f: { '@type': `${ANY}filters.http.fault.v3.HTTPFault` } } }),
+      'weightedClusters.clusters[0].typedPerFilterConfig["f"]: unsupported type',
+      weighted({ typedPerFilterConfig: { f: { '@type': `${ANY}filters.http.lua.v3.LuaPerRoute` } } }),
     ],
     ['clusterHeader', weighted({ clusterHeader: 'x' })],
     ['totalWeight', weighted({}, { totalWeight: 2 })],

@@ -1,6 +1,6 @@
 /**
- * Reads the DER (ITU-T X.690) of certificates, certificate requests and revocation lists. Everything malformed throws: what
- * cannot be read is not trusted.
+ * Reads the DER (ITU-T X.690) of certificates, certificate requests and revocation lists. Malformed input throws:
+ * what cannot be read is not trusted.
  */
 
 /** One element: its tag, its content and the whole of it, as views. */
@@ -59,7 +59,7 @@ export function only(bytes: Uint8Array, tag: number): Element {
   return found[0]!;
 }
 
-/** This element, which must be there and of this tag. */
+/** An element that must be present and have this tag. */
 export function expect(element: Element | undefined, tag: number): Element {
   if (element?.tag !== tag) throw malformed();
   return element;
@@ -83,7 +83,7 @@ export function objectIdentifier(element: Element | undefined): string {
   return numbers.join('.');
 }
 
-/** IA5String; a NUL or a control character has no business in a name and was used to deceive matchers before. */
+/** IA5String; a NUL or a control character is refused: such names have been used to deceive matchers. */
 export function ascii(bytes: Uint8Array): string {
   let out = '';
   for (const byte of bytes) {
@@ -93,7 +93,7 @@ export function ascii(bytes: Uint8Array): string {
   return out;
 }
 
-/** Bytes as a string of as many characters: compact keys for sets and maps. */
+/** Bytes as a string of one character a byte: compact keys for sets and maps. */
 export function latin1(bytes: Uint8Array): string {
   let out = '';
   for (const byte of bytes) out += String.fromCharCode(byte);
@@ -127,10 +127,15 @@ export function time(element: Element | undefined): number {
     number,
   ];
   // RFC 5280: two digits below 50 are of the 21st century.
-  return Date.UTC(long ? year : year < 50 ? 2000 + year : 1900 + year, month - 1, day, hour, minute, second);
+  const ms = Date.UTC(long ? year : year < 50 ? 2000 + year : 1900 + year, month - 1, day, hour, minute, second);
+  // Date.UTC carries a 13th month or a 30th of February over into what follows.
+  const date = new Date(ms);
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || minute > 59 || second > 59)
+    throw malformed();
+  return ms;
 }
 
-/** Strings of these kinds are one name in whatever case and spacing (RFC 5280 7.1). */
+/** Strings of these types are compared without case and repeated spaces (RFC 5280 7.1). */
 const FOLDED: ReadonlySet<number> = new Set([0x0c, 0x13, 0x16, 0x1a]);
 
 /** A distinguished name as a key: names that RFC 5280 7.1 calls equal have equal keys. */

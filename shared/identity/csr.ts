@@ -3,8 +3,8 @@ import { type Keys, signingAlgorithm } from './keys.ts';
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from './x509.ts';
 
 /**
- * A CSR in PEM. The authority decides the names by who asks, not by what the CSR says; `spiffeId`, when the workload
- * knows its own, makes the authority refuse a mix-up.
+ * A CSR in PEM. The authority takes the names from the caller's identity, not from the CSR; with `spiffeId` the authority
+ * refuses a CSR that names another workload.
  */
 export async function createCsr(keys: Keys, spiffeId?: string): Promise<string> {
   const request = await Pkcs10CertificateRequestGenerator.create({

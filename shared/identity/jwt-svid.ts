@@ -3,8 +3,8 @@ import { createLocalJWKSet, type JSONWebKeySet, errors as joseErrors, jwtVerify 
 import { parseSpiffeId } from './spiffe.ts';
 
 /**
- * The audience of tokens by which a workload proves itself to the control plane. Such a token names no second audience:
- * whoever receives a token for two could use it at the other.
+ * The audience of tokens that authenticate a workload to the control plane. Such a token has no second audience: a
+ * recipient of a token with two audiences could use it at the other one.
  */
 export const controlPlaneAudience = 'tulle-control';
 
@@ -21,7 +21,7 @@ export type JwtSvidErrorCode =
   | 'bad-signature'
   | 'wrong-trust-domain';
 
-/** Why a token is not believed; the message never holds the token. */
+/** Why a token is refused; the message never holds the token. */
 export class JwtSvidError extends Error {
   override name = 'JwtSvidError';
   readonly code: JwtSvidErrorCode;
@@ -50,7 +50,7 @@ export interface VerifiedJwtSvid {
 
 export type JwtSvidVerifier = (token: string, audience: string, options?: JwtSvidOptions) => Promise<VerifiedJwtSvid>;
 
-/** A verifier over one key set; keep it while the key set is the same, it caches the imported keys. */
+/** A verifier over one key set; keep it while the key set is the same: it caches the imported keys. */
 export function createJwtSvidVerifier(jwks: JSONWebKeySet): JwtSvidVerifier {
   const keys = createLocalJWKSet(jwks);
   return async (token, audience, options = {}) => {
@@ -109,9 +109,9 @@ function explain(error: unknown, audience: string): JwtSvidError {
   }
   if (error instanceof joseErrors.JWKSNoMatchingKey)
     return new JwtSvidError('unknown-key', 'token is not signed by a key of the trust domain');
-  const keyFault =
+  const wrongSignature =
     error instanceof joseErrors.JWSSignatureVerificationFailed || error instanceof joseErrors.JWKSMultipleMatchingKeys;
-  return keyFault
+  return wrongSignature
     ? new JwtSvidError('bad-signature', 'token is not signed by a key of the trust domain')
     : new JwtSvidError('malformed', 'token is not a JWT-SVID signed with ES256');
 }

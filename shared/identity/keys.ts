@@ -22,13 +22,13 @@ export async function exportPrivateKey(key: CryptoKey): Promise<string> {
   return encodePem('PRIVATE KEY', new Uint8Array(await crypto.subtle.exportKey('pkcs8', key)));
 }
 
-/** Reads what `exportPrivateKey` wrote. @throws PemError, or WebCrypto's DataError when it is no P-256 key */
+/** Imports a key that `exportPrivateKey` exported. @throws PemError, or WebCrypto's DataError when it is no P-256 key */
 export async function importPrivateKey(pem: string): Promise<CryptoKey> {
   const [der] = decodePem(pem, 'PRIVATE KEY');
   return crypto.subtle.importKey('pkcs8', der!, keyAlgorithm, true, ['sign']);
 }
 
-/** Whether a P-256 private key belongs to a certificate: a signature of one verifies with the other. */
+/** Whether a P-256 private key belongs to a certificate: a signature by the key verifies with the certificate. */
 export async function keyMatchesCertificate(privateKey: CryptoKey, certificate: X509Certificate): Promise<boolean> {
   const algorithm = certificate.publicKey.algorithm;
   if (algorithm.name !== 'ECDSA' || (algorithm as { namedCurve?: string }).namedCurve !== 'P-256') return false;

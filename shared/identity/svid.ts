@@ -1,4 +1,4 @@
-/** X.509-SVIDs as their holder sees them. */
+/** X.509-SVIDs for the workload that holds them. */
 import { decodePem } from './pem.ts';
 import { spiffeIdOf } from './verify.ts';
 import { X509Certificate } from './x509.ts';

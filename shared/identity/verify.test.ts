@@ -79,7 +79,7 @@ describe('verifyChain', () => {
     await expect(verify([leaf, root, intermediate])).resolves.toMatchObject({ spiffeId: id, notAfter: now + hour });
   });
 
-  it('takes intermediates known beforehand', async () => {
+  it('accepts configured intermediates', async () => {
     const leaf = await make({ issuer: intermediate, uris: [id] });
     const chain = [new Uint8Array(leaf.certificate.rawData)];
     const verified = await verifyChain({
@@ -97,7 +97,11 @@ describe('verifyChain', () => {
     ['a rogue CA of the same name', 'unknown-authority', async () => [await make({ issuer: other, uris: [id] })]],
     ['a self-signed leaf', 'unknown-authority', async () => [await make({ uris: [id] })]],
     ['an expired leaf', 'expired', async () => [await make({ issuer: root, uris: [id], to: now - 1000 })]],
-    ['a leaf of tomorrow', 'not-yet-valid', async () => [await make({ issuer: root, uris: [id], from: now + 1000 })]],
+    [
+      'a leaf that is not valid yet',
+      'not-yet-valid',
+      async () => [await make({ issuer: root, uris: [id], from: now + 1000 })],
+    ],
     [
       'another trust domain',
       'wrong-trust-domain',
@@ -155,7 +159,7 @@ describe('verifyChain', () => {
         return [await make({ issuer, uris: [id] }), issuer, intermediate];
       },
     ],
-    ['a chain without end', 'chain-too-long', async () => Array.from<Made>({ length: 7 }).fill(intermediate)],
+    ['a chain that is too long', 'chain-too-long', async () => Array.from<Made>({ length: 7 }).fill(intermediate)],
   ];
   it.each(refusals)('refuses %s', async (_name, code, chain, options) => {
     await expect(verify(await chain(), options)).rejects.toMatchObject({ name: 'ChainError', code });

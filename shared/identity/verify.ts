@@ -1,57 +1,25 @@
 /**
- * Chain verification for X.509-SVIDs (RFC 5280 section 6, and
- * https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 5) over WebCrypto.
+ * Chain verification for X.509-SVIDs (https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 5) over
+ * WebCrypto. The rules of paths are those of chain-path.ts, as in the proxy.
  */
+import { type CertificateFacts, readCertificate } from './certificate.ts';
+import { ChainError, findPathLater, mayIssue, type Role, requireLength, searchPath } from './chain-path.ts';
 import { parseSpiffeId } from './spiffe.ts';
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  X509Certificate,
-} from './x509.ts';
+import { X509Certificate } from './x509.ts';
 
-/** Longest chain looked at, the root not counted. */
-const MAX_CHAIN = 6;
-const OID = { san: '2.5.29.17', keyUsage: '2.5.29.15', basicConstraints: '2.5.29.19', extendedKeyUsage: '2.5.29.37' };
-const OID_NAME_CONSTRAINTS = '2.5.29.30';
-const UNDERSTOOD = new Set(Object.values(OID));
-
-export type ChainErrorCode =
-  | 'no-certificate'
-  | 'malformed'
-  | 'chain-too-long'
-  | 'expired'
-  | 'not-yet-valid'
-  | 'unknown-authority'
-  | 'not-a-leaf'
-  | 'wrong-usage'
-  | 'no-spiffe-id'
-  | 'wrong-trust-domain';
-
-/** Why a chain is not believed. The message holds no key material and fits on one line. */
-export class ChainError extends Error {
-  override name = 'ChainError';
-  readonly code: ChainErrorCode;
-  constructor(code: ChainErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+export { ChainError, type ChainErrorCode } from './chain-path.ts';
 
 export interface VerifyOptions {
   /** The chain as sent, leaf first (the rest in any order), DER. */
   chain: readonly Uint8Array[];
   /** Roots of the trust domain. */
   roots: readonly X509Certificate[];
-  /** Issuers known beforehand, for peers that send their leaf alone. */
+  /** Configured issuers, for peers that send only their leaf. */
   intermediates?: readonly X509Certificate[];
   /** Milliseconds since the epoch. */
   now: number;
   /** What the peer uses the certificate for. */
-  purpose: 'client' | 'server';
+  purpose: Role;
   /** When set, the leaf's SPIFFE id must be of this trust domain. */
   trustDomain?: string;
 }
@@ -66,37 +34,84 @@ export interface VerifiedSvid {
 }
 
 /**
- * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity, issuers being CAs with
- * room in their path length, the leaf no CA, carrying exactly one URI, a SPIFFE id with a path.
+/**
+ * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity; the leaf has exactly one
+ * URI, a SPIFFE id with a path.
  * @throws ChainError
  */
 export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid> {
-  const path = await verifyPath(options);
-  const spiffeId = spiffeIdOf(path[0]!);
+  requireLength(options.chain.length);
+  const path = await findPathLater(
+    searchPath({
+      chain: options.chain.map(read),
+      intermediates: (options.intermediates ?? []).map(known),
+      roots: options.roots.map(known),
+      role: options.purpose,
+      nowMs: options.now,
+    }),
+    isSigned,
+  );
+  const spiffeId = spiffeIdIn(path[0]!.facts);
   const { trustDomain } = parseSpiffeId(spiffeId);
   if (options.trustDomain !== undefined && trustDomain !== options.trustDomain) {
     throw new ChainError('wrong-trust-domain', `trust domain "${trustDomain}" is not "${options.trustDomain}"`);
   }
-  return { spiffeId, trustDomain, notAfter: Math.min(...path.map(notAfter)), path };
-}
-
-/** As `verifyChain`, without asking for a SPIFFE id: for servers known by DNS name. @throws ChainError */
-export async function verifyPath(options: VerifyOptions): Promise<X509Certificate[]> {
-  const [leaf, ...others] = parseAll(options.chain);
-  if (!leaf) throw new ChainError('no-certificate', 'no certificate was presented');
-  checkValidity(leaf, options.now);
-  checkLeaf(leaf, options.purpose);
-  const issuers = [...others, ...(options.intermediates ?? [])];
-  const rest = await climb(leaf, issuers, options, 0);
-  if (!rest) {
-    throw new ChainError('unknown-authority', 'certificate does not chain to a root of the trust bundle');
-  }
-  return [leaf, ...rest];
+  const notAfter = Math.min(...path.map(({ facts }) => facts.notAfter));
+  return { spiffeId, trustDomain, notAfter, path: path.map(({ x509 }) => x509) };
 }
 
 /** The one URI name of a leaf. @throws ChainError no-spiffe-id unless it is exactly one, a SPIFFE id with a path */
 export function spiffeIdOf(leaf: X509Certificate): string {
-  const uris = uriNames(leaf);
+  return spiffeIdIn(known(leaf).facts);
+}
+
+/** A CA that may sign certificates and holds nothing critical that is not understood here. */
+export function isAuthority(certificate: X509Certificate): boolean {
+  return mayIssue(known(certificate).facts);
+}
+
+interface Certificate {
+  readonly facts: CertificateFacts;
+  readonly x509: X509Certificate;
+}
+
+/** Of roots and intermediates, which are verified against again and again. */
+const parsed = new WeakMap<X509Certificate, Certificate>();
+
+function known(x509: X509Certificate): Certificate {
+  const before = parsed.get(x509);
+  if (before) return before;
+  const made = { facts: factsOf(new Uint8Array(x509.rawData)), x509 };
+  parsed.set(x509, made);
+  return made;
+}
+
+function read(der: Uint8Array): Certificate {
+  const facts = factsOf(der);
+  try {
+    return { facts, x509: new X509Certificate(new Uint8Array(der)) };
+  } catch {
+    throw new ChainError('malformed', 'certificate cannot be parsed');
+  }
+}
+
+function factsOf(der: Uint8Array): CertificateFacts {
+  try {
+    return readCertificate(der);
+  } catch (error) {
+    throw new ChainError('malformed', `certificate cannot be parsed: ${(error as Error).message}`);
+  }
+}
+
+async function isSigned(subject: Certificate, issuer: Certificate): Promise<boolean> {
+  try {
+    return await subject.x509.verify({ publicKey: issuer.x509, signatureOnly: true });
+  } catch {
+    return false;
+  }
+}
+
+function spiffeIdIn({ uris }: CertificateFacts): string {
   const [uri] = uris;
   if (uris.length !== 1 || uri === undefined) {
     throw new ChainError('no-spiffe-id', `certificate has ${uris.length} URI names, an X.509-SVID has exactly one`);
@@ -108,122 +123,3 @@ export function spiffeIdOf(leaf: X509Certificate): string {
   }
   throw new ChainError('no-spiffe-id', 'certificate of a workload must have a SPIFFE id with a path');
 }
-
-/** Subject, else the first name, of a certificate, for messages. */
-export function describeCertificate(certificate: X509Certificate): string {
-  return certificate.subject || certificate.serialNumber;
-}
-
-function parseAll(chain: readonly Uint8Array[]): X509Certificate[] {
-  if (chain.length > MAX_CHAIN) throw new ChainError('chain-too-long', `chain has more than ${MAX_CHAIN} certificates`);
-  try {
-    return chain.map((der) => new X509Certificate(new Uint8Array(der)));
-  } catch {
-    throw new ChainError('malformed', 'certificate cannot be parsed');
-  }
-}
-
-/**
- * The path from `child`'s issuer to a root, or undefined. `below` counts the CAs already under that issuer. Depth and
- * candidates are both bounded, and a signature is checked only where names match.
- */
-async function climb(
-  child: X509Certificate,
-  issuers: readonly X509Certificate[],
-  options: VerifyOptions,
-  below: number,
-): Promise<X509Certificate[] | undefined> {
-  for (const root of options.roots) {
-    if (isValid(root, options.now) && (await issued(root, child, below))) return [root];
-  }
-  if (below >= MAX_CHAIN) return undefined;
-  for (const issuer of issuers) {
-    if (issuer === child || !isValid(issuer, options.now) || !(await issued(issuer, child, below))) continue;
-    const remaining = issuers.filter((other) => other !== issuer);
-    // A self-issued CA does not count against the path length (RFC 5280 section 6.1.4 (l)).
-    const rest = await climb(issuer, remaining, options, below + (sameName(issuer, issuer) ? 0 : 1));
-    if (rest) return [issuer, ...rest];
-  }
-  return undefined;
-}
-
-/** Whether `issuer` may have and has signed `child`, with `below` CAs between it and the leaf. */
-async function issued(issuer: X509Certificate, child: X509Certificate, below: number): Promise<boolean> {
-  if (!sameName(child, issuer) || !isAuthority(issuer)) return false;
-  const limit = issuer.getExtension(BasicConstraintsExtension)?.pathLength;
-  if (limit !== undefined && below > limit) return false;
-  try {
-    return await child.verify({ publicKey: issuer, signatureOnly: true });
-  } catch {
-    return false;
-  }
-}
-
-/** A CA that may sign certificates and holds nothing critical that is not understood here. */
-export function isAuthority(certificate: X509Certificate): boolean {
-  if (!extensionsUnderstood(certificate)) return false;
-  if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true) return false;
-  const usage = certificate.getExtension(KeyUsagesExtension);
-  return usage === null || (usage.usages & KeyUsageFlags.keyCertSign) !== 0;
-}
-
-/** Byte for byte, as strict verifiers (webpki) compare names. */
-function sameName(child: X509Certificate, issuer: X509Certificate): boolean {
-  const a = new Uint8Array(child.issuerName.toArrayBuffer());
-  const b = new Uint8Array(issuer.subjectName.toArrayBuffer());
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
-}
-
-function checkLeaf(leaf: X509Certificate, purpose: 'client' | 'server'): void {
-  if (!extensionsUnderstood(leaf)) {
-    throw new ChainError('malformed', 'certificate has a duplicate, or a critical and unknown, extension');
-  }
-  const usages = leaf.getExtension(KeyUsagesExtension)?.usages;
-  const signsCertificates =
-    usages !== undefined && (usages & (KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign)) !== 0;
-  if (leaf.getExtension(BasicConstraintsExtension)?.ca || signsCertificates) {
-    throw new ChainError('not-a-leaf', "an authority's certificate does not identify a workload");
-  }
-  if (usages !== undefined && (usages & KeyUsageFlags.digitalSignature) === 0) {
-    throw new ChainError('wrong-usage', 'certificate is not meant for digital signatures');
-  }
-  const wanted = purpose === 'client' ? ExtendedKeyUsage.clientAuth : ExtendedKeyUsage.serverAuth;
-  const extended = leaf.getExtension(ExtendedKeyUsageExtension)?.usages;
-  if (extended && !extended.includes(wanted)) {
-    throw new ChainError('wrong-usage', `certificate is not meant for TLS ${purpose}s`);
-  }
-}
-
-/** Name constraints are not implemented: a certificate that has them is refused, whether or not marked critical. */
-function extensionsUnderstood(certificate: X509Certificate): boolean {
-  const types = certificate.extensions.map((extension) => extension.type);
-  if (new Set(types).size !== types.length || types.includes(OID_NAME_CONSTRAINTS)) return false;
-  return certificate.extensions.every((extension) => !extension.critical || UNDERSTOOD.has(extension.type));
-}
-
-function uriNames(leaf: X509Certificate): string[] {
-  try {
-    const names = leaf.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
-    return names.filter((name) => name.type === 'url').map((name) => name.value);
-  } catch {
-    throw new ChainError('malformed', "certificate's subject alternative names cannot be parsed");
-  }
-}
-
-function checkValidity(certificate: X509Certificate, now: number): void {
-  if (now < certificate.notBefore.getTime()) {
-    throw new ChainError(
-      'not-yet-valid',
-      `certificate is not valid before ${certificate.notBefore.toISOString()}, the clock here says ${new Date(now).toISOString()}`,
-    );
-  }
-  if (now > certificate.notAfter.getTime()) {
-    throw new ChainError('expired', `certificate expired at ${certificate.notAfter.toISOString()}`);
-  }
-}
-
-function isValid(certificate: X509Certificate, now: number): boolean {
-  return now >= certificate.notBefore.getTime() && now <= certificate.notAfter.getTime();
-}
-
-const notAfter = (certificate: X509Certificate): number => certificate.notAfter.getTime();

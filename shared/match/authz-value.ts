@@ -8,15 +8,15 @@ export function authzValueMatches(value: string, text: string): boolean {
 }
 
 /** Why a value is refused, or undefined. */
-export function authzValueFault(value: string): string | undefined {
+export function authzValueViolation(value: string): string | undefined {
   return value === '' ? 'must not be empty' : undefined;
 }
 
 /** Why a value of `trustDomains` is refused, or undefined. */
-export function authzTrustDomainFault(value: string): string | undefined {
+export function authzTrustDomainViolation(value: string): string | undefined {
   if (value === '') return 'must not be empty';
   if (value.includes('/')) return 'must be a trust domain, without "/"';
   return value !== '*' && value.replace(/^\*|\*$/, '').includes('*')
-    ? '"*" may only stand at the beginning or at the end'
+    ? '"*" is only allowed at the beginning or at the end'
     : undefined;
 }

@@ -5,7 +5,7 @@
 
 const MAX_LENGTH = 16_384;
 const MAX_DEPTH = 100;
-/** Words that name nothing. */
+/** Reserved words: not identifiers. */
 const RESERVED: ReadonlySet<string> = new Set(
   'as,break,const,continue,else,for,function,if,import,let,loop,package,namespace,return,var,void,while,in'.split(','),
 );
@@ -20,7 +20,7 @@ interface Token {
 }
 
 /** What is wrong with the expression and at which character (from 1), or undefined. Never throws. */
-export function celFault(expression: string): string | undefined {
+export function celViolation(expression: string): string | undefined {
   if (expression.length > MAX_LENGTH) return `must be at most ${MAX_LENGTH} characters long`;
   try {
     const reader = new Reader(tokens(expression));

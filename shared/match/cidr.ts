@@ -76,7 +76,7 @@ export function cidrContains(cidr: Cidr, ipText: string): boolean {
   return ip !== undefined && cidrContainsIp(cidr, ip);
 }
 
-/** Policies ask for the same few addresses again and again. Bounded: begun anew when full. */
+/** Policies check the same few addresses repeatedly. Bounded: cleared when full. */
 const known = new Map<string, Ip | undefined>();
 const KNOWN_LIMIT = 4096;
 

@@ -1,4 +1,4 @@
-/** Istio's host names: exact, or with a leading `*` that stands for any text (pkg/config/host). Case matters: config is lower case. */
+/** Istio's host names: exact, or with a leading `*` that matches any text (pkg/config/host). Case matters: config is lower case. */
 import { parseIp } from './cidr.ts';
 
 export function isWildcardHost(host: string): boolean {

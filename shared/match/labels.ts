@@ -53,7 +53,7 @@ const NAME = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 
 /** Why this is no label key (`[prefix/]name`), or undefined. */
-export function labelKeyFault(key: string): string | undefined {
+export function labelKeyViolation(key: string): string | undefined {
   const slash = key.indexOf('/');
   const prefix = slash < 0 ? undefined : key.slice(0, slash);
   if (prefix !== undefined && (prefix.length > 253 || !DNS_SUBDOMAIN.test(prefix))) {
@@ -66,7 +66,7 @@ export function labelKeyFault(key: string): string | undefined {
 }
 
 /** Why this is no label value, or undefined. */
-export function labelValueFault(value: string): string | undefined {
+export function labelValueViolation(value: string): string | undefined {
   if (value === '' || NAME.test(value)) return undefined;
   return `label value "${value}" must be at most 63 letters, digits, "-", "_" or ".", beginning and ending with a letter or digit`;
 }

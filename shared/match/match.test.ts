@@ -195,7 +195,7 @@ describe('paths', () => {
   it.each(['/a#b', '/a%00b', '/a\u0000', '/%2e%2e;/a', '/x/.%2E;a=b/c', '/x\\..;/a', '/%2e;'])('refuses %j', (path) =>
     expect(normalizePath(path)).toBeUndefined(),
   );
-  it('merges and unescapes slashes before policy sees them', () => {
+  it('merges and unescapes slashes before policies read the path', () => {
     expect(normalizePath('//a///b//', { mergeSlashes: true })).toBe('/a/b/');
     expect(normalizePath('/a%2f..%5Cb', { escapedSlashes: 'UNESCAPE_AND_FORWARD' })).toBe('/b');
     expect(normalizePath('/a%2fb', { escapedSlashes: 'REJECT_REQUEST' })).toBeUndefined();
@@ -204,7 +204,7 @@ describe('paths', () => {
     expect(normalizePath('/..;/a', { normalize: false })).toBe('/..;/a');
     expect(normalizePath('/a%2f%2fb', { escapedSlashes: 'UNESCAPE_AND_FORWARD', mergeSlashes: true })).toBe('/a/b');
   });
-  it('is settled after one pass and has no dot segments', () => {
+  it('is stable after one pass and has no dot segments', () => {
     const text = fc.array(
       fc.constantFrom('/', '.', '..', '%2e', '\\', 'a', '%2f', '%', ' ', '//', '%41', ';', '/..;', '%3b', '2', '%65'),
       {

@@ -75,7 +75,7 @@ const PLACE = '\u0000';
 const PLACE_BEFORE_HEX = new RegExp(`${PLACE}(?=[0-9a-fA-F]{2})`, 'g');
 
 /**
- * Unescaping makes no new escape: `%2%65` becomes `%252e`, as in Envoy's canonicalizer.
+ * Unescaping creates no new escape: `%2%65` becomes `%252e`, as in Envoy's canonicalizer.
  * @param path without U+0000
  */
 function unescapeUnreserved(path: string): string {
@@ -122,13 +122,13 @@ export function isPathTemplate(path: string): boolean {
 
 const LITERAL = /^[A-Za-z0-9\-._~%!$&'()+,;:@=]*$/;
 
-/** May this text stand between slashes in a path template? */
+/** Is this text valid as a segment of a path template? */
 export function isTemplateLiteral(text: string): boolean {
   return LITERAL.test(text) && text !== '';
 }
 
 /** Why a path (template or not) is refused in an AuthorizationPolicy, or undefined (Istio's CheckValidPathTemplate). */
-export function pathTemplateFault(path: string): string | undefined {
+export function pathTemplateViolation(path: string): string | undefined {
   if (!/[{}]/.test(path)) return undefined;
   if (!isPathTemplate(path)) return `path "${path}": only the operators {*} and {**} are supported in braces`;
   let seenAny = false;
@@ -137,7 +137,7 @@ export function pathTemplateFault(path: string): string | undefined {
       if (seenAny) return `path "${path}": no operator may follow {**}`;
       seenAny = segment === '{**}';
     } else if (/[{}]/.test(segment)) {
-      return `path "${path}": {*} and {**} must stand alone between slashes`;
+      return `path "${path}": {*} and {**} must be a whole segment between slashes`;
     } else if (segment.includes('*')) {
       return `path "${path}": "*" cannot be combined with {*} or {**}`;
     } else if (segment !== '' && !isTemplateLiteral(segment)) {
@@ -156,8 +156,8 @@ export function compilePathTemplate(template: string): Regex {
     .split('/')
     .map((segment) => (segment === '*' ? '{*}' : segment === '**' ? '{**}' : segment))
     .join('/');
-  const fault = pathTemplateFault(braced);
-  if (fault) throw new RangeError(fault);
+  const violation = pathTemplateViolation(braced);
+  if (violation) throw new RangeError(violation);
   const pattern = braced.split('/').map((segment) => {
     if (segment === '{*}') return '[^/]+';
     return segment === '{**}' ? '.*' : segment.replace(/[.$()+*?[\]^{|}\\]/g, '\\$&');

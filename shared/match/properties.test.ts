@@ -1,4 +1,4 @@
-/** What must hold of the match primitives whatever they are given. */
+/** Properties of the match primitives that hold for any input. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { authzValueMatches } from './authz-value.ts';
@@ -12,8 +12,14 @@ import {
   mostSpecificMatch,
   sortHosts,
 } from './hosts.ts';
-import { type LabelSelector, labelKeyFault, labelValueFault, matchesLabelSelector, matchesLabels } from './labels.ts';
-import { compilePathTemplate, hasPathPrefix, isPathTemplate, normalizePath, pathTemplateFault } from './path.ts';
+import {
+  type LabelSelector,
+  labelKeyViolation,
+  labelValueViolation,
+  matchesLabelSelector,
+  matchesLabels,
+} from './labels.ts';
+import { compilePathTemplate, hasPathPrefix, isPathTemplate, normalizePath, pathTemplateViolation } from './path.ts';
 import { parseProtocol, portProtocol } from './protocol.ts';
 import { expandTrustDomains } from './trust-domain.ts';
 
@@ -23,7 +29,7 @@ const patterns = fc.array(pattern, { maxLength: 5 });
 const runs = { numRuns: 2000 };
 
 describe('hosts', () => {
-  it('matching has no sides; a subset matches, and holds every host that it names', () => {
+  it('matching is symmetric; a subset matches and contains every host it names', () => {
     fc.assert(
       fc.property(pattern, pattern, pattern, concrete, (a, b, c, host) => {
         expect(hostMatches(a, b)).toBe(hostMatches(b, a));
@@ -38,7 +44,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('specificity is a total order, and a strict subset stands before what holds it', () => {
+  it('specificity is a total order, and a strict subset sorts before its superset', () => {
     fc.assert(
       fc.property(pattern, pattern, pattern, (a, b, c) => {
         expect(Math.sign(compareSpecificity(a, b)) + Math.sign(compareSpecificity(b, a))).toBe(0);
@@ -60,7 +66,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('an intersection names what both name, and nothing else', () => {
+  it('an intersection names exactly what both lists name', () => {
     fc.assert(
       fc.property(patterns, patterns, concrete, (a, b, host) => {
         const both = hostsIntersection(a, b);
@@ -73,7 +79,7 @@ describe('hosts', () => {
       runs,
     );
   });
-  it('a namespace sees its own, everybody the rest', () => {
+  it('a namespace sees its own entries and those for all namespaces', () => {
     fc.assert(
       fc.property(patterns, fc.constantFrom('*', '.', 'shop', 'other'), (hosts, scope) => {
         const scoped = hosts.map((host) => `${scope}/${host}`);
@@ -91,7 +97,7 @@ describe('addresses', () => {
     words.flatMap((each) => [(each >>> 16).toString(16), (each & 0xffff).toString(16)]).join(':');
   const bits = (words: readonly number[]) => words.map((each) => each.toString(2).padStart(32, '0')).join('');
 
-  it('an IPv4 range holds what shares its first bits, written v4-mapped or not', () => {
+  it('an IPv4 range contains addresses with its first bits, written v4-mapped or not', () => {
     fc.assert(
       fc.property(word, word, fc.nat(32), fc.nat(32), (base, flip, length, at) => {
         // Mostly the same but for what lies behind some bit, so that both answers come.
@@ -104,7 +110,7 @@ describe('addresses', () => {
       runs,
     );
   });
-  it('an IPv6 range holds what shares its first bits', () => {
+  it('an IPv6 range contains addresses with its first bits', () => {
     const words = fc.tuple(word, word, word, word).filter((each) => !(each[0] === 0 && each[1] === 0));
     fc.assert(
       fc.property(words, fc.nat(128), fc.nat(127), (base, length, at) => {
@@ -154,8 +160,8 @@ describe('labels', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const valid = /^([A-Za-z0-9][\w.-]{0,61})?[A-Za-z0-9]$/.test(text);
-        expect(labelValueFault(text) === undefined).toBe(text === '' || valid);
-        if (!text.includes('/')) expect(labelKeyFault(text) === undefined).toBe(valid);
+        expect(labelValueViolation(text) === undefined).toBe(text === '' || valid);
+        if (!text.includes('/')) expect(labelKeyViolation(text) === undefined).toBe(valid);
       }),
     );
   });
@@ -163,13 +169,13 @@ describe('labels', () => {
 
 describe('paths', () => {
   const segment = fc.constantFrom('a', 'b1', 'x.y', '{*}', '{**}', '{a}', '', 'é', '{*}x');
-  it('a template without fault compiles, and matches segment by segment', () => {
+  it('a template without violation compiles, and matches segment by segment', () => {
     const text = fc.array(fc.constantFrom('a', 'b1', 'x.y', 'z'), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(fc.array(segment, { minLength: 1, maxLength: 4 }), text, (segments, parts) => {
         const template = `/${segments.join('/')}`;
         if (!isPathTemplate(template)) return;
-        if (pathTemplateFault(template) !== undefined) {
+        if (pathTemplateViolation(template) !== undefined) {
           expect(() => compilePathTemplate(template)).toThrow(RangeError);
           return;
         }
@@ -189,7 +195,7 @@ describe('paths', () => {
       runs,
     );
   });
-  it('whatever comes, a path is refused or begins with a slash and stays as it is', () => {
+  it('any path is refused, or begins with a slash and normalizes to itself', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const once = normalizePath(text);
@@ -215,7 +221,7 @@ it('a path has a prefix when its first segments are those of the prefix', () => 
 
 describe('protocols', () => {
   const name = fc.constantFrom('http', 'HTTP', 'grpc', 'grpc-web', 'tcp', 'tls', 'https', 'mongo', 'udp', 'foo', '');
-  it('appProtocol stands before the name; the name counts up to its first dash; case does not matter', () => {
+  it('appProtocol takes precedence over the name; the name counts up to its first dash; case does not matter', () => {
     fc.assert(
       fc.property(name, name, fc.constantFrom('', '-web', '-x-y'), fc.constantFrom(80, 8080), (a, b, suffix, port) => {
         expect(portProtocol(port, b, 'TCP', a)).toBe(portProtocol(port, a, 'TCP'));
@@ -228,7 +234,7 @@ describe('protocols', () => {
 });
 
 describe('authorization', () => {
-  it('values: exact, prefix*, *suffix, and * for anything that is there', () => {
+  it('values: exact, prefix*, *suffix, and * for any non-empty text', () => {
     const text = fc.constantFrom('', 'a', 'ab', 'ba', 'aab', 'b');
     fc.assert(
       fc.property(text, text, (value, asked) => {
@@ -241,7 +247,7 @@ describe('authorization', () => {
       }),
     );
   });
-  it('trust domains: every principal is there in every alias, and a second time changes nothing', () => {
+  it('trust domains: every principal gets every alias, and a second pass changes nothing', () => {
     const domains = fc.uniqueArray(fc.constantFrom('cluster.local', 'td1', 'td2'), { minLength: 1 });
     const principal = fc
       .tuple(fc.constantFrom('cluster.local', 'td1', 'td2', '*'), fc.constantFrom('a', 'b'))

@@ -47,7 +47,7 @@ export function parseProtocol(name: string): Protocol {
 
 /**
  * The protocol of a service port: appProtocol, else the port name's prefix (`http-web`).
- * UNSUPPORTED means nothing was declared: the proxy tells HTTP from other traffic by the first bytes.
+ * UNSUPPORTED means nothing was declared: the proxy detects HTTP from the first bytes.
  * @param transport the Kubernetes `protocol` of the port, `TCP` when absent
  */
 export function portProtocol(port: number, name: string, transport?: string, appProtocol?: string): Protocol {

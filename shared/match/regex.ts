@@ -8,7 +8,7 @@ import { wireText } from './wire.ts';
 /** Longest pattern accepted, in characters: no program of the size below needs a longer one. */
 export const MAX_PATTERN_LENGTH = 32_768;
 /**
- * Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not eat the memory. It is what Istio
+ * Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not exhaust the memory. It is what Istio
  * sets as Envoy's `re2.max_program_size.error_level`. RE2 counts by bytes and this engine by characters, so a pattern
  * of many non-ASCII classes may be too large for Envoy alone.
  */
@@ -30,7 +30,7 @@ export interface RegexMatch {
 
 export interface Regex {
   readonly pattern: string;
-  /** Does the whole text match? What Envoy's `safe_regex` asks. */
+  /** Does the whole text match? As Envoy's `safe_regex`. */
   matches(text: string): boolean;
   /**
    * The first match anywhere in the text. Two corners are not RE2's: `\B` does not match within the bytes of one
@@ -39,7 +39,7 @@ export interface Regex {
   find(text: string): RegexMatch | undefined;
   /** Every match replaced, as Envoy's `regex_rewrite`: `\0` is the match, `\1`..`\9` its groups, `\\` a backslash. */
   replaceAll(text: string, substitution: string): string;
-  /** `replaceAll` with the substitution read once. Throws RegexError when it names a group that is not there. */
+  /** `replaceAll` with the substitution read once. Throws RegexError when it names a group that the pattern does not have. */
   replacer(substitution: string): (text: string) => string;
 }
 
@@ -70,7 +70,7 @@ export function compileByteRegex(pattern: string): Regex {
 }
 
 /** Why this pattern is refused, or undefined when it is fine. */
-export function regexFault(pattern: string): string | undefined {
+export function regexViolation(pattern: string): string | undefined {
   try {
     compileByteRegex(pattern);
     return undefined;
@@ -94,7 +94,7 @@ function compileProgram(pattern: string): RE2JS {
   return program;
 }
 
-/** RE2 lets groups share a name, which this engine does not; as nobody asks for groups by name, names may change. */
+/** RE2 lets groups share a name, which this engine does not; no caller reads groups by name, so they may be renamed. */
 function compileNamed(pattern: string): RE2JS {
   try {
     return RE2JS.compile(pattern);
@@ -104,7 +104,7 @@ function compileNamed(pattern: string): RE2JS {
   }
 }
 
-/** What is no group stays as it is: escapes, `\Q…\E`, character classes (a `]` that comes first is one of the class). */
+/** Text that is not a group, left unchanged: escapes, `\Q…\E`, character classes (a `]` that comes first is one of the class). */
 const NAMES = /\\Q[\s\S]*?(?:\\E|$)|\\[\s\S]|\[\^?\]?(?:\\[\s\S]|\[:\^?\w+:\]|[^\]\\])*\]|(\(\?P?<)(\w+)>/g;
 
 function withDistinctNames(pattern: string): string {
@@ -114,7 +114,7 @@ function withDistinctNames(pattern: string): string {
   );
 }
 
-/** What people bring along from other dialects, by the text that the engine stumbles over. */
+/** Syntax of other regex dialects, by the text in the engine's error. */
 const FOREIGN: readonly [RegExp, string][] = [
   [/`\(\?<?[=!]/, 'look-around is'],
   [/invalid escape sequence: `\\(?:[1-9]|[gk])/, 'back-references are'],
@@ -127,7 +127,7 @@ const FOREIGN: readonly [RegExp, string][] = [
   [/invalid escape sequence: `\\[GKRXhHNZ]/, 'this escape is'],
 ];
 
-/** The engine's message, with a plain word for what people bring along from other dialects. */
+/** The engine's message; syntax of other dialects is named. */
 function explain(pattern: string, message: string): string {
   const reason = message.replace(/^error parsing regexp: /, '');
   const foreign = FOREIGN.find(([text]) => text.test(reason));
@@ -137,7 +137,7 @@ function explain(pattern: string, message: string): string {
   return `not a valid RE2 regular expression: ${reason}${pattern === '*' ? ' (did you mean ".*"?)' : ''}`;
 }
 
-/** A pattern's meaning where it is so plain that string comparison answers it. */
+/** A pattern that string comparison can answer. */
 function plainMatcher(pattern: string): ((text: string) => boolean) | undefined {
   const parts = /^(\.\*)?((?:[\w\-/:@%=&,;<>~ "'!#]|\\[.\-/])*)(\.\*)?$/.exec(pattern);
   if (!parts) return undefined;

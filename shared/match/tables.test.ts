@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { checkWhen } from '../resources/checks/authorization-policy.ts';
-import { Report } from '../resources/faults.ts';
-import { authzTrustDomainFault, authzValueFault, authzValueMatches } from './authz-value.ts';
+import { Report } from '../resources/violations.ts';
+import { authzTrustDomainViolation, authzValueMatches, authzValueViolation } from './authz-value.ts';
 import {
   compareSpecificity,
   hostMatches,
@@ -14,8 +14,8 @@ import {
 } from './hosts.ts';
 import { parseJwksUri } from './jwks-uri.ts';
 import { parseClaimRoute } from './jwt-claim.ts';
-import { labelKeyFault, labelValueFault, matchesLabels, selectsLabels } from './labels.ts';
-import { isPathTemplate, isTemplateLiteral, pathTemplateFault } from './path.ts';
+import { labelKeyViolation, labelValueViolation, matchesLabels, selectsLabels } from './labels.ts';
+import { isPathTemplate, isTemplateLiteral, pathTemplateViolation } from './path.ts';
 import { parseProtocol, portProtocol } from './protocol.ts';
 import { expandTrustDomains, inTrustDomain, pinsTrustDomain, trustDomainOfPrincipal } from './trust-domain.ts';
 
@@ -23,7 +23,7 @@ const file = fileURLToPath(new URL('../../../shared/reference/tables/cases.json'
 const present = existsSync(file);
 if (!present) console.log('skipped: the reference tables are not here');
 
-/** The columns of all tables; each question reads those of its own. */
+/** The columns of all tables; each check reads its own. */
 interface Fields {
   a: string & string[];
   b: string & string[];
@@ -68,8 +68,8 @@ interface Row {
 }
 const rows: Row[] = present ? ((parsed) => parsed.cases ?? parsed)(JSON.parse(readFileSync(file, 'utf8'))) : [];
 const istioName = (name: string) => (name === 'UnsupportedProtocol' ? 'UNSUPPORTED' : name.toUpperCase());
-const labelsFault = (tags: Record<string, string>) =>
-  Object.entries(tags).find(([key, value]) => labelKeyFault(key) ?? labelValueFault(value));
+const labelsViolation = (tags: Record<string, string>) =>
+  Object.entries(tags).find(([key, value]) => labelKeyViolation(key) ?? labelValueViolation(value));
 
 const resultOf = (make: () => string) => {
   try {
@@ -79,7 +79,7 @@ const resultOf = (make: () => string) => {
   }
 };
 
-/** What each of Istio's test functions asks, put to ours. */
+/** Our function for each of Istio's test functions. */
 const questions: Record<string, (row: Fields) => [got: unknown, wanted: unknown]> = {
   TestNameMatches: ({ a, b, out }) => [
     [hostMatches(a, b), hostMatches(b, a)],
@@ -99,14 +99,14 @@ const questions: Record<string, (row: Fields) => [got: unknown, wanted: unknown]
     { subsetOf: matchesLabels(left, right), selected: selectsLabels(left, right) },
     expected,
   ],
-  TestInstanceValidate: ({ tags, valid }) => [labelsFault(tags ?? {}) === undefined, valid],
+  TestInstanceValidate: ({ tags, valid }) => [labelsViolation(tags ?? {}) === undefined, valid],
   TestToRoutingClaim: ({ name, want }) => {
     const { Match, Separator, Claims } = want as { Match: boolean; Separator: number; Claims: string[] };
     const route = { separator: Separator === 1 ? 'brackets' : 'dot', claims: Claims };
     return [parseClaimRoute(name), Match ? route : undefined];
   },
   TestCheckValidPathTemplate: ({ values, wantError }) => [
-    values.some((value) => pathTemplateFault(value) !== undefined),
+    values.some((value) => pathTemplateViolation(value) !== undefined),
     wantError,
   ],
   TestReplaceTrustDomainAliases: ({ trustDomainBundle, principals, expect: wanted }) => [
@@ -128,17 +128,17 @@ const questions: Record<string, (row: Fields) => [got: unknown, wanted: unknown]
     ];
   },
   TestCheckWildcardValues: ({ values, wantError }) => [
-    values.some((value) => authzValueFault(value) !== undefined),
+    values.some((value) => authzValueViolation(value) !== undefined),
     wantError,
   ],
   TestCheckTrustDomainValues: ({ values, wantError }) => [
-    values.some((value) => authzTrustDomainFault(value) !== undefined),
+    values.some((value) => authzTrustDomainViolation(value) !== undefined),
     wantError,
   ],
   TestValidateCondition: ({ key, values, wantError }) => {
     const report = new Report();
     checkWhen(report, 'when', { key, values }, 'ALLOW');
-    return [report.faults.length > 0, wantError];
+    return [report.violations.length > 0, wantError];
   },
   TestIsValidLiteral: ({ glob, expected }) => [isTemplateLiteral(glob), expected],
   TestContainsPathTemplate: ({ path, isPathTemplate: wanted }) => [isPathTemplate(path), wanted],
@@ -148,7 +148,7 @@ describe.skipIf(!present)("Istio's tables", () => {
   const right: string[] = [];
   it.each(rows.map((row) => [row.id, row.row] as const))('%s', (id, row) => {
     const question = questions[id.split('/')[0]!];
-    if (!question) throw new Error('nobody answers this row');
+    if (!question) throw new Error('no check exists for this row');
     const [got, wanted] = question(row);
     expect(got).toEqual(wanted);
     right.push(id);

@@ -34,7 +34,7 @@ export function expandTrustDomains(principals: readonly string[], trustDomains: 
     if (!pinsTrustDomain(principal)) return [principal];
     const own = trustDomainOfPrincipal(principal);
     if (own !== 'cluster.local' && !trustDomains.some((domain) => covers(own, domain))) return [principal];
-    // `*bar` already stands for every domain that ends so.
+    // `*bar` already matches every domain with this suffix.
     const all = trustDomains.map((domain) => (covers(own, domain) ? principal : inTrustDomain(principal, domain)));
     return [...new Set(all)];
   });

@@ -15,7 +15,7 @@ export function wireText(text: string): string {
   return out;
 }
 
-/** What bytes on the wire say, or undefined when they are no UTF-8. */
+/** The text of bytes on the wire, or undefined when they are not UTF-8. */
 export function textOfWire(wire: string): string | undefined {
   if (!NOT_ASCII.test(wire)) return wire;
   const bytes = new Uint8Array(wire.length);

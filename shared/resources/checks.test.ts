@@ -1,16 +1,16 @@
-/** Rules of Istio's webhook that its published cases do not show: one input each, and all that is said of it. */
+/** Rules of Istio's webhook that its published cases do not show: one input each, and all its findings. */
 import { describe, expect, it } from 'vitest';
 import { kindByName, kinds, validate } from './index.ts';
 
 type Json = Record<string, unknown>;
 
-/** What is said of a resource with this spec: `fault <path> <rule>`, `warn <path> <rule>`. */
+/** Findings of a resource with this spec: `violation <path> <rule>`, `warn <path> <rule>`. */
 function said(name: string, spec: unknown, metadata: Json = {}): string[] {
   const kind = kinds.find((each) => each.kind === name)!;
   const apiVersion = `${kind.group}/${kind.versions[0]}`;
-  const { faults, warnings } = validate({ apiVersion, kind: name, metadata: { name: 'x', ...metadata }, spec });
+  const { violations, warnings } = validate({ apiVersion, kind: name, metadata: { name: 'x', ...metadata }, spec });
   return [
-    ...faults.map(({ path, rule }) => `fault ${path} ${rule}`),
+    ...violations.map(({ path, rule }) => `violation ${path} ${rule}`),
     ...warnings.map(({ path, rule }) => `warn ${path} ${rule}`),
   ];
 }
@@ -33,38 +33,38 @@ const certificate = { serverCertificate: '/c', privateKey: '/k' };
 
 describe('VirtualService', () => {
   it.each<[string, Json, string[]]>([
-    ['one host', { hosts: ['a.b', '*.b'], http: [to()] }, ['fault spec.hosts[1] virtualservice.host']],
+    ['one host', { hosts: ['a.b', '*.b'], http: [to()] }, ['violation spec.hosts[1] virtualservice.host']],
     [
       'one wildcard',
       { hosts: ['*.c', '*.a.b', 'x.c', '*.b'], http: [to()] },
-      ['fault spec.hosts[2] virtualservice.host', 'fault spec.hosts[3] virtualservice.host'],
+      ['violation spec.hosts[2] virtualservice.host', 'violation spec.hosts[3] virtualservice.host'],
     ],
     ['hosts that only look alike', { hosts: ['a.b', 'xa.b', '*.a.b'], http: [to()] }, []],
     [
       'claims only at gateways',
       route({ match: [{ headers: { '@request.auth.claims.sub': { exact: 'x' } } }] }),
-      ['fault spec.http[0].match[0].headers["@request.auth.claims.sub"] virtualservice.jwt-claim'],
+      ['violation spec.http[0].match[0].headers["@request.auth.claims.sub"] virtualservice.jwt-claim'],
     ],
     [
       'a namespace that is none',
       route({ match: [{ sourceNamespace: 'a_b' }] }),
-      ['fault spec.http[0].match[0].sourceNamespace name'],
+      ['violation spec.http[0].match[0].sourceNamespace name'],
     ],
     [
       'an unknown pseudo header',
       route({ match: [{ headers: { ':host': { exact: 'x' } } }] }),
-      ['fault spec.http[0].match[0].headers[":host"] virtualservice.match'],
+      ['violation spec.http[0].match[0].headers[":host"] virtualservice.match'],
     ],
     ['Host of a request may be set', route({ headers: { request: { add: { Host: 'x', ':authority': 'y' } } } }), []],
     [
       'Host of a response may not',
       route({ headers: { response: { set: { host: 'x' } } } }),
-      ['fault spec.http[0].headers.response.set.host virtualservice.header'],
+      ['violation spec.http[0].headers.response.set.host virtualservice.header'],
     ],
     [
       'control characters',
       route({ headers: { request: { set: { a: 'x\ny' } } } }),
-      ['fault spec.http[0].headers.request.set.a virtualservice.header'],
+      ['violation spec.http[0].headers.request.set.a virtualservice.header'],
     ],
     [
       'a fault without effect',
@@ -74,22 +74,22 @@ describe('VirtualService', () => {
     [
       'a fraction too small',
       route({ fault: { abort: { httpStatus: 500, percentage: { value: 0.00001 } } } }),
-      ['fault spec.http[0].fault.abort.percentage.value percent'],
+      ['violation spec.http[0].fault.abort.percentage.value percent'],
     ],
     [
       'a redirect to nowhere',
       http({ redirect: { redirectCode: 302 } }),
-      ['fault spec.http[0].redirect virtualservice.redirect'],
+      ['violation spec.http[0].redirect virtualservice.redirect'],
     ],
     [
-      'a status nobody has',
+      'an unknown status',
       route({ retries: { attempts: 1, retryOn: '5xx,299' } }),
-      ['fault spec.http[0].retries.retryOn virtualservice.retries'],
+      ['violation spec.http[0].retries.retryOn virtualservice.retries'],
     ],
     [
       'CORS headers are names',
       route({ corsPolicy: { allowHeaders: ['*', 'x-a'], exposeHeaders: ['a b'] } }),
-      ['fault spec.http[0].corsPolicy.exposeHeaders[0] virtualservice.cors'],
+      ['violation spec.http[0].corsPolicy.exposeHeaders[0] virtualservice.cors'],
     ],
   ])('%s', (_, spec, wanted) => expect(said('VirtualService', spec)).toEqual(wanted));
 
@@ -102,7 +102,7 @@ describe('VirtualService', () => {
     ['prefix / with another condition', [match({ uri: { prefix: '/' }, port: 1 }), to()], []],
     ['an empty match', [match({ name: 'all' }), to()], [unreachable(1)]],
     [
-      'the same match, whatever its name and order',
+      'the same match with another name and order',
       [match({ name: 'a', port: 1, method: { exact: 'GET' } }), match({ method: { exact: 'GET' }, port: 1 })],
       [ineffective(1, 0), unreachable(1)],
     ],
@@ -113,7 +113,7 @@ describe('VirtualService', () => {
       [ineffective(1, 0)],
     ],
     [
-      'a prefix within one that asks for more',
+      'a prefix under one with more conditions',
       [match({ uri: { prefix: '/a' }, headers: { x: { exact: 'y' } } }), match({ uri: { prefix: '/ab' } })],
       [],
     ],
@@ -136,29 +136,29 @@ describe('DestinationRule', () => {
     [
       'subsets by one name',
       { host: 'a.b', subsets: [{ name: 'v1' }, { name: 'v1' }] },
-      ['fault spec.subsets[1].name destinationrule.subset'],
+      ['violation spec.subsets[1].name destinationrule.subset'],
     ],
     [
       'a tunnel and the PROXY protocol',
       policy({ tunnel: { targetHost: 'a.b', targetPort: 1 }, proxyProtocol: { version: 'V1' } }),
-      [`fault ${at} trafficpolicy.tunnel`],
+      [`violation ${at} trafficpolicy.tunnel`],
     ],
     [
       'a port without settings',
       policy({ portLevelSettings: [{ port: { number: 80 } }] }),
-      [`fault ${at}.portLevelSettings[0] trafficpolicy.empty`],
+      [`violation ${at}.portLevelSettings[0] trafficpolicy.empty`],
     ],
-    ['idle for ever', policy({ connectionPool: { tcp: { idleTimeout: '0s' } } }), []],
+    ['no idle timeout', policy({ connectionPool: { tcp: { idleTimeout: '0s' } } }), []],
     [
       'idle for less than a millisecond',
       policy({ connectionPool: { tcp: { idleTimeout: '10us' } } }),
-      [`fault ${at}.connectionPool.tcp.idleTimeout value`],
+      [`violation ${at}.connectionPool.tcp.idleTimeout value`],
     ],
     [
       'a ring size twice',
       policy({ loadBalancer: { consistentHash: { useSourceIp: true, minimumRingSize: 5, ringHash: {} } } }),
       [
-        `fault ${at}.loadBalancer.consistentHash loadbalancer.hash`,
+        `violation ${at}.loadBalancer.consistentHash loadbalancer.hash`,
         `warn ${at}.loadBalancer.consistentHash.minimumRingSize deprecated`,
       ],
     ],
@@ -170,7 +170,7 @@ describe('DestinationRule', () => {
     [
       'MUTUAL without verification',
       policy({ tls: { mode: 'MUTUAL', insecureSkipVerify: true, caCertificates: '/c', credentialName: 'x' } }),
-      [`fault ${at}.tls.caCertificates client-tls`, `fault ${at}.tls.caCertificates client-tls`],
+      [`violation ${at}.tls.caCertificates client-tls`, `violation ${at}.tls.caCertificates client-tls`],
     ],
     [
       'certificates of its own with ISTIO_MUTUAL',
@@ -188,7 +188,7 @@ describe('DestinationRule', () => {
           },
         },
       }),
-      [`fault ${at}.loadBalancer.localityLbSetting.failoverPriority loadbalancer.locality`],
+      [`violation ${at}.loadBalancer.localityLbSetting.failoverPriority loadbalancer.locality`],
     ],
   ])('%s', (_, spec, wanted) => expect(said('DestinationRule', spec)).toEqual(wanted));
 });
@@ -196,14 +196,14 @@ describe('DestinationRule', () => {
 describe('Gateway', () => {
   const at = 'spec.servers[0].tls';
   it.each<[string, Json, string[]]>([
-    ['plain HTTP that says nothing of TLS', server({ mode: 'PASSTHROUGH' }, 'HTTP'), []],
+    ['plain HTTP without TLS settings', server({ mode: 'PASSTHROUGH' }, 'HTTP'), []],
     ['plain HTTP that redirects', server({ httpsRedirect: true }, 'HTTP'), []],
     [
       'plain HTTP with certificates',
       server({ httpsRedirect: true, mode: 'SIMPLE', ...certificate }, 'HTTP'),
-      [`fault ${at} gateway.tls`],
+      [`violation ${at} gateway.tls`],
     ],
-    ['TCP with TLS', server({ mode: 'PASSTHROUGH' }, 'TCP'), [`fault ${at} gateway.tls`]],
+    ['TCP with TLS', server({ mode: 'PASSTHROUGH' }, 'TCP'), [`violation ${at} gateway.tls`]],
     [
       'old TLS without its ciphers',
       server({ mode: 'SIMPLE', minProtocolVersion: 'TLSV1_1', ...certificate }),
@@ -212,12 +212,12 @@ describe('Gateway', () => {
     [
       'revocation without client certificates',
       server({ mode: 'SIMPLE', caCrl: '/r', ...certificate }),
-      [`fault ${at}.caCrl gateway.tls`],
+      [`violation ${at}.caCrl gateway.tls`],
     ],
     [
       'OPTIONAL_MUTUAL without roots',
       server({ mode: 'OPTIONAL_MUTUAL', ...certificate }),
-      [`fault ${at}.caCertificates gateway.tls`],
+      [`violation ${at}.caCertificates gateway.tls`],
     ],
     [
       'a cipher twice, and an operator',
@@ -227,7 +227,7 @@ describe('Gateway', () => {
   ])('%s', (_, spec, wanted) => expect(said('Gateway', spec)).toEqual(wanted));
 
   it('a name with dots', () => {
-    expect(said('Gateway', server({}, 'TLS'), { name: 'a.b' })).toEqual(['fault metadata.name gateway.name']);
+    expect(said('Gateway', server({}, 'TLS'), { name: 'a.b' })).toEqual(['violation metadata.name gateway.name']);
   });
 });
 
@@ -235,9 +235,9 @@ describe('ServiceEntry and Sidecar', () => {
   const tcp = [{ number: 1, name: 'tcp', protocol: 'TCP' }];
   it.each<[string, Json, string[]]>([
     [
-      'hosts that TCP cannot tell apart',
+      'several hosts over plain TCP',
       entry({ hosts: ['a.b', 'c.d'], ports: tcp, addresses: ['1.2.3.4'] }),
-      ['fault spec.ports[0].protocol serviceentry.many-hosts'],
+      ['violation spec.ports[0].protocol serviceentry.many-hosts'],
     ],
     [
       'with resolution NONE they are not used',
@@ -247,7 +247,7 @@ describe('ServiceEntry and Sidecar', () => {
     [
       'a wildcard cannot be resolved, with a selector either',
       entry({ hosts: ['*.b'], resolution: 'DNS', workloadSelector: { labels: { a: 'b' } } }),
-      ['fault spec.hosts serviceentry.resolution'],
+      ['violation spec.hosts serviceentry.resolution'],
     ],
     ['a selector without labels', entry({ workloadSelector: {} }), ['warn spec.workloadSelector selector.empty']],
   ])('%s', (_, spec, wanted) => expect(said('ServiceEntry', spec)).toEqual(wanted));
@@ -256,12 +256,12 @@ describe('ServiceEntry and Sidecar', () => {
     [
       'a target port',
       { ingress: [{ port: { number: 80, protocol: 'HTTP', name: 'a_b', targetPort: 1 } }] },
-      ['fault spec.ingress[0].port.name port-name', 'fault spec.ingress[0].port.targetPort sidecar.port'],
+      ['violation spec.ingress[0].port.name port-name', 'violation spec.ingress[0].port.targetPort sidecar.port'],
     ],
     [
       'TLS on a plain port',
       { ingress: [{ port: { number: 80, protocol: 'HTTP' }, tls: { mode: 'SIMPLE', ...certificate } }] },
-      ['fault spec.ingress[0].tls sidecar.tls'],
+      ['violation spec.ingress[0].tls sidecar.tls'],
     ],
     ['a host twice', { egress: [{ hosts: ['a/b.c', 'a/b.c'] }] }, ['warn spec.egress[0].hosts[1] sidecar.host']],
     [
@@ -307,10 +307,10 @@ describe('policies', () => {
 
   it('a key that every object has is no attribute', () => {
     const when = ['constructor', 'toString', '__proto__'].map((key) => ({ key, values: ['a'] }));
-    const wanted = [0, 1, 2].map((i) => `fault spec.rules[0].when[${i}].key authorizationpolicy.key`);
+    const wanted = [0, 1, 2].map((i) => `violation spec.rules[0].when[${i}].key authorizationpolicy.key`);
     expect(said('AuthorizationPolicy', { rules: [{ when }] })).toEqual(wanted);
     const targetRefs = [{ group: 'constructor', kind: 'Object', name: 'x' }];
-    expect(said('Telemetry', { targetRefs })).toEqual(['fault spec.targetRefs[0] policy-target']);
+    expect(said('Telemetry', { targetRefs })).toEqual(['violation spec.targetRefs[0] policy-target']);
   });
 
   it.each<[string, Json, string, string[]]>([
@@ -319,7 +319,7 @@ describe('policies', () => {
     ['AuthorizationPolicy', { action: 'AUDIT', rules: [{}] }, 'true', ['authorizationpolicy.dry-run']],
     ['Sidecar', { egress: [{ hosts: ['*/*'] }] }, 'true', ['authorizationpolicy.dry-run']],
   ])('dry run of %s %j: %s', (kind, spec, value, rules) => {
-    const wanted = rules.map((rule) => `fault metadata.annotations["istio.io/dry-run"] ${rule}`);
+    const wanted = rules.map((rule) => `violation metadata.annotations["istio.io/dry-run"] ${rule}`);
     expect(said(kind, spec, { annotations: { 'istio.io/dry-run': value } })).toEqual(wanted);
   });
 
@@ -334,14 +334,14 @@ describe('policies', () => {
     ['package.a', ['cel']],
     ['('.repeat(200), ['cel']],
   ])('a log filter %j', (expression, rules) => {
-    const wanted = rules.map((rule) => `fault spec.accessLogging[0].filter.expression ${rule}`);
+    const wanted = rules.map((rule) => `violation spec.accessLogging[0].filter.expression ${rule}`);
     expect(said('Telemetry', { accessLogging: [{ filter: { expression } }] })).toEqual(wanted);
   });
 
   it("Istio's own annotations", () => {
     const annotations = { 'internal.istio.io/parents': 'x' };
     expect(said('VirtualService', http(to()), { annotations })).toEqual([
-      'fault metadata.annotations["internal.istio.io/parents"] metadata.internal',
+      'violation metadata.annotations["internal.istio.io/parents"] metadata.internal',
     ]);
   });
 });
@@ -361,22 +361,22 @@ describe('EnvoyFilter', () => {
     [
       'a wrong type deep in a list',
       patch('VIRTUAL_HOST', { routes: [{ match: { prefix: 7 } }] }, 'MERGE'),
-      [`fault ${at}.patch.value.routes[0].match.prefix envoyfilter.value`],
+      [`violation ${at}.patch.value.routes[0].match.prefix envoyfilter.value`],
     ],
     [
       'a wrong enum',
       patch('CLUSTER', { type: 'SOMETIMES' }, 'MERGE'),
-      [`fault ${at}.patch.value.type envoyfilter.value`],
+      [`violation ${at}.patch.value.type envoyfilter.value`],
     ],
     [
       'a wrong type within an Any',
       patch('NETWORK_FILTER', { name: 'x', typed_config: typed(HCM, { stat_prefix: 7 }) }, 'MERGE'),
-      [`fault ${at}.patch.value.typedConfig.statPrefix envoyfilter.value`],
+      [`violation ${at}.patch.value.typedConfig.statPrefix envoyfilter.value`],
     ],
     [
-      'a type nobody knows',
+      'an unknown type',
       patch('HTTP_FILTER', { name: 'x', typed_config: typed('no.such.Type') }),
-      [`fault ${at}.patch.value.typed_config["@type"] envoyfilter.type`],
+      [`violation ${at}.patch.value.typed_config["@type"] envoyfilter.type`],
     ],
     [
       'a type of API v2, within a struct',
@@ -387,12 +387,12 @@ describe('EnvoyFilter', () => {
           value: {},
         }),
       }),
-      [`fault ${at}.patch.value.typed_config.type_url envoyfilter.type`],
+      [`violation ${at}.patch.value.typed_config.type_url envoyfilter.type`],
     ],
     [
       'no type at all',
       patch('HTTP_FILTER', { name: 'x', typed_config: {} }),
-      [`fault ${at}.patch.value.typed_config envoyfilter.type`],
+      [`violation ${at}.patch.value.typed_config envoyfilter.type`],
     ],
     [
       'a filter by its name alone',
@@ -414,16 +414,16 @@ describe('EnvoyFilter', () => {
         `warn ${at}.match.listener.filterChain.filter.subFilter.name deprecated`,
       ],
     ],
-    ['no value', patch('CLUSTER', undefined), [`fault ${at}.patch.value required`]],
+    ['no value', patch('CLUSTER', undefined), [`violation ${at}.patch.value required`]],
     [
       'a version that is no expression',
       patch('CLUSTER', {}, 'MERGE', { match: { proxy: { proxyVersion: '(' } } }),
-      [`fault ${at}.match.proxy.proxyVersion regex`],
+      [`violation ${at}.match.proxy.proxyVersion regex`],
     ],
   ])('%s', (_, found, wanted) => {
-    const faults = wanted.filter((line) => line.startsWith('fault'));
+    const violations = wanted.filter((line) => line.startsWith('violation'));
     const warnings = wanted.filter((line) => line.startsWith('warn'));
-    expect(found).toEqual([...faults, INTERNALS, ...warnings]);
+    expect(found).toEqual([...violations, INTERNALS, ...warnings]);
   });
 });
 
@@ -445,8 +445,8 @@ it.each<[string, Json, string]>([
 ])('%s %j: what was found, what is allowed, what was meant', (name, spec, message) => {
   const kind = kinds.find((each) => each.kind === name)!;
   const apiVersion = `${kind.group}/${kind.versions[0]}`;
-  const { faults } = validate({ apiVersion, kind: name, metadata: { name: 'x' }, spec });
-  expect(faults.map((fault) => fault.message).join()).toContain(message);
+  const { violations } = validate({ apiVersion, kind: name, metadata: { name: 'x' }, spec });
+  expect(violations.map((violation) => violation.message).join()).toContain(message);
 });
 
 it('resources as large as the API takes are judged in time', () => {

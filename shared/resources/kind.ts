@@ -1,6 +1,6 @@
 /** The description of one kind. Everything else about it (REST paths, validation, tables, OpenAPI, docs) follows from here. */
 import type { z } from 'zod';
-import type { Fault, Resource } from './resource.ts';
+import type { Resource, Violation } from './resource.ts';
 
 export interface PrinterColumn {
   name: string;
@@ -15,8 +15,8 @@ export interface PrinterColumn {
 }
 
 export interface Findings {
-  faults: Fault[];
-  warnings: Fault[];
+  violations: Violation[];
+  warnings: Violation[];
 }
 
 export interface Kind<Body extends z.ZodType = z.ZodType> {
@@ -30,7 +30,7 @@ export interface Kind<Body extends z.ZodType = z.ZodType> {
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   readonly namespaced: boolean;
-  /** What stands beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
+  /** The fields beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
   readonly body: Body;
   /** Rules beyond the schema. Called only with a body the schema accepted. Never throws. */
   readonly check: (resource: Resource & z.infer<Body>) => Findings;

@@ -1,7 +1,7 @@
 /** apiVersion, kind and metadata: what every resource has (kubernetes.io/docs/concepts/overview/working-with-objects). */
 import type { z } from 'zod';
-import { labelKeyFault, labelValueFault } from '../match/labels.ts';
-import type { Fault, ObjectMeta } from './resource.ts';
+import { labelKeyViolation, labelValueViolation } from '../match/labels.ts';
+import type { ObjectMeta, Violation } from './resource.ts';
 import { bool, integer, list, map, object, string, struct } from './schema/vocabulary.ts';
 
 const OwnerReference = object(
@@ -11,19 +11,19 @@ const OwnerReference = object(
     name: string().describe('Name of the owner.'),
     uid: string().describe('UID of the owner.'),
     controller: bool().describe('The owner is the controller that made the resource.'),
-    blockOwnerDeletion: bool().describe('The owner stays until the resource is gone.'),
+    blockOwnerDeletion: bool().describe('The owner is not deleted before the resource.'),
   },
   ['apiVersion', 'kind', 'name', 'uid'],
 );
 
-/** A name may be absent where generateName stands for it; `checkMeta` asks for one of the two. */
+/** A name may be absent with generateName; `checkMeta` requires one of the two. */
 export const Metadata = object({
   name: string({ min: 1 }).describe('Name, once in a namespace and kind: lower case letters, digits, "-" and ".".'),
   generateName: string().describe('How a name begins that the server makes, where name is left out.'),
   namespace: string().describe('Namespace of the resource. Default: default.'),
   labels: map(string()).describe('Labels that selectors match.'),
   annotations: map(string()).describe('Notes for people and tools, at most 256 KiB together.'),
-  uid: string().describe('Given by the server: another one after the resource is made anew.'),
+  uid: string().describe('Given by the server: a recreated resource gets another one.'),
   resourceVersion: string().describe(
     'Given by the server: another one after every change. A write that sends it fails when it is not the last.',
   ),
@@ -43,29 +43,30 @@ const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const MAX_ANNOTATION_BYTES = 256 * 1024;
 
 /** Rules for metadata that its schema cannot say. */
-export function checkMeta(metadata: Partial<ObjectMeta>, namespaced: boolean): Fault[] {
-  const faults: Fault[] = [];
-  const fault = (path: string, rule: string, message: string) =>
-    faults.push({ path: `metadata.${path}`, rule: `metadata.${rule}`, message });
+export function checkMeta(metadata: Partial<ObjectMeta>, namespaced: boolean): Violation[] {
+  const violations: Violation[] = [];
+  const violation = (path: string, rule: string, message: string) =>
+    violations.push({ path: `metadata.${path}`, rule: `metadata.${rule}`, message });
   const { name, generateName, namespace } = metadata;
-  if (name === undefined && !generateName) fault('name', 'name', 'is required');
+  if (name === undefined && !generateName) violation('name', 'name', 'is required');
   if (name !== undefined && (name.length > 253 || !SUBDOMAIN.test(name))) {
-    fault('name', 'name', `"${name}" must be a DNS subdomain: lower case letters, digits, "-" and "."`);
+    violation('name', 'name', `"${name}" must be a DNS subdomain: lower case letters, digits, "-" and "."`);
   }
-  if (namespace !== undefined && !namespaced) fault('namespace', 'namespace', 'this kind has no namespace');
+  if (namespace !== undefined && !namespaced) violation('namespace', 'namespace', 'this kind has no namespace');
   else if (namespace !== undefined && namespace !== '' && !LABEL.test(namespace)) {
-    fault('namespace', 'namespace', `"${namespace}" must be a DNS label: lower case letters, digits and "-"`);
+    violation('namespace', 'namespace', `"${namespace}" must be a DNS label: lower case letters, digits and "-"`);
   }
   for (const [key, value] of Object.entries(metadata.labels ?? {})) {
-    const message = labelKeyFault(key) ?? labelValueFault(value);
-    if (message) fault(`labels[${JSON.stringify(key)}]`, 'labels', message);
+    const message = labelKeyViolation(key) ?? labelValueViolation(value);
+    if (message) violation(`labels[${JSON.stringify(key)}]`, 'labels', message);
   }
   let size = 0;
   for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
     size += key.length + value.length;
-    const message = labelKeyFault(key.toLowerCase());
-    if (message) fault(`annotations[${JSON.stringify(key)}]`, 'annotations', message.replace('label', 'annotation'));
+    const message = labelKeyViolation(key.toLowerCase());
+    if (message)
+      violation(`annotations[${JSON.stringify(key)}]`, 'annotations', message.replace('label', 'annotation'));
   }
-  if (size > MAX_ANNOTATION_BYTES) fault('annotations', 'annotations', 'must be at most 256 KiB together');
-  return faults;
+  if (size > MAX_ANNOTATION_BYTES) violation('annotations', 'annotations', 'must be at most 256 KiB together');
+  return violations;
 }

@@ -2,22 +2,26 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { meshTrustDomainFault, providerServiceFault, proxyAddressFault } from './checks/mesh/mesh-address.ts';
-import { drainDurationFault } from './checks/mesh/mesh-proxy-config.ts';
 import {
-  dnsLabelFault,
-  fqdnFault,
-  ipOrCidrFault,
+  meshTrustDomainViolation,
+  providerServiceViolation,
+  proxyAddressViolation,
+} from './checks/mesh/mesh-address.ts';
+import { drainDurationViolation } from './checks/mesh/mesh-proxy-config.ts';
+import {
+  dnsLabelViolation,
+  fqdnViolation,
+  ipOrCidrViolation,
   isIp,
-  portFault,
-  sniDomainFault,
-  strictHeaderNameFault,
-  wildcardDomainFault,
+  portViolation,
+  sniDomainViolation,
+  strictHeaderNameViolation,
+  wildcardDomainViolation,
 } from './checks/primitives.ts';
-import { localitiesFault } from './checks/traffic-policy.ts';
+import { localitiesViolation } from './checks/traffic-policy.ts';
 import { validate } from './index.ts';
 import { readMeshConfig } from './mesh-config/mesh-config-read.ts';
-import type { Fault } from './resource.ts';
+import type { Violation } from './resource.ts';
 import { duration } from './schema/vocabulary.ts';
 import { EXCUSED, REASONS } from './testing/reference-reasons.ts';
 
@@ -50,25 +54,26 @@ function build(each: Case): Json {
   return resource;
 }
 
-/** Whether the faults hold what the case is about: the place the CRD names, or the reason in our list. */
-function forTheReason(id: string, crd: string, faults: readonly Fault[]): boolean {
-  if (crd === 'pass') return faults.some(({ path, rule }) => `${path} ${rule}` === REASONS[id]);
+/** Whether the violations hold what the case is about: the place the CRD names, or the reason in our list. */
+function forTheReason(id: string, crd: string, violations: readonly Violation[]): boolean {
+  if (crd === 'pass') return violations.some(({ path, rule }) => `${path} ${rule}` === REASONS[id]);
   // `fail (cel): .spec.address: message; .spec.ports: message`
   const places = crd.replace(/^fail[^:]*: /, '').split('; ');
   return places.every((place) => {
     const path = place.slice(1).split(': ', 1)[0] ?? '';
-    return faults.some(
-      (fault) => fault.path === path || fault.path.startsWith(`${path}.`) || fault.path === parent(path),
+    return violations.some(
+      (violation) =>
+        violation.path === path || violation.path.startsWith(`${path}.`) || violation.path === parent(path),
     );
   });
 }
 
-/** A map's bad value may be told at the map. */
+/** A map's bad value may be reported at the map. */
 function parent(path: string): string {
   return path.replace(/\.[^.]*$/, '');
 }
 
-function told(name: string, right: number, all: number, excused = 0): void {
+function printResult(name: string, right: number, all: number, excused = 0): void {
   console.log(`${name}: ${right} of ${all}${excused > 0 ? `, ${excused} of them excused` : ''}`);
 }
 
@@ -77,21 +82,23 @@ describe.skipIf(!present)("Istio's validation cases", () => {
 
   it('whole resources and fragments', () => {
     const wrong = cases.flatMap((each) => {
-      const { faults, warnings: all } = validate(build(each));
+      const { violations, warnings: all } = validate(build(each));
       // The cases were judged without the warning that every EnvoyFilter has.
       const warnings = all.filter((warning) => warning.rule !== 'envoyfilter.internals');
       const problems = [
-        ...((faults.length === 0) === each.valid ? [] : [each.valid ? 'is refused' : 'is accepted']),
-        ...(each.valid || faults.length === 0 || forTheReason(each.id, each.crdSchema, faults) ? [] : ['other reason']),
+        ...((violations.length === 0) === each.valid ? [] : [each.valid ? 'is refused' : 'is accepted']),
+        ...(each.valid || violations.length === 0 || forTheReason(each.id, each.crdSchema, violations)
+          ? []
+          : ['other reason']),
         ...(typeof each.warning !== 'boolean' || each.warning === warnings.length > 0
           ? []
           : [each.warning ? 'is not warned of' : 'is warned of']),
       ];
-      return problems.length === 0 ? [] : [{ id: each.id, problems, faults, warnings }];
+      return problems.length === 0 ? [] : [{ id: each.id, problems, violations, warnings }];
     });
     const excused = wrong.filter(({ id }) => id in EXCUSED);
     const left = wrong.filter(({ id }) => !(id in EXCUSED));
-    told('validation cases', cases.length - left.length, cases.length, excused.length);
+    printResult('validation cases', cases.length - left.length, cases.length, excused.length);
     expect(left).toEqual([]);
     expect(cases.length).toBe(401);
     // An excuse that is no longer needed goes.
@@ -143,52 +150,53 @@ describe.skipIf(!present)("cases of the CRDs' schemas and rules", () => {
   it('are all judged alike, at the same place', () => {
     const cases = read<CrdCase>('crd-cases');
     const wrong = cases.flatMap((each) => {
-      const { faults } = validate(each.object);
+      const { violations } = validate(each.object);
       const place = placeOf(each);
       const right = each.valid
-        ? faults.length === 0
-        : faults.some(({ path }) => path === place || path.startsWith(`${place}.`));
-      return right ? [] : [{ id: each.id, valid: each.valid, place, faults }];
+        ? violations.length === 0
+        : violations.some(({ path }) => path === place || path.startsWith(`${place}.`));
+      return right ? [] : [{ id: each.id, valid: each.valid, place, violations }];
     });
-    told('CRD cases', cases.length - wrong.length, cases.length);
+    printResult('CRD cases', cases.length - wrong.length, cases.length);
     expect(wrong).toEqual([]);
     expect(cases.length).toBe(56);
   });
 });
 
 describe.skipIf(!present)('single values', () => {
-  const meshConfigFault = (field: string, text: string) =>
-    readMeshConfig(`${field}: ${JSON.stringify(text)}`).faults.find((fault) => fault.path === field)?.message;
-  const durationFault = (text: string) => duration(1).safeParse(text).error?.message;
-  const sni = ({ domain }: { domain: string }) => sniDomainFault(domain);
+  const meshConfigViolation = (field: string, text: string) =>
+    readMeshConfig(`${field}: ${JSON.stringify(text)}`).violations.find((violation) => violation.path === field)
+      ?.message;
+  const durationViolation = (text: string) => duration(1).safeParse(text).error?.message;
+  const sni = ({ domain }: { domain: string }) => sniDomainViolation(domain);
 
-  /** Each of Istio's functions, by what says the same of ours. */
+  /** Each of Istio's functions, with our equivalent. */
   const checks: Readonly<Record<string, (input: never) => string | undefined>> = {
     ValidateWildcardDomainForVirtualServiceBoundToGateway: sni,
-    ValidateStrictHTTPHeaderName: strictHeaderNameFault,
-    ValidatePortName: dnsLabelFault,
-    ValidateMaxServerConnectionAge: durationFault,
-    ValidateFQDN: fqdnFault,
-    ValidatePort: portFault,
-    ValidateProxyAddress: proxyAddressFault,
-    'ValidateDuration (>=1ms, ms precision)': durationFault,
-    ValidateDrainDuration: drainDurationFault,
-    ValidateConnectTimeout: (text: string) => meshConfigFault('connectTimeout', text),
-    ValidateProtocolDetectionTimeout: (text: string) => meshConfigFault('protocolDetectionTimeout', text),
-    ValidateTrustDomain: meshTrustDomainFault,
-    validateLocalities: localitiesFault,
+    ValidateStrictHTTPHeaderName: strictHeaderNameViolation,
+    ValidatePortName: dnsLabelViolation,
+    ValidateMaxServerConnectionAge: durationViolation,
+    ValidateFQDN: fqdnViolation,
+    ValidatePort: portViolation,
+    ValidateProxyAddress: proxyAddressViolation,
+    'ValidateDuration (>=1ms, ms precision)': durationViolation,
+    ValidateDrainDuration: drainDurationViolation,
+    ValidateConnectTimeout: (text: string) => meshConfigViolation('connectTimeout', text),
+    ValidateProtocolDetectionTimeout: (text: string) => meshConfigViolation('protocolDetectionTimeout', text),
+    ValidateTrustDomain: meshTrustDomainViolation,
+    validateLocalities: localitiesViolation,
     ValidateIPAddress: (text: string) => (isIp(text) ? undefined : 'is no IP address'),
-    ValidateIPSubnet: ipOrCidrFault,
+    ValidateIPSubnet: ipOrCidrViolation,
     // A name that is not made by a gateway is judged as any other domain name, so it has no such parts.
     parseAutoGeneratedSNIDomain: (text: string) =>
-      sniDomainFault(text) === wildcardDomainFault(text) ? 'is not made by a gateway' : undefined,
-    validateExtensionProviderService: providerServiceFault,
+      sniDomainViolation(text) === wildcardDomainViolation(text) ? 'is not made by a gateway' : undefined,
+    validateExtensionProviderService: providerServiceViolation,
   };
 
   it('are all judged alike', () => {
     const cases = read<{ id: string; function: string; input: unknown; valid: boolean }>('primitives');
     const wrong = cases.filter((each) => (checks[each.function]?.(each.input as never) === undefined) !== each.valid);
-    told('single values', cases.length - wrong.length, cases.length);
+    printResult('single values', cases.length - wrong.length, cases.length);
     expect(wrong).toEqual([]);
     expect(cases.length).toBe(45);
     expect([...new Set(cases.map((each) => each.function))].filter((name) => !checks[name])).toEqual([]);

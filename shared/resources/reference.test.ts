@@ -32,31 +32,31 @@ function rejected(folder: string): Set<number> {
 describe.skipIf(!present)('real configuration is accepted whole', () => {
   /** `name: off`: a boolean in the YAML 1.1 of kubectl, which refuses it too. */
   const YAML_11 = ['ef-network-filter', 'telemetry-access-log-disable', 'telemetry-metrics-disable'];
-  const faultsIn = (file: string, skip: ReadonlySet<number> = new Set()) => {
+  const violationsIn = (file: string, skip: ReadonlySet<number> = new Set()) => {
     const { documents, errors } = parseDocuments(readFileSync(file, 'utf8'), file);
     expect(errors).toEqual([]);
     return documents.flatMap((document, i) => {
       const result = validate(document.value);
-      if (skip.has(i) || result.faults[0]?.rule === 'unknown-kind') return [];
-      return result.faults.map((fault) => `${file}:${document.line} ${fault.path}: ${fault.message}`);
+      if (skip.has(i) || result.violations[0]?.rule === 'unknown-kind') return [];
+      return result.violations.map((violation) => `${file}:${document.line} ${violation.path}: ${violation.message}`);
     });
   };
 
   it('the samples', () => {
     const files = yamlFiles(join(reference, 'samples'));
     expect(files.length).toBeGreaterThan(20);
-    expect(files.flatMap((file) => faultsIn(file))).toEqual([]);
+    expect(files.flatMap((file) => violationsIn(file))).toEqual([]);
   });
 
   it("istiod's golden cases, but for what istiod itself refused", () => {
     const cases = readdirSync(join(reference, 'istiod-golden/cases'));
     expect(cases.length).toBeGreaterThan(80);
-    const faults = cases.flatMap((name) => {
+    const violations = cases.flatMap((name) => {
       const folder = join(reference, 'istiod-golden/cases', name);
-      const found = faultsIn(join(folder, 'config.yaml'), rejected(folder));
+      const found = violationsIn(join(folder, 'config.yaml'), rejected(folder));
       if (!YAML_11.includes(name)) return found;
-      return found.filter((fault) => !fault.endsWith('metadata.name: must be a string, not a boolean'));
+      return found.filter((violation) => !violation.endsWith('metadata.name: must be a string, not a boolean'));
     });
-    expect(faults).toEqual([]);
+    expect(violations).toEqual([]);
   });
 });

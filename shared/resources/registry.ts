@@ -1,4 +1,4 @@
-/** The registry of kinds: everything that asks "which kinds are there" asks here. */
+/** The registry of kinds: the only list of kinds. */
 
 import type { Kind } from './kind.ts';
 import { authorizationPolicy } from './kinds/authorization-policy.ts';

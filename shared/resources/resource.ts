@@ -31,7 +31,7 @@ export interface Resource<Spec = unknown> {
 }
 
 /** One thing wrong with a resource. `path` as `spec.http[0].route[1].weight`; '' is the resource itself. */
-export interface Fault {
+export interface Violation {
   path: string;
   message: string;
   /** Stable name of the rule, as `unknown-field`, `required`, `virtualservice.weight-sum`. */

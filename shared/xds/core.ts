@@ -6,6 +6,7 @@ import {
   duration,
   enumeration,
   int64,
+  list,
   map,
   message,
   messageRequiring,
@@ -90,7 +91,7 @@ export const Percent = message({ value: double() });
 
 export const Int64Range = message({ start: int64(), end: int64() });
 
-/** ConfigSource: over ADS (our long-poll); what a file needs stands in the file. */
+/** ConfigSource: over ADS (our long-poll); a static file holds everything it needs. */
 export const ConfigSource = message({
   ads: message({}),
   resourceApiVersion: enumeration(['AUTO', 'V2', 'V3']),
@@ -113,6 +114,8 @@ export const Node = messageRequiring(
     locality: Locality,
     userAgentName: string(),
     userAgentVersion: string(),
+    /** What the node understands beyond plain incremental xDS; see FEATURES of discovery. Unknown ones are ignored. */
+    clientFeatures: list(nonEmpty()),
   },
   ['id'],
 );

@@ -7,12 +7,12 @@ import * as z from 'zod';
 import { Cluster, ClusterLoadAssignment } from './cluster.ts';
 import { Node } from './core.ts';
 import { Listener } from './listener.ts';
-import { list, map, message, messageRequiring, nonEmpty, string } from './message.ts';
-import { RouteConfiguration } from './route.ts';
+import { bool, list, map, message, messageRequiring, nonEmpty, string, uint32 } from './message.ts';
+import { RouteConfiguration, VirtualHost } from './route.ts';
 import { Secret } from './tls.ts';
 
-/** The resource types, in the order that makes before it breaks: what is named comes before what names it. */
-export const RESOURCE_TYPES = ['secrets', 'clusters', 'endpoints', 'listeners', 'routes'] as const;
+/** The resource types in dependency order (make before break). */
+export const RESOURCE_TYPES = ['secrets', 'clusters', 'endpoints', 'virtualHosts', 'routes', 'listeners'] as const;
 export type ResourceType = (typeof RESOURCE_TYPES)[number];
 
 export const TYPE_URLS = {
@@ -20,6 +20,8 @@ export const TYPE_URLS = {
   clusters: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoints: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
   listeners: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  /** Only for nodes with the feature `tulle.virtual-hosts`. */
+  virtualHosts: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
   routes: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
 } as const satisfies Record<ResourceType, string>;
 
@@ -29,6 +31,7 @@ export interface XdsResource {
   clusters: Cluster;
   endpoints: ClusterLoadAssignment;
   listeners: Listener;
+  virtualHosts: VirtualHost;
   routes: RouteConfiguration;
 }
 export const SCHEMAS: { [T in ResourceType]: z.ZodType<XdsResource[T]> } = {
@@ -36,6 +39,7 @@ export const SCHEMAS: { [T in ResourceType]: z.ZodType<XdsResource[T]> } = {
   clusters: Cluster,
   endpoints: ClusterLoadAssignment,
   listeners: Listener,
+  virtualHosts: VirtualHost,
   routes: RouteConfiguration,
 };
 
@@ -46,8 +50,31 @@ export function resourceName(type: ResourceType, resource: XdsResource[ResourceT
     : ((resource as { name?: string }).name ?? '');
 }
 
-/** Everything one node runs: the output of the compile step and of `tulle compile`. */
-export type Snapshot = { [T in ResourceType]: XdsResource[T][] };
+/**
+ * Everything that one proxy runs: the output of the compile step and of `tulle compile`. `virtualHosts` is absent where route
+ * configurations are whole.
+ */
+export type Snapshot = { [T in Exclude<ResourceType, 'virtualHosts'>]: XdsResource[T][] } & {
+  virtualHosts?: VirtualHost[];
+};
+
+/**
+ * Extensions of incremental xDS. A node announces its own in `client_features`, the control plane those it will use in
+ * its first answer. Neither uses a field or type of a feature that the other has not announced.
+ *
+ * - `tulle.virtual-hosts`: route configurations have `vhds` and no virtual hosts; those are resources of their own type,
+ *   whose name, in discovery and in the resource, is `<route configuration>/<virtual host>`.
+ * - `tulle.held-digests`: a node says what it holds with one digest a name bucket (`held-digests.ts`), and the names
+ *   only of the buckets that the answer's `namesWanted` lists, in as many polls as it likes.
+ * - `tulle.answer-pages`: an answer is cut where it would be large, and `more` says that it was. Removals are in the last.
+ */
+export const FEATURES = ['tulle.virtual-hosts', 'tulle.held-digests', 'tulle.answer-pages'] as const;
+export type Feature = (typeof FEATURES)[number];
+
+/** The announced features that this version has. */
+export function knownFeatures(announced: readonly string[] | undefined): ReadonlySet<Feature> {
+  return new Set(FEATURES.filter((feature) => announced?.includes(feature)));
+}
 
 /** google.rpc.Status, as it travels in a NACK. */
 export const ErrorDetail = message({ code: z.int(), message: string() });
@@ -61,6 +88,10 @@ export const DeltaDiscoveryRequest = messageRequiring(
     resourceNamesUnsubscribe: list(nonEmpty()),
     /** What the proxy already has, name -> version; sent on the first request of a session. */
     initialResourceVersions: map(z.string()),
+    /** In the place of `initialResourceVersions`: the digest of each name bucket, '' for an empty one. */
+    heldDigests: list(z.string()),
+    /** Buckets of which every name has been sent, in this poll and those before it. */
+    namesSent: list(uint32()),
     responseNonce: string(),
     errorDetail: ErrorDetail,
   },
@@ -68,7 +99,7 @@ export const DeltaDiscoveryRequest = messageRequiring(
 );
 export type DeltaDiscoveryRequest = z.infer<typeof DeltaDiscoveryRequest>;
 
-/** One resource in a response. `resource` is left unparsed: a fault in one must not hide the others. */
+/** One resource in a response. `resource` is left unparsed: an invalid resource must not hide the others. */
 export const DiscoveryResource = messageRequiring(
   { name: nonEmpty(), version: z.string(), resource: z.record(z.string(), z.unknown()) },
   ['name', 'version'],
@@ -87,7 +118,7 @@ export const DeltaDiscoveryResponse = messageRequiring(
 export type DeltaDiscoveryResponse = z.infer<typeof DeltaDiscoveryResponse>;
 
 /**
- * One long-poll: what the proxy says about every type at once, so that one held request covers the whole node and
+ * One long-poll: the proxy's requests for every type at once, so that one held request covers the whole proxy and
  * answers keep RESOURCE_TYPES order (make before break). `session` is empty on the first poll, then as the server gave it.
  */
 export const DiscoveryPoll = messageRequiring(
@@ -95,8 +126,21 @@ export const DiscoveryPoll = messageRequiring(
   ['node', 'requests'],
 );
 export type DiscoveryPoll = z.infer<typeof DiscoveryPoll>;
-export const DiscoveryAnswer = messageRequiring({ session: nonEmpty(), responses: list(DeltaDiscoveryResponse) }, [
-  'session',
-  'responses',
-]);
+
+/** Buckets whose names the control plane has to know before it can answer. */
+export const NamesWanted = messageRequiring({ typeUrl: nonEmpty(), buckets: list(uint32()) }, ['typeUrl', 'buckets']);
+export type NamesWanted = z.infer<typeof NamesWanted>;
+
+export const DiscoveryAnswer = messageRequiring(
+  {
+    session: nonEmpty(),
+    responses: list(DeltaDiscoveryResponse),
+    /** In the first answer to a node that announced any: the features that the control plane will use. */
+    features: list(nonEmpty()),
+    namesWanted: list(NamesWanted),
+    /** The next poll is answered with the rest. */
+    more: bool(),
+  },
+  ['session', 'responses'],
+);
 export type DiscoveryAnswer = z.infer<typeof DiscoveryAnswer>;

@@ -1,14 +1,13 @@
-/** envoy.extensions.filters.network.http_connection_manager.v3 and the HTTP filters it holds. */
+/** envoy.extensions.filters.network.http_connection_manager.v3 */
 import { lazy, type z } from 'zod';
-import { DnsCacheConfig } from './cluster.ts';
-import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
+import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent } from './core.ts';
+import { FilterConfigAny } from './http-filters.ts';
 import {
   any,
   bool,
   duration,
   enumeration,
   list,
-  map,
   message,
   messageRequiring,
   nonEmpty,
@@ -16,47 +15,10 @@ import {
   struct,
   uint32,
 } from './message.ts';
-import { HttpRbac } from './rbac.ts';
-import { Buffer, HeaderMatcher, RouteConfiguration } from './route.ts';
-
-/** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
-export const JwtAuthentication = message({
-  providers: map(
-    message({
-      issuer: string(),
-      audiences: list(nonEmpty()),
-      subjects: StringMatcher,
-      localJwks: DataSource,
-      forward: bool(),
-      payloadInMetadata: string(),
-      fromHeaders: list(message({ name: nonEmpty(), valuePrefix: string() })),
-    }),
-  ),
-  rules: list(message({ match: message({ prefix: string() }), requires: struct() })),
-});
-export type JwtAuthentication = z.infer<typeof JwtAuthentication>;
+import { HeaderMatcher, RouteConfiguration } from './route.ts';
 
 export const HttpFilter = messageRequiring(
-  {
-    name: nonEmpty(),
-    isOptional: bool(),
-    typedConfig: any({
-      'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
-      'envoy.extensions.filters.http.fault.v3.HTTPFault': message({}),
-      'envoy.extensions.filters.http.cors.v3.Cors': message({}),
-      'envoy.extensions.filters.http.buffer.v3.Buffer': Buffer,
-      'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': messageRequiring(
-        { dnsCacheConfig: DnsCacheConfig },
-        ['dnsCacheConfig'],
-      ),
-      'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': JwtAuthentication,
-      'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': message({
-        emitFilterState: bool(),
-        statsForAllMethods: bool(),
-      }),
-      'envoy.extensions.filters.http.router.v3.Router': message({ suppressEnvoyHeaders: bool() }),
-    }),
-  },
+  { name: nonEmpty(), isOptional: bool(), disabled: bool(), typedConfig: FilterConfigAny },
   ['name', 'typedConfig'],
 );
 export type HttpFilter = z.infer<typeof HttpFilter>;
@@ -78,11 +40,11 @@ const Comparison = messageRequiring(
 );
 export type Comparison = z.infer<typeof Comparison>;
 
-/** Of what is logged, and which local replies are changed. */
+/** Filters of access logs and of local reply mappers. */
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;
-  /** No request is a health check here: nothing answers them. */
+  /** No request is a health check here: there is no filter that answers them. */
   notHealthCheckFilter?: object | undefined;
   headerFilter?: { header: HeaderMatcher } | undefined;
   responseFlagFilter?: { flags?: string[] | undefined } | undefined;

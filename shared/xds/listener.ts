@@ -30,7 +30,7 @@ export const TcpProxy = messageRequiring(
     idleTimeout: duration(),
     maxDownstreamConnectionDuration: duration(),
     maxConnectAttempts: uint32(),
-    /** Only by source address: what a balancer that hashes chooses by. */
+    /** Hash by source address only: the key of a hashing load balancer. */
     hashPolicy: list(messageRequiring({ sourceIp: message({}) }, ['sourceIp'])),
     accessLog: list(AccessLog),
   },

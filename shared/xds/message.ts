@@ -3,7 +3,7 @@
  *
  * Reading follows the proto3 JSON mapping (protobuf.dev/programming-guides/json): lowerCamelCase and the original
  * snake_case names are both accepted, `null` means absent, 64-bit and 32-bit integers may be strings. Unlike Envoy,
- * which only warns, an unknown field is a fault: a proxy refuses what it does not understand.
+ * which only warns, an unknown field is an error: a proxy refuses what it does not understand.
  */
 import * as z from 'zod';
 
@@ -14,10 +14,16 @@ export function jsonName(name: string): string {
 
 /** One level of field names brought to their JSON form; null fields dropped. Maps and Structs below stay untouched. */
 function canonicalFields(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isCanonical(value)) return value;
   const out: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) if (field !== null) out[jsonName(name)] = field;
   return out;
+}
+
+/** As our own control plane writes messages: nothing is to be done, and nothing to be copied. */
+function isCanonical(fields: object): boolean {
+  for (const name in fields) if (name.includes('_') || (fields as Record<string, unknown>)[name] === null) return false;
+  return true;
 }
 
 // Written out instead of inferred: zod infers an object without fields as Record<string, never>, which forbids
@@ -33,8 +39,8 @@ export function message<Shape extends z.ZodRawShape>(shape: Shape): z.ZodType<Op
 }
 
 /**
- * A zod schema weighs kilobytes, and the messages have a thousand fields of a few kinds: schemas do not change, so
- * fields of one kind share one, and so do their optional forms.
+ * A zod schema takes kilobytes, and the messages have a thousand fields of a few types. Schemas are immutable, so
+ * fields of one type share one schema and one optional form.
  */
 const optionals = new WeakMap<z.ZodType, z.ZodType>();
 
@@ -59,6 +65,20 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
   ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
+type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** By hand: endpoints carry metadata, and a schema of unions takes ten times as long. */
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null)
+    return value === null || typeof value === 'string' || typeof value === 'boolean';
+  if (Array.isArray(value)) return value.every(isJson);
+  for (const name in value) if (!isJson((value as Record<string, unknown>)[name])) return false;
+  return true;
+}
+
 const UINT32 = z.preprocess(
   (v) => (typeof v === 'string' && /^\d{1,10}$/.test(v) ? Number(v) : v),
   z.int().min(0).max(4294967295),
@@ -68,7 +88,7 @@ const DOUBLE = z.number();
 const BOOL = z.preprocess((v) => (v === 'true' ? true : v === 'false' ? false : v), z.boolean());
 const STRING = z.string();
 const NON_EMPTY = z.string().min(1);
-const STRUCT = z.record(STRING, z.json());
+const STRUCT = z.custom<Record<string, Json>>((value) => isObject(value) && isJson(value), 'must be a JSON object');
 
 export const uint32 = () => UINT32;
 export const int64 = () => INT64;
@@ -106,24 +126,71 @@ export function any<Types extends Record<string, z.ZodType>>(types: Types) {
     [K in keyof Types & string]: { '@type': `type.googleapis.com/${K}` } & z.infer<Types[K]>;
   }[keyof Types & string];
   return z.unknown().transform((value, ctx): Value => {
-    const fault = (message: string) => {
-      ctx.addIssue({ code: 'custom', message });
-      return z.NEVER;
-    };
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return fault('must be an object with "@type"');
-    const { '@type': type, ...fields } = value as Record<string, unknown>;
-    if (typeof type !== 'string') return fault('must have an "@type"');
-    const name = type.slice(type.lastIndexOf('/') + 1);
+    const named = nameOfAny(value, ctx);
+    if (named === undefined) return z.NEVER;
+    const { name, fields } = named;
     const schema = Object.hasOwn(types, name) ? types[name] : undefined;
-    if (!schema) return fault(`unsupported type "${name}": must be one of ${Object.keys(types).join(', ')}`);
-    const parsed = schema.safeParse(fields);
-    if (!parsed.success) {
-      for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
-      return z.NEVER;
-    }
-    return { '@type': `type.googleapis.com/${name}`, ...(parsed.data as object) } as Value;
+    if (schema) return readAny(name, fields, schema, ctx) as Value;
+    ctx.addIssue({ code: 'custom', message: unsupportedType(name, Object.keys(types)) });
+    return z.NEVER;
   });
+}
+
+/** A message inside google.protobuf.Any in its JSON form. */
+export type AnyMessage = { '@type': string; [field: string]: unknown };
+
+/**
+ * google.protobuf.Any of which the listed types are read; others pass as they are, for a reader that knows their type
+ * or refuses it by name.
+ * @param options emptyAllowed: an Any without a type is read as one with the type '' and no fields
+ */
+export function openAny(
+  types: Readonly<Record<string, z.ZodType>>,
+  options: { emptyAllowed?: boolean } = {},
+): z.ZodType<AnyMessage> {
+  return z.unknown().transform((value, ctx): AnyMessage => {
+    if (options.emptyAllowed && isEmptyAny(value)) return { '@type': '' };
+    const named = nameOfAny(value, ctx);
+    if (named === undefined) return z.NEVER;
+    const { name, fields } = named;
+    const schema = Object.hasOwn(types, name) ? types[name] : undefined;
+    return schema ? readAny(name, fields, schema, ctx) : { '@type': `type.googleapis.com/${name}`, ...fields };
+  });
+}
+
+/** What is said of an Any whose type no reader knows. */
+export function unsupportedType(name: string, supported: readonly string[]): string {
+  return `unsupported type "${name}": must be one of ${supported.join(', ')}`;
+}
+
+/** The message name in a type URL. */
+export function messageName(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+}
+
+/** As it is written, or as `openAny` has read it before. */
+function isEmptyAny(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value);
+  return entries.every(([key, field]) => key === '@type' && field === '');
+}
+
+function nameOfAny(value: unknown, ctx: z.RefinementCtx): { name: string; fields: object } | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    ctx.addIssue({ code: 'custom', message: 'must be an object with "@type"' });
+    return undefined;
+  }
+  const { '@type': type, ...fields } = value as Record<string, unknown>;
+  if (typeof type === 'string') return { name: messageName(type), fields };
+  ctx.addIssue({ code: 'custom', message: 'must have an "@type"' });
+  return undefined;
+}
+
+function readAny(name: string, fields: object, schema: z.ZodType, ctx: z.RefinementCtx): AnyMessage {
+  const parsed = schema.safeParse(fields);
+  if (parsed.success) return { '@type': `type.googleapis.com/${name}`, ...(parsed.data as object) };
+  for (const issue of parsed.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
+  return z.NEVER;
 }
 
 /** Milliseconds of a proto3 JSON duration that `duration()` accepted. */

@@ -5,7 +5,7 @@ import { HeaderMatcher } from './header-matcher.ts';
 import { any, bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
 
 const PathMatcher = message({ path: StringMatcher });
-/** The uri_template path matcher: `*` stands for one path segment, `**` for any number. */
+/** The uri_template path matcher: `*` matches one path segment, `**` any number. */
 const UriTemplate = messageRequiring(
   {
     name: nonEmpty(),

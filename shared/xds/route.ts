@@ -2,8 +2,8 @@
 import type { z } from 'zod';
 import {
   BodyFormat,
+  ConfigSource,
   DataSource,
-  FractionalPercent,
   HeaderValueOption,
   Metadata,
   RegexMatchAndSubstitute,
@@ -12,6 +12,7 @@ import {
   StringMatcher,
 } from './core.ts';
 import { HeaderMatcher } from './header-matcher.ts';
+import { TypedPerFilterConfig } from './http-filters.ts';
 import {
   any,
   bool,
@@ -19,14 +20,12 @@ import {
   enumeration,
   int64,
   list,
-  map,
   message,
   messageRequiring,
   nonEmpty,
   string,
   uint32,
 } from './message.ts';
-import { HttpRbac } from './rbac.ts';
 
 export { HeaderMatcher };
 export const QueryParameterMatcher = messageRequiring(
@@ -103,32 +102,6 @@ export const RetryPolicy = message({
   retryBackOff: messageRequiring({ baseInterval: duration(), maxInterval: duration() }, ['baseInterval']),
 });
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
-
-/** envoy.extensions.filters.http.buffer.v3.Buffer */
-export const Buffer = messageRequiring({ maxRequestBytes: uint32() }, ['maxRequestBytes']);
-
-/** Per-route configuration of a filter, by filter name. */
-const TypedPerFilterConfig = map(
-  any({
-    'envoy.extensions.filters.http.fault.v3.HTTPFault': message({
-      delay: message({ fixedDelay: duration(), percentage: FractionalPercent }),
-      abort: message({ httpStatus: uint32(), percentage: FractionalPercent }),
-    }),
-    'envoy.extensions.filters.http.cors.v3.CorsPolicy': message({
-      allowOriginStringMatch: list(StringMatcher),
-      allowMethods: string(),
-      allowHeaders: string(),
-      exposeHeaders: string(),
-      maxAge: string(),
-      allowCredentials: bool(),
-      filterEnabled: RuntimeFractionalPercent,
-      forwardNotMatchingPreflights: bool(),
-    }),
-    /** Without `rbac` the filter is off. */
-    'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': message({ rbac: HttpRbac }),
-    'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': message({ disabled: bool(), buffer: Buffer }),
-  }),
-);
 
 const headerOperations = {
   requestHeadersToAdd: list(HeaderValueOption),
@@ -272,6 +245,8 @@ export type VirtualHost = z.infer<typeof VirtualHost>;
 export const RouteConfiguration = message({
   name: string(),
   virtualHosts: list(VirtualHost),
+  /** The virtual hosts are resources of their own, `<name of this configuration>/<virtual host>`. */
+  vhds: messageRequiring({ configSource: ConfigSource }, ['configSource']),
   validateClusters: bool(),
   ignorePortInHostMatching: bool(),
   maxDirectResponseBodySizeBytes: uint32(),

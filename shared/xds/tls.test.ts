@@ -9,7 +9,7 @@ import {
 
 const source = { inlineString: 'x' };
 
-/** What Envoy 1.40 has and Tulle has not: each is refused by its name, never passed over. */
+/** Fields of Envoy 1.40 that Tulle does not support: each is refused by name, none is ignored. */
 it.each([
   [DownstreamTlsContext, { sessionTicketKeys: { keys: [source] } }],
   [DownstreamTlsContext, { sessionTicketKeysSdsSecretConfig: { name: 'a' } }],

@@ -42,7 +42,7 @@ export const CertificateValidationContext = message({
   allowExpiredCertificate: bool(),
   trustChainVerification: enumeration(['VERIFY_TRUST_CHAIN', 'ACCEPT_UNTRUSTED']),
   maxVerifyDepth: uint32(),
-  /** Another judgement of the chain: a trust bundle per SPIFFE trust domain. */
+  /** Another verification of the chain: a trust bundle per SPIFFE trust domain. */
   customValidatorConfig: messageRequiring(
     {
       name: nonEmpty(),
@@ -81,7 +81,7 @@ export const DownstreamTlsContext = message({
   commonTlsContext: CommonTlsContext,
   requireClientCertificate: bool(),
   requireSni: bool(),
-  // No session is ever resumed without its peer being judged anew; servers on Node and Bun resume none at all.
+  // The peer is verified again on every session resumption; servers on Node and Bun do not resume sessions.
   disableStatelessSessionResumption: bool(),
   disableStatefulSessionResumption: bool(),
   fullScanCertsOnSniMismatch: bool(),

@@ -1,4 +1,4 @@
-/** What goes wrong outside of Tulle: each in one line with the way out, exit code 1, never a stack trace. */
+/** Errors of the environment: each reported in one line with the remedy, exit code 1, never a stack trace. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const mesh = new LoopbackMesh();
 const parts: Part[] = [];
 const servers: net.Server[] = [];
 let taken = 0;
-/** Made first, tried last. */
+/** Created first, used last. */
 const short = { token: '', expires: 0 };
 
 async function listening(server: net.Server): Promise<number> {
@@ -46,7 +46,7 @@ function proxy(flags: string[], env: Record<string, string> = {}): Part {
   return part;
 }
 
-const told = (part: Part, pattern: RegExp) => part.line((line) => (pattern.test(line) ? line : undefined));
+const logged = (part: Part, pattern: RegExp) => part.line((line) => (pattern.test(line) ? line : undefined));
 const noTrace = (part: Part) => expect(part.lines.filter((line) => /^\s+at |Error: /.test(line))).toEqual([]);
 
 beforeAll(async () => {
@@ -86,7 +86,7 @@ describe('tulle control refuses', () => {
     const key = await crypto.subtle.exportKey('pkcs8', authority.keys.privateKey);
     writeFileSync(at('later', 'ca-key.pem'), x509.PemConverter.encode(key, 'PRIVATE KEY'));
     expect(refusal(await control('--data', at('later-data'), '--ca-certs', at('later')))).toMatch(
-      /ca-cert\.pem: .*is not valid before \S+, the clock here says \S+$/,
+      /ca-cert\.pem: .*is not valid before \S+, this machine.s clock is at \S+$/,
     );
   });
 });
@@ -107,14 +107,14 @@ describe('join tokens', () => {
     expect(refused(await join_(`again-${runtime}`, used))).toMatch(/join token.*used.*tulle token create/);
   });
 
-  it('a proxy that calls itself something else than its certificate is refused', async () => {
+  it('a proxy with flags that contradict its certificate is refused', async () => {
     const env = { TULLE_JOIN_TOKEN: await mesh.joinToken('a') };
     const flags = proxyFlags('named');
     const first = proxy([...flags, '--announce'], env);
     await first.announcement();
     expect(await first.stop()).toBe(0);
     const held = 'spiffe://cluster.local/ns/default/sa/a';
-    const way = 'or join anew with another token and an empty --data folder';
+    const way = 'or join again with another token and an empty --data folder';
     expect(refused(await tulle([...flags, '--trust-domain', 'other.example']))).toContain(
       `--trust-domain other.example: the certificate is of cluster.local (${held}); pass --trust-domain cluster.local, ${way}`,
     );
@@ -172,7 +172,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     expect(await of(bootstrap({}, taken))).toContain(portInUse);
   });
 
-  it('refuses a data folder and a trust bundle that are none', async () => {
+  it('refuses an invalid data folder and an invalid trust bundle', async () => {
     const base = ['--control-plane', mesh.url, '--join-token', 'x'];
     expect(refused(await run(...base, '--data', '/proc/x', '--trust-bundle', mesh.trustBundleFile))).toContain(
       '--data /proc/x: cannot be used',
@@ -182,14 +182,14 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     expect(refused(await run(...base, '--data', at('d')))).toContain('pass --trust-bundle FILE');
   });
 
-  it('tells that the control plane cannot be reached, and goes on trying', async () => {
+  it('reports that the control plane cannot be reached, and retries', async () => {
     const closed = await listening(net.createServer());
     servers.at(-1)!.close();
     const flags = ['--data', at(`away-${runtime}`), '--trust-bundle', mesh.trustBundleFile, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${closed}`, ...flags]);
-    const line = await told(part, /not joined yet/);
+    const line = await logged(part, /not joined yet/);
     expect(line).toMatch(new RegExp(`control plane 127\\.0\\.0\\.1:${closed}: .*refused.*; next try in`, 'i'));
-    await until('a second try', () => part.lines.filter((one) => one.includes('not joined yet')).length >= 2);
+    await until('a second attempt', () => part.lines.filter((one) => one.includes('not joined yet')).length >= 2);
     noTrace(part);
     expect(await part.stop()).toBe(0);
   });
@@ -205,22 +205,22 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     const roots = file(`roots-${runtime}.pem`, pem(root));
     const flags = ['--data', at(`skew-${runtime}`), '--trust-bundle', roots, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${port}`, ...flags]);
-    expect(await told(part, /not joined yet/)).toMatch(
+    expect(await logged(part, /not joined yet/)).toMatch(
       /certificate is not yet valid: the clock here says \S+, is it right here and there\?/,
     );
     noTrace(part);
     expect(await part.stop()).toBe(0);
     const get = await tulle(['get', 'vs', '--server', `https://127.0.0.1:${port}`, '--ca-file', roots]);
-    expect(refusal(get)).toContain('is it right here and there?');
+    expect(refusal(get)).toContain('check the clocks of both machines');
   });
 
-  it('ignores a damaged cache, and says how to get a new identity for a damaged one', async () => {
+  it('ignores a damaged cache, and explains how to replace a damaged identity', async () => {
     const name = `damaged-${runtime}`;
     const flags = [...proxyFlags(name), '--runtime', runtime];
     const first = proxy([...flags, '--announce'], { TULLE_JOIN_TOKEN: await mesh.joinToken('a') });
     await first.announcement();
     expect(await first.stop()).toBe(0);
-    const cache = at('proxies', name, 'config.json');
+    const cache = at('proxies', name, 'config.journal');
     writeFileSync(cache, readFileSync(cache, 'utf8').replace('BlackHoleCluster', 'BlackHoleClusterr'));
     const second = proxy([...flags, '--announce']);
     await second.announcement();

@@ -16,7 +16,7 @@ export interface RunOptions {
   env?: Record<string, string | undefined>;
 }
 
-/** From the environment of whoever runs the tests nothing of Tulle's own may leak in. */
+/** The environment without Tulle's own variables. */
 const CLEAN = { TULLE_SERVER: undefined, TULLE_TOKEN: undefined, TULLE_CA_FILE: undefined, KUBECONFIG: undefined };
 
 export function run(program: string, args: readonly string[], { input = '', env = {} }: RunOptions = {}): Promise<Ran> {
@@ -26,7 +26,7 @@ export function run(program: string, args: readonly string[], { input = '', env 
       const code = failure ? (typeof failure.code === 'number' ? failure.code : 124) : 0;
       done({ code, out, error });
     });
-    // A command that ends without reading its input is no fault of the test's.
+    // A command may end without reading its input.
     child.stdin?.on('error', () => {}).end(input);
   });
 }
@@ -46,11 +46,11 @@ export const kubectlBinary = (process.env['PATH'] ?? '')
   .map((folder) => join(folder, 'kubectl'))
   .find((file) => existsSync(file));
 
-/** A refusal as a user should meet it: exit code 1, told on stderr in `lines` lines at most, no stack trace. */
+/** Checks a refusal: exit code 1, at most `lines` lines on stderr, no stack trace. */
 export function refusal({ code, out, error }: Ran, lines = 1): string {
-  const told = error.trimEnd().split('\n');
-  const trace = told.some((line) => /^\s+at .*[:(]\d+|node:internal|Error: /.test(line));
-  if (code !== 1 || out !== '' || trace || told.length > lines || told[0] === '')
+  const printed = error.trimEnd().split('\n');
+  const trace = printed.some((line) => /^\s+at .*[:(]\d+|node:internal|Error: /.test(line));
+  if (code !== 1 || out !== '' || trace || printed.length > lines || printed[0] === '')
     throw new Error(`not a clear refusal: exit code ${code}\nstdout: ${out}\nstderr: ${error}`);
   return error.trimEnd();
 }

@@ -64,7 +64,7 @@ afterAll(async () => {
 });
 
 describe('tulle control', () => {
-  it('keeps its data for its user alone, and the admin token hashed', () => {
+  it('keeps its data readable by its user only, and the admin token hashed', () => {
     expect(statSync(data).mode & 0o777).toBe(0o700);
     for (const entry of readdirSync(data, { recursive: true, withFileTypes: true })) {
       const file = join(entry.parentPath, entry.name);
@@ -83,7 +83,7 @@ describe('tulle control', () => {
     const ran = await tulle(['control', '--data', at('other'), '--port', String(port)]);
     other.close();
     expect(refusal(ran)).toContain(`port ${port}: the port is in use`);
-    // The start that failed has used up nothing: the token is shown by the first that succeeds.
+    // A failed start does not consume the token: the first successful start prints it.
     const first = new Part('first', tulleCommand('control', '--data', at('other'), '--port', '0'));
     parts.push(first);
     await first.line((line) => /^admin token .*: tulle_/.exec(line)?.[0]);
@@ -98,8 +98,8 @@ describe('tulle control', () => {
     [['--svid-ttl', '2h', '--max-svid-ttl', '1h'], '--max-svid-ttl 1h: must not be shorter than --svid-ttl, 2h'],
     [['--port', '99999'], '--port 99999: must be 0 to 65535'],
     [['--ca-certs', '/no/such/folder'], '--ca-certs /no/such/folder: has no root-cert.pem'],
-  ])('refuses %j', async (flags, told) => {
-    expect(refusal(await tulle(['control', '--data', at('flags'), '--port', '0', ...flags]))).toContain(told);
+  ])('refuses %j', async (flags, message) => {
+    expect(refusal(await tulle(['control', '--data', at('flags'), '--port', '0', ...flags]))).toContain(message);
   });
 
   it('refuses a broken CA', async () => {
@@ -114,7 +114,7 @@ describe('tulle control', () => {
 describe('reaching the control API', () => {
   const direct = (...more: string[]) => tulle(['get', 'vs', ...more]);
 
-  it('tells what is missing or wrong, with the way out', async () => {
+  it('names the missing or wrong setting, with the remedy', async () => {
     const ca = ['--ca-file', join(data, 'ca/root-cert.pem')];
     expect(refusal(await direct())).toContain('no control API is named');
     expect(refusal(await direct('--server', 'http://127.0.0.1'))).toContain('must be an https:// URL');
@@ -129,7 +129,7 @@ describe('reaching the control API', () => {
     expect(refusal(await direct('--kubeconfig', at('config.yaml')))).toContain('config.yaml: is not YAML');
   });
 
-  it('writes the kubeconfig for its user alone', () => {
+  it('writes the kubeconfig readable by its user only', () => {
     expect(statSync(config).mode & 0o777).toBe(0o600);
     const open = at('open-kubeconfig');
     writeFileSync(open, '', { mode: 0o644 });
@@ -159,27 +159,27 @@ describe('apply, get, delete', () => {
     expect(succeeded(await cli('get', 'vs'))).toContain('No resources found');
   });
 
-  it('writes nothing when one of many is invalid, and tells every fault', async () => {
+  it('writes nothing when one of many is invalid, and prints every violation', async () => {
     const bad = route('two', 'x', { htpp: [], timeout: 1 });
     const ran = await cliWith(`${route('one')}---\n${bad}---\n${route('three')}`, 'apply', '-f', '-');
-    const told = refusal(ran, 2);
-    expect(told).toContain('VirtualService two: spec.htpp');
-    expect(told).toContain('VirtualService two: spec.timeout');
+    const message = refusal(ran, 2);
+    expect(message).toContain('VirtualService two: spec.htpp');
+    expect(message).toContain('VirtualService two: spec.timeout');
     expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
   });
 
-  it('writes nothing when only the server refuses one of many, and says which', async () => {
+  it('writes nothing when only the server refuses one of many, and names it', async () => {
     const elsewhere = route('two').replace('metadata:', 'metadata:\n  namespace: nowhere');
     writeFileSync(at('set.yaml'), `${route('one')}---\n${elsewhere}---\n${route('three')}`);
     for (const more of [[], ['--dry-run']]) {
-      const told = refusal(await cli('apply', '-f', at('set.yaml'), ...more), 2).split('\n');
-      expect(told[0]).toMatch(/set\.yaml:\d+: VirtualService two: namespaces "nowhere" not found$/);
-      expect(told[1]).toBe('nothing was written');
+      const message = refusal(await cli('apply', '-f', at('set.yaml'), ...more), 2).split('\n');
+      expect(message[0]).toMatch(/set\.yaml:\d+: VirtualService two: namespaces "nowhere" not found$/);
+      expect(message[1]).toBe('nothing was written');
     }
     expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
   });
 
-  it('makes namespaces first, wherever they stand', async () => {
+  it('creates namespaces first, in any order of files', async () => {
     const inShop = route('one').replace('metadata:', 'metadata:\n  namespace: shop');
     const namespace = stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
     const vs = 'virtualservice.networking.istio.io/one';
@@ -189,7 +189,7 @@ describe('apply, get, delete', () => {
     );
     expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop created\n${vs} created\n`);
     expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop unchanged\n${vs} unchanged\n`);
-    // What is gone with the namespace need not be deleted once more.
+    // Resources deleted with the namespace need not be deleted again.
     expect(succeeded(await cliWith(set, 'delete', '-f', '-'))).toMatch(/"one" deleted\n.*"shop" deleted\n/);
     expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
   });
@@ -231,10 +231,10 @@ describe('join tokens', () => {
 });
 
 describe('proxy-status and proxy-config', () => {
-  it('tell of no proxies, and refuse unknown ones', async () => {
+  it('report no proxies, and refuse unknown ones', async () => {
     expect(succeeded(await cli('proxy-status'))).toBe('No proxies are connected.\n');
-    expect(refusal(await cli('proxy-config', 'routes', 'nobody'))).toContain('no proxy "nobody" is known');
-    expect(refusal(await cli('proxy-config', 'foo', 'nobody'))).toContain('must be one of');
+    expect(refusal(await cli('proxy-config', 'routes', 'unknown'))).toContain('no proxy "unknown" is known');
+    expect(refusal(await cli('proxy-config', 'foo', 'unknown'))).toContain('must be one of');
   });
 });
 
@@ -250,7 +250,7 @@ describe('the second start', () => {
   });
 });
 
-it('serves on when nobody reads its log any more', async () => {
+it('keeps serving when its log has no reader', async () => {
   const stranger = await leaf(await rootAuthority('stranger'), { uri: 'spiffe://cluster.local/ns/default/sa/a' });
   const knock = () =>
     new Promise<void>((closed) => {

@@ -42,7 +42,7 @@ describe('tulle validate', () => {
           namespace: 'default',
           name: 'b',
           source: { file: at('mixed', 'bad.yaml'), line: 1, column: 1 },
-          faults: [
+          violations: [
             expect.objectContaining({
               path: 'spec.htpp',
               message: 'unknown field "htpp" (did you mean "http"?)',
@@ -56,14 +56,14 @@ describe('tulle validate', () => {
           namespace: 'default',
           name: 'a',
           source: { file: at('mixed', 'good.yaml'), line: 1, column: 1 },
-          faults: [],
+          violations: [],
           warnings: [],
         },
       ],
     });
   });
 
-  it('warns of an object that stands in two files, and calls both valid', async () => {
+  it('warns of an object in two files, and calls both valid', async () => {
     const { code, out } = await tulle(['validate', '-f', at('twice')]);
     expect(code).toBe(0);
     expect(out).toContain(`the same object is in ${at('twice', '1.yaml')}:1 already`);
@@ -77,7 +77,7 @@ describe('tulle validate', () => {
     expect(out).not.toContain('\u001b');
   });
 
-  it('tells of YAML it cannot read with file and line', async () => {
+  it('reports unreadable YAML with file and line', async () => {
     const { code, out, error } = await tulle(['validate', '-f', at('broken.yaml')]);
     expect([code, error]).toEqual([1, '']);
     expect(out).toMatch(/broken\.yaml:\d+:\d+: /);
@@ -143,16 +143,16 @@ describe('tulle proxy -c', () => {
   const lua = 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua';
 
   it.each(RUNTIMES)('refuses by name and path on %s', async (runtime) => {
-    const cases: [name: string, content: string, told: RegExp][] = [
+    const cases: [name: string, content: string, message: RegExp][] = [
       ['field', bootstrap([], { nonsense: 1 }), /nonsense/],
       ['filter', bootstrap([listener(httpManager({ name: 'lua', typed_config: { '@type': lua } }))]), /[Ll]ua/],
       ['deep', bootstrap([{ ...listener(httpManager({ name: 'x' })), bogus_field: 1 }]), /listeners.*bogus_?[fF]ield/s],
       ['json', '{"static_resources": ', /JSON/],
     ];
-    for (const [name, content, told] of cases) {
+    for (const [name, content, message] of cases) {
       writeFileSync(at(`${name}.json`), content);
       const ran = await tulle(['proxy', '--runtime', runtime, '-c', at(`${name}.json`)]);
-      expect(refusal(ran, 4), name).toMatch(told);
+      expect(refusal(ran, 4), name).toMatch(message);
     }
     expect(refusal(await tulle(['proxy', '--runtime', runtime, '-c', at('absent.json')]), 2)).toContain('no such file');
   });
@@ -163,7 +163,7 @@ describe('tulle proxy -c', () => {
 });
 
 describe('tulle', () => {
-  it('tells its version and teaches its commands', async () => {
+  it('prints its version and the help of its commands', async () => {
     expect((await tulle(['version'])).out).toMatch(/^tulle \d+\.\d+\.\d+\n$/);
     const { code, out } = await tulle(['help']);
     expect(code).toBe(0);
@@ -172,7 +172,7 @@ describe('tulle', () => {
       expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
   });
 
-  it('asks for the command that "tulle run" is to run', async () => {
+  it('requires a command for "tulle run"', async () => {
     const way = 'write "tulle run [flags] -- COMMAND"';
     expect(refusal(await tulle(['run', '--runtime', 'node', 'app']))).toContain(`run: --runtime is no command; ${way}`);
     expect(refusal(await tulle(['run', '--runtime', 'node', '--']))).toContain(`run: names no command; ${way}`);

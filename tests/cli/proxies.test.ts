@@ -1,4 +1,4 @@
-/** The commands that show connected proxies, and join tokens that no longer hold. */
+/** The commands that show connected proxies, and used join tokens. */
 import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -89,11 +89,11 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       ];
       const part = new Part(name, tulleCommand(...command), { TULLE_JOIN_TOKEN: await mesh.joinToken(name) });
       mesh.parts.add(part);
-      const told = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
+      const logged = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
       const ready = () => fetch(`http://127.0.0.1:${adminPort}/ready`);
       const inUse = `listeners/${address}_9080: cannot listen on ${address}:9080: the port is in use by another process`;
-      expect(await told(`config refused: listeners/${address}_9080`)).toContain(inUse);
-      expect(await told('not ready')).toBe(
+      expect(await logged(`config refused: listeners/${address}_9080`)).toContain(inUse);
+      expect(await logged('not ready')).toBe(
         'tulle: not ready: all listeners were refused, see above and "tulle proxy-status"',
       );
       expect([(await ready()).status, await (await ready()).text()]).toEqual([503, 'PRE_INITIALIZING\n']);
@@ -110,14 +110,14 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       await mesh.apply(service(9081));
       await part.announcement();
       expect((await ready()).status).toBe(200);
-      await until('the NACK is gone', async () => !(await cli('proxy-status')).out.includes('NACK'));
+      await until('the NACK is cleared', async () => !(await cli('proxy-status')).out.includes('NACK'));
       expect(await part.stop()).toBe(0);
       await mesh.remove(service(9081));
     },
   );
 });
 
-it('a join token works once: the second proxy is told so', async () => {
+it('a join token works once: the second proxy is refused', async () => {
   const env = { TULLE_JOIN_TOKEN: await mesh.joinToken('once') };
   const proxy = (name: string) => [
     ...['proxy', '--runtime', 'node', '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile],
@@ -129,7 +129,7 @@ it('a join token works once: the second proxy is told so', async () => {
   expect(refusal(await tulle(proxy('second'), { env }), 3)).toMatch(/join token.*(used|once)/i);
 });
 
-it('everything ends by itself when told to, also with connections open', async () => {
+it('every process ends on its signal, also with connections open', async () => {
   const silent = net.connect(Number(new URL(mesh.url).port), '127.0.0.1');
   await once(silent, 'connect');
   expect(await mesh.workloads.get('ingress')!.proxy.stop()).toBe(0);

@@ -1,4 +1,4 @@
-/** Colours are for people: on a terminal, unless NO_COLOR says otherwise, and nowhere else. */
+/** Colours only on a terminal without NO_COLOR. */
 import { execFile, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +15,9 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read, lambda fd: b'')
 const python = spawnSync('python3', ['-c', 'import pty']).status === 0;
 const folder = temporaryFolder();
 afterAll(() => folder.dispose());
-const faulty = join(folder.path, 'faulty.yaml');
+const invalid = join(folder.path, 'invalid.yaml');
 writeFileSync(
-  faulty,
+  invalid,
   'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec: { htpp: [] }\n',
 );
 
@@ -32,30 +32,30 @@ function run(terminal: boolean, args: readonly string[], colour: Record<string, 
   });
 }
 
-describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not there to make one)'}`, () => {
-  it('faults are coloured', async () => {
-    const text = await run(true, ['validate', '-f', faulty], {});
-    expect(text).toContain('\u001b[31mfault\u001b[0m');
+describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not installed)'}`, () => {
+  it('violations are coloured', async () => {
+    const text = await run(true, ['validate', '-f', invalid], {});
+    expect(text).toContain('\u001b[31mviolation\u001b[0m');
   });
 
   it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('not with %j', async (environment) => {
-    const text = await run(true, ['validate', '-f', faulty], environment);
-    expect(text).toContain('fault');
+    const text = await run(true, ['validate', '-f', invalid], environment);
+    expect(text).toContain('violation');
     expect(text).not.toContain('\u001b');
   });
 
   it('machine-readable output is not', async () => {
-    expect(await run(true, ['validate', '-f', faulty, '-o', 'json'], {})).not.toContain('\u001b');
+    expect(await run(true, ['validate', '-f', invalid, '-o', 'json'], {})).not.toContain('\u001b');
   });
 });
 
 it('nothing is coloured in a pipe', async () => {
-  const text = await run(false, ['validate', '-f', faulty], {});
-  expect(text).toContain('fault');
+  const text = await run(false, ['validate', '-f', invalid], {});
+  expect(text).toContain('violation');
   expect(text).not.toContain('\u001b');
 });
 
-it('a reader that closes the pipe early is no fault', async () => {
+it('a reader that closes the pipe early is not an error', async () => {
   const [program, ...args] = tulleCommand('explain', 'virtualservice', '--recursive');
   const quoted = [program, ...args].map((word) => `'${word}'`).join(' ');
   const ran = await new Promise<string>((done) =>

@@ -44,6 +44,25 @@ export function meshSuite(runtime: RuntimeName): void {
       expect(flow.good).toBeGreaterThan(0);
     });
 
+    it('runs virtual hosts that came one by one, also after a change of one', async () => {
+      type Dumped = { type: string; resources: { name: string; virtualHosts?: unknown; vhds?: unknown }[] };
+      const dumped = async (type: string) => {
+        const { configs } = (await shop.admin('client', '/config_dump')).json<{ configs: Dumped[] }>();
+        return configs.find((one) => one.type === type)!.resources;
+      };
+      for (const config of await dumped('routes')) {
+        expect(config.vhds).toBeDefined();
+        expect(config.virtualHosts).toBeUndefined();
+      }
+      const before = new Map((await dumped('virtualHosts')).map((host) => [host.name, JSON.stringify(host)]));
+      await shop.route('reviews', '{ route: [{ destination: { host: reviews, subset: v2 } }] }');
+      expect(await shop.versions(20)).toEqual(new Map([['v2', 20]]));
+      const after = await dumped('virtualHosts');
+      const changed = after.filter((host) => before.get(host.name) !== JSON.stringify(host)).map(({ name }) => name);
+      const reviews = ['9080', 'http_proxy'].map((config) => `${config}/reviews.default.svc.cluster.local:9080`);
+      expect(changed.sort()).toEqual(reviews);
+    });
+
     it('routes by the end-user header', async () => {
       await shop.route(
         'reviews',
@@ -169,7 +188,7 @@ spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: PERMISSIVE } }
 
     it('keeps key, certificate and config on disk for its user alone', () => {
       for (const name of shop.mesh.workloads.keys()) {
-        expect(['', 'config.json', 'identity.json'].map((file) => shop.mode(name, file))).toEqual([
+        expect(['', 'config.journal', 'identity.json'].map((file) => shop.mode(name, file))).toEqual([
           '700',
           '600',
           '600',

@@ -55,6 +55,11 @@ spec:
       redirect: { uri: /new, redirectCode: 308 }
     - match: [{ uri: { exact: /teapot } }]
       directResponse: { status: 418, body: { string: short and stout } }
+    - match: [{ uri: { exact: /made } }]
+      directResponse: { status: 201, body: { string: made } }
+    - match: [{ uri: { exact: /flaky } }]
+      retries: { attempts: 2, retryOn: 5xx }
+      route: [{ destination: { host: echo, port: { number: 9080 } } }]
     - match: [{ uri: { exact: /broken } }]
       fault: { abort: { httpStatus: 555, percentage: { value: 100 } } }
       route: [{ destination: { host: echo, port: { number: 9080 } } }]
@@ -180,6 +185,28 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     expect((await fetch(`${other.url}/`)).status).toBe(403);
   });
 
+  it('streams large bodies, and leaves them encoded as they are', async () => {
+    const body = 'x'.repeat(3_000_000);
+    const echo = (await (await fetch(`${worker.url}/large`, { method: 'POST', body })).json()) as Echo;
+    expect(echo.body === body).toBe(true);
+    expect(echo.headers['content-length']).toBe(String(body.length));
+    const response = await fetch(`${worker.url}/gzip`);
+    expect(response.headers.get('content-encoding')).toBe('gzip');
+    expect(await response.json()).toMatchObject({ url: '/gzip' });
+    expect((await fetch(`${worker.url}/head`, { method: 'HEAD' })).status).toBe(200);
+  });
+
+  it('passes WebSockets', async () => {
+    const socket = new WebSocket(`${worker.url.replace('http', 'ws')}/socket`);
+    const answer = await new Promise((resolve, reject) => {
+      socket.onopen = () => socket.send('to and fro');
+      socket.onmessage = ({ data }) => resolve(data);
+      socket.onerror = () => reject(new Error('the socket broke'));
+    });
+    expect(answer).toBe('to and fro');
+    socket.close();
+  });
+
   it('answers for its own paths', async () => {
     expect((await fetch(`${worker.url}/.tulle/live`)).status).toBe(200);
     expect((await fetch(`${worker.url}/.tulle/unknown`)).status).toBe(404);
@@ -192,6 +219,11 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     expect([redirect.status, redirect.headers.get('location')]).toEqual([308, `${edge.url}/new`]);
     const direct = await get('/teapot');
     expect([direct.status, await direct.text()]).toEqual([418, 'short and stout']);
+    const made = await get('/made');
+    expect([made.status, made.headers.get('location'), await made.text()]).toEqual([201, `${edge.url}/made`, 'made']);
+    // Two of three are answered with 500: the worker's own retries.
+    expect((await get('/flaky')).status).toBe(200);
+    expect((await get('/x/%2e%2e/te%61pot')).status).toBe(418);
     expect((await get('/broken')).status).toBe(555);
     expect((await get('/nowhere')).status).toBe(404);
     // Routes see the path as the gateway's policies will. (What `fetch` resolves itself is not sent as written here.)

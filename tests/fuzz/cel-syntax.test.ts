@@ -1,7 +1,7 @@
 /** What has the form of a CEL expression, against the parser of a real CEL (PyPI `cel-python`). */
 import { spawn, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { celFault } from '../../shared/match/cel-syntax.ts';
+import { celViolation } from '../../shared/match/cel-syntax.ts';
 import { Random, runsFactor, seed } from './random.ts';
 
 const python = process.env['TULLE_PYTHON'] ?? 'python3';
@@ -112,8 +112,8 @@ describe.skipIf(!present)('the form of CEL', () => {
     const theirs = await ask(texts);
     const accepted = theirs.filter(Boolean).length;
     const differences = texts.flatMap((text, i) => {
-      const fault = celFault(text);
-      return (fault === undefined) === theirs[i] ? [] : [{ text, fault, theirs: theirs[i] }];
+      const violation = celViolation(text);
+      return (violation === undefined) === theirs[i] ? [] : [{ text, violation, theirs: theirs[i] }];
     });
     console.log(`CEL syntax: ${accepted} accepted, ${texts.length - accepted} refused`);
     expect(differences).toEqual([]);

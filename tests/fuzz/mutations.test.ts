@@ -1,4 +1,4 @@
-/** Any JSON value at any place of a resource: faults with paths, never an exception. */
+/** Any JSON value at any place of a resource: violations with paths, never an exception. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../shared/resources/index.ts';
@@ -123,15 +123,16 @@ function damaged(random: Random, text: string): string {
 }
 
 function judge(resource: unknown): number {
-  const { faults, warnings, resource: accepted } = validate(resource);
-  for (const fault of [...faults, ...warnings]) {
-    if (typeof fault.path !== 'string' || fault.message === '' || fault.rule === '')
-      throw new Error('a fault says nothing');
-    if (fault.message.includes('[object Object]')) throw new Error(`a message shows an object: ${fault.message}`);
+  const { violations, warnings, resource: accepted } = validate(resource);
+  for (const violation of [...violations, ...warnings]) {
+    if (typeof violation.path !== 'string' || violation.message === '' || violation.rule === '')
+      throw new Error('a violation says nothing');
+    if (violation.message.includes('[object Object]'))
+      throw new Error(`a message shows an object: ${violation.message}`);
   }
-  if ((accepted === undefined) !== faults.length > 0) throw new Error('neither faults nor a resource, or both');
-  for (const { path, rule } of faults) if (rule === 'unknown-field') mustLead(resource, path);
-  return faults.length;
+  if ((accepted === undefined) !== violations.length > 0) throw new Error('neither violations nor a resource, or both');
+  for (const { path, rule } of violations) if (rule === 'unknown-field') mustLead(resource, path);
+  return violations.length;
 }
 
 /** The path of an unknown field leads to it. */
@@ -165,6 +166,6 @@ describe('mutated resources', () => {
   });
 
   it('no object at all', () => {
-    for (const odd of ODD) expect(validate(odd()).faults.length).toBeGreaterThan(0);
+    for (const odd of ODD) expect(validate(odd()).violations.length).toBeGreaterThan(0);
   });
 });

@@ -19,7 +19,7 @@ describe.each(kinds.map((kind) => [kind.kind, kind] as const))('%s', (_, kind) =
         const { apiVersion: _v, kind: _k, metadata: _m, ...body } = resource;
         expect(kind.body.safeParse(body).error?.issues ?? []).toEqual([]);
         const judged = validate(resource);
-        if (judged.faults.length === 0) accepted++;
+        if (judged.violations.length === 0) accepted++;
         for (const text of [writeYaml(resource), JSON.stringify(resource), JSON.stringify(resource, null, 2)]) {
           const { documents, errors } = parseDocuments(text);
           expect(errors).toEqual([]);

@@ -52,7 +52,7 @@ describe.each(several.map((kind) => [kind.kind, kind] as const))('%s', (_, kind)
         .sample(resourceOf(kind), { seed: seed + round, numRuns: 40 })
         .map((each) => ({ ...each, metadata: { name: 'one' } }))
         .filter((each) => Object.keys((each as { spec?: object }).spec ?? {}).length > 0)
-        .filter((each) => validate(each).faults.length === 0);
+        .filter((each) => validate(each).violations.length === 0);
       made = [...made, ...accepted].slice(0, 3);
     }
   });

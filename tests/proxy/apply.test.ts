@@ -13,8 +13,8 @@ import { ANY, at, clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } 
 
 const compilers = proxyCompilers(
   { runtime: currentRuntime(), trustDomain: undefined },
-  () => () => {},
-  () => ({ opened() {}, closed() {} }),
+  () => [],
+  () => [],
 );
 
 const cleanups: (() => unknown)[] = [];

@@ -19,10 +19,15 @@ export class DrivenProxy {
   private readonly waiting: ((line: string) => void)[] = [];
   private errors = '';
 
-  /** @param drainMs how long connections of listeners that are gone may stay */
-  constructor(runtime: RuntimeName, drainMs: number) {
+  /**
+   * @param drainMs how long connections of listeners that are gone may stay
+   * @param filters with those of test-filters.ts
+   */
+  constructor(runtime: RuntimeName, drainMs: number, filters = false) {
     const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'tests/proxy/driver.ts'));
-    this.child = spawn(command!, [...args, String(drainMs)], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = spawn(command!, [...args, String(drainMs), ...(filters ? ['filters'] : [])], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     createInterface({ input: this.child.stdout! }).on('line', (line) => this.waiting.shift()?.(line));
     this.child.stderr!.on('data', (bytes) => (this.errors += bytes));
   }

@@ -26,7 +26,18 @@ const LOG = {
   },
 };
 const COUNTER = 'cluster_manager.own_listener_connect_refused';
-const NAMES = ['http', 'original', 'direct', 'chained', 'wildcard', 'mapped', 'named', 'admin', 'beyond'] as const;
+const NAMES = [
+  'http',
+  'original',
+  'dynamic',
+  'direct',
+  'chained',
+  'wildcard',
+  'mapped',
+  'named',
+  'admin',
+  'beyond',
+] as const;
 type Ports = Record<(typeof NAMES)[number], number>;
 
 /** Descriptors of a process and of its workers. */
@@ -68,6 +79,7 @@ function bootstrap(ports: Ports, adminPort: number, beyond: number): object {
       listeners: [
         listen('http', web('http')),
         listen('original', web('original')),
+        listen('dynamic', web('dynamic')),
         listen('direct', tcp('direct')),
         listen('chained', tcp('chained')),
         listen('wildcard', tcp('wildcard'), '0.0.0.0'),
@@ -83,6 +95,17 @@ function bootstrap(ports: Ports, adminPort: number, beyond: number): object {
           type: 'ORIGINAL_DST',
           lb_policy: 'CLUSTER_PROVIDED',
           original_dst_lb_config: { use_http_header: true },
+        },
+        {
+          name: 'dynamic',
+          lb_policy: 'CLUSTER_PROVIDED',
+          cluster_type: {
+            name: 'envoy.clusters.dynamic_forward_proxy',
+            typed_config: {
+              '@type': `${ANY}envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig`,
+              dns_cache_config: { name: 'names', dns_lookup_family: 'V4_ONLY' },
+            },
+          },
         },
         clusterTo('direct', '127.0.0.1', ports.direct),
         clusterTo('chained', '127.0.0.1', ports.direct),
@@ -134,15 +157,20 @@ describe.skipIf(!LINUX)('a proxy whose clusters lead to its own listeners', () =
           const to = { 'x-envoy-original-dst-host': `${host}:${ports.original}` };
           expect([host, (await ask(ports.original, to)).status]).toEqual([host, 503]);
         }
+        for (const host of ['127.0.0.1', '[::ffff:127.0.0.1]', '0.0.0.0', 'localhost']) {
+          const to = { host: `${host}:${ports.dynamic}` };
+          expect([host, (await ask(ports.dynamic, to)).status]).toEqual([host, 503]);
+        }
         for (const name of ['direct', 'chained', 'wildcard', 'mapped', 'named', 'admin'] as const)
           for (let i = 0; i < 5; i++) expect([name, await ping(ports[name])]).toEqual([name, '']);
-        await until('the refusals are counted', async () => (await refused()) >= 1 + 4 + 6 * 5);
+        await until('the refusals are counted', async () => (await refused()) >= 1 + 4 + 4 + 6 * 5);
         await until('the health check fails', async () =>
           (await proxy.admin('/clusters')).body.split('\n').some((line) => /^checked::.*failed_active_hc/.test(line)),
         );
         for (const [name, entries] of [
           ['http', 1],
           ['original', 4],
+          ['dynamic', 4],
           ['direct', 5],
           ['chained', 5],
           ['wildcard', 5],
@@ -158,6 +186,8 @@ describe.skipIf(!LINUX)('a proxy whose clusters lead to its own listeners', () =
             Array(entries).fill({ log: 'own', cluster: name, flags: expect.stringMatching(/^UF/), reason: REFUSED }),
           );
         }
+        // The same name with another port is forwarded; the server there does not speak HTTP.
+        expect((await ask(ports.dynamic, { host: `localhost:${beyond}` })).status).toBe(502);
         expect(proxy.output).toMatch(
           /tulle: connection refused: its destination is listener 127\.0\.0\.1:\d+ of this proxy/,
         );

@@ -6,7 +6,7 @@ import type { Kind } from '../../../shared/resources/kind.ts';
 
 const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
-/** Of an answer in this form; clients tell by it which form they got. */
+/** Of an answer in this form; clients recognise the form by it. */
 export const AGGREGATED_TYPE = `application/json;${PARAMETERS}`;
 
 /** Whether an Accept header asks for it. v2beta1 has the same fields under another name: its clients get the plain form. */

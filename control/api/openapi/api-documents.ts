@@ -32,7 +32,7 @@ export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
     return c.json({ kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(kinds, group) });
   });
   app.get('/apis/:group/:version', (c) => c.json(resourceList(kinds, c.req.param('group'), c.req.param('version'))));
-  // Made when first asked for: most control planes are never asked.
+  // Generated on the first request: most control planes never receive one.
   let made: OpenApi | undefined;
   const described = () => (made ??= openApi(kinds));
   for (const path of ['/openapi/v3', '/openapi/v3/*']) app.use(path, requireAdmin);

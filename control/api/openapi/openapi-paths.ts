@@ -11,7 +11,7 @@ const PATCHES = ['application/json-patch+json', 'application/merge-patch+json'];
 
 const WRITE = {
   dryRun: 'All: judge only, write nothing.',
-  fieldManager: 'Name of who writes.',
+  fieldManager: 'Name of the client that writes.',
   fieldValidation: 'Unknown fields: Strict refuses, Warn warns, Ignore drops them. Default: Warn.',
 };
 const LIST = {
@@ -23,7 +23,7 @@ const LIST = {
   resourceVersionMatch: 'Exact or NotOlderThan.',
   watch: 'true: changes, one JSON object a line, until timeoutSeconds are over.',
   allowWatchBookmarks: 'With watch: also bookmarks.',
-  sendInitialEvents: 'With watch: first what there is.',
+  sendInitialEvents: 'With watch: first the existing resources.',
   timeoutSeconds: 'With watch: how long.',
 };
 
@@ -125,7 +125,7 @@ const text = (description: string) => ({ type: 'string', description });
 export const metaSchemas: Readonly<Record<string, Json>> = {
   [LIST_META]: {
     type: 'object',
-    properties: { resourceVersion: text('Revision of the store, from which a watch can go on.') },
+    properties: { resourceVersion: text('Revision of the store, from which a watch can continue.') },
   },
   [STATUS]: {
     type: 'object',
@@ -140,7 +140,7 @@ export const metaSchemas: Readonly<Record<string, Json>> = {
       details: {
         type: 'object',
         'x-kubernetes-preserve-unknown-fields': true,
-        description: 'Every fault with its field.',
+        description: 'Every violation with its field.',
       },
     },
   },

@@ -17,7 +17,7 @@ export function namedSchemas(): Record<string, Json> {
   return { [NAMES['ObjectMeta']!]: object(objectMeta()), [NAMES['IntOrString']!]: INT_OR_STRING };
 }
 
-/** Rules that OpenAPI cannot say are left out: validation on the server knows them. */
+/** Rules that OpenAPI cannot express are left out: the server validates them. */
 export function openApiSchema(description: Description): Json {
   const text = documentation(description);
   const name = NAMES[typeName(description)];

@@ -62,7 +62,7 @@ describe('OpenAPI v3', () => {
     expect(new Set(Object.keys(index.paths))).toEqual(served);
   });
 
-  it.each(parsed)('%s refers to nothing that is not in it', (_path, document) => {
+  it.each(parsed)('%s has no dangling references', (_path, document) => {
     const components = (document['components'] as { schemas: Json }).schemas;
     const dangling = references(document).filter((ref) => !(ref.replace('#/components/schemas/', '') in components));
     expect(dangling).toEqual([]);
@@ -92,7 +92,7 @@ describe('OpenAPI v3', () => {
     expect(paths[item]?.['put']?.['operationId']).toBe('replaceNetworkingIstioIoV1NamespacedVirtualService');
   });
 
-  it('names the schemas that Kubernetes names, and what CEL cannot say stays with the server', () => {
+  it('names the schemas that Kubernetes names, and leaves out what CEL cannot express', () => {
     const core = new Map(parsed).get('api/v1')!;
     const { schemas } = core['components'] as { schemas: Record<string, { properties?: Json }> };
     expect(schemas['io.k8s.api.core.v1.Service']?.properties?.['metadata']).toEqual({

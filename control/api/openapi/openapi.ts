@@ -23,7 +23,7 @@ export function openApi(kinds: readonly Kind[]): OpenApi {
     const path = `${group === '' ? 'api' : 'apis'}/${apiVersionOf(group, served)}`;
     const text = JSON.stringify(document(kinds, group, served));
     documents.set(path, text);
-    // The hash lets clients keep what they have; it changes whenever the document does.
+    // The hash lets clients cache the document; it changes whenever the document does.
     const hash = createHash('sha256').update(text).digest('hex').slice(0, 32).toUpperCase();
     index.paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
   }

@@ -1,7 +1,7 @@
 /** From a request's body to the resource that is stored: checked against its path, completed, validated. */
 import { randomInt } from 'node:crypto';
 import type { Kind } from '../../../shared/resources/kind.ts';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { notCompiled } from '../../compile/node/not-compiled.ts';
 import { isObject } from '../server/body.ts';
 import { applyFieldPolicy, type FieldPolicy } from './field-validation.ts';
@@ -12,13 +12,13 @@ export interface Admitted {
   resource: Resource;
   /** The target with the resource's own name. */
   target: Target;
-  warnings: Fault[];
+  warnings: Violation[];
 }
 
 /**
- * Status is not a user's to write and is left out; `stored` keeps its own. Unknown fields are never stored.
- * @throws ApiError 400 when the body is not about the path's resource, or has fields its policy refuses; 422 with every
- * fault
+ * Users cannot write status: it is dropped, and `stored` keeps its own. Unknown fields are never stored.
+ * @throws ApiError 400 when the body is not the path's resource, or has fields its policy refuses; 422 with every
+ * violation
  */
 export function admit(
   kinds: ResourceKinds,
@@ -31,11 +31,11 @@ export function admit(
   const { status: _, ...wanted } = body;
   const known = applyFieldPolicy(target, { ...wanted, metadata: metadataFor(target, body['metadata']) }, fields);
   const metadata = known.body['metadata'] as Record<string, unknown>;
-  const { resource, faults: found, warnings: all } = kinds.validate(known.body);
+  const { resource, violations: found, warnings: all } = kinds.validate(known.body);
   const name = String(metadata['name'] ?? '');
   const { refused, warnings } = unstorable(all);
-  const faults = [...refused, ...found];
-  if (faults.length > 0 || !resource) throw invalid(target.kind, name, faults);
+  const violations = [...refused, ...found];
+  if (violations.length > 0 || !resource) throw invalid(target.kind, name, violations);
   const status = stored ? stored.status : initialStatus(target.kind);
   const complete = completeCore(target.kind, inStoredVersion(target, resource));
   return {
@@ -45,9 +45,9 @@ export function admit(
   };
 }
 
-/** Of a name in upper case a file may have, the validator warns; the API refuses it, as Kubernetes does (RFC 1123). */
-function unstorable(all: readonly Fault[]): { refused: Fault[]; warnings: Fault[] } {
-  const ofName = ({ rule }: Fault) => rule === 'metadata.name';
+/** The validator only warns of a name in upper case, as files may have; the API refuses it, as Kubernetes does (RFC 1123). */
+function unstorable(all: readonly Violation[]): { refused: Violation[]; warnings: Violation[] } {
+  const ofName = ({ rule }: Violation) => rule === 'metadata.name';
   return { refused: all.filter(ofName), warnings: all.filter((each) => !ofName(each)) };
 }
 
@@ -61,7 +61,7 @@ function checkType(target: Target, body: Record<string, unknown>): void {
     );
 }
 
-/** Name and namespace of the path; what the server keeps itself is dropped. */
+/** Name and namespace of the path; fields that the server manages are dropped. */
 function metadataFor(target: Target, given: unknown): Record<string, unknown> {
   if (!isObject(given)) throw badRequest('metadata: must be an object');
   const { managedFields: _, ...rest } = given;
@@ -113,7 +113,7 @@ function randomSuffix(): string {
   return Array.from({ length: 5 }, () => suffixAlphabet[randomInt(suffixAlphabet.length)]).join('');
 }
 
-/** A value of the client's in a message: a short string, or its type. */
+/** A client's value for a message: a short string, or its type. */
 function show(value: unknown): string {
   return typeof value === 'string' ? value.slice(0, 253) : value === undefined ? '' : typeof value;
 }

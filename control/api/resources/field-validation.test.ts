@@ -48,7 +48,7 @@ describe('create', () => {
       await send('DELETE', one);
     }
   });
-  it('Ignore stores the rest and says nothing', async () => {
+  it('Ignore stores the rest without a warning', async () => {
     const created = await send('POST', `${collection}?fieldValidation=Ignore`, odd());
     expect(created).toMatchObject({ status: 201, warnings: null });
     expect((await send('GET', one)).body.spec.http[0]).not.toHaveProperty('rout');
@@ -71,7 +71,7 @@ describe('create', () => {
     const refused = await send('POST', `${collection}?fieldValidation=Strict`, resource({ rout: null }));
     expect(refused.body.message).toContain('unknown field "spec.http[0].rout"');
   });
-  it('other faults are faults under every policy', async () => {
+  it('other violations are refused under every policy', async () => {
     for (const policy of ['Strict', 'Warn', 'Ignore']) {
       const refused = await send('POST', `${collection}?fieldValidation=${policy}`, resource({ timeout: 'soon' }));
       expect(refused).toMatchObject({
@@ -80,14 +80,14 @@ describe('create', () => {
       });
     }
   });
-  it('a policy that there is not is refused', async () => {
+  it('an unknown policy is refused', async () => {
     const refused = await send('POST', `${collection}?fieldValidation=strict`, resource());
     expect(refused).toMatchObject({ status: 422, body: { reason: 'Invalid' } });
     expect(refused.body.message).toContain('supported values: "", "Ignore", "Strict", "Warn"');
   });
 });
 
-describe('fields that stand twice', () => {
+describe('duplicate fields', () => {
   const text = JSON.stringify(resource()).replace('"hosts"', '"hosts":["a"],"hosts"');
   const yaml = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: "1"\n  a: "2"\n';
   const configMaps = '/api/v1/namespaces/default/configmaps';

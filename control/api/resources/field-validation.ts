@@ -1,14 +1,14 @@
 /**
- * Unknown fields and fields that stand twice: refused, warned of or passed over, as the request asks with
- * `fieldValidation` (kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
+ * Unknown and duplicate fields: refused, warned of or ignored, as the request's `fieldValidation` demands
+ * (kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
  */
 import type { Context } from 'hono';
 import { type FieldValidation, withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
-import type { Fault } from '../../../shared/resources/resource.ts';
+import type { Violation } from '../../../shared/resources/resource.ts';
 import type { Target } from './kinds.ts';
 import { ApiError } from './status.ts';
 
-/** What a request says of its fields: the policy, and what stood twice in its body. */
+/** The policy of a request, and the duplicate fields of its body. */
 export interface FieldPolicy {
   policy: FieldValidation;
   /** Paths, as `spec.hosts`; the last of the values was taken. */
@@ -19,7 +19,7 @@ const POLICIES: ReadonlySet<string> = new Set(['Strict', 'Warn', 'Ignore']);
 /** As many as Kubernetes lists. */
 const MAX_LISTED = 100;
 
-/** The policy of a request; Warn unless it says otherwise, as a Kubernetes API server. @throws ApiError 422 */
+/** The policy of a request; default Warn, as in a Kubernetes API server. @throws ApiError 422 */
 export function fieldPolicy(c: Context, duplicates: readonly string[]): FieldPolicy {
   const asked = c.req.query('fieldValidation') || 'Warn';
   if (POLICIES.has(asked)) return { policy: asked as FieldValidation, duplicates };
@@ -37,23 +37,23 @@ export function applyFieldPolicy(
   target: Target,
   body: Record<string, unknown>,
   { policy, duplicates }: FieldPolicy,
-): { body: Record<string, unknown>; warnings: Fault[] } {
+): { body: Record<string, unknown>; warnings: Violation[] } {
   const { value, unknown } = withoutUnknownFields(target.kind, body);
-  const faults = [
+  const violations = [
     ...unknown.map((path) => ({ path, rule: 'unknown-field', message: `unknown field "${path}"` })),
     ...duplicates.map((path) => ({ path, rule: 'duplicate-field', message: `duplicate field "${path}"` })),
   ].slice(0, MAX_LISTED);
-  if (faults.length === 0 || policy === 'Ignore') return { body: value, warnings: [] };
-  if (policy === 'Warn') return { body: value, warnings: faults.map((fault) => ({ ...fault, path: '' })) };
-  throw refusal(target, faults);
+  if (violations.length === 0 || policy === 'Ignore') return { body: value, warnings: [] };
+  if (policy === 'Warn') return { body: value, warnings: violations.map((violation) => ({ ...violation, path: '' })) };
+  throw refusal(target, violations);
 }
 
-function refusal({ kind, version }: Target, faults: readonly Fault[]): ApiError {
-  const list = faults.map((fault) => fault.message).join(', ');
+function refusal({ kind, version }: Target, violations: readonly Violation[]): ApiError {
+  const list = violations.map((violation) => violation.message).join(', ');
   const message = `${kind.kind} in version "${version}" cannot be handled as a ${kind.kind}: strict decoding error: ${list}`;
   return new ApiError(400, 'BadRequest', message, {
     ...(kind.group ? { group: kind.group } : {}),
     kind: kind.kind,
-    causes: faults.map(({ path, message }) => ({ reason: 'FieldValueForbidden', message, field: path })),
+    causes: violations.map(({ path, message }) => ({ reason: 'FieldValueForbidden', message, field: path })),
   });
 }

@@ -1,14 +1,14 @@
 /** The kinds an API serves, and which of them a path names. */
 import type { Kind } from '../../../shared/resources/kind.ts';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import type { ResourceKey, Selection } from '../../store/store.ts';
 import { pathNotFound } from './status.ts';
 
 /** What the API needs of `shared/resources`. */
 export interface ResourceKinds {
   readonly kinds: readonly Kind[];
-  /** Never throws; `resource` is there when there are no faults. */
-  readonly validate: (value: unknown) => { resource?: Resource; faults: Fault[]; warnings: Fault[] };
+  /** Never throws; `resource` is there when there are no violations. */
+  readonly validate: (value: unknown) => { resource?: Resource; violations: Violation[]; warnings: Violation[] };
 }
 
 /** What a resource path names. */
@@ -28,7 +28,7 @@ export function apiVersionOf(group: string, version: string): string {
   return group === '' ? version : `${group}/${version}`;
 }
 
-/** @throws ApiError 404 for a path that names no served kind, or a scope that the kind has not */
+/** @throws ApiError 404 for a path that names no served kind, or a scope that the kind does not have */
 export function findTarget(kinds: readonly Kind[], params: Record<string, string | undefined>): Target {
   const { group = '', version = '', plural = '', namespace = '', name = '' } = params;
   const kind = kinds.find((each) => each.group === group && each.plural === plural);
@@ -47,12 +47,12 @@ export function selectionOf({ kind, namespace }: Target): Selection {
   return namespace === '' ? selected : { ...selected, namespace };
 }
 
-/** The resource in the version that was asked for. */
+/** The resource in the requested version. */
 export function inVersion(target: Target, resource: Resource): Resource {
   return { ...resource, apiVersion: target.apiVersion };
 }
 
-/** The resource in the version it is stored in, whichever it was written in. */
+/** The resource in its storage version. */
 export function inStoredVersion({ kind }: Target, resource: Resource): Resource {
   return { ...resource, apiVersion: apiVersionOf(kind.group, kind.versions[0] ?? '') };
 }

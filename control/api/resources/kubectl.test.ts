@@ -21,7 +21,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tulle-kubectl-'));
 const kubeconfig = join(folder, 'kubeconfig');
 let server: Server;
 
-/** Plain HTTP on loopback: kubectl sends no token there, so the test's bindings stand in for the admin. */
+/** Plain HTTP on loopback: kubectl sends no token there, so the test's bindings authenticate the admin. */
 beforeAll(async () => {
   const store = memoryStore();
   await createInitialNamespaces(store);
@@ -113,7 +113,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect((await run('', 'get', 'svc', '-A', '-o', 'name')).out).toBe('');
   });
 
-  it('shows every fault of a bad resource', async () => {
+  it('shows every violation of a bad resource', async () => {
     const bad = await run(
       route('reviews').replace('hosts: [reviews]', 'hosts: [reviews]\n  nonsense: 1'),
       'apply',
@@ -124,7 +124,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect(bad.error).toContain('strict decoding error: unknown field "spec.nonsense"');
   });
 
-  it('warns of unknown fields, or passes over them, when told to', async () => {
+  it('warns of unknown fields, or ignores them, as requested', async () => {
     const odd = (name: string) => route('ratings').replace('hosts: [ratings]', `hosts: [ratings]\n  ${name}: 1`);
     const warned = await run(odd('nonsense'), 'apply', '--validate=warn', '-f', '-');
     expect(warned).toMatchObject({ code: 0, error: expect.stringContaining('unknown field "spec.nonsense"') });
@@ -134,7 +134,7 @@ describe.skipIf(!kubectl)(`kubectl${kubectl ? '' : ' (skipped: kubectl is not on
     expect((await run('', 'delete', 'vs', 'reviews')).code).toBe(0);
   });
 
-  it("prints what Istio's webhook warns of", async () => {
+  it("prints the warnings of Istio's webhook", async () => {
     const twice = JSON.stringify({
       apiVersion: 'networking.istio.io/v1',
       kind: 'VirtualService',

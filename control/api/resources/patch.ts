@@ -139,7 +139,7 @@ export function strategicMergePatch(target: unknown, patch: unknown, path = ''):
   if (patch['$patch'] === 'replace') return withoutDirectives(patch);
   const merged: Record<string, unknown> = isObject(target) ? { ...target } : {};
   for (const [name, value] of Object.entries(patch)) {
-    // Order is only a wish: entries keep the order they have.
+    // $setElementOrder is ignored: entries keep their order.
     if (name.startsWith('$setElementOrder/')) continue;
     if (name.startsWith('$deleteFromPrimitiveList/')) {
       const list = name.slice('$deleteFromPrimitiveList/'.length);

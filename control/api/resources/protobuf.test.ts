@@ -29,12 +29,12 @@ const enveloped = (kind: string, raw: Uint8Array, apiVersion = 'v1') =>
     ...new TextEncoder().encode('k8s\0'),
     ...encode([1, encode([1, apiVersion], [2, kind])], [2, raw], [3, ''], [4, '']),
   ]);
-/** As Go writes an ObjectMeta: empty fields stand there, and so does an empty creation time. */
+/** As Go writes an ObjectMeta: empty fields are present, also an empty creation time. */
 const meta = (name: string, ...more: Part[]) =>
   encode([1, name], [2, ''], [3, ''], [4, ''], [5, ''], [6, ''], [7, 0], [8, encode()], ...more);
 
 describe('protobuf bodies', () => {
-  it('are read as the JSON they stand for', () => {
+  it('are decoded to the equivalent JSON', () => {
     const namespace = enveloped('Namespace', encode([1, meta('shop')], [2, encode()], [3, encode([1, ''])]));
     expect(readProtobuf(namespace)).toEqual({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
     const labels: Part[] = [
@@ -73,16 +73,16 @@ describe('protobuf bodies', () => {
     ['no magic', new TextEncoder().encode('{}'), 'does not begin as'],
     ['a cut message', enveloped('Namespace', encode([1, meta('shop')])).subarray(0, -9), 'ends too early'],
     ['an unknown field', enveloped('Namespace', encode([9, 'x'])), 'field number 9 is not supported'],
-    ['a number for a text', enveloped('Secret', encode([3, 7])), 'a number stands where bytes'],
-    ['a text for a number', enveloped('Secret', encode([5, 'x'])), 'bytes stand where a number'],
+    ['a number for a text', enveloped('Secret', encode([3, 7])), 'a number instead of bytes'],
+    ['a text for a number', enveloped('Secret', encode([5, 'x'])), 'bytes instead of a number'],
     ['another kind', enveloped('Pod', encode()), 'Pod is not read from protobuf, only v1/Namespace'],
-    ['a key that would poison', enveloped('ConfigMap', encode([2, entry('__proto__', 'x')])), '__proto__'],
-  ])('refuses %s', (_, body, told) => {
+    ['a __proto__ key', enveloped('ConfigMap', encode([2, entry('__proto__', 'x')])), '__proto__'],
+  ])('refuses %s', (_, body, message) => {
     expect(() => readProtobuf(body)).toThrow(ProtobufError);
-    expect(() => readProtobuf(body)).toThrow(told);
+    expect(() => readProtobuf(body)).toThrow(message);
   });
 
-  it('whatever the bytes, ends with an object or a refusal', () => {
+  it('any bytes give an object or an error', () => {
     const good = enveloped('ConfigMap', encode([1, meta('c', [11, entry('a', 'b')])], [2, entry('a', 'b')]));
     const change = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 });
     fc.assert(
@@ -100,7 +100,7 @@ describe('protobuf bodies', () => {
     );
   });
 
-  it('are taken by the API, which answers in JSON and says what it does not take', async () => {
+  it('are accepted by the API, which answers in JSON and names unsupported kinds', async () => {
     const store = memoryStore();
     await createInitialNamespaces(store);
     const api = createApi({ store, kinds: { kinds, validate }, isAdmin: () => true, version: '0.1.0' });

@@ -7,13 +7,13 @@
 /** The media type of such bodies. */
 export const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 
-/** The body is no such message, or has what is not read here. */
+/** The body is not such a message, or has a field that is not supported. */
 export class ProtobufError extends Error {
   override name = 'ProtobufError';
 }
 
 type Read = (value: Uint8Array | bigint) => unknown;
-/** A message of a kind that is taken as JSON only. */
+/** A message of a kind that is accepted only as JSON. */
 export class UnreadKind extends ProtobufError {}
 
 interface Field {
@@ -198,12 +198,12 @@ class Reader {
 const truncated = () => new ProtobufError('the message ends too early');
 
 function bytesOf(value: Uint8Array | bigint): Uint8Array {
-  if (typeof value === 'bigint') throw new ProtobufError('a number stands where bytes are wanted');
+  if (typeof value === 'bigint') throw new ProtobufError('a number instead of bytes');
   return value;
 }
 
 function numberOf(value: Uint8Array | bigint): bigint {
-  if (typeof value !== 'bigint') throw new ProtobufError('bytes stand where a number is wanted');
+  if (typeof value !== 'bigint') throw new ProtobufError('bytes instead of a number');
   return value;
 }
 

@@ -1,9 +1,9 @@
 /** The resource routes: every kind at its Kubernetes path, one set of verbs for all. */
 import { type Context, Hono } from 'hono';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
-import { neighbourWarnings } from '../neighbours.ts';
+import { Neighbours } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, parseJson, readObject, readText } from '../server/body.ts';
 import { type Admitted, admit } from './admission.ts';
 import { fieldPolicy } from './field-validation.ts';
@@ -37,9 +37,15 @@ export interface ResourceRoutes {
 
 type C = Context<ApiEnv>;
 
-export function resourceApi(routes: ResourceRoutes): Hono<ApiEnv> {
+/** The routes' dependencies, and what they keep between requests. */
+interface Api extends ResourceRoutes {
+  readonly neighbours: Neighbours;
+}
+
+export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const on = (handler: (routes: ResourceRoutes, c: C, target: Target) => Promise<Response>) => (c: C) =>
+  const routes: Api = { ...given, neighbours: new Neighbours(given.store) };
+  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
     handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
   const refuse = async () => {
     throw methodNotAllowed();
@@ -68,7 +74,7 @@ async function listOrWatch(routes: ResourceRoutes, c: C, target: Target): Promis
   const selectors = parseSelectors(c.req.query('labelSelector'), c.req.query('fieldSelector'));
   const table = wantsTable(c);
   if (isTrue(c.req.query('watch'))) return watch(routes, c, target, selectors);
-  // `limit` may be ignored, says the API; a server that does never hands out a `continue` token.
+  // The API allows servers to ignore `limit`; such a server never issues a `continue` token.
   if (c.req.query('continue')) throw expired('the continue token is not of this server: list again without it');
   const { items, revision } = await routes.store.list(selectionOf(target));
   const asked = parseRevision(c);
@@ -112,28 +118,28 @@ function watch(routes: ResourceRoutes, c: C, target: Target, selectors: ReturnTy
   return c.body(body, 200, { 'content-type': 'application/json' });
 }
 
-async function create({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   await mustHaveNamespace(store, kinds, target);
   const key = keyOf(admitted.target);
-  const created = await told(admitted.target, () =>
+  const created = await withStoreErrors(admitted.target, () =>
     dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
   );
   return answer(c, target, created, 201);
 }
 
-async function replace({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function replace({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  await warn(c, store, admitted);
+  await warn(c, neighbours, admitted);
   return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
 }
 
@@ -143,7 +149,7 @@ const patchTypes = {
   'application/strategic-merge-patch+json': (target: unknown, body: unknown) => strategicMergePatch(target, body),
 };
 
-async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Promise<Response> {
+async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const apply = patchFunction(target, mediaType(c, ''));
   const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
@@ -153,9 +159,9 @@ async function patch({ store, kinds }: ResourceRoutes, c: C, target: Target): Pr
     const patched = asObject(apply(inVersion(target, stored), body));
     const admitted = admit(kinds, target, patched, fields, stored);
     try {
-      // Against what was read, unless the patch itself names another resourceVersion: then that one must hold.
+      // The precondition is the revision that was read, or the patch's own resourceVersion.
       const updated = await write(store, target, admitted.resource, stored, dryRun);
-      await warn(c, store, admitted);
+      await warn(c, neighbours, admitted);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -183,7 +189,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   if (isNamespace && protectedNamespaces.includes(target.name))
     throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
   const precondition = preconditionOf(options['preconditions']);
-  await told(target, async () => {
+  await withStoreErrors(target, async () => {
     mustHaveNoFinalizers(stored);
     if (dryRun) return checkPrecondition(stored, precondition);
     if (isNamespace) {
@@ -199,7 +205,7 @@ async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Res
   );
 }
 
-/** What is in a namespace goes with it, and goes first, so that a crash between leaves nothing without its namespace. */
+/** Deletes a namespace's resources first, so that a crash in between leaves no resource without its namespace. */
 async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: string): Promise<void> {
   for (const item of (await store.list({ namespace })).items) mustHaveNoFinalizers(item);
   for (const { group, plural, namespaced } of kinds.kinds) {
@@ -213,7 +219,7 @@ async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: strin
   }
 }
 
-/** Waiting for finalizers is not built: refused, so that none is passed over. */
+/** Finalizers are not supported: deletion is refused, so that none is skipped. */
 function mustHaveNoFinalizers({ metadata }: Resource): void {
   if (!metadata.finalizers?.length) return;
   throw new StoreError('conflict', `"${metadata.name}" has finalizers: remove them first`);
@@ -240,7 +246,7 @@ function write(
   stored: Resource,
   dryRun: boolean,
 ): Promise<Resource> {
-  return told(target, async () => {
+  return withStoreErrors(target, async () => {
     if (!dryRun) return store.update(keyOf(target), resource);
     checkPrecondition(stored, resource.metadata);
     const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
@@ -275,8 +281,8 @@ function preconditionOf(value: unknown): Precondition {
   return { ...text('resourceVersion'), ...text('uid') };
 }
 
-/** The store's refusals as Kubernetes words them. */
-async function told<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
+/** The store's errors in Kubernetes' wording. */
+async function withStoreErrors<T>(target: Target, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -308,8 +314,8 @@ function wantsTable(c: C): boolean {
 /** Headers of one response; clients limit them. */
 const MAX_WARNINGS = 60;
 
-async function warn(c: C, store: ResourceStore, { resource, warnings }: Admitted): Promise<void> {
-  const all: readonly Fault[] = [...warnings, ...(await neighbourWarnings(store, resource))];
+async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Violation[] = [...warnings, ...(await neighbours.warnings(resource))];
   const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
   const left = all.length - shown.length;
   const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
@@ -331,7 +337,7 @@ function parseRevision(c: C): number | undefined {
   return Number(text);
 }
 
-/** Asked for, else 30 to 60 minutes at random, so that clients do not all come back at once. */
+/** The requested timeout, else 30 to 60 minutes at random, so that clients do not reconnect at once. */
 function watchTimeoutMs(text: string | undefined): number {
   if (!text) return (30 + Math.random() * 30) * 60_000;
   const seconds = Number(text);

@@ -1,12 +1,12 @@
 /**
- * Failures as Kubernetes tells them: a `Status` object
+ * Failures in Kubernetes' form: a `Status` object
  * (https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.32/#status-v1-meta).
  */
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import { kindKey } from '../../../shared/resources/kind.ts';
-import type { Fault } from '../../../shared/resources/resource.ts';
+import type { Violation } from '../../../shared/resources/resource.ts';
 import { StoreError } from '../../store/store.ts';
 
 export interface StatusCause {
@@ -77,11 +77,13 @@ export function notFound(kind: Kind, name: string): ApiError {
   return new ApiError(404, 'NotFound', `${kindKey(kind.group, kind.plural)} "${name}" not found`, named(kind, name));
 }
 
-export function invalid(kind: Kind, name: string, faults: readonly Fault[]): ApiError {
-  const lines = faults.map((fault) => (fault.path ? `${fault.path}: ${fault.message}` : fault.message));
+export function invalid(kind: Kind, name: string, violations: readonly Violation[]): ApiError {
+  const lines = violations.map((violation) =>
+    violation.path ? `${violation.path}: ${violation.message}` : violation.message,
+  );
   const listed = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`;
   const title = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
-  const causes = faults.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
+  const causes = violations.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
   return new ApiError(422, 'Invalid', `${title} "${name}" is invalid: ${listed}`, {
     name,
     ...(kind.group ? { group: kind.group } : {}),
@@ -90,7 +92,7 @@ export function invalid(kind: Kind, name: string, faults: readonly Fault[]): Api
   });
 }
 
-/** What a store's refusal means for the resource it was about. Other errors are returned as they are. */
+/** A store error as a response about its resource. Other errors are returned unchanged. */
 export function fromStore(error: unknown, kind: Kind, name: string): unknown {
   if (!(error instanceof StoreError)) return error;
   const resource = `${kindKey(kind.group, kind.plural)} "${name}"`;
@@ -110,7 +112,7 @@ export function fromStore(error: unknown, kind: Kind, name: string): unknown {
   }
 }
 
-/** The one place where an error becomes a response. What is not a refusal is told to `report`, and to the client nothing. */
+/** The one place where an error becomes a response. Internal errors go to `report`; details are not sent to clients. */
 export function respondToError(report: (error: unknown) => void): (error: Error, c: Context) => Response {
   return (error, c) => {
     const refusal = error instanceof ApiError ? error : internal(error, report);

@@ -1,4 +1,4 @@
-/** What the webhook of Istio warns of comes with the answer of every write, and a bad mesh configuration is no write at all. */
+/** Every write returns the warnings of Istio's webhook; an invalid mesh configuration is not written. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { kinds, validate } from '../../../shared/resources/index.ts';
 import { memoryStore } from '../../store/memory.ts';
@@ -47,7 +47,7 @@ const service = (name: string, http: unknown[]) => ({
 const UNREACHED = '299 - "spec.http[1]: is never reached: spec.http[0] before it matches everything"';
 
 describe('Warning headers', () => {
-  it('come with create, replace and patch, one each, as kubectl reads them', async () => {
+  it('are sent with create, replace and patch, one each, as kubectl reads them', async () => {
     const created = await send('POST', collection, service('warned', [route(), route(5)]));
     expect(created).toMatchObject({
       status: 201,
@@ -98,7 +98,7 @@ describe('Warning headers', () => {
     for (const one of loopback) expect((await send('POST', at, one)).warning).toBeNull();
   });
 
-  it('of another namespace say that proxies do not reach across', async () => {
+  it('of another namespace name the namespace boundary of proxies', async () => {
     const body = { apiVersion: 'networking.istio.io/v1', kind: 'WorkloadEntry', metadata: { name: 'x' } };
     const at = (namespace: string) => `/apis/networking.istio.io/v1/namespaces/${namespace}/workloadentries`;
     await send('POST', at('default'), { ...body, spec: { address: 'fd00::1' } });
@@ -106,11 +106,11 @@ describe('Warning headers', () => {
     expect(warning).toContain('a proxy of istio-system neither serves nor guards workloads of other namespaces');
   });
 
-  it('do not come where there is nothing to warn of', async () => {
+  it('are absent for a resource without findings', async () => {
     expect(await send('POST', collection, service('plain', [route()]))).toMatchObject({ status: 201, warning: null });
   });
 
-  it('come with a dry run, and quote what is quoted', async () => {
+  it('are sent with a dry run, with quotes escaped', async () => {
     const spec = { hosts: ['a.b', 'a.b.c'], gateways: ['gw.ns.svc'], http: [route()] };
     const asked = await send('POST', `${collection}?dryRun=All`, { ...service('dry', []), spec });
     expect(asked).toMatchObject({
@@ -129,7 +129,7 @@ describe('ConfigMap istio', () => {
     data,
   });
 
-  it('with a bad mesh configuration is refused, every fault at its place', async () => {
+  it('with a bad mesh configuration is refused, every violation with its path', async () => {
     const { status, body } = await send(
       'POST',
       configMaps,
@@ -151,7 +151,7 @@ describe('ConfigMap istio', () => {
     expect(body.message).toContain('data.mesh: defaultConfig.proxyAdminPort: must be a port');
   });
 
-  it('with an unknown field is taken, with a warning', async () => {
+  it('with an unknown field is accepted, with a warning', async () => {
     const { status, warning } = await send('POST', configMaps, configMap({ mesh: 'trustDomian: x\n' }));
     expect(status).toBe(201);
     expect(warning).toBe(

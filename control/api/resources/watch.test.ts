@@ -11,7 +11,7 @@ const target = {
 } as unknown as WatchRequest['target'];
 
 describe('watch', () => {
-  it('serialises an event once for all watchers that want it in one form', async () => {
+  it('serialises an event once for all watchers of the same form', async () => {
     const store = memoryStore();
     const presented: string[] = [];
     const stop = new AbortController();

@@ -9,12 +9,12 @@ import { ApiError, expired } from './status.ts';
 export interface WatchRequest {
   target: Target;
   selectors: Selectors;
-  /** undefined: begin with an ADDED event for everything there is. */
+  /** undefined: begin with an ADDED event for every existing resource. */
   fromRevision: number | undefined;
   /** Send a bookmark after the initial events, named as their end. */
   markInitialEnd: boolean;
   timeoutMs: number;
-  /** One resource as the client wants it: plain, or a Table of one row. */
+  /** One resource in the form the client requested: plain, or a Table of one row. */
   present: (resource: Resource) => unknown;
   /** Names `present`: requests for one kind and version that have the same name here present resources alike. */
   presentation: string;
@@ -25,10 +25,10 @@ type Line = { type: WatchEvent['type'] | 'BOOKMARK' | 'ERROR'; object: unknown }
 const encoder = new TextEncoder();
 const encode = (line: Line): Uint8Array => encoder.encode(`${JSON.stringify(line)}\n`);
 
-/** Lines of an event that several watchers wait for, by how they want it. Gone with the event. */
+/** Lines of an event that several watchers wait for, by form. Collected with the event. */
 const encoded = new WeakMap<WatchEvent, Map<string, Uint8Array>>();
 
-/** An event is serialised once for all watchers that want it in the same form. */
+/** An event is serialised once for all watchers of the same form. */
 function encodeEvent(event: WatchEvent, type: WatchEvent['type'], request: WatchRequest): Uint8Array {
   let forms = encoded.get(event);
   if (!forms) encoded.set(event, (forms = new Map()));
@@ -99,9 +99,9 @@ function plainType(event: WatchEvent, request: WatchRequest): WatchEvent['type']
 }
 
 /**
- * Under a label selector a resource that begins to match is ADDED to what the client sees, and one that ceases to is DELETED.
- * What was shown before a watch from a revision is not known (`complete` is false): then a deletion too many is sent, which
- * clients ignore, rather than one too few.
+ * Under a label selector a resource that begins to match is sent as ADDED, and one that ceases to match as DELETED.
+ * What the client had before a watch from a revision is unknown (`complete` is false): an unneeded DELETED, which
+ * clients ignore, is safer than a missing one.
  */
 function typeFor(
   event: WatchEvent,

@@ -15,7 +15,7 @@ export function mediaType(c: Context, fallback = 'application/json'): string {
 
 export interface Body<Value = unknown> {
   value: Value;
-  /** Paths of fields that stand twice, as `spec.hosts`; the last value counts. */
+  /** Paths of duplicate fields, as `spec.hosts`; the last value counts. */
   duplicates: string[];
 }
 
@@ -69,7 +69,7 @@ async function readBytes(c: Context): Promise<Uint8Array> {
   if (Number(c.req.header('content-length') ?? 0) > maxBodyBytes) throw tooLarge(maxBodyBytes);
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // The reader of the first chunk too many stops here: the rest is never held.
+  // Stops at the first chunk over the limit: the rest is never buffered.
   for await (const chunk of c.req.raw.body ?? []) {
     size += chunk.byteLength;
     if (size > maxBodyBytes) throw tooLarge(maxBodyBytes);
@@ -86,16 +86,16 @@ export function parseJson(text: string): unknown {
 /** One value of the format. @throws ApiError 400 naming the line */
 export function parseBody(text: string, format: 'JSON' | 'YAML'): Body {
   const { value, errors } = parseOne(text, format);
-  const fault = errors.find((error) => error.rule !== 'duplicate-field');
-  if (fault) {
-    const place = `line ${fault.line}, column ${fault.column}`;
+  const syntax = errors.find((error) => error.rule !== 'duplicate-field');
+  if (syntax) {
+    const place = `line ${syntax.line}, column ${syntax.column}`;
     const article = format === 'JSON' ? 'not JSON' : 'not one YAML document';
-    throw badRequest(`the body of the request is ${article}: ${place}: ${fault.message}`);
+    throw badRequest(`the body of the request is ${article}: ${place}: ${syntax.message}`);
   }
   return { value: checkShape(value, 0), duplicates: errors.map((error) => error.path) };
 }
 
-/** Deep nesting would exhaust the stack of whatever walks it, and a `__proto__` key would poison a merge. */
+/** Deep nesting would exhaust the stack of recursive code, and a `__proto__` key would poison a merge. */
 function checkShape<T>(value: T, depth: number): T {
   if (typeof value !== 'object' || value === null) return value;
   if (depth > maxDepth) throw badRequest(`the body of the request is nested deeper than ${maxDepth} levels`);

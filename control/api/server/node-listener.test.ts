@@ -27,7 +27,7 @@ async function raw(port: number, text: string): Promise<string> {
 }
 
 describe('nodeListener', () => {
-  it('hands over method, URL, headers, body and bindings, and sends status, headers and body back', async () => {
+  it('passes method, URL, headers, body and bindings, and returns status, headers and body', async () => {
     const port = await serve(async (req, env) => {
       const url = new URL(req.url);
       const headers = new Headers({ 'x-path': url.pathname + url.search, 'x-remote': env.remoteAddress ?? '' });
@@ -47,7 +47,7 @@ describe('nodeListener', () => {
     expect(await answer.text()).toBe('PUT hello yes');
   });
 
-  it('sends a body that is there whole with its length; another one begins before it is whole', async () => {
+  it('sends a complete body with its length, and starts a streamed body at once', async () => {
     const more = Promise.withResolvers<void>();
     const encode = (text: string) => new TextEncoder().encode(text);
     const port = await serve((req) => {
@@ -90,7 +90,7 @@ describe('nodeListener', () => {
     expect((await chunks.next()).done).toBe(true);
   });
 
-  it('aborts the signal and cancels the body when the client goes away', async () => {
+  it('aborts the signal and cancels the body when the client disconnects', async () => {
     const aborted = Promise.withResolvers<void>();
     const cancelled = Promise.withResolvers<void>();
     const port = await serve((req) => {
@@ -112,7 +112,7 @@ describe('nodeListener', () => {
     await cancelled.promise;
   });
 
-  it('pushes chunks as they come, ends them when the client goes away, and takes the next request after the last one', async () => {
+  it('pushes chunks as they come, ends them when the client disconnects, and takes the next request after the last one', async () => {
     const cancelled = Promise.withResolvers<void>();
     const stop = Promise.withResolvers<void>();
     async function* chunks(forEver: boolean) {
@@ -168,7 +168,7 @@ describe('nodeListener', () => {
     expect(size).toBeGreaterThan(0);
   });
 
-  it('answers 500 without details when the application throws, and 400 to what is no request', async () => {
+  it('answers 500 without details when the application throws, and 400 to an invalid request', async () => {
     const port = await serve(() => {
       throw new Error('secret detail');
     });

@@ -1,6 +1,6 @@
 /**
- * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that goes away aborts
- * `request.signal`, which is what frees a watch or a long-poll.
+ * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that disconnects aborts
+ * `request.signal`, which ends a watch or a long-poll.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
@@ -12,8 +12,8 @@ export type FetchHandler = (request: Request, env: ApiEnv['Bindings']) => Respon
 
 /**
  * A listener for `http.createServer` or `https.createServer`.
- * @param bindings what the socket tells of the caller; asked once per request. When it throws, the request is refused.
- * @param stop aborts the signals of all requests in progress, as if their clients had gone away
+ * @param bindings the caller's identity from the socket; called once per request. When it throws, the request is refused.
+ * @param stop aborts the signals of all requests in progress, as if their clients had disconnected
  */
 export function nodeListener(
   fetch: FetchHandler,
@@ -49,7 +49,7 @@ async function answer(
   try {
     response = await fetch(request, bindings(message));
   } catch {
-    // What went wrong is the application's to log; a stranger learns nothing from it.
+    // The application logs its errors; clients get no details.
     return plain(reply, 500, 'internal error');
   }
   await send(response, message, reply, gone.signal);
@@ -86,7 +86,7 @@ function headersOf(message: IncomingMessage): Headers {
   return headers;
 }
 
-/** The body as a web stream that reads from the socket only as fast as it is itself read. */
+/** The body as a web stream with backpressure to the socket. */
 function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
   let ended = false;
   return new ReadableStream<Uint8Array>(
@@ -105,7 +105,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
         };
         message.once('end', () => finish());
         message.once('error', finish);
-        message.once('close', () => finish(message.complete ? undefined : new Error('the client went away')));
+        message.once('close', () => finish(message.complete ? undefined : new Error('the client disconnected')));
         message.pause();
       },
       pull() {
@@ -113,7 +113,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
       },
       cancel() {
         ended = true;
-        // The rest is dropped, so that the response is not stuck behind it.
+        // Discards the rest, so that it does not block the response.
         message.resume();
       },
     },
@@ -131,7 +131,7 @@ async function send(
   const cookies = response.headers.getSetCookie();
   for (const [name, value] of response.headers) if (name !== 'set-cookie') reply.setHeader(name, value);
   if (cookies.length > 0) reply.setHeader('set-cookie', cookies);
-  // A body nobody read must not be taken for the next request.
+  // An unread body must not be parsed as the next request.
   if (!message.complete && hasBody(message)) reply.setHeader('connection', 'close');
   reply.statusCode = response.status;
   if (!response.body || message.method === 'HEAD') {
@@ -143,9 +143,9 @@ async function send(
   await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
 }
 
-/** Each chunk goes out at once, framed here: the server's own framing makes three writes of it. */
+/** Each chunk is written at once and framed here: node:http's own framing makes three writes. */
 async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone: AbortSignal): Promise<void> {
-  // Not left to the request's own signal: that one follows `gone` only until the request is garbage.
+  // The request's own signal follows `gone` only until the request is garbage-collected.
   if (gone.aborted) return cancel();
   gone.addEventListener('abort', cancel, { once: true });
   reply.flushHeaders();
@@ -153,7 +153,7 @@ async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone:
     for await (const chunk of chunks) {
       if (gone.aborted) return;
       const { socket } = reply;
-      // Without a socket the answer to an earlier request on the connection is still under way.
+      // Without a socket the response to an earlier request on the connection is still in flight.
       const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
       if (!writable) await drained(socket ?? reply, gone);
     }
@@ -174,10 +174,10 @@ const CRLF = Buffer.from('\r\n', 'latin1');
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 type Chunk = Awaited<ReturnType<Reader['read']>>;
 
-/** Beyond this a body is streamed, however fast its source is. Bytes. */
+/** Larger bodies are always streamed. Bytes. */
 const AT_ONCE = 64 * 1024;
 
-/** A body that is there whole goes out with its head in one write; of any other the head goes out at once. */
+/** A complete body is written together with the head; otherwise the head is written at once. */
 async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal): Promise<void> {
   const stop = () => void reader.cancel().catch(() => {});
   if (gone.aborted) return stop();
@@ -198,7 +198,7 @@ async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal
     }
     await stream(chunks, next, reader, reply, gone);
   } catch {
-    // The head may be out: cutting the connection is the only way to say that the body is not whole.
+    // The head may already be sent: closing the connection is the only way to signal an incomplete body.
     reply.destroy();
   } finally {
     gone.removeEventListener('abort', stop);

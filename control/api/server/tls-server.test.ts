@@ -65,12 +65,12 @@ function get(options: ConnectionOptions = {}): Promise<{ peerSpiffeId?: string; 
 }
 
 describe('the control API over TLS', () => {
-  it('serves clients without certificate, as nobody', async () => {
+  it('serves clients without certificate, as anonymous', async () => {
     expect(await get()).toEqual({ remoteAddress: '127.0.0.1' });
     expect(await get({ servername: 'control.example' })).toEqual({ remoteAddress: '127.0.0.1' });
   });
 
-  it('says who a client with a certificate is', async () => {
+  it('identifies a client by its certificate', async () => {
     expect(await get(await clientOf(authority))).toMatchObject({ peerSpiffeId: id });
     const leafOnly = await clientOf(authority);
     leafOnly.cert = leafOnly.cert.slice(0, leafOnly.cert.indexOf('-----END CERTIFICATE-----') + 26);
@@ -100,7 +100,7 @@ describe('the control API over TLS', () => {
         const { certificateChain, privateKey } = await authority.serverCertificate({ dnsNames: ['a'], ips: [] });
         return { cert: certificateChain, key: privateKey };
       },
-      /not meant for TLS clients/,
+      /not for client authentication/,
     ],
   ];
   it.each(rogues)('cuts off a client with a certificate %s', async (_name, client, reason) => {
@@ -110,7 +110,7 @@ describe('the control API over TLS', () => {
     expect(lines[0]).toMatch(reason);
   });
 
-  it('ends a kept connection whose certificate has expired', async () => {
+  it('closes a kept-alive connection whose certificate has expired', async () => {
     const client = await clientOf(authority, 10);
     expect(await get(client)).toMatchObject({ peerSpiffeId: id });
     now += 20_000;
@@ -192,7 +192,7 @@ describe('the control API over TLS', () => {
     expect(Math.min(...times.slice(15))).toBeLessThan(35);
   });
 
-  it('aborts what is in progress before it has closed', async () => {
+  it('aborts requests in progress before it has closed', async () => {
     const signals: AbortSignal[] = [];
     const begun = Promise.withResolvers<void>();
     const fetch = (request: Request) => {
@@ -211,14 +211,14 @@ describe('the control API over TLS', () => {
     socket.destroy();
   });
 
-  it('names address and port that it cannot have', async () => {
+  it('names the address and port that it cannot bind', async () => {
     const listen = { address: '127.0.0.1', port: server.port };
     await expect(startTlsServer({ listen, authority, fetch: () => new Response() })).rejects.toThrow(
       `cannot listen on 127.0.0.1 port ${server.port}: the port is in use`,
     );
   });
 
-  it('closes at once, whoever has connected and said nothing', async () => {
+  it('closes at once, also with idle connections open', async () => {
     const silent = net.connect(server.port, '127.0.0.1');
     await once(silent, 'connect');
     // Accepted: connections are accepted in the order they came.

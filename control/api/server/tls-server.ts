@@ -1,15 +1,16 @@
-/** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by us. */
+/** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by Tulle. */
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
+import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type VerifiedSvid, verifyChain } from '../../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import type { ApiEnv } from '../caller.ts';
 import { type FetchHandler, nodeListener } from './node-listener.ts';
 
-/** A leaf and what can be between it and a root; longer chains are refused by `verifyChain`. */
-const MAX_CHAIN = 7;
+/** One more certificate than `verifyChain` takes: it refuses a longer chain itself. */
+const MAX_CHAIN = MAX_SENT + 1;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
 const MAX_TIMER_MS = 24 * 3_600_000;
@@ -34,15 +35,15 @@ export interface TlsServer {
   readonly port: number;
   /** `https://host:port` with a name that the certificate holds. */
   readonly url: string;
-  /** Gives the server a fresh certificate now; connections live on. It does so by itself at two thirds of the life. */
+  /** Gives the server a fresh certificate now; connections stay open. It does so by itself at two thirds of the life. */
   renew(): Promise<void>;
-  /** Stops accepting and ends what is open. */
+  /** Stops accepting and closes open connections. */
   close(): Promise<void>;
 }
 
 /**
- * Starts the server. A client may come without a certificate; one that presents a certificate which does not verify is
- * cut off. `peerSpiffeId` in the bindings is set for verified ones only.
+ * Starts the server. A client may come without a certificate; a connection with a certificate that does not verify is
+ * closed. `peerSpiffeId` in the bindings is set for verified ones only.
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
@@ -59,7 +60,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
   const sockets = new Set<TLSSocket>();
-  // Those in their handshake too: closing would wait for them.
+  // Includes connections in their handshake: closing would wait for them.
   const raw = new Set<Socket>();
   tls.on('connection', (socket: Socket) => {
     raw.add(socket);
@@ -124,7 +125,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     close: () =>
       new Promise((resolve) => {
         clearTimeout(timer);
-        // Before the sockets: 'close' events come later than this promise resolves, when what the requests use is closed.
+        // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
         stop.abort();
         tls.close(() => resolve());
         http.close();
@@ -133,7 +134,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
-/** A connection may outlive the certificate it was made with; requests on it may not. */
+/** A connection may outlive its client certificate; later requests on it are refused. */
 function bindings(
   message: IncomingMessage,
   verified: WeakMap<object, VerifiedSvid>,
@@ -161,7 +162,7 @@ function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> 
 
 function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOptions {
   const { certificateChain, privateKey } = certificate;
-  // Deno takes a pair that does not fit without a word and then fails every handshake.
+  // Deno accepts a mismatched pair without an error and then fails every handshake.
   if (!new X509Certificate(certificateChain).checkPrivateKey(createPrivateKey(privateKey))) {
     throw new Error('control API key does not fit its certificate');
   }
@@ -170,7 +171,7 @@ function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOp
     key: privateKey,
     ca: authority.trustBundle,
     requestCert: true,
-    // `authorized` cannot be relied on in every runtime and situation; `admit` verifies the chain itself.
+    // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],

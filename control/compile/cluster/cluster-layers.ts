@@ -1,12 +1,13 @@
 /** The outbound clusters of a class of proxies with their endpoints, brought up to date from one view to the next. */
+import { resourceName } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
-import { generator, slicedGenerator } from '../memo.ts';
+import { generator, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../node/compiled-node.ts';
 import type { Services } from '../node/scope.ts';
 import type { Produced } from '../output/produced.ts';
 import type { Layer } from '../output/resource-set.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
-import { type Patch, patched } from '../patches/patch.ts';
+import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { type Caller, type ServiceClusters, serviceClusters } from './clusters.ts';
 import type { DestinationRules } from './destination-rule.ts';
@@ -20,8 +21,18 @@ export interface ClusterClass extends Caller {
   readonly patches: readonly Patch[];
 }
 
-/** The layers of a class of proxies: one object for all of them. */
-export const clusterLayers = generator<ClusterClass, ClusterLayers>(
+/**
+ * The layers of a class of proxies: one object for all of them, whatever patches they have on other resources.
+ * @param given with all patches of the proxy
+ */
+export function clusterLayers(given: ClusterClass): ClusterLayers {
+  const onClusters = patchesOn(given.patches, 'clusters', 'outbound');
+  const onEndpoints = patchesOn(given.patches, 'endpoints', 'outbound');
+  const either = given.patches.filter((patch) => onClusters.includes(patch) || onEndpoints.includes(patch));
+  return layersOfClass({ ...given, patches: either.length === 0 ? NO_PATCHES : sharedList(either) });
+}
+
+const layersOfClass = generator<ClusterClass, ClusterLayers>(
   {
     services: true,
     rules: true,
@@ -100,11 +111,23 @@ export class ClusterLayers {
       const before = units.get(service);
       const unit = this.unit(view, service);
       units.set(service, unit);
-      if (!sameItems(before?.clusters, unit.clusters)) this.put((clusters ??= new Map(state.clusters)), unit.clusters);
+      if (!sameItems(before?.clusters, unit.clusters))
+        this.replace((clusters ??= new Map(state.clusters)), before?.clusters, unit.clusters);
       if (!sameItems(before?.assignments, unit.assignments))
-        this.put((endpoints ??= new Map(state.endpoints)), unit.assignments);
+        this.replace((endpoints ??= new Map(state.endpoints)), before?.assignments, unit.assignments);
     }
     return { view, units, clusters: clusters ?? state.clusters, endpoints: endpoints ?? state.endpoints };
+  }
+
+  /** Puts `after`; what a patch removes now, or is not made any more, leaves the layer. */
+  private replace(
+    layer: Map<string, SharedResource>,
+    before: readonly Produced[] | undefined,
+    after: readonly Produced[],
+  ): void {
+    const left = new Set(before?.map(({ type, resource }) => resourceName(type, resource)));
+    for (const name of this.put(layer, after)) left.delete(name);
+    for (const name of left) layer.delete(name);
   }
 
   /** @returns the names that were put */

@@ -280,7 +280,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
 
   it('that is refused is refused', () => {
     expect(byEffect((effect) => effect === REFUSED).map(({ path }) => path)).toEqual(['meshMTLS.ecdhCurves[]']);
-    expect(readMeshConfig('meshMTLS: { ecdhCurves: [P-256] }').faults.map(({ path }) => path)).toEqual([
+    expect(readMeshConfig('meshMTLS: { ecdhCurves: [P-256] }').violations.map(({ path }) => path)).toEqual([
       'meshMTLS.ecdhCurves',
     ]);
   });

@@ -1,7 +1,7 @@
 /** (MeshView, node) -> everything the node runs. Pure: the same view and node give the same resources, byte for byte. */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
-import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
+import { knownFeatures, RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshView } from '../../mesh/view.ts';
 import { clusterLayers } from '../cluster/cluster-layers.ts';
 import { standardClusters } from '../cluster/clusters.ts';
@@ -16,7 +16,13 @@ import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { NO_PATCHES, type Patch, patched } from '../patches/patch.ts';
+import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import {
+  gatewayVirtualServices,
+  meshConnectionServices,
+  meshVirtualServices,
+} from '../routes/bound-virtual-services.ts';
+import { separateHosts } from '../routes/separate-hosts.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
@@ -50,6 +56,8 @@ interface Place {
   readonly policies: readonly Resource[];
   readonly source: PatchSource;
   readonly patches: readonly Patch[];
+  /** The node takes virtual hosts apart from their route configurations. */
+  readonly takesHosts: boolean;
 }
 
 /** What one type of proxy runs besides the clusters of the services it may call. */
@@ -141,9 +149,12 @@ export function compileNode(view: MeshView, node: Node): Snapshot {
   return snapshotOf(inOneGo(compileInSlices(view, node)).sets);
 }
 
-/** @throws NodeError when the node's id or metadata is malformed */
-export function compileWithNotes(view: MeshView, node: Node): Compiled {
-  const place = inOneGo(placeOf(view, node, () => NO_PATCHES));
+/**
+ * @param patches those of the control plane, so that what is shown offline is what it serves
+ * @throws NodeError when the node's id or metadata is malformed
+ */
+export function compileWithNotes(view: MeshView, node: Node, patches: PatchSource = () => NO_PATCHES): Compiled {
+  const place = inOneGo(placeOf(view, node, patches));
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
@@ -171,7 +182,9 @@ function* placeOf(view: MeshView, node: Node, source: PatchSource): Work<Place> 
   const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
-  return { view, proxy, asked, scope, rules, mtls, policies, source, patches: source(view, proxy) };
+  const patches = source(view, proxy);
+  const takesHosts = knownFeatures(node.clientFeatures).has('tulle.virtual-hosts');
+  return { view, proxy, asked, scope, rules, mtls, policies, source, patches, takesHosts };
 }
 
 function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly string[] }> {
@@ -185,14 +198,17 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
   yield;
   const own = yield* PROXY_TYPES[proxy.type](place);
   yield;
+  const routes = own.layers.routes ?? [];
+  const separate = place.takesHosts ? routes.map((whole) => separateHosts({ layer: whole })) : undefined;
   const layers: { [T in ResourceType]: readonly Layer[] } = {
     secrets: own.layers.secrets ?? [],
     clusters: [standard.layer, ...(own.layers.clusters ?? []), clusters.clusters],
     endpoints: [...(own.layers.endpoints ?? []), clusters.endpoints],
     listeners: own.layers.listeners ?? [],
-    routes: own.layers.routes ?? [],
+    virtualHosts: separate?.map(({ virtualHosts }) => virtualHosts) ?? [],
+    routes: separate?.map((each) => each.routes) ?? routes,
   };
-  yield* version([...layers.listeners, ...layers.routes]);
+  yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const secrets = router ? yield* secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
   if (secrets) layers.secrets = [secrets.layer];
   return {
@@ -232,7 +248,7 @@ function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patch
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = yield* gatewayOutbound({
-    virtualServices: scope.virtualServices.list,
+    virtualServices: gatewayVirtualServices({ list: scope.virtualServices.list, gateways }),
     services: scope.services,
     gateways,
     rules,
@@ -290,8 +306,8 @@ function* sidecarParts(place: Place): Work<Parts> {
     offersHttp2,
   });
   yield;
+  const { list } = scope.virtualServices;
   const seen = {
-    virtualServices: scope.virtualServices.list,
     services: scope.services,
     rules,
     settings,
@@ -302,6 +318,7 @@ function* sidecarParts(place: Place): Work<Parts> {
   const any = wildcard(ip);
   const outbound = yield* outboundListeners({
     ...seen,
+    virtualServices: meshConnectionServices({ list }),
     captured,
     bind,
     any,
@@ -314,7 +331,12 @@ function* sidecarParts(place: Place): Work<Parts> {
   const notes = [...own.notes, ...outbound.notes];
   for (const item of outbound.listeners) if (!isFree(item)) notes.push(leftOut(scope.services, item, httpProxyPort));
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
-  const { routes, errors } = yield* outboundRoutes({ ...seen, dnsDomain, httpProxy: proxied });
+  const { routes, errors } = yield* outboundRoutes({
+    ...seen,
+    virtualServices: meshVirtualServices({ list }),
+    dnsDomain,
+    httpProxy: proxied,
+  });
   const freeRoutes = routes.filter(isFree);
   const made = {
     listeners: layer(own.listeners, patches),
@@ -343,7 +365,8 @@ interface LayerAndNotes {
 
 /** Produced resources after the patches, as one layer: the same for the same list. */
 function layer(items: readonly Produced[], patches: readonly Patch[]): LayerAndNotes {
-  return layers({ items, patches });
+  const type = items[0]?.type;
+  return layers({ items, patches: type ? patchesOn(patches, type, undefined) : NO_PATCHES });
 }
 
 const layers = generator<{ items: readonly Produced[]; patches: readonly Patch[] }, LayerAndNotes>(

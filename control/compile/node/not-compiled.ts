@@ -1,9 +1,9 @@
 /** What is accepted and stored, and has no translation yet: said wherever a user would otherwise take it for granted. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
-import { keyPath } from '../../../shared/resources/faults.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
-import type { Fault, Resource } from '../../../shared/resources/resource.ts';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
+import { keyPath } from '../../../shared/resources/violations.ts';
 import { type Fields, fields, isFields, objects, specOf } from '../../mesh/fields.ts';
 import { protocolOf } from '../../mesh/protocol.ts';
 import type { MeshView } from '../../mesh/view.ts';
@@ -20,14 +20,14 @@ const KINDS: ReadonlySet<string> = new Set([
   'TrafficExtension',
 ]);
 const RULE = 'not-compiled';
-const of = (path: string, message: string): Fault => ({ path, message, rule: RULE });
+const of = (path: string, message: string): Violation => ({ path, message, rule: RULE });
 
 /** The parts of a resource that will have no effect, or another one than in Istio; each with its path. */
-export function notCompiled(resource: Resource): Fault[] {
+export function notCompiled(resource: Resource): Violation[] {
   return [...bodyNotCompiled(resource), ...annotations(resource)];
 }
 
-function bodyNotCompiled(resource: Resource): Fault[] {
+function bodyNotCompiled(resource: Resource): Violation[] {
   const spec = specOf(resource);
   if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
   switch (resource.kind) {
@@ -49,12 +49,12 @@ function bodyNotCompiled(resource: Resource): Fault[] {
   }
 }
 
-function probe(spec: Fields): Fault[] {
+function probe(spec: Fields): Violation[] {
   if (!isFields(spec['probe'])) return [];
   return [of('spec.probe', 'has no effect yet: proxies do not look at the health of their workload')];
 }
 
-function proxyConfig(spec: Fields): Fault[] {
+function proxyConfig(spec: Fields): Violation[] {
   const { environmentVariables, image, selector } = spec;
   const none = isFields(selector) && Object.keys(fields(selector['matchLabels'])).length === 0;
   return [
@@ -68,16 +68,18 @@ function proxyConfig(spec: Fields): Fault[] {
   ];
 }
 
-function annotation({ path, yaml }: { path: string; yaml: string }): Fault[] {
-  const { faults, warnings } = readProxyConfig(yaml);
+function annotation({ path, yaml }: { path: string; yaml: string }): Violation[] {
+  const { violations, warnings } = readProxyConfig(yaml);
   const at = (inner: string) => (inner === '' ? path : `${path}: ${inner}`);
-  const ignored = faults.map((fault) => of(at(fault.path), `${fault.message}; the annotation is ignored`));
+  const ignored = violations.map((violation) =>
+    of(at(violation.path), `${violation.message}; the annotation is ignored`),
+  );
   const known = warnings.map((warning) => of(at(warning.path), warning.message));
   return [...ignored, ...known];
 }
 
 /** Istio's annotations that have no effect; those of a WorkloadGroup's template come to stand on its WorkloadEntries. */
-function annotations(resource: Resource): Fault[] {
+function annotations(resource: Resource): Violation[] {
   const template = resource.kind === 'WorkloadGroup' ? fields(specOf(resource)['metadata'])['annotations'] : undefined;
   const places = [
     ['metadata.annotations', resource.kind, fields(resource.metadata.annotations)],
@@ -88,7 +90,7 @@ function annotations(resource: Resource): Fault[] {
   );
 }
 
-function claims(spec: Fields): Fault[] {
+function claims(spec: Fields): Violation[] {
   return objects(spec['http']).flatMap((rule, i) =>
     objects(rule['match']).flatMap((match, j) =>
       namesClaims(match)
@@ -98,7 +100,7 @@ function claims(spec: Fields): Fault[] {
   );
 }
 
-function egressListeners(spec: Fields): Fault[] {
+function egressListeners(spec: Fields): Violation[] {
   return objects(spec['egress']).flatMap((item, i) => {
     const named = ['port', 'bind', 'captureMode'].filter((field) => item[field] !== undefined);
     if (named.length === 0) return [];
@@ -108,7 +110,7 @@ function egressListeners(spec: Fields): Fault[] {
   });
 }
 
-function undeclaredPorts(kind: string, spec: Fields): Fault[] {
+function undeclaredPorts(kind: string, spec: Fields): Violation[] {
   return objects(spec['ports']).flatMap((port, i) => {
     const declared = kind === 'Service' ? port['appProtocol'] : port['protocol'];
     if (kind === 'Service' && port['protocol'] === 'UDP') return [];

@@ -22,7 +22,7 @@ export class SharedResource {
 
   /** A digest of the content, the same in every control plane. */
   get version(): string {
-    this.known ??= this.type === 'routes' ? routesVersion(this.resource) : this.digested();
+    this.known ??= isWhole(this.type, this.resource) ? routesVersion(this.resource) : this.digested();
     return this.known;
   }
 
@@ -40,11 +40,16 @@ export class SharedResource {
 
   /** The resource as JSON with its `@type`, in parts that are to be written one after the other. */
   chunks(): readonly Uint8Array[] {
-    if (this.type === 'routes') return routesChunks(this.resource);
+    if (isWhole(this.type, this.resource)) return routesChunks(this.resource);
     // Private keys are not kept in a second form.
     if (this.type === 'secrets') return [encode(this.type, canonicalJson(this.resource))];
     this.digested();
     return [this.encoded as Buffer];
+  }
+
+  /** How many bytes `chunks` gives. */
+  get size(): number {
+    return this.chunks().reduce((sum, chunk) => sum + chunk.length, 0);
   }
 
   /** Digest and bytes are made of one text. */
@@ -59,6 +64,11 @@ export class SharedResource {
 
 function encode(type: ResourceType, text: string): Buffer {
   return Buffer.from(`{"@type":"${TYPE_URLS[type]}"${text === '{}' ? '' : ','}${text.slice(1)}`);
+}
+
+/** A route configuration that holds its virtual hosts. */
+function isWhole(type: ResourceType, resource: object): boolean {
+  return type === 'routes' && (resource as RouteConfiguration).virtualHosts !== undefined;
 }
 
 interface HostText {

@@ -18,11 +18,13 @@ export function snapshotOf(sets: ResourceSets): Snapshot {
     [...sets[type].values()]
       .map(({ resource }) => resource as XdsResource[T])
       .sort((a, b) => compare(resourceName(type, a), resourceName(type, b)));
-  return Object.fromEntries(RESOURCE_TYPES.map((type) => [type, of(type)])) as unknown as Snapshot;
+  const types = RESOURCE_TYPES.filter((type) => type !== 'virtualHosts' || sets.virtualHosts.count > 0);
+  return Object.fromEntries(types.map((type) => [type, of(type)])) as unknown as Snapshot;
 }
 
 /** Sets of one layer each. */
 export function setsOf(snapshot: Snapshot): ResourceSets {
-  const of = (type: ResourceType) => new ResourceSet([layerOf(snapshot[type].map((item) => shared(type, item)))]);
+  const of = (type: ResourceType) =>
+    new ResourceSet([layerOf((snapshot[type] ?? []).map((item) => shared(type, item)))]);
   return Object.fromEntries(RESOURCE_TYPES.map((type) => [type, of(type)])) as ResourceSets;
 }

@@ -16,8 +16,7 @@ const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ 
   const { timeout, side } = specOf(resource) as { timeout: string; side: string };
   return {
     name: `EnvoyFilter ${namespaceOf(resource)}/${resource.metadata.name}`,
-    apply: (type, item, origin) =>
-      type === 'clusters' && origin.side === side ? { ...item, connectTimeout: timeout } : item,
+    change: { clusters: (item, origin) => (origin.side === side ? { ...item, connectTimeout: timeout } : item) },
   };
 });
 const source: PatchSource = (view, { namespace }) => {
@@ -96,9 +95,45 @@ describe('patches', () => {
     expect(timeoutOf(CLUSTER)).toBe('10s');
   });
 
+  it('that remove a resource depending on its content remove it when the content changes', () => {
+    const removesLarge: Patch = {
+      name: 'EnvoyFilter shop/large',
+      change: {
+        endpoints: (item) => (JSON.stringify(item).split('"lbEndpoints"').length > 2 ? undefined : item),
+      },
+    };
+    const patches = sharedList([removesLarge]);
+    const compile = nodeCompiler(() => patches);
+    const index = new MeshIndex();
+    const two = {
+      ...entry('10.0.0.2'),
+      spec: { ...specOf(entry('10.0.0.2')), workloadSelector: { labels: { app: 'w' } } },
+    };
+    const workload = (name: string, locality: string): Resource => ({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'WorkloadEntry',
+      metadata: { name, namespace: 'shop' },
+      spec: { address: `10.0.1.${name}`, labels: { app: 'w' }, locality },
+    });
+    const first = compile(
+      index.apply({ removed: [], added: [two, workload('1', 'r1')] }, 1).view,
+      node('pay', '10.0.0.9'),
+    );
+    const before = inOneGo(first);
+    expect(before.sets.endpoints.has(CLUSTER)).toBe(true);
+    const other = workload('2', 'r2');
+    const larger = inOneGo(before.next!(index.apply({ removed: [], added: [other] }, 2).view)!);
+    expect(larger.sets.endpoints.has(CLUSTER)).toBe(false);
+    const smaller = inOneGo(larger.next!(index.apply({ removed: [other], added: [] }, 3).view)!);
+    expect(smaller.sets.endpoints.has(CLUSTER)).toBe(true);
+  });
+
   it('are left out, by name, when they break the resource or rename it; and can remove it', () => {
     const item = produced('clusters', { name: 'a', connectTimeout: '1s' }, { side: 'outbound' });
-    const patch = (name: string, result: object | undefined): Patch => ({ name, apply: () => result as never });
+    const patch = (name: string, result: object | undefined): Patch => ({
+      name,
+      change: { clusters: () => result as never },
+    });
     const bad = patched(item, sharedList([patch('EnvoyFilter x/bad', { name: 'a', connectTimeout: 'soon' })]));
     expect(bad.resource?.resource).toEqual(item.resource);
     expect(bad.notes).toEqual([expect.stringContaining('EnvoyFilter x/bad: a: connectTimeout')]);

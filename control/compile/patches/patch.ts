@@ -3,18 +3,23 @@
  * produced resource with its origin; what it returns is validated and shared like any other.
  */
 import { type ResourceType, resourceName, SCHEMAS, type XdsResource } from '../../../shared/xds/discovery.ts';
-import { generator } from '../memo.ts';
+import { generator, sharedList } from '../memo.ts';
 import type { Origin, Produced } from '../output/produced.ts';
 import { type SharedResource, shared } from '../output/shared-resource.ts';
 
 export interface Patch {
   /** Named in errors, as `EnvoyFilter namespace/name`. */
   readonly name: string;
+  /** Absent: of every side. Resources of other sides are made, and shared with other proxies, as if there were no patch. */
+  readonly side?: Origin['side'];
   /**
-   * Pure. @returns the very same object where it changes nothing, a new one with its changes, undefined to remove it
+   * For the types of resources that it may change. Pure.
+   * @returns the very same object where it changes nothing, a new one with its changes, undefined to remove it
    */
-  apply<T extends ResourceType>(type: T, resource: XdsResource[T], origin: Origin): XdsResource[T] | undefined;
+  readonly change: { readonly [T in ResourceType]?: Change<T> };
 }
+
+export type Change<T extends ResourceType> = (resource: XdsResource[T], origin: Origin) => XdsResource[T] | undefined;
 
 export interface Patched {
   readonly resource: SharedResource | undefined;
@@ -25,9 +30,32 @@ export interface Patched {
 export const NO_PATCHES: readonly Patch[] = Object.freeze([]);
 const NO_NOTES: readonly string[] = Object.freeze([]);
 
-/** A produced resource after all patches, in their order. */
+/**
+ * The patches that may change resources of `type` on `side`, in their order; the same list for the same patches.
+ * @param side undefined: any
+ */
+export function patchesOn(
+  patches: readonly Patch[],
+  type: ResourceType,
+  side: Origin['side'] | undefined,
+): readonly Patch[] {
+  return patches.length === 0 ? NO_PATCHES : chosenPatches({ patches, type, side });
+}
+
+const chosenPatches = generator<
+  { patches: readonly Patch[]; type: ResourceType; side: Origin['side'] | undefined },
+  readonly Patch[]
+>({ patches: true, type: true, side: true }, ({ patches, type, side }) => {
+  const chosen = patches.filter(
+    (patch) => patch.change[type] && (side === undefined || patch.side === undefined || patch.side === side),
+  );
+  return chosen.length === 0 ? NO_PATCHES : sharedList(chosen);
+});
+
+/** A produced resource after the patches that concern it, in their order. */
 export function patched(item: Produced, patches: readonly Patch[]): Patched {
-  return patches.length === 0 ? unpatched({ item }) : withPatches({ item, patches });
+  const own = patchesOn(patches, item.type, item.origin.side);
+  return own.length === 0 ? unpatched({ item }) : withPatches({ item, patches: own });
 }
 
 const unpatched = generator<{ item: Produced }, Patched>({ item: true }, ({ item }) => ({
@@ -41,7 +69,8 @@ const withPatches = generator<{ item: Produced; patches: readonly Patch[] }, Pat
     const notes: string[] = [];
     let { resource } = item;
     for (const patch of patches) {
-      const next = patch.apply(item.type, resource, item.origin);
+      const change = patch.change[item.type] as Change<ResourceType> | undefined;
+      const next = change ? change(resource, item.origin) : resource;
       if (next === undefined) return { resource: undefined, notes };
       if (next === resource) continue;
       const fault = faultOf(item, next);

@@ -1,5 +1,6 @@
 /** What a VirtualService route carries besides match and destinations: headers, retries, redirect, fault, CORS. */
 import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/core.ts';
+import type * as filters from '../../../shared/xds/http-filters.ts';
 import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
 import { compare, stringMatcher } from './virtual-service-match.ts';
 import type {
@@ -12,9 +13,9 @@ import type {
   Percent,
 } from './virtual-service-spec.ts';
 
-export type PerFilterConfig = NonNullable<Route['typedPerFilterConfig']>;
-type FaultConfig = Extract<PerFilterConfig[string], { '@type': `${string}HTTPFault` }>;
-type CorsConfig = Extract<PerFilterConfig[string], { '@type': `${string}CorsPolicy` }>;
+export type PerFilterConfig = filters.TypedPerFilterConfig;
+type FaultConfig = { '@type': string } & filters.HttpFault;
+type CorsConfig = { '@type': string } & filters.CorsPolicy;
 
 /** The retry policy of a route that sets none: two retries of requests that certainly did not reach the application. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {

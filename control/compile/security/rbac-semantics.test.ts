@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { requestDouble } from '../../../edge-proxy/http/filters/request-double.ts';
+import { contextOf, noCalls, requestDouble } from '../../../edge-proxy/http/filters/request-double.ts';
 import type { RequestContext } from '../../../edge-proxy/http/stream.ts';
 import { compileHttpFilters } from '../../../edge-proxy/xds/filter/compile-filters.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -271,7 +271,7 @@ function requestOf(one: Call): RequestContext {
   });
 }
 
-const ENV = { now: () => 0, random: () => 0, routes: () => undefined };
+const ENV = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
 const ROUTER = {
   name: 'router',
   typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
@@ -280,7 +280,7 @@ const judging = (built: readonly HttpFilter[]) => {
   const filters = compileHttpFilters([...built.map((filter) => HttpFilter.parse(filter)), ROUTER], ENV);
   return (one: Call) => {
     const request = requestOf(one);
-    return filters.every((filter) => filter.onRequest!(request) === undefined);
+    return filters.every((filter) => filter.onRequestHead!(contextOf(request), true) === undefined);
   };
 };
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { MeshUpdate } from '../mesh-index.ts';
 
-/** `resource` undefined: a deletion. */
+/** `resource` undefined: a deletion; of a Namespace, of everything in it, too. */
 export interface Write {
   readonly id: string;
   readonly resource: Resource | undefined;
@@ -53,11 +53,12 @@ const workloadEntry = fc
   .record({
     address,
     weight: fc.integer({ min: 1, max: 3 }),
-    labels: fc.record({ app, version: some('v1', 'v2') }),
+    labels: maybe(fc.record({ app, version: some('v1', 'v2') })),
     locality: some('', 'r1/z1', 'r1/z2', 'r2/z1'),
     serviceAccount: some('', 'a', 'b'),
+    own: maybe(fc.record({ app })),
   })
-  .map((spec) => ({ spec }));
+  .map(({ own, ...spec }) => ({ labels: own, spec: compact(spec) }));
 
 const service = fc
   .record({ app, port: some(80, 9000), name: some('http', 'tcp'), ip: some('10.96.0.1', 'None') })
@@ -204,6 +205,16 @@ const secret = some('A', 'B').map((text) => ({
 }));
 const proxyConfig = fc.record({ concurrency: fc.integer({ min: 0, max: 4 }) }).map((spec) => ({ spec }));
 
+/** What a patch source of a test does with it is up to that source. */
+const envoyFilter = fc
+  .record({
+    workloadSelector: maybe(fc.record({ labels: fc.record({ app }) })),
+    operation: some('TIMEOUT', 'REMOVE', 'RENAME', 'BREAK'),
+    side: some('inbound', 'outbound', 'gateway'),
+    most: fc.integer({ min: 0, max: 2 }),
+  })
+  .map((spec) => ({ spec: compact(spec) }));
+
 const meshConfig = some(
   'trustDomain: cluster.local',
   'trustDomain: other.example',
@@ -211,6 +222,8 @@ const meshConfig = some(
   'accessLogFile: /dev/stdout',
   'enableAutoMtls: false',
   'localityLbSetting: {failoverPriority: [app]}',
+  'rootNamespace: shop',
+  'connectTimeout: 3s',
 ).map((mesh) => ({ data: { mesh } }));
 
 const KINDS: readonly {
@@ -237,8 +250,9 @@ const KINDS: readonly {
   },
   { kind: 'Gateway', apiVersion: 'networking.istio.io/v1', body: gateway, names: ['edge', 'two'], weight: 3 },
   { kind: 'Secret', apiVersion: 'v1', body: secret, names: ['cred'], weight: 1 },
-  { kind: 'Namespace', apiVersion: 'v1', body: fc.constant({}), names: NAMES, weight: 1 },
+  { kind: 'Namespace', apiVersion: 'v1', body: fc.constant({}), names: NAMESPACES, weight: 1 },
   { kind: 'ProxyConfig', apiVersion: 'networking.istio.io/v1beta1', body: proxyConfig, names: NAMES, weight: 1 },
+  { kind: 'EnvoyFilter', apiVersion: 'networking.istio.io/v1alpha3', body: envoyFilter, names: NAMES, weight: 2 },
 ];
 
 function ofKind({ kind, apiVersion, body, names }: (typeof KINDS)[number]): fc.Arbitrary<Write> {
@@ -288,14 +302,22 @@ export const writes: fc.Arbitrary<Write[]> = fc.array(
   { minLength: 1, maxLength: 40, size: 'max' },
 );
 
+/** Whether `id` names a resource of `namespace`. */
+const isIn = (id: string, namespace: string): boolean => id.slice(id.indexOf(' ') + 1).startsWith(`${namespace}/`);
+
 /** The resources after each write, and the step from those before it. */
 export function applied(resources: Map<string, Resource>, batch: readonly Write[]): MeshUpdate {
   const removed = new Set<Resource>();
-  for (const { id, resource } of batch) {
+  const put = (id: string, resource: Resource | undefined) => {
     const before = resources.get(id);
     if (before) removed.add(before);
     if (resource) resources.set(id, resource);
     else resources.delete(id);
+  };
+  for (const { id, resource } of batch) {
+    put(id, resource);
+    if (!resource && id.startsWith('Namespace '))
+      for (const other of [...resources.keys()]) if (isIn(other, id.slice('Namespace /'.length))) put(other, undefined);
   }
   const added = batch.flatMap(({ id, resource }) => (resource && resources.get(id) === resource ? [resource] : []));
   return { removed: [...removed].filter((item) => !added.includes(item)), added };

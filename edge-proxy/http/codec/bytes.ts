@@ -32,6 +32,18 @@ export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   return out;
 }
 
+/** The chunks as one array of `length` bytes. */
+export function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
+  const out = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
+}
+
 /**
  * The place behind the empty line that ends a head (CR LF CR LF), at most `limit` bytes of head from `from`; 0 when it
  * is not there. Most bytes are not looked at: one that is no CR and no LF rules out the four places that would hold it.

@@ -1,6 +1,10 @@
 /** A request for the tests of filters, matchers and routes. */
-import { Headers } from '../headers.ts';
+
+import { HeaderMap } from '../message/header-map.ts';
+import type { SideCall } from '../side-call/side-call.ts';
 import type { DownstreamInfo, RequestContext } from '../stream.ts';
+import { FilterChain } from './chain.ts';
+import { FilterRun } from './filter-run.ts';
 
 export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'>> & {
   headers?: Record<string, string>;
@@ -8,9 +12,10 @@ export type RequestParts = Partial<Omit<RequestContext, 'headers' | 'downstream'
 };
 
 export function requestDouble({ headers, downstream, ...parts }: RequestParts = {}): RequestContext {
-  const fields = new Headers();
+  const fields = new HeaderMap();
   for (const [name, value] of Object.entries(headers ?? {})) fields.append(name, value);
   return {
+    kind: 'request',
     downstream: {
       remoteAddress: '10.0.0.1',
       remotePort: 4000,
@@ -31,6 +36,7 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     protocol: 'HTTP/1.1',
     headers: fields,
     startMs: 0,
+    endMs: 0,
     remoteIp: downstream?.remoteAddress ?? '10.0.0.1',
     route: undefined,
     cluster: undefined,
@@ -46,3 +52,12 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     ...parts,
   };
 }
+
+/** As the filters of a request see it. */
+export function contextOf<Request extends RequestContext>(request: Request): FilterRun<Request> {
+  return new FilterRun(request, new FilterChain([]).of(null), () => undefined);
+}
+
+const notCalled = () => Promise.reject(new Error('not called in this test'));
+/** For filters that ask no other service. */
+export const noCalls: SideCall = { http: notCalled, unary: notCalled };

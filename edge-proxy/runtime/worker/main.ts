@@ -3,6 +3,7 @@ import { Router } from 'itty-router';
 import { Backoff } from '../../control-client/backoff.ts';
 import { DiscoveryClient } from '../../control-client/discovery-client.ts';
 import { buildNode } from '../../control-client/node.ts';
+import type { ClockAndRandom } from '../runtime.ts';
 import { controlPost, type Post } from './control.ts';
 import { createForward } from './forward.ts';
 import { WorkerIdentity } from './identity.ts';
@@ -25,6 +26,12 @@ interface Worker {
 const BEAT = 30_000;
 const STALLED = 4 * BEAT;
 
+const time: ClockAndRandom = {
+  now: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  random: () => Math.random(),
+};
+
 const log = (line: string) => console.log(line);
 
 function createWorker(env: WorkerEnv): Worker {
@@ -35,18 +42,22 @@ function createWorker(env: WorkerEnv): Worker {
     joinToken: settings.JOIN_TOKEN,
     audience: settings.AUDIENCE,
     ttl: settings.SVID_TTL,
-    now: Date.now,
+    now: time.now,
   });
-  const routes = settings.ROUTES === '' ? undefined : new WorkerRoutes(settings.ROUTES);
+  const routes = settings.ROUTES === '' ? undefined : new WorkerRoutes(settings.ROUTES, time);
   const forward = createForward({
     gateway: env.GATEWAY,
     token: () => identity.gatewayToken,
     routes: () => (routes ? routes.table : null),
+    time,
+    // The text of an error could quote what a client sent.
+    onInternalError: (error) =>
+      log(`a request failed within the worker: ${error instanceof Error ? error.name : typeof error}`),
   });
   const ready = () => identity.gatewayToken !== undefined && (!routes || routes.table !== undefined);
-  let beat = Date.now();
+  let beat = time.now();
   const alive = () => {
-    beat = Date.now();
+    beat = time.now();
   };
   const own = Router({ base: '/.tulle' })
     .get('/live', () => new Response('ok'))
@@ -65,13 +76,13 @@ function createWorker(env: WorkerEnv): Worker {
         }
       });
     },
-    stalled: () => Date.now() - beat > STALLED,
+    stalled: () => time.now() - beat > STALLED,
   };
 }
 
 /** Keeps the tokens renewed, for ever; calls `turn` after every look at them. */
 async function keepRenewed(identity: WorkerIdentity, turn: () => void): Promise<never> {
-  const backoff = new Backoff();
+  const backoff = new Backoff(time.random);
   const never = new AbortController().signal;
   let failing = false;
   for (;;) {
@@ -119,6 +130,9 @@ function discoveryOf(settings: WorkerSettings, post: Post, identity: WorkerIdent
     },
     node: () => node,
     target,
+    // It compiles the one configuration it serves whole.
+    features: ['tulle.held-digests', 'tulle.answer-pages'],
+    time,
     log,
   });
 }

@@ -1,6 +1,7 @@
-/** A fetch Request as filters and routes see it. */
-import { Headers as Fields } from '../../http/headers.ts';
-import type { DownstreamInfo, RequestContext } from '../../http/stream.ts';
+/** A fetch Request as the head of a message, and fields as fetch has them. */
+import { HeaderMap } from '../../http/message/header-map.ts';
+import type { RequestHead } from '../../http/message/message.ts';
+import type { DownstreamInfo } from '../../http/stream.ts';
 
 /** RFC 9110 section 7.6.1, and what only the mesh may say. */
 const NOT_PASSED_ON = new Set([
@@ -14,20 +15,36 @@ const NOT_PASSED_ON = new Set([
   'host',
   'x-tulle-jwt-svid',
   'x-forwarded-client-cert',
+  // The worker is the edge: what a client writes there proves nothing.
+  'x-forwarded-for',
 ]);
 
 /** The header in which the token travels; its likes from clients are dropped. */
 export const JWT_SVID_HEADER = 'x-tulle-jwt-svid';
 
-export function requestContext(request: Request): RequestContext {
+export function headOf(request: Request): RequestHead {
   const url = new URL(request.url);
-  const remoteAddress = clientAddress(request);
-  const headers = new Fields();
+  const headers = new HeaderMap();
   for (const [name, value] of request.headers) if (!NOT_PASSED_ON.has(name)) headers.append(name, value, name);
-  const path = url.pathname + url.search;
+  const length = request.headers.get('content-length');
+  return {
+    method: request.method,
+    scheme: url.protocol === 'https:' ? 'https' : 'http',
+    authority: url.host,
+    path: url.pathname + url.search,
+    headers,
+    bodySize: request.body === null ? 0 : length !== null && /^\d{1,15}$/.test(length) ? Number(length) : undefined,
+    upgrade: request.headers.get('upgrade')?.toLowerCase() ?? '',
+    wantsContinue: false,
+    version: 'HTTP/1.1',
+  };
+}
+
+export function downstreamOf(request: Request): DownstreamInfo {
+  const url = new URL(request.url);
   const secure = url.protocol === 'https:';
-  const downstream: DownstreamInfo = {
-    remoteAddress,
+  return {
+    remoteAddress: clientAddress(request),
     remotePort: 0,
     localAddress: '',
     localPort: Number(url.port) || (secure ? 443 : 80),
@@ -36,29 +53,6 @@ export function requestContext(request: Request): RequestContext {
     peerUris: [],
     peerDns: [],
     peerSubject: '',
-  };
-  return {
-    downstream,
-    method: request.method,
-    path,
-    originalPath: path,
-    authority: url.host,
-    scheme: secure ? 'https' : 'http',
-    protocol: 'HTTP/1.1',
-    headers,
-    startMs: Date.now(),
-    remoteIp: remoteAddress,
-    route: undefined,
-    cluster: undefined,
-    upstreamHost: undefined,
-    attempts: 1,
-    responseCode: 0,
-    details: '',
-    flags: [],
-    bytesReceived: 0,
-    bytesSent: 0,
-    metadata: undefined,
-    tokenPrincipal: undefined,
   };
 }
 
@@ -75,15 +69,15 @@ function withoutPort(address: string): string {
   return colon >= 0 && colon === address.lastIndexOf(':') ? address.slice(0, colon) : address;
 }
 
-/** Fields as fetch takes them: repeated ones stay apart. */
-export function fetchHeaders(fields: Fields): Headers {
+/** Headers as fetch takes them: repeated ones stay apart. */
+export function fetchHeaders(fields: HeaderMap): Headers {
   const out = new Headers();
   for (let i = 0; i < fields.size; i++) out.append(fields.names[i]!, fields.values[i]!);
   return out;
 }
 
-export function fieldsOf(headers: Headers): Fields {
-  const fields = new Fields();
+export function fieldsOf(headers: Headers): HeaderMap {
+  const fields = new HeaderMap();
   for (const [name, value] of headers) fields.append(name, value);
   return fields;
 }

@@ -6,14 +6,17 @@ import { ConfigFault } from '../../config-error.ts';
 import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
 import type { RouteTable } from '../../http/route-table.ts';
 import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
+import type { ClockAndRandom } from '../runtime.ts';
 
 export class WorkerRoutes implements ConfigTarget {
   private readonly name: string;
+  private readonly time: ClockAndRandom;
   /** undefined: none has come, or it was withdrawn. */
   table: RouteTable | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, time: ClockAndRandom) {
     this.name = name;
+    this.time = time;
   }
 
   /** A configuration with a fault is refused and the one before stays. */
@@ -23,7 +26,7 @@ export class WorkerRoutes implements ConfigTarget {
     for (const item of changes.routes?.upsert ?? []) {
       if ((item as { name?: unknown }).name !== this.name) continue;
       try {
-        this.table = compileTable(item);
+        this.table = compileTable(item, this.time);
       } catch (error) {
         refused.set(`routes/${this.name}`, error instanceof Error ? error.message : String(error));
       }
@@ -32,17 +35,17 @@ export class WorkerRoutes implements ConfigTarget {
   }
 }
 
-function compileTable(item: unknown): RouteTable {
+function compileTable(item: unknown, time: ClockAndRandom): RouteTable {
   const parsed = SCHEMAS.routes.safeParse(item);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new ConfigFault(issue?.path.join('.') || 'resource', issue?.message ?? 'is malformed');
   }
   refuseMirrors(parsed.data);
-  return compileRouteConfiguration(parsed.data);
+  return compileRouteConfiguration(parsed.data, time);
 }
 
-/** Retries are the gateway's, which knows the endpoints; a mirror nobody makes must not be passed over in silence. */
+/** A worker reaches the gateway alone, which cannot be told the cluster of a mirror: it is refused, not ignored. */
 function refuseMirrors(config: RouteConfiguration): void {
   for (const [i, host] of (config.virtualHosts ?? []).entries())
     for (const [j, { route }] of (host.routes ?? []).entries())

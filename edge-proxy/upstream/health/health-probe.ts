@@ -1,13 +1,18 @@
 /** The questions of active health checks: an HTTP request, or bytes over TCP. */
+
+import { concat } from '../../http/codec/bytes.ts';
+import { http1 } from '../../http/codec/h1/upstream-connection.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
-import type { ResponseHead } from '../../http/codec/message.ts';
-import type { Connection, DialTarget, Runtime, TlsContext } from '../../runtime/runtime.ts';
+import type { UpstreamConnection, UpstreamConnectionOwner } from '../../http/message/codecs.ts';
+import type { RequestHead, ResponseHead } from '../../http/message/message.ts';
+import type { ResponseSink } from '../../http/message/stream.ts';
+import type { Connection, DialTarget, TlsContext } from '../../runtime/runtime.ts';
+import { type Dialler, type Dialling, dial } from '../dial.ts';
 import type { Host } from '../host.ts';
-import type { PoolSide, StreamOwner, UpstreamStream } from '../pool-connection.ts';
-import { UpstreamConnection } from '../pool-connection.ts';
 import { type CheckResult, PASSED, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';
 
-export type Dialler = Pick<Runtime, 'connect'>;
+/** A dial ends with its check, whose time the health checker limits. */
+export const NO_TIMEOUT = 0;
 
 /** Counts against the threshold, as if there were no answer. */
 const AGAIN: CheckResult = { ...REFUSED, immediate: false };
@@ -25,8 +30,8 @@ export interface HttpCheck {
   readonly path: string;
   /** Beside Host; names in lower case for HTTP/2. */
   readonly fields: readonly Field[];
-  /** A whole head with its empty line, for a host name. */
-  head(host: string): string;
+  /** The request for a host name. */
+  head(host: string): RequestHead;
   /** '' : the endpoint's, else the cluster's name. */
   readonly host: string;
   readonly clusterName: string;
@@ -47,13 +52,12 @@ export function judgeStatus(spec: HttpCheck, status: number, degraded: boolean):
 }
 
 /** One request at a time on a connection of its own, which is kept for the next where the peer allows. */
-export class HttpProbe implements Probe, PoolSide, StreamOwner {
+export class HttpProbe implements Probe, UpstreamConnectionOwner, ResponseSink {
   private readonly target: Host;
   private readonly spec: HttpCheck;
   private readonly dialler: Dialler;
   private connection: UpstreamConnection | undefined;
-  private raw: Connection | undefined;
-  private idle = false;
+  private dialling: Dialling | undefined;
   private done: ((result: CheckResult) => void) | undefined;
   private verdict: CheckResult | undefined;
 
@@ -66,10 +70,9 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
   check(done: (result: CheckResult) => void): () => void {
     this.done = done;
     this.verdict = undefined;
-    if (this.connection && this.idle) {
-      this.idle = false;
-      this.connection.lend(this);
-    } else this.dial();
+    const { connection } = this;
+    if (connection && connection.streams < connection.maxStreams) this.ask(connection);
+    else this.dial();
     return () => {
       this.done = undefined;
       this.close();
@@ -78,16 +81,12 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
 
   close(): void {
     this.connection?.destroy();
-    this.connection = undefined;
-    this.raw?.destroy();
-    this.raw = undefined;
-    this.idle = false;
+    this.dialling?.cancel();
+    this.dialling = undefined;
   }
 
   private dial(): void {
     this.close();
-    const connection = new UpstreamConnection(this);
-    this.connection = connection;
     let where: ReturnType<typeof dialTarget>;
     try {
       where = dialTarget(this.target);
@@ -95,18 +94,18 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
       this.finish(UNANSWERED);
       return;
     }
-    const { to, tls } = where;
-    const handler = { onData() {}, onDrain() {}, onEnd() {}, onClose: () => this.finish(UNANSWERED) };
-    this.raw = this.dialler.connect(to, tls, handler, (opened) => {
-      if (this.connection !== connection) {
-        opened.destroy();
-        return;
-      }
-      this.raw = undefined;
-      opened.handler = connection;
-      connection.opened(opened);
-      connection.lend(this);
+    this.dialling = dial(this.dialler, where.to, where.tls, NO_TIMEOUT, {
+      onOpen: (opened) => {
+        const connection = http1.connect(opened, this);
+        this.connection = connection;
+        this.ask(connection);
+      },
+      onFailed: () => this.finish(UNANSWERED),
     });
+  }
+
+  private ask(connection: UpstreamConnection): void {
+    connection.open(this).head(this.spec.head(hostOf(this.spec, this.target)), true);
   }
 
   private finish(result: CheckResult): void {
@@ -116,42 +115,38 @@ export class HttpProbe implements Probe, PoolSide, StreamOwner {
     done?.(result);
   }
 
-  onIdle(): void {
-    this.idle = true;
-  }
+  onCapacity(): void {}
 
-  onGone(connection: UpstreamConnection): void {
-    if (this.connection !== connection) return;
+  onClosed(): void {
     this.connection = undefined;
-    this.idle = false;
   }
 
-  onReady(stream: UpstreamStream): void {
-    const { spec } = this;
-    stream.sendHead(spec.method, spec.head(hostOf(spec, this.target)), false);
-    stream.sendEnd(undefined);
-    stream.flush();
-  }
-
-  onResponseHead(head: ResponseHead): void {
+  onHead(head: ResponseHead, end: boolean): void {
     this.verdict = judgeStatus(this.spec, head.status, head.headers.has('x-envoy-degraded'));
+    if (end) this.conclude();
   }
 
   onInterim(): void {}
 
-  onResponseBody(): void {}
+  onData(_bytes: Uint8Array, end: boolean): void {
+    if (end) this.conclude();
+  }
 
-  onResponseEnd(): void {
+  onTrailers(): void {
+    this.conclude();
+  }
+
+  private conclude(): void {
     this.finish(this.verdict ?? UNANSWERED);
   }
 
-  onResponseFlush(): void {}
-
-  onRequestDrain(): void {}
+  onWritable(): void {}
 
   onReset(): void {
     this.finish(UNANSWERED);
   }
+
+  onInternalError(): void {}
 }
 
 export interface TcpCheck {
@@ -169,6 +164,7 @@ export class TcpProbe implements Probe {
   private readonly spec: TcpCheck;
   private readonly dialler: Dialler;
   private open: Connection | undefined;
+  private dialling: Dialling | undefined;
 
   constructor(target: Host, spec: TcpCheck, dialler: Dialler) {
     this.target = target;
@@ -177,7 +173,6 @@ export class TcpProbe implements Probe {
   }
 
   check(done: (result: CheckResult) => void): () => void {
-    const { target, spec } = this;
     let over = false;
     const finish = (result: CheckResult) => {
       if (over) return;
@@ -187,34 +182,14 @@ export class TcpProbe implements Probe {
     };
     let where: ReturnType<typeof dialTarget>;
     try {
-      where = dialTarget(target);
+      where = dialTarget(this.target);
     } catch {
       finish(UNANSWERED);
       return () => undefined;
     }
-    const { to, tls } = where;
-    let answer = new Uint8Array(0);
-    const handler = {
-      onData: (bytes: Uint8Array) => {
-        const longer = new Uint8Array(answer.length + bytes.length);
-        longer.set(answer);
-        longer.set(bytes, answer.length);
-        answer = longer;
-        if (holdsInOrder(answer, spec.receive)) finish(PASSED);
-        else if (answer.length > longestAnswer) finish(UNANSWERED);
-      },
-      onDrain() {},
-      onEnd: () => finish(UNANSWERED),
-      onClose: () => finish(UNANSWERED),
-    };
-    this.open = this.dialler.connect(to, tls, handler, (opened) => {
-      if (over) {
-        opened.destroy();
-        return;
-      }
-      this.open = opened;
-      if (spec.send.length > 0) opened.write(spec.send);
-      if (spec.receive.length === 0) finish(PASSED);
+    this.dialling = dial(this.dialler, where.to, where.tls, NO_TIMEOUT, {
+      onOpen: (opened) => this.exchange(opened, finish),
+      onFailed: () => finish(UNANSWERED),
     });
     return () => {
       over = true;
@@ -222,7 +197,27 @@ export class TcpProbe implements Probe {
     };
   }
 
+  private exchange(opened: Connection, finish: (result: CheckResult) => void): void {
+    const { spec } = this;
+    let answer: Uint8Array = new Uint8Array(0);
+    this.open = opened;
+    opened.handler = {
+      onData: (bytes: Uint8Array) => {
+        answer = concat(answer, bytes);
+        if (holdsInOrder(answer, spec.receive)) finish(PASSED);
+        else if (answer.length > longestAnswer) finish(UNANSWERED);
+      },
+      onDrain() {},
+      onEnd: () => finish(UNANSWERED),
+      onClose: () => finish(UNANSWERED),
+    };
+    if (spec.send.length > 0) opened.write(spec.send);
+    if (spec.receive.length === 0) finish(PASSED);
+  }
+
   close(): void {
+    this.dialling?.cancel();
+    this.dialling = undefined;
     this.open?.destroy();
     this.open = undefined;
   }

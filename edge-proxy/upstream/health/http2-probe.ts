@@ -2,10 +2,10 @@
 import { type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
 import { UnaryClient, type UnaryOwner, type UnaryRequest } from '../../http/codec/h2/unary-client.ts';
-import type { Connection } from '../../runtime/runtime.ts';
+import { type Dialler, type Dialling, dial } from '../dial.ts';
 import type { Host } from '../host.ts';
 import { type CheckResult, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';
-import { type Dialler, dialTarget, type HttpCheck, hostOf, judgeStatus } from './health-probe.ts';
+import { dialTarget, type HttpCheck, hostOf, judgeStatus, NO_TIMEOUT } from './health-probe.ts';
 
 /** Judges one response; each answers as soon as there is a verdict. */
 export interface ResponseJudge {
@@ -68,7 +68,7 @@ export class Http2Probe implements Probe {
   private readonly dialler: Dialler;
   private client: UnaryClient | undefined;
   private secure = false;
-  private dialling: { connection?: Connection } | undefined;
+  private dialling: Dialling | undefined;
   private done: ((result: CheckResult) => void) | undefined;
 
   constructor(target: Host, spec: Http2Check, dialler: Dialler) {
@@ -93,7 +93,7 @@ export class Http2Probe implements Probe {
     this.client = undefined;
     this.dialling = undefined;
     client?.close();
-    dialling?.connection?.destroy();
+    dialling?.cancel();
   }
 
   private dial(): void {
@@ -105,25 +105,17 @@ export class Http2Probe implements Probe {
       this.finish(UNANSWERED);
       return;
     }
-    const { to, tls } = where;
-    const attempt: { connection?: Connection } = {};
-    this.dialling = attempt;
-    const lost = () => {
-      if (this.dialling === attempt) this.finish(UNANSWERED);
-    };
-    const handler = { onData() {}, onDrain() {}, onEnd: lost, onClose: lost };
-    attempt.connection = this.dialler.connect(to, tls, handler, (opened) => {
-      if (this.dialling !== attempt) {
-        opened.destroy();
-        return;
-      }
-      this.dialling = undefined;
-      this.secure = tls !== undefined;
-      const client: UnaryClient = new UnaryClient(opened, () => {
-        if (this.client === client) this.client = undefined;
-      });
-      this.client = client;
-      this.ask(client);
+    this.dialling = dial(this.dialler, where.to, where.tls, NO_TIMEOUT, {
+      onOpen: (opened) => {
+        this.dialling = undefined;
+        this.secure = where.tls !== undefined;
+        const client: UnaryClient = new UnaryClient(opened, () => {
+          if (this.client === client) this.client = undefined;
+        });
+        this.client = client;
+        this.ask(client);
+      },
+      onFailed: () => this.finish(UNANSWERED),
     });
   }
 

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../cluster.ts';
 import { OutlierDetection } from './outlier-detection.ts';
 
-function setup(count: number, config: object) {
+function setup(count: number, config: object, random: () => number = () => 0) {
   const hosts = Array.from({ length: count }, (_, i) => ({ id: `h${i}` }) as Endpoint);
   const clock = { now: 0, changes: 0 };
   const detection = new OutlierDetection(
     config,
-    { now: () => clock.now, random: () => 0, endpoints: () => hosts, changed: () => void clock.changes++ },
+    { now: () => clock.now, random, endpoints: () => hosts, changed: () => void clock.changes++ },
     new Map(),
   );
   const report = (i: number, status: number | 'timeout', times = 1) => {
@@ -68,6 +68,28 @@ it('lengthens the ejections up to the longest, and shortens them while all is we
   }
   report(0, 500);
   expect(until()).toBe(10_000);
+});
+
+it('ejects the share that is enforced, and each for its jitter longer', () => {
+  // Whether it is enforced, then the jitter.
+  const draws = [0.5, 0.499, 0.25];
+  const { report, ejected, detection } = setup(
+    2,
+    {
+      consecutive5xx: 1,
+      enforcingConsecutive5xx: 50,
+      maxEjectionPercent: 100,
+      baseEjectionTime: '10s',
+      maxEjectionTimeJitter: '4s',
+    },
+    () => draws.shift()!,
+  );
+  report(0, 500);
+  expect(ejected()).toEqual([]);
+  report(1, 500);
+  expect(ejected()).toEqual([1]);
+  expect(detection.states.get('h1')!.ejectedUntil).toBe(11_000);
+  expect(draws).toEqual([]);
 });
 
 describe('standing out', () => {

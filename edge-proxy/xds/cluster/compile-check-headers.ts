@@ -2,7 +2,7 @@
 import { wireText } from '../../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
 import { ConfigFault } from '../../config-error.ts';
-import { isToken } from '../../http/codec/fields.ts';
+import { isToken } from '../../http/codec/h1/fields.ts';
 import type { Field } from '../../http/codec/h2/static-table.ts';
 
 /** They say where a message ends, or speak of its connection. */

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ClusterLoadAssignment, Cluster as ClusterSchema } from '../../../shared/xds/cluster.ts';
 import { ConfigFault } from '../../config-error.ts';
 import type { TlsContext } from '../../runtime/runtime.ts';
@@ -257,6 +257,75 @@ describe('outlier detection', () => {
     expect(next.use).toBe(first.use);
     host.active--;
     expect(next.endpoints()[0]?.active).toBe(1);
+  });
+});
+
+describe('endpoints of a running EDS cluster', () => {
+  const assign = (localities: object[], more: object = {}) =>
+    ClusterLoadAssignment.parse(clean({ clusterName: 'c', endpoints: localities, ...more }));
+  const two = [locality(0, [{ address: a }, { address: b }])];
+  const ids = (cluster: Cluster) => cluster.endpoints().map(({ id }) => id);
+  const c = '10.0.0.3';
+
+  it('are replaced in place, with what is known of those that stay', () => {
+    const noPanic = { healthyPanicThreshold: { value: 0 } };
+    const outlierDetection = { consecutive5xx: 1, maxEjectionPercent: 50 };
+    const cluster = compile({ commonLbConfig: noPanic, outlierDetection }, two);
+    const [first] = cluster.endpoints();
+    first!.active = 2;
+    cluster.report(first!, 500);
+    const more = [{ address: a, weight: 3 }, { address: b }, { address: c }];
+    expect(cluster.updateEndpoints(assign([locality(0, more)]))).toBe(true);
+    expect(ids(cluster)).toEqual([`${a}:80`, `${b}:80`, `${c}:80`]);
+    expect(cluster.endpoints()[0]).toMatchObject({ weight: 3, active: 2 });
+    expect(counts(cluster, 10)).toEqual({ [b]: 5, [c]: 5 });
+    expect(
+      cluster.updateEndpoints(assign([locality(0, [...more.slice(0, 2), { address: c, health: 'DRAINING' }])])),
+    ).toBe(true);
+    expect(counts(cluster, 10)).toEqual({ [b]: 10 });
+  });
+
+  it('are all that a cluster waits for which came before them', () => {
+    const cluster = compile({}, []);
+    expect(cluster.pick(undefined, undefined)).toBeUndefined();
+    expect(cluster.updateEndpoints(assign(two))).toBe(true);
+    expect(counts(cluster, 10)).toEqual({ [a]: 5, [b]: 5 });
+  });
+
+  it('go on being checked, without a new start', async () => {
+    const dialled: string[] = [];
+    const connect = (({ address }: { address: string }) => {
+      dialled.push(address);
+      return { destroy() {} };
+    }) as unknown as NonNullable<ClusterDeps['connect']>;
+    const check = { timeout: '60s', interval: '60s', unhealthyThreshold: 1, healthyThreshold: 1, tcpHealthCheck: {} };
+    const cluster = compile({ healthChecks: [check] }, two, deps({ connect }));
+    await vi.waitUntil(() => dialled.length === 2);
+    expect(cluster.updateEndpoints(assign([locality(0, [{ address: a }, { address: b }, { address: c }])]))).toBe(true);
+    await vi.waitUntil(() => dialled.includes(c));
+    expect(dialled).toEqual([a, b, c]);
+    const [group] = two;
+    const [one, other] = group!.lbEndpoints;
+    const moved = { ...one, endpoint: { ...one!.endpoint, healthCheckConfig: { portValue: 81 } } };
+    expect(cluster.updateEndpoints(assign([{ ...group, lbEndpoints: [moved, other] }]))).toBe(false);
+  });
+
+  it.each([
+    ['one that left', [locality(0, [{ address: a }])], {}],
+    ['none at all', [], {}],
+    ['another overprovisioning factor', two, { policy: { overprovisioningFactor: 100 } }],
+  ])('need a new version of the cluster: %s', (_, localities, more) => {
+    const cluster = compile({}, two);
+    expect(cluster.updateEndpoints(assign(localities, more))).toBe(false);
+    expect(ids(cluster)).toEqual([`${a}:80`, `${b}:80`]);
+  });
+
+  it('stay when the next are refused', () => {
+    const cluster = compile({}, two);
+    expect(() => cluster.updateEndpoints(assign([locality(0, [{ address: a }, { address: 'name.example' }])]))).toThrow(
+      'endpoint.address: "name.example" must be an IP address in a EDS cluster',
+    );
+    expect(counts(cluster, 10)).toEqual({ [a]: 5, [b]: 5 });
   });
 });
 

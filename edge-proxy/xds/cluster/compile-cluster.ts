@@ -27,6 +27,7 @@ import { compileBalancer } from './compile-balancer.ts';
 import { type CheckTls, compileCheckTls } from './compile-check-tls.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
+import type { RunningCluster } from './running-clusters.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
@@ -62,11 +63,12 @@ export function compileCluster(
   config: ClusterConfig,
   assignment: ClusterLoadAssignment | undefined,
   deps: ClusterDeps,
-): Cluster & { close(): void } {
+): RunningCluster {
   const type = config.type ?? 'STATIC';
   refuseUnsupported(config);
   const http = httpOptions(config);
-  const localities = (type === 'EDS' ? assignment : config.loadAssignment)?.endpoints ?? [];
+  const given = type === 'EDS' ? assignment : config.loadAssignment;
+  const localities = given?.endpoints ?? [];
   const auto = autoTls(http);
   const tls = tlsChoice(config, deps, auto);
   const check = config.healthChecks?.[0];
@@ -74,7 +76,7 @@ export function compileCluster(
   const checksTls = checkTls && tlsChoice(config, deps, undefined, checkTls);
   const inheritance = inherit(deps.previous);
   const closers: (() => void)[] = [];
-  const overprovisioning = (type === 'EDS' ? assignment : config.loadAssignment)?.policy?.overprovisioningFactor ?? 140;
+  const overprovisioning = overprovisioningOf(given);
   const cluster = new BalancedCluster(
     {
       name: config.name,
@@ -99,10 +101,9 @@ export function compileCluster(
       for (const close of closers) close();
     },
   );
-  const build = () =>
-    cluster.setGroups(
-      localities.map((locality) => groupOf(locality, type, { tls, checksTls }, inheritance, deps.now())),
-    );
+  const groupsOf = (from: readonly LocalityLbEndpoints[]) =>
+    from.map((locality) => groupOf(locality, type, { tls, checksTls }, inheritance, deps.now()));
+  const build = () => cluster.setGroups(groupsOf(localities));
   if (config.outlierDetection) {
     const { endpoints, recompute } = cluster;
     const { now, random } = deps;
@@ -140,11 +141,23 @@ export function compileCluster(
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
     for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
     for (const name of names) {
-      if (!isIpAddress(name))
-        closers.push(resolvePeriodically(name, config, deps.resolve, inheritance.resolved, build));
+      if (!isIpAddress(name)) closers.push(resolvePeriodically(name, config, deps, inheritance.resolved, build));
     }
   }
-  return cluster;
+  return Object.assign(cluster, {
+    updateEndpoints: (next: ClusterLoadAssignment) => {
+      if (type !== 'EDS' || overprovisioningOf(next) !== overprovisioning) return false;
+      const groups = groupsOf(next.endpoints ?? []);
+      if (!cluster.keepsEndpoints(groups)) return false;
+      cluster.setGroups(groups);
+      return true;
+    },
+  });
+}
+
+/** In percent. */
+function overprovisioningOf(assignment: ClusterLoadAssignment | undefined): number {
+  return assignment?.policy?.overprovisioningFactor ?? 140;
 }
 
 function refuseUnsupported(config: ClusterConfig): void {

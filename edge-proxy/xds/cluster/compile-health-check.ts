@@ -1,17 +1,14 @@
 /** Cluster.healthChecks -> the rules and questions of active health checking (Envoy's config.core.v3.HealthCheck). */
+
 import type { HealthCheck } from '../../../shared/xds/cluster.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { ConfigFault } from '../../config-error.ts';
 import { fromLatin1 } from '../../http/codec/bytes.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
+import type { Dialler } from '../../upstream/dial.ts';
 import { grpcCheck } from '../../upstream/health/grpc-health.ts';
 import type { CheckRules, Probe } from '../../upstream/health/health-checker.ts';
-import {
-  type Dialler,
-  type HttpCheck,
-  HttpProbe,
-  type TcpCheck,
-  TcpProbe,
-} from '../../upstream/health/health-probe.ts';
+import { type HttpCheck, HttpProbe, type TcpCheck, TcpProbe } from '../../upstream/health/health-probe.ts';
 import { type Http2Check, Http2Probe, httpOverHttp2 } from '../../upstream/health/http2-probe.ts';
 import type { Host } from '../../upstream/host.ts';
 import { checkHeaders } from './compile-check-headers.ts';
@@ -103,12 +100,23 @@ function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boo
   const http2 = config.codecClientType === 'HTTP2';
   const { requestHeadersToAdd: add, requestHeadersToRemove: remove } = config;
   const fields = checkHeaders({ base: [USER_AGENT], add, remove, http2 }, `${path}.requestHeadersToAdd`);
-  const text = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const headers = new HeaderMap();
+  for (const [name, value] of fields) headers.append(name, value);
   return {
     method,
     path: config.path,
     fields,
-    head: (host) => `${method} ${config.path} HTTP/1.1\r\nhost: ${host}\r\n${text}\r\n`,
+    head: (host) => ({
+      method,
+      scheme: '',
+      authority: host,
+      path: config.path,
+      headers,
+      bodySize: 0,
+      upgrade: '',
+      wantsContinue: false,
+      version: 'HTTP/1.1',
+    }),
     host: config.host ?? '',
     clusterName,
     expected: statuses(config.expectedStatuses, `${path}.expectedStatuses`) ?? ((status) => status === 200),

@@ -1,87 +1,120 @@
 import { describe, expect, it } from 'vitest';
-import type { HttpFilter as XdsHttpFilter } from '../../../shared/xds/http-connection-manager.ts';
-import { requestDouble } from '../../http/filters/request-double.ts';
-import type { RouteEntry, RouteTable } from '../../http/route-table.ts';
+import { HttpFilter as HttpFilterMessage } from '../../../shared/xds/http-connection-manager.ts';
+import { FilterChain } from '../../http/filters/chain.ts';
+import { contextOf, noCalls, requestDouble } from '../../http/filters/request-double.ts';
+import type { FilterOverrides, RouteEntry } from '../../http/route-table.ts';
 import { compileHttpFilters } from './compile-filters.ts';
+import { compileOverrides } from './compile-per-filter.ts';
 
-const xds = (type: string, more: object = {}, name = type): XdsHttpFilter =>
-  ({
-    name,
-    typedConfig: { '@type': `type.googleapis.com/envoy.extensions.filters.http.${type}`, ...more },
-  }) as XdsHttpFilter;
+const ANY = 'type.googleapis.com/envoy.extensions.filters.http';
+const xds = (type: string, more: object = {}, name = type, around: object = {}): HttpFilterMessage =>
+  HttpFilterMessage.parse({ name, typedConfig: { '@type': `${ANY}.${type}`, ...more }, ...around });
 const router = xds('router.v3.Router');
-const env = { now: () => 0, random: () => 0, routes: () => undefined };
-const names = (filters: XdsHttpFilter[]) => compileHttpFilters(filters, env).map(({ name }) => name);
+const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
+const compile = (filters: HttpFilterMessage[]) => compileHttpFilters(filters, env);
+const names = (filters: HttpFilterMessage[]) => compile(filters).map(({ name }) => name);
+const route = (overrides: FilterOverrides | undefined) => ({ action: { kind: 'forward' }, overrides }) as RouteEntry;
+const BUFFER = (buffer: number) => ({ buffer, whenFull: 'reject' });
+const level = (config: Record<string, object>) => ({ path: 'p', config: config as never });
 
 describe('compileHttpFilters', () => {
-  it('keeps the order, and leaves out what has nothing to do', () => {
-    const rbac = xds('rbac.v3.RBAC', { rules: {} });
-    expect(
-      names([
-        xds('cors.v3.Cors'),
-        xds('rbac.v3.RBAC'),
-        rbac,
-        xds('grpc_stats.v3.FilterConfig'),
-        xds('fault.v3.HTTPFault'),
-        router,
-      ]),
-    ).toEqual([
-      'envoy.filters.http.cors',
-      // Without rules of its own: a route may have some.
-      'envoy.filters.http.rbac',
-      'envoy.filters.http.rbac',
-      'envoy.filters.http.fault',
-    ]);
+  it("keeps the listener's order, and leaves out what has nothing to do", () => {
+    const filters = [
+      xds('cors.v3.Cors', {}, 'c'),
+      xds('rbac.v3.RBAC', {}, 'without rules of its own'),
+      xds('rbac.v3.RBAC', { rules: {} }, 'r'),
+      xds('grpc_stats.v3.FilterConfig'),
+      xds('fault.v3.HTTPFault', {}, 'f'),
+      router,
+    ];
+    expect(names(filters)).toEqual(['c', 'without rules of its own', 'r', 'f']);
+    expect(names([...filters.slice(0, 5).reverse(), router])).toEqual(['f', 'r', 'without rules of its own', 'c']);
     expect(names([])).toEqual([]);
   });
   it.each([
     ['no router', [xds('cors.v3.Cors')], 'the last filter must be the router'],
     ['router first', [router, xds('cors.v3.Cors')], 'the last filter must be the router'],
     ['two routers', [router, router], 'the last filter must be the router'],
-    ['unknown', [xds('lua.v3.Lua', {}, 'my-lua'), router], 'httpFilters[0] (my-lua): typedConfig: is not supported'],
+    ['a router that is off', [xds('router.v3.Router', {}, 'r', { disabled: true })], 'router cannot be disabled'],
     [
-      'a fault within',
+      'unknown',
+      [xds('lua.v3.Lua', {}, 'my-lua'), router],
+      'httpFilters[0] (my-lua): typedConfig: unsupported type "envoy.extensions.filters.http.lua.v3.Lua": must be one of',
+    ],
+    [
+      'a violation within',
       [xds('rbac.v3.RBAC', { rules: { policies: { p: {} } } }, 'r'), router],
       'httpFilters[0] (r): rules.policies["p"].permissions: must not be empty',
     ],
+    ['a limit of 0', [xds('buffer.v3.Buffer', { maxRequestBytes: 0 }), router], 'maxRequestBytes: must be greater'],
+    [
+      'unknown and optional',
+      [xds('lua.v3.Lua', {}, 'l', { isOptional: true }), router],
+      'unsupported type "envoy.extensions.filters.http.lua.v3.Lua"',
+    ],
   ])('refuses: %s', (_, filters, reason) => expect(() => names(filters)).toThrow(reason));
-  it('the route says how much of a body may wait, or that none must', () => {
-    const own = { maxRequestBytes: 10 };
-    for (const [buffer, expected] of [
-      [undefined, { holdBytes: 10 }],
-      [{ hold: { holdBytes: 5 } }, { holdBytes: 5 }],
-      [{ hold: undefined }, undefined],
-    ] as const) {
-      const routes = () => ({ match: () => ({ buffer }) }) as unknown as RouteTable;
-      const [filter] = compileHttpFilters([xds('buffer.v3.Buffer', own), router], { ...env, routes });
-      expect(filter!.onRequest!(requestDouble({ route: undefined }))).toEqual(expected);
-    }
-    expect(() => names([xds('buffer.v3.Buffer', { maxRequestBytes: 0 }), router])).toThrow(
-      'maxRequestBytes: must be greater',
-    );
+
+  it('gives a filter what the route configures under its name, and of its type', () => {
+    const filters = compile([
+      xds('buffer.v3.Buffer', { maxRequestBytes: 10 }, 'one'),
+      xds('buffer.v3.Buffer', { maxRequestBytes: 20 }, 'two'),
+      router,
+    ]);
+    const limits = (config: Record<string, object>) => {
+      const request = requestDouble({ route: route(compileOverrides([level(config)])) });
+      return filters.map((filter) => filter.onRequestHead!(contextOf(request), true));
+    };
+    const buffer = `${ANY}.buffer.v3.BufferPerRoute`;
+    expect(limits({})).toEqual([BUFFER(10), BUFFER(20)]);
+    expect(limits({ two: { '@type': buffer, buffer: { maxRequestBytes: 5 } } })).toEqual([BUFFER(10), BUFFER(5)]);
+    expect(limits({ one: { '@type': buffer, disabled: true } })).toEqual([undefined, BUFFER(20)]);
+    // As in Envoy: the configuration of another filter under this name is none.
+    expect(limits({ one: { '@type': `${ANY}.fault.v3.HTTPFault` } })).toEqual([BUFFER(10), BUFFER(20)]);
   });
-  it('an optional filter that is unknown is refused as well', () => {
-    expect(() => names([{ ...xds('lua.v3.Lua'), isOptional: true }, router])).toThrow('is not supported');
+
+  it('without a route: what the listener configures', () => {
+    const request = requestDouble({ route: null });
+    for (const filter of compile([xds('cors.v3.Cors'), xds('rbac.v3.RBAC'), router]))
+      expect(filter.onRequestHead!(contextOf(request), true)).toBeUndefined();
   });
-  it('looks a route up once for all filters, no match included', () => {
-    for (const found of [null, {} as RouteEntry]) {
-      let asked = 0;
-      const match = () => {
-        asked++;
-        return found;
-      };
-      const routes = () => ({ match }) as unknown as RouteTable;
-      const filters = compileHttpFilters([xds('fault.v3.HTTPFault'), xds('cors.v3.Cors'), router], { ...env, routes });
-      const request = requestDouble({ route: undefined });
-      for (const filter of filters) filter.onRequest!(request);
-      expect(asked).toBe(1);
-      expect(request.route).toBe(found);
-    }
+});
+
+describe('which filters run', () => {
+  const off = { disabled: true };
+  const filters = compile([
+    xds('cors.v3.Cors', {}, 'a'),
+    xds('fault.v3.HTTPFault', {}, 'b', off),
+    xds('rbac.v3.RBAC', {}, 'c'),
+    router,
+  ]);
+  const chain = new FilterChain(filters);
+  const run = (config: Record<string, object>, host: Record<string, object> = {}) =>
+    chain
+      .of(route(compileOverrides([level(config), level(host)])))
+      .all.map(({ name }) => name)
+      .join('');
+  const wrapper = 'type.googleapis.com/envoy.config.route.v3.FilterConfig';
+  const fault = { '@type': `${ANY}.fault.v3.HTTPFault` };
+
+  it('those that the listener does not disable', () => {
+    expect(run({})).toBe('ac');
+    for (const none of [null, undefined]) expect(chain.of(none).all.map(({ name }) => name)).toEqual(['a', 'c']);
   });
-  it('before any route table: no route', () => {
-    const request = requestDouble();
-    for (const filter of compileHttpFilters([xds('cors.v3.Cors'), router], env))
-      expect(filter.onRequest!(request)).toBeUndefined();
-    expect(request.route).toBeNull();
+  it('a route switches off', () => {
+    expect(run({ a: { '@type': wrapper, disabled: true } })).toBe('c');
+    expect(run({}, { c: { '@type': wrapper, disabled: true } })).toBe('a');
+  });
+  it('a route switches on: by a configuration, a wrapped one, or an empty one', () => {
+    expect(run({ b: fault })).toBe('abc');
+    expect(run({ b: { '@type': wrapper, config: fault } })).toBe('abc');
+    expect(run({ b: { '@type': wrapper, config: { '@type': '' } } })).toBe('abc');
+  });
+  it('the most specific word counts', () => {
+    expect(run({ b: { '@type': wrapper, disabled: true } }, { b: fault })).toBe('ac');
+    expect(run({ b: fault }, { b: { '@type': wrapper, disabled: true } })).toBe('abc');
+  });
+  it('chooses once for the routes that share their configuration', () => {
+    const overrides = compileOverrides([level({ b: fault })]);
+    expect(chain.of(route(overrides))).toBe(chain.of(route(overrides)));
   });
 });

@@ -1,120 +1,78 @@
-/** typedPerFilterConfig -> what the fault, cors and buffer filters find in a route. */
-import { wireText } from '../../../shared/match/wire.ts';
-import { durationMs } from '../../../shared/xds/message.ts';
-import type { Route } from '../../../shared/xds/route.ts';
-import { ConfigFault, faultAt } from '../../config-error.ts';
-import { compileHttpRbac } from '../../http/filters/rbac.ts';
-import { compileStringMatcher } from '../../http/matchers.ts';
-import type { RouteBuffer, RouteCors, RouteFault, RouteRbac } from '../../http/route-table.ts';
-import type { Hold } from '../../http/stream.ts';
-import { shareOf } from '../route/compile-route-match.ts';
+/** typed_per_filter_config of a route and what stands around it -> what the filters find in the route. */
+import {
+  ROUTE_MESSAGES,
+  type RouteFilterConfig,
+  type TypedPerFilterConfig,
+  WRAPPER_TYPE,
+} from '../../../shared/xds/http-filters.ts';
+import { type AnyMessage, messageName, unsupportedType } from '../../../shared/xds/message.ts';
+import { ConfigFault } from '../../config-error.ts';
+import type { FilterDefinition, Located } from '../../http/filters/definition.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
+import type { FilterOverride, FilterOverrides } from '../../http/route-table.ts';
+import { readMessage } from '../read-message.ts';
 
-type PerFilter = NonNullable<Route['typedPerFilterConfig']>;
-type Fault = Extract<PerFilter[string], { '@type': `${string}HTTPFault` }>;
-type Cors = Extract<PerFilter[string], { '@type': `${string}CorsPolicy` }>;
-type Rbac = Extract<PerFilter[string], { '@type': `${string}RBACPerRoute` }>;
-type Buffer = Extract<PerFilter[string], { '@type': `${string}BufferPerRoute` }>;
+const byRouteType = new Map(
+  HTTP_FILTERS.flatMap((definition) => (definition.route ? [[definition.route.type, definition] as const] : [])),
+);
 
-export interface CompiledPerFilter {
-  fault: RouteFault | undefined;
-  cors: RouteCors | undefined;
-  buffer: RouteBuffer | undefined;
-  rbac: RouteRbac | undefined;
+export interface OverrideLevel {
+  readonly path: string;
+  readonly config: TypedPerFilterConfig | undefined;
 }
 
-/** `levels`: route first, then virtual host, then table; the first that configures a filter counts. */
-export function compilePerFilter(
-  levels: readonly { path: string; config: PerFilter | undefined }[],
-): CompiledPerFilter {
-  const found: CompiledPerFilter = { fault: undefined, cors: undefined, buffer: undefined, rbac: undefined };
-  const policies: { policy: Cors; path: string }[] = [];
-  for (const { path, config } of levels) {
-    for (const [name, entry] of Object.entries(config ?? {})) {
-      const at = `${path}.typedPerFilterConfig["${name}"]`;
-      if (isFault(entry)) found.fault ??= compileFault(entry, at);
-      else if (isBuffer(entry)) found.buffer ??= compileBuffer(entry, at);
-      else if (isRbac(entry)) found.rbac ??= compileRbac(entry, at);
-      else policies.push({ policy: entry as Cors, path: at });
-    }
-  }
-  if (policies.length > 0) found.cors = compileCors(policies);
-  return found;
-}
-
-function isFault(entry: PerFilter[string]): entry is Fault {
-  return entry['@type'].endsWith('HTTPFault');
-}
-
-function isRbac(entry: PerFilter[string]): entry is Rbac {
-  return entry['@type'].endsWith('RBACPerRoute');
-}
-
-function compileRbac({ rbac }: Rbac, path: string): RouteRbac {
-  return { judge: rbac && faultAt(`${path}.rbac`, () => compileHttpRbac(rbac)) };
-}
-
-function isBuffer(entry: PerFilter[string]): entry is Buffer {
-  return entry['@type'].endsWith('BufferPerRoute');
-}
-
-/** One of both, and `disabled` only as true, as Envoy's validation rules say. */
-function compileBuffer({ disabled, buffer }: Buffer, path: string): RouteBuffer {
-  if ((disabled === undefined) === (buffer === undefined) || disabled === false)
-    throw new ConfigFault(path, 'must have either buffer or disabled: true');
-  return { hold: buffer && compileHold(buffer, `${path}.buffer.`) };
-}
-
-/** @param path with its dot, '' for the filter's own config */
-export function compileHold({ maxRequestBytes }: { maxRequestBytes: number }, path: string): Hold {
-  if (maxRequestBytes === 0) throw new ConfigFault(`${path}maxRequestBytes`, 'must be greater than 0');
-  return { holdBytes: maxRequestBytes };
-}
-
-function compileFault({ delay, abort }: Fault, path: string): RouteFault {
-  const abortStatus = abort?.httpStatus ?? 0;
-  if (abort && (abortStatus < 200 || abortStatus > 599))
-    throw new ConfigFault(`${path}.abort.httpStatus`, 'must be 200 to 599');
-  return {
-    delayMs: delay?.fixedDelay ? durationMs(delay.fixedDelay) : 0,
-    delayShare: delay ? shareOf(delay.percentage) : 0,
-    abortStatus,
-    abortShare: abort ? shareOf(abort.percentage) : 0,
-  };
+/** One level's word on one filter. */
+interface Entry {
+  readonly disabled: boolean;
+  /** Undefined: it only enables or disables. */
+  readonly definition: FilterDefinition | undefined;
+  readonly message: Located<unknown> | undefined;
 }
 
 /**
- * The first policy switches on or off; what it leaves out, the next one says (Envoy's cors filter).
- * @returns undefined where it is switched off
+ * As in Envoy: the most specific level that names a filter decides whether it runs, the most specific that configures
+ * it gives its configuration (a filter may read the others, too).
+ * @param levels most specific first: weighted cluster, route, virtual host, route configuration
+ * @returns undefined where no level names a filter. Throws ConfigFault naming the field.
  */
-function compileCors(policies: readonly { policy: Cors; path: string }[]): RouteCors | undefined {
-  const { policy: first, path } = policies[0]!;
-  const cors: Cors = { ...first };
-  for (const { policy } of policies.slice(1)) {
-    if (!cors.allowOriginStringMatch?.length) cors.allowOriginStringMatch = policy.allowOriginStringMatch;
-    cors.allowMethods ||= policy.allowMethods;
-    cors.allowHeaders ||= policy.allowHeaders;
-    cors.exposeHeaders ||= policy.exposeHeaders;
-    cors.maxAge ||= policy.maxAge;
-    cors.allowCredentials ??= policy.allowCredentials;
-    cors.forwardNotMatchingPreflights ??= policy.forwardNotMatchingPreflights;
+export function compileOverrides(levels: readonly OverrideLevel[]): FilterOverrides | undefined {
+  const entries = new Map<string, Entry[]>();
+  for (const { path, config } of levels) {
+    for (const [name, any] of Object.entries(config ?? {})) {
+      const entry = readEntry(any, `${path}.typedPerFilterConfig["${name}"]`);
+      const known = entries.get(name);
+      if (known) known.push(entry);
+      else entries.set(name, [entry]);
+    }
   }
-  const share = cors.filterEnabled ? shareOf(cors.filterEnabled.defaultValue) : 1;
-  if (share === 0) return undefined;
-  if (share < 1) throw new ConfigFault(`${path}.filterEnabled`, 'only 0 or 100 percent are supported');
-  const origins = (cors.allowOriginStringMatch ?? []).map((one, i) =>
-    compileStringMatcher(one, `${path}.allowOriginStringMatch[${i}]`),
+  if (entries.size === 0) return undefined;
+  return new Map([...entries].map(([name, found]) => [name, compileEntries(found)]));
+}
+
+function compileEntries(entries: readonly Entry[]): FilterOverride {
+  const disabled = entries[0]!.disabled;
+  const definition = entries.find((entry) => entry.definition)?.definition;
+  // Of another filter's type under the same name: as in Envoy, the most specific one counts.
+  const [first, ...others] = entries.flatMap((entry) =>
+    entry.definition === definition && entry.message ? [entry.message] : [],
   );
-  const preflightHeaders = {
-    ...(cors.allowCredentials && { 'access-control-allow-credentials': 'true' }),
-    ...(cors.allowMethods && { 'access-control-allow-methods': wireText(cors.allowMethods) }),
-    ...(cors.allowHeaders && { 'access-control-allow-headers': wireText(cors.allowHeaders) }),
-    ...(cors.maxAge && { 'access-control-max-age': wireText(cors.maxAge) }),
-  };
-  return {
-    allowsOrigin: (origin) => origins.some((allows) => allows(origin)),
-    preflightHeaders,
-    allowCredentials: cors.allowCredentials ?? false,
-    exposeHeaders: wireText(cors.exposeHeaders ?? ''),
-    forwardNotMatchingPreflights: cors.forwardNotMatchingPreflights ?? true,
-  };
+  return { disabled, definition, value: first && definition?.route?.compile([first, ...others]) };
+}
+
+function readEntry(any: AnyMessage, path: string): Entry {
+  if (messageName(any['@type']) !== WRAPPER_TYPE) return { disabled: false, ...readConfig(any, path) };
+  const { disabled = false, config } = any as RouteFilterConfig;
+  // As in Envoy, what stands beside `disabled: true` is not looked at.
+  if (disabled) return { disabled, definition: undefined, message: undefined };
+  if (!config) throw new ConfigFault(path, 'must have config or disabled: true');
+  if (config['@type'] === '') return { disabled, definition: undefined, message: undefined };
+  return { disabled, ...readConfig(config, `${path}.config`) };
+}
+
+function readConfig(any: AnyMessage, path: string): Pick<Entry, 'definition' | 'message'> {
+  const type = messageName(any['@type']);
+  const definition = byRouteType.get(type);
+  if (!definition?.route) throw new ConfigFault(path, unsupportedType(type, [...byRouteType.keys(), WRAPPER_TYPE]));
+  const config = readMessage(any, definition.route.schema, ROUTE_MESSAGES, path);
+  return { definition, message: { config, path } };
 }

@@ -14,21 +14,29 @@ import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { faultAt } from '../../config-error.ts';
-import { ConnectionManager } from '../../http/connection-manager.ts';
-import { HttpStats } from '../../http/connection-stats.ts';
+import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
+import { HttpStats } from '../../http/downstream/http-stats.ts';
+import type { HttpFilter } from '../../http/filters/hooks.ts';
+import type { RequestObserver } from '../../http/request-observer.ts';
 import type { RouteTable } from '../../http/route-table.ts';
-import type { DownstreamInfo, HttpFilter, RequestContext } from '../../http/stream.ts';
+import { type SideCall, sideCalls } from '../../http/side-call/side-call.ts';
+import type { DownstreamInfo } from '../../http/stream.ts';
 import type { CertificateChoice } from '../../listener/certificate-choice.ts';
 import { compileConnectionLimit } from '../../listener/connection-limit.ts';
 import { compileChains } from '../../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Denial, Terminal } from '../../listener/listener.ts';
 import type { Admission } from '../../overload/admission.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
-import type { TcpConnection, TcpObserver } from '../../tcp/tcp-connection.ts';
+import {
+  type ConnectionObserver,
+  type ConnectionRecord,
+  compileConnectionObservers,
+} from '../../tcp/connection-record.ts';
 import { TcpProxy } from '../../tcp/tcp-proxy.ts';
 import { TcpStats } from '../../tcp/tcp-stats.ts';
 import { faultLog } from '../../telemetry/fault-log.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
+import { sharedPool } from '../../upstream/upstream-pool.ts';
 import type { Secrets } from '../tls/secrets.ts';
 
 /** The compilers of what listeners hold. */
@@ -38,17 +46,14 @@ export interface ListenerParts {
   readonly clusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly compileHttpFilters: (
-    config: HttpConnectionManager,
-    routes: () => RouteTable | undefined,
-  ) => readonly HttpFilter[];
+  readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
-  /** What hears of each finished request of this connection manager. */
-  readonly onFinished: (listener: Listener, config: HttpConnectionManager) => (request: RequestContext) => void;
-  /** What hears of each connection of this tcp_proxy. */
-  readonly tcpObserver: (listener: Listener, config: TcpProxyConfig) => TcpObserver;
+  /** The subscribers to the requests of this connection manager: metrics, access log. */
+  readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
+  /** The same for connections of this tcp_proxy. */
+  readonly connectionObservers: (listener: Listener, config: TcpProxyConfig) => readonly ConnectionObserver[];
   /** The listener's own access log; undefined: it has none. */
-  readonly connectionLog: (listener: Listener) => ((connection: TcpConnection) => void) | undefined;
+  readonly connectionLog: (listener: Listener) => ((connection: ConnectionRecord) => void) | undefined;
   /** @param evenUnhealthy the proxy having been told to fail its health checks is no reason */
   readonly draining: (evenUnhealthy: boolean) => boolean;
   readonly admission: Admission;
@@ -199,34 +204,38 @@ function compileTerminal(
   if (type === TCP_PROXY) {
     const config = filter.typedConfig as TcpProxyConfig;
     const stats = new TcpStats(parts.admission.stats, config.statPrefix);
-    const observer = parts.tcpObserver(listener, config);
-    return new TcpProxy(config, parts.clusters, parts.runtime, observer, stats, sniPortOf(filters));
+    const events = compileConnectionObservers(
+      parts.connectionObservers(listener, config),
+      internalErrors(listener, parts),
+    );
+    return new TcpProxy(config, parts.clusters, parts.runtime, events, stats, sniPortOf(filters));
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;
   const routes = routesOf(config, parts);
   const stats = new HttpStats(parts.admission.stats, config.statPrefix);
-  const finished = parts.onFinished(listener, config);
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config, routes),
+    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
     clusters: parts.clusters,
     runtime: parts.runtime,
-    onFinished: (request) => {
-      stats.finished(request);
-      finished(request);
-    },
-    onFault: faultLog(
-      `listener ${listener.name}`,
-      (line) => parts.runtime.process.writeError(line),
-      () => parts.runtime.monotonicMs(),
-    ),
+    observers: [stats, ...parts.requestObservers(listener, config)],
+    onInternalError: internalErrors(listener, parts),
     draining: () => parts.draining(listener.drainType === 'MODIFY_ONLY'),
     overload: parts.admission.overload,
     stats,
     bufferLimit: listener.perConnectionBufferLimitBytes,
   });
+}
+
+/** Exceptions in this proxy while it serves traffic. */
+function internalErrors(listener: Listener, { runtime }: ListenerParts): (error: unknown) => void {
+  return faultLog(
+    `listener ${listener.name}`,
+    (line) => runtime.process.writeError(line),
+    () => runtime.monotonicMs(),
+  );
 }
 
 function routesOf(config: HttpConnectionManager, parts: ListenerParts): () => RouteTable | undefined {

@@ -3,7 +3,8 @@ import { wireText } from '../../../shared/match/wire.ts';
 import { ConfigFault, faultAt } from '../../config-error.ts';
 import { headerReader } from '../../http/matchers.ts';
 import type { RequestContext } from '../../http/stream.ts';
-import { compileOperator } from '../../telemetry/format-operators.ts';
+import type { Clock } from '../../runtime/runtime.ts';
+import { compileOperator, wallClockOf } from '../../telemetry/format-operators.ts';
 
 /** What it gives is text of the wire: a character a byte. */
 export type Format = (request: RequestContext) => string;
@@ -34,7 +35,7 @@ const commands: Record<string, Format> = {
 };
 
 /** Throws ConfigFault at `path` for an unknown command, an unclosed `%` or a control character. */
-export function compileFormat(configured: string, path: string): Format {
+export function compileFormat(configured: string, path: string, clock: Clock): Format {
   const text = wireText(configured);
   if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(text)) throw new ConfigFault(path, 'holds a control character');
   if (!text.includes('%')) return () => text;
@@ -50,7 +51,7 @@ export function compileFormat(configured: string, path: string): Format {
       if (end < 0) throw new ConfigFault(path, `"${text}" has a "%" without its end; a literal one is "%%"`);
       if (literal !== '') parts.push(constant(literal));
       literal = '';
-      parts.push(compileCommand(text.slice(at + 1, end), path));
+      parts.push(compileCommand(text.slice(at + 1, end), path, clock));
       at = end + 1;
     }
   }
@@ -67,13 +68,13 @@ function constant(text: string): Format {
   return () => text;
 }
 
-function compileCommand(command: string, path: string): Format {
+function compileCommand(command: string, path: string, clock: Clock): Format {
   if (Object.hasOwn(commands, command)) return commands[command]!;
   const parts = /^([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d{1,5}))?$/.exec(command);
   if (!parts) throw new ConfigFault(path, `cannot read the format command "%${command}%"`);
   const [, name = '', argument, limit] = parts;
   const length = limit === undefined ? undefined : Number(limit);
-  const format = name === 'REQ' ? requestHeader(argument, command, path) : logged(name, argument, path);
+  const format = name === 'REQ' ? requestHeader(argument, command, path) : logged(name, argument, path, clock);
   return length === undefined ? format : (request) => format(request).slice(0, length);
 }
 
@@ -93,16 +94,13 @@ function firstValue(name: string): Format | ((request: RequestContext) => string
 }
 
 /** Every operator of the access log is one of headers too. */
-function logged(name: string, argument: string | undefined, path: string): Format {
-  const field = faultAt(path, () => compileOperator(name, argument, wallClock));
+function logged(name: string, argument: string | undefined, path: string, clock: Clock): Format {
+  const field = faultAt(path, () => compileOperator(name, argument, wallClockOf(clock)));
   return (request) => {
-    const value = field(request, performance.now());
+    const value = field(request, clock.monotonicMs());
     return value === undefined ? '' : wireText(String(value)).replace(/[\u0000-\u0008\u000a-\u001f\u007f]/g, '?');
   };
 }
-
-/** Times of requests are those of `performance.now()` on every runtime. */
-export const wallClock = (monotonicMs: number) => Date.now() - performance.now() + monotonicMs;
 
 /** A command ends at the next `%` outside of its parentheses. */
 function endOfCommand(text: string, from: number): number {

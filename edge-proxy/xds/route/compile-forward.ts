@@ -4,6 +4,7 @@ import type { ClusterWeight, RouteAction } from '../../../shared/xds/route.ts';
 import { ConfigFault } from '../../config-error.ts';
 import type { ClusterChoice, ForwardAction } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
+import type { Clock } from '../../runtime/runtime.ts';
 import { compileHashPolicy } from './compile-hash-policy.ts';
 import { compileHeaderEdit, type HeaderEdit, type Level } from './compile-header-operations.ts';
 import { compileRetry } from './compile-retry.ts';
@@ -18,6 +19,7 @@ export interface HeaderScope {
   /** Route, virtual host, table. */
   levels: readonly Level[];
   mostSpecificWins: boolean;
+  clock: Clock;
   /** Runs after the configured operations on a response. */
   finishResponse: HeaderEdit | undefined;
   /** The virtual host's, for routes that have none. */
@@ -82,12 +84,22 @@ function compilePick(action: RouteAction, scope: HeaderScope, path: string): For
 }
 
 function compileWeighted(action: RouteAction, scope: HeaderScope, path: string): ForwardAction['pick'] {
+  const { choices, indexAt } = compileWeights(action, scope, path);
+  return (_, random) => choices[indexAt(random)]!;
+}
+
+export interface Weights {
+  readonly choices: readonly ClusterChoice[];
+  /** @param random [0, 1). @returns the position of the cluster it falls to */
+  indexAt(random: number): number;
+}
+
+/** @param path of the weighted clusters. Throws ConfigFault. */
+export function compileWeights(action: RouteAction, scope: HeaderScope, path: string): Weights {
   const clusters: readonly ClusterWeight[] = action.weightedClusters?.clusters ?? [];
   const choices = clusters.map((one, i): ClusterChoice => {
     const at = `${path}.clusters[${i}]`;
     if (!one.name) throw new ConfigFault(`${at}.name`, 'is required');
-    if (Object.keys(one.typedPerFilterConfig ?? {}).length > 0)
-      throw new ConfigFault(`${at}.typedPerFilterConfig`, 'is not supported');
     const edits = compileEdits(scope, [{ path: at, config: one, weighted: true }]);
     const host = wireText(one.hostRewriteLiteral ?? '');
     if (host === '') return { cluster: one.name, ...edits };
@@ -104,21 +116,24 @@ function compileWeighted(action: RouteAction, scope: HeaderScope, path: string):
   const given = action.weightedClusters?.totalWeight ?? 0;
   if (given > 0 && given !== total)
     throw new ConfigFault(`${path}.totalWeight`, `must be the sum of the weights, ${total}`);
-  return (_, random) => {
-    const point = random * total;
-    for (let i = 0; i < ends.length; i++) if (point < ends[i]!) return choices[i]!;
-    return choices[choices.length - 1]!;
+  return {
+    choices,
+    indexAt: (random) => {
+      const point = random * total;
+      for (let i = 0; i < ends.length; i++) if (point < ends[i]!) return i;
+      return ends.length - 1;
+    },
   };
 }
 
 function compileEdits(scope: HeaderScope, own: readonly Level[]): Pick<ClusterChoice, 'editRequest' | 'editResponse'> {
   const levels = [...own, ...scope.levels];
-  const request = compileHeaderEdit('request', levels, scope.mostSpecificWins);
+  const request = compileHeaderEdit('request', levels, scope.mostSpecificWins, scope.clock);
   return { editRequest: (context) => request(context, context.headers), editResponse: compileResponseEdit(scope, own) };
 }
 
 export function compileResponseEdit(scope: HeaderScope, own: readonly Level[] = []): HeaderEdit {
-  const edit = compileHeaderEdit('response', [...own, ...scope.levels], scope.mostSpecificWins);
+  const edit = compileHeaderEdit('response', [...own, ...scope.levels], scope.mostSpecificWins, scope.clock);
   const { finishResponse } = scope;
   if (!finishResponse) return edit;
   return (request, headers) => {

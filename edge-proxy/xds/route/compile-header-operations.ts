@@ -1,8 +1,9 @@
 /** Header operations of table, virtual host, route and weighted cluster, folded into one list in Envoy's order. */
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
 import { ConfigFault } from '../../config-error.ts';
-import type { Headers } from '../../http/headers.ts';
+import type { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/stream.ts';
+import type { Clock } from '../../runtime/runtime.ts';
 import { compileFormat, type Format } from './compile-format.ts';
 
 export interface HeaderOperations {
@@ -18,7 +19,7 @@ export interface Level {
   /** Of a weighted cluster. */
   weighted?: boolean;
 }
-export type HeaderEdit = (request: RequestContext, headers: Headers) => void;
+export type HeaderEdit = (request: RequestContext, headers: HeaderMap) => void;
 
 type Action = NonNullable<HeaderValueOption['appendAction']>;
 interface Addition {
@@ -32,14 +33,16 @@ interface Addition {
 /**
  * @param levels most specific first
  * @param mostSpecificWins the most specific is applied last; Envoy's default is first
+ * @param clock what formats of times read
  */
 export function compileHeaderEdit(
   side: 'request' | 'response',
   levels: readonly Level[],
   mostSpecificWins: boolean,
+  clock: Clock,
 ): HeaderEdit {
   const ordered = mostSpecificWins ? specificLast(levels) : levels;
-  const edits = ordered.flatMap(({ path, config }) => compileLevel(side, path, config));
+  const edits = ordered.flatMap(({ path, config }) => compileLevel(side, path, config, clock));
   if (edits.length === 0) return () => {};
   if (edits.length === 1) return edits[0]!;
   return (request, headers) => {
@@ -54,11 +57,16 @@ function specificLast(levels: readonly Level[]): Level[] {
 }
 
 /** Removals, then replacements, then additions: whatever the order they are written in. */
-function compileLevel(side: 'request' | 'response', path: string, config: HeaderOperations): HeaderEdit[] {
+function compileLevel(
+  side: 'request' | 'response',
+  path: string,
+  config: HeaderOperations,
+  clock: Clock,
+): HeaderEdit[] {
   const removals = config[`${side}HeadersToRemove`] ?? [];
   const options = config[`${side}HeadersToAdd`] ?? [];
   const removed = removals.map((name) => editableKey(name, `${path}.${side}HeadersToRemove`));
-  const all = options.map((option, i) => compileAddition(option, `${path}.${side}HeadersToAdd[${i}]`));
+  const all = options.map((option, i) => compileAddition(option, `${path}.${side}HeadersToAdd[${i}]`, clock));
   const additions = [...all.filter((one) => replaces(one.action)), ...all.filter((one) => !replaces(one.action))];
   if (removed.length === 0 && additions.length === 0) return [];
   return [
@@ -73,7 +81,7 @@ function replaces(action: Action): boolean {
   return action === 'OVERWRITE_IF_EXISTS_OR_ADD' || action === 'OVERWRITE_IF_EXISTS';
 }
 
-function compileAddition(option: HeaderValueOption, path: string): Addition {
+function compileAddition(option: HeaderValueOption, path: string, clock: Clock): Addition {
   const { header, append, keepEmptyValue = false } = option;
   if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z:]+$/.test(header.key))
     throw new ConfigFault(path, `"${header.key}" is no header name`);
@@ -81,7 +89,7 @@ function compileAddition(option: HeaderValueOption, path: string): Addition {
   return {
     name: header.key,
     key: editableKey(header.key, path),
-    value: compileFormat(header.value ?? '', `${path}.header.value`),
+    value: compileFormat(header.value ?? '', `${path}.header.value`, clock),
     action,
     keepEmpty: keepEmptyValue,
   };
@@ -95,7 +103,7 @@ function editableKey(name: string, path: string): string {
   return key;
 }
 
-function apply(addition: Addition, request: RequestContext, headers: Headers): void {
+function apply(addition: Addition, request: RequestContext, headers: HeaderMap): void {
   const { key, action } = addition;
   const value = addition.value(request);
   if (value === '' && !addition.keepEmpty) return;

@@ -10,7 +10,7 @@ import {
   type RateLimitedBackOff,
   type ResponseMatch,
   type RetryPlan,
-} from '../../http/retry-plan.ts';
+} from '../../http/router/retry-plan.ts';
 import type { RequestContext } from '../../http/stream.ts';
 
 /**

@@ -25,7 +25,8 @@ export interface CompiledMatch {
   connect: boolean;
 }
 
-export function compileRouteMatch(match: RouteMatch, path: string): CompiledMatch {
+/** @param random [0, 1): decides for shares of requests */
+export function compileRouteMatch(match: RouteMatch, path: string, random: () => number): CompiledMatch {
   const connect = match.connectMatcher !== undefined;
   const wanted = match.pathMatchPolicy?.typedConfig.pathTemplate;
   const template =
@@ -39,7 +40,7 @@ export function compileRouteMatch(match: RouteMatch, path: string): CompiledMatc
   ];
   if (match.grpc) conditions.push((request) => isGrpc(request.headers.get('content-type')));
   const share = match.runtimeFraction ? shareOf(match.runtimeFraction.defaultValue) : 1;
-  if (share < 1) conditions.push(() => Math.random() < share);
+  if (share < 1) conditions.push(() => random() < share);
   return {
     // CONNECT names no path: only a connect matcher takes it.
     matches: (request) => {

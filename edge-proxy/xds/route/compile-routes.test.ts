@@ -2,13 +2,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { type RequestParts, requestDouble } from '../../http/filters/request-double.ts';
-import { Headers } from '../../http/headers.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
 import type { ForwardAction, RouteEntry } from '../../http/route-table.ts';
 import { ConfigFault, compileRouteConfiguration } from './compile-routes.ts';
 
+const draws: number[] = [];
+const env = { now: () => 0, monotonicMs: () => 0, random: () => draws.shift() ?? 0 };
 const compile = (routes: unknown[], host: object = {}, table: object = {}) =>
   compileRouteConfiguration(
     RouteConfiguration.parse({ name: 't', virtualHosts: [{ name: 'vh', domains: ['*'], routes, ...host }], ...table }),
+    env,
   );
 const to = (cluster: string, more: object = {}) => ({ cluster, ...more });
 const run = (routes: unknown[], parts: RequestParts, host: object = {}, table: object = {}) => {
@@ -69,6 +72,39 @@ describe('forwarding', () => {
     expect(share.filter((name) => name === 'a')).toHaveLength(25);
     expect(share.filter((name) => name === 'b')).toHaveLength(75);
   });
+  it('a cluster that configures filters is drawn with the route, once a request', () => {
+    const fault = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault' };
+    const clusters = [
+      { name: 'a', weight: 1, typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 418 } } } },
+      { name: 'b', weight: 3 },
+    ];
+    const host = { typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 503 } } } };
+    const table = compile([{ match: { prefix: '/' }, route: { weightedClusters: { clusters } } }], host);
+    const drawn = [0, 0.249, 0.25, 0.999].map((draw) => {
+      draws.push(draw);
+      const request = requestDouble({});
+      const { action, overrides } = table.match(request)!;
+      // What the router draws afterwards changes nothing.
+      const cluster = [0, 0.5, 0.999].map((later) => (action as ForwardAction).pick(request, later).cluster);
+      return [new Set(cluster), overrides?.get('f')?.value as object];
+    });
+    expect(drawn).toEqual([
+      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
+      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
+      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
+      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
+    ]);
+    expect(draws).toEqual([]);
+  });
+  it('a share of requests is drawn from the chance it is given', () => {
+    const half = { match: { prefix: '/', runtimeFraction: { defaultValue: { numerator: 50 } } }, route: to('c') };
+    const table = compile([
+      { name: 'half', ...half },
+      { name: 'rest', match: { prefix: '/' }, route: to('c') },
+    ]);
+    draws.push(0.499, 0.5);
+    expect([1, 2].map(() => table.match(requestDouble({}))?.name)).toEqual(['half', 'rest']);
+  });
   it.each([
     [{ prefix: '/a' }, { prefixRewrite: '/z' }, '/a/b?q', '/z/b?q'],
     [{ path: '/a' }, { prefixRewrite: '/z' }, '/a?q', '/z?q'],
@@ -111,9 +147,9 @@ describe('forwarding', () => {
       backOffMaxMs: 250,
     });
     expect([timeoutMs, perTryMs]).toEqual([0, 2000]);
-    const grpc = new Headers();
+    const grpc = new HeaderMap();
     grpc.append('grpc-status', '14');
-    expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new Headers()))).toEqual([
+    expect([200, 409, 418, 500, 503].map((status) => retry!.retriableResponse(status, new HeaderMap()))).toEqual([
       false,
       true,
       true,
@@ -128,7 +164,7 @@ describe('forwarding', () => {
       route: to('c', { retryPolicy: { retryOn: 'connect-failure' } }),
     }).action;
     expect(retry).toMatchObject({ onConnectFailure: true, onReset: false, onRefusedStream: false, maxRetries: 1 });
-    expect(retry!.retriableResponse(503, new Headers())).toBe(false);
+    expect(retry!.retriableResponse(503, new HeaderMap())).toBe(false);
   });
 });
 
@@ -173,7 +209,7 @@ describe('header operations', () => {
     expect(request.headers.joined('two')).toBe('a,b');
     expect(request.headers.joined('one')).toBe('10.0.0.1|GET|a|100%');
     expect([request.headers.has('gone'), request.headers.has('empty')]).toEqual([false, false]);
-    const response = new Headers();
+    const response = new HeaderMap();
     response.append('Server', 'x');
     choice.editResponse(request, response);
     expect([response.has('server'), response.get('r')]).toEqual([false, 'HTTP/1.1']);
@@ -273,7 +309,7 @@ describe.skipIf(!existsSync(cases))('what istiod generates', () => {
           refused.push(`${name} ${table.name}: ${parsed.error.issues[0]?.message}`);
           continue;
         }
-        expect(compileRouteConfiguration(parsed.data).name).toBe(table.name ?? '');
+        expect(compileRouteConfiguration(parsed.data, env).name).toBe(table.name ?? '');
         compiled++;
       }
     }

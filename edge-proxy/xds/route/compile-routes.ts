@@ -3,11 +3,11 @@ import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds
 import { ConfigFault } from '../../config-error.ts';
 import { compileHostLookup } from '../../control-client/host-lookup.ts';
 import { compileBody } from '../../http/local-reply-map.ts';
-import type { RouteEntry, RouteTable } from '../../http/route-table.ts';
+import type { ForwardAction, RouteEntry, RouteTable } from '../../http/route-table.ts';
 import type { RequestContext } from '../../http/stream.ts';
-import { compilePerFilter } from '../filter/compile-per-filter.ts';
-import { wallClock } from './compile-format.ts';
-import { compileForward, compileResponseEdit, type HeaderScope } from './compile-forward.ts';
+import type { ClockAndRandom } from '../../runtime/runtime.ts';
+import { compileOverrides, type OverrideLevel } from '../filter/compile-per-filter.ts';
+import { compileForward, compileResponseEdit, compileWeights, type HeaderScope } from './compile-forward.ts';
 import { compileRedirect, requestHost } from './compile-redirect.ts';
 import { type CompiledMatch, compileRouteMatch } from './compile-route-match.ts';
 
@@ -15,8 +15,13 @@ export { ConfigFault } from '../../config-error.ts';
 
 const DEFAULT_DIRECT_BODY_BYTES = 4096;
 
-type CompiledRoute = { match: CompiledMatch; entry: RouteEntry };
-interface CompiledHost {
+interface CompiledRoute {
+  match: CompiledMatch;
+  entry: RouteEntry;
+  /** In the place of `entry`, where each weighted cluster configures filters: the one a draw falls to. */
+  draw: (() => RouteEntry) | undefined;
+}
+export interface CompiledHost {
   routes: readonly CompiledRoute[];
   /** Answers plaintext requests where the virtual host requires TLS. */
   toHttps: RouteEntry | undefined;
@@ -25,13 +30,21 @@ interface CompiledHost {
 }
 
 /** Throws ConfigFault naming the field, for anything this proxy cannot do; the table before it stays in use. */
-export function compileRouteConfiguration(config: RouteConfiguration): RouteTable {
+export function compileRouteConfiguration(config: RouteConfiguration, env: ClockAndRandom): RouteTable {
+  if (config.vhds) throw new ConfigFault('vhds', 'needs a route configuration that comes by discovery');
   const hosts = (config.virtualHosts ?? []).map((host, i) => ({
     domains: host.domains,
     path: `virtualHosts[${i}]`,
-    value: compileHost(config, host, `virtualHosts[${i}]`),
+    value: compileVirtualHost(config, host, `virtualHosts[${i}]`, env),
   }));
-  const find = compileHostLookup(hosts, config.ignorePortInHostMatching ?? false);
+  return routeTable(config, compileHostLookup(hosts, config.ignorePortInHostMatching ?? false));
+}
+
+/** The table of a configuration. @param find the virtual host of an authority */
+export function routeTable(
+  config: RouteConfiguration,
+  find: (authority: string) => CompiledHost | undefined,
+): RouteTable {
   return {
     name: config.name ?? '',
     internalOnly: config.internalOnlyHeaders?.map((name) => name.toLowerCase()),
@@ -42,15 +55,24 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
         if (!host.internalMayStay || request.headers.get('x-envoy-internal') !== 'true') return host.toHttps;
       }
       const { routes } = host;
-      for (let i = 0; i < routes.length; i++) if (routes[i]!.match.matches(request)) return routes[i]!.entry;
+      for (let i = 0; i < routes.length; i++) {
+        const route = routes[i]!;
+        if (route.match.matches(request)) return route.draw === undefined ? route.entry : route.draw();
+      }
       return null;
     },
   };
 }
 
-function compileHost(config: RouteConfiguration, host: VirtualHost, path: string): CompiledHost {
+/** @param path where the host stands in the configuration, for faults. @throws ConfigFault naming the field */
+export function compileVirtualHost(
+  config: RouteConfiguration,
+  host: VirtualHost,
+  path: string,
+  env: ClockAndRandom,
+): CompiledHost {
   return {
-    routes: (host.routes ?? []).map((route, i) => compileRoute(config, host, route, path, `${path}.routes[${i}]`)),
+    routes: (host.routes ?? []).map((route, i) => compileRoute(config, host, route, path, `${path}.routes[${i}]`, env)),
     toHttps: (host.requireTls ?? 'NONE') === 'NONE' ? undefined : httpsRedirect(host),
     internalMayStay: host.requireTls === 'EXTERNAL_ONLY',
   };
@@ -62,7 +84,6 @@ function httpsRedirect(host: VirtualHost): RouteEntry {
     name: '',
     virtualHost: host.name,
     action: { kind: 'redirect', status: 301, location, editResponse: () => {} },
-    fault: undefined,
     includeAttemptCount: false,
   };
 }
@@ -73,14 +94,16 @@ function compileRoute(
   route: Route,
   hostPath: string,
   path: string,
+  env: ClockAndRandom,
 ): CompiledRoute {
-  const match = compileRouteMatch(route.match, `${path}.match`);
+  const match = compileRouteMatch(route.match, `${path}.match`, () => env.random());
   const scope: HeaderScope = {
     levels: [
       { path, config: route },
       { path: hostPath, config: host },
       { path: 'route configuration', config },
     ],
+    clock: env,
     mostSpecificWins: config.mostSpecificHeaderMutationsWins ?? false,
     finishResponse: host.includeAttemptCountInResponse
       ? (request, headers) => {
@@ -90,23 +113,44 @@ function compileRoute(
     retryPolicy: host.retryPolicy,
     mirrors: host.requestMirrorPolicies ?? config.requestMirrorPolicies,
   };
-  const perFilter = compilePerFilter([
+  const levels: OverrideLevel[] = [
     { path, config: route.typedPerFilterConfig },
     { path: hostPath, config: host.typedPerFilterConfig },
     { path: 'route configuration', config: config.typedPerFilterConfig },
-  ]);
+  ];
   const entry: RouteEntry = {
     name: route.name ?? '',
     virtualHost: host.name,
     action: compileAction(config, route, match, scope, path),
-    fault: perFilter.fault,
-    // As in Envoy, only routes that forward have a policy.
-    cors: route.route && perFilter.cors,
-    buffer: perFilter.buffer,
-    rbac: perFilter.rbac,
+    overrides: compileOverrides(levels),
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
   };
-  return { match, entry };
+  return { match, entry, draw: compileDraw(route, entry, scope, levels, `${path}.route.weightedClusters`, env) };
+}
+
+/** As in Envoy, the weighted cluster is chosen with the route where the filters' configuration depends on it. */
+function compileDraw(
+  { route: action }: Route,
+  entry: RouteEntry,
+  scope: HeaderScope,
+  levels: readonly OverrideLevel[],
+  path: string,
+  env: ClockAndRandom,
+): CompiledRoute['draw'] {
+  const clusters = action?.weightedClusters?.clusters ?? [];
+  if (!action || !clusters.some((one) => Object.keys(one.typedPerFilterConfig ?? {}).length > 0)) return undefined;
+  const { choices, indexAt } = compileWeights(action, scope, path);
+  const entries = choices.map(
+    (choice, i): RouteEntry => ({
+      ...entry,
+      action: { ...(entry.action as ForwardAction), pick: () => choice },
+      overrides: compileOverrides([
+        { path: `${path}.clusters[${i}]`, config: clusters[i]!.typedPerFilterConfig },
+        ...levels,
+      ]),
+    }),
+  );
+  return () => entries[indexAt(env.random())]!;
 }
 
 function compileAction(
@@ -133,7 +177,7 @@ function compileAction(
     kind: 'direct',
     status,
     body: directBody(body, limit, `${path}.directResponse.body`),
-    format: bodyFormat && compileBody(bodyFormat, `${path}.directResponse.bodyFormat`, wallClock),
+    format: bodyFormat && compileBody(bodyFormat, `${path}.directResponse.bodyFormat`, scope.clock),
     editResponse,
   };
 }

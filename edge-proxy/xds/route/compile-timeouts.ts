@@ -1,7 +1,7 @@
 /** The times of a RouteAction: timeout, per try, gRPC's, the longest life of a stream. */
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { RetryPolicy, RouteAction } from '../../../shared/xds/route.ts';
-import type { GrpcTimeoutRule, RouteTimeouts, StreamDuration } from '../../http/request-timeouts.ts';
+import type { GrpcTimeoutRule, RouteTimeouts, StreamDuration } from '../../http/router/request-timeouts.ts';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 

@@ -3,6 +3,7 @@ import { leaf, pem, rootAuthority } from '../../../tests/mtls/certificates.ts';
 import { revocationList } from '../../../tests/mtls/revocation-lists.ts';
 import { nodeRuntime } from '../../runtime/node.ts';
 import type { Runtime, ServerTlsOptions, TlsContext } from '../../runtime/runtime.ts';
+import type { ClientContext } from '../../runtime/tls-context.ts';
 import { Secrets } from './secrets.ts';
 
 /** Files whose reads answer when told to, with the text of the moment they were asked for. */
@@ -121,4 +122,65 @@ it.each([
   const several = { tlsCertificates: [certificate, certificate] };
   expect(() => secrets.client({ commonTlsContext: several })).toThrow('a client context can have one certificate');
   expect(() => secrets.server({}, false)).toThrow('a server context needs a certificate');
+});
+
+it('dials from one runtime context for all clusters of one certificate, and from a new one after a rotation', async () => {
+  const root = await rootAuthority('root');
+  const inline = (inlineString: string) => ({ inlineString });
+  const runtime = nodeRuntime();
+  const secrets = new Secrets(runtime, () => {});
+  const rotate = async () => {
+    const own = await leaf(root, { uri: 'spiffe://a/b' });
+    const tlsCertificate = { certificateChain: inline(own.cert), privateKey: inline(own.key) };
+    secrets.set({ name: 'default', tlsCertificate });
+    return tlsCertificate;
+  };
+  await rotate();
+  secrets.set({ name: CA, validationContext: { trustedCa: inline(pem(root)) } });
+  const client = (account: string, parameters: object = {}) =>
+    secrets.client({
+      sni: `${account}.test`,
+      commonTlsContext: {
+        alpnProtocols: [account],
+        tlsParams: parameters,
+        tlsCertificateSdsSecretConfigs: [{ name: 'default', sdsConfig: ADS }],
+        combinedValidationContext: {
+          defaultValidationContext: {
+            matchTypedSubjectAltNames: [{ sanType: 'URI', matcher: { exact: `spiffe://a/${account}` } }],
+          },
+          validationContextSdsSecretConfig: { name: CA, sdsConfig: ADS },
+        },
+      },
+    });
+  const [one, two] = [client('one'), client('two')];
+  const apart = [
+    client('one', { tlsMinimumProtocolVersion: 'TLSV1_3' }),
+    client('one', { tlsMaximumProtocolVersion: 'TLSV1_2' }),
+    client('one', { cipherSuites: ['ECDHE-ECDSA-AES128-GCM-SHA256'] }),
+    client('one', { ecdhCurves: ['P-256'] }),
+    client('one', { signatureAlgorithms: ['ecdsa_secp256r1_sha256'] }),
+  ];
+  const shared = (context: () => TlsContext) => (context() as ClientContext).secureContext;
+  const first = shared(one);
+  expect(shared(two)).toBe(first);
+  expect(new Set([first, ...apart.map(shared)]).size).toBe(6);
+  expect(two()).not.toBe(one());
+  for (const [context, account, other] of [
+    [one, 'one', 'two'],
+    [two, 'two', 'one'],
+  ] as const) {
+    const { acceptNames, serverName, alpn } = context() as ClientContext;
+    const names = (name: string) => ({ uris: [`spiffe://a/${name}`], dns: [], ips: [] });
+    expect([acceptNames!(names(account)), acceptNames!(names(other))]).toEqual([true, false]);
+    expect([serverName, alpn]).toEqual([`${account}.test`, [account]]);
+  }
+  const before = one();
+  const current = await rotate();
+  expect(shared(one)).not.toBe(first);
+  expect(shared(two)).toBe(shared(one));
+  expect(one()).not.toBe(before);
+  // The same configuration again, and the same secret: the pools of a cluster that is updated know their context by this.
+  const after = one();
+  secrets.set({ name: 'default', tlsCertificate: current });
+  expect(client('one')()).toBe(after);
 });

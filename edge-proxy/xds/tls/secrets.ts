@@ -15,6 +15,7 @@ import type {
 } from '../../../shared/xds/tls.ts';
 import { type CertificateChoice, type CertifiedContext, chooseCertificate } from '../../listener/certificate-choice.ts';
 import type { KeyPair, PeerTrust, Runtime, TlsContext } from '../../runtime/runtime.ts';
+import { WeakValues } from '../../weak-values.ts';
 import type { AskedPeer } from '../cluster/compile-auto-tls.ts';
 import { chosen, tlsVersions } from './tls-params.ts';
 import { alsoNamed, mergeValidation, namesOf, onlyNamed, refuseValidation, trustOf } from './validation-context.ts';
@@ -31,8 +32,8 @@ interface Held {
 interface Parts {
   readonly keyPairs: readonly KeyPair[];
   readonly roots: string | undefined;
-  /** The rules of both validation contexts, as JSON: equal rules need no new context. */
-  readonly rules: string;
+  /** Of the secret; the rules of the configuration itself do not change. */
+  readonly fetched: CertificateValidationContext | undefined;
   readonly trust: PeerTrust;
 }
 
@@ -47,6 +48,8 @@ export class Secrets {
   private readonly fileTexts = new Map<string, string>();
   private readonly watches = new Map<string, () => void>();
   private readonly changed = new Set<string>();
+  /** By everything that `client` makes them of: an update of a cluster keeps its context, and so its connections. */
+  private readonly clients = new WeakValues<() => TlsContext>();
   private reloading: Promise<void> | undefined;
   /** Counts changes; a context made in an older one is looked at again. */
   private generation = 0;
@@ -68,6 +71,9 @@ export class Secrets {
       validation: secret.validationContext,
     };
     this.check(held);
+    const before = this.byName.get(secret.name);
+    // What is made of an equal secret stays in use.
+    if (before && JSON.stringify(before) === JSON.stringify(held)) return;
     this.byName.set(secret.name, held);
     this.generation++;
   }
@@ -90,8 +96,10 @@ export class Secrets {
   }
 
   /** Reads every file that a parsed resource names, and watches its folder. @throws Error naming a missing file */
-  async load(resource: unknown): Promise<void> {
-    for (const [path, folder] of fileNames(resource)) {
+  async load(resource: object): Promise<void> {
+    const found: [string, string | undefined][] = [];
+    findFiles(resource, undefined, found);
+    for (const [path, folder] of found) {
       // Watched before it is read: a change in between is seen.
       this.watch(folder ?? folderOf(path));
       if (!this.fileTexts.has(path)) await this.readFile(path);
@@ -148,19 +156,22 @@ export class Secrets {
     const offered = common.alpnProtocols ?? [];
     const alpn = !speaksHttp2 && offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
     if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
-    const current = this.follow(common, (parts) => {
-      return this.runtime.clientTls({
-        keyPair: parts.keyPairs[0],
-        trustedRoots: parts.roots,
-        serverName,
-        alpn,
-        ...versions,
-        ...chosen(common),
-        ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), asked?.mustName),
-      });
+    const mustName = asked?.mustName;
+    return this.clients.get(JSON.stringify([common, serverName, alpn, validates, mustName]), () => {
+      const current = this.follow(common, (parts) =>
+        this.runtime.clientTls({
+          keyPair: parts.keyPairs[0],
+          trustedRoots: parts.roots,
+          serverName,
+          alpn,
+          ...versions,
+          ...chosen(common),
+          ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), mustName),
+        }),
+      );
+      // No context would mean plaintext to whoever dials.
+      return () => current() ?? UNREADY;
     });
-    // No context would mean plaintext to whoever dials.
-    return () => current() ?? UNREADY;
   }
 
   /** Makes the context now (so that faults are found at once) and again whenever its parts have changed. */
@@ -203,7 +214,7 @@ export class Secrets {
     const trust = trustOf(merged, namesOf(own, fetched), (source) => this.text(source));
     if (roots === undefined && !trust.trustDomains && trust.acceptNames)
       throw new Error('TLS: subject alternative names are restricted but there is no trustedCa to verify them with');
-    return { keyPairs, roots, rules: JSON.stringify([own, fetched]), trust };
+    return { keyPairs, roots, fetched, trust };
   }
 
   private keyPair(certificate: TlsCertificate): KeyPair {
@@ -284,7 +295,7 @@ export class Secrets {
 function sameParts(a: Parts, b: Parts): boolean {
   return (
     a.roots === b.roots &&
-    a.rules === b.rules &&
+    a.fetched === b.fetched &&
     a.trust.crl === b.trust.crl &&
     JSON.stringify(a.trust.trustDomains) === JSON.stringify(b.trust.trustDomains) &&
     a.keyPairs.length === b.keyPairs.length &&
@@ -307,13 +318,15 @@ function refuseUnsupported(common: CommonTlsContext): void {
     if (rule) refuseValidation(rule);
 }
 
-/** [path, watchedDirectory] of every file-based data source in a resource. */
-function* fileNames(value: unknown, watched?: string): Generator<[string, string | undefined]> {
-  if (typeof value !== 'object' || value === null) return;
+/** Adds [path, watchedDirectory] of every file-based data source in a resource. */
+function findFiles(value: object, watched: string | undefined, found: [string, string | undefined][]): void {
   const { filename, watchedDirectory } = value as { filename?: unknown; watchedDirectory?: { path?: string } };
   const folder = watchedDirectory?.path ?? watched;
-  if (typeof filename === 'string') yield [filename, folder];
-  for (const field of Object.values(value)) yield* fileNames(field, folder);
+  if (typeof filename === 'string') found.push([filename, folder]);
+  for (const name in value) {
+    const field = (value as Record<string, unknown>)[name];
+    if (typeof field === 'object' && field !== null) findFiles(field, folder, found);
+  }
 }
 
 function folderOf(path: string): string {

@@ -1,23 +1,23 @@
 /** Rules of AuthorizationPolicy beyond its schema (Istio's validation and security packages). */
-import { authzTrustDomainFault, authzValueFault } from '../../match/authz-value.ts';
-import { pathTemplateFault } from '../../match/path.ts';
-import { Report } from '../faults.ts';
+import { authzTrustDomainViolation, authzValueViolation } from '../../match/authz-value.ts';
+import { pathTemplateViolation } from '../../match/path.ts';
 import type { Findings } from '../kind.ts';
 import { didYouMean } from '../read/suggest.ts';
 import type { AuthorizationPolicySpec, Operation, Rule, Source, When } from '../schema/authorization-policy.ts';
-import { checkPolicyTargets, ipOrCidrFault } from './primitives.ts';
+import { Report } from '../violations.ts';
+import { checkPolicyTargets, ipOrCidrViolation } from './primitives.ts';
 
 export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec): Findings {
   const report = new Report();
   checkPolicyTargets(report, spec);
   const action = spec.action ?? 'ALLOW';
   if (action === 'CUSTOM') {
-    if (!spec.provider?.name) report.fault('spec.provider.name', 'required', 'is required with action CUSTOM');
+    if (!spec.provider?.name) report.violation('spec.provider.name', 'required', 'is required with action CUSTOM');
   } else if (spec.provider) {
-    report.fault('spec.provider', 'authorizationpolicy.provider', 'is only for action CUSTOM');
+    report.violation('spec.provider', 'authorizationpolicy.provider', 'is only for action CUSTOM');
   }
   if (action !== 'ALLOW' && action !== 'AUDIT' && spec.rules === undefined) {
-    report.fault('spec.rules', 'required', `is required with action ${action}: without rules it never matches`);
+    report.violation('spec.rules', 'required', `is required with action ${action}: without rules it never matches`);
   }
   for (const [i, rule] of (spec.rules ?? []).entries()) checkRule(report, `spec.rules[${i}]`, rule, action);
   return report.findings;
@@ -26,7 +26,7 @@ export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec): Finding
 function checkRule(report: Report, path: string, rule: Rule, action: string): void {
   for (const field of ['from', 'to', 'when'] as const) {
     if (rule[field]?.length === 0 && field !== 'when') {
-      report.fault(
+      report.violation(
         `${path}.${field}`,
         'authorizationpolicy.empty',
         'must not be empty: leave it out to match everything',
@@ -35,12 +35,12 @@ function checkRule(report: Report, path: string, rule: Rule, action: string): vo
   }
   for (const [i, { source }] of (rule.from ?? []).entries()) {
     const at = `${path}.from[${i}]`;
-    if (!source) report.fault(`${at}.source`, 'required', 'is required');
+    if (!source) report.violation(`${at}.source`, 'required', 'is required');
     else checkSource(report, `${at}.source`, source, action);
   }
   for (const [i, { operation }] of (rule.to ?? []).entries()) {
     const at = `${path}.to[${i}]`;
-    if (!operation) report.fault(`${at}.operation`, 'required', 'is required');
+    if (!operation) report.violation(`${at}.operation`, 'required', 'is required');
     else checkOperation(report, `${at}.operation`, operation);
   }
   for (const [i, when] of (rule.when ?? []).entries()) checkWhen(report, `${path}.when[${i}]`, when, action);
@@ -90,13 +90,13 @@ function checkSource(report: Report, path: string, source: Source, action: strin
   checkLists(report, path, source);
   for (const field of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'] as const) {
     for (const [i, block] of (source[field] ?? []).entries()) {
-      if (block !== '') report.faultIf(`${path}.${field}[${i}]`, 'cidr', ipOrCidrFault(block));
+      if (block !== '') report.violationIf(`${path}.${field}[${i}]`, 'cidr', ipOrCidrViolation(block));
     }
   }
   for (const field of ['serviceAccounts', 'notServiceAccounts'] as const) {
     for (const [i, account] of (source[field] ?? []).entries()) {
       if (account.includes('*') || account.split('/').length > 2) {
-        report.fault(
+        report.violation(
           `${path}.${field}[${i}]`,
           'authorizationpolicy.source',
           'must be a name or namespace/name, without wildcard',
@@ -106,7 +106,7 @@ function checkSource(report: Report, path: string, source: Source, action: strin
   }
   for (const field of ['trustDomains', 'notTrustDomains'] as const) {
     for (const [i, domain] of (source[field] ?? []).entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', authzTrustDomainFault(domain));
+      report.violationIf(`${path}.${field}[${i}]`, 'authorizationpolicy.source', authzTrustDomainViolation(domain));
     }
   }
   if (action !== 'CUSTOM') {
@@ -119,7 +119,7 @@ function checkSource(report: Report, path: string, source: Source, action: strin
   }
   for (const field of NOT_CUSTOM) {
     if (source[field])
-      report.fault(`${path}.${field}`, 'authorizationpolicy.custom', 'is not supported with action CUSTOM');
+      report.violation(`${path}.${field}`, 'authorizationpolicy.custom', 'is not supported with action CUSTOM');
   }
 }
 
@@ -154,12 +154,12 @@ function checkOperation(report: Report, path: string, operation: Operation): voi
   checkLists(report, path, operation);
   for (const field of ['ports', 'notPorts'] as const) {
     for (const [i, port] of (operation[field] ?? []).entries()) {
-      if (port !== '') report.faultIf(`${path}.${field}[${i}]`, 'port', portTextFault(port));
+      if (port !== '') report.violationIf(`${path}.${field}[${i}]`, 'port', portTextViolation(port));
     }
   }
   for (const field of ['paths', 'notPaths'] as const) {
     for (const [i, value] of (operation[field] ?? []).entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.path', pathTemplateFault(value));
+      report.violationIf(`${path}.${field}[${i}]`, 'authorizationpolicy.path', pathTemplateViolation(value));
     }
   }
 }
@@ -168,15 +168,15 @@ function checkOperation(report: Report, path: string, operation: Operation): voi
 function checkLists(report: Report, path: string, lists: Record<string, string[] | undefined>): void {
   const entries = Object.entries(lists).filter(([, list]) => list !== undefined);
   if (entries.every(([, list]) => list?.length === 0)) {
-    report.fault(path, 'authorizationpolicy.empty', 'must have at least one non-empty field');
+    report.violation(path, 'authorizationpolicy.empty', 'must have at least one non-empty field');
   }
   for (const [field, list = []] of entries) {
     for (const [i, value] of list.entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.empty', authzValueFault(value));
+      report.violationIf(`${path}.${field}[${i}]`, 'authorizationpolicy.empty', authzValueViolation(value));
     }
   }
 }
-function portTextFault(text: string): string | undefined {
+function portTextViolation(text: string): string | undefined {
   return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65535 ? undefined : `"${text}" must be a port, 1 to 65535`;
 }
 
@@ -185,14 +185,14 @@ const anything: ValueCheck = () => undefined;
 
 /** Attributes of `when` and what their values must be (istio.io/latest/docs/reference/config/security/conditions). */
 const ATTRIBUTES: Readonly<Record<string, ValueCheck>> = {
-  'source.ip': ipOrCidrFault,
-  'remote.ip': ipOrCidrFault,
-  'destination.ip': ipOrCidrFault,
-  'destination.port': portTextFault,
+  'source.ip': ipOrCidrViolation,
+  'remote.ip': ipOrCidrViolation,
+  'destination.ip': ipOrCidrViolation,
+  'destination.port': portTextViolation,
   'source.namespace': anything,
   'source.principal': anything,
   'source.serviceAccount': (value) => (value.split('/').length > 2 ? 'must be a name or namespace/name' : undefined),
-  'source.trustDomain': authzTrustDomainFault,
+  'source.trustDomain': authzTrustDomainViolation,
   'request.auth.principal': anything,
   'request.auth.audiences': anything,
   'request.auth.presenter': anything,
@@ -203,22 +203,26 @@ const NOT_CUSTOM_KEYS = /^(source\.(namespace|principal|serviceAccount)|request\
 export function checkWhen(report: Report, path: string, when: When, action: string): void {
   const check = attribute(when.key);
   const never = Object.hasOwn(NEVER_WHEN, when.key) ? NEVER_WHEN[when.key] : undefined;
-  if (!when.key) report.fault(`${path}.key`, 'required', 'must not be empty');
+  if (!when.key) report.violation(`${path}.key`, 'required', 'must not be empty');
   else if (!check)
-    report.fault(
+    report.violation(
       `${path}.key`,
       'authorizationpolicy.key',
       `unknown attribute "${when.key}"${didYouMean(when.key, [...Object.keys(ATTRIBUTES), 'request.headers[]', 'request.auth.claims[]'])}`,
     );
   if (action === 'CUSTOM' && NOT_CUSTOM_KEYS.test(when.key)) {
-    report.fault(`${path}.key`, 'authorizationpolicy.custom', `"${when.key}" is not supported with action CUSTOM`);
+    report.violation(`${path}.key`, 'authorizationpolicy.custom', `"${when.key}" is not supported with action CUSTOM`);
   }
   if (!when.values?.length && !when.notValues?.length) {
-    report.fault(path, 'required', 'must have values or notValues');
+    report.violation(path, 'required', 'must have values or notValues');
   }
   for (const field of ['values', 'notValues'] as const) {
     for (const [i, value] of (when[field] ?? []).entries()) {
-      report.faultIf(`${path}.${field}[${i}]`, 'authorizationpolicy.value', authzValueFault(value) ?? check?.(value));
+      report.violationIf(
+        `${path}.${field}[${i}]`,
+        'authorizationpolicy.value',
+        authzValueViolation(value) ?? check?.(value),
+      );
       warnNever(report, `${path}.${field}[${i}]`, never?.(value));
     }
   }

@@ -1,28 +1,30 @@
 /** Rules of DestinationRule beyond its schema. Traffic policies are in traffic-policy.ts. */
-import { Report } from '../faults.ts';
+
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import type { DestinationRuleSpec } from '../schema/destination-rule.ts';
+import { Report } from '../violations.ts';
 import {
   checkExportTo,
   checkLabels,
   checkSelectorLabels,
-  dnsLabelFault,
+  dnsLabelViolation,
   warnNoLabels,
-  wildcardDomainFault,
+  wildcardDomainViolation,
 } from './primitives.ts';
 import { checkTrafficPolicy } from './traffic-policy.ts';
 
 export function checkDestinationRule(spec: DestinationRuleSpec, resource: Resource): Findings {
   const report = new Report();
-  if (!spec.host) report.fault('spec.host', 'required', 'is required');
-  else report.faultIf('spec.host', 'destinationrule.host', wildcardDomainFault(spec.host));
+  if (!spec.host) report.violation('spec.host', 'required', 'is required');
+  else report.violationIf('spec.host', 'destinationrule.host', wildcardDomainViolation(spec.host));
   if (spec.trafficPolicy) checkTrafficPolicy(report, 'spec.trafficPolicy', spec.trafficPolicy);
   const names = new Set<string>();
   for (const [i, subset] of (spec.subsets ?? []).entries()) {
     const path = `spec.subsets[${i}]`;
-    report.faultIf(`${path}.name`, 'destinationrule.subset', dnsLabelFault(subset.name));
-    if (names.has(subset.name)) report.fault(`${path}.name`, 'destinationrule.subset', `"${subset.name}" stands twice`);
+    report.violationIf(`${path}.name`, 'destinationrule.subset', dnsLabelViolation(subset.name));
+    if (names.has(subset.name))
+      report.violation(`${path}.name`, 'destinationrule.subset', `"${subset.name}" is set twice`);
     names.add(subset.name);
     checkLabels(report, `${path}.labels`, subset.labels);
     if (subset.trafficPolicy) checkTrafficPolicy(report, `${path}.trafficPolicy`, subset.trafficPolicy);

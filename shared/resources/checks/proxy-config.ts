@@ -1,6 +1,6 @@
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { ProxyConfigSpec } from '../schema/proxy-config.ts';
+import { Report } from '../violations.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
 /** Rules of ProxyConfig beyond its schema. */

@@ -1,7 +1,7 @@
 import { parseJwksUri } from '../../match/jwks-uri.ts';
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { JwtRule, RequestAuthenticationSpec } from '../schema/request-authentication.ts';
+import { Report } from '../violations.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
 /** Rules of RequestAuthentication beyond its schema. */
@@ -16,11 +16,11 @@ function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
   for (const field of ['jwksUri', 'jwks_uri'] as const) {
     const uri = rule[field];
     if (uri && !parseJwksUri(uri)) {
-      report.fault(`${path}.${field}`, 'requestauthentication.jwks', 'must be an http:// or https:// URL');
+      report.violation(`${path}.${field}`, 'requestauthentication.jwks', 'must be an http:// or https:// URL');
     }
   }
   if (rule.jwks && !isJwks(rule.jwks))
-    report.fault(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');
+    report.violation(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');
 }
 
 function isJwks(text: string): boolean {

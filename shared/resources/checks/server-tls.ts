@@ -1,7 +1,8 @@
 /** TLS settings of a Gateway's server. */
-import type { Report } from '../faults.ts';
+
 import { didYouMean } from '../read/suggest.ts';
 import type { ServerTls } from '../schema/common.ts';
+import type { Report } from '../violations.ts';
 
 const CIPHERS: ReadonlySet<string> = new Set(
   (
@@ -13,14 +14,14 @@ const CIPHERS: ReadonlySet<string> = new Set(
 const OWN = ['serverCertificate', 'privateKey', 'caCertificates'] as const;
 
 export function checkServerTls(report: Report, path: string, tls: ServerTls): void {
-  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'gateway.tls', message);
+  const violation = (field: string, message: string) => report.violation(`${path}${field}`, 'gateway.tls', message);
   for (const [i, suite] of (tls.cipherSuites ?? []).entries()) {
     const at = `${path}.cipherSuites[${i}]`;
     // "ALL" and BoringSSL's operators (`-suite`, `+suite`, `[a|b]`) are left to it.
     const operator = suite === '' || suite === 'ALL' || !/^[A-Za-z0-9]/.test(suite);
     if (!operator && !CIPHERS.has(suite))
       report.warn(at, 'gateway.tls', `unknown cipher suite "${suite}"${didYouMean(suite, [...CIPHERS])} is ignored`);
-    if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" stands twice`);
+    if (tls.cipherSuites?.indexOf(suite) !== i) report.warn(at, 'gateway.tls', `"${suite}" is set twice`);
   }
   const { minProtocolVersion: min } = tls;
   if ((min === 'TLSV1_0' || min === 'TLSV1_1') && !tls.cipherSuites?.length) {
@@ -31,7 +32,7 @@ export function checkServerTls(report: Report, path: string, tls: ServerTls): vo
   if (mode === 'ISTIO_MUTUAL') {
     for (const field of [...OWN, 'credentialName', 'credentialNames', 'tlsCertificates'] as const) {
       if (hasValue(tls[field]))
-        fault(`.${field}`, 'cannot be set with mode ISTIO_MUTUAL: the mesh provides the certificates');
+        violation(`.${field}`, 'cannot be set with mode ISTIO_MUTUAL: the mesh provides the certificates');
     }
     return;
   }
@@ -45,31 +46,31 @@ export function checkServerTls(report: Report, path: string, tls: ServerTls): vo
 }
 
 function checkCertificates(report: Report, path: string, tls: ServerTls, mode: string): void {
-  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'gateway.tls', message);
+  const violation = (field: string, message: string) => report.violation(`${path}${field}`, 'gateway.tls', message);
   const sources = [
     tls.credentialName ? 'credentialName' : undefined,
     tls.credentialNames?.length ? 'credentialNames' : undefined,
     tls.tlsCertificates?.length ? 'tlsCertificates' : undefined,
     tls.serverCertificate ? 'serverCertificate' : undefined,
   ].filter((source) => source !== undefined);
-  if (sources.length > 1) fault('', `only one of ${sources.join(', ')} may be set`);
+  if (sources.length > 1) violation('', `only one of ${sources.join(', ')} may be set`);
   if (tls.credentialName || tls.credentialNames?.length) {
     if (tls.caCrl)
       report.warn(`${path}.caCrl`, 'gateway.tls', 'is not used with a credentialName: put it in the credential');
     return;
   }
-  if (tls.caCrl && mode === 'SIMPLE') fault('.caCrl', 'is not supported with mode SIMPLE');
+  if (tls.caCrl && mode === 'SIMPLE') violation('.caCrl', 'is not supported with mode SIMPLE');
   if (tls.tlsCertificates?.length) {
     for (const [i, each] of tls.tlsCertificates.entries()) {
-      if (!each.serverCertificate) fault(`.tlsCertificates[${i}].serverCertificate`, 'is required');
-      if (!each.privateKey) fault(`.tlsCertificates[${i}].privateKey`, 'is required');
+      if (!each.serverCertificate) violation(`.tlsCertificates[${i}].serverCertificate`, 'is required');
+      if (!each.privateKey) violation(`.tlsCertificates[${i}].privateKey`, 'is required');
     }
   } else {
-    if (!tls.serverCertificate) fault('.serverCertificate', `is required with mode ${mode} (or a credentialName)`);
-    if (!tls.privateKey) fault('.privateKey', `is required with mode ${mode} (or a credentialName)`);
+    if (!tls.serverCertificate) violation('.serverCertificate', `is required with mode ${mode} (or a credentialName)`);
+    if (!tls.privateKey) violation('.privateKey', `is required with mode ${mode} (or a credentialName)`);
   }
   if (/MUTUAL$/.test(mode) && !tls.caCertificates && !tls.caCertCredentialName) {
-    fault('.caCertificates', `is required with mode ${mode} (or a credentialName)`);
+    violation('.caCertificates', `is required with mode ${mode} (or a credentialName)`);
   }
 }
 

@@ -1,17 +1,17 @@
 /** Rules of ServiceEntry beyond its schema. */
 import { isHttp, isTcp, isTls, parseProtocol } from '../../match/protocol.ts';
-import { keyPath, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import type { ServiceEntrySpec } from '../schema/service-entry.ts';
+import { keyPath, Report } from '../violations.ts';
 import {
   checkExportTo,
   checkSelectorLabels,
-  dnsLabelFault,
-  ipOrCidrFault,
-  protocolFault,
+  dnsLabelViolation,
+  ipOrCidrViolation,
+  protocolViolation,
   warnNoLabels,
-  wildcardDomainFault,
+  wildcardDomainViolation,
 } from './primitives.ts';
 import { checkEndpoint } from './workload-entry.ts';
 
@@ -20,7 +20,7 @@ export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): F
   checkHosts(report, spec);
   checkPorts(report, spec);
   for (const [i, address] of (spec.addresses ?? []).entries()) {
-    report.faultIf(`spec.addresses[${i}]`, 'cidr', ipOrCidrFault(address));
+    report.violationIf(`spec.addresses[${i}]`, 'cidr', ipOrCidrViolation(address));
   }
   checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
   if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);
@@ -34,7 +34,7 @@ export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): F
 function checkHosts(report: Report, spec: ServiceEntrySpec): void {
   for (const [i, host] of (spec.hosts ?? []).entries()) {
     const path = `spec.hosts[${i}]`;
-    report.faultIf(path, 'serviceentry.host', wildcardDomainFault(host));
+    report.violationIf(path, 'serviceentry.host', wildcardDomainViolation(host));
     if (/^\*[^.]/.test(host)) {
       report.warn(path, 'serviceentry.host', `"${host}": a wildcard that is not a whole label may not work with TLS`);
     }
@@ -44,8 +44,8 @@ function checkHosts(report: Report, spec: ServiceEntrySpec): void {
 function checkPorts(report: Report, spec: ServiceEntrySpec): void {
   for (const [i, port] of (spec.ports ?? []).entries()) {
     const path = `spec.ports[${i}]`;
-    report.faultIf(`${path}.name`, 'port-name', dnsLabelFault(port.name));
-    if (port.protocol) report.faultIf(`${path}.protocol`, 'protocol', protocolFault(port.protocol));
+    report.violationIf(`${path}.name`, 'port-name', dnsLabelViolation(port.name));
+    if (port.protocol) report.violationIf(`${path}.protocol`, 'protocol', protocolViolation(port.protocol));
     const protocol = parseProtocol(port.protocol || 'TCP');
     const opaque = isTcp(protocol) && protocol !== 'HTTPS' && protocol !== 'TLS';
     if (opaque && (spec.addresses ?? []).length === 0) {
@@ -62,7 +62,10 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
   const wildcard = hosts.some((host) => host.startsWith('*'));
   switch (resolution) {
     case 'NONE':
-      if (spec.workloadSelector && !report.faults.some((fault) => fault.path.startsWith('spec.workloadSelector')))
+      if (
+        spec.workloadSelector &&
+        !report.violations.some((violation) => violation.path.startsWith('spec.workloadSelector'))
+      )
         report.warn('spec.workloadSelector', 'serviceentry.resolution', 'is not used with resolution NONE: use STATIC');
       break;
     case 'STATIC':
@@ -71,7 +74,7 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
     case 'DNS_ROUND_ROBIN':
       if (!endpoints?.length && wildcard) {
         const message = `a wildcard host cannot be resolved: with resolution ${resolution} set endpoints`;
-        report.fault('spec.hosts', 'serviceentry.resolution', message);
+        report.violation('spec.hosts', 'serviceentry.resolution', message);
       }
       if (resolution === 'DNS_ROUND_ROBIN' && !endpoints?.length && hosts.length > 1) {
         const message =
@@ -85,30 +88,30 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
   }
 }
 
-/** Plain TCP has nothing that tells one host from another. */
+/** Plain TCP carries no host name. */
 function checkManyHosts(report: Report, spec: ServiceEntrySpec): void {
   if ((spec.resolution ?? 'NONE') === 'NONE' || (spec.hosts ?? []).length < 2) return;
   for (const [i, port] of (spec.ports ?? []).entries()) {
     const protocol = parseProtocol(port.protocol ?? '');
     if (isHttp(protocol) || isTls(protocol)) continue;
-    const message = 'must be HTTP or TLS where there are several hosts: plain TCP cannot tell them apart';
-    report.fault(`spec.ports[${i}].protocol`, 'serviceentry.many-hosts', message);
+    const message = 'must be HTTP or TLS where there are several hosts: plain TCP carries no host name';
+    report.violation(`spec.ports[${i}].protocol`, 'serviceentry.many-hosts', message);
   }
 }
 
 function checkDynamicDns(report: Report, spec: ServiceEntrySpec): void {
   const rule = 'serviceentry.dynamic-dns';
   for (const field of ['endpoints', 'addresses', 'workloadSelector'] as const) {
-    if (spec[field] !== undefined) report.fault(`spec.${field}`, rule, 'cannot be set with resolution DYNAMIC_DNS');
+    if (spec[field] !== undefined) report.violation(`spec.${field}`, rule, 'cannot be set with resolution DYNAMIC_DNS');
   }
   for (const [i, host] of (spec.hosts ?? []).entries()) {
     if (!host.startsWith('*'))
-      report.fault(`spec.hosts[${i}]`, rule, 'must begin with "*" with resolution DYNAMIC_DNS');
+      report.violation(`spec.hosts[${i}]`, rule, 'must begin with "*" with resolution DYNAMIC_DNS');
   }
   for (const [i, port] of (spec.ports ?? []).entries()) {
     const protocol = parseProtocol(port.protocol || 'TCP');
     if (isTcp(protocol) && protocol !== 'TLS' && protocol !== 'HTTPS') {
-      report.fault(
+      report.violation(
         `spec.ports[${i}].protocol`,
         rule,
         'must be HTTP or TLS with resolution DYNAMIC_DNS: the name is read from the traffic',
@@ -124,11 +127,11 @@ function checkEndpoints(report: Report, spec: ServiceEntrySpec): void {
     const path = `spec.endpoints[${i}]`;
     checkEndpoint(report, path, endpoint, dns ? 'name' : 'ip');
     if (endpoint.address?.startsWith('unix://') && (spec.ports ?? []).length > 1) {
-      report.fault(`${path}.address`, 'serviceentry.unix', 'a unix socket can serve one port only');
+      report.violation(`${path}.address`, 'serviceentry.unix', 'a unix socket can serve one port only');
     }
     for (const name of Object.keys(endpoint.ports ?? {})) {
       if (!names.has(name)) {
-        report.fault(keyPath(`${path}.ports`, name), 'serviceentry.port', `"${name}" is none of spec.ports`);
+        report.violation(keyPath(`${path}.ports`, name), 'serviceentry.port', `"${name}" is none of spec.ports`);
       }
     }
   }

@@ -1,18 +1,18 @@
 /** Rules of Sidecar beyond its schema. */
 import { parseIp } from '../../match/cidr.ts';
 import { isHttp, isTls, parseProtocol } from '../../match/protocol.ts';
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { Egress, Ingress, OutboundTrafficPolicy, SidecarSpec } from '../schema/sidecar.ts';
+import { Report } from '../violations.ts';
 import {
   checkSelectorLabels,
-  dnsLabelFault,
-  fqdnFault,
+  dnsLabelViolation,
+  fqdnViolation,
   isIp,
-  portFault,
-  protocolFault,
+  portViolation,
+  protocolViolation,
   warnNoLabels,
-  wildcardDomainFault,
+  wildcardDomainViolation,
 } from './primitives.ts';
 import { checkServerTls } from './server-tls.ts';
 import { checkConnectionPool } from './traffic-policy.ts';
@@ -23,7 +23,7 @@ export function checkSidecar(spec: SidecarSpec): Findings {
   if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);
   const content = [spec.egress?.length, spec.ingress?.length, spec.outboundTrafficPolicy, spec.inboundConnectionPool];
   if (content.every((part) => !part)) {
-    report.fault(
+    report.violation(
       'spec',
       'sidecar.empty',
       'must have at least one of egress, ingress, inboundConnectionPool, outboundTrafficPolicy',
@@ -40,13 +40,13 @@ export function checkSidecar(spec: SidecarSpec): Findings {
 function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set<number>): void {
   const { port, bind, defaultEndpoint, tls, connectionPool } = ingress;
   const number = port.number ?? 0;
-  report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
+  report.violationIf(`${path}.port.number`, 'port', portViolation(port.number));
   checkPortExtras(report, `${path}.port`, port);
-  if (ports.has(number)) report.fault(`${path}.port.number`, 'sidecar.port', `${number} is used twice`);
+  if (ports.has(number)) report.violation(`${path}.port.number`, 'sidecar.port', `${number} is used twice`);
   ports.add(number);
-  if (bind && !isIp(bind)) report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address');
+  if (bind && !isIp(bind)) report.violation(`${path}.bind`, 'sidecar.bind', 'must be an IP address');
   if (defaultEndpoint)
-    report.faultIf(`${path}.defaultEndpoint`, 'sidecar.endpoint', defaultEndpointFault(defaultEndpoint));
+    report.violationIf(`${path}.defaultEndpoint`, 'sidecar.endpoint', defaultEndpointFault(defaultEndpoint));
   if (connectionPool) {
     checkConnectionPool(report, `${path}.connectionPool`, connectionPool);
     if (connectionPool.http && port.protocol && !isHttp(parseProtocol(port.protocol))) {
@@ -56,7 +56,7 @@ function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set
   if (!tls) return;
   checkServerTls(report, `${path}.tls`, tls);
   if (!isTls(parseProtocol(port.protocol ?? ''))) {
-    report.fault(`${path}.tls`, 'sidecar.tls', 'is only for protocols HTTPS and TLS');
+    report.violation(`${path}.tls`, 'sidecar.tls', 'is only for protocols HTTPS and TLS');
   }
   const unsupported = [
     'httpsRedirect',
@@ -66,18 +66,18 @@ function checkIngress(report: Report, path: string, ingress: Ingress, ports: Set
     'tlsCertificates',
   ] as const;
   for (const field of unsupported) {
-    if (tls[field]) report.fault(`${path}.tls.${field}`, 'sidecar.tls', 'is not supported in a Sidecar');
+    if (tls[field]) report.violation(`${path}.tls.${field}`, 'sidecar.tls', 'is not supported in a Sidecar');
   }
   if (tls.mode === 'ISTIO_MUTUAL' || tls.mode === 'AUTO_PASSTHROUGH') {
-    report.fault(`${path}.tls.mode`, 'sidecar.tls', `${tls.mode} is not supported in a Sidecar`);
+    report.violation(`${path}.tls.mode`, 'sidecar.tls', `${tls.mode} is not supported in a Sidecar`);
   }
 }
 
 /** Name and protocol may be left out; a target port means nothing here. */
 function checkPortExtras(report: Report, path: string, port: NonNullable<Egress['port']>): void {
-  if (port.name) report.faultIf(`${path}.name`, 'port-name', dnsLabelFault(port.name));
-  if (port.protocol) report.faultIf(`${path}.protocol`, 'protocol', protocolFault(port.protocol));
-  if (port.targetPort) report.fault(`${path}.targetPort`, 'sidecar.port', 'has no meaning in a Sidecar');
+  if (port.name) report.violationIf(`${path}.name`, 'port-name', dnsLabelViolation(port.name));
+  if (port.protocol) report.violationIf(`${path}.protocol`, 'protocol', protocolViolation(port.protocol));
+  if (port.targetPort) report.violation(`${path}.targetPort`, 'sidecar.port', 'has no meaning in a Sidecar');
 }
 
 /** `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT`, `:PORT` or `unix:///path`. */
@@ -91,8 +91,8 @@ function defaultEndpointFault(text: string): string | undefined {
   const address = (parts[1] ?? '').replace(/^\[|\]$/g, '');
   const ip = address === '' ? undefined : parseIp(address);
   const own = address === '' || (ip !== undefined && /^(127\.0\.0\.1|::1|0\.0\.0\.0|::)$/.test(address));
-  if (!own) return 'must be 127.0.0.1, [::1], 0.0.0.0 or [::], which stands for the workload';
-  return portFault(Number(parts[2]));
+  if (!own) return 'must be 127.0.0.1, [::1], 0.0.0.0 or [::], which means the workload';
+  return portViolation(Number(parts[2]));
 }
 
 function checkEgressList(report: Report, list: readonly Egress[]): void {
@@ -101,28 +101,28 @@ function checkEgressList(report: Report, list: readonly Egress[]): void {
     const path = `spec.egress[${i}]`;
     const { port, bind, captureMode, hosts } = egress;
     if (!port?.number && !bind && i < list.length - 1) {
-      report.fault(path, 'sidecar.egress', 'one without port or unix socket catches the rest: it must be the last');
+      report.violation(path, 'sidecar.egress', 'one without port or unix socket catches the rest: it must be the last');
     }
     const unix = bind?.startsWith('unix://') === true;
-    if (port && !unix) report.faultIf(`${path}.port.number`, 'port', portFault(port.number));
+    if (port && !unix) report.violationIf(`${path}.port.number`, 'port', portViolation(port.number));
     if (port) checkPortExtras(report, `${path}.port`, port);
     if (bind && !unix && !isIp(bind))
-      report.fault(`${path}.bind`, 'sidecar.bind', 'must be an IP address or unix socket');
+      report.violation(`${path}.bind`, 'sidecar.bind', 'must be an IP address or unix socket');
     if (unix && captureMode && captureMode !== 'DEFAULT' && captureMode !== 'NONE') {
-      report.fault(`${path}.captureMode`, 'sidecar.bind', 'must be DEFAULT or NONE with a unix socket');
+      report.violation(`${path}.captureMode`, 'sidecar.bind', 'must be DEFAULT or NONE with a unix socket');
     }
     if (unix && port?.number)
-      report.fault(`${path}.port.number`, 'sidecar.bind', 'must be left out with a unix socket');
+      report.violation(`${path}.port.number`, 'sidecar.bind', 'must be left out with a unix socket');
     const key = unix ? `${bind}` : `${bind ?? ''}:${port?.number ?? ''}`;
     if ((port?.number || unix) && seen.has(key))
-      report.fault(path, 'sidecar.egress', 'its port or socket is used twice');
+      report.violation(path, 'sidecar.egress', 'its port or socket is used twice');
     seen.add(key);
     checkEgressHosts(report, `${path}.hosts`, hosts);
   }
 }
 
 function checkEgressHosts(report: Report, path: string, hosts: readonly string[]): void {
-  if (hosts.length === 0) report.fault(path, 'required', 'must have at least one host');
+  if (hosts.length === 0) report.violation(path, 'required', 'must have at least one host');
   const seen = new Set<string>();
   const whole = new Set(hosts.filter((host) => host.endsWith('/*')).map((host) => host.slice(0, -2)));
   for (const [i, host] of hosts.entries()) {
@@ -130,15 +130,15 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
     const [namespace = '', name = ''] = parts;
     const at = `${path}[${i}]`;
     if (parts.length !== 2 || namespace === '' || name === '') {
-      report.fault(at, 'sidecar.host', `"${host}" must be namespace/host`);
+      report.violation(at, 'sidecar.host', `"${host}" must be namespace/host`);
       continue;
     }
     // `~ns` takes a namespace out.
     if (!['*', '.', '~'].includes(namespace))
-      report.faultIf(at, 'sidecar.host', dnsLabelFault(namespace.replace(/^~/, '')));
-    report.faultIf(at, 'sidecar.host', wildcardDomainFault(name));
-    if (/^\*[^.]/.test(name)) report.fault(at, 'sidecar.host', 'a wildcard must be a whole label');
-    if (seen.has(host)) report.warn(at, 'sidecar.host', `"${host}" stands twice`);
+      report.violationIf(at, 'sidecar.host', dnsLabelViolation(namespace.replace(/^~/, '')));
+    report.violationIf(at, 'sidecar.host', wildcardDomainViolation(name));
+    if (/^\*[^.]/.test(name)) report.violation(at, 'sidecar.host', 'a wildcard must be a whole label');
+    if (seen.has(host)) report.warn(at, 'sidecar.host', `"${host}" is set twice`);
     seen.add(host);
     // `~/host` takes a host out again.
     if (name !== '*' && namespace !== '~' && (whole.has(namespace) || whole.has('*'))) {
@@ -150,7 +150,8 @@ function checkEgressHosts(report: Report, path: string, hosts: readonly string[]
 function checkOutbound(report: Report, path: string, policy: OutboundTrafficPolicy): void {
   const proxy = policy.egressProxy;
   if (!proxy) return;
-  if (policy.mode !== 'ALLOW_ANY') report.fault(`${path}.egressProxy`, 'sidecar.egress-proxy', 'needs mode ALLOW_ANY');
-  report.faultIf(`${path}.egressProxy.host`, 'sidecar.egress-proxy', fqdnFault(proxy.host));
-  report.faultIf(`${path}.egressProxy.port.number`, 'port', portFault(proxy.port?.number));
+  if (policy.mode !== 'ALLOW_ANY')
+    report.violation(`${path}.egressProxy`, 'sidecar.egress-proxy', 'needs mode ALLOW_ANY');
+  report.violationIf(`${path}.egressProxy.host`, 'sidecar.egress-proxy', fqdnViolation(proxy.host));
+  report.violationIf(`${path}.egressProxy.port.number`, 'port', portViolation(proxy.port?.number));
 }

@@ -1,8 +1,8 @@
 /** Rules of Telemetry beyond its schema (ValidateTelemetry of Istio). */
-import { celFault } from '../../match/cel-syntax.ts';
-import { keyPath, Report } from '../faults.ts';
+import { celViolation } from '../../match/cel-syntax.ts';
 import type { Findings } from '../kind.ts';
 import type { Metric, TelemetrySpec, Tracing } from '../schema/telemetry.ts';
+import { keyPath, Report } from '../violations.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
 export function checkTelemetry(spec: TelemetrySpec): Findings {
@@ -16,7 +16,7 @@ export function checkTelemetry(spec: TelemetrySpec): Findings {
   for (const [i, { filter }] of (spec.accessLogging ?? []).entries()) {
     // An empty expression is none.
     if (filter?.expression)
-      report.faultIf(`spec.accessLogging[${i}].filter.expression`, 'cel', celFault(filter.expression));
+      report.violationIf(`spec.accessLogging[${i}].filter.expression`, 'cel', celViolation(filter.expression));
   }
   for (const [i, metric] of (spec.metrics ?? []).entries()) checkMetric(report, `spec.metrics[${i}]`, metric);
   return report.findings;
@@ -27,11 +27,11 @@ function checkTracing(report: Report, path: string, tracing: Tracing): void {
     report.warn(`${path}.providers`, 'telemetry.tracing', 'multiple providers are not supported: the first is used');
   }
   for (const name of Object.keys(tracing.customTags ?? {})) {
-    if (name === '') report.fault(`${path}.customTags[""]`, 'telemetry.tag', 'the name of a tag must not be empty');
+    if (name === '') report.violation(`${path}.customTags[""]`, 'telemetry.tag', 'the name of a tag must not be empty');
   }
 }
 
-/** An override upserts unless it says otherwise. */
+/** The default operation of an override is UPSERT. */
 function checkMetric(report: Report, path: string, metric: Metric): void {
   for (const [i, override] of (metric.overrides ?? []).entries()) {
     for (const [name, tag] of Object.entries(override.tagOverrides ?? {})) {
@@ -39,7 +39,7 @@ function checkMetric(report: Report, path: string, metric: Metric): void {
       if (name === '') report.warn(at, 'telemetry.tag', 'the name of a tag should not be empty');
       const { operation = 'UPSERT', value = '' } = tag;
       if (operation === 'UPSERT' && value === '') {
-        report.fault(`${at}.value`, 'required', 'must be set when operation is UPSERT');
+        report.violation(`${at}.value`, 'required', 'must be set when operation is UPSERT');
       }
     }
   }

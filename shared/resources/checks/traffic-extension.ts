@@ -1,6 +1,6 @@
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { TrafficExtensionSpec } from '../schema/traffic-extension.ts';
+import { Report } from '../violations.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
 /** Rules of TrafficExtension beyond its schema: what it applies to. */

@@ -1,5 +1,5 @@
 /** Rules of traffic policies: connection pools, load balancers, outlier detection, client TLS, tunnels. */
-import type { Report } from '../faults.ts';
+
 import type { ConnectionPool } from '../schema/common.ts';
 import type {
   ClientTls,
@@ -12,7 +12,8 @@ import type {
   ZoneAwareLbSetting,
 } from '../schema/destination-rule.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
-import { fqdnFault, isIp, portFault } from './primitives.ts';
+import type { Report } from '../violations.ts';
+import { fqdnViolation, isIp, portViolation } from './primitives.ts';
 
 /** Labels that say where a workload is. */
 const TOPOLOGY: ReadonlySet<string> = new Set([
@@ -24,27 +25,28 @@ const MAX_TABLE_SIZE = 5_000_011;
 
 export function checkTrafficPolicy(report: Report, path: string, policy: TrafficPolicy): void {
   if (Object.values(policy).every((field) => field === undefined)) {
-    report.fault(path, 'trafficpolicy.empty', 'must have at least one field');
+    report.violation(path, 'trafficpolicy.empty', 'must have at least one field');
   }
   if (policy.tunnel && policy.proxyProtocol) {
-    report.fault(path, 'trafficpolicy.tunnel', 'only one of tunnel and proxyProtocol may be set');
+    report.violation(path, 'trafficpolicy.tunnel', 'only one of tunnel and proxyProtocol may be set');
   }
   checkSettings(report, path, policy);
   for (const [i, setting] of (policy.portLevelSettings ?? []).entries()) {
     const at = `${path}.portLevelSettings[${i}]`;
-    report.faultIf(`${at}.port.number`, 'port', portFault(setting.port?.number));
+    report.violationIf(`${at}.port.number`, 'port', portViolation(setting.port?.number));
     const { port: _, ...settings } = setting;
     if (Object.values(settings).every((field) => field === undefined)) {
-      report.fault(at, 'trafficpolicy.empty', 'must have at least one field beside port');
+      report.violation(at, 'trafficpolicy.empty', 'must have at least one field beside port');
     }
     checkSettings(report, at, setting);
   }
   if (policy.tunnel) {
     const { targetHost, targetPort, protocol } = policy.tunnel;
-    if (!isIp(targetHost)) report.faultIf(`${path}.tunnel.targetHost`, 'trafficpolicy.tunnel', fqdnFault(targetHost));
-    report.faultIf(`${path}.tunnel.targetPort`, 'port', portFault(targetPort));
+    if (!isIp(targetHost))
+      report.violationIf(`${path}.tunnel.targetHost`, 'trafficpolicy.tunnel', fqdnViolation(targetHost));
+    report.violationIf(`${path}.tunnel.targetPort`, 'port', portViolation(targetPort));
     if (protocol && !/^(CONNECT|POST)$/.test(protocol)) {
-      report.fault(`${path}.tunnel.protocol`, 'trafficpolicy.tunnel', 'must be CONNECT or POST');
+      report.violation(`${path}.tunnel.protocol`, 'trafficpolicy.tunnel', 'must be CONNECT or POST');
     }
   }
 }
@@ -60,30 +62,31 @@ function checkSettings(report: Report, path: string, policy: TrafficPolicy | Por
 
 export function checkConnectionPool(report: Report, path: string, pool: ConnectionPool): void {
   const { http, tcp } = pool;
-  if (!http && !tcp) report.fault(path, 'connectionpool.empty', 'must have http, tcp or both');
+  if (!http && !tcp) report.violation(path, 'connectionpool.empty', 'must have http, tcp or both');
   const counts = { http, tcp } as Record<string, Record<string, unknown> | undefined>;
   for (const [part, fields] of Object.entries(counts)) {
     for (const [field, value] of Object.entries(fields ?? {})) {
       if (typeof value === 'number' && value < 0)
-        report.fault(`${path}.${part}.${field}`, 'connectionpool', `must be >= 0; found ${value}`);
+        report.violation(`${path}.${part}.${field}`, 'connectionpool', `must be >= 0; found ${value}`);
     }
   }
   if (http?.h2UpgradePolicy === 'UPGRADE' && http.useClientProtocol) {
-    report.fault(
+    report.violation(
       `${path}.http`,
       'connectionpool',
       'h2UpgradePolicy UPGRADE and useClientProtocol contradict each other',
     );
   }
   if (http?.http2KeepAlive && (!http.http2KeepAlive.interval || !http.http2KeepAlive.timeout)) {
-    report.fault(`${path}.http.http2KeepAlive`, 'required', 'must have interval and timeout');
+    report.violation(`${path}.http.http2KeepAlive`, 'required', 'must have interval and timeout');
   }
   if (tcp?.idleTimeout) {
     const ms = parseDuration(tcp.idleTimeout);
     const at = `${path}.tcp.idleTimeout`;
-    if (ms === undefined) report.fault(at, 'value', `"${tcp.idleTimeout}" is not a duration such as "1.5s"`);
+    if (ms === undefined) report.violation(at, 'value', `"${tcp.idleTimeout}" is not a duration such as "1.5s"`);
     // 0s: never.
-    else if (ms !== 0 && (ms < 1 || ms % 1 !== 0)) report.fault(at, 'value', 'must be 0s or at least 1ms, in whole ms');
+    else if (ms !== 0 && (ms < 1 || ms % 1 !== 0))
+      report.violation(at, 'value', 'must be 0s or at least 1ms, in whole ms');
   }
 }
 
@@ -91,10 +94,10 @@ export function checkOutlierDetection(report: Report, path: string, outlier: Out
   for (const field of ['maxEjectionPercent', 'minHealthPercent'] as const) {
     const value = outlier[field];
     if (value !== undefined && (value < 0 || value > 100))
-      report.fault(`${path}.${field}`, 'percent', `must be 0 to 100; found ${value}`);
+      report.violation(`${path}.${field}`, 'percent', `must be 0 to 100; found ${value}`);
   }
   if ((outlier.consecutiveErrors ?? 0) < 0)
-    report.fault(`${path}.consecutiveErrors`, 'outlierdetection', 'must be >= 0');
+    report.violation(`${path}.consecutiveErrors`, 'outlierdetection', 'must be >= 0');
   if (outlier.consecutiveErrors !== undefined) {
     report.warn(
       `${path}.consecutiveErrors`,
@@ -103,7 +106,7 @@ export function checkOutlierDetection(report: Report, path: string, outlier: Out
     );
   }
   if (outlier.consecutiveLocalOriginFailures && !outlier.splitExternalLocalOriginErrors) {
-    report.fault(
+    report.violation(
       `${path}.consecutiveLocalOriginFailures`,
       'outlierdetection',
       'needs splitExternalLocalOriginErrors: true',
@@ -120,7 +123,7 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
       report.warn(`${path}.consistentHash`, 'loadbalancer.hash', message);
     }
     if (hash.httpCookie && hash.httpCookie.name === '')
-      report.fault(`${path}.consistentHash.httpCookie.name`, 'required', 'is required');
+      report.violation(`${path}.consistentHash.httpCookie.name`, 'required', 'is required');
     if (hash.minimumRingSize) {
       report.warn(
         `${path}.consistentHash.minimumRingSize`,
@@ -129,12 +132,12 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
       );
       if (hash.maglev ?? hash.ringHash) {
         const message = 'only one of minimumRingSize, ringHash, maglev may be set';
-        report.fault(`${path}.consistentHash`, 'loadbalancer.hash', message);
+        report.violation(`${path}.consistentHash`, 'loadbalancer.hash', message);
       }
     }
     const size = hash.maglev?.tableSize;
     if (size !== undefined && (size >= MAX_TABLE_SIZE + 1 || !isPrime(size))) {
-      report.fault(
+      report.violation(
         `${path}.consistentHash.maglev.tableSize`,
         'loadbalancer.maglev',
         `must be a prime number, at most ${MAX_TABLE_SIZE}; found ${size}`,
@@ -145,7 +148,7 @@ function checkLoadBalancer(report: Report, path: string, lb: LoadBalancer, outli
   if (lb.zoneAwareLbSetting) checkZoneAware(report, `${path}.zoneAwareLbSetting`, lb.zoneAwareLbSetting, outlier);
   if (lb.warmup) checkWarmup(report, `${path}.warmup`, lb.warmup, lb.simple);
   if (lb.warmup && lb.warmupDurationSecs !== undefined) {
-    report.fault(path, 'loadbalancer.warmup', 'only one of warmup and warmupDurationSecs may be set');
+    report.violation(path, 'loadbalancer.warmup', 'only one of warmup and warmupDurationSecs may be set');
   }
 }
 
@@ -154,21 +157,21 @@ function checkWarmup(report: Report, path: string, warmup: Warmup, simple: strin
     report.warn(path, 'loadbalancer.warmup', `is not used with ${simple}: only with ROUND_ROBIN and LEAST_REQUEST`);
   }
   if (warmup.minimumPercent !== undefined && warmup.minimumPercent > 100) {
-    report.fault(`${path}.minimumPercent`, 'percent', 'must be 0 to 100');
+    report.violation(`${path}.minimumPercent`, 'percent', 'must be 0 to 100');
   }
   if (warmup.aggression !== undefined && warmup.aggression < 1) {
-    report.fault(`${path}.aggression`, 'loadbalancer.warmup', 'must be >= 1');
+    report.violation(`${path}.aggression`, 'loadbalancer.warmup', 'must be >= 1');
   }
 }
 
 export function checkLocality(report: Report, path: string, setting: LocalityLbSetting, outlier: boolean): void {
   const rule = 'loadbalancer.locality';
   if (setting.distribute?.length && setting.failover?.length) {
-    report.fault(path, rule, 'only one of distribute and failover may be set');
+    report.violation(path, rule, 'only one of distribute and failover may be set');
   }
   const topology = setting.failoverPriority?.find((label) => TOPOLOGY.has(label));
   if (setting.failover?.length && topology) {
-    report.fault(`${path}.failoverPriority`, rule, `"${topology}" cannot be combined with failover`);
+    report.violation(`${path}.failoverPriority`, rule, `"${topology}" cannot be combined with failover`);
   }
   const from: string[] = [];
   for (const [i, { from: source = '', to = {} }] of (setting.distribute ?? []).entries()) {
@@ -176,12 +179,12 @@ export function checkLocality(report: Report, path: string, setting: LocalityLbS
     const at = `${path}.distribute[${i}]`;
     const weights = Object.values(to);
     if (weights.some((weight) => weight <= 0 || weight > 100))
-      report.fault(`${at}.to`, rule, 'every weight must be 1 to 100');
+      report.violation(`${at}.to`, rule, 'every weight must be 1 to 100');
     const sum = weights.reduce((total, weight) => total + weight, 0);
-    if (sum !== 100) report.fault(`${at}.to`, rule, `the weights must add up to 100; found ${sum}`);
-    report.faultIf(`${at}.to`, rule, localitiesFault(Object.keys(to)));
+    if (sum !== 100) report.violation(`${at}.to`, rule, `the weights must add up to 100; found ${sum}`);
+    report.violationIf(`${at}.to`, rule, localitiesViolation(Object.keys(to)));
   }
-  report.faultIf(`${path}.distribute`, rule, localitiesFault(from));
+  report.violationIf(`${path}.distribute`, rule, localitiesViolation(from));
   checkFailover(report, path, setting, outlier);
 }
 
@@ -189,7 +192,7 @@ function checkZoneAware(report: Report, path: string, setting: ZoneAwareLbSettin
   checkFailover(report, path, setting, outlier);
   if (setting.failoverPriority?.some((label) => label.split('=', 1)[0] === 'topology.kubernetes.io/region')) {
     const message = 'the region cannot be named here: it always comes before the zone';
-    report.fault(`${path}.failoverPriority`, 'loadbalancer.locality', message);
+    report.violation(`${path}.failoverPriority`, 'loadbalancer.locality', message);
   }
 }
 
@@ -202,8 +205,8 @@ function checkFailover(
   const rule = 'loadbalancer.locality';
   for (const [i, { from = '', to = '' }] of (setting.failover ?? []).entries()) {
     const at = `${path}.failover[${i}]`;
-    if (from === to) report.fault(at, rule, 'a region cannot fail over to itself');
-    if (/[*/]/.test(from) || /[*/]/.test(to)) report.fault(at, rule, 'must name regions, without "*" and "/"');
+    if (from === to) report.violation(at, rule, 'a region cannot fail over to itself');
+    if (/[*/]/.test(from) || /[*/]/.test(to)) report.violation(at, rule, 'must name regions, without "*" and "/"');
   }
   if ((setting.failover?.length || setting.failoverPriority?.length) && !outlier) {
     report.warn(path, rule, 'failover needs outlierDetection to find out what has failed');
@@ -211,10 +214,10 @@ function checkFailover(
 }
 
 /** Why localities (`region/zone/subzone`, `*` at the end) overlap or are malformed, or nothing. */
-export function localitiesFault(localities: readonly string[]): string | undefined {
+export function localitiesViolation(localities: readonly string[]): string | undefined {
   for (const locality of localities) {
     if (partsOf(locality).some((part) => part === '')) return `"${locality}" has an empty part`;
-    if (/\*./.test(locality)) return `"${locality}": "*" may only stand at the end`;
+    if (/\*./.test(locality)) return `"${locality}": "*" is only allowed at the end`;
   }
   const seen = new Map<string, string>();
   for (const locality of localities) {
@@ -232,7 +235,7 @@ export function localitiesFault(localities: readonly string[]): string | undefin
   return undefined;
 }
 
-/** Region, zone, and subzone with whatever slashes it has. */
+/** Region, zone, and subzone, which may contain slashes. */
 function partsOf(locality: string): string[] {
   const [region = '', zone, ...rest] = locality.split('/');
   if (zone === undefined) return [region];
@@ -241,7 +244,7 @@ function partsOf(locality: string): string[] {
 
 export function checkClientTls(report: Report, path: string, tls: ClientTls): void {
   const mode = tls.mode ?? 'DISABLE';
-  const fault = (field: string, message: string) => report.fault(`${path}${field}`, 'client-tls', message);
+  const violation = (field: string, message: string) => report.violation(`${path}${field}`, 'client-tls', message);
   const files = ['clientCertificate', 'privateKey', 'caCertificates', 'caCrl'] as const;
   if (tls.insecureSkipVerify && (mode === 'SIMPLE' || mode === 'MUTUAL')) {
     // With MUTUAL the credential also holds the client certificate.
@@ -251,7 +254,7 @@ export function checkClientTls(report: Report, path: string, tls: ClientTls): vo
       ...(mode === 'SIMPLE' ? (['credentialName'] as const) : []),
     ] as const;
     for (const field of unused) {
-      if (tls[field]?.length) fault(`.${field}`, 'has no use with insecureSkipVerify');
+      if (tls[field]?.length) violation(`.${field}`, 'has no use with insecureSkipVerify');
     }
   }
   if (mode === 'ISTIO_MUTUAL') {
@@ -264,11 +267,11 @@ export function checkClientTls(report: Report, path: string, tls: ClientTls): vo
   }
   if ((mode === 'SIMPLE' || mode === 'MUTUAL') && tls.credentialName) {
     for (const field of files) {
-      if (tls[field]) fault(`.${field}`, 'cannot be combined with credentialName');
+      if (tls[field]) violation(`.${field}`, 'cannot be combined with credentialName');
     }
   } else if (mode === 'MUTUAL') {
-    if (!tls.clientCertificate) fault('.clientCertificate', 'is required with mode MUTUAL (or a credentialName)');
-    if (!tls.privateKey) fault('.privateKey', 'is required with mode MUTUAL (or a credentialName)');
+    if (!tls.clientCertificate) violation('.clientCertificate', 'is required with mode MUTUAL (or a credentialName)');
+    if (!tls.privateKey) violation('.privateKey', 'is required with mode MUTUAL (or a credentialName)');
   }
 }
 

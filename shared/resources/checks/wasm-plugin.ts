@@ -1,6 +1,6 @@
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { WasmPluginSpec } from '../schema/wasm-plugin.ts';
+import { Report } from '../violations.ts';
 import { checkPolicyTargets } from './primitives.ts';
 
 /** Rules of WasmPlugin beyond its schema: what it applies to. */

@@ -1,6 +1,6 @@
-import { Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import type { WorkloadGroupSpec } from '../schema/workload-group.ts';
+import { Report } from '../violations.ts';
 import { checkLabels } from './primitives.ts';
 
 /** Rules of WorkloadGroup beyond its schema. */
@@ -9,7 +9,7 @@ export function checkWorkloadGroup(spec: WorkloadGroupSpec): Findings {
   checkLabels(report, 'spec.metadata.labels', spec.metadata?.labels);
   const { probe } = spec;
   if (probe && !probe.httpGet && !probe.tcpSocket && !probe.exec && !probe.grpc) {
-    report.fault('spec.probe', 'workloadgroup.probe', 'must have one of httpGet, tcpSocket, exec, grpc');
+    report.violation('spec.probe', 'workloadgroup.probe', 'must have one of httpGet, tcpSocket, exec, grpc');
   }
   return report.findings;
 }

@@ -12,7 +12,7 @@ export function column(name: string, jsonPath: string, description: string, prio
   return { name, type: 'string', jsonPath, description, ...(priority === undefined ? {} : { priority }) };
 }
 
-/** How many entries stand at the paths, together. */
+/** The number of entries at the paths, together. */
 export function count(name: string, paths: readonly [string, ...string[]], description: string): PrinterColumn {
   const [jsonPath, ...counts] = paths;
   return { name, type: 'integer', jsonPath, counts, description };

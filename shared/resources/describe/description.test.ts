@@ -61,7 +61,7 @@ const crds: Crd[] = present
 /** The name of the rule each expression of the CRDs is here. */
 const RULES = new Map([
   ...ruleCases.flatMap(({ rule, expressions }) => expressions.map((each) => [normal(each), rule.name] as const)),
-  // Every duration of the descriptions has its least; it is said by the word itself.
+  // Every duration of the descriptions has its least; the word itself implies it.
   ["duration(self) >= duration('1ms')", 'duration of at least 1 ms'] as const,
 ]);
 
@@ -122,7 +122,7 @@ function factsOfOurs({ shape, rules, nullable }: Description, path: string, fact
   if (nullable) say('nullable');
   for (const { name } of rules) {
     const fact = `rule ${name}`;
-    if (facts.has(`${path}: ${fact}`)) say(`${fact} stands twice`);
+    if (facts.has(`${path}: ${fact}`)) say(`${fact} is set twice`);
     say(fact);
   }
   say(`type ${shape.type}`);
@@ -171,7 +171,7 @@ group.skipIf(!present)('the descriptions say what the CRDs say', () => {
     expect([...kind.versions].sort()).toEqual(crd.versions.map((version) => version.name).sort());
     for (const version of crd.versions) {
       const theirs: Facts = new Set();
-      // The status is open: whatever else it holds is kept.
+      // The status is open: its other fields are kept.
       const { spec, ...others } = version.schema.openAPIV3Schema.properties ?? {};
       expect(Object.keys(others)).toEqual(['status']);
       factsOfCrd(
@@ -206,7 +206,7 @@ group.skipIf(!present)('the descriptions say what the CRDs say', () => {
   });
 });
 
-/** Paths of fields of which nothing is said. */
+/** Paths of fields without documentation. */
 function undocumented(description: Description, path: string): string[] {
   const { shape } = description;
   if (shape.type === 'list') return undocumented(shape.items, `${path}[]`);
@@ -260,7 +260,7 @@ group('every field is documented', () => {
     const ours = [...kinds.map((kind) => kind.body), MeshConfig].flatMap((body) => textsOf(describe(body)));
     expect(theirs.size).toBeGreaterThan(300);
     expect(ours.filter((text) => text.length > 20 && theirs.has(plain(text)))).toEqual([]);
-    // A sentence each, so that they can stand one behind the other.
+    // A sentence each, so that they can be joined.
     expect(ours.filter((text) => !/[.)]$/.test(text) || /\s\s|\n/.test(text))).toEqual([]);
   });
 

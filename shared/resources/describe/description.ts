@@ -41,12 +41,12 @@ export type Shape =
 export type ShapeOf<Type extends Shape['type']> = Extract<Shape, { type: Type }>;
 
 export interface Description {
-  /** In our words; '' where a schema says nothing of itself. */
+  /** Tulle's own text; '' for a schema without one. */
   readonly text: string;
   /** Of an absent field, as people would write it. */
   readonly defaultsTo?: string;
   readonly rules: readonly Rule<never>[];
-  /** The CRD lets null stand for an absent field. */
+  /** The CRD allows null for an absent field. */
   readonly nullable?: true;
   readonly shape: Shape;
 }
@@ -80,7 +80,7 @@ export function fieldOf(description: Description, name: string): Field | undefin
   return fieldsOf(description).find((field) => field.name === name);
 }
 
-/** The fields of a message, also where it stands in lists and maps. */
+/** The fields of a message, also inside lists and maps. */
 export function fieldsOf(description: Description): readonly Field[] {
   const { shape } = inner(description);
   return shape.type === 'object' ? shape.fields : [];

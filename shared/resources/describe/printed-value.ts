@@ -1,7 +1,7 @@
 /** The value of a printer column for one resource: what `kubectl get` and `tulle get` show. */
 import type { PrinterColumn } from '../kind.ts';
 
-/** A number for a column that counts, else what stands at its path: undefined where there is nothing. */
+/** A number for a column that counts, else the value at its path, or undefined. */
 export function printedValue(column: PrinterColumn, resource: unknown): unknown {
   if (column.counts === undefined) return lookUp(resource, column.jsonPath);
   return [column.jsonPath, ...column.counts].reduce((sum, path) => sum + sizeOf(lookUp(resource, path)), 0);

@@ -4,7 +4,7 @@ import type { Kind } from '../kind.ts';
 import { Metadata } from '../meta.ts';
 import { type Description, describe, type Field, fieldsOf, type ShapeOf } from './description.ts';
 
-/** What stands under `metadata`, by the name Kubernetes has for it. */
+/** The schema of `metadata`, by its Kubernetes name. */
 export function objectMeta(): ShapeOf<'object'> {
   return { type: 'object', fields: fieldsOf(describe(Metadata)), oneOfs: [], name: 'ObjectMeta' };
 }

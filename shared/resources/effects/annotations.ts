@@ -1,5 +1,5 @@
 /**
- * What Istio's annotations do here (istio.io/latest/docs/reference/config/annotations). Those of Pods may stand on a
+ * What Istio's annotations do here (istio.io/latest/docs/reference/config/annotations). Those of Pods may be set on a
  * WorkloadEntry or WorkloadGroup, which describe a workload in their place.
  */
 import { didYouMean } from '../read/suggest.ts';
@@ -114,7 +114,7 @@ const NAMES = Object.keys(ANNOTATION_EFFECTS);
 
 /**
  * Of each annotation of Istio's that has no effect on a resource of `kind`: why.
- * @param annotations as they stand in metadata; values that are not strings are left alone
+ * @param annotations of metadata; values that are not strings are ignored
  */
 export function annotationsWithoutEffect(
   kind: string,

@@ -12,8 +12,7 @@ export const authorizationPolicy = defineIstioKind({
   shortNames: ['ap'],
   spec: AuthorizationPolicySpec,
   columns: [column('Action', '.spec.action', 'What happens when a rule matches'), AGE],
-  description:
-    'Decides which requests and connections workloads accept, by who asks, for what, and under which conditions.',
+  description: 'Decides which requests and connections workloads accept, by source, operation and conditions.',
   check: checkAuthorizationPolicy,
 });
 export type AuthorizationPolicy = ResourceOf<typeof authorizationPolicy>;

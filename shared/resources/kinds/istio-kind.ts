@@ -1,11 +1,11 @@
 /** What Istio's kinds have in common: groups, versions, `{spec, status}`. */
 import * as z from 'zod';
 import { checkIstioMetadata } from '../checks/istio-metadata.ts';
-import { Report } from '../faults.ts';
 import type { Findings, Kind, PrinterColumn } from '../kind.ts';
 import { defineKind } from '../kind.ts';
 import type { Resource } from '../resource.ts';
 import { struct } from '../schema/vocabulary.ts';
+import { Report } from '../violations.ts';
 
 type Body<Spec extends z.ZodType> = z.ZodObject<
   { spec: z.ZodOptional<Spec>; status: z.ZodOptional<ReturnType<typeof struct>> },
@@ -23,7 +23,7 @@ interface IstioKind<Spec extends z.ZodType> {
   description: string;
   /** Called with the spec, `{}` when the resource has none. */
   check: (spec: z.infer<Spec>, resource: Resource) => Findings;
-  /** The CRD asks for a spec. */
+  /** The CRD requires a spec. */
   specRequired?: boolean;
 }
 
@@ -61,8 +61,8 @@ export function defineIstioKind<Spec extends z.ZodType>(options: IstioKind<Spec>
     check: (resource) => {
       const report = new Report();
       checkIstioMetadata(report, resource);
-      const { faults, warnings } = options.check((resource.spec ?? {}) as z.infer<Spec>, resource);
-      return { faults: [...report.faults, ...faults], warnings };
+      const { violations, warnings } = options.check((resource.spec ?? {}) as z.infer<Spec>, resource);
+      return { violations: [...report.violations, ...violations], warnings };
     },
     columns: options.columns,
     description: options.description,

@@ -17,7 +17,7 @@ export const virtualService = defineIstioKind({
     AGE,
   ],
   description:
-    'How requests for hosts are routed: matching, splitting by weight, retries, timeouts, rewrites, redirects, faults and mirrors.',
+    'How requests for hosts are routed: matching, splitting by weight, retries, timeouts, rewrites, redirects, violations and mirrors.',
   check: checkVirtualService,
 });
 export type VirtualService = ResourceOf<typeof virtualService>;

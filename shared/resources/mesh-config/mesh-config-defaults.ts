@@ -1,4 +1,4 @@
-/** What istiod takes where MeshConfig says nothing (pkg/config/mesh of Istio), and how a MeshConfig is laid over it. */
+/** Istiod's defaults of MeshConfig (pkg/config/mesh of Istio), and how a MeshConfig is merged over them. */
 import type { MeshConfig } from './mesh-config.ts';
 import type { MeshProxyConfig } from './mesh-config-proxy.ts';
 

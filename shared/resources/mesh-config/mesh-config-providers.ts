@@ -35,7 +35,7 @@ export const ExtAuthzHttp = object({
   pathPrefix: string().describe('Put before the path of the request.'),
   failOpen: bool().describe('Let requests pass when the authorizer fails. Default: false.'),
   statusOnError: string().describe('HTTP status when the authorizer fails. Default: 403.'),
-  clearRouteCache: bool().describe('Choose the route anew after the authorizer changed headers.'),
+  clearRouteCache: bool().describe('Select the route again after the authorizer changed headers.'),
   includeHeadersInCheck: list(string()).describe('Deprecated: use includeRequestHeadersInCheck.'),
   includeRequestHeadersInCheck: headerNames('Request headers sent to the authorizer.'),
   includeAdditionalHeadersInCheck: map(string()).describe('Fixed headers sent to the authorizer.'),
@@ -51,7 +51,7 @@ export const ExtAuthzGrpc = object({
   timeout: timeout(),
   failOpen: bool().describe('Let requests pass when the authorizer fails. Default: false.'),
   statusOnError: string().describe('HTTP status when the authorizer fails. Default: 403.'),
-  clearRouteCache: bool().describe('Choose the route anew after the authorizer changed headers.'),
+  clearRouteCache: bool().describe('Select the route again after the authorizer changed headers.'),
   includeRequestBodyInCheck: RequestBody.describe('Sends the body to the authorizer.'),
 });
 
@@ -94,12 +94,12 @@ export const OpenTelemetry = object({
     tenant: string().describe('The Dynatrace tenant.'),
     clusterId: integer().describe('Its cluster id.'),
     rootSpansPerMinute: uint32().describe(
-      'Traces begun a minute, until the service says another number. Default: 1000.',
+      'Traces started per minute, until the service sets another number. Default: 1000.',
     ),
     httpService: object({
       service: service(),
       port: port(),
-      http: HttpService.describe('How it is asked.'),
+      http: HttpService.describe('The HTTP request to it.'),
     }).describe('Where the sampling config is fetched. Default: the exporter.'),
   }).describe('Dynatrace decides which requests are traced.'),
   serviceAttributeEnrichment: oneOfNames(['ISTIO_CANONICAL', 'OTEL_SEMANTIC_CONVENTIONS']).describe(
@@ -121,14 +121,14 @@ export const FileAccessLog = object({
 const grpcLog = {
   service: service(),
   port: port(),
-  logName: string().describe('Name of the log, told to the service.'),
+  logName: string().describe('Name of the log, sent to the service.'),
   filterStateObjectsToLog: list(string()).describe('Objects of the filter state that are sent too.'),
 };
 
 /** Each key is one kind of provider; an entry of `extensionProviders` has exactly one. */
 export const PROVIDERS = {
-  envoyExtAuthzHttp: ExtAuthzHttp.describe('An external authorizer asked over HTTP, for AuthorizationPolicy CUSTOM.'),
-  envoyExtAuthzGrpc: ExtAuthzGrpc.describe("An external authorizer asked over gRPC, in Envoy's ext_authz protocol."),
+  envoyExtAuthzHttp: ExtAuthzHttp.describe('An external authorizer called over HTTP, for AuthorizationPolicy CUSTOM.'),
+  envoyExtAuthzGrpc: ExtAuthzGrpc.describe("An external authorizer called over gRPC, in Envoy's ext_authz protocol."),
   zipkin: Zipkin.describe('Spans go to Zipkin.'),
   lightstep: object({
     service: service(),

@@ -1,28 +1,28 @@
 /** MeshConfig and MeshNetworks from their YAML text to judged values, as istiod reads them. */
 import type { z } from 'zod';
-import { checkMeshConfig, checkMeshNetworks, faultyProviders } from '../checks/mesh/mesh-config.ts';
+import { checkMeshConfig, checkMeshNetworks, invalidProviders } from '../checks/mesh/mesh-config.ts';
 import { checkMeshProxyConfig } from '../checks/mesh/mesh-proxy-config.ts';
 import { type Effects, withoutEffect } from '../effects/effects.ts';
 import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../effects/mesh-config.ts';
 import { PROXY_CONFIG_EFFECTS } from '../effects/proxy-config.ts';
-import { faultsOf, MAX_FAULTS, Report } from '../faults.ts';
 import type { Findings } from '../kind.ts';
 import { parseDocuments } from '../read/parse.ts';
 import { canonicalMessage } from '../read/proto-message.ts';
 import { hasTypes, remainder } from '../read/remainder.ts';
-import type { Fault } from '../resource.ts';
+import type { Violation } from '../resource.ts';
+import { MAX_VIOLATIONS, Report, violationsOf } from '../violations.ts';
 import { MeshConfig } from './mesh-config.ts';
 import { DEFAULT_MESH_CONFIG, DEFAULT_PROXY_CONFIG, overMeshConfig, overProxyConfig } from './mesh-config-defaults.ts';
 import { MeshProxyConfig } from './mesh-config-proxy.ts';
 import { MeshNetworks } from './mesh-networks.ts';
 
 export interface Reading<Value> {
-  /** Absent when there are faults. */
+  /** Absent when there are violations. */
   value?: Value;
   /** Paths are within the text's document: `defaultConfig.proxyAdminPort`. */
-  faults: Fault[];
+  violations: Violation[];
   /** Also unknown fields, which istiod ignores so that a newer configuration can be read, and fields without effect. */
-  warnings: Fault[];
+  warnings: Violation[];
 }
 
 /** Reads a whole MeshConfig: the text laid over Istio's defaults, without the providers that cannot be used. Never throws. */
@@ -31,8 +31,8 @@ export function readMeshConfig(text: string): Reading<MeshConfig> {
   const reading = namingEffects(own, MESH_CONFIG_EFFECTS, DEFAULT_MESH_CONFIG);
   if (!reading.value) return reading;
   const config = overMeshConfig(reading.value);
-  const faulty = new Set(faultyProviders(config).map(({ index }) => index));
-  const extensionProviders = config.extensionProviders?.filter((_, i) => !faulty.has(i)) ?? [];
+  const invalid = new Set(invalidProviders(config).map(({ index }) => index));
+  const extensionProviders = config.extensionProviders?.filter((_, i) => !invalid.has(i)) ?? [];
   return { ...reading, value: { ...config, extensionProviders } };
 }
 
@@ -47,9 +47,9 @@ export function readProxyConfig(text: string): Reading<MeshProxyConfig> {
   const reading: Reading<MeshProxyConfig> = read(text, MeshProxyConfig, (own) => {
     const report = new Report();
     checkMeshProxyConfig(report, '', overProxyConfig(own, DEFAULT_PROXY_CONFIG));
-    const { faults, warnings } = report.findings;
-    const within = (fault: Fault): Fault => ({ ...fault, path: fault.path.replace(/^\./, '') });
-    return { faults: faults.map(within), warnings: warnings.map(within) };
+    const { violations, warnings } = report.findings;
+    const within = (violation: Violation): Violation => ({ ...violation, path: violation.path.replace(/^\./, '') });
+    return { violations: violations.map(within), warnings: warnings.map(within) };
   });
   return namingEffects(reading, PROXY_CONFIG_EFFECTS, DEFAULT_PROXY_CONFIG);
 }
@@ -62,7 +62,7 @@ function namingEffects<Value extends object>(
 ): Reading<Value> {
   if (!reading.value) return reading;
   const found = withoutEffect(reading.value, effects, defaults).map((each) => ({ ...each, rule: 'no-effect' }));
-  return { ...reading, warnings: [...reading.warnings, ...found].slice(0, MAX_FAULTS) };
+  return { ...reading, warnings: [...reading.warnings, ...found].slice(0, MAX_VIOLATIONS) };
 }
 
 function read<Schema extends z.ZodType>(
@@ -73,20 +73,25 @@ function read<Schema extends z.ZodType>(
   const { documents, errors } = parseDocuments(text);
   if (errors.length > 0) {
     return {
-      faults: errors.map(({ path, rule, message, line }) => ({ path, rule, message: `line ${line}: ${message}` })),
+      violations: errors.map(({ path, rule, message, line }) => ({ path, rule, message: `line ${line}: ${message}` })),
       warnings: [],
     };
   }
   if (documents.length > 1) {
-    return { faults: [{ path: '', rule: 'yaml', message: 'must be one YAML document' }], warnings: [] };
+    return { violations: [{ path: '', rule: 'yaml', message: 'must be one YAML document' }], warnings: [] };
   }
-  const unknown: Fault[] = [];
-  const body = canonicalMessage(schema, documents[0]?.value ?? {}, (fault) => unknown.push(fault));
+  const unknown: Violation[] = [];
+  const body = canonicalMessage(schema, documents[0]?.value ?? {}, (violation) => unknown.push(violation));
   const parsed = schema.safeParse(body, { reportInput: true });
   const findings = parsed.success ? check(parsed.data) : checkRest(schema, body, parsed.error.issues, check);
-  const faults = [...(parsed.success ? [] : faultsOf(parsed.error.issues)), ...findings.faults].slice(0, MAX_FAULTS);
-  const warnings = [...unknown, ...findings.warnings].slice(0, MAX_FAULTS);
-  return parsed.success && faults.length === 0 ? { value: parsed.data, faults, warnings } : { faults, warnings };
+  const violations = [...(parsed.success ? [] : violationsOf(parsed.error.issues)), ...findings.violations].slice(
+    0,
+    MAX_VIOLATIONS,
+  );
+  const warnings = [...unknown, ...findings.warnings].slice(0, MAX_VIOLATIONS);
+  return parsed.success && violations.length === 0
+    ? { value: parsed.data, violations, warnings }
+    : { violations, warnings };
 }
 
 function checkRest<Schema extends z.ZodType>(
@@ -96,6 +101,6 @@ function checkRest<Schema extends z.ZodType>(
   check: (value: z.infer<Schema>) => Findings,
 ): Findings {
   const rest = remainder(body, issues);
-  if (!rest || !hasTypes(schema, rest.value)) return { faults: [], warnings: [] };
+  if (!rest || !hasTypes(schema, rest.value)) return { violations: [], warnings: [] };
   return rest.apart(check(rest.value as z.infer<Schema>));
 }

@@ -1,4 +1,4 @@
-/** MeshConfig and MeshNetworks: Istio's own cases, its defaults, and what a user is told. */
+/** MeshConfig and MeshNetworks: Istio's own cases, its defaults, and the messages. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
@@ -12,10 +12,10 @@ import {
   checkMeshNetworks,
 } from '../checks/mesh/mesh-config.ts';
 import { checkConnectionSettings, checkMeshProxyConfig } from '../checks/mesh/mesh-proxy-config.ts';
-import { faultsOf, Report } from '../faults.ts';
 import { validate } from '../index.ts';
 import { canonicalMessage } from '../read/proto-message.ts';
-import type { Fault } from '../resource.ts';
+import type { Violation } from '../resource.ts';
+import { Report, violationsOf } from '../violations.ts';
 import { MeshConfig } from './mesh-config.ts';
 import { DEFAULT_MESH_CONFIG, overMeshConfig } from './mesh-config-defaults.ts';
 import { PROVIDERS, type ProviderType } from './mesh-config-providers.ts';
@@ -73,23 +73,23 @@ function judgeOf(type: string): readonly [z.ZodType, Judge] {
   }
 }
 
-function add(report: Report, findings: { faults: Fault[]; warnings: Fault[] }): void {
-  report.faults.push(...findings.faults);
+function add(report: Report, findings: { violations: Violation[]; warnings: Violation[] }): void {
+  report.violations.push(...findings.violations);
   report.warnings.push(...findings.warnings);
 }
 
-function findings({ type, value }: Case): { faults: Fault[]; warnings: Fault[] } {
+function findings({ type, value }: Case): { violations: Violation[]; warnings: Violation[] } {
   const [schema, check] = judgeOf(type);
   const report = new Report();
   const whole = type === 'MeshConfig.serviceSettings[]' ? { serviceSettings: [value] } : value;
-  const body = canonicalMessage(schema, whole, (fault) => report.faults.push(fault));
+  const body = canonicalMessage(schema, whole, (violation) => report.violations.push(violation));
   const parsed = schema.safeParse(body, { reportInput: true });
   if (parsed.success) check(report, parsed.data as never);
-  else report.faults.push(...faultsOf(parsed.error.issues));
+  else report.violations.push(...violationsOf(parsed.error.issues));
   return report.findings;
 }
 
-/** Where the fault of each invalid case lies; of `empty` ones, all the places. */
+/** Where the violation of each invalid case lies; of `empty` ones, all the places. */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
   'TestValidateMeshConfigProxyConfig/empty proxy config': [
     '.configPath',
@@ -149,12 +149,12 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
 describe.skipIf(!present)("Istio's cases of MeshConfig", () => {
   it('are all judged alike, for the same reason', () => {
     const wrong = cases.flatMap((each) => {
-      const { faults, warnings } = findings(each);
+      const { violations, warnings } = findings(each);
       const wanted = each.valid ? [] : PLACES[each.id];
-      const places = faults.map((fault) => fault.path);
+      const places = violations.map((violation) => violation.path);
       const alike = JSON.stringify(places) === JSON.stringify(wanted);
       const warned = each.warning === undefined || each.warning === warnings.length > 0;
-      return alike && warned ? [] : [{ id: each.id, faults, warnings }];
+      return alike && warned ? [] : [{ id: each.id, violations, warnings }];
     });
     console.log(`mesh config cases: ${cases.length - wrong.length} of ${cases.length}`);
     expect(wrong).toEqual([]);
@@ -165,9 +165,9 @@ describe.skipIf(!present)("Istio's cases of MeshConfig", () => {
     const files = globSync(`${golden}*/mesh.yaml`);
     expect(files.length).toBeGreaterThan(10);
     for (const each of files) {
-      const { faults, warnings } = readMeshConfig(readFileSync(each, 'utf8'));
+      const { violations, warnings } = readMeshConfig(readFileSync(each, 'utf8'));
       const others = warnings.filter(({ rule }) => rule !== 'no-effect');
-      expect({ each, faults, others }).toEqual({ each, faults: [], others: [] });
+      expect({ each, violations, others }).toEqual({ each, violations: [], others: [] });
     }
   });
 });
@@ -175,7 +175,7 @@ describe.skipIf(!present)("Istio's cases of MeshConfig", () => {
 describe('reading MeshConfig', () => {
   it('an empty text is all defaults', () => {
     for (const text of ['', '{}', '# nothing', '---\n']) {
-      expect(readMeshConfig(text)).toEqual({ value: DEFAULT_MESH_CONFIG, faults: [], warnings: [] });
+      expect(readMeshConfig(text)).toEqual({ value: DEFAULT_MESH_CONFIG, violations: [], warnings: [] });
     }
   });
 
@@ -201,12 +201,12 @@ extensionProviders:
     ]);
   });
 
-  it('tells all faults at once, each with its path', () => {
-    const { value, faults } = readMeshConfig(
+  it('reports all violations at once, each with its path', () => {
+    const { value, violations } = readMeshConfig(
       'trustDomain: "a:b"\nconnectTimeout: soon\noutboundTrafficPolicy: {mode: ALLOW_ALL}\ndefaultConfig: {statusPort: 0}\n',
     );
     expect(value).toBeUndefined();
-    expect(faults.map(({ path, message }) => `${path}: ${message}`)).toEqual([
+    expect(violations.map(({ path, message }) => `${path}: ${message}`)).toEqual([
       'connectTimeout: "soon" is not a duration such as "1.5s", "300ms" or "1h"',
       'outboundTrafficPolicy.mode: must be one of REGISTRY_ONLY, ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS (did you mean "ALLOW_ANY"?); found "ALLOW_ALL"',
       'defaultConfig.statusPort: must be a port, 1 to 65535; found 0',
@@ -224,10 +224,10 @@ extensionProviders:
   });
 
   it('a provider that cannot be used is left out, with a warning', () => {
-    const { value, faults, warnings } = readMeshConfig(
+    const { value, violations, warnings } = readMeshConfig(
       'extensionProviders:\n- {name: a, envoyExtAuthzHttp: {service: x.y, port: 0, statusOnError: "999"}}\n- {name: b}\n',
     );
-    expect(faults).toEqual([]);
+    expect(violations).toEqual([]);
     expect(warnings.map((warning) => warning.path)).toEqual([
       'extensionProviders[0].envoyExtAuthzHttp.port',
       'extensionProviders[0].envoyExtAuthzHttp.statusOnError',
@@ -238,10 +238,10 @@ extensionProviders:
   });
 
   it.each(['a: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '[]', 'text', 'defaultConfig: 7'])('refuses %j', (text) => {
-    expect(readMeshConfig(text).faults).not.toEqual([]);
+    expect(readMeshConfig(text).violations).not.toEqual([]);
   });
 
-  it('never throws, whatever the text', () => {
+  it('never throws, for any text', () => {
     const names = fc.constantFrom(...Object.keys(MeshConfig.shape));
     const value = fc.dictionary(names, fc.jsonValue());
     fc.assert(
@@ -256,14 +256,14 @@ describe('ConfigMap istio', () => {
   const configMap = (data: Record<string, string>, namespace = 'istio-system') =>
     validate({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace }, data });
 
-  it('is refused with the place of the fault in the text', () => {
-    const { resource, faults, warnings } = configMap({
+  it('is refused with the place of the violation in the text', () => {
+    const { resource, violations, warnings } = configMap({
       mesh: 'connectTimeout: 0s\ntrustDomian: a\n',
       meshNetworks: 'networks: {n1: {gateways: [{address: 1.2.3.4, port: 0}]}}',
       other: 'not: [looked at',
     });
     expect(resource).toBeUndefined();
-    expect(faults.map(({ path, message, rule }) => `${path}: ${message} (${rule})`)).toEqual([
+    expect(violations.map(({ path, message, rule }) => `${path}: ${message} (${rule})`)).toEqual([
       'data.mesh: connectTimeout: must be 1ms to 1h, in whole milliseconds (meshconfig.timeout)',
       'data.meshNetworks: networks.n1.gateways[0].port: must be a port, 1 to 65535; found 0 (port)',
     ]);
@@ -271,6 +271,6 @@ describe('ConfigMap istio', () => {
   });
 
   it('means nothing in another namespace', () => {
-    expect(configMap({ mesh: 'connectTimeout: 0s' }, 'default').faults).toEqual([]);
+    expect(configMap({ mesh: 'connectTimeout: 0s' }, 'default').violations).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * MeshConfig: settings of the whole mesh (istio.io/latest/docs/reference/config/istio.mesh.v1alpha1). It stands as YAML under
+ * MeshConfig: settings of the whole mesh (istio.io/latest/docs/reference/config/istio.mesh.v1alpha1). It is YAML under
  * key `mesh` of ConfigMap `istio` in the root namespace; `mesh-config-read.ts` reads it, `checks/mesh-config.ts` judges it.
  */
 import type { z } from 'zod';
@@ -19,7 +19,7 @@ const LabelSelector = object({
     object(
       {
         key: string().describe('The label.'),
-        operator: oneOfNames(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('What is asked of its value.'),
+        operator: oneOfNames(['In', 'NotIn', 'Exists', 'DoesNotExist']).describe('How its value is compared.'),
         values: list(string()).describe('Values, with In and NotIn.'),
       },
       ['key', 'operator'],
@@ -38,7 +38,7 @@ const CertificateData = atMostOne(
     pem: string().describe('Certificates as PEM.'),
     spiffeBundleUrl: string().describe('Where the SPIFFE trust bundle is fetched.'),
     certSigners: list(string()).describe('Kubernetes signers whose certificates these roots verify.'),
-    trustDomains: list(string()).describe('Trust domains these roots stand for.'),
+    trustDomains: list(string()).describe('Trust domains of these roots.'),
   }),
   ['pem', 'spiffeBundleUrl'],
 );
@@ -49,7 +49,7 @@ export const MeshConfig = object({
   proxyHttpPort: integer().describe('Port of an HTTP proxy for applications; 0 is none. Default: 0.'),
   connectTimeout: duration().describe('How long connecting to an upstream may take. Default: 10s.'),
   protocolDetectionTimeout: duration().describe(
-    'How long sniffing waits for first bytes; 0s is for ever. Default: 0s.',
+    'How long sniffing waits for first bytes; 0s is no limit. Default: 0s.',
   ),
   tcpKeepalive: TcpKeepalive.describe('TCP keepalive of upstream connections.'),
   ingressClass: string().describe('Class of Ingress resources that are served. Default: istio.'),
@@ -70,7 +70,7 @@ export const MeshConfig = object({
       'REGISTRY_ONLY: it is dropped. ALLOW_ANY: it goes to the address the client wanted. ALLOW_ANY_DYNAMIC_DNS: the name of the request is looked up. Default: ALLOW_ANY.',
     ),
     tls: ClientTls.describe('TLS to unknown destinations, with ALLOW_ANY_DYNAMIC_DNS.'),
-  }).describe('What happens to outbound traffic whose destination nobody knows. Default: ALLOW_ANY.'),
+  }).describe('What happens to outbound traffic to unknown destinations. Default: ALLOW_ANY.'),
   inboundTrafficPolicy: object({
     mode: oneOfNames(['PASSTHROUGH', 'LOCALHOST']).describe(
       'PASSTHROUGH: that address. LOCALHOST: 127.0.0.1. Default: PASSTHROUGH.',
@@ -94,7 +94,7 @@ export const MeshConfig = object({
   defaultDestinationRuleExportTo: exportTo('destination rules'),
   rootNamespace: string().describe('Namespace of configuration for the whole mesh. Default: istio-system.'),
   localityLbSetting: LocalityLbSetting.describe('Load balancing by locality.'),
-  dnsRefreshRate: duration().describe('How often names are resolved anew. Default: 60s.'),
+  dnsRefreshRate: duration().describe('How often names are resolved again. Default: 60s.'),
   h2UpgradePolicy: oneOfNames(['DO_NOT_UPGRADE', 'UPGRADE']).describe('HTTP/1.1 goes as HTTP/2 inside the mesh.'),
   inboundClusterStatName: string().describe('Pattern of the names of inbound clusters in metrics.'),
   outboundClusterStatName: string().describe('Pattern of the names of outbound clusters in metrics.'),
@@ -125,7 +125,7 @@ export const MeshConfig = object({
     address: string().describe('The authority, as `host:port`.'),
     tlsSettings: ClientTls.describe('TLS to the authority.'),
     requestTimeout: duration().describe('How long an answer may take. Default: 10s.'),
-    istiodSide: bool().describe('The control plane asks it, not the proxies. Default: true.'),
+    istiodSide: bool().describe('The control plane calls it, not the proxies. Default: true.'),
   }).describe('An external certificate authority.'),
   extensionProviders: list(ExtensionProvider).describe('Authorizers, tracers, logs and metrics policies name.'),
   defaultProviders: object({
@@ -140,7 +140,7 @@ export const MeshConfig = object({
     ),
   }).describe('How request paths are normalised before routing and policy. Default: BASE.'),
   defaultHttpRetryPolicy: HttpRetry.describe('Retries of routes that name none.'),
-  // Its perTryTimeout is ignored, and judged by the checks, so that both is said of a wrong one.
+  // Its perTryTimeout is ignored, and judged by the checks, so that a wrong value gets both messages.
   defaultInboundHttpRetryPolicy: HttpRetry.extend({
     perTryTimeout: duration().describe('Not used for inbound traffic.').optional(),
   }).describe('Retries towards the local application.'),

@@ -19,7 +19,7 @@ describe('documents', () => {
       { value: { b: 2 }, file: 'f.yaml', line: 8, column: 3 },
     ]);
   });
-  it('lists stand for their items', () => {
+  it('lists are replaced by their items', () => {
     const { documents } = parseDocuments('apiVersion: v1\nkind: List\nitems:\n- a: 1\n- null\n-   a: 2\n');
     expect(documents).toMatchObject([
       { value: { a: 1 }, line: 4, column: 3 },
@@ -42,28 +42,28 @@ describe('documents', () => {
   it('YAML in flow style is no broken JSON', () =>
     expect(values('{a: 1}\n---\n{"b": 2}')).toEqual([{ a: 1 }, { b: 2 }]));
   it('a byte order mark, and places behind it', () => expect(errors('\ufeffa: 1\na: 2')).toHaveLength(1));
-  it('a faulty document keeps none of the others away', () => {
+  it('an invalid document does not hide the others', () => {
     const { documents, errors } = parseDocuments('a: 1\n---\nb: [1\n---\nc: 1\n---\nd: 1\nd: 2');
     expect(errors).toMatchObject([{ line: 4 }, { line: 8, column: 1, path: 'd', rule: 'duplicate-field' }]);
     expect(documents.map((document) => document.value)).toEqual([{ a: 1 }, { c: 1 }]);
   });
 });
 
-describe('faults', () => {
-  it('of every field that stands twice, at its place', () => {
+describe('violations', () => {
+  it('of every duplicate field, at its place', () => {
     expect(errors('a: 1\nb:\n- c: 1\n  c: 2\na: 3\n"a": 4\n')).toEqual([
-      '4:3 b[0].c: the field "c" stands twice',
-      '5:1 a: the field "a" stands twice',
-      '6:1 a: the field "a" stands twice',
+      '4:3 b[0].c: the field "c" is set twice',
+      '5:1 a: the field "a" is set twice',
+      '6:1 a: the field "a" is set twice',
     ]);
     expect(errors('{"a":1,\n"b":{"c":1,"c":2},"a":2}')).toEqual([
-      '2:12 b.c: the field "c" stands twice',
-      '2:19 a: the field "a" stands twice',
+      '2:12 b.c: the field "c" is set twice',
+      '2:19 a: the field "a" is set twice',
     ]);
     // What they mean, not how they are written.
-    expect(errors('8080: a\n0x1f90: b')).toEqual(['2:1 ["8080"]: the field "8080" stands twice']);
-    const { faulty, unread } = parseDocuments('kind: List\nkind: List\nitems:\n- a: 1\n- {b: 1, b: 2}');
-    expect(faulty.map(({ value, errors }) => [value, errors.map(({ path }) => path)])).toEqual([
+    expect(errors('8080: a\n0x1f90: b')).toEqual(['2:1 ["8080"]: the field "8080" is set twice']);
+    const { invalid, unread } = parseDocuments('kind: List\nkind: List\nitems:\n- a: 1\n- {b: 1, b: 2}');
+    expect(invalid.map(({ value, errors }) => [value, errors.map(({ path }) => path)])).toEqual([
       [{ a: 1 }, []],
       [{ b: 2 }, ['b']],
     ]);
@@ -80,7 +80,7 @@ describe('faults', () => {
     ['a: \ud800', '1:4 : the character U+D800 is not allowed'],
     ['a: *b', '1:4 a: there is no anchor "b" before this alias'],
     ['a: &b\n  c: *b', '2:6 a.c: the anchor "b" contains itself'],
-    ['a: !!int x', '1:10 a: "x" is not a int, as its tag !!int says'],
+    ['a: !!int x', '1:10 a: "x" is not a int, as its tag !!int requires'],
     ['a: !!binary aGk=', '1:13 a: !!binary is not supported: write the base64 text as a string'],
     ['a: {<<: 1}', '1:9 a: a merge key ("<<") takes a map or a list of maps'],
     ['a: "x', '1:6 : Missing closing "quote'],
@@ -279,8 +279,8 @@ describe('any text', () => {
     );
     fc.assert(
       fc.property(text, (input) => {
-        const { documents, faulty } = parseDocuments(input);
-        for (const document of [...documents, ...faulty]) locate(document, 'a.b[0]["c"].d', 'key');
+        const { documents, invalid } = parseDocuments(input);
+        for (const document of [...documents, ...invalid]) locate(document, 'a.b[0]["c"].d', 'key');
       }),
       { numRuns: 3000 },
     );

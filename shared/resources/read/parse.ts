@@ -1,12 +1,12 @@
 /**
  * Reading resources from text, as kubectl reads them, strictly: YAML (with the meaning goyaml v2 gives it) or JSON,
- * several documents or a JSON stream, `List` kinds expanded. Every fault keeps its line and column.
+ * several documents or a JSON stream, `List` kinds expanded. Every violation keeps its line and column.
  */
 import { FORBIDDEN } from '../yaml/characters.ts';
-import { MAX_NESTING, type SourceDocument, type SourceFault } from '../yaml/faults.ts';
 import { readJson } from '../yaml/json.ts';
 import { LineIndex } from '../yaml/lines.ts';
 import { Locator } from '../yaml/locate.ts';
+import { MAX_NESTING, type SourceDocument, type SourceViolation } from '../yaml/violations.ts';
 import { readYaml } from '../yaml/yaml.ts';
 
 /** Largest text accepted, in characters. */
@@ -26,7 +26,7 @@ export interface ParsedDocument {
   /** Where the document (or list item) begins. */
   line: number;
   column: number;
-  /** Faults of its own text, as a field that stands twice; paths within the document or list item. */
+  /** Violations of its own text, as a duplicate field; paths within the document or list item. */
   errors: ParseError[];
   /** For `locate`. */
   origin: Origin;
@@ -44,7 +44,7 @@ interface Origin {
 export interface ParseError extends Position {
   path: string;
   message: string;
-  rule: SourceFault['rule'];
+  rule: SourceViolation['rule'];
   file?: string;
 }
 
@@ -53,26 +53,30 @@ export interface ParseResult {
   documents: ParsedDocument[];
   /** All of them. */
   errors: ParseError[];
-  /** For reports that tell all faults at once: documents that can be read but have errors. */
-  faulty: ParsedDocument[];
+  /** For reports of all violations at once: documents that can be read but have errors. */
+  invalid: ParsedDocument[];
   /** The errors of texts that gave no document, those of one together. */
   unread: ParseError[][];
 }
 
 /**
- * Parses every document of a text. A faulty document gives errors and is not among `documents`; the others still are.
+ * Parses every document of a text. An invalid document gives errors and is not among `documents`; the others still are.
  * Empty documents are left out. Never throws.
  */
 export function parseDocuments(text: string, file?: string): ParseResult {
-  const result: ParseResult = { documents: [], errors: [], faulty: [], unread: [] };
+  const result: ParseResult = { documents: [], errors: [], invalid: [], unread: [] };
   const where = file === undefined ? {} : { file };
   const plain = text.startsWith('\uFEFF') ? text.slice(1) : text;
   const lines = new LineIndex(plain);
   let count = 0;
   for (const document of documentsOf(plain, file)) {
-    if (++count > MAX_DOCUMENTS) document.faults = [tooMany(document.start)];
-    const faults = document.faults.slice(0, Math.max(0, MAX_ERRORS - result.errors.length));
-    const errors = faults.map(({ offset, ...fault }) => ({ ...fault, ...where, ...lines.positionOf(offset) }));
+    if (++count > MAX_DOCUMENTS) document.violations = [tooMany(document.start)];
+    const violations = document.violations.slice(0, Math.max(0, MAX_ERRORS - result.errors.length));
+    const errors = violations.map(({ offset, ...violation }) => ({
+      ...violation,
+      ...where,
+      ...lines.positionOf(offset),
+    }));
     result.errors.push(...errors);
     if (errors.length > 0 && (count > MAX_DOCUMENTS || document.value === undefined)) result.unread.push(errors);
     if (count > MAX_DOCUMENTS) break;
@@ -84,7 +88,7 @@ export function parseDocuments(text: string, file?: string): ParseResult {
   return result;
 }
 
-function tooMany(offset: number): SourceFault {
+function tooMany(offset: number): SourceViolation {
   return { path: '', rule: 'yaml', message: `there are more than ${MAX_DOCUMENTS} documents`, offset };
 }
 
@@ -101,14 +105,14 @@ export function parseBytes(bytes: Uint8Array, file?: string): ParseResult {
     const message = utf16 ? 'the file is UTF-16: save it as UTF-8' : 'the file is not UTF-8 here';
     const error: ParseError = { path: '', rule: 'yaml', message, line, column };
     const errors = [file === undefined ? error : { ...error, file }];
-    return { documents: [], faulty: [], errors, unread: [errors] };
+    return { documents: [], invalid: [], errors, unread: [errors] };
   }
 }
 
 /**
- * Where a fault stands in the text its document was read from. A path that leads nowhere (a field that is missing)
+ * The position of a violation in the text of its document. A path that leads nowhere (a field that is missing)
  * gives the closest place above it.
- * @param path as in `Fault`: `spec.http[0].route`
+ * @param path as in `Violation`: `spec.http[0].route`
  * @param wanted the field's name or its value
  */
 export function locate(document: ParsedDocument, path: string, wanted: 'key' | 'value' = 'value'): Position {
@@ -121,17 +125,17 @@ export function locate(document: ParsedDocument, path: string, wanted: 'key' | '
 
 /**
  * The one value of a text whose format is known, as of a request's body. Nothing at all is null in YAML.
- * Never throws; `value` is undefined when an error is more than a field that stands twice.
+ * Never throws; `value` is undefined when an error is more than a duplicate field.
  */
 export function parseOne(text: string, format: 'JSON' | 'YAML'): { value: unknown; errors: ParseError[] } {
   const lines = new LineIndex(text);
   const [document, second] = [...(format === 'JSON' ? readJson(text) : yamlOf(text))];
-  const faults = [...(document?.faults ?? [])];
+  const violations = [...(document?.violations ?? [])];
   const refuse = (message: string, offset: number) =>
-    faults.push({ path: '', rule: format === 'JSON' ? 'json' : 'yaml', message, offset });
+    violations.push({ path: '', rule: format === 'JSON' ? 'json' : 'yaml', message, offset });
   if (second) refuse('there is more than one value', second.start);
   if (!document && format === 'JSON') refuse('the text ends too early', text.length);
-  const errors = faults.map(({ offset, ...fault }) => ({ ...fault, ...lines.positionOf(offset) }));
+  const errors = violations.map(({ offset, ...violation }) => ({ ...violation, ...lines.positionOf(offset) }));
   return { value: second ? undefined : document ? document.value : null, errors };
 }
 
@@ -143,8 +147,10 @@ function* documentsOf(text: string, file?: string): Iterable<SourceDocument> {
   }
   if (/^\s*[{[]/.test(text)) {
     const documents = [...readJson(text)];
-    const broken = documents.some((document) => document.faults.some((fault) => fault.rule === 'json'));
-    const deep = documents.some((document) => document.faults.some((fault) => fault.message.includes('nested deeper')));
+    const broken = documents.some((document) => document.violations.some((violation) => violation.rule === 'json'));
+    const deep = documents.some((document) =>
+      document.violations.some((violation) => violation.message.includes('nested deeper')),
+    );
     if (!broken || deep || /\.json$/i.test(file ?? '')) {
       yield* documents;
       return;
@@ -170,11 +176,11 @@ function* yamlOf(text: string): Iterable<SourceDocument> {
 }
 
 function nothing(message: string, offset: number): SourceDocument {
-  const fault: SourceFault = { path: '', rule: 'yaml', message, offset };
-  return { value: undefined, faults: [fault], start: 0, end: 0, contentStart: 0 };
+  const violation: SourceViolation = { path: '', rule: 'yaml', message, offset };
+  return { value: undefined, violations: [violation], start: 0, end: 0, contentStart: 0 };
 }
 
-/** The longest start of the bytes that is UTF-8 ends where the fault is. */
+/** The longest start of the bytes that is UTF-8 ends where the violation is. */
 function firstBadByte(bytes: Uint8Array): Position {
   let good = 0;
   let bad = bytes.length + 1;
@@ -191,10 +197,10 @@ function firstBadByte(bytes: Uint8Array): Position {
   return new LineIndex(before).positionOf(before.length);
 }
 
-/** `List` and `<Kind>List` objects stand for their items; a list with errors of its own is faulty whole. */
+/** `List` and `<Kind>List` objects are replaced by their items; a list with errors of its own is invalid whole. */
 function addItems(result: ParseResult, document: ParsedDocument): void {
   const items = isList(document.value) ? document.value.items : undefined;
-  const list = document.errors.length > 0 ? result.faulty : result.documents;
+  const list = document.errors.length > 0 ? result.invalid : result.documents;
   if (!items) {
     list.push(document);
     return;

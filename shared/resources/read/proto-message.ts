@@ -1,18 +1,18 @@
 /** Protobuf's JSON form as people write it: snake_case names, quoted numbers, enums by number, null for absent. */
 import * as z from 'zod';
 import { jsonName } from '../../xds/message.ts';
-import { formatPath } from '../faults.ts';
-import type { Fault } from '../resource.ts';
+import type { Violation } from '../resource.ts';
+import { formatPath } from '../violations.ts';
 import { didYouMean } from './suggest.ts';
 
 /**
- * `value` in the canonical spelling that `schema` asks for. Fields the schema does not have are left out and told to
+ * `value` in the canonical spelling of `schema`. Fields the schema does not have are dropped and passed to
  * `unknown`; wrong types stay, for the schema to refuse.
  */
 export function canonicalMessage(
   schema: z.ZodType,
   value: unknown,
-  unknown: (fault: Fault) => void,
+  unknown: (violation: Violation) => void,
   path: readonly PropertyKey[] = [],
 ): unknown {
   if (schema instanceof z.ZodOptional) return canonicalMessage(schema.unwrap() as z.ZodType, value, unknown, path);

@@ -1,13 +1,13 @@
 /**
- * What is left of a faulty body once its faulty fields are out, so that one typing mistake does not hide the rest. What only
+ * What is left of an invalid body once its invalid fields are out, so that one typing mistake does not hide the rest. What only
  * breaks a rule stays.
  */
 import type { z } from 'zod';
-import { breaksRule, formatPath } from '../faults.ts';
 import type { Findings } from '../kind.ts';
-import type { Fault } from '../resource.ts';
+import type { Violation } from '../resource.ts';
+import { breaksRule, formatPath } from '../violations.ts';
 
-/** Rules that judge a value by itself: what they find holds whatever stands beside the value. */
+/** Rules of a single value: their findings do not depend on other fields. */
 const OF_VALUES: ReadonlySet<string> = new Set([
   ...['cel', 'cidr', 'gateway-name', 'labels', 'name', 'percent', 'port', 'port-name', 'protocol', 'regex', 'selector'],
   ...['destination.host', 'destination.subset', 'destinationrule.host', 'destinationrule.subset', 'gateway.host'],
@@ -24,7 +24,7 @@ export interface Remainder {
   apart: (findings: Findings) => Findings;
 }
 
-/** Undefined when a faulty entry of a list would have to go: the paths of the others would shift. */
+/** Undefined when an invalid entry of a list would have to go: the paths of the others would shift. */
 export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): Remainder | undefined {
   const value = structuredClone(body);
   const removed: string[] = [];
@@ -39,17 +39,17 @@ export function remainder(body: unknown, issues: readonly z.core.$ZodIssue[]): R
       removed.push(formatPath(issue.code === 'unrecognized_keys' || path.length === 1 ? path : path.slice(0, -1)));
     }
   }
-  const apart = (fault: Fault) => {
-    const near = OF_VALUES.has(fault.rule) ? gone : removed;
-    return !near.some((path) => path.startsWith(fault.path) || fault.path.startsWith(path));
+  const apart = (violation: Violation) => {
+    const near = OF_VALUES.has(violation.rule) ? gone : removed;
+    return !near.some((path) => path.startsWith(violation.path) || violation.path.startsWith(path));
   };
   return {
     value,
-    apart: ({ faults, warnings }) => ({ faults: faults.filter(apart), warnings: warnings.filter(apart) }),
+    apart: ({ violations, warnings }) => ({ violations: violations.filter(apart), warnings: warnings.filter(apart) }),
   };
 }
 
-/** Whether a value has the types a schema asks for, whatever rules it breaks. */
+/** Whether a value has the types of a schema, even if it breaks rules. */
 export function hasTypes(schema: z.ZodType, value: unknown): boolean {
   return schema.safeParse(value).error?.issues.every(breaksRule) ?? true;
 }

@@ -3,11 +3,11 @@
  * (kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning).
  */
 import type { z } from 'zod';
-import { formatPath } from '../faults.ts';
 import type { Kind } from '../kind.ts';
 import { Metadata } from '../meta.ts';
+import { formatPath } from '../violations.ts';
 
-/** What to do with unknown fields and fields that stand twice, as Kubernetes names it (`fieldValidation`). */
+/** What to do with unknown fields and duplicate fields, as Kubernetes names it (`fieldValidation`). */
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 export interface Pruned {

@@ -4,10 +4,11 @@ import { kindByPlural, kindOf, kinds, parseDuration, validate } from '../index.t
 
 const virtualService = (spec: unknown, metadata: unknown = { name: 'reviews' }) =>
   validate({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata, spec });
-const paths = (result: { faults: { path: string }[] }) => result.faults.map((fault) => fault.path).sort();
+const paths = (result: { violations: { path: string }[] }) =>
+  result.violations.map((violation) => violation.path).sort();
 
 describe('validate', () => {
-  it('names every fault with its path, at once', () => {
+  it('names every violation with its path, at once', () => {
     const result = virtualService({
       hosts: ['reviews'],
       gatways: ['a'],
@@ -23,12 +24,12 @@ describe('validate', () => {
       'spec.http[0].timeout',
       'spec.http[1].mirorr',
     ]);
-    expect(result.faults.find((fault) => fault.path === 'spec.gatways')).toEqual({
+    expect(result.violations.find((violation) => violation.path === 'spec.gatways')).toEqual({
       path: 'spec.gatways',
       rule: 'unknown-field',
       message: 'unknown field "gatways" (did you mean "gateways"?)',
     });
-    expect(result.faults.find((fault) => fault.path.endsWith('weight'))?.message).toBe(
+    expect(result.violations.find((violation) => violation.path.endsWith('weight'))?.message).toBe(
       'must be a number, not a string',
     );
     expect(result.resource).toBeUndefined();
@@ -79,8 +80,8 @@ describe('validate', () => {
     ]);
   });
 
-  it('a broken rule hides nothing, and is told once', () => {
-    const { faults } = validate({
+  it('a broken rule hides no other, and is reported once', () => {
+    const { violations } = validate({
       apiVersion: 'networking.istio.io/v1',
       kind: 'ServiceEntry',
       metadata: { name: 'a' },
@@ -94,7 +95,7 @@ describe('validate', () => {
         workloadSelector: {},
       },
     });
-    expect(faults.map(({ path, rule }) => `${path} ${rule}`).sort()).toEqual([
+    expect(violations.map(({ path, rule }) => `${path} ${rule}`).sort()).toEqual([
       'spec serviceentry.endpoints',
       'spec.endpoints serviceentry.none-endpoints',
       'spec.endpoints[0].address workloadentry.unix-path',
@@ -112,13 +113,13 @@ describe('validate', () => {
     ['security.istio.io/v1', 'VirtualService', 'belongs to "networking.istio.io/v1"'],
     ['', 'Gateway', 'is required'],
   ])('%s %s: %s', (apiVersion, kind, message) => {
-    const { faults } = validate({ apiVersion, kind, metadata: { name: 'a' } });
-    expect(faults.map((fault) => fault.message).join()).toContain(message);
+    const { violations } = validate({ apiVersion, kind, metadata: { name: 'a' } });
+    expect(violations.map((violation) => violation.message).join()).toContain(message);
   });
 
-  it('null fields are absent ones, nulls in lists are faults', () => {
+  it('null fields are absent ones, nulls in lists are violations', () => {
     expect(
-      virtualService({ hosts: ['a'], tcp: null, http: [{ route: [{ destination: { host: 'a' } }] }] }).faults,
+      virtualService({ hosts: ['a'], tcp: null, http: [{ route: [{ destination: { host: 'a' } }] }] }).violations,
     ).toEqual([]);
     expect(paths(virtualService({ hosts: [null], http: [{ route: [{ destination: { host: 'a' } }] }] }))).toEqual([
       'spec.hosts[0]',
@@ -139,27 +140,27 @@ describe('validate', () => {
 
   it('never shows the values of a secret', () => {
     const bad = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' }, data: { key: 'hunter2!', other: 7 } };
-    const { faults } = validate(bad);
-    expect(faults.map((fault) => fault.path)).toContain('data.other');
-    expect(JSON.stringify(validate({ ...bad, data: { key: 'hunter2!' } }).faults)).not.toContain('hunter2');
-    expect(validate({ ...bad, data: { key: 'hunter2!' } }).faults).toHaveLength(1);
+    const { violations } = validate(bad);
+    expect(violations.map((violation) => violation.path)).toContain('data.other');
+    expect(JSON.stringify(validate({ ...bad, data: { key: 'hunter2!' } }).violations)).not.toContain('hunter2');
+    expect(validate({ ...bad, data: { key: 'hunter2!' } }).violations).toHaveLength(1);
   });
 
-  it('never throws, whatever the value', () => {
+  it('never throws, for any value', () => {
     const names = kinds.map((kind) => kind.kind);
     const versions = kinds.map((kind) => (kind.group ? `${kind.group}/${kind.versions[0]}` : 'v1'));
     fc.assert(
       fc.property(fc.nat(names.length - 1), fc.jsonValue(), fc.jsonValue(), (i, spec, metadata) => {
         validate(spec);
         const result = validate({ apiVersion: versions[i], kind: names[i], metadata, spec });
-        expect(result.resource === undefined).toBe(result.faults.length > 0);
+        expect(result.resource === undefined).toBe(result.violations.length > 0);
       }),
     );
     let deep: unknown = 1;
     for (let i = 0; i < 10_000; i++) deep = [deep];
-    expect(validate({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: deep }).faults[0]?.rule).toBe(
-      'depth',
-    );
+    expect(
+      validate({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: deep }).violations[0]?.rule,
+    ).toBe('depth');
   });
 });
 

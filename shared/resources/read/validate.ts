@@ -1,21 +1,21 @@
-/** Validation of one resource: every fault at once, each with its path. */
+/** Validation of one resource: every violation at once, each with its path. */
 import type { z } from 'zod';
-import { faultsOf, formatPath, MAX_FAULTS } from '../faults.ts';
 import type { Findings, Kind } from '../kind.ts';
 import { checkMeta, Metadata } from '../meta.ts';
 import { kindByName, kindOf, kinds, splitApiVersion } from '../registry.ts';
-import type { Fault, Resource } from '../resource.ts';
+import type { Resource, Violation } from '../resource.ts';
+import { formatPath, MAX_VIOLATIONS, violationsOf } from '../violations.ts';
 import { withoutNulls } from './nulls.ts';
 import { hasTypes, remainder } from './remainder.ts';
 import { didYouMean } from './suggest.ts';
 
 export interface Validation {
-  /** Present when there are no faults. */
+  /** Present when there are no violations. */
   resource?: Resource;
   /** Present when apiVersion and kind name one that is served. */
   kind?: Kind;
-  faults: Fault[];
-  warnings: Fault[];
+  violations: Violation[];
+  warnings: Violation[];
 }
 
 const HEADER = ['apiVersion', 'kind', 'metadata'];
@@ -24,15 +24,15 @@ const MAX_DEPTH = 100;
 
 /** Validates any JSON value as a resource. Never throws. */
 export function validate(value: unknown): Validation {
-  if (!isObject(value)) return { faults: [refusal('', 'type', 'must be an object')], warnings: [] };
+  if (!isObject(value)) return { violations: [refusal('', 'type', 'must be an object')], warnings: [] };
   if (tooDeep(value))
-    return { faults: [refusal('', 'depth', `is nested deeper than ${MAX_DEPTH} levels`)], warnings: [] };
+    return { violations: [refusal('', 'depth', `is nested deeper than ${MAX_DEPTH} levels`)], warnings: [] };
   const poisoned = prototypeFields(value);
-  if (poisoned.length > 0) return { faults: poisoned, warnings: [] };
+  if (poisoned.length > 0) return { violations: poisoned, warnings: [] };
   const kind = lookUp(value);
-  if (Array.isArray(kind)) return { faults: [...kind, ...metadataFaults(value, true)], warnings: [] };
-  const faults = metadataFaults(value, kind.namespaced);
-  const warnings = upperCaseNames(kind, value, faults);
+  if (Array.isArray(kind)) return { violations: [...kind, ...metadataViolations(value, true)], warnings: [] };
+  const violations = metadataViolations(value, kind.namespaced);
+  const warnings = upperCaseNames(kind, value, violations);
   const body = withoutNulls(
     kind.body,
     Object.fromEntries(Object.entries(value).filter(([key]) => !HEADER.includes(key))),
@@ -44,24 +44,24 @@ export function validate(value: unknown): Validation {
   } as unknown as Resource;
   resource.metadata = soundMetadata(withoutNulls(Metadata, value['metadata']));
   const findings = parsed.success ? kind.check(resource) : checkRemainder(kind, resource, body, parsed.error.issues);
-  const broken = parsed.success ? [] : faultsOf(parsed.error.issues);
-  const told = [...faults, ...broken];
-  faults.push(...broken, ...findings.faults.filter((fault) => !isTold(fault, told)));
-  const all = faults.slice(0, MAX_FAULTS);
+  const broken = parsed.success ? [] : violationsOf(parsed.error.issues);
+  const reported = [...violations, ...broken];
+  violations.push(...broken, ...findings.violations.filter((violation) => !isReported(violation, reported)));
+  const all = violations.slice(0, MAX_VIOLATIONS);
   warnings.push(...findings.warnings);
-  return { ...(all.length === 0 ? { resource } : {}), kind, faults: all, warnings };
+  return { ...(all.length === 0 ? { resource } : {}), kind, violations: all, warnings };
 }
 
-function lookUp(value: Record<string, unknown>): Kind | Fault[] {
+function lookUp(value: Record<string, unknown>): Kind | Violation[] {
   const { apiVersion, kind: name } = value;
-  const faults: Fault[] = [];
+  const violations: Violation[] = [];
   for (const field of ['apiVersion', 'kind'] as const) {
     if (typeof value[field] !== 'string' || value[field] === '') {
       const missing = value[field] === undefined || value[field] === '';
-      faults.push(refusal(field, missing ? 'required' : 'type', missing ? 'is required' : 'must be a string'));
+      violations.push(refusal(field, missing ? 'required' : 'type', missing ? 'is required' : 'must be a string'));
     }
   }
-  if (typeof apiVersion !== 'string' || typeof name !== 'string' || faults.length > 0) return faults;
+  if (typeof apiVersion !== 'string' || typeof name !== 'string' || violations.length > 0) return violations;
   const kind = kindOf(apiVersion, name);
   if (kind) return kind;
   const { group } = splitApiVersion(apiVersion);
@@ -76,38 +76,38 @@ function lookUp(value: Record<string, unknown>): Kind | Fault[] {
   return [refusal('kind', 'unknown-kind', `unknown kind "${name}" in "${apiVersion}"${hint}`)];
 }
 
-function metadataFaults(value: Record<string, unknown>, namespaced: boolean): Fault[] {
+function metadataViolations(value: Record<string, unknown>, namespaced: boolean): Violation[] {
   if (value['metadata'] === undefined) return [refusal('metadata', 'required', 'is required')];
   const parsed = Metadata.safeParse(withoutNulls(Metadata, value['metadata']), { reportInput: true });
   if (parsed.success) return checkMeta(parsed.data, namespaced);
-  return faultsOf(parsed.error.issues).map((fault) => ({
-    ...fault,
-    path: fault.path === '' ? 'metadata' : `metadata${fault.path.startsWith('[') ? '' : '.'}${fault.path}`,
+  return violationsOf(parsed.error.issues).map((violation) => ({
+    ...violation,
+    path: violation.path === '' ? 'metadata' : `metadata${violation.path.startsWith('[') ? '' : '.'}${violation.path}`,
   }));
 }
 
-/** Rules of the schema that the checks know too are told once. On the spec as a whole there are many: there the names must agree. */
-function isTold(fault: Fault, told: readonly Fault[]): boolean {
-  return told.some(({ path, rule }) => path === fault.path && (rule === fault.rule || path !== 'spec'));
+/** Reports a rule that schema and checks share once. The spec as a whole has many rules: there the rule names must be equal. */
+function isReported(violation: Violation, reported: readonly Violation[]): boolean {
+  return reported.some(({ path, rule }) => path === violation.path && (rule === violation.rule || path !== 'spec'));
 }
 
 /**
- * Takes from `faults` that a name of an Istio kind has upper case letters, and returns it as a warning: Kubernetes refuses such
+ * Takes from `violations` that a name of an Istio kind has upper case letters, and returns it as a warning: Kubernetes refuses such
  * a name, Istio's file sources do not.
  */
-function upperCaseNames(kind: Kind, value: Record<string, unknown>, faults: Fault[]): Fault[] {
+function upperCaseNames(kind: Kind, value: Record<string, unknown>, violations: Violation[]): Violation[] {
   const { metadata } = value as { metadata?: { name?: unknown } };
   const name = metadata?.name;
-  const at = faults.findIndex((fault) => fault.rule === 'metadata.name');
+  const at = violations.findIndex((violation) => violation.rule === 'metadata.name');
   if (at < 0 || typeof name !== 'string' || !kind.group.endsWith('.istio.io')) return [];
   if (checkMeta({ name: name.toLowerCase() }, true).length > 0) return [];
-  faults.splice(at, 1);
+  violations.splice(at, 1);
   return [refusal('metadata.name', 'metadata.name', `"${name}" has upper case letters, which Kubernetes refuses`)];
 }
 
-/** The semantic checks for what the schema accepts once its faulty fields are taken out. */
+/** The semantic checks for what the schema accepts once its invalid fields are taken out. */
 function checkRemainder(kind: Kind, resource: Resource, body: unknown, issues: readonly z.core.$ZodIssue[]): Findings {
-  const none = { faults: [], warnings: [] };
+  const none = { violations: [], warnings: [] };
   const rest = remainder(body, issues);
   if (!rest || !hasTypes(kind.body, rest.value)) return none;
   return rest.apart(kind.check({ ...resource, ...(rest.value as object) }));
@@ -126,7 +126,7 @@ function tooDeep(value: unknown): boolean {
   return true;
 }
 
-/** For the checks, which may rely on types: fields that are none of their type have their faults already. */
+/** For the checks, which may rely on types: fields that are none of their type have their violations already. */
 function soundMetadata(metadata: unknown): Resource['metadata'] {
   const fields = isObject(metadata) ? Object.entries(metadata) : [];
   const shape: Record<string, z.ZodType> = Metadata.shape;
@@ -134,8 +134,8 @@ function soundMetadata(metadata: unknown): Resource['metadata'] {
   return Object.fromEntries(sound) as unknown as Resource['metadata'];
 }
 
-/** Nobody means such a field, and whoever copies it by assignment changes the copy's prototype. */
-function prototypeFields(value: unknown, path: PropertyKey[] = []): Fault[] {
+/** Such a field is never intended, and copying it by assignment changes the copy's prototype. */
+function prototypeFields(value: unknown, path: PropertyKey[] = []): Violation[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, field]) => {
     const inner = [...path, Array.isArray(value) ? Number(key) : key];
@@ -149,6 +149,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function refusal(path: string, rule: string, message: string): Fault {
+function refusal(path: string, rule: string, message: string): Violation {
   return { path, rule, message };
 }

@@ -25,7 +25,7 @@ export const Source = withRules(
       'Peer identities from the certificate, as cluster.local/ns/default/sa/reviews. Needs mTLS.',
     ),
     remoteIpBlocks: names(ADDRESS).describe(
-      'Client addresses as X-Forwarded-For or the PROXY protocol tells them, by the number of trusted proxies.',
+      'Client addresses from X-Forwarded-For or the PROXY protocol, by the number of trusted proxies.',
     ),
     requestPrincipals: names(TEXT).describe(
       'Request identities, issuer/subject of a verified token. Needs a RequestAuthentication.',
@@ -61,9 +61,7 @@ export const Operation = object({
 export type Operation = z.infer<typeof Operation>;
 
 export const RuleTo = object({
-  operation: Operation.describe(
-    'Conditions on what is asked for; all fields given must match, any entry of a list does.',
-  ),
+  operation: Operation.describe('Conditions on the request; all fields given must match, any entry of a list does.'),
 });
 export type RuleTo = z.infer<typeof RuleTo>;
 
@@ -87,7 +85,7 @@ export type Rule = z.infer<typeof Rule>;
 export const AuthorizationPolicySpec = withRules(
   object({
     action: oneOfNames(['ALLOW', 'DENY', 'AUDIT', 'CUSTOM']).describe(
-      'What happens to a request that a rule matches. CUSTOM asks the external authorizer first, then DENY, then ALLOW policies decide; AUDIT only marks. Default: ALLOW.',
+      'What happens to a request that a rule matches. CUSTOM calls the external authorizer first, then DENY, then ALLOW policies decide; AUDIT only marks. Default: ALLOW.',
     ),
     provider: SubFilter.extend({
       name: string().describe('Name of an extension provider of the mesh config (extensionProviders).'),

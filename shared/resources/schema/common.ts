@@ -47,7 +47,7 @@ export const PolicySelector = object({
 });
 export type PolicySelector = z.infer<typeof PolicySelector>;
 
-/** How every policy says which workloads it is for. */
+/** How every policy selects its workloads. */
 export const selector = PolicySelector.describe(
   'The workloads of the namespace it applies to, by labels. Default: all of the namespace, or of the whole mesh in the root namespace.',
 );
@@ -80,7 +80,7 @@ export const targetRefs = list(PolicyTargetReference, { max: 16 }).describe(
 export const EnvVar = withRules(
   object(
     {
-      name: string({ min: 1, max: 256 }).describe('Name of the environment variable; each may stand once.'),
+      name: string({ min: 1, max: 256 }).describe('Name of the environment variable; each only once.'),
       value: string({ max: 2048 }).describe('Its value; only with valueFrom INLINE.'),
       valueFrom: oneOfNames(['INLINE', 'HOST']).describe(
         "Where the value comes from: INLINE is the field value, HOST the proxy's own environment. Default: INLINE.",
@@ -105,7 +105,7 @@ export type Http2KeepAlive = z.infer<typeof Http2KeepAlive>;
 
 export const ConnectionPoolHttp = object({
   h2UpgradePolicy: oneOfNames(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE']).describe(
-    'Whether HTTP/1.1 requests are sent on as HTTP/2. Default: DEFAULT, what the mesh config says.',
+    'Whether HTTP/1.1 requests are sent on as HTTP/2. Default: DEFAULT, as in the mesh config.',
   ),
   http1MaxPendingRequests: integer().describe(
     'Requests that may wait for a connection; more are answered 503. Default: 4294967295.',
@@ -239,7 +239,7 @@ export const ServerTls = withRules(
 );
 export type ServerTls = z.infer<typeof ServerTls>;
 
-/** Shared by WorkloadEntry and the template of WorkloadGroup, where an address is not yet asked for. */
+/** Shared by WorkloadEntry and the template of WorkloadGroup, where an address is not required. */
 const endpoint = object({
   address: withRules(string({ max: 256 }), rules.unixPath, rules.unixFile).describe(
     'IP address, or domain name with resolution DNS, or unix:///path or unix://@name for a socket. May be left out where network is set.',

@@ -8,7 +8,7 @@ const status = () => struct().describe('What is the case, as controllers have fo
 const protocol = () => oneOfNames(['TCP', 'UDP', 'SCTP']).describe('Transport protocol. Default: TCP.');
 const appProtocol = () =>
   string().describe(
-    'What is spoken on the port, as http, grpc or kubernetes.io/h2c. Default: told by the name of the port.',
+    'Protocol of the port, as http, grpc or kubernetes.io/h2c. Default: selected by the name of the port.',
   );
 
 export const NamespaceBody = z.strictObject({
@@ -21,7 +21,7 @@ export const NamespaceBody = z.strictObject({
 export const ServicePort = object(
   {
     name: string({ max: 63 }).describe(
-      'Name of the port; http, grpc, tcp and so on, alone or before "-", tell the protocol. Required with several ports.',
+      'Name of the port; http, grpc, tcp and so on, alone or before "-", select the protocol. Required with several ports.',
     ),
     protocol: protocol(),
     appProtocol: appProtocol(),
@@ -59,7 +59,7 @@ export const ServiceSpec = object({
     }).describe('Settings of ClientIP.'),
   }).describe('Settings of sessionAffinity. Kept, not used.'),
   ipFamilies: list(oneOfNames(['IPv4', 'IPv6']), { max: 2 }).describe(
-    'Address families of the virtual addresses. Kept, not used: the addresses tell.',
+    'Address families of the virtual addresses. Kept, not used: the addresses determine it.',
   ),
   ipFamilyPolicy: oneOfNames(['SingleStack', 'PreferDualStack', 'RequireDualStack']).describe(
     'One address family or both. Kept, not used. Default: SingleStack.',

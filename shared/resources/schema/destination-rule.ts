@@ -23,7 +23,7 @@ export const BackendUtilization = object({
     'How much errors raise the reported utilization: the rate of errors times this percentage is added.',
   ),
   metricNamesForComputingUtilization: list(string()).describe(
-    'Reported metrics that stand for utilization, the highest of them counts. Default: the application utilization, else that of the CPU.',
+    'Reported metrics used as utilization: the highest counts. Default: the application utilization, else that of the CPU.',
   ),
   weightExpirationPeriod: string().describe(
     'An endpoint without report for this long loses its weight. Default: 180s.',
@@ -31,14 +31,14 @@ export const BackendUtilization = object({
   weightStabilizationPeriod: string().describe(
     'How long an endpoint must have reported before its weight is used. Default: 10s.',
   ),
-  weightUpdatePeriod: string().describe('How often weights are computed anew. Default: 1s.'),
+  weightUpdatePeriod: string().describe('How often weights are recomputed. Default: 1s.'),
 });
 export type BackendUtilization = z.infer<typeof BackendUtilization>;
 
 export const Attribute = object(
   {
     name: string().describe('Name of the attribute, as SameSite.'),
-    value: string().describe('Its value; without one the name stands alone.'),
+    value: string().describe('Its value; without one the name is sent alone.'),
   },
   ['name'],
 );
@@ -84,7 +84,7 @@ export const ConsistentHash = atMostOne(
 );
 export type ConsistentHash = z.infer<typeof ConsistentHash>;
 
-const LOCALITY = 'as region/zone/subzone; * may stand for the rest';
+const LOCALITY = 'as region/zone/subzone; * may replace the rest';
 
 export const Distribute = object({
   from: string().describe(`Locality of the client, ${LOCALITY}.`),
@@ -107,7 +107,7 @@ export const LocalityLbSetting = object({
   distribute: list(Distribute).describe(
     'Shares of traffic by locality. Only one of distribute, failover and failoverPriority may be set.',
   ),
-  enabled: nullable(bool()).describe('Whether locality is looked at. Default: what the mesh config says, true there.'),
+  enabled: nullable(bool()).describe('Whether locality is used. Default: as in the mesh config, true there.'),
   failover: list(Failover).describe('Where traffic goes by region when the endpoints near the client are unhealthy.'),
   failoverPriority: failoverPriority(),
 });
@@ -143,7 +143,7 @@ export const LoadBalancer = atMostOne(
       'Endpoints get traffic by the utilization they report themselves (ORCA).',
     ),
     consistentHash: ConsistentHash.describe('The same value of the request leads to the same endpoint.'),
-    localityLbSetting: LocalityLbSetting.describe('Traffic by locality. Default: what the mesh config says.'),
+    localityLbSetting: LocalityLbSetting.describe('Traffic by locality. Default: as in the mesh config.'),
     simple: oneOfNames(['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN', 'LEAST_REQUEST']).describe(
       'How an endpoint is chosen. LEAST_REQUEST: of two at random that with fewer requests under way (LEAST_CONN is its old name). PASSTHROUGH: the address the client wanted, without choice. Default: LEAST_REQUEST.',
     ),
@@ -276,7 +276,7 @@ export type Subset = z.infer<typeof Subset>;
 export const DestinationRuleSpec = object(
   {
     exportTo: list(string().describe('A namespace, "." for the own one, or "*" for all.')).describe(
-      'Namespaces that the rule is visible in. Default: all, or what the mesh config says.',
+      'Namespaces that the rule is visible in. Default: all, or as in the mesh config.',
     ),
     host: string().describe(
       "Service the rule is for, as in the registry, wildcards allowed; a short name is completed with the rule's own namespace.",

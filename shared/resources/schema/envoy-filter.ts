@@ -23,12 +23,12 @@ export const Filter = object({
 export type Filter = z.infer<typeof Filter>;
 
 export const FilterChain = object({
-  applicationProtocols: string().describe('Application protocols the chain asks for, joined by commas.'),
-  destinationPort: uint32().describe('Destination port the chain asks for.'),
+  applicationProtocols: string().describe('Application protocols the chain matches, joined by commas.'),
+  destinationPort: uint32().describe('Destination port the chain matches.'),
   filter: Filter.describe('A network filter of the chain.'),
   name: string().describe('Name of the filter chain.'),
-  sni: string().describe('Server name (SNI) the chain asks for.'),
-  transportProtocol: string().describe('Transport protocol the chain asks for, raw_buffer or tls. Default: any.'),
+  sni: string().describe('Server name (SNI) the chain matches.'),
+  transportProtocol: string().describe('Transport protocol the chain matches, raw_buffer or tls. Default: any.'),
   transportSocket: string().describe('Name of the transport socket of the chain, as envoy.transport_sockets.tls.'),
 });
 export type FilterChain = z.infer<typeof FilterChain>;
@@ -84,7 +84,7 @@ export const ConfigPatchMatch = withRules(
     object({
       cluster: Cluster.describe('Clusters to patch.'),
       context: oneOfNames(['ANY', 'SIDECAR_INBOUND', 'SIDECAR_OUTBOUND', 'GATEWAY', 'WAYPOINT']).describe(
-        'Which proxies, and which direction of theirs. Default: ANY.',
+        'Which proxies, and which of their traffic directions. Default: ANY.',
       ),
       listener: Listener.describe('Listeners to patch, or parts of them.'),
       proxy: ProxyMatch.describe('Conditions on the proxy itself.'),
@@ -112,7 +112,7 @@ export const Patch = object({
     'REPLACE',
     'MERGE_AND_REPLACE_LIST',
   ]).describe(
-    'What is done. MERGE merges as protobuf does, lists are appended; MERGE_AND_REPLACE_LIST replaces lists. The INSERT_ ones and REPLACE are for what stands in a list, as filters and routes.',
+    'What is done. MERGE merges as protobuf does, lists are appended; MERGE_AND_REPLACE_LIST replaces lists. The INSERT_ ones and REPLACE are for entries of lists, as filters and routes.',
   ),
   value: struct().describe("Envoy's own message in JSON, of the type that applyTo names. Not with REMOVE."),
 });

@@ -35,7 +35,7 @@ export type Server = z.infer<typeof Server>;
 
 export const GatewaySpec = object({
   selector: map(string()).describe(
-    'Labels of the gateway workloads that do this, in every namespace (or only the own, if the control plane is told so).',
+    'Labels of the gateway workloads, in every namespace (or only its own, by a setting of the control plane).',
   ),
   servers: list(Server).describe('What the gateway listens for.'),
 });

@@ -3,13 +3,13 @@ import type { z } from 'zod';
 
 /** A cross-field or value rule of a CRD (`x-kubernetes-validations`) as code. */
 export interface Rule<Value> {
-  /** Stable name, as faults carry it. */
+  /** Stable name, as violations carry it. */
   readonly name: string;
-  /** What is asked, as a message beside the field's path. */
+  /** The rule, as a message beside the field's path. */
   readonly says: string;
   /** Called with a value of the right type; what it throws counts as "holds" (see `withRules`). */
   readonly holds: (value: Value) => boolean;
-  /** Where below the value the fault is shown; the value itself unless given. */
+  /** Where below the value the violation is shown; the value itself unless given. */
   readonly at?: readonly string[];
 }
 
@@ -17,7 +17,7 @@ export interface Mark {
   readonly rule?: Rule<never>;
   /** Fields of which at most one may be set. */
   readonly oneOf?: readonly string[];
-  /** Fields that tell a list's entries apart. */
+  /** Fields that identify a list's entries. */
   readonly keys?: readonly string[];
   /** How many entries a map may have. */
   readonly entries?: { readonly max?: number | undefined; readonly min?: number | undefined };
@@ -27,7 +27,7 @@ export interface Mark {
   readonly duration?: { readonly min?: number | undefined };
   /** The text is base64 (`format: byte`). */
   readonly base64?: true;
-  /** The CRD lets null stand for an absent field. */
+  /** The CRD allows null for an absent field. */
   readonly nullable?: true;
 }
 

@@ -6,7 +6,7 @@ import { map, object, oneOfNames, withRules } from './vocabulary.ts';
 
 export const MutualTls = object({
   mode: oneOfNames(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']).describe(
-    'STRICT: mTLS only. PERMISSIVE: mTLS and plain text. DISABLE: plain text only. UNSET: as the namespace or the mesh has it. Default: UNSET, PERMISSIVE where nobody says otherwise.',
+    'STRICT: mTLS only. PERMISSIVE: mTLS and plain text. DISABLE: plain text only. UNSET: as in the namespace or the mesh. Default: UNSET, PERMISSIVE where neither sets a mode.',
   ),
 });
 export type MutualTls = z.infer<typeof MutualTls>;

@@ -7,7 +7,7 @@ import { bool, duration, list, object, oneOfNames, string, withRules } from './v
 export const FromHeader = object(
   {
     name: string({ min: 1 }).describe('Name of the header.'),
-    prefix: string().describe('What stands before the token, with its space, as "Bearer ". Default: nothing.'),
+    prefix: string().describe('Text before the token, with its space, as "Bearer ". Default: nothing.'),
   },
   ['name'],
 );
@@ -39,7 +39,7 @@ export const JwtRule = withRules(
       'Headers the token may be in. Default: Authorization with prefix "Bearer ".',
     ),
     fromParams: list(string({ min: 1 })).describe('Query parameters the token may be in. Default: access_token.'),
-    issuer: string({ min: 1 }).describe('Who issues the tokens, as their iss says.'),
+    issuer: string({ min: 1 }).describe('Issuer of the tokens: their iss claim.'),
     jwks: string().describe('The keys (JSON Web Key Set) signatures are verified with, in line.'),
     jwks_uri: keysUrl().describe('Older spelling of jwksUri.'),
     jwksUri: keysUrl().describe(

@@ -39,7 +39,7 @@ function isAuthority(authority: string, web: boolean): boolean {
 }
 
 const isPort = (text: string) => /^(:[0-9]*)?$/.test(text);
-/** Escapes in a zone stand for `%`, a space and what needs none. */
+/** In a zone only `%`, a space and unreserved characters may be escaped. */
 function isZone(zone: string): boolean {
   const plain = zone
     .slice('%25'.length)
@@ -48,7 +48,7 @@ function isZone(zone: string): boolean {
   return plain !== '' && HOST.test(plain);
 }
 
-/** Beyond ASCII anything goes; escapes stand only for that, or for the `%` of an IPv6 zone. */
+/** Any non-ASCII character is allowed; escapes stand only for that, or for the `%` of an IPv6 zone. */
 function isHost(host: string): boolean {
   const plain = host.replace(/%([89a-fA-F][0-9a-fA-F]|25)/g, '');
   return HOST.test(plain);

@@ -24,12 +24,12 @@ export const ServiceEntrySpec = withRules(
     {
       addresses: list(string({ max: 64 }).describe('IP address, or CIDR range with resolution NONE and STATIC.'), {
         max: 256,
-      }).describe('Virtual addresses of the service. TCP ports need one to be told apart by.'),
+      }).describe('Virtual addresses of the service. TCP ports need one to be distinguished.'),
       endpoints: list(WorkloadEntrySpec, { max: 4096 }).describe(
         'Where the service runs, with resolution STATIC and DNS. Cannot be combined with workloadSelector.',
       ),
       exportTo: list(string().describe('A namespace, "." for the own one, "*" for all, "~" for none.')).describe(
-        'Namespaces that the service is visible in. Default: all, or what the mesh config says.',
+        'Namespaces that the service is visible in. Default: all, or as in the mesh config.',
       ),
       hosts: list(withRules(string(), rules.namedHost), { min: 1, max: 256 }).describe(
         'Domain names of the service, *.example.com too; matched with the Host header, or the SNI of TLS.',

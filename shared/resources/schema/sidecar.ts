@@ -52,7 +52,7 @@ export type Ingress = z.infer<typeof Ingress>;
 export const OutboundTrafficPolicy = object({
   egressProxy: Destination.describe('Service that traffic to unknown hosts is sent through; with ALLOW_ANY.'),
   mode: oneOfNames(['REGISTRY_ONLY', 'ALLOW_ANY']).describe(
-    'Whether hosts the mesh does not know can be reached. Default: what the mesh config says, ALLOW_ANY there.',
+    'Whether hosts unknown to the mesh can be reached. Default: as in the mesh config, ALLOW_ANY there.',
   ),
 });
 export type OutboundTrafficPolicy = z.infer<typeof OutboundTrafficPolicy>;

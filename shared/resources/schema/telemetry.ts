@@ -127,7 +127,7 @@ export const Tracing = object({
   match: AccessLoggingMatch.describe('Which traffic this is for. Default: both directions.'),
   providers: providers(),
   randomSamplingPercentage: nullable(number({ min: 0, max: 100 })).describe(
-    'Share of the requests without a decision from upstream that are traced, in steps of 0.01. Default: what the mesh config says, 1 there.',
+    'Share of the requests without a decision from upstream that are traced, in steps of 0.01. Default: as in the mesh config, 1 there.',
   ),
   useRequestIdForTraceSampling: nullable(bool()).describe(
     'The decision is kept in x-request-id, so that every proxy makes the same. Default: true.',

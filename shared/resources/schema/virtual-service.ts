@@ -126,20 +126,18 @@ const port = () => uint32().describe('Port the client called.');
 export const HttpMatchRequest = object({
   authority: StringMatch.describe('The Host header, or :authority, without case.'),
   gateways: gateways(),
-  headers: map(StringMatch).describe('Headers by name, lower case; an empty match ({}) asks that it is there.'),
+  headers: map(StringMatch).describe('Headers by name, lower case; an empty match ({}) requires its presence.'),
   ignoreUriCase: bool().describe('Compare uri without case; exact and prefix only. Default: false.'),
   method: StringMatch.describe('The HTTP method.'),
   name: string().describe('Name of the match, shown behind that of the route in the access log.'),
   port: port(),
-  queryParams: map(StringMatch).describe('Query parameters by name; an empty match ({}) asks that it is there.'),
+  queryParams: map(StringMatch).describe('Query parameters by name; an empty match ({}) requires its presence.'),
   scheme: StringMatch.describe('http or https.'),
   sourceLabels: sourceLabels(),
   sourceNamespace: sourceNamespace(),
   statPrefix: string().describe('Statistics of requests that match are kept under this name. Default: none are.'),
   uri: StringMatch.describe('Path of the request; exact and regex without the query.'),
-  withoutHeaders: map(StringMatch).describe(
-    'Headers that must not match; an empty match ({}) asks that it is not there.',
-  ),
+  withoutHeaders: map(StringMatch).describe('Headers that must not match; an empty match ({}) requires its absence.'),
 });
 export type HttpMatchRequest = z.infer<typeof HttpMatchRequest>;
 
@@ -188,7 +186,7 @@ export const UriRegexRewrite = object({
   match: string().describe(
     'Regular expression (RE2 syntax) for the part of the path that is replaced, at most 1024 characters.',
   ),
-  rewrite: string().describe('The new text; \\1 to \\9 stand for the groups of the expression.'),
+  rewrite: string().describe('The new text; \\1 to \\9 are the groups of the expression.'),
 });
 export type UriRegexRewrite = z.infer<typeof UriRegexRewrite>;
 
@@ -215,14 +213,12 @@ export const HttpRouteDestination = object(
 export type HttpRouteDestination = z.infer<typeof HttpRouteDestination>;
 
 export const HttpRoute = object({
-  corsPolicy: CorsPolicy.describe('Answers browsers that ask whether pages of other origins may call (CORS).'),
+  corsPolicy: CorsPolicy.describe('Answers CORS requests of browsers for pages of other origins.'),
   delegate: Delegate.describe(
     'The rest is decided by another VirtualService, one without hosts. In place of route and redirect.',
   ),
   directResponse: DirectResponse.describe('Answers the request here. In place of route and redirect.'),
-  fault: HttpFaultInjection.describe(
-    'Faults on purpose, before anything is sent. No timeouts or retries apply to them.',
-  ),
+  fault: HttpFaultInjection.describe('Injected faults, before anything is sent. No timeouts or retries apply to them.'),
   headers: Headers.describe('Changes to headers.'),
   match: list(HttpMatchRequest).describe(
     'Requests it is for: any entry matches, when all its fields do. Default: every request.',
@@ -303,7 +299,7 @@ export type TlsRoute = z.infer<typeof TlsRoute>;
 
 export const VirtualServiceSpec = object({
   exportTo: list(string().describe('A namespace, "." for the own one, or "*" for all.')).describe(
-    'Namespaces that the routes are visible in. Default: all, or what the mesh config says.',
+    'Namespaces that the routes are visible in. Default: all, or as in the mesh config.',
   ),
   gateways: list(string().describe('namespace/name or name of a Gateway, or mesh for all sidecars.')).describe(
     'Where the routes apply. Default: mesh.',

@@ -1,8 +1,8 @@
 /**
- * The few words schemas are written in. Objects are strict: an unknown field is a fault with a suggestion. Nothing here
+ * The building blocks of schemas. Objects are strict: an unknown field is a violation with a suggestion. Nothing here
  * transforms. Every word leaves on its schema what `../describe/description.ts` reads back for `explain`, OpenAPI and docs.
  *
- * A field's documentation stands with it: `.describe('What it does, in which unit. Default: 2.')`. The last sentence, when it
+ * A field's documentation is beside it: `.describe('What it does, in which unit. Default: 2.')`. The last sentence, when it
  * begins with "Default:", is the field's default.
  */
 import * as z from 'zod';
@@ -18,7 +18,7 @@ export function object<Shape extends z.ZodRawShape, const Required extends reado
   const known = Object.keys(shape);
   const schema = z
     .strictObject(shape, {
-      // One line per key; `faultsOf` pairs lines with keys.
+      // One line per key; `violationsOf` pairs lines with keys.
       error: (issue) =>
         issue.code === 'unrecognized_keys'
           ? (issue.keys as string[]).map((key) => `unknown field "${key}"${didYouMean(key, known)}`).join('\n')
@@ -45,7 +45,7 @@ export function atMostOne<Schema extends z.ZodObject>(schema: Schema, fields: re
 
 /**
  * The schema with rules of the CRD (`x-kubernetes-validations`) as code. A rule is also judged where another field of the
- * value is faulty; one that stumbles over such a field says nothing.
+ * value is invalid; a rule that such a field makes fail is ignored.
  */
 export function withRules<Schema extends z.ZodType>(
   schema: Schema,
@@ -107,7 +107,7 @@ export function base64(): z.ZodString {
 
 /**
  * A field of one of protobuf's wrapper messages, which the CRDs call nullable. Null is an absent field wherever there is a
- * message (`../read/nulls.ts`), so this says no more than the schema's own text does.
+ * message (`../read/nulls.ts`), so this message repeats the schema's own text.
  */
 export function nullable<Schema extends z.ZodType>(schema: Schema): Schema {
   return schema.check(
@@ -190,13 +190,13 @@ export function oneOfNames<const Names extends readonly [string, ...string[]]>(n
 /** A duration as Istio writes it (`1.5s`, `300ms`, `1h2m`); `min` in milliseconds. */
 export function duration(min?: number): z.ZodString {
   const check = z.check<string>((payload) => {
-    const message = durationFault(payload.value, min);
+    const message = durationViolation(payload.value, min);
     if (message) payload.issues.push(issue(payload.value, 'value', message));
   });
   return z.string().check(mark(check, { duration: { min } }));
 }
 
-function durationFault(text: string, min: number | undefined): string | undefined {
+function durationViolation(text: string, min: number | undefined): string | undefined {
   const ms = parseDuration(text);
   if (ms === undefined) return `"${text}" is not a duration such as "1.5s", "300ms" or "1h"`;
   if (min === undefined) return undefined;

@@ -7,7 +7,7 @@ import { integer, list, nullable, object, oneOfNames, string, struct, withRules 
 /** Where a module comes from and how it runs: the same in TrafficExtension. */
 export const wasmModule = {
   failStrategy: oneOfNames(['FAIL_CLOSE', 'FAIL_OPEN', 'FAIL_RELOAD']).describe(
-    'When the plugin cannot be fetched or fails: FAIL_CLOSE answers 500, FAIL_OPEN goes on without it, FAIL_RELOAD starts it anew. Default: FAIL_CLOSE.',
+    'When the plugin cannot be fetched or fails: FAIL_CLOSE answers 500, FAIL_OPEN continues without it, FAIL_RELOAD restarts it. Default: FAIL_CLOSE.',
   ),
   imagePullPolicy: oneOfNames(['UNSPECIFIED_POLICY', 'IfNotPresent', 'Always']).describe(
     'When the module is fetched. Default: IfNotPresent, Always for an image tagged latest.',
@@ -16,7 +16,7 @@ export const wasmModule = {
     'Secret with credentials of the registry, in the namespace of the resource; for oci URLs.',
   ),
   pluginConfig: struct().describe('Config the plugin is given, as JSON.'),
-  pluginName: string({ min: 1, max: 256 }).describe('Name of the plugin (root id), told to the module.'),
+  pluginName: string({ min: 1, max: 256 }).describe('Name of the plugin (root id), passed to the module.'),
   sha256: string({ pattern: /(^$|^[a-f0-9]{64}$)/ }).describe(
     'SHA-256 of the module or image, in hex. Default: not checked.',
   ),

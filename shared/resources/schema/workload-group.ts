@@ -24,8 +24,8 @@ export const Exec = object(
 export type Exec = z.infer<typeof Exec>;
 
 export const Grpc = object({
-  port: port().describe('Port to ask, 1 to 65535.'),
-  service: string().describe('Name of the service that is asked for. Default: the server as a whole.'),
+  port: port().describe('Port to call, 1 to 65535.'),
+  service: string().describe('Name of the service to check. Default: the server as a whole.'),
 });
 export type Grpc = z.infer<typeof Grpc>;
 
@@ -60,7 +60,7 @@ export const Probe = atMostOne(
   object({
     exec: Exec.describe('Runs a command.'),
     failureThreshold: count().describe('Failures in a row after which the workload is unhealthy. Default: 3.'),
-    grpc: Grpc.describe('Asks the gRPC health service.'),
+    grpc: Grpc.describe('Calls the gRPC health service.'),
     httpGet: HttpGet.describe('Sends a GET request; a status from 200 to 399 is healthy.'),
     initialDelaySeconds: count().describe('Seconds from the start of the workload to the first probe. Default: 0.'),
     periodSeconds: count().describe('Seconds between probes. Default: 10.'),

@@ -1,6 +1,6 @@
 /**
  * Why each of Istio's invalid cases is refused: `<path> <rule>` by the id of the case. Reviewed by hand: what the case is
- * about, where the CRD does not tell the place; other faults may stand beside.
+ * about, where the CRD does not give the path; other violations are allowed.
  */
 export const REASONS: Readonly<Record<string, string>> = {
   'TestValidateGateway/empty': 'spec.servers required',
@@ -247,7 +247,7 @@ export const REASONS: Readonly<Record<string, string>> = {
   'TestValidateWildcardDomainForVirtualServiceBoundToGateway/bad wildcard#2': 'spec.hosts[0] virtualservice.host',
 };
 
-/** Cases that say of the schema and the webhook together what only one of them says, or lost their point as JSON. */
+/** Cases whose result holds for only one of schema and webhook, or that cannot be expressed in JSON. */
 export const EXCUSED: Readonly<Record<string, string>> = {
   'TestValidateAuthorizationPolicy/from-empty': 'JSON lost the empty list `from` that the case is about',
   'TestValidateAuthorizationPolicy/to-empty': 'JSON lost the empty list `to` that the case is about',

@@ -1,6 +1,12 @@
 /** A stream of JSON values, as kubectl reads a file that begins with `{`: one after the other, strictly RFC 8259. */
-import { formatPath } from '../faults.ts';
-import { MAX_NESTING, MAX_SOURCE_FAULTS, type SourceDocument, type SourceFault, setField } from './faults.ts';
+import { formatPath } from '../violations.ts';
+import {
+  MAX_NESTING,
+  MAX_SOURCE_VIOLATIONS,
+  type SourceDocument,
+  type SourceViolation,
+  setField,
+} from './violations.ts';
 
 const SPACE = /[ \t\n\r]*/y;
 const PLAIN_TEXT = /[^"\\\u0000-\u001f]*/y;
@@ -15,7 +21,7 @@ class JsonSyntax extends Error {
   }
 }
 
-/** Every value of the text. After a syntax fault nothing more is read: where the next value begins is not known. */
+/** Every value of the text. After a syntax error nothing more is read: where the next value begins is not known. */
 export function* readJson(text: string): Generator<SourceDocument> {
   const reader = new JsonReader(text);
   for (;;) {
@@ -23,12 +29,12 @@ export function* readJson(text: string): Generator<SourceDocument> {
     const start = reader.at;
     if (start >= text.length) return;
     try {
-      const { value, faults } = reader.document();
-      yield { value, faults, start, end: reader.at, contentStart: start };
+      const { value, violations } = reader.document();
+      yield { value, violations, start, end: reader.at, contentStart: start };
     } catch (error) {
       if (!(error instanceof JsonSyntax)) throw error;
-      const fault: SourceFault = { path: '', rule: 'json', message: error.message, offset: error.offset };
-      yield { value: undefined, faults: [fault], start, end: text.length, contentStart: start };
+      const violation: SourceViolation = { path: '', rule: 'json', message: error.message, offset: error.offset };
+      yield { value: undefined, violations: [violation], start, end: text.length, contentStart: start };
       return;
     }
   }
@@ -37,18 +43,18 @@ export function* readJson(text: string): Generator<SourceDocument> {
 class JsonReader {
   at = 0;
   readonly #text: string;
-  #faults: SourceFault[] = [];
+  #violations: SourceViolation[] = [];
   #path: (string | number)[] = [];
 
   constructor(text: string) {
     this.#text = text;
   }
 
-  document(): { value: unknown; faults: SourceFault[] } {
-    this.#faults = [];
+  document(): { value: unknown; violations: SourceViolation[] } {
+    this.#violations = [];
     this.#path = [];
     const value = this.#value(0);
-    return { value, faults: this.#faults };
+    return { value, violations: this.#violations };
   }
 
   skipSpace(): void {
@@ -136,9 +142,9 @@ class JsonReader {
   }
 
   #duplicate(key: string, offset: number): void {
-    if (this.#faults.length >= MAX_SOURCE_FAULTS) return;
-    const message = `the field "${key}" stands twice`;
-    this.#faults.push({ path: formatPath(this.#path), rule: 'duplicate-field', message, offset });
+    if (this.#violations.length >= MAX_SOURCE_VIOLATIONS) return;
+    const message = `the field "${key}" is set twice`;
+    this.#violations.push({ path: formatPath(this.#path), rule: 'duplicate-field', message, offset });
   }
 
   #accept(char: string): boolean {

@@ -1,4 +1,4 @@
-/** From the path of a fault to where it stands in the text. */
+/** From the path of a violation to its position in the text. */
 import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
 import { keyText, resolvePlain } from './scalar.ts';
 import { composeAll, isMergeKey } from './yaml.ts';
@@ -45,7 +45,7 @@ function childOf(document: Document.Parsed, holder: unknown, step: string | numb
   return fieldOf(document, node, String(step));
 }
 
-/** Of a field that stands twice, or comes by a merge key too, the last one counts. */
+/** Of a duplicate field, or comes by a merge key too, the last one counts. */
 function fieldOf(document: Document.Parsed, node: YAMLMap, name: string): Child | undefined {
   for (const { key, value } of [...node.items].reverse()) {
     if (isMergeKey(key)) {

@@ -47,7 +47,8 @@ export function resolveTagged(tag: string, text: string): string | number | bool
     '!!null': value === null,
   };
   if (!Object.hasOwn(fits, name)) return text;
-  if (!fits[name]) throw new RangeError(`"${text.slice(0, 40)}" is not a ${name.slice(2)}, as its tag ${name} says`);
+  if (!fits[name])
+    throw new RangeError(`"${text.slice(0, 40)}" is not a ${name.slice(2)}, as its tag ${name} requires`);
   return value;
 }
 

@@ -1,10 +1,10 @@
-/** YAML that means the same to whoever reads it: kubectl's YAML 1.1 turns, YAML 1.2 and JSON readers alike. */
+/** YAML that every reader parses alike: kubectl's YAML 1.1 turns, YAML 1.2 and JSON readers alike. */
 import { Document, isScalar, Scalar, visit } from 'yaml';
 import { FORBIDDEN } from './characters.ts';
 import { resolvePlain } from './scalar.ts';
 
 /**
- * One document. Text that somebody could read as something else (`on`, `0777`, `1:30`) is quoted; nothing is written
+ * One document. Text that some parser reads as another type (`on`, `0777`, `1:30`) is quoted; nothing is written
  * twice by alias.
  */
 export function writeYaml(value: unknown): string {
@@ -14,7 +14,7 @@ export function writeYaml(value: unknown): string {
       if (isScalar(node) && typeof node.value === 'string' && needsQuotes(node.value)) node.type = Scalar.QUOTE_DOUBLE;
     },
   });
-  // Within double quotes, where each of them now stands, an escape means the same.
+  // All of them are within double quotes here, where an escape is equivalent.
   return document.toString({ lineWidth: 0 }).replace(new RegExp(FORBIDDEN, 'gu'), escaped);
 }
 

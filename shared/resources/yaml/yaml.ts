@@ -12,14 +12,20 @@ import {
   Scalar,
   type YAMLMap,
 } from 'yaml';
-import { formatPath } from '../faults.ts';
-import { MAX_NESTING, MAX_SOURCE_FAULTS, type SourceDocument, type SourceFault, setField } from './faults.ts';
+import { formatPath } from '../violations.ts';
 import { keyText, resolvePlain, resolveTagged } from './scalar.ts';
+import {
+  MAX_NESTING,
+  MAX_SOURCE_VIOLATIONS,
+  type SourceDocument,
+  type SourceViolation,
+  setField,
+} from './violations.ts';
 
 /** How many values aliases and merge keys may bring into one text: a bomb is refused, ordinary reuse is not. */
 export const MAX_ALIASED_VALUES = 100_000;
 
-/** Every scalar stays text until we resolve it; tags that nobody knows are left to us too. */
+/** Every scalar stays text until it is resolved here; so are unknown tags. */
 const OPTIONS = {
   schema: 'failsafe',
   resolveKnownTags: false,
@@ -28,13 +34,13 @@ const OPTIONS = {
   logLevel: 'silent',
 } as const;
 
-/** Every document of the text, one after the other; each is forgotten by the parser when the next is asked for. */
+/** Every document of the text, one after the other; the parser drops each when the next is requested. */
 export function* readYaml(text: string): Generator<SourceDocument> {
   const budget = { aliased: 0 };
   for (const document of composeAll(text)) yield readDocument(document, budget);
 }
 
-/** The parser's documents: for reading, and for finding where a field stands. */
+/** The parser's documents: for reading, and for locating fields. */
 export function composeAll(text: string): Iterable<Document.Parsed> {
   return new Composer(OPTIONS).compose(new Parser().parse(text)) as Iterable<Document.Parsed>;
 }
@@ -43,26 +49,26 @@ function readDocument(document: Document.Parsed, budget: { aliased: number }): S
   const [start, , end] = document.range;
   const contents = document.contents as Node | null;
   const contentStart = contents?.range?.[0] ?? start;
-  const faults = syntaxFaults(document);
-  if (faults.length > 0 || contents === null) return { value: undefined, faults, start, end, contentStart };
+  const violations = syntaxViolations(document);
+  if (violations.length > 0 || contents === null) return { value: undefined, violations, start, end, contentStart };
   const reader = new DocumentReader(budget);
   const value = reader.read(contents, 0);
-  return { value: reader.broken ? undefined : value, faults: reader.faults, start, end, contentStart };
+  return { value: reader.broken ? undefined : value, violations: reader.violations, start, end, contentStart };
 }
 
-function syntaxFaults({ errors }: Document.Parsed): SourceFault[] {
-  const fault = (message: string, offset: number): SourceFault => ({ path: '', rule: 'yaml', message, offset });
-  // The parser recurses, and tells us of a full stack so. What else it then says is about the unread rest.
+function syntaxViolations({ errors }: Document.Parsed): SourceViolation[] {
+  const violation = (message: string, offset: number): SourceViolation => ({ path: '', rule: 'yaml', message, offset });
+  // The parser recurses and reports a full stack so. Its other errors are then about the unread rest.
   const overflow = errors.find((error) => error.message.startsWith('Maximum call stack'));
-  if (overflow) return [fault(`is nested deeper than ${MAX_NESTING} levels`, overflow.pos[0])];
+  if (overflow) return [violation(`is nested deeper than ${MAX_NESTING} levels`, overflow.pos[0])];
   return errors
-    .slice(0, MAX_SOURCE_FAULTS)
-    .map((error) => fault(error.message.split('\n', 1)[0] ?? 'cannot be read as YAML', error.pos[0]));
+    .slice(0, MAX_SOURCE_VIOLATIONS)
+    .map((error) => violation(error.message.split('\n', 1)[0] ?? 'cannot be read as YAML', error.pos[0]));
 }
 
 class DocumentReader {
-  readonly faults: SourceFault[] = [];
-  /** A fault after which the value cannot be trusted. */
+  readonly violations: SourceViolation[] = [];
+  /** A violation after which the value cannot be trusted. */
   broken = false;
   readonly #budget: { aliased: number };
   readonly #path: (string | number)[] = [];
@@ -127,7 +133,7 @@ class DocumentReader {
   }
 
   /**
-   * Fields are set in the order of the text, so that a merge key also wins over what stands before it: goyaml's v2, which
+   * Fields are set in the order of the text, so that a merge key also wins over earlier fields: goyaml's v2, which
    * kubectl reads with, not yaml.org/type/merge.html. Of a list the earlier map wins.
    */
   #merge(object: Record<string, unknown>, source: unknown, depth: number): void {
@@ -200,18 +206,18 @@ class DocumentReader {
 
   #duplicate(node: unknown, key: string): void {
     if (this.#aliasDepth > 0) return;
-    this.#fault(node, 'duplicate-field', `the field "${key}" stands twice`);
+    this.#violation(node, 'duplicate-field', `the field "${key}" is set twice`);
   }
 
   #refuse(node: unknown, message: string): undefined {
     this.broken = true;
-    this.#fault(node, 'yaml', message);
+    this.#violation(node, 'yaml', message);
   }
 
-  #fault(node: unknown, rule: SourceFault['rule'], message: string): void {
-    if (this.faults.length >= MAX_SOURCE_FAULTS) return;
+  #violation(node: unknown, rule: SourceViolation['rule'], message: string): void {
+    if (this.violations.length >= MAX_SOURCE_VIOLATIONS) return;
     const offset = (node as Node | undefined)?.range?.[0] ?? 0;
-    this.faults.push({ path: formatPath(this.#path), rule, message, offset });
+    this.violations.push({ path: formatPath(this.#path), rule, message, offset });
   }
 }
 

@@ -124,8 +124,8 @@ export async function fillStore(data: string, resources: readonly Resource[]): P
       resources.map((resource) => {
         const kind = kinds.find((one) => one.kind === resource.kind)!;
         const { name, namespace = '' } = resource.metadata;
-        const { resource: valid, faults } = validate(resource);
-        if (!valid || faults.length > 0) throw new Error(`${resource.kind} ${name}: ${JSON.stringify(faults)}`);
+        const { resource: valid, violations } = validate(resource);
+        if (!valid || violations.length > 0) throw new Error(`${resource.kind} ${name}: ${JSON.stringify(violations)}`);
         return store.create({ group: kind.group, plural: kind.plural, namespace, name }, valid);
       }),
     );

@@ -3,12 +3,11 @@ import { latin1 } from '../../../edge-proxy/http/codec/bytes.ts';
 import { CodecError } from '../../../edge-proxy/http/codec/error.ts';
 import {
   defaultLimits,
-  type MessageHead,
-  type RequestHead,
-  type ResponseHead,
-} from '../../../edge-proxy/http/codec/message.ts';
-import { RequestParser, ResponseParser } from '../../../edge-proxy/http/codec/parser.ts';
-import type { Headers } from '../../../edge-proxy/http/headers.ts';
+  type Http1RequestHead,
+  type Http1ResponseHead,
+} from '../../../edge-proxy/http/codec/h1/head.ts';
+import { RequestParser, ResponseParser } from '../../../edge-proxy/http/codec/h1/parser.ts';
+import type { HeaderMap } from '../../../edge-proxy/http/message/header-map.ts';
 import type { Side } from './generate.ts';
 import { fieldLines, type Message, type Transcript } from './transcript.ts';
 
@@ -20,30 +19,33 @@ export function read(side: Side, bytes: Uint8Array, method: string, cuts: readon
   let current: Message | undefined;
   let last = false;
   let tunnel = false;
-  const onHead = (head: MessageHead) => {
+  const onEnd = (trailers: HeaderMap | undefined) => {
+    if (current) current.end = trailers ? lines(trailers) : '';
+    // Where a tunnel may begin, and behind the last message, what follows is no HTTP.
+    if (last || tunnel) text.stopped = true;
+  };
+  const onHead = (head: Http1RequestHead | Http1ResponseHead, end: boolean) => {
     const isRequest = side === 'request';
     // llhttp reads nothing behind the body of a request that asks for an upgrade; the proxy does when it grants none.
-    tunnel = isRequest ? (head as RequestHead).method === 'CONNECT' || head.upgrade !== '' : parser.isTunnel;
+    tunnel = isRequest ? head.upgrade !== '' : parser.isTunnel;
     if (!head.keepAlive) last = true;
     const verdict = !isRequest && tunnel ? 'tunnel' : `${method === 'HEAD' ? '' : head.keepAlive} ${tunnel}`;
     current = {
-      head: `${isRequest ? requestStart(head as RequestHead) : (head as ResponseHead).status} 1.${head.minor} ${verdict}\n${lines(head.headers)}`,
+      head: `${isRequest ? requestStart(head as Http1RequestHead) : (head as Http1ResponseHead).status} ${head.version.slice(-3)} ${verdict}\n${lines(head.headers)}`,
       body: '',
       end: undefined,
     };
     text.messages.push(current);
     if (!isRequest && tunnel) text.stopped = true;
+    if (end) onEnd(undefined);
   };
   const sink = {
     onHead,
-    onBody(part: Uint8Array) {
+    onBody(part: Uint8Array, end: boolean) {
       if (current && !text.stopped) current.body += latin1(part, 0, part.length);
+      if (end) onEnd(undefined);
     },
-    onMessageEnd(trailers: Headers | undefined) {
-      if (current) current.end = trailers ? lines(trailers) : '';
-      // Where a tunnel may begin, and behind the last message, what follows is no HTTP.
-      if (last || tunnel) text.stopped = true;
-    },
+    onTrailers: onEnd,
   };
   const parser = side === 'request' ? new RequestParser(sink, limits) : new ResponseParser(sink, limits);
   const next = () => (parser instanceof ResponseParser ? parser.expect(method) : parser.next());
@@ -66,12 +68,12 @@ export function read(side: Side, bytes: Uint8Array, method: string, cuts: readon
   return text;
 }
 
-function lines(headers: Headers): string {
+function lines(headers: HeaderMap): string {
   const raw: string[] = [];
   for (let i = 0; i < headers.size; i++) raw.push(headers.names[i]!, headers.values[i]!);
   return fieldLines(raw);
 }
 
-function requestStart(head: RequestHead): string {
+function requestStart(head: Http1RequestHead): string {
   return `${head.method} ${head.method === 'CONNECT' ? head.authority : head.path} @${head.authority}`;
 }

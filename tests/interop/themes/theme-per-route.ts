@@ -59,6 +59,58 @@ const table = {
     ],
   },
 };
+/** In a FilterConfig, which says besides whether the filter runs. */
+const wrapped = (name: string, fields: Json) => ({
+  [`envoy.filters.http.${name}`]: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', ...fields },
+});
+const aborting = (status: number) => fault(status)['envoy.filters.http.fault'];
+const share = (fields: Json) => ({
+  route: { weighted_clusters: { clusters: [{ name: 'echo', weight: 1, ...per(fields) }] } },
+});
+const switches = {
+  route_config: {
+    name: 'switches',
+    virtual_hosts: [
+      {
+        name: 'host',
+        domains: ['host.test'],
+        ...per(fault(478)),
+        routes: [
+          { ...prefix('/off'), ...to('echo'), ...per(wrapped('fault', { disabled: true })) },
+          { ...prefix('/on'), ...to('echo'), ...per(wrapped('fault', { config: {} })) },
+          { ...prefix('/wrapped'), ...to('echo'), ...per(wrapped('fault', { config: aborting(479) })) },
+          { ...prefix('/weighted'), ...share(fault(476)) },
+          { ...prefix('/weighted-off'), ...share(wrapped('fault', { disabled: true })) },
+          { ...prefix('/weighted-bare'), ...share({}), ...per(fault(475)) },
+          { ...prefix('/other'), ...to('echo'), ...per({ 'another-name': aborting(474) }) },
+          { ...prefix('/'), ...to('echo') },
+        ],
+      },
+      {
+        name: 'bare',
+        domains: ['bare.test'],
+        routes: [
+          { ...prefix('/on'), ...to('echo'), ...per(fault(479)) },
+          { ...prefix('/'), ...to('echo') },
+        ],
+      },
+    ],
+  },
+};
+/** Both answer a preflight: which one does is the listener's order. */
+const order = {
+  route_config: {
+    name: 'order',
+    virtual_hosts: [
+      {
+        name: 'host',
+        domains: ['host.test'],
+        ...per({ ...fault(478), ...cors({ allow_origin_string_match: [{ exact: 'http://host.test' }] }) }),
+        routes: [{ ...prefix('/'), ...to('echo') }],
+      },
+    ],
+  },
+};
 const guard = filter('rbac.v3.RBAC', { rules: rules('DENY', 'x-filter') });
 const empty = filter('rbac.v3.RBAC');
 
@@ -88,6 +140,10 @@ export const perRoute: Theme = {
     listener('per-rbac-empty', manager([], [empty], table)),
     listener('per-fault', manager([], [filter('fault.v3.HTTPFault')], table)),
     listener('per-cors', manager([], [filter('cors.v3.Cors')], table)),
+    listener('per-switch-on', manager([], [filter('fault.v3.HTTPFault')], switches)),
+    listener('per-switch-off', manager([], [{ ...filter('fault.v3.HTTPFault'), disabled: true }], switches)),
+    listener('per-order-fault', manager([], [filter('fault.v3.HTTPFault'), filter('cors.v3.Cors')], order)),
+    listener('per-order-cors', manager([], [filter('cors.v3.Cors'), filter('fault.v3.HTTPFault')], order)),
     listener('per-buffer', manager([], [filter('buffer.v3.Buffer', { max_request_bytes: 15 })], table)),
   ],
   cases: [
@@ -106,6 +162,20 @@ export const perRoute: Theme = {
     ),
     ...on('per-cors', 'host.test', [...crossing('per-cors-host', '/'), ...crossing('per-cors-route', '/cors')]),
     ...on('per-cors', 'bare.test', crossing('per-cors-bare', '/')),
+    ...['per-switch-on', 'per-switch-off'].flatMap((name) =>
+      ['host', 'bare', 'nobody'].flatMap((host) =>
+        on(
+          name,
+          `${host}.test`,
+          ['/', '/off', '/on', '/wrapped', '/weighted', '/weighted-off', '/weighted-bare', '/other'].map(
+            (path): Spec => [`${name}-${host}-${path.slice(1)}`, path],
+          ),
+        ),
+      ),
+    ),
+    ...['per-order-fault', 'per-order-cors'].flatMap((name) =>
+      on(name, 'host.test', [[name, '/', { Origin: 'http://host.test', ...asks }, { method: 'OPTIONS' }]]),
+    ),
     ...on('per-buffer', 'host.test', [...sized('per-buffer-host', '/'), ...sized('per-buffer-off', '/off')]),
     ...on('per-buffer', 'bare.test', sized('per-buffer-bare', '/')),
   ],

@@ -1,5 +1,5 @@
 /** What the fields of an HTTP/2 message must be like (RFC 9113 section 8). */
-import { isToken } from '../fields.ts';
+import { isToken } from '../h1/fields.ts';
 import { Http2Error } from './error.ts';
 import type { Field } from './static-table.ts';
 

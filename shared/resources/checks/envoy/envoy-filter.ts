@@ -1,8 +1,8 @@
 /** Rules of EnvoyFilter beyond its schema (validateEnvoyFilter of Istio). Values of patches are in envoy-patch.ts. */
-import { regexFault } from '../../../match/regex.ts';
-import { Report } from '../../faults.ts';
+import { regexViolation } from '../../../match/regex.ts';
 import type { Findings } from '../../kind.ts';
 import type { ConfigPatch, ConfigPatchMatch, EnvoyFilterSpec } from '../../schema/envoy-filter.ts';
+import { Report } from '../../violations.ts';
 import { checkPolicyTargets, checkSelectorLabels, warnNoLabels } from '../primitives.ts';
 import { checkPatchValue } from './envoy-patch.ts';
 
@@ -37,19 +37,19 @@ export function checkEnvoyFilter(spec: EnvoyFilterSpec): Findings {
 
 function checkPatch(report: Report, path: string, { applyTo, match, patch }: ConfigPatch): void {
   const none = !applyTo || applyTo === 'INVALID';
-  if (none) report.fault(`${path}.applyTo`, 'required', 'is required');
+  if (none) report.violation(`${path}.applyTo`, 'required', 'is required');
   if (match && applyTo && !none) checkMatch(report, `${path}.match`, applyTo, match);
-  // A patch without applyTo says too little to judge the rest.
+  // Without applyTo the rest of a patch cannot be validated.
   if (none) return;
   if (!patch) {
-    report.fault(`${path}.patch`, 'required', 'is required');
+    report.violation(`${path}.patch`, 'required', 'is required');
     return;
   }
   const { operation, value } = patch;
   if (!operation || operation === 'INVALID') {
-    report.fault(`${path}.patch.operation`, 'required', 'is required');
+    report.violation(`${path}.patch.operation`, 'required', 'is required');
   } else if (operation !== 'REMOVE' && value === undefined) {
-    report.fault(`${path}.patch.value`, 'required', `is required with operation ${operation}`);
+    report.violation(`${path}.patch.value`, 'required', `is required with operation ${operation}`);
   }
   if (value !== undefined) checkPatchValue(report, `${path}.patch.value`, applyTo, operation ?? 'INVALID', value);
 }
@@ -59,12 +59,12 @@ function checkMatch(report: Report, path: string, applyTo: string, match: Config
   if (version && version.length > MAX_VERSION_LENGTH) {
     const message = `is longer than ${MAX_VERSION_LENGTH} characters and is ignored`;
     report.warn(`${path}.proxy.proxyVersion`, 'regex', message);
-  } else if (version) report.faultIf(`${path}.proxy.proxyVersion`, 'regex', regexFault(version));
+  } else if (version) report.violationIf(`${path}.proxy.proxyVersion`, 'regex', regexViolation(version));
   const wanted = MATCHED_BY[applyTo];
   if (wanted && !match.waypoint) {
     for (const field of ['listener', 'routeConfiguration', 'cluster'] as const) {
       if (field === wanted || match[field] === undefined) continue;
-      report.fault(`${path}.${field}`, RULE, `cannot be matched with applyTo ${applyTo}: use ${wanted}`);
+      report.violation(`${path}.${field}`, RULE, `cannot be matched with applyTo ${applyTo}: use ${wanted}`);
     }
   }
   if (wanted === 'listener' && match.listener) checkFilterMatch(report, path, applyTo, match.listener);
@@ -83,17 +83,17 @@ function checkFilterMatch(
     report.warn(at, RULE, `has no effect with applyTo ${applyTo}`);
   }
   if (!filter.name) {
-    report.fault(`${at}.name`, 'required', 'is required');
+    report.violation(`${at}.name`, 'required', 'is required');
     return;
   }
   warnOldName(report, `${at}.name`, filter.name);
   const { subFilter } = filter;
   if (!subFilter) return;
   if (applyTo !== 'HTTP_FILTER') {
-    report.fault(`${at}.subFilter`, RULE, `is only for applyTo HTTP_FILTER, not ${applyTo}`);
+    report.violation(`${at}.subFilter`, RULE, `is only for applyTo HTTP_FILTER, not ${applyTo}`);
   } else if (filter.name !== HTTP_CONNECTION_MANAGER && filter.name !== 'envoy.http_connection_manager') {
-    report.fault(`${at}.name`, RULE, `must be ${HTTP_CONNECTION_MANAGER} where a subFilter is named`);
-  } else if (!subFilter.name) report.fault(`${at}.subFilter.name`, 'required', 'is required');
+    report.violation(`${at}.name`, RULE, `must be ${HTTP_CONNECTION_MANAGER} where a subFilter is named`);
+  } else if (!subFilter.name) report.violation(`${at}.subFilter.name`, 'required', 'is required');
   else warnOldName(report, `${at}.subFilter.name`, subFilter.name);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Values of EnvoyFilter's patches, against the Envoy messages that are described in shared/xds. As in Istio's webhook, a field
- * of a wrong type is a fault; a field that is missing is none, since a patch is a part of a message; a field that is not
+ * of a wrong type is a violation; a field that is missing is none, since a patch is a part of a message; a field that is not
  * described here may be one of Envoy's.
  */
 import type { z } from 'zod';
@@ -10,7 +10,7 @@ import { HttpFilter } from '../../../xds/http-connection-manager.ts';
 import { FilterChain, Listener, ListenerFilter, NetworkFilter } from '../../../xds/listener.ts';
 import { jsonName } from '../../../xds/message.ts';
 import { Route, RouteConfiguration, VirtualHost } from '../../../xds/route.ts';
-import { formatPath, keyPath, type Report } from '../../faults.ts';
+import { formatPath, keyPath, type Report } from '../../violations.ts';
 
 const MESSAGES: Readonly<Record<string, z.ZodType>> = {
   LISTENER: Listener,
@@ -24,7 +24,7 @@ const MESSAGES: Readonly<Record<string, z.ZodType>> = {
   CLUSTER: Cluster,
   BOOTSTRAP: Bootstrap,
 };
-/** Objects that stand for themselves: a name alone would not tell Envoy what they are. */
+/** Complete objects: Envoy cannot identify their type by name. */
 const FILTERS: ReadonlySet<string> = new Set(['NETWORK_FILTER', 'HTTP_FILTER', 'LISTENER_FILTER', 'EXTENSION_CONFIG']);
 /** Where the types of Envoy, its contributed extensions and Istio's build of it live. */
 const PACKAGES = /^(envoy|udpa|xds|istio|io\.istio|stats|opencensus|google\.protobuf)\./;
@@ -41,7 +41,8 @@ export function checkPatchValue(
   const parsed = schema?.safeParse(value, { reportInput: true });
   if (parsed && !parsed.success) {
     for (const issue of parsed.error.issues) {
-      if (isWrongType(issue)) report.fault(`${path}.${formatPath(issue.path)}`, 'envoyfilter.value', wrongType(issue));
+      if (isWrongType(issue))
+        report.violation(`${path}.${formatPath(issue.path)}`, 'envoyfilter.value', wrongType(issue));
     }
   }
   checkTypes(report, path, value, 0);
@@ -56,7 +57,7 @@ export function checkPatchValue(
 /** Wrong in any message of that kind, a part or the whole. */
 function isWrongType(issue: z.core.$ZodIssue): boolean {
   if (issue.code === 'invalid_value') return issue.input !== undefined;
-  // An Any tells the faults of what is in it without the value.
+  // The violations inside an Any are reported without its value.
   return issue.code === 'invalid_type' && (issue.input !== undefined || !issue.message.includes('received undefined'));
 }
 
@@ -78,19 +79,19 @@ function checkTypes(report: Report, path: string, value: unknown, depth: number)
   }
   for (const [key, field] of Object.entries(value)) {
     const at = keyPath(path, key);
-    if (key === '@type') report.faultIf(at, 'envoyfilter.type', typeFault(field));
+    if (key === '@type') report.violationIf(at, 'envoyfilter.type', typeViolation(field));
     else if (jsonName(key) === 'typeUrl' && 'value' in value) {
-      report.faultIf(at, 'envoyfilter.type', field === '' ? undefined : typeFault(field));
+      report.violationIf(at, 'envoyfilter.type', field === '' ? undefined : typeViolation(field));
     } else {
       if (jsonName(key) === 'typedConfig' && typeof field === 'object' && field !== null && !('@type' in field)) {
-        report.fault(at, 'envoyfilter.type', 'must have an "@type"');
+        report.violation(at, 'envoyfilter.type', 'must have an "@type"');
       }
       checkTypes(report, at, field, depth + 1);
     }
   }
 }
 
-function typeFault(url: unknown): string | undefined {
+function typeViolation(url: unknown): string | undefined {
   if (typeof url !== 'string') return 'must be a string';
   const name = url.slice(url.lastIndexOf('/') + 1);
   if (!url.includes('/') || !/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$/.test(name)) {

@@ -1,9 +1,10 @@
 /** Rules of MeshConfig.extensionProviders beyond their schema (validateExtensionProvider of Istio). */
-import { Report } from '../../faults.ts';
+
 import { type ExtensionProvider, PROVIDERS, type ProviderType } from '../../mesh-config/mesh-config-providers.ts';
-import type { Fault } from '../../resource.ts';
-import { portFault } from '../primitives.ts';
-import { providerServiceFault } from './mesh-address.ts';
+import type { Violation } from '../../resource.ts';
+import { Report } from '../../violations.ts';
+import { portViolation } from '../primitives.ts';
+import { providerServiceViolation } from './mesh-address.ts';
 
 const RULE = 'meshconfig.provider';
 /** Providers that name no service. */
@@ -20,18 +21,18 @@ export function providerType(provider: ExtensionProvider): ProviderType | undefi
   return (Object.keys(PROVIDERS) as ProviderType[]).find((type) => provider[type] !== undefined);
 }
 
-/** What is wrong with one provider: Istio leaves such a one out and goes on. */
-export function extensionProviderFaults(path: string, provider: ExtensionProvider): Fault[] {
+/** The violations of one provider: Istio drops an invalid provider and keeps the others. */
+export function extensionProviderViolations(path: string, provider: ExtensionProvider): Violation[] {
   const report = new Report();
-  if (!provider.name) report.fault(`${path}.name`, 'required', 'must not be empty');
+  if (!provider.name) report.violation(`${path}.name`, 'required', 'must not be empty');
   const type = providerType(provider);
   if (type === undefined) {
-    report.fault(path, RULE, `must have one of ${Object.keys(PROVIDERS).join(', ')}`);
+    report.violation(path, RULE, `must have one of ${Object.keys(PROVIDERS).join(', ')}`);
   } else checkProvider(report, `${path}.${type}`, type, provider[type] as Readonly<Record<string, unknown>>);
-  return report.faults;
+  return report.violations;
 }
 
-/** @param settings what stands under the key `type` */
+/** @param settings the value of the key `type` */
 export function checkProvider(
   report: Report,
   path: string,
@@ -39,18 +40,18 @@ export function checkProvider(
   settings: Readonly<Record<string, unknown>>,
 ): void {
   if (!WITHOUT_SERVICE.has(type)) {
-    report.faultIf(`${path}.service`, RULE, providerServiceFault(String(settings['service'] ?? '')));
-    report.faultIf(`${path}.port`, 'port', portFault(settings['port'] as number | undefined));
+    report.violationIf(`${path}.service`, RULE, providerServiceViolation(String(settings['service'] ?? '')));
+    report.violationIf(`${path}.port`, 'port', portViolation(settings['port'] as number | undefined));
   }
   if (type === 'lightstep' && !settings['accessToken']) {
-    report.fault(`${path}.accessToken`, 'required', 'is required');
+    report.violation(`${path}.accessToken`, 'required', 'is required');
   }
   if (type === 'opentelemetry' && settings['http'] !== undefined && settings['grpc'] !== undefined) {
-    report.fault(path, 'oneof', 'only one of http, grpc may be set');
+    report.violation(path, 'oneof', 'only one of http, grpc may be set');
   }
   const { statusOnError, pathPrefix } = settings as { statusOnError?: string; pathPrefix?: string };
   if (statusOnError && !(/^\d{3}$/.test(statusOnError) && STATUSES.has(Number(statusOnError)))) {
-    report.fault(`${path}.statusOnError`, RULE, `"${statusOnError}" is not an HTTP status that Envoy knows`);
+    report.violation(`${path}.statusOnError`, RULE, `"${statusOnError}" is not an HTTP status that Envoy knows`);
   }
-  if (pathPrefix && !pathPrefix.startsWith('/')) report.fault(`${path}.pathPrefix`, RULE, 'must begin with "/"');
+  if (pathPrefix && !pathPrefix.startsWith('/')) report.violation(`${path}.pathPrefix`, RULE, 'must begin with "/"');
 }

@@ -1,40 +1,47 @@
 /** Rules of MeshConfig and MeshNetworks beyond their schemas (ValidateMeshConfig, ValidateMeshNetworks of Istio). */
-import { labelKeyFault, labelValueFault } from '../../../match/labels.ts';
-import { formatPath, keyPath, Report } from '../../faults.ts';
+import { labelKeyViolation, labelValueViolation } from '../../../match/labels.ts';
 import type { Findings } from '../../kind.ts';
 import type { MeshConfig } from '../../mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../../mesh-config/mesh-networks.ts';
-import type { Fault } from '../../resource.ts';
+import type { Violation } from '../../resource.ts';
 import { parseDuration } from '../../schema/vocabulary.ts';
-import { dnsLabelFault, fqdnFault, ipOrCidrFault, isIp, portFault, wildcardDomainFault } from '../primitives.ts';
+import { formatPath, keyPath, Report } from '../../violations.ts';
+import {
+  dnsLabelViolation,
+  fqdnViolation,
+  ipOrCidrViolation,
+  isIp,
+  portViolation,
+  wildcardDomainViolation,
+} from '../primitives.ts';
 import { checkRetries } from '../routes/http-action.ts';
 import { checkClientTls, checkConnectionPool, checkLocality, checkOutlierDetection } from '../traffic-policy.ts';
-import { extensionProviderFaults } from './extension-provider.ts';
-import { meshTrustDomainFault } from './mesh-address.ts';
+import { extensionProviderViolations } from './extension-provider.ts';
+import { meshTrustDomainViolation } from './mesh-address.ts';
 import { checkMeshProxyConfig } from './mesh-proxy-config.ts';
 
 const MAX_CONNECT_TIMEOUT_MS = 3_600_000;
 const CURVES: ReadonlySet<string> = new Set(['P-256', 'P-384', 'P-521', 'X25519', 'X25519MLKEM768']);
 
-/** Judges a whole MeshConfig, defaults included. Faulty providers are warnings: they are left out, as Istio does. */
+/** Judges a whole MeshConfig, defaults included. Invalid providers are warnings: they are left out, as Istio does. */
 export function checkMeshConfig(config: MeshConfig): Findings {
   const report = new Report();
   checkPorts(report, config);
   checkTimeouts(report, config);
-  if (!config.defaultConfig) report.fault('defaultConfig', 'required', 'is required');
+  if (!config.defaultConfig) report.violation('defaultConfig', 'required', 'is required');
   else checkMeshProxyConfig(report, 'defaultConfig', config.defaultConfig);
   if (config.localityLbSetting) checkLocality(report, 'localityLbSetting', config.localityLbSetting, true);
   checkTrustDomains(report, config);
   for (const [i, { hosts = [] }] of (config.serviceSettings ?? []).entries()) {
     for (const [j, host] of hosts.entries()) {
-      report.faultIf(`serviceSettings[${i}].hosts[${j}]`, 'meshconfig.host', wildcardDomainFault(host));
+      report.violationIf(`serviceSettings[${i}].hosts[${j}]`, 'meshconfig.host', wildcardDomainViolation(host));
     }
   }
   checkTls(report, config);
   checkPolicies(report, config);
   checkSelectors(report, config);
-  for (const fault of faultyProviders(config).flatMap((each) => each.faults)) {
-    report.warn(fault.path, fault.rule, `${fault.message}; the provider is left out`);
+  for (const violation of invalidProviders(config).flatMap((each) => each.violations)) {
+    report.warn(violation.path, violation.rule, `${violation.message}; the provider is left out`);
   }
   checkProviderNames(report, config);
   checkDeprecated(report, config);
@@ -42,45 +49,45 @@ export function checkMeshConfig(config: MeshConfig): Findings {
 }
 
 function checkPorts(report: Report, config: MeshConfig): void {
-  report.faultIf('proxyListenPort', 'port', portFault(config.proxyListenPort));
+  report.violationIf('proxyListenPort', 'port', portViolation(config.proxyListenPort));
   if (config.proxyInboundListenPort !== undefined) {
-    report.faultIf('proxyInboundListenPort', 'port', portFault(config.proxyInboundListenPort));
+    report.violationIf('proxyInboundListenPort', 'port', portViolation(config.proxyInboundListenPort));
   }
-  if (config.proxyHttpPort) report.faultIf('proxyHttpPort', 'port', portFault(config.proxyHttpPort));
+  if (config.proxyHttpPort) report.violationIf('proxyHttpPort', 'port', portViolation(config.proxyHttpPort));
 }
 
 function checkTimeouts(report: Report, config: MeshConfig): void {
   const connect = config.connectTimeout === undefined ? undefined : parseDuration(config.connectTimeout);
   if (connect === undefined || connect < 1 || connect > MAX_CONNECT_TIMEOUT_MS || connect % 1 !== 0) {
-    report.fault('connectTimeout', 'meshconfig.timeout', 'must be 1ms to 1h, in whole milliseconds');
+    report.violation('connectTimeout', 'meshconfig.timeout', 'must be 1ms to 1h, in whole milliseconds');
   }
   const detection = parseDuration(config.protocolDetectionTimeout ?? '0s') ?? 0;
   if (detection < 0 || detection % 1 !== 0) {
-    report.fault('protocolDetectionTimeout', 'meshconfig.timeout', 'must be 0s (for ever) or whole milliseconds');
+    report.violation('protocolDetectionTimeout', 'meshconfig.timeout', 'must be 0s (no limit) or whole milliseconds');
   }
 }
 
 function checkTrustDomains(report: Report, config: MeshConfig): void {
-  report.faultIf('trustDomain', 'meshconfig.trust-domain', meshTrustDomainFault(config.trustDomain ?? ''));
+  report.violationIf('trustDomain', 'meshconfig.trust-domain', meshTrustDomainViolation(config.trustDomain ?? ''));
   for (const [i, alias] of (config.trustDomainAliases ?? []).entries()) {
-    report.faultIf(`trustDomainAliases[${i}]`, 'meshconfig.trust-domain', meshTrustDomainFault(alias));
+    report.violationIf(`trustDomainAliases[${i}]`, 'meshconfig.trust-domain', meshTrustDomainViolation(alias));
   }
 }
 
 function checkTls(report: Report, config: MeshConfig): void {
   if (config.meshMTLS?.ecdhCurves?.length) {
-    report.fault('meshMTLS.ecdhCurves', 'meshconfig.tls', 'is not supported: set tlsDefaults.ecdhCurves');
+    report.violation('meshMTLS.ecdhCurves', 'meshconfig.tls', 'is not supported: set tlsDefaults.ecdhCurves');
   }
   const seen = new Set<string>();
   for (const [i, curve] of (config.tlsDefaults?.ecdhCurves ?? []).entries()) {
     const path = `tlsDefaults.ecdhCurves[${i}]`;
     if (!CURVES.has(curve)) report.warn(path, 'meshconfig.tls', `unknown curve "${curve}" is ignored`);
-    else if (seen.has(curve)) report.warn(path, 'meshconfig.tls', `"${curve}" stands twice`);
+    else if (seen.has(curve)) report.warn(path, 'meshconfig.tls', `"${curve}" is set twice`);
     seen.add(curve);
   }
   const { outboundTrafficPolicy: outbound, ca } = config;
   if (outbound?.tls && outbound.mode !== 'ALLOW_ANY_DYNAMIC_DNS') {
-    report.fault('outboundTrafficPolicy.tls', 'meshconfig.tls', 'needs mode ALLOW_ANY_DYNAMIC_DNS');
+    report.violation('outboundTrafficPolicy.tls', 'meshconfig.tls', 'needs mode ALLOW_ANY_DYNAMIC_DNS');
   }
   if (outbound?.tls) checkClientTls(report, 'outboundTrafficPolicy.tls', outbound.tls);
   if (ca?.tlsSettings) checkClientTls(report, 'ca.tlsSettings', ca.tlsSettings);
@@ -111,7 +118,7 @@ export function checkInboundRetries(
   checkRetries(report, path, policy);
   const timeout = policy.perTryTimeout === undefined ? undefined : (parseDuration(policy.perTryTimeout) ?? 0);
   if (timeout !== undefined && (timeout < 1 || timeout % 1 !== 0)) {
-    report.fault(`${path}.perTryTimeout`, 'value', 'must be at least 1ms, in whole milliseconds');
+    report.violation(`${path}.perTryTimeout`, 'value', 'must be at least 1ms, in whole milliseconds');
   }
   for (const field of ['perTryTimeout', 'retryRemoteLocalities', 'retryIgnorePreviousHosts'] as const) {
     if (policy[field]) report.warn(`${path}.${field}`, 'meshconfig.retries', 'is ignored for inbound requests');
@@ -130,32 +137,32 @@ function checkSelectors(report: Report, config: MeshConfig): void {
   for (const [path, selector] of lists) {
     for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
       const at = keyPath(`${path}.matchLabels`, key);
-      report.faultIf(at, 'labels', labelKeyFault(key) ?? labelValueFault(value));
+      report.violationIf(at, 'labels', labelKeyViolation(key) ?? labelValueViolation(value));
     }
     for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
       const at = `${path}.matchExpressions[${i}]`;
-      report.faultIf(`${at}.key`, 'labels', labelKeyFault(key));
+      report.violationIf(`${at}.key`, 'labels', labelKeyViolation(key));
       const wanted = operator === 'In' || operator === 'NotIn';
       if (wanted && values.length === 0)
-        report.fault(`${at}.values`, 'labels', `is required with operator ${operator}`);
+        report.violation(`${at}.values`, 'labels', `is required with operator ${operator}`);
       if (!wanted && values.length > 0)
-        report.fault(`${at}.values`, 'labels', `cannot be set with operator ${operator}`);
+        report.violation(`${at}.values`, 'labels', `cannot be set with operator ${operator}`);
     }
   }
 }
 
 /** The providers Istio would leave out, with the reasons. Of two with one name the first is good. */
-export function faultyProviders(config: MeshConfig): { index: number; faults: Fault[] }[] {
+export function invalidProviders(config: MeshConfig): { index: number; violations: Violation[] }[] {
   const names = new Set<string>();
   return (config.extensionProviders ?? []).flatMap((provider, index) => {
     const path = `extensionProviders[${index}]`;
-    const faults = extensionProviderFaults(path, provider);
+    const violations = extensionProviderViolations(path, provider);
     if (provider.name && names.has(provider.name)) {
       const message = `"${provider.name}" is used twice`;
-      faults.push({ path: `${path}.name`, rule: 'meshconfig.provider', message });
+      violations.push({ path: `${path}.name`, rule: 'meshconfig.provider', message });
     }
     names.add(provider.name ?? '');
-    return faults.length > 0 ? [{ index, faults }] : [];
+    return violations.length > 0 ? [{ index, violations }] : [];
   });
 }
 
@@ -198,18 +205,18 @@ export function checkMeshNetworks(networks: MeshNetworks): Findings {
     const path = formatPath(['networks', name]);
     for (const [i, { fromCidr, fromRegistry }] of (network.endpoints ?? []).entries()) {
       const at = `${path}.endpoints[${i}]`;
-      if (fromCidr !== undefined) report.faultIf(`${at}.fromCidr`, 'cidr', ipOrCidrFault(fromCidr));
-      if (fromRegistry !== undefined) report.faultIf(`${at}.fromRegistry`, 'name', dnsLabelFault(fromRegistry));
+      if (fromCidr !== undefined) report.violationIf(`${at}.fromCidr`, 'cidr', ipOrCidrViolation(fromCidr));
+      if (fromRegistry !== undefined) report.violationIf(`${at}.fromRegistry`, 'name', dnsLabelViolation(fromRegistry));
     }
     for (const [i, gateway] of (network.gateways ?? []).entries()) {
       const at = `${path}.gateways[${i}]`;
       const { registryServiceName: service, address } = gateway;
       if (service !== undefined)
-        report.faultIf(`${at}.registryServiceName`, 'meshnetworks.gateway', fqdnFault(service));
+        report.violationIf(`${at}.registryServiceName`, 'meshnetworks.gateway', fqdnViolation(service));
       if (address !== undefined && !isIp(address)) {
-        report.faultIf(`${at}.address`, 'meshnetworks.gateway', fqdnFault(address));
+        report.violationIf(`${at}.address`, 'meshnetworks.gateway', fqdnViolation(address));
       }
-      report.faultIf(`${at}.port`, 'port', portFault(gateway.port));
+      report.violationIf(`${at}.port`, 'port', portViolation(gateway.port));
     }
   }
   return report.findings;

@@ -1,31 +1,36 @@
 /** Rules of MeshConfig.defaultConfig beyond its schema (ValidateMeshConfigProxyConfig of Istio). */
-import type { Report } from '../../faults.ts';
+
 import type { MeshProxyConfig } from '../../mesh-config/mesh-config-proxy.ts';
 import { parseDuration } from '../../schema/vocabulary.ts';
-import { istioRegexFault, portFault } from '../primitives.ts';
+import type { Report } from '../../violations.ts';
+import { istioRegexViolation, portViolation } from '../primitives.ts';
 import { checkClientTls } from '../traffic-policy.ts';
-import { proxyAddressFault } from './mesh-address.ts';
+import { proxyAddressViolation } from './mesh-address.ts';
 
 const RULE = 'meshconfig.proxy';
 
-/** Judges a whole ProxyConfig, defaults included: what is missing here is missing for good. */
+/** Judges a whole ProxyConfig, defaults included: a missing field has no later default. */
 export function checkMeshProxyConfig(report: Report, path: string, config: MeshProxyConfig): void {
   for (const field of ['configPath', 'binaryPath'] as const) {
-    if (!config[field]) report.fault(`${path}.${field}`, 'required', 'must not be empty');
+    if (!config[field]) report.violation(`${path}.${field}`, 'required', 'must not be empty');
   }
   if (!config.serviceCluster && config.tracingServiceName === undefined) {
-    report.fault(`${path}.serviceCluster`, 'required', 'is required (or tracingServiceName)');
+    report.violation(`${path}.serviceCluster`, 'required', 'is required (or tracingServiceName)');
   }
-  report.faultIf(`${path}.drainDuration`, RULE, drainDurationFault(config.drainDuration));
+  report.violationIf(`${path}.drainDuration`, RULE, drainDurationViolation(config.drainDuration));
   const address = config.discoveryAddress;
-  report.faultIf(`${path}.discoveryAddress`, RULE, address ? proxyAddressFault(address) : 'is required, as host:port');
-  report.faultIf(`${path}.proxyAdminPort`, 'port', portFault(config.proxyAdminPort));
-  report.faultIf(`${path}.statusPort`, 'port', portFault(config.statusPort));
+  report.violationIf(
+    `${path}.discoveryAddress`,
+    RULE,
+    address ? proxyAddressViolation(address) : 'is required, as host:port',
+  );
+  report.violationIf(`${path}.proxyAdminPort`, 'port', portViolation(config.proxyAdminPort));
+  report.violationIf(`${path}.statusPort`, 'port', portViolation(config.statusPort));
   if (config.controlPlaneAuthPolicy === 'INHERIT') {
-    report.fault(
+    report.violation(
       `${path}.controlPlaneAuthPolicy`,
       RULE,
-      'must be NONE or MUTUAL_TLS: the mesh has nobody to inherit from',
+      'must be NONE or MUTUAL_TLS: the mesh has nothing to inherit from',
     );
   }
   checkServices(report, path, config);
@@ -34,12 +39,12 @@ export function checkMeshProxyConfig(report: Report, path: string, config: MeshP
   if (config.connectionSettings)
     checkConnectionSettings(report, `${path}.connectionSettings`, config.connectionSettings);
   for (const [i, pattern] of (config.proxyStatsMatcher?.inclusionRegexps ?? []).entries()) {
-    report.faultIf(`${path}.proxyStatsMatcher.inclusionRegexps[${i}]`, 'regex', istioRegexFault(pattern));
+    report.violationIf(`${path}.proxyStatsMatcher.inclusionRegexps[${i}]`, 'regex', istioRegexViolation(pattern));
   }
 }
 
 /** Connections are drained for whole seconds. */
-export function drainDurationFault(text: string | undefined): string | undefined {
+export function drainDurationViolation(text: string | undefined): string | undefined {
   const ms = text === undefined ? undefined : parseDuration(text);
   return ms !== undefined && ms >= 1000 && ms % 1000 === 0 ? undefined : 'must be whole seconds, at least 1s';
 }
@@ -47,11 +52,11 @@ export function drainDurationFault(text: string | undefined): string | undefined
 function checkServices(report: Report, path: string, config: MeshProxyConfig): void {
   for (const field of ['statsdUdpAddress', 'envoyMetricsServiceAddress'] as const) {
     const address = config[field];
-    if (address) report.faultIf(`${path}.${field}`, RULE, proxyAddressFault(address));
+    if (address) report.violationIf(`${path}.${field}`, RULE, proxyAddressViolation(address));
   }
   for (const field of ['envoyMetricsService', 'envoyAccessLogService'] as const) {
     const service = config[field];
-    if (service?.address) report.faultIf(`${path}.${field}.address`, RULE, proxyAddressFault(service.address));
+    if (service?.address) report.violationIf(`${path}.${field}.address`, RULE, proxyAddressViolation(service.address));
     if (service?.tlsSettings) checkClientTls(report, `${path}.${field}.tlsSettings`, service.tlsSettings);
   }
 }
@@ -62,14 +67,14 @@ function checkTracing(report: Report, path: string, tracing: NonNullable<MeshPro
     if (!settings) continue;
     // The agent puts the node's address in.
     const address = (settings.address ?? '').replace('$(HOST_IP)', '127.0.0.1');
-    report.faultIf(
+    report.violationIf(
       `${path}.${tracer}.address`,
       RULE,
-      address ? proxyAddressFault(address) : 'is required, as host:port',
+      address ? proxyAddressViolation(address) : 'is required, as host:port',
     );
   }
   if (tracing.lightstep && !tracing.lightstep.accessToken) {
-    report.fault(`${path}.lightstep.accessToken`, 'required', 'is required');
+    report.violation(`${path}.lightstep.accessToken`, 'required', 'is required');
   }
   if (tracing.tlsSettings) checkClientTls(report, `${path}.tlsSettings`, tracing.tlsSettings);
 }
@@ -79,13 +84,13 @@ function checkPrivateKeys(
   path: string,
   provider: NonNullable<MeshProxyConfig['privateKeyProvider']>,
 ): void {
-  if (!provider.cryptomb && !provider.qat) report.fault(path, 'required', 'must have one of cryptomb, qat');
+  if (!provider.cryptomb && !provider.qat) report.violation(path, 'required', 'must have one of cryptomb, qat');
   for (const method of ['cryptomb', 'qat'] as const) {
     const settings = provider[method];
     if (!settings) continue;
     const delay = settings.pollDelay === undefined ? undefined : parseDuration(settings.pollDelay);
-    if (delay === undefined) report.fault(`${path}.${method}.pollDelay`, 'required', 'is required');
-    else if (delay === 0) report.fault(`${path}.${method}.pollDelay`, RULE, 'must not be zero');
+    if (delay === undefined) report.violation(`${path}.${method}.pollDelay`, 'required', 'is required');
+    else if (delay === 0) report.violation(`${path}.${method}.pollDelay`, RULE, 'must not be zero');
   }
 }
 
@@ -97,6 +102,6 @@ export function checkConnectionSettings(
   for (const [field, value] of Object.entries(settings)) {
     const negative =
       (typeof value === 'number' && value < 0) || (/Timeout$/.test(field) && (parseDuration(String(value)) ?? 0) < 0);
-    if (negative) report.fault(`${path}.${field}`, RULE, 'must be >= 0');
+    if (negative) report.violation(`${path}.${field}`, RULE, 'must be >= 0');
   }
 }

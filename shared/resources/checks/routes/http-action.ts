@@ -1,5 +1,5 @@
-/** Rules of what an HTTP route does beside forwarding: faults, retries, rewrites, redirects, answers, CORS. */
-import type { Report } from '../../faults.ts';
+/** Rules of what an HTTP route does beside forwarding: violations, retries, rewrites, redirects, answers, CORS. */
+
 import { didYouMean } from '../../read/suggest.ts';
 import type {
   CorsPolicy,
@@ -11,13 +11,14 @@ import type {
   HttpRoute,
 } from '../../schema/virtual-service.ts';
 import { parseDuration } from '../../schema/vocabulary.ts';
+import type { Report } from '../../violations.ts';
 import {
-  fractionFault,
-  headerNameFault,
-  istioRegexFault,
-  percentFault,
-  portFault,
-  strictHeaderNameFault,
+  fractionViolation,
+  headerNameViolation,
+  istioRegexViolation,
+  percentViolation,
+  portViolation,
+  strictHeaderNameViolation,
 } from '../primitives.ts';
 
 const RETRY_ON: ReadonlySet<string> = new Set(
@@ -44,11 +45,11 @@ const LARGE_BODY = 100 * 1024;
 const MAX_BODY = 1024 * 1024;
 
 export function checkPercent(report: Report, path: string, value: number | undefined): void {
-  if (value !== undefined) report.faultIf(path, 'percent', percentFault(value));
+  if (value !== undefined) report.violationIf(path, 'percent', percentViolation(value));
 }
 
 function checkFraction(report: Report, path: string, value: number | undefined): void {
-  if (value !== undefined) report.faultIf(path, 'percent', fractionFault(value));
+  if (value !== undefined) report.violationIf(path, 'percent', fractionViolation(value));
 }
 
 export function checkAction(report: Report, path: string, route: HttpRoute): void {
@@ -64,7 +65,7 @@ export function checkAction(report: Report, path: string, route: HttpRoute): voi
     ),
   );
   if (route.rewrite?.authority && setsAuthority) {
-    report.fault(
+    report.violation(
       `${path}.rewrite.authority`,
       'virtualservice.authority',
       'the authority is set twice: here and by headers',
@@ -74,25 +75,25 @@ export function checkAction(report: Report, path: string, route: HttpRoute): voi
 
 function checkStatus(report: Report, path: string, status: number): void {
   if (status < 200 || status > 600)
-    report.fault(path, 'http-status', `must be an HTTP status, 200 to 600; found ${status}`);
+    report.violation(path, 'http-status', `must be an HTTP status, 200 to 600; found ${status}`);
 }
 
 function checkFault(report: Report, path: string, fault: HttpFaultInjection): void {
   const { abort, delay } = fault;
-  if (!abort && !delay) report.fault(path, 'virtualservice.fault', 'must have abort, delay or both');
+  if (!abort && !delay) report.violation(path, 'virtualservice.fault', 'must have abort, delay or both');
   if (abort) {
     checkFraction(report, `${path}.abort.percentage.value`, abort.percentage?.value);
     if (abort.httpStatus !== undefined) checkStatus(report, `${path}.abort.httpStatus`, abort.httpStatus);
     else if (abort.grpcStatus !== undefined) {
       if (!GRPC_STATUS.has(abort.grpcStatus)) {
-        report.fault(
+        report.violation(
           `${path}.abort.grpcStatus`,
           'virtualservice.fault',
           `"${abort.grpcStatus}" is not a gRPC status${didYouMean(abort.grpcStatus, [...GRPC_STATUS])}`,
         );
       }
     } else if (abort.http2Error !== undefined) {
-      report.fault(`${path}.abort.http2Error`, 'virtualservice.fault', 'is not supported');
+      report.violation(`${path}.abort.http2Error`, 'virtualservice.fault', 'is not supported');
     } else
       report.warn(`${path}.abort`, 'virtualservice.fault', 'does nothing: it has neither httpStatus nor grpcStatus');
   }
@@ -100,7 +101,7 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
     checkFraction(report, `${path}.delay.percentage.value`, delay.percentage?.value);
     checkPercent(report, `${path}.delay.percent`, delay.percent);
     if (delay.exponentialDelay !== undefined) {
-      report.fault(`${path}.delay.exponentialDelay`, 'virtualservice.fault', 'is not supported: use fixedDelay');
+      report.violation(`${path}.delay.exponentialDelay`, 'virtualservice.fault', 'is not supported: use fixedDelay');
     } else if (delay.fixedDelay === undefined) {
       report.warn(`${path}.delay`, 'virtualservice.fault', 'does nothing: it has no fixedDelay');
     }
@@ -112,10 +113,10 @@ function checkFault(report: Report, path: string, fault: HttpFaultInjection): vo
 
 export function checkRetries(report: Report, path: string, retries: HttpRetry): void {
   const { attempts = 0, ...rest } = retries;
-  if (attempts < 0) report.fault(`${path}.attempts`, 'virtualservice.retries', `must be >= 0; found ${attempts}`);
+  if (attempts < 0) report.violation(`${path}.attempts`, 'virtualservice.retries', `must be >= 0; found ${attempts}`);
   const others = ['perTryTimeout', 'retryOn', 'retryRemoteLocalities'] as const;
   if (attempts === 0 && others.some((field) => rest[field] !== undefined)) {
-    report.fault(
+    report.violation(
       `${path}.attempts`,
       'virtualservice.retries',
       'must be positive when other fields of the retry policy are set',
@@ -124,7 +125,7 @@ export function checkRetries(report: Report, path: string, retries: HttpRetry): 
   for (const word of (rest.retryOn ?? '').split(',').map((each) => each.trim())) {
     if (word === '' || RETRY_ON.has(word)) continue;
     if (!(/^\d{3}$/.test(word) && STATUSES.has(Number(word)))) {
-      report.fault(
+      report.violation(
         `${path}.retryOn`,
         'virtualservice.retries',
         `"${word}" is neither a retry condition${didYouMean(word, [...RETRY_ON])} nor an HTTP status`,
@@ -136,32 +137,36 @@ export function checkRetries(report: Report, path: string, retries: HttpRetry): 
 function checkRewrite(report: Report, path: string, rewrite: HttpRewrite): void {
   const { uri, authority, uriRegexRewrite } = rewrite;
   if (!uri && !authority && !uriRegexRewrite) {
-    report.fault(path, 'virtualservice.rewrite', 'must have at least one of uri, uriRegexRewrite, authority');
+    report.violation(path, 'virtualservice.rewrite', 'must have at least one of uri, uriRegexRewrite, authority');
   }
   if (uri && uriRegexRewrite)
-    report.fault(path, 'virtualservice.rewrite', 'only one of uri and uriRegexRewrite may be set');
+    report.violation(path, 'virtualservice.rewrite', 'only one of uri and uriRegexRewrite may be set');
   if (!uriRegexRewrite) return;
   const at = `${path}.uriRegexRewrite`;
   for (const field of ['match', 'rewrite'] as const) {
-    if (!uriRegexRewrite[field]) report.fault(`${at}.${field}`, 'required', 'is required');
+    if (!uriRegexRewrite[field]) report.violation(`${at}.${field}`, 'required', 'is required');
   }
-  if (uriRegexRewrite.match) report.faultIf(`${at}.match`, 'regex', istioRegexFault(uriRegexRewrite.match));
+  if (uriRegexRewrite.match) report.violationIf(`${at}.match`, 'regex', istioRegexViolation(uriRegexRewrite.match));
 }
 
 function checkRedirect(report: Report, path: string, redirect: HttpRedirect): void {
   const { redirectCode, scheme, port, uri, prefixRewrite } = redirect;
   const { redirectCode: _, ...target } = redirect;
   if (Object.values(target).every((field) => field === '' || field === undefined || field === 0)) {
-    report.fault(path, 'virtualservice.redirect', 'must have at least one of uri, authority, scheme, port');
+    report.violation(path, 'virtualservice.redirect', 'must have at least one of uri, authority, scheme, port');
   }
   if (uri && prefixRewrite)
-    report.fault(path, 'virtualservice.redirect', 'only one of uri and prefixRewrite may be set');
+    report.violation(path, 'virtualservice.redirect', 'only one of uri and prefixRewrite may be set');
   if (redirectCode && (redirectCode < 300 || redirectCode > 399)) {
-    report.fault(`${path}.redirectCode`, 'virtualservice.redirect', `must be 300 to 399; found ${redirectCode}`);
+    report.violation(`${path}.redirectCode`, 'virtualservice.redirect', `must be 300 to 399; found ${redirectCode}`);
   }
   if (scheme && !/^https?$/.test(scheme))
-    report.fault(`${path}.scheme`, 'virtualservice.redirect', `must be http or https; found ${JSON.stringify(scheme)}`);
-  if (port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(port));
+    report.violation(
+      `${path}.scheme`,
+      'virtualservice.redirect',
+      `must be http or https; found ${JSON.stringify(scheme)}`,
+    );
+  if (port !== undefined) report.violationIf(`${path}.port`, 'port', portViolation(port));
 }
 
 function checkDirectResponse(report: Report, path: string, response: DirectResponse): void {
@@ -169,7 +174,7 @@ function checkDirectResponse(report: Report, path: string, response: DirectRespo
   const { string, bytes } = response.body ?? {};
   const size =
     string !== undefined ? new TextEncoder().encode(string).length : Math.floor(((bytes?.length ?? 0) * 3) / 4);
-  if (size > MAX_BODY) report.fault(`${path}.body`, 'virtualservice.body', 'must be at most 1 MiB');
+  if (size > MAX_BODY) report.violation(`${path}.body`, 'virtualservice.body', 'must be at most 1 MiB');
   else if (size > LARGE_BODY)
     report.warn(`${path}.body`, 'virtualservice.body', 'is larger than 100 KiB: it burdens every proxy');
 }
@@ -177,7 +182,7 @@ function checkDirectResponse(report: Report, path: string, response: DirectRespo
 function checkCors(report: Report, path: string, cors: CorsPolicy): void {
   for (const [i, method] of (cors.allowMethods ?? []).entries()) {
     if (!METHODS.has(method))
-      report.fault(
+      report.violation(
         `${path}.allowMethods[${i}]`,
         'virtualservice.cors',
         `"${method}" is not an HTTP method${didYouMean(method, [...METHODS])}`,
@@ -185,18 +190,20 @@ function checkCors(report: Report, path: string, cors: CorsPolicy): void {
   }
   for (const field of ['allowHeaders', 'exposeHeaders'] as const) {
     for (const [i, name] of (cors[field] ?? []).entries()) {
-      const fault =
-        headerNameFault(name) ?? (name === '*' || !name.startsWith(':') ? strictHeaderNameFault(name) : 'is no header');
-      report.faultIf(`${path}.${field}[${i}]`, 'virtualservice.cors', fault);
+      const violation =
+        headerNameViolation(name) ??
+        (name === '*' || !name.startsWith(':') ? strictHeaderNameViolation(name) : 'is no header');
+      report.violationIf(`${path}.${field}[${i}]`, 'virtualservice.cors', violation);
     }
   }
   for (const [i, origin] of (cors.allowOrigins ?? []).entries()) {
     for (const field of ['exact', 'prefix', 'regex'] as const) {
       if (origin[field] === '')
-        report.fault(`${path}.allowOrigins[${i}].${field}`, 'virtualservice.cors', 'must not be empty');
+        report.violation(`${path}.allowOrigins[${i}].${field}`, 'virtualservice.cors', 'must not be empty');
     }
-    if (origin.regex) report.faultIf(`${path}.allowOrigins[${i}].regex`, 'regex', istioRegexFault(origin.regex));
+    if (origin.regex)
+      report.violationIf(`${path}.allowOrigins[${i}].regex`, 'regex', istioRegexViolation(origin.regex));
   }
   const maxAge = cors.maxAge === undefined ? 0 : (parseDuration(cors.maxAge) ?? 0);
-  if (maxAge % 1000 !== 0) report.fault(`${path}.maxAge`, 'virtualservice.cors', 'must be whole seconds');
+  if (maxAge % 1000 !== 0) report.violation(`${path}.maxAge`, 'virtualservice.cors', 'must be whole seconds');
 }

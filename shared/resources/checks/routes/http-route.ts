@@ -1,19 +1,19 @@
 /** Rules of VirtualService's HTTP routes. */
 import { parseClaimRoute } from '../../../match/jwt-claim.ts';
-import { keyPath, type Report } from '../../faults.ts';
 import type { Destination } from '../../schema/common.ts';
 import type { Headers, HttpMatchRequest, HttpRoute, StringMatch } from '../../schema/virtual-service.ts';
+import { keyPath, type Report } from '../../violations.ts';
 import {
   checkGatewayNames,
   checkLabels,
-  dnsLabelFault,
-  headerNameFault,
-  headerValueFault,
+  dnsLabelViolation,
+  headerNameViolation,
+  headerValueViolation,
   isIp,
-  istioRegexFault,
-  portFault,
-  strictHeaderNameFault,
-  wildcardDomainFault,
+  istioRegexViolation,
+  portViolation,
+  strictHeaderNameViolation,
+  wildcardDomainViolation,
 } from '../primitives.ts';
 import { checkAction, checkPercent } from './http-action.ts';
 import { warnUnreachable } from './route-reach.ts';
@@ -33,7 +33,7 @@ function checkHttpRoute(report: Report, path: string, route: HttpRoute, delegate
   }
   if (route.mirror) checkDestination(report, `${path}.mirror`, route.mirror);
   if (route.mirror && route.mirrors?.length) {
-    report.fault(path, 'virtualservice.mirror', 'only one of mirror and mirrors may be set');
+    report.violation(path, 'virtualservice.mirror', 'only one of mirror and mirrors may be set');
   }
   for (const [i, mirror] of (route.mirrors ?? []).entries()) {
     checkDestination(report, `${path}.mirrors[${i}].destination`, mirror.destination);
@@ -54,23 +54,23 @@ function checkKind(report: Report, path: string, route: HttpRoute, delegate: boo
     field === 'route' ? route.route?.length : route[field] !== undefined,
   );
   if (set.length === 0)
-    report.fault(path, 'virtualservice.no-action', 'must have one of route, redirect, directResponse, delegate');
-  if (set.length > 1) report.fault(path, 'virtualservice.actions', `only one of ${set.join(', ')} may be set`);
+    report.violation(path, 'virtualservice.no-action', 'must have one of route, redirect, directResponse, delegate');
+  if (set.length > 1) report.violation(path, 'virtualservice.actions', `only one of ${set.join(', ')} may be set`);
   if (delegate && route.delegate) {
-    report.fault(`${path}.delegate`, 'virtualservice.delegate', 'a delegate cannot delegate further');
+    report.violation(`${path}.delegate`, 'virtualservice.delegate', 'a delegate cannot delegate further');
   }
   for (const action of ['redirect', 'directResponse'] as const) {
     if (!route[action]) continue;
     for (const field of ['fault', 'rewrite', 'mirror', 'mirrors'] as const) {
       if (route[field] !== undefined && !(field === 'fault' && action === 'directResponse')) {
-        report.fault(`${path}.${field}`, 'virtualservice.actions', `cannot be combined with ${action}`);
+        report.violation(`${path}.${field}`, 'virtualservice.actions', `cannot be combined with ${action}`);
       }
     }
   }
   if (route.delegate) {
     for (const part of ['name', 'namespace'] as const) {
       const value = route.delegate[part];
-      if (value) report.faultIf(`${path}.delegate.${part}`, 'name', dnsLabelFault(value));
+      if (value) report.violationIf(`${path}.delegate.${part}`, 'name', dnsLabelViolation(value));
     }
   }
 }
@@ -82,21 +82,22 @@ function checkMatch(report: Report, path: string, match: HttpMatchRequest, deleg
   for (const field of ['headers', 'withoutHeaders', 'queryParams'] as const) {
     for (const [name, value] of Object.entries(match[field] ?? {})) {
       const at = keyPath(`${path}.${field}`, name);
-      if (name === '') report.fault(at, 'virtualservice.match', 'the name must not be empty');
+      if (name === '') report.violation(at, 'virtualservice.match', 'the name must not be empty');
       else if (field !== 'queryParams' && !parseClaimRoute(name)) {
-        report.faultIf(at, 'virtualservice.match', strictHeaderNameFault(name));
+        report.violationIf(at, 'virtualservice.match', strictHeaderNameViolation(name));
       }
       // `*` is no regular expression, but Istio reads it here as "any value".
       const anyValue = field === 'withoutHeaders' && value.regex === '*';
       checkStringMatch(report, at, anyValue ? {} : value, true);
     }
   }
-  if (match.port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(match.port));
+  if (match.port !== undefined) report.violationIf(`${path}.port`, 'port', portViolation(match.port));
   checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
   checkGatewayNames(report, `${path}.gateways`, match.gateways);
-  if (match.sourceNamespace) report.faultIf(`${path}.sourceNamespace`, 'name', dnsLabelFault(match.sourceNamespace));
+  if (match.sourceNamespace)
+    report.violationIf(`${path}.sourceNamespace`, 'name', dnsLabelViolation(match.sourceNamespace));
   if (delegate && match.gateways?.length) {
-    report.fault(`${path}.gateways`, 'virtualservice.delegate', 'a delegate cannot match gateways');
+    report.violation(`${path}.gateways`, 'virtualservice.delegate', 'a delegate cannot match gateways');
   }
 }
 
@@ -104,11 +105,11 @@ function checkMatch(report: Report, path: string, match: HttpMatchRequest, deleg
 function checkStringMatch(report: Report, path: string, match: StringMatch | undefined, presence: boolean): void {
   if (!match) return;
   const { exact, prefix, regex } = match;
-  if (prefix === '') report.fault(`${path}.prefix`, 'virtualservice.match', 'must not be empty');
-  if (regex === '') report.fault(`${path}.regex`, 'virtualservice.match', 'must not be empty');
-  else if (regex !== undefined) report.faultIf(`${path}.regex`, 'regex', istioRegexFault(regex));
+  if (prefix === '') report.violation(`${path}.prefix`, 'virtualservice.match', 'must not be empty');
+  if (regex === '') report.violation(`${path}.regex`, 'virtualservice.match', 'must not be empty');
+  else if (regex !== undefined) report.violationIf(`${path}.regex`, 'regex', istioRegexViolation(regex));
   if (!presence && exact === undefined && prefix === undefined && regex === undefined) {
-    report.fault(path, 'virtualservice.match', 'must have one of exact, prefix, regex');
+    report.violation(path, 'virtualservice.match', 'must have one of exact, prefix, regex');
   }
 }
 
@@ -118,18 +119,18 @@ export function checkHeaders(report: Report, path: string, headers: Headers | un
     for (const operation of ['add', 'set'] as const) {
       for (const [name, value] of Object.entries(operations?.[operation] ?? {})) {
         const at = keyPath(`${path}.${side}.${operation}`, name);
-        report.faultIf(at, 'virtualservice.header', headerNameFault(name) ?? headerValueFault(value));
+        report.violationIf(at, 'virtualservice.header', headerNameViolation(name) ?? headerValueViolation(value));
         const authority = side === 'request' && /^(:authority|host)$/i.test(name);
         if (/^(:|host$)/i.test(name) && !authority) {
           const message = 'pseudo headers and Host cannot be changed, except :authority and Host of a request';
-          report.fault(at, 'virtualservice.header', message);
+          report.violation(at, 'virtualservice.header', message);
         }
       }
     }
     for (const [i, name] of (operations?.remove ?? []).entries()) {
       const at = `${path}.${side}.remove[${i}]`;
-      report.faultIf(at, 'virtualservice.header', headerNameFault(name));
-      if (/^(:|host$)/i.test(name)) report.fault(at, 'virtualservice.header', `"${name}" cannot be removed`);
+      report.violationIf(at, 'virtualservice.header', headerNameViolation(name));
+      if (/^(:|host$)/i.test(name)) report.violation(at, 'virtualservice.header', `"${name}" cannot be removed`);
     }
   }
 }
@@ -142,27 +143,28 @@ export function checkDestinations(
 ): void {
   if (!routes?.length) {
     if (routes === undefined || !path.startsWith('spec.http'))
-      report.fault(path, 'required', 'must have at least one destination');
+      report.violation(path, 'required', 'must have at least one destination');
     return;
   }
   let total = 0;
   for (const [i, { destination, weight = 0 }] of routes.entries()) {
     checkDestination(report, `${path}[${i}].destination`, destination);
-    if (weight < 0) report.fault(`${path}[${i}].weight`, 'virtualservice.weight', `must be >= 0; found ${weight}`);
+    if (weight < 0) report.violation(`${path}[${i}].weight`, 'virtualservice.weight', `must be >= 0; found ${weight}`);
     total += weight;
   }
   if (routes.length > 1 && total === 0)
-    report.fault(path, 'virtualservice.weight-sum', 'the weights must not all be 0');
+    report.violation(path, 'virtualservice.weight-sum', 'the weights must not all be 0');
 }
 
 export function checkDestination(report: Report, path: string, destination: Destination): void {
   const { host } = destination;
   if (!isIp(host))
-    report.faultIf(
+    report.violationIf(
       `${path}.host`,
       'destination.host',
-      host === '*' ? '"*" names no service' : wildcardDomainFault(host),
+      host === '*' ? '"*" names no service' : wildcardDomainViolation(host),
     );
-  if (destination.subset) report.faultIf(`${path}.subset`, 'destination.subset', dnsLabelFault(destination.subset));
-  if (destination.port) report.faultIf(`${path}.port.number`, 'port', portFault(destination.port.number));
+  if (destination.subset)
+    report.violationIf(`${path}.subset`, 'destination.subset', dnsLabelViolation(destination.subset));
+  if (destination.port) report.violationIf(`${path}.port.number`, 'port', portViolation(destination.port.number));
 }

@@ -2,8 +2,9 @@
  * Routes of a VirtualService that no request can reach, and matches that an earlier route takes (IST0130 and IST0131 of Istio,
  * which its webhook warns of too). Routes are tried in their order, the first that matches is taken.
  */
-import type { Report } from '../../faults.ts';
+
 import type { HttpMatchRequest, StringMatch } from '../../schema/virtual-service.ts';
+import type { Report } from '../../violations.ts';
 
 interface RouteLike {
   name?: string | undefined;
@@ -52,7 +53,7 @@ interface Prefixed {
   match: HttpMatchRequest;
   path: string;
 }
-/** Beyond these nobody is warned: the time stays linear in the size of the resource. */
+/** Later routes are not checked: the time stays linear in the size of the resource. */
 const MAX_PREFIX = 1024;
 const MAX_SAME_PREFIX = 50;
 
@@ -62,7 +63,7 @@ function remember(prefixes: Map<string, Prefixed[]>, prefix: string, each: Prefi
   else if (same.length < MAX_SAME_PREFIX) same.push(each);
 }
 
-/** An earlier match that takes whatever this one takes. */
+/** An earlier match that matches every request of this one. */
 function widerThan(prefixes: ReadonlyMap<string, Prefixed[]>, prefix: string, match: HttpMatchRequest) {
   for (let length = 1; length <= Math.min(prefix.length, MAX_PREFIX); length++) {
     const wider = prefixes.get(prefix.slice(0, length))?.find((each) => covers(each.match, match));
@@ -71,7 +72,7 @@ function widerThan(prefixes: ReadonlyMap<string, Prefixed[]>, prefix: string, ma
   return undefined;
 }
 
-/** A match as text in which only what it says counts: its name and the order of its fields do not. */
+/** A match as canonical text, without its name and independent of the order of its fields. */
 function meaning(match: object): string {
   return JSON.stringify(match, (key, value: unknown) => {
     if (key === 'name' || typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -88,7 +89,7 @@ function matchesEverything(match: object): boolean {
   return uri === undefined || uri.prefix === '/' || uri.regex === '.*' || uri.regex === '/.*';
 }
 
-/** Does `wide` take whatever `narrow` takes? Both have a path prefix; only what can be told from the text counts. */
+/** Does `wide` match every request of `narrow`? Both have a path prefix; decided from the text only. */
 function covers(wide: HttpMatchRequest, narrow: HttpMatchRequest): boolean {
   const { uri: wideUri, name: _wide, ...wideRest } = wide;
   const { uri: narrowUri, name: _narrow, ...narrowRest } = narrow;

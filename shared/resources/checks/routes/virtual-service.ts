@@ -1,18 +1,18 @@
 /** Rules of VirtualService beyond its schema: hosts, gateways, TLS and TCP routes. HTTP routes are in http-route.ts. */
 import { hostSubsetOf, isWildcardHost } from '../../../match/hosts.ts';
 import { parseClaimRoute } from '../../../match/jwt-claim.ts';
-import { keyPath, Report } from '../../faults.ts';
 import type { Findings } from '../../kind.ts';
 import type { Resource } from '../../resource.ts';
 import type { L4MatchAttributes, TlsMatchAttributes, VirtualServiceSpec } from '../../schema/virtual-service.ts';
+import { keyPath, Report } from '../../violations.ts';
 import {
   checkExportTo,
   checkGatewayNames,
   checkLabels,
-  ipOrCidrFault,
+  ipOrCidrViolation,
   isIp,
-  portFault,
-  sniDomainFault,
+  portViolation,
+  sniDomainViolation,
 } from '../primitives.ts';
 import { checkDestinations, checkHttpRoutes } from './http-route.ts';
 import { warnUnreachable } from './route-reach.ts';
@@ -29,12 +29,12 @@ export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource
   if (mesh) checkClaimRoutes(report, spec);
   checkGatewayNames(report, 'spec.gateways', gateways);
   if (!spec.http?.length && !spec.tcp?.length && !spec.tls?.length) {
-    report.fault('spec', 'virtualservice.no-route', 'must have at least one of http, tls, tcp');
+    report.violation('spec', 'virtualservice.no-route', 'must have at least one of http, tls, tcp');
   }
   checkHttpRoutes(report, spec.http ?? [], delegate);
   for (const [i, route] of (spec.tls ?? []).entries()) {
     const path = `spec.tls[${i}]`;
-    if (route.match.length === 0) report.fault(`${path}.match`, 'required', 'must have at least one entry');
+    if (route.match.length === 0) report.violation(`${path}.match`, 'required', 'must have at least one entry');
     for (const [j, match] of route.match.entries()) checkTlsMatch(report, `${path}.match[${j}]`, match, hosts);
     checkDestinations(report, `${path}.route`, route.route);
   }
@@ -51,14 +51,14 @@ export function checkVirtualService(spec: VirtualServiceSpec, resource: Resource
 
 function checkDelegate(report: Report, spec: VirtualServiceSpec): void {
   if (spec.gateways?.length) {
-    report.fault(
+    report.violation(
       'spec.gateways',
       'virtualservice.delegate',
       'a delegate (a VirtualService without hosts) has no gateways',
     );
   }
   if (spec.tls?.length || spec.tcp?.length || !spec.http?.length) {
-    report.fault(
+    report.violation(
       'spec.hosts',
       'required',
       'must have at least one host (only a delegate, which has http routes alone, has none)',
@@ -70,15 +70,19 @@ function checkHosts(report: Report, hosts: readonly string[], mesh: boolean): vo
   for (const [i, host] of hosts.entries()) {
     const path = `spec.hosts[${i}]`;
     if (mesh && host === '*') {
-      report.fault(path, 'virtualservice.host', '"*" is not allowed for the mesh: name gateways, or a narrower host');
-    } else if (!isIp(host)) report.faultIf(path, 'virtualservice.host', sniDomainFault(host));
+      report.violation(
+        path,
+        'virtualservice.host',
+        '"*" is not allowed for the mesh: name gateways, or a narrower host',
+      );
+    } else if (!isIp(host)) report.violationIf(path, 'virtualservice.host', sniDomainViolation(host));
   }
 }
 
-/** One host may not stand twice, nor within a wildcard of the same VirtualService. */
+/** Hosts must be unique, and not covered by a wildcard of the same VirtualService. */
 function checkOverlaps(report: Report, hosts: readonly string[]): void {
   const backwards = (i: number) => [...(hosts[i] ?? '').replace(/^\*/, '')].reverse().join('');
-  // In the order of their ends, what a wildcard covers stands right behind it.
+  // Sorted by suffix, the hosts that a wildcard covers follow it.
   const ordered = hosts
     .map((host, i) => ({ host, i, end: backwards(i), wild: isWildcardHost(host) }))
     .sort((a, b) => (a.end < b.end ? -1 : a.end > b.end ? 1 : Number(b.wild) - Number(a.wild) || a.i - b.i));
@@ -86,18 +90,18 @@ function checkOverlaps(report: Report, hosts: readonly string[]): void {
   let cover: (typeof ordered)[number] | undefined;
   for (const [j, one] of ordered.entries()) {
     const before = ordered[j - 1];
-    if (before?.host === one.host) found.push({ at: one.i, message: `"${one.host}" stands twice` });
+    if (before?.host === one.host) found.push({ at: one.i, message: `"${one.host}" is set twice` });
     else if (cover && one.end.startsWith(cover.end)) {
       const [first, second] = [cover, one].sort((a, b) => a.i - b.i) as [typeof one, typeof one];
       found.push({ at: second.i, message: `"${second.host}" and "${first.host}" overlap` });
     } else if (one.wild) cover = one;
   }
   for (const { at, message } of found.sort((a, b) => a.at - b.at)) {
-    report.fault(`spec.hosts[${at}]`, 'virtualservice.host', message);
+    report.violation(`spec.hosts[${at}]`, 'virtualservice.host', message);
   }
 }
 
-/** Claims are known where the token is judged: at gateways. */
+/** Claims are known where the token is verified: at gateways. */
 function checkClaimRoutes(report: Report, spec: VirtualServiceSpec): void {
   for (const [i, route] of (spec.http ?? []).entries()) {
     for (const [j, match] of (route.match ?? []).entries()) {
@@ -105,7 +109,11 @@ function checkClaimRoutes(report: Report, spec: VirtualServiceSpec): void {
         for (const name of Object.keys(match[field] ?? {})) {
           if (!parseClaimRoute(name)) continue;
           const path = keyPath(`spec.http[${i}].match[${j}].${field}`, name);
-          report.fault(path, 'virtualservice.jwt-claim', 'routes by claim work at gateways only: name spec.gateways');
+          report.violation(
+            path,
+            'virtualservice.jwt-claim',
+            'routes by claim work at gateways only: name spec.gateways',
+          );
         }
       }
     }
@@ -113,13 +121,13 @@ function checkClaimRoutes(report: Report, spec: VirtualServiceSpec): void {
 }
 
 function checkTlsMatch(report: Report, path: string, match: TlsMatchAttributes, hosts: readonly string[]): void {
-  if (match.sniHosts.length === 0) report.fault(`${path}.sniHosts`, 'required', 'must have at least one entry');
+  if (match.sniHosts.length === 0) report.violation(`${path}.sniHosts`, 'required', 'must have at least one entry');
   for (const [i, sni] of match.sniHosts.entries()) {
     const at = `${path}.sniHosts[${i}]`;
     if (isIp(sni)) report.warn(at, 'virtualservice.sni', 'an IP address is never sent as SNI: this never matches');
-    else report.faultIf(at, 'virtualservice.sni', sniDomainFault(sni));
+    else report.violationIf(at, 'virtualservice.sni', sniDomainViolation(sni));
     if (!isIp(sni) && !hosts.some((host) => hostSubsetOf(sni, host))) {
-      report.fault(at, 'virtualservice.sni', `"${sni}" is not covered by any of spec.hosts`);
+      report.violation(at, 'virtualservice.sni', `"${sni}" is not covered by any of spec.hosts`);
     }
   }
   checkL4Match(report, path, match);
@@ -127,11 +135,11 @@ function checkTlsMatch(report: Report, path: string, match: TlsMatchAttributes, 
 
 function checkL4Match(report: Report, path: string, match: L4MatchAttributes | TlsMatchAttributes): void {
   for (const [i, subnet] of (match.destinationSubnets ?? []).entries()) {
-    report.faultIf(`${path}.destinationSubnets[${i}]`, 'cidr', ipOrCidrFault(subnet));
+    report.violationIf(`${path}.destinationSubnets[${i}]`, 'cidr', ipOrCidrViolation(subnet));
   }
-  if (match.port !== undefined) report.faultIf(`${path}.port`, 'port', portFault(match.port));
+  if (match.port !== undefined) report.violationIf(`${path}.port`, 'port', portViolation(match.port));
   if ('sourceSubnet' in match && match.sourceSubnet) {
-    report.faultIf(`${path}.sourceSubnet`, 'cidr', ipOrCidrFault(match.sourceSubnet));
+    report.violationIf(`${path}.sourceSubnet`, 'cidr', ipOrCidrViolation(match.sourceSubnet));
   }
   checkLabels(report, `${path}.sourceLabels`, match.sourceLabels);
   checkGatewayNames(report, `${path}.gateways`, match.gateways);

@@ -1,9 +1,9 @@
 import { AGE, count } from '../../describe/columns.ts';
-import { Report } from '../../faults.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { type Reading, readMeshConfig, readMeshNetworks } from '../../mesh-config/mesh-config-read.ts';
 import type { Resource } from '../../resource.ts';
 import { ConfigMapBody } from '../../schema/core.ts';
+import { Report } from '../../violations.ts';
 
 export const configMap = defineKind({
   kind: 'ConfigMap',
@@ -31,7 +31,7 @@ export function isMeshConfigMap(resource: Pick<Resource, 'metadata'>): boolean {
   return resource.metadata?.name === 'istio' && resource.metadata.namespace === 'istio-system';
 }
 
-/** What is wrong stands at `data.mesh`, with the path within it first: `data.mesh: connectTimeout: must be …`. */
+/** Violations have the path `data.mesh`, and the path within it first in the message: `data.mesh: connectTimeout: must be …`. */
 function checkMeshData(report: Report, data: Record<string, string>): void {
   const readers: Record<string, (text: string) => Reading<unknown>> = {
     mesh: readMeshConfig,
@@ -40,9 +40,9 @@ function checkMeshData(report: Report, data: Record<string, string>): void {
   for (const [key, read] of Object.entries(readers)) {
     const text = data[key];
     if (text === undefined) continue;
-    const { faults, warnings } = read(text);
+    const { violations, warnings } = read(text);
     const within = (path: string, message: string) => (path === '' ? message : `${path}: ${message}`);
-    for (const { path, rule, message } of faults) report.fault(`data.${key}`, rule, within(path, message));
+    for (const { path, rule, message } of violations) report.violation(`data.${key}`, rule, within(path, message));
     for (const { path, rule, message } of warnings) report.warn(`data.${key}`, rule, within(path, message));
   }
 }
@@ -54,8 +54,8 @@ export function checkBase64Map(report: Report, field: string, data: Record<strin
   for (const [key, value] of Object.entries(data ?? {})) {
     const path = `${field}[${JSON.stringify(key)}]`;
     if (!/^[-._a-zA-Z0-9]{1,253}$/.test(key)) {
-      report.fault(path, 'data.key', 'the key must be letters, digits, "-", "_" or "."');
+      report.violation(path, 'data.key', 'the key must be letters, digits, "-", "_" or "."');
     }
-    if (!BASE64.test(value.replace(/[\r\n]/g, ''))) report.fault(path, 'data.base64', 'must be base64');
+    if (!BASE64.test(value.replace(/[\r\n]/g, ''))) report.violation(path, 'data.base64', 'must be base64');
   }
 }

@@ -1,8 +1,8 @@
 import { isIpAddress } from '../../../match/cidr.ts';
 import { AGE, column } from '../../describe/columns.ts';
-import { Report } from '../../faults.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { EndpointSliceBody } from '../../schema/core.ts';
+import { Report } from '../../violations.ts';
 
 export const endpointSlice = defineKind({
   kind: 'EndpointSlice',
@@ -23,13 +23,13 @@ export const endpointSlice = defineKind({
           resource.addressType === 'FQDN' ? !ip : ip && address.includes(':') === (resource.addressType === 'IPv6');
         if (fits) continue;
         const path = `endpoints[${i}].addresses[${j}]`;
-        report.fault(path, 'endpointslice.address', `"${address}" is not of address type ${resource.addressType}`);
+        report.violation(path, 'endpointslice.address', `"${address}" is not of address type ${resource.addressType}`);
       }
     }
     const names = (resource.ports ?? []).map((port) => port.name ?? '');
     names.forEach((name, i) => {
       if (names.indexOf(name) < i)
-        report.fault(`ports[${i}].name`, 'endpointslice.port-name', `"${name}" is used twice`);
+        report.violation(`ports[${i}].name`, 'endpointslice.port-name', `"${name}" is used twice`);
     });
     return report.findings;
   },

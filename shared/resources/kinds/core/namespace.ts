@@ -1,8 +1,8 @@
-import { dnsLabelFault } from '../../checks/primitives.ts';
+import { dnsLabelViolation } from '../../checks/primitives.ts';
 import { AGE, column } from '../../describe/columns.ts';
-import { Report } from '../../faults.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { NamespaceBody } from '../../schema/core.ts';
+import { Report } from '../../violations.ts';
 
 export const namespace = defineKind({
   kind: 'Namespace',
@@ -16,7 +16,7 @@ export const namespace = defineKind({
   body: NamespaceBody,
   check: ({ metadata }) => {
     const report = new Report();
-    if (metadata?.name) report.faultIf('metadata.name', 'metadata.name', dnsLabelFault(metadata.name));
+    if (metadata?.name) report.violationIf('metadata.name', 'metadata.name', dnsLabelViolation(metadata.name));
     return report.findings;
   },
   columns: [column('Status', '.status.phase', 'Phase of the namespace'), AGE],

@@ -1,7 +1,7 @@
 import { AGE, column, count } from '../../describe/columns.ts';
-import { Report } from '../../faults.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { SecretBody } from '../../schema/core.ts';
+import { Report } from '../../violations.ts';
 import { checkBase64Map } from './config-map.ts';
 
 export const secret = defineKind({
@@ -20,7 +20,7 @@ export const secret = defineKind({
     if (resource.type === 'kubernetes.io/tls') {
       for (const key of ['tls.crt', 'tls.key']) {
         if (resource.data?.[key] === undefined && resource.stringData?.[key] === undefined) {
-          report.fault(`data["${key}"]`, 'secret.tls', 'is required in a secret of type kubernetes.io/tls');
+          report.violation(`data["${key}"]`, 'secret.tls', 'is required in a secret of type kubernetes.io/tls');
         }
       }
     }

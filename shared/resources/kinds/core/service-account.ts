@@ -12,7 +12,7 @@ export const serviceAccount = defineKind({
   categories: [],
   namespaced: true,
   body: ServiceAccountBody,
-  check: () => ({ faults: [], warnings: [] }),
+  check: () => ({ violations: [], warnings: [] }),
   columns: [AGE],
   description: 'The identity workloads run as.',
 });

@@ -1,8 +1,8 @@
 import { isIpAddress } from '../../../match/cidr.ts';
 import { AGE, column } from '../../describe/columns.ts';
-import { Report } from '../../faults.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { ServiceBody, type ServiceSpec } from '../../schema/core.ts';
+import { Report } from '../../violations.ts';
 
 export const service = defineKind({
   kind: 'Service',
@@ -17,10 +17,10 @@ export const service = defineKind({
   check: (resource) => {
     const report = new Report();
     const { name } = resource.metadata;
-    // A DNS label that begins with a letter (RFC 1035), as Kubernetes asks of Services alone.
+    // A DNS label that begins with a letter (RFC 1035), which Kubernetes requires only of Services.
     if (name && !/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) {
       const message = `"${name}" must be a DNS label: lower case letters, digits and "-", a letter first`;
-      report.fault('metadata.name', 'metadata.name', message);
+      report.violation('metadata.name', 'metadata.name', message);
     }
     if (resource.spec) checkSpec(report, resource.spec);
     else report.warn('spec', 'required', 'is missing: the service has no ports');
@@ -40,34 +40,37 @@ function checkSpec(report: Report, spec: ServiceSpec): void {
   const ports = spec.ports ?? [];
   const headless = spec.clusterIP === 'None';
   if (ports.length === 0 && spec.type !== 'ExternalName' && !headless) {
-    report.fault('spec.ports', 'required', 'must have at least one port');
+    report.violation('spec.ports', 'required', 'must have at least one port');
   }
-  if (spec.type === 'ExternalName' && !spec.externalName) report.fault('spec.externalName', 'required', 'is required');
+  if (spec.type === 'ExternalName' && !spec.externalName)
+    report.violation('spec.externalName', 'required', 'is required');
   const names = new Set<string>();
   const numbers = new Set<string>();
   for (const [i, port] of ports.entries()) {
     const path = `spec.ports[${i}]`;
     const name = port.name ?? '';
     if (ports.length > 1 && name === '')
-      report.fault(`${path}.name`, 'required', 'is required when there are several ports');
-    if (name !== '' && names.has(name)) report.fault(`${path}.name`, 'service.port-name', `"${name}" is used twice`);
+      report.violation(`${path}.name`, 'required', 'is required when there are several ports');
+    if (name !== '' && names.has(name))
+      report.violation(`${path}.name`, 'service.port-name', `"${name}" is used twice`);
     names.add(name);
     const number = `${port.protocol ?? 'TCP'}/${port.port}`;
-    if (numbers.has(number)) report.fault(`${path}.port`, 'service.port', `${number} is used twice`);
+    if (numbers.has(number)) report.violation(`${path}.port`, 'service.port', `${number} is used twice`);
     numbers.add(number);
     checkTargetPort(report, `${path}.targetPort`, port.targetPort);
   }
   const addresses = [...(spec.clusterIPs ?? []), ...(spec.clusterIP ? [spec.clusterIP] : [])];
   for (const address of new Set(addresses)) {
     if (address !== '' && address !== 'None' && !isIpAddress(address)) {
-      report.fault('spec.clusterIP', 'service.cluster-ip', `"${address}" is not an IP address`);
+      report.violation('spec.clusterIP', 'service.cluster-ip', `"${address}" is not an IP address`);
     }
   }
 }
 
 function checkTargetPort(report: Report, path: string, target: number | string | undefined): void {
-  if (typeof target === 'number' && (target < 1 || target > 65535)) report.fault(path, 'port', 'must be 1 to 65535');
+  if (typeof target === 'number' && (target < 1 || target > 65535))
+    report.violation(path, 'port', 'must be 1 to 65535');
   if (typeof target === 'string' && !/^(?=.*[a-z])[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/.test(target)) {
-    report.fault(path, 'port', `"${target}" must be a port number or a port name of at most 15 characters`);
+    report.violation(path, 'port', `"${target}" must be a port number or a port name of at most 15 characters`);
   }
 }

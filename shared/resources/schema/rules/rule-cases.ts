@@ -1,6 +1,6 @@
 /**
- * For tests: which expression of the CRDs each rule stands for, what it accepts and what it refuses. An expression that
- * different CRDs spell differently stands with each spelling.
+ * For tests: the CRDs' expression of each rule, accepted and refused values. An expression that
+ * CRDs spell differently is listed with each spelling.
  */
 import type { Rule } from '../marks.ts';
 import * as rules from './rules.ts';
@@ -82,7 +82,7 @@ export const ruleCases: readonly RuleCase[] = [
       'http://a:b/c',
       '/b.wasm',
     ],
-    // What stands before a colon is a scheme, also where a port was meant.
+    // Text before a colon is a scheme, also where a port was meant.
     refuses: ['ftp://a/b', 'localhost:5000/x', 'http://a\u0000b', 'unix:/x'],
   },
   {

@@ -6,15 +6,15 @@ import { listMap, object, string, withRules } from '../vocabulary.ts';
 import { ruleCases } from './rule-cases.ts';
 import * as rules from './rules.ts';
 
-const faults = (schema: z.ZodType, value: unknown) =>
+const violations = (schema: z.ZodType, value: unknown) =>
   (schema.safeParse(value).error?.issues ?? []).map((issue) =>
     issue.code === 'custom' ? issue.params?.['rule'] : issue.code,
   );
 
 describe.each(ruleCases.map((each) => [each.rule.name, each] as const))('%s', (name, { rule, accepts, refuses }) => {
   const schema = withRules(z.unknown(), rule as never);
-  it.each(accepts.map((value) => [value]))('accepts %j', (value) => expect(faults(schema, value)).toEqual([]));
-  it.each(refuses.map((value) => [value]))('refuses %j', (value) => expect(faults(schema, value)).toEqual([name]));
+  it.each(accepts.map((value) => [value]))('accepts %j', (value) => expect(violations(schema, value)).toEqual([]));
+  it.each(refuses.map((value) => [value]))('refuses %j', (value) => expect(violations(schema, value)).toEqual([name]));
 });
 
 it('every rule has its cases, and no two have the same name', () => {
@@ -24,7 +24,7 @@ it('every rule has its cases, and no two have the same name', () => {
   for (const { accepts, refuses } of ruleCases) expect([accepts.length > 0, refuses.length > 0]).toEqual([true, true]);
 });
 
-it('a rule is judged beside other faults, and says nothing of a value it cannot read', () => {
+it('a rule is checked beside other violations, and ignores a value of the wrong type', () => {
   const schema = withRules(
     object({ a: string(), b: string(), list: z.array(z.string()) }),
     {
@@ -43,21 +43,21 @@ it('a rule is judged beside other faults, and says nothing of a value it cannot 
   ]);
 });
 
-it('a rule says nothing of what is no message at all', () => {
+it('a rule ignores a value that is no message', () => {
   const schema = object({ spec: withRules(object({ wasm: string(), lua: string() }), rules.onePlugin as never) });
-  expect(faults(schema, { spec: {} })).toEqual(['trafficextension.plugin']);
-  for (const spec of [5, 'x', [], true]) expect(faults(schema, { spec })).toEqual(['invalid_type']);
+  expect(violations(schema, { spec: {} })).toEqual(['trafficextension.plugin']);
+  for (const spec of [5, 'x', [], true]) expect(violations(schema, { spec })).toEqual(['invalid_type']);
 });
 
 it('characters are counted as the CRDs count them', () => {
-  expect(faults(string({ max: 2 }), '\u{1F600}\u{1F600}')).toEqual([]);
-  expect(faults(string({ max: 2 }), 'abc')).toEqual(['value']);
-  expect(faults(string({ max: 2 }), '\u{1F600}'.repeat(3))).toEqual(['value']);
+  expect(violations(string({ max: 2 }), '\u{1F600}\u{1F600}')).toEqual([]);
+  expect(violations(string({ max: 2 }), 'abc')).toEqual(['value']);
+  expect(violations(string({ max: 2 }), '\u{1F600}'.repeat(3))).toEqual(['value']);
 });
 
 it('a list that is a map has each key once', () => {
   const schema = listMap(object({ name: string(), value: string() }), ['name']);
-  expect(faults(schema, [{ name: 'a' }, { name: 'b' }])).toEqual([]);
+  expect(violations(schema, [{ name: 'a' }, { name: 'b' }])).toEqual([]);
   const { error } = schema.safeParse([{ name: 'a' }, { name: 'b' }, { name: 'a', value: 'x' }]);
   expect(error?.issues.map((issue) => [issue.path.join('.'), issue.message])).toEqual([
     ['2.name', 'name "a" is used twice'],

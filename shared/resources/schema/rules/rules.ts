@@ -1,6 +1,6 @@
 /**
  * The rules of Istio's CRDs (`x-kubernetes-validations`) as code, by name. What a schema's types and limits say is not here, nor
- * what only Istio's webhook asks (`../../checks`). `rule-cases.ts` names the expression each one stands for.
+ * the rules of Istio's webhook only (`../../checks`). `rule-cases.ts` names the expression of each.
  */
 import { type Rule, rule } from '../marks.ts';
 import { requestUriScheme } from '../request-uri.ts';

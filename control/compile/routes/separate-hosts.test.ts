@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import type { RouteConfiguration } from '../../../shared/xds/route.ts';
+import { canonicalJson } from '../output/digest.ts';
+import { layerOf } from '../output/resource-set.ts';
+import { shared } from '../output/shared-resource.ts';
+import { separateHosts } from './separate-hosts.ts';
+
+const host = (name: string, timeout = '1s') => ({
+  name,
+  domains: [name],
+  routes: [{ match: { prefix: '/' }, route: { cluster: name, timeout } }],
+});
+const separate = (...configs: RouteConfiguration[]) =>
+  separateHosts({ layer: layerOf(configs.map((config) => shared('routes', config))) });
+
+describe('separate virtual hosts', () => {
+  it('are named after their configuration, and with it make up the whole', () => {
+    const whole: RouteConfiguration = { name: '80', virtualHosts: [host('a'), host('b')], validateClusters: false };
+    const { routes, virtualHosts } = separate(whole);
+    const { vhds, ...config } = routes.get('80')!.resource as RouteConfiguration;
+    expect(vhds).toEqual({ configSource: { ads: {}, resourceApiVersion: 'V3' } });
+    const hosts = ['80/a', '80/b'].map((name) => ({ ...virtualHosts.get(name)!.resource, name: name.slice(3) }));
+    expect(canonicalJson({ ...config, virtualHosts: hosts })).toBe(canonicalJson(whole));
+    const text = Buffer.concat([...virtualHosts.get('80/a')!.chunks()]).toString();
+    expect(JSON.parse(text)).toMatchObject({
+      '@type': 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
+      name: '80/a',
+    });
+  });
+
+  it('keep their identity, and the configuration its own, when another host changes', () => {
+    const a = host('a');
+    const before = separate({ name: '80', virtualHosts: [a, host('b')] });
+    const after = separate({ name: '80', virtualHosts: [a, host('b', '2s'), host('c')] });
+    expect(after.routes.get('80')).toBe(before.routes.get('80'));
+    expect(after.virtualHosts.get('80/a')).toBe(before.virtualHosts.get('80/a'));
+    expect(after.virtualHosts.get('80/b')!.version).not.toBe(before.virtualHosts.get('80/b')!.version);
+  });
+
+  it('stay in their configuration where their names do not tell them apart', () => {
+    for (const hosts of [[host('a/b')], [host('a'), { ...host('a'), domains: ['other'] }], []]) {
+      const { routes, virtualHosts } = separate({ name: '80', virtualHosts: hosts });
+      expect([virtualHosts.size, (routes.get('80')!.resource as RouteConfiguration).virtualHosts]).toEqual([0, hosts]);
+    }
+  });
+});

@@ -1,0 +1,11 @@
+export type DiscoveryErrorCode = 'invalid' | 'unavailable';
+
+/** A poll that cannot be answered; `message` is for the proxy's operator. */
+export class DiscoveryError extends Error {
+  override name = 'DiscoveryError';
+  readonly code: DiscoveryErrorCode;
+  constructor(code: DiscoveryErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

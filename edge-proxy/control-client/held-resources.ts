@@ -1,0 +1,75 @@
+/** How a proxy says what it holds: all names with their versions, or digests and the names that they differ in. */
+import {
+  type DeltaDiscoveryRequest,
+  type Feature,
+  type NamesWanted,
+  RESOURCE_TYPES,
+  type ResourceType,
+  TYPE_URLS,
+} from '../../shared/xds/discovery.ts';
+import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
+import type { CachedResource } from './disk-cache.ts';
+
+export type HeldResources = Record<ResourceType, Map<string, CachedResource>>;
+
+/** Of names and versions in one poll, in characters; the control plane's limit of a poll is 1 MiB. */
+const PAGE_CHARS = 256 * 1024;
+
+/** The first requests of a session: everything of every type that the control plane has. */
+export function subscribeRequests(
+  held: HeldResources,
+  features: ReadonlySet<Feature>,
+): Promise<DeltaDiscoveryRequest[]> {
+  const types = RESOURCE_TYPES.filter((type) => type !== 'virtualHosts' || features.has('tulle.virtual-hosts'));
+  return Promise.all(
+    types.map(async (type) => {
+      const request = { typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*'] };
+      const entries = [...held[type].values()];
+      if (!features.has('tulle.held-digests'))
+        return { ...request, initialResourceVersions: Object.fromEntries(entries.map((r) => [r.name, r.version])) };
+      if (entries.length === 0) return request;
+      return { ...request, heldDigests: await Promise.all(bucketTexts(entries).map(digestOf)) };
+    }),
+  );
+}
+
+/** What is held of the wanted buckets, in pages: each one poll's requests. A bucket may begin in one and end in a later one. */
+export function namePages(held: HeldResources, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
+  const pages: DeltaDiscoveryRequest[][] = [];
+  let left = 0;
+  for (const { typeUrl, buckets } of wanted) {
+    const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === typeUrl);
+    if (type === undefined) continue;
+    const byBucket = Map.groupBy(held[type].values(), ({ name }) => bucketOf(name));
+    let page = pageOf(typeUrl);
+    if (pages.length === 0) left = PAGE_CHARS;
+    const last = pages.at(-1);
+    if (last) last.push(page.request);
+    else pages.push([page.request]);
+    for (const bucket of buckets) {
+      for (const { name, version } of byBucket.get(bucket) ?? []) {
+        left -= name.length + version.length;
+        if (left < 0) {
+          page = pageOf(typeUrl);
+          pages.push([page.request]);
+          left = PAGE_CHARS - name.length - version.length;
+        }
+        page.versions[name] = version;
+      }
+      page.sent.push(bucket);
+    }
+  }
+  return pages;
+}
+
+function pageOf(typeUrl: string) {
+  const versions: Record<string, string> = Object.create(null);
+  const sent: number[] = [];
+  return { versions, sent, request: { typeUrl, initialResourceVersions: versions, namesSent: sent } };
+}
+
+async function digestOf(text: string): Promise<string> {
+  if (text === '') return '';
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,70 @@
+/** The HTTP connection manager of one filter chain: what its connections share. A request is read in exchange.ts. */
+import type { ConnectionFacts } from '../../listener/filter-chain.ts';
+import type { Reassign } from '../../listener/listener.ts';
+import type { Connection } from '../../runtime/runtime.ts';
+import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
+import type { DownstreamInfo } from '../stream.ts';
+import { compileManager, type SessionConfig } from './manager-config.ts';
+import type { ConnectionManagerOptions } from './manager-options.ts';
+import { type OpenCodec, Session, type SessionGroup } from './session.ts';
+
+const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamConnection(connection, config, owner);
+
+export class ConnectionManager implements SessionGroup {
+  private readonly config: SessionConfig;
+  private readonly openCodec: OpenCodec;
+  readonly sessions = new Set<Session>();
+  activeRequests = 0;
+  private drained = false;
+
+  /** @throws RangeError naming a field whose value is not supported */
+  constructor(options: ConnectionManagerOptions) {
+    this.config = compileManager(options, () => this.drained || options.draining());
+    this.openCodec = options.openCodec ?? openHttp1;
+  }
+
+  /**
+   * Serves HTTP on a connection until it closes.
+   * @param firstBytes what was already read from it
+   */
+  accept(connection: Connection, downstream: DownstreamInfo, firstBytes?: Uint8Array, facts?: ConnectionFacts): void {
+    this.sessions.add(new Session(this, this.config, connection, downstream, facts, this.openCodec));
+    if (firstBytes && firstBytes.length > 0) connection.handler.onData(firstBytes);
+  }
+
+  /** Hands its connections over to the managers that serve them now; exchanges under way finish as they began. */
+  handOverTo(reassign: Reassign): void {
+    for (const session of [...this.sessions]) {
+      const next = session.facts && reassign(session.facts, session.downstream);
+      if (next === this) continue;
+      if (next instanceof ConnectionManager) next.adopt(session);
+      else session.stopAfterCurrent();
+    }
+  }
+
+  private adopt(session: Session): void {
+    const { group } = session;
+    group.activeRequests -= session.active;
+    this.activeRequests += session.active;
+    group.sessions.delete(session);
+    this.sessions.add(session);
+    session.group = this;
+    session.config = this.config;
+  }
+
+  /** Closes every connection, whatever it is doing. */
+  closeAll(): void {
+    for (const session of [...this.sessions]) session.destroy();
+  }
+
+  /** Applies the present timer scale to running timers. */
+  applyTimerScale(): void {
+    for (const session of [...this.sessions]) session.applyTimerScale();
+  }
+
+  /** Closes idle connections, the others with their current response. */
+  drain(): void {
+    this.drained = true;
+    for (const session of [...this.sessions]) session.drain();
+  }
+}

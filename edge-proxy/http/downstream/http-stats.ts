@@ -1,0 +1,51 @@
+/** Envoy's statistics of one HTTP connection manager (`http.<stat prefix>.…`), those that have a cause in this proxy. */
+import type { Stat, StatScope, Stats } from '../../telemetry/stats.ts';
+import type { RequestObserver } from '../request-observer.ts';
+import type { RequestContext } from '../stream.ts';
+
+/** Response code details -> counter. The last four names are Tulle's: Envoy counts them nowhere. */
+const BY_DETAILS: Readonly<Record<string, string>> = {
+  overload: 'downstream_rq_overload_close',
+  request_header_timeout: 'downstream_rq_header_timeout',
+  request_overall_timeout: 'downstream_rq_timeout',
+  stream_idle_timeout: 'downstream_rq_idle_timeout',
+  request_payload_too_large: 'downstream_rq_too_large',
+  uri_too_long: 'downstream_rq_uri_too_long',
+  'http1.headers_too_large': 'downstream_rq_headers_too_large',
+  'http1.too_many_headers': 'downstream_rq_too_many_headers',
+  low_version: 'downstream_rq_low_version',
+};
+
+export class HttpStats implements RequestObserver {
+  /** Connections closed because nothing was asked on them. */
+  readonly idleTimeout: Stat;
+  readonly maxDuration: Stat;
+  readonly overloadNoKeepAlive: Stat;
+  private readonly total: Stat;
+  private readonly protocolErrors: Stat;
+  private readonly byClass: readonly Stat[];
+  private readonly byDetails: ReadonlyMap<string, Stat>;
+
+  constructor(stats: Stats, prefix: string) {
+    const scope: StatScope = stats.scope('http', prefix);
+    this.total = scope.counter('downstream_rq_total');
+    this.protocolErrors = scope.counter('downstream_cx_protocol_error');
+    this.idleTimeout = scope.counter('downstream_cx_idle_timeout');
+    this.maxDuration = scope.counter('downstream_cx_max_duration_reached');
+    this.overloadNoKeepAlive = scope.counter('downstream_cx_overload_disable_keepalive');
+    this.byClass = [0, 1, 2, 3, 4, 5].map((hundred) => scope.counter(`downstream_rq_${hundred}xx`));
+    this.byDetails = new Map(Object.entries(BY_DETAILS).map(([details, name]) => [details, scope.counter(name)]));
+  }
+
+  /** Called once for every request. */
+  finished(request: RequestContext): void {
+    this.total.value++;
+    const found = this.byClass[(request.responseCode / 100) | 0];
+    if (found) found.value++;
+    // An answer that had begun well may still have come to a bad end, which its flags tell.
+    if ((request.responseCode < 400 && request.flags.length === 0) || request.details === 'via_upstream') return;
+    const cause = this.byDetails.get(request.details);
+    if (cause) cause.value++;
+    if (request.flags.includes('DPE')) this.protocolErrors.value++;
+  }
+}

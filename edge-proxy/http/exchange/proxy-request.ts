@@ -1,0 +1,76 @@
+/**
+ * The one implementation of RequestContext: a class, so that every request has the same shape. It is also the head that
+ * goes upstream.
+ */
+import type { Cluster } from '../../upstream/cluster.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { HttpVersion, RequestHead } from '../message/message.ts';
+import type { Addresses } from '../message/stream.ts';
+import type { TraceReason } from '../request-id.ts';
+import type { RouteEntry } from '../route-table.ts';
+import type { DownstreamInfo, RequestContext, ResponseFlag } from '../stream.ts';
+
+export class ProxyRequest implements RequestContext, RequestHead {
+  readonly downstream: DownstreamInfo;
+  method: string;
+  path: string;
+  readonly originalPath: string;
+  authority: string;
+  scheme: 'http' | 'https';
+  readonly protocol: HttpVersion;
+  readonly headers: HeaderMap;
+  /** Known once the body was kept until its end. */
+  bodySize: number | undefined;
+  /** As asked for; from the route on as granted, '' where it is not taken. */
+  upgrade: string;
+  readonly wantsContinue: boolean;
+  readonly startMs: number;
+  endMs = 0;
+  remoteIp: string;
+  route: RouteEntry | null | undefined = undefined;
+  cluster: Cluster | undefined = undefined;
+  upstreamHost: string | undefined = undefined;
+  upstreamFailure = '';
+  attempts = 0;
+  upstream: Addresses | undefined = undefined;
+  responseCode = 0;
+  responseHeaders: HeaderMap | undefined = undefined;
+  responseStatus = 0;
+  details = '';
+  localReplyBody: string | undefined = undefined;
+  readonly flags: ResponseFlag[] = [];
+  bytesReceived = 0;
+  bytesSent = 0;
+  metadata: Record<string, Record<string, unknown>> | undefined = undefined;
+  tokenPrincipal: string | undefined = undefined;
+  /** Why it is traced, as its id says to the proxies behind. */
+  traceReason: TraceReason = 'none';
+
+  constructor(head: RequestHead, downstream: DownstreamInfo, startMs: number) {
+    this.downstream = downstream;
+    this.method = head.method;
+    this.path = head.path;
+    this.originalPath = head.path;
+    this.authority = head.authority;
+    this.scheme = downstream.secure ? 'https' : 'http';
+    this.protocol = head.version;
+    this.headers = head.headers;
+    this.bodySize = head.bodySize;
+    this.upgrade = head.upgrade;
+    this.wantsContinue = head.wantsContinue;
+    this.startMs = startMs;
+    this.remoteIp = downstream.remoteAddress;
+  }
+
+  get kind(): 'request' {
+    return 'request';
+  }
+
+  get version(): HttpVersion {
+    return this.protocol;
+  }
+
+  flag(flag: ResponseFlag): void {
+    if (!this.flags.includes(flag)) this.flags.push(flag);
+  }
+}

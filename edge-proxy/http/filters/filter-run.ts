@@ -1,0 +1,66 @@
+/** The filters of one request at work: what they keep, and what tells them that the exchange is over. */
+import type { RouteTable } from '../route-table.ts';
+import type { RequestContext } from '../stream.ts';
+import type { FilterSet } from './chain.ts';
+import type { BufferedBody, FilterContext, StateSlot } from './hooks.ts';
+
+export class FilterRun<Request extends RequestContext> implements FilterContext {
+  readonly request: Request;
+  readonly filters: FilterSet;
+  requestBody: BufferedBody | undefined = undefined;
+  responseBody: BufferedBody | undefined = undefined;
+  private states: Map<StateSlot<unknown>, unknown> | undefined = undefined;
+  private abortion: AbortController | undefined = undefined;
+  private over = false;
+  private readonly routes: () => RouteTable | undefined;
+  /** All filters have let the head of the request pass. */
+  headPassed = false;
+
+  /** @param routes the current table; undefined: there is none */
+  constructor(request: Request, filters: FilterSet, routes: () => RouteTable | undefined) {
+    this.request = request;
+    this.filters = filters;
+    this.routes = routes;
+  }
+
+  /** Made when it is first asked for: most requests need none. */
+  get signal(): AbortSignal {
+    if (this.abortion === undefined) {
+      this.abortion = new AbortController();
+      if (this.over) this.abortion.abort();
+    }
+    return this.abortion.signal;
+  }
+
+  chooseRoute(): void {
+    if (this.headPassed || this.over)
+      throw new Error('the route is chosen while the head of the request passes the filters');
+    this.request.route = this.routes()?.match(this.request) ?? null;
+  }
+
+  get<State>(slot: StateSlot<State>): State | undefined {
+    return this.states?.get(slot) as State | undefined;
+  }
+
+  set<State>(slot: StateSlot<State>, state: State): void {
+    this.states ??= new Map();
+    this.states.set(slot, state);
+  }
+
+  /**
+   * The exchange is over.
+   * @param complete the client was sent a whole response
+   * @param failed is given what an `onEnd` throws
+   */
+  end(complete: boolean, failed: (error: unknown) => void): void {
+    this.over = true;
+    this.abortion?.abort();
+    for (const filter of this.filters.ends) {
+      try {
+        filter.onEnd!(this, complete);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+}

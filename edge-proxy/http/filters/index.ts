@@ -1,0 +1,22 @@
+/** The HTTP filters of this proxy. A new filter is a folder beside this file and a line here: docs/recipes.md. */
+import { buffer } from './buffer/index.ts';
+import { cors } from './cors/index.ts';
+import type { FilterDefinition } from './definition.ts';
+import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
+import { fault } from './fault/index.ts';
+import { grpcStats } from './grpc-stats/index.ts';
+import { jwtAuthn } from './jwt-authn/index.ts';
+import { rbac } from './rbac/index.ts';
+import { router } from './router/index.ts';
+
+/** Their order has no meaning: filters run in the listener's. */
+export const HTTP_FILTERS: readonly FilterDefinition[] = [
+  buffer,
+  cors,
+  dynamicForwardProxy,
+  fault,
+  grpcStats,
+  jwtAuthn,
+  rbac,
+  router,
+];

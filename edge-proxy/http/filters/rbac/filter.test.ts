@@ -1,0 +1,137 @@
+import { describe, expect, it } from 'vitest';
+import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../../shared/xds/rbac.ts';
+import type { DownstreamInfo } from '../../stream.ts';
+import { contextOf, requestDouble } from '../request-double.ts';
+import { compileHttpRbac, createRbacFilter } from './filter.ts';
+import { compileNetworkRbac } from './network.ts';
+
+const anyone: { permissions: Permission[]; principals: Principal[] } = {
+  permissions: [{ any: true }],
+  principals: [{ any: true }],
+};
+const on = (path: string) => ({ ...anyone, permissions: [{ urlPath: { path: { exact: path } } }] });
+const filter = (config: unknown) => createRbacFilter(HttpRbac.parse(config), () => undefined);
+const denied = (policy: string) => ({
+  status: 403,
+  body: 'RBAC: access denied',
+  details: `rbac_access_denied_matched_policy[${policy}]`,
+});
+
+describe('a request', () => {
+  const ask = (config: unknown, path = '/') => filter(config).onRequestHead!(contextOf(requestDouble({ path })), true);
+  it('ALLOW lets through what matches, and denies the rest as "none"', () => {
+    const rules = { action: 'ALLOW', policies: { p: on('/a') } };
+    expect(ask({ rules }, '/a')).toBeUndefined();
+    expect(ask({ rules }, '/b')).toEqual(denied('none'));
+  });
+  it('ALLOW without policies denies everything, also where the action is left out', () => {
+    expect(ask({ rules: { action: 'ALLOW' } })).toEqual(denied('none'));
+    expect(ask({ rules: { action: 'ALLOW', policies: {} } })).toEqual(denied('none'));
+    expect(ask({ rules: {} })).toEqual(denied('none'));
+  });
+  it('DENY denies what matches, by name; without policies it denies nothing', () => {
+    const id = 'ns[foo]-policy[bar]-rule[0]';
+    const rules = { action: 'DENY', policies: { [id]: on('/a') } };
+    expect(ask({ rules }, '/a')).toEqual(denied(id));
+    expect(ask({ rules }, '/b')).toBeUndefined();
+    expect(ask({ rules: { action: 'DENY' } })).toBeUndefined();
+  });
+  it('names the first of several in the order of names, spaces made harmless', () => {
+    const policies = { 'z z': on('/a'), 'b\tc': on('/a') };
+    expect(ask({ rules: { action: 'DENY', policies } }, '/a')).toEqual(denied('b_c'));
+  });
+  it('LOG denies nothing', () => {
+    expect(ask({ rules: { action: 'LOG', policies: { p: anyone } } })).toBeUndefined();
+    expect(ask({ rules: { action: 'LOG' } })).toBeUndefined();
+  });
+  it('needs both a permission and a principal', () => {
+    const policy = (path: string, ip: string) => ({
+      permissions: [{ urlPath: { path: { exact: path } } }],
+      principals: [{ directRemoteIp: { addressPrefix: ip, prefixLen: 32 } }],
+    });
+    const one = (path: string, ip: string) => ask({ rules: { action: 'DENY', policies: { p: policy(path, ip) } } });
+    expect(one('/', '10.0.0.1')).toBeDefined();
+    expect(one('/', '10.0.0.9')).toBeUndefined();
+    expect(one('/x', '10.0.0.1')).toBeUndefined();
+  });
+  it('without rules there is no filter', () => {
+    expect(compileHttpRbac({})).toBeUndefined();
+  });
+});
+
+describe('shadow rules', () => {
+  const shadow = (action: string, path: string, prefix?: string) => {
+    const request = requestDouble({ path });
+    const shadowRules = { action, policies: { p: on('/a') } };
+    const verdict = filter({ shadowRules, ...(prefix && { shadowRulesStatPrefix: prefix }) }).onRequestHead!(
+      contextOf(request),
+      true,
+    );
+    expect(verdict).toBeUndefined();
+    return request.metadata?.['envoy.filters.http.rbac'];
+  };
+  it('decide nothing and leave their verdict', () => {
+    expect(shadow('ALLOW', '/b')).toEqual({ shadow_engine_result: 'denied' });
+    expect(shadow('DENY', '/a', 'dry_')).toEqual({
+      dry_shadow_engine_result: 'denied',
+      dry_shadow_effective_policy_id: 'p',
+    });
+    expect(shadow('DENY', '/b')).toEqual({ shadow_engine_result: 'allowed' });
+    expect(shadow('ALLOW', '/a')).toEqual({ shadow_engine_result: 'allowed', shadow_effective_policy_id: 'p' });
+  });
+  it('are recorded beside rules that deny', () => {
+    const request = requestDouble();
+    const config = { rules: { action: 'ALLOW' }, shadowRules: { action: 'DENY' } };
+    expect(filter(config).onRequestHead!(contextOf(request), true)).toEqual(denied('none'));
+    expect(request.metadata).toEqual({ 'envoy.filters.http.rbac': { shadow_engine_result: 'allowed' } });
+  });
+});
+
+describe('a connection', () => {
+  const downstream = (more: Partial<DownstreamInfo> = {}) => requestDouble({ downstream: more }).downstream;
+  const judge = (config: object) => compileNetworkRbac(NetworkRbac.parse({ statPrefix: 'tcp.', ...config }));
+  it('is judged as requests are, and the policy named', () => {
+    const port = { permissions: [{ destinationPort: 9080 }], principals: [{ any: true }] };
+    const deny = judge({ rules: { action: 'DENY', policies: { p: port } } });
+    expect(deny(downstream())).toEqual({ allowed: false, policy: 'p' });
+    expect(deny(downstream({ localPort: 1 }))).toEqual({ allowed: true, policy: 'none' });
+    const allow = judge({ rules: { action: 'ALLOW', policies: { p: port } } });
+    expect(allow(downstream())).toEqual({ allowed: true, policy: 'p' });
+    expect(allow(downstream({ localPort: 1 }))).toEqual({ allowed: false, policy: 'none' });
+    expect(judge({ rules: { action: 'ALLOW' } })(downstream()).allowed).toBe(false);
+    expect(judge({ rules: { action: 'LOG', policies: { p: port } } })(downstream()).allowed).toBe(true);
+    expect(judge({})(downstream())).toEqual({ allowed: true, policy: 'none' });
+  });
+  it('has nothing of HTTP', () => {
+    for (const permission of [
+      { urlPath: { path: { prefix: '/' } } },
+      { header: { name: ':method', presentMatch: true } },
+      { header: { name: 'x', presentMatch: false } },
+    ] as Permission[]) {
+      const policies = { p: { ...anyone, permissions: [permission] } };
+      expect(judge({ rules: { action: 'ALLOW', policies } })(downstream()).allowed).toBe(false);
+    }
+  });
+  it('knows its peer', () => {
+    const principals = [{ authenticated: { principalName: { exact: 'spiffe://td/ns/a/sa/b' } } }];
+    const allow = judge({ rules: { action: 'ALLOW', policies: { p: { ...anyone, principals } } } });
+    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/b'] })).allowed).toBe(true);
+    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/bb'] })).allowed).toBe(false);
+    expect(allow(downstream()).allowed).toBe(false);
+  });
+  it('a fault in shadow rules is a fault', () => {
+    expect(() => judge({ shadowRules: { policies: { p: { permissions: [], principals: [] } } } })).toThrow(
+      'shadowRules.policies["p"].permissions',
+    );
+  });
+});
+
+describe('configuration it refuses', () => {
+  it.each([
+    ['no permissions', { p: { principals: [{ any: true }] } }, 'policies["p"].permissions: must not be empty'],
+    ['no principals', { p: { permissions: [{ any: true }] } }, 'policies["p"].principals: must not be empty'],
+    ['a policy without a name', { '': anyone }, 'must have a name'],
+  ])('%s', (_, policies, reason) => {
+    expect(() => createRbacFilter({ rules: { action: 'DENY', policies } }, () => undefined)).toThrow(reason);
+  });
+});

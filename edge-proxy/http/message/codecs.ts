@@ -1,0 +1,72 @@
+/** What a codec is to the connection's owner: chosen per connection (ALPN, preface), then no caller knows which it is. */
+import type { Connection } from '../../runtime/runtime.ts';
+import type { CodecError } from '../codec/error.ts';
+import type { RequestHead, ResponseHead } from './message.ts';
+import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from './stream.ts';
+
+/** A downstream connection as its session sees it. */
+export interface DownstreamCodec {
+  /** No stream is open and no head partly read. */
+  readonly idle: boolean;
+  /** No new stream: the connection closes when those that are open have ended, at once where there are none. */
+  drain(): void;
+  /** Gives up a head that is partly read. @returns where it is answered; the connection closes behind the answer */
+  rejectHead(): OutStream<ResponseHead>;
+  /** Closes at once; open streams are reset with `local_reset`. */
+  destroy(): void;
+}
+
+/** A downstream connection's owner. */
+export interface DownstreamOwner {
+  /** Bytes came before any request. @returns false: the connection is closed unread */
+  admitsFirstBytes(): boolean;
+  /** A request's head. The owner may answer during the call. @param end it has no body */
+  onRequest(stream: DownstreamStream, head: RequestHead, end: boolean): RequestSink;
+  /**
+   * What came is no request.
+   * @param stream where it is answered. HTTP/1.1 closes the connection behind the answer, where the next message begins being
+   *   unknown; other streams of a connection continue
+   */
+  onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void;
+  /** An exception in this proxy; the connection is closed. */
+  onInternalError(error: unknown): void;
+  /** A batch of bytes was handled and left a head partly read. */
+  onPartialHead(): void;
+  /** Whether the connection shall end with the response whose head is about to be sent. */
+  endsConnection(): boolean;
+  /** No stream is open any more, and the connection waits for the next. */
+  onIdle(): void;
+  /** Nothing more is read: the response is being sent out, or the connection is gone. */
+  onClosing(): void;
+  onClosed(): void;
+}
+
+/** An upstream connection as its pool sees it. */
+export interface UpstreamConnection {
+  /** Streams that may be open at once now, by the peer's settings and the own config; 0: it takes no more (GOAWAY). */
+  readonly maxStreams: number;
+  /** Open streams. */
+  readonly streams: number;
+  /** Opens a stream: while `streams < maxStreams`. */
+  open(sink: ResponseSink): UpstreamStream;
+  /** Takes no further stream and closes when the last has ended. */
+  drain(): void;
+  /** Closes at once; the sinks of open streams hear nothing. */
+  destroy(): void;
+}
+
+/** What a connection tells the pool that keeps it. */
+export interface UpstreamConnectionOwner {
+  /** A stream has ended, or `maxStreams` has changed. */
+  onCapacity(): void;
+  /** The connection is gone; called once. Sinks of streams that were open hear of it behind this call. */
+  onClosed(): void;
+}
+
+/** How a protocol is spoken to an upstream. */
+export interface UpstreamProtocol {
+  /** Streams that a connection will carry, as far as is known before it is there: as many dials are not made. */
+  readonly expectedStreams: number;
+  /** Takes over an open connection on which nothing was said yet. */
+  connect(connection: Connection, owner: UpstreamConnectionOwner): UpstreamConnection;
+}

@@ -1,0 +1,499 @@
+/** The attempt loop: picks an endpoint, sends, retries or fails over, streams the response back. */
+
+import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
+import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
+import type { PendingBody } from '../exchange/pending-body.ts';
+import type { ProxyRequest } from '../exchange/proxy-request.ts';
+import type { Permit } from '../filters/permit.ts';
+import { rewriteHost } from '../forward-headers.ts';
+import {
+  attemptTimeoutReply,
+  badPath,
+  clusterNotFound,
+  durationOver,
+  isGrpc,
+  noHealthyUpstream,
+  notLocated,
+  resetDetail,
+  resetFlag,
+  responseTimeout,
+  upstreamReset,
+} from '../local-reply.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { ResponseHead } from '../message/message.ts';
+import type { StreamReset } from '../message/stream.ts';
+import type { AttemptCause } from '../request-observer.ts';
+import type { ClusterChoice, ForwardAction } from '../route-table.ts';
+import type { LocalReply, ResponseFlag } from '../stream.ts';
+import type { PooledTimer } from '../timers.ts';
+import { Attempt } from './attempt.ts';
+import { BodyBuffer } from './body-buffer.ts';
+import { HedgedAttempts } from './hedged-attempts.ts';
+import { type Mirror, startMirrors } from './mirror.ts';
+import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
+import {
+  type AttemptTimeout,
+  type RequestTimeouts,
+  type StreamDuration,
+  streamDurationMs,
+  timeoutsOf,
+} from './request-timeouts.ts';
+import { planWithControls } from './retry-plan.ts';
+import { type RetryDecision, RetryState } from './retry-state.ts';
+import type { RouterConfig } from './router-config.ts';
+
+/** What the router asks of the exchange it works for. */
+export interface RouterClient {
+  readonly request: ProxyRequest;
+  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
+  readonly bufferLimit: number;
+  /** The request was handed over whole. */
+  readonly requestDelivered: boolean;
+  /** A response head was handed over by `respond`, or is sent. */
+  readonly responseStarted: boolean;
+  /** Answers here. Without effect once a response has begun. */
+  reply(made: LocalReply): void;
+  /** A response that is not the last: 100, 102, 103. */
+  respondInterim(head: ResponseHead): void;
+  respond(head: ResponseHead, end: boolean): void;
+  /** @returns false: wait for `onDownstreamWritable` */
+  responseData(bytes: Uint8Array, end: boolean): boolean;
+  responseTrailers(trailers: HeaderMap): void;
+  /** A response that has begun cannot be ended as it should. */
+  fail(flag: ResponseFlag, details: string): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+}
+
+/** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
+const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+/** Runtimes hold delays in 31 bits. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
+
+export class Router {
+  private readonly exchange: RouterClient;
+  private readonly config: RouterConfig;
+  private readonly action: ForwardAction;
+  private readonly choice: ClusterChoice;
+  private cluster!: Cluster;
+  private retries!: RetryState;
+  private attempt: Attempt | undefined;
+  private previous: Endpoint[] | undefined;
+  /** Where the request itself says to go. */
+  private located: Endpoint | undefined;
+  private mirrors: Mirror[] | undefined;
+  private tlsAuthority = '';
+  private hash: Hash64 | undefined;
+  /** Set-Cookie of the hash policy, for the response. */
+  private cookies: string[] | undefined;
+  private backOff: ReturnType<typeof setTimeout> | undefined;
+  private timeout: PooledTimer | undefined;
+  private duration: ReturnType<typeof setTimeout> | undefined;
+  private times!: Readonly<RequestTimeouts>;
+  /** Earlier attempts that were too slow and continue beside `attempt`. */
+  private hedged: HedgedAttempts | undefined;
+  /** For the back-off before a further attempt. */
+  private waiting = false;
+  /** Of the attempt that is started next. */
+  private cause: AttemptCause = 'first';
+  private readonly body: BodyBuffer;
+  private trailers: HeaderMap | undefined;
+  private requestEnded: boolean;
+  private endedAt = 0;
+  private over = false;
+  /** No further attempt: the client has part of this one's response. */
+  private committed = false;
+
+  /**
+   * @param permit of the exchange's request: only what every filter let through is forwarded
+   * @param pending what came of the body so far; with `exchange.requestDelivered` all of it
+   */
+  constructor(
+    permit: Permit<ProxyRequest>,
+    exchange: RouterClient,
+    config: RouterConfig,
+    action: ForwardAction,
+    choice: ClusterChoice,
+    pending: PendingBody | undefined,
+  ) {
+    if (permit.request !== exchange.request) throw new Error('the permit is for another request');
+    this.exchange = exchange;
+    this.config = config;
+    this.action = action;
+    this.choice = choice;
+    this.requestEnded = exchange.requestDelivered;
+    this.trailers = pending?.trailers;
+    this.body = new BodyBuffer(exchange.bufferLimit, pending?.chunks);
+  }
+
+  /** Lower-case upgrade granted by the route, `connect`, or ''. */
+  private get upgrade(): string {
+    return this.exchange.request.upgrade;
+  }
+
+  start(): void {
+    const { exchange, action, choice, config } = this;
+    const { request } = exchange;
+    const found = config.clusters.get(choice.cluster);
+    const cluster = action.highPriority ? (found?.high ?? found) : found;
+    if (!cluster) {
+      const status = action.clusterNotFound ?? 503;
+      exchange.reply(status === 503 ? clusterNotFound : { ...clusterNotFound, status });
+      return;
+    }
+    this.cluster = cluster;
+    request.cluster = cluster;
+    const internal = request.headers.get('x-envoy-internal') === 'true';
+    const grpc = isGrpc(request.headers.get('content-type'));
+    this.times = timeoutsOf(action, request.headers, grpc, internal);
+    const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
+    const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
+    this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
+    this.body.keep = this.retries.enabled;
+    if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
+    // Header operations may name the attempt.
+    request.attempts = 1;
+    if (!prepareHead(request, action, choice, config)) {
+      exchange.reply(badPath);
+      return;
+    }
+    // The name that the peer must have is the route's, whatever an endpoint makes of the host.
+    if (cluster.secured !== undefined) this.tlsAuthority = request.authority;
+    if (action.hash) {
+      this.hash = action.hash(request, (value) => {
+        this.cookies ??= [];
+        this.cookies.push(value);
+      });
+    }
+    if (cluster.locate) this.locate(cluster.locate(request.authority, request.headers));
+    else this.startAttempt();
+    if (this.requestEnded) this.onWholeRequest();
+  }
+
+  /** As in Envoy: when the first endpoint is chosen, and before its name becomes the host; with what came of the body. */
+  private mirror(): void {
+    this.mirrors = startMirrors(this.exchange.request, this.config, this.action.mirrors, this.times.totalMs);
+    for (const mirror of this.mirrors) {
+      for (const bytes of this.body.parts) mirror.onData(bytes, false);
+      if (this.requestEnded) mirror.onEnd(this.trailers);
+    }
+  }
+
+  /** The cluster has no endpoints but the one this request names. */
+  private locate(found: Located | Promise<Located>): void {
+    if (found instanceof Promise) {
+      void found.then((endpoint) => {
+        if (!this.over) this.locate(endpoint);
+      });
+      return;
+    }
+    if (typeof found !== 'object') {
+      this.exchange.reply(notLocated(found));
+      return;
+    }
+    this.located = found;
+    this.startAttempt();
+  }
+
+  private startAttempt(): void {
+    const { exchange, cluster, config } = this;
+    const { request } = exchange;
+    const picked = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
+    if (!picked) {
+      this.exchange.reply(noHealthyUpstream);
+      return;
+    }
+    const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
+    request.upstreamHost = endpoint.id;
+    request.upstream = undefined;
+    if (cluster.use.requests >= cluster.limits.maxRequests) {
+      this.exchange.reply(upstreamReset('overflow', '', 1));
+      return;
+    }
+    if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
+    if (this.times.totalMs > 0 || this.times.perTryMs > 0) {
+      announceTimeout(request, config, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
+    }
+    if (this.action.mirrors.length > 0 && this.mirrors === undefined && this.upgrade === '') this.mirror();
+    const { autoHost } = this.action;
+    if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
+      rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
+    }
+    const attempt = new Attempt(this, cluster, endpoint, request.attempts, this.cause);
+    this.attempt = attempt;
+    this.announce(attempt);
+    attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
+  }
+
+  private announce(attempt: Attempt): void {
+    const { events, clock } = this.config;
+    if (events.attemptStarted === undefined && events.attemptEnded === undefined) return;
+    attempt.startMs = clock.monotonicMs();
+    events.attemptStarted?.(this.exchange.request, attempt);
+  }
+
+  onAttemptEnded(attempt: Attempt): void {
+    const { events, clock } = this.config;
+    if (events.attemptEnded === undefined) return;
+    attempt.endMs = clock.monotonicMs();
+    events.attemptEnded(this.exchange.request, attempt);
+  }
+
+  private report(attempt: Attempt, outcome: Outcome): void {
+    this.config.events.attemptOutcome?.(this.exchange.request, attempt, outcome);
+  }
+
+  /** A stream is there: send what there is of the request. */
+  onAttemptReady(attempt: Attempt): void {
+    const { exchange, requestEnded, trailers } = this;
+    const { request } = exchange;
+    const { parts } = this.body;
+    const ends = requestEnded && trailers === undefined;
+    request.upstream = attempt.addresses;
+    attempt.head(request, ends && parts.length === 0);
+    attempt.startTimers(this.times, requestEnded && this.upgrade === '', this.config.clock);
+    let room = true;
+    for (let i = 0; i < parts.length; i++) room = attempt.data(parts[i]!, ends && i === parts.length - 1);
+    if (requestEnded && trailers) attempt.trailers(trailers);
+    this.body.sent(request.bodySize !== 0);
+    if (room) exchange.resumeRequest();
+  }
+
+  /** @param bytes valid during the call alone */
+  onData(bytes: Uint8Array, end: boolean): void {
+    if (this.over) return;
+    if (end) this.requestEnded = true;
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onData(bytes, end);
+    const { attempt } = this;
+    const sending = attempt?.ready === true;
+    if (bytes.length > 0 && this.keep(bytes, sending)) this.exchange.pauseRequest();
+    if (sending && !attempt.data(bytes, end)) this.exchange.pauseRequest();
+    if (end) this.onWholeRequest();
+  }
+
+  /** @returns the client is to wait until it is sent */
+  private keep(bytes: Uint8Array, sending: boolean): boolean {
+    const { body } = this;
+    // A body that is no longer whole here while no attempt is sending: a response is on its way, and needs no more of it.
+    if (!body.complete || (sending && !body.keep)) return false;
+    return body.add(bytes, sending) === 'hold';
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.over) return;
+    this.requestEnded = true;
+    this.trailers = trailers;
+    if (this.mirrors) for (const mirror of this.mirrors) mirror.onEnd(trailers);
+    if (this.attempt?.ready) this.attempt.trailers(trailers);
+    this.onWholeRequest();
+  }
+
+  /** Envoy's timeouts run from the end of the request. A tunnel has none. */
+  private onWholeRequest(): void {
+    if (this.over || this.upgrade !== '') return;
+    const { clock, timers } = this.config;
+    this.endedAt = clock.monotonicMs();
+    if (this.times.totalMs > 0) this.timeout = timers.take(this, this.times.totalMs);
+    this.attempt?.requestWhole();
+  }
+
+  onDownstreamWritable(): void {
+    this.attempt?.resume();
+  }
+
+  onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
+    const { exchange, upgrade, config } = this;
+    if (head.status === 101 && upgrade === '') {
+      // No upgrade was asked for: what follows is not HTTP, and must not be taken for it downstream.
+      this.onReset(attempt, PROTOCOL_ERROR, false);
+      attempt.discard('protocol_error');
+      return;
+    }
+    this.report(attempt, head.status);
+    if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
+    const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
+    if (decision === 'retry' && this.retry(attempt)) return;
+    this.flagLimit(decision);
+    this.attempt = attempt;
+    if (upgrade !== '') this.endTimeout();
+    if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
+    if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
+    exchange.respond(head, end);
+  }
+
+  onInternalError(error: unknown): void {
+    this.config.onInternalError(error);
+  }
+
+  /** With several attempts under way a response that is worth a retry is passed over; a good one ends the others. */
+  private waitsForBetter(attempt: Attempt, head: ResponseHead): boolean {
+    if (this.retries.wouldRetry(head.status, head.headers) && this.dropUnlessLast(attempt)) {
+      attempt.discard('discarded');
+      return true;
+    }
+    clearTimeout(this.backOff);
+    this.waiting = false;
+    this.hedged?.discard(attempt);
+    if (this.attempt !== attempt) this.attempt?.discard();
+    this.hedged = undefined;
+    return false;
+  }
+
+  /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
+  private limitDuration(rule: StreamDuration, grpc: boolean): void {
+    const { request } = this.exchange;
+    const asked = streamDurationMs(rule, request.headers, grpc);
+    if (asked <= 0) return;
+    const left = Math.max(1, asked - (this.config.clock.monotonicMs() - request.startMs));
+    this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
+  }
+
+  private onDurationOver(): void {
+    if (this.over) return;
+    if (this.exchange.responseStarted) this.exchange.fail('DT', 'max_duration_timeout');
+    else this.exchange.reply(this.requestEnded ? durationOver : { ...durationOver, status: 408 });
+  }
+
+  onInterim(_attempt: Attempt, head: ResponseHead): void {
+    if (!this.config.proxyContinue) return;
+    // The client has part of this response: another attempt must not contradict it.
+    this.committed = true;
+    this.exchange.respondInterim(head);
+  }
+
+  onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void {
+    if (!this.exchange.responseData(bytes, end)) attempt.pause();
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    this.exchange.responseTrailers(trailers);
+  }
+
+  onUpstreamWritable(): void {
+    this.exchange.resumeRequest();
+  }
+
+  onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void {
+    const { exchange } = this;
+    const { reason, detail } = reset;
+    if (reason !== 'overflow') {
+      const connecting = reason === 'remote_connection_failure';
+      if (connecting) exchange.request.upstreamFailure = detail.replace(/\s/g, '_');
+      this.report(attempt, connecting ? 'connect-failure' : reason === 'connection_timeout' ? 'timeout' : 'reset');
+    }
+    if (exchange.responseStarted) {
+      exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${resetDetail(reason)}}`);
+      return;
+    }
+    const stale = reset.reusedConnection && !headSeen && reason === 'connection_termination';
+    const decision = this.isHedged(attempt)
+      ? 'no'
+      : this.retries.onReset(reason, stale && safe.has(exchange.request.method));
+    this.retryOrReply(attempt, decision, upstreamReset(reason, detail, exchange.request.attempts));
+  }
+
+  onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void {
+    if (this.over || this.exchange.responseStarted) return;
+    this.report(attempt, 'timeout');
+    if (kind !== 'duration' && this.retries.plan?.hedge && !this.isHedged(attempt)) {
+      this.hedge(attempt);
+      return;
+    }
+    const decision = this.isHedged(attempt) ? 'no' : this.retries.onAttemptTimeout();
+    attempt.discard('timeout');
+    this.retryOrReply(attempt, decision, attemptTimeoutReply(kind, this.requestEnded));
+  }
+
+  /** Leaves an attempt that takes too long running and begins another beside it. */
+  private hedge(slow: Attempt): void {
+    const decision = this.retries.onHedge();
+    this.flagLimit(decision);
+    if (decision !== 'retry' || !this.body.replayable || this.committed) return;
+    this.hedged ??= new HedgedAttempts();
+    this.hedged.add(slow);
+    this.attempt = undefined;
+    this.startAttemptLater(slow, 'hedge');
+  }
+
+  private isHedged(attempt: Attempt): boolean {
+    return this.hedged?.has(attempt) ?? false;
+  }
+
+  /** @returns another attempt is under way or about to begin, which may yet answer */
+  private dropUnlessLast(attempt: Attempt): boolean {
+    if (this.hedged === undefined) return false;
+    if (!this.hedged.remove(attempt) && this.attempt === attempt) this.attempt = undefined;
+    return this.hedged.any || this.attempt !== undefined || this.waiting;
+  }
+
+  private endTimeout(): void {
+    this.timeout?.release();
+    this.timeout = undefined;
+  }
+
+  /** The route's timeout is over. */
+  onTimeout(): void {
+    if (this.over) return;
+    if (this.exchange.responseStarted) {
+      this.exchange.fail('UT', 'response_timeout');
+      return;
+    }
+    if (this.attempt) this.report(this.attempt, 'timeout');
+    this.exchange.reply(responseTimeout);
+  }
+
+  /** Why there is no further attempt, for the log. */
+  private flagLimit(decision: RetryDecision): void {
+    if (decision === 'limit') this.exchange.request.flag('URX');
+    else if (decision === 'overflow') this.exchange.request.flag('UO');
+  }
+
+  private retryOrReply(attempt: Attempt, decision: RetryDecision, otherwise: LocalReply): void {
+    if (decision === 'retry' && this.retry(attempt)) return;
+    this.flagLimit(decision);
+    if (!this.dropUnlessLast(attempt)) this.exchange.reply(otherwise);
+  }
+
+  /** @returns false when the request cannot be sent again */
+  private retry(failed: Attempt): boolean {
+    if (!this.body.replayable || this.committed) {
+      this.retries.release();
+      return false;
+    }
+    failed.discard('discarded');
+    this.attempt = undefined;
+    this.startAttemptLater(failed, 'retry');
+    return true;
+  }
+
+  private startAttemptLater(failed: Attempt, cause: AttemptCause): void {
+    this.cause = cause;
+    this.previous ??= [];
+    this.previous.push(failed.endpoint);
+    this.waiting = true;
+    this.backOff = setTimeout(() => {
+      this.waiting = false;
+      this.exchange.request.attempts++;
+      this.startAttempt();
+    }, this.retries.backOffMs());
+  }
+
+  /** Ends everything under way; the exchange has finished or answers by itself. */
+  abandon(): void {
+    if (this.over) return;
+    this.over = true;
+    this.endTimeout();
+    clearTimeout(this.duration);
+    clearTimeout(this.backOff);
+    this.hedged?.discard();
+    this.hedged = undefined;
+    this.body.clear();
+    // Those that have the whole request continue alone.
+    if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
+    this.attempt?.discard();
+    this.attempt = undefined;
+    this.retries?.release();
+  }
+}

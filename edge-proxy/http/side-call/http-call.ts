@@ -1,0 +1,220 @@
+/** One request of the proxy's own to one cluster, and its response as a whole. */
+import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import { joined } from '../codec/bytes.ts';
+import { isToken } from '../codec/h1/fields.ts';
+import { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { StreamReset } from '../message/stream.ts';
+import { Attempt, type AttemptOwner } from '../router/attempt.ts';
+import { type CallFailure, type CallHead, type CallOptions, type CallReply, SideCallError } from './side-call.ts';
+
+/** What the proxy says itself, of this message and its connection. */
+const OWN_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+const BODILESS: ReadonlySet<string> = new Set([...SAFE, 'DELETE']);
+/** Runtimes hold delays in 31 bits. */
+const LONGEST_TIMER_MS = 0x7fffffff;
+
+interface Settle {
+  resolve(reply: CallReply): void;
+  reject(error: SideCallError): void;
+}
+
+export class HttpCall implements AttemptOwner {
+  private readonly cluster: Cluster;
+  private readonly pool: UpstreamPool;
+  private readonly options: CallOptions;
+  private readonly settle: Settle;
+  private readonly asked: CallHead;
+  private readonly body: Uint8Array | undefined;
+  private head: RequestHead | undefined;
+  private attempt: Attempt | undefined;
+  private response: ResponseHead | undefined;
+  private readonly chunks: Uint8Array[] = [];
+  private bytes = 0;
+  private repeated = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private over = false;
+
+  constructor(
+    cluster: Cluster,
+    pool: UpstreamPool,
+    head: CallHead,
+    body: Uint8Array | undefined,
+    options: CallOptions,
+    settle: Settle,
+  ) {
+    this.cluster = cluster;
+    this.pool = pool;
+    this.asked = head;
+    this.body = body;
+    this.options = options;
+    this.settle = settle;
+  }
+
+  start(): void {
+    const { timeoutMs, signal } = this.options;
+    if (signal?.aborted) {
+      this.onAbort();
+      return;
+    }
+    const head = this.compose();
+    if (head === undefined) {
+      this.fail('invalid_request', 'method, path or authority cannot be sent');
+      return;
+    }
+    this.head = head;
+    signal?.addEventListener('abort', this.onAbort);
+    this.timer = setTimeout(
+      () => this.fail('timeout', `no whole response within ${timeoutMs} ms`),
+      Math.min(timeoutMs, LONGEST_TIMER_MS),
+    );
+    this.place();
+  }
+
+  private readonly onAbort = (): void => this.fail('aborted', 'it is no longer wanted');
+
+  /** @returns undefined: it would not be one request */
+  private compose(): RequestHead | undefined {
+    const { method, path, authority = this.cluster.name, headers: given } = this.asked;
+    if (!isToken(method) || method === 'CONNECT' || !/^\/[\x21-\x7e]*$/.test(path) || !/^[\x21-\x7e]+$/.test(authority))
+      return undefined;
+    const headers = given?.copy() ?? new HeaderMap();
+    headers.removeAny(OWN_FIELDS);
+    const bodySize = this.body?.length ?? 0;
+    if (bodySize > 0 || !BODILESS.has(method)) headers.set('content-length', String(bodySize));
+    return {
+      method,
+      scheme: 'http',
+      authority,
+      path,
+      headers,
+      bodySize,
+      upgrade: '',
+      wantsContinue: false,
+      version: 'HTTP/1.1',
+    };
+  }
+
+  private place(): void {
+    const { cluster, head } = this;
+    this.send(cluster.locate ? cluster.locate(head!.authority, head!.headers) : cluster.pick(undefined, undefined));
+  }
+
+  private send(found: Located | Promise<Located>): void {
+    if (found instanceof Promise) {
+      void found.then((located) => this.send(located));
+      return;
+    }
+    if (this.over) return;
+    const { use, limits } = this.cluster;
+    if (typeof found !== 'object') this.fail('no_healthy_upstream', found ?? 'no healthy endpoint');
+    else if (use.requests >= limits.maxRequests) this.fail('overflow', 'the circuit breaker for requests is open');
+    else this.begin(found);
+  }
+
+  private begin(endpoint: Endpoint): void {
+    const { cluster } = this;
+    const secured = cluster.secured?.(endpoint, this.head!.authority) ?? endpoint;
+    this.attempt = new Attempt(this, cluster, secured, this.repeated ? 2 : 1, 'call');
+    this.attempt.start(this.pool, 'http');
+  }
+
+  onAttemptReady(attempt: Attempt): void {
+    const { body } = this;
+    const bodyless = body === undefined || body.length === 0;
+    attempt.head(this.head!, bodyless);
+    if (!bodyless) attempt.data(body, true);
+  }
+
+  onUpstreamWritable(): void {}
+
+  onAttemptEnded(): void {}
+
+  onInterim(): void {}
+
+  onResponseHead(attempt: Attempt, head: ResponseHead, end: boolean): void {
+    if (head.status === 101) {
+      this.fail('reset', 'the upstream switches protocols without being asked');
+      return;
+    }
+    this.cluster.report(attempt.endpoint, head.status);
+    this.response = head;
+    if ((head.bodySize ?? 0) > this.options.maxBodyBytes) this.tooLarge();
+    else if (end) this.finish(undefined);
+  }
+
+  onResponseData(_attempt: Attempt, bytes: Uint8Array, end: boolean): void {
+    this.bytes += bytes.length;
+    if (this.bytes > this.options.maxBodyBytes) {
+      this.tooLarge();
+      return;
+    }
+    if (bytes.length > 0) this.chunks.push(new Uint8Array(bytes));
+    if (end) this.finish(undefined);
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    this.finish(trailers);
+  }
+
+  onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void {
+    const { reason, detail } = reset;
+    if (reason !== 'overflow') {
+      this.cluster.report(attempt.endpoint, reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
+    }
+    if (!headSeen && reset.reusedConnection && this.mayRepeat(reset)) {
+      this.repeated = true;
+      attempt.discard();
+      this.place();
+      return;
+    }
+    this.fail(reason === 'overflow' ? 'overflow' : 'reset', detail === '' ? reason : `${reason}: ${detail}`);
+  }
+
+  private mayRepeat({ sent }: StreamReset): boolean {
+    const repeatable = this.options.repeatable ?? SAFE.has(this.asked.method);
+    return !this.repeated && (sent === 'nothing' || repeatable);
+  }
+
+  onInternalError(): void {}
+
+  onAttemptTimeout(): void {}
+
+  private tooLarge(): void {
+    this.fail('response_too_large', `the response is longer than ${this.options.maxBodyBytes} bytes`);
+  }
+
+  private finish(trailers: HeaderMap | undefined): void {
+    if (this.over) return;
+    const { status, headers } = this.response!;
+    this.end();
+    this.settle.resolve({ status, headers, body: joined(this.chunks, this.bytes), trailers });
+  }
+
+  private fail(reason: CallFailure, detail: string): void {
+    if (this.over) return;
+    this.end();
+    this.settle.reject(new SideCallError(reason, this.cluster.name, detail));
+  }
+
+  private end(): void {
+    this.over = true;
+    clearTimeout(this.timer);
+    this.options.signal?.removeEventListener('abort', this.onAbort);
+    this.attempt?.discard();
+    this.attempt = undefined;
+  }
+}

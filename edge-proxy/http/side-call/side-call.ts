@@ -1,0 +1,99 @@
+/** Requests that the proxy makes itself to its clusters: the door for filters that ask another service. */
+import type { ClusterSet } from '../../upstream/cluster.ts';
+import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import { HttpCall } from './http-call.ts';
+
+export interface CallHead {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Host; default: the cluster's name, as Envoy's ext_authz and JWKS requests have it. */
+  readonly authority?: string;
+  /** Without Host, framing and fields of the connection, which are the proxy's own. */
+  readonly headers?: HeaderMap;
+}
+
+export interface CallOptions {
+  /** Milliseconds, from the call to the last byte of the response. */
+  readonly timeoutMs: number;
+  /** Aborted: the response is no longer wanted. */
+  readonly signal?: AbortSignal;
+  /** Of the response; a longer one fails the call. */
+  readonly maxBodyBytes: number;
+  /** It may be sent a second time where a kept connection turns out to be dead. Default: where the method is safe. */
+  readonly repeatable?: boolean;
+}
+
+export interface CallReply {
+  readonly status: number;
+  readonly headers: HeaderMap;
+  readonly body: Uint8Array;
+  readonly trailers: HeaderMap | undefined;
+}
+
+/** `/package.Service/Method` */
+export type GrpcMethod = `/${string}/${string}`;
+
+export interface GrpcReply {
+  /** grpc-status; 0: OK. */
+  readonly status: number;
+  readonly message: string;
+  /** Of an OK. */
+  readonly response: Uint8Array | undefined;
+}
+
+export type CallFailure =
+  | 'cluster_not_found'
+  | 'no_healthy_upstream'
+  | 'overflow'
+  | 'reset'
+  | 'timeout'
+  | 'aborted'
+  | 'response_too_large'
+  | 'invalid_request'
+  | 'unsupported';
+
+/** There is no response. What it says is for the log, never for a client. */
+export class SideCallError extends Error {
+  override readonly name = 'SideCallError';
+  readonly reason: CallFailure;
+
+  constructor(reason: CallFailure, cluster: string, detail: string) {
+    super(`call to cluster "${cluster}": ${detail}`);
+    this.reason = reason;
+  }
+}
+
+export interface SideCall {
+  /**
+   * One request over HTTP/1.1, with the connections, circuit breakers and outlier detection of the cluster.
+   * @param body undefined: none
+   * @returns rejects with SideCallError where no whole response comes; any status is a response
+   */
+  http(cluster: string, head: CallHead, body: Uint8Array | undefined, options: CallOptions): Promise<CallReply>;
+  /**
+   * One gRPC call.
+   * @param message serialized, without its prefix
+   * @returns rejects with SideCallError, always for now: upstream connections do not speak HTTP/2 yet
+   */
+  unary(cluster: string, method: GrpcMethod, message: Uint8Array, options: CallOptions): Promise<GrpcReply>;
+}
+
+/** @param pool the one that forwarded requests use, so that connections and limits are shared */
+export function sideCalls(clusters: ClusterSet, pool: UpstreamPool): SideCall {
+  return {
+    http(cluster, head, body, options) {
+      const found = clusters.get(cluster);
+      if (!found) return Promise.reject(new SideCallError('cluster_not_found', cluster, 'there is no such cluster'));
+      return new Promise((resolve, reject) => {
+        new HttpCall(found, pool, head, body, options, { resolve, reject }).start();
+      });
+    },
+    unary(cluster) {
+      return Promise.reject(
+        new SideCallError('unsupported', cluster, 'gRPC needs HTTP/2, which upstream connections do not speak yet'),
+      );
+    },
+  };
+}

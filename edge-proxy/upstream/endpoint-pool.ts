@@ -1,0 +1,241 @@
+/** The connections to one endpoint with one TLS context, and the requests that wait for a stream on one of them. */
+import type { UpstreamProtocol } from '../http/message/codecs.ts';
+import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Cluster, Endpoint } from './cluster.ts';
+import { type DialFailure, dial } from './dial.ts';
+import { PooledConnection } from './pooled-connection.ts';
+import { type Lease, refusal, type StreamClient } from './stream-client.ts';
+
+const LONGEST_TIMER_MS = 0x7fffffff;
+
+class Waiting implements Lease {
+  readonly client: StreamClient;
+  private readonly pool: EndpointPool;
+
+  constructor(client: StreamClient, pool: EndpointPool) {
+    this.client = client;
+    this.pool = pool;
+  }
+
+  cancel(): void {
+    this.pool.leave(this);
+  }
+}
+
+export class EndpointPool {
+  readonly tls: TlsContext | undefined;
+  readonly endpoint: Endpoint;
+  private cluster: Cluster;
+  private readonly runtime: Runtime;
+  private readonly protocol: UpstreamProtocol;
+  private readonly onEmpty: (pool: EndpointPool) => void;
+  /** Those that take another stream. The last used is taken first, so that the others can time out. */
+  private readonly available: PooledConnection[] = [];
+  private readonly waiting: Waiting[] = [];
+  private readonly all = new Set<PooledConnection>();
+  private dialling = 0;
+  private draining = false;
+  private sweeper: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    runtime: Runtime,
+    cluster: Cluster,
+    endpoint: Endpoint,
+    tls: TlsContext | undefined,
+    protocol: UpstreamProtocol,
+    onEmpty: (pool: EndpointPool) => void,
+  ) {
+    this.runtime = runtime;
+    this.cluster = cluster;
+    this.endpoint = endpoint;
+    this.tls = tls;
+    this.protocol = protocol;
+    this.onEmpty = onEmpty;
+  }
+
+  /** An update of the cluster that keeps its counts keeps the connections, under the new limits. */
+  adopt(cluster: Cluster): boolean {
+    if (this.cluster !== cluster && this.cluster.use !== cluster.use) return false;
+    this.cluster = cluster;
+    return true;
+  }
+
+  open(client: StreamClient): Lease | undefined {
+    const connection = this.takeAvailable();
+    if (connection) {
+      this.start(connection, client);
+      return undefined;
+    }
+    const { use, limits } = this.cluster;
+    if (use.pending >= limits.maxPendingRequests) {
+      client.onReset(refusal('overflow', ''));
+      return undefined;
+    }
+    const place = new Waiting(client, this);
+    this.waiting.push(place);
+    use.pending++;
+    this.dialIfNeeded();
+    return place;
+  }
+
+  leave(place: Waiting): void {
+    const at = this.waiting.indexOf(place);
+    if (at < 0) return;
+    this.waiting.splice(at, 1);
+    this.cluster.use.pending--;
+  }
+
+  /** Takes no new request; those under way complete. */
+  drain(): void {
+    this.draining = true;
+    clearTimeout(this.sweeper);
+    for (const connection of [...this.available]) connection.drain();
+    this.closeIfEmpty();
+  }
+
+  /** The last one that takes another stream; it stays there while it takes more. */
+  private takeAvailable(): PooledConnection | undefined {
+    const { available, cluster } = this;
+    for (;;) {
+      const connection = available[available.length - 1];
+      if (connection === undefined) return undefined;
+      if (cluster.maxConnectionMs && this.isOld(connection)) connection.drain();
+      else return connection;
+    }
+  }
+
+  private start(connection: PooledConnection, client: StreamClient): void {
+    if (this.endpoint.stats) this.endpoint.stats.rqTotal++;
+    const stream = connection.open(client);
+    const { maxRequestsPerConnection } = this.cluster;
+    if (maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection) connection.drain();
+    else if (connection.free <= 0) this.setUnavailable(connection);
+    client.onStream(stream);
+  }
+
+  /** A stream of it has ended, its peer allows more or fewer, or it has just been opened. */
+  onCapacity(connection: PooledConnection): void {
+    if (this.isOld(connection)) {
+      connection.drain();
+      return;
+    }
+    for (let next = this.nextWaiting(connection); next; next = this.nextWaiting(connection)) {
+      this.start(connection, next.client);
+    }
+    if (connection.free <= 0) {
+      this.setUnavailable(connection);
+      return;
+    }
+    if (this.draining) {
+      connection.drain();
+      return;
+    }
+    if (connection.idle) connection.idleSince = this.runtime.monotonicMs();
+    this.setAvailable(connection);
+  }
+
+  private nextWaiting(connection: PooledConnection): Waiting | undefined {
+    return connection.free > 0 ? this.takeWaiting() : undefined;
+  }
+
+  onClosed(connection: PooledConnection): void {
+    if (!this.all.delete(connection)) return;
+    this.setUnavailable(connection);
+    this.release();
+  }
+
+  private setAvailable(connection: PooledConnection): void {
+    if (connection.available) return;
+    connection.available = true;
+    this.available.push(connection);
+    this.sweepLater();
+  }
+
+  setUnavailable(connection: PooledConnection): void {
+    if (!connection.available) return;
+    connection.available = false;
+    const { available } = this;
+    if (available[available.length - 1] === connection) available.pop();
+    else available.splice(available.lastIndexOf(connection), 1);
+  }
+
+  private isOld(connection: PooledConnection): boolean {
+    const longest = this.cluster.maxConnectionMs ?? 0;
+    return longest > 0 && this.runtime.monotonicMs() - connection.openedAt >= longest;
+  }
+
+  private takeWaiting(): Waiting | undefined {
+    const next = this.waiting.shift();
+    if (next) this.cluster.use.pending--;
+    return next;
+  }
+
+  /** As many dials under way as waiting requests need, within the limit; an endpoint may always have one connection. */
+  private dialIfNeeded(): void {
+    const { use, limits } = this.cluster;
+    const mayDial = () => use.connections < limits.maxConnections || this.all.size + this.dialling === 0;
+    while (this.dialling * this.protocol.expectedStreams < this.waiting.length && mayDial()) this.dial();
+  }
+
+  private dial(): void {
+    const { endpoint, cluster } = this;
+    const { stats } = endpoint;
+    this.dialling++;
+    cluster.use.connections++;
+    if (stats) {
+      stats.cxTotal++;
+      stats.cxActive++;
+    }
+    const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
+    dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
+      onOpen: (opened) => {
+        this.dialling--;
+        const connection = new PooledConnection(this, opened, this.protocol, this.runtime.monotonicMs());
+        this.all.add(connection);
+        this.onCapacity(connection);
+      },
+      onFailed: (reason, detail) => this.dialFailed(reason, detail),
+    });
+  }
+
+  private dialFailed(reason: DialFailure, detail: string): void {
+    this.dialling--;
+    if (this.endpoint.stats) this.endpoint.stats.cxConnectFail++;
+    const next = this.takeWaiting();
+    this.release();
+    next?.client.onReset(refusal(reason, detail));
+  }
+
+  /** A connection, or a dial, is no more. */
+  private release(): void {
+    this.cluster.use.connections--;
+    if (this.endpoint.stats) this.endpoint.stats.cxActive--;
+    this.dialIfNeeded();
+    this.closeIfEmpty();
+  }
+
+  private sweepLater(): void {
+    const { idleTimeoutMs, maxConnectionMs = 0 } = this.cluster;
+    const ends = [idleTimeoutMs, maxConnectionMs].filter((ms) => ms > 0);
+    if (this.sweeper !== undefined || ends.length === 0) return;
+    this.sweeper = setTimeout(() => this.sweep(), Math.min(...ends, LONGEST_TIMER_MS));
+  }
+
+  private sweep(): void {
+    this.sweeper = undefined;
+    const { idleTimeoutMs } = this.cluster;
+    const idleBefore = this.runtime.monotonicMs() - idleTimeoutMs;
+    for (const connection of [...this.available]) {
+      const idleTooLong = idleTimeoutMs > 0 && connection.idle && connection.idleSince <= idleBefore;
+      if (idleTooLong || this.isOld(connection)) connection.drain();
+    }
+    if (this.available.length > 0) this.sweepLater();
+  }
+
+  private closeIfEmpty(): void {
+    if (this.all.size + this.dialling > 0 || this.waiting.length > 0) return;
+    clearTimeout(this.sweeper);
+    this.sweeper = undefined;
+    this.onEmpty(this);
+  }
+}

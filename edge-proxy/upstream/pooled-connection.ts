@@ -1,0 +1,60 @@
+/** A connection of a pool: how many streams it carried and how old it is, whatever protocol it speaks. */
+import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../http/message/codecs.ts';
+import type { UpstreamStream } from '../http/message/stream.ts';
+import type { Connection } from '../runtime/runtime.ts';
+import type { StreamClient } from './stream-client.ts';
+
+/** The pool as its connections see it. */
+export interface ConnectionPool {
+  onCapacity(connection: PooledConnection): void;
+  onClosed(connection: PooledConnection): void;
+  /** It takes no further stream. */
+  setUnavailable(connection: PooledConnection): void;
+}
+
+export class PooledConnection implements UpstreamConnectionOwner {
+  private readonly pool: ConnectionPool;
+  private readonly connection: UpstreamConnection;
+  /** Monotonic milliseconds at which it was there. */
+  readonly openedAt: number;
+  /** Monotonic milliseconds at which its last stream ended. */
+  idleSince = 0;
+  /** Streams opened on it. */
+  served = 0;
+  /** Listed by the pool as one that takes another stream. */
+  available = false;
+
+  constructor(pool: ConnectionPool, connection: Connection, protocol: UpstreamProtocol, openedAt: number) {
+    this.pool = pool;
+    this.openedAt = openedAt;
+    this.connection = protocol.connect(connection, this);
+  }
+
+  /** Streams that may be opened now. */
+  get free(): number {
+    return this.connection.maxStreams - this.connection.streams;
+  }
+
+  get idle(): boolean {
+    return this.connection.streams === 0;
+  }
+
+  open(client: StreamClient): UpstreamStream {
+    this.served++;
+    return this.connection.open(client);
+  }
+
+  /** Takes no further stream, and closes when the last has ended. */
+  drain(): void {
+    this.pool.setUnavailable(this);
+    this.connection.drain();
+  }
+
+  onCapacity(): void {
+    this.pool.onCapacity(this);
+  }
+
+  onClosed(): void {
+    this.pool.onClosed(this);
+  }
+}

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
+import type { RequestContext } from '../../http/stream.ts';
+import { compileRouteConfiguration } from './compile-routes.ts';
+import { RouteTables } from './route-tables.ts';
+
+const ENV = { now: () => 0, monotonicMs: () => 0, random: () => 0 };
+const vhds = { configSource: { ads: {} } };
+const host = (name: string, domains: string[], more: Partial<VirtualHost> = {}): VirtualHost => ({
+  name,
+  domains,
+  routes: [{ name: `to-${name}`, match: { prefix: '/' }, route: { cluster: name } }],
+  ...more,
+});
+const broken = (name: string, domains: string[]): VirtualHost => host(name, domains, { routes: [{ match: {} }] });
+const request = (authority: string) =>
+  ({
+    authority,
+    path: '/',
+    pathWithoutQuery: '/',
+    method: 'GET',
+    scheme: 'http',
+    headers: new HeaderMap(),
+  }) as unknown as RequestContext;
+
+function setup(clusters = new Set<string>()) {
+  const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, ENV);
+  const tables = new RouteTables({ clusters, compileRoutes, env: ENV });
+  const apply = (
+    hosts: VirtualHost[],
+    configurations: RouteConfiguration[] = [],
+    removedHosts: string[] = [],
+  ): Record<string, string> => Object.fromEntries(tables.apply({ hosts, configurations, removedHosts }));
+  const match = (authority: string, name = '80') => tables.get(name)?.match(request(authority)) ?? undefined;
+  return { tables, apply, match };
+}
+
+describe('route tables with separate virtual hosts', () => {
+  it('compile the host that changed and keep the others', () => {
+    const { apply, match } = setup();
+    expect(apply([host('80/a', ['a']), host('80/b', ['b'])], [{ name: '80', vhds }])).toEqual({});
+    const [a, b] = [match('a'), match('b')];
+    expect([a?.virtualHost, b?.name]).toEqual(['a', 'to-80/b']);
+    apply([host('80/b', ['b', 'b2'])]);
+    expect(match('a')).toBe(a);
+    expect(match('b')).not.toBe(b);
+    expect(match('b2')?.virtualHost).toBe('b');
+    expect(match('c')).toBeUndefined();
+  });
+
+  it('swap a domain from one host to another, and a host that leaves for one that comes, in one step', () => {
+    const { apply, match } = setup();
+    apply([host('80/a', ['a', 'x']), host('80/any', ['*'])], [{ name: '80', vhds }]);
+    expect(apply([host('80/b', ['x']), host('80/a', ['a']), host('80/none', ['*'])], [], ['80/any'])).toEqual({});
+    expect(['a', 'x', 'z'].map((name) => match(name)?.virtualHost)).toEqual(['a', 'b', 'none']);
+  });
+
+  it('refuse a faulty host alone, also before its configuration has come, and keep its last good version', () => {
+    const { apply, match } = setup();
+    expect(apply([broken('80/a', ['a']), host('80/b', ['b'])])).toEqual({ 'virtualHosts/80/a': expect.any(String) });
+    expect(apply([], [{ name: '80', vhds }])).toEqual({});
+    expect([match('a'), match('b')?.virtualHost]).toEqual([undefined, 'b']);
+    expect(apply([broken('80/b', ['b'])])).toEqual({ 'virtualHosts/80/b': expect.any(String) });
+    expect(match('b')?.virtualHost).toBe('b');
+  });
+
+  it('refuse a host that claims the domain of another', () => {
+    const { apply, match } = setup();
+    apply([host('80/a', ['a'])], [{ name: '80', vhds }]);
+    expect(apply([host('80/b', ['b', 'A'])])['virtualHosts/80/b']).toContain('belongs to virtual host "80/a"');
+    expect([match('a')?.virtualHost, match('b')]).toEqual(['a', undefined]);
+  });
+
+  it.each([[['b', 'B']], [['a*b']]])('refuse a host with the domains %s alone', (domains) => {
+    const { apply, match } = setup();
+    const faults = apply([host('80/a', ['a']), host('80/b', domains)], [{ name: '80', vhds }]);
+    expect(Object.keys(faults)).toEqual(['virtualHosts/80/b']);
+    expect(match('a')?.virtualHost).toBe('a');
+  });
+
+  it('change between whole and separate configurations without losing a host', () => {
+    const { apply, match } = setup();
+    const whole: RouteConfiguration = { name: '80', virtualHosts: [host('w', ['a'])] };
+    apply([], [whole]);
+    apply([host('80/s', ['a'])], [{ name: '80', vhds }]);
+    expect(match('a')?.virtualHost).toBe('s');
+    // The other way round: the hosts leave in the step in which the whole configuration comes.
+    apply([], [whole], ['80/s']);
+    expect(match('a')?.virtualHost).toBe('w');
+    // A faulty one takes nothing away.
+    apply([host('80/s', ['a'])], [{ name: '80', vhds }]);
+    apply([], [{ name: '80', virtualHosts: [broken('w', ['a'])] }], ['80/s']);
+    expect(match('a')?.virtualHost).toBe('s');
+  });
+
+  it('take a new version of the configuration for all hosts, and keep the one before when it is faulty', () => {
+    const { apply, match } = setup();
+    const body = { inlineString: 'x'.repeat(100) };
+    const direct = host('80/a', ['a'], { routes: [{ match: { prefix: '/' }, directResponse: { status: 200, body } }] });
+    apply([direct], [{ name: '80', vhds, maxDirectResponseBodySizeBytes: 100 }]);
+    const before = match('a');
+    expect(apply([host('80/b', ['b'])], [{ name: '80', vhds, maxDirectResponseBodySizeBytes: 99 }])).toEqual({
+      'routes/80': expect.stringContaining('80/a'),
+    });
+    expect([match('a'), match('b')?.virtualHost]).toEqual([before, 'b']);
+    expect(apply([], [{ name: '80', vhds: { configSource: {} } }])['routes/80']).toContain('must be ads');
+    expect(apply([], [{ name: '80', vhds, virtualHosts: [host('x', ['x'])] }])['routes/80']).toContain('must be empty');
+  });
+
+  it('check clusters where the configuration asks for it, and forget what is removed', () => {
+    const { apply, match, tables } = setup(new Set(['80/a']));
+    const faults = apply([host('80/a', ['a']), host('80/b', ['b'])], [{ name: '80', vhds, validateClusters: true }]);
+    expect(faults).toEqual({ 'virtualHosts/80/b': expect.stringContaining('unknown cluster "80/b"') });
+    apply([], [], ['80/a']);
+    expect(match('a')).toBeUndefined();
+    tables.remove('80');
+    expect(tables.get('80')).toBeUndefined();
+  });
+
+  it('keep their hosts apart by the last slash of the name', () => {
+    const { apply, match } = setup();
+    apply([host('gw/80/a', ['a'])], [{ name: 'gw/80', vhds }]);
+    expect(match('a', 'gw/80')?.virtualHost).toBe('a');
+  });
+
+  it('are refused in a static file', () => {
+    expect(() => compileRouteConfiguration({ name: '80', vhds }, ENV)).toThrow('vhds');
+  });
+});
