@@ -81,9 +81,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
-    const logUnused = logNotCompiled(log);
-    logUnused(mesh.current());
-    mesh.onChange(logUnused);
+    const view = mesh.current();
+    logNotCompiled(
+      kinds.flatMap(({ kind }) => view.resources(kind)),
+      log,
+    );
+    mesh.onChange((_view, { written }) => logNotCompiled(written, log));
     const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log });
     undo.splice(1, 0, () => discovery.close());
 

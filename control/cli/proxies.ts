@@ -15,6 +15,7 @@ export interface ProxyRow {
   version?: string;
   connected: boolean;
   lastSeen?: string;
+  lastChange?: { at: string; reason: string };
   types: Record<ResourceType, { state: 'SYNCED' | 'STALE' | 'NOT SENT' | 'NACK'; error?: string }>;
 }
 
@@ -22,13 +23,15 @@ export async function proxyStatus(api: ControlApi, output: OutputFormat): Promis
   const { proxies } = await api.call<{ proxies: ProxyRow[] }>('GET', '/v1/proxies');
   print(output, proxies, () => {
     if (proxies.length === 0) return 'No proxies are connected.';
-    const heads = ['NAME', ...RESOURCE_TYPES.map((type) => type.toUpperCase()), 'CONNECTED', 'LAST SEEN', 'VERSION'];
+    const types = RESOURCE_TYPES.map((type) => type.toUpperCase());
+    const heads = ['NAME', ...types, 'CONNECTED', 'LAST SEEN', 'VERSION', 'LAST CHANGE'];
     const rows = proxies.map((proxy) => [
       proxy.id,
       ...RESOURCE_TYPES.map((type) => proxy.types[type]?.state ?? 'NOT SENT'),
       proxy.connected ? 'yes' : 'no',
       age(proxy.lastSeen),
       proxy.version ?? '',
+      proxy.lastChange ? `${age(proxy.lastChange.at)} ${proxy.lastChange.reason}` : '',
     ]);
     const errors = proxies.flatMap((proxy) =>
       RESOURCE_TYPES.filter((type) => proxy.types[type]?.error).map((type) =>

@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest';
-import { generator, labelsFrom, labelsKey, sharedList } from './memo.ts';
+import { describe, expect, it } from 'vitest';
+import { generator, labelsFrom, labelsKey, sharedList, slicedGenerator } from './memo.ts';
+import { inOneGo } from './output/compiled-node.ts';
 
 it('builds once for the same declared inputs, and again when one differs', () => {
   let built = 0;
@@ -39,4 +40,40 @@ it('has one list for the same items in the same order', () => {
 it('writes labels as one key: those requested, whatever their order', () => {
   expect(labelsKey({ b: '2', a: '1' })).toBe(labelsKey({ a: '1', b: '2' }));
   expect(labelsFrom(labelsKey({ a: '1', b: '2', c: '3' }, ['c', 'a', 'x', 'toString']))).toEqual({ a: '1', c: '3' });
+});
+
+describe('slicedGenerator', () => {
+  it('makes a result once, whichever caller takes its steps', () => {
+    const steps: number[] = [];
+    const made = slicedGenerator<{ a: object }, object>({ a: true }, function* () {
+      for (let i = 0; i < 4; i++) {
+        steps.push(i);
+        yield;
+      }
+      return {};
+    });
+    const a = {};
+    const [one, two] = [made({ a }), made({ a })];
+    one.next();
+    two.next();
+    // The first caller leaves; the second continues from where it was.
+    one.return({});
+    two.next();
+    const result = inOneGo(made({ a }));
+    expect(two.next()).toEqual({ done: true, value: result });
+    expect(inOneGo(made({ a }))).toBe(result);
+    expect(steps).toEqual([0, 1, 2, 3]);
+  });
+
+  it('begins again after an error', () => {
+    let runs = 0;
+    const made = slicedGenerator<{ a: number }, number>({ a: true }, function* ({ a }) {
+      runs += 1;
+      yield;
+      if (runs === 1) throw new Error('once');
+      return a;
+    });
+    expect(() => inOneGo(made({ a: 7 }))).toThrow('once');
+    expect(inOneGo(made({ a: 7 }))).toBe(7);
+  });
 });

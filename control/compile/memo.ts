@@ -3,6 +3,8 @@
  * by identity (objects) or value (primitives); what was made of unreachable objects is collected with them.
  */
 
+import type { Work } from './output/compiled-node.ts';
+
 export type Input = object | string | number | boolean | undefined;
 
 /** One step of the path that a combination of inputs takes through the cache. */
@@ -10,6 +12,8 @@ class Place<Out> {
   private objects: WeakMap<object, Place<Out>> | undefined;
   private values: Map<unknown, Place<Out>> | undefined;
   result: { readonly value: Out } | undefined;
+  /** The result in the making. */
+  work: Work<Out> | undefined;
 
   next(input: Input): Place<Out> {
     if (typeof input === 'object') {
@@ -34,13 +38,60 @@ export function generator<In extends { readonly [K in keyof In]: Input }, Out>(
   reads: { readonly [K in keyof In]-?: true },
   build: (input: In) => Out,
 ): (input: In) => Out {
+  const placeOf = places<In, Out>(reads);
+  return (input) => {
+    const place = placeOf(input);
+    place.result ??= { value: build(input) };
+    return place.result.value;
+  };
+}
+
+/**
+ * The same for a `build` that can pause. Callers that ask while the result is being made take turns with its steps, so
+ * that it is made once; when one of them stops, another continues from there.
+ */
+export function slicedGenerator<In extends { readonly [K in keyof In]: Input }, Out>(
+  reads: { readonly [K in keyof In]-?: true },
+  build: (input: In) => Work<Out>,
+): (input: In) => Work<Out> {
+  const placeOf = places<In, Out>(reads);
+  return function* (input) {
+    const place = placeOf(input);
+    while (!place.result) {
+      place.work ??= build(input);
+      if (step(place, place.work)) yield;
+    }
+    return place.result.value;
+  };
+}
+
+/** @returns whether there is more to do */
+function step<Out>(place: Place<Out>, work: Work<Out>): boolean {
+  try {
+    const { done, value } = work.next();
+    if (!done) return true;
+    place.result = { value };
+  } catch (error) {
+    // A generator that threw is over: the next caller begins again.
+    place.work = undefined;
+    throw error;
+  }
+  place.work = undefined;
+  return false;
+}
+
+/** Finds the place of an input. */
+function places<In extends { readonly [K in keyof In]: Input }, Out>(
+  reads: {
+    readonly [K in keyof In]-?: true;
+  },
+): (input: In) => Place<Out> {
   const names = Object.keys(reads) as (keyof In)[];
   const root = new Place<Out>();
   return (input) => {
     let place = root;
     for (const name of names) place = place.next(input[name]);
-    place.result ??= { value: build(input) };
-    return place.result.value;
+    return place;
   };
 }
 

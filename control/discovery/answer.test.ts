@@ -48,6 +48,22 @@ it('is a stream of pieces when it is large', async () => {
   expect(await read(body)).toMatchObject(plain(5000));
 });
 
+it('lets the event loop run between the pieces', async () => {
+  const reader = (answerBody(answer(5000)) as ReadableStream<Uint8Array>).getReader();
+  let turns = 0;
+  let reading = true;
+  const count = () => {
+    turns += 1;
+    if (reading) setImmediate(count);
+  };
+  setImmediate(count);
+  let pieces = 0;
+  while (!(await reader.read()).done) pieces += 1;
+  reading = false;
+  expect(pieces).toBeGreaterThan(3);
+  expect(turns).toBeGreaterThanOrEqual(pieces - 2);
+});
+
 it('encodes a resource and a virtual host once', () => {
   const first = [...answerChunks(answer(3))];
   const one = shared('clusters', { name: 'c' });

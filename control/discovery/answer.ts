@@ -1,6 +1,7 @@
 /** A DiscoveryAnswer as bytes: put together of resources that were encoded once for all proxies. */
 import type { Feature } from '../../shared/xds/discovery.ts';
 import type { Collected, Response } from './session.ts';
+import { turn } from './turn.ts';
 
 export interface PollAnswer extends Collected {
   readonly session: string;
@@ -34,7 +35,10 @@ function* responseChunks(response: Response, follows: boolean): Generator<Uint8A
 /** Up to this size an answer is one piece; a larger one is written piece by piece, as fast as the proxy takes it. */
 const PIECE = 64 * 1024;
 
-/** The body of the HTTP response: bytes, or a stream of chunks made on demand. */
+/**
+ * The body of the HTTP response: bytes, or a stream of pieces that are made when they are requested. A socket that takes
+ * them at once must not keep the event loop until the last: each piece is made in another turn.
+ */
 export function answerBody(answer: PollAnswer): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   const pieces = piecesOf(answerChunks(answer));
   const first = pieces.next().value ?? new Uint8Array();
@@ -43,7 +47,8 @@ export function answerBody(answer: PollAnswer): Uint8Array<ArrayBuffer> | Readab
   const begun = [first, second.value];
   return new ReadableStream<Uint8Array>(
     {
-      pull(controller) {
+      async pull(controller) {
+        if (begun.length === 0) await turn();
         const piece = begun.shift() ?? pieces.next().value;
         if (piece) controller.enqueue(piece);
         else controller.close();

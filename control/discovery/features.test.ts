@@ -15,6 +15,8 @@ import { bucketOf } from '../../shared/xds/held-digests.ts';
 import { compileInSlices } from '../compile/node/node.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import { buildView } from '../mesh/build-view.ts';
+import type { MeshListener } from '../mesh/follow-store.ts';
+import { meshChange } from '../mesh/testing/mesh-change.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { answerChunks, type PollAnswer } from './answer.ts';
 import { DiscoveryService } from './service.ts';
@@ -227,7 +229,7 @@ describe('one VirtualService of many', () => {
     ['plain', false, { [TYPE_URLS.routes]: ['9080'] }],
   ])('sends a node %s what it takes', async (_, features, expected) => {
     let view = mesh('2s', 1);
-    const listeners = new Set<() => void>();
+    const listeners = new Set<MeshListener>();
     const service = new DiscoveryService({
       compile: compileInSlices,
       mesh: {
@@ -255,7 +257,7 @@ describe('one VirtualService of many', () => {
     const acks = all.responses.map(({ typeUrl, nonce }) => ({ typeUrl, responseNonce: nonce }));
     const held = say(session, acks);
     view = mesh('3s', 2);
-    for (const listener of listeners) listener();
+    for (const listener of listeners) listener(view, meshChange());
     const changed = await held;
     const sent = changed.responses.map(({ typeUrl, resources }) => [typeUrl, resources.map(({ name }) => name)]);
     expect(Object.fromEntries(sent)).toEqual(expected);

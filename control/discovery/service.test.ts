@@ -11,6 +11,8 @@ import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
 import { setsOf } from '../compile/output/snapshot.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
+import type { MeshListener } from '../mesh/follow-store.ts';
+import { meshChange } from '../mesh/testing/mesh-change.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { answerChunks, type PollAnswer } from './answer.ts';
 import { type Clock, type DiscoveryOptions, DiscoveryService } from './service.ts';
@@ -34,11 +36,13 @@ class ManualClock implements Clock {
   }
 }
 
+const view = (revision: number) => ({ revision }) as MeshView;
+
 function harness(options: Partial<DiscoveryOptions> = {}) {
   const clock = new ManualClock();
   const clusters = new Map<string, string>([['a', '1s']]);
   let revision = 1;
-  const listeners = new Set<() => void>();
+  const listeners = new Set<MeshListener>();
   const counts = { compiled: 0 };
   const service = new DiscoveryService({
     compile: fixedCompile((): Snapshot => {
@@ -47,7 +51,7 @@ function harness(options: Partial<DiscoveryOptions> = {}) {
       return { secrets: [], clusters: list, endpoints: [], listeners: [], routes: [] };
     }),
     mesh: {
-      current: () => ({ revision }) as MeshView,
+      current: () => view(revision),
       onChange(listener) {
         listeners.add(listener);
         return () => listeners.delete(listener);
@@ -56,10 +60,10 @@ function harness(options: Partial<DiscoveryOptions> = {}) {
     clock,
     ...options,
   });
-  const change = (edit: () => void) => {
+  const change = (edit: () => void, key = 'shop/a') => {
     edit();
     revision++;
-    for (const listener of listeners) listener();
+    for (const listener of listeners) listener(view(revision), meshChange({ VirtualService: [key] }));
   };
   return { clock, clusters, service, change, counts, listeners };
 }
@@ -243,7 +247,26 @@ describe('DiscoveryService', () => {
     await vi.waitFor(() => expect(service.status()[0]!.error).toBe('boom'));
     clock.advance(25_000);
     expect((await held).responses).toEqual([]);
-    expect(lines).toHaveLength(1);
+    expect(lines).toEqual([
+      expect.stringMatching(/cannot compile config for node ".*" \(VirtualService shop\/a\): boom$/),
+    ]);
+  });
+
+  it('knows which writes changed what a proxy should run', async () => {
+    const { service, clusters, change, clock } = harness();
+    const lastChange = () => service.status()[0]!.lastChange;
+    let answer = await service.poll(first(), caller, open);
+    expect(lastChange()).toEqual({ at: '1970-01-01T00:16:40.000Z', reason: 'first poll' });
+    const held = service.poll(ack(answer), caller, open);
+    clock.advance(1000);
+    change(() => clusters.set('b', '1s'), 'shop/b');
+    answer = await held;
+    expect(lastChange()).toEqual({ at: '1970-01-01T00:16:41.000Z', reason: 'VirtualService shop/b' });
+    // Between two polls changes gather.
+    change(() => {}, 'shop/c');
+    change(() => clusters.set('d', '1s'), 'shop/d');
+    await service.poll(ack(answer), caller, open);
+    expect(lastChange()?.reason).toBe('VirtualService shop/c, VirtualService shop/d');
   });
 
   it('reports a node that cannot be compiled until it can, whatever changes in the mesh', async () => {

@@ -7,8 +7,10 @@ import { randomUUID } from 'node:crypto';
 import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
-import type { MeshView } from '../mesh/view.ts';
+import type { MeshListener } from '../mesh/follow-store.ts';
+import type { MeshChange, MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';
+import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
@@ -33,7 +35,7 @@ export const systemClock: Clock = {
 
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
-  readonly mesh: { current(): MeshView; onChange(listener: () => void): () => void };
+  readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
   /** How long a poll without changes is held. Default 25 s. */
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
@@ -56,6 +58,7 @@ export class DiscoveryService {
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
+  private readonly changes = new ChangeLog();
   private view: MeshView;
   private closed = false;
 
@@ -67,8 +70,9 @@ export class DiscoveryService {
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
+      classOf: (session) => (session.compiled ? 'change' : 'first'),
     });
-    this.stopListening = options.mesh.onChange(() => this.changed());
+    this.stopListening = options.mesh.onChange((_view, change) => this.changed(change));
   }
 
   /**
@@ -164,8 +168,9 @@ export class DiscoveryService {
   }
 
   /** Has a look at every held poll, one after the other; a session that is not polled is looked at when it polls. */
-  private changed(): void {
+  private changed(change: MeshChange): void {
     this.view = this.options.mesh.current();
+    this.changes.add(change);
     for (const session of this.sessions.values()) if (session.connected) this.queue.add(session);
   }
 
@@ -206,24 +211,35 @@ export class DiscoveryService {
     const { view } = this;
     const { nodeDigest, compiled: before } = session;
     if (this.current(session)) return false;
+    const { step } = this.changes;
+    const reason = this.reasonFor(session);
     try {
       // After a failure `before` may be of an earlier state of the node.
       const same = session.compileError === undefined && before?.nodeDigest === nodeDigest;
       const known = same ? before.node.next?.(view) : undefined;
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
-      session.compiled = { view, nodeDigest, node };
+      session.compiled = { view, step, nodeDigest, node };
       this.report(node.errors);
       if (before && isSame(before.node, node)) return false;
+      session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
       return true;
     } catch (error) {
       session.compileError = error instanceof Error ? error.message : String(error);
       session.failedAt = view;
-      this.options.log?.(`discovery: cannot compile config for node "${session.node.id}": ${session.compileError}`);
-      if (before) session.compiled = { view, nodeDigest, node: before.node };
+      this.options.log?.(
+        `discovery: cannot compile config for node "${session.node.id}" (${reason}): ${session.compileError}`,
+      );
+      if (before) session.compiled = { view, step, nodeDigest, node: before.node };
       return true;
     }
+  }
+
+  /** Why a session has to be brought up to date. */
+  private reasonFor({ compiled, nodeDigest }: Session): string {
+    if (!compiled) return 'first poll';
+    return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
   /** Rules that cannot be translated, each once. */

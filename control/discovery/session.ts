@@ -49,8 +49,12 @@ export class Session {
   readonly openedAt: number;
   node: Node;
   lastSeen: number;
-  /** The last compiled state, the view and the node it came from. */
-  compiled: { readonly view: unknown; readonly nodeDigest: string; readonly node: CompiledNode } | undefined;
+  /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
+  compiled:
+    | { readonly view: unknown; readonly step: number; readonly nodeDigest: string; readonly node: CompiledNode }
+    | undefined;
+  /** When what the proxy should run last became something else, and why. */
+  lastChange: { readonly at: number; readonly reason: string } | undefined;
   /** Polls that are under way, held or not. */
   polls = 0;
   /** Counts polls, so that an older one knows that it has been superseded. */

@@ -27,6 +27,8 @@ export interface ProxyStatus {
   /** RFC 3339. */
   readonly connectedSince: string;
   readonly lastSeen: string;
+  /** When what the proxy should run last changed (RFC 3339), and the resources whose writes did that. */
+  readonly lastChange?: { readonly at: string; readonly reason: string };
   /** Why this node's config could not be compiled, if so; it keeps what it had. */
   readonly error?: string;
   readonly types: { readonly [T in ResourceType]: TypeStatus };
@@ -37,7 +39,7 @@ const BETWEEN_POLLS_MS = 10_000;
 
 /** From what was compiled last: asking for the status compiles nothing. */
 export function proxyStatus(session: Session, now: number): ProxyStatus {
-  const { node } = session;
+  const { node, lastChange } = session;
   const types = {} as Record<ResourceType, TypeStatus>;
   for (const type of RESOURCE_TYPES) {
     const subscription = session.subscriptions[type];
@@ -55,6 +57,7 @@ export function proxyStatus(session: Session, now: number): ProxyStatus {
     connected: session.connected || now - session.lastSeen < BETWEEN_POLLS_MS,
     connectedSince: new Date(session.openedAt).toISOString(),
     lastSeen: new Date(session.lastSeen).toISOString(),
+    ...(lastChange && { lastChange: { at: new Date(lastChange.at).toISOString(), reason: lastChange.reason } }),
     ...(session.compileError === undefined ? {} : { error: session.compileError }),
     types,
   };

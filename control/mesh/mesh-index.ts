@@ -58,7 +58,10 @@ export class MeshIndex {
     this.step += 1;
     this.steps = [...this.steps.slice(1 - HISTORY), { step: this.step, services: endpointsOf }];
     const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
-    return { view: this.view(revision), change: { resources, services, endpoints, settings: settingsChanged } };
+    return {
+      view: this.view(revision),
+      change: { resources, written: added, services, endpoints, settings: settingsChanged },
+    };
   }
 
   /** Services follow some settings (`defaultServiceExportTo`): with others, all of them are defined again. */

@@ -104,6 +104,8 @@ export interface JwtSvidSettings {
 export interface MeshChange {
   /** Kind -> `namespace/name` of the resources written or deleted. */
   readonly resources: ReadonlyMap<string, ReadonlySet<string>>;
+  /** The resources written, as they are now; the deleted ones are not among them. */
+  readonly written: readonly Resource[];
   /** `namespace/hostname` of services that were added, removed or defined differently. */
   readonly services: ReadonlySet<string>;
   /** `namespace/hostname` of services whose endpoints are others. */

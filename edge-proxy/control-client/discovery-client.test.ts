@@ -2,6 +2,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { fixedCompile } from '../../control/compile/testing/fixed-compile.ts';
 import { answerChunks } from '../../control/discovery/answer.ts';
 import { DiscoveryService } from '../../control/discovery/service.ts';
+import type { MeshListener } from '../../control/mesh/follow-store.ts';
+import { meshChange } from '../../control/mesh/testing/mesh-change.ts';
 import type { MeshView } from '../../control/mesh/view.ts';
 import { type DiscoveryPoll, FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { bucketOf } from '../../shared/xds/held-digests.ts';
@@ -19,7 +21,7 @@ class Plane {
   up = true;
   /** Of the version before features: it refuses a node that announces any, and types that it does not have. */
   before = false;
-  private listeners = new Set<() => void>();
+  private listeners = new Set<MeshListener>();
   private service = this.make();
 
   private make() {
@@ -43,7 +45,7 @@ class Plane {
   set(name: string, value: string | undefined) {
     if (value === undefined) this.clusters.delete(name);
     else this.clusters.set(name, value);
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) listener({ revision: 1 } as MeshView, meshChange());
   }
   kill() {
     this.up = false;

@@ -143,7 +143,7 @@ export function withoutOwnListeners(
       });
     },
   };
-  return Object.assign(Object.create(runtime) as Runtime, guarded);
+  return Object.create(runtime, Object.getOwnPropertyDescriptors(guarded)) as Runtime;
 }
 
 function addressKey({ family, words }: Ip): string {

@@ -57,9 +57,9 @@ let accept: ((connection: Connection) => void) | undefined;
 const runtime: Runtime = Object.create(currentRuntime(), {
   listen: {
     value: async ({ address }: { address: string }, onConnection: (connection: Connection) => void) => {
-      // The first is the proxy's listener, the next the admin server.
+      // The first is the proxy's listener, the next the admin server. The upstream is on port 1, which must not be its own.
       accept ??= onConnection;
-      return { address, port: 1, close: async () => {} };
+      return { address, port: 2, close: async () => {} };
     },
   },
   connect: {

@@ -1,7 +1,7 @@
 /** The outbound clusters of a class of proxies with their endpoints, brought up to date from one view to the next. */
 import { resourceName } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
-import { generator, sharedList } from '../memo.ts';
+import { generator, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import type { Layer } from '../output/resource-set.ts';
@@ -59,16 +59,17 @@ interface State {
 export class ClusterLayers {
   private readonly shared: ClusterClass;
   private state: State | undefined;
+  private readonly making = slicedGenerator<{ view: MeshView }, State>({ view: true }, ({ view }) => this.made(view));
 
   constructor(shared: ClusterClass) {
     this.shared = shared;
   }
 
   *at(view: MeshView): Work<{ readonly clusters: Layer; readonly endpoints: Layer }> {
-    if (this.state?.view !== view) {
-      const moved = this.state && view.endpointsChangedSince(this.state.view);
-      this.state = this.state && moved ? this.updated(this.state, view, moved) : yield* this.made(view);
-    }
+    if (this.state?.view === view) return this.state;
+    const moved = this.state && view.endpointsChangedSince(this.state.view);
+    if (!this.state || !moved) return yield* this.making({ view });
+    this.state = this.updated(this.state, view, moved);
     return this.state;
   }
 
@@ -96,7 +97,8 @@ export class ClusterLayers {
       for (const name of this.put(endpoints, unit.assignments)) endpoints.get(name)?.version;
       yield;
     }
-    return { view, units, clusters, endpoints };
+    this.state = { view, units, clusters, endpoints };
+    return this.state;
   }
 
   private updated(state: State, view: MeshView, moved: readonly MeshService[]): State {

@@ -5,8 +5,10 @@ import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
 import { fields, namespaceOf, specOf, strings } from '../../mesh/fields.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
-import { generator, labelsFrom, sharedList } from '../memo.ts';
+import { generator, labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
+import type { Work } from '../output/compiled-node.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import { frozen } from '../output/shared-resource.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
 import { routeConfiguration } from '../routes/routes.ts';
 import { resolveGatewayName } from '../routes/virtual-service.ts';
@@ -48,8 +50,8 @@ export interface GatewayResources {
   readonly errors: readonly string[];
 }
 
-/** What the proxies of one gateway deployment serve. */
-export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
+/** What the proxies of one gateway deployment serve. Pauses between VirtualServices and between virtual hosts. */
+export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
   {
     virtualServices: true,
     services: true,
@@ -63,7 +65,7 @@ export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
     listenPorts: true,
     offersHttp2: true,
   },
-  (given) => {
+  function* (given) {
     const notes = new Set<string>();
     const errors = new Set<string>();
     const note = (message: string) => void notes.add(message);
@@ -84,7 +86,7 @@ export const gatewayOutbound = generator<GatewayInput, GatewayResources>(
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];
     for (const [port, servers] of serversByPort(given.gateways, note)) {
-      const built = portOf(gateway, port, servers);
+      const built = yield* portOf(gateway, port, servers);
       if (built.listener)
         listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
       routes.push(...built.routes);
@@ -99,11 +101,11 @@ interface Gateway extends GatewayL4 {
 }
 
 /** The listener of a port, and what its connection managers ask for. */
-function portOf(
+function* portOf(
   gateway: Gateway,
   port: number,
   servers: readonly GatewayServer[],
-): { listener?: Listener; routes: Produced<'routes'>[] } {
+): Work<{ listener?: Listener; routes: Produced<'routes'>[] }> {
   const family = familyOf(servers[0]);
   const secured = family === 'tls';
   const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
@@ -116,12 +118,12 @@ function portOf(
   if (family === 'tcp') return { listener, routes: [] };
   const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
   const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway.listenPorts, port)}`];
-  const routes = [...new Set(names)]
-    .filter((name) => named.has(name))
-    .map((name) => {
-      const own = secured ? usable.filter((server) => server.routeName === name) : usable;
-      return routeConfiguration(name, gatewayVirtualHosts(gateway, port, own), 'gateway', port);
-    });
+  const routes: Produced<'routes'>[] = [];
+  for (const name of new Set(names)) {
+    if (!named.has(name)) continue;
+    const own = secured ? usable.filter((server) => server.routeName === name) : usable;
+    routes.push(routeConfiguration(name, yield* gatewayVirtualHosts(gateway, port, own), 'gateway', port));
+  }
   return { listener, routes };
 }
 
@@ -200,7 +202,7 @@ interface HostDraft {
 }
 
 /** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */
-function gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly GatewayServer[]): VirtualHost[] {
+function* gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly GatewayServer[]): Work<VirtualHost[]> {
   const drafts = new Map<string, HostDraft>();
   const draft = (hostname: string) => {
     let found = drafts.get(hostname);
@@ -218,16 +220,18 @@ function gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly G
         found.add(hostname);
         draft(hostname).routes.push(routes);
       }
+      yield;
     }
     if (fields(server.tls)['httpsRedirect'] === true)
       for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
   }
   if (drafts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
-  return [...drafts]
-    .map(([hostname, { routes, requireTls }]) =>
-      virtualHost({ routes: sharedList(routes), hostname, requireTls, port }),
-    )
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const hosts: VirtualHost[] = [];
+  for (const [hostname, { routes, requireTls }] of drafts) {
+    hosts.push(virtualHost({ routes: sharedList(routes), hostname, requireTls, port }));
+    yield;
+  }
+  return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /** VirtualServices with the full names of their gateways; those of the mesh alone are left out. */
@@ -244,9 +248,8 @@ const boundServices = generator<
 const virtualHost = generator<
   { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
   VirtualHost
->(
-  { routes: true, hostname: true, requireTls: true, port: true },
-  ({ routes, hostname, requireTls, port }): VirtualHost => ({
+>({ routes: true, hostname: true, requireTls: true, port: true }, ({ routes, hostname, requireTls, port }) =>
+  frozen<VirtualHost>({
     name: `${hostname}:${port}`,
     domains: [hostname],
     routes: catchAllLast(routes.flat()),

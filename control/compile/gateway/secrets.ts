@@ -7,6 +7,7 @@ import type { DataSource } from '../../../shared/xds/core.ts';
 import type { Secret } from '../../../shared/xds/tls.ts';
 import { fields, namespaceOf, text } from '../../mesh/fields.ts';
 import { generator } from '../memo.ts';
+import type { Work } from '../output/compiled-node.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
 
 const SCHEME = 'kubernetes://';
@@ -19,14 +20,17 @@ export interface GatewaySecrets {
   readonly notes: readonly string[];
 }
 
-/** The Secrets of a gateway's `namespace` that its `resources` name, by name. */
-export function gatewaySecrets(
+/** The Secrets of a gateway's `namespace` that its `resources` name, by name. Pauses after each resource. */
+export function* gatewaySecrets(
   all: readonly Resource[],
   namespace: string,
   resources: Iterable<SharedResource>,
-): GatewaySecrets {
+): Work<GatewaySecrets> {
   const names = new Set<string>();
-  for (const { resource } of resources) for (const name of credentialNames({ resource })) names.add(name);
+  for (const { resource } of resources) {
+    for (const name of credentialNames({ resource })) names.add(name);
+    yield;
+  }
   const index = secretIndex({ all });
   const secrets: Secret[] = [];
   const notes: string[] = [];

@@ -11,7 +11,7 @@ import { gatewayOutbound } from '../gateway/gateway.ts';
 import { sniClusters } from '../gateway/gateway-l4.ts';
 import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
-import { generator, labelsKey, sharedList } from '../memo.ts';
+import { generator, labelsKey, sharedList, slicedGenerator } from '../memo.ts';
 import { type CompiledNode, type CompileNode, inOneGo, type Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
@@ -68,7 +68,7 @@ interface Parts {
 }
 
 /** The types of proxies, by the first word of their node id. */
-const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Parts } = {
+const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Work<Parts> } = {
   sidecar: sidecarParts,
   worker: sidecarParts,
   router: gatewayParts,
@@ -76,10 +76,11 @@ const PROXY_TYPES: { readonly [T in ProxyView['type']]: (place: Place) => Parts 
 
 /** A compile function whose resources go through `patches`. */
 export function nodeCompiler(patches: PatchSource = () => NO_PATCHES): CompileNode {
-  return (view, node) => compileIncrementally(placeOf(view, node, patches));
+  return (view, node) => compileIncrementally(view, node, patches);
 }
 
-function* compileIncrementally(place: Place): Work<CompiledNode> {
+function* compileIncrementally(view: MeshView, node: Node, patches: PatchSource): Work<CompiledNode> {
+  const place = yield* placeOf(view, node, patches);
   const { sets, errors } = yield* compileAt(place);
   return new NodeAt(place, sets, errors);
 }
@@ -153,7 +154,7 @@ export function compileNode(view: MeshView, node: Node): Snapshot {
  * @throws NodeError when the node's id or metadata is malformed
  */
 export function compileWithNotes(view: MeshView, node: Node, patches: PatchSource = () => NO_PATCHES): Compiled {
-  const place = placeOf(view, node, patches);
+  const place = inOneGo(placeOf(view, node, patches));
   const notes = new Set<string>();
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
@@ -164,24 +165,26 @@ export function compileWithNotes(view: MeshView, node: Node, patches: PatchSourc
   return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
 }
 
-function placeOf(view: MeshView, node: Node, source: PatchSource): Place {
+/** Pauses between the indexes, which read all resources of their kinds when one of these has changed. */
+function* placeOf(view: MeshView, node: Node, source: PatchSource): Work<Place> {
+  const { settings } = view;
+  const { rootNamespace } = settings;
   const proxy = proxyOf(view, node);
-  const { rootNamespace } = view.settings;
-  const asked = proxyClass(view, proxy);
   const { namespace } = proxy;
+  yield;
+  const asked = proxyClass(view, proxy);
+  yield;
+  const scope = scopeOf(view, proxy);
+  yield;
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
-  return {
-    view,
-    proxy,
-    asked,
-    scope: scopeOf(view, proxy),
-    rules: destinationRules(view.resources('DestinationRule'), view.settings, caller),
-    mtls: mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace }),
-    policies: policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace),
-    source,
-    patches: source(view, proxy),
-    takesHosts: knownFeatures(node.clientFeatures).has('tulle.virtual-hosts'),
-  };
+  const rules = destinationRules(view.resources('DestinationRule'), settings, caller);
+  yield;
+  const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
+  yield;
+  const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
+  const patches = source(view, proxy);
+  const takesHosts = knownFeatures(node.clientFeatures).has('tulle.virtual-hosts');
+  return { view, proxy, asked, scope, rules, mtls, policies, source, patches, takesHosts };
 }
 
 function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly string[] }> {
@@ -193,7 +196,8 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const standard = layer(standardClusters({ settings, passthrough: !router, ipv6 }), patches);
   yield;
-  const own = PROXY_TYPES[proxy.type](place);
+  const own = yield* PROXY_TYPES[proxy.type](place);
+  yield;
   const routes = own.layers.routes ?? [];
   const separate = place.takesHosts ? routes.map((whole) => separateHosts({ layer: whole })) : undefined;
   const layers: { [T in ResourceType]: readonly Layer[] } = {
@@ -205,7 +209,7 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
     routes: separate?.map((each) => each.routes) ?? routes,
   };
   yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
-  const secrets = router ? secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
+  const secrets = router ? yield* secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
   if (secrets) layers.secrets = [secrets.layer];
   return {
     sets: Object.fromEntries(
@@ -234,20 +238,16 @@ function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place) 
 
 /** Makes the versions, which is most of the work, where it can pause. */
 function* version(layers: readonly Layer[]): Work<void> {
-  for (const each of layers)
-    for (const resource of each.values()) {
-      resource.version;
-      yield;
-    }
+  for (const each of layers) for (const resource of each.values()) yield* resource.versioned();
 }
 
-function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Parts {
+function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Work<Parts> {
   const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
-  const { listeners, routes, notes, errors } = gatewayOutbound({
+  const { listeners, routes, notes, errors } = yield* gatewayOutbound({
     virtualServices: gatewayVirtualServices({ list: scope.virtualServices.list, gateways }),
     services: scope.services,
     gateways,
@@ -260,6 +260,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
     listenPorts: labelsKey(listenPorts),
     offersHttp2,
   });
+  yield;
   const { failoverLabels } = asked;
   const endpoints = (service: MeshService) => view.endpoints(service);
   const neighbours = (service: MeshService) => neighboursOf(view, service, mtls);
@@ -285,7 +286,7 @@ function gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patche
   return parts(made, [...notes, ...sni.notes], errors);
 }
 
-function sidecarParts(place: Place): Parts {
+function* sidecarParts(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
   const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
@@ -304,6 +305,7 @@ function sidecarParts(place: Place): Parts {
     captured,
     offersHttp2,
   });
+  yield;
   const { list } = scope.virtualServices;
   const seen = {
     services: scope.services,
@@ -314,7 +316,7 @@ function sidecarParts(place: Place): Parts {
     labels: asked.sourceLabels,
   };
   const any = wildcard(ip);
-  const outbound = outboundListeners({
+  const outbound = yield* outboundListeners({
     ...seen,
     virtualServices: meshConnectionServices({ list }),
     captured,
@@ -322,13 +324,14 @@ function sidecarParts(place: Place): Parts {
     any,
     httpProxyPort: captured ? undefined : httpProxyPort,
   });
+  yield;
   const served: ReadonlySet<number> = captured ? new Set() : servedPorts(view, proxy, own.ports);
   const isFree = ({ origin: { port } }: Produced) => port === undefined || !served.has(port);
   const free = outbound.listeners.filter(isFree);
   const notes = [...own.notes, ...outbound.notes];
   for (const item of outbound.listeners) if (!isFree(item)) notes.push(leftOut(scope.services, item, httpProxyPort));
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
-  const { routes, errors } = outboundRoutes({
+  const { routes, errors } = yield* outboundRoutes({
     ...seen,
     virtualServices: meshVirtualServices({ list }),
     dnsDomain,
@@ -376,18 +379,18 @@ const layers = generator<{ items: readonly Produced[]; patches: readonly Patch[]
 );
 
 /** Credentials that the patched resources name. */
-function secretsOf({ view, proxy }: Place, named: readonly Layer[]): LayerAndNotes {
+function secretsOf({ view, proxy }: Place, named: readonly Layer[]): Work<LayerAndNotes> {
   return secretLayer({ layers: sharedList(named), all: view.resources('Secret'), namespace: proxy.namespace });
 }
 
-const secretLayer = generator<{ layers: readonly Layer[]; all: readonly Resource[]; namespace: string }, LayerAndNotes>(
-  { all: true, layers: true, namespace: true },
-  ({ layers: named, all, namespace }) => {
-    const { secrets, notes } = gatewaySecrets(
-      all,
-      namespace,
-      named.flatMap((each) => [...each.values()]),
-    );
-    return { layer: layerOf(secrets.map((secret) => shared('secrets', secret))), notes };
-  },
-);
+const secretLayer = slicedGenerator<
+  { layers: readonly Layer[]; all: readonly Resource[]; namespace: string },
+  LayerAndNotes
+>({ all: true, layers: true, namespace: true }, function* ({ layers: named, all, namespace }) {
+  const { secrets, notes } = yield* gatewaySecrets(
+    all,
+    namespace,
+    named.flatMap((each) => [...each.values()]),
+  );
+  return { layer: layerOf(secrets.map((secret) => shared('secrets', secret))), notes };
+});

@@ -2,6 +2,7 @@
 
 import { type ResourceType, resourceName, TYPE_URLS, type XdsResource } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import type { Work } from './compiled-node.ts';
 import { canonicalJson, digest, digestText } from './digest.ts';
 
 const COMMA = Buffer.from(',');
@@ -23,6 +24,18 @@ export class SharedResource {
   get version(): string {
     this.known ??= isWhole(this.type, this.resource) ? routesVersion(this.resource) : this.digested();
     return this.known;
+  }
+
+  /** Makes the version; pauses between the virtual hosts of a route configuration, which may have thousands. */
+  *versioned(): Work<void> {
+    if (this.known !== undefined) return;
+    const { virtualHosts = [] } = this.type === 'routes' ? (this.resource as RouteConfiguration) : {};
+    for (const host of virtualHosts) {
+      hostText(host);
+      yield;
+    }
+    this.version;
+    yield;
   }
 
   /** The resource as JSON with its `@type`, in parts that are to be written one after the other. */
@@ -96,12 +109,13 @@ const known = new WeakMap<object, SharedResource>();
 /** The shared form of `resource`; the same for the same object, which is frozen by it. */
 export function shared(type: ResourceType, resource: XdsResource[ResourceType]): SharedResource {
   let made = known.get(resource);
-  if (!made) known.set(resource, (made = new SharedResource(type, deepFreeze(resource))));
+  if (!made) known.set(resource, (made = new SharedResource(type, frozen(resource))));
   return made;
 }
 
-function deepFreeze<T>(value: T): T {
+/** Freezes `value` and all that it holds. Parts of a large resource are frozen as they are made: it is then quick. */
+export function frozen<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const item of Object.values(value)) deepFreeze(item);
+  for (const item of Object.values(value)) frozen(item);
   return Object.freeze(value);
 }

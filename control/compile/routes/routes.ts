@@ -9,7 +9,9 @@ import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
 import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from '../names.ts';
+import type { Work } from '../output/compiled-node.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
+import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
 import { defaultRoute } from './virtual-service.ts';
 import { type RouteCaller, virtualServiceRoutes } from './virtual-service-routes.ts';
@@ -81,8 +83,11 @@ export function boundToMesh(vs: Resource): boolean {
   return gateways.length === 0 || gateways.includes('mesh');
 }
 
-/** The virtual hosts of the HTTP services at `port`, by name; the last catches everything else. */
-export function sidecarVirtualHosts(input: SidecarRoutes, port: number): VirtualHost[] {
+/**
+ * The virtual hosts of the HTTP services at `port`, by name; the last catches everything else. Pauses after each
+ * VirtualService and each service.
+ */
+export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<VirtualHost[]> {
   const { services, virtualServices, caller, destinations, settings } = input;
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
@@ -103,19 +108,14 @@ export function sidecarVirtualHosts(input: SidecarRoutes, port: number): Virtual
       if (service) covered.add(service);
       add(hostname, service, routes);
     }
+    yield;
   }
-  for (const service of here.values())
-    if (!covered.has(service))
-      add(
-        service.hostname,
-        service,
-        defaultRoutes({
-          service,
-          rule: destinations.rule(service),
-          retries: settings.config.defaultHttpRetryPolicy,
-          port,
-        }),
-      );
+  const retries = settings.config.defaultHttpRetryPolicy;
+  for (const service of here.values()) {
+    if (covered.has(service)) continue;
+    add(service.hostname, service, defaultRoutes({ service, rule: destinations.rule(service), retries, port }));
+    yield;
+  }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy }));
   return hosts;
@@ -132,12 +132,13 @@ interface VirtualHostInput {
 /** The unit that is generated, versioned and encoded. */
 const virtualHost = generator<VirtualHostInput, VirtualHost>(
   { routes: true, hostname: true, domains: true, port: true },
-  ({ routes, hostname, domains, port }) => ({
-    name: `${hostname}:${port}`,
-    domains: domains.split('\n'),
-    routes: [...routes],
-    includeRequestAttemptCount: true,
-  }),
+  ({ routes, hostname, domains, port }) =>
+    frozen({
+      name: `${hostname}:${port}`,
+      domains: domains.split('\n'),
+      routes: [...routes],
+      includeRequestAttemptCount: true,
+    }),
 );
 
 type MeshRetries = MeshSettings['config']['defaultHttpRetryPolicy'];
@@ -289,13 +290,13 @@ const portsOf = generator<{ list: readonly MeshService[] }, readonly number[]>({
 });
 
 /**
- * `http_proxy`: every HTTP service's virtual host, distinguished by the port in the authority.
+ * `http_proxy`: every HTTP service's virtual host, distinguished by the port in the authority. Pauses after each.
  * @param byPort the virtual hosts of each port, ascending
  */
-export function httpProxyRoutes(
+export function* httpProxyRoutes(
   byPort: readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[],
   policy: MeshSettings['outboundTrafficPolicy'],
-): Produced<'routes'> {
+): Work<Produced<'routes'>> {
   const virtualHosts: VirtualHost[] = [];
   const taken = new Set<string>();
   for (const { port, hosts } of byPort)
@@ -305,6 +306,7 @@ export function httpProxyRoutes(
       const domains = names.filter((name) => !taken.has(name.toLowerCase()));
       for (const domain of domains) taken.add(domain.toLowerCase());
       if (domains.length > 0) virtualHosts.push(renamed({ host, domains: domains.join('\n') }));
+      yield;
     }
   virtualHosts.push(catchAll({ policy }));
   const hosts = sharedList(virtualHosts);
@@ -314,5 +316,5 @@ export function httpProxyRoutes(
 /** A virtual host under other domains, one a line. */
 const renamed = generator<{ host: VirtualHost; domains: string }, VirtualHost>(
   { host: true, domains: true },
-  ({ host, domains }) => ({ ...host, domains: domains.split('\n') }),
+  ({ host, domains }) => frozen({ ...host, domains: domains.split('\n') }),
 );

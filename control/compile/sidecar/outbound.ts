@@ -7,8 +7,10 @@ import { isHttp } from '../../mesh/protocol.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
-import { generator, labelsFrom } from '../memo.ts';
+import { labelsFrom, slicedGenerator } from '../memo.ts';
+import type { Work } from '../output/compiled-node.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import { frozen } from '../output/shared-resource.ts';
 import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
 import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
@@ -51,26 +53,24 @@ export interface OutboundRoutes {
   readonly errors: readonly string[];
 }
 
-/** A route configuration for each HTTP port, and `http_proxy`. */
-export const outboundRoutes = generator<OutboundRoutesInput, OutboundRoutes>(
+/** A route configuration for each HTTP port, and `http_proxy`. Pauses between virtual hosts. */
+export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
   { ...SEEN, dnsDomain: true, httpProxy: true },
-  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, dnsDomain, httpProxy }) => {
+  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const errors = new Set<string>();
     const input = {
       services,
       virtualServices,
       destinations: destinationsOf(services, rules),
-      caller: { namespace, labels: labelsFrom(labels), dnsDomain },
+      caller: { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain },
       settings,
       outboundTrafficPolicy,
       onError: (reason: string) => void errors.add(reason),
     };
-    const byPort = httpPorts(services).map((port): { port: number; hosts: VirtualHost[] } => ({
-      port,
-      hosts: sidecarVirtualHosts(input, port),
-    }));
+    const byPort: { port: number; hosts: VirtualHost[] }[] = [];
+    for (const port of httpPorts(services)) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
     const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
-    if (httpProxy) routes.push(httpProxyRoutes(byPort, outboundTrafficPolicy));
+    if (rest.httpProxy) routes.push(yield* httpProxyRoutes(byPort, outboundTrafficPolicy));
     return { routes, errors: [...errors] };
   },
 );
@@ -96,9 +96,10 @@ export interface OutboundListeners {
   readonly notes: readonly string[];
 }
 
-export const outboundListeners = generator<OutboundListenersInput, OutboundListeners>(
+/** Pauses between listeners, and between the services behind them. */
+export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
   { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
-  ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) => {
+  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const notes = new Set<string>();
     const input: Outbound = {
       services,
@@ -110,8 +111,8 @@ export const outboundListeners = generator<OutboundListenersInput, OutboundListe
       note: (message) => void notes.add(message),
     };
     const listeners = rest.captured
-      ? capturedOutbound(input, rest.any)
-      : boundOutbound(input, rest.bind, rest.httpProxyPort);
+      ? yield* capturedOutbound(input, rest.any)
+      : yield* boundOutbound(input, rest.bind, rest.httpProxyPort);
     return { listeners: listeners.map(withOrigin), notes: [...notes] };
   },
 );
@@ -165,21 +166,26 @@ function tcpTargets({ services }: Outbound): TcpTarget[] {
  * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
  * of several TCP services on one port only TLS ones can share it, distinguished by SNI, else the first has it.
  */
-function boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Listener[] {
+function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Work<Listener[]> {
   const { settings, services, note } = input;
   const listeners: Listener[] = [];
   const add = (port: number, chains: FilterChain[], address = bind) =>
-    listeners.push({
-      name: `${address}_${port}`,
-      address: { socketAddress: { address, portValue: port } },
-      trafficDirection: 'OUTBOUND',
-      ...withDefault(chains),
-      ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
-      listenerFiltersTimeout: detectionTimeout(settings),
-      continueOnListenerFiltersTimeout: true,
-    });
+    listeners.push(
+      frozen<Listener>({
+        name: `${address}_${port}`,
+        address: { socketAddress: { address, portValue: port } },
+        trafficDirection: 'OUTBOUND',
+        ...withDefault(chains),
+        ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
+        listenerFiltersTimeout: detectionTimeout(settings),
+        continueOnListenerFiltersTimeout: true,
+      }),
+    );
   const ports = httpPorts(services);
-  for (const port of ports) add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
+  for (const port of ports) {
+    add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
+    yield;
+  }
   const byPort = new Map<number, TcpTarget[]>();
   for (const target of tcpTargets(input)) {
     const { number } = target.port;
@@ -191,8 +197,10 @@ function boundOutbound(input: Outbound, bind: string, httpProxyPort: number | un
     if (others) others.push(target);
     else byPort.set(number, [target]);
   }
-  for (const [number, targets] of byPort)
-    add(number, tcpChains(input, `${bind}_${number}`, targets, targets.length > 1));
+  for (const [number, targets] of byPort) {
+    add(number, yield* tcpChains(input, `${bind}_${number}`, targets, targets.length > 1));
+    yield;
+  }
   if (httpProxyPort !== undefined) {
     // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
     const name = `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`;
@@ -239,15 +247,24 @@ function httpChain({ services, settings }: Outbound, listener: string, rds: stri
  * The chains of one address and port. `shared`: other services may come there, so TLS ones are distinguished by SNI; of
  * those that are not, the first has what no other chain takes.
  */
-function tcpChains(input: Outbound, name: string, targets: readonly TcpTarget[], shared: boolean): FilterChain[] {
-  const chains = targets.flatMap((target) => serviceChains(input, target, shared && isTlsPort(target.port)));
+function* tcpChains(
+  input: Outbound,
+  name: string,
+  targets: readonly TcpTarget[],
+  shared: boolean,
+): Work<FilterChain[]> {
+  const chains: FilterChain[] = [];
+  for (const target of targets) {
+    chains.push(...serviceChains(input, target, shared && isTlsPort(target.port)));
+    yield;
+  }
   const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);
   // What takes every connection goes last, so that no other target's chain is hidden behind it.
   return distinctChains(name, [...matched, ...chains.filter((chain) => !matched.includes(chain))], input.note);
 }
 
 /** With capture: listeners that only the original destination leads to, and virtualOutbound in front of them. */
-function capturedOutbound(input: Outbound, any: string): Listener[] {
+function* capturedOutbound(input: Outbound, any: string): Work<Listener[]> {
   const { settings } = input;
   const listeners = new Map<string, Listener>();
   for (const port of httpPorts(input.services)) {
@@ -259,11 +276,12 @@ function capturedOutbound(input: Outbound, any: string): Listener[] {
       defaultFilterChain: passthroughChain(input),
       listenerFilters: [HTTP_INSPECTOR],
     });
+    yield;
   }
   for (const { service, port } of tcpTargets(input)) {
     const addresses = service.addresses.filter((address) => !address.includes('/'));
     for (const address of addresses.length > 0 ? addresses : [any])
-      addCapturedTcp(input, listeners, service, port, address, any);
+      yield* addCapturedTcp(input, listeners, service, port, address, any);
   }
   return [...listeners.values(), virtualOutbound(input, any)];
 }
@@ -272,16 +290,16 @@ function passthroughChain({ settings, outboundTrafficPolicy }: Outbound): Filter
   return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))] };
 }
 
-function addCapturedTcp(
+function* addCapturedTcp(
   input: Outbound,
   listeners: Map<string, Listener>,
   service: MeshService,
   port: ServicePort,
   address: string,
   any: string,
-): void {
+): Work<void> {
   const name = `${address}_${port.number}`;
-  const own = tcpChains(input, name, [{ service, port }], address === any);
+  const own = yield* tcpChains(input, name, [{ service, port }], address === any);
   const sniffing = usesSni(own);
   const existing = listeners.get(name);
   if (!existing) {

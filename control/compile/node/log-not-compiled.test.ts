@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { MeshIndex } from '../../mesh/mesh-index.ts';
+import { logNotCompiled } from './log-not-compiled.ts';
+
+const plugin = (name: string): Resource => ({
+  apiVersion: 'extensions.istio.io/v1alpha1',
+  kind: 'WasmPlugin',
+  metadata: { name, namespace: 'default' },
+  spec: {},
+});
+
+it('reads the resources that a step wrote, and no others', () => {
+  const read: string[] = [];
+  const counted = (name: string): Resource => {
+    const get = () => {
+      read.push(name);
+      return {};
+    };
+    return Object.defineProperty(plugin(name), 'spec', { enumerable: true, get });
+  };
+  const stored = Array.from({ length: 500 }, (_, i) => counted(`stored-${i}`));
+  const index = new MeshIndex();
+  const start = index.apply({ removed: [], added: stored }, 1);
+  expect(start.change.written).toHaveLength(500);
+  const [replaced, deleted] = stored as [Resource, Resource];
+  const step = index.apply({ removed: [replaced, deleted], added: [counted('stored-0'), counted('new')] }, 2);
+  read.length = 0;
+  const lines: string[] = [];
+  logNotCompiled(step.change.written, (line) => lines.push(line));
+  expect(new Set(read)).toEqual(new Set(['stored-0', 'new']));
+  expect(lines).toEqual([
+    'WasmPlugin default/stored-0: WasmPlugin is not compiled yet: it has no effect',
+    'WasmPlugin default/new: WasmPlugin is not compiled yet: it has no effect',
+  ]);
+});
+
+it('ends with how many lines are left out', () => {
+  const lines: string[] = [];
+  logNotCompiled(
+    Array.from({ length: 203 }, (_, i) => plugin(`p-${i}`)),
+    (line) => lines.push(line),
+  );
+  expect(lines).toHaveLength(201);
+  expect(lines.at(-1)).toBe('3 more parts of resources have no effect: see tulle validate');
+});
