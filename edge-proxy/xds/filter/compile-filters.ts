@@ -24,10 +24,8 @@ export function compileHttpFilters(
   definitions: readonly FilterDefinition[] = HTTP_FILTERS,
 ): HttpFilter[] {
   const known = definitions === HTTP_FILTERS ? OWN : byType(definitions);
-  const terminalAt = filters.findIndex((filter) => definitionOf(filter, known)?.terminal);
-  if (filters.length > 0 && terminalAt !== filters.length - 1)
-    throw new ConfigError('httpFilters', 'the last filter must be the router, and no other');
-  return filters.flatMap((filter, i) => {
+  // Each filter first: an unsupported one is named before the order is looked at.
+  const compiled = filters.flatMap((filter, i) => {
     try {
       return compileFilter(filter, env, known) ?? [];
     } catch (error) {
@@ -35,6 +33,10 @@ export function compileHttpFilters(
       throw new ConfigError(`httpFilters[${i}] (${filter.name})`, inner.message);
     }
   });
+  const terminalAt = filters.findIndex((filter) => definitionOf(filter, known)?.terminal);
+  if (filters.length > 0 && terminalAt !== filters.length - 1)
+    throw new ConfigError('httpFilters', 'the last filter must be the router, and no other');
+  return compiled;
 }
 
 function definitionOf({ typedConfig }: XdsHttpFilter, known: Definitions): FilterDefinition | undefined {
