@@ -221,7 +221,7 @@ metadata: { name: ${host} }
 
 function entryOf(part: Part, pick: (entry: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
   return part.line((line) => {
-    if (!line.startsWith('{"start_time"')) return undefined;
+    if (!line.startsWith('{') || !line.includes('"start_time":')) return undefined;
     const entry = JSON.parse(line) as Record<string, unknown>;
     return pick(entry) ? entry : undefined;
   });
