@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
+import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
@@ -43,12 +44,23 @@ export interface DiscoveryOptions {
   /** Default 10 000. */
   readonly maxSessions?: number;
   readonly clock?: Clock;
+  /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
+  readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: (line: string) => void;
 }
 
-/** So many rules that cannot be translated are remembered, to be reported once each. */
+/** So many findings are remembered, to be logged once each. */
 const MAX_REPORTED = 1000;
+
+const NO_FINDINGS: readonly Finding[] = [];
+
+/** What a finding means for requests. */
+const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
+  RuleNotTranslated: ': requests that this rule matches are answered with 500',
+  PatchLeftOut: '',
+  FieldWithoutEffect: '',
+};
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
@@ -183,7 +195,7 @@ export class DiscoveryService {
     this.expire();
     // A restarted proxy leaves its old session behind; a live twin with the same id keeps its own.
     for (const old of this.sessions.values())
-      if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.sessions.delete(old.id);
+      if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.forget(old);
     const max = this.options.maxSessions ?? 10_000;
     if (this.sessions.size >= max)
       throw new DiscoveryError('unavailable', `proxy session limit reached (${max}): try again later`);
@@ -195,7 +207,12 @@ export class DiscoveryService {
   private expire(): void {
     const oldest = this.clock.now() - (this.options.sessionTtlMs ?? 300_000);
     for (const session of this.sessions.values())
-      if (!session.connected && session.lastSeen < oldest) this.sessions.delete(session.id);
+      if (!session.connected && session.lastSeen < oldest) this.forget(session);
+  }
+
+  private forget(session: Session): void {
+    this.sessions.delete(session.id);
+    this.options.status?.report(session, NO_FINDINGS);
   }
 
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
@@ -220,7 +237,7 @@ export class DiscoveryService {
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
-      this.report(node.errors);
+      this.report(session, node.errors);
       if (before && isSame(before.node, node)) return false;
       session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
@@ -242,12 +259,14 @@ export class DiscoveryService {
     return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
-  /** Rules that cannot be translated, each once. */
-  private report(errors: readonly string[]): void {
-    for (const error of errors) {
-      if (this.reported.has(error) || this.reported.size >= MAX_REPORTED) continue;
-      this.reported.add(error);
-      this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
+  /** To the resources' status, and to the log: each finding once. */
+  private report(session: Session, findings: readonly Finding[]): void {
+    if (this.sessions.has(session.id)) this.options.status?.report(session, findings);
+    for (const finding of findings) {
+      const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
+      if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
+      this.reported.add(line);
+      this.options.log?.(line);
     }
   }
 }
