@@ -96,7 +96,7 @@ const planes: Record<string, string[][]> = {
     ],
     ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
     ['compile/node/'],
-    ['discovery/'],
+    ['discovery/', 'status/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
