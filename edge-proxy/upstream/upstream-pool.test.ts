@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { http1 } from '../http/codec/h1/upstream-connection.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../http/message/message.ts';
 import type { StreamReset, UpstreamStream } from '../http/message/stream.ts';
@@ -25,6 +26,7 @@ function endpoint(port: number, tls: Endpoint['tls'] = () => undefined): Endpoin
 function makeCluster(endpoints: Endpoint[], over: Partial<Cluster> = {}): Cluster {
   return {
     name: 'c',
+    protocol: http1,
     connectTimeoutMs: 20,
     limits: { maxConnections: 1, maxPendingRequests: 2, maxRequests: 10, maxRetries: 3 },
     maxRequestsPerConnection: 0,
