@@ -15,6 +15,7 @@ import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
+import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
@@ -36,6 +37,8 @@ export interface ControlPlaneOptions {
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
   maxSvidTtl?: number;
+  /** How many proxies may be connected; default: SESSION_LIMITS. */
+  sessionLimits?: Partial<SessionLimits>;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -91,7 +94,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
-    const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log, status });
+    const discovery = new DiscoveryService({
+      compile: compileInSlices,
+      mesh,
+      limits: options.sessionLimits ?? {},
+      status,
+      log,
+    });
     undo.splice(1, 0, () => discovery.close());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.

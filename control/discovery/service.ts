@@ -15,6 +15,7 @@ import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
+import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
@@ -41,8 +42,8 @@ export interface DiscoveryOptions {
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
-  /** Default 10 000. */
-  readonly maxSessions?: number;
+  /** Default: SESSION_LIMITS. */
+  readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
@@ -66,7 +67,7 @@ export class DiscoveryService {
   private readonly options: DiscoveryOptions;
   private readonly clock: Clock;
   private readonly holdMs: number;
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
@@ -79,6 +80,11 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
+    this.sessions = new SessionTable({
+      limits: options.limits ?? {},
+      ttlMs: options.sessionTtlMs ?? 300_000,
+      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+    });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
@@ -90,7 +96,8 @@ export class DiscoveryService {
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
-   * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
+   * @throws DiscoveryError invalid (unknown type URL), limited (the caller has as many sessions as it may have), unavailable
+   *   (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
@@ -146,7 +153,7 @@ export class DiscoveryService {
 
   /** One entry per node id, sorted; of several sessions the one seen last. Compiles nothing. */
   status(): ProxyStatus[] {
-    this.expire();
+    this.sessions.expire(this.clock.now());
     const latest = new Map<string, Session>();
     for (const session of this.sessions.values()) {
       const other = latest.get(session.node.id);
@@ -192,27 +199,10 @@ export class DiscoveryService {
   }
 
   private open(request: DiscoveryPoll, caller: string): Session {
-    this.expire();
-    // A restarted proxy leaves its old session behind; a live twin with the same id keeps its own.
-    for (const old of this.sessions.values())
-      if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.forget(old);
-    const max = this.options.maxSessions ?? 10_000;
-    if (this.sessions.size >= max)
-      throw new DiscoveryError('unavailable', `proxy session limit reached (${max}): try again later`);
-    const session = new Session(randomUUID(), caller, request.node, this.clock.now());
-    this.sessions.set(session.id, session);
+    const now = this.clock.now();
+    const session = new Session(randomUUID(), caller, request.node, now);
+    this.sessions.add(session, now);
     return session;
-  }
-
-  private expire(): void {
-    const oldest = this.clock.now() - (this.options.sessionTtlMs ?? 300_000);
-    for (const session of this.sessions.values())
-      if (!session.connected && session.lastSeen < oldest) this.forget(session);
-  }
-
-  private forget(session: Session): void {
-    this.sessions.delete(session.id);
-    this.options.status?.report(session, NO_FINDINGS);
   }
 
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
@@ -261,7 +251,7 @@ export class DiscoveryService {
 
   /** To the resources' status, and to the log: each finding once. */
   private report(session: Session, findings: readonly Finding[]): void {
-    if (this.sessions.has(session.id)) this.options.status?.report(session, findings);
+    if (this.sessions.get(session.id)) this.options.status?.report(session, findings);
     for (const finding of findings) {
       const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
       if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
