@@ -14,7 +14,7 @@ import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { logNotCompiled } from './compile/node/log-not-compiled.ts';
 import { compileInSlices } from './compile/node/node.ts';
-import { DiscoveryService } from './discovery/service.ts';
+import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
@@ -33,6 +33,8 @@ export interface ControlPlaneOptions {
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
   maxSvidTtl?: number;
+  /** Default `on-demand`. */
+  discovery?: DiscoveryMode;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -87,7 +89,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     );
     mesh.onChange((_view, { written }) => logNotCompiled(written, log));
-    const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log });
+    const discovery = new DiscoveryService({
+      compile: compileInSlices,
+      mesh,
+      log,
+      ...(options.discovery && { discovery: options.discovery }),
+    });
     undo.splice(1, 0, () => discovery.close());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
+import type { DiscoveryMode } from '../discovery/service.ts';
 import { CliError } from './connection.ts';
 import { colour } from './output.ts';
 
@@ -16,6 +17,7 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  discovery: DiscoveryMode;
   announce?: boolean;
 }
 
@@ -71,6 +73,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    discovery: flags.discovery,
     version: pkg.version,
     log,
   });

@@ -3,9 +3,18 @@ import type { Node } from '../../../shared/xds/core.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import type { ResourceSets } from './snapshot.ts';
 
+/** Names that a node which fetches hosts on demand is given unasked, of those in the last layers of its sets. */
+export interface Eager {
+  readonly virtualHosts: readonly string[];
+  /** With the endpoints of them. */
+  readonly clusters: readonly string[];
+}
+
 /** Everything a node runs: sets of resources, most of them shared with other nodes. */
 export interface CompiledNode {
   readonly sets: ResourceSets;
+  /** The node fetches the rest of its virtual hosts, clusters and endpoints on demand. Undefined: it is given all. */
+  readonly eager?: Eager | undefined;
   /** Rules that could not be translated, one sentence each; requests that they match are answered with 500. */
   readonly errors: readonly string[];
   /**
