@@ -15,6 +15,7 @@ import { openJwtSvids } from './ca/jwt-svids.ts';
 import { logNotCompiled } from './compile/node/log-not-compiled.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
+import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
@@ -35,6 +36,8 @@ export interface ControlPlaneOptions {
   maxSvidTtl?: number;
   /** Default `on-demand`. */
   discovery?: DiscoveryMode;
+  /** How many proxies may be connected; default: SESSION_LIMITS. */
+  sessionLimits?: Partial<SessionLimits>;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -92,8 +95,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery = new DiscoveryService({
       compile: compileInSlices,
       mesh,
-      log,
       ...(options.discovery && { discovery: options.discovery }),
+      limits: options.sessionLimits ?? {},
+      log,
     });
     undo.splice(1, 0, () => discovery.close());
 
