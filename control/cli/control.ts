@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../control/cli/connection.ts';
-import { resourcePath } from '../../control/cli/resources.ts';
+import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { kindOf } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';

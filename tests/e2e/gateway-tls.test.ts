@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resourcePath } from '../../control/cli/resources.ts';
+import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { LoopbackMesh } from '../../deploy/demo/mesh.ts';
 import { kindOf } from '../../shared/resources/index.ts';
 import { RUNTIMES, until } from '../harness.ts';

@@ -5,7 +5,7 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ControlApi } from '../../../control/cli/connection.ts';
-import { resourcePath } from '../../../control/cli/resources.ts';
+import { resourcePath } from '../../../control/cli/resources/selection.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
