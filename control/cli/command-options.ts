@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { CliError } from './cli-error.ts';
 import type { ConnectionFlags } from './connection.ts';
-import { defaultKubeconfig } from './kubeconfig-file.ts';
+import { defaultKubeconfig } from './kubeconfig/read.ts';
 import type { SourcePaths } from './sources.ts';
 
 export interface ClientFlags extends ConnectionFlags {

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { buffer } from 'node:stream/consumers';
 import { readWarnings } from '../api/resources/warning-header.ts';
 import { CliError, readText } from './cli-error.ts';
-import { type KubeContext, readKubeContext } from './kubeconfig-file.ts';
+import { type KubeContext, readKubeContext } from './kubeconfig/read.ts';
 
 export interface ConnectionFlags {
   server?: string;

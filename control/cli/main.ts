@@ -13,10 +13,10 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
-import { kubeconfig, saveKubeconfig } from './kubeconfig.ts';
-import { defaultKubeconfig } from './kubeconfig-file.ts';
+import { defaultKubeconfig } from './kubeconfig/read.ts';
+import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { outputFormat, print } from './output.ts';
-import { registerResourceCommands } from './resource-commands.ts';
+import { registerResourceCommands } from './resources/commands.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
@@ -83,6 +83,9 @@ program
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
+  .option('--max-sessions <number>', 'most proxies at a time', '10000')
+  .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
+  .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');

@@ -1,6 +1,6 @@
 /** The commands for resources, with kubectl's names and flags: apply, get, describe, delete. */
 import { type Command, Option } from 'commander';
-import { CliError } from './cli-error.ts';
+import { CliError } from '../cli-error.ts';
 import {
   type ClientFlags,
   client,
@@ -9,8 +9,8 @@ import {
   files,
   someWords,
   sourcePaths,
-} from './command-options.ts';
-import { ControlApi } from './connection.ts';
+} from '../command-options.ts';
+import { ControlApi } from '../connection.ts';
 
 const SELECT = 'types and names: vs, vs,dr, vs reviews, vs/reviews dr/reviews';
 const SELECTOR = 'label selector, as app=reviews,tier!=db';
@@ -32,7 +32,7 @@ function registerApply(program: Command): void {
     .option('--dry-run [mode]', 'write nothing: client validates here, server (the default) asks the server too')
     .option('--validate <policy>', 'unknown and duplicate fields: strict, warn or ignore', 'strict')
     .action(async (flags: ClientFlags & FileFlags & { dryRun?: string | boolean; validate: string }) => {
-      const { apply, dryRunFlag, fieldValidationFlag } = await import('./resources/apply.ts');
+      const { apply, dryRunFlag, fieldValidationFlag } = await import('./apply.ts');
       const options = { dryRun: dryRunFlag(flags.dryRun), fields: fieldValidationFlag(flags.validate) };
       const api = ControlApi.from(flags);
       await apply(api, sourcePaths(flags), flags.namespace ?? api.namespace, options);
@@ -65,7 +65,7 @@ function registerGet(program: Command): void {
       ).default('table'),
     )
     .action(async (words: string[], flags: GetFlags) => {
-      const { get } = await import('./resources/get.ts');
+      const { get } = await import('./get.ts');
       const api = ControlApi.from(flags);
       const { selector, watch = false, headers, ignoreNotFound = false, allNamespaces = false } = flags;
       process.exitCode = await get(api, someWords('get', words), {
@@ -84,7 +84,7 @@ function registerDescribe(program: Command): void {
     .option('-A, --all-namespaces', 'in every namespace')
     .option('-l, --selector <selector>', SELECTOR)
     .action(async (words: string[], flags: ClientFlags & { allNamespaces?: boolean; selector?: string }) => {
-      const { describe } = await import('./resources/describe.ts');
+      const { describe } = await import('./describe.ts');
       const api = ControlApi.from(flags);
       const { selector, allNamespaces = false } = flags;
       await describe(api, someWords('describe', words), {
@@ -109,7 +109,7 @@ function registerDelete(program: Command): void {
     .option('--ignore-not-found', 'no error for what does not exist')
     .option('--dry-run [mode]', 'delete nothing: client looks only, server (the default) lets the server judge')
     .action(async (words: string[], flags: DeleteFlags) => {
-      const { remove } = await import('./resources/delete.ts');
+      const { remove } = await import('./delete.ts');
       if (flags.filename && words.length > 0) throw new CliError('delete: name resources or files (-f), not both');
       if (!flags.filename && words.length === 0) throw new CliError('delete: name a type and a name, or -f FILE');
       const api = ControlApi.from(flags);

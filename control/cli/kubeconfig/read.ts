@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { CliError, readText } from './cli-error.ts';
+import { CliError, readText } from '../cli-error.ts';
 
 /** How one context of the files reaches its control API. */
 export interface KubeContext {
