@@ -1,6 +1,6 @@
 /** The `tulle` command: its commands and flags. Each command is implemented in a file of its own name. */
 import './compile-cache.mjs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { CliError, readText } from './cli-error.ts';
 import {
