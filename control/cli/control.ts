@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
+import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
 import { CliError } from './connection.ts';
@@ -20,6 +21,8 @@ export interface ControlFlags {
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
+  maxConnections: string;
+  maxConnectionsPerAddress: string;
   announce?: boolean;
 }
 
@@ -67,6 +70,13 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function connectionLimits(flags: ControlFlags): ConnectionLimits {
+  return {
+    total: countOf('--max-connections', flags.maxConnections),
+    perAddress: countOf('--max-connections-per-address', flags.maxConnectionsPerAddress),
+  };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -89,6 +99,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
     sessionLimits: sessionLimits(flags),
+    connectionLimits: connectionLimits(flags),
     version: pkg.version,
     log,
   });
