@@ -88,7 +88,7 @@ program
   .option(
     '--max-connections-per-address <number>',
     'most connections of one address that proved no identity: handshakes, joins, probes',
-    '256',
+    '1024',
   )
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {

@@ -4,15 +4,17 @@ import { createServer as createHttpServer, type IncomingMessage } from 'node:htt
 import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
-import { ChainError, type VerifiedSvid, verifyChain } from '../../../shared/identity/verify.ts';
+import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import type { ApiEnv } from '../caller.ts';
 import { BodyBudget } from './body-budget.ts';
+import { verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
 import { limitedLog } from './limited-log.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
+import { SlicedQueue } from './sliced-queue.ts';
 
-/** One more certificate than `verifyChain` takes: it refuses a longer chain itself. */
+/** One more certificate than `verifyClientChain` takes: it refuses a longer chain itself. */
 const MAX_CHAIN = MAX_SENT + 1;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Milliseconds, from the first byte: the head of a request, and all of it. `check`: how often they are looked at. */
@@ -61,7 +63,8 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const counts = new ConnectionCounts(options.connections);
   const places = new Places();
   const bodies = new BodyBudget();
-  const verified = new WeakMap<object, VerifiedSvid>();
+  const verified = new WeakMap<object, SvidIdentity>();
+  const admissions = new SlicedQueue();
   let certificate = await makeCertificate(options);
   let timer: NodeJS.Timeout | undefined;
 
@@ -104,19 +107,23 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
-    void admit(socket).catch((error: Error) => {
-      refused(`refused client certificate from ${socket.remoteAddress}: ${error.message}`);
-      socket.destroy();
-    });
+    admissions.add(() => admit(socket));
   });
 
-  async function admit(socket: TLSSocket): Promise<void> {
-    const chain = presentedChain(socket);
-    if (chain.length > 0) {
-      const { roots, intermediates, trustDomain } = authority;
-      const svid = await verifyChain({ chain, roots, intermediates, trustDomain, now: now(), purpose: 'client' });
-      verified.set(socket, svid);
-      proved(socket, svid.spiffeId);
+  /** A connection without a certificate is admitted; who it is, a token may say. */
+  function admit(socket: TLSSocket): void {
+    if (socket.destroyed) return;
+    try {
+      const chain = presentedChain(socket);
+      if (chain.length > 0) {
+        const svid = verifyClientChain(chain, authority, now());
+        verified.set(socket, svid);
+        proved(socket, svid.spiffeId);
+      }
+    } catch (error) {
+      refused(`refused client certificate from ${socket.remoteAddress}: ${(error as Error).message}`);
+      socket.destroy();
+      return;
     }
     if (!socket.destroyed) http.emit('connection', socket);
   }
@@ -196,7 +203,7 @@ const peerKey = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddr
 /** A connection may outlive its client certificate; later requests on it are refused. */
 function peerOf(
   socket: Socket,
-  peer: VerifiedSvid | undefined,
+  peer: SvidIdentity | undefined,
   now: () => number,
 ): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'remoteAddress'> {
   if (peer && now() > peer.notAfter) {
