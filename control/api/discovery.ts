@@ -22,7 +22,7 @@ const NEVER = new AbortController().signal;
 
 /**
  * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
- * Failures are Kubernetes `Status` bodies.
+ * A config's `notFetched` has the names of what the proxy may fetch and has not. Failures are Kubernetes `Status` bodies.
  * @param report takes internal errors; details are not sent to clients
  */
 export function discoveryApi(discovery: DiscoveryService, report: (error: unknown) => void = () => {}): Hono<ApiEnv> {
@@ -48,10 +48,12 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
     const type = c.req.query('type');
     if (type !== undefined && !isType(type))
       throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
-    const snapshot = discovery.snapshotOf(c.req.param('id'));
-    if (!snapshot) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
+    const config = discovery.configOf(c.req.param('id'));
+    if (!config) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
+    const { snapshot, notFetched } = config;
     const redacted = withoutKeys(snapshot);
-    return c.json(type === undefined ? redacted : { [type]: redacted[type] });
+    const missing = Object.keys(notFetched).length > 0 && { notFetched };
+    return c.json({ ...(type === undefined ? redacted : { [type]: redacted[type] }), ...missing });
   });
 
   return app;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
+import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
 import { CliError } from './connection.ts';
 import { colour } from './output.ts';
@@ -18,6 +19,7 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  discovery: DiscoveryMode;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -98,6 +100,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    discovery: flags.discovery,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     version: pkg.version,

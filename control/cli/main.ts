@@ -80,6 +80,11 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .addOption(
+    new Option('--discovery <mode>', 'what sidecars are sent: hosts that they use, or all that they may use')
+      .choices(['on-demand', 'eager'])
+      .default('on-demand'),
+  )
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
