@@ -73,7 +73,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const givenRoots = settings['trust-bundle'] && (await readRoots(runtime, settings['trust-bundle']));
   const held = () => identity.current;
-  const client = new ControlClient({
+  const client: ControlClient = new ControlClient({
     runtime,
     url: settings['control-plane'],
     trustedRoots: () => {
@@ -87,7 +87,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     },
     identity: () => held()?.keyPair,
   });
-  const identity = new IdentityManager({
+  const identity: IdentityManager = new IdentityManager({
     files: runtime.files,
     folder: settings.data,
     request: (method, path, body) => client.request(method, path, body),
