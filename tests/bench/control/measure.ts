@@ -1,15 +1,14 @@
 /** One control plane with simulated proxies: cold start, changes, and the longest wait for /healthz meanwhile. */
-import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { ControlApi } from '../../../control/cli/connection.ts';
 import { resourcePath } from '../../../control/cli/resources.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { ROOT, temporaryFolder } from '../../kit/environment.ts';
+import { Program } from '../../kit/process.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
 import { Fleet } from './fleet.ts';
 import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';
@@ -143,21 +142,11 @@ interface RunningControl {
 }
 
 async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
-  const [program, ...args] = [
-    ...runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts')),
-    ...['control', '--data', data, '--port', '0', '--announce'],
-  ];
-  const child = spawn(program!, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = new Promise<void>((done) => child.once('exit', () => done()));
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const { url, trustBundle, adminToken } = JSON.parse(line) as Record<string, string>;
-    const stop = () => {
-      child.kill('SIGKILL');
-      return exited;
-    };
-    return { url: url!, ca: trustBundle!, token: adminToken!, pid: child.pid!, stop };
-  }
-  throw new Error('the control plane ended before it was ready');
+  const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
+  const control = new Program('control', [...command, 'control', '--data', data, '--port', '0', '--announce']);
+  const { url, trustBundle, adminToken } = await control.announcement<Record<string, string>>();
+  const stop = async () => void (await control.stop('SIGKILL'));
+  return { url: url!, ca: trustBundle!, token: adminToken!, pid: control.process.pid!, stop };
 }
 
 /** Asks `/healthz` every 20 ms, one question at a time. `stop` gives the longest answer time in milliseconds. */
