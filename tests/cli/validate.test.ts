@@ -11,7 +11,7 @@ if (!present) console.warn('skipped: the reference data is not here');
 
 /** The exit code and the report. */
 async function validated(path: string): Promise<[number, ValidateReport]> {
-  const { code, out } = await tulle(['validate', '-f', path, '-o', 'json']);
+  const { code, out } = await tulle(['validate', '-R', '-f', path, '-o', 'json']);
   return [code, JSON.parse(out) as ValidateReport];
 }
 

@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../../control/cli/connection.ts';
-import { resourcePath } from '../../../control/cli/resources.ts';
+import { resourcePath } from '../../../control/cli/resources/selection.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -50,6 +52,9 @@ export interface ControlResult {
   /** The longest wait for `/healthz`, asked every 20 ms, at the cold start and during changes. */
   readonly healthzColdMs: number;
   readonly healthzChangeMs: number;
+  /** The most CPU time that the control plane used between two turns of its event loop; undefined on Bun. */
+  readonly turnColdMs: number | undefined;
+  readonly turnChangeMs: number | undefined;
 }
 
 export async function measureControl(
@@ -69,6 +74,7 @@ export async function measureControl(
     const startMs = performance.now() - began;
     progress(`control plane is up after ${Math.round(startMs)} ms`);
 
+    await control.longestTurnMs();
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
@@ -78,6 +84,7 @@ export async function measureControl(
     const coldMs = performance.now() - coldBegan;
     const coldCpuMs = (cpuOf(control.pid) - cpuBefore) / 1000;
     const healthzColdMs = await coldProbe.stop();
+    const turnColdMs = await control.longestTurnMs();
     progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures`);
 
     const probe = probeHealth(control.url, control.ca);
@@ -95,6 +102,7 @@ export async function measureControl(
     return {
       ...{ scenario, startMs, coldMs, coldCpuMs, missing: proxies - cold.up, failures: cold.failures },
       ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },
+      ...{ turnColdMs, turnChangeMs: await control.longestTurnMs() },
     };
   } finally {
     for (const stop of stops) await stop();
@@ -138,15 +146,35 @@ interface RunningControl {
   readonly ca: string;
   readonly token: string;
   readonly pid: number;
+  /** Since it was asked last. */
+  readonly longestTurnMs: () => Promise<number | undefined>;
   readonly stop: () => Promise<void>;
 }
 
+const PRELOAD = fileURLToPath(new URL('./turns.preload.ts', import.meta.url));
+
 async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
   const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
+  const measured = runtime === 'node';
+  if (measured) command.splice(1, 0, '--import', PRELOAD);
+  const profile = process.env['TULLE_BENCH_PROFILE'];
+  if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
   const control = new Program('control', [...command, 'control', '--data', data, '--port', '0', '--announce']);
+  const turns: ((ms: number) => void)[] = [];
+  control.onLine((line, output) => {
+    if (output === 'stdout') return;
+    const turn = /^turn ([\d.]+) at /.exec(line);
+    if (turn) turns.shift()?.(Number(turn[1]));
+    if (!turn || process.env['TULLE_BENCH_TURNS']) process.stderr.write(`${line}\n`);
+  });
+  const longestTurnMs = async () => {
+    if (!measured) return undefined;
+    control.process.kill('SIGUSR2');
+    return new Promise<number>((resolve) => turns.push(resolve));
+  };
   const { url, trustBundle, adminToken } = await control.announcement<Record<string, string>>();
-  const stop = async () => void (await control.stop('SIGKILL'));
-  return { url: url!, ca: trustBundle!, token: adminToken!, pid: control.process.pid!, stop };
+  const stop = async () => void (await control.stop(profile ? 'SIGTERM' : 'SIGKILL'));
+  return { url: url!, ca: trustBundle!, token: adminToken!, pid: control.process.pid!, longestTurnMs, stop };
 }
 
 /** Asks `/healthz` every 20 ms, one question at a time. `stop` gives the longest answer time in milliseconds. */
