@@ -98,8 +98,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       compile: compileInSlices,
       mesh,
       limits: options.sessionLimits ?? {},
-      status,
       log,
+      status,
     });
     undo.splice(1, 0, () => discovery.close());
 

@@ -9,6 +9,7 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { answerBody } from '../discovery/answer.ts';
+import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { foreignNode, malformedNodeId } from './caller-node.ts';
@@ -39,6 +40,8 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     onError: (c) => failure(c, 413, `a poll must not exceed ${MAX_POLL_BYTES} bytes`),
   });
 
+  const blocks = new CompressedBlocks();
+
   app.post('/v3/delta-discovery', limit, async (c) => {
     const caller = c.get('caller');
     if (caller.kind === 'anonymous') return failure(c, 401, 'discovery needs a workload identity (SVID)');
@@ -59,7 +62,11 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     try {
       const signal = c.req.raw.signal ?? NEVER;
       const answer = await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), signal);
-      return c.body(answerBody(answer), 200, { 'content-type': 'application/json' });
+      const gzip = acceptsGzip(c.req.header('accept-encoding'));
+      return c.body(answerBody(answer, gzip ? blocks : undefined), 200, {
+        'content-type': 'application/json',
+        ...(gzip && { 'content-encoding': 'gzip' }),
+      });
     } catch (error) {
       if (!(error instanceof DiscoveryError)) throw error;
       return failure(c, STATUSES[error.code], error.message);
@@ -81,6 +88,14 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
   });
 
   return app;
+}
+
+/** RFC 9110 section 12.5.3. Only gzip by its name: a client that takes any coding gets the plain text. */
+function acceptsGzip(header: string | undefined): boolean {
+  return (header ?? '').split(',').some((coding) => {
+    const [name, ...parameters] = coding.split(';').map((part) => part.trim().toLowerCase());
+    return name === 'gzip' && !parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
+  });
 }
 
 /** Secrets hold the private keys of gateways: they are sent only to holders of an X.509-SVID, never for a bearer token. */
