@@ -1,5 +1,11 @@
 /** Decompression with the one means that every runtime has: the Compression Streams of the web platform. */
 
+/** Node gives the reason as the cause of an error without a message. */
+function reasonOf(error: unknown): string {
+  const { message, cause, code } = error as Error & { code?: unknown };
+  return message || (cause instanceof Error && cause.message) || String(code ?? 'not a gzip member');
+}
+
 /**
  * Decompresses one gzip member (RFC 1952).
  * @param maxBytes most that it may hold: a few bytes can stand for gigabytes
@@ -16,7 +22,7 @@ export async function gunzip(bytes: Uint8Array, maxBytes: number): Promise<Uint8
   let size = 0;
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      throw new Error(`the answer cannot be decompressed: ${(error as Error).message}`);
+      throw new Error(`the answer cannot be decompressed: ${reasonOf(error)}`);
     });
     if (done) break;
     size += value.length;
