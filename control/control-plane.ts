@@ -14,7 +14,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
-import { DiscoveryService } from './discovery/service.ts';
+import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
@@ -37,6 +37,8 @@ export interface ControlPlaneOptions {
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
   maxSvidTtl?: number;
+  /** Default `on-demand`. */
+  discovery?: DiscoveryMode;
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
   version: string;
@@ -97,9 +99,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery = new DiscoveryService({
       compile: compileInSlices,
       mesh,
+      ...(options.discovery && { discovery: options.discovery }),
       limits: options.sessionLimits ?? {},
-      log,
       status,
+      log,
     });
     undo.splice(1, 0, () => discovery.close());
 

@@ -67,7 +67,7 @@ function runSize(run: readonly SharedResource[]): number {
   return size;
 }
 
-/** Bytes of an answer, with how much content they stand for. */
+/** Bytes of an answer, with the size of their content. */
 interface Chunk {
   readonly bytes: Uint8Array;
   readonly content: number;

@@ -88,7 +88,7 @@ export class CompressedBlocks {
 const ids = new WeakMap<SharedResource, number>();
 let lastId = 0;
 
-/** A resource is never changed, so its number stands for its content. */
+/** A resource is never changed, so its number identifies its content. */
 function idOf(resource: SharedResource): number {
   let id = ids.get(resource);
   if (id === undefined) ids.set(resource, (id = ++lastId));

@@ -8,7 +8,7 @@ function reasonOf(error: unknown): string {
 
 /**
  * Decompresses one gzip member (RFC 1952).
- * @param maxBytes most that it may hold: a few bytes can stand for gigabytes
+ * @param maxBytes most that it may hold: a few bytes can expand to gigabytes
  * @throws Error when it is larger, damaged or cut short
  */
 export async function gunzip(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
