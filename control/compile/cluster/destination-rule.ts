@@ -13,9 +13,10 @@ import {
   strings,
   text,
 } from '../../mesh/fields.ts';
+import { resolveHost } from '../../mesh/routes/names.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { generator, labelsFrom, sharedList } from '../memo.ts';
-import { hostCovers, moreSpecific, resolveHost } from '../names.ts';
+import { hostCovers, moreSpecific } from '../names.ts';
 
 export interface Subset {
   name: string;

@@ -1,4 +1,4 @@
-/** The servers of the Gateway resources that select a proxy, and which hosts of a VirtualService each takes. */
+/** The servers of the Gateway resources that select a proxy, and which hosts of route forms each takes. */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import {
   type Fields,
@@ -11,6 +11,7 @@ import {
   strings,
   text,
 } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { hostCovers } from '../names.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import { selectsProxy } from '../scope/workloads.ts';
@@ -115,15 +116,13 @@ function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
   return l4 && protocol !== 'TLS' ? 'tcp' : undefined;
 }
 
-/** The names a server answers for, without the namespaces it takes VirtualServices from. */
+/** The names a server answers for, without the namespaces it takes routes from. */
 export function serverHosts(server: GatewayServer): string[] {
   return server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
 }
 
-/** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
-export function sharedHosts(vs: Resource, server: GatewayServer): string[] {
-  const namespace = namespaceOf(vs);
-  const wanted = strings(specOf(vs)['hosts']);
+/** Host names both have, the narrower of two that overlap. A server host may demand the namespace of the routes. */
+export function sharedHosts({ origin: { namespace }, hosts: wanted }: RouteForm, server: GatewayServer): string[] {
   const shared = new Set<string>();
   for (const written of server.hosts) {
     const slash = written.indexOf('/');

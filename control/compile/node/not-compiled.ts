@@ -38,7 +38,7 @@ function bodyNotCompiled(resource: Resource): Violation[] {
     case 'WorkloadGroup':
       return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(spec)];
     case 'VirtualService':
-      return claims(spec);
+      return claims(objects(spec['http']));
     case 'Sidecar':
       return egressListeners(spec);
     case 'ServiceEntry':
@@ -90,9 +90,9 @@ function annotations(resource: Resource): Violation[] {
   );
 }
 
-function claims(spec: Fields): Violation[] {
-  return objects(spec['http']).flatMap((rule, i) =>
-    objects(rule['match']).flatMap((match, j) =>
+function claims(rules: readonly { match?: unknown }[]): Violation[] {
+  return rules.flatMap((rule, i) =>
+    objects(rule.match).flatMap((match, j) =>
       namesClaims(match)
         ? [of(`spec.http[${i}].match[${j}]`, 'matches on JWT claims are not compiled yet: it never matches')]
         : [],
@@ -138,13 +138,19 @@ export function noteNotCompiled(
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
     ...view.resources('WorkloadEntry').filter((item) => proxy.ips.includes(text(specOf(item)['address']) ?? '')),
-    ...scope.virtualServices.list,
     ...scope.services.list.map(({ resource }) => resource),
   ];
   for (const warning of view.settings.warnings ?? []) note(`ConfigMap istio-system/istio: ${warning}`);
-  for (const resource of resources)
-    for (const { path, message } of notCompiled(resource)) {
-      const { namespace = 'default', name } = resource.metadata;
-      note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
-    }
+  const found = [
+    // With the rules of their delegates.
+    ...scope.routes.flatMap(({ origin, http }) =>
+      [...claims(http), ...annotations(origin.resource)].map((violation) => ({ resource: origin.resource, violation })),
+    ),
+    ...resources.flatMap((resource) => notCompiled(resource).map((violation) => ({ resource, violation }))),
+  ];
+  for (const { resource, violation } of found) {
+    const { path, message } = violation;
+    const { namespace = 'default', name } = resource.metadata;
+    note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
+  }
 }

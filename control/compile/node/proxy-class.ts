@@ -1,13 +1,14 @@
 /** What of a proxy decides about the resources it shares with others: only the labels that some rule asks for. */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { fields, labelsOf, objects, specOf, strings } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, labelsKey } from '../memo.ts';
 import { sourceLabelsOf } from '../routes/virtual-service-routes.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 
 export interface ProxyClass {
-  /** Labels that source labels of VirtualServices name, as `labelsKey` writes them. */
+  /** Labels that source labels of routes name, as `labelsKey` writes them. */
   readonly sourceLabels: string;
   /** Labels that selectors of DestinationRules name. */
   readonly ruleLabels: string;
@@ -16,18 +17,17 @@ export interface ProxyClass {
 }
 
 export function proxyClass(view: MeshView, { labels }: Pick<ProxyView, 'labels'>): ProxyClass {
-  const virtualServices = view.resources('VirtualService');
   const rules = view.resources('DestinationRule');
   return {
-    sourceLabels: labelsKey(labels, sourceKeys({ virtualServices })),
+    sourceLabels: labelsKey(labels, sourceKeys({ forms: view.routes })),
     ruleLabels: labelsKey(labels, selectorKeys({ rules })),
     failoverLabels: labelsKey(labels, failoverKeys({ rules, settings: view.settings })),
   };
 }
 
-const sourceKeys = generator<{ virtualServices: readonly Resource[] }, ReadonlySet<string>>(
-  { virtualServices: true },
-  ({ virtualServices }) => new Set(virtualServices.flatMap((vs) => sourceLabelsOf(vs))),
+const sourceKeys = generator<{ forms: readonly RouteForm[] }, ReadonlySet<string>>(
+  { forms: true },
+  ({ forms }) => new Set(forms.flatMap((form) => sourceLabelsOf(form))),
 );
 
 const selectorKeys = generator<{ rules: readonly Resource[] }, ReadonlySet<string>>(

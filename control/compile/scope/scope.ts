@@ -1,11 +1,11 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
 import type { Resource } from '../../../shared/resources/resource.ts';
-import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
+import { exportedTo } from '../../mesh/export-to.ts';
 import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { hostCovers, resolveHost } from '../names.ts';
-import { mergedVirtualServices } from '../routes/delegate.ts';
+import { hostCovers } from '../names.ts';
 import type { ProxyView } from './proxy.ts';
 import type { LocalWorkload } from './workloads.ts';
 
@@ -15,16 +15,10 @@ export interface Services {
   readonly byHost: ReadonlyMap<string, MeshService>;
 }
 
-export interface VirtualServices {
-  /** Those this proxy may use, in Istio's order, with the rules of their delegates. */
-  readonly list: readonly Resource[];
-  /** Which rules have no effect, and why. */
-  readonly notes: readonly string[];
-}
-
 export interface Scope {
   readonly services: Services;
-  readonly virtualServices: VirtualServices;
+  /** The routes that this proxy may use, in the order of the view. */
+  readonly routes: readonly RouteForm[];
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
 }
 
@@ -38,17 +32,9 @@ export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
 export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
   const { namespace } = caller;
-  const { domainSuffix } = view.settings;
-  const exportTo = view.settings.config.defaultVirtualServiceExportTo;
-  const all = view.resources('VirtualService');
   return {
     services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
-    virtualServices: mergedVirtualServices({
-      visible: visibleVirtualServices({ all, sidecars, exportTo, namespace, domainSuffix }),
-      all,
-      exportTo,
-      domainSuffix,
-    }),
+    routes: visibleRoutes({ all: view.routes, sidecars, namespace }),
     outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
       ? 'REGISTRY_ONLY'
       : 'ALLOW_ANY',
@@ -132,25 +118,15 @@ const visibleServices = generator<
   return sharedList([...chosen.values()]);
 });
 
-interface VisibleInput {
-  readonly all: readonly Resource[];
-  readonly sidecars: Sidecars;
-  /** MeshConfig.defaultVirtualServiceExportTo. */
-  readonly exportTo: readonly string[] | undefined;
-  readonly namespace: string;
-  readonly domainSuffix: string;
-}
-
-const visibleVirtualServices = generator<VisibleInput, readonly Resource[]>(
-  { all: true, sidecars: true, exportTo: true, namespace: true, domainSuffix: true },
-  ({ all, sidecars, exportTo, namespace, domainSuffix }) => {
-    const imports = importsOf(sidecars, namespace);
-    return sharedList(
-      all.filter((item) => {
-        const from = namespaceOf(item);
-        if (!exportedTo(exportToOf(strings(specOf(item)['exportTo']), exportTo), from, namespace)) return false;
-        return strings(specOf(item)['hosts']).some((host) => imports(from, resolveHost(host, from, domainSuffix)));
-      }),
-    );
-  },
-);
+const visibleRoutes = generator<
+  { all: readonly RouteForm[]; sidecars: Sidecars; namespace: string },
+  readonly RouteForm[]
+>({ all: true, sidecars: true, namespace: true }, ({ all, sidecars, namespace }) => {
+  const imports = importsOf(sidecars, namespace);
+  return sharedList(
+    all.filter(
+      ({ origin: { namespace: from }, exportTo, hosts }) =>
+        exportedTo(exportTo, from, namespace) && hosts.some((host) => imports(from, host)),
+    ),
+  );
+});
