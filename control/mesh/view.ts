@@ -130,7 +130,7 @@ export interface MeshView {
   /** Services of all namespaces with an endpoint at `address`, in the order of `services`. */
   servicesAt(address: string): readonly MeshService[];
   /** WorkloadEntries of `namespace` at `address`, oldest first. */
-  workloadEntriesAt(address: string, namespace: string): readonly Resource[];
+  workloadEntriesAt(address: string, namespace: string): readonly ResourceOfKind<'WorkloadEntry'>[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources<Kind extends string>(kind: Kind): readonly ResourceOfKind<Kind>[];
   /** The routes of all kinds that have a reader, in the same order. */

@@ -1,8 +1,8 @@
 /** Gateway servers that are not HTTP: TCP, TLS that ends here, TLS passed through by SNI, and AUTO_PASSTHROUGH. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { type Fields, objects, specOf, strings, text } from '../../mesh/fields.ts';
+import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { type Caller, connectTimeout, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
@@ -84,7 +84,7 @@ export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): 
 }
 
 export interface SniClustersInput extends Omit<Caller, 'readsCredentials'> {
-  readonly gateways: readonly Resource[];
+  readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;
   readonly settings: MeshSettings;
@@ -190,10 +190,10 @@ function sniTargets(
   return targets;
 }
 
-function autoPassthroughHosts(gateways: readonly Resource[]): string[] {
+function autoPassthroughHosts(gateways: readonly ResourceOfKind<'Gateway'>[]): string[] {
   return gateways
-    .flatMap((gateway) => objects(specOf(gateway)['servers']))
-    .filter((server) => text((server['tls'] as Fields | undefined)?.['mode']) === 'AUTO_PASSTHROUGH')
-    .flatMap((server) => strings(server['hosts']))
+    .flatMap((gateway) => specOf(gateway).servers ?? [])
+    .filter(({ tls }) => tls?.mode === 'AUTO_PASSTHROUGH')
+    .flatMap(({ hosts }) => hosts)
     .map((host) => host.slice(host.indexOf('/') + 1));
 }

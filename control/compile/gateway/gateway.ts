@@ -1,8 +1,7 @@
 /** Listeners and route configurations of gateways. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
-import { fields } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
@@ -28,11 +27,11 @@ export interface GatewayInput {
   /** Those bound to one of `gateways`. */
   readonly forms: readonly RouteForm[];
   /** Those that select the proxy, oldest first. */
-  readonly gateways: readonly Resource[];
+  readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
-  readonly policies: readonly Resource[];
+  readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: MeshSettings;
@@ -240,7 +239,7 @@ function draftsOf({ forms }: Gateway, servers: readonly GatewayServer[]): Readon
         else bound.set(server, [form]);
       }
     }
-    if (fields(server.tls)['httpsRedirect'] === true)
+    if (server.tls?.httpsRedirect)
       for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
   }
   return drafts;

@@ -25,6 +25,7 @@ import { type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
+import type { AuthorizationPolicy } from '../security/rbac.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
@@ -49,7 +50,7 @@ interface Place {
   readonly scope: Scope;
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
-  readonly policies: readonly Resource[];
+  readonly policies: readonly AuthorizationPolicy[];
   readonly source: PatchSource;
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */

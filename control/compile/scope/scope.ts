@@ -1,13 +1,16 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import { exportedTo } from '../../mesh/export-to.ts';
-import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../../mesh/fields.ts';
+import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import { hostCovers } from '../names.ts';
 import type { ProxyView } from './proxy.ts';
 import type { LocalWorkload } from './workloads.ts';
+
+export type Sidecar = ResourceOfKind<'Sidecar'>;
 
 export interface Services {
   /** Services this proxy may call, one a host name, in the order of the view. */
@@ -41,37 +44,39 @@ export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   };
 }
 
-function outboundMode(sidecar: Resource | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
-  const mode = fields((sidecar ? specOf(sidecar) : {})['outboundTrafficPolicy'])['mode'];
-  return mode === 'REGISTRY_ONLY' || mode === 'ALLOW_ANY' ? mode : settings.outboundTrafficPolicy;
+function outboundMode(sidecar: Sidecar | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
+  return sidecar?.spec?.outboundTrafficPolicy?.mode ?? settings.outboundTrafficPolicy;
 }
 
 /** The `ingress` entries of a Sidecar; none: nothing is declared. */
-export function ingressOf(sidecar: Resource | undefined): readonly Fields[] {
-  return sidecar ? objects(specOf(sidecar)['ingress']) : [];
+export function ingressOf(sidecar: Sidecar | undefined): readonly Ingress[] {
+  return sidecar?.spec?.ingress ?? [];
 }
 
 /** The Sidecar of each workload, undefined where none applies. Gateways have none. */
-export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Resource | undefined)[] {
+export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Sidecar | undefined)[] {
   return workloads.map((workload) => (type === 'router' ? undefined : sidecarOf(view, workload)));
 }
 
-function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Resource | undefined {
+function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Sidecar | undefined {
   const byNamespace = sidecarsByNamespace({ all: view.resources('Sidecar') });
   const own = byNamespace.get(namespace) ?? [];
   return (
-    own.find((item) => selectorOf(item) !== undefined && selects(labelsOf(selectorOf(item)), labels)) ??
+    own.find((item) => {
+      const selector = selectorOf(item);
+      return selector !== undefined && selects(selector, labels);
+    }) ??
     own.find((item) => selectorOf(item) === undefined) ??
     byNamespace.get(view.settings.rootNamespace)?.find((item) => selectorOf(item) === undefined)
   );
 }
 
-const sidecarsByNamespace = generator<{ all: readonly Resource[] }, ReadonlyMap<string, Resource[]>>(
+const sidecarsByNamespace = generator<{ all: readonly Sidecar[] }, ReadonlyMap<string, Sidecar[]>>(
   { all: true },
   ({ all }) => Map.groupBy(all, namespaceOf),
 );
 
-const selectorOf = (sidecar: Resource) => fields(specOf(sidecar)['workloadSelector'])['labels'];
+const selectorOf = (sidecar: Sidecar) => specOf(sidecar).workloadSelector?.labels;
 
 const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list: true }, ({ list }) => ({
   list,
@@ -80,14 +85,14 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
 
 type Imports = (namespace: string, hostname: string) => boolean;
 
-type Sidecars = readonly (Resource | undefined)[];
+type Sidecars = readonly (Sidecar | undefined)[];
 
 /** What the `egress` of every Sidecar takes in; one without any takes in everything. */
 function importsOf(sidecars: Sidecars, own: string): Imports {
   const egresses = sidecars
-    .map((sidecar) => (sidecar ? specOf(sidecar) : {})['egress'])
+    .map((sidecar) => sidecar?.spec?.egress)
     .filter((egress) => egress !== undefined)
-    .map((egress) => objects(egress).flatMap((item) => strings(item['hosts'])));
+    .map((egress) => egress.flatMap(({ hosts }) => hosts));
   return (namespace, hostname) =>
     egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, own)));
 }
