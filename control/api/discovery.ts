@@ -30,7 +30,7 @@ const STATUSES = { invalid: 400, limited: 429, unavailable: 503 } as const;
 
 /**
  * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
- * Failures are Kubernetes `Status` bodies.
+ * A config's `notFetched` has the names of what the proxy may fetch and has not. Failures are Kubernetes `Status` bodies.
  */
 export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
@@ -74,10 +74,12 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
     const type = c.req.query('type');
     if (type !== undefined && !isType(type))
       return failure(c, 400, `type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
-    const snapshot = discovery.snapshotOf(c.req.param('id'));
-    if (!snapshot) return failure(c, 404, `no proxy "${c.req.param('id')}" is known`);
+    const config = discovery.configOf(c.req.param('id'));
+    if (!config) return failure(c, 404, `no proxy "${c.req.param('id')}" is known`);
+    const { snapshot, notFetched } = config;
     const redacted = withoutKeys(snapshot);
-    return c.json(type === undefined ? redacted : { [type]: redacted[type] });
+    const missing = Object.keys(notFetched).length > 0 && { notFetched };
+    return c.json({ ...(type === undefined ? redacted : { [type]: redacted[type] }), ...missing });
   });
 
   return app;

@@ -4,8 +4,9 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
+import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {
@@ -17,6 +18,7 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  discovery: DiscoveryMode;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -88,6 +90,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    discovery: flags.discovery,
     sessionLimits: sessionLimits(flags),
     version: pkg.version,
     log,

@@ -3,6 +3,7 @@ import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { namespaceOf } from './fields.ts';
 import { settingsFrom } from './mesh-config.ts';
+import { resourceId } from './mesh-resource.ts';
 import { byAge } from './order.ts';
 import { ROUTE_READERS } from './routes/readers.ts';
 import type { RouteForm } from './routes/route-form.ts';
@@ -72,7 +73,14 @@ export class MeshIndex {
     const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
     return {
       view: this.view(revision),
-      change: { resources, written: added, services, endpoints, settings: settingsChanged },
+      change: {
+        resources,
+        written: added,
+        deleted: deletedOf(removed, added),
+        services,
+        endpoints,
+        settings: settingsChanged,
+      },
     };
   }
 
@@ -116,6 +124,13 @@ export class MeshIndex {
       if (step > from && step <= to) for (const service of services) found.add(service);
     return [...found];
   }
+}
+
+/** Those of `removed` that nothing in `added` replaces. */
+function deletedOf(removed: readonly Resource[], added: readonly Resource[]): readonly Resource[] {
+  if (removed.length === 0) return NONE;
+  const replacing = new Set(added.map(resourceId));
+  return removed.filter((resource) => !replacing.has(resourceId(resource)));
 }
 
 interface KindChange {

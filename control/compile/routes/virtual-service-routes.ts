@@ -6,6 +6,7 @@ import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, labelsKey, sharedList } from '../memo.ts';
 import { outboundCluster } from '../names.ts';
+import type { Finding } from '../output/finding.ts';
 import { translateHttpRoutes } from './virtual-service.ts';
 
 /** Who a request comes from, as `sourceLabels` and `sourceNamespace` know it. */
@@ -19,7 +20,7 @@ export interface RouteInput {
   readonly caller: RouteCaller;
   readonly settings: Pick<MeshSettings, 'config'>;
   /** Takes why a rule could not be translated. */
-  onError(reason: string): void;
+  onError(finding: Finding): void;
 }
 
 /** What the rules of a form ask of the mesh and the caller. */
@@ -68,7 +69,7 @@ interface TranslationInput {
   readonly labels: string;
 }
 
-const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly string[] }>(
+const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly Finding[] }>(
   {
     form: true,
     targets: true,
@@ -81,7 +82,7 @@ const translation = generator<TranslationInput, { routes: readonly Route[]; erro
   ({ form, targets, defaultRetries, gateway, port, namespace, labels }) => {
     const { hosts } = questionsOf({ form });
     const destinations = destinationsOf(hosts, targets);
-    const errors: string[] = [];
+    const errors: Finding[] = [];
     const routes = translateHttpRoutes(form.http, {
       proxyLabels: labelsFrom(labels),
       proxyNamespace: namespace,
@@ -92,7 +93,7 @@ const translation = generator<TranslationInput, { routes: readonly Route[]; erro
         outboundCluster(number ?? destinationPortOf(destinations, host, port), subset, host),
       hashPolicy: (host, subset, number) =>
         destinationHashPolicy(destinations, host, number ?? destinationPortOf(destinations, host, port), subset),
-      onError: (reason) => errors.push(reason),
+      onError: (finding) => errors.push(finding),
     });
     return { routes: Object.freeze(routes), errors };
   },

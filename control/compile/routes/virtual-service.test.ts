@@ -6,6 +6,7 @@ import { Route } from '../../../shared/xds/route.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
 import { resolveGatewayName } from '../../mesh/routes/names.ts';
 import { formOf } from '../../mesh/routes/virtual-service.ts';
+import { findingText } from '../output/finding.ts';
 import { defaultRoute, type RouteContext, translateHttpRoutes, UNTRANSLATABLE } from './virtual-service.ts';
 import { DEFAULT_RETRY_POLICY, protoDuration } from './virtual-service-policies.ts';
 
@@ -215,7 +216,7 @@ describe('actions', () => {
   it('answers 500 to what it cannot do, and gives the reason to the log alone', () => {
     const answer = (http: Record<string, unknown>) => {
       const reasons: string[] = [];
-      const route = one(http, { ...context, onError: (reason) => reasons.push(reason) });
+      const route = one(http, { ...context, onError: (finding) => reasons.push(findingText(finding)) });
       expect(route).not.toHaveProperty('route');
       expect(route.directResponse).toEqual({ status: 500, body: { inlineString: UNTRANSLATABLE } });
       return reasons;
@@ -232,7 +233,7 @@ describe('actions', () => {
     ];
     const reasons: string[] = [];
     const { http } = formOf(root, DEFAULT_SETTINGS, () => delegate);
-    const [route] = translateHttpRoutes(http, { ...context, onError: (reason) => reasons.push(reason) });
+    const [route] = translateHttpRoutes(http, { ...context, onError: (finding) => reasons.push(findingText(finding)) });
     expect(route?.directResponse?.status).toBe(500);
     expect(reasons).toEqual([
       'VirtualService default/reviews: delegates only to VirtualServices that delegate no further',

@@ -5,7 +5,8 @@
 import type { Destination } from '../../../shared/resources/schema/common.ts';
 import type { HttpRetry, HttpRouteDestination, Percent } from '../../../shared/resources/schema/virtual-service.ts';
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../../shared/xds/route.ts';
-import { type HttpMatch, type HttpRule, titleOf } from '../../mesh/routes/route-form.ts';
+import type { HttpMatch, HttpRule } from '../../mesh/routes/route-form.ts';
+import type { Finding } from '../output/finding.ts';
 import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './virtual-service-match.ts';
 import {
   type PerFilterConfig,
@@ -26,7 +27,7 @@ export interface RouteContext extends MatchScope {
   /** How a destination's balancer hashes requests; same arguments. Absent, or undefined: it does not. */
   hashPolicy?(host: string, subset: string | undefined, port: number | undefined): HashPolicy | undefined;
   /** Takes why a rule could not be translated. */
-  onError?(reason: string): void;
+  onError?(finding: Finding): void;
 }
 
 /** The answer to clients for a rule that could not be translated; the reason is reported to operators only. */
@@ -89,7 +90,11 @@ function translateRule(rule: HttpRule, match: HttpMatch | undefined, ctx: RouteC
     if (perFilter) route.typedPerFilterConfig = perFilter;
   } catch (error) {
     delete route.route;
-    ctx.onError?.(`${titleOf(rule.origin)}: ${(error as Error).message}`);
+    ctx.onError?.({
+      about: rule.origin.resource,
+      reason: 'RuleNotTranslated',
+      message: (error as Error).message,
+    });
     route.directResponse = { status: 500, body: { inlineString: UNTRANSLATABLE } };
   }
   route.decorator = { operation: operationOf(route, rule, ctx.port) };

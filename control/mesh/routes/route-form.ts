@@ -61,8 +61,3 @@ export interface HttpRule extends Omit<HttpRoute, 'delegate'> {
 /** What happens to connections; hosts of destinations and gateways of matches are full names. */
 export type TcpRule = TcpRoute;
 export type TlsRule = TlsRoute;
-
-/** `VirtualService shop/cart` */
-export function titleOf({ resource, namespace }: RouteOrigin): string {
-  return `${resource.kind} ${namespace}/${resource.metadata.name}`;
-}
