@@ -1,6 +1,7 @@
 /** Fields that are accepted and stored but not translated: reported wherever a user would expect an effect. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
+import { proxyMetadataWithoutEffect } from '../../../shared/resources/effects/proxy-config.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
@@ -56,11 +57,10 @@ function probe(spec: Fields): Violation[] {
 
 function proxyConfig(spec: Fields): Violation[] {
   const { environmentVariables, image, selector } = spec;
+  const unused = proxyMetadataWithoutEffect(fields(environmentVariables));
   const none = isFields(selector) && Object.keys(fields(selector['matchLabels'])).length === 0;
   return [
-    ...(isFields(environmentVariables) && Object.keys(environmentVariables).length > 0
-      ? [of('spec.environmentVariables', 'has no effect: give them to the proxy process as its environment')]
-      : []),
+    ...(unused === undefined ? [] : [of('spec.environmentVariables', unused)]),
     ...(isFields(image) ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
     ...(none
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
