@@ -50,6 +50,7 @@ export class RunningConfig {
     clusters: new Map(),
     endpoints: new Map(),
     listeners: new Map(),
+    hosts: new Map(),
     virtualHosts: new Map(),
     routes: new Map(),
   };
