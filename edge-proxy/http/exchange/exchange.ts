@@ -3,6 +3,7 @@
  * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
  */
 
+import type { FetchOutcome, PendingFetch } from '../../upstream/fetches.ts';
 import { FilterRun } from '../filters/filter-run.ts';
 import type { MessageFlow } from '../filters/message-flow.ts';
 import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
@@ -13,6 +14,7 @@ import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
   filterFailed,
+  hostNotFetched,
   lossDetails,
   lossFlag,
   requestTimeout,
@@ -43,6 +45,7 @@ import {
   requestFlow,
   responseFlow,
 } from './flows.ts';
+import { HeldEvents } from './held-events.ts';
 import { nameCluster } from './intended-cluster.ts';
 import { normalizeTarget } from './request-target.ts';
 import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
@@ -67,6 +70,8 @@ export class Exchange
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
   private router: Router | undefined;
+  /** The rest of the request, while its host is being fetched. */
+  private held: HeldEvents | undefined = undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
   private pending: PendingBody | undefined;
@@ -172,9 +177,50 @@ export class Exchange
     removeInternalOnly(request, table);
     this.admitted = true;
     request.route = table?.match(request) ?? null;
+    const fetch = request.route === null ? table?.fetch?.(request.authority) : undefined;
+    if (fetch) this.awaitHost(fetch);
+    else this.routed();
+  }
+
+  private routed(): void {
+    const { request, config } = this;
     config.router.events.routed?.(request);
     this.run = new FilterRun(request, config.filters.of(request.route), config.routes);
     this.filterRequest(this.run);
+  }
+
+  /** The filters depend on the route: they, and the rest of the request, wait with it for its virtual host. */
+  private awaitHost(fetch: PendingFetch): void {
+    const held = new HeldEvents();
+    this.held = held;
+    this.stream.pause();
+    void fetch.done.then((outcome) => {
+      if (this.finished || this.responseStarted) return;
+      try {
+        this.onHostFetched(fetch.name, outcome, held);
+      } catch (error) {
+        this.failInternally(error);
+      }
+    });
+  }
+
+  private onHostFetched(name: string, outcome: FetchOutcome, held: HeldEvents): void {
+    const { request, config } = this;
+    const table = config.routes();
+    request.route = table?.match(request) ?? null;
+    if (request.route === null && (outcome !== 'changed' || table?.fetch?.(request.authority))) {
+      this.held = undefined;
+      this.reply(hostNotFetched(name, outcome));
+      return;
+    }
+    // What comes meanwhile goes behind what is held.
+    this.stream.resume();
+    this.routed();
+    held.replay(
+      (bytes, end) => this.takeData(bytes, end),
+      (trailers) => this.takeTrailers(trailers),
+    );
+    this.held = undefined;
   }
 
   private filterRequest(run: FilterRun<ProxyRequest>): void {
@@ -230,7 +276,9 @@ export class Exchange
     const { request } = this;
     const { route } = request;
     if (!route) {
-      this.reply(routeNotFound);
+      // A filter chose another host: it can be used once it is here.
+      const fetch = this.config.routes()?.fetch?.(request.authority);
+      this.reply(fetch ? hostNotFetched(fetch.name, 'timeout') : routeNotFound);
       return;
     }
     const { action } = route;
@@ -269,6 +317,11 @@ export class Exchange
   }
 
   onData(bytes: Uint8Array, end: boolean): void {
+    if (this.held) this.held.addData(bytes, end);
+    else this.takeData(bytes, end);
+  }
+
+  private takeData(bytes: Uint8Array, end: boolean): void {
     this.request.bytesReceived += bytes.length;
     if (this.finished) return;
     this.touch();
@@ -278,6 +331,11 @@ export class Exchange
   }
 
   onTrailers(trailers: HeaderMap): void {
+    if (this.held) this.held.addTrailers(trailers);
+    else this.takeTrailers(trailers);
+  }
+
+  private takeTrailers(trailers: HeaderMap): void {
     if (this.finished) return;
     this.endRequest();
     if (this.requestFlow) this.requestFlow.onTrailers(trailers);
@@ -547,6 +605,7 @@ export class Exchange
     this.router?.abandon();
     this.cancelFlows();
     this.pending = undefined;
+    this.held = undefined;
     this.run?.end(this.responseEnded, this.config.onInternalError);
     this.request.endMs = this.config.router.clock.monotonicMs();
     this.config.router.events.finished?.(this.request);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import { Fetches } from '../../upstream/fetches.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 import { RouteTables } from './route-tables.ts';
 
@@ -26,7 +27,7 @@ const request = (authority: string) =>
 
 function setup(clusters = new Set<string>()) {
   const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, ENV);
-  const tables = new RouteTables({ clusters, compileRoutes, env: ENV });
+  const tables = new RouteTables({ clusters, compileRoutes, env: ENV, fetches: new Fetches() });
   const apply = (
     hosts: VirtualHost[],
     configurations: RouteConfiguration[] = [],
