@@ -17,6 +17,7 @@ import { type FetchedType, Fetches } from '../upstream/fetches.ts';
 import { hostOfCluster, OnDemandClusters } from './cluster/on-demand-clusters.ts';
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
+import type { FilterRegistry } from './filter/filter-registry.ts';
 import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
@@ -40,6 +41,8 @@ export interface Compilers
     | 'connectionLog'
   > {
   readonly compileCluster: CompileCluster;
+  /** Those that routes may configure. */
+  readonly filters: FilterRegistry;
 }
 
 /** What runs, by type and name. */
@@ -90,7 +93,7 @@ export class RunningConfig {
     this.routes = new RouteTables({
       clusters: this.clusters,
       compileRoutes: compilers.compileRoutes,
-      env: runtime,
+      hosts: { env: runtime, filters: compilers.filters },
       fetches,
     });
     this.tcpClusters = new OnDemandClusters(this.clusters, (host) => this.resources.hosts.has(host), fetches);

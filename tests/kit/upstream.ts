@@ -1,4 +1,4 @@
-/** Servers that stand behind proxies under test. */
+/** Servers that are upstreams of proxies under test. */
 import type http from 'node:http';
 import type net from 'node:net';
 

@@ -9,17 +9,16 @@ import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.
 import { ConfigError } from '../../config-error.ts';
 import { checkDomains } from '../../http/routing/host-lookup.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
-import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import type { Fetches } from '../../upstream/fetches.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
-import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';
+import { type CompiledHost, compileVirtualHost, type RouteDeps, routeTable } from './compile-routes.ts';
 import { type SeparateHost, SeparateHosts } from './separate-hosts.ts';
 
 export interface RouteTableDeps {
   readonly clusters: { has(name: string): boolean };
   /** Compiles a configuration that holds its virtual hosts. */
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly env: ClockAndRandom;
+  readonly hosts: RouteDeps;
   /** For virtual hosts that the host index has and that are not here. */
   readonly fetches: Fetches;
 }
@@ -204,7 +203,7 @@ export class RouteTables {
     const own = { ...host, name: host.name.slice(configurationOf(host.name).length + 1) };
     checkDomains(host.domains, `virtual host "${host.name}"`);
     validateClusters({ ...config, virtualHosts: [own] }, this.parts.clusters);
-    return compileVirtualHost(config, own, `virtual host "${host.name}"`, this.parts.env);
+    return compileVirtualHost(config, own, `virtual host "${host.name}"`, this.parts.hosts);
   }
 }
 
