@@ -144,18 +144,17 @@ export class DiscoveryClient {
         }
       }
     }
-    this.wantHeld();
     return RESOURCE_TYPES.some((type) => this.held[type].size > 0) && this.nothingInForce() === undefined;
   }
 
-  /** What was fetched before a restart is wanted until it is known to be unused. */
+  /** What is held when a session begins is wanted until it is known to be unused. */
   private wantHeld(): void {
     if (!this.options.onDemand) return;
     const now = this.options.time.now();
-    for (const name of this.held.virtualHosts.keys()) this.wanted.add('virtualHosts', name, now);
+    for (const name of this.held.virtualHosts.keys()) this.wanted.keep('virtualHosts', name, now);
     for (const { resource } of this.held.listeners.values())
       for (const name of tcpClustersOf(resource))
-        if (this.held.clusters.has(name)) this.wanted.add('clusters', name, now);
+        if (this.held.clusters.has(name)) this.wanted.keep('clusters', name, now);
   }
 
   /** Polls until `stop`. Never throws; trouble is logged once and retried with backoff. */
@@ -237,6 +236,7 @@ export class DiscoveryClient {
     if (request.session === undefined && !this.plain) {
       this.opened = knownFeatures(features);
       this.agreed = this.opened;
+      if (this.agreed.has('tulle.on-demand')) this.wantHeld();
       this.wanted.forgetSaid();
       return;
     }

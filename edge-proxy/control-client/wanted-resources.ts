@@ -24,6 +24,11 @@ export class WantedResources {
     return isNew;
   }
 
+  /** The same for what is here already; when it was last used is not known better than before. */
+  keep(type: WantedType, name: string, now: number): void {
+    if (!this.lastUsed[type].has(name)) this.add(type, name, now);
+  }
+
   used(names: WantedNames, now: number): void {
     for (const type of TYPES)
       for (const name of names[type]) if (this.lastUsed[type].has(name)) this.lastUsed[type].set(name, now);
