@@ -101,8 +101,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       limits: options.sessionLimits ?? {},
-      log,
       status,
+      log,
     });
     undo.splice(1, 0, () => discovery.close());
 

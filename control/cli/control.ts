@@ -6,7 +6,7 @@ import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {

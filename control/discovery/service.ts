@@ -89,9 +89,11 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
-    this.sessions = new SessionTable(options.limits ?? {}, options.sessionTtlMs ?? 300_000, (session) =>
-      options.status?.report(session, NO_FINDINGS),
-    );
+    this.sessions = new SessionTable({
+      limits: options.limits ?? {},
+      ttlMs: options.sessionTtlMs ?? 300_000,
+      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+    });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
