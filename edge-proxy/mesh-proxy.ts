@@ -144,7 +144,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   };
 }
 
-/** The default of sidecars; gateways are sent everything. */
+/** Gateways are sent everything. */
 function isOnDemand({ type, discovery }: MeshSettings): boolean {
   return type === 'sidecar' && discovery === 'on-demand';
 }

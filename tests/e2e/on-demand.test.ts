@@ -67,7 +67,13 @@ spec:
     await mesh.apply([...Array(HOSTS).keys()].map((i) => http(i)).join('\n'));
     await mesh.apply(entry('db.example', dbPort, 'TCP', tcpPort));
     const start = (name: string, ...flags: string[]) =>
-      mesh.start({ name, serviceAccount: name, labels: { app: name }, runtime, flags });
+      mesh.start({
+        name,
+        serviceAccount: name,
+        labels: { app: name },
+        runtime,
+        flags: ['--discovery', 'on-demand', ...flags],
+      });
     quick = await start('quick', '--host-wait-ms', String(WAIT_MS));
     patient = await start('patient', '--host-wait-ms', '60000', '--unused-host-seconds', '2');
   });

@@ -104,7 +104,10 @@ metadata: { name: vault }
 spec: { address: ${shop.workload('echo').address}, serviceAccount: ${serviceAccount}, labels: { app: vault } }
 `;
       await shop.mesh.apply(vault('vault'));
-      await shop.runs('client', `${PRINCIPAL}vault`);
+      await until('the client knows the host', async () => {
+        await shop.use('vault');
+        return (await shop.admin('client', '/config_dump')).body.includes(`${PRINCIPAL}vault`);
+      });
       for (let i = 0; i < 20; i++) {
         const answer = await shop.call('vault', '/');
         expect([answer.status, answer.body]).toEqual([503, expect.stringContaining('upstream connect error')]);
