@@ -419,7 +419,7 @@ export class DiscoveryClient {
   }
 }
 
-/** The control plane answers it when there is something new: it is not told anything that it answers. */
+/** The control plane answers it when there is something new: nothing in it asks for an answer. */
 function isHeld({ requests }: DiscoveryPoll): boolean {
   return !requests.some(
     ({ resourceNamesSubscribe, resourceNamesUnsubscribe, namesSent }) =>

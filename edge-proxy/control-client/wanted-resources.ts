@@ -1,4 +1,4 @@
-/** What is fetched on demand: the names that traffic asked for, when they were last used, and what is to be said of them. */
+/** What is fetched on demand: the names that traffic asked for, when they were last used, and what has to be sent about them. */
 import { clusterNamesIn } from '../../shared/xds/cluster-names.ts';
 import { type DeltaDiscoveryRequest, TYPE_URLS } from '../../shared/xds/discovery.ts';
 
@@ -13,7 +13,7 @@ const POLL_CHARS = 400 * 1024;
 export class WantedResources {
   /** Name -> when it was last known to be used, in milliseconds. */
   private readonly lastUsed = { virtualHosts: new Map<string, number>(), clusters: new Map<string, number>() };
-  /** Names that the control plane has not been told of: whether they are wanted. */
+  /** Names that the control plane does not know about: whether they are wanted. */
   private readonly changed = { virtualHosts: new Map<string, boolean>(), clusters: new Map<string, boolean>() };
 
   /** @returns whether the control plane has to be asked */

@@ -209,7 +209,7 @@ spec:
     await until('the other proxy is back, too', async () => (await call(host(31))).status === 200);
   });
 
-  it('is sent everything where it is told to be eager', async () => {
+  it('is sent everything with --discovery eager', async () => {
     const flags = ['--discovery', 'eager'];
     const eager = await mesh.start({ name: 'eager', serviceAccount: 'eager', labels: {}, runtime, flags });
     expect(await outbound(eager)).toHaveLength(HOSTS);

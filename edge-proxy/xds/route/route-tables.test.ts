@@ -207,7 +207,7 @@ describe('route tables with a host index', () => {
     apply({ removedHosts: ['80/wild'] });
     expect(await tables.get('80')!.fetch!('b.example')!.done).toBe('refused');
     apply({ hosts: [host('80/a', ['a.example'])] });
-    // A domain of the index that the host does not have belongs to nobody else.
+    // A domain of the index that the host does not have belongs to no other host.
     expect(['a.example', 'a'].map(at)).toEqual(['a', 'waits']);
   });
 

@@ -6,7 +6,7 @@ import { openAuthority } from '../../../control/ca/authority.ts';
 import { nodeBinary } from '../../../control/cli/runtimes.mjs';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
-import { type Layout, namespaceOf, proxyAddress } from './mesh.ts';
+import { hostOf, type Layout, namespaceOf, PORT, proxyAddress } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
 
@@ -20,6 +20,8 @@ export interface FleetOptions {
   readonly services: number;
   readonly proxies: number;
   readonly layout: Layout;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 export class Fleet {
@@ -60,11 +62,17 @@ export class Fleet {
   }
 }
 
-async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOptions): Promise<ProxySettings> {
+/** The services that a proxy uses: all are used alike. */
+export function usedBy(proxy: number, services: number, uses: number): number[] {
+  return Array.from({ length: Math.min(uses, services) }, (_, i) => (proxy * uses + i) % services);
+}
+
+async function settingsOf({ url, caFolder, services, proxies, layout, uses }: FleetOptions): Promise<ProxySettings> {
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
-  const list: { identity: number; node: { id: string } }[] = [];
+  const list: { identity: number; node: { id: string }; uses?: string[] }[] = [];
+  const virtualHost = (service: number) => `${PORT}/${hostOf(service, layout)}:${PORT}`;
   for (let proxy = 0; proxy < proxies; proxy++) {
     const namespace = namespaceOf(proxy % services, layout);
     let identity = indexOf.get(namespace);
@@ -72,7 +80,8 @@ async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOpt
       identity = identities.push(await identityOf(authority, namespace)) - 1;
       indexOf.set(namespace, identity);
     }
-    list.push({ identity, node: nodeOf(proxy, namespace) });
+    const names = uses === undefined ? undefined : usedBy(proxy, services, uses).map(virtualHost);
+    list.push({ identity, node: nodeOf(proxy, namespace), ...(names && { uses: names }) });
   }
   return { url, ca: authority.trustBundle, proxies: list, identities };
 }

@@ -10,6 +10,7 @@ interface Flags {
   layout: Layout;
   runtime: RuntimeName;
   changes: number;
+  uses?: number;
   limit: number;
   json?: string;
 }
@@ -39,6 +40,7 @@ const flags = new Command('bench:control')
   .option('--layout <name>', 'spread: 25 services a namespace; one: all in one', choice(['spread', 'one']), 'spread')
   .option('--runtime <name>', 'of the control plane', choice(['node', 'bun']), 'node')
   .option('--changes <n>', 'of each sort', positive, 3)
+  .option('--uses <n>', 'services that each proxy uses and fetches on demand (default: all are sent)', positive)
   .option('--limit <seconds>', 'for a cold start, or a change', positive, 240)
   .option('--json <file>', 'where all figures go')
   .parse()
@@ -47,7 +49,7 @@ const flags = new Command('bench:control')
 const results: ControlResult[] = [];
 for (const [services, proxies] of flags.scenario) {
   const { layout, runtime, changes } = flags;
-  const scenario = { services, proxies, layout, runtime, changes, limitMs: flags.limit * 1000 };
+  const scenario = { services, proxies, layout, runtime, changes, limitMs: flags.limit * 1000, uses: flags.uses };
   const result = await measureControl(scenario, (line) => console.error(`${services} x ${proxies}: ${line}`));
   results.push(result);
   console.log(report(result));
@@ -55,11 +57,11 @@ for (const [services, proxies] of flags.scenario) {
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, undefined, 1)}\n`);
 
 function report(result: ControlResult): string {
-  const { services, proxies, layout, runtime } = result.scenario;
+  const { services, proxies, layout, runtime, uses } = result.scenario;
   const ms = (value: number) => `${Math.round(value)} ms`;
   const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
-    `\n${services} services (${layout}) x ${proxies} proxies, control plane on ${runtime}`,
+    `\n${services} services (${layout}) x ${proxies} proxies${uses === undefined ? '' : ` that use ${uses}`}, control plane on ${runtime}`,
     `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
     `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,
