@@ -4,6 +4,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { escapeText } from '../../shared/log/escape.ts';
 import { readWarnings } from '../api/resources/warning-header.ts';
 
 /** A user's mistake, reported in one line with the remedy; never a stack trace. */
@@ -119,7 +120,8 @@ export function describeStatus(answer: Answer): string {
     answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
   // A single cause is already in the message.
   const more = causes.length === 1 && head.includes(causes[0]?.message ?? '') ? [] : causes;
-  return [head + hint, ...more.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
+  const causeLine = (cause: { field?: string; message?: string }) => `${cause.field ?? ''}: ${cause.message ?? ''}`;
+  return [escapeText(head) + hint, ...more.map((cause) => `  ${escapeText(causeLine(cause))}`)].join('\n');
 }
 
 function readKubeconfig(path: string | undefined): { server?: string; token?: string; ca?: string } {

@@ -9,7 +9,7 @@ import { warningText } from '../api/resources/warning-header.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
 import { AddressIndex, sharedAddressWarnings } from '../mesh/shared-addresses.ts';
 import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
-import { age, type OutputFormat, print, table } from './output.ts';
+import { age, note, type OutputFormat, print, table } from './output.ts';
 import { checkSources, type SourceResource } from './sources.ts';
 
 /** The kind a user means: `vs`, `virtualservice`, `virtualservices`, `VirtualService`, `virtualservices.networking.istio.io`. */
@@ -74,8 +74,8 @@ export async function apply(
   if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
   for (const { kind, resource, file, line } of sources)
     for (const { path, message } of notCompiled(resource))
-      process.stderr.write(
-        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}\n`,
+      note(
+        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}`,
       );
   const judged = await judge(api, sources, fields);
   for (const [i, source] of sources.entries()) {
@@ -101,9 +101,7 @@ function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
     const found = sharedAddressWarnings(resource, index);
     index.put(resource);
     for (const warning of found)
-      process.stderr.write(
-        `Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}\n`,
-      );
+      note(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}`);
     return { ...source, warnings: [...warnings, ...found] };
   });
 }
@@ -158,8 +156,7 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
 function printOtherWarnings({ kind, resource, file, line, warnings }: SourceResource, shown: readonly string[]): void {
   const known = new Set([...warnings, ...notCompiled(resource)].map(warningText));
   for (const text of shown)
-    if (!known.has(text))
-      process.stderr.write(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}\n`);
+    if (!known.has(text)) note(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}`);
 }
 
 async function exists(api: ControlApi, namespace: string, known: Map<string, boolean>): Promise<boolean> {
