@@ -8,7 +8,7 @@ import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {

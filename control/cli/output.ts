@@ -1,7 +1,7 @@
 /** Tables, JSON and YAML for people and programs. */
 import { escapeJson, escapeLines, escapeText } from '../../shared/log/escape.ts';
 import { writeYaml } from '../../shared/resources/yaml/write.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
 

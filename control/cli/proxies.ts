@@ -7,7 +7,8 @@ import {
   type Snapshot,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
-import { CliError, type ControlApi } from './connection.ts';
+import { CliError } from './cli-error.ts';
+import type { ControlApi } from './connection.ts';
 import { age, colour, type OutputFormat, print, table } from './output.ts';
 
 /** One row of `GET /v1/proxies`. */

@@ -7,7 +7,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../../control/cli/connection.ts';
-import { resourcePath } from '../../../control/cli/resources.ts';
+import { resourcePath } from '../../../control/cli/resources/selection.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
