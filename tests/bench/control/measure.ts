@@ -153,13 +153,23 @@ interface RunningControl {
 
 const PRELOAD = fileURLToPath(new URL('./turns.preload.ts', import.meta.url));
 
+/** All proxies come from one address at once, and those of a namespace have one identity. */
+const NO_LIMITS = [
+  'connections-per-address',
+  'connections',
+  'sessions',
+  'sessions-per-namespace',
+  'sessions-per-identity',
+].flatMap((limit) => [`--max-${limit}`, '1000000']);
+
 async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
   const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
   const measured = runtime === 'node';
   if (measured) command.splice(1, 0, '--import', PRELOAD);
   const profile = process.env['TULLE_BENCH_PROFILE'];
   if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
-  const control = new Program('control', [...command, 'control', '--data', data, '--port', '0', '--announce']);
+  const flags = ['--data', data, '--port', '0', '--announce', ...NO_LIMITS];
+  const control = new Program('control', [...command, 'control', ...flags]);
   const turns: ((ms: number) => void)[] = [];
   control.onLine((line, output) => {
     if (output === 'stdout') return;
