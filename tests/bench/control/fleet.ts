@@ -20,6 +20,7 @@ export interface FleetOptions {
   readonly services: number;
   readonly proxies: number;
   readonly layout: Layout;
+  readonly gzip: boolean;
 }
 
 export class Fleet {
@@ -52,7 +53,7 @@ export class Fleet {
   }
 }
 
-async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOptions): Promise<ProxySettings> {
+async function settingsOf({ url, caFolder, services, proxies, layout, gzip }: FleetOptions): Promise<ProxySettings> {
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
@@ -66,7 +67,7 @@ async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOpt
     }
     list.push({ identity, node: nodeOf(proxy, namespace) });
   }
-  return { url, ca: authority.trustBundle, proxies: list, identities };
+  return { url, ca: authority.trustBundle, gzip, proxies: list, identities };
 }
 
 async function identityOf(authority: Awaited<ReturnType<typeof openAuthority>>, namespace: string) {

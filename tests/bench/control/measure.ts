@@ -20,6 +20,8 @@ export interface ControlScenario {
   readonly proxies: number;
   readonly layout: Layout;
   readonly runtime: RuntimeName;
+  /** Proxies take answers in gzip, as the product's do. */
+  readonly gzip: boolean;
   /** Changes of each sort that are measured. */
   readonly changes: number;
   /** How long a cold start, or a change, may take. */
@@ -46,6 +48,8 @@ export interface ControlResult {
   readonly coldMs: number;
   readonly coldCpuMs: number;
   readonly missing: number;
+  /** Received by all proxies at the start. */
+  readonly coldBytes: number;
   readonly failures: number;
   readonly residentMb: number;
   readonly changes: readonly ChangeCost[];
@@ -65,7 +69,7 @@ export async function measureControl(
   const data = join(folder.path, 'control');
   const stops: (() => Promise<void>)[] = [];
   try {
-    const { services, proxies, layout } = scenario;
+    const { services, proxies, layout, gzip } = scenario;
     mkdirSync(data, { mode: 0o700 });
     await fillStore(data, meshResources(services, layout));
     const began = performance.now();
@@ -78,7 +82,7 @@ export async function measureControl(
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
-    const fleet = await Fleet.start({ url: control.url, caFolder: join(data, 'ca'), services, proxies, layout });
+    const fleet = await Fleet.start({ url: control.url, caFolder: join(data, 'ca'), services, proxies, layout, gzip });
     stops.unshift(() => fleet.stop());
     const cold = await waitFor(fleet, (report) => report.up >= proxies, scenario.limitMs);
     const coldMs = performance.now() - coldBegan;
@@ -100,7 +104,15 @@ export async function measureControl(
       }
     }
     return {
-      ...{ scenario, startMs, coldMs, coldCpuMs, missing: proxies - cold.up, failures: cold.failures },
+      ...{
+        scenario,
+        startMs,
+        coldMs,
+        coldCpuMs,
+        missing: proxies - cold.up,
+        failures: cold.failures,
+        coldBytes: cold.bytes,
+      },
       ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },
       ...{ turnColdMs, turnChangeMs: await control.longestTurnMs() },
     };
