@@ -2,8 +2,16 @@ import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], exclude: string[] = []) => ({
   extends: true as const,
-  test: { name, include, exclude, setupFiles: name === 'unit' ? [] : ['tests/kit/leftovers.ts'] },
+  test: { name, include, exclude, setupFiles: ['tests/kit/leftovers.ts'] },
 });
+
+/** Beside the code: random cases and corpora of references, which take several seconds of processor time each. */
+const LONG = [
+  'control/compile/golden.test.ts',
+  'control/compile/security/rbac-semantics.test.ts',
+  'control/discovery/incremental.test.ts',
+  'edge-proxy/listener/filter-chain-property.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -14,13 +22,10 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', [
-        '{shared,control,edge-proxy,deploy}/**/*.test.ts',
-        'tests/*.test.ts',
-        'tests/types/**/*.test.ts',
-      ]),
+      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG),
+      project('properties', LONG),
       // Proxies, control planes and commands as processes of their own.
-      project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers,types}/**']),
+      project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers}/**']),
       // Beside other programs: Envoy, kubectl, llhttp, RE2, browsers, databases.
       project('interop', ['tests/{fuzz,interop,peers}/**/*.test.ts']),
     ],
