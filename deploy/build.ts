@@ -2,7 +2,18 @@
  * `npm run build`: the package that ships, in dist/. Each program is one bundle where its source lies in the checkout,
  * with the libraries it uses inside, so that nothing is stripped of types at a start and nothing else is installed.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';
@@ -14,6 +25,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Plain JavaScript that starts the programs; stays as it is. */
 const LAUNCHER = ['bin.mjs', 'runtimes.mjs', 'runtimes.d.mts', 'compile-cache.mjs'];
 
+/** What the package exports. */
+const LIBRARY = ['library/index.ts', 'library/control.ts'];
+
 /** The first line makes Bun skip transpilation: seven megabytes less in a proxy. CommonJS libraries need `require`. */
 const BANNER = `// @bun
 import { createRequire } from 'node:module';
@@ -23,23 +37,27 @@ const require = createRequire(import.meta.url);`;
 export async function buildPackage(folder: string): Promise<string[]> {
   rmSync(folder, { recursive: true, force: true });
   const bundles = [
-    await bundle('control/cli/main.ts', folder),
-    await bundle('edge-proxy/main.ts', folder),
+    await bundle(['control/cli/main.ts', ...LIBRARY], folder, 'control/cli'),
+    await bundle(['edge-proxy/main.ts'], folder, 'edge-proxy'),
     await bundleWorker(join(folder, 'edge-proxy/runtime/worker/main.mjs')),
   ];
   for (const name of LAUNCHER) copy(`control/cli/${name}`, folder);
   for (const name of ['README.md', 'LICENSE'].filter((file) => existsSync(join(ROOT, file)))) copy(name, folder);
+  declare(folder);
   const libraries = [...new Set(bundles.flatMap(librariesOf))].sort();
   writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), libraries.map(licenseOf).join('\n'));
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
   return libraries;
 }
 
-async function bundle(main: string, folder: string): Promise<Metafile> {
+/** @param chunks the folder of what the programs share, from which relative imports start */
+async function bundle(programs: readonly string[], folder: string, chunks: string): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: [main],
-    outdir: join(folder, dirname(main)),
+    entryPoints: [...programs],
+    outbase: ROOT,
+    outdir: folder,
+    chunkNames: `${chunks}/[name]-[hash]`,
     outExtension: { '.js': '.mjs' },
     bundle: true,
     // Code that only mesh proxies need stays in a file of its own, which static proxies never load.
@@ -57,6 +75,22 @@ async function bundle(main: string, folder: string): Promise<Metafile> {
     logLevel: 'warning',
   });
   return metafile;
+}
+
+/** The types of the library. They name no others, so that only their own declarations ship. */
+function declare(folder: string): void {
+  const declarations = mkdtempSync(join(tmpdir(), 'tulle-types-'));
+  try {
+    const options = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--incremental', 'false'];
+    const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+    execFileSync(process.execPath, [compiler, '-p', ROOT, ...options, '--outDir', declarations], { cwd: ROOT });
+    for (const file of LIBRARY) {
+      const declaration = file.replace(/\.ts$/, '.d.ts');
+      copyFileSync(join(declarations, declaration), join(folder, declaration.replace(/\.d\.ts$/, '.d.mts')));
+    }
+  } finally {
+    rmSync(declarations, { recursive: true, force: true });
+  }
 }
 
 function copy(file: string, folder: string): void {
@@ -79,7 +113,13 @@ function licenseOf(library: string): string {
 /** Installs nothing but a suitable Node, if the user's is too old. */
 function manifest(): object {
   const { name, version, description, license, type, bin, engines, optionalDependencies } = pkg;
-  return { name, version, description, license, type, bin, engines, optionalDependencies };
+  const exports = {
+    '.': { types: './library/index.d.mts', default: './library/index.mjs' },
+    './control': { types: './library/control.d.mts', default: './library/control.mjs' },
+    './worker': './edge-proxy/runtime/worker/main.mjs',
+    './package.json': './package.json',
+  };
+  return { name, version, description, license, type, bin, exports, engines, optionalDependencies };
 }
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {

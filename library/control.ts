@@ -1,6 +1,7 @@
 /** The control plane as a library: what `tulle control` runs, in the caller's process. */
-import pkg from '../package.json' with { type: 'json' };
+
 import { startControlPlane as start } from '../control/control-plane.ts';
+import pkg from '../package.json' with { type: 'json' };
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */

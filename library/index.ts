@@ -5,9 +5,9 @@
 import * as z from 'zod';
 import { compileWithNotes } from '../control/compile/node/node.ts';
 import { buildView } from '../control/mesh/build-view.ts';
-import { parseText } from '../shared/resources/read/parse.ts';
-import type { Resource } from '../shared/resources/resource.ts';
+import { parseDocuments } from '../shared/resources/read/parse.ts';
 import { validate } from '../shared/resources/read/validate.ts';
+import type { Resource } from '../shared/resources/resource.ts';
 import type { Node } from '../shared/xds/core.ts';
 
 z.config({ jitless: true });
@@ -40,18 +40,24 @@ export function checkResource(resource: unknown): Checked {
   return { violations, warnings };
 }
 
-/** Checks every document of a YAML or JSON text. What cannot be read is a document with violations. */
+/** Checks every document of a YAML or JSON text. What cannot be read is a document with violations. Never throws. */
 export function checkText(text: string): CheckedDocument[] {
-  const { documents, invalid, errors } = parseText(text, '');
-  const read = [...documents, ...invalid].map(({ value, line, column, errors: own }) => {
+  const { documents, invalid, unread } = parseDocuments(text);
+  const read = [...documents, ...invalid].map(({ value, line, column, errors }) => {
     const { violations, warnings } = checkResource(value);
-    return { value, line, column, violations: [...own, ...violations], warnings };
+    return { value, line, column, violations: [...errors, ...violations].map(finding), warnings };
   });
-  const unread = errors
-    .filter((error) => !invalid.some(({ errors: own }) => own.includes(error)))
-    .map((error) => ({ value: undefined, line: error.line, column: error.column, violations: [error], warnings: [] }));
-  return [...read, ...unread].sort((a, b) => a.line - b.line || a.column - b.column);
+  const broken = unread.map((errors) => ({
+    value: undefined,
+    line: errors[0]?.line ?? 1,
+    column: errors[0]?.column ?? 1,
+    violations: errors.map(finding),
+    warnings: [],
+  }));
+  return [...read, ...broken].sort((a, b) => a.line - b.line || a.column - b.column);
 }
+
+const finding = ({ path, message, rule }: Finding): Finding => ({ path, message, rule });
 
 /** The xDS resources that a proxy is sent, in protobuf's JSON form. */
 export interface CompiledResources {

@@ -144,7 +144,8 @@ function discoveryOf(settings: WorkerSettings, post: Post, identity: WorkerIdent
 
 let worker: Worker | undefined;
 
-export default {
+/** What workerd calls for each request. */
+const worker: { fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> } = {
   async fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> {
     const first = worker === undefined;
     worker ??= createWorker(env);
@@ -152,3 +153,5 @@ export default {
     return worker.handle(request);
   },
 };
+
+export default worker;
