@@ -145,7 +145,7 @@ function discoveryOf(settings: WorkerSettings, post: Post, identity: WorkerIdent
 let worker: Worker | undefined;
 
 /** What workerd calls for each request. */
-const worker: { fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> } = {
+const entry: { fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> } = {
   async fetch(request: Request, env: WorkerEnv, context: Context): Promise<Response> {
     const first = worker === undefined;
     worker ??= createWorker(env);
@@ -154,4 +154,4 @@ const worker: { fetch(request: Request, env: WorkerEnv, context: Context): Promi
   },
 };
 
-export default worker;
+export default entry;
