@@ -16,6 +16,7 @@ import { isKind, namespaceOf, specOf } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
@@ -30,7 +31,7 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
-  const config = effectiveProxyConfig(view, proxyOf(view, node));
+  const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
   const { concurrency } = config;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);
