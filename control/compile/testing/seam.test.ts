@@ -198,9 +198,7 @@ it('a compile with notes goes through the same patches, and names one that is le
   expect(compileWithNotes(view, NODES.a, [inboundFilters]).notes).toContainEqual(
     expect.stringMatching(/^EnvoyFilter shop\/first: .*: the patch is left out of virtualInbound$/),
   );
-  expect(compileWithNotes(view, NODES.c, [inboundFilters]).notes.join()).not.toContain(
-    'the patch is left out',
-  );
+  expect(compileWithNotes(view, NODES.c, [inboundFilters]).notes.join()).not.toContain('the patch is left out');
 });
 
 describe('an HTTPRoute', () => {
