@@ -7,13 +7,12 @@ import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { gatewayRoutes } from '../routes/bound-routes.ts';
-import { type Parts, type Place, partsOf, settingsAt } from './place.ts';
+import { type Parts, type Place, partsOf } from './place.ts';
 
 export function* gatewayServers(place: Place): Work<Parts> {
-  const { view, proxy, asked, scope, rules, mtls, policies } = place;
+  const { view, proxy, settings, asked, scope, rules, mtls, policies } = place;
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const { services } = scope;
-  const settings = settingsAt(place);
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);

@@ -16,6 +16,7 @@ import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
+import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
 import { type AllLayers, DERIVATIONS } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
@@ -23,6 +24,7 @@ import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
+import { proxyHttpSettings } from './proxy-config.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
 export interface Compiled {
@@ -79,13 +81,25 @@ class NodeAt implements CompiledNode {
   }
 }
 
+const NO_FINDINGS: readonly Finding[] = Object.freeze([]);
+
 /** The same list for the same findings. */
 function findingsOf({ errors, leftOut }: Parts, leftOutOfClusters: readonly LeftOut[]): readonly Finding[] {
+  if (errors.length + leftOut.length + leftOutOfClusters.length === 0) return NO_FINDINGS;
   return sharedList([...distinctFindings(errors), ...patchFindings([...leftOut, ...leftOutOfClusters])]);
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
-const KINDS = ['DestinationRule', 'Sidecar', 'PeerAuthentication', 'AuthorizationPolicy', 'Gateway', 'Secret'] as const;
+const KINDS = [
+  'DestinationRule',
+  'Sidecar',
+  'PeerAuthentication',
+  'AuthorizationPolicy',
+  'Gateway',
+  'Secret',
+  'ProxyConfig',
+  'WorkloadGroup',
+] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints(
@@ -150,6 +164,8 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const { namespace } = proxy;
   yield;
+  const { logsByDefault } = proxy;
+  const own = proxySettings({ settings, logsByDefault, ...proxyHttpSettings(view, proxy) });
   const asked = proxyClass(view, proxy);
   yield;
   const scope = scopeOf(view, proxy);
@@ -164,7 +180,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
-  return { view, proxy, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand };
+  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand };
 }
 
 interface CompiledPlace {

@@ -1,6 +1,6 @@
 /** A proxy in its mesh, and what is made for it: what the generators of a type of proxy are given, and what they give. */
 import type { ResourceType } from '../../../shared/xds/discovery.ts';
-import type { MeshSettings, MeshView } from '../../mesh/view.ts';
+import type { MeshView } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator } from '../memo.ts';
 import type { Finding } from '../output/finding.ts';
@@ -11,12 +11,14 @@ import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
-import { proxySettings } from '../sidecar/http-manager.ts';
+import type { ProxySettings } from '../sidecar/http-manager.ts';
 import type { ProxyClass } from './proxy-class.ts';
 
 export interface Place {
   readonly view: MeshView;
   readonly proxy: ProxyView;
+  /** The settings of the mesh as they hold for the proxy. */
+  readonly settings: ProxySettings;
   readonly asked: ProxyClass;
   readonly scope: Scope;
   readonly rules: DestinationRules;
@@ -40,11 +42,6 @@ export interface Parts {
   readonly errors: readonly Finding[];
   /** Patches that were left out. */
   readonly leftOut: readonly LeftOut[];
-}
-
-/** The settings of the mesh as they apply to a proxy. */
-export function settingsAt({ view, proxy }: Pick<Place, 'view' | 'proxy'>): MeshSettings {
-  return proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
 }
 
 /** Lists of one type each, after the patches of the proxy. */

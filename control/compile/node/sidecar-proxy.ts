@@ -6,7 +6,7 @@ import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
 import { sidecarsOf } from '../scope/scope.ts';
 import { type InboundResources, inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
-import { type Parts, type Place, partsOf, settingsAt } from './place.ts';
+import { type Parts, type Place, partsOf } from './place.ts';
 import { servedPorts } from './served-ports.ts';
 
 const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
@@ -21,7 +21,7 @@ function inboundOf(place: Place): InboundResources {
     policies,
     mtls,
     sidecars: sharedList(sidecarsOf(view, proxy)),
-    settings: settingsAt(place),
+    settings: place.settings,
     namespace: proxy.namespace,
     ip: addressOf(place),
     appPorts: labelsKey(Object.fromEntries(appPorts)),
@@ -44,7 +44,7 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const seen = {
     services: scope.services,
     rules,
-    settings: settingsAt(place),
+    settings: place.settings,
     outboundTrafficPolicy: scope.outboundTrafficPolicy,
     namespace: proxy.namespace,
     labels: asked.sourceLabels,

@@ -52,6 +52,8 @@ export interface ProxyView {
   offersHttp2: boolean;
   /** See `ProxyTraits`. */
   logsByDefault: boolean;
+  /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
+  acceptsHttp10: boolean;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -103,7 +105,13 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
     logsByDefault: isTulle && traits.logsByDefault,
+    acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
+}
+
+/** A switch among proxy metadata, as istiod reads it. */
+export function isSwitchedOn(value: string | undefined): boolean {
+  return value === '1' || value === 'true';
 }
 
 function addresses(list: string | undefined, ip: string | undefined): string[] {
