@@ -3,7 +3,8 @@
 import type { TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
-import type { Terminal } from '../listener/listener.ts';
+import type { ConnectionFacts } from '../listener/filter-chain.ts';
+import type { Reassign, Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
@@ -65,7 +66,7 @@ export class TcpProxy implements Terminal {
     connection: Connection,
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
-    _facts?: unknown,
+    facts?: ConnectionFacts,
     record = connectionRecord(downstream, this.runtime.monotonicMs()),
   ): void {
     this.stats.total.value++;
@@ -79,7 +80,7 @@ export class TcpProxy implements Terminal {
       return;
     }
     record.cluster = cluster;
-    new Tunnel(this, cluster, connection, record, firstBytes).start();
+    new Tunnel(this, cluster, connection, record, facts, firstBytes).start();
   }
 
   denied(downstream: DownstreamInfo, details: string): void {
@@ -99,6 +100,22 @@ export class TcpProxy implements Terminal {
   /** Byte streams have no good moment to end: they live until a peer ends them, or until they are cut. */
   drain(): void {}
 
+  /** A stream stays where it is allowed and would be sent to the same cluster; the others are closed after the drain time. */
+  handOverTo(reassign: Reassign): (() => void) | undefined {
+    const leaving: Tunnel[] = [];
+    for (const tunnel of [...this.tunnels]) {
+      const next = tunnel.facts && reassign(tunnel.facts, tunnel.downstream);
+      if (next === this) continue;
+      if (next instanceof TcpProxy && next.choices.some(({ name }) => name === tunnel.cluster.name))
+        tunnel.moveTo(next);
+      else leaving.push(tunnel);
+    }
+    if (leaving.length === 0) return undefined;
+    return () => {
+      for (const tunnel of leaving) tunnel.close(new Error('tcp_proxy: the connection is not served any more'));
+    };
+  }
+
   closeAll(): void {
     for (const tunnel of [...this.tunnels]) tunnel.close(new Error('tcp_proxy: drained'));
   }
@@ -110,8 +127,10 @@ export class TcpProxy implements Terminal {
 
 /** One downstream connection and its upstream. */
 class Tunnel {
-  private readonly proxy: TcpProxy;
-  private readonly cluster: Cluster;
+  private proxy: TcpProxy;
+  readonly cluster: Cluster;
+  /** What its chain was chosen by. */
+  readonly facts: ConnectionFacts | undefined;
   private readonly down: Connection;
   private readonly record: ConnectionRecord;
   private up: Connection | undefined;
@@ -132,14 +151,30 @@ class Tunnel {
     cluster: Cluster,
     down: Connection,
     record: ConnectionRecord,
+    facts: ConnectionFacts | undefined,
     firstBytes: Uint8Array | undefined,
   ) {
+    this.facts = facts;
     this.record = record;
     record.bytesReceived = firstBytes?.length ?? 0;
     this.proxy = proxy;
     this.cluster = cluster;
     this.down = down;
     this.early = firstBytes && firstBytes.length > 0 ? [new Uint8Array(firstBytes)] : [];
+  }
+
+  get downstream(): DownstreamInfo {
+    return this.record.downstream;
+  }
+
+  /** Another version of the config serves it from now on. */
+  moveTo(proxy: TcpProxy): void {
+    const { proxy: before } = this;
+    before.tunnels.delete(this);
+    before.stats.active.value--;
+    this.proxy = proxy;
+    proxy.tunnels.add(this);
+    proxy.stats.active.value++;
   }
 
   start(): void {
