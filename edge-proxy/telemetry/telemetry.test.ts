@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Metrics } from '../../shared/metrics/metrics.ts';
 import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
@@ -9,7 +10,6 @@ import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { compileLogFilter } from './log-filter.ts';
-import { Metrics } from './metrics.ts';
 import { createTelemetry } from './telemetry.ts';
 
 const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';

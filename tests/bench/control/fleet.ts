@@ -1,12 +1,12 @@
 /** Starts the process of the simulated proxies and asks it. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { openAuthority } from '../../../control/ca/authority.ts';
-import { nodeBinary } from '../../../control/cli/runtimes.mjs';
+import { runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
-import { type Layout, namespaceOf, proxyAddress } from './mesh.ts';
+import { ROOT } from '../../kit/environment.ts';
+import { DrivenProgram } from '../../kit/process.ts';
+import { hostOf, type Layout, namespaceOf, PORT, proxyAddress } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
 
@@ -20,51 +20,53 @@ export interface FleetOptions {
   readonly services: number;
   readonly proxies: number;
   readonly layout: Layout;
+  readonly gzip: boolean;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 export class Fleet {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
+  private readonly proxies: DrivenProgram;
 
-  private constructor(child: ChildProcess) {
-    this.child = child;
-    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  private constructor(proxies: DrivenProgram) {
+    this.proxies = proxies;
   }
 
   /** Issues an identity for each namespace and starts all proxies at once. */
   static async start(options: FleetOptions): Promise<Fleet> {
     const settings = await settingsOf(options);
-    const script = fileURLToPath(new URL('./proxies.child.ts', import.meta.url));
-    const child = spawn(nodeBinary(), ['--disable-warning=ExperimentalWarning', script], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    child.stdin!.write(`${JSON.stringify(settings)}\n`);
-    return new Fleet(child);
+    const command = runtimeCommand('node', join(ROOT, 'tests/bench/control/proxies.child.ts'));
+    const proxies = new DrivenProgram('simulated proxies', command);
+    proxies.tell(JSON.stringify(settings));
+    return new Fleet(proxies);
   }
 
   /** ACKs, bytes and failures are counted from here. */
   mark(): void {
-    this.child.stdin!.write('mark\n');
+    this.proxies.tell('mark');
   }
 
   async report(): Promise<ProxyReport> {
-    this.child.stdin!.write('report\n');
-    const { value } = await this.lines.next();
-    return JSON.parse(value as string) as ProxyReport;
+    return JSON.parse(await this.proxies.ask('report')) as ProxyReport;
   }
 
   async stop(): Promise<void> {
-    const exited = new Promise((done) => this.child.once('exit', done));
-    this.child.kill('SIGKILL');
-    await exited;
+    await this.proxies.stop('SIGKILL');
   }
 }
 
-async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOptions): Promise<ProxySettings> {
+/** The services that a proxy uses: all are used alike. */
+export function usedBy(proxy: number, services: number, uses: number): number[] {
+  return Array.from({ length: Math.min(uses, services) }, (_, i) => (proxy * uses + i) % services);
+}
+
+async function settingsOf(options: FleetOptions): Promise<ProxySettings> {
+  const { url, caFolder, services, proxies, layout, gzip, uses } = options;
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
-  const list: { identity: number; node: { id: string } }[] = [];
+  const list: { identity: number; node: { id: string }; uses?: string[] }[] = [];
+  const virtualHost = (service: number) => `${PORT}/${hostOf(service, layout)}:${PORT}`;
   for (let proxy = 0; proxy < proxies; proxy++) {
     const namespace = namespaceOf(proxy % services, layout);
     let identity = indexOf.get(namespace);
@@ -72,9 +74,10 @@ async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOpt
       identity = identities.push(await identityOf(authority, namespace)) - 1;
       indexOf.set(namespace, identity);
     }
-    list.push({ identity, node: nodeOf(proxy, namespace) });
+    const names = uses === undefined ? undefined : usedBy(proxy, services, uses).map(virtualHost);
+    list.push({ identity, node: nodeOf(proxy, namespace), ...(names && { uses: names }) });
   }
-  return { url, ca: authority.trustBundle, proxies: list, identities };
+  return { url, ca: authority.trustBundle, gzip, proxies: list, identities };
 }
 
 async function identityOf(authority: Awaited<ReturnType<typeof openAuthority>>, namespace: string) {
