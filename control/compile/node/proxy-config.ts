@@ -105,7 +105,8 @@ export function proxyConfigAnnotations(resource: Resource): { path: string; yaml
 const annotationOf = (annotations: unknown): string | undefined => text(fields(annotations)[PROXY_CONFIG_ANNOTATION]);
 
 /** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Resource, workload: Workload): boolean {
+/** Whether a WorkloadGroup describes the workload: by labels and service account. */
+export function isOfGroup(group: Resource, workload: Workload): boolean {
   const spec = specOf(group);
   const template = fields(spec['template']);
   const wanted = { ...labelsOf(fields(spec['metadata'])['labels']), ...labelsOf(template['labels']) };
