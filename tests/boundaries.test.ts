@@ -89,13 +89,8 @@ const planes: Record<string, string[][]> = {
     // Helpers, and the output of a compilation.
     ['compile/memo.ts', 'compile/names.ts', 'compile/wire.ts', 'compile/durations.ts', 'compile/output/'],
     ['compile/patches/'],
-    // Who a proxy is, and what its configuration sees: VirtualServices merged with their delegates.
-    [
-      'compile/scope/',
-      'compile/routes/delegate.ts',
-      'compile/routes/virtual-service-match.ts',
-      'compile/routes/virtual-service-spec.ts',
-    ],
+    // Who a proxy is, and what its configuration sees.
+    ['compile/scope/'],
     ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
     ['compile/node/'],
     ['discovery/', 'status/'],
