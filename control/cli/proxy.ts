@@ -1,6 +1,6 @@
 /** Starting the proxy process on a runtime: shared by `tulle proxy` and `tulle run`. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */

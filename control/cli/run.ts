@@ -1,7 +1,7 @@
 /** `tulle run [--] COMMAND`: sidecar first, application once the proxy is ready, proxy stopped last. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { chooseRuntime, exitOf, startProxy } from './proxy.ts';
 

@@ -4,16 +4,20 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
+import type { Node } from '../../shared/xds/core.ts';
+import { type DiscoveryPoll, type Feature, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
-import { snapshotOf } from '../compile/output/snapshot.ts';
+import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
+import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { type NotFetched, notFetched } from './on-demand.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
+import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
@@ -33,28 +37,46 @@ export const systemClock: Clock = {
   },
 };
 
+/** `eager`: every proxy is sent all that it may use, as by istiod. */
+export type DiscoveryMode = 'on-demand' | 'eager';
+
+const ON_DEMAND: Feature = 'tulle.on-demand';
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
+  /** Whether sidecars that can fetch hosts on demand do so. Default `on-demand`. */
+  readonly discovery?: DiscoveryMode;
   /** How long a poll without changes is held. Default 25 s. */
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
-  /** Default 10 000. */
-  readonly maxSessions?: number;
+  /** Default: SESSION_LIMITS. */
+  readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
+  /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
+  readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: (line: string) => void;
 }
 
-/** So many rules that cannot be translated are remembered, to be reported once each. */
+/** So many findings are remembered, to be logged once each. */
 const MAX_REPORTED = 1000;
+
+const NO_FINDINGS: readonly Finding[] = [];
+
+/** What a finding means for requests. */
+const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
+  RuleNotTranslated: ': requests that this rule matches are answered with 500',
+  PatchLeftOut: '',
+  FieldWithoutEffect: '',
+};
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
   private readonly clock: Clock;
   private readonly holdMs: number;
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
@@ -67,6 +89,11 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
+    this.sessions = new SessionTable({
+      limits: options.limits ?? {},
+      ttlMs: options.sessionTtlMs ?? 300_000,
+      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+    });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
@@ -78,7 +105,8 @@ export class DiscoveryService {
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
-   * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
+   * @throws DiscoveryError invalid (unknown type URL), limited (the caller has as many sessions as it may have), unavailable
+   *   (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
@@ -86,7 +114,7 @@ export class DiscoveryService {
     const known = this.find(request, caller);
     const session = known ?? this.open(request, caller);
     session.rouse('superseded');
-    session.touch(request.node, this.clock.now());
+    session.touch(this.permitted(request.node), this.clock.now());
     session.take(request.requests);
     session.polls += 1;
     try {
@@ -134,7 +162,7 @@ export class DiscoveryService {
 
   /** One entry per node id, sorted; of several sessions the one seen last. Compiles nothing. */
   status(): ProxyStatus[] {
-    this.expire();
+    this.sessions.expire(this.clock.now());
     const latest = new Map<string, Session>();
     for (const session of this.sessions.values()) {
       const other = latest.get(session.node.id);
@@ -146,10 +174,16 @@ export class DiscoveryService {
       .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
-  /** What a connected node is meant to run now; undefined for a node that is not known. Holds private keys. */
-  snapshotOf(nodeId: string): Snapshot | undefined {
+  /**
+   * What a connected node is meant to run now, and the names that it may fetch and has not; undefined for a node that is not
+   * known. Holds private keys.
+   */
+  configOf(nodeId: string): { readonly snapshot: Snapshot; readonly notFetched: NotFetched } | undefined {
     const session = [...this.sessions.values()].findLast((candidate) => candidate.node.id === nodeId);
-    return session?.compiled && snapshotOf(session.compiled.node.sets);
+    if (!session?.compiled) return undefined;
+    const { node } = session.compiled;
+    const held = session.setsOf(node);
+    return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
   }
 
   /** How many polls are being held. */
@@ -174,28 +208,24 @@ export class DiscoveryService {
     for (const session of this.sessions.values()) if (session.connected) this.queue.add(session);
   }
 
+  /** The node without features that it does not get here: what is compiled and what is answered follow from them. */
+  private permitted(node: Node): Node {
+    const { clientFeatures } = node;
+    if (!clientFeatures?.includes(ON_DEMAND)) return node;
+    if (this.options.discovery !== 'eager' && node.id.startsWith('sidecar~')) return node;
+    return { ...node, clientFeatures: clientFeatures.filter((feature) => feature !== ON_DEMAND) };
+  }
+
   private find(request: DiscoveryPoll, caller: string): Session | undefined {
     const session = request.session ? this.sessions.get(request.session) : undefined;
     return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
   }
 
   private open(request: DiscoveryPoll, caller: string): Session {
-    this.expire();
-    // A restarted proxy leaves its old session behind; a live twin with the same id keeps its own.
-    for (const old of this.sessions.values())
-      if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.sessions.delete(old.id);
-    const max = this.options.maxSessions ?? 10_000;
-    if (this.sessions.size >= max)
-      throw new DiscoveryError('unavailable', `proxy session limit reached (${max}): try again later`);
-    const session = new Session(randomUUID(), caller, request.node, this.clock.now());
-    this.sessions.set(session.id, session);
+    const now = this.clock.now();
+    const session = new Session(randomUUID(), caller, this.permitted(request.node), now);
+    this.sessions.add(session, now);
     return session;
-  }
-
-  private expire(): void {
-    const oldest = this.clock.now() - (this.options.sessionTtlMs ?? 300_000);
-    for (const session of this.sessions.values())
-      if (!session.connected && session.lastSeen < oldest) this.sessions.delete(session.id);
   }
 
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
@@ -216,12 +246,13 @@ export class DiscoveryService {
     try {
       // After a failure `before` may be of an earlier state of the node.
       const same = session.compileError === undefined && before?.nodeDigest === nodeDigest;
+      const held = before && session.setsOf(before.node);
       const known = same ? before.node.next?.(view) : undefined;
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
-      this.report(node.errors);
-      if (before && isSame(before.node, node)) return false;
+      this.report(session, node.errors);
+      if (held && isSame(held, session.setsOf(node))) return false;
       session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
       return true;
@@ -242,12 +273,14 @@ export class DiscoveryService {
     return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
-  /** Rules that cannot be translated, each once. */
-  private report(errors: readonly string[]): void {
-    for (const error of errors) {
-      if (this.reported.has(error) || this.reported.size >= MAX_REPORTED) continue;
-      this.reported.add(error);
-      this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
+  /** To the resources' status, and to the log: each finding once. */
+  private report(session: Session, findings: readonly Finding[]): void {
+    if (this.sessions.get(session.id)) this.options.status?.report(session, findings);
+    for (const finding of findings) {
+      const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
+      if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
+      this.reported.add(line);
+      this.options.log?.(line);
     }
   }
 }
@@ -257,6 +290,6 @@ function asks({ requests }: DiscoveryPoll): boolean {
   return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent?.length);
 }
 
-function isSame(one: CompiledNode, other: CompiledNode): boolean {
-  return RESOURCE_TYPES.every((type) => one.sets[type].isSame(other.sets[type]));
+function isSame(one: ResourceSets, other: ResourceSets): boolean {
+  return RESOURCE_TYPES.every((type) => one[type].isSame(other[type]));
 }

@@ -95,6 +95,9 @@ class Held {
 export class Subscription {
   private wildcard = false;
   private readonly names = new Set<string>();
+  /** Counts changes of `named`. */
+  namedStep = 0;
+  private readonly resends: boolean;
   private readonly held = new Held();
   private readonly refused = new Map<string, Refusal>();
   private offer: Offer | undefined;
@@ -102,6 +105,11 @@ export class Subscription {
   private digests: readonly string[] | undefined;
   /** Buckets whose names the proxy has not sent yet. */
   private readonly unnamed = new Set<number>();
+
+  /** @param resends what is held is sent again when it is subscribed to by name, as in plain incremental xDS */
+  constructor(resends = true) {
+    this.resends = resends;
+  }
 
   /**
    * Takes one request: its ACK or NACK of the outstanding offer, then its changes of subscription. An offer that this
@@ -114,9 +122,10 @@ export class Subscription {
     for (const name of request.resourceNamesSubscribe ?? []) {
       if (name === '*') this.wildcard = true;
       else {
+        if (!this.names.has(name)) this.namedStep += 1;
         this.names.add(name);
-        // An explicit name is always answered: with the resource, or with its removal when there is none.
-        this.held.set(name, '');
+        // A name is answered: with the resource, or with its removal when there is none.
+        if (this.resends || !this.held.version(name)) this.held.set(name, '');
       }
     }
     if (request.heldDigests) this.digests = request.heldDigests;
@@ -144,6 +153,7 @@ export class Subscription {
     const differing = new Set([...own.keys()].filter((bucket) => own[bucket] !== (digests[bucket] ?? '')));
     this.held.become(resources);
     for (const { name } of resources.values()) if (differing.has(bucketOf(name))) this.held.delete(name);
+    for (const name of this.names) if (!resources.has(name)) this.held.set(name, '');
     this.unnamed.clear();
     for (const bucket of differing) if (digests[bucket]) this.unnamed.add(bucket);
   }
@@ -182,6 +192,11 @@ export class Subscription {
     return this.wildcard || this.names.size > 0;
   }
 
+  /** What is subscribed to by name. */
+  get named(): ReadonlySet<string> {
+    return this.names;
+  }
+
   get refusals(): Refusal[] {
     return [...this.refused.values()];
   }
@@ -203,8 +218,12 @@ export class Subscription {
 
   private forget(name: string): void {
     if (name !== '*') {
-      this.names.delete(name);
-      if (this.covers(name)) return;
+      if (this.names.delete(name)) this.namedStep += 1;
+      if (this.covers(name)) {
+        // Nothing has to be answered any more.
+        if (this.held.version(name) === '') this.held.delete(name);
+        return;
+      }
       this.held.delete(name);
       this.refused.delete(name);
       return;

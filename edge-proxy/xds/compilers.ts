@@ -1,10 +1,13 @@
 /** The compilers a real proxy runs with. */
+
+import { HTTP_FILTERS } from '../http/filters/index.ts';
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
+import { filterRegistry } from './filter/filter-registry.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
 /** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
@@ -39,17 +42,17 @@ export function proxyCompilers(
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
+  const filters = filterRegistry(HTTP_FILTERS);
   return {
-    compileRoutes: (config) => compileRouteConfiguration(config, runtime),
+    compileRoutes: (config) => compileRouteConfiguration(config, { env: runtime, filters }),
+    filters,
     compileCluster,
     compileHttpFilters: (config, call) =>
-      compileHttpFilters(config.httpFilters ?? [], {
-        now: () => runtime.now(),
-        random: () => runtime.random(),
-        trustDomain,
-        sleep,
-        call,
-      }),
+      compileHttpFilters(
+        config.httpFilters ?? [],
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, call },
+        filters,
+      ),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,
     connectionObservers,

@@ -2,8 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
-import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES } from '../harness.ts';
+import { ROOT, RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
+import type { Program } from '../kit/process.ts';
 import { get } from './shop-mesh.ts';
 
 /** Asks the sidecar it was given, tells what it saw, and exits 7 on SIGTERM. */
@@ -26,17 +28,16 @@ describe('tulle run', () => {
     name: string,
     app: string,
     choose = false,
-  ): Promise<{ part: Part; ports: number[] }> {
+  ): Promise<{ part: Program; ports: number[] }> {
     const ports = await freePorts(2);
     const [httpProxyPort, adminPort] = ports;
     const command = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`, 'run'];
     const flags = ['--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile];
     const own = ['--data', `${mesh.folder}/${name}`, '--name', name, '--ip', mesh.address(), '--drain-seconds', '1'];
     const at = [...(choose ? [] : ['--http-proxy-port', `${httpProxyPort}`]), '--admin-port', `${adminPort}`];
-    const part = new Part(name, [...command, ...flags, ...own, ...at, '--', nodeBinary(), '-e', app], {
+    const part = mesh.launch(name, [...command, ...flags, ...own, ...at, '--', nodeBinary(), '-e', app], {
       TULLE_JOIN_TOKEN: await mesh.joinToken('default'),
     });
-    mesh.parts.add(part);
     return { part, ports };
   }
 

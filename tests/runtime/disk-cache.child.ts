@@ -31,7 +31,7 @@ const config = (clusters: CachedResource[]): CachedConfig => ({
   endpoints: [],
   listeners: [],
   routes: [],
-  virtualHosts: [],
+  hosts: [], virtualHosts: [],
 });
 
 const loaded = await cache.load('n');

@@ -4,12 +4,14 @@ import { createServer as createHttpServer, type IncomingMessage } from 'node:htt
 import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
-import { ChainError, type VerifiedSvid, verifyChain } from '../../../shared/identity/verify.ts';
+import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import type { ApiEnv } from '../caller.ts';
+import { verifyClientChain } from './client-chain.ts';
 import { type FetchHandler, nodeListener } from './node-listener.ts';
+import { SlicedQueue } from './sliced-queue.ts';
 
-/** One more certificate than `verifyChain` takes: it refuses a longer chain itself. */
+/** One more certificate than `verifyClientChain` takes: it refuses a longer chain itself. */
 const MAX_CHAIN = MAX_SENT + 1;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
@@ -48,7 +50,8 @@ export interface TlsServer {
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   const { authority, log = () => {}, now = Date.now } = options;
-  const verified = new WeakMap<object, VerifiedSvid>();
+  const verified = new WeakMap<object, SvidIdentity>();
+  const admissions = new SlicedQueue();
   let certificate = await makeCertificate(options);
   let timer: NodeJS.Timeout | undefined;
 
@@ -71,22 +74,21 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
-    void admit(socket).catch((error: Error) => {
-      log(`refused client certificate from ${socket.remoteAddress}: ${error.message}`);
-      socket.destroy();
-    });
+    admissions.add(() => admit(socket));
   });
 
-  async function admit(socket: TLSSocket): Promise<void> {
-    const chain = presentedChain(socket);
-    if (chain.length > 0) {
-      const { roots, intermediates, trustDomain } = authority;
-      verified.set(
-        socket,
-        await verifyChain({ chain, roots, intermediates, trustDomain, now: now(), purpose: 'client' }),
-      );
+  /** A connection without a certificate is admitted; who it is, a token may say. */
+  function admit(socket: TLSSocket): void {
+    if (socket.destroyed) return;
+    try {
+      const chain = presentedChain(socket);
+      if (chain.length > 0) verified.set(socket, verifyClientChain(chain, authority, now()));
+    } catch (error) {
+      log(`refused client certificate from ${socket.remoteAddress}: ${(error as Error).message}`);
+      socket.destroy();
+      return;
     }
-    if (!socket.destroyed) http.emit('connection', socket);
+    http.emit('connection', socket);
   }
 
   async function renew(): Promise<void> {
@@ -137,7 +139,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
 /** A connection may outlive its client certificate; later requests on it are refused. */
 function bindings(
   message: IncomingMessage,
-  verified: WeakMap<object, VerifiedSvid>,
+  verified: WeakMap<object, SvidIdentity>,
   now: () => number,
 ): ApiEnv['Bindings'] {
   const peer = verified.get(message.socket);
