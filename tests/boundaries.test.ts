@@ -121,7 +121,7 @@ function layerOf(plane: string, file: string): number | undefined {
 
 /** Test support may import from anywhere in its plane. */
 function isTestSupport(file: string): boolean {
-  return /\/testing\/|\.suite(\.main)?\.ts$|durability\.main\.ts$/.test(file);
+  return file.includes('/testing/');
 }
 
 function withTests(folder: string): string[] {
@@ -198,6 +198,25 @@ describe('import boundaries', () => {
           .map((name) => `${file} imports ${name}`),
       );
     expect(broken).toEqual([]);
+  });
+
+  it('only the kit starts processes for tests, and only launchers do in the product', () => {
+    const launchers = [
+      'control/cli/bin.mjs',
+      'control/cli/proxy.ts',
+      'control/cli/run.ts',
+      'deploy/local/program.ts',
+      'edge-proxy/runtime/workers.ts',
+      'tests/bench/control/run.mjs',
+      'tests/bench/run.mjs',
+      'tests/kit/process.ts',
+      'tests/run.mjs',
+    ];
+    const starting = ['shared', 'control', 'edge-proxy', 'deploy', 'tests']
+      .flatMap(withTests)
+      .filter((file) => file !== 'tests/boundaries.test.ts')
+      .filter((file) => /node:child_process|\bBun\.spawn|\bDeno\.Command/.test(readFileSync(join(root, file), 'utf8')));
+    expect(starting.sort()).toEqual(launchers);
   });
 
   it('no folder has more than 20 files besides its tests', () => {

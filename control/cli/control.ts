@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
+import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -22,6 +23,8 @@ export interface ControlFlags {
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
+  maxConnections: string;
+  maxConnectionsPerAddress: string;
   announce?: boolean;
 }
 
@@ -69,6 +72,13 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function connectionLimits(flags: ControlFlags): ConnectionLimits {
+  return {
+    total: countOf('--max-connections', flags.maxConnections),
+    perAddress: countOf('--max-connections-per-address', flags.maxConnectionsPerAddress),
+  };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -92,6 +102,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     ...svidTtls(flags),
     discovery: flags.discovery,
     sessionLimits: sessionLimits(flags),
+    connectionLimits: connectionLimits(flags),
     version: pkg.version,
     log,
   });

@@ -249,7 +249,9 @@ describe('DiscoveryClient', () => {
     await client.synced;
     expect(plane.polls[0]).toEqual({ node: { ...node, clientFeatures: FEATURES.slice(0, 3) }, requests: [] });
     const { requests } = plane.polls[1]!;
-    expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(RESOURCE_TYPES.filter((type) => type !== 'hosts').map((type) => TYPE_URLS[type]));
+    expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(
+      RESOURCE_TYPES.filter((type) => type !== 'hosts').map((type) => TYPE_URLS[type]),
+    );
     const clusters = requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
     expect(clusters.initialResourceVersions).toBeUndefined();
     expect(clusters.heldDigests!.filter((digest) => digest !== '')).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);

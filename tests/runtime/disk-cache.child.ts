@@ -31,7 +31,8 @@ const config = (clusters: CachedResource[]): CachedConfig => ({
   endpoints: [],
   listeners: [],
   routes: [],
-  hosts: [], virtualHosts: [],
+  hosts: [],
+  virtualHosts: [],
 });
 
 const loaded = await cache.load('n');
