@@ -204,7 +204,7 @@ export async function startStaticProxy(
   const life = lifecycle(part, terminationDrainMs, async () => {});
   const state = { ready: () => true, draining: life.draining, quit, taken };
   const at = bootstrap.admin?.address?.socketAddress;
-  const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
+  const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);
   life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
   part.refuseConnectionsTo(life.listening);

@@ -1,8 +1,8 @@
-/** The proxy as a process: settings in, announcement, signals, exit codes. */
+/** The proxy as a process: settings in, announcement, signals, the application of `tulle run`, exit codes. */
 
 import { type MeshProxyDeps, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
-import type { Runtime } from './runtime/runtime.ts';
-import { parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
+import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
+import { type Parsed, parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 
 export interface ProcessDeps {
   readonly runtime: Runtime;
@@ -11,12 +11,17 @@ export interface ProcessDeps {
   readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
 }
 
+type Settings = Extract<Parsed, { settings: unknown }>;
+
+/** What a shell adds to the number of a signal. */
+const SIGNAL_EXIT: Readonly<Record<EndSignal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
 /**
- * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0. Anything that keeps it from starting is
- * reported in one line each, exit code 1.
+ * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0; with a command until that ends, and exits with
+ * its code. Anything that keeps it from starting is reported in one line each, exit code 1.
  */
-export async function runProcess({ runtime, version, proxy, startStatic }: ProcessDeps): Promise<void> {
-  const host = runtime.process;
+export async function runProcess(deps: ProcessDeps): Promise<void> {
+  const host = deps.runtime.process;
   const parsed = parseSettings(host.args, host.environment);
   if (parsed.kind === 'help') {
     host.writeOut(USAGE.trimEnd());
@@ -26,32 +31,87 @@ export async function runProcess({ runtime, version, proxy, startStatic }: Proce
     for (const violation of parsed.violations) host.writeError(`tulle proxy: ${violation}`);
     return host.exit(1);
   }
+  // Neither workers nor the application get it.
+  host.removeFromEnvironment('TULLE_JOIN_TOKEN');
+  try {
+    chooseOutput(host, parsed);
+    await run(deps, parsed);
+  } catch (error) {
+    fail(deps.runtime, error);
+  }
+}
+
+/** An application's standard output is its own. */
+function chooseOutput(host: ProcessControl, { settings, command }: Settings): void {
+  const file = settings['log-file'];
+  if (file === undefined && !command) return;
+  try {
+    host.redirectOutput(file);
+  } catch (error) {
+    throw new Error(`--log-file ${file}: ${(error as Error).message}`);
+  }
+}
+
+async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed: Settings): Promise<void> {
+  const host = runtime.process;
+  const { command } = parsed;
   let running: RunningProcess | undefined;
-  const quit = () => {
-    // Before the start is over there is nothing to drain.
-    if (!running) return host.exit(0);
-    running.stop().then(
-      () => host.exit(0),
+  let application: Application | undefined;
+  const stop = (code: number) =>
+    void running!.stop().then(
+      () => host.exit(code),
       (error: unknown) => fail(runtime, error),
     );
+  const quit = (signal: EndSignal, code: number) => {
+    if (application) application.kill(signal);
+    // Before the start is over there is nothing to drain.
+    else if (running) stop(code);
+    else host.exit(code);
   };
-  host.onSignal('SIGTERM', quit);
-  host.onSignal('SIGINT', quit);
-  try {
-    running =
-      parsed.kind === 'static'
-        ? await startStatic(parsed.settings, quit)
-        : await startMeshProxy({ runtime, version, settings: parsed.settings, proxy: proxy(parsed.settings) }, quit);
-    await running.ready;
-  } catch (error) {
-    return fail(runtime, error);
-  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    host.onSignal(signal, () => quit(signal, command ? SIGNAL_EXIT[signal] : 0));
+  if (command) host.onSignal('SIGHUP', () => quit('SIGHUP', SIGNAL_EXIT.SIGHUP));
+  const quitByAdmin = () => quit('SIGTERM', 0);
+  running =
+    parsed.kind === 'static'
+      ? await startStatic(parsed.settings, quitByAdmin)
+      : await startMeshProxy(
+          { runtime, version, settings: parsed.settings, proxy: proxy(parsed.settings) },
+          quitByAdmin,
+        );
+  await running.ready;
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
-  if (!parsed.settings.announce) return;
-  const { adminPort, outboundAddress } = running;
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
-  host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
+  if (parsed.settings.announce) {
+    const { adminPort, outboundAddress } = running;
+    host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
+  }
+  if (!command) return;
+  host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
+  application = host.startApplication(command, applicationEnvironment(host.environment, running, httpProxyPort));
+  const { code, error } = await application.ended;
+  if (error !== undefined) host.writeError(`tulle: ${error}`);
+  application = undefined;
+  // The application has ended: the sidecar sends its last responses, then stops.
+  stop(code);
+}
+
+/** Names of hosts that are not called through a proxy, as common clients read them. */
+const LOCAL = 'localhost,127.0.0.1,::1';
+
+function applicationEnvironment(
+  inherited: ProcessControl['environment'],
+  { outboundAddress }: RunningProcess,
+  httpProxyPort: number | undefined,
+): Record<string, string | undefined> {
+  const environment = { ...inherited };
+  if (outboundAddress) environment['TULLE_OUTBOUND_ADDRESS'] = outboundAddress;
+  if (httpProxyPort) {
+    environment['http_proxy'] = environment['HTTP_PROXY'] = `http://127.0.0.1:${httpProxyPort}`;
+    if (environment['NO_PROXY'] === undefined) environment['no_proxy'] ??= LOCAL;
+  }
+  return environment;
 }
 
 function fail(runtime: Runtime, error: unknown): never {

@@ -1,5 +1,5 @@
 /** An application and its sidecar on one host, without capture: on the same ports, and with the application away. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
@@ -131,8 +131,7 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
         (await get({ host: '127.0.0.1', port: adminPort, path })).body;
       const refused = async (of: Started) =>
         Number(/connect_refused (\d+)/.exec(await admin(of, '/stats/prometheus'))?.[1]);
-      const sidecar = sidecarOf(away.part.process.pid!);
-      const descriptors = () => readdirSync(`/proc/${sidecar}/fd`).length;
+      const descriptors = () => readdirSync(`/proc/${away.part.process.pid}/fd`).length;
       const before = descriptors();
       for (let i = 0; i < 20; i++) {
         expect((await call(client, 'away-http', awayHttp)).status).toBe(503);
@@ -153,15 +152,3 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
     },
   );
 });
-
-/** The proxy below `tulle run`: of its children the one that is not the application. */
-function sidecarOf(pid: number): number | undefined {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  for (const child of children) {
-    const command = readFileSync(`/proc/${child}/cmdline`, 'utf8');
-    if (command.includes('edge-proxy/main')) return child;
-    const below = sidecarOf(child);
-    if (below !== undefined) return below;
-  }
-  return undefined;
-}

@@ -24,7 +24,7 @@ describe('the package', () => {
   const parts: Part[] = [];
   let libraries: string[] = [];
   const tulle = (name: string, args: string[], environment?: Record<string, string>) => {
-    const part = new Part(name, [process.execPath, bin, ...args], environment);
+    const part = new Part(name, [bin, ...args], environment);
     parts.push(part);
     return part;
   };
@@ -56,10 +56,10 @@ describe('the package', () => {
       file,
       `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: -1}]}]}\n`,
     );
-    const run = spawnSync(process.execPath, [bin, 'validate', '-f', file], { encoding: 'utf8' });
+    const run = spawnSync(bin, ['validate', '-f', file], { encoding: 'utf8' });
     expect(run.status).toBe(1);
     expect(run.stdout + run.stderr).toContain('spec.http[0].route[0].weight');
-    expect(spawnSync(process.execPath, [bin, 'version'], { encoding: 'utf8' }).stdout).toBe(`tulle ${pkg.version}\n`);
+    expect(spawnSync(bin, ['version'], { encoding: 'utf8' }).stdout).toBe(`tulle ${pkg.version}\n`);
   });
 
   it('runs a control plane, and sidecars with two workers on every runtime', async () => {

@@ -1,9 +1,10 @@
 /** `tulle run`: sidecar first, application second, signals and exit codes passed on. */
 import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
 import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES } from '../harness.ts';
+import { LINUX, ROOT, RUNTIMES } from '../harness.ts';
 import { get } from './shop-mesh.ts';
 
 /** Asks the sidecar it was given, tells what it saw, and exits 7 on SIGTERM. */
@@ -16,6 +17,18 @@ process.on('SIGTERM', () => { console.log('app: SIGTERM'); process.exit(7); });
 setInterval(() => {}, 1000);
 `;
 
+const ACCESS_LOG = `
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data: { mesh: "accessLogFile: /dev/stdout" }
+`;
+
+/** How the join token is given; absent: in TULLE_JOIN_TOKEN. */
+interface Token {
+  given?: (secret: string) => { before?: string[]; flags?: string[]; environment?: Record<string, string> };
+}
+
 describe('tulle run', () => {
   const mesh = new LoopbackMesh();
   beforeAll(() => mesh.startControl());
@@ -26,18 +39,20 @@ describe('tulle run', () => {
     name: string,
     app: string,
     choose = false,
-  ): Promise<{ part: Part; ports: number[] }> {
+    token: Token = {},
+  ): Promise<{ part: Part; ports: number[]; secret: string }> {
     const ports = await freePorts(2);
     const [httpProxyPort, adminPort] = ports;
     const command = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`, 'run'];
     const flags = ['--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile];
     const own = ['--data', `${mesh.folder}/${name}`, '--name', name, '--ip', mesh.address(), '--drain-seconds', '1'];
     const at = [...(choose ? [] : ['--http-proxy-port', `${httpProxyPort}`]), '--admin-port', `${adminPort}`];
-    const part = new Part(name, [...command, ...flags, ...own, ...at, '--', nodeBinary(), '-e', app], {
-      TULLE_JOIN_TOKEN: await mesh.joinToken('default'),
-    });
+    const secret = await mesh.joinToken('default');
+    const { before = [], flags: more = [], environment = { TULLE_JOIN_TOKEN: secret } } = token.given?.(secret) ?? {};
+    const words = [...before, ...command, ...flags, ...own, ...at, ...more, '--', nodeBinary(), '-e', app];
+    const part = new Part(name, words, environment);
     mesh.parts.add(part);
-    return { part, ports };
+    return { part, ports, secret };
   }
 
   it.each(RUNTIMES)(
@@ -70,6 +85,67 @@ describe('tulle run', () => {
       expect(await once()).toBe(line);
     },
   );
+
+  it.skipIf(!LINUX).each(RUNTIMES)(
+    'is one process, and the join token is in no environment and no command line, used or not (%s)',
+    async (runtime) => {
+      const file = `${mesh.folder}/token-${runtime}`;
+      const ways: Record<string, Token['given']> = {
+        environment: (secret) => ({ environment: { TULLE_JOIN_TOKEN: secret } }),
+        flag: (secret) => ({ flags: ['--join-token', secret], environment: {} }),
+        file: (secret) => {
+          writeFileSync(file, `${secret}\n`);
+          return { flags: ['--join-token-file', file], environment: {} };
+        },
+        descriptor: (secret) => ({
+          before: ['sh', '-c', `exec "$@" 5<<END\n${secret}\nEND\n`, 'sh'],
+          flags: ['--join-token-file', '/dev/fd/5'],
+          environment: {},
+        }),
+      };
+      const app = `process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000); console.log('app: ' + process.ppid);`;
+      // How a token is read is the same on every runtime, but for the descriptor of a pipe.
+      for (const [way, given] of Object.entries(ways).filter(([way]) => runtime === 'node' || way === 'environment'))
+        for (const use of ['used', 'not used']) {
+          const { part, secret } = await run(runtime, `token-${runtime}-${way}`, app, true, { given });
+          const parent = await part.line((text) => /^app: (\d+)$/.exec(text)?.[1]);
+          expect(parent, 'the sidecar is the process that was started').toBe(String(part.process.pid));
+          const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ');
+          expect(children).toHaveLength(1);
+          for (const pid of [parent, ...children])
+            for (const what of ['environ', 'cmdline']) {
+              const text = readFileSync(`/proc/${pid}/${what}`, 'latin1');
+              expect(text.includes(secret), `${way}, ${use}: ${what} of ${pid}`).toBe(false);
+              expect(text).not.toContain('TULLE_JOIN_TOKEN=');
+            }
+          expect(part.lines.some((line) => line.includes('join token not used'))).toBe(use === 'not used');
+          expect(part.lines.join('\n')).not.toContain(secret);
+          expect(await part.stop()).toBe(0);
+        }
+    },
+  );
+
+  it.each(RUNTIMES)('leaves standard output to the application (%s)', async (runtime) => {
+    await mesh.apply(ACCESS_LOG);
+    const app = `
+      console.log('app: out');
+      const ask = require('node:http').get({ host: '127.0.0.1', port: new URL(process.env.http_proxy).port, path: 'http://unserved.example:81/logged', agent: false },
+        (answer) => answer.resume().on('end', () => process.exit(0)));`;
+    const log = `${mesh.folder}/access-${runtime}.log`;
+    for (const file of [undefined, log]) {
+      const flags = file ? ['--log-file', file, '--concurrency', '2'] : ['--concurrency', '2'];
+      const given = (secret: string) => ({ flags, environment: { TULLE_JOIN_TOKEN: secret } });
+      const { part } = await run(runtime, `log-${runtime}`, app, true, { given });
+      const written = { stdout: '', stderr: '' };
+      for (const name of ['stdout', 'stderr'] as const)
+        part.process[name]!.on('data', (bytes) => (written[name] += bytes));
+      expect(await part.exited, part.lines.join('\n')).toBe(0);
+      expect(written.stdout).toBe('app: out\n');
+      expect(file ? readFileSync(file, 'utf8') : written.stderr).toMatch(/"path":"\/logged"/);
+      if (file) expect(written.stderr).toMatch(/^tulle: sidecar on \w+\n$/);
+    }
+    await mesh.remove(ACCESS_LOG);
+  });
 
   it('continues when its output is no longer read', async () => {
     const app = `
