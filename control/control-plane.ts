@@ -15,6 +15,7 @@ import { openJwtSvids } from './ca/jwt-svids.ts';
 import { logNotCompiled } from './compile/node/log-not-compiled.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
+import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 
@@ -33,6 +34,8 @@ export interface ControlPlaneOptions {
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
   maxSvidTtl?: number;
+  /** How many proxies may be connected; default: SESSION_LIMITS. */
+  sessionLimits?: Partial<SessionLimits>;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -87,7 +90,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     );
     mesh.onChange((_view, { written }) => logNotCompiled(written, log));
-    const discovery = new DiscoveryService({ compile: compileInSlices, mesh, log });
+    const discovery = new DiscoveryService({
+      compile: compileInSlices,
+      mesh,
+      limits: options.sessionLimits ?? {},
+      log,
+    });
     undo.splice(1, 0, () => discovery.close());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../discovery/service.ts';
+import type { SessionLimits } from '../discovery/session-table.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { discoveryApi } from './discovery.ts';
@@ -15,7 +16,7 @@ const workload: Caller = {
   serviceAccount: 'a',
 };
 
-function api(caller: Caller) {
+function api(caller: Caller, limits: Partial<SessionLimits> = {}) {
   const service = new DiscoveryService({
     compile: fixedCompile(() => ({
       secrets: [{ name: 's', tlsCertificate: { privateKey: { inlineString: 'PRIVATE' } } }],
@@ -26,6 +27,7 @@ function api(caller: Caller) {
     })),
     mesh: { current: () => ({ revision: 7 }) as MeshView, onChange: () => () => {} },
     holdMs: 60_000,
+    limits,
   });
   const routes = discoveryApi(service);
   return { service, as: (who: Caller) => mounted(who), app: mounted(caller) };
@@ -63,6 +65,42 @@ describe('discovery routes', () => {
     expect(await disguised.json()).toMatchObject({ message: expect.stringContaining('node.id: ') });
     expect((await post(as({ kind: 'anonymous' }), poll())).status).toBe(401);
     expect((await post(as({ kind: 'admin' }), poll())).status).toBe(403);
+  });
+
+  it.each([
+    'sidecar~10.0.0.1~n.default~x\n2026-01-01 error: forged',
+    'sidecar~10.0.0.1~\u001b[2Jn.default~x',
+    'sidecar~10.0.0.1~n.default~x\u009b2J',
+    'sidecar~10.0.0.1~n.default~x~y',
+    'sidecar~nowhere~n.default~x',
+    `sidecar~10.0.0.1~${'n'.repeat(700)}.default~x`,
+    'n.default',
+  ])('refuses the node id %j', async (id) => {
+    const { app, service } = api(workload);
+    const answer = await post(app, { ...poll(), node: { ...poll().node, id } });
+    expect(answer.status).toBe(400);
+    expect(((await answer.json()) as { message: string }).message).toMatch(/^node\.id: must be /);
+    expect(service.status()).toEqual([]);
+  });
+
+  it('refuses the sessions of an identity above its limit by name, and serves other identities', async () => {
+    const { app, as } = api(workload, { perIdentity: 3 });
+    const named = (n: number, account = 'a') => ({
+      ...poll(),
+      node: {
+        id: `sidecar~10.0.0.1~n${n}.default~x`,
+        metadata: { NAMESPACE: 'default', SERVICE_ACCOUNT: account },
+      },
+    });
+    for (const n of [1, 2, 3]) expect((await post(app, named(n))).status).toBe(200);
+    const refused = await post(app, named(4));
+    expect(refused.status).toBe(429);
+    expect(await refused.json()).toMatchObject({
+      reason: 'TooManyRequests',
+      message: 'the limit of 3 sessions of one identity is reached (spiffe://cluster.local/ns/default/sa/a)',
+    });
+    const other = as({ ...workload, spiffeId: 'spiffe://cluster.local/ns/default/sa/b', serviceAccount: 'b' });
+    expect((await post(other, named(4, 'b'))).status).toBe(200);
   });
 
   it('gives no private keys for a bearer token, also not in a session that a certificate opened', async () => {

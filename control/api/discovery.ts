@@ -11,7 +11,7 @@ import {
 import { answerBody } from '../discovery/answer.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { foreignNode } from './caller-node.ts';
+import { foreignNode, malformedNodeId } from './caller-node.ts';
 
 const MAX_POLL_BYTES = 1024 * 1024;
 const NEVER = new AbortController().signal;
@@ -22,8 +22,11 @@ const REASONS: Record<number, string> = {
   403: 'Forbidden',
   404: 'NotFound',
   413: 'RequestEntityTooLarge',
+  429: 'TooManyRequests',
   503: 'ServiceUnavailable',
 };
+
+const STATUSES = { invalid: 400, limited: 429, unavailable: 503 } as const;
 
 /**
  * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
@@ -49,6 +52,8 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
         `not a discovery poll: ${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`,
       );
     }
+    const malformed = malformedNodeId(parsed.data.node.id);
+    if (malformed) return failure(c, 400, malformed);
     const foreign = foreignNode(parsed.data.node, caller);
     if (foreign) return failure(c, 403, foreign);
     try {
@@ -57,7 +62,7 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
       return c.body(answerBody(answer), 200, { 'content-type': 'application/json' });
     } catch (error) {
       if (!(error instanceof DiscoveryError)) throw error;
-      return failure(c, error.code === 'invalid' ? 400 : 503, error.message);
+      return failure(c, STATUSES[error.code], error.message);
     }
   });
 
@@ -94,7 +99,7 @@ function refuseNonAdmin(c: Context<ApiEnv>): Response | undefined {
   return kind === 'anonymous' ? failure(c, 401, 'needs an admin token') : failure(c, 403, 'needs an admin token');
 }
 
-function failure(c: Context<ApiEnv>, code: 400 | 401 | 403 | 404 | 413 | 503, message: string): Response {
+function failure(c: Context<ApiEnv>, code: 400 | 401 | 403 | 404 | 413 | 429 | 503, message: string): Response {
   const reason = REASONS[code];
   return c.json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }, code);
 }

@@ -6,7 +6,7 @@ import { proxyConfigAnswer } from '../compile/node/proxy-config.ts';
 import { NodeError } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { ApiEnv } from './caller.ts';
-import { foreignNode } from './caller-node.ts';
+import { foreignNode, malformedNodeId } from './caller-node.ts';
 import { badRequest, forbidden, respondToError, tooLarge, unauthorized } from './resources/status.ts';
 import { readObject } from './server/body.ts';
 
@@ -43,6 +43,8 @@ export function proxyConfigRoutes({ view, report = () => {} }: ProxyConfigRoutes
       throw badRequest(`${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`);
     }
     const { node } = parsed.data;
+    const malformed = malformedNodeId(node.id);
+    if (malformed) throw badRequest(malformed);
     const foreign = foreignNode(node, caller);
     if (foreign) throw forbidden(foreign);
     try {

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { startControlPlane } from '../control-plane.ts';
+import type { SessionLimits } from '../discovery/session-table.ts';
 import { CliError } from './connection.ts';
 import { colour } from './output.ts';
 
@@ -16,6 +17,9 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  maxSessions: string;
+  maxSessionsPerNamespace: string;
+  maxSessionsPerIdentity: string;
   announce?: boolean;
 }
 
@@ -50,6 +54,19 @@ function svidTtls({ svidTtl, maxSvidTtl = svidTtl }: ControlFlags): { svidTtl: n
   throw new CliError(`--max-svid-ttl ${maxSvidTtl}: must not be shorter than --svid-ttl, ${svidTtl}`);
 }
 
+function countOf(flag: string, text: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new CliError(`${flag} ${text}: must be a whole number from 1 to 9999999`);
+}
+
+function sessionLimits(flags: ControlFlags): SessionLimits {
+  return {
+    total: countOf('--max-sessions', flags.maxSessions),
+    perNamespace: countOf('--max-sessions-per-namespace', flags.maxSessionsPerNamespace),
+    perIdentity: countOf('--max-sessions-per-identity', flags.maxSessionsPerIdentity),
+  };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -71,6 +88,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    sessionLimits: sessionLimits(flags),
     version: pkg.version,
     log,
   });

@@ -81,6 +81,9 @@ program
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
+  .option('--max-sessions <number>', 'most proxies at a time', '10000')
+  .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
+  .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');

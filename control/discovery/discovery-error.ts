@@ -1,4 +1,5 @@
-export type DiscoveryErrorCode = 'invalid' | 'unavailable';
+/** `limited`: the caller has all that it may have; `unavailable`: for every caller. */
+export type DiscoveryErrorCode = 'invalid' | 'limited' | 'unavailable';
 
 /** A poll that cannot be answered; `message` is for the proxy's operator. */
 export class DiscoveryError extends Error {

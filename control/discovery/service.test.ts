@@ -223,13 +223,57 @@ describe('DiscoveryService', () => {
   });
 
   it('forgets sessions that are not polled, and refuses more than the limit', async () => {
-    const { service, clock } = harness({ maxSessions: 1, sessionTtlMs: 1000 });
+    const { service, clock } = harness({ limits: { total: 1 }, sessionTtlMs: 1000 });
     await service.poll(first(), caller, open);
     const other = { ...first(), node: { ...node, id: 'other' } };
     await expect(service.poll(other, caller, open)).rejects.toMatchObject({ code: 'unavailable' });
     clock.advance(1001);
     await service.poll(other, caller, open);
     expect(service.status().map(({ id }) => id)).toEqual(['other']);
+  });
+
+  it('limits the sessions of an identity and of a namespace, and leaves the others room', async () => {
+    const { service } = harness({ limits: { perIdentity: 2, perNamespace: 3 } });
+    const asNode = (id: string): DiscoveryPoll => ({ ...first(), node: { ...node, id } });
+    const account = (name: string, namespace = 'default') => `spiffe://cluster.local/ns/${namespace}/sa/${name}`;
+    const held = [];
+    for (const id of ['1', '2']) {
+      const next = { ...ack(await service.poll(asNode(id), caller, open)), node: { ...node, id } };
+      held.push(service.poll(next, caller, open));
+    }
+    const refused = (id: string, who: string) => expect(service.poll(asNode(id), who, open)).rejects;
+    await refused('3', caller).toMatchObject({
+      code: 'limited',
+      message: `the limit of 2 sessions of one identity is reached (${caller})`,
+    });
+    // A token of the same identity counts with it.
+    await refused('3', `${caller} by token`).toMatchObject({ code: 'limited' });
+    await service.poll(asNode('3'), account('b'), open);
+    await refused('4', account('c')).toMatchObject({
+      code: 'limited',
+      message: 'the limit of 3 sessions of one namespace is reached (default)',
+    });
+    await service.poll(asNode('4'), account('c', 'other'), open);
+    expect(service.held).toBe(2);
+    service.close();
+    await Promise.all(held);
+  });
+
+  it('at a limit takes the place of sessions that are not live, never of live ones', async () => {
+    const { service, clock } = harness({ limits: { perIdentity: 2 } });
+    const asNode = (id: string): DiscoveryPoll => ({ ...first(), node: { ...node, id } });
+    await service.poll(asNode('left'), caller, open);
+    clock.advance(29_000);
+    const live = { ...ack(await service.poll(asNode('live'), caller, open)), node: { ...node, id: 'live' } };
+    const held = service.poll(live, caller, open);
+    await expect(service.poll(asNode('new'), caller, open)).rejects.toMatchObject({ code: 'limited' });
+    clock.advance(1001);
+    await service.poll(asNode('new'), caller, open);
+    expect(service.status().map(({ id }) => id)).toEqual(['live', 'new']);
+    await expect(service.poll(asNode('newer'), caller, open)).rejects.toMatchObject({ code: 'limited' });
+    expect(service.held).toBe(1);
+    service.close();
+    await held;
   });
 
   it('keeps what a node had when it cannot be compiled any more', async () => {

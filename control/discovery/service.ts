@@ -14,6 +14,7 @@ import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
+import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
@@ -40,8 +41,8 @@ export interface DiscoveryOptions {
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
   readonly sessionTtlMs?: number;
-  /** Default 10 000. */
-  readonly maxSessions?: number;
+  /** Default: SESSION_LIMITS. */
+  readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: (line: string) => void;
@@ -54,7 +55,7 @@ export class DiscoveryService {
   private readonly options: DiscoveryOptions;
   private readonly clock: Clock;
   private readonly holdMs: number;
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
@@ -67,6 +68,7 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
+    this.sessions = new SessionTable(options.limits ?? {}, options.sessionTtlMs ?? 300_000);
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
@@ -78,7 +80,8 @@ export class DiscoveryService {
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
-   * @throws DiscoveryError invalid (unknown type URL), unavailable (too many sessions, nothing could be compiled yet)
+   * @throws DiscoveryError invalid (unknown type URL), limited (the caller has as many sessions as it may have), unavailable
+   *   (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
@@ -134,7 +137,7 @@ export class DiscoveryService {
 
   /** One entry per node id, sorted; of several sessions the one seen last. Compiles nothing. */
   status(): ProxyStatus[] {
-    this.expire();
+    this.sessions.expire(this.clock.now());
     const latest = new Map<string, Session>();
     for (const session of this.sessions.values()) {
       const other = latest.get(session.node.id);
@@ -180,22 +183,10 @@ export class DiscoveryService {
   }
 
   private open(request: DiscoveryPoll, caller: string): Session {
-    this.expire();
-    // A restarted proxy leaves its old session behind; a live twin with the same id keeps its own.
-    for (const old of this.sessions.values())
-      if (old.owner === caller && old.node.id === request.node.id && !old.connected) this.sessions.delete(old.id);
-    const max = this.options.maxSessions ?? 10_000;
-    if (this.sessions.size >= max)
-      throw new DiscoveryError('unavailable', `proxy session limit reached (${max}): try again later`);
-    const session = new Session(randomUUID(), caller, request.node, this.clock.now());
-    this.sessions.set(session.id, session);
+    const now = this.clock.now();
+    const session = new Session(randomUUID(), caller, request.node, now);
+    this.sessions.add(session, now);
     return session;
-  }
-
-  private expire(): void {
-    const oldest = this.clock.now() - (this.options.sessionTtlMs ?? 300_000);
-    for (const session of this.sessions.values())
-      if (!session.connected && session.lastSeen < oldest) this.sessions.delete(session.id);
   }
 
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
