@@ -1,13 +1,17 @@
 /** The proxy as a process: settings in, announcement, signals, the application of `tulle run`, exit codes. */
 
-import { type MeshProxyDeps, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
+import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
+import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
 import { type Parsed, parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 
 export interface ProcessDeps {
   readonly runtime: Runtime;
   readonly version: string;
-  readonly proxy: (settings: MeshProxyDeps['settings']) => MeshProxyDeps['proxy'];
+  readonly proxy: (
+    settings: MeshProxyDeps['settings'],
+    httpProxy: HttpProxyAccess | undefined,
+  ) => MeshProxyDeps['proxy'];
   readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
 }
 
@@ -72,13 +76,12 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
     host.onSignal(signal, () => quit(signal, command ? SIGNAL_EXIT[signal] : 0));
   if (command) host.onSignal('SIGHUP', () => quit('SIGHUP', SIGNAL_EXIT.SIGHUP));
   const quitByAdmin = () => quit('SIGTERM', 0);
-  running =
-    parsed.kind === 'static'
-      ? await startStatic(parsed.settings, quitByAdmin)
-      : await startMeshProxy(
-          { runtime, version, settings: parsed.settings, proxy: proxy(parsed.settings) },
-          quitByAdmin,
-        );
+  const access = await httpProxyAccess(runtime, parsed);
+  if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin);
+  else {
+    const { settings } = parsed;
+    running = await startMeshProxy({ runtime, version, settings, proxy: proxy(settings, access) }, quitByAdmin);
+  }
   await running.ready;
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
@@ -89,12 +92,26 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   }
   if (!command) return;
   host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
-  application = host.startApplication(command, applicationEnvironment(host.environment, running, httpProxyPort));
+  application = host.startApplication(command, applicationEnvironment(host.environment, running, access));
   const { code, error } = await application.ended;
   if (error !== undefined) host.writeError(`tulle: ${error}`);
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
+}
+
+/** @returns undefined where there is no HTTP proxy, or every client may use it @throws Error naming the flag */
+async function httpProxyAccess(runtime: Runtime, parsed: Settings): Promise<HttpProxyAccess | undefined> {
+  if (parsed.kind === 'static') return undefined;
+  const { 'http-proxy-port': port, 'http-proxy-secret-file': path } = parsed.settings;
+  if (port === undefined) return undefined;
+  if (path === undefined) return parsed.command ? newAccess(port) : undefined;
+  const secret = (await readText(runtime, path, '--http-proxy-secret-file')).trim();
+  try {
+    return accessWith(port, secret);
+  } catch (error) {
+    throw new Error(`--http-proxy-secret-file ${path}: ${(error as Error).message}`);
+  }
 }
 
 /** Names of hosts that are not called through a proxy, as common clients read them. */
@@ -103,12 +120,12 @@ const LOCAL = 'localhost,127.0.0.1,::1';
 function applicationEnvironment(
   inherited: ProcessControl['environment'],
   { outboundAddress }: RunningProcess,
-  httpProxyPort: number | undefined,
+  access: HttpProxyAccess | undefined,
 ): Record<string, string | undefined> {
   const environment = { ...inherited };
   if (outboundAddress) environment['TULLE_OUTBOUND_ADDRESS'] = outboundAddress;
-  if (httpProxyPort) {
-    environment['http_proxy'] = environment['HTTP_PROXY'] = `http://127.0.0.1:${httpProxyPort}`;
+  if (access) {
+    environment['http_proxy'] = environment['HTTP_PROXY'] = accessUrl(access);
     if (environment['NO_PROXY'] === undefined) environment['no_proxy'] ??= LOCAL;
   }
   return environment;

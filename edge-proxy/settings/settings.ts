@@ -23,6 +23,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: that of the certificate)
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
                              (default: none; tulle run chooses one and keeps it in --data)
+  --http-proxy-secret-file FILE  clients of that port must have the secret in it, as user tulle [TULLE_HTTP_PROXY_SECRET_FILE]
+                             (default: none with tulle proxy; tulle run makes one for each run)
   --outbound-bind ADDRESS    where outbound listeners bind                     [TULLE_OUTBOUND_BIND]
                              (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
@@ -144,6 +146,7 @@ const MeshFlags = z.strictObject({
   'max-loop-lag-ms': positive.optional(),
   'max-connections': positive.optional(),
   'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
+  'http-proxy-secret-file': z.string().min(1).optional(),
   'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z
     .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })

@@ -28,6 +28,7 @@ export interface Compilers
     ListenerDeps,
     | 'compileRoutes'
     | 'compileHttpFilters'
+    | 'ownHttpFilters'
     | 'compileNetworkRbac'
     | 'requestObservers'
     | 'connectionObservers'
@@ -90,6 +91,7 @@ export class RunningConfig {
         return compilers.compileRoutes(config);
       },
       compileHttpFilters: compilers.compileHttpFilters,
+      ownHttpFilters: compilers.ownHttpFilters,
       compileNetworkRbac: compilers.compileNetworkRbac,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,

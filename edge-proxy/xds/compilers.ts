@@ -1,7 +1,10 @@
 /** The compilers a real proxy runs with. */
+import type { Listener } from '../../shared/xds/listener.ts';
+import { proxyAuthorization } from '../http/filters/proxy-authorization/filter.ts';
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
@@ -21,6 +24,8 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
+  /** Who may use the HTTP proxy; absent: every client that reaches it. */
+  readonly httpProxy?: HttpProxyAccess | undefined;
 }
 
 const refuseLog: Compilers['connectionLog'] = (listener) => {
@@ -34,7 +39,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain }: CompilerEnv,
+  { runtime, trustDomain, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -50,11 +55,24 @@ export function proxyCompilers(
         sleep,
         call,
       }),
+    ownHttpFilters: guardHttpProxy(httpProxy),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,
     connectionObservers,
     connectionLog,
   };
+}
+
+/** The control plane chooses what the listener serves, this process who may use it. */
+function guardHttpProxy(access: HttpProxyAccess | undefined): Compilers['ownHttpFilters'] {
+  if (!access) return () => [];
+  const guard = [proxyAuthorization(access.credentials)];
+  return (listener) => (isHttpProxy(listener, access.port) ? guard : []);
+}
+
+function isHttpProxy({ address, trafficDirection }: Listener, port: number): boolean {
+  const at = address.socketAddress;
+  return at?.address === '127.0.0.1' && at.portValue === port && trafficDirection !== 'INBOUND';
 }
 
 /** Ends early, without an error, on abort. */

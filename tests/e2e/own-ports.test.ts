@@ -25,6 +25,8 @@ interface Started {
   results: string[];
   /** Of the sidecar for HTTP proxy requests. */
   proxyPort: number;
+  /** What it asks its clients for. */
+  authorization: string;
   /** Where it listens for calls to other services. */
   outbound: string;
   adminPort: number;
@@ -59,7 +61,9 @@ describe.skipIf(!LINUX)('an application beside its sidecar', () => {
     mesh.parts.add(part);
     const line = await part.line((text) => (text.startsWith('app: ') ? text.slice(5) : undefined));
     const { results, proxy, outbound } = JSON.parse(line) as { results: string[]; proxy: string; outbound: string };
-    return { results, proxyPort: Number(new URL(proxy).port), outbound, adminPort: adminPort!, part };
+    const { port, username, password } = new URL(proxy);
+    const authorization = `Basic ${btoa(`${username}:${password}`)}`;
+    return { results, proxyPort: Number(port), authorization, outbound, adminPort: adminPort!, part };
   }
 
   const service = (name: string, port: number, protocol: string, selects: string) => `
@@ -113,7 +117,7 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
           host: '127.0.0.1',
           port: through.proxyPort,
           path: `http://${name}-${runtime}:${port}/`,
-          headers: { host: `${name}-${runtime}:${port}` },
+          headers: { host: `${name}-${runtime}:${port}`, 'proxy-authorization': through.authorization },
         });
       for (const [name, port] of [
         ['same', same],

@@ -11,7 +11,8 @@ import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
-const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', agent: false },
+const headers = { 'proxy-authorization': 'Basic ' + Buffer.from(proxy.username + ':' + proxy.password).toString('base64') };
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', headers, agent: false },
   (answer) => { console.log('app: sidecar answers ' + answer.statusCode); answer.resume().on('end', () => process.exit(0)); });
 ask.on('error', (error) => { console.log('app: ' + error.message); process.exit(1); });
 `;

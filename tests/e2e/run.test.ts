@@ -10,7 +10,8 @@ import { get } from './shop-mesh.ts';
 /** Asks the sidecar it was given, tells what it saw, and exits 7 on SIGTERM. */
 const APP = `
 const proxy = new URL(process.env.http_proxy);
-const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', agent: false },
+const headers = { 'proxy-authorization': 'Basic ' + Buffer.from(proxy.username + ':' + proxy.password).toString('base64') };
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', headers, agent: false },
   (answer) => { answer.resume(); console.log('app: sidecar ' + proxy.port + ' answers ' + answer.statusCode); });
 ask.on('error', (error) => console.log('app: ' + error.message));
 process.on('SIGTERM', () => { console.log('app: SIGTERM'); process.exit(7); });

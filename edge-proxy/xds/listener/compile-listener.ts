@@ -47,6 +47,8 @@ export interface ListenerDeps {
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
+  /** Filters that this process puts before those of its configuration. */
+  readonly ownHttpFilters: (listener: Listener) => readonly HttpFilter[];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
@@ -84,9 +86,11 @@ export function compileListener(
   const address = listener.address.socketAddress;
   if (!address) throw new Error('address: only socketAddress is supported');
   const chains = new Map<string, Chain>();
+  const ownFilters = parts.ownHttpFilters(listener);
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
-    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType]);
+    const own = ownFilters.map(({ name }) => name);
+    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType, own]);
     const compiled = previous.get(key) ?? errorAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
@@ -217,7 +221,10 @@ function compileTerminal(
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
+    filters: [
+      ...parts.ownHttpFilters(listener),
+      ...parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
+    ],
     clusters: parts.clusters,
     runtime: parts.runtime,
     observers: [stats, ...parts.requestObservers(listener, config)],
