@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], exclude: string[] = []) => ({
   extends: true as const,
-  test: { name, include, exclude },
+  test: { name, include, exclude, setupFiles: name === 'unit' ? [] : ['tests/kit/leftovers.ts'] },
 });
 
 export default defineConfig({

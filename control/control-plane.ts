@@ -1,7 +1,8 @@
 /** The control plane put together: store -> mesh -> compile -> discovery behind one TLS server, and the certificate authority. */
 import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kinds, validate } from '../shared/resources/index.ts';
+import { kindOf, kinds, validate } from '../shared/resources/index.ts';
+import type { Resource } from '../shared/resources/resource.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
@@ -12,12 +13,14 @@ import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
-import { logNotCompiled } from './compile/node/log-not-compiled.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
+import { reportFieldFindings } from './status/field-findings.ts';
+import { StatusWriter } from './status/status-writer.ts';
 import { openSqliteStore } from './store/sqlite.ts';
+import type { ResourceKey } from './store/store.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -85,16 +88,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
     const view = mesh.current();
-    logNotCompiled(
-      kinds.flatMap(({ kind }) => view.resources(kind)),
-      log,
-    );
-    mesh.onChange((_view, { written }) => logNotCompiled(written, log));
+    const status = new StatusWriter({ store, keyOf: storeKeyOf, onError: report });
+    undo.splice(1, 0, () => status.close());
+    await status.start();
+    const written = kinds.flatMap(({ kind }) => view.resources(kind));
+    reportFieldFindings({ written, deleted: [] }, { log, status });
+    mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
     const discovery = new DiscoveryService({
       compile: compileInSlices,
       mesh,
       limits: options.sessionLimits ?? {},
       log,
+      status,
     });
     undo.splice(1, 0, () => discovery.close());
 
@@ -135,6 +140,13 @@ async function openDataFolder(data: string): Promise<void> {
   if (foreign !== undefined)
     throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
   await chmod(data, 0o700);
+}
+
+function storeKeyOf({ apiVersion, kind: name, metadata }: Resource): ResourceKey | undefined {
+  const kind = kindOf(apiVersion, name);
+  if (!kind) return undefined;
+  const { namespace = '' } = metadata;
+  return { group: kind.group, plural: kind.plural, namespace, name: metadata.name };
 }
 
 async function unwind(steps: (() => unknown)[]): Promise<void> {

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { type RuntimeName, runtimeCommand } from '../control/cli/runtimes.mjs';
-import { ROOT, RUNTIMES, temporaryFolder } from '../tests/harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../tests/kit/environment.ts';
 
 /** The proxy as a child process; `output` is both streams. */
 function start(runtime: RuntimeName, args: string[]) {

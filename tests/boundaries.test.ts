@@ -96,7 +96,7 @@ const planes: Record<string, string[][]> = {
     ],
     ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
     ['compile/node/'],
-    ['discovery/'],
+    ['discovery/', 'status/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
@@ -124,10 +124,14 @@ function isTestSupport(file: string): boolean {
   return /\/testing\/|\.suite(\.main)?\.ts$|durability\.main\.ts$/.test(file);
 }
 
-function sources(folder: string): string[] {
+function withTests(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs)$/.test(entry.name) && !/\.(test|d)\.m?ts$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(ts|mjs)$/.test(entry.name) && !/\.d\.m?ts$/.test(entry.name))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)));
+}
+
+function sources(folder: string): string[] {
+  return withTests(folder).filter((file) => !file.endsWith('.test.ts'));
 }
 
 function imports(file: string): string[] {
@@ -179,6 +183,18 @@ describe('import boundaries', () => {
       .flatMap((file) =>
         imports(file)
           .filter((name) => isTestSupport(name))
+          .map((name) => `${file} imports ${name}`),
+      );
+    expect(broken).toEqual([]);
+  });
+
+  it('tests take processes, meshes and ports from tests/kit, which alone takes them from deploy/local', () => {
+    const broken = ['shared', 'control', 'edge-proxy', 'tests']
+      .flatMap(withTests)
+      .filter((file) => !file.startsWith('tests/kit/'))
+      .flatMap((file) =>
+        imports(file)
+          .filter((name) => /^deploy\/(demo|local)\//.test(name))
           .map((name) => `${file} imports ${name}`),
       );
     expect(broken).toEqual([]);

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../../tests/harness.ts';
+import { temporaryFolder } from '../../tests/kit/environment.ts';
 import { type Answer, ControlApi } from './connection.ts';
 import { apply } from './resources.ts';
 

@@ -1,7 +1,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { LINUX, temporaryFolder } from '../../tests/harness.ts';
+import { LINUX, temporaryFolder } from '../../tests/kit/environment.ts';
 import { takeJoinToken } from './join-token.ts';
 
 describe('takeJoinToken', () => {

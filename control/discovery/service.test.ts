@@ -9,6 +9,7 @@ import {
 import { nackMessage } from '../../shared/xds/nack.ts';
 import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
+import type { Finding } from '../compile/output/finding.ts';
 import { setsOf } from '../compile/output/snapshot.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
@@ -311,6 +312,29 @@ describe('DiscoveryService', () => {
     change(() => clusters.set('d', '1s'), 'shop/d');
     await service.poll(ack(answer), caller, open);
     expect(lastChange()?.reason).toBe('VirtualService shop/c, VirtualService shop/d');
+  });
+
+  it('reports what compiling finds, by session, and nothing of a session that is forgotten', async () => {
+    const about = { apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name: 'a' } };
+    const errors: readonly Finding[] = [{ about, reason: 'RuleNotTranslated', message: 'http[0]: x' }];
+    const found = new Map<object, readonly Finding[]>();
+    const lines: string[] = [];
+    const { service, clock } = harness({
+      // biome-ignore lint/correctness/useYield: all of it is one step
+      *compile() {
+        return { sets: setsOf({ secrets: [], clusters: [], endpoints: [], listeners: [], routes: [] }), errors };
+      },
+      status: { report: (session, findings) => void found.set(session, findings) },
+      log: (line) => lines.push(line),
+    });
+    const abort = new AbortController();
+    await service.poll(first(), caller, abort.signal);
+    expect([...found.values()]).toEqual([errors]);
+    clock.advance(400_000);
+    await service.poll({ ...first(), node: { ...node, id: 'sidecar~10.0.0.2~b.default~x' } }, caller, open);
+    expect([...found.values()]).toEqual([[], errors]);
+    const consequence = 'requests that this rule matches are answered with 500';
+    expect(lines).toEqual([`config: VirtualService default/a: http[0]: x: ${consequence}`]);
   });
 
   it('reports a node that cannot be compiled until it can, whatever changes in the mesh', async () => {

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
+import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
@@ -44,12 +45,23 @@ export interface DiscoveryOptions {
   /** Default: SESSION_LIMITS. */
   readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
+  /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
+  readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: (line: string) => void;
 }
 
-/** So many rules that cannot be translated are remembered, to be reported once each. */
+/** So many findings are remembered, to be logged once each. */
 const MAX_REPORTED = 1000;
+
+const NO_FINDINGS: readonly Finding[] = [];
+
+/** What a finding means for requests. */
+const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
+  RuleNotTranslated: ': requests that this rule matches are answered with 500',
+  PatchLeftOut: '',
+  FieldWithoutEffect: '',
+};
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
@@ -68,7 +80,9 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
-    this.sessions = new SessionTable(options.limits ?? {}, options.sessionTtlMs ?? 300_000);
+    this.sessions = new SessionTable(options.limits ?? {}, options.sessionTtlMs ?? 300_000, (session) =>
+      options.status?.report(session, NO_FINDINGS),
+    );
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
@@ -211,7 +225,7 @@ export class DiscoveryService {
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
-      this.report(node.errors);
+      this.report(session, node.errors);
       if (before && isSame(before.node, node)) return false;
       session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
@@ -233,12 +247,14 @@ export class DiscoveryService {
     return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
-  /** Rules that cannot be translated, each once. */
-  private report(errors: readonly string[]): void {
-    for (const error of errors) {
-      if (this.reported.has(error) || this.reported.size >= MAX_REPORTED) continue;
-      this.reported.add(error);
-      this.options.log?.(`config: ${error}: requests that this rule matches are answered with 500`);
+  /** To the resources' status, and to the log: each finding once. */
+  private report(session: Session, findings: readonly Finding[]): void {
+    if (this.sessions.get(session.id)) this.options.status?.report(session, findings);
+    for (const finding of findings) {
+      const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
+      if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
+      this.reported.add(line);
+      this.options.log?.(line);
     }
   }
 }

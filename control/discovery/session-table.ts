@@ -51,10 +51,16 @@ export class SessionTable {
   private readonly ofNamespace = new Groups();
   private expiredAt = Number.NEGATIVE_INFINITY;
 
-  /** @param ttlMs a session that is not polled for this long is forgotten; milliseconds */
-  constructor(limits: Partial<SessionLimits>, ttlMs: number) {
+  private readonly onForget: (session: Session) => void;
+
+  /**
+   * @param ttlMs a session that is not polled for this long is forgotten; milliseconds
+   * @param onForget called once for each session that was forgotten
+   */
+  constructor(limits: Partial<SessionLimits>, ttlMs: number, onForget: (session: Session) => void = () => {}) {
     this.limits = { ...SESSION_LIMITS, ...limits };
     this.ttlMs = ttlMs;
+    this.onForget = onForget;
   }
 
   get(id: string): Session | undefined {
@@ -126,6 +132,7 @@ export class SessionTable {
     this.ofProxy.delete(proxyKey(session), session);
     this.ofIdentity.delete(identity, session);
     this.ofNamespace.delete(namespace, session);
+    this.onForget(session);
   }
 }
 

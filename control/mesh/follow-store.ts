@@ -1,8 +1,8 @@
 /** Keeps the latest MeshView of a ResourceStore: list, watch, one step of the mesh a burst, list again when history is gone. */
-import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
-import { type ResourceStore, StoreError } from '../store/store.ts';
+import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
 import { MeshIndex, type MeshUpdate } from './mesh-index.ts';
+import { isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
 import type { JwtSvidSettings, MeshChange, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
@@ -81,9 +81,11 @@ export class MeshFollower {
     this.#pending.clear();
     const listed = new Set<string>();
     for (const item of items) {
-      const id = identity(item);
+      const id = resourceId(item);
+      const resource = meshForm(item);
+      const before = this.#resources.get(id);
       listed.add(id);
-      if (!isSameVersion(this.#resources.get(id), item)) this.#pending.set(id, item);
+      if (!before || !isSameInMesh(before, resource)) this.#pending.set(id, resource);
     }
     for (const id of this.#resources.keys()) if (!listed.has(id)) this.#pending.set(id, undefined);
     this.#revision = revision;
@@ -93,14 +95,27 @@ export class MeshFollower {
     while (!this.#stop.signal.aborted) {
       try {
         for await (const event of this.#store.watch({}, this.#revision, this.#stop.signal)) {
-          this.#pending.set(identity(event.resource), event.type === 'DELETED' ? undefined : event.resource);
+          if (this.#take(event)) this.#schedule();
           this.#revision = event.revision;
-          this.#schedule();
         }
       } catch (error) {
         await this.#recover(error);
       }
     }
+  }
+
+  /** @returns whether the mesh is another one by the event */
+  #take({ type, resource: written }: WatchEvent): boolean {
+    const id = resourceId(written);
+    if (type === 'DELETED') {
+      this.#pending.set(id, undefined);
+      return true;
+    }
+    const resource = meshForm(written);
+    const before = this.#pending.has(id) ? this.#pending.get(id) : this.#resources.get(id);
+    if (before && isSameInMesh(before, resource)) return false;
+    this.#pending.set(id, resource);
+    return true;
   }
 
   /** A watch ended: with history gone everything is listed again, else the store is asked again after a pause. */
@@ -200,15 +215,4 @@ export class MeshFollower {
       }
     }
   }
-}
-
-function isSameVersion(one: Resource | undefined, other: Resource): boolean {
-  const { uid, resourceVersion } = other.metadata;
-  return resourceVersion !== undefined && one?.metadata.resourceVersion === resourceVersion && one.metadata.uid === uid;
-}
-
-/** Versions of one group are one resource, so only the group counts. */
-function identity(resource: Resource): string {
-  const group = resource.apiVersion.includes('/') ? resource.apiVersion.slice(0, resource.apiVersion.indexOf('/')) : '';
-  return `${kindKey(group, resource.kind)} ${resource.metadata.namespace ?? ''}/${resource.metadata.name}`;
 }

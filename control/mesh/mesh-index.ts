@@ -2,6 +2,7 @@
 import type { Resource } from '../../shared/resources/resource.ts';
 import { namespaceOf } from './fields.ts';
 import { settingsFrom } from './mesh-config.ts';
+import { resourceId } from './mesh-resource.ts';
 import { byAge } from './order.ts';
 import { ServiceIndex } from './service-index.ts';
 import { replaced } from './sorted-list.ts';
@@ -60,7 +61,14 @@ export class MeshIndex {
     const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
     return {
       view: this.view(revision),
-      change: { resources, written: added, services, endpoints, settings: settingsChanged },
+      change: {
+        resources,
+        written: added,
+        deleted: deletedOf(removed, added),
+        services,
+        endpoints,
+        settings: settingsChanged,
+      },
     };
   }
 
@@ -102,6 +110,13 @@ export class MeshIndex {
       if (step > from && step <= to) for (const service of services) found.add(service);
     return [...found];
   }
+}
+
+/** Those of `removed` that nothing in `added` replaces. */
+function deletedOf(removed: readonly Resource[], added: readonly Resource[]): readonly Resource[] {
+  if (removed.length === 0) return NONE;
+  const replacing = new Set(added.map(resourceId));
+  return removed.filter((resource) => !replacing.has(resourceId(resource)));
 }
 
 interface KindChange {

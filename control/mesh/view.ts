@@ -106,6 +106,8 @@ export interface MeshChange {
   readonly resources: ReadonlyMap<string, ReadonlySet<string>>;
   /** The resources written, as they are now; the deleted ones are not among them. */
   readonly written: readonly Resource[];
+  /** The resources deleted, as they were. */
+  readonly deleted: readonly Resource[];
   /** `namespace/hostname` of services that were added, removed or defined differently. */
   readonly services: ReadonlySet<string>;
   /** `namespace/hostname` of services whose endpoints are others. */

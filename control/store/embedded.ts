@@ -6,8 +6,15 @@
  * compaction overtakes it. The latest events are kept in memory once for all watchers.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
-import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampUpdated } from './stamp.ts';
-import { type ResourceKey, type ResourceStore, type Selection, StoreError, type WatchEvent } from './store.ts';
+import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from './stamp.ts';
+import {
+  type Precondition,
+  type ResourceKey,
+  type ResourceStore,
+  type Selection,
+  StoreError,
+  type WatchEvent,
+} from './store.ts';
 
 /** Rows and history. Every method is synchronous; what it returns is the caller's own copy. */
 export interface Backend {
@@ -99,7 +106,17 @@ export class EmbeddedStore implements ResourceStore {
     });
   }
 
-  delete(key: ResourceKey, precondition?: { resourceVersion?: string; uid?: string }): Promise<Resource> {
+  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource> {
+    const copy = structuredClone(status);
+    return this.write(() => {
+      const stored = this.mustRead(key);
+      const revision = this.backend.revision() + 1;
+      const updated = stampStatus(key, stored, copy, { revision, precondition });
+      return updated ? this.commit('MODIFIED', key, updated, revision) : stored;
+    });
+  }
+
+  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource> {
     return this.write(() => {
       const stored = this.mustRead(key);
       checkPrecondition(key, stored, precondition);

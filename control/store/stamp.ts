@@ -1,6 +1,6 @@
 /** What the store itself writes into metadata: uid, creationTimestamp, generation, resourceVersion. Pure functions. */
 import type { ObjectMeta, Resource } from '../../shared/resources/resource.ts';
-import { type ResourceKey, StoreError } from './store.ts';
+import { type Precondition, type ResourceKey, StoreError } from './store.ts';
 
 export interface Stamp {
   revision: number;
@@ -27,8 +27,8 @@ export function stampCreated(key: ResourceKey, resource: Resource, stamp: Stamp)
 }
 
 /**
- * The resource as stored by an update of `stored`; undefined when nothing would change, so that an identical write
- * makes no revision and no watch event (as in the Kubernetes API server).
+ * The resource as stored by an update of `stored`, whose status it keeps; undefined when nothing would change, so that an
+ * identical write makes no revision and no watch event (as in the Kubernetes API server).
  * @throws StoreError conflict
  */
 export function stampUpdated(
@@ -47,11 +47,28 @@ export function stampUpdated(
     generation: kept.generation ?? 1,
     creationTimestamp: kept.creationTimestamp,
   };
-  const next: Resource = { ...resource, metadata };
+  const next = withStatus({ ...resource, metadata }, stored.status);
   if (sameJson(next, stored)) return undefined;
   metadata.resourceVersion = String(revision);
   if (!sameJson(desired(next), desired(stored))) metadata.generation = (kept.generation ?? 1) + 1;
   return next;
+}
+
+/** `stored` with another status; undefined when it is the same. @throws StoreError conflict */
+export function stampStatus(
+  key: ResourceKey,
+  stored: Resource,
+  status: unknown,
+  { revision, precondition }: { revision: number; precondition: Precondition | undefined },
+): Resource | undefined {
+  checkPrecondition(key, stored, precondition);
+  if (sameJson(stored.status, status)) return undefined;
+  return withStatus({ ...stored, metadata: { ...stored.metadata, resourceVersion: String(revision) } }, status);
+}
+
+function withStatus(resource: Resource, status: unknown): Resource {
+  const { status: _, ...rest } = resource;
+  return status === undefined ? rest : { ...rest, status };
 }
 
 /** A DELETED event carries the last state at the revision of the deletion. */
@@ -60,11 +77,7 @@ export function stampDeleted(stored: Resource, revision: number): Resource {
 }
 
 /** @throws StoreError conflict */
-export function checkPrecondition(
-  key: ResourceKey,
-  stored: Resource,
-  precondition: { resourceVersion?: string; uid?: string } | undefined,
-): void {
+export function checkPrecondition(key: ResourceKey, stored: Resource, precondition: Precondition | undefined): void {
   const { resourceVersion, uid } = precondition ?? {};
   if (resourceVersion && resourceVersion !== stored.metadata.resourceVersion)
     throw new StoreError(

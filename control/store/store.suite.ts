@@ -121,11 +121,34 @@ export const storeCases: StoreCase[] = [
       equal(second.metadata.uid, created.metadata.uid);
       equal(second.metadata.creationTimestamp, created.metadata.creationTimestamp);
       notEqual(second.metadata.resourceVersion, created.metadata.resourceVersion);
-      const third = await store.update(keyOf('a'), { ...second, status: { ready: true } });
-      equal(third.metadata.generation, 1);
-      const fourth = await store.update(keyOf('a'), { ...third, spec: { ports: [{ port: 81 }] } });
-      equal(fourth.metadata.generation, 2);
-      deepEqual(await store.get(keyOf('a')), fourth);
+      const third = await store.update(keyOf('a'), { ...second, spec: { ports: [{ port: 81 }] } });
+      equal(third.metadata.generation, 2);
+      deepEqual(await store.get(keyOf('a')), third);
+    },
+  },
+  {
+    name: 'a status is written alone: another resourceVersion, the same generation, and updates keep it',
+    async run(store) {
+      const created = await store.create(keyOf('a'), service('a'));
+      const { uid, resourceVersion } = created.metadata;
+      const ready = await store.updateStatus(keyOf('a'), { ready: true }, { uid, resourceVersion });
+      notEqual(ready.metadata.resourceVersion, resourceVersion);
+      deepEqual(
+        { ...ready, metadata: { ...ready.metadata, resourceVersion } },
+        { ...created, status: { ready: true } },
+      );
+      const revision = await store.revision();
+      deepEqual(await store.updateStatus(keyOf('a'), { ready: true }), ready);
+      equal(await store.revision(), revision);
+      await fails(store.updateStatus(keyOf('a'), {}, { resourceVersion }), 'conflict');
+      await fails(store.updateStatus(keyOf('a'), {}, { uid: 'another' }), 'conflict');
+      await fails(store.updateStatus(keyOf('b'), {}), 'not-found');
+      const updated = await store.update(keyOf('a'), service('a', { ports: [] }));
+      deepEqual(updated.status, { ready: true });
+      equal(updated.metadata.generation, 2);
+      const none = await store.updateStatus(keyOf('a'), undefined);
+      equal('status' in none, false);
+      deepEqual(await store.get(keyOf('a')), none);
     },
   },
   {

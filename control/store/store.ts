@@ -9,6 +9,12 @@ export interface ResourceKey {
   name: string;
 }
 
+/** What the stored resource must be for a write to happen. */
+export interface Precondition {
+  resourceVersion?: string | undefined;
+  uid?: string | undefined;
+}
+
 export interface Selection {
   /** Absent: every kind. */
   kind?: { group: string; plural: string };
@@ -46,10 +52,20 @@ export interface ResourceStore {
   list(selection: Selection): Promise<{ items: Resource[]; revision: number }>;
   /** @throws StoreError already-exists */
   create(key: ResourceKey, resource: Resource): Promise<Resource>;
-  /** @throws StoreError not-found; conflict when resource.metadata.resourceVersion is set and is not the stored one */
+  /**
+   * Replaces everything but the status, which stays as it is stored.
+   * @throws StoreError not-found; conflict when resource.metadata.resourceVersion is set and is not the stored one
+   */
   update(key: ResourceKey, resource: Resource): Promise<Resource>;
+  /**
+   * Replaces the status and nothing else, as a write to Kubernetes' subresource `status`: another resourceVersion, the same
+   * generation.
+   * @param status undefined removes it
+   * @throws StoreError not-found; conflict when a precondition does not hold
+   */
+  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource>;
   /** @throws StoreError not-found; conflict when a precondition does not hold */
-  delete(key: ResourceKey, precondition?: { resourceVersion?: string; uid?: string }): Promise<Resource>;
+  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource>;
   /**
    * Every change after `fromRevision`, in order, none missing and none twice, until `signal` aborts (then it ends). Events
    * are not copies: all watchers get the same ones, which must not be changed.

@@ -7,8 +7,9 @@ import { createConnection } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { bunBinary, denoBinary, type RuntimeName, workerdBinary } from '../../control/cli/runtimes.mjs';
+import { LoopbackMesh, type Workload } from '../local/mesh.ts';
+import { until } from '../local/until.ts';
 import { startWorker } from '../worker/workerd.ts';
-import { LoopbackMesh, type Workload } from './mesh.ts';
 import { liveScreen, type Screen, transcript } from './screen.ts';
 import { type Answer, get, Traffic, versionOf } from './traffic.ts';
 
@@ -50,15 +51,6 @@ function runtimes(): (index: number) => RuntimeName {
   if (denoBinary()) found.push('deno');
   if (found.length < 3) screen.say(`only ${found.join(', ')} found; "npm ci" installs Bun and Deno`);
   return (index) => found[index % found.length]!;
-}
-
-/** Waits for a condition to hold; bounded, so that the demo always ends. */
-async function until(what: string, holds: () => Promise<boolean>, limitMs = 60_000): Promise<void> {
-  const limit = Date.now() + limitMs;
-  while (!(await holds())) {
-    if (Date.now() > limit) throw new Error(`not within ${limitMs / 1000} s: ${what}`);
-    await new Promise((again) => setTimeout(again, 50));
-  }
 }
 
 const workloadEntry = (name: string, address: string, account: string, labels: Record<string, string>) => `

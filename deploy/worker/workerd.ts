@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { workerdBinary } from '../../control/cli/runtimes.mjs';
 import { workerdConfig } from '../../edge-proxy/runtime/worker/workerd-config.ts';
-import { freePorts, type LoopbackMesh, Part } from '../demo/mesh.ts';
+import type { LoopbackMesh } from '../local/mesh.ts';
+import { freePorts } from '../local/ports.ts';
+import { Program } from '../local/program.ts';
+import { until } from '../local/until.ts';
 import { bundleWorker } from './bundle.ts';
 
 const JOIN_TOKEN = 'TULLE_JOIN_TOKEN';
@@ -35,7 +38,7 @@ export interface WorkerdOptions {
 export interface Workerd {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
-  readonly part: Part;
+  readonly program: Program;
   stop(): Promise<void>;
   /** Removes its folder; `stop` does so too. */
   clean(): void;
@@ -55,15 +58,15 @@ export async function startWorker(
     joinToken,
     ...more,
   });
-  mesh.parts.add(started.part);
-  void started.part.exited.then(() => {
-    mesh.parts.delete(started.part);
+  mesh.programs.add(started.program);
+  void started.program.exited.then(() => {
+    mesh.programs.delete(started.program);
     started.clean();
   });
   return started;
 }
 
-/** Resolves when `/.tulle/ready` answers 200. @throws with its output when workerd is missing, ends, or is not ready in 30 s */
+/** Resolves when `/.tulle/ready` answers 200. @throws with its output when workerd is missing, ends, or is not ready in 120 s */
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   const binary = workerdBinary();
   if (!binary) throw new Error('workerd is not installed: run "npm ci" in the checkout');
@@ -75,18 +78,21 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     writeFileSync(config, configOf(options, `127.0.0.1:${port}`), { mode: 0o600 });
     const name = `${options.name ?? 'edge-worker'} (workerd)`;
     // It keeps no state; on SIGTERM it would wait for its own long-poll to be answered.
-    const part = new Part(name, [binary, 'serve', config], { [JOIN_TOKEN]: options.joinToken }, 'SIGKILL');
+    const program = new Program(name, [binary, 'serve', config], {
+      env: { [JOIN_TOKEN]: options.joinToken },
+      stopSignal: 'SIGKILL',
+    });
     const clean = () => rmSync(folder, { recursive: true, force: true });
     const stop = async () => {
-      await part.stop();
+      await program.stop();
       clean();
     };
     const url = `http://127.0.0.1:${port}`;
-    await ready(url, part).catch(async (error) => {
+    await ready(url, program).catch(async (error) => {
       await stop();
       throw error;
     });
-    return { url, part, stop, clean };
+    return { url, program, stop, clean };
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -116,22 +122,12 @@ function configOf(options: WorkerdOptions, listen: string): string {
   });
 }
 
-async function ready(url: string, part: Part): Promise<void> {
-  let ended = false;
-  void part.exited.then(() => {
-    ended = true;
-  });
-  const limit = Date.now() + 30_000;
-  for (;;) {
-    const status = await fetch(`${url}/.tulle/ready`).then(
-      async (response) => {
-        await response.text();
-        return response.status;
-      },
-      () => 0,
-    );
-    if (status === 200) return;
-    if (ended || Date.now() > limit) throw new Error(`${part.name}: is not ready\n${part.lines.slice(-20).join('\n')}`);
-    await new Promise((again) => setTimeout(again, 50));
-  }
+async function ready(url: string, program: Program): Promise<void> {
+  const answer = await until(`${program.name} is ready`, async () => {
+    if (program.ended) return 'ended' as const;
+    const response = await fetch(`${url}/.tulle/ready`);
+    await response.text();
+    return response.status === 200 && ('ready' as const);
+  }).catch(({ message }: Error) => message);
+  if (answer !== 'ready') throw program.failure(answer);
 }

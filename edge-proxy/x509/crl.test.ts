@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCertificate } from '../../shared/identity/certificate.ts';
-import { temporaryFolder } from '../../tests/harness.ts';
+import { temporaryFolder } from '../../tests/kit/environment.ts';
 import { type Authority, intermediate, leaf, pem, rootAuthority } from '../../tests/mtls/certificates.ts';
 import { der, type ListExtension, revocationList } from '../../tests/mtls/revocation-lists.ts';
 import { MAX_CRL_TEXT, readRevocationLists } from './crl.ts';

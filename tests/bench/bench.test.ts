@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { LINUX, ROOT, temporaryFolder } from '../harness.ts';
+import { LINUX, ROOT, temporaryFolder } from '../kit/environment.ts';
 import { readWrk } from './load.ts';
 import { cpuOf, processTree, residentOf } from './process-stats.ts';
 import { judge, ratios } from './report.ts';

@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import type { Program } from '../kit/process.ts';
 import { installed, LOAD_CORE, ownProgram, pinned, start } from './parts.ts';
 import type { TlsFiles } from './upstreams.ts';
 
@@ -52,7 +52,7 @@ export async function load(plan: LoadPlan, onBegin: () => void = () => {}): Prom
 }
 
 /** Opens the connections of an `idle` plan. @returns once all are open; stop the part to close them */
-export async function holdIdle(plan: LoadPlan): Promise<Part> {
+export async function holdIdle(plan: LoadPlan): Promise<Program> {
   const part = start('idle', LOAD_CORE, [...client(), JSON.stringify(plan)]);
   await part.announcement();
   return part;

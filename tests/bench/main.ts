@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
-import { temporaryFolder } from '../harness.ts';
+import { temporaryFolder } from '../kit/environment.ts';
 import { measure, type ScenarioResult } from './measure.ts';
 import { measureOwnCode, type OwnCode, ownCodeLine } from './own-code.ts';
 import { PINNED, stopAll } from './parts.ts';

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { bunBinary, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { Part } from '../../deploy/demo/mesh.ts';
+import { Program } from '../kit/process.ts';
 
 /** Where things run: proxies on the first core, load and upstreams on the second. */
 export const PROXY_CORE = 0;
@@ -33,10 +33,10 @@ export function ownProgram(script: string): string[] {
   return runtimeCommand(bunBinary() ? 'bun' : 'node', script);
 }
 
-const running = new Set<Part>();
+const running = new Set<Program>();
 
-export function start(name: string, core: number, command: readonly string[]): Part {
-  const part = new Part(name, pinned(core, command));
+export function start(name: string, core: number, command: readonly string[]): Program {
+  const part = new Program(name, pinned(core, command));
   running.add(part);
   void part.exited.then(() => running.delete(part));
   return part;

@@ -3,8 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bunBinary, denoBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { buildPackage } from '../../deploy/build.ts';
-import { ROOT, until } from '../harness.ts';
-import { ENVOY } from '../interop/envoy.ts';
+import { ROOT } from '../kit/environment.ts';
+import { ENVOY } from '../kit/envoy.ts';
+import { until } from '../kit/waiting.ts';
 import { freePort, installed, PROXY_CORE, start } from './parts.ts';
 import { listening, nginxMain, nginxTemp, type TlsFiles } from './upstreams.ts';
 

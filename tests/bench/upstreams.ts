@@ -2,8 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, until } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import type { Program } from '../kit/process.ts';
+import { until } from '../kit/waiting.ts';
 import { freePort, installed, LOAD_CORE, ownProgram, start } from './parts.ts';
 
 export type Kind = 'http' | 'websocket' | 'source';
@@ -37,7 +38,7 @@ export async function startUpstream(options: UpstreamOptions, folder: string): P
 }
 
 /** Waits until something accepts on a port. @throws when the process ended first */
-export async function listening(port: number, part: Part): Promise<void> {
+export async function listening(port: number, part: Program): Promise<void> {
   await until(
     `${part.name} listens on ${port}`,
     () => {

@@ -4,25 +4,28 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { refusal, tulle, tulleCommand } from '../kit/command.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { closedPort } from '../kit/ports.ts';
+import { Program, type Ran } from '../kit/process.ts';
+import { closeServers, listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { intermediate, leaf, pem, rootAuthority, x509 } from '../mtls/certificates.ts';
-import { type Ran, refusal, tulle, tulleCommand } from './command.ts';
 
 const HOUR_MS = 3_600_000;
 const folder = temporaryFolder();
 const at = (...name: string[]) => join(folder.path, ...name);
 const mesh = new LoopbackMesh();
-const parts: Part[] = [];
+const parts: Program[] = [];
 const servers: net.Server[] = [];
 let taken = 0;
 /** Created first, used last. */
 const short = { token: '', expires: 0 };
 
-async function listening(server: net.Server): Promise<number> {
+function serve(server: net.Server): Promise<number> {
   servers.push(server);
-  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
-  return (server.address() as net.AddressInfo).port;
+  return listening(server);
 }
 
 /** A proxy's refusal: which runtime it is on, then one line. */
@@ -40,18 +43,18 @@ const proxyFlags = (name: string, account = 'a') => [
 ];
 
 /** Runs until the test has seen what it waits for. */
-function proxy(flags: string[], env: Record<string, string> = {}): Part {
-  const part = new Part('proxy', tulleCommand(...flags), env);
+function proxy(flags: string[], env: Record<string, string> = {}): Program {
+  const part = new Program('proxy', tulleCommand(...flags), { env });
   parts.push(part);
   return part;
 }
 
-const logged = (part: Part, pattern: RegExp) => part.line((line) => (pattern.test(line) ? line : undefined));
-const noTrace = (part: Part) => expect(part.lines.filter((line) => /^\s+at |Error: /.test(line))).toEqual([]);
+const logged = (part: Program, pattern: RegExp) => part.line((line) => (pattern.test(line) ? line : undefined));
+const noTrace = (part: Program) => expect(part.lines.filter((line) => /^\s+at |Error: /.test(line))).toEqual([]);
 
 beforeAll(async () => {
   await mesh.startControl();
-  taken = await listening(net.createServer());
+  taken = await serve(net.createServer());
   const wanted = { namespace: 'default', serviceAccount: 'a', ttlSeconds: 10 };
   short.token = (await mesh.api.call<{ token: string }>('POST', '/v1/join-tokens', wanted)).token;
   short.expires = Date.now() + 10_000;
@@ -59,7 +62,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(parts.map((part) => part.stop()));
   await mesh.stop();
-  for (const server of servers) server.close();
+  closeServers(...servers);
   folder.dispose();
 });
 
@@ -183,8 +186,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
   });
 
   it('reports that the control plane cannot be reached, and retries', async () => {
-    const closed = await listening(net.createServer());
-    servers.at(-1)!.close();
+    const closed = await closedPort();
     const flags = ['--data', at(`away-${runtime}`), '--trust-bundle', mesh.trustBundleFile, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${closed}`, ...flags]);
     const line = await logged(part, /not joined yet/);
@@ -201,7 +203,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
       notBefore: new Date(Date.now() + HOUR_MS),
       notAfter: new Date(Date.now() + 2 * HOUR_MS),
     });
-    const port = await listening(tls.createServer({ cert: own.cert, key: own.key }));
+    const port = await serve(tls.createServer({ cert: own.cert, key: own.key }));
     const roots = file(`roots-${runtime}.pem`, pem(root));
     const flags = ['--data', at(`skew-${runtime}`), '--trust-bundle', roots, '--join-token', 'x'];
     const part = proxy(['proxy', '--runtime', runtime, '--control-plane', `https://127.0.0.1:${port}`, ...flags]);

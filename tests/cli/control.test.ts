@@ -7,22 +7,22 @@ import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { kubeconfig, saveKubeconfig } from '../../control/cli/kubeconfig.ts';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { temporaryFolder } from '../harness.ts';
+import { refusal, tulle, tulleCommand } from '../kit/command.ts';
+import { temporaryFolder } from '../kit/environment.ts';
+import { Program, type Ran } from '../kit/process.ts';
 import { leaf, rootAuthority } from '../mtls/certificates.ts';
-import { type Ran, refusal, tulle, tulleCommand } from './command.ts';
 
 const folder = temporaryFolder();
 const at = (...name: string[]) => join(folder.path, ...name);
 const data = at('data');
 const config = at('home', 'kubeconfig');
-const parts: Part[] = [];
-let control: Part;
+const parts: Program[] = [];
+let control: Program;
 let url = '';
 let token = '';
 
-function start(...flags: string[]): Part {
-  const part = new Part('control', tulleCommand('control', '--data', data, '--port', '0', ...flags));
+function start(...flags: string[]): Program {
+  const part = new Program('control', tulleCommand('control', '--data', data, '--port', '0', ...flags));
   parts.push(part);
   return part;
 }
@@ -84,7 +84,7 @@ describe('tulle control', () => {
     other.close();
     expect(refusal(ran)).toContain(`port ${port}: the port is in use`);
     // A failed start does not consume the token: the first successful start prints it.
-    const first = new Part('first', tulleCommand('control', '--data', at('other'), '--port', '0'));
+    const first = new Program('first', tulleCommand('control', '--data', at('other'), '--port', '0'));
     parts.push(first);
     await first.line((line) => /^admin token .*: tulle_/.exec(line)?.[0]);
     expect(await first.stop()).toBe(0);

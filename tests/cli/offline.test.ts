@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
-import { refusal, tulle } from './command.ts';
+import { refusal, tulle } from '../kit/command.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 
 const folder = temporaryFolder();
 const at = (...name: string[]) => join(folder.path, ...name);

@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { RUNTIMES, until } from '../harness.ts';
-import { refusal, tulle, tulleCommand } from './command.ts';
+import { refusal, tulle, tulleCommand } from '../kit/command.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
+import { Program } from '../kit/process.ts';
+import { until } from '../kit/waiting.ts';
 
 const mesh = new LoopbackMesh();
 const cli = (...args: string[]) =>
@@ -87,8 +90,8 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
         ...['--data', join(mesh.folder, name), '--name', name, '--ip', address, '--outbound-bind', outbound],
         ...['--service-account', name, '--labels', `app=${name}`, '--admin-port', `${adminPort}`, '--announce'],
       ];
-      const part = new Part(name, tulleCommand(...command), { TULLE_JOIN_TOKEN: await mesh.joinToken(name) });
-      mesh.parts.add(part);
+      const env = { TULLE_JOIN_TOKEN: await mesh.joinToken(name) };
+      const part = mesh.launch(name, tulleCommand(...command), env);
       const logged = (text: string) => part.line((line) => (line.includes(text) ? line : undefined));
       const ready = () => fetch(`http://127.0.0.1:${adminPort}/ready`);
       const inUse = `listeners/${address}_9080: cannot listen on ${address}:9080: the port is in use by another process`;
@@ -124,7 +127,7 @@ it('a join token works once: the second proxy is refused', async () => {
     ...['--data', join(mesh.folder, name), '--name', name, '--ip', '127.0.0.1', '--service-account', 'once'],
     ...['--admin-port', '0', '--announce'],
   ];
-  const first = new Part('first', tulleCommand(...proxy('first')), env);
+  const first = new Program('first', tulleCommand(...proxy('first')), { env });
   await first.announcement().finally(() => first.stop());
   expect(refusal(await tulle(proxy('second'), { env }), 3)).toMatch(/join token.*(used|once)/i);
 });

@@ -3,8 +3,8 @@ import { execFile, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ROOT, temporaryFolder } from '../harness.ts';
-import { tulleCommand } from './command.ts';
+import { tulleCommand } from '../kit/command.ts';
+import { ROOT, temporaryFolder } from '../kit/environment.ts';
 
 /** Runs its arguments on a terminal of their own and passes on what they write there. */
 const ON_TERMINAL = `

@@ -6,9 +6,10 @@ import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resourcePath } from '../../control/cli/resources.ts';
-import { LoopbackMesh } from '../../deploy/demo/mesh.ts';
 import { kindOf } from '../../shared/resources/index.ts';
-import { RUNTIMES, until } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority, serverLeaf } from '../mtls/certificates.ts';
 import { revocationList } from '../mtls/revocation-lists.ts';
 

@@ -3,8 +3,11 @@ import { readdirSync } from 'node:fs';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
-import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { LINUX, ROOT, RUNTIMES, until } from '../harness.ts';
+import { LINUX, ROOT, RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
+import type { Program } from '../kit/process.ts';
+import { until } from '../kit/waiting.ts';
 import { get } from './shop-mesh.ts';
 
 /** Listens as its arguments say (`http:127.0.0.1:80`, `redis:0.0.0.0:6379`), and writes its environment and what failed. */
@@ -30,7 +33,7 @@ interface Started {
   /** Where it listens for calls to other services. */
   outbound: string;
   adminPort: number;
-  part: Part;
+  part: Program;
 }
 
 /** What comes until the connection ends, after `PING` was sent. */
@@ -55,10 +58,9 @@ describe.skipIf(!LINUX)('an application beside its sidecar', () => {
     const from = ['--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile];
     const own = ['--data', `${mesh.folder}/${name}`, '--service-account', name, '--labels', `app=${name}`, '--ip', ip];
     const more = ['--admin-port', `${adminPort}`, '--drain-seconds', '1', ...flags];
-    const part = new Part(name, [...command, ...from, ...own, ...more, '--', nodeBinary(), '-e', APP, ...app], {
+    const part = mesh.launch(name, [...command, ...from, ...own, ...more, '--', nodeBinary(), '-e', APP, ...app], {
       TULLE_JOIN_TOKEN: await mesh.joinToken(name),
     });
-    mesh.parts.add(part);
     const line = await part.line((text) => (text.startsWith('app: ') ? text.slice(5) : undefined));
     const { results, proxy, outbound } = JSON.parse(line) as { results: string[]; proxy: string; outbound: string };
     const { port, username, password } = new URL(proxy);

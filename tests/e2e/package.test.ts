@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ControlApi } from '../../control/cli/connection.ts';
 import { buildPackage } from '../../deploy/build.ts';
-import { Part } from '../../deploy/demo/mesh.ts';
 import pkg from '../../package.json' with { type: 'json' };
-import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { Program } from '../kit/process.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
@@ -22,10 +22,10 @@ describe('the package', () => {
   const folder = temporary.path;
   const modules = join(folder, 'node_modules');
   const bin = join(modules, 'tulle', pkg.bin.tulle);
-  const parts: Part[] = [];
+  const parts: Program[] = [];
   let libraries: string[] = [];
-  const tulle = (name: string, args: string[], environment?: Record<string, string>) => {
-    const part = new Part(name, [bin, ...args], environment);
+  const tulle = (name: string, args: string[], env?: Record<string, string>) => {
+    const part = new Program(name, [bin, ...args], { env });
     parts.push(part);
     return part;
   };

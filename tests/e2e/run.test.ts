@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
-import { freePorts, LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
-import { LINUX, ROOT, RUNTIMES } from '../harness.ts';
+import { LINUX, ROOT, RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
+import type { Program } from '../kit/process.ts';
 import { get } from './shop-mesh.ts';
 
 /** Asks the sidecar it was given, tells what it saw, and exits 7 on SIGTERM. */
@@ -41,7 +43,7 @@ describe('tulle run', () => {
     app: string,
     choose = false,
     token: Token = {},
-  ): Promise<{ part: Part; ports: number[]; secret: string }> {
+  ): Promise<{ part: Program; ports: number[]; secret: string }> {
     const ports = await freePorts(2);
     const [httpProxyPort, adminPort] = ports;
     const command = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`, 'run'];
@@ -51,9 +53,7 @@ describe('tulle run', () => {
     const secret = await mesh.joinToken('default');
     const { before = [], flags: more = [], environment = { TULLE_JOIN_TOKEN: secret } } = token.given?.(secret) ?? {};
     const words = [...before, ...command, ...flags, ...own, ...at, ...more, '--', nodeBinary(), '-e', app];
-    const part = new Part(name, words, environment);
-    mesh.parts.add(part);
-    return { part, ports, secret };
+    return { part: mesh.launch(name, words, environment), ports, secret };
   }
 
   it.each(RUNTIMES)(

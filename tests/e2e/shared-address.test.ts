@@ -1,7 +1,8 @@
 /** A second service on a machine leaves the first one's policy in force: real control plane, sidecars and applications. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LoopbackMesh } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, until } from '../harness.ts';
+import { ROOT, RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { until } from '../kit/waiting.ts';
 import { get } from './shop-mesh.ts';
 
 const service = (name: string, port: string) => `

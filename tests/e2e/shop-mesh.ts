@@ -5,8 +5,10 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
-import { LoopbackMesh, type Part, type Workload } from '../../deploy/demo/mesh.ts';
-import { ROOT, until } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import { LoopbackMesh, type Workload } from '../kit/mesh.ts';
+import type { Program } from '../kit/process.ts';
+import { until } from '../kit/waiting.ts';
 
 const SHOP = `${ROOT}/deploy/demo/shop.ts`;
 const ECHO = `${ROOT}/tests/e2e/echo.ts`;
@@ -219,7 +221,7 @@ metadata: { name: ${host} }
   }
 }
 
-function entryOf(part: Part, pick: (entry: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+function entryOf(part: Program, pick: (entry: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
   return part.line((line) => {
     if (!line.startsWith('{') || !line.includes('"start_time":')) return undefined;
     const entry = JSON.parse(line) as Record<string, unknown>;

@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
-import { REFERENCE, RUNTIMES, until } from '../harness.ts';
+import { REFERENCE, RUNTIMES } from '../kit/environment.ts';
+import { until } from '../kit/waiting.ts';
 import { PRINCIPAL, ShopMesh, Traffic } from './shop-mesh.ts';
 
 const BOOKINFO = `${REFERENCE}/samples/bookinfo/networking`;

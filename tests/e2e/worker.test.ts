@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resourcePath } from '../../control/cli/resources.ts';
 import { workerdBinary } from '../../control/cli/runtimes.mjs';
-import { LoopbackMesh, type Workload } from '../../deploy/demo/mesh.ts';
 import { startWorker, type Workerd } from '../../deploy/worker/workerd.ts';
 import { kindOf } from '../../shared/resources/index.ts';
 import { parseDocuments } from '../../shared/resources/read/parse.ts';
-import { ROOT, until } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import { LoopbackMesh, type Workload } from '../kit/mesh.ts';
+import { until } from '../kit/waiting.ts';
 
 if (!workerdBinary()) console.warn('skipped: workerd is not installed (npm ci installs it)');
 

@@ -1,6 +1,6 @@
 /** Runs a byte stream through a listener and reduces what came back to what two proxies must agree on. */
 import { connect, type Socket } from 'node:net';
-import type { RunningProxy } from './envoy.ts';
+import type { RunningProxy } from '../kit/proxy.ts';
 
 /** One connection, or several at a time, to the listener of the same name. */
 export interface StreamCase {
@@ -80,7 +80,7 @@ function stream(port: number, { send, after }: StreamCase): Promise<{ received: 
 }
 
 async function logged(proxy: RunningProxy, name: string): Promise<unknown> {
-  const line = await proxy.part
+  const line = await proxy
     .line((text) => (text.startsWith('{') && text.includes(`"case":"${name}"`) ? text : undefined), LIMIT_MS)
     .catch(() => undefined);
   if (line === undefined) return 'not logged';

@@ -1,7 +1,8 @@
 /** Runs a case against a proxy and reduces what came back to what two proxies must agree on. */
+
+import type { RunningProxy } from '../kit/proxy.ts';
 import type { Case } from './cases.ts';
 import type { Shadows } from './echo.ts';
-import type { RunningProxy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 
 const UNREAD = new Set([400, 426, 431, 501]);
@@ -69,12 +70,12 @@ async function logged(proxy: RunningProxy, given: Case): Promise<unknown> {
   // A head that is refused has no headers in the log.
   if (given.unlogged || !given.bytes.includes(`X-Case: ${given.id}\r\n`)) return undefined;
   const last = given.manyLogs ? `"case":"${given.id}/all"` : `"case":"${given.id}"`;
-  const line = await proxy.part
+  const line = await proxy
     .line((text) => (text.startsWith('{') && text.includes(last) ? text : undefined), 20_000)
     .catch(() => undefined);
   if (line === undefined) return 'not logged';
   if (given.manyLogs) {
-    const lines = proxy.part.lines.filter((text) => text.includes(`"case":"${given.id}/`));
+    const lines = proxy.lines.filter((text) => text.includes(`"case":"${given.id}/`));
     return lines.map((text) => Object.entries(JSON.parse(text) as Record<string, unknown>).sort());
   }
   return Object.fromEntries(Object.entries(JSON.parse(line) as Record<string, unknown>).sort());

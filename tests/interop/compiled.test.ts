@@ -2,16 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { freePorts } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, envoyErrors, startEnvoy } from '../kit/envoy.ts';
+import { freePorts } from '../kit/ports.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { listener, manager, staticCluster } from './bootstrap.ts';
 import { alike } from './compare.ts';
 import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
-import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './tls/svids.ts';
-import { startTulle } from './tulle.ts';
 
 const entry = (name: string, app: string, address: string, more: object = {}) => ({
   apiVersion: 'networking.istio.io/v1',
@@ -126,7 +126,7 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
     });
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     echo.stop();
     folder.dispose();
   });
@@ -189,7 +189,7 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
 
   it.each(RUNTIMES)('Tulle on %s answers the same', async (runtime) => {
     // The outbound listeners have fixed ports: one proxy at a time.
-    await proxies.pop()!.part.stop();
+    await proxies.pop()!.stop();
     keep(await startTulle(runtime, frontBootstrap(httpProxy[runtime]), folder.path));
     expect(await answers(httpProxy[runtime])).toEqual(expected);
   });

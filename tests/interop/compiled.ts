@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodeBinary } from '../../control/cli/runtimes.mjs';
-import { ROOT } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
 import type { SvidFiles } from './tls/svids.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

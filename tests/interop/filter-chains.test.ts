@@ -4,10 +4,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, envoyErrors, startEnvoy } from '../kit/envoy.ts';
+import { closedPort } from '../kit/ports.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
 import { staticCluster } from './bootstrap.ts';
-import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from './envoy.ts';
-import { startTulle } from './tulle.ts';
 
 const ANY = 'type.googleapis.com/envoy.extensions.';
 const range = (text: string) => ({ address_prefix: text.split('/')[0], prefix_len: Number(text.split('/')[1]) });
@@ -142,15 +144,6 @@ const REFUSALS: Record<string, { chains: object[] }> = {
   'names in different case': { chains: [{ server_names: ['a.example'] }, { server_names: ['A.example'] }] },
 };
 
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  const port = await listening(server);
-  await new Promise((done) => server.close(done));
-  return port;
-}
-const listening = (server: net.Server): Promise<number> =>
-  new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as net.AddressInfo).port)));
-
 /** What a TLS client says first. */
 function recordHello(options: tls.ConnectionOptions): Promise<Buffer> {
   return new Promise((resolve) => {
@@ -200,7 +193,7 @@ describe.skipIf(!ENVOY)('filter-chain match beside Envoy', () => {
     const ports: Record<string, number> = {};
     const listeners: object[] = [];
     for (const [name, { chains, fallback, inspectors }] of Object.entries(LISTENERS)) {
-      const port = (ports[name] = await freePort());
+      const port = (ports[name] = await closedPort());
       listeners.push({
         name,
         address: { socket_address: { address: '0.0.0.0', port_value: port } },
@@ -243,7 +236,7 @@ describe.skipIf(!ENVOY)('filter-chain match beside Envoy', () => {
   });
 
   afterAll(async () => {
-    for (const { proxy } of proxies) await proxy.part.stop();
+    for (const { proxy } of proxies) await proxy.stop();
     for (const server of servers) server.close();
     folder.dispose();
   });
@@ -283,7 +276,7 @@ describe.skipIf(!ENVOY)('filter-chain match beside Envoy', () => {
     const envoyRefuses = envoyErrors(file) !== '';
     const tulle = await startTulle('node', config, folder.path).then(
       async (proxy) => {
-        await proxy.part.stop();
+        await proxy.stop();
         return false;
       },
       () => true,

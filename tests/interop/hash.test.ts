@@ -2,10 +2,11 @@
 import { createServer, type Server } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LINUX, RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
+import { LINUX, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { UPSTREAM } from '../kit/upstream.ts';
 import { any, listener, manager } from './bootstrap.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
-import { startTulle } from './tulle.ts';
 
 const WEIGHTS = [1, 1, 3, 2, 7, 1];
 const KEYS = 150;
@@ -144,7 +145,7 @@ describe.skipIf(ENVOY === undefined)('consistent hashing as in Envoy', () => {
     for (const runtime of RUNTIMES) proxies.push(await startTulle(runtime, config, folder.path));
   });
   afterAll(async () => {
-    await Promise.all(proxies.map((proxy) => proxy.part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     for (const server of servers) server.close().closeAllConnections();
     folder.dispose();
   });

@@ -4,9 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { LoopbackMesh, Part } from '../../deploy/demo/mesh.ts';
 import { parseDocuments } from '../../shared/resources/read/parse.ts';
-import { kubectlBinary, type Ran, run, tulle } from '../cli/command.ts';
+import { kubectlBinary, tulle } from '../kit/command.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { Program, type Ran, run } from '../kit/process.ts';
 
 const minor = kubectlBinary ? minorVersion(kubectlBinary) : 0;
 /** From 1.27 on kubectl reads OpenAPI v3, the only one served here. */
@@ -132,7 +133,7 @@ describe.skipIf(!kubectlBinary)(`kubectl${kubectlBinary ? '' : ' (skipped: it is
 
   it('watches', async () => {
     const command = [kubectlBinary!, ...flags, 'get', 'cm', '-w', '-o', 'name'];
-    const watch = new Part('watch', command, { KUBECONFIG: config });
+    const watch = new Program('watch', command, { env: { KUBECONFIG: config } });
     try {
       for (const name of ['one', 'two']) {
         await ok('', 'create', 'configmap', name);

@@ -3,10 +3,11 @@ import { renameSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { listener, manager } from './bootstrap.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
-import { startTulle } from './tulle.ts';
 
 const DRILLS = ['load', 'times', 'headers', 'bytes', 'accept'] as const;
 type Drill = (typeof DRILLS)[number];
@@ -86,7 +87,7 @@ describe.skipIf(!ENVOY)('the overload manager beside Envoy', () => {
   });
 
   afterAll(async () => {
-    for (const proxy of proxies) await proxy.part.stop();
+    for (const proxy of proxies) await proxy.stop();
     folder.dispose();
   });
 

@@ -3,13 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 import { authorityIn, type SvidFiles, svidFiles } from './tls/svids.ts';
-import { startTulle } from './tulle.ts';
 
 const meta = { name: 'a', namespace: 'default' };
 const resources = (normalization: string) => [
@@ -122,7 +122,7 @@ describe.skipIf(!ENVOY)('pathNormalization, in Envoy and in Tulle', () => {
     try {
       return await answers(proxy);
     } finally {
-      await proxy.part.stop();
+      await proxy.stop();
     }
   };
 

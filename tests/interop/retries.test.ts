@@ -1,12 +1,12 @@
 /** Retries, timeouts and limits of the upstream side, compared with a real Envoy case by case. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { listener, manager, staticCluster } from './bootstrap.ts';
 import type { Case } from './cases.ts';
 import { outcomeOf } from './compare.ts';
 import { type Echo, startEcho } from './echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
-import { startTulle } from './tulle.ts';
 
 const fast = { num_retries: 2, retry_back_off: { base_interval: '0.005s' } };
 const retry = (on: string, more: object = {}) => ({ retry_policy: { retry_on: on, ...fast, ...more } });
@@ -261,7 +261,7 @@ describe.skipIf(ENVOY === undefined)('retries and timeouts as in Envoy', () => {
     for (const runtime of RUNTIMES) proxies.push(await startTulle(runtime, config, folder.path));
   });
   afterAll(async () => {
-    await Promise.all(proxies.map((proxy) => proxy.part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     echo?.stop();
     folder.dispose();
   });

@@ -3,14 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { freePorts } from '../../deploy/demo/mesh.ts';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { freePorts } from '../kit/ports.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { exchange } from './raw-client.ts';
 import { authorityIn, svidFiles } from './tls/svids.ts';
-import { startTulle } from './tulle.ts';
 
 if (!ENVOY) console.info('policies of a shared address in Envoy skipped: there is no Envoy');
 
@@ -74,7 +74,7 @@ describe.skipIf(!ENVOY)('policies of two workloads at one address', () => {
     );
   });
   afterAll(async () => {
-    await proxy?.part.stop();
+    await proxy?.stop();
     echo.stop();
     folder.dispose();
   });
@@ -91,7 +91,7 @@ describe.skipIf(!ENVOY)('policies of two workloads at one address', () => {
   };
 
   it.each(['envoy', ...RUNTIMES] as const)('%s admits what all admit', async (name) => {
-    await proxy?.part.stop();
+    await proxy?.stop();
     proxy = undefined;
     proxy =
       name === 'envoy'

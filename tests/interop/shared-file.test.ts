@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, temporaryFolder } from '../harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../kit/envoy.ts';
+import { freePorts } from '../kit/ports.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { camelCase, sharedBootstrap } from './bootstrap.ts';
 import { type Case, CASES as FIRST_CASES } from './cases.ts';
 import { MORE_CASES } from './cases-more.ts';
 import { type Outcome, outcomeOf } from './compare.ts';
 import { type StreamCase, type StreamOutcome, streamOutcomeOf } from './compare-tcp.ts';
 import { type Echo, type Shadows, startBytes, startEcho, startRaw, startShadows } from './echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from './envoy.ts';
 import { THEMES } from './themes/themes.ts';
-import { startTulle } from './tulle.ts';
 
 type Compared = Case | StreamCase;
 const CASES: readonly Compared[] = [
@@ -64,7 +64,7 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
     await eachOf(CASES, async (given) => void expected.set(given.id, await ask(envoy, given)));
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     for (const echo of echoes) echo.stop();
     folder.dispose();
   });

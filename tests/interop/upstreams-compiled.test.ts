@@ -3,11 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { temporaryFolder } from '../harness.ts';
+import { temporaryFolder } from '../kit/environment.ts';
+import { ENVOY, envoyErrors } from '../kit/envoy.ts';
+import { startTulle } from '../kit/proxy.ts';
 import { bootstrapOf, compile } from './compiled.ts';
-import { ENVOY, envoyErrors } from './envoy.ts';
 import { authorityIn, type SvidFiles, svidFiles } from './tls/svids.ts';
-import { startTulle } from './tulle.ts';
 
 const resource = (kind: string, name: string, spec: object) => ({
   apiVersion: 'networking.istio.io/v1',
@@ -125,6 +125,6 @@ describe.skipIf(!ENVOY)('load balancing settings, compiled', () => {
     for (const wanted of ['hashPolicy', 'retryPriority', 'retryBudget', 'dynamic_forward_proxy', 'sni_dynamic'])
       expect(text).toContain(wanted);
     const tulle = await startTulle('node', bootstrap, folder.path);
-    await tulle.part.stop();
+    await tulle.stop();
   });
 });

@@ -7,7 +7,7 @@ import tls from 'node:tls';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { RUNTIMES } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
 import { type Authority, intermediate, type Leaf, leaf, pem, rootAuthority, x509 } from './certificates.ts';
 
 const ATTEMPTS = 100;

@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bunBinary } from '../../control/cli/runtimes.mjs';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { Program } from '../kit/process.ts';
+import { startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { type Backend, startBackend } from './backend.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
@@ -17,12 +18,12 @@ if (!CHROMIUM) console.warn('skipped: no Chromium (apt-get install chromium-head
 describe.skipIf(!CHROMIUM || !bunBinary())('Chromium', () => {
   const folder = temporaryFolder();
   let backend: Backend;
-  let sockets: Part;
+  let sockets: Program;
   let socketPort = 0;
 
   beforeAll(async () => {
     backend = await startBackend();
-    sockets = new Part('websocket server', [bunBinary()!, `${ROOT}/tests/peers/websocket-server.ts`]);
+    sockets = new Program('websocket server', [bunBinary()!, `${ROOT}/tests/peers/websocket-server.ts`]);
     ({ port: socketPort } = await sockets.announcement<{ port: number }>());
   });
   afterAll(async () => {
@@ -39,14 +40,14 @@ describe.skipIf(!CHROMIUM || !bunBinary())('Chromium', () => {
     const url = `http://127.0.0.1:${proxy.ports['gateway']}/page`;
     // A debugging port keeps it open: the page's script decides when it is done, by its report.
     const more = ['--disable-background-networking', `--user-data-dir=${profile}`, '--remote-debugging-port=0', url];
-    const browser = new Part('chromium', [CHROMIUM!, ...flags, ...more], { HOME: profile });
+    const browser = new Program('chromium', [CHROMIUM!, ...flags, ...more], { env: { HOME: profile } });
     try {
       const before = backend.reports.length;
       await until('the page reports', () => backend.reports.length > before || browser.process.exitCode !== null);
       expect(backend.reports[before], browser.lines.join('\n')).toBe('100000|over the socket|rgb(1, 2, 3)');
     } finally {
       await browser.stop();
-      await proxy.part.stop();
+      await proxy.stop();
     }
   });
 });

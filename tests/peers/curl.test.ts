@@ -4,9 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../harness.ts';
-import type { RunningProxy } from '../interop/envoy.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { type Backend, type Echoed, startBackend } from './backend.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
@@ -52,7 +51,7 @@ describe.skipIf(!HAS_CURL)('curl', () => {
       forward = `http://127.0.0.1:${proxy.ports['forward']}`;
     });
     afterAll(async () => {
-      await proxy?.part.stop();
+      await proxy?.stop();
     });
     const echoed = ({ out }: { out: string }) => JSON.parse(out) as Echoed;
 

@@ -3,11 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
 import { any, staticCluster } from '../interop/bootstrap.ts';
 import { at } from '../interop/bootstrap-parts.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { Program } from '../kit/process.ts';
+import { startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, rootAuthority, x509 } from '../mtls/certificates.ts';
 
 const python = process.env['TULLE_PYTHON'] ?? 'python3';
@@ -17,7 +18,7 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 describe.skipIf(!present)('gRPC', () => {
   const folder = temporaryFolder();
-  let server: Part;
+  let server: Program;
   let ports: Record<'plain' | 'tls' | 'aging', number>;
   let roots = '';
 
@@ -29,7 +30,7 @@ describe.skipIf(!present)('gRPC', () => {
     const files = [join(folder.path, 'chain.pem'), join(folder.path, 'key.pem')] as const;
     writeFileSync(files[0], cert);
     writeFileSync(files[1], key);
-    server = new Part('gRPC server', [python, join(ROOT, 'tests/peers/grpc-server.py'), ...files]);
+    server = new Program('gRPC server', [python, join(ROOT, 'tests/peers/grpc-server.py'), ...files]);
     ports = await server.announcement();
   });
   afterAll(async () => {
@@ -107,7 +108,7 @@ describe.skipIf(!present)('gRPC', () => {
       await until('connections aged', async () => (await stats('aging'))['success']! >= 100);
       expect((await stats('aging'))['failure']).toBe(0);
     } finally {
-      await proxy.part.stop();
+      await proxy.stop();
     }
   });
 });

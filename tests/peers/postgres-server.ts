@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePorts, Part } from '../../deploy/demo/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
+import { Program } from '../kit/process.ts';
 import { leaf, rootAuthority } from '../mtls/certificates.ts';
 
 const DEBIAN = '/usr/lib/postgresql';
@@ -33,12 +34,12 @@ function find(): string | undefined {
 export class PostgresServer {
   readonly port: number;
   private readonly folder: string;
-  private readonly part: Part;
+  private readonly server: Program;
 
-  private constructor(port: number, folder: string, part: Part) {
+  private constructor(port: number, folder: string, server: Program) {
     this.port = port;
     this.folder = folder;
-    this.part = part;
+    this.server = server;
   }
 
   static async start(): Promise<PostgresServer> {
@@ -70,13 +71,13 @@ export class PostgresServer {
       ssl_key_file: 'key.pem',
     };
     const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const part = new Part('postgres', [...as('postgres'), '-D', data, ...options], {}, 'SIGINT');
-    await part.line((line) => (line.includes('ready to accept connections') ? true : undefined));
-    return new PostgresServer(port, folder, part);
+    const server = new Program('postgres', [...as('postgres'), '-D', data, ...options], { stopSignal: 'SIGINT' });
+    await server.line((line) => (line.includes('ready to accept connections') ? true : undefined));
+    return new PostgresServer(port, folder, server);
   }
 
   async stop(): Promise<void> {
-    await this.part.stop();
+    await this.server.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
-import type { RunningProxy } from '../interop/envoy.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { peersBootstrap } from './bootstrap.ts';
 import { POSTGRES, PostgresServer } from './postgres-server.ts';
 
@@ -33,7 +33,7 @@ describe.skipIf(!POSTGRES)('PostgreSQL', () => {
     });
     afterAll(async () => {
       for (const child of running) child.kill('SIGKILL');
-      await proxy?.part.stop();
+      await proxy?.stop();
     });
 
     const start = (sql: string, mode: 'disable' | 'prefer' | 'require', port = proxy.ports['tcp']!) => {

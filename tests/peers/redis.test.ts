@@ -2,10 +2,11 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts, Part } from '../../deploy/demo/mesh.ts';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
-import type { RunningProxy } from '../interop/envoy.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { freePorts } from '../kit/ports.ts';
+import { Program } from '../kit/process.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
 const there = (program: string) => spawnSync(program, ['--version']).status === 0;
@@ -14,13 +15,13 @@ if (!HAS_REDIS) console.warn('skipped: no Redis (apt-get install redis-server re
 
 describe.skipIf(!HAS_REDIS)('Redis', () => {
   const folder = temporaryFolder();
-  let server: Part;
+  let server: Program;
   let redis = 0;
 
   beforeAll(async () => {
     [redis] = (await freePorts(1)) as [number];
     const options = ['--bind', '127.0.0.1', '--port', String(redis), '--save', '', '--appendonly', 'no'];
-    server = new Part('redis', ['redis-server', ...options, '--dir', folder.path, '--daemonize', 'no']);
+    server = new Program('redis', ['redis-server', ...options, '--dir', folder.path, '--daemonize', 'no']);
     await server.line((line) => (line.includes('Ready to accept connections') ? true : undefined));
   });
   afterAll(async () => {
@@ -47,7 +48,7 @@ describe.skipIf(!HAS_REDIS)('Redis', () => {
       proxy = await startTulle(runtime, peersBootstrap({ http: redis, websocket: redis, tcp: redis }), folder.path);
     });
     afterAll(async () => {
-      await proxy?.part.stop();
+      await proxy?.stop();
     });
 
     it('answers commands, and sends what it was asked to keep', async () => {

@@ -1,7 +1,7 @@
 /** WebSocket frames by hand (RFC 6455 section 5): what a browser's API cannot send. */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { until } from '../harness.ts';
+import { until } from '../kit/waiting.ts';
 
 export interface Frame {
   readonly fin: boolean;

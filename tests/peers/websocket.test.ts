@@ -2,10 +2,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bunBinary } from '../../control/cli/runtimes.mjs';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
-import type { RunningProxy } from '../interop/envoy.ts';
-import { startTulle } from '../interop/tulle.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { Program } from '../kit/process.ts';
+import { type RunningProxy, startTulle } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { peersBootstrap } from './bootstrap.ts';
 import { CLOSE, CONTINUATION, FrameClient, frame, PING, PONG, TEXT } from './websocket-frames.ts';
 
@@ -30,11 +30,11 @@ interface Opened {
 
 describe.skipIf(!bun)('WebSocket', () => {
   const folder = temporaryFolder();
-  let server: Part;
+  let server: Program;
   let port = 0;
 
   beforeAll(async () => {
-    server = new Part('websocket server', [bun!, `${ROOT}/tests/peers/websocket-server.ts`]);
+    server = new Program('websocket server', [bun!, `${ROOT}/tests/peers/websocket-server.ts`]);
     ({ port } = await server.announcement<{ port: number }>());
   });
   afterAll(async () => {
@@ -61,7 +61,7 @@ describe.skipIf(!bun)('WebSocket', () => {
       proxy = await startTulle(runtime, peersBootstrap({ http: port, websocket: port, tcp: port }), folder.path);
     });
     afterAll(async () => {
-      await proxy?.part.stop();
+      await proxy?.stop();
     });
 
     it('echoes text and binary messages of every size', async () => {

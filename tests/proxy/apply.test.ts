@@ -1,12 +1,13 @@
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { freePorts } from '../../deploy/demo/mesh.ts';
 import { DataPlane } from '../../edge-proxy/proxy.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from '../../edge-proxy/static.ts';
 import { proxyCompilers } from '../../edge-proxy/xds/compilers.ts';
-import { UPSTREAM, until } from '../harness.ts';
+import { freePorts } from '../kit/ports.ts';
+import { UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
 

@@ -8,11 +8,13 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { clientTls, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
 import { ask, BulkApp, KINDS, type Kind, MB, type Transfer, type Way } from './bulk.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const BULK_MB = Number(process.env['TULLE_BULK_MB'] ?? 48);
 /** What may lie between a writer and a reader that reads nothing: the proxy's buffers and the kernel's, on four sockets. */
@@ -64,15 +66,15 @@ describe.each(RUNTIMES)('a slow reader on %s', (runtime) => {
     });
     await proxy.ready();
   });
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.close();
     folder.dispose();
   });
 
   /** Resident bytes, without asking the proxy: asking is work. */
   const resident = () =>
-    Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${proxy.child.pid}/status`, 'latin1'))![1]) * 1024;
+    Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${proxy.process.pid}/status`, 'latin1'))![1]) * 1024;
 
   const connect = async (kind: Kind): Promise<net.Socket> => {
     const port = proxy.ports[kind === 'mtls' || kind === 'tcp' ? kind : 'http']!;

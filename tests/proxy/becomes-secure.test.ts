@@ -3,11 +3,12 @@ import http from 'node:http';
 import net from 'node:net';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { cluster, hcm, listener, secretOf, serverTls } from './bootstrap.ts';
 import { DrivenProxy } from './driven.ts';
-import { listening } from './proxy-process.ts';
 
 const BODY = 4_000_003;
 
@@ -43,8 +44,8 @@ describe.each(RUNTIMES)('a listener that becomes secure on %s', (runtime) => {
     });
     expect(secured.ports['in']).toBe(port);
   });
-  afterAll(() => {
-    proxy?.end();
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
   });
@@ -76,6 +77,6 @@ describe.each(RUNTIMES)('a listener that becomes secure on %s', (runtime) => {
     expect(await ask(secure({}))).toBe('');
     expect(await ask(secure({ cert: foreign.cert, key: foreign.key }))).toBe('');
     expect(await ask(net.connect({ port, host: '127.0.0.1' }))).toBe('');
-    await until('nothing of them is left', async () => (await proxy.ask()).active === 0);
+    await until('nothing of them is left', async () => (await proxy.state()).active === 0);
   });
 });

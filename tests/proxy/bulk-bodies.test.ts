@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
 import { cluster, hcm, listener } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const SIZES = [70_000, 300, 65_536, 100, 20_000, 200_000, 1500, 64, 131_072];
 const REQUESTS = 180;
@@ -48,9 +49,9 @@ describe.each(RUNTIMES)('bodies on %s', (runtime) => {
     await proxy.ready();
     port = proxy.ports['http']!;
   });
-  afterAll(() => {
+  afterAll(async () => {
     agent.destroy();
-    proxy?.child.kill('SIGKILL');
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     folder.dispose();

@@ -3,9 +3,11 @@ import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { at, cluster, hcm, listener, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** More than any test here waits for: an exit before it is one that did not wait for it. */
 const LONG_DRAIN = 120;
@@ -48,8 +50,8 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
       socket.pipe(socket);
     });
   });
-  afterEach(() => {
-    proxy?.child.kill('SIGKILL');
+  afterEach(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     echo.close();
@@ -71,7 +73,7 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
       this.socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`);
     }
   }
-  const exited = () => until('it has ended', () => proxy.child.exitCode !== null || proxy.child.signalCode !== null);
+  const exited = () => until('it has ended', () => proxy.ended);
 
   it('lets a request finish, ends idle connections at once, and goes when all is done', async () => {
     await start(['--drain-seconds', String(LONG_DRAIN)]);
@@ -82,7 +84,7 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
     const busy = new Client('web');
     busy.get('/later');
     await until('the request is under way', () => answer);
-    proxy.child.kill('SIGTERM');
+    proxy.process.kill('SIGTERM');
     await until('it is not ready', async () => (await proxy.admin('/ready')).status === 503);
     expect((await proxy.admin('/live')).status).toBe(200);
     await until('the idle connection has ended', () => idle.closed);
@@ -93,13 +95,13 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
     });
     expect(busy.closed).toBe(false);
     // A second signal does not shorten the drain.
-    proxy.child.kill('SIGTERM');
+    proxy.process.kill('SIGTERM');
     expect((await proxy.admin('/ready')).body).toBe('DRAINING\n');
     answer!();
     await until('the answer is there, and its connection gone', () => busy.closed);
     expect(busy.got).toMatch(/^HTTP\/1\.1 200 OK\r\n.*connection: close\r\n.*late$/s);
     await exited();
-    expect(proxy.child.exitCode).toBe(0);
+    expect(proxy.process.exitCode).toBe(0);
   });
 
   it('cuts what outstays the deadline', async () => {
@@ -111,10 +113,10 @@ describe.each(RUNTIMES)('a proxy that is ended on %s', (runtime) => {
     busy.get('/later');
     await until('the request is under way', () => answer);
     const begun = performance.now();
-    proxy.child.kill('SIGTERM');
+    proxy.process.kill('SIGTERM');
     await exited();
     expect(performance.now() - begun).toBeGreaterThan(900);
-    expect(proxy.child.exitCode).toBe(0);
+    expect(proxy.process.exitCode).toBe(0);
     await until('both are closed', () => stream.closed && busy.closed);
     expect(busy.got).toBe('');
   });

@@ -1,9 +1,8 @@
 /** The test's side of driver.ts. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { ROOT } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import { DrivenProgram } from '../kit/process.ts';
 
 export interface Answer {
   readonly violations: [string, string][];
@@ -14,43 +13,25 @@ export interface Answer {
   readonly active: number;
 }
 
-export class DrivenProxy {
-  readonly child: ChildProcess;
-  private readonly waiting: ((line: string) => void)[] = [];
-  private errors = '';
-
+export class DrivenProxy extends DrivenProgram {
   /**
    * @param drainMs how long connections of removed listeners may stay
    * @param filters with those of test-filters.ts
    */
   constructor(runtime: RuntimeName, drainMs: number, filters = false) {
-    const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'tests/proxy/driver.ts'));
-    this.child = spawn(command!, [...args, String(drainMs), ...(filters ? ['filters'] : [])], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    createInterface({ input: this.child.stdout! }).on('line', (line) => this.waiting.shift()?.(line));
-    this.child.stderr!.on('data', (bytes) => (this.errors += bytes));
+    const command = runtimeCommand(runtime, join(ROOT, 'tests/proxy/driver.ts'));
+    super(`driven proxy (${runtime})`, [...command, String(drainMs), ...(filters ? ['filters'] : [])]);
   }
 
-  /** @param changes of xDS resources; without: only asks */
-  ask(changes?: object): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      this.child.once('close', () => reject(new Error(`the proxy ended: ${this.errors}`)));
-      this.waiting.push((line) => {
-        this.child.removeAllListeners('close');
-        resolve(JSON.parse(line) as Answer);
-      });
-      this.child.stdin!.write(`${JSON.stringify(changes ? { changes } : {})}\n`);
-    });
+  /** What the proxy runs, after these changes of xDS resources. */
+  async state(changes?: object): Promise<Answer> {
+    return JSON.parse(await this.ask(JSON.stringify({ changes }))) as Answer;
   }
 
+  /** @throws Error with the violations where the proxy refuses the changes */
   async apply(changes: object): Promise<Answer> {
-    const answer = await this.ask(changes);
+    const answer = await this.state(changes);
     if (answer.violations.length > 0) throw new Error(JSON.stringify(answer.violations));
     return answer;
-  }
-
-  end(): void {
-    this.child.kill('SIGKILL');
   }
 }

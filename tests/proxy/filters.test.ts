@@ -1,10 +1,11 @@
 /** Filters that read bodies, call other services and change responses, over sockets, on every runtime from one body. */
 import http from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { cluster, hcm, listener } from './bootstrap.ts';
 import { DrivenProxy } from './driven.ts';
-import { listening } from './proxy-process.ts';
 import { JUDGED_BYTES } from './test-filters.ts';
 
 interface Reply {
@@ -51,8 +52,8 @@ describe.each(RUNTIMES)('filters on %s', (runtime) => {
     });
     port = ports['web']!;
   });
-  afterAll(() => {
-    proxy.end();
+  afterAll(async () => {
+    await proxy.stop('SIGKILL');
     for (const server of [app, judge]) {
       server.close();
       server.closeAllConnections();

@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Behaviour, GrpcHealthServer } from '../grpc-health-server.ts';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, rootAuthority, x509 } from '../mtls/certificates.ts';
 import { ANY, at, hcm, listener } from './bootstrap.ts';
-import { ProxyProcess } from './proxy-process.ts';
 
 /** Nothing else listens on it. */
 const ALONE = '127.0.0.41';
@@ -89,8 +90,7 @@ describe.each(RUNTIMES)('gRPC health checks on %s', (runtime) => {
     await proxy.ready();
   });
   afterAll(async () => {
-    proxy.child.kill('SIGKILL');
-    await proxy.end();
+    await proxy.stop('SIGKILL');
     await Promise.all(Object.values(servers).map((server) => server.stop()));
     folder.dispose();
   });

@@ -3,11 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePorts } from '../../deploy/demo/mesh.ts';
 import { get } from '../e2e/shop-mesh.ts';
-import { LINUX, RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { LINUX, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { freePorts } from '../kit/ports.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { ANY, hcm, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const REFUSED = 'connection_to_a_listener_of_this_proxy_refused';
 /** Of every listener, one line for each request or connection. */
@@ -150,7 +152,7 @@ describe.skipIf(!LINUX)('a proxy whose clusters lead to its own listeners', () =
           get({ host: '127.0.0.1', port, path: '/', headers });
         // The other listeners are there: this one serves.
         expect(await ping(ports.beyond)).toBe('+PONG\r\n');
-        const before = descriptors(proxy.child.pid!);
+        const before = descriptors(proxy.process.pid!);
 
         expect((await ask(ports.http)).status).toBe(503);
         for (const host of ['127.0.0.1', '[::ffff:127.0.0.1]', '0.0.0.0', '127.0.0.01']) {
@@ -191,11 +193,11 @@ describe.skipIf(!LINUX)('a proxy whose clusters lead to its own listeners', () =
         expect(proxy.output).toMatch(
           /tulle: connection refused: its destination is listener 127\.0\.0\.1:\d+ of this proxy/,
         );
-        await until('the connections are closed', () => descriptors(proxy.child.pid!) <= before + 5);
+        await until('the connections are closed', () => descriptors(proxy.process.pid!) <= before + 5);
         expect(await ping(ports.beyond)).toBe('+PONG\r\n');
       } finally {
-        proxy.child.kill('SIGTERM');
-        await proxy.end();
+        proxy.process.kill('SIGTERM');
+        await proxy.exited;
       }
     },
   );

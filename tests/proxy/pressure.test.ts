@@ -5,10 +5,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** Sends text, gathers what comes until the close. */
 function raw(port: number, text: string): Promise<string> {
@@ -163,8 +165,8 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     await proxy.ready();
   });
 
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     echo.close();
@@ -317,7 +319,7 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     const stream = await open(at80('one'));
     stream.write('before');
     await new Promise((resolve) => stream.once('data', resolve));
-    proxy.child.kill('SIGTERM');
+    proxy.process.kill('SIGTERM');
     await until('it drains', async () => (await proxy.admin('/ready')).status === 503);
     await until('its sockets are closed', async () => {
       const socket = net.connect({ port: at80('web'), host: '127.0.0.1' });
@@ -334,7 +336,7 @@ describe.each(RUNTIMES)('under pressure on %s', (runtime) => {
     expect(got).toBe('after');
     const ended = Date.now();
     stream.end();
-    expect(await proxy.end()).toBe(0);
+    expect(await proxy.exited).toBe(0);
     expect(Date.now() - ended).toBeLessThan(4500);
   });
 });

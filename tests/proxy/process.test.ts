@@ -5,10 +5,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, clientTls, cluster, hcm, listener, serverTls, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const ID = 'spiffe://cluster.local/ns/default/sa/';
 
@@ -211,8 +213,8 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
     await outbound.ready();
   });
 
-  afterAll(() => {
-    for (const { child } of processes) child.kill('SIGKILL');
+  afterAll(async () => {
+    await Promise.all(processes.map((proxy) => proxy.stop('SIGKILL')));
     for (const server of servers) {
       if (server instanceof http.Server) server.closeAllConnections();
       server.close();
@@ -313,7 +315,7 @@ describe.each(RUNTIMES)('a proxy from a file on %s', (runtime) => {
       'busy',
     );
     const unknown = start({ static_resources: { listeners: [{ name: 'a', addres: {} }] } }, 'unknown');
-    expect([await busy.end(), await unknown.end()]).toEqual([1, 1]);
+    expect([await busy.exited, await unknown.exited]).toEqual([1, 1]);
     expect(busy.output).toMatch(/cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
     expect(unknown.output).toMatch(/staticResources\.listeners\[0\].*addres/);
     expect(busy.output + unknown.output).not.toContain('    at ');

@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LoopbackMesh } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, until } from '../harness.ts';
+import { ROOT, RUNTIMES } from '../kit/environment.ts';
+import { LoopbackMesh } from '../kit/mesh.ts';
+import { until } from '../kit/waiting.ts';
 
 const ECHO = join(ROOT, 'tests/e2e/echo.ts');
 

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { cluster, hcm, listener, tcp } from './bootstrap.ts';
 import { DrivenProxy } from './driven.ts';
-import { listening } from './proxy-process.ts';
 
 const DRAIN_MS = 1500;
 const websocketHcm = (to: string, more: object = {}) => {
@@ -83,8 +84,8 @@ describe.each(RUNTIMES)('pushes on %s', (runtime) => {
     }));
   });
 
-  afterAll(() => {
-    proxy?.end();
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     echo.close();
@@ -125,9 +126,9 @@ describe.each(RUNTIMES)('pushes on %s', (runtime) => {
     }
     expect(await say(tunnel, 'still here')).toBe('still here');
     expect(await say(stream, 'still here')).toBe('still here');
-    expect((await proxy.ask()).ports['web']).toBe(ports['web']);
+    expect((await proxy.state()).ports['web']).toBe(ports['web']);
     for (const socket of [tunnel, stream, kept]) socket.destroy();
-    await until('all are gone', async () => (await proxy.ask()).active === 0);
+    await until('all are gone', async () => (await proxy.state()).active === 0);
   });
 
   it('lets a changed listener finish what is under way, and cuts what outstays the drain time', async () => {

@@ -3,11 +3,13 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { revocationList } from '../mtls/revocation-lists.ts';
 import { ANY, cluster, hcm, listener } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const inline = (text: string) => ({ inline_string: text });
 const uri = (account: string) => `spiffe://shop/ns/default/sa/${account}`;
@@ -97,8 +99,8 @@ describe.each(RUNTIMES)('TLS contexts shared by clusters on %s', (runtime) => {
     await proxy.ready();
   });
   afterAll(async () => {
-    proxy.child.kill('SIGTERM');
-    await proxy.end();
+    proxy.process.kill('SIGTERM');
+    await proxy.exited;
     for (const server of servers) server.close();
     folder.dispose();
   });

@@ -4,10 +4,11 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const inspector = (kind: string, type: string) => ({
   name: kind,
@@ -110,8 +111,8 @@ describe.each(RUNTIMES)('a permissive port on %s', (runtime) => {
     await proxy.ready();
   });
 
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     web.closeAllConnections();
     for (const server of [web, first, own]) server.close();
     folder.dispose();

@@ -4,10 +4,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, cluster, listener, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const tuned = (more: object) => {
   const { cluster: _, ...config } = tcp('').typed_config;
@@ -93,8 +95,8 @@ describe.each(RUNTIMES)('tcp_proxy on %s', (runtime) => {
     await proxy.ready();
   });
 
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     for (const server of servers) server.close();
     folder.dispose();
   });

@@ -3,11 +3,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority, serverLeaf } from '../mtls/certificates.ts';
 import { revocationList } from '../mtls/revocation-lists.ts';
 import { ANY, at, cluster, hcm, listener } from './bootstrap.ts';
-import { ProxyProcess } from './proxy-process.ts';
 
 const inline = (text: string) => ({ inline_string: text });
 const SECURE = `${ANY}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext`;
@@ -67,8 +68,8 @@ describe.each(RUNTIMES)('a revocation list that changes, on %s', (runtime) => {
     });
     await proxy.ready();
   });
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     folder.dispose();
   });
 
@@ -120,7 +121,7 @@ describe.each(RUNTIMES)('a revocation list that changes, on %s', (runtime) => {
       admin: { address: at(0) },
     };
     const refused = new ProxyProcess(runtime, join(folder.path, 'refused.json'), config);
-    expect(await refused.end()).toBe(1);
+    expect(await refused.exited).toBe(1);
     expect(refused.output).toMatch(/delta revocation lists are not supported/);
   });
 });

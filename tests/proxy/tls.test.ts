@@ -5,10 +5,12 @@ import http from 'node:http';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority, x509 } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, listener, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const TLS = `${ANY}envoy.extensions.transport_sockets.tls.v3.`;
 const inline = (text: string) => ({ inline_string: text });
@@ -146,8 +148,8 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     await proxy.ready();
   });
 
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     secureApp.close();
@@ -252,7 +254,7 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     };
     const chosen = new ProxyProcess(runtime, join(folder.path, 'chosen.json'), config);
     if (runtime === 'deno') {
-      expect(await chosen.end()).toBe(1);
+      expect(await chosen.exited).toBe(1);
       expect(chosen.output).toMatch(/cipherSuites cannot be set: Deno/);
       return;
     }
@@ -282,7 +284,7 @@ describe.each(RUNTIMES)('TLS on %s', (runtime) => {
     // Its key is of the curve P-256.
     expect(await handshake({}, 'ecdsa_secp256r1_sha256')).toMatch(/^TLS_/);
     expect(await handshake({}, 'ecdsa_secp384r1_sha384')).toBe('refused');
-    chosen.child.kill('SIGKILL');
+    await chosen.stop('SIGKILL');
   });
 
   it('shows its certificates and no key', async () => {

@@ -1,9 +1,10 @@
 /** A proxy whose output is no longer read, as under `tulle proxy | head`, on every runtime. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { until } from '../kit/waiting.ts';
 import { ANY, at, hcm, listener } from './bootstrap.ts';
-import { ProxyProcess } from './proxy-process.ts';
 
 describe.each(RUNTIMES)('a log without a reader on %s', (runtime) => {
   const folder = temporaryFolder();
@@ -29,19 +30,19 @@ describe.each(RUNTIMES)('a log without a reader on %s', (runtime) => {
     proxy = new ProxyProcess(runtime, join(folder.path, 'proxy.json'), config);
     await proxy.ready();
   });
-  afterAll(() => {
-    proxy.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy.stop('SIGKILL');
     folder.dispose();
   });
 
   it('keeps serving, and stops on SIGTERM', async () => {
     expect(await ask()).toBe(200);
     await until('both logs are read', () => (proxy.output.match(/ 200 /g) ?? []).length >= 2);
-    proxy.child.stdout!.destroy();
-    proxy.child.stderr!.destroy();
+    proxy.process.stdout!.destroy();
+    proxy.process.stderr!.destroy();
     for (let i = 0; i < 50; i++) expect(await ask()).toBe(200);
     expect((await proxy.admin('/ready')).body).toBe('LIVE\n');
-    proxy.child.kill('SIGTERM');
-    expect(await proxy.end()).toBe(0);
+    proxy.process.kill('SIGTERM');
+    expect(await proxy.exited).toBe(0);
   });
 });

@@ -5,9 +5,11 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LINUX, RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { LINUX, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { ANY, at, hcm, listener, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** A server that tells its name, who asked, and over which of its connections. */
 class Backend {
@@ -199,8 +201,7 @@ describe.each(RUNTIMES)('upstreams on %s', (runtime) => {
     await proxy.ready();
   });
   afterAll(async () => {
-    proxy.child.kill('SIGKILL');
-    await proxy.end();
+    await proxy.stop('SIGKILL');
     secret.server.close();
     good.stop();
     shaky.stop();

@@ -7,10 +7,12 @@ import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { leaf, pem, rootAuthority } from '../mtls/certificates.ts';
 import { ANY, at, cluster, hcm, listener, secretOf, serverTls, tcp } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 const BIG = Buffer.alloc(64 * 1024 * 1024, 'x');
 
@@ -82,8 +84,8 @@ describe.each(RUNTIMES)('a peer that falls silent on %s', (runtime) => {
     });
     await proxy.ready();
   });
-  afterAll(() => {
-    proxy?.child.kill('SIGKILL');
+  afterAll(async () => {
+    await proxy?.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     for (const socket of taken) socket.destroy();

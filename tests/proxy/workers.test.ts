@@ -3,9 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { ProxyProcess } from '../kit/proxy.ts';
+import { listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { at, cluster, hcm, listener } from './bootstrap.ts';
-import { listening, ProxyProcess } from './proxy-process.ts';
 
 /** Child processes of a process (Linux). */
 function childrenOf(pid: number): number[] {
@@ -53,16 +55,16 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
     await proxy.ready();
   });
 
-  afterAll(() => {
-    for (const pid of childrenOf(proxy.child.pid!)) process.kill(pid, 'SIGKILL');
-    proxy.child.kill('SIGKILL');
+  afterAll(async () => {
+    for (const pid of childrenOf(proxy.process.pid!)) process.kill(pid, 'SIGKILL');
+    await proxy.stop('SIGKILL');
     app.closeAllConnections();
     app.close();
     folder.dispose();
   });
 
   it('share one port, and their counts are added up', async () => {
-    const workers = childrenOf(proxy.child.pid!);
+    const workers = childrenOf(proxy.process.pid!);
     expect(workers).toHaveLength(2);
     const before = workers.map(cpuTicks);
     let asked = 0;
@@ -86,10 +88,10 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
   });
 
   it('one that dies is replaced', async () => {
-    const [first] = childrenOf(proxy.child.pid!);
+    const [first] = childrenOf(proxy.process.pid!);
     process.kill(first!, 'SIGKILL');
     await until('there is another', async () => {
-      const now = childrenOf(proxy.child.pid!);
+      const now = childrenOf(proxy.process.pid!);
       return (
         now.length === 2 && !now.includes(first!) && (await proxy.admin('/metrics')).body.includes('tulle_workers 2\n')
       );
@@ -102,9 +104,9 @@ describe.each(RUNTIMES)('two workers on %s', (runtime) => {
   });
 
   it('all end with their parent', async () => {
-    const workers = childrenOf(proxy.child.pid!);
-    proxy.child.kill('SIGTERM');
-    expect(await proxy.end()).toBe(0);
+    const workers = childrenOf(proxy.process.pid!);
+    proxy.process.kill('SIGTERM');
+    expect(await proxy.exited).toBe(0);
     await until('they are gone', () => workers.every((pid) => !childrenOf(1).includes(pid) && !isAlive(pid)));
   });
 });

@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { until } from '../kit/waiting.ts';
 
 interface Report {
   readonly loaded?: number[];

@@ -2,8 +2,10 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { ROOT, RUNTIMES, until } from '../harness.ts';
+import { ROOT, RUNTIMES } from '../kit/environment.ts';
+import { closedPort } from '../kit/ports.ts';
+import { Program } from '../kit/process.ts';
+import { until } from '../kit/waiting.ts';
 
 type Report = Record<string, unknown>;
 
@@ -12,17 +14,8 @@ const SOCKETS = [
   ...RUNTIMES.map((runtime) => [runtime, 'any'] as const).filter(([runtime]) => runtime === 'bun'),
 ];
 
-/** A port that refuses: bound once, closed again. */
-async function deadPort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((done) => server.once('listening', done));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
 describe.each(SOCKETS)('sockets on %s for %s', (runtime, kind) => {
-  let part: Part;
+  let part: Program;
   let port: number;
   let dead: number;
   const reports = () => part.lines.map((line) => JSON.parse(line) as Report);
@@ -50,9 +43,9 @@ describe.each(SOCKETS)('sockets on %s for %s', (runtime, kind) => {
   };
 
   beforeAll(async () => {
-    dead = await deadPort();
+    dead = await closedPort();
     const command = runtimeCommand(runtime, join(ROOT, 'tests/runtime/peer.ts'));
-    part = new Part(`peer on ${runtime}`, [...command, kind, String(dead)]);
+    part = new Program(`peer on ${runtime}`, [...command, kind, String(dead)]);
     port = (await reported('it listens', ({ listening }) => listening !== undefined))['listening'] as number;
   });
   afterAll(async () => {

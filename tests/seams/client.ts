@@ -1,12 +1,10 @@
-/** The test's side of driver.ts. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { MultiStreamClient } from '../../edge-proxy/http/testing/multi-stream-client.ts';
-import { ROOT } from '../harness.ts';
+import { ROOT } from '../kit/environment.ts';
+import { DrivenProgram } from '../kit/process.ts';
 
 export interface State {
   /** Resident bytes. */
@@ -17,48 +15,22 @@ export interface State {
   readonly finished: readonly { path: string; responseCode: number; flags: string[]; details: string }[];
 }
 
-export class SeamProxy {
-  private readonly child: ChildProcess;
-  private readonly waiting: ((line: string) => void)[] = [];
-  private readonly lines: string[] = [];
-  errors = '';
+/** The test's side of driver.ts. */
+export class SeamProxy extends DrivenProgram {
   ports = { http1: 0, multi: 0 };
 
-  constructor(runtime: RuntimeName, ports: readonly number[]) {
-    const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'tests/seams/driver.ts'));
-    this.child = spawn(command!, [...args, ...ports.map(String)], { stdio: ['pipe', 'pipe', 'pipe'] });
-    createInterface({ input: this.child.stdout! }).on('line', (line) => {
-      const next = this.waiting.shift();
-      if (next) next(line);
-      else this.lines.push(line);
-    });
-    this.child.stderr!.on('data', (bytes) => (this.errors += bytes));
+  /** @param upstreams ports of the application and of the checking service */
+  constructor(runtime: RuntimeName, upstreams: readonly number[]) {
+    const command = runtimeCommand(runtime, join(ROOT, 'tests/seams/driver.ts'));
+    super(`seam proxy (${runtime})`, [...command, ...upstreams.map(String)]);
   }
 
   async ready(): Promise<void> {
-    this.ports = JSON.parse(await this.line()) as typeof this.ports;
+    this.ports = JSON.parse(await this.next()) as typeof this.ports;
   }
 
   async state(command = ''): Promise<State> {
-    this.child.stdin!.write(`${command}\n`);
-    return JSON.parse(await this.line()) as State;
-  }
-
-  private line(): Promise<string> {
-    const there = this.lines.shift();
-    if (there !== undefined) return Promise.resolve(there);
-    return new Promise((resolve, reject) => {
-      const gone = () => reject(new Error(`the proxy ended: ${this.errors}`));
-      this.child.once('close', gone);
-      this.waiting.push((line) => {
-        this.child.off('close', gone);
-        resolve(line);
-      });
-    });
-  }
-
-  end(): void {
-    this.child.kill('SIGKILL');
+    return JSON.parse(await this.ask(command)) as State;
   }
 }
 

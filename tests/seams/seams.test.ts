@@ -3,9 +3,10 @@
  * that rewrites responses while they stream, and a protocol of several streams, which feeds both.
  */
 import http from 'node:http';
-import type net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, UPSTREAM, until } from '../harness.ts';
+import { RUNTIMES } from '../kit/environment.ts';
+import { closeServers, listening, UPSTREAM } from '../kit/upstream.ts';
+import { until } from '../kit/waiting.ts';
 import { multiStreams, SeamProxy } from './client.ts';
 
 interface Reply {
@@ -22,9 +23,6 @@ async function bodyOf(message: http.IncomingMessage): Promise<Buffer> {
   for await (const chunk of message) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
 }
-
-const listening = (server: net.Server): Promise<number> =>
-  new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as net.AddressInfo).port)));
 
 describe.each(RUNTIMES)('the seams of the request core on %s', (runtime) => {
   let proxy: SeamProxy;
@@ -91,12 +89,9 @@ describe.each(RUNTIMES)('the seams of the request core on %s', (runtime) => {
     proxy = new SeamProxy(runtime, [await listening(app), await listening(check)]);
     await proxy.ready();
   });
-  afterAll(() => {
-    proxy.end();
-    for (const server of [app, check]) {
-      server.close();
-      server.closeAllConnections();
-    }
+  afterAll(async () => {
+    await proxy.stop('SIGKILL');
+    closeServers(app, check);
   });
 
   const ask = (path: string, body = '', method = body === '' ? 'GET' : 'POST'): Promise<Reply> =>

@@ -7,6 +7,7 @@ import type { MeshSettings } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
@@ -47,7 +48,7 @@ export interface GatewayResources {
   readonly routes: readonly Produced<'routes'>[];
   readonly notes: readonly string[];
   /** Why rules could not be translated. */
-  readonly errors: readonly string[];
+  readonly errors: readonly Finding[];
 }
 
 /** What the proxies of one gateway deployment serve. Pauses between VirtualServices and between virtual hosts. */
@@ -67,7 +68,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
   },
   function* (given) {
     const notes = new Set<string>();
-    const errors = new Set<string>();
+    const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
     const { services, virtualServices, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
@@ -81,7 +82,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       listenPorts: labelsFrom(given.listenPorts),
       offersHttp2,
       note,
-      onError: (reason) => void errors.add(reason),
+      onError: (finding) => void errors.push(finding),
     };
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];
@@ -91,13 +92,13 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
         listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
       routes.push(...built.routes);
     }
-    return { listeners, routes, notes: [...notes], errors: [...errors] };
+    return { listeners, routes, notes: [...notes], errors: distinctFindings(errors) };
   },
 );
 
 interface Gateway extends GatewayL4 {
   readonly offersHttp2: boolean;
-  onError(reason: string): void;
+  onError(finding: Finding): void;
 }
 
 /** The listener of a port, and what its connection managers ask for. */

@@ -13,6 +13,7 @@ import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
 import { generator, labelsKey, sharedList, slicedGenerator } from '../memo.ts';
 import { type CompiledNode, type CompileNode, inOneGo, type Work } from '../output/compiled-node.ts';
+import { type Finding, findingText } from '../output/finding.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
@@ -64,7 +65,7 @@ interface Place {
 interface Parts {
   readonly layers: { readonly [T in ResourceType]?: readonly Layer[] };
   readonly notes: readonly string[];
-  readonly errors: readonly string[];
+  readonly errors: readonly Finding[];
 }
 
 /** The types of proxies, by the first word of their node id. */
@@ -88,10 +89,10 @@ function* compileIncrementally(view: MeshView, node: Node, patches: PatchSource)
 /** A compiled node that knows where it was compiled. */
 class NodeAt implements CompiledNode {
   readonly sets: CompiledNode['sets'];
-  readonly errors: readonly string[];
+  readonly errors: readonly Finding[];
   private readonly place: Place;
 
-  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly string[]) {
+  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly Finding[]) {
     this.place = place;
     this.sets = sets;
     this.errors = errors;
@@ -159,7 +160,12 @@ export function compileWithNotes(view: MeshView, node: Node, patches: PatchSourc
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
   const compiled = inOneGo(compileAt(place));
-  for (const message of [...place.scope.virtualServices.notes, ...compiled.notes(), ...compiled.errors]) note(message);
+  for (const message of [
+    ...place.scope.virtualServices.notes,
+    ...compiled.notes(),
+    ...compiled.errors.map(findingText),
+  ])
+    note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(compiled.sets), notes: [...notes] };
@@ -352,7 +358,7 @@ function* sidecarParts(place: Place): Work<Parts> {
 function parts(
   made: { readonly [T in ResourceType]?: LayerAndNotes },
   notes: readonly string[],
-  errors: readonly string[],
+  errors: readonly Finding[],
 ): Parts {
   const layers = Object.fromEntries(Object.entries(made).map(([type, one]) => [type, [one.layer]]));
   return { layers, notes: [...notes, ...Object.values(made).flatMap((one) => one.notes)], errors };

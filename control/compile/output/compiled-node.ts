@@ -1,13 +1,14 @@
 /** The seam between compile and discovery. */
 import type { Node } from '../../../shared/xds/core.ts';
 import type { MeshView } from '../../mesh/view.ts';
+import type { Finding } from './finding.ts';
 import type { ResourceSets } from './snapshot.ts';
 
 /** Everything a node runs: sets of resources, most of them shared with other nodes. */
 export interface CompiledNode {
   readonly sets: ResourceSets;
-  /** Rules that could not be translated, one sentence each; requests that they match are answered with 500. */
-  readonly errors: readonly string[];
+  /** What of the user's resources is not in force here. The very same array where it did not change. */
+  readonly errors: readonly Finding[];
   /**
    * The same node by a later view, where little has changed: itself when nothing did that it holds. Undefined: it has to
    * be compiled.

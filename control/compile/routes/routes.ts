@@ -10,6 +10,7 @@ import type { DestinationRule, Destinations } from '../cluster/destination-rule.
 import { generator, sharedList } from '../memo.ts';
 import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
+import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
@@ -27,7 +28,7 @@ export interface SidecarRoutes {
   readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
   /** Takes why a rule could not be translated. */
-  onError(reason: string): void;
+  onError(finding: Finding): void;
 }
 
 interface ConfigurationInput {

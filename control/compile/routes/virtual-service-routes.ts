@@ -7,6 +7,7 @@ import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, labelsKey, sharedList } from '../memo.ts';
 import { outboundCluster, resolveHost } from '../names.ts';
+import type { Finding } from '../output/finding.ts';
 import { translateHttpRoutes } from './virtual-service.ts';
 import type { VirtualServiceSpec } from './virtual-service-spec.ts';
 
@@ -21,7 +22,7 @@ export interface RouteInput {
   readonly caller: RouteCaller;
   readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
   /** Takes why a rule could not be translated. */
-  onError(reason: string): void;
+  onError(finding: Finding): void;
 }
 
 /** What the rules of a VirtualService ask of their surroundings. */
@@ -77,7 +78,7 @@ interface TranslationInput {
   readonly domainSuffix: string;
 }
 
-const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly string[] }>(
+const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly Finding[] }>(
   {
     vs: true,
     targets: true,
@@ -91,7 +92,7 @@ const translation = generator<TranslationInput, { routes: readonly Route[]; erro
   ({ vs, targets, defaultRetries, gateway, port, namespace, labels, domainSuffix }) => {
     const { hosts } = questionsOf({ vs, domainSuffix });
     const destinations = destinationsOf(hosts, targets);
-    const errors: string[] = [];
+    const errors: Finding[] = [];
     const full = (host: string) => resolveHost(host, namespaceOf(vs), domainSuffix);
     const routes = translateHttpRoutes(vs, {
       proxyLabels: labelsFrom(labels),
@@ -109,7 +110,7 @@ const translation = generator<TranslationInput, { routes: readonly Route[]; erro
           number ?? destinationPortOf(destinations, full(host), port),
           subset,
         ),
-      onError: (reason) => errors.push(reason),
+      onError: (finding) => errors.push(finding),
     });
     return { routes: Object.freeze(routes), errors };
   },

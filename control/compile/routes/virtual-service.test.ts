@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { Route } from '../../../shared/xds/route.ts';
+import { findingText } from '../output/finding.ts';
 import {
   DEFAULT_RETRY_POLICY,
   defaultRoute,
@@ -217,7 +218,7 @@ describe('actions', () => {
   it('answers 500 to what it cannot do, and gives the reason to the log alone', () => {
     const answer = (http: Record<string, unknown>) => {
       const reasons: string[] = [];
-      const route = one(http, { ...context, onError: (reason) => reasons.push(reason) });
+      const route = one(http, { ...context, onError: (finding) => reasons.push(findingText(finding)) });
       expect(route).not.toHaveProperty('route');
       expect(route.directResponse).toEqual({ status: 500, body: { inlineString: UNTRANSLATABLE } });
       return reasons;

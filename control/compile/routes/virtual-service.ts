@@ -4,6 +4,7 @@
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../../shared/xds/route.ts';
+import type { Finding } from '../output/finding.ts';
 import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './virtual-service-match.ts';
 import {
   type PerFilterConfig,
@@ -38,7 +39,7 @@ export interface RouteContext extends MatchScope {
   /** How a destination's balancer hashes requests; same arguments. Absent, or undefined: it does not. */
   hashPolicy?(host: string, subset: string | undefined, port: number | undefined): HashPolicy | undefined;
   /** Takes why a rule could not be translated. */
-  onError?(reason: string): void;
+  onError?(finding: Finding): void;
 }
 
 /** The answer to clients for a rule that could not be translated; the reason is reported to operators only. */
@@ -112,7 +113,7 @@ function translateRule(vs: Resource, rule: HttpRoute, match: HttpMatchRequest | 
     if (perFilter) route.typedPerFilterConfig = perFilter;
   } catch (error) {
     delete route.route;
-    ctx.onError?.(`VirtualService ${namespaceOf(vs)}/${vs.metadata.name}: ${(error as Error).message}`);
+    ctx.onError?.({ about: vs, reason: 'RuleNotTranslated', message: (error as Error).message });
     route.directResponse = { status: 500, body: { inlineString: UNTRANSLATABLE } };
   }
   route.decorator = { operation: operationOf(route, vs, ctx.port) };

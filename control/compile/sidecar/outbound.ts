@@ -9,6 +9,7 @@ import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { labelsFrom, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
@@ -50,14 +51,14 @@ export interface OutboundRoutesInput extends Seen {
 export interface OutboundRoutes {
   readonly routes: readonly Produced<'routes'>[];
   /** Why rules could not be translated. */
-  readonly errors: readonly string[];
+  readonly errors: readonly Finding[];
 }
 
 /** A route configuration for each HTTP port, and `http_proxy`. Pauses between virtual hosts. */
 export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
   { ...SEEN, dnsDomain: true, httpProxy: true },
   function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
-    const errors = new Set<string>();
+    const errors: Finding[] = [];
     const input = {
       services,
       virtualServices,
@@ -65,13 +66,13 @@ export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoute
       caller: { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain },
       settings,
       outboundTrafficPolicy,
-      onError: (reason: string) => void errors.add(reason),
+      onError: (finding: Finding) => void errors.push(finding),
     };
     const byPort: { port: number; hosts: VirtualHost[] }[] = [];
     for (const port of httpPorts(services)) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
     const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
     if (rest.httpProxy) routes.push(yield* httpProxyRoutes(byPort, outboundTrafficPolicy));
-    return { routes, errors: [...errors] };
+    return { routes, errors: distinctFindings(errors) };
   },
 );
 

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
-import { Part } from '../../../deploy/demo/mesh.ts';
-import { ROOT } from '../../harness.ts';
+import { ROOT } from '../../kit/environment.ts';
+import { Program } from '../../kit/process.ts';
 import { cpuOf } from '../process-stats.ts';
 
 export interface ControlProcess {
@@ -23,7 +23,7 @@ export interface ControlProcess {
 export async function startControlProcess(runtime: RuntimeName = 'node'): Promise<ControlProcess> {
   const data = mkdtempSync(join(tmpdir(), 'tulle-bench-control-'));
   const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
-  const part = new Part('control', [...command, 'control', '--data', data, '--port', '0', '--announce']);
+  const part = new Program('control', [...command, 'control', '--data', data, '--port', '0', '--announce']);
   try {
     const { url, trustBundle, adminToken } = await part.announcement<Record<string, string>>();
     return {

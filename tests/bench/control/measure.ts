@@ -9,7 +9,7 @@ import { resourcePath } from '../../../control/cli/resources.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
-import { ROOT, temporaryFolder } from '../../harness.ts';
+import { ROOT, temporaryFolder } from '../../kit/environment.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
 import { Fleet } from './fleet.ts';
 import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary } from '../../../control/cli/runtimes.mjs';
 import { BEHAVIOURS, type Behaviour, GrpcHealthServer } from '../../grpc-health-server.ts';
-import { ROOT, RUNTIMES, temporaryFolder, until } from '../../harness.ts';
+import { ROOT, RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, envoyErrors, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
+import { until } from '../../kit/waiting.ts';
 import { leaf, rootAuthority, x509 } from '../../mtls/certificates.ts';
 import { any, staticCluster } from '../bootstrap.ts';
 import { at } from '../bootstrap-parts.ts';
-import { ENVOY, envoyErrors, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
 import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -117,7 +118,7 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
         );
   });
   afterAll(async () => {
-    await Promise.all(proxies.map((proxy) => proxy.part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     await Promise.all(subjects.filter(({ turn }) => turn !== 'stopped').map(({ server }) => server.stop()));
     folder.dispose();
   });

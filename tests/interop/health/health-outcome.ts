@@ -1,6 +1,7 @@
 /** What health checks of a cluster with one host come to, as the admin of Envoy and of Tulle tell it. */
-import { until } from '../../harness.ts';
-import type { RunningProxy } from '../envoy.ts';
+
+import type { RunningProxy } from '../../kit/proxy.ts';
+import { until } from '../../kit/waiting.ts';
 
 const read = async ({ adminPort }: RunningProxy, path: string): Promise<string> =>
   (await fetch(`http://127.0.0.1:${adminPort}${path}`)).text();

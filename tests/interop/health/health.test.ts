@@ -1,11 +1,12 @@
 /** HTTP/1.1 and TCP health checks beside a real Envoy: the same servers, the same health and the same statistics. */
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, until } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
+import { until } from '../../kit/waiting.ts';
 import { staticCluster } from '../bootstrap.ts';
 import { at } from '../bootstrap-parts.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
 import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 
 const reply = (status: string, more = '') => `HTTP/1.1 ${status}\r\n${more}content-length: 2\r\n\r\nok`;
@@ -113,7 +114,7 @@ describe.skipIf(!ENVOY)('health checks beside Envoy', () => {
     }
   });
   afterAll(async () => {
-    await Promise.all(proxies.map((proxy) => proxy.part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     await Promise.all(SUBJECTS.filter(([, , , then]) => then !== null).map(([name]) => servers.get(name)!.stop()));
     folder.dispose();
   });

@@ -5,9 +5,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runsFactor, seed } from '../../fuzz/random.ts';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { NAME_LISTENERS, PATH_LISTENERS, spellingsBootstrap } from './bootstrap.ts';
 import { type Answered, sendAll } from './client.ts';
 import { headOf, type NamedRequest, namedRequest, target } from './generate.ts';
@@ -112,7 +112,7 @@ describe.skipIf(!ENVOY)('spellings of a request', () => {
     for (const name of [...targets.keys(), ...named.keys()]) envoyAnswers.set(name, await answersOf(envoy, name));
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     upstream?.stop();
     folder.dispose();
   });

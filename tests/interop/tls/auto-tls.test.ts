@@ -5,13 +5,13 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { leaf, rootAuthority, x509 } from '../../mtls/certificates.ts';
 import { any, listener, manager, staticCluster } from '../bootstrap.ts';
 import { at, prefix, to } from '../bootstrap-parts.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
 import { exchange } from '../raw-client.ts';
-import { startTulle } from '../tulle.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const HOSTS = [
@@ -108,7 +108,7 @@ describe.skipIf(!ENVOY)('TLS names of requests', () => {
     expected = await ask(envoy);
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     server.closeAllConnections();
     server.close();
     folder.dispose();

@@ -2,12 +2,12 @@
 import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { type KeyKind, serverLeaf } from '../../mtls/certificates.ts';
 import { any, listener, manager } from '../bootstrap.ts';
 import { say } from '../bootstrap-parts.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
 
 /** Key kind and names of each certificate, in the order of configuration. */
 const CONTEXTS: Record<string, [KeyKind, ...string[]][]> = {
@@ -130,7 +130,7 @@ describe.skipIf(!ENVOY)('several certificates in one context', () => {
     expected = await ask(envoy);
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     folder.dispose();
   });
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { listener, manager, staticCluster } from '../bootstrap.ts';
 import { type Echo, startEcho } from '../echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
 import { exchange } from '../raw-client.ts';
-import { startTulle } from '../tulle.ts';
 import { authorityIn, clientSocket, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
 
 const route = (cluster: string) => [{ match: { prefix: '/' }, route: { cluster, timeout: '5s' } }];
@@ -88,7 +88,7 @@ describe.skipIf(!ENVOY)('mTLS between Envoy and Tulle, with certificates of our 
   });
   let cleanup = () => {};
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     echo.stop();
     cleanup();
     folder.dispose();

@@ -1,9 +1,9 @@
 /** Which clients a TLS context lets in: the same from Envoy and from Tulle, for every context and every certificate. */
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { type TlsCases, tlsCases } from './tls-contexts.ts';
 
 /** Of two certificates of one root Envoy takes the first, outdated or not: docs/differences-from-envoy.md. */
@@ -60,7 +60,7 @@ describe.skipIf(!ENVOY)('TLS contexts', () => {
     expected = await ask(envoy);
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     folder.dispose();
   });
 

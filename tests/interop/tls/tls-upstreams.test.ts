@@ -2,12 +2,13 @@
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder, UPSTREAM } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
+import { UPSTREAM } from '../../kit/upstream.ts';
 import { any, listener, manager, staticCluster } from '../bootstrap.ts';
 import { prefix, to } from '../bootstrap-parts.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
 import { exchange } from '../raw-client.ts';
-import { startTulle } from '../tulle.ts';
 import { tlsCases } from './tls-contexts.ts';
 
 /** Envoy holds servers to the depth for clients alone: docs/differences-from-envoy.md. */
@@ -72,7 +73,7 @@ describe.skipIf(!ENVOY)('TLS contexts of clusters', () => {
     expected = await ask(envoy);
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     for (const server of servers) {
       server.closeAllConnections();
       server.close();

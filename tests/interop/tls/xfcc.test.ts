@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RUNTIMES, temporaryFolder } from '../../harness.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { listener, manager, staticCluster } from '../bootstrap.ts';
 import { type Json, to } from '../bootstrap-parts.ts';
 import { type Echo, startEcho } from '../echo.ts';
-import { ENVOY, type RunningProxy, startEnvoy } from '../envoy.ts';
-import { startTulle } from '../tulle.ts';
 import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
 
 const MODES = ['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'];
@@ -86,7 +86,7 @@ describe.skipIf(!ENVOY)('x-forwarded-client-cert', () => {
     for (const [name, values] of await ask(envoy)) expected.set(name, values);
   });
   afterAll(async () => {
-    await Promise.all(proxies.map(({ part }) => part.stop()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     echo.stop();
     folder.dispose();
   });

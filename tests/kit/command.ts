@@ -1,42 +1,19 @@
 /** Running `tulle` and `kubectl` as their users do: a process, its exit code and what it wrote. */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT } from '../harness.ts';
-
-export interface Ran {
-  code: number;
-  out: string;
-  error: string;
-}
-
-export interface RunOptions {
-  /** Standard input. */
-  input?: string;
-  env?: Record<string, string | undefined>;
-}
+import { ROOT } from './environment.ts';
+import { type Ran, type RunOptions, run } from './process.ts';
 
 /** The environment without Tulle's own variables. */
 const CLEAN = { TULLE_SERVER: undefined, TULLE_TOKEN: undefined, TULLE_CA_FILE: undefined, KUBECONFIG: undefined };
-
-export function run(program: string, args: readonly string[], { input = '', env = {} }: RunOptions = {}): Promise<Ran> {
-  return new Promise((done) => {
-    const options = { env: { ...process.env, ...CLEAN, ...env }, cwd: ROOT, timeout: 55_000 };
-    const child = execFile(program, args, options, (failure, out, error) => {
-      const code = failure ? (typeof failure.code === 'number' ? failure.code : 124) : 0;
-      done({ code, out, error });
-    });
-    // A command may end without reading its input.
-    child.stdin?.on('error', () => {}).end(input);
-  });
-}
 
 const BIN = join(ROOT, 'control/cli/bin.mjs');
 /** Points nowhere, so that a kubeconfig of the machine's user is not read. */
 const NO_CONFIG = join(ROOT, 'no-such-kubeconfig');
 
+/** Runs `tulle`. */
 export const tulle = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
-  run(process.execPath, [BIN, ...args], { ...options, env: { TULLE_KUBECONFIG: NO_CONFIG, ...options.env } });
+  run(process.execPath, [BIN, ...args], { ...options, env: { ...CLEAN, TULLE_KUBECONFIG: NO_CONFIG, ...options.env } });
 
 export const tulleCommand = (...args: string[]): string[] => [process.execPath, BIN, ...args];
 

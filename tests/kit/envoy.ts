@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Part } from '../../deploy/demo/mesh.ts';
-import { until } from '../harness.ts';
+import { Program } from './process.ts';
+import type { RunningProxy } from './proxy.ts';
+import { until } from './waiting.ts';
 
 /** Where Envoy is: `TULLE_ENVOY` (CI sets it), else `envoy` on the PATH; undefined with a printed reason. */
 export const ENVOY: string | undefined = findEnvoy();
@@ -26,25 +27,17 @@ export function envoyErrors(file: string): string {
   return run.status === 0 ? '' : `${run.stdout}${run.stderr}`;
 }
 
-/** A proxy under comparison and the ports its listeners got. */
-export interface RunningProxy {
-  readonly name: string;
-  readonly part: Part;
-  readonly ports: Readonly<Record<string, number>>;
-  readonly adminPort: number;
-}
-
 /** Starts Envoy on a bootstrap; ready when this returns. @param folder for its scratch files */
 export async function startEnvoy(bootstrap: object, folder: string, name = 'envoy'): Promise<RunningProxy> {
   const file = join(folder, `${name}.json`);
   const admin = join(folder, `${name}.admin`);
   writeFileSync(file, JSON.stringify(bootstrap));
-  const part = new Part(name, [
+  const envoy = new Program(name, [
     ...[ENVOY!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
     ...['--admin-address-path', admin, '--file-flush-interval-msec', '20', '--drain-time-s', '1'],
   ]);
   const ready = await until(`${name} is ready`, async () => {
-    if (part.process.exitCode !== null) return 'ended' as const;
+    if (envoy.ended) return 'ended' as const;
     const at = readFileSync(admin, 'utf8').trim();
     if ((await fetch(`http://${at}/ready`)).status !== 200) return undefined;
     const listeners = (await (await fetch(`http://${at}/listeners?format=json`)).json()) as EnvoyListeners;
@@ -54,11 +47,11 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
     return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };
   }).catch(async (error: unknown) => {
     // No other process uses it.
-    await part.stop();
+    await envoy.stop();
     throw error;
   });
-  if (ready === 'ended') throw new Error(`${name} ended:\n${part.lines.slice(-10).join('\n')}`);
-  return { name, part, ...ready };
+  if (ready === 'ended') throw envoy.failure('ended');
+  return Object.assign(envoy, ready);
 }
 
 interface EnvoyListeners {

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { MeshIndex } from '../../mesh/mesh-index.ts';
-import { logNotCompiled } from './log-not-compiled.ts';
+import type { Resource } from '../../shared/resources/resource.ts';
+import type { Finding } from '../compile/output/finding.ts';
+import { MeshIndex } from '../mesh/mesh-index.ts';
+import { reportFieldFindings } from './field-findings.ts';
 
 const plugin = (name: string): Resource => ({
   apiVersion: 'extensions.istio.io/v1alpha1',
@@ -27,20 +28,30 @@ it('reads the resources that a step wrote, and no others', () => {
   const step = index.apply({ removed: [replaced, deleted], added: [counted('stored-0'), counted('new')] }, 2);
   read.length = 0;
   const lines: string[] = [];
-  logNotCompiled(step.change.written, (line) => lines.push(line));
+  const reported = new Map<object | string, readonly Finding[]>();
+  const status = { report: (by: object | string, findings: readonly Finding[]) => void reported.set(by, findings) };
+  reportFieldFindings(step.change, { log: (line) => lines.push(line), status });
   expect(new Set(read)).toEqual(new Set(['stored-0', 'new']));
   expect(lines).toEqual([
     'WasmPlugin default/stored-0: WasmPlugin is not compiled yet: it has no effect',
     'WasmPlugin default/new: WasmPlugin is not compiled yet: it has no effect',
   ]);
+  const by = (name: string) => `fields of WasmPlugin.extensions.istio.io default/${name}`;
+  const message = 'WasmPlugin is not compiled yet: it has no effect';
+  const finding = (about: unknown) => [{ about, reason: 'FieldWithoutEffect', message }];
+  expect(new Map(reported)).toEqual(
+    new Map<string, unknown>([
+      [by('stored-0'), finding(step.change.written[0])],
+      [by('new'), finding(step.change.written[1])],
+      [by('stored-1'), []],
+    ]),
+  );
 });
 
 it('ends with how many lines are left out', () => {
   const lines: string[] = [];
-  logNotCompiled(
-    Array.from({ length: 203 }, (_, i) => plugin(`p-${i}`)),
-    (line) => lines.push(line),
-  );
+  const written = Array.from({ length: 203 }, (_, i) => plugin(`p-${i}`));
+  reportFieldFindings({ written, deleted: [] }, { log: (line) => lines.push(line), status: { report: () => {} } });
   expect(lines).toHaveLength(201);
   expect(lines.at(-1)).toBe('3 more parts of resources have no effect: see tulle validate');
 });

@@ -1,11 +1,7 @@
-/** A mesh of real processes on loopback: control plane, sidecars with their applications, gateways. Used by the demo and by end-to-end tests. */
-import { type ChildProcess, spawn } from 'node:child_process';
+/** A mesh of real processes on loopback: control plane, sidecars with their applications, gateways. For the demo and, by tests/kit, for tests. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { ControlApi } from '../../control/cli/connection.ts';
 import { resourcePath } from '../../control/cli/resources.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
@@ -13,89 +9,10 @@ import { kindOf } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
 import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import { freePorts } from './ports.ts';
+import { Program, ROOT } from './program.ts';
 
-const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
-const KEPT_LINES = 2000;
-const PATIENCE_MS = 20_000;
 const MAX_WORKLOADS = 120;
-
-/** A child whose output is kept, so that a failure can be explained. */
-export class Part {
-  readonly name: string;
-  readonly lines: string[] = [];
-  readonly process: ChildProcess;
-  readonly exited: Promise<number | null>;
-  private readonly listeners = new Set<(line: string | undefined) => void>();
-
-  private readonly stopSignal: NodeJS.Signals;
-
-  constructor(
-    name: string,
-    command: readonly string[],
-    environment: Record<string, string> = {},
-    stopSignal: NodeJS.Signals = 'SIGTERM',
-  ) {
-    this.name = name;
-    this.stopSignal = stopSignal;
-    const [program, ...args] = command;
-    this.process = spawn(program!, args, {
-      cwd: ROOT,
-      env: { ...process.env, NO_COLOR: '1', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [this.process.stdout!, this.process.stderr!])
-      createInterface({ input: stream }).on('line', (line) => {
-        if (this.lines.push(line) > KEPT_LINES) this.lines.shift();
-        for (const listener of [...this.listeners]) listener(line);
-      });
-    this.exited = new Promise<number | null>((done) => {
-      this.process.once('error', () => done(127));
-      this.process.once('close', (code) => done(code));
-    });
-    void this.exited.then(() => {
-      for (const listener of [...this.listeners]) listener(undefined);
-    });
-  }
-
-  /** The first line (past or coming) that `pick` accepts. @throws with the output when the process ends first, or after `limitMs` */
-  line<T>(pick: (line: string) => T | undefined, limitMs = 60_000): Promise<T> {
-    for (const line of this.lines) {
-      const found = pick(line);
-      if (found !== undefined) return Promise.resolve(found);
-    }
-    return new Promise<T>((done, fail) => {
-      const finish = (act: () => void) => {
-        clearTimeout(timer);
-        this.listeners.delete(listener);
-        act();
-      };
-      const explain = (why: string) => new Error(`${this.name}: ${why}\n${this.lines.slice(-20).join('\n')}`);
-      const timer = setTimeout(() => finish(() => fail(explain('the expected output did not come'))), limitMs);
-      const listener = (line: string | undefined) => {
-        if (line === undefined) return finish(() => fail(explain('ended too early')));
-        const found = pick(line);
-        if (found !== undefined) finish(() => done(found));
-      };
-      this.listeners.add(listener);
-    });
-  }
-
-  announcement<T>(): Promise<T> {
-    return this.line((line) => (line.startsWith('{"ready":') ? (JSON.parse(line) as T) : undefined));
-  }
-
-  /** Ends it and waits; SIGKILL after `PATIENCE_MS`. @returns the exit code, null where a signal ended it */
-  async stop(signal: NodeJS.Signals = this.stopSignal): Promise<number | null> {
-    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill(signal);
-    const force = setTimeout(() => {
-      process.stderr.write(`${this.name} did not end within ${PATIENCE_MS / 1000} s and is killed\n`);
-      this.process.kill('SIGKILL');
-    }, PATIENCE_MS);
-    const code = await this.exited;
-    clearTimeout(force);
-    return code;
-  }
-}
 
 export interface WorkloadOptions {
   name: string;
@@ -118,15 +35,15 @@ export interface Workload {
   readonly address: string;
   readonly httpProxyPort: number;
   readonly adminPort: number;
-  proxy: Part;
-  app: Part | undefined;
+  proxy: Program;
+  app: Program | undefined;
   readonly proxyCommand: readonly string[];
 }
 
 /** Everything it starts stops with `stop`. Addresses are loopback, from a /24 of its own, so that meshes do not collide. */
 export class LoopbackMesh {
   readonly folder = mkdtempSync(join(tmpdir(), 'tulle-mesh-'));
-  readonly parts = new Set<Part>();
+  readonly programs = new Set<Program>();
   readonly workloads = new Map<string, Workload>();
   private readonly net = `127.${20 + Math.floor(Math.random() * 200)}.${Math.floor(Math.random() * 250)}`;
   private hosts = 1;
@@ -134,15 +51,16 @@ export class LoopbackMesh {
   private stopping = false;
   private token = '';
   private ca = '';
-  control!: Part;
+  control!: Program;
   api!: ControlApi;
 
-  private async part(name: string, command: readonly string[], environment?: Record<string, string>): Promise<Part> {
+  /** Starts a program that stops with the mesh. @throws when the mesh is being stopped */
+  launch(name: string, command: readonly string[], env?: Record<string, string>): Program {
     if (this.stopping) throw new Error('the mesh is being stopped');
-    const part = new Part(name, command, environment);
-    this.parts.add(part);
-    void part.exited.then(() => this.parts.delete(part));
-    return part;
+    const program = new Program(name, command, { env });
+    this.programs.add(program);
+    void program.exited.then(() => this.programs.delete(program));
+    return program;
   }
 
   private tulle(...args: string[]): string[] {
@@ -160,7 +78,7 @@ export class LoopbackMesh {
   /** Starts the control plane, or starts it again on the same data and port. */
   async startControl(options: { svidTtl?: string } = {}): Promise<void> {
     const ttl = options.svidTtl ? ['--svid-ttl', options.svidTtl] : [];
-    this.control = await this.part(
+    this.control = this.launch(
       'control',
       this.tulle(
         'control',
@@ -252,9 +170,9 @@ export class LoopbackMesh {
       ...(options.app ? ['--app-port', `http=${appPort}`] : []),
       ...(options.flags ?? []),
     ];
-    const proxy = await this.part(`${options.name} (${options.runtime})`, proxyCommand, { TULLE_JOIN_TOKEN: token });
+    const proxy = this.launch(`${options.name} (${options.runtime})`, proxyCommand, { TULLE_JOIN_TOKEN: token });
     await proxy.announcement();
-    const app = options.app && (await this.startApp(options, appPort!, httpProxyPort!));
+    const app = options.app && this.startApp(options, appPort!, httpProxyPort!);
     const workload: Workload = {
       options,
       address,
@@ -268,9 +186,9 @@ export class LoopbackMesh {
     return workload;
   }
 
-  private startApp(options: WorkloadOptions, port: number, httpProxyPort: number): Promise<Part> {
+  private startApp(options: WorkloadOptions, port: number, httpProxyPort: number): Program {
     const command = (options.app ?? []).map((word) => word.replace('{port}', String(port)));
-    return this.part(`${options.name} application`, [nodeBinary(), ...command], {
+    return this.launch(`${options.name} application`, [nodeBinary(), ...command], {
       http_proxy: `http://127.0.0.1:${httpProxyPort}`,
     });
   }
@@ -280,7 +198,7 @@ export class LoopbackMesh {
     const workload = this.workloads.get(name);
     if (!workload) throw new Error(`no workload "${name}"`);
     await workload.proxy.stop();
-    workload.proxy = await this.part(workload.proxy.name, workload.proxyCommand);
+    workload.proxy = this.launch(workload.proxy.name, workload.proxyCommand);
     await workload.proxy.announcement();
   }
 
@@ -289,7 +207,7 @@ export class LoopbackMesh {
     this.stopping = true;
     const apps = [...this.workloads.values()].map(({ app }) => app).filter((app) => app !== undefined);
     await Promise.all(apps.map((app) => app.stop()));
-    await Promise.all([...this.parts].map((part) => part.stop()));
+    await Promise.all([...this.programs].map((program) => program.stop()));
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
@@ -301,30 +219,5 @@ function resourcesOf(yaml: string): { kind: Kind; resource: Resource }[] {
     const kind = kindOf(resource.apiVersion, resource.kind);
     if (!kind) throw new Error(`unknown kind ${resource.apiVersion} ${resource.kind}`);
     return { kind, resource };
-  });
-}
-
-const handedOut = new Set<number>();
-/** Below the kernel's ephemeral range (32768 on): a free port here is not taken by an outgoing connection. */
-const FIRST_PORT = 12_000;
-const PORTS = 20_000;
-
-/** Ports free on 127.0.0.1, each returned once, for processes whose port must be configured. */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
-    if (handedOut.has(port) || !(await isFree(port))) continue;
-    handedOut.add(port);
-    ports.push(port);
-  }
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((done) => {
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
   });
 }

@@ -1,0 +1,39 @@
+/** What the mesh sees of a stored resource: neither its status nor who manages which field. */
+import { kindKey } from '../../shared/resources/kind.ts';
+import type { Resource } from '../../shared/resources/resource.ts';
+import { sameJson } from '../store/stamp.ts';
+
+/** Versions of one group are one resource, so only the group counts. */
+export function resourceId({ apiVersion, kind, metadata }: Resource): string {
+  const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
+  return `${kindKey(group, kind)} ${metadata.namespace ?? ''}/${metadata.name}`;
+}
+
+/** The resource without its status and `managedFields`; itself where it has neither. */
+export function meshForm(resource: Resource): Resource {
+  if (resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
+  const { status: _status, ...rest } = resource;
+  const { managedFields: _managed, ...metadata } = resource.metadata;
+  return { ...rest, metadata };
+}
+
+/**
+ * Whether a later state of a resource, in its mesh form, says the same to the mesh: it was written since, but only its
+ * status or `managedFields`.
+ */
+export function isSameInMesh(before: Resource, after: Resource): boolean {
+  const { uid, resourceVersion, generation } = after.metadata;
+  if (uid === undefined || before.metadata.uid !== uid) return false;
+  if (resourceVersion !== undefined && before.metadata.resourceVersion === resourceVersion) return true;
+  if (before.metadata.generation !== generation) return false;
+  const { metadata: _before, ...own } = before;
+  const { metadata: _after, ...others } = after;
+  // The same generation is the same but for metadata; not every store numbers generations.
+  const sameBody = generation === undefined ? sameJson(own, others) : before.apiVersion === after.apiVersion;
+  return sameBody && sameJson(unversioned(before), unversioned(after));
+}
+
+function unversioned({ metadata }: Resource): unknown {
+  const { resourceVersion: _, ...rest } = metadata;
+  return rest;
+}

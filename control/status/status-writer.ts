@@ -1,0 +1,163 @@
+/**
+ * Writes what was found about resources into their status. All reporters come here, and only here is a status written: what
+ * came together is written together, a status that says it already is not written, and one that became free of findings
+ * waits a moment, in which another proxy may find the same.
+ *
+ * The mesh does not see a status (`control/mesh/follow-store.ts`), so that a write here sets off no compilation.
+ */
+import type { Resource } from '../../shared/resources/resource.ts';
+import type { Finding } from '../compile/output/finding.ts';
+import { resourceId } from '../mesh/mesh-resource.ts';
+import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
+import { CONDITION_TYPES, isViolated, nextStatus } from './conditions.ts';
+import { FindingTable, type Reporter } from './finding-table.ts';
+
+export interface StatusTiming {
+  /** From a finding to its write. */
+  readonly gatherMs: number;
+  /** From the last report of a finding to the write of its absence. */
+  readonly clearMs: number;
+  /** So long after the start, what the control plane before it had found by compiling for proxies stays. */
+  readonly inheritMs: number;
+  /** Wait after the store failed. */
+  readonly retryMs: number;
+}
+
+export interface StatusWriterOptions {
+  readonly store: Pick<ResourceStore, 'get' | 'list' | 'updateStatus'>;
+  /** undefined: a resource of no kind that is stored. */
+  readonly keyOf: (resource: Resource) => ResourceKey | undefined;
+  /** For `lastTransitionTime`. */
+  readonly now?: () => Date;
+  readonly timing?: Partial<StatusTiming>;
+  /** A status that could not be written; it is attempted again. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const TIMING: StatusTiming = { gatherMs: 100, clearMs: 2_000, inheritMs: 60_000, retryMs: 1_000 };
+
+/** Statuses that are written together; the event loop runs between them. */
+const BATCH = 64;
+
+interface Pending {
+  readonly resource: Resource;
+  /** On the clock of `performance.now()`. */
+  dueAt: number;
+}
+
+export class StatusWriter {
+  private readonly options: StatusWriterOptions;
+  private readonly timing: StatusTiming;
+  private readonly table = new FindingTable();
+  private readonly pending = new Map<string, Pending>();
+  /** Resources whose condition `Reconciled` is of a control plane before this one. */
+  private readonly inherited = new Map<string, Resource>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private inheritance: ReturnType<typeof setTimeout> | undefined;
+  private writing: Promise<void> | undefined;
+  private closed = false;
+
+  constructor(options: StatusWriterOptions) {
+    this.options = options;
+    this.timing = { ...TIMING, ...options.timing };
+  }
+
+  /** Reads which resources have conditions from before, so that they are cleared where nothing is found any more. */
+  async start(): Promise<void> {
+    const { items } = await this.options.store.list({});
+    for (const resource of items) {
+      if (!CONDITION_TYPES.some((type) => isViolated(resource, type))) continue;
+      const id = resourceId(resource);
+      if (isViolated(resource, 'Reconciled')) this.inherited.set(id, resource);
+      this.due(id, resource, this.timing.clearMs);
+    }
+    if (this.inherited.size === 0) return;
+    this.inheritance = setTimeout(() => this.dropInherited(), this.timing.inheritMs);
+    this.inheritance.unref?.();
+  }
+
+  /**
+   * What `reporter` finds now, in the place of what it had found before; of any resources. The same array again costs
+   * nothing. An empty list: it finds nothing any more, or is not there any more.
+   */
+  report(reporter: Reporter, findings: readonly Finding[]): void {
+    if (this.closed) return;
+    const { gatherMs, clearMs } = this.timing;
+    for (const [id, resource] of this.table.replace(reporter, findings))
+      this.due(id, resource, this.table.of(id).length > 0 ? gatherMs : clearMs);
+  }
+
+  /** Writes nothing more; resolves when the write that is under way has ended. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    clearTimeout(this.inheritance);
+    this.pending.clear();
+    await this.writing;
+  }
+
+  private dropInherited(): void {
+    for (const [id, resource] of this.inherited) this.due(id, resource, 0);
+    this.inherited.clear();
+  }
+
+  private due(id: string, resource: Resource, afterMs: number): void {
+    const dueAt = performance.now() + afterMs;
+    const known = this.pending.get(id);
+    this.pending.set(id, { resource, dueAt: known ? Math.min(known.dueAt, dueAt) : dueAt });
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.closed || this.writing || this.pending.size === 0) return;
+    let first = Number.POSITIVE_INFINITY;
+    for (const { dueAt } of this.pending.values()) first = Math.min(first, dueAt);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.begin(), Math.max(0, first - performance.now()));
+    this.timer.unref?.();
+  }
+
+  private begin(): void {
+    this.writing ??= this.writeDue().finally(() => {
+      this.writing = undefined;
+      this.schedule();
+    });
+  }
+
+  private async writeDue(): Promise<void> {
+    const now = performance.now();
+    const due: [string, Resource][] = [];
+    for (const [id, { dueAt, resource }] of this.pending) {
+      if (dueAt > now || due.length >= BATCH) continue;
+      due.push([id, resource]);
+      this.pending.delete(id);
+    }
+    await Promise.all(due.map(([id, resource]) => this.write(id, resource)));
+  }
+
+  private async write(id: string, resource: Resource): Promise<void> {
+    const key = this.options.keyOf(resource);
+    if (!key) return;
+    try {
+      const stored = await this.options.store.get(key);
+      if (!stored) return;
+      const { uid, resourceVersion } = stored.metadata;
+      // Findings about a deleted resource of the same name are none about this one.
+      const findings = this.table.of(id).filter(({ about }) => about.metadata.uid === uid);
+      const now = this.options.now?.() ?? new Date();
+      const status = nextStatus(stored, findings, { now, keep: this.inherited.has(id) ? 'Reconciled' : undefined });
+      if (status) await this.options.store.updateStatus(key, status, { uid, resourceVersion });
+    } catch (error) {
+      this.failed(id, resource, error);
+    }
+  }
+
+  private failed(id: string, resource: Resource, error: unknown): void {
+    if (this.closed) return;
+    const code = error instanceof StoreError ? error.code : undefined;
+    if (code === 'not-found') return;
+    // After a conflict the next attempt reads what another write left.
+    if (code !== 'conflict') this.options.onError?.(error);
+    this.due(id, resource, code === 'conflict' ? 0 : this.timing.retryMs);
+  }
+}
