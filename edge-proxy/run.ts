@@ -93,19 +93,49 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   if (!command) return;
   host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
   application = host.startApplication(command, applicationEnvironment(host.environment, running, access));
+  const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
   const { code, error } = await application.ended;
+  stopWatching();
   if (error !== undefined) host.writeError(`tulle: ${error}`);
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
 }
 
-/** @returns undefined where there is no HTTP proxy, or every client may use it @throws Error naming the flag */
+/** When an application's listeners are looked at, milliseconds after each other; the last repeats. */
+const LOOKS_MS = [500, 1000, 2000, 5000, 10_000, 60_000];
+
+/** Warns, once an address, where other hosts reach the application without its sidecar. @returns stop */
+function watchOpenPorts(application: Application, warn: (line: string) => void): () => void {
+  const told = new Set<string>();
+  let timer: ReturnType<typeof setTimeout>;
+  let stopped = false;
+  const look = async (turn: number) => {
+    for (const at of await application.openPorts()) {
+      if (stopped || told.has(at)) continue;
+      told.add(at);
+      warn(
+        `tulle: warning: ${at} is open: other hosts reach the application there without mTLS and policies; bind 127.0.0.1`,
+      );
+    }
+    if (!stopped) schedule(turn + 1);
+  };
+  const schedule = (turn: number) => {
+    timer = setTimeout(() => void look(turn), LOOKS_MS[Math.min(turn, LOOKS_MS.length - 1)]);
+  };
+  schedule(0);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+/** @returns undefined where there is no HTTP proxy @throws Error naming the flag */
 async function httpProxyAccess(runtime: Runtime, parsed: Settings): Promise<HttpProxyAccess | undefined> {
   if (parsed.kind === 'static') return undefined;
   const { 'http-proxy-port': port, 'http-proxy-secret-file': path } = parsed.settings;
   if (port === undefined) return undefined;
-  if (path === undefined) return parsed.command ? newAccess(port) : undefined;
+  if (path === undefined) return parsed.command ? newAccess(port) : { port };
   const secret = (await readText(runtime, path, '--http-proxy-secret-file')).trim();
   try {
     return accessWith(port, secret);

@@ -251,6 +251,8 @@ export interface Application {
   /** undefined: it could not be started. */
   readonly pid: number | undefined;
   kill(signal: EndSignal): void;
+  /** Addresses, as `0.0.0.0:80`, at which it or its descendants listen for other hosts; empty where the system does not say. */
+  openPorts(): Promise<readonly string[]>;
   readonly ended: Promise<ApplicationEnd>;
 }
 

@@ -1,8 +1,8 @@
 /** Who may use the sidecar's HTTP proxy: the port, and the credentials that `tulle run` gives its application. */
 export interface HttpProxyAccess {
   readonly port: number;
-  /** `user:password`; both are of characters that a URL takes as they are. */
-  readonly credentials: string;
+  /** `user:password`; both are of characters that a URL takes as they are. Absent: every client that reaches the port. */
+  readonly credentials?: string;
 }
 
 const USER = 'tulle';
@@ -27,4 +27,6 @@ export function accessWith(port: number, secret: string): HttpProxyAccess {
 }
 
 /** What an application's `http_proxy` is. */
-export const accessUrl = ({ port, credentials }: HttpProxyAccess): string => `http://${credentials}@127.0.0.1:${port}`;
+export function accessUrl({ port, credentials }: HttpProxyAccess): string {
+  return `http://${credentials === undefined ? '' : `${credentials}@`}127.0.0.1:${port}`;
+}

@@ -28,7 +28,7 @@ export interface Compilers
     ListenerDeps,
     | 'compileRoutes'
     | 'compileHttpFilters'
-    | 'ownHttpFilters'
+    | 'httpProxy'
     | 'compileNetworkRbac'
     | 'requestObservers'
     | 'connectionObservers'
@@ -91,7 +91,7 @@ export class RunningConfig {
         return compilers.compileRoutes(config);
       },
       compileHttpFilters: compilers.compileHttpFilters,
-      ownHttpFilters: compilers.ownHttpFilters,
+      httpProxy: compilers.httpProxy,
       compileNetworkRbac: compilers.compileNetworkRbac,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,

@@ -1,6 +1,6 @@
 /** The compilers a real proxy runs with. */
 import type { Listener } from '../../shared/xds/listener.ts';
-import { proxyAuthorization } from '../http/filters/proxy-authorization/filter.ts';
+import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -24,7 +24,7 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
-  /** Who may use the HTTP proxy; absent: every client that reaches it. */
+  /** Absent: there is no HTTP proxy. */
   readonly httpProxy?: HttpProxyAccess | undefined;
 }
 
@@ -55,7 +55,7 @@ export function proxyCompilers(
         sleep,
         call,
       }),
-    ownHttpFilters: guardHttpProxy(httpProxy),
+    httpProxy: httpProxyOf(httpProxy),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,
     connectionObservers,
@@ -64,10 +64,10 @@ export function proxyCompilers(
 }
 
 /** The control plane chooses what the listener serves, this process who may use it. */
-function guardHttpProxy(access: HttpProxyAccess | undefined): Compilers['ownHttpFilters'] {
-  if (!access) return () => [];
-  const guard = [proxyAuthorization(access.credentials)];
-  return (listener) => (isHttpProxy(listener, access.port) ? guard : []);
+function httpProxyOf(access: HttpProxyAccess | undefined): Compilers['httpProxy'] {
+  if (!access) return () => undefined;
+  const added = { filters: access.credentials === undefined ? [] : [proxyAuthorization(access.credentials)] };
+  return (listener) => (isHttpProxy(listener, access.port) ? added : undefined);
 }
 
 function isHttpProxy({ address, trafficDirection }: Listener, port: number): boolean {

@@ -42,6 +42,7 @@ const parts = {
   clusters: new Map(),
   compileRoutes: (config: RouteConfiguration) => compileRouteConfiguration(config, env),
   compileHttpFilters: compileFilters,
+  httpProxy: () => undefined,
   requestObservers: () => [],
   connectionObservers: () => [],
   connectionLog: () => undefined,

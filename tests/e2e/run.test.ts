@@ -148,6 +148,22 @@ describe('tulle run', () => {
     await mesh.remove(ACCESS_LOG);
   });
 
+  it.skipIf(!LINUX).each(RUNTIMES)(
+    'warns where the application listens for other hosts, and nowhere else (%s)',
+    async (runtime) => {
+      const app = `
+        process.on('SIGTERM', () => process.exit(0));
+        const server = (host) => new Promise((done) => { const it = require('node:net').createServer().listen(0, host, () => done(it.address().port)); });
+        Promise.all([server('0.0.0.0'), server('127.0.0.1')]).then((ports) => console.log('app: ' + ports.join(' ')));`;
+      const { part } = await run(runtime, `open-${runtime}`, app, true);
+      const [open, closed] = (await part.line((text) => /^app: (.*)$/.exec(text)?.[1])).split(' ');
+      const warning = await part.line((text) => (text.startsWith('tulle: warning: ') ? text : undefined));
+      expect(warning).toContain(`0.0.0.0:${open} is open: `);
+      expect(await part.stop()).toBe(0);
+      expect(part.lines.join('\n')).not.toContain(`:${closed} is open`);
+    },
+  );
+
   it('continues when its output is no longer read', async () => {
     const app = `
       const { hostname, port } = new URL(process.env.http_proxy);

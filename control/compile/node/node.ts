@@ -4,7 +4,7 @@ import type { Node } from '../../../shared/xds/core.ts';
 import { knownFeatures, RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshView } from '../../mesh/view.ts';
 import { clusterLayers } from '../cluster/cluster-layers.ts';
-import { standardClusters } from '../cluster/clusters.ts';
+import { dynamicAnyCluster, standardClusters } from '../cluster/clusters.ts';
 import { type DestinationRules, destinationRules } from '../cluster/destination-rule.ts';
 import { neighboursOf } from '../cluster/neighbours.ts';
 import { gatewayOutbound } from '../gateway/gateway.ts';
@@ -344,9 +344,12 @@ function* sidecarParts(place: Place): Work<Parts> {
     httpProxy: proxied,
   });
   const freeRoutes = routes.filter(isFree);
+  const dialled = proxied
+    ? sharedList([...own.clusters, dynamicAnyCluster({ settings: view.settings })])
+    : own.clusters;
   const made = {
     listeners: layer(own.listeners, patches),
-    clusters: layer(own.clusters, patches),
+    clusters: layer(dialled, patches),
     outbound: layer(free.length === outbound.listeners.length ? outbound.listeners : sharedList(free), patches),
     routes: layer(freeRoutes.length === routes.length ? routes : sharedList(freeRoutes), patches),
   };

@@ -30,6 +30,7 @@ import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/reques
 import type { PooledTimer, Timed } from '../request/timers.ts';
 import { PendingBody } from '../router/pending-body.ts';
 import { Router, type RouterClient } from '../router/router.ts';
+import { TunnelConnection } from '../router/tunnel-connection.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
@@ -66,7 +67,7 @@ export class Exchange
   private readonly limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
-  private router: Router | undefined;
+  private router: Router | TunnelConnection | undefined;
   private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Data that came before the router was there. */
   private pending: PendingBody | undefined;
@@ -230,7 +231,9 @@ export class Exchange
     const { request } = this;
     const { route } = request;
     if (!route) {
-      this.reply(routeNotFound);
+      const { serveTunnel } = this.config;
+      if (serveTunnel && request.upgrade === 'connect') this.openTunnel(permit, serveTunnel);
+      else this.reply(routeNotFound);
       return;
     }
     const { action } = route;
@@ -240,6 +243,14 @@ export class Exchange
     }
     this.choice = action;
     this.reply(answerOf(action, request, this.config.router.clock.monotonicMs()));
+  }
+
+  private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
+    const tunnel = new TunnelConnection(permit, this);
+    const pending = this.pending?.chunks ?? [];
+    this.router = tunnel;
+    this.pending = undefined;
+    tunnel.open((connection) => serve(connection, this.request.downstream), pending);
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {

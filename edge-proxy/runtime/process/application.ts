@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import process from 'node:process';
 import type { Application, ApplicationEnd, EndSignal } from '../runtime.ts';
+import { openPorts } from './open-ports.ts';
 
 /** As shells have them. */
 const EXIT = { notExecutable: 126, notFound: 127, signal: 128 };
@@ -17,7 +18,8 @@ export function startApplication(
     child = spawn(program, args, { stdio: 'inherit', env: environment });
   } catch (error) {
     // Where others emit the error, Bun throws it.
-    return { pid: undefined, kill() {}, ended: Promise.resolve(notStarted(program, error as NodeJS.ErrnoException)) };
+    const ended = Promise.resolve(notStarted(program, error as NodeJS.ErrnoException));
+    return { pid: undefined, kill() {}, openPorts: async () => [], ended };
   }
   let over = false;
   const kill = (signal: EndSignal) => {
@@ -41,7 +43,7 @@ export function startApplication(
     over = true;
     process.removeListener('exit', endWithParent);
   });
-  return { pid: child.pid, kill, ended };
+  return { pid: child.pid, kill, openPorts: async () => (child.pid === undefined ? [] : openPorts(child.pid)), ended };
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): ApplicationEnd {

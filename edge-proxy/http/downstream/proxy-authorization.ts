@@ -2,8 +2,9 @@
  * Clients of the sidecar's HTTP proxy prove that they are its application (RFC 9110 section 11.7, Basic of RFC 7617). Not a
  * filter of Envoy's: the process adds it to its own listener, with a secret that no configuration holds.
  */
-import type { LocalReply } from '../../request/request-context.ts';
-import type { HttpFilter } from '../hooks.ts';
+
+import type { HttpFilter } from '../filters/hooks.ts';
+import type { LocalReply } from '../request/request-context.ts';
 
 const FIELD = 'proxy-authorization';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { HeaderMap } from '../../message/header-map.ts';
-import type { FilterContext } from '../hooks.ts';
-import { proxyAuthorization } from './filter.ts';
+import type { FilterContext } from '../filters/hooks.ts';
+import { HeaderMap } from '../message/header-map.ts';
+import { proxyAuthorization } from './proxy-authorization.ts';
 
 const SECRET = 'tulle:correct-horse-battery';
 
