@@ -8,13 +8,14 @@ import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts'
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
-import { DiscoveryService } from './discovery/service.ts';
+import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
@@ -37,8 +38,12 @@ export interface ControlPlaneOptions {
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
   svidTtl: number;
   maxSvidTtl?: number;
+  /** Default `on-demand`. */
+  discovery?: DiscoveryMode;
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
+  /** Default: CONNECTION_LIMITS. */
+  connectionLimits?: Partial<ConnectionLimits>;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -75,6 +80,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       dnsNames: options.dnsNames,
       ips: options.ips,
+      connections: options.connectionLimits ?? {},
       log,
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
@@ -97,9 +103,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery = new DiscoveryService({
       compile: compileInSlices,
       mesh,
+      ...(options.discovery && { discovery: options.discovery }),
       limits: options.sessionLimits ?? {},
-      log,
       status,
+      log,
     });
     undo.splice(1, 0, () => discovery.close());
 
@@ -114,7 +121,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
-    app.route('/', discoveryApi(discovery));
+    app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     mounted = app;
     return {

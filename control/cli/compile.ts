@@ -6,8 +6,8 @@ import { type Compiled, compileWithNotes } from '../compile/node/node.ts';
 import { NodeError } from '../compile/scope/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
-import { CliError } from './connection.ts';
-import { checkSources } from './sources.ts';
+import { CliError } from './cli-error.ts';
+import { checkSources, type SourcePaths } from './sources.ts';
 
 export interface CompileOptions {
   output: 'json' | 'yaml';
@@ -18,9 +18,9 @@ export interface CompileOptions {
  * @returns the exit code
  * @throws CliError when a resource is invalid (naming every violation) or the node cannot be read
  */
-export async function runCompile(paths: readonly string[], nodeFile: string, options: CompileOptions): Promise<number> {
+export async function runCompile(from: SourcePaths, nodeFile: string, options: CompileOptions): Promise<number> {
   const node = await readNode(nodeFile);
-  const sources = await checkSources(paths);
+  const sources = await checkSources(from);
   const { snapshot, notes } = compile(
     sources.map((source) => source.resource),
     node,

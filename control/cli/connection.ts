@@ -1,26 +1,19 @@
-/** How the CLI reaches a control API: flags, then environment, then the kubeconfig-shaped file of `tulle kubeconfig`. */
-import { readFileSync } from 'node:fs';
+/** How the CLI reaches a control API: flags, then environment variables, then kubeconfig files. */
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { parse } from 'yaml';
+import { createInterface } from 'node:readline';
+import { buffer } from 'node:stream/consumers';
 import { readWarnings } from '../api/resources/warning-header.ts';
-
-/** A user's mistake, reported in one line with the remedy; never a stack trace. */
-export class CliError extends Error {
-  override name = 'CliError';
-  readonly exitCode: number;
-  constructor(message: string, exitCode = 1) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
+import { CliError, readText } from './cli-error.ts';
+import { type KubeContext, readKubeContext } from './kubeconfig/read.ts';
 
 export interface ConnectionFlags {
   server?: string;
   token?: string;
   caFile?: string;
   kubeconfig?: string;
+  /** A context of the kubeconfig. */
+  context?: string;
 }
 
 export interface Answer {
@@ -30,57 +23,62 @@ export interface Answer {
   warnings: string[];
 }
 
-interface KubeconfigFile {
-  clusters?: {
-    cluster?: { server?: string; 'certificate-authority-data'?: string; 'certificate-authority'?: string };
-  }[];
-  users?: { user?: { token?: string } }[];
-}
-
-/** Default path of the CLI's own kubeconfig. */
-export function defaultKubeconfig(): string {
-  return process.env['TULLE_KUBECONFIG'] ?? join(homedir(), '.tulle', 'kubeconfig');
-}
-
 export class ControlApi {
   readonly server: string;
   private readonly token: string | undefined;
   readonly ca: string | undefined;
+  /** The namespace of commands that name none. */
+  readonly namespace: string;
+  private readonly tls: Pick<RequestOptions, 'cert' | 'key' | 'servername'>;
 
-  constructor(server: string, token: string | undefined, ca: string | undefined) {
+  /** @param more of a kubeconfig's context: its namespace, client certificate and server name */
+  constructor(
+    server: string,
+    token: string | undefined,
+    ca: string | undefined,
+    more: Pick<KubeContext, 'namespace' | 'clientCertificate' | 'serverName'> = {},
+  ) {
     this.server = server.replace(/\/+$/, '');
     this.token = token;
     this.ca = ca;
+    this.namespace = more.namespace ?? 'default';
+    const servername = more.serverName === undefined ? {} : { servername: more.serverName };
+    this.tls = { ...more.clientCertificate, ...servername };
   }
 
   /** @throws CliError naming what is missing */
   static from(flags: ConnectionFlags): ControlApi {
-    const file = readKubeconfig(flags.kubeconfig);
+    const file = readKubeContext(flags.kubeconfig, flags.context);
     const server = flags.server ?? process.env['TULLE_SERVER'] ?? file.server;
     if (!server)
       throw new CliError(
-        'no control API is named: pass --server URL, set TULLE_SERVER, or write ~/.tulle/kubeconfig with "tulle kubeconfig"',
+        'no control API is named: pass --server URL, set TULLE_SERVER, or write ~/.tulle/kubeconfig with "tulle kubeconfig --save"; KUBECONFIG is read too',
       );
     if (!/^https:\/\/[^/]/.test(server) || !URL.canParse(server))
       throw new CliError(`--server: must be an https:// URL, found "${server}"`);
     const caFile = flags.caFile ?? process.env['TULLE_CA_FILE'];
     const ca = caFile ? readText(caFile, '--ca-file') : file.ca;
-    return new ControlApi(server, flags.token ?? process.env['TULLE_TOKEN'] ?? file.token, ca);
+    return new ControlApi(server, flags.token ?? process.env['TULLE_TOKEN'] ?? file.token, ca, file);
+  }
+
+  private options(method: string, body?: { bytes: Buffer; contentType: string }): RequestOptions {
+    return {
+      method,
+      ca: this.ca,
+      ...this.tls,
+      headers: {
+        accept: 'application/json',
+        ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
+        ...(body ? { 'content-type': body.contentType, 'content-length': body.bytes.length } : {}),
+      },
+    };
   }
 
   /** One JSON exchange. @throws CliError when the API cannot be reached or trusted; the caller checks the status. */
   async request(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<Answer> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const options: RequestOptions = {
-      method,
-      ca: this.ca,
-      timeout: 30_000,
-      headers: {
-        accept: 'application/json',
-        ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
-        ...(payload ? { 'content-type': contentType, 'content-length': payload.length } : {}),
-      },
-    };
+    const sent = payload && { bytes: payload, contentType };
+    const options = { ...this.options(method, sent), timeout: 30_000 };
     return await new Promise<Answer>((resolve, reject) => {
       const call = httpsRequest(new URL(path, `${this.server}/`), options, (response) => {
         const chunks: Buffer[] = [];
@@ -106,6 +104,25 @@ export class ControlApi {
     if (answer.status >= 300) throw new CliError(describeStatus(answer));
     return answer.body as T;
   }
+
+  /** The JSON values of a response with one a line, as they arrive. @throws CliError as `call` */
+  async *lines(method: string, path: string): AsyncGenerator<unknown, void, void> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const call = httpsRequest(new URL(path, `${this.server}/`), this.options(method), resolve);
+      call.on('error', (error) => reject(unreachable(this.server, error)));
+      call.end();
+    });
+    try {
+      if (response.statusCode !== 200) {
+        const body = parseBody(await buffer(response));
+        throw new CliError(describeStatus({ status: response.statusCode ?? 0, body, warnings: [] }));
+      }
+      for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY }))
+        if (line !== '') yield JSON.parse(line) as unknown;
+    } finally {
+      response.destroy();
+    }
+  }
 }
 
 /** A Kubernetes Status as lines: the message, then each cause with its path. */
@@ -120,47 +137,6 @@ export function describeStatus(answer: Answer): string {
   // A single cause is already in the message.
   const more = causes.length === 1 && head.includes(causes[0]?.message ?? '') ? [] : causes;
   return [head + hint, ...more.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
-}
-
-function readKubeconfig(path: string | undefined): { server?: string; token?: string; ca?: string } {
-  let text: string;
-  try {
-    text = readFileSync(path ?? defaultKubeconfig(), 'utf8');
-  } catch (error) {
-    if (path) throw new CliError(`--kubeconfig ${path}: ${(error as Error).message}`);
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new CliError(`${defaultKubeconfig()}: ${(error as Error).message}`);
-  }
-  const file = parseKubeconfig(text, path ?? defaultKubeconfig());
-  const cluster = file.clusters?.[0]?.cluster;
-  const data = cluster?.['certificate-authority-data'];
-  const ca = data ? Buffer.from(data, 'base64').toString('utf8') : undefined;
-  return {
-    server: cluster?.server,
-    token: file.users?.[0]?.user?.token,
-    ca:
-      ca ??
-      (cluster?.['certificate-authority']
-        ? readText(cluster['certificate-authority'], 'certificate-authority')
-        : undefined),
-  };
-}
-
-function parseKubeconfig(text: string, path: string): KubeconfigFile {
-  try {
-    return (parse(text) ?? {}) as KubeconfigFile;
-  } catch (error) {
-    throw new CliError(`kubeconfig ${path}: is not YAML (${(error as Error).message.split('\n')[0]})`);
-  }
-}
-
-/** @throws CliError naming the flag and the reason */
-export function readText(path: string, flag: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new CliError(`${flag} ${path}: ${(error as Error).message}`);
-  }
 }
 
 function parseBody(bytes: Buffer): unknown {

@@ -3,9 +3,11 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
+import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
+import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {
@@ -17,9 +19,12 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  discovery: DiscoveryMode;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
+  maxConnections: string;
+  maxConnectionsPerAddress: string;
   announce?: boolean;
 }
 
@@ -67,6 +72,13 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function connectionLimits(flags: ControlFlags): ConnectionLimits {
+  return {
+    total: countOf('--max-connections', flags.maxConnections),
+    perAddress: countOf('--max-connections-per-address', flags.maxConnectionsPerAddress),
+  };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -88,7 +100,9 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    discovery: flags.discovery,
     sessionLimits: sessionLimits(flags),
+    connectionLimits: connectionLimits(flags),
     version: pkg.version,
     log,
   });

@@ -14,7 +14,7 @@ import { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import { didYouMean } from '../../shared/resources/read/suggest.ts';
 import { kinds, splitApiVersion } from '../../shared/resources/registry.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 export interface ExplainOptions {
   /** Fields of fields too, without their documentation. */

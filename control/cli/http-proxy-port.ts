@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 /** Below the ports that Linux gives outgoing connections. */
 const PORTS = { first: 20_000, count: 10_000 };

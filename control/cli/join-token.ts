@@ -3,7 +3,7 @@
  * application of `tulle run` would inherit the second.
  */
 import { readFileSync } from 'node:fs';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

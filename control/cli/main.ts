@@ -2,45 +2,47 @@
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
-import { CliError, type ConnectionFlags, ControlApi, defaultKubeconfig, readText } from './connection.ts';
-import { kubeconfig, saveKubeconfig } from './kubeconfig.ts';
+import { CliError, readText } from './cli-error.ts';
+import {
+  type ClientFlags,
+  client,
+  type FileFlags,
+  fileOptions,
+  files,
+  output,
+  sourcePaths,
+} from './command-options.ts';
+import { ControlApi } from './connection.ts';
+import { defaultKubeconfig } from './kubeconfig/read.ts';
+import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { outputFormat, print } from './output.ts';
+import { registerResourceCommands } from './resources/commands.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
+  .helpCommand(false)
   .description("A light service mesh: Istio's resources, no Kubernetes and no Envoy needed.")
+  .version(`tulle ${pkg.version}`, '-V, --version', 'print the version')
   .showHelpAfterError('(run "tulle help" for the commands)')
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'tulle: ')) });
-
-interface ClientFlags extends ConnectionFlags {
-  namespace: string;
-  output?: string;
-}
-
-/** A command that talks to the control API. */
-const client = (command: Command) =>
-  command
-    .option('--server <url>', 'control API, as https://127.0.0.1:15012 (or TULLE_SERVER)')
-    .option('--token <token>', 'admin token (or TULLE_TOKEN)')
-    .option('--ca-file <file>', "the control API's root certificate (or TULLE_CA_FILE)")
-    .option('--kubeconfig <file>', `kubeconfig to read all three from (default: ${defaultKubeconfig()})`)
-    .option('-n, --namespace <name>', 'namespace', 'default');
-const output = () => new Option('-o, --output <format>', 'table, json or yaml').default('table');
-const files = (command: Command, what: string) =>
-  command.requiredOption('-f, --filename <path...>', `${what}: files, folders, or - for standard input`);
 
 const validate = program
   .command('validate')
   .description(
     'Check resources offline: schema and meaning, every violation with its path. Exit code 1 when one is invalid.',
   );
-files(validate, 'what to check')
+fileOptions(validate, 'what to check')
+  .argument('[files...]', 'files and folders, as with -f')
   .option('-o, --output <format>', 'table or json', 'table')
-  .action(async (flags: { filename: string[]; output: string }) => {
+  .action(async (positional: string[], flags: FileFlags & { output: string }) => {
     const { runValidate } = await import('./validate.ts');
-    process.exitCode = await runValidate(flags.filename, {
-      output: outputFormat(flags.output, ['table', 'json']),
-    });
+    const { recursive, paths } = sourcePaths(flags);
+    const all = [...paths, ...positional];
+    if (all.length === 0) throw new CliError('validate: name files or folders, or - for standard input');
+    process.exitCode = await runValidate(
+      { paths: all, recursive },
+      { output: outputFormat(flags.output, ['table', 'json']) },
+    );
   });
 
 program
@@ -63,9 +65,9 @@ files(compile, 'the resources')
     'the proxy, as an xDS Node in JSON: {"id": "sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local", "metadata": {…}}',
   )
   .option('-o, --output <format>', 'json or yaml', 'json')
-  .action(async (flags: { filename: string[]; node: string; output: string }) => {
+  .action(async (flags: FileFlags & { node: string; output: string }) => {
     const { runCompile } = await import('./compile.ts');
-    process.exitCode = await runCompile(flags.filename, flags.node, {
+    process.exitCode = await runCompile(sourcePaths(flags), flags.node, {
       output: outputFormat(flags.output, ['json', 'yaml']),
     });
   });
@@ -80,10 +82,21 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .addOption(
+    new Option('--discovery <mode>', 'what sidecars are sent: hosts that they use, or all that they may use')
+      .choices(['on-demand', 'eager'])
+      .default('on-demand'),
+  )
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
   .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
+  .option('--max-connections <number>', 'most connections at a time', '20000')
+  .option(
+    '--max-connections-per-address <number>',
+    'most connections of one address that proved no identity: handshakes, joins, probes',
+    '1024',
+  )
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');
@@ -118,8 +131,7 @@ program
     const { becomeSidecar, splitRuntime } = await import('./proxy.ts');
     const given = process.argv.slice(3);
     const at = given.indexOf('--');
-    if (at < 0 && given.some((word) => word === '--help' || word === '-h'))
-      return program.commands.find((c) => c.name() === 'run')?.outputHelp();
+    if (at < 0 && given.some((word) => word === '--help' || word === '-h')) return await runHelp();
     // Without "--" all words are the command, which no flag can be the name of.
     if (at < 0 && given[0]?.startsWith('-'))
       throw new CliError(`run: ${given[0]} is no command; write "tulle run [flags] -- COMMAND"`);
@@ -127,52 +139,7 @@ program
     await becomeSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
-files(
-  client(program.command('apply').description('Create or update resources. If any is invalid, nothing is written.')),
-  'what to apply',
-)
-  .option('--dry-run', 'judge only, write nothing')
-  .option('--validate <policy>', 'unknown and duplicate fields: strict, warn or ignore', 'strict')
-  .action(async (flags: ClientFlags & { filename: string[]; dryRun?: boolean; validate: string }) => {
-    const { apply, fieldValidationFlag } = await import('./resources.ts');
-    const options = { dryRun: flags.dryRun ?? false, fields: fieldValidationFlag(flags.validate) };
-    await apply(ControlApi.from(flags), flags.filename, flags.namespace, options);
-  });
-
-client(
-  program
-    .command('get')
-    .description('List resources, or show one: tulle get virtualservices; tulle get vs reviews -o yaml'),
-)
-  .argument('<type>', 'virtualservices, vs, services …')
-  .argument('[name]')
-  .option('-A, --all-namespaces', 'in every namespace')
-  .addOption(output())
-  .action(async (type: string, name: string | undefined, flags: ClientFlags & { allNamespaces?: boolean }) => {
-    const { get } = await import('./resources.ts');
-    await get(ControlApi.from(flags), type, name, { ...flags, output: outputFormat(flags.output) });
-  });
-
-client(
-  program
-    .command('delete')
-    .description(
-      'Delete resources by type and name, or those of files: tulle delete vs reviews; tulle delete -f shop.yaml',
-    ),
-)
-  .argument('[type]')
-  .argument('[names...]')
-  .option('-f, --filename <path...>', 'files, folders, or -')
-  .action(async (type: string | undefined, names: string[], flags: ClientFlags & { filename?: string[] }) => {
-    const { remove } = await import('./resources.ts');
-    if (!flags.filename && (!type || names.length === 0))
-      throw new CliError('delete: name a type and a name, or -f FILE');
-    await remove(
-      ControlApi.from(flags),
-      flags.filename ? { files: flags.filename } : { type: type!, names },
-      flags.namespace,
-    );
-  });
+registerResourceCommands(program);
 
 const token = program.command('token').description('Join tokens, with which proxies get their first certificate.');
 client(token.command('create').description('A one-time join token for one service account.'))
@@ -181,9 +148,11 @@ client(token.command('create').description('A one-time join token for one servic
   .addOption(output())
   .action(async (flags: ClientFlags & { serviceAccount: string; ttl: string }) => {
     const format = outputFormat(flags.output);
+    const api = ControlApi.from(flags);
     if (!/^\d{1,9}$/.test(flags.ttl)) throw new CliError(`--ttl ${flags.ttl}: must be a whole number of seconds`);
-    const body = { namespace: flags.namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
-    const created = await ControlApi.from(flags).call<{ token: string }>('POST', '/v1/join-tokens', body);
+    const namespace = flags.namespace ?? api.namespace;
+    const body = { namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
+    const created = await api.call<{ token: string }>('POST', '/v1/join-tokens', body);
     print(format, created, () => created.token);
   });
 
@@ -224,6 +193,45 @@ program
     saveKubeconfig(defaultKubeconfig(), text);
     process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
   });
+
+program
+  .command('completion')
+  .description('Completion for a shell: source <(tulle completion bash), or write it where the shell looks for it.')
+  .argument('<shell>', 'bash, zsh or fish')
+  .action(async (shell: string) => {
+    const { completionScript } = await import('./completion.ts');
+    process.stdout.write(completionScript(shell));
+  });
+
+program
+  .command('__complete', { hidden: true })
+  .argument('[words...]')
+  .action(async (words: string[]) => {
+    const { candidates } = await import('./completion.ts');
+    process.stdout.write((await candidates(program, words)).map((word) => `${word}\n`).join(''));
+  });
+
+program
+  .command('help')
+  .description('Help for a command.')
+  .argument('[command...]')
+  .action((words: string[]) => {
+    let command: Command = program;
+    for (const word of words) {
+      const found = command.commands.find((each) => each.name() === word);
+      if (!found) throw new CliError(`unknown command "${words.join(' ')}"; "tulle help" lists the commands`);
+      command = found;
+    }
+    command.outputHelp();
+  });
+
+/** The proxy prints its own flags: they are its own program's. */
+async function runHelp(): Promise<void> {
+  program.commands.find((command) => command.name() === 'run')?.outputHelp();
+  process.stdout.write('\nProxy flags, before --:\n');
+  const { becomeProxyHelp } = await import('./proxy.ts');
+  becomeProxyHelp();
+}
 
 program
   .command('version')

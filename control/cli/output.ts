@@ -1,6 +1,6 @@
 /** Tables, JSON and YAML for people and programs. */
 import { writeYaml } from '../../shared/resources/yaml/write.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
 

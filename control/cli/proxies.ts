@@ -6,7 +6,8 @@ import {
   type Snapshot,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
-import { CliError, type ControlApi } from './connection.ts';
+import { CliError } from './cli-error.ts';
+import type { ControlApi } from './connection.ts';
 import { age, colour, type OutputFormat, print, table } from './output.ts';
 
 /** One row of `GET /v1/proxies`. */
@@ -46,19 +47,16 @@ export async function proxyConfig(api: ControlApi, type: string, id: string, out
   if (!(RESOURCE_TYPES as readonly string[]).includes(type))
     throw new CliError(`proxy-config ${type}: must be one of ${RESOURCE_TYPES.join(', ')}`);
   const kind = type as ResourceType;
-  const snapshot = await api.call<Partial<Snapshot>>(
-    'GET',
-    `/v1/proxies/${encodeURIComponent(id)}/config?type=${kind}`,
-  );
-  const resources = snapshot[kind] ?? [];
-  print(output, resources, () =>
-    resources.length === 0
-      ? `${id} has no ${type}.`
-      : table(
-          ['NAME', 'SUMMARY'],
-          resources.map((resource) => [resourceName(kind, resource), summary(kind, resource)]),
-        ),
-  );
+  type Answer = Partial<Snapshot> & { notFetched?: { [T in ResourceType]?: string[] } };
+  const config = await api.call<Answer>('GET', `/v1/proxies/${encodeURIComponent(id)}/config?type=${kind}`);
+  const resources = config[kind] ?? [];
+  // What a sidecar fetches on demand, and has not.
+  const others = config.notFetched?.[kind] ?? [];
+  print(output, resources, () => {
+    if (resources.length + others.length === 0) return `${id} has no ${type}.`;
+    const rows = resources.map((resource) => [resourceName(kind, resource), summary(kind, resource)]);
+    return table(['NAME', 'SUMMARY'], [...rows, ...others.map((name) => [name, 'not fetched'])]);
+  });
 }
 
 function summary(type: ResourceType, resource: XdsResource[ResourceType]): string {
@@ -71,6 +69,10 @@ function summary(type: ResourceType, resource: XdsResource[ResourceType]): strin
       const { virtualHosts = [], vhds } = resource as Snapshot['routes'][number];
       if (vhds) return 'its virtual hosts are separate: proxy-config virtualHosts';
       return virtualHosts.map((host) => `${host.name}(${host.routes?.length ?? 0})`).join(' ');
+    }
+    case 'hosts': {
+      const { ports = [], addresses = [] } = resource as XdsResource['hosts'];
+      return [...ports.map(({ number, protocol = '' }) => `${protocol}:${number}`), ...addresses].join(' ');
     }
     case 'virtualHosts': {
       const { domains, routes = [] } = resource as XdsResource['virtualHosts'];

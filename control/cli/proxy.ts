@@ -1,8 +1,9 @@
 /** `tulle proxy` and `tulle run`: this process becomes the proxy, so that a sidecar is one process. */
 import process from 'node:process';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
+
 import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
@@ -28,6 +29,12 @@ export function splitRuntime(flags: readonly string[]): { runtime: string | unde
     } else rest.push(flag);
   }
   return { runtime, rest };
+}
+
+/** Prints the proxy's flags. Returns only by throwing. */
+export function becomeProxyHelp(): never {
+  const [program, ...rest] = proxyCommand(chooseRuntime(undefined));
+  return replaceProcess(program, [program, ...rest, '--help'], process.env);
 }
 
 /** `tulle proxy`. Returns only by throwing. */

@@ -1,6 +1,6 @@
 /** Reading resources from files, folders and standard input, for every command with `-f`. */
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { kinds, splitApiVersion, type Validation, validate } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
@@ -14,7 +14,7 @@ import {
 } from '../../shared/resources/read/parse.ts';
 import { type FieldValidation, withoutUnknownFields } from '../../shared/resources/read/unknown-fields.ts';
 import type { Resource, Violation } from '../../shared/resources/resource.ts';
-import { CliError } from './connection.ts';
+import { CliError } from './cli-error.ts';
 
 export interface SourceResource {
   kind: Kind;
@@ -38,16 +38,24 @@ export interface CheckedDocument extends Validation {
   foreign: boolean;
 }
 
+/** The `-f` arguments of a command. */
+export interface SourcePaths {
+  /** Files, folders, and `-` for standard input. */
+  readonly paths: readonly string[];
+  /** Whether folders within folders are read too (`-R`). */
+  readonly recursive: boolean;
+}
+
 const FILE = /\.(ya?ml|json)$/i;
 
 /**
- * Reads `-f` arguments: files, folders (every *.yaml, *.yml and *.json below, in order of name) and `-` for standard input.
+ * Reads `-f` arguments: files, folders (every *.yaml, *.yml and *.json in it, in order of name) and `-` for standard input.
  * @throws CliError when a path cannot be read
  */
-export async function readSources(paths: readonly string[]): Promise<ParseResult> {
+export async function readSources({ paths, recursive }: SourcePaths): Promise<ParseResult> {
   const result: ParseResult = { documents: [], errors: [], invalid: [], unread: [] };
   for (const path of paths) {
-    for (const [file, content] of await readPath(path)) {
+    for (const [file, content] of await readPath(path, recursive)) {
       const parsed = parseBytes(content, file);
       for (const document of parsed.documents) result.documents.push(document);
       for (const document of parsed.invalid) result.invalid.push(document);
@@ -60,12 +68,12 @@ export async function readSources(paths: readonly string[]): Promise<ParseResult
 
 /** Reads and validates; violations are in the result, for `tulle validate`. Unreadable YAML becomes a document with violations. */
 export async function inspectSources(
-  paths: readonly string[],
+  { paths, recursive }: SourcePaths,
   fields: FieldValidation = 'Strict',
 ): Promise<CheckedDocument[]> {
   const checked: CheckedDocument[] = [];
   for (const path of paths) {
-    for (const [file, content] of await readPath(path)) {
+    for (const [file, content] of await readPath(path, recursive)) {
       for (const document of inspectText(file, content, fields)) checked.push(document);
     }
   }
@@ -120,8 +128,8 @@ function judge(value: unknown, errors: readonly Violation[], fields: FieldValida
  *   unknown fields are violations and no warnings are printed.
  * @throws CliError naming every violation of every resource
  */
-export async function checkSources(paths: readonly string[], fields?: FieldValidation): Promise<SourceResource[]> {
-  const checked = await inspectSources(paths, fields ?? 'Strict');
+export async function checkSources(from: SourcePaths, fields?: FieldValidation): Promise<SourceResource[]> {
+  const checked = await inspectSources(from, fields ?? 'Strict');
   const invalid = checked.filter((document) => document.violations.length > 0);
   if (invalid.length > 0) throw new CliError(invalid.flatMap(findingLines).join('\n'));
   const found = new Map<string, SourceResource>();
@@ -210,13 +218,18 @@ function foreignWarning(value: unknown): Violation {
   return { path: '', message, rule: 'foreign-kind' };
 }
 
-async function readPath(path: string): Promise<[file: string, content: Uint8Array][]> {
+async function readPath(path: string, recursive: boolean): Promise<[file: string, content: Uint8Array][]> {
   if (path === '-') return [['-', await buffer(process.stdin)]];
   try {
     if (!(await stat(path)).isDirectory()) return [[path, await readContent(path)]];
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile() && FILE.test(entry.name));
-    const names = files.map((entry) => join(entry.parentPath, entry.name)).sort();
+    const read = recursive ? files : files.filter((entry) => resolve(entry.parentPath) === resolve(path));
+    if (read.length < files.length)
+      process.stderr.write(
+        `${path}: ${files.length - read.length} files in folders below it are not read: -R reads them\n`,
+      );
+    const names = read.map((entry) => join(entry.parentPath, entry.name)).sort();
     return await Promise.all(names.map(async (name): Promise<[string, Uint8Array]> => [name, await readContent(name)]));
   } catch (error) {
     if (error instanceof CliError) throw error;

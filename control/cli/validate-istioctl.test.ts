@@ -28,7 +28,7 @@ describe.skipIf(!present)('as istioctl validate', () => {
       const { validate } = JSON.parse(readFileSync(`${folder}/analyze.json`, 'utf8')) as {
         validate: { exit: number; stderr: string };
       };
-      const { valid, resources } = await validateSources([`${folder}/config.yaml`]);
+      const { valid, resources } = await validateSources({ paths: [`${folder}/config.yaml`], recursive: true });
       const own = resources.flatMap((resource) => resource.warnings);
       // Only Tulle has these: about the files, and about unsupported features.
       const warnings = own.filter(({ rule }) => !OURS.has(rule));

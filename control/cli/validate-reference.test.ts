@@ -13,7 +13,7 @@ const bin = fileURLToPath(new URL('bin.mjs', import.meta.url));
 /** The exit code and the report. */
 function run(folder: string): Promise<[number, ValidateReport]> {
   return new Promise((resolve) => {
-    const args = [bin, 'validate', '-f', folder, '-o', 'json'];
+    const args = [bin, 'validate', '-R', '-f', folder, '-o', 'json'];
     execFile(process.execPath, args, { maxBuffer: 64 << 20 }, (error, stdout) =>
       resolve([typeof error?.code === 'number' ? error.code : 0, JSON.parse(stdout) as ValidateReport]),
     );

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { fieldValidationFlag } from './resources.ts';
+import { fieldValidationFlag } from './resources/apply.ts';
 import { checkSources, readSources } from './sources.ts';
 import { validateSources } from './validate.ts';
 
@@ -36,7 +36,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('tulle validate', () => {
   it('reads folders and validates every document separately', async () => {
-    const report = await validateSources([folder]);
+    const report = await validateSources({ paths: [folder], recursive: true });
     expect(report.valid).toBe(false);
     const seen = report.resources.map(({ kind, namespace, name, source, violations, warnings }) => [
       source.file.slice(folder.length + 1),
@@ -56,7 +56,9 @@ describe('tulle validate', () => {
   });
 
   it('names the path that cannot be read', async () => {
-    await expect(readSources([join(folder, 'absent.yaml')])).rejects.toThrow('absent.yaml: no such file or folder');
+    await expect(readSources({ paths: [join(folder, 'absent.yaml')], recursive: true })).rejects.toThrow(
+      'absent.yaml: no such file or folder',
+    );
   });
 
   it.each([
@@ -78,14 +80,16 @@ describe('tulle validate', () => {
 
 describe('sources of the other commands', () => {
   it('the last of two wins', async () => {
-    const found = await checkSources([join(folder, 'a.yaml'), join(folder, 'again.json')]);
+    const found = await checkSources({ paths: [join(folder, 'a.yaml'), join(folder, 'again.json')], recursive: true });
     expect(found.map((each) => [each.resource.metadata.name, each.file.slice(folder.length + 1)])).toEqual([
       ['b', 'a.yaml'],
       ['a', 'again.json'],
     ]);
   });
   it('one violation refuses all documents and is named', async () => {
-    const error = await checkSources([join(folder, 'a.yaml'), join(folder, 'deep')]).catch((cause: Error) => cause);
+    const error = await checkSources({ paths: [join(folder, 'a.yaml'), join(folder, 'deep')], recursive: true }).catch(
+      (cause: Error) => cause,
+    );
     expect(String(error)).toContain(
       'b.yml:7:3: VirtualService b: spec.htpp: unknown field "htpp" (did you mean "http"?)',
     );
@@ -99,9 +103,9 @@ describe('sources of the other commands', () => {
     );
     const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     try {
-      await checkSources([file]);
+      await checkSources({ paths: [file], recursive: true });
       expect(said.mock.calls).toEqual([]);
-      await checkSources([file], 'Strict');
+      await checkSources({ paths: [file], recursive: true }, 'Strict');
       expect(said.mock.calls.join('').replace(file, 'f')).toMatch(
         /^Warning: f:6:\d+: VirtualService w: spec\.http\[1\]: is never reached: .*\n$/,
       );
@@ -112,7 +116,7 @@ describe('sources of the other commands', () => {
   it('unknown and duplicate fields, under each policy', async () => {
     const file = join(folder, 'odd.txt');
     await writeFile(file, `${good('odd').replace('spec:', 'spec:\n  odd: 1')}  selector: {a: b}\n  selector: {a: c}\n`);
-    const strict = await checkSources([file]).catch((cause: Error) => cause.message);
+    const strict = await checkSources({ paths: [file], recursive: true }).catch((cause: Error) => cause.message);
     expect(String(strict).split('\n')).toEqual([
       `${file}:10:3: Service odd: spec.selector: the field "selector" is set twice`,
       `${file}:6:3: Service odd: spec.odd: unknown field "odd"`,
@@ -121,7 +125,7 @@ describe('sources of the other commands', () => {
     try {
       for (const policy of ['Warn', 'Ignore'] as const) {
         said.mockClear();
-        const [found] = await checkSources([file], policy);
+        const [found] = await checkSources({ paths: [file], recursive: true }, policy);
         expect(found?.resource.spec).toEqual({ ports: [{ port: 80 }], selector: { a: 'c' } });
         const lines = said.mock.calls.join('').trimEnd().split('\n').filter(Boolean);
         expect(lines.map((line) => line.replace(file, 'f'))).toEqual(

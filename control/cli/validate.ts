@@ -2,7 +2,7 @@
 import type { Violation } from '../../shared/resources/resource.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
-import { type CheckedDocument, headOf, inspectSources, objectKey } from './sources.ts';
+import { type CheckedDocument, headOf, inspectSources, objectKey, type SourcePaths } from './sources.ts';
 
 interface Source {
   file: string;
@@ -36,15 +36,15 @@ export interface ValidateReport {
  * @returns the exit code: 1 when any resource is invalid
  * @throws CliError when a path cannot be read
  */
-export async function runValidate(paths: readonly string[], options: { output: OutputFormat }): Promise<number> {
-  const report = await validateSources(paths);
+export async function runValidate(from: SourcePaths, options: { output: OutputFormat }): Promise<number> {
+  const report = await validateSources(from);
   print(options.output, report, () => describe(report));
   return report.valid ? 0 : 1;
 }
 
 /** The report alone. Each document is validated separately; a duplicate object gets a warning. */
-export async function validateSources(paths: readonly string[]): Promise<ValidateReport> {
-  const documents = await inspectSources(paths);
+export async function validateSources(from: SourcePaths): Promise<ValidateReport> {
+  const documents = await inspectSources(from);
   const first = new Map<string, CheckedDocument>();
   const resources = documents.map((document) => {
     const warnings = [...document.warnings];

@@ -24,7 +24,9 @@ import { DiscoveryService } from './service.ts';
 const caller = 'spiffe://cluster.local/ns/default/sa/a';
 const open = new AbortController().signal;
 const node = { id: 'sidecar~10.0.0.1~a.default~x' };
-const withFeatures = { ...node, clientFeatures: [...FEATURES] };
+/** On-demand sessions: on-demand.test.ts. */
+const EAGER = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
+const withFeatures = { ...node, clientFeatures: [...EAGER] };
 const name = (i: number) => `outbound|9080||service-${i}.default.svc.cluster.local`;
 
 function plane(count: number) {
@@ -146,7 +148,7 @@ describe('a node with features', () => {
     const session = read(await service.poll({ node: withFeatures, requests: [] }, caller, open)).session;
     const say = (requests: DiscoveryPoll['requests']) =>
       service.poll({ session, node: withFeatures, requests }, caller, open);
-    const wanted = await say(await subscribeRequests(holder.held, new Set(FEATURES)));
+    const wanted = await say(await subscribeRequests(holder.held, new Set(EAGER)));
     expect(wanted.namesWanted).toEqual([{ typeUrl: TYPE_URLS.clusters, buckets: [bucketOf('gone')] }]);
     const first = await say(namePages(holder.held, wanted.namesWanted!)[0]!);
     expect(first).toMatchObject({ more: true, responses: [{ removedResources: [] }] });
@@ -243,7 +245,7 @@ describe('one VirtualService of many', () => {
     const sidecar = {
       id: 'sidecar~10.0.0.1~a.default~default.svc.cluster.local',
       metadata: { INTERCEPTION_MODE: 'NONE' },
-      ...(features && { clientFeatures: [...FEATURES] }),
+      ...(features && { clientFeatures: [...EAGER] }),
     };
     const say = (session: string | undefined, requests: DiscoveryPoll['requests']) =>
       service.poll({ ...(session && { session }), node: sidecar, requests }, caller, open);

@@ -4,9 +4,12 @@ import { expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import { FEATURES, RESOURCE_TYPES } from '../../shared/xds/discovery.ts';
+import type { IndexedHost } from '../../shared/xds/indexed-host.ts';
 import { compileInSlices, nodeCompiler } from '../compile/node/node.ts';
-import { inOneGo } from '../compile/output/compiled-node.ts';
+import { type CompiledNode, type Eager, inOneGo } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
+import { layerOf, ResourceSet } from '../compile/output/resource-set.ts';
+import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import { randomPatches } from '../compile/testing/random-patches.ts';
 import { buildView } from '../mesh/build-view.ts';
@@ -34,7 +37,11 @@ const NODES: Node[] = [
   node('router', '10.0.0.5', 'istio-system', { LABELS: { istio: 'edge' } }),
   node('router', '10.0.0.6', 'shop', { LABELS: { istio: 'edge', app: 'a' } }, 'r1', 'z1'),
 ];
-NODES.push(...[NODES[1]!, NODES[2]!, NODES[5]!].map((plain) => ({ ...plain, clientFeatures: [...FEATURES] })));
+const EAGER = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
+NODES.push(...[NODES[1]!, NODES[2]!, NODES[5]!].map((plain) => ({ ...plain, clientFeatures: EAGER })));
+/** The first of those that fetch on demand. */
+const ON_DEMAND = NODES.length;
+NODES.push(...[NODES[1]!, NODES[2]!, NODES[3]!].map((plain) => ({ ...plain, clientFeatures: [...FEATURES] })));
 
 /** What a node may be restarted with: metadata belongs to a session, not to a node. */
 function restarted(its: Node, times: number): Node {
@@ -60,15 +67,42 @@ function freshView(resources: Iterable<Resource>): MeshView {
   return buildView(structuredClone([...resources]), 1);
 }
 
-/** What a node runs by a view. */
-function whole(view: MeshView, of: Node) {
-  const { sets } = inOneGo(compile(view, of));
+/** What a node runs by a view, as far as it is eager or follows from what it wants. */
+function whole(view: MeshView, { node: of, wanted }: SimulatedProxy) {
+  const compiled = inOneGo(compile(view, of));
+  const sets = compiled.eager ? closure(compiled, compiled.eager, wanted) : compiled.sets;
   return new Map(
     RESOURCE_TYPES.map((type) => [
       type,
       new Map([...sets[type].values()].map(({ name, version, resource }) => [name, { version, resource }])),
     ]),
   );
+}
+
+/** Written as the rule says it, apart from the product's own. */
+function closure({ sets }: CompiledNode, eager: Eager, wanted: SimulatedProxy['wanted']): CompiledNode['sets'] {
+  const named = (type: 'virtualHosts' | 'clusters') => new Set([...eager[type], ...wanted[type]]);
+  const of = (set: ResourceSet, has: (item: SharedResource) => boolean) =>
+    new ResourceSet([...set.all.slice(0, -1), layerOf([...set.last.values()].filter(has))]);
+  const virtualHosts = of(sets.virtualHosts, ({ name }) => named('virtualHosts').has(name));
+  const text = JSON.stringify([...virtualHosts.values()].map(({ resource }) => resource));
+  const isNamed = ({ name }: SharedResource) => named('clusters').has(name) || text.includes(JSON.stringify(name));
+  const clusters = of(sets.clusters, isNamed);
+  const endpoints = of(sets.endpoints, ({ name }) => clusters.last.has(name));
+  return { ...sets, virtualHosts, clusters, endpoints };
+}
+
+/** The proxies' applications call other services than before. */
+function callOthers(proxies: readonly SimulatedProxy[], at: number): void {
+  for (const [i, proxy] of proxies.slice(ON_DEMAND).entries()) {
+    const indexed = [...proxy.running.get('hosts')!.values()].map(({ resource }) => resource as IndexedHost);
+    const hosts = indexed.flatMap(({ virtualHosts = [] }) => virtualHosts.map(({ name }) => name));
+    const { virtualHosts, clusters } = proxy.wanted;
+    const pick = (names: readonly string[]) => names.filter((_, n) => (n + at + i) % 3 === 0);
+    proxy.want('virtualHosts', [...pick(hosts), `80/nowhere-${at}:80`], pick([...virtualHosts]));
+    const tcp = indexed.flatMap(({ name, ports = [] }) => ports.map(({ number }) => `outbound|${number}||${name}`));
+    proxy.want('clusters', pick(tcp), pick([...clusters]));
+  }
 }
 
 it('sends each proxy what makes it run what a fresh control plane would give it, and nothing twice', () => {
@@ -83,11 +117,12 @@ it('sends each proxy what makes it run what a fresh control plane would give it,
         const other = freshView(resources.values());
         if (at % 10 === restart)
           for (const [i, proxy] of proxies.entries()) proxy.begin(restarted(NODES[i]!, at % 7 === i ? at : 0));
+        callOthers(proxies, at);
         for (const [i, proxy] of proxies.entries()) {
           // Some proxies are away for a while.
           if ((at + i) % 3 === 0 && !last) continue;
           proxy.poll(view);
-          const should = whole(other, proxy.node);
+          const should = whole(other, proxy);
           for (const type of RESOURCE_TYPES) {
             const is = proxy.running.get(type)!;
             expect(versions(is), `${proxy.node.id} ${type}`).toEqual(versions(should.get(type)!));

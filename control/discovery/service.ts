@@ -4,15 +4,17 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import { type DiscoveryPoll, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
+import type { Node } from '../../shared/xds/core.ts';
+import { type DiscoveryPoll, type Feature, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
 import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
-import { snapshotOf } from '../compile/output/snapshot.ts';
+import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { type NotFetched, notFetched } from './on-demand.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
@@ -35,9 +37,16 @@ export const systemClock: Clock = {
   },
 };
 
+/** `eager`: every proxy is sent all that it may use, as by istiod. */
+export type DiscoveryMode = 'on-demand' | 'eager';
+
+const ON_DEMAND: Feature = 'tulle.on-demand';
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
+  /** Whether sidecars that can fetch hosts on demand do so. Default `on-demand`. */
+  readonly discovery?: DiscoveryMode;
   /** How long a poll without changes is held. Default 25 s. */
   readonly holdMs?: number;
   /** A session not polled for this long is forgotten. Default 5 min. */
@@ -80,9 +89,11 @@ export class DiscoveryService {
     this.clock = options.clock ?? systemClock;
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
-    this.sessions = new SessionTable(options.limits ?? {}, options.sessionTtlMs ?? 300_000, (session) =>
-      options.status?.report(session, NO_FINDINGS),
-    );
+    this.sessions = new SessionTable({
+      limits: options.limits ?? {},
+      ttlMs: options.sessionTtlMs ?? 300_000,
+      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+    });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
@@ -103,7 +114,7 @@ export class DiscoveryService {
     const known = this.find(request, caller);
     const session = known ?? this.open(request, caller);
     session.rouse('superseded');
-    session.touch(request.node, this.clock.now());
+    session.touch(this.permitted(request.node), this.clock.now());
     session.take(request.requests);
     session.polls += 1;
     try {
@@ -163,10 +174,16 @@ export class DiscoveryService {
       .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   }
 
-  /** What a connected node is meant to run now; undefined for a node that is not known. Holds private keys. */
-  snapshotOf(nodeId: string): Snapshot | undefined {
+  /**
+   * What a connected node is meant to run now, and the names that it may fetch and has not; undefined for a node that is not
+   * known. Holds private keys.
+   */
+  configOf(nodeId: string): { readonly snapshot: Snapshot; readonly notFetched: NotFetched } | undefined {
     const session = [...this.sessions.values()].findLast((candidate) => candidate.node.id === nodeId);
-    return session?.compiled && snapshotOf(session.compiled.node.sets);
+    if (!session?.compiled) return undefined;
+    const { node } = session.compiled;
+    const held = session.setsOf(node);
+    return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
   }
 
   /** How many polls are being held. */
@@ -191,6 +208,14 @@ export class DiscoveryService {
     for (const session of this.sessions.values()) if (session.connected) this.queue.add(session);
   }
 
+  /** The node without features that it does not get here: what is compiled and what is answered follow from them. */
+  private permitted(node: Node): Node {
+    const { clientFeatures } = node;
+    if (!clientFeatures?.includes(ON_DEMAND)) return node;
+    if (this.options.discovery !== 'eager' && node.id.startsWith('sidecar~')) return node;
+    return { ...node, clientFeatures: clientFeatures.filter((feature) => feature !== ON_DEMAND) };
+  }
+
   private find(request: DiscoveryPoll, caller: string): Session | undefined {
     const session = request.session ? this.sessions.get(request.session) : undefined;
     return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
@@ -198,7 +223,7 @@ export class DiscoveryService {
 
   private open(request: DiscoveryPoll, caller: string): Session {
     const now = this.clock.now();
-    const session = new Session(randomUUID(), caller, request.node, now);
+    const session = new Session(randomUUID(), caller, this.permitted(request.node), now);
     this.sessions.add(session, now);
     return session;
   }
@@ -221,12 +246,13 @@ export class DiscoveryService {
     try {
       // After a failure `before` may be of an earlier state of the node.
       const same = session.compileError === undefined && before?.nodeDigest === nodeDigest;
+      const held = before && session.setsOf(before.node);
       const known = same ? before.node.next?.(view) : undefined;
       const node = yield* known ?? this.options.compile(view, session.node);
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
       this.report(session, node.errors);
-      if (before && isSame(before.node, node)) return false;
+      if (held && isSame(held, session.setsOf(node))) return false;
       session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
       return true;
@@ -264,6 +290,6 @@ function asks({ requests }: DiscoveryPoll): boolean {
   return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent?.length);
 }
 
-function isSame(one: CompiledNode, other: CompiledNode): boolean {
-  return RESOURCE_TYPES.every((type) => one.sets[type].isSame(other.sets[type]));
+function isSame(one: ResourceSets, other: ResourceSets): boolean {
+  return RESOURCE_TYPES.every((type) => one[type].isSame(other[type]));
 }

@@ -20,6 +20,14 @@ export const SESSION_LIMITS: SessionLimits = { total: 10_000, perNamespace: 5000
 /** At a limit, a session that was not polled for this long makes room for a new one. */
 const IDLE_MS = 30_000;
 
+export interface SessionTableOptions {
+  readonly limits: Partial<SessionLimits>;
+  /** A session that is not polled for this long is forgotten; milliseconds. */
+  readonly ttlMs: number;
+  /** Takes each session that is forgotten. */
+  readonly onForget: (session: Session) => void;
+}
+
 /** Sessions by what they count for, each in the order in which they were opened. */
 class Groups {
   private readonly groups = new Map<string, Set<Session>>();
@@ -45,19 +53,14 @@ const NONE: ReadonlySet<Session> = new Set();
 export class SessionTable {
   private readonly limits: SessionLimits;
   private readonly ttlMs: number;
+  private readonly onForget: (session: Session) => void;
   private readonly sessions = new Map<string, Session>();
   private readonly ofProxy = new Groups();
   private readonly ofIdentity = new Groups();
   private readonly ofNamespace = new Groups();
   private expiredAt = Number.NEGATIVE_INFINITY;
 
-  private readonly onForget: (session: Session) => void;
-
-  /**
-   * @param ttlMs a session that is not polled for this long is forgotten; milliseconds
-   * @param onForget called once for each session that was forgotten
-   */
-  constructor(limits: Partial<SessionLimits>, ttlMs: number, onForget: (session: Session) => void = () => {}) {
+  constructor({ limits, ttlMs, onForget }: SessionTableOptions) {
     this.limits = { ...SESSION_LIMITS, ...limits };
     this.ttlMs = ttlMs;
     this.onForget = onForget;

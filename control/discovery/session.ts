@@ -12,6 +12,8 @@ import {
 import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
+import type { ResourceSets } from '../compile/output/snapshot.ts';
+import { closureOf } from './on-demand.ts';
 import { type Changes, Subscription } from './subscription.ts';
 
 const TYPES_BY_URL = new Map<string, ResourceType>(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
@@ -67,6 +69,8 @@ export class Session {
   /** Ends the poll being held, if any. */
   private wake: ((reason: WakeReason) => void) | undefined;
   private nonces = 0;
+  /** What `setsOf` gave last. */
+  private closure: { readonly node: CompiledNode; readonly step: number; readonly sets: ResourceSets } | undefined;
 
   constructor(id: string, owner: string, node: Node, now: number) {
     this.id = id;
@@ -75,7 +79,8 @@ export class Session {
     this.nodeDigest = digest(node);
     this.openedAt = now;
     this.lastSeen = now;
-    this.subscriptions = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Subscription()])) as {
+    const resends = !this.features.has('tulle.on-demand');
+    this.subscriptions = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Subscription(resends)])) as {
       [T in ResourceType]: Subscription;
     };
   }
@@ -83,6 +88,20 @@ export class Session {
   /** What both sides have beyond plain incremental xDS. */
   get features(): ReadonlySet<Feature> {
     return knownFeatures(this.node.clientFeatures);
+  }
+
+  /** What of a compiled node this proxy is to hold: all, or what it fetched and what is eager. */
+  setsOf(node: CompiledNode): ResourceSets {
+    const { eager } = node;
+    if (!eager || !this.features.has('tulle.on-demand')) return node.sets;
+    const { virtualHosts, clusters } = this.subscriptions;
+    const step = virtualHosts.namedStep + clusters.namedStep;
+    const { closure } = this;
+    if (closure?.node === node && closure.step === step) return closure.sets;
+    const wanted = { virtualHosts: virtualHosts.named, clusters: clusters.named };
+    const sets = closureOf(node, eager, wanted, closure?.sets);
+    this.closure = { node, step, sets };
+    return sets;
   }
 
   get connected(): boolean {
@@ -111,13 +130,17 @@ export class Session {
    * One response per type with changes, in make-before-break order; its resources are noted as offered. Nothing
    * is sent before the proxy's resources are known.
    */
-  collect({ sets }: CompiledNode, systemVersionInfo: string): Collected {
+  collect(node: CompiledNode, systemVersionInfo: string): Collected {
+    const sets = this.setsOf(node);
     const types = RESOURCE_TYPES.filter((type) => this.subscriptions[type].active);
     const namesWanted = types
       .map((type) => ({ typeUrl: TYPE_URLS[type], buckets: [...this.subscriptions[type].namesWanted(sets[type])] }))
       .filter(({ buckets }) => buckets.length > 0);
     if (namesWanted.length > 0) return { responses: [], namesWanted };
-    const { changes, more } = this.paged(types.map((type) => [type, this.subscriptions[type].changes(sets[type])]));
+    const due = types.map((type): TypeChanges => [type, this.subscriptions[type].changes(sets[type])]);
+    const { changes, more } = this.paged(
+      this.features.has('tulle.on-demand') ? this.withRemovalsLast(due) : { changes: due },
+    );
     const responses: Response[] = [];
     for (const [type, { upserts: resources, removed: removedResources }] of changes) {
       if (resources.length === 0 && removedResources.length === 0) continue;
@@ -130,11 +153,29 @@ export class Session {
   }
 
   /**
+   * Removals follow the ACK of what is added, those of listeners excepted: another may take their address. While something
+   * that names clusters is refused, they stay: the version in force may use them.
+   */
+  private withRemovalsLast(all: readonly TypeChanges[]): Page {
+    const adds = all.some(([, { upserts }]) => upserts.length > 0);
+    const refused = NAMING_CLUSTERS.some((type) => this.subscriptions[type].refusals.length > 0);
+    let more = false;
+    const changes = all.map(([type, change]): TypeChanges => {
+      const stays = type === 'clusters' || type === 'endpoints' ? refused : false;
+      const later = adds && type !== 'listeners' && change.removed.length > 0 && !stays;
+      if (later) more = true;
+      return later || stays ? [type, { upserts: change.upserts, removed: [] }] : [type, change];
+    });
+    return more ? { changes, more } : { changes };
+  }
+
+  /**
    * What of all changes the next answer holds. Listeners, the last type, are not cut, and come with the removals: one may
    * take the address of another that leaves.
    */
-  private paged(all: readonly TypeChanges[]): { changes: readonly TypeChanges[]; more?: true } {
-    if (!this.features.has('tulle.answer-pages')) return { changes: all };
+  private paged(due: Page): Page {
+    if (!this.features.has('tulle.answer-pages')) return due;
+    const { changes: all } = due;
     const changes: TypeChanges[] = [];
     const left = { ...PAGE };
     for (const [type, { upserts, removed }] of all) {
@@ -143,7 +184,7 @@ export class Session {
       if (page.length === upserts.length) continue;
       return { changes: changes.map(([each, kept]) => [each, { upserts: kept.upserts, removed: [] }]), more: true };
     }
-    return { changes };
+    return { ...due, changes };
   }
 
   /** Waits until `rouse`, `ms` or the abort, whichever is first. One poll at a time: a new one ends the old. */
@@ -170,6 +211,15 @@ export class Session {
 }
 
 type TypeChanges = readonly [ResourceType, Changes];
+
+/** What an answer holds; `more`: the next one has the rest. */
+interface Page {
+  readonly changes: readonly TypeChanges[];
+  readonly more?: true;
+}
+
+/** Types whose resources name clusters. */
+const NAMING_CLUSTERS = ['virtualHosts', 'routes', 'listeners'] as const;
 
 /** The first of `resources` that fit in what is left of a page, which is made less by them. */
 function firstOf(resources: readonly SharedResource[], left: { resources: number; bytes: number }) {

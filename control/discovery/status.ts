@@ -40,10 +40,11 @@ const BETWEEN_POLLS_MS = 10_000;
 /** From what was compiled last: asking for the status compiles nothing. */
 export function proxyStatus(session: Session, now: number): ProxyStatus {
   const { node, lastChange } = session;
+  const sets = session.compiled && session.setsOf(session.compiled.node);
   const types = {} as Record<ResourceType, TypeStatus>;
   for (const type of RESOURCE_TYPES) {
     const subscription = session.subscriptions[type];
-    const state = subscription.state(session.compiled?.node.sets[type] ?? ResourceSet.EMPTY);
+    const state = subscription.state(sets?.[type] ?? ResourceSet.EMPTY);
     const { size: resources, refusals: refused } = subscription;
     const error = refused.map(({ name, message }) => `${name}: ${message}`).join('; ');
     types[type] = { state, resources, refused, ...(error === '' ? {} : { error }) };

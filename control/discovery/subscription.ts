@@ -1,6 +1,6 @@
 /** What one proxy has of one resource type: subscribed, held, offered, refused (incremental xDS, xds_protocol "delta"). */
 import type { DeltaDiscoveryRequest } from '../../shared/xds/discovery.ts';
-import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
+import { bucketOf, bucketTexts, HELD_BUCKETS } from '../../shared/xds/held-digests.ts';
 import { nackedResources } from '../../shared/xds/nack.ts';
 import { digestText } from '../compile/output/digest.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
@@ -95,6 +95,9 @@ class Held {
 export class Subscription {
   private wildcard = false;
   private readonly names = new Set<string>();
+  /** Counts changes of `named`. */
+  namedStep = 0;
+  private readonly resends: boolean;
   private readonly held = new Held();
   private readonly refused = new Map<string, Refusal>();
   private offer: Offer | undefined;
@@ -102,6 +105,11 @@ export class Subscription {
   private digests: readonly string[] | undefined;
   /** Buckets whose names the proxy has not sent yet. */
   private readonly unnamed = new Set<number>();
+
+  /** @param resends what is held is sent again when it is subscribed to by name, as in plain incremental xDS */
+  constructor(resends = true) {
+    this.resends = resends;
+  }
 
   /**
    * Takes one request: its ACK or NACK of the outstanding offer, then its changes of subscription. An offer that this
@@ -114,12 +122,13 @@ export class Subscription {
     for (const name of request.resourceNamesSubscribe ?? []) {
       if (name === '*') this.wildcard = true;
       else {
+        if (!this.names.has(name)) this.namedStep += 1;
         this.names.add(name);
-        // An explicit name is always answered: with the resource, or with its removal when there is none.
-        this.held.set(name, '');
+        // A name is answered: with the resource, or with its removal when there is none.
+        if (this.resends || !this.held.version(name)) this.held.set(name, '');
       }
     }
-    if (request.heldDigests) this.digests = request.heldDigests;
+    if (request.heldDigests) this.digests = request.heldDigests.slice(0, HELD_BUCKETS);
     for (const [name, version] of Object.entries(request.initialResourceVersions ?? {})) this.held.set(name, version);
     for (const bucket of request.namesSent ?? []) this.unnamed.delete(bucket);
     for (const name of request.resourceNamesUnsubscribe ?? []) this.forget(name);
@@ -144,6 +153,7 @@ export class Subscription {
     const differing = new Set([...own.keys()].filter((bucket) => own[bucket] !== (digests[bucket] ?? '')));
     this.held.become(resources);
     for (const { name } of resources.values()) if (differing.has(bucketOf(name))) this.held.delete(name);
+    for (const name of this.names) if (!resources.has(name)) this.held.set(name, '');
     this.unnamed.clear();
     for (const bucket of differing) if (digests[bucket]) this.unnamed.add(bucket);
   }
@@ -182,6 +192,11 @@ export class Subscription {
     return this.wildcard || this.names.size > 0;
   }
 
+  /** What is subscribed to by name. */
+  get named(): ReadonlySet<string> {
+    return this.names;
+  }
+
   get refusals(): Refusal[] {
     return [...this.refused.values()];
   }
@@ -203,8 +218,12 @@ export class Subscription {
 
   private forget(name: string): void {
     if (name !== '*') {
-      this.names.delete(name);
-      if (this.covers(name)) return;
+      if (this.names.delete(name)) this.namedStep += 1;
+      if (this.covers(name)) {
+        // Nothing has to be answered any more.
+        if (this.held.version(name) === '') this.held.delete(name);
+        return;
+      }
       this.held.delete(name);
       this.refused.delete(name);
       return;
@@ -217,9 +236,10 @@ export class Subscription {
 
   private settle(offer: Offer, error: string | undefined): void {
     const violations = error === undefined ? new Map<string, string>() : nackedResources(error, offer.versions.keys());
+    const kept = keptReasons(this.refused.values(), violations);
     for (const [name, version] of offer.versions) {
-      const message = violations.get(name);
-      if (message !== undefined) this.refused.set(name, { name, version, message: message.slice(0, 4096) });
+      const message = kept.get(name);
+      if (message !== undefined) this.refused.set(name, { name, version, message });
       else {
         this.refused.delete(name);
         if (version === '') this.held.delete(name);
@@ -228,3 +248,30 @@ export class Subscription {
     }
   }
 }
+
+/** Characters of a proxy's reasons that are kept: of one, and of all of one type. */
+const REASONS = { one: 1024, all: 64 * 1024 };
+
+/**
+ * Reasons as they are kept for proxy-status. They are the proxy's own text: copied, because the part of a text keeps the whole
+ * of it in memory.
+ * @param before refusals that are kept already
+ */
+function keptReasons(before: Iterable<Refusal>, violations: ReadonlyMap<string, string>): Map<string, string> {
+  let left = REASONS.all;
+  for (const { message } of before) left -= message.length;
+  const copies = new Map<string, string>();
+  const kept = new Map<string, string>();
+  for (const [name, reason] of violations) {
+    let copy = copies.get(reason);
+    if (copy === undefined) {
+      copy = left > 0 ? copyOf(reason.slice(0, REASONS.one)) : 'the reason is not kept: there are too many';
+      left -= copy.length;
+      copies.set(reason, copy);
+    }
+    kept.set(name, copy);
+  }
+  return kept;
+}
+
+const copyOf = (text: string): string => Buffer.from(text).toString();

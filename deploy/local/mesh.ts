@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ControlApi } from '../../control/cli/connection.ts';
-import { resourcePath } from '../../control/cli/resources.ts';
+import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { kindOf } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';

@@ -186,6 +186,7 @@ describe('DiscoveryClient', () => {
       endpoints: [],
       routes: [],
       listeners: [],
+      hosts: [],
       virtualHosts: [],
     };
     config.endpoints.push({ name: 'a', version: '1', resource: { clusterName: 'a' } } as never);
@@ -246,9 +247,11 @@ describe('DiscoveryClient', () => {
     plane.restart();
     client.start();
     await client.synced;
-    expect(plane.polls[0]).toEqual({ node: { ...node, clientFeatures: [...FEATURES] }, requests: [] });
+    expect(plane.polls[0]).toEqual({ node: { ...node, clientFeatures: FEATURES.slice(0, 3) }, requests: [] });
     const { requests } = plane.polls[1]!;
-    expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(RESOURCE_TYPES.map((type) => TYPE_URLS[type]));
+    expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(
+      RESOURCE_TYPES.filter((type) => type !== 'hosts').map((type) => TYPE_URLS[type]),
+    );
     const clusters = requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
     expect(clusters.initialResourceVersions).toBeUndefined();
     expect(clusters.heldDigests!.filter((digest) => digest !== '')).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
@@ -263,6 +266,7 @@ describe('DiscoveryClient', () => {
       endpoints: [],
       routes: [],
       listeners: [],
+      hosts: [],
       virtualHosts: [],
       clusters: [entry('a', 'old'), entry('x', '1')],
     };

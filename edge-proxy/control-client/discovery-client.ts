@@ -46,7 +46,7 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all. */
+  /** What the target can take; see FEATURES. Default: all that is eager. */
   readonly features?: readonly Feature[];
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Waits between failed polls; tests hand in their own. */
@@ -54,6 +54,7 @@ export interface DiscoveryClientOptions {
 }
 
 const INVALID_ARGUMENT = 3;
+const EAGER_FEATURES = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
 const NO_FEATURES: ReadonlySet<Feature> = new Set();
 /** Between polls that fail: a control plane that is back is found within this. */
 const MAX_WAIT_MS = 5000;
@@ -215,7 +216,7 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.requests };
       return { node, requests: await subscribeRequests(this.held, NO_FEATURES) };
     }
-    const node = { ...this.options.node(), clientFeatures: [...(this.options.features ?? FEATURES)] };
+    const node = { ...this.options.node(), clientFeatures: [...(this.options.features ?? EAGER_FEATURES)] };
     if (this.session === undefined) return { node, requests: [] };
     const requests = this.opened ? await subscribeRequests(this.held, this.opened) : this.requests;
     return { session: this.session, node, requests };

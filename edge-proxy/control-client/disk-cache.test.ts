@@ -19,6 +19,7 @@ const config = (clusters: CachedResource[], secrets: CachedResource[] = []): Cac
   endpoints: [],
   listeners: [],
   routes: [],
+  hosts: [],
   virtualHosts: [],
 });
 

@@ -6,6 +6,7 @@ import {
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
+  typesWith,
 } from '../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
 import type { CachedResource } from './disk-cache.ts';
@@ -15,15 +16,19 @@ export type HeldResources = Record<ResourceType, Map<string, CachedResource>>;
 /** Of names and versions in one poll, in characters; the control plane's limit of a poll is 1 MiB. */
 const PAGE_CHARS = 256 * 1024;
 
-/** The first requests of a session: everything of every type that the control plane has. */
+/**
+ * The first requests of a session: everything of every type that the control plane has, or all that is eager.
+ * @param wanted names that are fetched on demand
+ */
 export function subscribeRequests(
   held: HeldResources,
   features: ReadonlySet<Feature>,
+  wanted: { readonly [T in ResourceType]?: readonly string[] } = {},
 ): Promise<DeltaDiscoveryRequest[]> {
-  const types = RESOURCE_TYPES.filter((type) => type !== 'virtualHosts' || features.has('tulle.virtual-hosts'));
   return Promise.all(
-    types.map(async (type) => {
-      const request = { typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*'] };
+    typesWith(features).map(async (type) => {
+      const named = features.has('tulle.on-demand') ? (wanted[type] ?? []) : [];
+      const request = { typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*', ...named] };
       const entries = [...held[type].values()];
       if (!features.has('tulle.held-digests'))
         return { ...request, initialResourceVersions: Object.fromEntries(entries.map((r) => [r.name, r.version])) };

@@ -1,4 +1,5 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
+import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
@@ -91,6 +92,8 @@ export interface DialOptions {
 
 export interface Cluster extends Circuit {
   readonly name: string;
+  /** What its connections speak. */
+  readonly protocol: UpstreamProtocol;
   readonly connectTimeoutMs: number;
   /** Pool limits (Envoy's circuit breakers) of this routing priority: DEFAULT, unless it is another's `high`. */
   readonly limits: Limits;

@@ -42,20 +42,20 @@ export class EndpointPool {
     cluster: Cluster,
     endpoint: Endpoint,
     tls: TlsContext | undefined,
-    protocol: UpstreamProtocol,
     onEmpty: (pool: EndpointPool) => void,
   ) {
     this.runtime = runtime;
     this.cluster = cluster;
     this.endpoint = endpoint;
     this.tls = tls;
-    this.protocol = protocol;
+    this.protocol = cluster.protocol;
     this.onEmpty = onEmpty;
   }
 
-  /** An update of the cluster that keeps its counts keeps the connections, under the new limits. */
+  /** An update of the cluster that keeps its counts and its protocol keeps the connections, under the new limits. */
   adopt(cluster: Cluster): boolean {
-    if (this.cluster !== cluster && this.cluster.use !== cluster.use) return false;
+    if (this.cluster === cluster) return true;
+    if (this.cluster.use !== cluster.use || this.protocol !== cluster.protocol) return false;
     this.cluster = cluster;
     return true;
   }

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import type { UpstreamProtocol } from '../http/codec/codecs.ts';
+import { http1 } from '../http/codec/h1/upstream-connection.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../http/message/message.ts';
 import type { StreamReset, UpstreamStream } from '../http/message/stream.ts';
@@ -25,6 +27,7 @@ function endpoint(port: number, tls: Endpoint['tls'] = () => undefined): Endpoin
 function makeCluster(endpoints: Endpoint[], over: Partial<Cluster> = {}): Cluster {
   return {
     name: 'c',
+    protocol: http1,
     connectTimeoutMs: 20,
     limits: { maxConnections: 1, maxPendingRequests: 2, maxRequests: 10, maxRetries: 3 },
     maxRequestsPerConnection: 0,
@@ -210,4 +213,34 @@ it('a stream that is over does nothing to the one that has its connection now', 
   wires[0]!.send(answer);
   await clients[1]!.until((client) => client.ended);
   expect(wires).toHaveLength(1);
+});
+
+it('speaks the protocol of the cluster, on new connections where an update changes it', async () => {
+  const { runtime, wires, pool } = await setup();
+  const connected: string[] = [];
+  const named = (name: string): UpstreamProtocol => ({
+    expectedStreams: 1,
+    connect: (connection, owner) => {
+      connected.push(name);
+      return http1.connect(connection, owner);
+    },
+  });
+  const host = endpoint(1);
+  const first = makeCluster([host], { protocol: named('first') });
+  const get = async (cluster: Cluster, wire: number) => {
+    const client = new Client();
+    pool.open(cluster, host, client, 'http');
+    await client.until(() => client.stream !== undefined);
+    client.get();
+    await wires[wire]!.saw('\r\n\r\n');
+    wires[wire]!.send(answer);
+    await client.until(() => client.ended);
+  };
+  await get(first, 0);
+  await get({ ...first, maxRequestsPerConnection: 9 }, 0);
+  expect(connected).toEqual(['first']);
+  await get({ ...first, protocol: named('second') }, 1);
+  expect(connected).toEqual(['first', 'second']);
+  expect(runtime.dialled).toHaveLength(2);
+  await wires[0]!.until(() => wires[0]!.ended);
 });

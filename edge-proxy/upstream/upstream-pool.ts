@@ -1,5 +1,4 @@
 /** Streams to upstreams. The pool alone knows connections: one set of them per cluster, endpoint and TLS context. */
-import { http1 } from '../http/codec/h1/upstream-connection.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { EndpointPool } from './endpoint-pool.ts';
@@ -50,9 +49,7 @@ export class UpstreamPool implements StreamSource {
     const found = known?.pools.get(poolIdOf(endpoint));
     if (found && found.tls === tls && found.adopt(cluster)) return found;
     found?.drain();
-    const pool: EndpointPool = new EndpointPool(this.runtime, cluster, endpoint, tls, http1, () =>
-      this.forget(key, pool),
-    );
+    const pool: EndpointPool = new EndpointPool(this.runtime, cluster, endpoint, tls, () => this.forget(key, pool));
     // Draining may have removed the entry.
     let entry = this.byCluster.get(key);
     if (!entry) this.byCluster.set(key, (entry = { cluster, pools: new Map() }));

@@ -14,6 +14,7 @@ import type { Admission } from '../overload/admission.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
+import type { FilterRegistry } from './filter/filter-registry.ts';
 import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
@@ -35,6 +36,8 @@ export interface Compilers
     | 'connectionLog'
   > {
   readonly compileCluster: CompileCluster;
+  /** Those that routes may configure. */
+  readonly filters: FilterRegistry;
 }
 
 /** What runs, by type and name. */
@@ -48,6 +51,7 @@ export class RunningConfig {
     clusters: new Map(),
     endpoints: new Map(),
     listeners: new Map(),
+    hosts: new Map(),
     virtualHosts: new Map(),
     routes: new Map(),
   };
@@ -79,7 +83,7 @@ export class RunningConfig {
     this.routes = new RouteTables({
       clusters: this.clusters,
       compileRoutes: compilers.compileRoutes,
-      env: runtime,
+      hosts: { env: runtime, filters: compilers.filters },
     });
     this.parts = {
       runtime,

@@ -1,6 +1,8 @@
 /** The compilers a real proxy runs with. */
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
+import { HTTP_FILTERS } from '../http/filters/index.ts';
+
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -8,6 +10,7 @@ import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
+import { filterRegistry } from './filter/filter-registry.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
 /** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
@@ -44,17 +47,17 @@ export function proxyCompilers(
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
+  const filters = filterRegistry(HTTP_FILTERS);
   return {
-    compileRoutes: (config) => compileRouteConfiguration(config, runtime),
+    compileRoutes: (config) => compileRouteConfiguration(config, { env: runtime, filters }),
+    filters,
     compileCluster,
     compileHttpFilters: (config, call) =>
-      compileHttpFilters(config.httpFilters ?? [], {
-        now: () => runtime.now(),
-        random: () => runtime.random(),
-        trustDomain,
-        sleep,
-        call,
-      }),
+      compileHttpFilters(
+        config.httpFilters ?? [],
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, call },
+        filters,
+      ),
     httpProxy: httpProxyOf(httpProxy),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,

@@ -2,10 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { Listener } from '../../shared/xds/listener.ts';
 import type { RouteConfiguration } from '../../shared/xds/route.ts';
+import { HTTP_FILTERS } from '../http/filters/index.ts';
 import { noCalls } from '../http/testing/request-double.ts';
 import { OverloadState } from '../overload/overload-state.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
+import { filterRegistry } from './filter/filter-registry.ts';
 import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
@@ -35,12 +37,13 @@ const tcp = (more: object) => listenerWith(network('tcp_proxy.v3.TcpProxy', { cl
 const stat = { value: 0 };
 const scope = { counter: () => stat, gauge: () => stat };
 const env = { now: () => 0, monotonicMs: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
+const filters = filterRegistry(HTTP_FILTERS);
 const compileFilters: ListenerDeps['compileHttpFilters'] = (config) =>
-  compileHttpFilters(config.httpFilters ?? [], env);
+  compileHttpFilters(config.httpFilters ?? [], env, filters);
 const parts = {
   runtime: currentRuntime(),
   clusters: new Map(),
-  compileRoutes: (config: RouteConfiguration) => compileRouteConfiguration(config, env),
+  compileRoutes: (config: RouteConfiguration) => compileRouteConfiguration(config, { env, filters }),
   compileHttpFilters: compileFilters,
   httpProxy: () => undefined,
   requestObservers: () => [],

@@ -24,16 +24,19 @@ export interface VerifyOptions {
   trustDomain?: string;
 }
 
-export interface VerifiedSvid {
+/** Whom a verified path identifies. */
+export interface SvidIdentity {
   spiffeId: string;
   trustDomain: string;
   /** Milliseconds since the epoch when the first certificate of the path expires. */
   notAfter: number;
+}
+
+export interface VerifiedSvid extends SvidIdentity {
   /** Leaf first, root last. */
   path: X509Certificate[];
 }
 
-/**
 /**
  * Verifies an X.509-SVID: a path from the leaf to one of `roots`, all of it within its validity; the leaf has exactly one
  * URI, a SPIFFE id with a path.
@@ -51,13 +54,25 @@ export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid>
     }),
     isSigned,
   );
-  const spiffeId = spiffeIdIn(path[0]!.facts);
+  const identity = identityOf(
+    path.map(({ facts }) => facts),
+    options.trustDomain,
+  );
+  return { ...identity, path: path.map(({ x509 }) => x509) };
+}
+
+/**
+ * The identity of a path that was verified: its leaf has exactly one URI, a SPIFFE id with a path.
+ * @param path leaf first, root last
+ * @param domain the trust domain that the id must be of; undefined: any
+ * @throws ChainError no-spiffe-id, wrong-trust-domain
+ */
+export function identityOf(path: readonly CertificateFacts[], domain: string | undefined): SvidIdentity {
+  const spiffeId = spiffeIdIn(path[0]!);
   const { trustDomain } = parseSpiffeId(spiffeId);
-  if (options.trustDomain !== undefined && trustDomain !== options.trustDomain) {
-    throw new ChainError('wrong-trust-domain', `trust domain "${trustDomain}" is not "${options.trustDomain}"`);
-  }
-  const notAfter = Math.min(...path.map(({ facts }) => facts.notAfter));
-  return { spiffeId, trustDomain, notAfter, path: path.map(({ x509 }) => x509) };
+  if (domain !== undefined && trustDomain !== domain)
+    throw new ChainError('wrong-trust-domain', `trust domain "${trustDomain}" is not "${domain}"`);
+  return { spiffeId, trustDomain, notAfter: Math.min(...path.map(({ notAfter }) => notAfter)) };
 }
 
 /** The one URI name of a leaf. @throws ChainError no-spiffe-id unless it is exactly one, a SPIFFE id with a path */

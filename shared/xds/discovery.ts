@@ -6,13 +6,22 @@
 import * as z from 'zod';
 import { Cluster, ClusterLoadAssignment } from './cluster.ts';
 import { Node } from './core.ts';
+import { IndexedHost } from './indexed-host.ts';
 import { Listener } from './listener.ts';
 import { bool, list, map, message, messageRequiring, nonEmpty, string, uint32 } from './message.ts';
 import { RouteConfiguration, VirtualHost } from './route.ts';
 import { Secret } from './tls.ts';
 
 /** The resource types in dependency order (make before break). */
-export const RESOURCE_TYPES = ['secrets', 'clusters', 'endpoints', 'virtualHosts', 'routes', 'listeners'] as const;
+export const RESOURCE_TYPES = [
+  'secrets',
+  'clusters',
+  'endpoints',
+  'hosts',
+  'virtualHosts',
+  'routes',
+  'listeners',
+] as const;
 export type ResourceType = (typeof RESOURCE_TYPES)[number];
 
 export const TYPE_URLS = {
@@ -20,6 +29,8 @@ export const TYPE_URLS = {
   clusters: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoints: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
   listeners: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  /** The host index; only for nodes with the feature `tulle.on-demand`. */
+  hosts: 'type.googleapis.com/tulle.discovery.v1.IndexedHost',
   /** Only for nodes with the feature `tulle.virtual-hosts`. */
   virtualHosts: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
   routes: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
@@ -31,6 +42,7 @@ export interface XdsResource {
   clusters: Cluster;
   endpoints: ClusterLoadAssignment;
   listeners: Listener;
+  hosts: IndexedHost;
   virtualHosts: VirtualHost;
   routes: RouteConfiguration;
 }
@@ -39,6 +51,7 @@ export const SCHEMAS: { [T in ResourceType]: z.ZodType<XdsResource[T]> } = {
   clusters: Cluster,
   endpoints: ClusterLoadAssignment,
   listeners: Listener,
+  hosts: IndexedHost,
   virtualHosts: VirtualHost,
   routes: RouteConfiguration,
 };
@@ -50,12 +63,15 @@ export function resourceName(type: ResourceType, resource: XdsResource[ResourceT
     : ((resource as { name?: string }).name ?? '');
 }
 
+/** Types that only nodes with a feature are sent. */
+export type FeatureType = 'hosts' | 'virtualHosts';
+
 /**
  * Everything that one proxy runs: the output of the compile step and of `tulle compile`. `virtualHosts` is absent where route
- * configurations are whole.
+ * configurations are whole, `hosts` where nothing is fetched on demand.
  */
-export type Snapshot = { [T in Exclude<ResourceType, 'virtualHosts'>]: XdsResource[T][] } & {
-  virtualHosts?: VirtualHost[];
+export type Snapshot = { [T in Exclude<ResourceType, FeatureType>]: XdsResource[T][] } & {
+  [T in FeatureType]?: XdsResource[T][];
 };
 
 /**
@@ -67,13 +83,26 @@ export type Snapshot = { [T in Exclude<ResourceType, 'virtualHosts'>]: XdsResour
  * - `tulle.held-digests`: a node says what it holds with one digest a name bucket (`held-digests.ts`), and the names
  *   only of the buckets that the answer's `namesWanted` lists, in as many polls as it likes.
  * - `tulle.answer-pages`: an answer is cut where it would be large, and `more` says that it was. Removals are in the last.
+ * - `tulle.on-demand` (with `tulle.virtual-hosts`): `*` of virtual hosts, clusters and endpoints means those that are eager.
+ *   A node names further virtual hosts and clusters and is sent what they need besides; the host index (type `hosts`) says
+ *   which hosts there are. Removals follow the ACK of what an answer adds, those of listeners excepted.
  */
-export const FEATURES = ['tulle.virtual-hosts', 'tulle.held-digests', 'tulle.answer-pages'] as const;
+export const FEATURES = ['tulle.virtual-hosts', 'tulle.held-digests', 'tulle.answer-pages', 'tulle.on-demand'] as const;
 export type Feature = (typeof FEATURES)[number];
 
-/** The announced features that this version has. */
+/** The types that a session with these features may subscribe to. */
+export function typesWith(features: ReadonlySet<Feature>): readonly ResourceType[] {
+  return RESOURCE_TYPES.filter((type) => {
+    if (type === 'hosts') return features.has('tulle.on-demand');
+    return type !== 'virtualHosts' || features.has('tulle.virtual-hosts');
+  });
+}
+
+/** The announced features that this version has, without one that lacks what it needs. */
 export function knownFeatures(announced: readonly string[] | undefined): ReadonlySet<Feature> {
-  return new Set(FEATURES.filter((feature) => announced?.includes(feature)));
+  const known = new Set(FEATURES.filter((feature) => announced?.includes(feature)));
+  if (!known.has('tulle.virtual-hosts')) known.delete('tulle.on-demand');
+  return known;
 }
 
 /** google.rpc.Status, as it travels in a NACK. */

@@ -5,8 +5,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stringify } from 'yaml';
-import { kubeconfig, saveKubeconfig } from '../../control/cli/kubeconfig.ts';
+import { parse, stringify } from 'yaml';
+import { ControlApi } from '../../control/cli/connection.ts';
+import { kubeconfig, saveKubeconfig } from '../../control/cli/kubeconfig/write.ts';
 import { refusal, tulle, tulleCommand } from '../kit/command.ts';
 import { temporaryFolder } from '../kit/environment.ts';
 import { Program, type Ran } from '../kit/process.ts';
@@ -42,6 +43,13 @@ const succeeded = (ran: Ran): string => {
   expect(ran).toMatchObject({ code: 0, error: '' });
   return ran.out;
 };
+
+/** What `get vs` says on stderr when there is none, as kubectl does. */
+async function noneFound(...flags: string[]): Promise<string> {
+  const { code, out, error } = await cli('get', 'vs', ...flags);
+  expect({ code, out }).toEqual({ code: 0, out: '' });
+  return error;
+}
 
 const route = (name: string, host = 'reviews', spec = {}) =>
   stringify({
@@ -144,7 +152,7 @@ describe('apply, get, delete', () => {
     const apply = async (yaml: string, ...more: string[]) =>
       succeeded(await cliWith(yaml, 'apply', '-f', '-', ...more));
     const name = 'virtualservice.networking.istio.io/shown';
-    expect(await apply(route('shown'), '--dry-run')).toBe(`${name} created (dry run)\n`);
+    expect(await apply(route('shown'), '--dry-run')).toBe(`${name} created (server dry run)\n`);
     expect(refusal(await cli('get', 'vs', 'shown'))).toContain('"shown" not found');
     expect(await apply(route('shown'))).toBe(`${name} created\n`);
     expect(await apply(route('shown'))).toBe(`${name} unchanged\n`);
@@ -156,7 +164,7 @@ describe('apply, get, delete', () => {
     expect(list.items).toHaveLength(1);
     expect(succeeded(await cli('delete', 'vs', 'shown'))).toBe('virtualservice "shown" deleted\n');
     expect(refusal(await cli('delete', 'vs', 'shown'))).toContain('not found');
-    expect(succeeded(await cli('get', 'vs'))).toContain('No resources found');
+    expect(await noneFound()).toBe('No resources found in default namespace.\n');
   });
 
   it('writes nothing when one of many is invalid, and prints every violation', async () => {
@@ -165,7 +173,7 @@ describe('apply, get, delete', () => {
     const message = refusal(ran, 2);
     expect(message).toContain('VirtualService two: spec.htpp');
     expect(message).toContain('VirtualService two: spec.timeout');
-    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+    expect(await noneFound('-A')).toBe('No resources found.\n');
   });
 
   it('writes nothing when only the server refuses one of many, and names it', async () => {
@@ -173,10 +181,12 @@ describe('apply, get, delete', () => {
     writeFileSync(at('set.yaml'), `${route('one')}---\n${elsewhere}---\n${route('three')}`);
     for (const more of [[], ['--dry-run']]) {
       const message = refusal(await cli('apply', '-f', at('set.yaml'), ...more), 2).split('\n');
-      expect(message[0]).toMatch(/set\.yaml:\d+: VirtualService two: namespaces "nowhere" not found$/);
+      expect(message[0]).toMatch(
+        /set\.yaml:\d+: VirtualService two: namespaces "nowhere" not found: add a Namespace resource named nowhere to the files/,
+      );
       expect(message[1]).toBe('nothing was written');
     }
-    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+    expect(await noneFound('-A')).toBe('No resources found.\n');
   });
 
   it('creates namespaces first, in any order of files', async () => {
@@ -185,19 +195,117 @@ describe('apply, get, delete', () => {
     const vs = 'virtualservice.networking.istio.io/one';
     const set = `${inShop}---\n${namespace}`;
     expect(succeeded(await cliWith(set, 'apply', '--dry-run', '-f', '-'))).toBe(
-      `namespace/shop created (dry run)\n${vs} created (dry run)\n`,
+      `namespace/shop created (server dry run)\n${vs} created (server dry run)\n`,
     );
     expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop created\n${vs} created\n`);
     expect(succeeded(await cliWith(set, 'apply', '-f', '-'))).toBe(`namespace/shop unchanged\n${vs} unchanged\n`);
     // Resources deleted with the namespace need not be deleted again.
     expect(succeeded(await cliWith(set, 'delete', '-f', '-'))).toMatch(/"one" deleted\n.*"shop" deleted\n/);
-    expect(succeeded(await cli('get', 'vs', '-A'))).toContain('No resources found');
+    expect(await noneFound('-A')).toBe('No resources found.\n');
   });
 
   it('deletes what files name', async () => {
     writeFileSync(at('two.yaml'), `${route('one')}---\n${route('two')}`);
     succeeded(await cli('apply', '-f', at('two.yaml')));
     expect(succeeded(await cli('delete', '-f', at('two.yaml')))).toMatch(/"one" deleted\n.*"two" deleted\n/);
+  });
+
+  it('keeps what others wrote, and removes what the file no longer says', async () => {
+    const merge = (spec: string) => cliWith(spec, 'apply', '-f', '-');
+    const labelled = (labels: object) => stringify({ ...parse(route('kept')), metadata: { name: 'kept', labels } });
+    succeeded(await merge(labelled({ mine: 'a', old: 'b' })));
+    const other = { metadata: { labels: { theirs: 'c' }, annotations: { 'example.com/note': 'd' } } };
+    const api = new ControlApi(url, token, readFileSync(join(data, 'ca/root-cert.pem'), 'utf8'));
+    const path = '/apis/networking.istio.io/v1/namespaces/default/virtualservices/kept';
+    await api.call('PATCH', path, other, 'application/merge-patch+json');
+    expect(succeeded(await merge(labelled({ mine: 'e' })))).toContain('configured');
+    const { metadata } = await api.call<{ metadata: Record<string, Record<string, string>> }>('GET', path);
+    expect(metadata['labels']).toEqual({ mine: 'e', theirs: 'c' });
+    expect(metadata['annotations']).toMatchObject({ 'example.com/note': 'd' });
+    expect(succeeded(await merge(labelled({ mine: 'e' })))).toContain('unchanged');
+    succeeded(await cli('delete', 'vs/kept'));
+  });
+
+  it('warns where the resource was not written by apply', async () => {
+    const api = new ControlApi(url, token, readFileSync(join(data, 'ca/root-cert.pem'), 'utf8'));
+    await api.call('POST', '/apis/networking.istio.io/v1/namespaces/default/virtualservices', parse(route('posted')));
+    const { code, error } = await cliWith(route('posted', 'ratings'), 'apply', '-f', '-');
+    expect(code).toBe(0);
+    expect(error).toMatch(/^Warning: -:1: virtualservice\S+posted was not written by apply .*\n$/);
+    succeeded(await cli('delete', 'vs', 'posted'));
+  });
+
+  it('selects by several types, TYPE/NAME, labels, and prints as kubectl does', async () => {
+    const labelled = stringify({ ...parse(route('a')), metadata: { name: 'a', labels: { app: 'x' } } });
+    succeeded(await cliWith(`${labelled}---\n${route('b')}`, 'apply', '-f', '-'));
+    const get = async (...args: string[]) => succeeded(await cli('get', ...args));
+    const name = (each: string) => `virtualservice.networking.istio.io/${each}\n`;
+    expect(await get('vs,dr', '-o', 'name')).toBe(name('a') + name('b'));
+    expect(await get('vs/a', 'vs/b', '-o', 'name')).toBe(name('a') + name('b'));
+    expect(await get('vs', '-l', 'app=x', '-o', 'name')).toBe(name('a'));
+    expect(await get('vs', 'a', '-o', 'jsonpath={.spec.hosts[0]}')).toBe('reviews');
+    expect(await get('vs', '-o', 'jsonpath={range .items[*]}{.metadata.name};{end}')).toBe('a;b;');
+    expect(await get('vs', '-o', 'wide', '--no-headers')).toMatch(/^a .*\nb .*\n$/);
+    const some = await cli('get', 'vs', 'a', 'absent', '-o', 'name');
+    expect(some).toMatchObject({ code: 1, out: name('a') });
+    expect(some.error).toContain('"absent" not found');
+    expect(await get('vs', 'absent', '--ignore-not-found')).toBe('');
+    expect(refusal(await cli('get', 'vs/a', 'b'))).toContain('must be TYPE/NAME');
+    expect(refusal(await cli('get', 'vs', '-o', 'xml'))).toContain('-o xml: must be one of table, wide, name');
+    expect(succeeded(await cli('describe', 'vs', 'a'))).toMatch(
+      /^Name: +a\nNamespace: +default\nLabels: +app=x\nAnnotations: +<none>\n[\s\S]*Spec:\n {2}Hosts:\n {4}reviews\n/,
+    );
+    expect(refusal(await cli('delete', 'vs'))).toContain('name the resources, or select them with -l, or pass --all');
+    expect(succeeded(await cli('delete', 'vs', '-l', 'app=x'))).toBe('virtualservice "a" deleted\n');
+    expect(succeeded(await cli('delete', 'vs', 'a', 'b', '--ignore-not-found'))).toBe('virtualservice "b" deleted\n');
+  });
+
+  it('prints changes with -w until it is interrupted', async () => {
+    const watching = new Program('watch', tulleCommand('get', 'vs', '-w', '-o', 'name'), {
+      env: { TULLE_KUBECONFIG: config },
+    });
+    parts.push(watching);
+    const seen = (name: string) => watching.line((line) => (line.endsWith(`/${name}`) ? line : undefined));
+    succeeded(await cliWith(route('first'), 'apply', '-f', '-'));
+    await seen('first');
+    succeeded(await cliWith(route('second'), 'apply', '-f', '-'));
+    await seen('second');
+    await watching.stop();
+    succeeded(await cli('delete', 'vs', 'first', 'second'));
+  });
+
+  it('reads folders within folders with -R only, and says what it leaves out', async () => {
+    mkdirSync(at('tree', 'deep'), { recursive: true });
+    writeFileSync(at('tree', 'one.yaml'), route('one'));
+    writeFileSync(at('tree', 'deep', 'two.yaml'), route('two'));
+    const flat = await cli('apply', '-f', at('tree'));
+    expect(flat).toMatchObject({ code: 0, out: 'virtualservice.networking.istio.io/one created\n' });
+    expect(flat.error).toContain('1 files in folders below it are not read: -R reads them');
+    expect(succeeded(await cli('apply', '-R', '-f', at('tree')))).toContain('two created');
+    expect(succeeded(await cli('delete', '-R', '-f', at('tree')))).toMatch(/"two" deleted\n.*"one" deleted\n/);
+  });
+
+  it('reads KUBECONFIG, contexts and their namespace', async () => {
+    const ca = readFileSync(join(data, 'ca/root-cert.pem')).toString('base64');
+    const cluster = { server: url, 'certificate-authority-data': ca };
+    writeFileSync(
+      at('clusters'),
+      stringify({ clusters: [{ name: 'c', cluster }], users: [{ name: 'u', user: { token } }] }),
+    );
+    const context = (name: string, namespace: string) => ({ name, context: { cluster: 'c', user: 'u', namespace } });
+    writeFileSync(
+      at('contexts'),
+      stringify({ contexts: [context('one', 'default'), context('two', 'other')], 'current-context': 'two' }),
+    );
+    const env = { TULLE_KUBECONFIG: undefined, KUBECONFIG: `${at('absent')}:${at('clusters')}:${at('contexts')}` };
+    expect((await tulle(['get', 'vs'], { env })).error).toBe('No resources found in other namespace.\n');
+    expect((await tulle(['get', 'vs', '--context', 'one'], { env })).error).toContain('in default namespace');
+    expect(refusal(await tulle(['get', 'vs', '--context', 'three'], { env }))).toContain('--context three: is not in');
+    writeFileSync(at('exec'), stringify({ users: [{ name: 'u', user: { exec: { command: 'aws' } } }] }));
+    const withExec = { ...env, KUBECONFIG: `${at('exec')}:${env.KUBECONFIG}` };
+    expect(refusal(await tulle(['get', 'vs'], { env: withExec }))).toContain(
+      'kubeconfig user u: exec: is not supported',
+    );
   });
 
   it('refuses an unknown type', async () => {

@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resourcePath } from '../../control/cli/resources.ts';
+import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { kindOf } from '../../shared/resources/index.ts';
 import { RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';

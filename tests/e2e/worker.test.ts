@@ -1,7 +1,7 @@
 /** The edge worker on workerd in front of an ingress gateway: who it is, what the gateway lets in, what it routes itself. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resourcePath } from '../../control/cli/resources.ts';
+import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { workerdBinary } from '../../control/cli/runtimes.mjs';
 import { startWorker, type Workerd } from '../../deploy/worker/workerd.ts';
 import { kindOf } from '../../shared/resources/index.ts';

@@ -17,8 +17,16 @@ export async function startEcho(name: string): Promise<Echo> {
     request.on('end', () => respond(name, request, response, body));
   });
   server.keepAliveTimeout = 0;
-  // Any upgrade is granted, and every CONNECT: what comes is sent back, until the peer has sent "bye".
+  // Upgrades are granted, but where `x-echo-upgrade` is a status or `never`, and every CONNECT: what comes is sent back,
+  // until the peer has sent "bye".
   server.on('upgrade', (request, socket, head) => {
+    const refused = request.headers['x-echo-upgrade'];
+    socket.on('error', () => socket.destroy());
+    if (refused === 'never') return;
+    if (refused !== undefined) {
+      socket.end(`HTTP/1.1 ${String(refused)} Refused\r\nContent-Length: 2\r\n\r\nno`);
+      return;
+    }
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${request.headers.upgrade}`];
     socket.write(`${lines.join('\r\n')}\r\nX-Target: ${request.url}\r\n\r\n`);
     tunnel(socket, head);

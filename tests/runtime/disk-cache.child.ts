@@ -31,6 +31,7 @@ const config = (clusters: CachedResource[]): CachedConfig => ({
   endpoints: [],
   listeners: [],
   routes: [],
+  hosts: [],
   virtualHosts: [],
 });
 

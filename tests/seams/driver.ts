@@ -15,6 +15,7 @@ import type { Cluster } from '../../edge-proxy/upstream/cluster.ts';
 import { sharedPool } from '../../edge-proxy/upstream/upstream-pool.ts';
 import { compileCluster } from '../../edge-proxy/xds/cluster/compile-cluster.ts';
 import { compileHttpFilters } from '../../edge-proxy/xds/filter/compile-filters.ts';
+import { filterRegistry } from '../../edge-proxy/xds/filter/filter-registry.ts';
 import { compileRouteConfiguration } from '../../edge-proxy/xds/route/compile-routes.ts';
 import { Cluster as ClusterMessage } from '../../shared/xds/cluster.ts';
 import { externalCheck } from './external-check/index.ts';
@@ -53,6 +54,7 @@ const typed = (type: string, config: object = {}) => ({
   name: type,
   typedConfig: { '@type': `type.googleapis.com/${type}`, ...config },
 });
+const registry = filterRegistry([...HTTP_FILTERS, externalCheck, upperCase]);
 const filters = compileHttpFilters(
   [
     typed('tulle.tests.ExternalCheck', { cluster: 'check', timeout: '1.5s', maxRequestBytes: 1000 }),
@@ -65,7 +67,7 @@ const filters = compileHttpFilters(
     sleep: () => Promise.reject(new Error('no filter here sleeps')),
     call,
   },
-  [...HTTP_FILTERS, externalCheck, upperCase],
+  registry,
 );
 const table = compileRouteConfiguration(
   {
@@ -74,7 +76,7 @@ const table = compileRouteConfiguration(
       { name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app', timeout: '0s' } }] },
     ],
   },
-  runtime,
+  { env: runtime, filters: registry },
 );
 
 async function serve(openCodec?: OpenCodec) {

@@ -12,7 +12,7 @@ import { sniClusters } from '../gateway/gateway-l4.ts';
 import { gatewaysFor } from '../gateway/gateway-server.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
 import { generator, labelsKey, sharedList, slicedGenerator } from '../memo.ts';
-import { type CompiledNode, type CompileNode, inOneGo, type Work } from '../output/compiled-node.ts';
+import { type CompiledNode, type CompileNode, type Eager, inOneGo, type Work } from '../output/compiled-node.ts';
 import { type Finding, findingText } from '../output/finding.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
@@ -24,15 +24,17 @@ import {
   meshConnectionServices,
   meshVirtualServices,
 } from '../routes/bound-virtual-services.ts';
+import { hostIndex } from '../routes/host-index.ts';
 import { separateHosts } from '../routes/separate-hosts.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
-import { type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
+import { exactHosts, type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
 import { servedPorts } from './served-ports.ts';
@@ -59,6 +61,8 @@ interface Place {
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;
+  /** It fetches hosts on demand. */
+  readonly onDemand: boolean;
 }
 
 /** What one type of proxy runs besides the clusters of the services it may call. */
@@ -82,20 +86,22 @@ export function nodeCompiler(patches: PatchSource = () => NO_PATCHES): CompileNo
 
 function* compileIncrementally(view: MeshView, node: Node, patches: PatchSource): Work<CompiledNode> {
   const place = yield* placeOf(view, node, patches);
-  const { sets, errors } = yield* compileAt(place);
-  return new NodeAt(place, sets, errors);
+  const { sets, errors, eager } = yield* compileAt(place);
+  return new NodeAt(place, sets, errors, eager);
 }
 
 /** A compiled node that knows where it was compiled. */
 class NodeAt implements CompiledNode {
   readonly sets: CompiledNode['sets'];
   readonly errors: readonly Finding[];
+  readonly eager: Eager | undefined;
   private readonly place: Place;
 
-  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly Finding[]) {
+  constructor(place: Place, sets: CompiledNode['sets'], errors: readonly Finding[], eager: Eager | undefined) {
     this.place = place;
     this.sets = sets;
     this.errors = errors;
+    this.eager = eager;
   }
 
   next(view: MeshView): Work<CompiledNode> | undefined {
@@ -112,7 +118,7 @@ class NodeAt implements CompiledNode {
       clusters: sets.clusters.withLast(clusters),
       endpoints: sets.endpoints.withLast(endpoints),
     };
-    return new NodeAt(place, next, this.errors);
+    return new NodeAt(place, next, this.errors, this.eager && eagerIn(place, next));
   }
 }
 
@@ -189,8 +195,10 @@ function* placeOf(view: MeshView, node: Node, source: PatchSource): Work<Place> 
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
   const patches = source(view, proxy);
-  const takesHosts = knownFeatures(node.clientFeatures).has('tulle.virtual-hosts');
-  return { view, proxy, asked, scope, rules, mtls, policies, source, patches, takesHosts };
+  const features = knownFeatures(node.clientFeatures);
+  const takesHosts = features.has('tulle.virtual-hosts');
+  const onDemand = features.has('tulle.on-demand') && proxy.type === 'sidecar';
+  return { view, proxy, asked, scope, rules, mtls, policies, source, patches, takesHosts, onDemand };
 }
 
 function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly string[] }> {
@@ -211,19 +219,40 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
     clusters: [standard.layer, ...(own.layers.clusters ?? []), clusters.clusters],
     endpoints: [...(own.layers.endpoints ?? []), clusters.endpoints],
     listeners: own.layers.listeners ?? [],
+    hosts: [],
     virtualHosts: separate?.map(({ virtualHosts }) => virtualHosts) ?? [],
     routes: separate?.map((each) => each.routes) ?? routes,
   };
   yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const secrets = router ? yield* secretsOf(place, [...layers.listeners, ...layers.clusters]) : undefined;
   if (secrets) layers.secrets = [secrets.layer];
+  if (place.onDemand) layers.hosts = yield* indexOf(place, layers.virtualHosts);
+  const sets = Object.fromEntries(
+    RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]),
+  ) as CompiledNode['sets'];
   return {
-    sets: Object.fromEntries(
-      RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]),
-    ) as CompiledNode['sets'],
+    sets,
+    eager: place.onDemand ? eagerIn(place, sets) : undefined,
     errors: own.errors,
     notes: () => [...standard.notes, ...called.notes(), ...own.notes, ...(secrets?.notes ?? [])],
   };
+}
+
+function* indexOf({ view, scope }: Place, virtualHosts: readonly Layer[]): Work<readonly Layer[]> {
+  const { services } = scope;
+  const layers: Layer[] = [];
+  for (const each of virtualHosts)
+    layers.push(yield* hostIndex({ virtualHosts: each, services, settings: view.settings }));
+  return layers;
+}
+
+function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {
+  return eagerOf({
+    virtualHosts: sets.virtualHosts.last,
+    clusters: sets.clusters.last,
+    holders: sharedList([...sets.listeners.all, ...sets.routes.all]),
+    exactHosts: exactHosts({ sidecars: sharedList(sidecarsOf(view, proxy)) }),
+  });
 }
 
 /** The clusters of the services that a proxy may call, and their endpoints. */

@@ -4,9 +4,18 @@ import type { MeshView } from '../../mesh/view.ts';
 import type { Finding } from './finding.ts';
 import type { ResourceSets } from './snapshot.ts';
 
+/** Names that a node which fetches hosts on demand is given unasked, of those in the last layers of its sets. */
+export interface Eager {
+  readonly virtualHosts: readonly string[];
+  /** With the endpoints of them. */
+  readonly clusters: readonly string[];
+}
+
 /** Everything a node runs: sets of resources, most of them shared with other nodes. */
 export interface CompiledNode {
   readonly sets: ResourceSets;
+  /** The node fetches the rest of its virtual hosts, clusters and endpoints on demand. Undefined: it is given all. */
+  readonly eager?: Eager | undefined;
   /** What of the user's resources is not in force here. The very same array where it did not change. */
   readonly errors: readonly Finding[];
   /**

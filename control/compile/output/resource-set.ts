@@ -49,6 +49,16 @@ export class ResourceSet {
     return count;
   }
 
+  /** The first has a name that several have. */
+  get all(): readonly Layer[] {
+    return this.layers;
+  }
+
+  /** The layer that shadows nothing, and is the largest. */
+  get last(): Layer {
+    return this.layers.at(-1) ?? NOTHING;
+  }
+
   /** The set with another last layer; itself where that is the same. */
   withLast(layer: Layer): ResourceSet {
     return this.layers.at(-1) === layer ? this : new ResourceSet([...this.layers.slice(0, -1), layer]);

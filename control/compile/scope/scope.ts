@@ -96,12 +96,25 @@ type Imports = (namespace: string, hostname: string) => boolean;
 
 type Sidecars = readonly (Resource | undefined)[];
 
-/** What the `egress` of every Sidecar takes in; one without any takes in everything. */
-function importsOf(sidecars: Sidecars, own: string): Imports {
-  const egresses = sidecars
+/** Hosts that one of the Sidecars names in full. */
+export const exactHosts = generator<{ sidecars: Sidecars }, ReadonlySet<string>>({ sidecars: true }, ({ sidecars }) => {
+  const named = egressesOf(sidecars)
+    .flat()
+    .map((host) => host.slice(host.indexOf('/') + 1));
+  return new Set(named.filter((host) => !host.includes('*')));
+});
+
+/** The `egress` hosts of each Sidecar that has any. */
+function egressesOf(sidecars: Sidecars): string[][] {
+  return sidecars
     .map((sidecar) => (sidecar ? specOf(sidecar) : {})['egress'])
     .filter((egress) => egress !== undefined)
     .map((egress) => objects(egress).flatMap((item) => strings(item['hosts'])));
+}
+
+/** What the `egress` of every Sidecar takes in; one without any takes in everything. */
+function importsOf(sidecars: Sidecars, own: string): Imports {
+  const egresses = egressesOf(sidecars);
   return (namespace, hostname) =>
     egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, own)));
 }

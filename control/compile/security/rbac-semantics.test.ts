@@ -4,9 +4,11 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { HTTP_FILTERS } from '../../../edge-proxy/http/filters/index.ts';
 import type { RequestContext } from '../../../edge-proxy/http/request/request-context.ts';
 import { contextOf, noCalls, requestDouble } from '../../../edge-proxy/http/testing/request-double.ts';
 import { compileHttpFilters } from '../../../edge-proxy/xds/filter/compile-filters.ts';
+import { filterRegistry } from '../../../edge-proxy/xds/filter/filter-registry.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
@@ -272,12 +274,13 @@ function requestOf(one: Call): RequestContext {
 }
 
 const ENV = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
+const FILTERS = filterRegistry(HTTP_FILTERS);
 const ROUTER = {
   name: 'router',
   typedConfig: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
 } as HttpFilter;
 const judging = (built: readonly HttpFilter[]) => {
-  const filters = compileHttpFilters([...built.map((filter) => HttpFilter.parse(filter)), ROUTER], ENV);
+  const filters = compileHttpFilters([...built.map((filter) => HttpFilter.parse(filter)), ROUTER], ENV, FILTERS);
   return (one: Call) => {
     const request = requestOf(one);
     return filters.every((filter) => filter.onRequestHead!(contextOf(request), true) === undefined);

@@ -1,7 +1,9 @@
 /** A proxy without sockets: polls a session in process, applies what it is sent and acknowledges it. */
 import { expect } from 'vitest';
+import type { Cluster } from '../../../shared/xds/cluster.ts';
+import { clusterNamesIn } from '../../../shared/xds/cluster-names.ts';
 import type { Node } from '../../../shared/xds/core.ts';
-import { RESOURCE_TYPES, type ResourceType, TYPE_URLS } from '../../../shared/xds/discovery.ts';
+import { knownFeatures, RESOURCE_TYPES, type ResourceType, TYPE_URLS } from '../../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../../shared/xds/held-digests.ts';
 import { type CompiledNode, type CompileNode, inOneGo } from '../../compile/output/compiled-node.ts';
 import { digestText } from '../../compile/output/digest.ts';
@@ -16,6 +18,8 @@ export interface Running {
 
 export class SimulatedProxy {
   readonly running = new Map<ResourceType, Map<string, Running>>();
+  /** What it has named, where it fetches on demand. */
+  readonly wanted = { virtualHosts: new Set<string>(), clusters: new Set<string>() };
   node: Node;
   private readonly compile: CompileNode;
   private session: Session;
@@ -36,13 +40,26 @@ export class SimulatedProxy {
     this.session.take(
       RESOURCE_TYPES.map((type) => ({
         typeUrl: TYPE_URLS[type],
-        resourceNamesSubscribe: ['*'],
+        resourceNamesSubscribe: ['*', ...(type === 'virtualHosts' || type === 'clusters' ? this.wanted[type] : [])],
         ...(node.clientFeatures
           ? { heldDigests: bucketTexts(this.held(type)).map((text) => (text === '' ? '' : digestText(text))) }
           : { initialResourceVersions: this.versions(type) }),
       })),
     );
     return this.session;
+  }
+
+  /** Names what it wants besides, and what it wants no longer. */
+  want(type: 'virtualHosts' | 'clusters', names: readonly string[], unwanted: readonly string[] = []): void {
+    for (const name of names) this.wanted[type].add(name);
+    for (const name of unwanted) this.wanted[type].delete(name);
+    this.session.take([
+      {
+        typeUrl: TYPE_URLS[type],
+        resourceNamesSubscribe: [...names],
+        resourceNamesUnsubscribe: [...unwanted],
+      },
+    ]);
   }
 
   private held(type: ResourceType) {
@@ -71,13 +88,15 @@ export class SimulatedProxy {
       collected = this.session.collect(this.compiled, '1');
     }
     expect(collected.namesWanted).toBeUndefined();
-    const { responses } = collected;
-    this.take(responses);
-    this.session.take(responses.map(({ typeUrl, nonce }) => ({ typeUrl, responseNonce: nonce })));
-    return responses.reduce(
-      (sum, { resources, removedResources }) => sum + resources.length + removedResources.length,
-      0,
-    );
+    let sent = 0;
+    for (;;) {
+      const { responses, more } = collected;
+      this.take(responses);
+      this.session.take(responses.map(({ typeUrl, nonce }) => ({ typeUrl, responseNonce: nonce })));
+      for (const { resources, removedResources } of responses) sent += resources.length + removedResources.length;
+      if (!more) return sent;
+      collected = this.session.collect(this.compiled, '1');
+    }
   }
 
   private take(responses: readonly Response[]): void {
@@ -96,8 +115,38 @@ export class SimulatedProxy {
         expect(this.of(type).get(name)?.version, `${type} ${name} was sent again`).not.toBe(version);
         this.of(type).set(name, { version, resource: rest });
       }
-      for (const name of removedResources) expect(this.of(type).delete(name), `${type} ${name} was held`).toBe(true);
+      for (const name of removedResources) {
+        const held = this.of(type).delete(name);
+        // A name that does not exist is answered with its removal.
+        if (!held) expect(this.named(type, name), `${type} ${name} was held`).toBe(true);
+      }
     }
+    if (this.onDemand) this.expectClosed(answer.responses.some(({ removedResources }) => removedResources.length > 0));
+  }
+
+  private get onDemand(): boolean {
+    return knownFeatures(this.node.clientFeatures).has('tulle.on-demand') && this.node.id.startsWith('sidecar~');
+  }
+
+  private named(type: ResourceType, name: string): boolean {
+    return (type === 'virtualHosts' || type === 'clusters') && this.wanted[type].has(name);
+  }
+
+  /** Whatever was applied last: no virtual host runs without its clusters, none of these without its endpoints. */
+  private expectClosed(removed: boolean): void {
+    const clusters = this.of('clusters');
+    for (const [name, { resource }] of this.of('virtualHosts'))
+      for (const cluster of clusterNamesIn(resource))
+        if (cluster.startsWith('outbound|') && this.exists('clusters', cluster))
+          expect(clusters.has(cluster), `${name} has ${cluster} (removals: ${removed})`).toBe(true);
+    for (const [name, { resource }] of clusters)
+      if ((resource as Cluster).type === 'EDS')
+        expect(this.of('endpoints').has(name), `${name} has endpoints`).toBe(true);
+  }
+
+  /** A VirtualService may name clusters that nothing makes. */
+  private exists(type: ResourceType, name: string): boolean {
+    return this.compiled?.sets[type].has(name) ?? false;
   }
 
   private of(type: ResourceType) {

@@ -1,6 +1,7 @@
 /** How many writes connections make: one for each batch of bytes that was read. */
 import { expect, it } from 'vitest';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
+import { http1 } from '../codec/h1/upstream-connection.ts';
 import type { HttpFilter } from '../filters/hooks.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
 import type { RouteEntry } from '../routing/route-table.ts';
@@ -32,6 +33,7 @@ const endpoint = {
 
 const cluster = {
   name: 'c',
+  protocol: http1,
   connectTimeoutMs: 1000,
   limits: { maxConnections: 10, maxPendingRequests: 10, maxRequests: 10, maxRetries: 3 },
   maxRequestsPerConnection: 0,

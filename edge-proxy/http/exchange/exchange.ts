@@ -1,15 +1,14 @@
 /**
- * One request and its response: filters, route, then a reply made here or the router's. Data of the request passes
- * `requestData`, data of the response `responseData`. Everything ends in `finish`, once.
+ * One request and its response: filters, route, then a reply made here or the router's. What follows the head of the request
+ * passes `body`, the response `response`. Everything ends in `finish`, once.
  */
 
 import { FilterRun } from '../filters/filter-run.ts';
-import type { MessageFlow } from '../filters/message-flow.ts';
-import { isPermit, type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
-import { removeInternalOnly, removeResponseHopByHop } from '../headers/forward-headers.ts';
+import type { Permit } from '../filters/permit.ts';
+import { removeInternalOnly } from '../headers/forward-headers.ts';
 import type { CodecError } from '../message/codec-error.ts';
-import { HeaderMap } from '../message/header-map.ts';
-import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { RequestHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
   filterFailed,
@@ -28,7 +27,6 @@ import {
 import { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
 import type { PooledTimer, Timed } from '../request/timers.ts';
-import { PendingBody } from '../router/pending-body.ts';
 import { Router, type RouterClient } from '../router/router.ts';
 import { TunnelConnection } from '../router/tunnel-connection.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
@@ -36,20 +34,11 @@ import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
 import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
-import {
-  type FilteredResponse,
-  type LocalResponse,
-  type RequestFlowClient,
-  type ResponseFlowClient,
-  requestFlow,
-  responseFlow,
-} from './flows.ts';
 import { nameCluster } from './intended-cluster.ts';
+import { RequestBody, type RequestBodyOwner } from './request-body.ts';
 import { normalizeTarget } from './request-target.ts';
-import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
+import { ExchangeResponse, type ResponseOwner } from './response.ts';
 import { grantedUpgrade } from './upgrade.ts';
-
-const EMPTY = new Uint8Array(0);
 
 /** The session that the exchange belongs to. */
 export interface ExchangeOwner {
@@ -57,38 +46,22 @@ export interface ExchangeOwner {
   exchangeEnded(exchange: Exchange): void;
 }
 
-export class Exchange
-  implements RequestSink, RouterClient, RequestFlowClient, ResponseFlowClient, LimitedExchange, Timed
-{
+export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, ResponseOwner, LimitedExchange, Timed {
   readonly request: ProxyRequest;
   private readonly config: ExchangeConfig;
   private readonly owner: ExchangeOwner;
   readonly stream: DownstreamStream;
+  readonly body: RequestBody;
+  readonly response: ExchangeResponse;
   private readonly limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
   private router: Router | TunnelConnection | undefined;
-  private choice: ClusterChoice | RedirectAction | DirectAction | undefined;
-  /** Data that came before the router was there. */
-  private pending: PendingBody | undefined;
+  choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Its route may be looked up: path and headers are as policy sees them. */
   private admitted = false;
-  private tunnel = false;
   private run: FilterRun<ProxyRequest> | undefined = undefined;
-  /** Where the request, or the response, cannot simply pass the filters. */
-  private requestFlow: MessageFlow<Permit<ProxyRequest>> | undefined = undefined;
-  private responseFlow: MessageFlow<'passed'> | undefined = undefined;
-  private responseEnded = false;
-  /** The client has sent all of the request. */
-  private requestEnded: boolean;
-  requestDelivered: boolean;
-  responseStarted = false;
-  /** The response has begun towards the client. */
-  private headSent = false;
-  private finished = false;
-  private wantsContinue: boolean;
-  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
-  readonly bufferLimit: number;
+  finished = false;
   /** The stream idle timeout of this request in milliseconds, 0: none. */
   private idleTimeoutMs: number;
 
@@ -105,10 +78,8 @@ export class Exchange
     this.config = config;
     this.owner = owner;
     this.request = new ProxyRequest(head, downstream, config.router.clock.monotonicMs());
-    this.wantsContinue = head.wantsContinue;
-    this.requestEnded = requestEnded;
-    this.bufferLimit = config.bufferLimit;
-    this.requestDelivered = requestEnded;
+    this.body = new RequestBody(this, config.bufferLimit, requestEnded);
+    this.response = new ExchangeResponse(this, config);
     this.idleTimeoutMs = config.streamIdleMs;
     const { maxStreamMs } = config;
     // A tunnel has no end to wait for.
@@ -135,20 +106,17 @@ export class Exchange
     this.replyOrCut(filterFailed);
   }
 
-  /** Where the response has begun, it is cut off instead. */
-  replyOrCut(made: LocalReply): void {
-    if (this.finished) return;
-    if (!this.headSent) {
-      this.reply(made);
-      return;
-    }
-    this.request.details = made.details;
-    this.finish();
-    this.stream.reset('local_reset');
+  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
+  get bufferLimit(): number {
+    return this.config.bufferLimit;
+  }
+
+  get answered(): boolean {
+    return this.finished || this.response.started;
   }
 
   /** Something moved: the idle time begins again. */
-  private touch(): void {
+  touch(): void {
     const { config } = this;
     const ms = config.scaledIdleMs(this.idleTimeoutMs);
     if (this.idle) this.idle.set(ms);
@@ -175,59 +143,16 @@ export class Exchange
     request.route = table?.match(request) ?? null;
     config.router.events.routed?.(request);
     this.run = new FilterRun(request, config.filters.of(request.route), config.routes);
-    this.filterRequest(this.run);
+    this.body.filter(this.run);
   }
 
-  private filterRequest(run: FilterRun<ProxyRequest>): void {
-    const { request } = this;
-    const direction = run.filters.request;
-    const end = this.requestEnded;
-    const result = runRequestHeads(run, 0, end);
-    // An upgrade with a body is served as the request it also is.
-    const tunnel = request.upgrade === 'connect' || (request.upgrade !== '' && request.bodySize === 0);
-    const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
-    if (isPermit(result) && !seesBody) {
-      this.route(result);
-      return;
-    }
-    const flow = requestFlow(this, run, { end, tunnel, seesBody }, this.config.bufferLimit);
-    this.requestFlow = flow;
-    flow.start(result);
+  filterRun(): FilterRun<ProxyRequest> {
+    const { config } = this;
+    this.run ??= new FilterRun(this.request, config.filters.of(undefined), config.routes);
+    return this.run;
   }
 
-  requestPassed(permit: Permit<ProxyRequest>, seesBody: boolean): void {
-    const flow = this.requestFlow!;
-    // What is here goes into `pending`: a body that is whole can be sent, and sent again, at once.
-    flow.pump();
-    if (this.finished || this.responseStarted) return;
-    if (flow.buffered || flow.rewrites) this.sizeRequest(flow);
-    this.route(permit);
-    if (!flow.empty || seesBody) return;
-    this.requestFlow = undefined;
-    if (flow.isBlocked) this.stream.pause();
-    else this.stream.resume();
-  }
-
-  /** As in Envoy, a body that is whole goes upstream with its length, and without trailers. */
-  private sizeRequest(flow: MessageFlow<Permit<ProxyRequest>>): void {
-    const { request, pending } = this;
-    const changed = flow.rewrites || flow.replaced;
-    if (this.requestDelivered) {
-      if (pending) pending.trailers = undefined;
-      if (request.bodySize !== undefined && !changed) return;
-      request.bodySize = pending?.bytes ?? 0;
-      request.headers.set('content-length', String(request.bodySize));
-    } else if (changed && request.bodySize !== 0) request.bodySize = undefined;
-  }
-
-  /** Sends `100 Continue` to a client that waits for it, once. */
-  permitBody(): void {
-    if (!this.wantsContinue) return;
-    this.wantsContinue = false;
-    this.stream.interim({ status: 100, headers: new HeaderMap(), bodySize: 0, upgrade: '', version: 'HTTP/1.1' });
-  }
-
-  private route(permit: Permit<ProxyRequest>): void {
+  route(permit: Permit<ProxyRequest>): void {
     const { request } = this;
     const { route } = request;
     if (!route) {
@@ -247,35 +172,31 @@ export class Exchange
 
   private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
     const tunnel = new TunnelConnection(permit, this);
-    const pending = this.pending?.chunks ?? [];
+    const pending = this.body.takePending()?.chunks ?? [];
     this.router = tunnel;
-    this.pending = undefined;
+    this.body.sendTo(tunnel);
     tunnel.open((connection) => serve(connection, this.request.downstream), pending);
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {
-    const { request, config } = this;
+    const { request, config, body } = this;
     const upgrade = grantedUpgrade(request, action.upgrades ?? config.upgrades);
     if (upgrade === undefined) {
       this.reply(upgradeRefused);
       return;
     }
-    if (upgrade === '' && request.upgrade !== '' && request.bodySize === 0) {
-      this.stream.declineUpgrade();
-      this.requestEnded = true;
-      this.requestDelivered = true;
-    }
+    if (upgrade === '' && request.upgrade !== '' && request.bodySize === 0) body.declineUpgrade();
     request.upgrade = upgrade;
     if (action.idleTimeoutMs !== undefined) {
       this.idleTimeoutMs = action.idleTimeoutMs;
       this.touch();
     }
-    if (!config.router.proxyContinue) this.permitBody();
+    if (!config.router.proxyContinue) body.permitBody();
     const choice = action.pick(request, config.router.random());
     this.choice = choice;
-    const router = new Router(permit, this, config.router, action, choice, this.pending);
+    const router = new Router(permit, this, config.router, action, choice, body.takePending());
     this.router = router;
-    this.pending = undefined;
+    body.sendTo(router);
     router.start();
   }
 
@@ -283,41 +204,26 @@ export class Exchange
     this.request.bytesReceived += bytes.length;
     if (this.finished) return;
     this.touch();
-    if (end) this.endRequest();
-    if (this.requestFlow) this.requestFlow.onData(bytes, end);
-    else this.deliver(bytes, end, undefined);
+    if (end) this.limits?.requestEnded();
+    this.body.onData(bytes, end);
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.finished) return;
-    this.endRequest();
-    if (this.requestFlow) this.requestFlow.onTrailers(trailers);
-    else this.deliver(EMPTY, true, trailers);
-  }
-
-  private endRequest(): void {
-    this.requestEnded = true;
     this.limits?.requestEnded();
+    this.body.onTrailers(trailers);
   }
 
-  /** Data that has passed the filters. */
-  deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
-    if (end) this.requestDelivered = true;
-    const { router } = this;
-    if (!router) {
-      if (this.responseStarted) return;
-      this.pending ??= new PendingBody();
-      this.pending.add(bytes, trailers);
-      return;
-    }
-    if (trailers) router.onTrailers(trailers);
-    else router.onData(bytes, end);
-    if (end && this.tunnel && this.responseEnded) this.finish();
+  requestDelivered(): void {
+    if (this.response.tunnel && this.response.ended) this.finish();
   }
 
   onWritable(): void {
-    if (this.responseFlow) this.responseFlow.unblock();
-    else this.router?.onDownstreamWritable();
+    if (!this.response.unblock()) this.router?.onDownstreamWritable();
+  }
+
+  onResponseWritable(): void {
+    this.router?.onDownstreamWritable();
   }
 
   /** The client gave the request up, or left. */
@@ -327,7 +233,7 @@ export class Exchange
 
   onMalformed(error: CodecError): void {
     if (this.finished) return;
-    if (!this.headSent) {
+    if (!this.response.headSent) {
       this.reply({ status: error.status, body: 'Bad Request', details: error.details, flag: 'DPE' });
       return;
     }
@@ -338,17 +244,18 @@ export class Exchange
   /** Ends without a further word to the client. A tunnel that ends in any way has served its purpose. */
   private endFor(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
-    if (!this.tunnel) {
+    if (!this.response.tunnel) {
       this.request.flag(flag);
       this.request.details = details;
     }
+    this.nameCluster();
     this.finish();
   }
 
   /** The stream idle timeout is over. */
   onTimeout(): void {
     if (this.finished) return;
-    if (!this.headSent) this.reply(this.requestEnded ? responseTooSlow : requestTooSlow);
+    if (!this.response.headSent) this.reply(this.body.ended ? responseTooSlow : requestTooSlow);
     else this.fail('SI', 'stream_idle_timeout');
   }
 
@@ -358,180 +265,52 @@ export class Exchange
 
   onTooLong(): void {
     if (this.finished) return;
-    if (!this.headSent) this.reply(this.requestEnded ? responseTooLong : requestTooLong);
+    if (!this.response.headSent) this.reply(this.body.ended ? responseTooLong : requestTooLong);
     else this.fail('DT', 'max_duration_timeout');
   }
 
   /** Answers here. Without effect once the response has begun towards the client. */
   reply(made: LocalReply): void {
-    if (this.finished || this.headSent) return;
-    const { request, stream, config } = this;
-    // Filters are shown one response of an exchange: what takes the place of another is sent as it is.
-    const shown = this.responseStarted;
-    this.responseStarted = true;
-    this.router?.abandon();
-    this.cancelFlows();
+    const { request, stream, config, response } = this;
+    if (this.finished || response.headSent) return;
+    this.stopForwarding();
     if (made.flag) request.flag(made.flag);
     request.details = made.details;
-    if (this.admitted && !request.cluster) {
-      nameCluster(request, config.routes(), config.router.clusters, config.router.random, this.choice);
-    }
-    const { status, headers, body } = composeReply(made, request, config.mapReply);
+    this.nameCluster();
+    const composed = composeReply(made, request, config.mapReply);
     if (made.close) stream.endConnection();
-    if (!this.requestEnded) stream.abandonRequest();
-    const end = body.length === 0 || request.method === 'HEAD';
-    const bodySize = end ? 0 : body.length;
-    const local: LocalResponse = {
-      head: { status, headers, bodySize, upgrade: '', version: 'HTTP/1.1' },
-      end,
-      body,
-    };
-    if (shown) this.sendLocal(local);
-    else this.filterResponse(local.head, end, local);
+    if (!this.body.ended) stream.abandonRequest();
+    response.local(composed);
   }
 
-  onResponseWritable(): void {
-    this.router?.onDownstreamWritable();
-  }
-
-  /** A response that is not the last: 100, 102, 103. */
-  respondInterim(head: ResponseHead): void {
-    if (this.responseStarted || this.finished || this.request.protocol === 'HTTP/1.0') return;
-    removeResponseHopByHop(head.headers);
-    this.stream.interim(head);
-  }
-
-  /** The router has a response head that is to be passed on. */
-  respond(head: ResponseHead, end: boolean): void {
-    const { request } = this;
-    removeResponseHopByHop(head.headers);
-    request.details = 'via_upstream';
-    request.responseCode = head.status;
-    this.responseStarted = true;
-    this.filterResponse(head, end, undefined);
-  }
-
-  /** @param local the response, where it was made here */
-  private filterResponse(head: ResponseHead, end: boolean, local: LocalResponse | undefined): void {
+  /** For the log and metrics, where the router has not come to it. */
+  private nameCluster(): void {
     const { request, config } = this;
-    request.responseHeaders = head.headers;
-    request.responseStatus = head.status;
-    this.run ??= new FilterRun(request, config.filters.of(undefined), config.routes);
-    const { run } = this;
-    const direction = run.filters.response;
-    const tunnel = local === undefined && isTunnel(request.upgrade, head.status);
-    const seesBody = !end && (tunnel ? direction.seesTunnels : direction.seesBody);
-    let result: 'passed' | Stopped;
-    try {
-      this.choice?.editResponse(request, head.headers);
-      result = runResponseHeads(run, 0, head, end);
-      if (result === 'passed' && !seesBody) {
-        this.sendHead(head, end, tunnel);
-        if (local && !end) this.sendData(local.body, true);
-        return;
-      }
-    } catch (error) {
-      this.failResponse(error, local);
+    if (!this.admitted || request.cluster) return;
+    nameCluster(request, config.routes(), config.router.clusters, config.router.random, this.choice);
+  }
+
+  /** Where the response has begun, it is cut off instead. */
+  replyOrCut(made: LocalReply): void {
+    if (this.finished) return;
+    if (!this.response.headSent) {
+      this.reply(made);
       return;
     }
-    const flow = responseFlow(this, run, { head, end, tunnel, seesBody, local }, config.bufferLimit);
-    this.responseFlow = flow;
-    flow.start(result);
-    if (local && !end) flow.onData(local.body, true);
-  }
-
-  responsePassed({ head, end, tunnel, seesBody }: FilteredResponse): void {
-    const flow = this.responseFlow!;
-    if (flow.replaced) {
-      const replaced = replacedHead(head, flow.size, this.request.method);
-      this.sendHead(replaced.head, replaced.end, false);
-    } else if (flow.rewrites && !end && !tunnel) this.sendHead(unsizedHead(head), false, false);
-    else this.sendHead(head, end, tunnel);
-    flow.pump();
-    if (flow.empty && !seesBody) this.responseFlow = undefined;
-  }
-
-  /** Throws what compiled config throws. */
-  private sendHead(head: ResponseHead, end: boolean, tunnel: boolean): void {
-    this.config.headers.response(this.request, head.headers);
-    this.tunnel = tunnel;
-    this.responseHead(head, end);
-  }
-
-  /** An answer in the place of another, or whose filters failed: it must not fail for the same. */
-  private sendLocal({ head, end, body }: LocalResponse): void {
-    this.request.responseHeaders = head.headers;
-    this.request.responseStatus = head.status;
-    try {
-      this.config.headers.response(this.request, head.headers);
-    } catch (error) {
-      this.config.onInternalError(error);
-    }
-    this.responseHead(head, end);
-    if (!end) this.sendData(body, true);
-  }
-
-  failResponse(error: unknown, local: LocalResponse | undefined): void {
-    this.config.onInternalError(error);
-    this.cancelFlows();
-    if (local && !this.headSent) this.sendLocal(local);
-    else this.replyOrCut(filterFailed);
-  }
-
-  private cancelFlows(): void {
-    this.requestFlow?.cancel();
-    this.responseFlow?.cancel();
-    this.responseFlow = undefined;
-  }
-
-  private responseHead(head: ResponseHead, end: boolean): void {
-    this.headSent = true;
-    this.request.responseCode = head.status;
-    this.config.router.events.responseStarted?.(this.request);
-    if (end) {
-      this.responseEnded = true;
-      this.finish();
-    }
-    this.stream.head(head, end);
-  }
-
-  /** @returns false: wait for `onDownstreamWritable` */
-  responseData(bytes: Uint8Array, end: boolean): boolean {
-    return this.responseFlow ? this.responseFlow.onData(bytes, end) : this.sendData(bytes, end);
-  }
-
-  sendData(bytes: Uint8Array, end: boolean): boolean {
-    this.request.bytesSent += bytes.length;
-    if (end) this.endResponse();
-    else this.touch();
-    return this.stream.data(bytes, end);
-  }
-
-  responseTrailers(trailers: HeaderMap): void {
-    if (this.responseFlow) this.responseFlow.onTrailers(trailers);
-    else this.sendTrailers(trailers);
-  }
-
-  sendTrailers(trailers: HeaderMap): void {
-    this.endResponse();
-    this.stream.trailers(trailers);
-  }
-
-  /** A tunnel lives until its other direction has ended, too. */
-  private endResponse(): void {
-    this.responseEnded = true;
-    if (!this.tunnel || this.requestDelivered) this.finish();
+    this.request.details = made.details;
+    this.finish();
+    this.stream.reset('local_reset');
   }
 
   /** A response that has begun cannot be ended as it should. */
   fail(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
-    if (!this.headSent) {
+    if (!this.response.headSent) {
       // A filter holds the response: the client has nothing of it yet.
       this.reply(flag === 'UC' ? responseCut(details) : responseLate(flag, details));
       return;
     }
-    if (!this.tunnel || flag !== 'UC') {
+    if (!this.response.tunnel || flag !== 'UC') {
       this.request.flag(flag);
       this.request.details = details;
     }
@@ -539,14 +318,15 @@ export class Exchange
     this.stream.reset('local_reset');
   }
 
-  pauseRequest(): void {
-    if (this.requestFlow) this.requestFlow.block();
-    else this.stream.pause();
+  /** A tunnel lives until its other direction has ended, too. */
+  responseEnded(): void {
+    if (!this.response.tunnel || this.body.delivered) this.finish();
   }
 
-  resumeRequest(): void {
-    if (this.requestFlow) this.requestFlow.unblock();
-    else this.stream.resume();
+  private stopForwarding(): void {
+    this.router?.abandon();
+    this.body.cancel();
+    this.response.cancel();
   }
 
   private finish(): void {
@@ -555,10 +335,8 @@ export class Exchange
     this.limits?.stop();
     this.idle?.release();
     this.idle = undefined;
-    this.router?.abandon();
-    this.cancelFlows();
-    this.pending = undefined;
-    this.run?.end(this.responseEnded, this.config.onInternalError);
+    this.stopForwarding();
+    this.run?.end(this.response.ended, this.config.onInternalError);
     this.request.endMs = this.config.router.clock.monotonicMs();
     this.config.router.events.finished?.(this.request);
     this.owner.exchangeEnded(this);

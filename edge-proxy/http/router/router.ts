@@ -35,35 +35,45 @@ import {
 import { planWithControls } from '../routing/retry-plan.ts';
 import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
 import { Attempt } from './attempt.ts';
-import { BodyBuffer } from './body-buffer.ts';
 import { HedgedAttempts } from './hedged-attempts.ts';
-import { type Mirror, startMirrors } from './mirror.ts';
+import { startMirrors } from './mirror.ts';
+import { OutgoingBody } from './outgoing-body.ts';
 import type { PendingBody } from './pending-body.ts';
 import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
 import { type RetryDecision, RetryState } from './retry-state.ts';
 import type { RouterConfig } from './router-config.ts';
+
+/** The body of the request, as the router controls it. */
+export interface RoutedBody {
+  /** The request was handed over whole. */
+  readonly delivered: boolean;
+  pause(): void;
+  resume(): void;
+}
+
+/** Where the router sends the response. */
+export interface RoutedResponse {
+  /** A head was handed over by `fromUpstream`, or is sent. */
+  readonly started: boolean;
+  /** A response that is not the last: 100, 102, 103. */
+  interim(head: ResponseHead): void;
+  fromUpstream(head: ResponseHead, end: boolean): void;
+  /** @returns false: wait for `onDownstreamWritable` */
+  data(bytes: Uint8Array, end: boolean): boolean;
+  trailers(trailers: HeaderMap): void;
+}
 
 /** What the router asks of the exchange it works for. */
 export interface RouterClient {
   readonly request: ProxyRequest;
   /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
   readonly bufferLimit: number;
-  /** The request was handed over whole. */
-  readonly requestDelivered: boolean;
-  /** A response head was handed over by `respond`, or is sent. */
-  readonly responseStarted: boolean;
+  readonly body: RoutedBody;
+  readonly response: RoutedResponse;
   /** Answers here. Without effect once a response has begun. */
   reply(made: LocalReply): void;
-  /** A response that is not the last: 100, 102, 103. */
-  respondInterim(head: ResponseHead): void;
-  respond(head: ResponseHead, end: boolean): void;
-  /** @returns false: wait for `onDownstreamWritable` */
-  responseData(bytes: Uint8Array, end: boolean): boolean;
-  responseTrailers(trailers: HeaderMap): void;
   /** A response that has begun cannot be ended as it should. */
   fail(flag: ResponseFlag, details: string): void;
-  pauseRequest(): void;
-  resumeRequest(): void;
 }
 
 /** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
@@ -83,7 +93,6 @@ export class Router {
   private previous: Endpoint[] | undefined;
   /** Where the request itself says to go. */
   private located: Endpoint | undefined;
-  private mirrors: Mirror[] | undefined;
   private tlsAuthority = '';
   private hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
@@ -98,9 +107,7 @@ export class Router {
   private waiting = false;
   /** Of the attempt that is started next. */
   private cause: AttemptCause = 'first';
-  private readonly body: BodyBuffer;
-  private trailers: HeaderMap | undefined;
-  private requestEnded: boolean;
+  private readonly body: OutgoingBody;
   private endedAt = 0;
   private over = false;
   /** No further attempt: the client has part of this one's response. */
@@ -108,7 +115,7 @@ export class Router {
 
   /**
    * @param permit of the exchange's request: only what every filter let through is forwarded
-   * @param pending what came of the body so far; with `exchange.requestDelivered` all of it
+   * @param pending what came of the body so far; with `exchange.body.delivered` all of it
    */
   constructor(
     permit: Permit<ProxyRequest>,
@@ -123,9 +130,7 @@ export class Router {
     this.config = config;
     this.action = action;
     this.choice = choice;
-    this.requestEnded = exchange.requestDelivered;
-    this.trailers = pending?.trailers;
-    this.body = new BodyBuffer(exchange.bufferLimit, pending?.chunks);
+    this.body = new OutgoingBody(exchange.bufferLimit, pending, exchange.body.delivered);
   }
 
   /** Lower-case upgrade granted by the route, `connect`, or ''. */
@@ -149,7 +154,7 @@ export class Router {
     const grpc = isGrpc(request.headers.get('content-type'));
     this.times = timeoutsOf(action, request.headers, grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
-    const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
+    const retried = this.upgrade !== 'connect' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
@@ -170,16 +175,13 @@ export class Router {
     if (cluster.resolveDestination)
       this.resolveDestination(cluster.resolveDestination(request.authority, request.headers));
     else this.startAttempt();
-    if (this.requestEnded) this.onWholeRequest();
+    if (this.timedFromHead || this.body.ended) this.startTimeout();
   }
 
   /** As in Envoy: when the first endpoint is chosen, and before its name becomes the host; with what came of the body. */
   private mirror(): void {
-    this.mirrors = startMirrors(this.exchange.request, this.config, this.action.mirrors, this.times.totalMs);
-    for (const mirror of this.mirrors) {
-      for (const bytes of this.body.parts) mirror.onData(bytes, false);
-      if (this.requestEnded) mirror.onEnd(this.trailers);
-    }
+    const { exchange, config, action, times } = this;
+    this.body.mirrorTo(startMirrors(exchange.request, config, action.mirrors, times.totalMs));
   }
 
   /** The cluster has no endpoints but the one this request names. */
@@ -217,7 +219,7 @@ export class Router {
     if (this.times.totalMs > 0 || this.times.perAttemptMs > 0) {
       announceTimeout(request, config, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
     }
-    if (this.action.mirrors.length > 0 && this.mirrors === undefined && this.upgrade === '') this.mirror();
+    if (this.action.mirrors.length > 0 && !this.body.mirrored && this.upgrade === '') this.mirror();
     const { autoHost } = this.action;
     if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
       rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
@@ -248,52 +250,40 @@ export class Router {
 
   /** A stream is there: send what there is of the request. */
   onAttemptReady(attempt: Attempt): void {
-    const { exchange, requestEnded, trailers } = this;
+    const { exchange, body } = this;
     const { request } = exchange;
-    const { parts } = this.body;
-    const ends = requestEnded && trailers === undefined;
     request.upstream = attempt.addresses;
-    attempt.head(request, ends && parts.length === 0);
-    attempt.startTimers(this.times, requestEnded && this.upgrade === '', this.config.clock);
-    let room = true;
-    for (let i = 0; i < parts.length; i++) room = attempt.data(parts[i]!, ends && i === parts.length - 1);
-    if (requestEnded && trailers) attempt.trailers(trailers);
-    this.body.sent(request.bodySize !== 0);
-    if (room) exchange.resumeRequest();
+    attempt.head(request, body.empty);
+    attempt.startTimers(this.times, this.timedFromHead || (body.ended && this.upgrade === ''), this.config.clock);
+    if (body.sendTo(attempt, request.bodySize !== 0)) exchange.body.resume();
   }
 
   /** @param bytes valid during the call alone */
   onData(bytes: Uint8Array, end: boolean): void {
     if (this.over) return;
-    if (end) this.requestEnded = true;
-    if (this.mirrors) for (const mirror of this.mirrors) mirror.onData(bytes, end);
-    const { attempt } = this;
-    const sending = attempt?.ready === true;
-    if (bytes.length > 0 && this.keep(bytes, sending)) this.exchange.pauseRequest();
-    if (sending && !attempt.data(bytes, end)) this.exchange.pauseRequest();
-    if (end) this.onWholeRequest();
-  }
-
-  /** @returns the client is to wait until it is sent */
-  private keep(bytes: Uint8Array, sending: boolean): boolean {
-    const { body } = this;
-    // A body that is no longer whole here while no attempt is sending: a response is on its way, and needs no more of it.
-    if (!body.complete || (sending && !body.keep)) return false;
-    return body.add(bytes, sending) === 'hold';
+    if (!this.body.onData(bytes, end, this.sendingAttempt)) this.exchange.body.pause();
+    if (end && this.upgrade === '') this.startTimeout();
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.over) return;
-    this.requestEnded = true;
-    this.trailers = trailers;
-    if (this.mirrors) for (const mirror of this.mirrors) mirror.onEnd(trailers);
-    if (this.attempt?.ready) this.attempt.trailers(trailers);
-    this.onWholeRequest();
+    this.body.onTrailers(trailers, this.sendingAttempt);
+    this.startTimeout();
   }
 
-  /** Envoy's timeouts run from the end of the request. A tunnel has none. */
-  private onWholeRequest(): void {
-    if (this.over || this.upgrade !== '') return;
+  /** The one whose stream takes data. */
+  private get sendingAttempt(): Attempt | undefined {
+    return this.attempt?.ready ? this.attempt : undefined;
+  }
+
+  /** As in Envoy: nothing of an upgrade but its head is waited for. A tunnel through CONNECT has no timeout at all. */
+  private get timedFromHead(): boolean {
+    return this.upgrade !== '' && this.upgrade !== 'connect';
+  }
+
+  /** The timeouts of the route run from the end of the request. */
+  private startTimeout(): void {
+    if (this.over || this.upgrade === 'connect') return;
     const { clock, timers } = this.config;
     this.endedAt = clock.monotonicMs();
     if (this.times.totalMs > 0) this.timeout = timers.take(this, this.times.totalMs);
@@ -318,10 +308,10 @@ export class Router {
     if (decision === 'retry' && this.retry(attempt)) return;
     this.flagLimit(decision);
     this.attempt = attempt;
-    if (upgrade !== '') this.endTimeout();
+    if (head.status === 101) this.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
-    exchange.respond(head, end);
+    exchange.response.fromUpstream(head, end);
   }
 
   onInternalError(error: unknown): void {
@@ -353,27 +343,27 @@ export class Router {
 
   private onDurationOver(): void {
     if (this.over) return;
-    if (this.exchange.responseStarted) this.exchange.fail('DT', 'max_duration_timeout');
-    else this.exchange.reply(this.requestEnded ? durationOver : { ...durationOver, status: 408 });
+    if (this.exchange.response.started) this.exchange.fail('DT', 'max_duration_timeout');
+    else this.exchange.reply(this.body.ended ? durationOver : { ...durationOver, status: 408 });
   }
 
   onInterim(_attempt: Attempt, head: ResponseHead): void {
     if (!this.config.proxyContinue) return;
     // The client has part of this response: another attempt must not contradict it.
     this.committed = true;
-    this.exchange.respondInterim(head);
+    this.exchange.response.interim(head);
   }
 
   onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void {
-    if (!this.exchange.responseData(bytes, end)) attempt.pause();
+    if (!this.exchange.response.data(bytes, end)) attempt.pause();
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
-    this.exchange.responseTrailers(trailers);
+    this.exchange.response.trailers(trailers);
   }
 
   onUpstreamWritable(): void {
-    this.exchange.resumeRequest();
+    this.exchange.body.resume();
   }
 
   onReset(attempt: Attempt, reset: StreamReset, headSeen: boolean): void {
@@ -384,7 +374,7 @@ export class Router {
       if (connecting) exchange.request.upstreamFailure = detail.replace(/\s/g, '_');
       this.report(attempt, connecting ? 'connect-failure' : reason === 'connection_timeout' ? 'timeout' : 'reset');
     }
-    if (exchange.responseStarted) {
+    if (exchange.response.started) {
       exchange.fail(resetFlag(reason), `upstream_reset_after_response_started{${resetDetail(reason)}}`);
       return;
     }
@@ -396,7 +386,7 @@ export class Router {
   }
 
   onAttemptTimeout(attempt: Attempt, kind: AttemptTimeout): void {
-    if (this.over || this.exchange.responseStarted) return;
+    if (this.over || this.exchange.response.started) return;
     this.report(attempt, 'timeout');
     if (kind !== 'duration' && this.retries.plan?.hedge && !this.isHedged(attempt)) {
       this.hedge(attempt);
@@ -404,7 +394,7 @@ export class Router {
     }
     const decision = this.isHedged(attempt) ? 'no' : this.retries.onAttemptTimeout();
     attempt.discard('timeout');
-    this.retryOrReply(attempt, decision, attemptTimeoutReply(kind, this.requestEnded));
+    this.retryOrReply(attempt, decision, attemptTimeoutReply(kind, this.body.ended));
   }
 
   /** Leaves an attempt that takes too long running and begins another beside it. */
@@ -437,7 +427,7 @@ export class Router {
   /** The route's timeout is over. */
   onTimeout(): void {
     if (this.over) return;
-    if (this.exchange.responseStarted) {
+    if (this.exchange.response.started) {
       this.exchange.fail('UT', 'response_timeout');
       return;
     }
@@ -491,8 +481,6 @@ export class Router {
     this.hedged?.discard();
     this.hedged = undefined;
     this.body.clear();
-    // Those that have the whole request continue alone.
-    if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
     this.attempt?.discard();
     this.attempt = undefined;
     this.retries?.release();

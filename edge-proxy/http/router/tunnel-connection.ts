@@ -32,7 +32,7 @@ export class TunnelConnection implements Connection {
 
   /** Answers 200, then hands the connection over. @param pending what the client sent without waiting */
   open(accept: (connection: Connection) => void, pending: readonly Uint8Array[]): void {
-    this.exchange.respond(
+    this.exchange.response.fromUpstream(
       { status: 200, headers: new HeaderMap(), bodySize: undefined, upgrade: '', version: 'HTTP/1.1' },
       false,
     );
@@ -57,8 +57,10 @@ export class TunnelConnection implements Connection {
     return this.exchange.request.downstream.localPort;
   }
 
+  /** @param bytes valid during the call alone */
   onData(bytes: Uint8Array, end: boolean): void {
-    if (bytes.length > 0 && !this.closed) this.handler.onData(bytes);
+    const { handler } = this;
+    if (bytes.length > 0 && !this.closed) handler.onLent ? handler.onLent(bytes) : handler.onData(bytes.slice());
     if (end && !this.closed) this.handler.onEnd();
   }
 
@@ -76,7 +78,7 @@ export class TunnelConnection implements Connection {
   }
 
   write(bytes: Uint8Array): boolean {
-    return this.closed || this.ended || this.exchange.responseData(bytes, false);
+    return this.closed || this.ended || this.exchange.response.data(bytes, false);
   }
 
   writeLatin1(text: string): boolean {
@@ -90,7 +92,7 @@ export class TunnelConnection implements Connection {
   end(): void {
     if (this.closed || this.ended) return;
     this.ended = true;
-    this.exchange.responseData(EMPTY, true);
+    this.exchange.response.data(EMPTY, true);
   }
 
   destroy(error?: Error): void {
@@ -100,11 +102,11 @@ export class TunnelConnection implements Connection {
   }
 
   pause(): void {
-    if (!this.closed) this.exchange.pauseRequest();
+    if (!this.closed) this.exchange.body.pause();
   }
 
   resume(): void {
-    if (!this.closed) this.exchange.resumeRequest();
+    if (!this.closed) this.exchange.body.resume();
   }
 
   private close(error?: Error): void {

@@ -1,6 +1,5 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
 import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
-import type { FilterDefinition } from '../filters/definition.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
@@ -28,9 +27,9 @@ export interface RouteEntry {
 export interface FilterOverride {
   /** The filter does not run. */
   readonly disabled: boolean;
-  /** Which filter's configuration `value` is; undefined: the route only enables or disables. */
-  readonly definition: FilterDefinition | undefined;
-  /** What the definition compiled. */
+  /** Which filter's configuration `value` is, by the type of its message; '': the route only enables or disables. */
+  readonly filterType: string;
+  /** What that filter's definition compiled. */
   readonly value: unknown;
 }
 

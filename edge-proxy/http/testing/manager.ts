@@ -1,5 +1,6 @@
 /** A connection manager on connections in memory, for the tests of what it does. */
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
+import { http1 } from '../codec/h1/upstream-connection.ts';
 import { ConnectionManager } from '../downstream/connection-manager.ts';
 import type { ConnectionManagerOptions } from '../downstream/manager-options.ts';
 import type { DownstreamInfo, RequestContext } from '../request/request-context.ts';
@@ -40,6 +41,7 @@ export function makeCluster(ports: readonly number[]): Cluster & { reports: unkn
   const reports: unknown[] = [];
   return {
     name: 'c',
+    protocol: http1,
     connectTimeoutMs: 1000,
     limits: { maxConnections: 10, maxPendingRequests: 10, maxRequests: 10, maxRetries: 3 },
     maxRequestsPerConnection: 0,

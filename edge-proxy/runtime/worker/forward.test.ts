@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../../shared/xds/route.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
+import { filterRegistry } from '../../xds/filter/filter-registry.ts';
 import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
 import { createForward } from './forward.ts';
 
@@ -14,13 +16,15 @@ interface Asked {
 }
 type Answer = (asked: Asked) => Response | Promise<Response>;
 
+const filters = filterRegistry(HTTP_FILTERS);
+
 function worker(routes: object[] | null, answer: Answer = () => new Response('ok'), token: string | null = 'jwt') {
   const asked: Asked[] = [];
   const table =
     routes &&
     compileRouteConfiguration(
       RouteConfiguration.parse({ name: 'r', virtualHosts: [{ name: 'v', domains: ['*'], routes }] }),
-      time,
+      { env: time, filters },
     );
   const errors: unknown[] = [];
   const forward = createForward({
@@ -40,6 +44,7 @@ function worker(routes: object[] | null, answer: Answer = () => new Response('ok
     token: () => token ?? undefined,
     routes: () => table,
     time,
+    filters,
     onInternalError: (error) => errors.push(error),
   });
   const get = (path: string, init: RequestInit = {}) =>

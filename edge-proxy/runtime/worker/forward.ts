@@ -12,6 +12,7 @@ import { TimerPool } from '../../http/request/timers.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
 import type { SideCall } from '../../http/side-call/side-call.ts';
 import { compileHttpFilters } from '../../xds/filter/compile-filters.ts';
+import type { FilterRegistry } from '../../xds/filter/filter-registry.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { FetchDownstream } from './downstream-stream.ts';
 import { GatewayStreams, gatewayClusters } from './gateway-streams.ts';
@@ -33,6 +34,7 @@ export interface ForwardEnv {
   /** null: everything goes to the gateway; undefined: no configuration has come. */
   routes(): RouteTable | null | undefined;
   readonly time: ClockAndRandom;
+  readonly filters: FilterRegistry;
   /** Reports exceptions in this proxy, which a client sees as 500. */
   readonly onInternalError: (error: unknown) => void;
 }
@@ -62,13 +64,23 @@ const noCalls = () => Promise.reject(new Error('an edge worker calls no clusters
 const NO_CALLS: SideCall = { http: noCalls, unary: noCalls };
 
 /** The settings of Istio's gateways, as far as a worker has them. */
-function compileExchange({ gateway, token, time, onInternalError }: ForwardEnv): Omit<ExchangeConfig, 'routes'> {
-  const filters = compileHttpFilters(FILTERS, {
-    now: () => time.now(),
-    random: () => time.random(),
-    call: NO_CALLS,
-    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  });
+function compileExchange({
+  gateway,
+  token,
+  time,
+  filters: known,
+  onInternalError,
+}: ForwardEnv): Omit<ExchangeConfig, 'routes'> {
+  const filters = compileHttpFilters(
+    FILTERS,
+    {
+      now: () => time.now(),
+      random: () => time.random(),
+      call: NO_CALLS,
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    },
+    known,
+  );
   const manager = { statPrefix: '', useRemoteAddress: true, serverHeaderTransformation: 'PASS_THROUGH' } as const;
   return {
     filters: new FilterChain(filters),

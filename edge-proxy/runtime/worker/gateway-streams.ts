@@ -1,5 +1,6 @@
 /** Upstream streams of an edge worker: every cluster is the gateway, reached by fetch with the worker's JWT-SVID. */
 import { textOfWire } from '../../../shared/match/wire.ts';
+import type { UpstreamProtocol } from '../../http/codec/codecs.ts';
 import type { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestHead } from '../../http/message/message.ts';
 import type { ResetReason, UpstreamStream } from '../../http/message/stream.ts';
@@ -27,6 +28,14 @@ const GATEWAY: Endpoint = {
   active: 0,
 };
 
+/** workerd's fetch makes the connections, so that no pool may. */
+const FETCHED: UpstreamProtocol = {
+  expectedStreams: 1,
+  connect() {
+    throw new Error('an edge worker has no upstream connections of its own');
+  },
+};
+
 /**
  * Clusters for one request. Limits are the gateway's: workerd may end a request at any time, and what it had counted here
  * would stay counted.
@@ -34,6 +43,7 @@ const GATEWAY: Endpoint = {
 export const gatewayClusters: ClusterSet = {
   get: (name): Cluster => ({
     name,
+    protocol: FETCHED,
     connectTimeoutMs: 0,
     limits: {
       maxConnections: UNLIMITED,

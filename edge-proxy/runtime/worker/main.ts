@@ -3,6 +3,8 @@ import { Router } from 'itty-router';
 import { Backoff } from '../../control-client/backoff.ts';
 import { DiscoveryClient } from '../../control-client/discovery-client.ts';
 import { buildNode } from '../../control-client/node.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
+import { filterRegistry } from '../../xds/filter/filter-registry.ts';
 import type { ClockAndRandom } from '../runtime.ts';
 import { controlPost, type Post } from './control.ts';
 import { createForward } from './forward.ts';
@@ -32,6 +34,8 @@ const time: ClockAndRandom = {
   random: () => Math.random(),
 };
 
+const filters = filterRegistry(HTTP_FILTERS);
+
 const log = (line: string) => console.log(line);
 
 function createWorker(env: WorkerEnv): Worker {
@@ -44,12 +48,13 @@ function createWorker(env: WorkerEnv): Worker {
     ttl: settings.SVID_TTL,
     now: time.now,
   });
-  const routes = settings.ROUTES === '' ? undefined : new WorkerRoutes(settings.ROUTES, time);
+  const routes = settings.ROUTES === '' ? undefined : new WorkerRoutes(settings.ROUTES, { env: time, filters });
   const forward = createForward({
     gateway: env.GATEWAY,
     token: () => identity.gatewayToken,
     routes: () => (routes ? routes.table : null),
     time,
+    filters,
     // The text of an error could quote what a client sent.
     onInternalError: (error) =>
       log(`a request failed within the worker: ${error instanceof Error ? error.name : typeof error}`),

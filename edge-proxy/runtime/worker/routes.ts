@@ -5,18 +5,17 @@ import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
 import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
-import { compileRouteConfiguration } from '../../xds/route/compile-routes.ts';
-import type { ClockAndRandom } from '../runtime.ts';
+import { compileRouteConfiguration, type RouteDeps } from '../../xds/route/compile-routes.ts';
 
 export class WorkerRoutes implements ConfigTarget {
   private readonly name: string;
-  private readonly time: ClockAndRandom;
+  private readonly deps: RouteDeps;
   /** undefined: none has come, or it was withdrawn. */
   table: RouteTable | undefined;
 
-  constructor(name: string, time: ClockAndRandom) {
+  constructor(name: string, deps: RouteDeps) {
     this.name = name;
-    this.time = time;
+    this.deps = deps;
   }
 
   /** An invalid configuration is refused; the previous one stays in force. */
@@ -26,7 +25,7 @@ export class WorkerRoutes implements ConfigTarget {
     for (const item of changes.routes?.upsert ?? []) {
       if ((item as { name?: unknown }).name !== this.name) continue;
       try {
-        this.table = compileTable(item, this.time);
+        this.table = compileTable(item, this.deps);
       } catch (error) {
         refused.set(`routes/${this.name}`, error instanceof Error ? error.message : String(error));
       }
@@ -35,14 +34,14 @@ export class WorkerRoutes implements ConfigTarget {
   }
 }
 
-function compileTable(item: unknown, time: ClockAndRandom): RouteTable {
+function compileTable(item: unknown, deps: RouteDeps): RouteTable {
   const parsed = SCHEMAS.routes.safeParse(item);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new ConfigError(issue?.path.join('.') || 'resource', issue?.message ?? 'is malformed');
   }
   refuseMirrors(parsed.data);
-  return compileRouteConfiguration(parsed.data, time);
+  return compileRouteConfiguration(parsed.data, deps);
 }
 
 /** A worker reaches the gateway alone and cannot name a mirror's cluster to it: a mirror is refused, not ignored. */

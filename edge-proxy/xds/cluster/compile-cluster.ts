@@ -12,6 +12,7 @@ import type {
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { ConfigError } from '../../config-error.ts';
+import { http1 } from '../../http/codec/h1/upstream-connection.ts';
 import type { Runtime, TlsContext } from '../../runtime/runtime.ts';
 import type { LocalityGroup } from '../../upstream/balancing/priority-set.ts';
 import { compileLimits } from '../../upstream/circuit-breakers.ts';
@@ -80,6 +81,7 @@ export function compileCluster(
   const cluster = new BalancedCluster(
     {
       name: config.name,
+      protocol: http1,
       connectTimeoutMs: config.connectTimeout ? durationMs(config.connectTimeout) : 5000,
       limits: compileLimits(config),
       highLimits: compileLimits(config, 'HIGH'),

@@ -1,21 +1,28 @@
 import { describe, expect, it } from 'vitest';
 import { HttpFilter as HttpFilterMessage } from '../../../shared/xds/http-connection-manager.ts';
 import { FilterChain } from '../../http/filters/chain.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import type { FilterOverrides, RouteEntry } from '../../http/routing/route-table.ts';
 import { contextOf, noCalls, requestDouble } from '../../http/testing/request-double.ts';
 import { compileHttpFilters } from './compile-filters.ts';
 import { compileOverrides } from './compile-per-filter.ts';
+import { filterRegistry } from './filter-registry.ts';
 
 const ANY = 'type.googleapis.com/envoy.extensions.filters.http';
 const xds = (type: string, more: object = {}, name = type, around: object = {}): HttpFilterMessage =>
   HttpFilterMessage.parse({ name, typedConfig: { '@type': `${ANY}.${type}`, ...more }, ...around });
 const router = xds('router.v3.Router');
+const registry = filterRegistry(HTTP_FILTERS);
 const env = { now: () => 0, random: () => 0, sleep: () => Promise.resolve(), call: noCalls };
-const compile = (filters: HttpFilterMessage[]) => compileHttpFilters(filters, env);
+const compile = (filters: HttpFilterMessage[]) => compileHttpFilters(filters, env, registry);
 const names = (filters: HttpFilterMessage[]) => compile(filters).map(({ name }) => name);
 const route = (overrides: FilterOverrides | undefined) => ({ action: { kind: 'forward' }, overrides }) as RouteEntry;
 const BUFFER = (buffer: number) => ({ buffer, whenFull: 'reject' });
-const level = (config: Record<string, object>) => ({ path: 'p', config: config as never });
+const overridesOf = (...levels: Record<string, object>[]) =>
+  compileOverrides(
+    levels.map((config) => ({ path: 'p', config: config as never })),
+    registry,
+  );
 
 describe('compileHttpFilters', () => {
   it("keeps the listener's order, and leaves out what has nothing to do", () => {
@@ -61,7 +68,7 @@ describe('compileHttpFilters', () => {
       router,
     ]);
     const limits = (config: Record<string, object>) => {
-      const request = requestDouble({ route: route(compileOverrides([level(config)])) });
+      const request = requestDouble({ route: route(overridesOf(config)) });
       return filters.map((filter) => filter.onRequestHead!(contextOf(request), true));
     };
     const buffer = `${ANY}.buffer.v3.BufferPerRoute`;
@@ -90,7 +97,7 @@ describe('which filters run', () => {
   const chain = new FilterChain(filters);
   const run = (config: Record<string, object>, host: Record<string, object> = {}) =>
     chain
-      .of(route(compileOverrides([level(config), level(host)])))
+      .of(route(overridesOf(config, host)))
       .all.map(({ name }) => name)
       .join('');
   const wrapper = 'type.googleapis.com/envoy.config.route.v3.FilterConfig';
@@ -114,7 +121,7 @@ describe('which filters run', () => {
     expect(run({ b: fault }, { b: { '@type': wrapper, disabled: true } })).toBe('abc');
   });
   it('chooses once for the routes that share their configuration', () => {
-    const overrides = compileOverrides([level({ b: fault })]);
+    const overrides = overridesOf({ b: fault });
     expect(chain.of(route(overrides))).toBe(chain.of(route(overrides)));
   });
 });

@@ -5,25 +5,19 @@ import { messageName, unsupportedType } from '../../../shared/xds/message.ts';
 import { ConfigError } from '../../config-error.ts';
 import type { FilterDefinition, FilterEnv, FilterUse } from '../../http/filters/definition.ts';
 import type { HttpFilter } from '../../http/filters/hooks.ts';
-import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { readMessage } from '../read-message.ts';
+import type { FilterRegistry } from './filter-registry.ts';
 
-type Definitions = ReadonlyMap<string, FilterDefinition>;
-
-const byType = (definitions: readonly FilterDefinition[]): Definitions =>
-  new Map(definitions.map((definition) => [definition.type, definition]));
-const OWN = byType(HTTP_FILTERS);
+type Definitions = FilterRegistry['byType'];
 
 /**
- * @param definitions those of this proxy where nothing else is given
  * @throws ConfigError where a filter cannot run as configured, or the router is not the last
  */
 export function compileHttpFilters(
   filters: readonly XdsHttpFilter[],
   env: FilterEnv,
-  definitions: readonly FilterDefinition[] = HTTP_FILTERS,
+  { byType: known }: FilterRegistry,
 ): HttpFilter[] {
-  const known = definitions === HTTP_FILTERS ? OWN : byType(definitions);
   // Each filter first: an unsupported one is named before the order is looked at.
   const compiled = filters.flatMap((filter, i) => {
     try {
@@ -59,6 +53,6 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv, known: Definitions
 function routeConfigOf(name: string, definition: FilterDefinition): FilterUse<unknown>['routeConfig'] {
   return (request) => {
     const override = request.route?.overrides?.get(name);
-    return override?.definition === definition ? override.value : undefined;
+    return override?.filterType === definition.type ? override.value : undefined;
   };
 }

@@ -1,19 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { TypedPerFilterConfig } from '../../../shared/xds/http-filters.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { compileOverrides } from './compile-per-filter.ts';
+import { filterRegistry } from './filter-registry.ts';
 
+const registry = filterRegistry(HTTP_FILTERS);
 const ANY = 'type.googleapis.com/envoy.extensions.filters.http';
 const wrapper = 'type.googleapis.com/envoy.config.route.v3.FilterConfig';
 const fault = (abort: number) => ({ '@type': `${ANY}.fault.v3.HTTPFault`, abort: { http_status: abort } });
 /** Most specific first, read as a proxy reads them. */
 const compile = (...levels: object[]) =>
-  compileOverrides(levels.map((config, i) => ({ path: `level${i}`, config: TypedPerFilterConfig.parse(config) })));
+  compileOverrides(
+    levels.map((config, i) => ({ path: `level${i}`, config: TypedPerFilterConfig.parse(config) })),
+    registry,
+  );
 const configOf = (overrides: ReturnType<typeof compile>, name = 'f') => overrides?.get(name)?.value;
 
 describe('per-route configuration of filters', () => {
   it('nothing configured: nothing to look up', () => {
     expect(compile({}, {})).toBeUndefined();
-    expect(compileOverrides([{ path: 'p', config: undefined }])).toBeUndefined();
+    expect(compileOverrides([{ path: 'p', config: undefined }], registry)).toBeUndefined();
   });
   it('the most specific configuration wins', () => {
     expect(configOf(compile({ f: fault(418) }, { f: fault(503) }))).toMatchObject({ abortStatus: 418 });
@@ -29,7 +35,7 @@ describe('per-route configuration of filters', () => {
   it('reads what it has read before, as a static bootstrap does', () => {
     const once = TypedPerFilterConfig.parse({ f: { '@type': wrapper, config: {} }, g: fault(418) });
     expect(TypedPerFilterConfig.parse(once)).toEqual(once);
-    expect(compile(once)?.get('f')).toEqual({ disabled: false, definition: undefined, value: undefined });
+    expect(compile(once)?.get('f')).toEqual({ disabled: false, filterType: '', value: undefined });
   });
   it('a filter may read all levels: cors takes from the next what the first leaves out', () => {
     const cors = (more: object) => ({ '@type': `${ANY}.cors.v3.CorsPolicy`, ...more });

@@ -1,17 +1,20 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RouteConfiguration } from '../../../shared/xds/route.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { ForwardAction, RouteEntry } from '../../http/routing/route-table.ts';
 import { type RequestParts, requestDouble } from '../../http/testing/request-double.ts';
+import { filterRegistry } from '../filter/filter-registry.ts';
 import { ConfigError, compileRouteConfiguration } from './compile-routes.ts';
 
 const draws: number[] = [];
 const env = { now: () => 0, monotonicMs: () => 0, random: () => draws.shift() ?? 0 };
+const deps = { env, filters: filterRegistry(HTTP_FILTERS) };
 const compile = (routes: unknown[], host: object = {}, table: object = {}) =>
   compileRouteConfiguration(
     RouteConfiguration.parse({ name: 't', virtualHosts: [{ name: 'vh', domains: ['*'], routes, ...host }], ...table }),
-    env,
+    deps,
   );
 const to = (cluster: string, more: object = {}) => ({ cluster, ...more });
 const run = (routes: unknown[], parts: RequestParts, host: object = {}, table: object = {}) => {
@@ -309,7 +312,7 @@ describe.skipIf(!existsSync(cases))('what istiod generates', () => {
           refused.push(`${name} ${table.name}: ${parsed.error.issues[0]?.message}`);
           continue;
         }
-        expect(compileRouteConfiguration(parsed.data, env).name).toBe(table.name ?? '');
+        expect(compileRouteConfiguration(parsed.data, deps).name).toBe(table.name ?? '');
         compiled++;
       }
     }

@@ -7,6 +7,7 @@ import { compileHostLookup } from '../../http/routing/host-lookup.ts';
 import type { ForwardAction, RouteEntry, RouteTable } from '../../http/routing/route-table.ts';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { compileOverrides, type OverrideLevel } from '../filter/compile-per-filter.ts';
+import type { FilterRegistry } from '../filter/filter-registry.ts';
 import { compileForward, compileResponseEdit, compileWeights, type HeaderScope } from './compile-forward.ts';
 import { compileRedirect, requestHost } from './compile-redirect.ts';
 import { type CompiledMatch, compileRouteMatch } from './compile-route-match.ts';
@@ -14,6 +15,12 @@ import { type CompiledMatch, compileRouteMatch } from './compile-route-match.ts'
 export { ConfigError } from '../../config-error.ts';
 
 const DEFAULT_DIRECT_BODY_BYTES = 4096;
+
+/** What routes are compiled with. */
+export interface RouteDeps {
+  readonly env: ClockAndRandom;
+  readonly filters: FilterRegistry;
+}
 
 interface CompiledRoute {
   match: CompiledMatch;
@@ -30,12 +37,12 @@ export interface CompiledHost {
 }
 
 /** Throws ConfigError naming the field, for anything this proxy cannot do; the table before it stays in use. */
-export function compileRouteConfiguration(config: RouteConfiguration, env: ClockAndRandom): RouteTable {
+export function compileRouteConfiguration(config: RouteConfiguration, deps: RouteDeps): RouteTable {
   if (config.vhds) throw new ConfigError('vhds', 'needs a route configuration that comes by discovery');
   const hosts = (config.virtualHosts ?? []).map((host, i) => ({
     domains: host.domains,
     path: `virtualHosts[${i}]`,
-    value: compileVirtualHost(config, host, `virtualHosts[${i}]`, env),
+    value: compileVirtualHost(config, host, `virtualHosts[${i}]`, deps),
   }));
   return routeTable(config, compileHostLookup(hosts, config.ignorePortInHostMatching ?? false));
 }
@@ -69,10 +76,12 @@ export function compileVirtualHost(
   config: RouteConfiguration,
   host: VirtualHost,
   path: string,
-  env: ClockAndRandom,
+  deps: RouteDeps,
 ): CompiledHost {
   return {
-    routes: (host.routes ?? []).map((route, i) => compileRoute(config, host, route, path, `${path}.routes[${i}]`, env)),
+    routes: (host.routes ?? []).map((route, i) =>
+      compileRoute(config, host, route, path, `${path}.routes[${i}]`, deps),
+    ),
     toHttps: (host.requireTls ?? 'NONE') === 'NONE' ? undefined : httpsRedirect(host),
     internalMayStay: host.requireTls === 'EXTERNAL_ONLY',
   };
@@ -94,8 +103,9 @@ function compileRoute(
   route: Route,
   hostPath: string,
   path: string,
-  env: ClockAndRandom,
+  deps: RouteDeps,
 ): CompiledRoute {
+  const { env, filters } = deps;
   const match = compileRouteMatch(route.match, `${path}.match`, () => env.random());
   const scope: HeaderScope = {
     levels: [
@@ -122,10 +132,10 @@ function compileRoute(
     name: route.name ?? '',
     virtualHost: host.name,
     action: compileAction(config, route, match, scope, path),
-    overrides: compileOverrides(levels),
+    overrides: compileOverrides(levels, filters),
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
   };
-  return { match, entry, draw: compileDraw(route, entry, scope, levels, `${path}.route.weightedClusters`, env) };
+  return { match, entry, draw: compileDraw(route, entry, scope, levels, `${path}.route.weightedClusters`, deps) };
 }
 
 /** As in Envoy, the weighted cluster is chosen with the route where the filters' configuration depends on it. */
@@ -135,7 +145,7 @@ function compileDraw(
   scope: HeaderScope,
   levels: readonly OverrideLevel[],
   path: string,
-  env: ClockAndRandom,
+  { env, filters }: RouteDeps,
 ): CompiledRoute['draw'] {
   const clusters = action?.weightedClusters?.clusters ?? [];
   if (!action || !clusters.some((one) => Object.keys(one.typedPerFilterConfig ?? {}).length > 0)) return undefined;
@@ -144,10 +154,10 @@ function compileDraw(
     (choice, i): RouteEntry => ({
       ...entry,
       action: { ...(entry.action as ForwardAction), pick: () => choice },
-      overrides: compileOverrides([
-        { path: `${path}.clusters[${i}]`, config: clusters[i]!.typedPerFilterConfig },
-        ...levels,
-      ]),
+      overrides: compileOverrides(
+        [{ path: `${path}.clusters[${i}]`, config: clusters[i]!.typedPerFilterConfig }, ...levels],
+        filters,
+      ),
     }),
   );
   return () => entries[indexAt(env.random())]!;

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
+import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import { filterRegistry } from '../filter/filter-registry.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
 import { RouteTables } from './route-tables.ts';
 
-const ENV = { now: () => 0, monotonicMs: () => 0, random: () => 0 };
+const DEPS = {
+  env: { now: () => 0, monotonicMs: () => 0, random: () => 0 },
+  filters: filterRegistry(HTTP_FILTERS),
+};
 const vhds = { configSource: { ads: {} } };
 const host = (name: string, domains: string[], more: Partial<VirtualHost> = {}): VirtualHost => ({
   name,
@@ -25,8 +30,8 @@ const request = (authority: string) =>
   }) as unknown as RequestContext;
 
 function setup(clusters = new Set<string>()) {
-  const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, ENV);
-  const tables = new RouteTables({ clusters, compileRoutes, env: ENV });
+  const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, DEPS);
+  const tables = new RouteTables({ clusters, compileRoutes, hosts: DEPS });
   const apply = (
     hosts: VirtualHost[],
     configurations: RouteConfiguration[] = [],
@@ -128,6 +133,6 @@ describe('route tables with separate virtual hosts', () => {
   });
 
   it('are refused in a static file', () => {
-    expect(() => compileRouteConfiguration({ name: '80', vhds }, ENV)).toThrow('vhds');
+    expect(() => compileRouteConfiguration({ name: '80', vhds }, DEPS)).toThrow('vhds');
   });
 });

@@ -6,15 +6,14 @@ import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.
 import { ConfigError } from '../../config-error.ts';
 import { checkDomains, HostIndex } from '../../http/routing/host-lookup.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
-import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import { validateClusters } from '../cluster/validate-clusters.ts';
-import { type CompiledHost, compileVirtualHost, routeTable } from './compile-routes.ts';
+import { type CompiledHost, compileVirtualHost, type RouteDeps, routeTable } from './compile-routes.ts';
 
 export interface RouteTableDeps {
   readonly clusters: { has(name: string): boolean };
   /** Compiles a configuration that holds its virtual hosts. */
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
-  readonly env: ClockAndRandom;
+  readonly hosts: RouteDeps;
 }
 
 export interface RouteChanges {
@@ -158,7 +157,7 @@ export class RouteTables {
     const own = { ...host, name: host.name.slice(configurationOf(host.name).length + 1) };
     checkDomains(host.domains, `virtual host "${host.name}"`);
     validateClusters({ ...config, virtualHosts: [own] }, this.parts.clusters);
-    return compileVirtualHost(config, own, `virtual host "${host.name}"`, this.parts.env);
+    return compileVirtualHost(config, own, `virtual host "${host.name}"`, this.parts.hosts);
   }
 }
 

@@ -57,10 +57,12 @@ if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result
 function report(result: ControlResult): string {
   const { services, proxies, layout, runtime } = result.scenario;
   const ms = (value: number) => `${Math.round(value)} ms`;
+  const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
     `\n${services} services (${layout}) x ${proxies} proxies, control plane on ${runtime}`,
     `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
+    `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,
   ];
   for (const change of result.changes)
     lines.push(

@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
+import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../../control/cli/connection.ts';
-import { resourcePath } from '../../../control/cli/resources.ts';
+import { resourcePath } from '../../../control/cli/resources/selection.ts';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -51,6 +53,9 @@ export interface ControlResult {
   /** The longest wait for `/healthz`, asked every 20 ms, at the cold start and during changes. */
   readonly healthzColdMs: number;
   readonly healthzChangeMs: number;
+  /** The most CPU time that the control plane used between two turns of its event loop; undefined on Bun. */
+  readonly turnColdMs: number | undefined;
+  readonly turnChangeMs: number | undefined;
 }
 
 export async function measureControl(
@@ -70,6 +75,7 @@ export async function measureControl(
     const startMs = performance.now() - began;
     progress(`control plane is up after ${Math.round(startMs)} ms`);
 
+    await control.longestTurnMs();
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
@@ -79,6 +85,7 @@ export async function measureControl(
     const coldMs = performance.now() - coldBegan;
     const coldCpuMs = (cpuOf(control.pid) - cpuBefore) / 1000;
     const healthzColdMs = await coldProbe.stop();
+    const turnColdMs = await control.longestTurnMs();
     progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures`);
 
     const probe = probeHealth(control.url, control.ca);
@@ -96,6 +103,7 @@ export async function measureControl(
     return {
       ...{ scenario, startMs, coldMs, coldCpuMs, missing: proxies - cold.up, failures: cold.failures },
       ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },
+      ...{ turnColdMs, turnChangeMs: await control.longestTurnMs() },
     };
   } finally {
     for (const stop of stops) await stop();
@@ -139,23 +147,49 @@ interface RunningControl {
   readonly ca: string;
   readonly token: string;
   readonly pid: number;
+  /** Since it was asked last. */
+  readonly longestTurnMs: () => Promise<number | undefined>;
   readonly stop: () => Promise<void>;
 }
 
+const PRELOAD = fileURLToPath(new URL('./turns.preload.ts', import.meta.url));
+
+/** All proxies come from one address at once, and those of a namespace have one identity. */
+const NO_LIMITS = [
+  'connections-per-address',
+  'connections',
+  'sessions',
+  'sessions-per-namespace',
+  'sessions-per-identity',
+].flatMap((limit) => [`--max-${limit}`, '1000000']);
+
 async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
-  const [program, ...args] = [
-    ...runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts')),
-    ...['control', '--data', data, '--port', '0', '--announce'],
-  ];
-  const child = spawn(program!, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
+  const measured = runtime === 'node';
+  if (measured) command.splice(1, 0, '--import', PRELOAD);
+  const profile = process.env['TULLE_BENCH_PROFILE'];
+  if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
+  const [program, ...args] = [...command, 'control', '--data', data, '--port', '0', '--announce', ...NO_LIMITS];
+  const child = spawn(program!, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const turns: ((ms: number) => void)[] = [];
+  createInterface({ input: child.stderr! }).on('line', (line) => {
+    const turn = /^turn ([\d.]+) at /.exec(line);
+    if (turn) turns.shift()?.(Number(turn[1]));
+    if (!turn || process.env['TULLE_BENCH_TURNS']) process.stderr.write(`${line}\n`);
+  });
+  const longestTurnMs = async () => {
+    if (!measured) return undefined;
+    child.kill('SIGUSR2');
+    return new Promise<number>((resolve) => turns.push(resolve));
+  };
   const exited = new Promise<void>((done) => child.once('exit', () => done()));
   for await (const line of createInterface({ input: child.stdout! })) {
     const { url, trustBundle, adminToken } = JSON.parse(line) as Record<string, string>;
     const stop = () => {
-      child.kill('SIGKILL');
+      child.kill(process.env['TULLE_BENCH_PROFILE'] ? 'SIGTERM' : 'SIGKILL');
       return exited;
     };
-    return { url: url!, ca: trustBundle!, token: adminToken!, pid: child.pid!, stop };
+    return { url: url!, ca: trustBundle!, token: adminToken!, pid: child.pid!, longestTurnMs, stop };
   }
   throw new Error('the control plane ended before it was ready');
 }

@@ -1,46 +1,30 @@
-/** `tulle apply`, `get` and `delete`: thin clients of the Kubernetes-shaped REST API. */
-
-import { printedValue } from '../../shared/resources/describe/printed-value.ts';
-import { kinds } from '../../shared/resources/index.ts';
-import { type Kind, kindKey, type PrinterColumn } from '../../shared/resources/kind.ts';
-import type { FieldValidation } from '../../shared/resources/read/unknown-fields.ts';
-import type { Resource } from '../../shared/resources/resource.ts';
-import { warningText } from '../api/resources/warning-header.ts';
-import { notCompiled } from '../compile/node/not-compiled.ts';
-import { AddressIndex, sharedAddressWarnings } from '../mesh/shared-addresses.ts';
-import { type Answer, CliError, type ControlApi, describeStatus } from './connection.ts';
-import { age, type OutputFormat, print, table } from './output.ts';
-import { checkSources, type SourceResource } from './sources.ts';
-
-/** The kind a user means: `vs`, `virtualservice`, `virtualservices`, `VirtualService`, `virtualservices.networking.istio.io`. */
-export function kindArgument(word: string): Kind {
-  const name = word.toLowerCase();
-  const found = kinds.find((kind) =>
-    [
-      kind.plural,
-      kind.singular,
-      kind.kind.toLowerCase(),
-      kindKey(kind.group, kind.plural),
-      ...kind.shortNames,
-    ].includes(name),
-  );
-  if (found) return found;
-  throw new CliError(`unknown resource type "${word}": must be one of ${kinds.map((kind) => kind.plural).join(', ')}`);
-}
-
-/** REST path of a collection or, with `name`, of one resource. */
-export function resourcePath(kind: Kind, namespace: string | undefined, name?: string): string {
-  const version = kind.versions[0];
-  const root = kind.group === '' ? `/api/${version}` : `/apis/${kind.group}/${version}`;
-  const scope = kind.namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : '';
-  return `${root}${scope}/${kind.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
-}
+/** `tulle apply`: creates resources and patches existing ones with what the files say, as kubectl's client-side apply does. */
+import type { FieldValidation } from '../../../shared/resources/read/unknown-fields.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { warningText } from '../../api/resources/warning-header.ts';
+import { notCompiled } from '../../compile/node/not-compiled.ts';
+import { AddressIndex, sharedAddressWarnings } from '../../mesh/shared-addresses.ts';
+import { CliError } from '../cli-error.ts';
+import { type ControlApi, describeStatus } from '../connection.ts';
+import { checkSources, type SourcePaths, type SourceResource } from '../sources.ts';
+import { applyPatch, isApplied, LAST_APPLIED, withLastApplied } from './last-applied.ts';
+import { kindArgument, qualifiedName, resourcePath } from './selection.ts';
 
 export interface ApplyOptions {
-  /** Validate only. */
-  dryRun: boolean;
+  /** `client`: validate here only; `server`: here and by the server; neither writes. */
+  dryRun: DryRun;
   /** Policy for unknown and duplicate fields. */
   fields: FieldValidation;
+}
+
+export type DryRun = 'none' | 'client' | 'server';
+
+/** The value of `--dry-run`, in kubectl's words; without a value it is `server`. @throws CliError */
+export function dryRunFlag(value: string | boolean | undefined): DryRun {
+  if (value === undefined) return 'none';
+  if (value === true) return 'server';
+  if (value === 'none' || value === 'client' || value === 'server') return value;
+  throw new CliError(`--dry-run=${value}: must be none, client or server`);
 }
 
 /** The policy that `--validate` names, in kubectl's words. @throws CliError */
@@ -64,31 +48,36 @@ export function fieldValidationFlag(word: string): FieldValidation {
  */
 export async function apply(
   api: ControlApi,
-  paths: readonly string[],
+  from: SourcePaths,
   namespace: string,
   { dryRun, fields }: ApplyOptions,
 ): Promise<void> {
   const sources = withNeighbours(
-    namespacesFirst(await checkSources(paths, fields)).map((source) => wanted(source, namespace)),
+    namespacesFirst(await checkSources(from, fields)).map((source) => wanted(source, namespace)),
   );
-  if (sources.length === 0) throw new CliError(`-f ${paths.join(' ')}: holds no resources`);
+  if (sources.length === 0) throw new CliError(noResources(from));
   for (const { kind, resource, file, line } of sources)
     for (const { path, message } of notCompiled(resource))
       process.stderr.write(
         `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}\n`,
       );
+  if (dryRun === 'client') {
+    for (const { kind, resource } of sources)
+      process.stdout.write(`${qualifiedName(kind, resource.metadata.name)} valid (dry run)\n`);
+    return;
+  }
   const judged = await judge(api, sources, fields);
   for (const [i, source] of sources.entries()) {
     let outcome = judged[i]!;
-    if (!dryRun && outcome !== 'unchanged') {
+    if (dryRun === 'none' && outcome !== 'unchanged') {
       try {
-        ({ outcome } = await applyOne(api, source, { dryRun, fields }));
+        ({ outcome } = await applyOne(api, source, { dryRun: false, fields }));
       } catch (error) {
         // It was valid in the dry run: another client has written since, or the server is unreachable.
         throw new CliError(`${(error as Error).message}${i > 0 ? `\n${unwritten(sources, i)}` : ''}`);
       }
     }
-    process.stdout.write(`${nameOf(source)} ${outcome}${dryRun ? ' (dry run)' : ''}\n`);
+    process.stdout.write(`${nameOf(source)} ${outcome}${dryRun === 'server' ? ' (server dry run)' : ''}\n`);
   }
 }
 
@@ -111,11 +100,6 @@ function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
 /** Namespaces before what is in them; otherwise as the files have it. */
 function namespacesFirst(sources: readonly SourceResource[]): SourceResource[] {
   return [...sources.filter(isNamespace), ...sources.filter((source) => !isNamespace(source))];
-}
-
-/** For deleting: a namespace's resources are deleted with it, and would then not be found. */
-function namespacesLast(sources: readonly SourceResource[]): SourceResource[] {
-  return [...sources.filter((source) => !isNamespace(source)), ...sources.filter(isNamespace)];
 }
 
 const isNamespace = ({ kind }: SourceResource): boolean => kind.group === '' && kind.kind === 'Namespace';
@@ -147,7 +131,7 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      violations.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}`);
+      violations.push(`${file}:${line}: ${kind.kind} ${name}: ${error.message}${remedy(error.message)}`);
     }
   }
   if (violations.length > 0) throw new CliError([...violations, 'nothing was written'].join('\n'));
@@ -165,8 +149,7 @@ function printOtherWarnings({ kind, resource, file, line, warnings }: SourceReso
 async function exists(api: ControlApi, namespace: string, known: Map<string, boolean>): Promise<boolean> {
   let found = known.get(namespace);
   if (found === undefined) {
-    const kind = kinds.find((each) => each.group === '' && each.kind === 'Namespace')!;
-    found = (await api.request('GET', resourcePath(kind, undefined, namespace))).status === 200;
+    found = (await api.request('GET', resourcePath(kindArgument('namespace'), undefined, namespace))).status === 200;
     known.set(namespace, found);
   }
   return found;
@@ -176,40 +159,52 @@ function unwritten(sources: readonly SourceResource[], from: number): string {
   return `written before that: ${sources.slice(0, from).map(nameOf).join(', ')}; not written: ${sources.slice(from).map(nameOf).join(', ')}`;
 }
 
-const nameOf = ({ kind, resource }: SourceResource): string =>
-  `${kind.singular}${kind.group ? `.${kind.group}` : ''}/${resource.metadata.name}`;
+const nameOf = ({ kind, resource }: SourceResource): string => qualifiedName(kind, resource.metadata.name);
+
+/** What to do about the server's refusal, where its text does not say it. */
+function remedy(message: string): string {
+  const namespace = /^namespaces "([^"]*)" not found/.exec(message)?.[1];
+  return namespace === undefined
+    ? ''
+    : `: add a Namespace resource named ${namespace} to the files, it is written first`;
+}
 
 /** The server refused; as opposed to no response. */
 class Refusal extends CliError {}
 
 async function applyOne(
   api: ControlApi,
-  { kind, resource: desired }: SourceResource,
-  { dryRun, fields }: ApplyOptions,
+  source: SourceResource,
+  { dryRun, fields }: { dryRun: boolean; fields: FieldValidation },
 ): Promise<{ outcome: 'created' | 'configured' | 'unchanged'; warnings: string[] }> {
-  const { name, namespace } = desired.metadata;
+  const { kind, resource } = source;
+  const { name, namespace } = resource.metadata;
+  const desired = withLastApplied(resource);
   const query = `?fieldValidation=${fields}${dryRun ? '&dryRun=All' : ''}`;
   const at = resourcePath(kind, namespace, name);
   for (let attempt = 0; ; attempt++) {
     const current = await api.request('GET', at);
-    const answer =
-      current.status === 404
-        ? await api.request('POST', `${resourcePath(kind, namespace)}${query}`, desired)
-        : await api.request('PUT', `${at}${query}`, onto(must(current), desired));
+    if (current.status >= 300 && current.status !== 404) throw new CliError(describeStatus(current));
+    const live = current.status === 404 ? undefined : (current.body as Resource);
+    const answer = live
+      ? await api.request('PATCH', `${at}${query}`, applyPatch(live, desired), 'application/merge-patch+json')
+      : await api.request('POST', `${resourcePath(kind, namespace)}${query}`, desired);
     if (answer.status < 300) {
       const { warnings } = answer;
-      if (current.status === 404) return { outcome: 'created', warnings };
-      const unchanged = same(current.body as Resource, answer.body as Resource);
-      return { outcome: unchanged ? 'unchanged' : 'configured', warnings };
+      if (!live) return { outcome: 'created', warnings };
+      if (dryRun && !isApplied(live)) warnMissingAnnotation(source);
+      return { outcome: same(live, answer.body as Resource) ? 'unchanged' : 'configured', warnings };
     }
-    // Another client wrote between our read and our write: read again, a few times.
-    if (answer.status !== 409 || attempt >= 4) throw new Refusal(describeStatus(answer));
+    // Another client created or deleted it between our read and our write: read again, a few times.
+    const raced = answer.status === 409 || (live !== undefined && answer.status === 404);
+    if (!raced || attempt >= 4) throw new Refusal(describeStatus(answer));
   }
 }
 
-/** So that a concurrent change is not overwritten. */
-function onto({ metadata: { resourceVersion } }: Resource, desired: Resource): Resource {
-  return { ...desired, metadata: { ...desired.metadata, resourceVersion } };
+function warnMissingAnnotation({ kind, resource, file, line }: SourceResource): void {
+  process.stderr.write(
+    `Warning: ${file}:${line}: ${qualifiedName(kind, resource.metadata.name)} was not written by apply (it has no ${LAST_APPLIED}): fields that are not in the file are kept\n`,
+  );
 }
 
 /** Whether the update changes nothing: fields that the server completes (labels of namespaces, data of secrets) is in both. */
@@ -226,11 +221,6 @@ function same(current: Resource, wouldBe: Resource): boolean {
   return compared(current) === compared(wouldBe);
 }
 
-const must = (answer: Answer): Resource => {
-  if (answer.status >= 300) throw new CliError(describeStatus(answer));
-  return answer.body as Resource;
-};
-
 /** JSON with sorted keys, for comparing. apiVersion is left out: all versions of a kind are one resource. */
 function stable(value: unknown): string {
   return JSON.stringify(value, (key, field: unknown) => {
@@ -240,57 +230,7 @@ function stable(value: unknown): string {
   });
 }
 
-export async function get(
-  api: ControlApi,
-  type: string,
-  name: string | undefined,
-  options: { namespace: string; allNamespaces?: boolean; output: OutputFormat },
-): Promise<void> {
-  const kind = kindArgument(type);
-  const path = resourcePath(kind, options.allNamespaces ? undefined : options.namespace, name);
-  const answer = await api.call<Resource | { items: Resource[] }>('GET', path);
-  const items = 'items' in answer ? answer.items : [answer];
-  print(options.output, answer, () => {
-    if (items.length === 0)
-      return `No resources found${options.allNamespaces ? '' : ` in ${options.namespace} namespace`}.`;
-    const columns = kind.columns.filter((column) => !column.priority && column.name.toLowerCase() !== 'age');
-    const scope = options.allNamespaces && kind.namespaced;
-    return table(
-      [...(scope ? ['NAMESPACE'] : []), 'NAME', ...columns.map((column) => column.name.toUpperCase()), 'AGE'],
-      items.map((item) => [
-        ...(scope ? [item.metadata.namespace ?? ''] : []),
-        item.metadata.name,
-        ...columns.map((column) => cell(item, column)),
-        age(item.metadata.creationTimestamp),
-      ]),
-    );
-  });
-}
-
-function cell(item: Resource, column: PrinterColumn): string {
-  const value = printedValue(column, item);
-  if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-export async function remove(
-  api: ControlApi,
-  targets: { type: string; names: string[] } | { files: string[] },
-  namespace: string,
-): Promise<void> {
-  const victims =
-    'files' in targets
-      ? namespacesLast(await checkSources(targets.files)).map(({ kind, resource }) => ({
-          kind,
-          namespace: resource.metadata.namespace ?? namespace,
-          name: resource.metadata.name,
-        }))
-      : targets.names.map((name) => ({ kind: kindArgument(targets.type), namespace, name }));
-  const failures: string[] = [];
-  for (const { kind, namespace: where, name } of victims) {
-    const answer = await api.request('DELETE', resourcePath(kind, where, name));
-    if (answer.status < 300) process.stdout.write(`${kind.singular} "${name}" deleted\n`);
-    else failures.push(describeStatus(answer));
-  }
-  if (failures.length > 0) throw new CliError(failures.join('\n'));
+function noResources({ paths, recursive }: SourcePaths): string {
+  const deeper = recursive ? '' : ' (-R reads folders within folders too)';
+  return `-f ${paths.join(' ')}: holds no resources${deeper}`;
 }

@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
-import { temporaryFolder } from '../../tests/kit/environment.ts';
-import { type Answer, ControlApi } from './connection.ts';
-import { apply } from './resources.ts';
+import { temporaryFolder } from '../../../tests/kit/environment.ts';
+import { type Answer, ControlApi } from '../connection.ts';
+import { apply } from './apply.ts';
 
 const folder = temporaryFolder();
 afterEach(() => {
@@ -45,7 +45,7 @@ it('tulle apply shows the warnings of the server, once', async () => {
   vi.spyOn(process.stderr, 'write').mockImplementation((text) => lines.push(String(text)) > 0);
   vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   const server = new Server('https://x', undefined, undefined);
-  await apply(server, [file], 'default', { dryRun: false, fields: 'Strict' });
+  await apply(server, { paths: [file], recursive: false }, 'default', { dryRun: 'none', fields: 'Strict' });
   expect(server.asked.filter((each) => each.startsWith('POST'))).toHaveLength(2);
   expect(lines).toEqual([
     `Warning: ${file}:8:5: VirtualService a: spec.http[1]: is never reached: spec.http[0] before it matches everything\n`,
@@ -66,7 +66,10 @@ it('tulle apply warns once where workloads of the files share an address', async
       return { ...(await super.request(method, path)), warnings: [shared] };
     }
   }
-  await apply(new Stored('https://x', undefined, undefined), [file], 'shop', { dryRun: true, fields: 'Strict' });
+  await apply(new Stored('https://x', undefined, undefined), { paths: [file], recursive: false }, 'shop', {
+    dryRun: 'server',
+    fields: 'Strict',
+  });
   expect(lines.filter((line) => line.includes('WorkloadEntry redis'))).toEqual([
     `Warning: ${file}:6: WorkloadEntry redis: ${shared}\n`,
   ]);

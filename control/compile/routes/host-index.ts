@@ -1,0 +1,70 @@
+/** The host index: which hosts a class of proxies may call, for proxies that fetch them on demand. */
+import type { IndexedHost, IndexedVirtualHost } from '../../../shared/xds/indexed-host.ts';
+import type { VirtualHost } from '../../../shared/xds/route.ts';
+import type { MeshService, MeshSettings } from '../../mesh/view.ts';
+import { generator, sharedList, slicedGenerator } from '../memo.ts';
+import { type Layer, layerOf } from '../output/resource-set.ts';
+import { type SharedResource, shared } from '../output/shared-resource.ts';
+import type { Services } from '../scope/scope.ts';
+
+export interface HostIndexInput {
+  /** Separate virtual hosts of outbound route configurations. */
+  readonly virtualHosts: Layer;
+  readonly services: Services;
+  readonly settings: MeshSettings;
+}
+
+/** An entry for each service, and for each host that only VirtualServices name. The same layer for the same entries. */
+export const hostIndex = slicedGenerator<HostIndexInput, Layer>(
+  { virtualHosts: true, services: true, settings: true },
+  function* ({ virtualHosts, services, settings }) {
+    const byHost = new Map<string, IndexedVirtualHost[]>(services.list.map(({ hostname }) => [hostname, []]));
+    for (const { name, resource } of virtualHosts.values()) {
+      const host = hostOf(name);
+      if (host === undefined) continue;
+      const item = { name, domains: (resource as VirtualHost).domains };
+      const others = byHost.get(host);
+      if (others) others.push(item);
+      else byHost.set(host, [item]);
+    }
+    yield;
+    const entries: SharedResource[] = [];
+    for (const [host, items] of byHost) {
+      const one = entry({ owner: services.byHost.get(host) ?? settings, host, virtualHosts: JSON.stringify(items) });
+      one.version;
+      entries.push(one);
+      yield;
+    }
+    return indexLayer({ entries: sharedList(entries) });
+  },
+);
+
+/** The host of a separate virtual host, `<configuration>/<host>:<port>`; undefined for those that catch everything else. */
+export function hostOf(virtualHost: string): string | undefined {
+  const name = virtualHost.slice(virtualHost.lastIndexOf('/') + 1);
+  const colon = name.lastIndexOf(':');
+  return colon < 0 ? undefined : name.slice(0, colon);
+}
+
+const indexLayer = generator<{ entries: readonly SharedResource[] }, Layer>({ entries: true }, ({ entries }) =>
+  layerOf(entries),
+);
+
+const entry = generator<
+  {
+    /** The service; the settings where the host has none. */
+    owner: MeshService | MeshSettings;
+    host: string;
+    virtualHosts: string;
+  },
+  SharedResource
+>({ owner: true, host: true, virtualHosts: true }, ({ owner, host, virtualHosts }) => {
+  const { ports = [], addresses = [] }: Partial<MeshService> = 'ports' in owner ? owner : {};
+  const resource: IndexedHost = {
+    name: host,
+    ports: ports.map(({ number, protocol }) => ({ number, protocol })),
+    addresses: [...addresses],
+    virtualHosts: JSON.parse(virtualHosts) as IndexedVirtualHost[],
+  };
+  return shared('hosts', resource);
+});
