@@ -107,13 +107,13 @@ const LOOKS_MS = [500, 1000, 2000, 5000, 10_000, 60_000];
 
 /** Warns, once an address, where other hosts reach the application without its sidecar. @returns stop */
 function watchOpenPorts(application: Application, warn: (line: string) => void): () => void {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   let timer: ReturnType<typeof setTimeout>;
   let stopped = false;
   const look = async (turn: number) => {
     for (const at of await application.openPorts()) {
-      if (stopped || told.has(at)) continue;
-      told.add(at);
+      if (stopped || reported.has(at)) continue;
+      reported.add(at);
       warn(
         `tulle: warning: ${at} is open: other hosts reach the application there without mTLS and policies; bind 127.0.0.1`,
       );

@@ -194,7 +194,7 @@ spec:
     await mesh.stop();
   }, 120_000);
 
-  it('answers clients without its secret 407, and passes the secret on to nobody', async () => {
+  it('answers clients without its secret 407, and keeps the secret to itself', async () => {
     expect(proxy.username).toBe('tulle');
     expect(proxy.password).toMatch(/^[\w-]{43}$/);
     const url = `http://localhost:${outsidePort}/a`;

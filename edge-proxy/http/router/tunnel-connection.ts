@@ -12,11 +12,11 @@ import type { RouterClient } from './router.ts';
 const EMPTY = new Uint8Array(0);
 const DETAILS = 'http_proxy_tunnel_closed';
 
-const NOBODY: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
+const UNREAD: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
 
 /** In the place of a router: the exchange hands it what comes of the request. */
 export class TunnelConnection implements Connection {
-  handler: ConnectionHandler = NOBODY;
+  handler: ConnectionHandler = UNREAD;
   gone?: (() => void) | undefined;
   readonly tls = undefined;
   readonly buffered = 0;
