@@ -4,6 +4,7 @@
  */
 import type { ClientTlsOptions, Connection, KeyPair, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { PeerNames } from '../x509/verify-peer.ts';
+import { gunzip } from './gunzip.ts';
 import { ResponseReader } from './response-reader.ts';
 
 export interface ControlClientOptions {
@@ -14,7 +15,7 @@ export interface ControlClientOptions {
   readonly trustedRoots: () => string;
   /** The SVID presented, read at each dial; undefined before the first one is issued. */
   readonly identity: () => KeyPair | undefined;
-  /** Largest response body. Default 64 MiB. */
+  /** Largest response body, as sent and after decompression. Default 64 MiB. */
   readonly maxBodyBytes?: number;
   /** Default 5 s for TCP connect and TLS handshake. */
   readonly connectTimeoutMs?: number;
@@ -109,6 +110,7 @@ export class ControlClient {
       `${method} ${this.base}${path} HTTP/1.1`,
       `host: ${this.hostHeader}`,
       'accept: application/json',
+      'accept-encoding: gzip',
       `connection: ${keepAlive ? 'keep-alive' : 'close'}`,
       ...(body === undefined ? [] : ['content-type: application/json']),
       ...(body === undefined && method === 'GET' ? [] : [`content-length: ${content.length}`]),
@@ -207,15 +209,18 @@ export class ControlClient {
     reused = true,
   ): Promise<ControlResponse> {
     return new Promise((resolve, reject) => {
-      const reader = new ResponseReader(this.options.maxBodyBytes ?? 64 * 1024 * 1024);
+      const reader = new ResponseReader(this.maxBodyBytes);
       const finish = (error: unknown, reusable = false) => {
         clearTimeout(timer);
         exchange.signal?.removeEventListener('abort', aborted);
         connection.handler = silent;
         if (reusable && exchange.keepAlive) this.keep(connection, tls);
         else connection.destroy();
-        if (error === undefined) resolve({ status: reader.status, body: parseBody(reader.body()) });
-        else reject(error);
+        if (error !== undefined) return reject(error);
+        this.bodyOf(reader).then(
+          (body) => resolve({ status: reader.status, body }),
+          (failure: unknown) => reject(this.unreachable(failure)),
+        );
       };
       const aborted = () => finish(exchange.signal?.reason ?? new ControlError('aborted'));
       const left = Math.max(exchange.deadlineMs - this.options.runtime.monotonicMs(), 1);
@@ -240,6 +245,15 @@ export class ControlClient {
       };
       connection.write(exchange.bytes);
     });
+  }
+
+  private async bodyOf(reader: ResponseReader): Promise<unknown> {
+    const bytes = reader.body();
+    return parseBody(reader.coding === 'gzip' ? await gunzip(bytes, this.maxBodyBytes) : bytes);
+  }
+
+  private get maxBodyBytes(): number {
+    return this.options.maxBodyBytes ?? 64 * 1024 * 1024;
   }
 
   private keep(connection: Connection, tls: TlsContext): void {

@@ -1,22 +1,19 @@
 /** The HTTP proxy that `tulle run` gives an application: who may use it, and what its clients reach through it. */
-import { execFile, spawnSync } from 'node:child_process';
 import http from 'node:http';
 import net from 'node:net';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
-import type { Program } from '../kit/process.ts';
+import { type Program, run as runToEnd, works } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
 import { type Answer, get } from './shop-mesh.ts';
 
-const present = (program: string) => spawnSync(program, ['--version']).status === 0;
 /** Of each start, milliseconds. */
 const LIMIT_MS = 180_000;
-const CURL = present('curl');
-const PYTHON = present('python3');
+const CURL = works('curl');
+const PYTHON = works('python3');
 if (!CURL) console.warn('skipped in part: curl is not installed');
 if (!PYTHON) console.warn('skipped in part: python3 is not installed');
 
@@ -81,10 +78,11 @@ describe.each(RUNTIMES)('the HTTP proxy on %s', (runtime: RuntimeName) => {
   /** What a client prints that has the proxy in its environment. */
   async function client(words: readonly string[]): Promise<string> {
     const [program, ...args] = words;
-    const environment = { ...process.env, http_proxy: proxy.href, HTTP_PROXY: proxy.href, no_proxy: '', NO_PROXY: '' };
-    const env = { ...environment, NODE_USE_ENV_PROXY: '1', NODE_NO_WARNINGS: '1' };
-    const { stdout } = await promisify(execFile)(program!, args, { env, timeout: 60_000 });
-    return stdout.trim();
+    const proxied = { http_proxy: proxy.href, HTTP_PROXY: proxy.href, no_proxy: '', NO_PROXY: '' };
+    const { out } = await runToEnd(program!, args, {
+      env: { ...proxied, NODE_USE_ENV_PROXY: '1', NODE_NO_WARNINGS: '1' },
+    });
+    return out.trim();
   }
 
   const ask = (path: string, headers: Record<string, string>): Promise<Answer> =>

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { until } from '../kit/waiting.ts';
 
 export interface Echo {
   readonly port: number;
@@ -78,8 +79,7 @@ export async function startShadows(): Promise<Shadows> {
   return {
     port: (server.address() as AddressInfo).port,
     take: async (id, count) => {
-      for (let i = 0; i < 200 && (kept.get(id)?.length ?? 0) < count; i++)
-        await new Promise((go) => setTimeout(go, 20));
+      await until(`${count} requests of ${id}`, () => (kept.get(id)?.length ?? 0) >= count, 4000).catch(() => {});
       const found = kept.get(id) ?? [];
       kept.delete(id);
       return found.map((text) => JSON.parse(text) as unknown);

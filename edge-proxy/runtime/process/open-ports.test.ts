@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { LINUX } from '../../../tests/kit/environment.ts';
+import { Program } from '../../../tests/kit/process.ts';
 import { openPorts, openSockets } from './open-ports.ts';
 
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';
@@ -36,19 +35,18 @@ describe('openSockets', () => {
 describe.skipIf(!LINUX)('openPorts', () => {
   it('finds those of descendants, and no others', async () => {
     const listen = `const server = require('node:net').createServer().listen(0, process.argv[1], () => console.log(server.address().port));`;
-    const child = `require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(listen)}, '0.0.0.0'], { stdio: 'inherit' }); setInterval(() => {}, 1000);`;
-    const started = [
-      spawn(process.execPath, ['-e', child], { stdio: ['ignore', 'pipe', 'inherit'], detached: true }),
-      spawn(process.execPath, ['-e', listen, '127.0.0.1'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true }),
-    ];
+    const child = `
+      const child = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(listen)}, '0.0.0.0'], { stdio: 'inherit' });
+      process.on('SIGTERM', () => { child.kill('SIGKILL'); process.exit(0); });`;
+    const parent = new Program('parent', [process.execPath, '-e', child]);
+    const loopback = new Program('loopback', [process.execPath, '-e', listen, '127.0.0.1']);
     try {
-      const [[port]] = (await Promise.all(started.map(({ stdout }) => once(stdout!, 'data')))) as [[Buffer], [Buffer]];
-      const [parent, loopback] = started;
-      expect(await openPorts(parent!.pid!)).toEqual([`0.0.0.0:${String(port).trim()}`]);
-      expect(await openPorts(loopback!.pid!)).toEqual([]);
+      const [port] = await Promise.all([parent, loopback].map((one) => one.line((line) => line.trim())));
+      expect(await openPorts(parent.process.pid!)).toEqual([`0.0.0.0:${port}`]);
+      expect(await openPorts(loopback.process.pid!)).toEqual([]);
       expect(await openPorts(0x7fffffff)).toEqual([]);
     } finally {
-      for (const { pid } of started) process.kill(-pid!, 'SIGKILL');
+      await Promise.all([parent.stop(), loopback.stop()]);
     }
   });
 });

@@ -9,6 +9,7 @@ import { type ProxyIdentity, SimulatedProxy } from './simulated-proxy.ts';
 export interface ProxySettings {
   readonly url: string;
   readonly ca: string;
+  readonly gzip: boolean;
   readonly proxies: readonly { readonly identity: number; readonly node: { readonly id: string } }[];
   readonly identities: readonly ProxyIdentity[];
 }
@@ -38,6 +39,7 @@ const proxies = settings.proxies.map(
     new SimulatedProxy({
       url: settings.url,
       ca: settings.ca,
+      gzip: settings.gzip,
       identity: settings.identities[identity]!,
       node,
       onAck: (size) => {
