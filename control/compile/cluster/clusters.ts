@@ -321,7 +321,11 @@ export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<
       ...withMeshKeepalive(settings, passthroughCluster(DYNAMIC_ANY, connectTimeout(settings))),
       clusterType: {
         name: 'envoy.clusters.dynamic_forward_proxy',
-        typedConfig: { '@type': `type.googleapis.com/${DYNAMIC_FORWARD_PROXY}`, dnsCacheConfig: ANY_DNS_CACHE },
+        typedConfig: {
+          '@type': `type.googleapis.com/${DYNAMIC_FORWARD_PROXY}`,
+          dnsCacheConfig: ANY_DNS_CACHE,
+          allowInsecureClusterOptions: true,
+        },
       },
     };
     delete cluster.type;

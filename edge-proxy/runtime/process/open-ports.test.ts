@@ -36,7 +36,7 @@ describe.skipIf(!LINUX)('openPorts', () => {
   it('finds those of descendants, and no others', async () => {
     const listen = `const server = require('node:net').createServer().listen(0, process.argv[1], () => console.log(server.address().port));`;
     const child = `
-      const child = require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(listen)}, '0.0.0.0'], { stdio: 'inherit' });
+      const child = process.getBuiltinModule('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(listen)}, '0.0.0.0'], { stdio: 'inherit' });
       process.on('SIGTERM', () => { child.kill('SIGKILL'); process.exit(0); });`;
     const parent = new Program('parent', [process.execPath, '-e', child]);
     const loopback = new Program('loopback', [process.execPath, '-e', listen, '127.0.0.1']);
