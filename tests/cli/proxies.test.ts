@@ -121,7 +121,7 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       await part.announcement();
       expect((await ready()).status).toBe(200);
       expect(await listeners()).toContain(`${address}_9080::${address}:9080\n`);
-      // The change ends the poll that is held, so that the control plane hears of it at once.
+      // The change ends the poll that is held: the next one says that the listener is open.
       await mesh.apply(service(9081));
       await until('the NACK is cleared', async () => !(await cli('proxy-status')).out.includes('NACK'));
       await until('the service has moved', async () => (await listeners()).includes(`${address}:9081`));
