@@ -194,16 +194,8 @@ async function startControl(data: string, runtime: RuntimeName): Promise<Running
   if (measured) command.splice(1, 0, '--import', PRELOAD);
   const profile = process.env['TULLE_BENCH_PROFILE'];
   if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
-  const control = new Program('control', [
-    ...command,
-    'control',
-    '--data',
-    data,
-    '--port',
-    '0',
-    '--announce',
-    ...NO_LIMITS,
-  ]);
+  const flags = ['--data', data, '--port', '0', '--announce', ...NO_LIMITS];
+  const control = new Program('control', [...command, 'control', ...flags]);
   const turns: ((ms: number) => void)[] = [];
   control.onLine((line, output) => {
     if (output === 'stdout') return;
