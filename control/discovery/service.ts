@@ -6,7 +6,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
-import { type DiscoveryPoll, type Feature, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
+import {
+  type DiscoveryPoll,
+  type Feature,
+  RESOURCE_TYPES,
+  type Snapshot,
+  typeOfUrl,
+} from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
 import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
 import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
@@ -18,7 +24,7 @@ import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
+import { type Collected, NOTHING, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { isConnected, type ProxyStatus, proxyStatus } from './status.ts';
 
