@@ -28,7 +28,7 @@ it('a rule whose delegate is missing is found by the proxies that see it, until 
   expect(missing).toEqual([
     {
       about: root,
-      reason: 'FieldWithoutEffect',
+      reason: 'RuleWithoutEffect',
       message: 'spec.http[0].delegate: there is no VirtualService shop/part without hosts: the rule has no effect',
     },
   ]);

@@ -10,5 +10,5 @@ export const routeFindings = generator<{ forms: readonly RouteForm[] }, readonly
 );
 
 const ofForm = generator<{ form: RouteForm }, readonly Finding[]>({ form: true }, ({ form }) =>
-  form.withoutEffect.map((message) => ({ about: form.origin.resource, reason: 'FieldWithoutEffect', message })),
+  form.withoutEffect.map((message) => ({ about: form.origin.resource, reason: 'RuleWithoutEffect', message })),
 );

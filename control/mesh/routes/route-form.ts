@@ -41,7 +41,7 @@ export interface RouteForm {
   readonly http: readonly HttpRule[];
   readonly tcp: readonly TcpRule[];
   readonly tls: readonly TlsRule[];
-  /** What of the resource has no effect, and why: a field path and a sentence each. */
+  /** Rules that are left out, and why: a field path and a sentence each. */
   readonly withoutEffect: readonly string[];
 }
 
