@@ -15,6 +15,7 @@ import {
   knownFeatures,
   RESOURCE_TYPES,
   type ResourceType,
+  TYPE_URLS,
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
