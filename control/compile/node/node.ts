@@ -28,7 +28,6 @@ import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
-import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { eagerOf } from './eager.ts';
@@ -267,7 +266,7 @@ function* version(layers: readonly Layer[]): Work<void> {
 }
 
 function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Work<Parts> {
-  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
+  const { settings } = view;
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -313,7 +312,7 @@ function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patch
 
 function* sidecarParts(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
-  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
+  const { settings } = view;
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';

@@ -32,8 +32,6 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
-  /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
-  logsByDefault: boolean;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -77,7 +75,6 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
-    logsByDefault: isTulle && type !== 'worker',
   };
 }
 
