@@ -27,6 +27,7 @@ const cluster = {
 function request(change: Partial<RequestContext> = {}): RequestContext {
   const headers = new HeaderMap();
   headers.append('User-Agent', 'curl/8');
+  headers.append('x-envoy-original-path', '/asked?q=1');
   return {
     kind: 'request',
     downstream: {
@@ -42,7 +43,6 @@ function request(change: Partial<RequestContext> = {}): RequestContext {
     },
     method: 'GET',
     path: '/rewritten',
-    originalPath: '/asked?q=1',
     authority: 'reviews:9080',
     scheme: 'http',
     protocol: 'HTTP/1.1',

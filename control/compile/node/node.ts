@@ -28,11 +28,13 @@ import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
+import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
+import { proxyHttpSettings } from './proxy-config.ts';
 import { servedPorts } from './served-ports.ts';
 
 export interface Compiled {
@@ -119,7 +121,16 @@ class NodeAt implements CompiledNode {
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
-const KINDS = ['DestinationRule', 'Sidecar', 'PeerAuthentication', 'AuthorizationPolicy', 'Gateway', 'Secret'] as const;
+const KINDS = [
+  'DestinationRule',
+  'Sidecar',
+  'PeerAuthentication',
+  'AuthorizationPolicy',
+  'Gateway',
+  'Secret',
+  'ProxyConfig',
+  'WorkloadGroup',
+] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints({ view: before, proxy, source, patches }: Place, view: MeshView): boolean {
@@ -265,8 +276,13 @@ function* version(layers: readonly Layer[]): Work<void> {
   for (const each of layers) for (const resource of each.values()) yield* resource.versioned();
 }
 
+/** The mesh's settings as they hold for this proxy. */
+function settingsOf(view: MeshView, proxy: ProxyView) {
+  return proxySettings({ settings: view.settings, ...proxyHttpSettings(view, proxy) });
+}
+
 function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Work<Parts> {
-  const { settings } = view;
+  const settings = settingsOf(view, proxy);
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -312,7 +328,7 @@ function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patch
 
 function* sidecarParts(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
-  const { settings } = view;
+  const settings = settingsOf(view, proxy);
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';

@@ -32,6 +32,8 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
+  /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
+  acceptsHttp10: boolean;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -75,7 +77,13 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
+    acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
+}
+
+/** A switch among proxy metadata, as istiod reads it. */
+export function isSwitchedOn(value: string | undefined): boolean {
+  return value === '1' || value === 'true';
 }
 
 function addresses(list: string | undefined, ip: string | undefined): string[] {

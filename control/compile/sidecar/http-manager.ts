@@ -8,13 +8,39 @@ import type { MeshSettings } from '../../mesh/view.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { Destinations } from '../cluster/destination-rule.ts';
 import { protoDuration } from '../durations.ts';
+import { generator } from '../memo.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 
 const FILTERS = 'envoy.extensions.filters';
 
 export type LogSettings = Pick<MeshSettings, 'accessLogFile' | 'accessLogFormat'>;
-type ManagerSettings = LogSettings & Pick<MeshSettings, 'config'>;
+type ManagerSettings = LogSettings & Pick<ProxySettings, 'config' | 'http'>;
+
+type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
+
+/** What the ProxyConfig of a workload decides about its HTTP connection managers. */
+export interface ProxyHttpSettings {
+  /** `ISTIO_META_HTTP10`: HTTP/1.0 is served. */
+  readonly acceptsHttp10: boolean;
+  /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
+  readonly trustedProxies: number;
+  /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
+  readonly forwardClientCert: ClientCertDetails;
+}
+
+/** The settings of the mesh as they hold for one proxy. */
+export interface ProxySettings extends MeshSettings {
+  readonly http: ProxyHttpSettings;
+}
+
+type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
+
+/** The settings of the mesh with those of one proxy. */
+export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
+  { settings: true, acceptsHttp10: true, trustedProxies: true, forwardClientCert: true },
+  ({ settings, ...http }) => ({ ...settings, http }),
+);
 
 export interface ManagerOptions {
   side: 'inbound' | 'outbound' | 'gateway';
@@ -30,6 +56,7 @@ export interface ManagerOptions {
 
 export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
+  const { http } = settings;
   const logs = accessLogs(settings);
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
@@ -44,7 +71,9 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       serverName: 'tulle',
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
-      ...clientCertificate(side),
+      ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
+      ...(http.acceptsHttp10 && { httpProtocolOptions: { acceptHttp10: true } }),
+      ...clientCertificate(side, http),
       ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       requestIdExtension: {
@@ -71,8 +100,8 @@ function pathNormalization(
   };
 }
 
-/** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
-function clientCertificate(side: ManagerOptions['side']) {
+/** What becomes of x-forwarded-client-cert: extended at the workload; at the edge of the mesh replaced by default. */
+function clientCertificate(side: ManagerOptions['side'], { forwardClientCert }: ProxyHttpSettings) {
   if (side === 'outbound') return {};
   if (side === 'inbound')
     return {
@@ -80,7 +109,7 @@ function clientCertificate(side: ManagerOptions['side']) {
       setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
     };
   return {
-    forwardClientCertDetails: 'SANITIZE_SET' as const,
+    forwardClientCertDetails: forwardClientCert,
     setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
   };
 }
