@@ -3,6 +3,7 @@ import type { Node } from '../../../shared/xds/core.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { NodeError, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { isOfGroup } from './proxy-config.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 /** Why a sidecar serves nothing of the mesh, with the remedy; undefined where it does, and for other proxies. */
 export function servesNothing(view: MeshView, node: Node): string | undefined {
@@ -14,7 +15,7 @@ export function servesNothing(view: MeshView, node: Node): string | undefined {
 /** undefined: its config cannot be compiled, which is reported by itself. */
 function viewOf(view: MeshView, node: Node): ProxyView | undefined {
   try {
-    return proxyOf(view, node);
+    return proxyOf(view, node, PROXY_TYPES);
   } catch (error) {
     if (error instanceof NodeError) return undefined;
     throw error;
