@@ -253,7 +253,7 @@ export interface ProcessControl {
   /** Gives back memory that nothing uses, in a pause of milliseconds; absent where the runtime exposes no way. */
   readonly collectGarbage?: (() => void) | undefined;
   writeOut(line: string): void;
-  /** For access logs, and for errors of flags, before the log's settings are known. */
+  /** For access logs, and for what is reported to a user before the log's settings are known. */
   writeError(line: string): void;
   /** The log of this process, on standard error. */
   readonly log: Log;
