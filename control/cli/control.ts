@@ -92,9 +92,13 @@ function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
   }
 }
 
-function monitoringOf({ port, monitoringAddress: address, monitoringPort }: ControlFlags) {
+/** Who reads the announcement learns the port; a fixed one would collide with that of another control plane. */
+function monitoringOf({ port, announce, monitoringAddress: address, monitoringPort }: ControlFlags) {
   if (isIP(address) === 0) throw new CliError(`--monitoring-address ${address}: must be an IP address`);
-  return { address, port: portOf('--monitoring-port', monitoringPort ?? (Number(port) === 0 ? '0' : '15014')) };
+  return {
+    address,
+    port: portOf('--monitoring-port', monitoringPort ?? (announce || Number(port) === 0 ? '0' : '15014')),
+  };
 }
 
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */

@@ -98,7 +98,10 @@ program
     '1024',
   )
   .option('--monitoring-address <address>', 'address on which /metrics is served, in plaintext', '127.0.0.1')
-  .option('--monitoring-port <port>', 'its port; 0: chosen by the kernel (default: 15014; 0 with --port 0)')
+  .option(
+    '--monitoring-port <port>',
+    'its port; 0: chosen by the kernel (default: 15014; 0 with --port 0 or --announce)',
+  )
   .option('--log-format <format>', 'text, or json with a line for each event', 'text')
   .option('--log-level <level>', 'error, warn, info or debug', 'info')
   .option('--announce', 'print one JSON line with address and port once ready')

@@ -159,8 +159,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const { namespace } = proxy;
   yield;
-  const { logsByDefault } = proxy;
-  const own = proxySettings({ settings, logsByDefault, ...proxyHttpSettings(view, proxy) });
+  const own = proxySettings({ settings, ...proxyHttpSettings(view, proxy) });
   const asked = proxyClass(view, proxy);
   yield;
   const scope = scopeOf(view, proxy);

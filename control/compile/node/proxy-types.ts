@@ -16,7 +16,6 @@ const SIDECAR: ProxyType = {
   readsCredentials: false,
   readsEndpoints: false,
   fetchesOnDemand: true,
-  logsByDefault: true,
   generators: [sidecarInbound, sidecarOutbound],
 };
 
@@ -30,9 +29,8 @@ export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([
       readsCredentials: true,
       readsEndpoints: true,
       fetchesOnDemand: false,
-      logsByDefault: true,
       generators: [gatewayServers],
     },
   ],
-  ['worker', { ...SIDECAR, fetchesOnDemand: false, logsByDefault: false }],
+  ['worker', { ...SIDECAR, fetchesOnDemand: false }],
 ]);

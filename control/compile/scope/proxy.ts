@@ -17,8 +17,6 @@ export interface ProxyTraits {
   readonly readsEndpoints: boolean;
   /** With the feature `tulle.on-demand` it fetches hosts on demand. */
   readonly fetchesOnDemand: boolean;
-  /** Tulle's own proxies of the type write an access log where the mesh does not switch it off. */
-  readonly logsByDefault: boolean;
 }
 
 export interface ProxyView {
@@ -50,8 +48,6 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
-  /** See `ProxyTraits`. */
-  logsByDefault: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
 }
@@ -104,7 +100,6 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
-    logsByDefault: isTulle && traits.logsByDefault,
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
 }
