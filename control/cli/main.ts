@@ -117,9 +117,9 @@ program
   .allowUnknownOption()
   .argument('[flags...]', "the proxy's own flags")
   .action(async () => {
-    const { runProxy, splitRuntime } = await import('./proxy.ts');
+    const { becomeProxy, splitRuntime } = await import('./proxy.ts');
     const { runtime, rest } = splitRuntime(process.argv.slice(3));
-    process.exitCode = await runProxy(runtime, rest);
+    becomeProxy(runtime, rest);
   });
 
 program
@@ -132,8 +132,7 @@ program
   .allowUnknownOption()
   .argument('[command...]', 'the application and its arguments')
   .action(async () => {
-    const { splitRuntime } = await import('./proxy.ts');
-    const { runWithSidecar } = await import('./run.ts');
+    const { becomeSidecar, splitRuntime } = await import('./proxy.ts');
     const given = process.argv.slice(3);
     const at = given.indexOf('--');
     if (at < 0 && given.some((word) => word === '--help' || word === '-h')) return await runHelp();
@@ -141,7 +140,7 @@ program
     if (at < 0 && given[0]?.startsWith('-'))
       throw new CliError(`run: ${given[0]} is no command; write "tulle run [flags] -- COMMAND"`);
     const { runtime, rest } = splitRuntime(at < 0 ? [] : given.slice(0, at));
-    process.exitCode = await runWithSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
+    await becomeSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
 registerResourceCommands(program);
@@ -240,8 +239,8 @@ program
 async function runHelp(): Promise<void> {
   program.commands.find((command) => command.name() === 'run')?.outputHelp();
   process.stdout.write('\nProxy flags, before --:\n');
-  const { chooseRuntime, exitOf, startProxy } = await import('./proxy.ts');
-  process.exitCode = await exitOf(startProxy(chooseRuntime(undefined), ['--help']));
+  const { becomeProxyHelp } = await import('./proxy.ts');
+  becomeProxyHelp();
 }
 
 program

@@ -9,7 +9,8 @@ import { dirname } from 'node:path';
 import process from 'node:process';
 import { garbageCollection } from './collect-garbage.ts';
 import { cores } from './cores.ts';
-import { lineOutput } from './line-output.ts';
+import { startApplication } from './process/application.ts';
+import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
 import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
@@ -133,13 +134,16 @@ export const files: Files = {
   },
 };
 
-const writeError = lineOutput(() => process.stderr);
-
 export const processControl: ProcessControl = {
   startWorker,
   cores: () => cores(),
   parent: parentChannel(),
   environment: process.env,
+  removeFromEnvironment(name) {
+    delete process.env[name];
+  },
+  startApplication,
+  redirectOutput,
   args: process.argv.slice(2),
   onSignal(signal, handler) {
     process.on(signal, handler);
@@ -149,7 +153,9 @@ export const processControl: ProcessControl = {
   get collectGarbage() {
     return garbageCollection();
   },
-  writeOut: lineOutput(() => process.stdout),
+  writeOut,
   writeError,
   ...processLog(writeError),
 };
+
+if (processControl.parent) followParentOutput();

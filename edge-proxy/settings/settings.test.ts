@@ -75,6 +75,32 @@ describe('parseSettings', () => {
     expect(text).not.toContain('SECRET');
   });
 
+  it('takes what follows -- as a command, whose words are not flags', () => {
+    const parsed = parseSettings([...mesh, '--', 'app', '--announce', '--'], {});
+    expect(parsed).toMatchObject({ kind: 'mesh', command: ['app', '--announce', '--'], settings: { announce: false } });
+    expect(parsed).toMatchObject({ settings: { defaultAdminPort: 0 } });
+    expect(parseSettings(mesh, {})).toMatchObject({ settings: { defaultAdminPort: 15000 } });
+    expect(parseSettings([...mesh, '--'], {})).toEqual({ kind: 'invalid', violations: ['--: names no command'] });
+  });
+
+  it('takes a join token by value or in a file, the flags before both variables', () => {
+    const tokens = (args: string[], environment: Record<string, string>) => {
+      const parsed = parseSettings([...mesh, ...args], environment);
+      return parsed.kind === 'mesh'
+        ? [parsed.settings['join-token'], parsed.settings['join-token-file']]
+        : parsed.kind === 'invalid' && parsed.violations;
+    };
+    const both = '--join-token, --join-token-file: only one of them may be given';
+    expect(tokens(['--join-token', 'a'], { TULLE_JOIN_TOKEN: 'b', TULLE_JOIN_TOKEN_FILE: '/c' })).toEqual([
+      'a',
+      undefined,
+    ]);
+    expect(tokens(['--join-token-file', '/a'], { TULLE_JOIN_TOKEN: 'b' })).toEqual([undefined, '/a']);
+    expect(tokens([], { TULLE_JOIN_TOKEN_FILE: '/c' })).toEqual([undefined, '/c']);
+    expect(tokens(['--join-token', 'a', '--join-token-file', '/a'], {})).toEqual([both]);
+    expect(tokens([], { TULLE_JOIN_TOKEN: 'a', TULLE_JOIN_TOKEN_FILE: '/a' })).toEqual([both]);
+  });
+
   it('refuses capture, mixed modes and missing values', () => {
     const violations = (args: string[]) => {
       const parsed = parseSettings(args, {});

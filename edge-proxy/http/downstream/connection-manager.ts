@@ -5,7 +5,7 @@ import type { Connection } from '../../runtime/runtime.ts';
 import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
-import { compileManager, type SessionConfig } from './manager-config.ts';
+import { compileManager, type SessionConfig, tunnelConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 import { type OpenCodec, Session, type SessionGroup } from './session.ts';
 
@@ -13,6 +13,8 @@ const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamC
 
 export class ConnectionManager implements SessionGroup {
   private readonly config: SessionConfig;
+  /** Of sessions in tunnels; undefined where it is no HTTP proxy. */
+  private readonly tunnelled: SessionConfig | undefined;
   private readonly openCodec: OpenCodec;
   readonly sessions = new Set<Session>();
   activeRequests = 0;
@@ -20,7 +22,11 @@ export class ConnectionManager implements SessionGroup {
 
   /** @throws RangeError naming a field whose value is not supported */
   constructor(options: ConnectionManagerOptions) {
-    this.config = compileManager(options, () => this.drained || options.draining());
+    const serveTunnel = (connection: Connection, downstream: DownstreamInfo) =>
+      void this.sessions.add(new Session(this, this.tunnelled!, connection, downstream, undefined, openHttp1));
+    const draining = () => this.drained || options.draining();
+    this.config = compileManager(options, draining, options.httpProxy && serveTunnel);
+    this.tunnelled = options.httpProxy && tunnelConfig(this.config, options);
     this.openCodec = options.openCodec ?? openHttp1;
   }
 

@@ -31,6 +31,7 @@ import { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
 import type { PooledTimer, Timed } from '../request/timers.ts';
 import { Router, type RouterClient } from '../router/router.ts';
+import { TunnelConnection } from '../router/tunnel-connection.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
@@ -59,7 +60,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   private readonly limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
-  private router: Router | undefined;
+  private router: Router | TunnelConnection | undefined;
   choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Its route may be looked up: path and headers are as policy sees them. */
   private admitted = false;
@@ -193,7 +194,10 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     if (!route) {
       // A filter chose another host: it can be used once it is here.
       const fetch = this.config.routes()?.fetch?.(request.authority);
-      this.reply(fetch ? hostNotFetched(fetch.name, 'timeout') : routeNotFound);
+      const { serveTunnel } = this.config;
+      if (fetch) this.reply(hostNotFetched(fetch.name, 'timeout'));
+      else if (serveTunnel && request.upgrade === 'connect') this.openTunnel(permit, serveTunnel);
+      else this.reply(routeNotFound);
       return;
     }
     const { action } = route;
@@ -203,6 +207,14 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     }
     this.choice = action;
     this.reply(answerOf(action, request, this.config.router.clock.monotonicMs()));
+  }
+
+  private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
+    const tunnel = new TunnelConnection(permit, this);
+    const pending = this.body.takePending()?.chunks ?? [];
+    this.router = tunnel;
+    this.body.sendTo(tunnel);
+    tunnel.open((connection) => serve(connection, this.request.downstream), pending);
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {
