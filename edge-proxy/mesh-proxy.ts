@@ -123,7 +123,13 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     identity.stop();
     client.close();
   });
-  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
+  const admin = adminOf(parts, proxy, node.id, {
+    ready: () => ready,
+    draining: life.draining,
+    quit,
+    taken,
+    refused: () => discovery.state.refused,
+  });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   proxy.refuseConnectionsTo(life.listening);
@@ -208,6 +214,7 @@ interface State {
   readonly draining: () => boolean;
   readonly quit: () => void;
   readonly taken: ProcessSettings;
+  readonly refused: () => ReadonlyMap<string, string>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */
