@@ -25,7 +25,7 @@ import {
   meshVirtualServices,
 } from '../routes/bound-virtual-services.ts';
 import { hostIndex } from '../routes/host-index.ts';
-import { separateHosts } from '../routes/separate-hosts.ts';
+import { type SeparateHosts, separateHosts } from '../routes/separate-hosts.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { exactHosts, type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
@@ -213,7 +213,7 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
   const own = yield* PROXY_TYPES[proxy.type](place);
   yield;
   const routes = own.layers.routes ?? [];
-  const separate = place.takesHosts ? routes.map((whole) => separateHosts({ layer: whole })) : undefined;
+  const separate = place.takesHosts ? yield* separated(routes) : undefined;
   const layers: { [T in ResourceType]: readonly Layer[] } = {
     secrets: own.layers.secrets ?? [],
     clusters: [standard.layer, ...(own.layers.clusters ?? []), clusters.clusters],
@@ -236,6 +236,12 @@ function* compileAt(place: Place): Work<CompiledNode & { notes: () => readonly s
     errors: own.errors,
     notes: () => [...standard.notes, ...called.notes(), ...own.notes, ...(secrets?.notes ?? [])],
   };
+}
+
+function* separated(routes: readonly Layer[]): Work<readonly SeparateHosts[]> {
+  const found: SeparateHosts[] = [];
+  for (const layer of routes) found.push(yield* separateHosts({ layer }));
+  return found;
 }
 
 function* indexOf({ view, scope }: Place, virtualHosts: readonly Layer[]): Work<readonly Layer[]> {

@@ -6,7 +6,7 @@ import { openAuthority } from '../../../control/ca/authority.ts';
 import { nodeBinary } from '../../../control/cli/runtimes.mjs';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
-import { type Layout, namespaceOf, proxyAddress } from './mesh.ts';
+import { type Layout, namespaceOf, proxyAddress, servicesOf, virtualHostOf } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
 
@@ -21,6 +21,8 @@ export interface FleetOptions {
   readonly proxies: number;
   readonly layout: Layout;
   readonly gzip: boolean;
+  /** Services that each proxy uses, on demand; undefined: it is sent everything. */
+  readonly used: number | undefined;
 }
 
 export class Fleet {
@@ -61,11 +63,19 @@ export class Fleet {
   }
 }
 
-async function settingsOf({ url, caFolder, services, proxies, layout, gzip }: FleetOptions): Promise<ProxySettings> {
+async function settingsOf({
+  url,
+  caFolder,
+  services,
+  proxies,
+  layout,
+  gzip,
+  used,
+}: FleetOptions): Promise<ProxySettings> {
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
-  const list: { identity: number; node: { id: string } }[] = [];
+  const list: { identity: number; node: { id: string }; onDemand?: { virtualHosts: string[] } }[] = [];
   for (let proxy = 0; proxy < proxies; proxy++) {
     const namespace = namespaceOf(proxy % services, layout);
     let identity = indexOf.get(namespace);
@@ -73,7 +83,8 @@ async function settingsOf({ url, caFolder, services, proxies, layout, gzip }: Fl
       identity = identities.push(await identityOf(authority, namespace)) - 1;
       indexOf.set(namespace, identity);
     }
-    list.push({ identity, node: nodeOf(proxy, namespace) });
+    const virtualHosts = servicesOf(proxy, services, used ?? 0).map((service) => virtualHostOf(service, layout));
+    list.push({ identity, node: nodeOf(proxy, namespace), ...(used && { onDemand: { virtualHosts } }) });
   }
   return { url, ca: authority.trustBundle, gzip, proxies: list, identities };
 }

@@ -14,7 +14,7 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { ROOT, temporaryFolder } from '../../kit/environment.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
 import { Fleet } from './fleet.ts';
-import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';
+import { fillStore, type Layout, meshResources, servicesOf, virtualService, workloadEntry } from './mesh.ts';
 
 export interface ControlScenario {
   readonly services: number;
@@ -23,6 +23,8 @@ export interface ControlScenario {
   readonly runtime: RuntimeName;
   /** Proxies take answers in gzip, as the product's do. */
   readonly gzip: boolean;
+  /** Services that each proxy uses, on demand; undefined: it is sent everything. */
+  readonly used: number | undefined;
   /** Changes of each sort that are measured. */
   readonly changes: number;
   /** How long a cold start, or a change, may take. */
@@ -70,7 +72,7 @@ export async function measureControl(
   const data = join(folder.path, 'control');
   const stops: (() => Promise<void>)[] = [];
   try {
-    const { services, proxies, layout, gzip } = scenario;
+    const { services, proxies, layout, gzip, used } = scenario;
     mkdirSync(data, { mode: 0o700 });
     await fillStore(data, meshResources(services, layout));
     const began = performance.now();
@@ -83,7 +85,15 @@ export async function measureControl(
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
-    const fleet = await Fleet.start({ url: control.url, caFolder: join(data, 'ca'), services, proxies, layout, gzip });
+    const fleet = await Fleet.start({
+      url: control.url,
+      caFolder: join(data, 'ca'),
+      services,
+      proxies,
+      layout,
+      gzip,
+      used,
+    });
     stops.unshift(() => fleet.stop());
     const cold = await waitFor(fleet, (report) => report.up >= proxies, scenario.limitMs);
     const coldMs = performance.now() - coldBegan;
@@ -96,11 +106,12 @@ export async function measureControl(
     const changes: ChangeCost[] = [];
     const api = new ControlApi(control.url, control.token, control.ca);
     for (let n = 0; cold.up >= proxies && n < scenario.changes; n++) {
-      for (const [what, resource] of [
-        ['endpoint', workloadEntry(1, 0, layout, 2 + n)],
-        ['VirtualService', virtualService(0, layout, 80 - n)],
+      for (const [what, service, resource] of [
+        ['endpoint', 1, workloadEntry(1, 0, layout, 2 + n)],
+        ['VirtualService', 0, virtualService(0, layout, 80 - n)],
       ] as const) {
-        changes.push(await measureChange(what, resource, { api, fleet, pid: control.pid, scenario }));
+        const holders = holdersOf(service, scenario);
+        changes.push(await measureChange(what, resource, { api, fleet, pid: control.pid, holders, scenario }));
         progress(`${what}: last ACK after ${Math.round(changes.at(-1)!.lastMs)} ms`);
       }
     }
@@ -127,16 +138,24 @@ interface Measured {
   readonly api: ControlApi;
   readonly fleet: Fleet;
   readonly pid: number;
+  /** Proxies that the change is sent to. */
+  readonly holders: number;
   readonly scenario: ControlScenario;
 }
 
-async function measureChange(what: string, resource: Resource, { api, fleet, pid, scenario }: Measured) {
+function holdersOf(service: number, { services, proxies, used }: ControlScenario): number {
+  if (used === undefined) return proxies;
+  const all = Array.from({ length: proxies }, (_, proxy) => servicesOf(proxy, services, used));
+  return all.filter((its) => its.includes(service)).length;
+}
+
+async function measureChange(what: string, resource: Resource, { api, fleet, pid, holders, scenario }: Measured) {
   const kind = kinds.find((one) => one.kind === resource.kind)!;
   const { namespace = 'default', name } = resource.metadata;
   fleet.mark();
   const cpuBefore = cpuOf(pid);
   await api.call('PUT', resourcePath(kind, namespace, name), resource);
-  const report = await waitFor(fleet, ({ acks }) => acks.length >= scenario.proxies, scenario.limitMs);
+  const report = await waitFor(fleet, ({ acks }) => acks.length >= holders, scenario.limitMs);
   const acks = [...report.acks].sort((a, b) => a - b);
   const at = (part: number) => acks[Math.max(0, Math.ceil(acks.length * part) - 1)] ?? Number.NaN;
   return {

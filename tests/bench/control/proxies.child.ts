@@ -10,7 +10,11 @@ export interface ProxySettings {
   readonly url: string;
   readonly ca: string;
   readonly gzip: boolean;
-  readonly proxies: readonly { readonly identity: number; readonly node: { readonly id: string } }[];
+  readonly proxies: readonly {
+    readonly identity: number;
+    readonly node: { readonly id: string };
+    readonly onDemand?: { readonly virtualHosts: readonly string[] };
+  }[];
   readonly identities: readonly ProxyIdentity[];
 }
 
@@ -35,13 +39,14 @@ let failures = 0;
 let lastFailure = '';
 
 const proxies = settings.proxies.map(
-  ({ identity, node }) =>
+  ({ identity, node, onDemand }) =>
     new SimulatedProxy({
       url: settings.url,
       ca: settings.ca,
       gzip: settings.gzip,
       identity: settings.identities[identity]!,
       node,
+      ...(onDemand && { onDemand }),
       onAck: (size) => {
         up.add(node.id);
         acks.push(performance.now() - since);

@@ -5,7 +5,7 @@
 import https from 'node:https';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { RESOURCE_TYPES, TYPE_URLS } from '../../../shared/xds/discovery.ts';
+import { FEATURES, knownFeatures, TYPE_URLS, typesWith } from '../../../shared/xds/discovery.ts';
 
 /** As `edge-proxy/control-client` has them. */
 const CONNECT_MS = 5_000;
@@ -22,6 +22,8 @@ export interface SimulatedProxyOptions {
   readonly ca: string;
   readonly identity: ProxyIdentity;
   readonly node: { readonly id: string };
+  /** Virtual hosts that it uses, and features that it announces; absent: it is a plain delta client that is sent everything. */
+  readonly onDemand?: { readonly virtualHosts: readonly string[] };
   /** Announces that it takes answers in gzip. */
   readonly gzip: boolean;
   /** Called when an answer with resources is acknowledged: its next poll is on the way. */
@@ -65,13 +67,11 @@ export class SimulatedProxy {
   }
 
   private async exchange(): Promise<void> {
-    const { node } = this.options;
+    const { onDemand } = this.options;
+    const node = onDemand ? { ...this.options.node, clientFeatures: FEATURES } : this.options.node;
     const poll =
       this.session === undefined
-        ? {
-            node,
-            requests: RESOURCE_TYPES.map((type) => ({ typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*'] })),
-          }
+        ? { node, requests: this.subscriptions() }
         : { session: this.session, node, requests: this.acks };
     const sent = this.acks.length > 0 ? this.lastBytes : 0;
     const answering = this.post(JSON.stringify(poll));
@@ -83,6 +83,14 @@ export class SimulatedProxy {
     this.acks = this.session !== undefined && session !== this.session ? [] : acknowledgements(body);
     this.session = this.session !== undefined && session !== this.session ? undefined : session;
     this.lastBytes = received.length;
+  }
+
+  private subscriptions() {
+    const { onDemand } = this.options;
+    return typesWith(knownFeatures(onDemand ? FEATURES : [])).map((type) => ({
+      typeUrl: TYPE_URLS[type],
+      resourceNamesSubscribe: ['*', ...(type === 'virtualHosts' && onDemand ? onDemand.virtualHosts : [])],
+    }));
   }
 
   private lastBytes = 0;
