@@ -3,6 +3,7 @@ import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
 import type { Resource } from '../shared/resources/resource.ts';
+import type { Feature } from '../shared/xds/discovery.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
@@ -39,6 +40,8 @@ export interface ControlPlaneOptions {
   maxSvidTtl?: number;
   /** Default `on-demand`. */
   discovery?: DiscoveryMode;
+  /** Features of discovery that no proxy gets (FEATURES). Default: none. */
+  withheldFeatures?: readonly Feature[];
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
   version: string;
@@ -100,6 +103,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
+      withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
       log,

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
+import { FEATURES, type Feature } from '../../shared/xds/discovery.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -19,6 +20,7 @@ export interface ControlFlags {
   svidTtl: string;
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
+  withholdFeatures?: string;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -69,6 +71,17 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function featuresOf(text = ''): readonly Feature[] {
+  return text
+    .split(',')
+    .filter((name) => name !== '')
+    .map((name) => {
+      const feature = FEATURES.find((known) => known === name);
+      if (feature) return feature;
+      throw new CliError(`--withhold-features ${name}: must be of ${FEATURES.join(', ')}`);
+    });
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -91,6 +104,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
     discovery: flags.discovery,
+    withheldFeatures: featuresOf(flags.withholdFeatures),
     sessionLimits: sessionLimits(flags),
     version: pkg.version,
     log,
