@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], exclude: string[] = []) => ({
   extends: true as const,
-  test: { name, include, exclude, setupFiles: name === 'unit' ? [] : ['tests/kit/leftovers.ts'] },
+  test: { name, include, exclude, setupFiles: ['tests/kit/leftovers.ts'] },
 });
 
 export default defineConfig({
@@ -14,13 +14,9 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', [
-        '{shared,control,edge-proxy,deploy}/**/*.test.ts',
-        'tests/*.test.ts',
-        'tests/types/**/*.test.ts',
-      ]),
+      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts']),
       // Proxies, control planes and commands as processes of their own.
-      project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers,types}/**']),
+      project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers}/**']),
       // Beside other programs: Envoy, kubectl, llhttp, RE2, browsers, databases.
       project('interop', ['tests/{fuzz,interop,peers}/**/*.test.ts']),
     ],

@@ -9,6 +9,7 @@ import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts'
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
 import { makePrivateFolder } from './ca/files.ts';
@@ -44,6 +45,8 @@ export interface ControlPlaneOptions {
   withheldFeatures?: readonly Feature[];
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
+  /** Default: CONNECTION_LIMITS. */
+  connectionLimits?: Partial<ConnectionLimits>;
   version: string;
   /** One line, no secrets. */
   log: (line: string) => void;
@@ -80,6 +83,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       dnsNames: options.dnsNames,
       ips: options.ips,
+      connections: options.connectionLimits ?? {},
       log,
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
@@ -121,7 +125,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
-    app.route('/', discoveryApi(discovery));
+    app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     mounted = app;
     return {

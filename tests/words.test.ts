@@ -1,9 +1,9 @@
 /** Plain technical English, for the folders that are clean. A cleaned folder is added to `CLEAN`. */
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { outputOf } from './kit/process.ts';
 
 const root = resolve(fileURLToPath(import.meta.url), '../..');
 
@@ -54,7 +54,7 @@ function findings(path: string, text: string): string[] {
     );
 }
 
-const listed = execFileSync('git', ['ls-files', '-z', '--', ...CLEAN.flatMap(expand)], { cwd: root, encoding: 'utf8' });
+const listed = outputOf('git', ['ls-files', '-z', '--', ...CLEAN.flatMap(expand)]);
 const files = listed.split('\0').filter((path) => /\.(ts|mjs|md)$/.test(path) && !EXCEPT.has(path));
 
 it('finds the words it looks for', () => {

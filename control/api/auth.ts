@@ -64,7 +64,9 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest();
 /** Sets `caller` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not accepted here). */
 export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
   return async function authenticate(c, next) {
-    c.set('caller', callerOf(isAdmin, c.req.header('authorization'), c.env?.peerSpiffeId));
+    const caller = callerOf(isAdmin, c.req.header('authorization'), c.env?.peerSpiffeId);
+    if (caller.kind === 'admin') c.env?.authenticated?.('admin');
+    c.set('caller', caller);
     await next();
   };
 }
@@ -81,7 +83,10 @@ export function acceptWorkloadTokens(verify: WorkloadTokenCheck): MiddlewareHand
     const token = c.get('caller').kind === 'anonymous' ? bearer(c.req.header('authorization')) : undefined;
     if (token !== undefined) {
       const caller = await tokenCaller(verify, token);
-      if (caller) c.set('caller', caller);
+      if (caller?.kind === 'workload') {
+        c.env?.authenticated?.(caller.spiffeId);
+        c.set('caller', caller);
+      }
     }
     await next();
   };

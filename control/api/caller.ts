@@ -1,3 +1,5 @@
+import type { BodyBudget } from './server/body-budget.ts';
+
 /** Who is calling the control API, from the TLS layer and the bearer token. Set once per request, before any route. */
 export type Caller =
   | { kind: 'anonymous' }
@@ -19,6 +21,10 @@ export interface ApiEnv {
     /** SPIFFE id of a client certificate that the TLS server verified itself. */
     peerSpiffeId?: string;
     remoteAddress?: string;
+    /** Memory for the bodies of requests; absent: no limit of all together. */
+    bodies?: BodyBudget;
+    /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */
+    authenticated?: (identity: string) => void;
   };
   Variables: { caller: Caller };
 }

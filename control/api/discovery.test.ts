@@ -49,8 +49,9 @@ const poll = (namespace = 'default', session?: string, idNamespace = namespace) 
     resourceNamesSubscribe: ['*'],
   })),
 });
+const headers = { 'content-type': 'application/json' };
 const post = (app: Hono<ApiEnv>, body: unknown, init: RequestInit = {}) =>
-  app.request('/v3/delta-discovery', { method: 'POST', body: JSON.stringify(body), ...init });
+  app.request('/v3/delta-discovery', { method: 'POST', headers, body: JSON.stringify(body), ...init });
 
 describe('discovery routes', () => {
   it('answers a workload only for its own namespace and service account', async () => {
@@ -81,6 +82,41 @@ describe('discovery routes', () => {
     expect(answer.status).toBe(400);
     expect(((await answer.json()) as { message: string }).message).toMatch(/^node\.id: must be /);
     expect(service.status()).toEqual([]);
+  });
+
+  const withMetadata = (metadata: object) => ({
+    node: { ...poll().node, metadata: { ...poll().node.metadata, ...metadata } },
+  });
+  const nested = (levels: number): object => (levels === 0 ? {} : { a: nested(levels - 1) });
+  it.each([
+    ['values', { P: Array.from({ length: 5000 }, () => ({})) }, 'node: must not hold more than 4096 values'],
+    ['characters', { LABELS: { a: 'x'.repeat(65_536) } }, 'node: must not exceed 65536 characters'],
+    ['names', { ['x'.repeat(65_536)]: 1 }, 'node: must not exceed 65536 characters'],
+    ['depth', { P: nested(20) }, 'node: must not be nested deeper than 16 levels'],
+    [
+      'control characters',
+      { LABELS: { app: 'a\u001b[2J' } },
+      'node.metadata.LABELS.app: must not contain control characters',
+    ],
+  ])('bounds the %s of a node', async (_name, metadata, message) => {
+    const { app, service } = api(workload);
+    const answer = await post(app, { ...poll(), ...withMetadata(metadata) });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ message });
+    expect(service.status()).toEqual([]);
+  });
+
+  it('bounds a poll before it is parsed', async () => {
+    const { app } = api(workload);
+    const answer = await post(app, { ...poll(), ...withMetadata({ P: Array.from({ length: 340_000 }, () => ({})) }) });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ message: expect.stringContaining('more than 65536 values') });
+  });
+
+  it('ignores metadata that is not read, whatever its text', async () => {
+    const { app, service } = api(workload);
+    expect((await post(app, { ...poll(), ...withMetadata({ ANNOTATIONS: { text: 'two\nlines' } }) })).status).toBe(200);
+    expect(service.status()).toHaveLength(1);
   });
 
   it('refuses the sessions of an identity above its limit by name, and serves other identities', async () => {
@@ -122,7 +158,7 @@ describe('discovery routes', () => {
     const bad = await post(app, { ...poll(), surprise: 1 });
     expect(bad.status).toBe(400);
     expect(((await bad.json()) as { message: string }).message).toContain('surprise');
-    expect((await app.request('/v3/delta-discovery', { method: 'POST', body: '{' })).status).toBe(400);
+    expect((await app.request('/v3/delta-discovery', { method: 'POST', headers, body: '{' })).status).toBe(400);
     expect((await post(app, { ...poll(), session: 'x'.repeat(1024 * 1024) })).status).toBe(413);
   });
 

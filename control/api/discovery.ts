@@ -1,6 +1,5 @@
 /** Routes of discovery: the proxies' long-poll, and the operators' queries about proxies. */
 import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import {
   DiscoveryPoll,
   RESOURCE_TYPES,
@@ -12,77 +11,51 @@ import { answerBody } from '../discovery/answer.ts';
 import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { foreignNode, malformedNodeId } from './caller-node.ts';
+import { callersNode, checkNodeSize } from './caller-node.ts';
+import { ApiError, badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
+import { readJson } from './server/read-json.ts';
 
-const MAX_POLL_BYTES = 1024 * 1024;
+/** Names that a proxy holds make up most of a poll. */
+const POLL = { bytes: 1024 * 1024, timeoutMs: 10_000, depth: 32, values: 65_536 };
+/** Of one poll: a proxy sends one request for each type, or for each response of an answer. */
+const MAX_REQUESTS = 16;
 const NEVER = new AbortController().signal;
-
-const REASONS: Record<number, string> = {
-  400: 'BadRequest',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'NotFound',
-  413: 'RequestEntityTooLarge',
-  429: 'TooManyRequests',
-  503: 'ServiceUnavailable',
-};
-
-const STATUSES = { invalid: 400, limited: 429, unavailable: 503 } as const;
 
 /**
  * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
  * A config's `notFetched` has the names of what the proxy may fetch and has not. Failures are Kubernetes `Status` bodies.
+ * @param report takes internal errors; details are not sent to clients
  */
-export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
+export function discoveryApi(discovery: DiscoveryService, report: (error: unknown) => void = () => {}): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const limit = bodyLimit({
-    maxSize: MAX_POLL_BYTES,
-    onError: (c) => failure(c, 413, `a poll must not exceed ${MAX_POLL_BYTES} bytes`),
-  });
+  app.onError((error, c) => respondToError(report)(refusal(error), c));
 
   const blocks = new CompressedBlocks();
-
-  app.post('/v3/delta-discovery', limit, async (c) => {
+  app.post('/v3/delta-discovery', async (c) => {
     const caller = c.get('caller');
-    if (caller.kind === 'anonymous') return failure(c, 401, 'discovery needs a workload identity (SVID)');
-    if (caller.kind !== 'workload') return failure(c, 403, 'only workloads may discover config');
-    const parsed = DiscoveryPoll.safeParse(await c.req.json().catch(() => undefined));
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      return failure(
-        c,
-        400,
-        `not a discovery poll: ${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`,
-      );
-    }
-    const malformed = malformedNodeId(parsed.data.node.id);
-    if (malformed) return failure(c, 400, malformed);
-    const foreign = foreignNode(parsed.data.node, caller);
-    if (foreign) return failure(c, 403, foreign);
-    try {
-      const signal = c.req.raw.signal ?? NEVER;
-      const answer = await discovery.poll(permitted(parsed.data, caller), ownerOf(caller), signal);
-      const gzip = acceptsGzip(c.req.header('accept-encoding'));
-      return c.body(answerBody(answer, gzip ? blocks : undefined), 200, {
-        'content-type': 'application/json',
-        ...(gzip && { 'content-encoding': 'gzip' }),
-      });
-    } catch (error) {
-      if (!(error instanceof DiscoveryError)) throw error;
-      return failure(c, STATUSES[error.code], error.message);
-    }
+    if (caller.kind === 'anonymous') throw unauthorized('discovery needs a workload identity (SVID)');
+    if (caller.kind !== 'workload') throw forbidden('only workloads may discover config');
+    const poll = readPoll(await readJson(c, POLL), caller);
+    const answer = await discovery.poll(permitted(poll, caller), ownerOf(caller), c.req.raw.signal ?? NEVER);
+    const gzip = acceptsGzip(c.req.header('accept-encoding'));
+    return c.body(answerBody(answer, gzip ? blocks : undefined), 200, {
+      'content-type': 'application/json',
+      ...(gzip && { 'content-encoding': 'gzip' }),
+    });
   });
 
-  app.get('/v1/proxies', (c) => refuseNonAdmin(c) ?? c.json({ proxies: discovery.status() }));
+  app.get('/v1/proxies', (c) => {
+    requireAdminOf(c);
+    return c.json({ proxies: discovery.status() });
+  });
 
   app.get('/v1/proxies/:id/config', (c) => {
-    const refusal = refuseNonAdmin(c);
-    if (refusal) return refusal;
+    requireAdminOf(c);
     const type = c.req.query('type');
     if (type !== undefined && !isType(type))
-      return failure(c, 400, `type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
+      throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
     const config = discovery.configOf(c.req.param('id'));
-    if (!config) return failure(c, 404, `no proxy "${c.req.param('id')}" is known`);
+    if (!config) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
     const { snapshot, notFetched } = config;
     const redacted = withoutKeys(snapshot);
     const missing = Object.keys(notFetched).length > 0 && { notFetched };
@@ -90,6 +63,19 @@ export function discoveryApi(discovery: DiscoveryService): Hono<ApiEnv> {
   });
 
   return app;
+}
+
+/** @throws ApiError 400, 403 */
+function readPoll(body: unknown, caller: Caller & { kind: 'workload' }): DiscoveryPoll {
+  checkNodeSize(body);
+  const parsed = DiscoveryPoll.safeParse(body);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw badRequest(`not a discovery poll: ${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`);
+  }
+  if (parsed.data.requests.length > MAX_REQUESTS)
+    throw badRequest(`not a discovery poll: requests: must not be more than ${MAX_REQUESTS}`);
+  return { ...parsed.data, node: callersNode(parsed.data.node, caller) };
 }
 
 /** RFC 9110 section 12.5.3. Only gzip by its name: a client that takes any coding gets the plain text. */
@@ -110,15 +96,18 @@ function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): 
 const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
   byToken ? `${spiffeId} by token` : spiffeId;
 
-function refuseNonAdmin(c: Context<ApiEnv>): Response | undefined {
+function requireAdminOf(c: Context<ApiEnv>): void {
   const { kind } = c.get('caller');
-  if (kind === 'admin') return undefined;
-  return kind === 'anonymous' ? failure(c, 401, 'needs an admin token') : failure(c, 403, 'needs an admin token');
+  if (kind === 'anonymous') throw unauthorized('needs an admin token');
+  if (kind !== 'admin') throw forbidden('needs an admin token');
 }
 
-function failure(c: Context<ApiEnv>, code: 400 | 401 | 403 | 404 | 413 | 429 | 503, message: string): Response {
-  const reason = REASONS[code];
-  return c.json({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }, code);
+/** A service's errors as responses. All others are internal errors. */
+function refusal(error: Error): Error {
+  if (!(error instanceof DiscoveryError)) return error;
+  if (error.code === 'invalid') return badRequest(error.message);
+  if (error.code === 'limited') return new ApiError(429, 'TooManyRequests', error.message);
+  return new ApiError(503, 'ServiceUnavailable', error.message);
 }
 
 const isType = (value: string): value is ResourceType => (RESOURCE_TYPES as readonly string[]).includes(value);

@@ -1,17 +1,16 @@
 /** The effective ProxyConfig of a proxy, which it requests at its start. */
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { ProxyConfigRequest } from '../../shared/xds/proxy-config.ts';
 import { proxyConfigAnswer } from '../compile/node/proxy-config.ts';
 import { NodeError } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
 import type { ApiEnv } from './caller.ts';
-import { foreignNode, malformedNodeId } from './caller-node.ts';
-import { badRequest, forbidden, respondToError, tooLarge, unauthorized } from './resources/status.ts';
-import { readObject } from './server/body.ts';
+import { callersNode, checkNodeSize } from './caller-node.ts';
+import { badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
+import { readJson } from './server/read-json.ts';
 
-/** A node with its labels, as in a discovery poll without subscriptions. */
-const MAX_BODY = 256 * 1024;
+/** A node, as in a discovery poll without subscriptions. */
+const REQUEST = { bytes: 256 * 1024, timeoutMs: 10_000, depth: 32, values: 16_384 };
 
 export interface ProxyConfigRoutesOptions {
   view: () => MeshView;
@@ -26,27 +25,19 @@ export interface ProxyConfigRoutesOptions {
 export function proxyConfigRoutes({ view, report = () => {} }: ProxyConfigRoutesOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError(respondToError(report));
-  const limit = bodyLimit({
-    maxSize: MAX_BODY,
-    onError: () => {
-      throw tooLarge(MAX_BODY);
-    },
-  });
 
-  app.post('/v1/proxy-config', limit, async (c) => {
+  app.post('/v1/proxy-config', async (c) => {
     const caller = c.get('caller');
     if (caller.kind === 'anonymous') throw unauthorized();
     if (caller.kind !== 'workload') throw forbidden('only workloads may request their proxy config');
-    const parsed = ProxyConfigRequest.safeParse((await readObject(c)).value);
+    const body = await readJson(c, REQUEST);
+    checkNodeSize(body);
+    const parsed = ProxyConfigRequest.safeParse(body);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       throw badRequest(`${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`);
     }
-    const { node } = parsed.data;
-    const malformed = malformedNodeId(node.id);
-    if (malformed) throw badRequest(malformed);
-    const foreign = foreignNode(node, caller);
-    if (foreign) throw forbidden(foreign);
+    const node = callersNode(parsed.data.node, caller);
     try {
       return c.json(proxyConfigAnswer(view(), node));
     } catch (error) {

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate as NodeCertificate } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +9,7 @@ import { encodePem } from '../../shared/identity/pem.ts';
 import { parseSvid } from '../../shared/identity/svid.ts';
 import { verifyChain } from '../../shared/identity/verify.ts';
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '../../shared/identity/x509.ts';
+import { outputOf, works } from '../../tests/kit/process.ts';
 import { openAuthority } from './authority.ts';
 
 const id = 'spiffe://td/ns/a/sa/b';
@@ -260,12 +260,8 @@ describe('a plugged-in authority', () => {
 
 describe('a CA made with openssl', () => {
   it('is taken with RSA keys and UTF8String names, the issuer name kept byte for byte', async (test) => {
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
-    try {
-      openssl('version');
-    } catch {
-      return test.skip('openssl is not installed');
-    }
+    const openssl = (...args: string[]) => outputOf('openssl', args, { cwd: folder });
+    if (!works('openssl', ['version'])) return test.skip('openssl is not installed');
     const root = [
       '-keyout',
       'r.key',

@@ -1,11 +1,7 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { children, only, SEQUENCE } from '../../shared/identity/asn1.ts';
@@ -26,6 +22,8 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '../../shared/identity/x509.ts';
+import { outputOf, run, works } from '../../tests/kit/process.ts';
+import { listening } from '../../tests/kit/upstream.ts';
 import { denoBinary } from '../cli/runtimes.mjs';
 import { openAuthority } from './authority.ts';
 import { objectIdentifier, time, unsignedInteger } from './der-writer.ts';
@@ -171,12 +169,8 @@ describe('leaves', () => {
     });
     writeFileSync(root, issuers.get(kind)!.certificate.toString('pem'));
     writeFileSync(leaf, encodePem('CERTIFICATE', certificate));
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' }).toString();
-    try {
-      openssl('version');
-    } catch {
-      return console.warn('skipped: openssl is not installed');
-    }
+    const openssl = (...args: string[]) => outputOf('openssl', args);
+    if (!works('openssl', ['version'])) return console.warn('skipped: openssl is not installed');
     expect(openssl('verify', ...strict, '-purpose', 'sslclient', '-CAfile', root, leaf)).toContain(': OK');
     const text = openssl('x509', '-in', leaf, '-noout', '-text');
     expect(text).toContain('X509v3 Subject Alternative Name: critical\n                URI:spiffe://td/ns/a/sa/b');
@@ -186,12 +180,8 @@ describe('leaves', () => {
   });
 
   it('name the key identifier that the issuer gave itself, and its name as it wrote it', async (test) => {
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' }).toString();
-    try {
-      openssl('version');
-    } catch {
-      return test.skip('openssl is not installed');
-    }
+    const openssl = (...args: string[]) => outputOf('openssl', args, { cwd: folder });
+    if (!works('openssl', ['version'])) return test.skip('openssl is not installed');
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'ca-key.pem'];
     // Ignores the system's OpenSSL configuration, which would add its own key identifier.
     writeFileSync(join(folder, 'req.cnf'), '[req]\ndistinguished_name = dn\n[dn]\n');
@@ -218,21 +208,20 @@ describe('leaves', () => {
       ips: [],
     });
     const server = createServer({ cert, key: privateKey }, (socket) => socket.on('error', () => {}).resume());
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
+    const port = await listening(server);
     const script = join(folder, 'connect.mjs');
     writeFileSync(
       script,
       `const caCerts = [Deno.readTextFileSync(${JSON.stringify(join(folder, 'root-cert.pem'))})];
-       const tcp = await Deno.connect({ hostname: '127.0.0.1', port: ${(server.address() as AddressInfo).port} });
+       const tcp = await Deno.connect({ hostname: '127.0.0.1', port: ${port} });
        const tls = await Deno.startTls(tcp, { hostname: 'localhost', caCerts });
        await tls.handshake();
        console.log('accepted');
        tls.close();`,
     );
     try {
-      const { stdout } = await promisify(execFile)(deno, ['run', '--quiet', '--no-lock', '-A', script]);
-      expect(stdout.trim()).toBe('accepted');
+      const { out, error } = await run(deno, ['run', '--quiet', '--no-lock', '-A', script]);
+      expect(out.trim(), error).toBe('accepted');
     } finally {
       server.close();
     }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createCsr } from '../../shared/identity/csr.ts';
@@ -13,6 +12,7 @@ import {
   Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
 } from '../../shared/identity/x509.ts';
+import { outputOf, works } from '../../tests/kit/process.ts';
 import { checkCsr } from './csr-policy.ts';
 import { type PlainCsr, readPlainCsr } from './plain-csr.ts';
 
@@ -64,12 +64,8 @@ describe('the quick reader of CSRs', () => {
   it.each(['/', '/O=', '/O=shop/CN=reviews-v1.shop.svc'])('reads what openssl sends with subject %s', (subject) => {
     const args = ['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
     const out = ['-keyout', '/dev/null', '-subj', subject, '-addext', `subjectAltName=critical,URI:${id}`];
-    let csr: string;
-    try {
-      csr = execFileSync('openssl', [...args, ...out], { stdio: ['ignore', 'pipe', 'ignore'] }).toString();
-    } catch {
-      return console.warn('skipped: openssl is not installed');
-    }
+    if (!works('openssl', ['version'])) return console.warn('skipped: openssl is not installed');
+    const csr = outputOf('openssl', [...args, ...out]);
     expect(readPlainCsr(derOf(csr))?.uris).toEqual([id]);
   });
 

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../tests/kit/environment.ts';
+import { outputOf } from '../../tests/kit/process.ts';
 import { candidates, completionScript } from './completion.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 
@@ -41,14 +41,10 @@ describe('scripts', () => {
     const script = join(folder.path, 'completion.bash');
     writeFileSync(script, completionScript('bash'));
     const complete = (words: string, answer: string) =>
-      execFileSync(
-        '/bin/bash',
-        [
-          '-c',
-          `tulle() { echo "$*" >&2; printf '${answer}'; }; source ${script}; COMP_WORDS=(tulle ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _tulle; echo "\${COMPREPLY[@]}"`,
-        ],
-        { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
-      );
+      outputOf('/bin/bash', [
+        '-c',
+        `tulle() { echo "$*" >&2; printf '${answer}'; }; source ${script}; COMP_WORDS=(tulle ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _tulle; echo "\${COMPREPLY[@]}"`,
+      ]);
     expect(complete('get virtuals', 'virtualservices\\n')).toBe('virtualservices\n');
     expect(complete('get ""', 'a\\nb\\n')).toBe('a b\n');
     expect(complete('apply -f x', ':files\\n')).toBe('\n');

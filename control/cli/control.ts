@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { FEATURES, type Feature } from '../../shared/xds/discovery.ts';
+import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -24,6 +25,8 @@ export interface ControlFlags {
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
+  maxConnections: string;
+  maxConnectionsPerAddress: string;
   announce?: boolean;
 }
 
@@ -82,6 +85,13 @@ function featuresOf(text = ''): readonly Feature[] {
     });
 }
 
+function connectionLimits(flags: ControlFlags): ConnectionLimits {
+  return {
+    total: countOf('--max-connections', flags.maxConnections),
+    perAddress: countOf('--max-connections-per-address', flags.maxConnectionsPerAddress),
+  };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -106,6 +116,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     discovery: flags.discovery,
     withheldFeatures: featuresOf(flags.withholdFeatures),
     sessionLimits: sessionLimits(flags),
+    connectionLimits: connectionLimits(flags),
     version: pkg.version,
     log,
   });

@@ -92,6 +92,12 @@ program
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
   .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
+  .option('--max-connections <number>', 'most connections at a time', '20000')
+  .option(
+    '--max-connections-per-address <number>',
+    'most connections of one address that proved no identity: handshakes, joins, probes',
+    '1024',
+  )
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');

@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { fieldValidationFlag } from './resources/apply.ts';
 import { checkSources, readSources } from './sources.ts';
@@ -59,22 +57,6 @@ describe('tulle validate', () => {
     await expect(readSources({ paths: [join(folder, 'absent.yaml')], recursive: true })).rejects.toThrow(
       'absent.yaml: no such file or folder',
     );
-  });
-
-  it.each([
-    ['a.yaml', 0],
-    ['deep', 1],
-    ['broken.yaml', 1],
-  ])('%s: the command exits with %i and prints JSON', async (name, code) => {
-    const bin = fileURLToPath(new URL('bin.mjs', import.meta.url));
-    const args = [bin, 'validate', '-f', join(folder, name), '-o', 'json'];
-    const [exit, stdout] = await new Promise<[number, string]>((resolve) => {
-      execFile(process.execPath, args, (error, out) =>
-        resolve([typeof error?.code === 'number' ? error.code : 0, out]),
-      );
-    });
-    expect(exit).toBe(code);
-    expect((JSON.parse(stdout) as { valid: boolean }).valid).toBe(code === 0);
   });
 });
 

@@ -233,6 +233,19 @@ describe('DiscoveryService', () => {
     expect(service.status().map(({ id }) => id)).toEqual(['other']);
   });
 
+  it('keeps a bounded part of the reasons that a proxy gives', async () => {
+    const { service, clusters } = harness();
+    for (let n = 0; n < 200; n++) clusters.set(`c${n}`, '1s');
+    const one = await service.poll(first(), caller, open);
+    const reasons = new Map([...clusters.keys()].map((name) => [name, `${name} ${'x'.repeat(5000)}`]));
+    void service.poll(ack(one, reasons), caller, open);
+    const { refused } = service.status()[0]!.types.clusters;
+    expect(refused).toHaveLength(201);
+    expect(refused.every(({ message }) => message.length <= 1024)).toBe(true);
+    expect(refused.reduce((sum, { message }) => sum + message.length, 0)).toBeLessThan(80_000);
+    expect(refused.at(-1)!.message).toMatch(/the reason is not kept/);
+  });
+
   it('limits the sessions of an identity and of a namespace, and leaves the others room', async () => {
     const { service } = harness({ limits: { perIdentity: 2, perNamespace: 3 } });
     const asNode = (id: string): DiscoveryPoll => ({ ...first(), node: { ...node, id } });

@@ -1,6 +1,6 @@
 /** What one proxy has of one resource type: subscribed, held, offered, refused (incremental xDS, xds_protocol "delta"). */
 import type { DeltaDiscoveryRequest } from '../../shared/xds/discovery.ts';
-import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
+import { bucketOf, bucketTexts, HELD_BUCKETS } from '../../shared/xds/held-digests.ts';
 import { nackedResources } from '../../shared/xds/nack.ts';
 import { digestText } from '../compile/output/digest.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
@@ -128,7 +128,7 @@ export class Subscription {
         if (this.resends || !this.held.version(name)) this.held.set(name, '');
       }
     }
-    if (request.heldDigests) this.digests = request.heldDigests;
+    if (request.heldDigests) this.digests = request.heldDigests.slice(0, HELD_BUCKETS);
     for (const [name, version] of Object.entries(request.initialResourceVersions ?? {})) this.held.set(name, version);
     for (const bucket of request.namesSent ?? []) this.unnamed.delete(bucket);
     for (const name of request.resourceNamesUnsubscribe ?? []) this.forget(name);
@@ -236,9 +236,10 @@ export class Subscription {
 
   private settle(offer: Offer, error: string | undefined): void {
     const violations = error === undefined ? new Map<string, string>() : nackedResources(error, offer.versions.keys());
+    const kept = keptReasons(this.refused.values(), violations);
     for (const [name, version] of offer.versions) {
-      const message = violations.get(name);
-      if (message !== undefined) this.refused.set(name, { name, version, message: message.slice(0, 4096) });
+      const message = kept.get(name);
+      if (message !== undefined) this.refused.set(name, { name, version, message });
       else {
         this.refused.delete(name);
         if (version === '') this.held.delete(name);
@@ -247,3 +248,30 @@ export class Subscription {
     }
   }
 }
+
+/** Characters of a proxy's reasons that are kept: of one, and of all of one type. */
+const REASONS = { one: 1024, all: 64 * 1024 };
+
+/**
+ * Reasons as they are kept for proxy-status. They are the proxy's own text: copied, because the part of a text keeps the whole
+ * of it in memory.
+ * @param before refusals that are kept already
+ */
+function keptReasons(before: Iterable<Refusal>, violations: ReadonlyMap<string, string>): Map<string, string> {
+  let left = REASONS.all;
+  for (const { message } of before) left -= message.length;
+  const copies = new Map<string, string>();
+  const kept = new Map<string, string>();
+  for (const [name, reason] of violations) {
+    let copy = copies.get(reason);
+    if (copy === undefined) {
+      copy = left > 0 ? copyOf(reason.slice(0, REASONS.one)) : 'the reason is not kept: there are too many';
+      left -= copy.length;
+      copies.set(reason, copy);
+    }
+    kept.set(name, copy);
+  }
+  return kept;
+}
+
+const copyOf = (text: string): string => Buffer.from(text).toString();

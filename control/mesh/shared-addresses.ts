@@ -1,6 +1,7 @@
 /** Workloads of several resources at one address, for the warnings of writes: each one's policies hold at its own ports. */
 import type { Resource, Violation } from '../../shared/resources/resource.ts';
-import { fields, namespaceOf, objects, specOf, text } from './fields.ts';
+import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
+import { isKind, namespaceOf, specOf } from './fields.ts';
 import { compare, lowerBound } from './sorted-list.ts';
 
 /** How many neighbours a warning names. */
@@ -145,15 +146,13 @@ export function hasPlaces(resource: Resource): boolean {
 }
 
 function placesOf(resource: Resource): Place[] {
-  const spec = specOf(resource);
-  const at = (path: string, { address, serviceAccount }: Record<string, unknown>): Place[] => {
-    const found = text(address);
-    if (found === undefined || !isShareable(found)) return [];
-    return [{ path, address: found, serviceAccount: text(serviceAccount) ?? '' }];
-  };
-  if (resource.kind === 'WorkloadEntry') return at('spec.address', spec);
-  if (resource.kind !== 'ServiceEntry' || spec['location'] !== 'MESH_INTERNAL') return [];
-  return objects(spec['endpoints']).flatMap((endpoint, i) => at(`spec.endpoints[${i}].address`, fields(endpoint)));
+  const at = (path: string, { address, serviceAccount = '' }: WorkloadEntrySpec): Place[] =>
+    address !== undefined && isShareable(address) ? [{ path, address, serviceAccount }] : [];
+  if (isKind(resource, 'WorkloadEntry')) return at('spec.address', specOf(resource));
+  if (!isKind(resource, 'ServiceEntry')) return [];
+  const { location, endpoints = [] } = specOf(resource);
+  if (location !== 'MESH_INTERNAL') return [];
+  return endpoints.flatMap((endpoint, i) => at(`spec.endpoints[${i}].address`, endpoint));
 }
 
 /** An IP address that is not loopback: proxies are known by such. */

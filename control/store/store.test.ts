@@ -1,24 +1,18 @@
-import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
-import { bunBinary, denoBinary, runtimeCommand } from '../cli/runtimes.mjs';
 import { type Backend, EmbeddedStore } from './embedded.ts';
 import { memoryStore } from './memory.ts';
 import { openSqliteStore } from './sqlite.ts';
-import { keyOf, service, storeCases } from './store.suite.ts';
 import type { WatchEvent } from './store.ts';
+import { keyOf, service, storeCases } from './testing/suite.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tulle-store-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let files = 0;
 const newFile = () => join(folder, `store-${files++}.db`);
-const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 describe('memory', () => {
   it.each(storeCases)('$name', ({ run, settings }) => run(memoryStore(settings)));
@@ -29,19 +23,6 @@ describe('node:sqlite', () => {
     const store = await openSqliteStore(newFile(), settings);
     await run(store);
     await store.close();
-  });
-});
-
-const others = [
-  { runtime: 'bun', binary: bunBinary() },
-  { runtime: 'deno', binary: denoBinary() },
-] as const;
-
-describe.each(others)('SQLite on $runtime', ({ runtime, binary }) => {
-  it.skipIf(!binary)(`the whole suite${binary ? '' : ` (skipped: ${runtime} is not installed)`}`, async () => {
-    const [command = '', ...args] = runtimeCommand(runtime, script('store.suite.main.ts'));
-    const { stdout } = await promisify(execFile)(command, args);
-    expect(stdout.trim().split('\n')).toEqual(storeCases.map(({ name }) => `ok ${name}`));
   });
 });
 
@@ -86,58 +67,6 @@ describe('SQLite file', () => {
     writeFileSync(garbage, 'not a database, but long enough to be looked at '.repeat(50));
     await expect(openSqliteStore(garbage)).rejects.toMatchObject({ code: 'unavailable' });
   });
-});
-
-interface Printed {
-  what: string;
-  name: string;
-  revision: string;
-}
-
-/** Starts writers, kills them with SIGKILL once `count` writes were acknowledged, and answers all that they printed. */
-async function killedWriters(
-  runtime: 'node' | 'bun',
-  path: string,
-  plan: { round: number; writers: number; count: number },
-): Promise<Printed[]> {
-  const [command = '', ...args] = runtimeCommand(runtime, script('durability.main.ts'));
-  const flags = [path, String(plan.round), String(plan.writers)];
-  const child = spawn(command, [...args, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const printed: Printed[] = [];
-  let acknowledged = 0;
-  for await (const line of createInterface({ input: child.stdout })) {
-    const [what = '', name = '', revision = ''] = line.split(' ');
-    // The last line may be cut short.
-    if (revision !== '') printed.push({ what, name, revision });
-    if (what === 'acknowledged' && ++acknowledged === plan.count) child.kill('SIGKILL');
-  }
-  return printed;
-}
-
-describe.each(['node', 'bun'] as const)('killed in mid-write on %s', (runtime) => {
-  const rounds = 15;
-  it.skipIf(runtime === 'bun' && !bunBinary())(
-    `loses no write that was acknowledged or shown to a watcher in ${rounds} rounds${runtime === 'bun' && !bunBinary() ? ' (skipped: bun is not installed)' : ''}`,
-    async () => {
-      const path = newFile();
-      const printed: Printed[] = [];
-      for (let round = 0; round < rounds; round++) {
-        // Many writers at once make transactions of many writes.
-        const plan = { round, writers: round % 3 === 0 ? 3 : 24, count: 5 + round * 7 };
-        printed.push(...(await killedWriters(runtime, path, plan)));
-        const store = await openSqliteStore(path, { historyLimit: 200 });
-        const { items, revision } = await store.list({});
-        const stored = new Map(items.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
-        expect(printed.filter((one) => stored.get(one.name) !== one.revision)).toEqual([]);
-        // No partial writes: every write made exactly one revision.
-        expect(revision).toBe(1 + items.length);
-        expect(new Set(stored.values()).size).toBe(items.length);
-        await store.close();
-      }
-      for (const what of ['acknowledged', 'shown'])
-        expect(printed.filter((one) => one.what === what).length).toBeGreaterThan(rounds);
-    },
-  );
 });
 
 describe('group commit', () => {

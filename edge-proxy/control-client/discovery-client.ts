@@ -15,6 +15,7 @@ import {
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
+  typesWith,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
@@ -69,6 +70,8 @@ export class DiscoveryClient {
   private plain = false;
   /** What the session was opened, and has to be subscribed, with; undefined: it is subscribed. */
   private opened: ReadonlySet<Feature> | undefined;
+  /** Of the session. */
+  private features: ReadonlySet<Feature> = NO_FEATURES;
   /** What the next poll says: subscriptions, or ACKs and NACKs of the last answer. */
   private requests: DeltaDiscoveryRequest[] = [];
   /** Names that the control plane requested, a page a poll. */
@@ -156,6 +159,7 @@ export class DiscoveryClient {
     });
     if (status === 400 && request.session === undefined && !this.plain) {
       this.plain = true;
+      this.features = NO_FEATURES;
       return;
     }
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
@@ -172,6 +176,7 @@ export class DiscoveryClient {
     this.state.lastAnswerMs = this.options.time.now();
     if (request.session === undefined && !this.plain) {
       this.opened = knownFeatures(features);
+      this.features = this.opened;
       return;
     }
     this.opened = undefined;
@@ -183,7 +188,27 @@ export class DiscoveryClient {
       return;
     }
     await this.take(responses);
-    if (!more) this.settleReadiness();
+    if (more) return;
+    await this.dropUnserved();
+    this.settleReadiness();
+  }
+
+  /**
+   * Lets go of resources of types that the session does not have: they are of a control plane of another version. Virtual
+   * hosts stay as long as a route configuration refers to them.
+   */
+  private async dropUnserved(): Promise<void> {
+    const served = typesWith(this.features);
+    const types = RESOURCE_TYPES.filter((type) => !served.includes(type) && this.held[type].size > 0);
+    if (types.length === 0) return;
+    const refers = [...this.held.routes.values()].some(({ resource }) => 'vhds' in (resource as object));
+    const changes: ConfigChanges = {};
+    for (const type of types)
+      if (type !== 'virtualHosts' || !refers) changes[type] = { upsert: [], remove: [...this.held[type].keys()] };
+    const refused = await this.apply(changes);
+    for (const type of types)
+      for (const name of changes[type]?.remove ?? []) if (!refused.has(`${type}/${name}`)) this.held[type].delete(name);
+    this.options.cache?.save(this.options.node().id, this.cacheable());
   }
 
   private forgetSession(): void {

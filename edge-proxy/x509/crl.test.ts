@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCertificate } from '../../shared/identity/certificate.ts';
 import { temporaryFolder } from '../../tests/kit/environment.ts';
+import { outputOf, works } from '../../tests/kit/process.ts';
 import { type Authority, intermediate, leaf, pem, rootAuthority } from '../../tests/mtls/certificates.ts';
 import { der, type ListExtension, revocationList } from '../../tests/mtls/revocation-lists.ts';
 import { MAX_CRL_TEXT, readRevocationLists } from './crl.ts';
@@ -120,16 +120,13 @@ describe('requireNotRevoked', () => {
   });
 });
 
-const openssl = spawnSync('openssl', ['version']).status === 0;
+const openssl = works('openssl', ['version']);
 if (!openssl) console.warn('skipped: revocation lists of openssl (it is not installed)');
 
 describe.skipIf(!openssl)('lists that openssl writes', () => {
   const folder = temporaryFolder();
   afterAll(() => folder.dispose());
-  const run = (...args: string[]) => {
-    const done = spawnSync('openssl', args, { cwd: folder.path, encoding: 'utf8' });
-    if (done.status !== 0) throw new Error(`openssl ${args.join(' ')}: ${done.stderr}`);
-  };
+  const run = (...args: string[]) => outputOf('openssl', args, { cwd: folder.path });
   const text = (name: string) => readFileSync(join(folder.path, name), 'utf8');
 
   it.each([

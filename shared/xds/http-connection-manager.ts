@@ -1,6 +1,6 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 */
 import { lazy, type z } from 'zod';
-import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent } from './core.ts';
+import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
 import { FilterConfigAny } from './http-filters.ts';
 import {
   any,
@@ -135,6 +135,7 @@ export const HttpConnectionManager = messageRequiring(
       defaultHostForHttp10: string(),
       enableTrailers: bool(),
       headerKeyFormat: HeaderKeyFormat,
+      ignoreHttp11Upgrade: list(StringMatcher),
     }),
     http2ProtocolOptions: message({
       maxConcurrentStreams: uint32(),

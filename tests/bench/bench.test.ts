@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { LINUX, ROOT, temporaryFolder } from '../kit/environment.ts';
+import { run } from '../kit/process.ts';
 import { readWrk } from './load.ts';
 import { cpuOf, processTree, residentOf } from './process-stats.ts';
 import { judge, ratios } from './report.ts';
@@ -64,16 +63,14 @@ describe.skipIf(!LINUX)('on Linux', () => {
 
   it('measures a plain proxy and WebSockets, and says what it found', async () => {
     const file = join(folder.path, 'bench.json');
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [
-        ...[join(ROOT, 'tests/bench/run.mjs'), '--scenario', 'plain,websocket', '--peers', 'tulle-node,floor-node'],
-        ...['--runtime', 'node', '--rounds', '1', '--seconds', '1', '--warm', '0.1', '--json', file],
-        ...['--validate', '1'],
-      ],
-      { env: { ...process.env, NO_COLOR: '1' } },
-    );
-    expect(stdout).toContain('plain: HTTP/1.1, 1 KB answers, one route');
+    const args = [
+      ...[join(ROOT, 'tests/bench/run.mjs'), '--scenario', 'plain,websocket', '--peers', 'tulle-node,floor-node'],
+      ...['--runtime', 'node', '--rounds', '1', '--seconds', '1', '--warm', '0.1', '--json', file],
+      ...['--validate', '1'],
+    ];
+    const { code, out, error } = await run(process.execPath, args, { env: { NO_COLOR: '1' }, limitMs: 600_000 });
+    expect(code, error).toBe(0);
+    expect(out).toContain('plain: HTTP/1.1, 1 KB answers, one route');
     interface Document {
       validate: { resources: number; runs: number; bestMs: number; met: boolean };
       ownCode: { runtime: string; scenario: string; cpuUs: number }[];

@@ -1,9 +1,7 @@
 /** Load on one port: wrk where it is installed and able, else our own client. */
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { ROOT } from '../kit/environment.ts';
-import type { Program } from '../kit/process.ts';
+import { type Program, run } from '../kit/process.ts';
 import { installed, LOAD_CORE, ownProgram, pinned, start } from './parts.ts';
 import type { TlsFiles } from './upstreams.ts';
 
@@ -31,7 +29,6 @@ export interface LoadResult {
   readonly p99Us: number;
 }
 
-const run = promisify(execFile);
 const client = () => ownProgram(join(ROOT, 'tests/bench/load-client.ts'));
 const wrk = installed('wrk');
 
@@ -62,8 +59,8 @@ async function runWrk(program: string, plan: LoadPlan): Promise<LoadResult> {
   const url = `http://127.0.0.1:${plan.port}/`;
   const command = [program, '-t1', `-c${plan.connections}`, `-d${Math.ceil(plan.seconds)}`, '--latency', url];
   const [first, ...args] = pinned(LOAD_CORE, command);
-  const { stdout } = await run(first!, args, { timeout: (plan.seconds + 60) * 1000 });
-  return readWrk(stdout);
+  const { out, error } = await run(first!, args, { limitMs: (plan.seconds + 60) * 1000 });
+  return readWrk(out || error);
 }
 
 const SIZES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };

@@ -1,8 +1,8 @@
 /** What a request costs in the proxy's own code alone, without sockets: see own-code.child.ts. */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
+import { outputOf } from '../kit/process.ts';
 import { plainBootstrap, sidecarBootstrap } from './bootstrap.ts';
 
 export interface OwnCode {
@@ -21,7 +21,7 @@ export function measureOwnCode(folder: string, runtimes: readonly RuntimeName[])
       const file = join(folder, `own-code-${scenario}.json`);
       writeFileSync(file, JSON.stringify(bootstrap({ port: 1 })));
       const [command, ...args] = runtimeCommand(runtime, CHILD);
-      const out = execFileSync(command, [...args, file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+      const out = outputOf(command!, [...args, file], { limitMs: 600_000 });
       const { nsPerRequest } = JSON.parse(out.trim().split('\n').at(-1)!) as { nsPerRequest: number };
       return { runtime, scenario, cpuUs: nsPerRequest / 1000 };
     }),

@@ -1,9 +1,8 @@
 /** Processes of a benchmark: started pinned to a core, all ended by `stopAll`. */
-import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { bunBinary, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import { Program } from '../kit/process.ts';
+import { Program, works } from '../kit/process.ts';
 
 /** Where things run: proxies on the first core, load and upstreams on the second. */
 export const PROXY_CORE = 0;
@@ -13,8 +12,7 @@ export const LOAD_CORE = 1;
 export function installed(program: string): string | undefined {
   for (const folder of [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']) {
     if (folder === '') continue;
-    const found = spawnSync('test', ['-x', `${folder}/${program}`]).status === 0;
-    if (found) return `${folder}/${program}`;
+    if (works('test', ['-x', `${folder}/${program}`])) return `${folder}/${program}`;
   }
   return undefined;
 }

@@ -1,9 +1,9 @@
 /** How long `tulle validate` takes for a thousand resources, cold: with a new process each time. */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { runSync } from '../kit/process.ts';
 
 export interface ValidateResult {
   readonly resources: number;
@@ -26,10 +26,8 @@ export function measureValidate(folder: string, runs: number): ValidateResult {
   writeFileSync(file, resources.map((resource) => stringify(resource)).join('---\n'));
   const times = Array.from({ length: runs }, () => {
     const begun = performance.now();
-    const { status, stdout, stderr } = spawnSync(process.execPath, [TULLE, 'validate', '-f', file], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(`tulle validate: ${stdout.split('\n').at(-2)} ${stderr}`);
+    const { code, out, error } = runSync(process.execPath, [TULLE, 'validate', '-f', file]);
+    if (code !== 0) throw new Error(`tulle validate: ${out.split('\n').at(-2)} ${error}`);
     return performance.now() - begun;
   }).sort((a, b) => a - b);
   const bestMs = Math.round(times[0] ?? Number.NaN);

@@ -1,10 +1,10 @@
 /** Colours only on a terminal without NO_COLOR. */
-import { execFile, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { tulleCommand } from '../kit/command.ts';
-import { ROOT, temporaryFolder } from '../kit/environment.ts';
+import { temporaryFolder } from '../kit/environment.ts';
+import { run, works } from '../kit/process.ts';
 
 /** Runs its arguments on a terminal of their own and passes on what they write there. */
 const ON_TERMINAL = `
@@ -12,7 +12,7 @@ import os, pty, sys
 read = lambda fd: os.read(fd, 65536)
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read, lambda fd: b'')))
 `;
-const python = spawnSync('python3', ['-c', 'import pty']).status === 0;
+const python = works('python3', ['-c', 'import pty']);
 const folder = temporaryFolder();
 afterAll(() => folder.dispose());
 const invalid = join(folder.path, 'invalid.yaml');
@@ -21,36 +21,32 @@ writeFileSync(
   'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec: { htpp: [] }\n',
 );
 
-function run(terminal: boolean, args: readonly string[], colour: Record<string, string | undefined>) {
-  const [program, ...rest] = terminal
-    ? ['python3', '-c', ON_TERMINAL, ...tulleCommand(...args)]
-    : tulleCommand(...args);
-  const env = { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, TERM: 'xterm', ...colour };
-  return new Promise<string>((done) => {
-    const child = execFile(program!, rest, { cwd: ROOT, env, timeout: 60_000 }, (_failure, out) => done(out));
-    child.stdin?.end();
-  });
+async function written(terminal: boolean, args: readonly string[], colour: Record<string, string | undefined>) {
+  const command = tulleCommand(...args);
+  const [program, ...rest] = terminal ? (['python3', '-c', ON_TERMINAL, ...command] as const) : command;
+  const env = { NO_COLOR: undefined, FORCE_COLOR: undefined, TERM: 'xterm', ...colour };
+  return (await run(program, rest, { env })).out;
 }
 
 describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not installed)'}`, () => {
   it('violations are coloured', async () => {
-    const text = await run(true, ['validate', '-f', invalid], {});
+    const text = await written(true, ['validate', '-f', invalid], {});
     expect(text).toContain('\u001b[31mviolation\u001b[0m');
   });
 
   it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('not with %j', async (environment) => {
-    const text = await run(true, ['validate', '-f', invalid], environment);
+    const text = await written(true, ['validate', '-f', invalid], environment);
     expect(text).toContain('violation');
     expect(text).not.toContain('\u001b');
   });
 
   it('machine-readable output is not', async () => {
-    expect(await run(true, ['validate', '-f', invalid, '-o', 'json'], {})).not.toContain('\u001b');
+    expect(await written(true, ['validate', '-f', invalid, '-o', 'json'], {})).not.toContain('\u001b');
   });
 });
 
 it('nothing is coloured in a pipe', async () => {
-  const text = await run(false, ['validate', '-f', invalid], {});
+  const text = await written(false, ['validate', '-f', invalid], {});
   expect(text).toContain('violation');
   expect(text).not.toContain('\u001b');
 });
@@ -58,13 +54,6 @@ it('nothing is coloured in a pipe', async () => {
 it('a reader that closes the pipe early is not an error', async () => {
   const [program, ...args] = tulleCommand('explain', 'virtualservice', '--recursive');
   const quoted = [program, ...args].map((word) => `'${word}'`).join(' ');
-  const ran = await new Promise<string>((done) =>
-    execFile(
-      'sh',
-      ['-c', `{ ${quoted}; echo "code $?" >&2; } | head -c 1 >/dev/null`],
-      { cwd: ROOT },
-      (_failure, _out, error) => done(error),
-    ),
-  );
-  expect(ran).toBe('code 0\n');
+  const { error } = await run('sh', ['-c', `{ ${quoted}; echo "code $?" >&2; } | head -c 1 >/dev/null`]);
+  expect(error).toBe('code 0\n');
 });

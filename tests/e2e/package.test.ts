@@ -1,5 +1,4 @@
 /** What ships: the built package, installed in a folder without the sources, runs a mesh on every runtime. */
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,7 +6,7 @@ import { ControlApi } from '../../control/cli/connection.ts';
 import { buildPackage } from '../../deploy/build.ts';
 import pkg from '../../package.json' with { type: 'json' };
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
-import { Program } from '../kit/process.ts';
+import { Program, run } from '../kit/process.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
@@ -50,16 +49,16 @@ describe('the package', () => {
     for (const library of libraries) expect(texts).toContain(`== ${library}\n`);
   });
 
-  it('judges a file as the checkout does', () => {
+  it('judges a file as the checkout does', async () => {
     const file = join(folder, 'bad.yaml');
     writeFileSync(
       file,
       `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: -1}]}]}\n`,
     );
-    const run = spawnSync(process.execPath, [bin, 'validate', '-f', file], { encoding: 'utf8' });
-    expect(run.status).toBe(1);
-    expect(run.stdout + run.stderr).toContain('spec.http[0].route[0].weight');
-    expect(spawnSync(process.execPath, [bin, 'version'], { encoding: 'utf8' }).stdout).toBe(`tulle ${pkg.version}\n`);
+    const { code, out, error } = await run(process.execPath, [bin, 'validate', '-f', file]);
+    expect(code).toBe(1);
+    expect(out + error).toContain('spec.http[0].route[0].weight');
+    expect((await run(process.execPath, [bin, 'version'])).out).toBe(`tulle ${pkg.version}\n`);
   });
 
   it('runs a control plane, and sidecars with two workers on every runtime', async () => {
@@ -78,8 +77,8 @@ describe('the package', () => {
       const flags = ['--runtime', runtime, '--control-plane', url, '--trust-bundle', join(data, 'ca/root-cert.pem')];
       const own = ['--data', join(folder, runtime), '--name', runtime, '--ip', `127.0.9.${i + 1}`, '--admin-port', '0'];
       const rest = ['--drain-seconds', '1', '--concurrency', '2', '--', process.execPath, '-e', APP];
-      const run = tulle(runtime, ['run', ...flags, ...own, ...rest], { TULLE_JOIN_TOKEN: token });
-      return [await run.exited, run.lines.find((line) => line.startsWith('app: '))];
+      const program = tulle(runtime, ['run', ...flags, ...own, ...rest], { TULLE_JOIN_TOKEN: token });
+      return [await program.exited, program.lines.find((line) => line.startsWith('app: '))];
     });
     for (const app of await Promise.all(apps)) expect(app).toEqual([0, expect.stringMatching(/answers \d{3}$/)]);
   });

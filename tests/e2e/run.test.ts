@@ -1,7 +1,7 @@
 /** `tulle run`: sidecar first, application second, signals and exit codes passed on. */
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
+import { tulle } from '../kit/command.ts';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
@@ -92,29 +92,18 @@ describe('tulle run', () => {
     const killed = await run('node', 'run-killed', 'process.kill(process.pid, "SIGTERM")');
     expect(await killed.part.exited).toBe(143);
     const folder = `${mesh.folder}/run-killed`;
-    const absent = spawnSync(
-      nodeBinary(),
-      [
-        `${ROOT}/control/cli/main.ts`,
-        'run',
-        '--runtime',
-        'node',
-        '--control-plane',
-        mesh.url,
-        '--data',
-        folder,
-        '--name',
-        'run-killed',
-        '--ip',
-        mesh.address(),
-        '--drain-seconds',
-        '1',
-        '--',
-        '/no/such/command',
-      ],
-      { encoding: 'utf8', timeout: 60_000 },
-    );
-    expect(absent.stderr).toContain('tulle: cannot start /no/such/command: ');
-    expect(absent.status).toBe(127);
+    const flags = ['--runtime', 'node', '--control-plane', mesh.url, '--data', folder, '--name', 'run-killed'];
+    const absent = await tulle([
+      'run',
+      ...flags,
+      '--ip',
+      mesh.address(),
+      '--drain-seconds',
+      '1',
+      '--',
+      '/no/such/command',
+    ]);
+    expect(absent.error).toContain('tulle: cannot start /no/such/command: ');
+    expect(absent.code).toBe(127);
   });
 });

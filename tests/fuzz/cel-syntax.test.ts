@@ -1,12 +1,10 @@
 /** What has the form of a CEL expression, against the parser of a real CEL (PyPI `cel-python`). */
-import { spawn, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { celViolation } from '../../shared/match/cel-syntax.ts';
+import { askPython, pythonHas } from '../kit/python.ts';
 import { Random, runsFactor, seed } from './random.ts';
 
-const python = process.env['TULLE_PYTHON'] ?? 'python3';
-const present = spawnSync(python, ['-c', 'import celpy']).status === 0;
-if (!present) console.log(`skipped: ${python} has no cel-python (TULLE_PYTHON names a Python that has)`);
+const present = pythonHas('cel-python', 'celpy');
 
 const TEXTS = 1500;
 /** One JSON text a line in, 1 or 0 a line out. */
@@ -21,16 +19,8 @@ for line in sys.stdin:
         print(0)
 `;
 
-async function ask(texts: readonly string[]): Promise<boolean[]> {
-  const oracle = spawn(python, ['-c', ORACLE], { stdio: ['pipe', 'pipe', 'inherit'] });
-  oracle.stdin.end(texts.map((text) => `${JSON.stringify(text)}\n`).join(''));
-  let out = '';
-  for await (const chunk of oracle.stdout.setEncoding('utf8')) out += chunk;
-  return out
-    .trimEnd()
-    .split('\n')
-    .map((line) => line === '1');
-}
+const ask = async (texts: readonly string[]): Promise<boolean[]> =>
+  (await askPython<number>(['-c', ORACLE], texts)).map((verdict) => verdict === 1);
 
 const LEAVES = ['a', 'response.code', 'request.headers["x-a"]', '1', '2.5', '0x1F', '3u', "'t'", '"q"', 'true', 'null'];
 const BINARY = ['||', '&&', '==', '!=', '<', '<=', '>', '>=', 'in', '+', '-', '*', '/', '%'];

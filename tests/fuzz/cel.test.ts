@@ -1,15 +1,14 @@
 /** The CRDs' rules as code against their own expressions, evaluated by a real CEL (PyPI `cel-python`). */
-import { spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type RuleCase, ruleCases } from '../../shared/resources/schema/rules/rule-cases.ts';
 import { withRules } from '../../shared/resources/schema/vocabulary.ts';
+import { ROOT } from '../kit/environment.ts';
+import { askPython, pythonHas } from '../kit/python.ts';
 import { Random, runsFactor, seed } from './random.ts';
 
-const python = process.env['TULLE_PYTHON'] ?? 'python3';
-const present = spawnSync(python, ['-c', 'import celpy']).status === 0;
-if (!present) console.log(`skipped: ${python} has no cel-python (TULLE_PYTHON names a Python that has)`);
+const present = pythonHas('cel-python', 'celpy');
 
 const VALUES = 150;
 /** Of Kubernetes' own URL library, which no CEL outside has. */
@@ -45,18 +44,8 @@ describe.skipIf(!present)('CEL', () => {
   });
 });
 
-async function ask(cases: readonly { expression: string; values: readonly Json[] }[]): Promise<{ holds: boolean[] }[]> {
-  const oracle = spawn(python, [fileURLToPath(new URL('cel-oracle.py', import.meta.url))], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  oracle.stdin.end(cases.map(({ expression, values }) => `${JSON.stringify({ expression, values })}\n`).join(''));
-  let out = '';
-  for await (const chunk of oracle.stdout.setEncoding('utf8')) out += chunk;
-  return out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { holds: boolean[] });
-}
+const ask = (cases: readonly { expression: string; values: readonly Json[] }[]) =>
+  askPython<{ holds: boolean[] }>([join(ROOT, 'tests/fuzz/cel-oracle.py')], cases);
 
 /** The rule's own cases, and others made of them with the same types in the same places. */
 function valuesFor(random: Random, { accepts, refuses }: RuleCase): Json[] {

@@ -1,14 +1,13 @@
 /** Our regular expressions against the real RE2 (PyPI `google-re2`): the same verdict on a pattern, the same matches. */
-import { spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compileRegex, type Regex, RegexError } from '../../shared/match/regex.ts';
+import { ROOT } from '../kit/environment.ts';
+import { askPython, pythonHas } from '../kit/python.ts';
 import { Random, runsFactor, seed } from './random.ts';
 import { generate, textsFor } from './regex-generator.ts';
 
-const python = process.env['TULLE_PYTHON'] ?? 'python3';
-const present = spawnSync(python, ['-c', 'import re2; re2.compile("a").programsize']).status === 0;
-if (!present) console.log(`skipped: ${python} has no google-re2 (TULLE_PYTHON names a Python that has)`);
+const present = pythonHas('google-re2', 're2', 're2.compile("a").programsize');
 
 const ROUNDS = 5;
 const PATTERNS = 1000;
@@ -22,18 +21,7 @@ type Answer =
   | { ok: true; size: number; matches: boolean[]; spans: ([number, number] | null)[] }
   | { ok: false; error: string };
 
-async function ask(cases: readonly Case[]): Promise<Answer[]> {
-  const oracle = spawn(python, [fileURLToPath(new URL('re2-oracle.py', import.meta.url))], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  oracle.stdin.end(cases.map((each) => `${JSON.stringify(each)}\n`).join(''));
-  let out = '';
-  for await (const chunk of oracle.stdout.setEncoding('utf8')) out += chunk;
-  return out
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Answer);
-}
+const ask = (cases: readonly Case[]) => askPython<Answer>([join(ROOT, 'tests/fuzz/re2-oracle.py')], cases);
 
 /** Offsets count UTF-16 units here, characters there. */
 function span(regex: Regex, text: string): [number, number] | null {

@@ -5,6 +5,8 @@ export interface Case {
   readonly bytes: string;
   /** Methods of the requests in `bytes`: as many responses are awaited. */
   readonly methods: readonly string[];
+  /** The client ends its side behind the last byte. */
+  readonly halfCloses?: boolean;
   /** The access log is not compared. */
   readonly unlogged?: boolean;
   /** Several loggers write of it, each as `id/name`; the one that writes always, `all`, is the last. */

@@ -23,7 +23,7 @@ export interface Outcome {
 export async function outcomeOf(proxy: RunningProxy, given: Case, shadows?: Shadows): Promise<Outcome> {
   const port = proxy.ports[given.listener];
   if (port === undefined) throw new Error(`${proxy.name} has no listener "${given.listener}"`);
-  const { responses, end } = await exchange(port, given.bytes, given.methods);
+  const { responses, end } = await exchange(port, given.bytes, given.methods, given.halfCloses);
   return {
     responses: responses.map((one) => ({
       status: one.status,

@@ -1,9 +1,8 @@
 /** `tulle compile` output as a bootstrap that needs no control plane. */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nodeBinary } from '../../control/cli/runtimes.mjs';
-import { ROOT } from '../kit/environment.ts';
+import { tulleCommand } from '../kit/command.ts';
+import { outputOf } from '../kit/process.ts';
 import type { SvidFiles } from './tls/svids.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -21,10 +20,8 @@ export function compile(files: readonly string[], node: object, folder: string):
   const nodeFile = join(folder, 'node.json');
   writeFileSync(nodeFile, JSON.stringify(node));
   const args = ['compile', ...files.flatMap((file) => ['-f', file]), '--node', nodeFile, '-o', 'json'];
-  const main = join(ROOT, 'control/cli/main.ts');
-  return JSON.parse(
-    execFileSync(nodeBinary(), ['--disable-warning=ExperimentalWarning', main, ...args], { encoding: 'utf8' }),
-  );
+  const [program, ...command] = tulleCommand(...args);
+  return JSON.parse(outputOf(program, command));
 }
 
 /** Every ADS source replaced by what it would have brought: routes and endpoints inline, secrets from files. */

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { until } from '../kit/waiting.ts';
 
 export interface Echo {
   readonly port: number;
@@ -17,8 +18,16 @@ export async function startEcho(name: string): Promise<Echo> {
     request.on('end', () => respond(name, request, response, body));
   });
   server.keepAliveTimeout = 0;
-  // Any upgrade is granted, and every CONNECT: what comes is sent back, until the peer has sent "bye".
+  // Upgrades are granted, but where `x-echo-upgrade` is a status or `never`, and every CONNECT: what comes is sent back,
+  // until the peer has sent "bye".
   server.on('upgrade', (request, socket, head) => {
+    const refused = request.headers['x-echo-upgrade'];
+    socket.on('error', () => socket.destroy());
+    if (refused === 'never') return;
+    if (refused !== undefined) {
+      socket.end(`HTTP/1.1 ${String(refused)} Refused\r\nContent-Length: 2\r\n\r\nno`);
+      return;
+    }
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${request.headers.upgrade}`];
     socket.write(`${lines.join('\r\n')}\r\nX-Target: ${request.url}\r\n\r\n`);
     tunnel(socket, head);
@@ -70,8 +79,7 @@ export async function startShadows(): Promise<Shadows> {
   return {
     port: (server.address() as AddressInfo).port,
     take: async (id, count) => {
-      for (let i = 0; i < 200 && (kept.get(id)?.length ?? 0) < count; i++)
-        await new Promise((go) => setTimeout(go, 20));
+      await until(`${count} requests of ${id}`, () => (kept.get(id)?.length ?? 0) >= count, 4000).catch(() => {});
       const found = kept.get(id) ?? [];
       kept.delete(id);
       return found.map((text) => JSON.parse(text) as unknown);

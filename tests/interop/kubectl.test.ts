@@ -1,5 +1,4 @@
 /** Real kubectl over TLS with the kubeconfig that `tulle kubeconfig` writes, as a user of both would. */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,14 +6,14 @@ import { stringify } from 'yaml';
 import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import { kubectlBinary, tulle } from '../kit/command.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
-import { Program, type Ran, run } from '../kit/process.ts';
+import { outputOf, Program, type Ran, run } from '../kit/process.ts';
 
 const minor = kubectlBinary ? minorVersion(kubectlBinary) : 0;
 /** From 1.27 on kubectl reads OpenAPI v3, the only one served here. */
 const knowsV3 = minor >= 27;
 
 function minorVersion(binary: string): number {
-  const version = JSON.parse(execFileSync(binary, ['version', '--client', '-o', 'json'], { encoding: 'utf8' })) as {
+  const version = JSON.parse(outputOf(binary, ['version', '--client', '-o', 'json'])) as {
     clientVersion: { minor: string };
   };
   return Number.parseInt(version.clientVersion.minor, 10);

@@ -20,8 +20,9 @@ const LIMIT_MS = 20_000;
 /**
  * @param methods of the requests sent, in order: a response to HEAD has no body, one to UPGRADE (a 101) or CONNECT (a
  * 2xx) is followed by a tunnel up to the end of the connection. Other 1xx responses do not count.
+ * @param halfCloses the client ends its side behind the last byte
  */
-export function exchange(port: number, bytes: string, methods: readonly string[]): Promise<Answer> {
+export function exchange(port: number, bytes: string, methods: readonly string[], halfCloses = false): Promise<Answer> {
   return new Promise((done, fail) => {
     const socket = connect(port, '127.0.0.1');
     let received = '';
@@ -37,7 +38,10 @@ export function exchange(port: number, bytes: string, methods: readonly string[]
       fail(new Error(`no whole answer within ${LIMIT_MS} ms; got ${JSON.stringify(received)}`));
     }, LIMIT_MS);
     socket.setEncoding('latin1');
-    socket.on('connect', () => socket.write(bytes, 'latin1'));
+    socket.on('connect', () => {
+      socket.write(bytes, 'latin1');
+      if (halfCloses) socket.end();
+    });
     socket.on('data', (text) => {
       received += text;
       finish(false);

@@ -14,11 +14,14 @@ import { type Echo, type Shadows, startBytes, startEcho, startRaw, startShadows 
 import { THEMES } from './themes/themes.ts';
 
 type Compared = Case | StreamCase;
-const CASES: readonly Compared[] = [
+const ALL_CASES: readonly Compared[] = [
   ...FIRST_CASES,
   ...MORE_CASES,
   ...THEMES.flatMap(({ cases, streams = [] }) => [...cases, ...streams]),
 ];
+
+/** `TULLE_CASES` is a regular expression on ids: only those cases run. */
+const CASES = ALL_CASES.filter(({ id }) => new RegExp(process.env['TULLE_CASES'] ?? '').test(id));
 
 /** Deliberate differences: the case's id is written in the document, with the reason. */
 const excused = new Set(
@@ -70,8 +73,8 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
   });
 
   it('the document excuses only cases that exist', () => {
-    const ids = new Set(CASES.map(({ id }) => id));
-    expect(ids.size).toBe(CASES.length);
+    const ids = new Set(ALL_CASES.map(({ id }) => id));
+    expect(ids.size).toBe(ALL_CASES.length);
     expect([...excused].filter((id) => !ids.has(id))).toEqual([]);
   });
 
@@ -98,7 +101,7 @@ describe.skipIf(!ENVOY)('one bootstrap file in Envoy and in Tulle', () => {
     expect(shadows.left(), 'mirrored more often than in Envoy').toEqual([]);
   });
 
-  it('Envoy reads the lowerCamel spelling too', async () => {
+  it.skipIf(CASES.length < ALL_CASES.length)('Envoy reads the lowerCamel spelling too', async () => {
     const envoy = await startEnvoy(camelCase(bootstrap) as object, folder.path, 'envoy-camel');
     proxies.push(envoy);
     const given = FIRST_CASES.find(({ id }) => id === 'rewrite')!;

@@ -15,7 +15,8 @@ const NO_CONFIG = join(ROOT, 'no-such-kubeconfig');
 export const tulle = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
   run(process.execPath, [BIN, ...args], { ...options, env: { ...CLEAN, TULLE_KUBECONFIG: NO_CONFIG, ...options.env } });
 
-export const tulleCommand = (...args: string[]): string[] => [process.execPath, BIN, ...args];
+/** The program and arguments that run `tulle`. */
+export const tulleCommand = (...args: string[]): [string, ...string[]] => [process.execPath, BIN, ...args];
 
 /** kubectl of PATH; undefined when absent. */
 export const kubectlBinary = (process.env['PATH'] ?? '')

@@ -1,8 +1,7 @@
 /** A real Envoy as the other side of a comparison. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Program } from './process.ts';
+import { Program, runSync, works } from './process.ts';
 import type { RunningProxy } from './proxy.ts';
 import { until } from './waiting.ts';
 
@@ -16,15 +15,15 @@ function findEnvoy(): string | undefined {
     console.warn(`skipped: TULLE_ENVOY names ${named}, which does not exist`);
     return undefined;
   }
-  if (spawnSync('envoy', ['--version']).status === 0) return 'envoy';
+  if (works('envoy')) return 'envoy';
   console.warn('skipped: no Envoy (set TULLE_ENVOY, or put envoy on the PATH)');
   return undefined;
 }
 
 /** Envoy's verdict on a bootstrap; unknown fields are faults. @returns '' when it accepts */
 export function envoyErrors(file: string): string {
-  const run = spawnSync(ENVOY!, ['--mode', 'validate', '-c', file, '-l', 'error'], { encoding: 'utf8' });
-  return run.status === 0 ? '' : `${run.stdout}${run.stderr}`;
+  const { code, out, error } = runSync(ENVOY!, ['--mode', 'validate', '-c', file, '-l', 'error']);
+  return code === 0 ? '' : `${out}${error}`;
 }
 
 /** Starts Envoy on a bootstrap; ready when this returns. @param folder for its scratch files */

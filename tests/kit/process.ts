@@ -36,9 +36,14 @@ export class DrivenProgram extends Program {
     return new Promise((done, fail) => this.waiting.push({ done, fail }));
   }
 
+  /** Writes a line that has no answer. */
+  tell(line: string): void {
+    this.process.stdin!.write(`${line}\n`);
+  }
+
   /** Writes a line. @returns the answer to it */
   ask(line: string): Promise<string> {
-    this.process.stdin!.write(`${line}\n`);
+    this.tell(line);
     return this.next();
   }
 }
@@ -53,30 +58,50 @@ export interface Ran {
 
 export interface RunOptions {
   /** Standard input. Default: empty. */
-  input?: string;
+  input?: string | Buffer;
   /** In addition to this process's environment; undefined takes a variable out of it. */
-  env?: Record<string, string | undefined>;
+  env?: Readonly<Record<string, string | undefined>>;
   /** Default: the checkout. */
   cwd?: string;
   /** After which it is ended. Default: 120 s. */
   limitMs?: number;
+  /** Of its outputs; `latin1` keeps bytes. Default: utf8. */
+  encoding?: 'utf8' | 'latin1';
 }
+
+const settingsOf = ({ env, cwd = ROOT, limitMs = 120_000, encoding = 'utf8' }: RunOptions) =>
+  ({ env: { ...process.env, ...env }, cwd, timeout: limitMs, encoding, maxBuffer: 64 << 20 }) as const;
+
+const exitCode = (failure: { code?: string | number | null } | null | undefined): number => {
+  const code = failure ? failure.code : 0;
+  return typeof code === 'number' ? code : code === 'ENOENT' ? 127 : 124;
+};
 
 /** Runs a program to its end. Never rejects. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  const { input = '', env, cwd = ROOT, limitMs = 120_000 } = options;
   return new Promise((done) => {
-    const settings = { env: { ...process.env, ...env }, cwd, timeout: limitMs, maxBuffer: 64 << 20 };
-    const child = execFile(program, args, settings, (failure, out, error) => {
-      const { code } = failure ?? { code: 0 };
-      done({ code: typeof code === 'number' ? code : code === 'ENOENT' ? 127 : 124, out, error });
-    });
+    const child = execFile(program, args, settingsOf(options), (failure, out, error) =>
+      done({ code: exitCode(failure), out, error }),
+    );
     // A command may end without reading its input.
-    child.stdin?.on('error', () => {}).end(input);
+    child.stdin?.on('error', () => {}).end(options.input ?? '');
   });
 }
 
-/** Whether a program is there and `args` make it exit with 0. */
-export function works(program: string, args: readonly string[] = ['--version']): boolean {
-  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+/** As `run`, while this process waits: for what is asked before tests are collected. Never throws. */
+export function runSync(program: string, args: readonly string[], options: RunOptions = {}): Ran {
+  const ran = spawnSync(program, args, { ...settingsOf(options), input: options.input ?? '' });
+  const code = exitCode({ code: ran.status ?? (ran.error as NodeJS.ErrnoException | undefined)?.code });
+  return { code, out: ran.stdout ?? '', error: ran.stderr ?? '' };
 }
+
+/** The output of a program. @throws with what it wrote to its standard error, where it does not exit with 0 */
+export function outputOf(program: string, args: readonly string[], options: RunOptions = {}): string {
+  const { code, out, error } = runSync(program, args, options);
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${code}\n${error}`);
+  return out;
+}
+
+/** Whether a program is there and `args` make it exit with 0. */
+export const works = (program: string, args: readonly string[] = ['--version']): boolean =>
+  runSync(program, args).code === 0;

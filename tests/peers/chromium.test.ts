@@ -1,17 +1,16 @@
 /** A browser through the gateway: page, style sheet, module script, fetch with a body, WebSocket. */
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bunBinary } from '../../control/cli/runtimes.mjs';
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
-import { Program } from '../kit/process.ts';
+import { Program, works } from '../kit/process.ts';
 import { startTulle } from '../kit/proxy.ts';
 import { until } from '../kit/waiting.ts';
 import { type Backend, startBackend } from './backend.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
 /** The programs themselves: what Debian puts on the PATH is a script, which a signal would end alone. */
-const CHROMIUM = ['/usr/lib/chromium/chromium-headless-shell', '/usr/lib/chromium/chromium'].find(
-  (name) => spawnSync(name, ['--version']).status === 0,
+const CHROMIUM = ['/usr/lib/chromium/chromium-headless-shell', '/usr/lib/chromium/chromium'].find((name) =>
+  works(name),
 );
 if (!CHROMIUM) console.warn('skipped: no Chromium (apt-get install chromium-headless-shell)');
 

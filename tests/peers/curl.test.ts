@@ -1,15 +1,15 @@
 /** curl as the client: the options with which it speaks HTTP/1.1 in other ways than a browser. */
-import { execFile, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { run, works } from '../kit/process.ts';
 import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { type Backend, type Echoed, startBackend } from './backend.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
-const HAS_CURL = spawnSync('curl', ['--version']).status === 0;
+const HAS_CURL = works('curl');
 if (!HAS_CURL) console.warn('skipped: no curl (apt-get install curl)');
 
 describe.skipIf(!HAS_CURL)('curl', () => {
@@ -28,17 +28,20 @@ describe.skipIf(!HAS_CURL)('curl', () => {
     folder.dispose();
   });
 
-  const curl = (...args: string[]) =>
-    new Promise<{ out: string; trace: string }>((done, fail) => {
-      const all = ['-sS', '--noproxy', '', '--max-time', '60', ...args];
-      execFile(
-        'curl',
-        all,
-        { encoding: 'latin1', maxBuffer: 64 << 20, env: { PATH: process.env['PATH'] } },
-        (error, out, trace) =>
-          error ? fail(new Error(`curl ${args.join(' ')}: ${error.message}\n${trace}`)) : done({ out, trace }),
-      );
-    });
+  /** Without the variables that name proxies. */
+  const env = {
+    http_proxy: undefined,
+    https_proxy: undefined,
+    HTTPS_PROXY: undefined,
+    all_proxy: undefined,
+    ALL_PROXY: undefined,
+  };
+  const curl = async (...args: string[]): Promise<{ out: string; trace: string }> => {
+    const all = ['-sS', '--noproxy', '', '--max-time', '60', ...args];
+    const { code, out, error: trace } = await run('curl', all, { encoding: 'latin1', env });
+    if (code !== 0) throw new Error(`curl ${args.join(' ')}: exit code ${code}\n${trace}`);
+    return { out, trace };
+  };
 
   describe.each(RUNTIMES)('on %s', (runtime) => {
     let proxy: RunningProxy;

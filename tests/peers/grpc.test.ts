@@ -1,5 +1,4 @@
 /** Health checks of gRPC's own server (C core), on every runtime. */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,12 +7,11 @@ import { at } from '../interop/bootstrap-parts.ts';
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { Program } from '../kit/process.ts';
 import { startTulle } from '../kit/proxy.ts';
+import { PYTHON, pythonHas } from '../kit/python.ts';
 import { until } from '../kit/waiting.ts';
 import { leaf, rootAuthority, x509 } from '../mtls/certificates.ts';
 
-const python = process.env['TULLE_PYTHON'] ?? 'python3';
-const present = spawnSync(python, ['-c', 'import grpc']).status === 0;
-if (!present) console.warn(`skipped: ${python} has no grpcio (TULLE_PYTHON names a Python that has)`);
+const present = pythonHas('grpcio', 'grpc');
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 describe.skipIf(!present)('gRPC', () => {
@@ -30,7 +28,7 @@ describe.skipIf(!present)('gRPC', () => {
     const files = [join(folder.path, 'chain.pem'), join(folder.path, 'key.pem')] as const;
     writeFileSync(files[0], cert);
     writeFileSync(files[1], key);
-    server = new Program('gRPC server', [python, join(ROOT, 'tests/peers/grpc-server.py'), ...files]);
+    server = new Program('gRPC server', [PYTHON, join(ROOT, 'tests/peers/grpc-server.py'), ...files]);
     ports = await server.announcement();
   });
   afterAll(async () => {

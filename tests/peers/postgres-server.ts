@@ -1,9 +1,8 @@
 /** A PostgreSQL of the test's own: a fresh cluster in a folder under /tmp, TLS on offer, ended with the test. */
-import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from '../kit/ports.ts';
-import { Program } from '../kit/process.ts';
+import { outputOf, Program, works } from '../kit/process.ts';
 import { leaf, rootAuthority } from '../mtls/certificates.ts';
 
 const DEBIAN = '/usr/lib/postgresql';
@@ -24,7 +23,7 @@ function find(): string | undefined {
     ['initdb', 'postgres', 'psql'].every((name) => existsSync(join(folder, name))),
   );
   if (!found) console.warn('skipped: no PostgreSQL (apt-get install postgresql)');
-  else if (ROOT && spawnSync('setpriv', ['--version']).status !== 0) {
+  else if (ROOT && !works('setpriv')) {
     console.warn('skipped: PostgreSQL does not run as root, and there is no setpriv (apt-get install util-linux)');
     return undefined;
   }
@@ -50,8 +49,7 @@ export class PostgresServer {
     const data = join(folder, 'data');
     const as = (program: string) => ['env', '-C', folder, ...unprivileged, join(POSTGRES!, program)];
     const [command, ...args] = [...as('initdb'), '--no-sync', '-A', 'trust', '-U', 'tulle', '-E', 'UTF8', '-D', data];
-    const made = spawnSync(command!, args, { encoding: 'utf8' });
-    if (made.status !== 0) throw new Error(`initdb: ${made.stderr}${made.error ?? ''}`);
+    outputOf(command!, args);
     const { cert, key } = await leaf(await rootAuthority('postgres'), { uri: 'spiffe://test/postgres' });
     for (const [name, text] of [
       ['cert.pem', cert],

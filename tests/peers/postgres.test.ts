@@ -1,16 +1,18 @@
 /** PostgreSQL through tcp_proxy: psql as people use it, in plaintext and with TLS from end to end, bulk both ways, cancelled queries. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
+import { Program, run } from '../kit/process.ts';
 import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { until } from '../kit/waiting.ts';
 import { peersBootstrap } from './bootstrap.ts';
 import { POSTGRES, PostgresServer } from './postgres-server.ts';
 
 const ROWS = 80_000;
+const PATIENT = { PGCONNECT_TIMEOUT: '60' };
+type Mode = 'disable' | 'prefer' | 'require';
 
 describe.skipIf(!POSTGRES)('PostgreSQL', () => {
   const folder = temporaryFolder();
@@ -26,38 +28,26 @@ describe.skipIf(!POSTGRES)('PostgreSQL', () => {
 
   describe.each(RUNTIMES)('through %s', (runtime) => {
     let proxy: RunningProxy;
-    const running = new Set<ChildProcess>();
     beforeAll(async () => {
       const { port } = server;
       proxy = await startTulle(runtime, peersBootstrap({ http: port, websocket: port, tcp: port }), folder.path);
     });
     afterAll(async () => {
-      for (const child of running) child.kill('SIGKILL');
       await proxy?.stop();
     });
 
-    const start = (sql: string, mode: 'disable' | 'prefer' | 'require', port = proxy.ports['tcp']!) => {
+    const psqlWith = (sql: string, mode: Mode): [string, ...string[]] => {
       const options = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-c', sql];
-      const target = `host=127.0.0.1 port=${port} user=tulle dbname=postgres sslmode=${mode} application_name=${runtime}`;
-      const child = spawn(join(POSTGRES!, 'psql'), [...options, target], {
-        env: { ...process.env, PGCONNECT_TIMEOUT: '60' },
-      });
-      running.add(child);
-      child.on('close', () => running.delete(child));
-      return child;
+      const target = `host=127.0.0.1 port=${proxy.ports['tcp']} user=tulle dbname=postgres sslmode=${mode}`;
+      return [join(POSTGRES!, 'psql'), ...options, `${target} application_name=${runtime}`];
     };
     /** What psql writes. @throws with its complaint */
-    const psql = (sql: string, mode: 'disable' | 'prefer' | 'require' = 'prefer', input: Buffer | '' = '') =>
-      new Promise<Buffer>((done, fail) => {
-        const child = start(sql, mode);
-        const out: Buffer[] = [];
-        let complaint = '';
-        child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
-        child.stderr.on('data', (bytes) => (complaint += bytes));
-        child.stdin.on('error', () => {});
-        child.on('close', (code) => (code === 0 ? done(Buffer.concat(out)) : fail(new Error(complaint))));
-        child.stdin.end(input);
-      });
+    const psql = async (sql: string, mode: Mode = 'prefer', input: Buffer | '' = ''): Promise<Buffer> => {
+      const [program, ...args] = psqlWith(sql, mode);
+      const { code, out, error } = await run(program, args, { input, encoding: 'latin1', env: PATIENT });
+      if (code !== 0) throw new Error(error);
+      return Buffer.from(out, 'latin1');
+    };
     const text = async (...of: Parameters<typeof psql>) => String(await psql(...of)).trim();
 
     it.each(['disable', 'prefer', 'require'] as const)('answers queries, sslmode %s', async (mode) => {
@@ -89,13 +79,12 @@ describe.skipIf(!POSTGRES)('PostgreSQL', () => {
     });
 
     it('passes the cancelling of a query, which comes on a connection of its own', async () => {
-      const child = start('SELECT pg_sleep(600)', 'disable');
-      let complaint = '';
-      child.stderr.on('data', (bytes) => (complaint += bytes));
+      const child = new Program('psql', psqlWith('SELECT pg_sleep(600)', 'disable'), { env: PATIENT });
       const sleeping = `SELECT count(*) FROM pg_stat_activity WHERE application_name = '${runtime}' AND query = 'SELECT pg_sleep(600)' AND state = 'active'`;
       await until('it sleeps', async () => (await text(sleeping)) === '1');
-      child.kill('SIGINT');
-      await until('it is woken', () => complaint.includes('canceling statement due to user request'));
+      child.process.kill('SIGINT');
+      await child.line((line) => line.includes('canceling statement due to user request') || undefined);
+      await child.exited;
       await until('the server has ended it', async () => (await text(sleeping)) === '0');
     });
 

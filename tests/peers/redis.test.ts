@@ -1,16 +1,14 @@
 /** Redis through tcp_proxy: its own clients, pipelining, large values, and an end in the middle. */
-import { execFile, spawnSync } from 'node:child_process';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { freePorts } from '../kit/ports.ts';
-import { Program } from '../kit/process.ts';
+import { Program, run, works } from '../kit/process.ts';
 import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 import { until } from '../kit/waiting.ts';
 import { peersBootstrap } from './bootstrap.ts';
 
-const there = (program: string) => spawnSync(program, ['--version']).status === 0;
-const HAS_REDIS = there('redis-server') && there('redis-cli');
+const HAS_REDIS = works('redis-server') && works('redis-cli');
 if (!HAS_REDIS) console.warn('skipped: no Redis (apt-get install redis-server redis-tools)');
 
 describe.skipIf(!HAS_REDIS)('Redis', () => {
@@ -29,17 +27,11 @@ describe.skipIf(!HAS_REDIS)('Redis', () => {
     folder.dispose();
   });
 
-  const run = (program: string, port: number, args: string[], input = '') =>
-    new Promise<string>((done, fail) => {
-      const child = execFile(
-        program,
-        ['-h', '127.0.0.1', '-p', String(port), ...args],
-        { maxBuffer: 64 << 20 },
-        (error, out) => (error ? fail(error) : done(out)),
-      );
-      // A program that reads nothing may be gone already; its exit code tells whether that was right.
-      child.stdin!.on('error', () => {}).end(input);
-    });
+  const ask = async (program: string, port: number, args: string[], input = ''): Promise<string> => {
+    const { code, out, error } = await run(program, ['-h', '127.0.0.1', '-p', String(port), ...args], { input });
+    if (code !== 0) throw new Error(`${program}: exit code ${code}\n${error}`);
+    return out;
+  };
 
   describe.each(RUNTIMES)('through %s', (runtime) => {
     let proxy: RunningProxy;
@@ -52,22 +44,22 @@ describe.skipIf(!HAS_REDIS)('Redis', () => {
     });
 
     it('answers commands, and sends what it was asked to keep', async () => {
-      expect((await run('redis-cli', port(), ['PING'])).trim()).toBe('PONG');
+      expect((await ask('redis-cli', port(), ['PING'])).trim()).toBe('PONG');
       const value = 'v'.repeat(2_000_000);
-      expect((await run('redis-cli', port(), ['-x', 'SET', `large-${runtime}`], value)).trim()).toBe('OK');
-      expect((await run('redis-cli', port(), ['GET', `large-${runtime}`])).trim()).toBe(value);
+      expect((await ask('redis-cli', port(), ['-x', 'SET', `large-${runtime}`], value)).trim()).toBe('OK');
+      expect((await ask('redis-cli', port(), ['GET', `large-${runtime}`])).trim()).toBe(value);
     });
 
     it('takes a mass of commands on one connection', async () => {
       const commands = Array.from({ length: 50_000 }, (_, i) => `INCRBY sum-${runtime} ${i}\r\n`).join('');
-      const out = await run('redis-cli', port(), ['--pipe'], commands);
+      const out = await ask('redis-cli', port(), ['--pipe'], commands);
       expect(out).toMatch(/errors: 0, replies: 50000/);
-      expect((await run('redis-cli', port(), ['GET', `sum-${runtime}`])).trim()).toBe(String((49_999 * 50_000) / 2));
+      expect((await ask('redis-cli', port(), ['GET', `sum-${runtime}`])).trim()).toBe(String((49_999 * 50_000) / 2));
     });
 
     it('serves many clients at once', async () => {
       const answers = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => run('redis-cli', port(), ['ECHO', `client ${i}`])),
+        Array.from({ length: 20 }, (_, i) => ask('redis-cli', port(), ['ECHO', `client ${i}`])),
       );
       expect(answers.map((answer) => answer.trim())).toEqual(answers.map((_, i) => `client ${i}`));
     });
@@ -77,14 +69,14 @@ describe.skipIf(!HAS_REDIS)('Redis', () => {
       const subscriber = connect(port(), '127.0.0.1', () => subscriber.write(`SUBSCRIBE news-${runtime}\r\n`));
       subscriber.setEncoding('utf8').on('data', (text: unknown) => lines.push(String(text)));
       await until('it has subscribed', () => lines.join('').includes(':1\r\n'));
-      await run('redis-cli', port(), ['PUBLISH', `news-${runtime}`, 'hello']);
+      await ask('redis-cli', port(), ['PUBLISH', `news-${runtime}`, 'hello']);
       await until('the message is there', () => lines.join('').includes('hello'));
       subscriber.destroy();
     });
 
     it('tells the server when its client has gone', async () => {
       const clients = async () =>
-        (await run('redis-cli', redis, ['CLIENT', 'LIST']))
+        (await ask('redis-cli', redis, ['CLIENT', 'LIST']))
           .split('\n')
           .filter((line) => line.includes(`name=gone-${runtime}`));
       const client = connect(port(), '127.0.0.1', () => client.write(`CLIENT SETNAME gone-${runtime}\r\n`));

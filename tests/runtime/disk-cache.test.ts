@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
-import { until } from '../kit/waiting.ts';
+import { Program } from '../kit/process.ts';
 
 interface Report {
   readonly loaded?: number[];
@@ -16,26 +15,22 @@ interface Report {
 
 /** Kills the program in the middle of its work, after `saves` of them. @returns what it reported */
 async function killed(runtime: (typeof RUNTIMES)[number], folder: string, saves: number): Promise<Report[]> {
-  const [command, ...args] = runtimeCommand(runtime, join(ROOT, 'tests/runtime/disk-cache.child.ts'));
-  const child = spawn(command!, [...args, folder], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  let errors = '';
-  child.stdout.on('data', (bytes) => (output += bytes));
-  child.stderr.on('data', (bytes) => (errors += bytes));
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  // The line after the last newline may not be whole.
-  const reports = () =>
-    output
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Report);
-  await until(`${saves} saves`, () => {
-    if (child.exitCode !== null) throw new Error(errors);
-    return reports().filter(({ saved }) => saved !== undefined).length >= saves;
-  });
-  child.kill('SIGKILL');
-  await closed;
+  const command = runtimeCommand(runtime, join(ROOT, 'tests/runtime/disk-cache.child.ts'));
+  const program = new Program(`disk cache (${runtime})`, [...command, folder], { keptLines: Number.POSITIVE_INFINITY });
+  const reports = () => program.lines.flatMap((line) => asReport(line) ?? []);
+  const saved = () => reports().filter((report) => report.saved !== undefined).length;
+  await program.line(() => saved() >= saves || undefined, 120_000);
+  await program.stop('SIGKILL');
   return reports();
+}
+
+/** The last line may be cut short. */
+function asReport(line: string): Report | undefined {
+  try {
+    return JSON.parse(line) as Report;
+  } catch {
+    return undefined;
+  }
 }
 
 describe.each(RUNTIMES)('the disk cache on %s', (runtime) => {

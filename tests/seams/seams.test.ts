@@ -17,6 +17,7 @@ interface Reply {
 
 const BIG = 32 * 1024 * 1024;
 const WORDS = 'quiet words. ';
+const STILL = 50;
 
 async function bodyOf(message: http.IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -104,15 +105,16 @@ describe.each(RUNTIMES)('the seams of the request core on %s', (runtime) => {
       request.on('error', reject);
       request.end(body);
     });
-  /** What was poured has not grown for half a second: the application is held back. */
-  const heldBack = async () => {
-    let before = -1;
-    await until('the application is held back', async () => {
-      const same = before === poured && poured > 0;
-      before = poured;
-      if (!same) await new Promise((done) => setTimeout(done, 500));
-      return same;
-    });
+  /**
+   * Resolves once the application is held back: the proxy has answered `STILL` questions, each in a turn of its event loop in
+   * which it also reads what sockets have, and nothing more was poured meanwhile. @returns the bytes that were poured
+   */
+  const heldBack = async (): Promise<number> => {
+    let before = 0;
+    for (let still = 0; still < STILL; before = poured) {
+      await proxy.state();
+      still = poured === before && poured > 0 ? still + 1 : 0;
+    }
     return poured;
   };
 

@@ -1,10 +1,10 @@
 /** What must not compile: forwarding a request that no filter chain let through. */
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../kit/process.ts';
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..');
 
@@ -38,11 +38,11 @@ const source = (body: string) => `
 /** Files with an error -> its code and text. */
 async function compile(folder: string): Promise<Map<string, string>> {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
-  const output = await new Promise<string>((done) => {
-    execFile(process.execPath, [tsc, '-p', folder], { maxBuffer: 1 << 24 }, (_, out, err) => done(out + err));
-  });
+  const output = await run(process.execPath, [tsc, '-p', folder]);
   const errors = new Map<string, string>();
-  for (const [, file = '', error = ''] of output.matchAll(/([^\s/]+\.ts)\(\d+,\d+\): error (.*(?:\n .*)*)/g))
+  for (const [, file = '', error = ''] of (output.out + output.error).matchAll(
+    /([^\s/]+\.ts)\(\d+,\d+\): error (.*(?:\n .*)*)/g,
+  ))
     errors.set(file, error);
   return errors;
 }

@@ -56,7 +56,7 @@ export class ApiError extends Error {
 }
 
 export const badRequest = (message: string) => new ApiError(400, 'BadRequest', message);
-export const unauthorized = () => new ApiError(401, 'Unauthorized', 'Unauthorized');
+export const unauthorized = (message = 'Unauthorized') => new ApiError(401, 'Unauthorized', message);
 export const forbidden = (message: string) => new ApiError(403, 'Forbidden', message);
 export const pathNotFound = () => new ApiError(404, 'NotFound', 'the server could not find the requested resource');
 export const notAcceptable = (offered: string) =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { memoryStore } from '../../store/memory.ts';
-import { keyOf, service } from '../../store/store.suite.ts';
+import { keyOf, service } from '../../store/testing/suite.ts';
 import { parseSelectors } from './selectors.ts';
 import { type WatchRequest, watchBody } from './watch.ts';
 

@@ -1,11 +1,15 @@
 /** Reading request bodies: bounded, of a known media type, and of a shape that is safe to walk and merge. */
 import type { Context } from 'hono';
 import { parseOne } from '../../../shared/resources/read/parse.ts';
+import type { ApiEnv } from '../caller.ts';
 import { PROTOBUF, ProtobufError, readProtobuf, UnreadKind } from '../resources/protobuf.ts';
-import { ApiError, badRequest, tooLarge, unsupportedMediaType } from '../resources/status.ts';
+import { ApiError, badRequest, unsupportedMediaType } from '../resources/status.ts';
+import { readBytes } from './read-bytes.ts';
 
 /** Kubernetes' own limit on a request body, in bytes. */
 export const maxBodyBytes = 3 * 1024 * 1024;
+/** A file of that size over a slow line takes this long. */
+const BODY = { bytes: maxBodyBytes, timeoutMs: 60_000 };
 const maxDepth = 100;
 
 /** The media type without parameters, in lower case; `fallback` when the header is absent. */
@@ -20,16 +24,16 @@ export interface Body<Value = unknown> {
 }
 
 /** The body as JSON value, from JSON or YAML. @throws ApiError 400, 413, 415 */
-export async function readBody(c: Context): Promise<Body> {
+export async function readBody(c: Context<ApiEnv>): Promise<Body> {
   const type = mediaType(c);
   if (type === 'application/json') return parseBody(await readText(c), 'JSON');
   if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');
-  if (type === PROTOBUF) return { value: fromProtobuf(await readBytes(c)), duplicates: [] };
+  if (type === PROTOBUF) return { value: fromProtobuf(await readBytes(c, BODY)), duplicates: [] };
   throw unsupportedMediaType(['application/json', 'application/yaml']);
 }
 
 /** As `readBody`, and the value must be an object. */
-export async function readObject(c: Context): Promise<Body<Record<string, unknown>>> {
+export async function readObject(c: Context<ApiEnv>): Promise<Body<Record<string, unknown>>> {
   const { value, duplicates } = await readBody(c);
   return { value: asObject(value), duplicates };
 }
@@ -54,28 +58,14 @@ function fromProtobuf(bytes: Uint8Array): unknown {
   }
 }
 
-/** @throws ApiError 400 not UTF-8; 413 longer than `maxBodyBytes` */
-export async function readText(c: Context): Promise<string> {
+/** @throws ApiError 400 not UTF-8; 408 too slow; 413 longer than `maxBodyBytes` */
+export async function readText(c: Context<ApiEnv>): Promise<string> {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readBytes(c));
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readBytes(c, BODY));
   } catch (error) {
     if (error instanceof TypeError) throw badRequest('the body of the request is not UTF-8');
     throw error;
   }
-}
-
-/** @throws ApiError 413 longer than `maxBodyBytes` */
-async function readBytes(c: Context): Promise<Uint8Array> {
-  if (Number(c.req.header('content-length') ?? 0) > maxBodyBytes) throw tooLarge(maxBodyBytes);
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  // Stops at the first chunk over the limit: the rest is never buffered.
-  for await (const chunk of c.req.raw.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maxBodyBytes) throw tooLarge(maxBodyBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** @throws ApiError 400 */

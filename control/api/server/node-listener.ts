@@ -2,7 +2,7 @@
  * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that disconnects aborts
  * `request.signal`, which ends a watch or a long-poll.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ApiEnv } from '../caller.ts';
@@ -33,6 +33,18 @@ export function nodeListener(
     });
     void answer(fetch, bindings, message, reply, gone).catch(() => reply.destroy());
   };
+}
+
+/** Requests whose client waits for `100 Continue` before it sends the body. */
+const expecting = new WeakMap<IncomingMessage, ServerResponse>();
+
+/** Serves with a listener; `100 Continue` is sent when a body is first read, so not to a caller that is refused. */
+export function serveFetch(server: Server, listener: RequestListener): void {
+  server.on('request', listener);
+  server.on('checkContinue', (message: IncomingMessage, reply: ServerResponse) => {
+    expecting.set(message, reply);
+    listener(message, reply);
+  });
 }
 
 async function answer(
@@ -86,7 +98,7 @@ function headersOf(message: IncomingMessage): Headers {
   return headers;
 }
 
-/** The body as a web stream with backpressure to the socket. */
+/** The body as a web stream with backpressure to the socket. Nothing is taken from the socket for it before its first read. */
 function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
   let ended = false;
   return new ReadableStream<Uint8Array>(
@@ -109,6 +121,8 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
         message.pause();
       },
       pull() {
+        expecting.get(message)?.writeContinue();
+        expecting.delete(message);
         message.resume();
       },
       cancel() {
@@ -117,7 +131,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
         message.resume();
       },
     },
-    { highWaterMark: 1 },
+    { highWaterMark: 0 },
   );
 }
 

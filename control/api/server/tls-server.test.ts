@@ -33,7 +33,7 @@ beforeEach(async () => {
   server = await startTlsServer({
     listen: { address: '127.0.0.1', port: 0 },
     authority,
-    fetch: (_request, env) => Response.json(env),
+    fetch: (_request, { peerSpiffeId, remoteAddress }) => Response.json({ peerSpiffeId, remoteAddress }),
     now: () => now,
     log: (line) => lines.push(line),
     dnsNames: ['control.example'],

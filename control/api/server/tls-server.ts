@@ -7,13 +7,19 @@ import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import type { ApiEnv } from '../caller.ts';
+import { BodyBudget } from './body-budget.ts';
 import { verifyClientChain } from './client-chain.ts';
-import { type FetchHandler, nodeListener } from './node-listener.ts';
+import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
+import { limitedLog } from './limited-log.ts';
+import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
 import { SlicedQueue } from './sliced-queue.ts';
 
 /** One more certificate than `verifyClientChain` takes: it refuses a longer chain itself. */
 const MAX_CHAIN = MAX_SENT + 1;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Milliseconds, from the first byte: the head of a request, and all of it. `check`: how often they are looked at. */
+const TIMEOUTS = { headMs: 10_000, requestMs: 75_000, checkMs: 2000 };
+const MAX_HEADERS = 100;
 /** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
 const MAX_TIMER_MS = 24 * 3_600_000;
 const RETRY_MS = 60_000;
@@ -26,6 +32,9 @@ export interface TlsServerOptions {
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
   dnsNames?: readonly string[];
   ips?: readonly string[];
+  /** Default: CONNECTION_LIMITS. */
+  connections?: Partial<ConnectionLimits>;
+  timeouts?: { headMs: number; requestMs: number; checkMs: number };
   /** Milliseconds since the epoch. */
   now?: () => number;
   /** One line on each refused client and failed renewal. */
@@ -49,7 +58,11 @@ export interface TlsServer {
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
-  const { authority, log = () => {}, now = Date.now } = options;
+  const { authority, log = () => {}, now = Date.now, timeouts = TIMEOUTS } = options;
+  const refused = limitedLog(log, now);
+  const counts = new ConnectionCounts(options.connections);
+  const places = new Places();
+  const bodies = new BodyBudget();
   const verified = new WeakMap<object, SvidIdentity>();
   const admissions = new SlicedQueue();
   let certificate = await makeCertificate(options);
@@ -57,8 +70,17 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
 
   // Two servers, the TLS one handing its sockets over: no byte of a request is parsed before the peer was verified.
   const stop = new AbortController();
-  const peerOf = (message: IncomingMessage) => bindings(message, verified, now);
-  const http = createHttpServer(nodeListener(options.fetch, peerOf, stop.signal));
+  const bindings = (message: IncomingMessage): ApiEnv['Bindings'] => {
+    const { socket } = message;
+    return { ...peerOf(socket, verified.get(socket), now), bodies, authenticated: (name) => proved(socket, name) };
+  };
+  const http = createHttpServer({
+    headersTimeout: timeouts.headMs,
+    requestTimeout: timeouts.requestMs,
+    connectionsCheckingInterval: timeouts.checkMs,
+  });
+  http.maxHeadersCount = MAX_HEADERS;
+  serveFetch(http, nodeListener(options.fetch, bindings, stop.signal));
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
@@ -66,8 +88,19 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   // Includes connections in their handshake: closing would wait for them.
   const raw = new Set<Socket>();
   tls.on('connection', (socket: Socket) => {
+    const place = counts.enter(socket.remoteAddress ?? '');
+    if (typeof place === 'string') {
+      refused(`refused connection from ${socket.remoteAddress}: ${place}`);
+      socket.destroy();
+      return;
+    }
     raw.add(socket);
-    socket.once('close', () => raw.delete(socket));
+    const forget = places.add(socket, place);
+    socket.once('close', () => {
+      raw.delete(socket);
+      forget();
+      place.leave();
+    });
   });
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
@@ -82,13 +115,25 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     if (socket.destroyed) return;
     try {
       const chain = presentedChain(socket);
-      if (chain.length > 0) verified.set(socket, verifyClientChain(chain, authority, now()));
+      if (chain.length > 0) {
+        const svid = verifyClientChain(chain, authority, now());
+        verified.set(socket, svid);
+        proved(socket, svid.spiffeId);
+      }
     } catch (error) {
-      log(`refused client certificate from ${socket.remoteAddress}: ${(error as Error).message}`);
+      refused(`refused client certificate from ${socket.remoteAddress}: ${(error as Error).message}`);
       socket.destroy();
       return;
     }
-    http.emit('connection', socket);
+    if (!socket.destroyed) http.emit('connection', socket);
+  }
+
+  /** The connection counts for an identity from now on; one too many of it is closed. */
+  function proved(socket: Socket, identity: string): void {
+    const limit = places.of(socket)?.proved(identity);
+    if (limit === undefined) return;
+    refused(`refused connection of ${identity} from ${socket.remoteAddress}: ${limit}`);
+    socket.destroy();
   }
 
   async function renew(): Promise<void> {
@@ -136,18 +181,36 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
+/** The places of connections, found by the TLS socket of a connection or by the plain one. */
+class Places {
+  private readonly byPeer = new Map<string, Place>();
+
+  /** @returns forgets it; to be called when the connection is closed */
+  add(socket: Socket, place: Place): () => void {
+    const key = peerKey(socket);
+    this.byPeer.set(key, place);
+    return () => void (this.byPeer.get(key) === place && this.byPeer.delete(key));
+  }
+
+  of(socket: Socket): Place | undefined {
+    return this.byPeer.get(peerKey(socket));
+  }
+}
+
+/** What tells the connections of one listening socket apart. */
+const peerKey = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+
 /** A connection may outlive its client certificate; later requests on it are refused. */
-function bindings(
-  message: IncomingMessage,
-  verified: WeakMap<object, SvidIdentity>,
+function peerOf(
+  socket: Socket,
+  peer: SvidIdentity | undefined,
   now: () => number,
-): ApiEnv['Bindings'] {
-  const peer = verified.get(message.socket);
+): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'remoteAddress'> {
   if (peer && now() > peer.notAfter) {
-    message.socket.destroy();
+    socket.destroy();
     throw new ChainError('expired', 'the client certificate has expired since the connection was made');
   }
-  const { remoteAddress } = message.socket;
+  const { remoteAddress } = socket;
   return {
     ...(peer ? { peerSpiffeId: peer.spiffeId } : {}),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),

@@ -19,11 +19,7 @@ import { type Layer, layerOf, ResourceSet } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
-import {
-  gatewayVirtualServices,
-  meshConnectionServices,
-  meshVirtualServices,
-} from '../routes/bound-virtual-services.ts';
+import { gatewayRoutes, meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
 import { hostIndex } from '../routes/host-index.ts';
 import { type SeparateHosts, separateHosts } from '../routes/separate-hosts.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
@@ -31,6 +27,7 @@ import { exactHosts, type Scope, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { type MtlsModes, mtlsModes } from '../security/peer-authentication.ts';
+import type { AuthorizationPolicy } from '../security/rbac.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { inbound, wildcard } from '../sidecar/inbound.ts';
 import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
@@ -56,7 +53,7 @@ interface Place {
   readonly scope: Scope;
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
-  readonly policies: readonly Resource[];
+  readonly policies: readonly AuthorizationPolicy[];
   readonly source: PatchSource;
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
@@ -122,20 +119,13 @@ class NodeAt implements CompiledNode {
   }
 }
 
-/** Kinds that a node's resources are made of, besides services and their endpoints. */
-const KINDS = [
-  'VirtualService',
-  'DestinationRule',
-  'Sidecar',
-  'PeerAuthentication',
-  'AuthorizationPolicy',
-  'Gateway',
-  'Secret',
-] as const;
+/** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
+const KINDS = ['DestinationRule', 'Sidecar', 'PeerAuthentication', 'AuthorizationPolicy', 'Gateway', 'Secret'] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints({ view: before, proxy, source, patches }: Place, view: MeshView): boolean {
-  if (before.settings !== view.settings || before.services !== view.services) return false;
+  if (before.settings !== view.settings || before.services !== view.services || before.routes !== view.routes)
+    return false;
   if (source(view, proxy) !== patches) return false;
   if (proxy.type === 'router' || KINDS.some((kind) => before.resources(kind) !== view.resources(kind))) return false;
   return proxy.ips.every((ip) => {
@@ -167,7 +157,7 @@ export function compileWithNotes(view: MeshView, node: Node, patches: PatchSourc
   noteNotCompiled(view, place.proxy, place.scope, note);
   const compiled = inOneGo(compileAt(place));
   for (const message of [
-    ...place.scope.virtualServices.notes,
+    ...place.scope.routes.flatMap(({ notes }) => notes),
     ...compiled.notes(),
     ...compiled.errors.map(findingText),
   ])
@@ -289,7 +279,7 @@ function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patch
   const listenPorts: Record<string, string> = {};
   for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = yield* gatewayOutbound({
-    virtualServices: gatewayVirtualServices({ list: scope.virtualServices.list, gateways }),
+    forms: gatewayRoutes({ list: scope.routes, gateways }),
     services: scope.services,
     gateways,
     rules,
@@ -347,7 +337,6 @@ function* sidecarParts(place: Place): Work<Parts> {
     offersHttp2,
   });
   yield;
-  const { list } = scope.virtualServices;
   const seen = {
     services: scope.services,
     rules,
@@ -359,7 +348,7 @@ function* sidecarParts(place: Place): Work<Parts> {
   const any = wildcard(ip);
   const outbound = yield* outboundListeners({
     ...seen,
-    virtualServices: meshConnectionServices({ list }),
+    forms: meshConnectionRoutes({ list: scope.routes }),
     captured,
     bind,
     any,
@@ -374,7 +363,7 @@ function* sidecarParts(place: Place): Work<Parts> {
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
-    virtualServices: meshVirtualServices({ list }),
+    forms: meshRoutes({ list: scope.routes }),
     dnsDomain,
     httpProxy: proxied,
   });

@@ -8,17 +8,21 @@
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import { parseDuration } from '../../../shared/resources/schema/vocabulary.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import type { ProxyConfigAnswer } from '../../../shared/xds/proxy-config.ts';
-import { fields, isFields, labelsOf, namespaceOf, numeric, specOf, text } from '../../mesh/fields.ts';
+import { isKind, namespaceOf, specOf } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
+
+type ProxyConfig = ResourceOfKind<'ProxyConfig'>;
+type Entry = ResourceOfKind<'WorkloadEntry'>;
+type Group = ResourceOfKind<'WorkloadGroup'>;
 
 type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
   workloads: readonly Pick<LocalWorkload, 'labels'>[];
@@ -54,27 +58,26 @@ export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshPr
   );
 }
 
-function ofNamespace(all: readonly Resource[], namespace: string): MeshProxyConfig | undefined {
-  const found = all.find((item) => namespaceOf(item) === namespace && !isFields(specOf(item)['selector']));
+function ofNamespace(all: readonly ProxyConfig[], namespace: string): MeshProxyConfig | undefined {
+  const found = all.find((item) => namespaceOf(item) === namespace && !specOf(item).selector);
   return found && asMeshProxyConfig(found);
 }
 
 /** A selector without labels selects nothing here. */
-function ofWorkload(all: readonly Resource[], workload: Workload): MeshProxyConfig | undefined {
+function ofWorkload(all: readonly ProxyConfig[], workload: Workload): MeshProxyConfig | undefined {
   const found = all.find((item) => {
     if (namespaceOf(item) !== workload.namespace) return false;
-    const wanted = labelsOf(fields(specOf(item)['selector'])['matchLabels']);
+    const wanted = specOf(item).selector?.matchLabels ?? {};
     return Object.keys(wanted).length > 0 && selectsProxy(wanted, workload);
   });
   return found && asMeshProxyConfig(found);
 }
 
-function asMeshProxyConfig(resource: Resource): MeshProxyConfig {
-  const spec = specOf(resource);
-  const concurrency = numeric(spec['concurrency']);
+function asMeshProxyConfig(resource: ProxyConfig): MeshProxyConfig {
+  const { concurrency, environmentVariables } = specOf(resource);
   return {
-    ...(concurrency === undefined ? {} : { concurrency }),
-    ...(isFields(spec['environmentVariables']) ? { proxyMetadata: labelsOf(spec['environmentVariables']) } : {}),
+    ...(typeof concurrency === 'number' && { concurrency }),
+    ...(environmentVariables ? { proxyMetadata: environmentVariables } : {}),
   };
 }
 
@@ -83,7 +86,7 @@ function asMeshProxyConfig(resource: Resource): MeshProxyConfig {
  * entries, of its WorkloadEntry.
  */
 function annotationsOf(view: MeshView, workload: Workload): string[] {
-  const own = (item: Resource) => namespaceOf(item) === workload.namespace;
+  const own = (item: Entry | Group) => namespaceOf(item) === workload.namespace;
   const group = view.resources('WorkloadGroup').find((item) => own(item) && isOfGroup(item, workload));
   const entry = view
     .resources('WorkloadEntry')
@@ -94,33 +97,32 @@ function annotationsOf(view: MeshView, workload: Workload): string[] {
 }
 
 /** The annotations of this name in a WorkloadEntry or WorkloadGroup, with where they stand. */
-export function proxyConfigAnnotations(resource: Resource): { path: string; yaml: string }[] {
-  const template = resource.kind === 'WorkloadGroup' ? fields(specOf(resource)['metadata'])['annotations'] : undefined;
+export function proxyConfigAnnotations(resource: Entry | Group): { path: string; yaml: string }[] {
+  const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata?.annotations : undefined;
   return [
     { path: 'metadata.annotations', yaml: annotationOf(resource.metadata.annotations) },
     { path: 'spec.metadata.annotations', yaml: annotationOf(template) },
   ].flatMap(({ path, yaml }) => (yaml === undefined ? [] : [{ path: `${path}["${PROXY_CONFIG_ANNOTATION}"]`, yaml }]));
 }
 
-const annotationOf = (annotations: unknown): string | undefined => text(fields(annotations)[PROXY_CONFIG_ANNOTATION]);
+const annotationOf = (annotations: Record<string, string> | undefined): string | undefined =>
+  annotations?.[PROXY_CONFIG_ANNOTATION] || undefined;
 
 /** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Resource, workload: Workload): boolean {
-  const spec = specOf(group);
-  const template = fields(spec['template']);
-  const wanted = { ...labelsOf(fields(spec['metadata'])['labels']), ...labelsOf(template['labels']) };
+function isOfGroup(group: Group, workload: Workload): boolean {
+  const { metadata, template } = specOf(group);
+  const wanted = { ...metadata?.labels, ...template?.labels };
   if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;
-  return (text(template['serviceAccount']) ?? 'default') === workload.serviceAccount;
+  return (template?.serviceAccount || 'default') === workload.serviceAccount;
 }
 
 /** By address; where many workloads share a loopback address, by account and labels too. */
-function isEntryOf(entry: Resource, { ips, labels, workloads, serviceAccount }: Workload): boolean {
-  const spec = specOf(entry);
-  const address = text(spec['address']) ?? '';
+function isEntryOf(entry: Entry, { ips, labels, workloads, serviceAccount }: Workload): boolean {
+  const { address = '', ...own } = specOf(entry);
   if (!ips.includes(address)) return false;
   if (address !== '::1' && !address.startsWith('127.')) return true;
-  if ((text(spec['serviceAccount']) ?? 'default') !== serviceAccount) return false;
-  return selectsProxy(labelsOf(spec['labels']), { labels, workloads });
+  if ((own.serviceAccount || 'default') !== serviceAccount) return false;
+  return selectsProxy(own.labels ?? {}, { labels, workloads });
 }
 
 /** A Go duration in whole milliseconds, as proto3 JSON has it; never negative. */

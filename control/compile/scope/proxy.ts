@@ -2,6 +2,7 @@
 import type { Node } from '../../../shared/xds/core.ts';
 import { isFields, labelsOf, numeric, text } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
+import type { NodeMetadata } from './node-metadata.ts';
 import { callerLabels, type Instance, type LocalWorkload, localWorkloads } from './workloads.ts';
 
 export interface ProxyView {
@@ -47,7 +48,7 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     throw new NodeError(`node id "${node.id}": must begin with sidecar~, router~ or worker~`);
   if (!name || dnsDomain === undefined)
     throw new NodeError(`node id "${node.id}": must be type~ip~name.namespace~dns domain`);
-  const metadata = node.metadata ?? {};
+  const metadata: NodeMetadata = node.metadata ?? {};
   const isTulle = (node.userAgentName ?? '').startsWith('tulle');
   const namespace = text(metadata['NAMESPACE']) ?? name.slice(name.lastIndexOf('.') + 1);
   const ips = addresses(text(metadata['INSTANCE_IPS']), ip);

@@ -1,9 +1,9 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
-import type { Resource } from '../../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import type { VirtualHost } from '../../../shared/xds/route.ts';
 import { isHttp } from '../../mesh/protocol.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
@@ -22,18 +22,18 @@ type Policy = MeshSettings['outboundTrafficPolicy'];
 
 /** What a class of sidecars sees, and who they are to rules that ask. */
 interface Seen {
-  readonly virtualServices: readonly Resource[];
+  readonly forms: readonly RouteForm[];
   readonly services: Services;
   readonly rules: DestinationRules;
   readonly settings: MeshSettings;
   readonly outboundTrafficPolicy: Policy;
   readonly namespace: string;
-  /** Those that source labels of VirtualServices name, as `labelsKey` writes them. */
+  /** Those that source labels of rules name, as `labelsKey` writes them. */
   readonly labels: string;
 }
 
 const SEEN = {
-  virtualServices: true,
+  forms: true,
   services: true,
   rules: true,
   settings: true,
@@ -57,11 +57,11 @@ export interface OutboundRoutes {
 /** A route configuration for each HTTP port, and `http_proxy`. Pauses between virtual hosts. */
 export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
   { ...SEEN, dnsDomain: true, httpProxy: true },
-  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
+  function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const errors: Finding[] = [];
     const input = {
       services,
-      virtualServices,
+      forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain },
       settings,
@@ -100,11 +100,11 @@ export interface OutboundListeners {
 /** Pauses between listeners, and between the services behind them. */
 export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
   { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
-  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
+  function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const notes = new Set<string>();
     const input: Outbound = {
       services,
-      virtualServices,
+      forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels: labelsFrom(labels) },
       settings,

@@ -536,3 +536,58 @@ describe('headers at the edge', () => {
     expect(text).toMatch(/^HTTP\/1\.1 400 /);
   });
 });
+
+describe('a client that ends its side', () => {
+  it('has left, be its request whole: filters that wait are cancelled and nothing is forwarded', async () => {
+    let aborted = false;
+    const filter: HttpFilter = {
+      name: 'waiting',
+      onRequestHead: (context: FilterContext) =>
+        new Promise((resolve) => {
+          context.signal.addEventListener('abort', () => {
+            aborted = true;
+            resolve(undefined);
+          });
+        }),
+    };
+    const { connect, finished, runtime } = setup({ options: { filters: [filter] } });
+    const client = connect().send(get);
+    client.connection.end();
+    await client.until(() => client.closed);
+    expect(client.text).toBe('');
+    expect(aborted).toBe(true);
+    expect(runtime.dialled).toEqual([]);
+    expect(finished).toMatchObject([{ responseCode: 0, flags: ['DC'], details: 'downstream_remote_disconnect' }]);
+    expect(finished[0]!.cluster?.name).toBe('c');
+  });
+});
+
+describe('an upgrade that the upstream leaves unanswered', () => {
+  const ask = 'GET /w HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+  const upgrades = new Set(['websocket']);
+
+  it("ends with the route's timeout; a tunnel lives on behind its 101", async () => {
+    const { connect, backend, finished } = setup({ route: forward({ upgrades, timeoutMs: 40 }) });
+    const client = connect().send(ask);
+    await backend();
+    expect(await client.saw('\r\n\r\n')).toMatch(/^HTTP\/1\.1 504 /);
+    expect(finished).toMatchObject([{ flags: ['UT'], details: 'response_timeout' }]);
+    const other = connect().send(ask);
+    const server = await backend();
+    server.send('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    await other.saw('\r\n\r\n');
+    // Longer than the timeout.
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    server.send('ping');
+    await other.saw('ping');
+  });
+
+  it('is tried again as the route says', async () => {
+    const { connect, backend } = setup({ route: forward({ upgrades, retry: plan }) });
+    const client = connect().send(ask);
+    (await backend()).send('HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n');
+    const second = await backend();
+    second.send('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    expect(await client.saw('\r\n\r\n')).toMatch(/^HTTP\/1\.1 101 /);
+  });
+});

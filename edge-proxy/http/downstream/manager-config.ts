@@ -1,4 +1,5 @@
 /** Options and config of an HTTP connection manager -> what its connections and exchanges are given. */
+import type { StringMatcher } from '../../../shared/xds/core.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
@@ -9,6 +10,7 @@ import { FilterChain } from '../filters/chain.ts';
 import { HeaderTreatment } from '../headers/forward-headers.ts';
 import { compileObservers, outlierObserver } from '../request/request-observer.ts';
 import { TimerPool } from '../request/timers.ts';
+import { compileStringMatcher } from '../routing/matchers.ts';
 import type { HttpStats } from './http-stats.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 
@@ -28,7 +30,7 @@ export interface SessionConfig {
   readonly delayedCloseMs: number;
 }
 
-/** @throws RangeError naming a field whose value is not supported */
+/** @throws RangeError or ConfigError naming a field whose value is not supported */
 export function compileManager(options: ConnectionManagerOptions, draining: () => boolean): SessionConfig {
   const { config } = options;
   const common = config.commonHttpProtocolOptions ?? {};
@@ -46,6 +48,7 @@ export function compileManager(options: ConnectionManagerOptions, draining: () =
       maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
+      ignoresUpgrade: compileIgnoredUpgrades(http1.ignoreHttp11Upgrade ?? []),
     },
     trailers: http1.enableTrailers ?? false,
     maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
@@ -94,6 +97,14 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
       onInternalError,
     },
   };
+}
+
+function compileIgnoredUpgrades(matchers: readonly StringMatcher[]): CodecLimits['ignoresUpgrade'] {
+  if (matchers.length === 0) return undefined;
+  const compiled = matchers.map((matcher, i) =>
+    compileStringMatcher(matcher, `http_protocol_options.ignore_http_11_upgrade[${i}]`),
+  );
+  return (protocol) => compiled.some((matches) => matches(protocol));
 }
 
 function milliseconds(value: string | undefined, otherwise: number): number {

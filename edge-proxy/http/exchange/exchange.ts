@@ -237,6 +237,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
       this.request.flag(flag);
       this.request.details = details;
     }
+    this.nameCluster();
     this.finish();
   }
 
@@ -264,13 +265,18 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     this.stopForwarding();
     if (made.flag) request.flag(made.flag);
     request.details = made.details;
-    if (this.admitted && !request.cluster) {
-      nameCluster(request, config.routes(), config.router.clusters, config.router.random, this.choice);
-    }
+    this.nameCluster();
     const composed = composeReply(made, request, config.mapReply);
     if (made.close) stream.endConnection();
     if (!this.body.ended) stream.abandonRequest();
     response.local(composed);
+  }
+
+  /** For the log and metrics, where the router has not come to it. */
+  private nameCluster(): void {
+    const { request, config } = this;
+    if (!this.admitted || request.cluster) return;
+    nameCluster(request, config.routes(), config.router.clusters, config.router.random, this.choice);
   }
 
   /** Where the response has begun, it is cut off instead. */

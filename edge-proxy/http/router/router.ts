@@ -154,7 +154,7 @@ export class Router {
     const grpc = isGrpc(request.headers.get('content-type'));
     this.times = timeoutsOf(action, request.headers, grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
-    const retried = this.upgrade === '' && (plan?.requestMatches?.(request) ?? true);
+    const retried = this.upgrade !== 'connect' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
     if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
@@ -175,7 +175,7 @@ export class Router {
     if (cluster.resolveDestination)
       this.resolveDestination(cluster.resolveDestination(request.authority, request.headers));
     else this.startAttempt();
-    if (this.body.ended) this.onWholeRequest();
+    if (this.timedFromHead || this.body.ended) this.startTimeout();
   }
 
   /** As in Envoy: when the first endpoint is chosen, and before its name becomes the host; with what came of the body. */
@@ -254,7 +254,7 @@ export class Router {
     const { request } = exchange;
     request.upstream = attempt.addresses;
     attempt.head(request, body.empty);
-    attempt.startTimers(this.times, body.ended && this.upgrade === '', this.config.clock);
+    attempt.startTimers(this.times, this.timedFromHead || (body.ended && this.upgrade === ''), this.config.clock);
     if (body.sendTo(attempt, request.bodySize !== 0)) exchange.body.resume();
   }
 
@@ -262,13 +262,13 @@ export class Router {
   onData(bytes: Uint8Array, end: boolean): void {
     if (this.over) return;
     if (!this.body.onData(bytes, end, this.sendingAttempt)) this.exchange.body.pause();
-    if (end) this.onWholeRequest();
+    if (end && this.upgrade === '') this.startTimeout();
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.over) return;
     this.body.onTrailers(trailers, this.sendingAttempt);
-    this.onWholeRequest();
+    this.startTimeout();
   }
 
   /** The one whose stream takes data. */
@@ -276,9 +276,14 @@ export class Router {
     return this.attempt?.ready ? this.attempt : undefined;
   }
 
-  /** Envoy's timeouts run from the end of the request. A tunnel has none. */
-  private onWholeRequest(): void {
-    if (this.over || this.upgrade !== '') return;
+  /** As in Envoy: nothing of an upgrade but its head is waited for. A tunnel through CONNECT has no timeout at all. */
+  private get timedFromHead(): boolean {
+    return this.upgrade !== '' && this.upgrade !== 'connect';
+  }
+
+  /** The timeouts of the route run from the end of the request. */
+  private startTimeout(): void {
+    if (this.over || this.upgrade === 'connect') return;
     const { clock, timers } = this.config;
     this.endedAt = clock.monotonicMs();
     if (this.times.totalMs > 0) this.timeout = timers.take(this, this.times.totalMs);
@@ -303,7 +308,7 @@ export class Router {
     if (decision === 'retry' && this.retry(attempt)) return;
     this.flagLimit(decision);
     this.attempt = attempt;
-    if (upgrade !== '') this.endTimeout();
+    if (head.status === 101) this.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
     exchange.response.fromUpstream(head, end);

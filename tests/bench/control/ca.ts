@@ -2,10 +2,10 @@
  * The certificate authority by itself: X.509-SVIDs for CSRs such as proxies send. Run alone:
  * `node control/cli/bin.mjs --script tests/bench/control/ca.ts [runtime]`.
  */
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.mjs';
+import { ROOT } from '../../kit/environment.ts';
+import { DrivenProgram } from '../../kit/process.ts';
 import { cpuOf } from '../process-stats.ts';
 
 export interface CaOptions {
@@ -20,26 +20,24 @@ export interface CaFigures {
 }
 
 export async function measureCa({ runtime = 'node', certificates = 3000 }: CaOptions = {}): Promise<CaFigures> {
-  const [command = '', ...args] = runtimeCommand(runtime, fileURLToPath(new URL('./ca.child.ts', import.meta.url)));
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const expectLine = async (wanted: string) => {
-    const { value } = await lines.next();
+  const command = runtimeCommand(runtime, join(ROOT, 'tests/bench/control/ca.child.ts'));
+  const issuer = new DrivenProgram(`issuing process (${runtime})`, command);
+  const expectLine = async (line: Promise<string>, wanted: string) => {
+    const value = await line;
     if (value !== wanted) throw new Error(`the issuing process wrote ${JSON.stringify(value)}, not "${wanted}"`);
   };
   const issue = async (count: number, together: number) => {
-    const before = cpuOf(child.pid!);
-    child.stdin.write(`${count} ${together}\n`);
-    await expectLine('done');
-    return (count / (cpuOf(child.pid!) - before)) * 1e6;
+    const pid = issuer.process.pid!;
+    const before = cpuOf(pid);
+    await expectLine(issuer.ask(`${count} ${together}`), 'done');
+    return (count / (cpuOf(pid) - before)) * 1e6;
   };
   try {
-    await expectLine('ready');
+    await expectLine(issuer.next(), 'ready');
     await issue(Math.ceil(certificates / 4), 4);
     return { oneAtATime: await issue(certificates, 1), sixteenAtOnce: await issue(certificates, 16) };
   } finally {
-    child.stdin.end();
-    child.kill();
+    await issuer.stop();
   }
 }
 

@@ -1,11 +1,11 @@
 /** Starts the process of the simulated proxies and asks it. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { openAuthority } from '../../../control/ca/authority.ts';
-import { nodeBinary } from '../../../control/cli/runtimes.mjs';
+import { runtimeCommand } from '../../../control/cli/runtimes.mjs';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
+import { ROOT } from '../../kit/environment.ts';
+import { DrivenProgram } from '../../kit/process.ts';
 import { type Layout, namespaceOf, proxyAddress, servicesOf, virtualHostOf } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
@@ -26,40 +26,32 @@ export interface FleetOptions {
 }
 
 export class Fleet {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
+  private readonly proxies: DrivenProgram;
 
-  private constructor(child: ChildProcess) {
-    this.child = child;
-    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  private constructor(proxies: DrivenProgram) {
+    this.proxies = proxies;
   }
 
   /** Issues an identity for each namespace and starts all proxies at once. */
   static async start(options: FleetOptions): Promise<Fleet> {
     const settings = await settingsOf(options);
-    const script = fileURLToPath(new URL('./proxies.child.ts', import.meta.url));
-    const child = spawn(nodeBinary(), ['--disable-warning=ExperimentalWarning', script], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    child.stdin!.write(`${JSON.stringify(settings)}\n`);
-    return new Fleet(child);
+    const command = runtimeCommand('node', join(ROOT, 'tests/bench/control/proxies.child.ts'));
+    const proxies = new DrivenProgram('simulated proxies', command);
+    proxies.tell(JSON.stringify(settings));
+    return new Fleet(proxies);
   }
 
   /** ACKs, bytes and failures are counted from here. */
   mark(): void {
-    this.child.stdin!.write('mark\n');
+    this.proxies.tell('mark');
   }
 
   async report(): Promise<ProxyReport> {
-    this.child.stdin!.write('report\n');
-    const { value } = await this.lines.next();
-    return JSON.parse(value as string) as ProxyReport;
+    return JSON.parse(await this.proxies.ask('report')) as ProxyReport;
   }
 
   async stop(): Promise<void> {
-    const exited = new Promise((done) => this.child.once('exit', done));
-    this.child.kill('SIGKILL');
-    await exited;
+    await this.proxies.stop('SIGKILL');
   }
 }
 

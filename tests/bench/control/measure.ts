@@ -1,10 +1,8 @@
 /** One control plane with simulated proxies: cold start, changes, and the longest wait for /healthz meanwhile. */
-import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
 import process from 'node:process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ControlApi } from '../../../control/cli/connection.ts';
 import { resourcePath } from '../../../control/cli/resources/selection.ts';
@@ -12,6 +10,7 @@ import { type RuntimeName, runtimeCommand } from '../../../control/cli/runtimes.
 import { kinds } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { ROOT, temporaryFolder } from '../../kit/environment.ts';
+import { Program } from '../../kit/process.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
 import { Fleet } from './fleet.ts';
 import { fillStore, type Layout, meshResources, servicesOf, virtualService, workloadEntry } from './mesh.ts';
@@ -185,35 +184,46 @@ interface RunningControl {
 
 const PRELOAD = fileURLToPath(new URL('./turns.preload.ts', import.meta.url));
 
+/** All proxies come from one address at once, and those of a namespace have one identity. */
+const NO_LIMITS = [
+  'connections-per-address',
+  'connections',
+  'sessions',
+  'sessions-per-namespace',
+  'sessions-per-identity',
+].flatMap((limit) => [`--max-${limit}`, '1000000']);
+
 async function startControl(data: string, runtime: RuntimeName): Promise<RunningControl> {
   const command = runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts'));
   const measured = runtime === 'node';
   if (measured) command.splice(1, 0, '--import', PRELOAD);
   const profile = process.env['TULLE_BENCH_PROFILE'];
   if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
-  const [program, ...args] = [...command, 'control', '--data', data, '--port', '0', '--announce'];
-  const child = spawn(program!, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const control = new Program('control', [
+    ...command,
+    'control',
+    '--data',
+    data,
+    '--port',
+    '0',
+    '--announce',
+    ...NO_LIMITS,
+  ]);
   const turns: ((ms: number) => void)[] = [];
-  createInterface({ input: child.stderr! }).on('line', (line) => {
+  control.onLine((line, output) => {
+    if (output === 'stdout') return;
     const turn = /^turn ([\d.]+) at /.exec(line);
     if (turn) turns.shift()?.(Number(turn[1]));
     if (!turn || process.env['TULLE_BENCH_TURNS']) process.stderr.write(`${line}\n`);
   });
   const longestTurnMs = async () => {
     if (!measured) return undefined;
-    child.kill('SIGUSR2');
+    control.process.kill('SIGUSR2');
     return new Promise<number>((resolve) => turns.push(resolve));
   };
-  const exited = new Promise<void>((done) => child.once('exit', () => done()));
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const { url, trustBundle, adminToken } = JSON.parse(line) as Record<string, string>;
-    const stop = () => {
-      child.kill(process.env['TULLE_BENCH_PROFILE'] ? 'SIGTERM' : 'SIGKILL');
-      return exited;
-    };
-    return { url: url!, ca: trustBundle!, token: adminToken!, pid: child.pid!, longestTurnMs, stop };
-  }
-  throw new Error('the control plane ended before it was ready');
+  const { url, trustBundle, adminToken } = await control.announcement<Record<string, string>>();
+  const stop = async () => void (await control.stop(profile ? 'SIGTERM' : 'SIGKILL'));
+  return { url: url!, ca: trustBundle!, token: adminToken!, pid: control.process.pid!, longestTurnMs, stop };
 }
 
 /** Asks `/healthz` every 20 ms, one question at a time. `stop` gives the longest answer time in milliseconds. */

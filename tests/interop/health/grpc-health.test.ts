@@ -2,13 +2,12 @@
  * gRPC health checks beside a real Envoy: one bootstrap, the same servers, which do the same to both; the health of each
  * host, what moves among the statistics, and what a check says must agree.
  */
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nodeBinary } from '../../../control/cli/runtimes.mjs';
 import { BEHAVIOURS, type Behaviour, GrpcHealthServer } from '../../grpc-health-server.ts';
-import { ROOT, RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { tulle } from '../../kit/command.ts';
+import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, envoyErrors, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { until } from '../../kit/waiting.ts';
@@ -183,12 +182,12 @@ describe.skipIf(!ENVOY)('gRPC health checks beside Envoy', () => {
       },
       'initialMetadata',
     ],
-  ])('both refuse %s', (_, more, field) => {
+  ])('both refuse %s', async (_, more, field) => {
     const file = join(folder.path, 'refused.json');
     writeFileSync(file, JSON.stringify(bootstrapOf([staticCluster('refused', 1, more)])));
     expect(envoyErrors(file)).not.toBe('');
-    const run = spawnSync(nodeBinary(), [join(ROOT, 'control/cli/bin.mjs'), 'proxy', '-c', file], { encoding: 'utf8' });
-    expect(run.status).not.toBe(0);
-    expect(run.stderr).toContain(field);
+    const { code, error } = await tulle(['proxy', '-c', file]);
+    expect(code).not.toBe(0);
+    expect(error).toContain(field);
   });
 });

@@ -2,6 +2,7 @@
 import type { Json } from '../bootstrap-parts.ts';
 import type { Case } from '../cases.ts';
 import type { StreamCase } from '../compare-tcp.ts';
+import { clients } from './theme-clients.ts';
 import { connects } from './theme-connect.ts';
 import { headers } from './theme-headers.ts';
 import { jwt } from './theme-jwt.ts';
@@ -42,4 +43,5 @@ export const THEMES: readonly Theme[] = [
   routes,
   connects,
   jwt,
+  clients,
 ];

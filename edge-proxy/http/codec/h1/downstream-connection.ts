@@ -172,8 +172,8 @@ export class Http1DownstreamConnection
     this.last = true;
     if (this.closing) this.shut();
     else if (stream === undefined) this.betweenMessages ? this.close() : this.shut();
-    // A half-closed client may still read its answer, but only when it has asked in full.
-    else if (!stream.requestEnded) this.lose('connection_termination');
+    // As in Envoy, a client that ends its side has left, be its request whole.
+    else this.lose('connection_termination');
   }
 
   onClose(): void {
@@ -196,7 +196,6 @@ export class Http1DownstreamConnection
   startTunnel(): void {
     this.parser.becomeTunnel();
     this.releasePipelined();
-    if (this.peerEnded) this.stream?.receiveEnd();
   }
 
   endTunnel(): void {

@@ -30,6 +30,8 @@ export interface CodecLimits {
   readonly acceptHttp10: boolean;
   /** Replaces a missing Host of HTTP/1.0; '' refuses. */
   readonly defaultHost: string;
+  /** Of a protocol in Upgrade: it is removed, as if the client had not offered it. Absent: none is. */
+  readonly ignoresUpgrade?: ((protocol: string) => boolean) | undefined;
 }
 
 export const defaultLimits: CodecLimits = {
@@ -89,8 +91,8 @@ export function parseRequestHead(head: string, limits: CodecLimits): Http1Reques
   if (target.length === 0 || notInTarget.test(target)) throw invalidTarget();
   if (minor === 0 && !limits.acceptHttp10) throw lowVersion();
   const headers = parseFields(head, lineEnd + 2, head.length, limits.maxFields);
-  const host = takeHost(headers, minor, limits.defaultHost);
-  return judgeRequest(method, target, host, minor, headers);
+  const host = takeHost(headers, minor, target, limits.defaultHost);
+  return judgeRequest(method, target, host, minor, headers, limits.ignoresUpgrade);
 }
 
 function minorVersion(version: string): 0 | 1 {
@@ -113,10 +115,12 @@ function invalidTarget(): CodecError {
   return new CodecError(400, 'http1.invalid_url', 'invalid request target');
 }
 
-/** Exactly one valid Host (RFC 9112 section 3.2); removed from the fields. */
-function takeHost(headers: HeaderMap, minor: 0 | 1, defaultHost: string): string {
+/** Exactly one valid Host (RFC 9112 section 3.2); removed from the fields. '': the target names it. */
+function takeHost(headers: HeaderMap, minor: 0 | 1, target: string, defaultHost: string): string {
   const at = headers.indexOf('host');
   if (at < 0) {
+    // HTTP/1.0 has no Host; a target that is no path, and not `*`, has a host of its own.
+    if (minor === 0 && target.charCodeAt(0) !== 0x2f && target !== '*') return '';
     if (minor === 0 && defaultHost !== '') return defaultHost;
     throw new CodecError(400, 'missing_host_header', 'no Host');
   }
@@ -134,11 +138,14 @@ function judgeRequest(
   host: string,
   minor: 0 | 1,
   headers: HeaderMap,
+  ignoresUpgrade: CodecLimits['ignoresUpgrade'],
 ): Http1RequestHead {
   const length = contentLength(headers);
   const chunked = isChunked(headers, minor, length);
   const connection = headers.joined('connection');
-  const expect = headers.get('expect');
+  const waits = headers.get('expect')?.toLowerCase() === '100-continue';
+  // RFC 9110 section 10.1.1: HTTP/1.0 does not know it.
+  if (waits && minor === 0) headers.remove('expect');
   let path = target;
   let authority = host;
   let scheme: '' | 'http' | 'https' = '';
@@ -162,8 +169,8 @@ function judgeRequest(
     scheme,
     headers,
     bodySize: chunked ? undefined : Math.max(length, 0),
-    upgrade: method === 'CONNECT' ? 'connect' : upgradeOf(headers, connection),
-    wantsContinue: minor === 1 && expect !== undefined && expect.toLowerCase() === '100-continue',
+    upgrade: method === 'CONNECT' ? 'connect' : offeredUpgrade(headers, connection, ignoresUpgrade),
+    wantsContinue: waits && minor === 1,
     version: versionOf(minor),
     framing: chunked ? 'chunked' : length > 0 ? 'length' : 'none',
     keepAlive: keepsAlive(connection, minor),
@@ -215,6 +222,25 @@ function isChunked(headers: HeaderMap, minor: 0 | 1, length: number): boolean {
 function keepsAlive(connection: string | undefined, minor: 0 | 1): boolean {
   if (connection === undefined) return minor === 1;
   return minor === 1 ? !hasToken(connection, 'close') : hasToken(connection, 'keep-alive');
+}
+
+/** Removes what is ignored from the field, so that filters and the upstream do not see it either. */
+function offeredUpgrade(
+  headers: HeaderMap,
+  connection: string | undefined,
+  ignores: CodecLimits['ignoresUpgrade'],
+): string {
+  const offered = upgradeOf(headers, connection);
+  if (offered === '' || ignores === undefined) return offered;
+  const protocols = headers
+    .joined('upgrade')!
+    .split(',')
+    .map((one) => one.trim());
+  const kept = protocols.filter((one) => !ignores(one));
+  if (kept.length === protocols.length) return offered;
+  headers.remove('upgrade');
+  if (kept.length > 0) headers.append('upgrade', kept.join(','), 'upgrade');
+  return kept.join(',').toLowerCase();
 }
 
 function upgradeOf(headers: HeaderMap, connection: string | undefined): string {

@@ -3,8 +3,8 @@
  * plain script on Bun and Deno.
  */
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
-import type { Resource } from '../../shared/resources/resource.ts';
-import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from './store.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from '../store.ts';
 
 export interface StoreSettings {
   historyLimit?: number;

@@ -1,9 +1,9 @@
-/** Runs the suite against SQLite on the runtime that runs this file: `bun store.suite.main.ts`. One line a case. */
+/** Runs the suite against SQLite on the runtime that runs this file: `bun suite.main.ts`. One line a case. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSqliteStore } from './sqlite.ts';
-import { storeCases } from './store.suite.ts';
+import { openSqliteStore } from '../sqlite.ts';
+import { storeCases } from './suite.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tulle-store-'));
 let at = 0;

@@ -3,8 +3,8 @@
  * prints each acknowledged name and each that a watcher received, with its revision. The test kills it.
  */
 import { writeSync } from 'node:fs';
-import { openSqliteStore } from './sqlite.ts';
-import { keyOf, service } from './store.suite.ts';
+import { openSqliteStore } from '../sqlite.ts';
+import { keyOf, service } from './suite.ts';
 
 const [, , path = '', round = '0', writers = '3'] = process.argv;
 const store = await openSqliteStore(path, { historyLimit: 200 });

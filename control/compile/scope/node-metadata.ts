@@ -1,0 +1,34 @@
+/** The part of a node's metadata that is read: what else a proxy sends is not kept. */
+
+import type { Node } from '../../../shared/xds/core.ts';
+import { knownFeatures } from '../../../shared/xds/discovery.ts';
+
+const READ = [
+  'APP_PORTS',
+  'CLUSTER_ID',
+  'HTTP_PROXY_PORT',
+  'INSTANCE_IPS',
+  'INTERCEPTION_MODE',
+  'LABELS',
+  'NAMESPACE',
+  'OUTBOUND_BIND',
+  'SERVICE_ACCOUNT',
+  'STATIC_LABELS',
+] as const;
+
+/** Metadata by the names that may be read; each value is of any type. */
+export type NodeMetadata = Readonly<Partial<Record<(typeof READ)[number], unknown>>>;
+
+/** A node with what is read of it: sessions keep nodes, and a node's digest is made for each poll. */
+export function keptNode(node: Node): Node {
+  const { metadata = {}, clientFeatures } = node;
+  const kept = READ.flatMap((name) => {
+    const value = metadata[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    ...node,
+    ...(node.metadata && { metadata: Object.fromEntries(kept) }),
+    ...(clientFeatures && { clientFeatures: [...knownFeatures(clientFeatures)] }),
+  };
+}
