@@ -99,7 +99,7 @@ export async function measureControl(
     const coldCpuMs = (cpuOf(control.pid) - cpuBefore) / 1000;
     const healthzColdMs = await coldProbe.stop();
     const turnColdMs = await control.longestTurnMs();
-    progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures`);
+    progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures${cold.failures > 0 ? ` (${cold.lastFailure})` : ''}`);
 
     const probe = probeHealth(control.url, control.ca);
     const changes: ChangeCost[] = [];
@@ -207,6 +207,8 @@ async function startControl(data: string, runtime: RuntimeName): Promise<Running
     '--port',
     '0',
     '--announce',
+    // All simulated proxies call from one address.
+    ...['--max-connections-per-address', '20000'],
     ...NO_LIMITS,
   ]);
   const turns: ((ms: number) => void)[] = [];
