@@ -82,6 +82,8 @@ const planes: Record<string, string[][]> = {
   ],
   'control/': [
     ['store/'],
+    // What happens, as the log and the metrics have it.
+    ['telemetry/'],
     ['ca/'],
     ['mesh/'],
     // Helpers, and the output of a compilation.

@@ -53,13 +53,17 @@ interface Idle {
   readonly tls: TlsContext;
 }
 
+/** A poll that is held, and the one that takes its place. */
+const MAX_IDLE = 2;
+
 export class ControlClient {
   private readonly options: ControlClientOptions;
   private readonly host: string;
   private readonly port: number;
   private readonly hostHeader: string;
   private readonly base: string;
-  private idle: Idle | undefined;
+  /** The last used last. */
+  private idle: Idle[] = [];
   private context: { keyPair: KeyPair | undefined; roots: string; tls: TlsContext } | undefined;
 
   /** @throws ControlError when the URL is not an https one */
@@ -98,8 +102,8 @@ export class ControlClient {
   }
 
   close(): void {
-    this.idle?.connection.destroy();
-    this.idle = undefined;
+    for (const { connection } of this.idle) connection.destroy();
+    this.idle = [];
   }
 
   private encode(method: string, path: string, body: unknown, keepAlive: boolean): Uint8Array {
@@ -144,11 +148,11 @@ export class ControlClient {
   }
 
   private takeIdle(tls: TlsContext, wanted: boolean): Connection | undefined {
-    if (!wanted || !this.idle) return undefined;
-    const { idle } = this;
-    this.idle = undefined;
-    if (idle.tls === tls) return idle.connection;
-    idle.connection.destroy();
+    if (!wanted) return undefined;
+    for (let idle = this.idle.pop(); idle; idle = this.idle.pop()) {
+      if (idle.tls === tls) return idle.connection;
+      idle.connection.destroy();
+    }
     return undefined;
   }
 
@@ -257,10 +261,10 @@ export class ControlClient {
   }
 
   private keep(connection: Connection, tls: TlsContext): void {
-    this.idle?.connection.destroy();
-    this.idle = { connection, tls };
+    this.idle.push({ connection, tls });
+    if (this.idle.length > MAX_IDLE) this.idle.shift()?.connection.destroy();
     const drop = () => {
-      if (this.idle?.connection === connection) this.idle = undefined;
+      this.idle = this.idle.filter((kept) => kept.connection !== connection);
       connection.destroy();
     };
     // Unasked-for bytes, an end or an error: this connection is no good any more.

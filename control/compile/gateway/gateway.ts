@@ -3,7 +3,6 @@ import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
-import type { MeshSettings } from '../../mesh/view.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
@@ -17,7 +16,7 @@ import { formRoutes } from '../routes/virtual-service-routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
-import { httpManager, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
@@ -35,7 +34,7 @@ export interface GatewayInput {
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   /** As `labelsKey` writes them. */
   readonly labels: string;
@@ -98,6 +97,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
 );
 
 interface Gateway extends GatewayL4 {
+  readonly settings: ProxySettings;
   readonly offersHttp2: boolean;
   onError(finding: Finding): void;
 }

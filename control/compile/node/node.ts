@@ -34,6 +34,7 @@ import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { type ProxyClass, proxyClass } from './proxy-class.ts';
+import { proxyHttpSettings } from './proxy-config.ts';
 import { servedPorts } from './served-ports.ts';
 
 export interface Compiled {
@@ -120,7 +121,16 @@ class NodeAt implements CompiledNode {
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
-const KINDS = ['DestinationRule', 'Sidecar', 'PeerAuthentication', 'AuthorizationPolicy', 'Gateway', 'Secret'] as const;
+const KINDS = [
+  'DestinationRule',
+  'Sidecar',
+  'PeerAuthentication',
+  'AuthorizationPolicy',
+  'Gateway',
+  'Secret',
+  'ProxyConfig',
+  'WorkloadGroup',
+] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints({ view: before, proxy, source, patches }: Place, view: MeshView): boolean {
@@ -272,8 +282,14 @@ function* version(layers: readonly Layer[]): Work<void> {
   for (const each of layers) for (const resource of each.values()) yield* resource.versioned();
 }
 
+/** The mesh's settings as they hold for this proxy. */
+function settingsOf(view: MeshView, proxy: ProxyView) {
+  const { logsByDefault } = proxy;
+  return proxySettings({ settings: view.settings, logsByDefault, ...proxyHttpSettings(view, proxy) });
+}
+
 function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patches }: Place): Work<Parts> {
-  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
+  const settings = settingsOf(view, proxy);
   const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -319,7 +335,7 @@ function* gatewayParts({ view, proxy, asked, scope, rules, mtls, policies, patch
 
 function* sidecarParts(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules, mtls, policies, patches } = place;
-  const settings = proxySettings({ settings: view.settings, logsByDefault: proxy.logsByDefault });
+  const settings = settingsOf(view, proxy);
   const { namespace, instances, offersHttp2, dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
   const ip = proxy.ips[0] ?? '127.0.0.1';
   const captured = proxy.interception !== 'NONE';

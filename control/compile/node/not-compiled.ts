@@ -1,6 +1,7 @@
 /** Fields that are accepted and stored but not translated: reported wherever a user would expect an effect. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
+import { proxyMetadataWithoutEffect } from '../../../shared/resources/effects/proxy-config.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
@@ -49,11 +50,10 @@ function probe(group: ResourceOfKind<'WorkloadGroup'>): Violation[] {
 
 function proxyConfig(config: ResourceOfKind<'ProxyConfig'>): Violation[] {
   const { environmentVariables = {}, image, selector } = specOf(config);
+  const unused = proxyMetadataWithoutEffect(environmentVariables);
   const none = selector && Object.keys(selector.matchLabels ?? {}).length === 0;
   return [
-    ...(Object.keys(environmentVariables).length > 0
-      ? [of('spec.environmentVariables', 'has no effect: give them to the proxy process as its environment')]
-      : []),
+    ...(unused === undefined ? [] : [of('spec.environmentVariables', unused)]),
     ...(image ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
     ...(none
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]

@@ -5,6 +5,7 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
+import { HTTP10_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
@@ -14,8 +15,10 @@ import type { Node } from '../../../shared/xds/core.ts';
 import type { ProxyConfigAnswer } from '../../../shared/xds/proxy-config.ts';
 import { isKind, namespaceOf, specOf } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { type ProxyView, proxyOf } from '../scope/proxy.ts';
+import { generator } from '../memo.ts';
+import { isSwitchedOn, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
+import type { ProxyHttpSettings } from '../sidecar/http-manager.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
@@ -41,6 +44,17 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
   };
 }
 
+/** What it decides about HTTP connection managers (Istio's pilot/pkg/networking/core: listener.go, gateway.go). */
+export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSettings {
+  const { proxyMetadata, gatewayTopology } = effectiveProxyConfig(view, proxy);
+  const forward = gatewayTopology?.forwardClientCertDetails;
+  return {
+    acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
+    trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
+    forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
+  };
+}
+
 /** The whole of it, also of fields no proxy reads. */
 export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshProxyConfig {
   const { rootNamespace, config } = view.settings;
@@ -49,7 +63,7 @@ export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshPr
   const layers = [
     ofNamespace(all, rootNamespace),
     namespace === rootNamespace ? undefined : ofNamespace(all, namespace),
-    ...annotationsOf(view, workload).map((annotation) => readProxyConfig(annotation).value),
+    ...annotatedOf(view, workload),
     ofWorkload(all, workload),
   ];
   return layers.reduce<MeshProxyConfig>(
@@ -82,19 +96,27 @@ function asMeshProxyConfig(resource: ProxyConfig): MeshProxyConfig {
 }
 
 /**
- * The annotation's texts for a workload, the later ones over the earlier: of its WorkloadGroup, of the group's template for
+ * The annotation's values for a workload, the later ones over the earlier: of its WorkloadGroup, of the group's template for
  * entries, of its WorkloadEntry.
  */
-function annotationsOf(view: MeshView, workload: Workload): string[] {
+function annotatedOf(view: MeshView, workload: Workload): readonly (MeshProxyConfig | undefined)[] {
   const own = (item: Entry | Group) => namespaceOf(item) === workload.namespace;
   const group = view.resources('WorkloadGroup').find((item) => own(item) && isOfGroup(item, workload));
-  const entry = view
-    .resources('WorkloadEntry')
-    .find((item) => own(item) && isEntryOf(item, workload) && annotationOf(item.metadata.annotations) !== undefined);
-  return [...(group ? proxyConfigAnnotations(group) : []), ...(entry ? proxyConfigAnnotations(entry) : [])].map(
-    ({ yaml }) => yaml,
+  const entry = annotatedEntries({ entries: view.resources('WorkloadEntry') }).find(
+    (item) => own(item) && isEntryOf(item, workload),
   );
+  return [...(group ? configsOf({ resource: group }) : []), ...(entry ? configsOf({ resource: entry }) : [])];
 }
+
+/** Of a mesh's many entries the few that have the annotation. */
+const annotatedEntries = generator<{ entries: readonly Entry[] }, readonly Entry[]>({ entries: true }, ({ entries }) =>
+  entries.filter((item) => annotationOf(item.metadata.annotations) !== undefined),
+);
+
+const configsOf = generator<{ resource: Entry | Group }, readonly (MeshProxyConfig | undefined)[]>(
+  { resource: true },
+  ({ resource }) => proxyConfigAnnotations(resource).map(({ yaml }) => readProxyConfig(yaml).value),
+);
 
 /** The annotations of this name in a WorkloadEntry or WorkloadGroup, with where they stand. */
 export function proxyConfigAnnotations(resource: Entry | Group): { path: string; yaml: string }[] {

@@ -23,6 +23,8 @@ export interface L4Routes extends TcpSettings {
 export interface ServiceTarget {
   service: MeshService;
   port: ServicePort;
+  /** Addresses that the client must connect to, in chains that no other criterion has; absent: any. */
+  addresses?: readonly string[];
 }
 
 export const isTlsPort = (port: ServicePort): boolean => port.protocol === 'TLS' || port.protocol === 'HTTPS';
@@ -38,7 +40,8 @@ export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boo
   // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
   if (bySni && service.hostname === '*') return routed.chains;
   const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
-  const match = bySni || dynamic ? { serverNames: [service.hostname] } : undefined;
+  const match =
+    bySni || dynamic ? { serverNames: [service.hostname] } : target.addresses && subnetMatch(target.addresses);
   const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
@@ -75,7 +78,7 @@ function tlsChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
   return { chains, final: chains.length > 0 };
 }
 
-function tcpChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
+function tcpChains(input: L4Routes, { service, port, addresses }: ServiceTarget): Routed {
   const chains: FilterChain[] = [];
   for (const form of formsOf(input, service.hostname))
     for (const rule of form.tcp) {
@@ -86,7 +89,7 @@ function tcpChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
       const filters = [destinationFilter(input, form, rule, port.number)];
       // A match without subnets, or no match at all, takes every connection: nothing behind it is reached.
       const everything = applying.length === 0 || subnets.some((list) => list.length === 0);
-      chains.push(chainOf(everything ? undefined : subnetMatch(subnets.flat()), filters));
+      chains.push(chainOf(everything ? addresses && subnetMatch(addresses) : subnetMatch(subnets.flat()), filters));
       if (everything) return { chains, final: true };
     }
   return { chains, final: false };

@@ -34,6 +34,8 @@ export interface ProxyView {
   offersHttp2: boolean;
   /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
   logsByDefault: boolean;
+  /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
+  acceptsHttp10: boolean;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -78,7 +80,13 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
     logsByDefault: isTulle && type !== 'worker',
+    acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
+}
+
+/** A switch among proxy metadata, as istiod reads it. */
+export function isSwitchedOn(value: string | undefined): boolean {
+  return value === '1' || value === 'true';
 }
 
 function addresses(list: string | undefined, ip: string | undefined): string[] {

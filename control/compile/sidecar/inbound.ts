@@ -5,7 +5,7 @@ import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
-import type { MeshSettings, Protocol } from '../../mesh/view.ts';
+import type { Protocol } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
@@ -21,6 +21,7 @@ import {
   HTTP_INSPECTOR,
   httpManager,
   ORIGINAL_DST,
+  type ProxySettings,
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
@@ -53,7 +54,7 @@ export interface InboundInput {
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   readonly mtls: MtlsModes;
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   /** The main address of the workload. */
   readonly ip: string;
@@ -119,7 +120,7 @@ export const inbound = generator<InboundInput, InboundResources>(
 );
 
 interface Inbound {
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   readonly instances: readonly Instance[];
   /** The `ingress` entries of the Sidecar of each workload that has some. */
@@ -340,7 +341,7 @@ function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
 }
 
 function inboundHttp(
-  settings: MeshSettings,
+  settings: ProxySettings,
   authorization: Authorization,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,

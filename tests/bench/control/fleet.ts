@@ -6,7 +6,7 @@ import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
 import { ROOT } from '../../kit/environment.ts';
 import { DrivenProgram } from '../../kit/process.ts';
-import { type Layout, namespaceOf, proxyAddress, servicesOf, virtualHostOf } from './mesh.ts';
+import { hostOf, type Layout, namespaceOf, PORT, proxyAddress } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
 
@@ -21,8 +21,8 @@ export interface FleetOptions {
   readonly proxies: number;
   readonly layout: Layout;
   readonly gzip: boolean;
-  /** Services that each proxy uses, on demand; undefined: it is sent everything. */
-  readonly used: number | undefined;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 export class Fleet {
@@ -55,19 +55,18 @@ export class Fleet {
   }
 }
 
-async function settingsOf({
-  url,
-  caFolder,
-  services,
-  proxies,
-  layout,
-  gzip,
-  used,
-}: FleetOptions): Promise<ProxySettings> {
+/** The services that a proxy uses: all are used alike. */
+export function usedBy(proxy: number, services: number, uses: number): number[] {
+  return Array.from({ length: Math.min(uses, services) }, (_, i) => (proxy * uses + i) % services);
+}
+
+async function settingsOf(options: FleetOptions): Promise<ProxySettings> {
+  const { url, caFolder, services, proxies, layout, gzip, uses } = options;
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
-  const list: { identity: number; node: { id: string }; onDemand?: { virtualHosts: string[] } }[] = [];
+  const list: { identity: number; node: { id: string }; uses?: string[] }[] = [];
+  const virtualHost = (service: number) => `${PORT}/${hostOf(service, layout)}:${PORT}`;
   for (let proxy = 0; proxy < proxies; proxy++) {
     const namespace = namespaceOf(proxy % services, layout);
     let identity = indexOf.get(namespace);
@@ -75,8 +74,8 @@ async function settingsOf({
       identity = identities.push(await identityOf(authority, namespace)) - 1;
       indexOf.set(namespace, identity);
     }
-    const virtualHosts = servicesOf(proxy, services, used ?? 0).map((service) => virtualHostOf(service, layout));
-    list.push({ identity, node: nodeOf(proxy, namespace), ...(used && { onDemand: { virtualHosts } }) });
+    const names = uses === undefined ? undefined : usedBy(proxy, services, uses).map(virtualHost);
+    list.push({ identity, node: nodeOf(proxy, namespace), ...(names && { uses: names }) });
   }
   return { url, ca: authority.trustBundle, gzip, proxies: list, identities };
 }

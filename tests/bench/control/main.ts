@@ -11,8 +11,8 @@ interface Flags {
   layout: Layout;
   runtime: RuntimeName;
   identity?: true;
-  onDemand?: number;
   changes: number;
+  uses?: number;
   limit: number;
   json?: string;
   plot?: string;
@@ -42,9 +42,9 @@ const flags = new Command('bench:control')
   .option('--scenario <pairs>', 'services x proxies, as 100x40,1000x200', pairs, pairs('100x40,300x100,1000x200'))
   .option('--layout <name>', 'spread: 25 services a namespace; one: all in one', choice(['spread', 'one']), 'spread')
   .option('--runtime <name>', 'of the control plane', choice(['node', 'bun']), 'node')
-  .option('--on-demand <services>', 'proxies fetch so many services each instead of being sent all', positive)
   .option('--identity', 'proxies take no compressed answers')
   .option('--changes <n>', 'of each sort', positive, 3)
+  .option('--uses <n>', 'services that each proxy uses and fetches on demand (default: all are sent)', positive)
   .option('--limit <seconds>', 'for a cold start, or a change', positive, 240)
   .option('--json <file>', 'where all figures go')
   .option('--plot <file>', 'where a plot of CPU and memory against services x proxies goes (SVG)')
@@ -55,8 +55,8 @@ const results: ControlResult[] = [];
 for (const [services, proxies] of flags.scenario) {
   const { layout, runtime, changes } = flags;
   const gzip = flags.identity !== true;
-  const used = flags.onDemand;
-  const scenario = { services, proxies, layout, runtime, gzip, used, changes, limitMs: flags.limit * 1000 };
+  const { uses } = flags;
+  const scenario = { services, proxies, layout, runtime, gzip, changes, limitMs: flags.limit * 1000, uses };
   const result = await measureControl(scenario, (line) => console.error(`${services} x ${proxies}: ${line}`));
   results.push(result);
   console.log(report(result));
@@ -66,11 +66,11 @@ if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result
 if (flags.plot !== undefined) writeFileSync(flags.plot, plotOf(results));
 
 function report(result: ControlResult): string {
-  const { services, proxies, layout, runtime, used } = result.scenario;
+  const { services, proxies, layout, runtime, uses } = result.scenario;
   const ms = (value: number) => `${Math.round(value)} ms`;
   const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
-    `\n${services} services (${layout}) x ${proxies} proxies, control plane on ${runtime}${used === undefined ? '' : `, ${used} services each on demand`}`,
+    `\n${services} services (${layout}) x ${proxies} proxies${uses === undefined ? '' : ` that use ${uses}`}, control plane on ${runtime}`,
     `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
     `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,

@@ -12,8 +12,8 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { ROOT, temporaryFolder } from '../../kit/environment.ts';
 import { Program } from '../../kit/process.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
-import { Fleet } from './fleet.ts';
-import { fillStore, type Layout, meshResources, servicesOf, virtualService, workloadEntry } from './mesh.ts';
+import { Fleet, usedBy } from './fleet.ts';
+import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';
 
 export interface ControlScenario {
   readonly services: number;
@@ -22,12 +22,12 @@ export interface ControlScenario {
   readonly runtime: RuntimeName;
   /** Proxies take answers in gzip, as the product's do. */
   readonly gzip: boolean;
-  /** Services that each proxy uses, on demand; undefined: it is sent everything. */
-  readonly used: number | undefined;
   /** Changes of each sort that are measured. */
   readonly changes: number;
   /** How long a cold start, or a change, may take. */
   readonly limitMs: number;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 /** Milliseconds, CPU in milliseconds of the control plane's process. */
@@ -71,7 +71,8 @@ export async function measureControl(
   const data = join(folder.path, 'control');
   const stops: (() => Promise<void>)[] = [];
   try {
-    const { services, proxies, layout, gzip, used } = scenario;
+    const { services, proxies, layout, gzip, uses } = scenario;
+    const caFolder = join(data, 'ca');
     mkdirSync(data, { mode: 0o700 });
     await fillStore(data, meshResources(services, layout));
     const began = performance.now();
@@ -84,33 +85,25 @@ export async function measureControl(
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
-    const fleet = await Fleet.start({
-      url: control.url,
-      caFolder: join(data, 'ca'),
-      services,
-      proxies,
-      layout,
-      gzip,
-      used,
-    });
+    const fleet = await Fleet.start({ url: control.url, caFolder, services, proxies, layout, gzip, uses });
     stops.unshift(() => fleet.stop());
     const cold = await waitFor(fleet, (report) => report.up >= proxies, scenario.limitMs);
     const coldMs = performance.now() - coldBegan;
     const coldCpuMs = (cpuOf(control.pid) - cpuBefore) / 1000;
     const healthzColdMs = await coldProbe.stop();
     const turnColdMs = await control.longestTurnMs();
-    progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures${cold.failures > 0 ? ` (${cold.lastFailure})` : ''}`);
+    progress(`${cold.up} of ${proxies} proxies up after ${Math.round(coldMs)} ms, ${cold.failures} failures`);
 
     const probe = probeHealth(control.url, control.ca);
     const changes: ChangeCost[] = [];
     const api = new ControlApi(control.url, control.token, control.ca);
     for (let n = 0; cold.up >= proxies && n < scenario.changes; n++) {
-      for (const [what, service, resource] of [
-        ['endpoint', 1, workloadEntry(1, 0, layout, 2 + n)],
-        ['VirtualService', 0, virtualService(0, layout, 80 - n)],
+      for (const [what, resource, service] of [
+        ['endpoint', workloadEntry(1, 0, layout, 2 + n), 1],
+        ['VirtualService', virtualService(0, layout, 80 - n), 0],
       ] as const) {
-        const holders = holdersOf(service, scenario);
-        changes.push(await measureChange(what, resource, { api, fleet, pid: control.pid, holders, scenario }));
+        const measured = { api, fleet, pid: control.pid, scenario, concerned: concernedBy(service, scenario) };
+        changes.push(await measureChange(what, resource, measured));
         progress(`${what}: last ACK after ${Math.round(changes.at(-1)!.lastMs)} ms`);
       }
     }
@@ -133,28 +126,30 @@ export async function measureControl(
   }
 }
 
+/** How many proxies hold a service. */
+function concernedBy(service: number, { proxies, services, uses }: ControlScenario): number {
+  if (uses === undefined) return proxies;
+  return Array.from({ length: proxies }, (_, proxy) => usedBy(proxy, services, uses)).filter((used) =>
+    used.includes(service),
+  ).length;
+}
+
 interface Measured {
   readonly api: ControlApi;
   readonly fleet: Fleet;
   readonly pid: number;
-  /** Proxies that the change is sent to. */
-  readonly holders: number;
   readonly scenario: ControlScenario;
+  /** How many proxies are to acknowledge the change. */
+  readonly concerned: number;
 }
 
-function holdersOf(service: number, { services, proxies, used }: ControlScenario): number {
-  if (used === undefined) return proxies;
-  const all = Array.from({ length: proxies }, (_, proxy) => servicesOf(proxy, services, used));
-  return all.filter((its) => its.includes(service)).length;
-}
-
-async function measureChange(what: string, resource: Resource, { api, fleet, pid, holders, scenario }: Measured) {
+async function measureChange(what: string, resource: Resource, { api, fleet, pid, scenario, concerned }: Measured) {
   const kind = kinds.find((one) => one.kind === resource.kind)!;
   const { namespace = 'default', name } = resource.metadata;
   fleet.mark();
   const cpuBefore = cpuOf(pid);
   await api.call('PUT', resourcePath(kind, namespace, name), resource);
-  const report = await waitFor(fleet, ({ acks }) => acks.length >= holders, scenario.limitMs);
+  const report = await waitFor(fleet, ({ acks }) => acks.length >= concerned, scenario.limitMs);
   const acks = [...report.acks].sort((a, b) => a - b);
   const at = (part: number) => acks[Math.max(0, Math.ceil(acks.length * part) - 1)] ?? Number.NaN;
   return {
@@ -199,18 +194,8 @@ async function startControl(data: string, runtime: RuntimeName): Promise<Running
   if (measured) command.splice(1, 0, '--import', PRELOAD);
   const profile = process.env['TULLE_BENCH_PROFILE'];
   if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
-  const control = new Program('control', [
-    ...command,
-    'control',
-    '--data',
-    data,
-    '--port',
-    '0',
-    '--announce',
-    // All simulated proxies call from one address.
-    ...['--max-connections-per-address', '20000'],
-    ...NO_LIMITS,
-  ]);
+  const flags = ['--data', data, '--port', '0', '--announce', ...NO_LIMITS];
+  const control = new Program('control', [...command, 'control', ...flags]);
   const turns: ((ms: number) => void)[] = [];
   control.onLine((line, output) => {
     if (output === 'stdout') return;

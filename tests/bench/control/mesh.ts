@@ -33,15 +33,6 @@ function address(n: number): string {
   return `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
 }
 
-/** The services that a proxy uses where it fetches on demand, evenly spread over all. */
-export function servicesOf(proxy: number, services: number, used: number): number[] {
-  const apart = Math.max(1, Math.floor(services / used));
-  return Array.from({ length: Math.min(used, services) }, (_, n) => (proxy + n * apart) % services);
-}
-
-/** The name of a service's virtual host in discovery. */
-export const virtualHostOf = (service: number, layout: Layout): string => `${PORT}/${hostOf(service, layout)}:${PORT}`;
-
 const networking = (kind: string, name: string, namespace: string, spec: object): Resource =>
   ({ apiVersion: 'networking.istio.io/v1', kind, metadata: { name, namespace }, spec }) as unknown as Resource;
 

@@ -26,7 +26,7 @@ export function plotOf(results: readonly ControlResult[]): string {
   const services = [...new Set(results.map(({ scenario }) => scenario.services))].sort((a, b) => a - b);
   const proxies = [...new Set(results.map(({ scenario }) => scenario.proxies))].sort((a, b) => a - b);
   const height = PANEL.top + PANELS.length * (PANEL.height + PANEL.gap);
-  const used = results[0]?.scenario.used;
+  const used = results[0]?.scenario.uses;
   const how = used === undefined ? 'all proxies are sent all services' : `each proxy uses ${used} services, on demand`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,

@@ -13,7 +13,7 @@ export interface ProxySettings {
   readonly proxies: readonly {
     readonly identity: number;
     readonly node: { readonly id: string };
-    readonly onDemand?: { readonly virtualHosts: readonly string[] };
+    readonly uses?: readonly string[] | undefined;
   }[];
   readonly identities: readonly ProxyIdentity[];
 }
@@ -39,14 +39,14 @@ let failures = 0;
 let lastFailure = '';
 
 const proxies = settings.proxies.map(
-  ({ identity, node, onDemand }) =>
+  ({ identity, node, uses }) =>
     new SimulatedProxy({
       url: settings.url,
       ca: settings.ca,
       gzip: settings.gzip,
       identity: settings.identities[identity]!,
       node,
-      ...(onDemand && { onDemand }),
+      uses,
       onAck: (size) => {
         up.add(node.id);
         acks.push(performance.now() - since);

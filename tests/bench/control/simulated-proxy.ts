@@ -5,7 +5,7 @@
 import https from 'node:https';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { FEATURES, knownFeatures, TYPE_URLS, typesWith } from '../../../shared/xds/discovery.ts';
+import { FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../../shared/xds/discovery.ts';
 
 /** As `edge-proxy/control-client` has them. */
 const CONNECT_MS = 5_000;
@@ -22,8 +22,8 @@ export interface SimulatedProxyOptions {
   readonly ca: string;
   readonly identity: ProxyIdentity;
   readonly node: { readonly id: string };
-  /** Virtual hosts that it uses, and features that it announces; absent: it is a plain delta client that is sent everything. */
-  readonly onDemand?: { readonly virtualHosts: readonly string[] };
+  /** Virtual hosts that it fetches on demand; undefined: it is sent everything, as a plain delta client. */
+  readonly uses?: readonly string[] | undefined;
   /** Announces that it takes answers in gzip. */
   readonly gzip: boolean;
   /** Called when an answer with resources is acknowledged: its next poll is on the way. */
@@ -67,11 +67,18 @@ export class SimulatedProxy {
   }
 
   private async exchange(): Promise<void> {
-    const { onDemand } = this.options;
-    const node = onDemand ? { ...this.options.node, clientFeatures: FEATURES } : this.options.node;
+    const { uses } = this.options;
+    const node = uses ? { ...this.options.node, clientFeatures: FEATURES } : this.options.node;
+    const namesOf = (type: string) => ['*', ...(type === 'virtualHosts' ? (uses ?? []) : [])];
     const poll =
       this.session === undefined
-        ? { node, requests: this.subscriptions() }
+        ? {
+            node,
+            requests: RESOURCE_TYPES.map((type) => ({
+              typeUrl: TYPE_URLS[type],
+              resourceNamesSubscribe: namesOf(type),
+            })),
+          }
         : { session: this.session, node, requests: this.acks };
     const sent = this.acks.length > 0 ? this.lastBytes : 0;
     const answering = this.post(JSON.stringify(poll));
@@ -83,14 +90,6 @@ export class SimulatedProxy {
     this.acks = this.session !== undefined && session !== this.session ? [] : acknowledgements(body);
     this.session = this.session !== undefined && session !== this.session ? undefined : session;
     this.lastBytes = received.length;
-  }
-
-  private subscriptions() {
-    const { onDemand } = this.options;
-    return typesWith(knownFeatures(onDemand ? FEATURES : [])).map((type) => ({
-      typeUrl: TYPE_URLS[type],
-      resourceNamesSubscribe: ['*', ...(type === 'virtualHosts' && onDemand ? onDemand.virtualHosts : [])],
-    }));
   }
 
   private lastBytes = 0;
