@@ -9,6 +9,7 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -139,8 +140,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    const neighbours = new Neighbours(store);
+    await neighbours.prepare();
     const app = createApi({
       store,
+      neighbours,
       kinds: { kinds, validate: observedValidate(events) },
       isAdmin: admin.check,
       version: options.version,
