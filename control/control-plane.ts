@@ -19,6 +19,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
+import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
@@ -133,6 +134,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
+      advise: servesNothing,
       events,
       log,
     });

@@ -26,6 +26,7 @@ export async function runProcess({ runtime, version, proxy, startStatic }: Proce
     for (const violation of parsed.violations) host.writeError(`tulle proxy: ${violation}`);
     return host.exit(1);
   }
+  host.configureLog({ format: parsed.settings['log-format'], level: parsed.settings['log-level'] });
   let running: RunningProcess | undefined;
   const quit = () => {
     // Before the start is over there is nothing to drain.

@@ -10,6 +10,7 @@ import process from 'node:process';
 import { garbageCollection } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { lineOutput } from './line-output.ts';
+import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
 
@@ -132,6 +133,8 @@ export const files: Files = {
   },
 };
 
+const writeError = lineOutput(() => process.stderr);
+
 export const processControl: ProcessControl = {
   startWorker,
   cores: () => cores(),
@@ -147,5 +150,6 @@ export const processControl: ProcessControl = {
     return garbageCollection();
   },
   writeOut: lineOutput(() => process.stdout),
-  writeError: lineOutput(() => process.stderr),
+  writeError,
+  ...processLog(writeError),
 };
