@@ -30,17 +30,32 @@ export class RestartableControl {
     const command = runtimeCommand('node', join(ROOT, 'control/cli/main.ts'));
     const program = new Program('control', [
       ...command,
-      ...['control', '--data', this.data, '--port', String(this.port), '--announce', ...flags],
+      ...[
+        'control',
+        '--data',
+        this.data,
+        '--port',
+        String(this.port),
+        '--announce',
+        '--monitoring-port',
+        '0',
+        ...flags,
+      ],
     ]);
     this.program = program;
     program.onLine((line) => void this.lines.push(line));
     const announced = program.announcement<Record<string, string>>();
     const killed = program.exited.then(() => undefined);
     const said = await Promise.race([announced.catch(() => undefined), killed]);
-    if (!said) return;
+    if (!said) return this.mustBeKilled(program);
     this.ca = said['trustBundle']!;
     // It is announced at the first start alone.
     this.token = said['adminToken'] ?? this.token;
+  }
+
+  private async mustBeKilled(program: Program): Promise<void> {
+    const code = await program.exited;
+    if (code !== null) throw new Error(`control ended with ${code}:\n${program.lines.slice(-5).join('\n')}`);
   }
 
   /** As when the machine loses its power. */
