@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { type LogSettings, lineLog, logSettings } from '../../shared/log/log.ts';
+import { FEATURES, type Feature } from '../../shared/xds/discovery.ts';
 import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
@@ -21,6 +22,7 @@ export interface ControlFlags {
   svidTtl: string;
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
+  withholdFeatures?: string;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -77,6 +79,17 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function featuresOf(text = ''): readonly Feature[] {
+  return text
+    .split(',')
+    .filter((name) => name !== '')
+    .map((name) => {
+      const feature = FEATURES.find((known) => known === name);
+      if (feature) return feature;
+      throw new CliError(`--withhold-features ${name}: must be of ${FEATURES.join(', ')}`);
+    });
+}
+
 function connectionLimits(flags: ControlFlags): ConnectionLimits {
   return {
     total: countOf('--max-connections', flags.maxConnections),
@@ -129,6 +142,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
     discovery: flags.discovery,
+    withheldFeatures: featuresOf(flags.withholdFeatures),
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     version: pkg.version,

@@ -87,6 +87,7 @@ program
       .choices(['on-demand', 'eager'])
       .default('on-demand'),
   )
+  .option('--withhold-features <names>', 'extensions of discovery that no proxy gets, as tulle.virtual-hosts,…')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')

@@ -63,6 +63,8 @@ export interface DiscoveryOptions {
   readonly sessionTtlMs?: number;
   /** Default: SESSION_LIMITS. */
   readonly limits?: Partial<SessionLimits>;
+  /** Features that no node gets, as from a control plane of a version without them. Default: none. */
+  readonly withheldFeatures?: ReadonlySet<string>;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /** What an operator should know of a node, beside the state of its resources. */
@@ -269,9 +271,13 @@ export class DiscoveryService {
   /** The node without features that it does not get here: what is compiled and what is answered follow from them. */
   private permitted(node: Node): Node {
     const { clientFeatures } = node;
-    if (!clientFeatures?.includes(ON_DEMAND)) return node;
-    if (this.options.discovery !== 'eager' && node.id.startsWith('sidecar~')) return node;
-    return { ...node, clientFeatures: clientFeatures.filter((feature) => feature !== ON_DEMAND) };
+    const kept = clientFeatures?.filter((feature) => !this.withholds(feature, node));
+    return kept?.length === clientFeatures?.length ? node : { ...node, clientFeatures: kept };
+  }
+
+  private withholds(feature: string, node: Node): boolean {
+    if (feature === ON_DEMAND && (this.options.discovery === 'eager' || !node.id.startsWith('sidecar~'))) return true;
+    return this.options.withheldFeatures?.has(feature) ?? false;
   }
 
   private find(request: DiscoveryPoll, caller: string): Session | undefined {

@@ -17,6 +17,7 @@ import {
   type ResourceType,
   TYPE_URLS,
   typeOfUrl,
+  typesWith,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
@@ -239,6 +240,7 @@ export class DiscoveryClient {
     const { status, body } = response;
     if (status === 400 && request.session === undefined && !this.plain) {
       this.plain = true;
+      this.agreed = NO_FEATURES;
       return;
     }
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
@@ -272,7 +274,7 @@ export class DiscoveryClient {
     if (more) return;
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
-    else await this.dropIndex();
+    else await this.dropUnserved();
   }
 
   /** Lets go of what has not been used for long. */
@@ -287,12 +289,22 @@ export class DiscoveryClient {
     this.wanted.letGo(time.now() - onDemand.unusedMs);
   }
 
-  /** A session without the index sends all hosts: now that they are here, an index of before would only be wrong. */
-  private async dropIndex(): Promise<void> {
-    const names = [...this.held.hosts.keys()];
-    if (names.length === 0) return;
-    await this.apply({ hosts: { upsert: [], remove: names } });
-    this.held.hosts.clear();
+  /**
+   * Lets go of resources of types that the session does not have: they are of a control plane of another version. Virtual
+   * hosts stay as long as a route configuration refers to them; an index of hosts would only be wrong where all are sent.
+   */
+  private async dropUnserved(): Promise<void> {
+    const served = typesWith(this.agreed);
+    const types = RESOURCE_TYPES.filter((type) => !served.includes(type) && this.held[type].size > 0);
+    if (types.length === 0) return;
+    const refers = [...this.held.routes.values()].some(({ resource }) => 'vhds' in (resource as object));
+    const changes: ConfigChanges = {};
+    for (const type of types)
+      if (type !== 'virtualHosts' || !refers) changes[type] = { upsert: [], remove: [...this.held[type].keys()] };
+    if (Object.keys(changes).length === 0) return;
+    const refused = await this.apply(changes);
+    for (const type of types)
+      for (const name of changes[type]?.remove ?? []) if (!refused.has(`${type}/${name}`)) this.held[type].delete(name);
     this.options.cache?.save(this.options.node().id, this.cacheable());
   }
 

@@ -7,7 +7,7 @@ import type { Work } from '../output/compiled-node.ts';
 import { type Layer, layerOf } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { hostIndex } from '../routes/host-index.ts';
-import { separateHosts } from '../routes/separate-hosts.ts';
+import { type SeparateHosts, separateHosts } from '../routes/separate-hosts.ts';
 import type { Place } from './place.ts';
 
 export type AllLayers = { readonly [T in ResourceType]: readonly Layer[] };
@@ -30,8 +30,8 @@ const NOTHING: Derived = { layers: {} };
 /** The virtual hosts of route configurations, for nodes that take them apart. */
 function* separateVirtualHosts({ takesHosts }: Place, { routes }: AllLayers): Work<Derived> {
   if (!takesHosts) return NOTHING;
-  const separate = routes.map((layer) => separateHosts({ layer }));
-  yield;
+  const separate: SeparateHosts[] = [];
+  for (const layer of routes) separate.push(yield* separateHosts({ layer }));
   return {
     layers: { routes: separate.map((each) => each.routes), virtualHosts: separate.map((each) => each.virtualHosts) },
   };
