@@ -5,6 +5,14 @@ const project = (name: string, include: string[], exclude: string[] = []) => ({
   test: { name, include, exclude, setupFiles: ['tests/kit/leftovers.ts'] },
 });
 
+/** Beside the code: random cases and corpora of references, which take several seconds of processor time each. */
+const LONG = [
+  'control/compile/golden.test.ts',
+  'control/compile/security/rbac-semantics.test.ts',
+  'control/discovery/incremental.test.ts',
+  'edge-proxy/listener/filter-chain-property.test.ts',
+];
+
 export default defineConfig({
   test: {
     // Machines are shared and slow at times: tests wait for conditions, so only a hang ever meets these limits.
@@ -14,7 +22,8 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts']),
+      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG),
+      project('properties', LONG),
       // Proxies, control planes and commands as processes of their own.
       project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers}/**']),
       // Beside other programs: Envoy, kubectl, llhttp, RE2, browsers, databases.

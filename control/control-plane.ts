@@ -1,6 +1,7 @@
 /** The control plane put together: store -> mesh -> compile -> discovery behind one TLS server, and the certificate authority. */
 import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Log } from '../shared/log/log.ts';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
 import type { Resource } from '../shared/resources/resource.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
@@ -11,6 +12,7 @@ import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { openAuthority } from './ca/authority.ts';
+import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
@@ -22,6 +24,11 @@ import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import { openSqliteStore } from './store/sqlite.ts';
 import type { ResourceKey } from './store/store.ts';
+import { controlLog } from './telemetry/control-log.ts';
+import { controlMetrics } from './telemetry/control-metrics.ts';
+import { type ControlEvents, eventsTo } from './telemetry/events.ts';
+import { startMetricsServer } from './telemetry/metrics-server.ts';
+import { processMetrics } from './telemetry/process-metrics.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -44,14 +51,18 @@ export interface ControlPlaneOptions {
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** Where `/metrics` is served; absent: nowhere. */
+  monitoring?: { readonly address: string; readonly port: number };
   version: string;
-  /** One line, no secrets. */
-  log: (line: string) => void;
+  /** No secrets. */
+  log: Log;
 }
 
 export interface ControlPlane {
   readonly url: string;
   readonly port: number;
+  /** Of `/metrics`; undefined where it is not served. */
+  readonly monitoringPort: number | undefined;
   /** PEM roots of the mesh. */
   readonly trustBundle: string;
   /** Set at first start only: it is kept hashed and cannot be shown again. */
@@ -63,7 +74,8 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, log } = options;
   await openDataFolder(data);
-  const report = (error: unknown) => log(`unexpected: ${error instanceof Error ? error.message : String(error)}`);
+  const report = (error: unknown) =>
+    log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
   const store = await openSqliteStore(join(data, 'resources.sqlite'));
   const undo: (() => unknown)[] = [() => store.close()];
@@ -100,12 +112,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
-    const discovery = new DiscoveryService({
+    const { metrics, events: counted } = controlMetrics(options.version, {
+      proxyVersions: () => discovery.proxyVersions(),
+      services: () => mesh.current().services.length,
+      virtualServices: () => mesh.current().resources('VirtualService').length,
+      rootExpires: () => firstExpiry(authority.trustBundle),
+      connections: () => server.connections,
+      now: Date.now,
+    });
+    processMetrics(metrics);
+    const events = eventsTo(counted, controlLog(log, Date.now));
+    const discovery: DiscoveryService = new DiscoveryService({
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       limits: options.sessionLimits ?? {},
       status,
+      events,
       log,
     });
     undo.splice(1, 0, () => discovery.close());
@@ -114,19 +137,24 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
     const app = createApi({
       store,
-      kinds: { kinds, validate },
+      kinds: { kinds, validate: observedValidate(events) },
       isAdmin: admin.check,
       version: options.version,
+      events,
       report,
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
-    app.route('/', certificateRoutes({ authority, tokens, jwtSvids, report }));
+    app.route('/', certificateRoutes({ authority, tokens, jwtSvids, events, report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
+    const { monitoring } = options;
+    const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
+    if (monitor) undo.unshift(() => monitor.close());
     mounted = app;
     return {
       url: server.url,
       port: server.port,
+      monitoringPort: monitor?.port,
       trustBundle: authority.trustBundle,
       adminToken: admin.created,
       stop: () => unwind(undo),
@@ -147,6 +175,19 @@ async function openDataFolder(data: string): Promise<void> {
   if (foreign !== undefined)
     throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
   await chmod(data, 0o700);
+}
+
+/** `validate`, with its outcome as an event. */
+function observedValidate(events: Pick<ControlEvents, 'validated'>): typeof validate {
+  return (value) => {
+    const validated = validate(value);
+    const { apiVersion, kind: name } = value as { apiVersion?: unknown; kind?: unknown };
+    const kind = kindOf(String(apiVersion), String(name));
+    const version = String(apiVersion).split('/').at(-1)!;
+    const reason = validated.violations.length > 0 ? 'invalid_resource' : undefined;
+    if (kind) events.validated({ group: kind.group, version, resource: kind.plural, reason });
+    return validated;
+  };
 }
 
 function storeKeyOf({ apiVersion, kind: name, metadata }: Resource): ResourceKey | undefined {

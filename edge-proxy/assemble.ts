@@ -66,7 +66,11 @@ export function assemble(
   const admission = new Admission(stats, shed, limits.connections, limits.drainMs, limits.closeOnExpiry);
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
-  const proxy = new DataPlane(runtime, { compilers: compilersOf({ ...env, runtime }, telemetry, clusters), admission });
+  const proxy = new DataPlane(runtime, {
+    compilers: compilersOf({ ...env, runtime }, telemetry, clusters),
+    admission,
+    fetchLimits: limits.fetches,
+  });
   const overload =
     limits.overload &&
     new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.applyTimerScale());
@@ -84,6 +88,8 @@ export function assemble(
     refuseConnectionsTo: (listener) => void own.add(listener),
     exposition: () => telemetry.metrics.expose() + stats.expose(),
     statistics: () => stats.entries(),
+    onWanted: (want) => proxy.onWanted(want),
+    takeUsed: () => proxy.takeUsed(),
     close: () => {
       overload?.stop();
       return proxy.stop();

@@ -10,7 +10,7 @@ import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import { ControlClient } from './control-client/control-client.ts';
-import { type ConfigTarget, DiscoveryClient } from './control-client/discovery-client.ts';
+import { type ConfigTarget, DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { buildNode } from './control-client/node.ts';
@@ -21,7 +21,7 @@ import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './
 import type { MeshSettings } from './settings/settings.ts';
 
 /** What runs traffic. */
-export interface ProxyPart extends ConfigTarget {
+export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   listeners(): readonly ListenerState[];
   clusters(): readonly ClusterState[] | Promise<readonly ClusterState[]>;
   /** The xDS in force. */
@@ -107,7 +107,15 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`);
   const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
-  const discovery = new DiscoveryClient({ client, node: () => node, target: proxy, cache, time: runtime, log });
+  const discovery = new DiscoveryClient({
+    client,
+    node: () => node,
+    target: proxy,
+    cache,
+    time: runtime,
+    log,
+    onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,
+  });
   let ready = await discovery.restore();
   const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
@@ -134,6 +142,11 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     ports: () => portsOf(proxy),
     stop: life.stop,
   };
+}
+
+/** Gateways are sent everything. */
+function isOnDemand({ type, discovery }: MeshSettings): boolean {
+  return type === 'sidecar' && discovery === 'on-demand';
 }
 
 /** @throws Error when the certificate is not of who the flags say this proxy is: the two would be judged apart */

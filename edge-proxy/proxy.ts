@@ -4,7 +4,8 @@ import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { Stats } from './telemetry/stats.ts';
-import { type Changes, type Compilers, RunningConfig } from './xds/apply.ts';
+import { Fetches, type FetchLimits, type Want } from './upstream/fetches.ts';
+import { type Changes, type Compilers, RunningConfig, type Used } from './xds/apply.ts';
 import type { Secrets } from './xds/tls/secrets.ts';
 
 export interface ProxyOptions {
@@ -13,6 +14,8 @@ export interface ProxyOptions {
   readonly warn?: (line: string) => void;
   /** Limits and counts of connections. Default: no limits. */
   readonly admission?: Admission;
+  /** How long, and how many, requests and connections may wait for hosts that are fetched on demand. */
+  readonly fetchLimits?: FetchLimits | undefined;
 }
 
 const DRAIN_POLL_MS = 50;
@@ -31,7 +34,24 @@ export class DataPlane {
     this.runtime = runtime;
     this.admission = admission;
     const closing = (evenUnhealthy: boolean) => this.isDraining || (this.unhealthy && !evenUnhealthy);
-    this.running = new RunningConfig(runtime, options.compilers, closing, warn, admission);
+    this.running = new RunningConfig(
+      runtime,
+      options.compilers,
+      closing,
+      warn,
+      admission,
+      new Fetches(options.fetchLimits),
+    );
+  }
+
+  /** @param want is called with each virtual host or cluster that something begins to wait for */
+  onWanted(want: Want): void {
+    this.running.fetches.want = want;
+  }
+
+  /** What served something since the last call, or serves something now. */
+  takeUsed(): Used {
+    return this.running.takeUsed();
   }
 
   /**
@@ -110,6 +130,7 @@ export class DataPlane {
 
   async stop(): Promise<void> {
     this.isDraining = true;
+    this.running.fetches.close();
     for (const { server } of this.running.listeners.values()) await server.stop();
     for (const cluster of this.running.clusters.values()) cluster.close();
     this.running.secrets.close();

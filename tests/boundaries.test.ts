@@ -82,18 +82,15 @@ const planes: Record<string, string[][]> = {
   ],
   'control/': [
     ['store/'],
+    // What happens, as the log and the metrics have it.
+    ['telemetry/'],
     ['ca/'],
     ['mesh/'],
     // Helpers, and the output of a compilation.
     ['compile/memo.ts', 'compile/names.ts', 'compile/wire.ts', 'compile/durations.ts', 'compile/output/'],
     ['compile/patches/'],
-    // Who a proxy is, and what its configuration sees: VirtualServices merged with their delegates.
-    [
-      'compile/scope/',
-      'compile/routes/delegate.ts',
-      'compile/routes/virtual-service-match.ts',
-      'compile/routes/virtual-service-spec.ts',
-    ],
+    // Who a proxy is, and what its configuration sees.
+    ['compile/scope/'],
     ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
     ['compile/node/'],
     ['discovery/', 'status/'],

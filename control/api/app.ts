@@ -2,8 +2,10 @@
 import { Hono } from 'hono';
 import type { ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
+import type { ControlEvents } from '../telemetry/events.ts';
 import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
+import { observe } from './observe.ts';
 import { apiDocuments } from './openapi/api-documents.ts';
 import type { ResourceKinds } from './resources/kinds.ts';
 import { resourceApi } from './resources/resources.ts';
@@ -18,6 +20,7 @@ export interface ApiDependencies {
   version: string;
   /** Answers /readyz; default: always. */
   ready?: () => boolean;
+  events?: Pick<ControlEvents, 'answered'>;
   /** Reports internal errors; details are not sent to clients. Must not throw. */
   report?: (error: unknown) => void;
 }
@@ -47,6 +50,7 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
+  if (dependencies.events) app.use('*', observe(dependencies.events));
   app.use('*', authenticate(isAdmin));
   for (const path of ['/api', '/api/*', '/apis', '/apis/*']) app.use(path, requireAdmin);
   app.get('/version', (c) => c.json(versionDocument(version)));

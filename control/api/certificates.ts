@@ -6,6 +6,7 @@ import { formatWorkloadId } from '../../shared/identity/spiffe.ts';
 import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';
 import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds } from '../ca/join-tokens.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
+import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
@@ -40,6 +41,7 @@ export interface CertificateRoutesOptions {
   authority: Authority;
   tokens: JoinTokens;
   jwtSvids: JwtSvids;
+  events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
   report?: (error: unknown) => void;
 }
@@ -56,9 +58,15 @@ export interface CertificateRoutesOptions {
  * for the control plane's audience as bearer token.
  */
 export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
-  const { authority, tokens, jwtSvids } = options;
+  const { authority, tokens, jwtSvids, events = eventsTo() } = options;
   const app = new Hono<ApiEnv>();
-  app.onError((error, c) => respondToError(options.report ?? (() => {}))(refusal(error), c));
+  app.onError((error, c) => {
+    const refused = refusal(error);
+    if (error instanceof CsrError) events.refused({ cause: 'csr', reason: error.message });
+    else if (refused instanceof ApiError && refused.code === 401)
+      events.refused({ cause: 'authentication', reason: error.message });
+    return respondToError(options.report ?? (() => {}))(refused, c);
+  });
 
   app.post('/v1/join-tokens', requireAdmin, async (c) => {
     const { namespace, serviceAccount, ttlSeconds: ttl } = await read(c, JoinTokenRequest);
@@ -68,11 +76,14 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   app.post('/v1/certificates', async (c) => {
     const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
+    events.requested();
     const spiffeId = token === undefined ? workloadCaller(c) : await tokenHolder(token);
     // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
     const { certificateChain, notAfter } = await authority.sign(checked);
+    const proof = token === undefined ? 'certificate' : 'join token';
+    events.issued({ identity: spiffeId, proof, document: 'X.509-SVID', expires: notAfter });
     return secret(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
   });
 
@@ -82,6 +93,9 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
     const issued = await jwtSvids.issue(spiffeId, audience, ttl);
+    const held = c.get('caller').kind === 'anonymous' ? 'JWT-SVID' : 'certificate';
+    const proof = token === undefined ? held : 'join token';
+    events.issued({ identity: spiffeId, proof, document: 'JWT-SVID', expires: issued.expires });
     return secret(c, { token: issued.token, expires: rfc3339(issued.expires) });
   });
 

@@ -8,6 +8,7 @@ import {
   TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { answerBody } from '../discovery/answer.ts';
+import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
@@ -29,13 +30,18 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(refusal(error), c));
 
+  const blocks = new CompressedBlocks();
   app.post('/v3/delta-discovery', async (c) => {
     const caller = c.get('caller');
     if (caller.kind === 'anonymous') throw unauthorized('discovery needs a workload identity (SVID)');
     if (caller.kind !== 'workload') throw forbidden('only workloads may discover config');
     const poll = readPoll(await readJson(c, POLL), caller);
     const answer = await discovery.poll(permitted(poll, caller), ownerOf(caller), c.req.raw.signal ?? NEVER);
-    return c.body(answerBody(answer), 200, { 'content-type': 'application/json' });
+    const gzip = acceptsGzip(c.req.header('accept-encoding'));
+    return c.body(answerBody(answer, gzip ? blocks : undefined), 200, {
+      'content-type': 'application/json',
+      ...(gzip && { 'content-encoding': 'gzip' }),
+    });
   });
 
   app.get('/v1/proxies', (c) => {
@@ -70,6 +76,14 @@ function readPoll(body: unknown, caller: Caller & { kind: 'workload' }): Discove
   if (parsed.data.requests.length > MAX_REQUESTS)
     throw badRequest(`not a discovery poll: requests: must not be more than ${MAX_REQUESTS}`);
   return { ...parsed.data, node: callersNode(parsed.data.node, caller) };
+}
+
+/** RFC 9110 section 12.5.3. Only gzip by its name: a client that takes any coding gets the plain text. */
+function acceptsGzip(header: string | undefined): boolean {
+  return (header ?? '').split(',').some((coding) => {
+    const [name, ...parameters] = coding.split(';').map((part) => part.trim().toLowerCase());
+    return name === 'gzip' && !parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
+  });
 }
 
 /** Secrets hold the private keys of gateways: they are sent only to holders of an X.509-SVID, never for a bearer token. */

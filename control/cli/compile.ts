@@ -7,6 +7,7 @@ import { NodeError } from '../compile/scope/proxy.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { MeshConfigError } from '../mesh/mesh-config.ts';
 import { CliError } from './cli-error.ts';
+import { note as printNote } from './output.ts';
 import { checkSources, type SourcePaths } from './sources.ts';
 
 export interface CompileOptions {
@@ -25,7 +26,7 @@ export async function runCompile(from: SourcePaths, nodeFile: string, options: C
     sources.map((source) => source.resource),
     node,
   );
-  for (const note of notes) process.stderr.write(`note: ${note}\n`);
+  for (const note of notes) printNote(`note: ${note}`);
   const { listeners, routes, virtualHosts, clusters, endpoints, secrets } = snapshot;
   const value = { listeners, routes, ...(virtualHosts && { virtualHosts }), clusters, endpoints, secrets };
   process.stdout.write(options.output === 'yaml' ? stringify(value) : `${JSON.stringify(value, null, 2)}\n`);

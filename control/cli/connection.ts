@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { createInterface } from 'node:readline';
 import { buffer } from 'node:stream/consumers';
+import { escapeText } from '../../shared/log/escape.ts';
 import { readWarnings } from '../api/resources/warning-header.ts';
 import { CliError, readText } from './cli-error.ts';
 import { type KubeContext, readKubeContext } from './kubeconfig/read.ts';
@@ -136,7 +137,8 @@ export function describeStatus(answer: Answer): string {
     answer.status === 401 ? ' (pass --token, or set TULLE_TOKEN to the admin token printed at first start)' : '';
   // A single cause is already in the message.
   const more = causes.length === 1 && head.includes(causes[0]?.message ?? '') ? [] : causes;
-  return [head + hint, ...more.map((cause) => `  ${cause.field ?? ''}: ${cause.message ?? ''}`)].join('\n');
+  const causeLine = (cause: { field?: string; message?: string }) => `${cause.field ?? ''}: ${cause.message ?? ''}`;
+  return [escapeText(head) + hint, ...more.map((cause) => `  ${escapeText(causeLine(cause))}`)].join('\n');
 }
 
 function parseBody(bytes: Buffer): unknown {

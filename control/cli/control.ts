@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
+import { type LogSettings, lineLog, logSettings } from '../../shared/log/log.ts';
 import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
@@ -25,6 +26,10 @@ export interface ControlFlags {
   maxSessionsPerIdentity: string;
   maxConnections: string;
   maxConnectionsPerAddress: string;
+  monitoringAddress: string;
+  monitoringPort?: string;
+  logFormat: string;
+  logLevel: string;
   announce?: boolean;
 }
 
@@ -37,9 +42,9 @@ export function seconds(flag: string, text: string): number {
   return Number(amount) * UNITS[unit]!;
 }
 
-function portOf(text: string): number {
+function portOf(flag: string, text: string): number {
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port > 65535) throw new CliError(`--port ${text}: must be 0 to 65535`);
+  if (!/^\d{1,5}$/.test(text) || port > 65535) throw new CliError(`${flag} ${text}: must be 0 to 65535`);
   return port;
 }
 
@@ -79,6 +84,19 @@ function connectionLimits(flags: ControlFlags): ConnectionLimits {
   };
 }
 
+function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
+  try {
+    return logSettings(logFormat, logLevel);
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}
+
+function monitoringOf({ port, monitoringAddress: address, monitoringPort }: ControlFlags) {
+  if (isIP(address) === 0) throw new CliError(`--monitoring-address ${address}: must be an IP address`);
+  return { address, port: portOf('--monitoring-port', monitoringPort ?? (Number(port) === 0 ? '0' : '15014')) };
+}
+
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
 function caFolder(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
@@ -90,11 +108,17 @@ function caFolder(folder: string | undefined): string | undefined {
 /** Runs until SIGTERM or SIGINT. */
 export async function runControl(flags: ControlFlags): Promise<void> {
   const names = flags.serverName ?? [];
-  const log = (line: string) => void process.stderr.write(`tulle control: ${line}\n`);
+  const log = lineLog({
+    ...logOf(flags),
+    scope: 'tulle control',
+    write: (line) => void process.stderr.write(`${line}\n`),
+    now: Date.now,
+  });
   const plane = await startControlPlane({
     data: flags.data,
     address: flags.address,
-    port: portOf(flags.port),
+    port: portOf('--port', flags.port),
+    monitoring: monitoringOf(flags),
     dnsNames: names.filter((name) => isIP(name) === 0),
     ips: names.filter((name) => isIP(name) !== 0),
     trustDomain: flags.trustDomain,
@@ -109,8 +133,8 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   // A reader of the next lines may stop this process at once.
   const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {
-    const { url, port, trustBundle, adminToken } = plane;
-    process.stdout.write(`${JSON.stringify({ ready: true, url, port, trustBundle, adminToken })}\n`);
+    const { url, port, monitoringPort, trustBundle, adminToken } = plane;
+    process.stdout.write(`${JSON.stringify({ ready: true, url, port, monitoringPort, trustBundle, adminToken })}\n`);
   } else {
     process.stdout.write(`control API at ${plane.url}\n`);
     if (plane.adminToken)

@@ -15,7 +15,7 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
-import { outputFormat, print } from './output.ts';
+import { note, outputFormat, print } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 
 const program = new Command('tulle')
@@ -97,6 +97,10 @@ program
     'most connections of one address that proved no identity: handshakes, joins, probes',
     '1024',
   )
+  .option('--monitoring-address <address>', 'address on which /metrics is served, in plaintext', '127.0.0.1')
+  .option('--monitoring-port <port>', 'its port; 0: chosen by the kernel (default: 15014; 0 with --port 0)')
+  .option('--log-format <format>', 'text, or json with a line for each event', 'text')
+  .option('--log-level <level>', 'error, warn, info or debug', 'info')
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');
@@ -253,6 +257,6 @@ process.on('uncaughtException', (error) => {
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`tulle: ${(error as Error).message}\n`);
+  note(`tulle: ${(error as Error).message}`);
   process.exitCode = error instanceof CliError ? error.exitCode : 1;
 }

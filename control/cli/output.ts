@@ -1,4 +1,5 @@
 /** Tables, JSON and YAML for people and programs. */
+import { escapeJson, escapeLines, escapeText } from '../../shared/log/escape.ts';
 import { writeYaml } from '../../shared/resources/yaml/write.ts';
 import { CliError } from './cli-error.ts';
 
@@ -16,8 +17,9 @@ export function outputFormat<F extends OutputFormat = OutputFormat>(
   throw new CliError(`-o ${value}: must be one of ${allowed.join(', ')}`);
 }
 
-/** Columns padded as kubectl pads them: upper-case heads, three spaces between. */
-export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Columns padded as kubectl pads them: upper-case heads, three spaces between. Cells are text of others: they are escaped. */
+export function table(heads: readonly string[], texts: readonly (readonly string[])[]): string {
+  const rows = texts.map((row) => row.map(escapeText));
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => (row[i] ?? '').length)));
   const line = (cells: readonly string[]) =>
     cells
@@ -29,8 +31,17 @@ export function table(heads: readonly string[], rows: readonly (readonly string[
 
 export function print(format: OutputFormat, value: unknown, asTable: () => string): void {
   const text =
-    format === 'json' ? JSON.stringify(value, null, 2) : format === 'yaml' ? writeYaml(value).trimEnd() : asTable();
+    format === 'json'
+      ? escapeJson(JSON.stringify(value, null, 2))
+      : format === 'yaml'
+        ? writeYaml(value).trimEnd()
+        : asTable();
   process.stdout.write(`${text}\n`);
+}
+
+/** A line, or some, on standard error; what others put into it is escaped. */
+export function note(text: string): void {
+  process.stderr.write(`${escapeLines(text)}\n`);
 }
 
 const onTerminal = process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';

@@ -1,4 +1,5 @@
 /** `tulle proxy-status` and `tulle proxy-config`: the control plane's view of its proxies. */
+import { escapeText } from '../../shared/log/escape.ts';
 import {
   RESOURCE_TYPES,
   type ResourceType,
@@ -36,7 +37,7 @@ export async function proxyStatus(api: ControlApi, output: OutputFormat): Promis
     ]);
     const errors = proxies.flatMap((proxy) =>
       RESOURCE_TYPES.filter((type) => proxy.types[type]?.error).map((type) =>
-        colour.red(`${proxy.id} ${type}: ${proxy.types[type].error}`),
+        colour.red(escapeText(`${proxy.id} ${type}: ${proxy.types[type].error}`)),
       ),
     );
     return [table(heads, rows), ...errors].join('\n');

@@ -1,7 +1,9 @@
 /** Reading resources from files, folders and standard input, for every command with `-f`. */
+
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { escapeLines, escapeText } from '../../shared/log/escape.ts';
 import { kinds, splitApiVersion, type Validation, validate } from '../../shared/resources/index.ts';
 import type { Kind } from '../../shared/resources/kind.ts';
 import {
@@ -138,10 +140,12 @@ export async function checkSources(from: SourcePaths, fields?: FieldValidation):
       if (isGatewayApi(document.value)) {
         throw new CliError(`${document.file}:${document.line}: ${foreignWarning(document.value).message}`);
       }
-      process.stderr.write(`${document.file}:${document.line}: ${foreignWarning(document.value).message}\n`);
+      process.stderr.write(
+        `${escapeText(`${document.file}:${document.line}: ${foreignWarning(document.value).message}`)}\n`,
+      );
     } else if (document.kind && document.resource) {
       const { kind, resource, file, line, warnings } = document;
-      if (fields !== undefined) process.stderr.write(warningLines(document));
+      if (fields !== undefined) process.stderr.write(escapeLines(warningLines(document)));
       const key = objectKey(kind, resource);
       // Deleted first, so that the last object also comes last.
       found.delete(key);

@@ -1,4 +1,6 @@
 /** `tulle validate`: schema and semantic validation, offline. */
+
+import { escapeText } from '../../shared/log/escape.ts';
 import type { Violation } from '../../shared/resources/resource.ts';
 import { notCompiled } from '../compile/node/not-compiled.ts';
 import { colour, type OutputFormat, print, table } from './output.ts';
@@ -92,7 +94,7 @@ function describe(report: ValidateReport): string {
   const details = report.resources.flatMap(({ kind, name, violations, warnings }) => {
     const what = kind ? `${kind} ${name}: ` : '';
     const line = (mark: string, { path, message, source: { file, line, column } }: Finding) =>
-      `${mark} ${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`;
+      `${mark} ${escapeText(`${file}:${line}:${column}: ${what}${path === '' ? '' : `${path}: `}${message}`)}`;
     return [
       ...violations.map((violation) => line(colour.red('violation'), violation)),
       ...warnings.map((warning) => line(colour.yellow('warning'), warning)),

@@ -1,4 +1,4 @@
-/** The names of compiled resources, as Istio forms them, and host names as Istio resolves them. */
+/** The names of compiled resources, as Istio forms them, and patterns of host names. */
 
 /** `outbound|9080|v1|reviews.default.svc.cluster.local` */
 export function outboundCluster(port: number, subset: string | undefined, hostname: string): string {
@@ -11,10 +11,6 @@ export function inboundCluster(port: number): string {
 /** The SNI of a mesh connection: `outbound_.9080_.v1_.reviews.default.svc.cluster.local` */
 export function meshSni(port: number, subset: string | undefined, hostname: string): string {
   return `outbound_.${port}_.${subset === undefined || subset === '' ? '_' : `${subset}_`}.${hostname}`;
-}
-/** A host as written in a resource of `namespace`: a name without dots is a Kubernetes short name. */
-export function resolveHost(host: string, namespace: string, domainSuffix: string): string {
-  return host.includes('.') || host === '*' || host === '' ? host : `${host}.${namespace}.svc.${domainSuffix}`;
 }
 /** Whether `pattern` (`*`, `*.example.com` or exact) covers `host`, which may itself be a wildcard. */
 export function hostCovers(pattern: string, host: string): boolean {

@@ -4,6 +4,7 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
+import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import { type DiscoveryPoll, type Feature, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
@@ -11,6 +12,7 @@ import { type Finding, type FindingReason, findingText } from '../compile/output
 import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
+import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { DiscoveryError } from './discovery-error.ts';
@@ -18,7 +20,7 @@ import { type NotFetched, notFetched } from './on-demand.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
-import { type ProxyStatus, proxyStatus } from './status.ts';
+import { isConnected, type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
 
@@ -54,10 +56,11 @@ export interface DiscoveryOptions {
   /** Default: SESSION_LIMITS. */
   readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
+  readonly events?: ControlEvents;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
-  readonly log?: (line: string) => void;
+  readonly log?: Log;
 }
 
 /** So many findings are remembered, to be logged once each. */
@@ -75,6 +78,7 @@ const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
   private readonly clock: Clock;
+  private readonly events: ControlEvents;
   private readonly holdMs: number;
   private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
@@ -87,6 +91,7 @@ export class DiscoveryService {
   constructor(options: DiscoveryOptions) {
     this.options = options;
     this.clock = options.clock ?? systemClock;
+    this.events = options.events ?? eventsTo();
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
     this.sessions = new SessionTable({
@@ -115,6 +120,7 @@ export class DiscoveryService {
     const session = known ?? this.open(request, caller);
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now());
+    this.reportRejected(request);
     session.take(request.requests);
     session.polls += 1;
     try {
@@ -134,9 +140,11 @@ export class DiscoveryService {
       if (!compiled) return NOTHING;
       const collected = session.collect(compiled, String(this.view.revision));
       const left = deadline - this.clock.now();
+      if (collected !== NOTHING) this.reportPushed(session, collected);
       if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
+      if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
       if (reason !== 'changed') return NOTHING;
     }
   }
@@ -186,6 +194,13 @@ export class DiscoveryService {
     return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
   }
 
+  /** The versions of the proxies that are connected, one for each. */
+  *proxyVersions(): Generator<string> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values())
+      if (isConnected(session, now)) yield session.node.userAgentVersion ?? '';
+  }
+
   /** How many polls are being held. */
   get held(): number {
     let count = 0;
@@ -205,7 +220,12 @@ export class DiscoveryService {
   private changed(change: MeshChange): void {
     this.view = this.options.mesh.current();
     this.changes.add(change);
-    for (const session of this.sessions.values()) if (session.connected) this.queue.add(session);
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      if (!session.connected) continue;
+      session.changedAt ??= now;
+      this.queue.add(session);
+    }
   }
 
   /** The node without features that it does not get here: what is compiled and what is answered follow from them. */
@@ -225,7 +245,25 @@ export class DiscoveryService {
     const now = this.clock.now();
     const session = new Session(randomUUID(), caller, this.permitted(request.node), now);
     this.sessions.add(session, now);
+    const { id: node, userAgentVersion: version = '' } = session.node;
+    this.events.connected({ node, identity: caller, version });
     return session;
+  }
+
+  private reportRejected({ node, requests }: DiscoveryPoll): void {
+    for (const { typeUrl, errorDetail } of requests) {
+      const type = errorDetail && typeOfUrl(typeUrl);
+      if (type) this.events.rejected({ node: node.id, type, reason: errorDetail.message ?? '' });
+    }
+  }
+
+  private reportPushed(session: Session, { responses }: Collected): void {
+    for (const { typeUrl, resources } of responses) {
+      const type = typeOfUrl(typeUrl);
+      if (type) this.events.pushed({ node: session.node.id, type, resources: resources.length });
+    }
+    if (session.changedAt !== undefined) this.events.converged((this.clock.now() - session.changedAt) / 1000);
+    session.changedAt = undefined;
   }
 
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
@@ -252,7 +290,10 @@ export class DiscoveryService {
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
       this.report(session, node.errors);
-      if (held && isSame(held, session.setsOf(node))) return false;
+      if (held && isSame(held, session.setsOf(node))) {
+        session.changedAt = undefined;
+        return false;
+      }
       session.lastChange = { at: this.clock.now(), reason };
       session.rouse('changed');
       return true;

@@ -57,6 +57,8 @@ export class Session {
     | undefined;
   /** When what the proxy should run last became something else, and why. */
   lastChange: { readonly at: number; readonly reason: string } | undefined;
+  /** When the mesh changed first since the last answer; undefined: it did not, or without effect for this proxy. */
+  changedAt: number | undefined;
   /** Polls that are under way, held or not. */
   polls = 0;
   /** Counts polls, so that an older one knows that it has been superseded. */

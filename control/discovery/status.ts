@@ -37,6 +37,10 @@ export interface ProxyStatus {
 /** Between two polls a healthy proxy is away for as long as applying config takes. */
 const BETWEEN_POLLS_MS = 10_000;
 
+export function isConnected(session: Session, now: number): boolean {
+  return session.connected || now - session.lastSeen < BETWEEN_POLLS_MS;
+}
+
 /** From what was compiled last: asking for the status compiles nothing. */
 export function proxyStatus(session: Session, now: number): ProxyStatus {
   const { node, lastChange } = session;
@@ -55,7 +59,7 @@ export function proxyStatus(session: Session, now: number): ProxyStatus {
     namespace: text(node.metadata?.['NAMESPACE']),
     serviceAccount: text(node.metadata?.['SERVICE_ACCOUNT']),
     version: [node.userAgentName, node.userAgentVersion].filter(Boolean).join('/'),
-    connected: session.connected || now - session.lastSeen < BETWEEN_POLLS_MS,
+    connected: isConnected(session, now),
     connectedSince: new Date(session.openedAt).toISOString(),
     lastSeen: new Date(session.lastSeen).toISOString(),
     ...(lastChange && { lastChange: { at: new Date(lastChange.at).toISOString(), reason: lastChange.reason } }),

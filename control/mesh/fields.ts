@@ -1,4 +1,5 @@
-/** Reading resources whose bodies the view holds as `unknown`: small, total accessors that never throw. */
+/** Reading resources. Those of a known kind are typed by its schema; the accessors for `unknown` are total and never throw. */
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 
 export type Fields = Record<string, unknown>;
@@ -32,8 +33,15 @@ export function labelsOf(value: unknown): Record<string, string> {
   for (const [key, item] of Object.entries(fields(value))) if (typeof item === 'string') labels[key] = item;
   return labels;
 }
-export function specOf(resource: Resource): Fields {
-  return fields(resource.spec);
+/** The spec as the schema of its kind has it, or an empty one; of a resource of any kind, whatever is there. */
+export function specOf<R extends Resource>(resource: R): SpecOf<R> {
+  return fields(resource.spec) as SpecOf<R>;
+}
+type SpecOf<R extends Resource> = unknown extends R['spec'] ? Fields : Partial<NonNullable<R['spec']>>;
+
+/** Narrows a resource to what the schema of its kind makes of it. */
+export function isKind<Kind extends string>(resource: Resource, kind: Kind): resource is ResourceOfKind<Kind> {
+  return resource.kind === kind;
 }
 export function namespaceOf(resource: Resource): string {
   return resource.metadata.namespace ?? 'default';

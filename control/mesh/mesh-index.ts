@@ -1,9 +1,14 @@
 /** The mesh as it changes: keeps indexes between writes, so that a view costs what the writes changed. */
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { namespaceOf } from './fields.ts';
 import { settingsFrom } from './mesh-config.ts';
 import { resourceId } from './mesh-resource.ts';
 import { byAge } from './order.ts';
+import { ROUTE_READERS } from './routes/readers.ts';
+import type { RouteForm } from './routes/route-form.ts';
+import { RouteIndex } from './routes/route-index.ts';
+import type { RouteReader } from './routes/route-reader.ts';
 import { ServiceIndex } from './service-index.ts';
 import { replaced } from './sorted-list.ts';
 import type { JwtSvidSettings, MeshChange, MeshService, MeshSettings, MeshView } from './view.ts';
@@ -13,6 +18,8 @@ export interface MeshIndexOptions {
   settings?: MeshSettings;
   /** Becomes `settings.jwtSvid`. */
   jwtSvid?: JwtSvidSettings;
+  /** Default: `ROUTE_READERS`. */
+  routeReaders?: readonly RouteReader[];
 }
 
 /** One step: a resource that was replaced is in both lists. */
@@ -31,6 +38,8 @@ export class MeshIndex {
   private services: ServiceIndex;
   private kinds: ReadonlyMap<string, readonly Resource[]> = new Map();
   private settings: MeshSettings;
+  private readonly routeIndex: RouteIndex;
+  private routes: readonly RouteForm[] = [];
   private steps: readonly { readonly step: number; readonly services: readonly MeshService[] }[] = [];
   private step = 0;
   private readonly views = new WeakMap<MeshView, number>();
@@ -39,6 +48,7 @@ export class MeshIndex {
     this.options = options;
     this.settings = this.settingsOf(NONE);
     this.services = new ServiceIndex(this.settings);
+    this.routeIndex = new RouteIndex(options.routeReaders ?? ROUTE_READERS);
   }
 
   /**
@@ -52,7 +62,9 @@ export class MeshIndex {
       kinds.set(kind, replaced(kinds.get(kind) ?? NONE, new Set(out), new_, byAge));
     const settings = changed.has('ConfigMap') ? this.settingsOf(kinds.get('ConfigMap') ?? NONE) : this.settings;
     const settingsChanged = settings !== this.settings;
+    const routes = this.routeIndex.formsOf((kind) => kinds.get(kind) ?? NONE, settings);
     // Nothing throws from here on.
+    this.routes = routes;
     this.kinds = kinds;
     this.settings = settings;
     const { services, endpoints, endpointsOf } = settingsChanged ? this.rebuilt() : this.services.apply(removed, added);
@@ -87,14 +99,16 @@ export class MeshIndex {
   }
 
   private view(revision: number): MeshView {
-    const { kinds, settings, step } = this;
+    const { kinds, settings, routes, step } = this;
     const { services, ...lookups } = this.services.snapshot();
     const view: MeshView = {
       revision,
       settings,
       services,
       ...lookups,
-      resources: (kind) => kinds.get(kind) ?? NONE,
+      // A list holds resources of its kind alone, as validated.
+      resources: (kind) => (kinds.get(kind) ?? NONE) as readonly ResourceOfKind<typeof kind>[],
+      routes,
       endpointsChangedSince: (earlier) => this.changedBetween(this.views.get(earlier), step),
     };
     this.views.set(view, step);

@@ -1,10 +1,15 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
-import type { Resource } from '../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
+import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
+import type { ServiceEntryPort } from '../../shared/resources/schema/service-entry.ts';
 import { exportToOf } from './export-to.ts';
-import { type Fields, fields, labelsOf, namespaceOf, numeric, objects, specOf, strings, text } from './fields.ts';
+import { namespaceOf, numeric, specOf } from './fields.ts';
 import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
 import { type Labels, workloadLabels } from './workload-index.ts';
+
+type ServiceEntry = ResourceOfKind<'ServiceEntry'>;
+type WorkloadEntry = ResourceOfKind<'WorkloadEntry'>;
 
 /** One service of one resource: the service, and the source of its endpoints. */
 export interface ServiceDefinition {
@@ -23,7 +28,7 @@ interface Workload {
   kind: 'WorkloadEntry' | 'ServiceEntry' | 'Service';
   name: string;
   namespace: string;
-  body: Fields;
+  body: WorkloadEntrySpec;
   labels: Labels;
 }
 
@@ -32,78 +37,61 @@ interface Workload {
  * @param meshExportTo MeshConfig.defaultServiceExportTo
  */
 export function serviceEntryDefinitions(
-  entry: Resource,
+  entry: ServiceEntry,
   meshExportTo: readonly string[] | undefined,
 ): ServiceDefinition[] {
-  const spec = specOf(entry);
+  const { hosts = [], addresses = [], subjectAltNames = [], workloadSelector, ...spec } = specOf(entry);
   const namespace = namespaceOf(entry);
-  const ports = objects(spec['ports']).map(servicePort);
-  const exportTo = exportToOf(strings(spec['exportTo']), meshExportTo);
-  return strings(spec['hosts']).map((hostname) => {
+  const ports = (spec.ports ?? []).map(servicePort);
+  const exportTo = exportToOf(spec.exportTo ?? [], meshExportTo);
+  return hosts.map((hostname) => {
     const service: MeshService = {
       hostname,
       namespace,
       name: hostname,
       ports,
-      addresses: strings(spec['addresses']),
-      resolution: resolutionOf(spec['resolution']),
-      external: spec['location'] !== 'MESH_INTERNAL',
+      addresses,
+      resolution: spec.resolution ?? 'NONE',
+      external: spec.location !== 'MESH_INTERNAL',
       exportTo,
-      subjectAltNames: strings(spec['subjectAltNames']),
+      subjectAltNames,
       labels: entry.metadata.labels ?? {},
       creationTimestamp: entry.metadata.creationTimestamp ?? '',
       resource: entry,
     };
-    const selected = spec['workloadSelector'] !== undefined;
-    const inline = selected ? [] : inlineWorkloads(entry, hostname);
+    const inline = workloadSelector ? [] : inlineWorkloads(entry, hostname);
     return {
       service,
       namespace,
-      selector: labelsOf(fields(spec['workloadSelector'])['labels']),
+      selector: workloadSelector?.labels ?? {},
       endpoints: inline.flatMap((workload) => workloadEndpoints(workload, ports)),
     };
   });
 }
 
-function servicePort(port: Fields): ServicePort {
-  const number = numeric(port['number']) ?? 0;
-  const name = text(port['name']) ?? '';
-  const targetPort = numeric(port['targetPort']);
-  const protocol = protocolOf(text(port['protocol']), undefined);
+function servicePort({ number, name, targetPort, ...port }: ServiceEntryPort): ServicePort {
+  const protocol = protocolOf(port.protocol || undefined, undefined);
   return targetPort ? { number, name, protocol, targetPort } : { number, name, protocol };
 }
 
-function resolutionOf(value: unknown): MeshService['resolution'] {
-  switch (value) {
-    case 'STATIC':
-    case 'DNS':
-    case 'DNS_ROUND_ROBIN':
-    case 'DYNAMIC_DNS':
-      return value;
-    default:
-      return 'NONE';
-  }
-}
-
-function inlineWorkloads(entry: Resource, hostname: string): Workload[] {
-  const spec = specOf(entry);
+function inlineWorkloads(entry: ServiceEntry, hostname: string): Workload[] {
+  const { endpoints: inline = [], resolution } = specOf(entry);
   const namespace = namespaceOf(entry);
-  const inline = objects(spec['endpoints']);
   const { name } = entry.metadata;
   // A DNS service without endpoints resolves its own host.
-  if (inline.length === 0 && (spec['resolution'] === 'DNS' || spec['resolution'] === 'DNS_ROUND_ROBIN'))
+  if (inline.length === 0 && (resolution === 'DNS' || resolution === 'DNS_ROUND_ROBIN'))
     return [{ kind: 'ServiceEntry', name, namespace, body: { address: hostname }, labels: {} }];
   return inline.map((body, index) => ({
     kind: 'ServiceEntry',
     name: `${name}-${index}`,
     namespace,
     body,
-    labels: labelsOf(body['labels']),
+    labels: body.labels ?? {},
   }));
 }
 
 /** `spec.labels` over `metadata.labels`. */
-export function entryWorkload(entry: Resource): Workload {
+export function entryWorkload(entry: WorkloadEntry): Workload {
   return {
     kind: 'WorkloadEntry',
     name: entry.metadata.name,
@@ -113,10 +101,10 @@ export function entryWorkload(entry: Resource): Workload {
   };
 }
 
-const entryEndpoints = new WeakMap<Resource, WeakMap<readonly ServicePort[], readonly MeshEndpoint[]>>();
+const entryEndpoints = new WeakMap<WorkloadEntry, WeakMap<readonly ServicePort[], readonly MeshEndpoint[]>>();
 
 /** The endpoints of a WorkloadEntry at a service's ports; the same objects for the same entry and ports. */
-export function workloadEntryEndpoints(entry: Resource, ports: readonly ServicePort[]): readonly MeshEndpoint[] {
+export function workloadEntryEndpoints(entry: WorkloadEntry, ports: readonly ServicePort[]): readonly MeshEndpoint[] {
   let byPorts = entryEndpoints.get(entry);
   if (!byPorts) entryEndpoints.set(entry, (byPorts = new WeakMap()));
   let known = byPorts.get(ports);
@@ -128,20 +116,18 @@ export function workloadEntryEndpoints(entry: Resource, ports: readonly ServiceP
 
 export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[]): MeshEndpoint[] {
   const { body, labels } = workload;
-  const address = text(body['address']);
-  if (address === undefined) return [];
-  const serviceAccount = text(body['serviceAccount']) ?? '';
-  const byName = fields(body['ports']);
+  const { address, serviceAccount = '', ports: byName = {} } = body;
+  if (!address) return [];
   return ports.map((port) => ({
     address,
-    port: numeric(byName[port.name]) ?? numeric(port.targetPort) ?? port.number,
+    port: (Object.hasOwn(byName, port.name) ? byName[port.name] : undefined) ?? numeric(port.targetPort) ?? port.number,
     servicePort: port.number,
     labels,
-    locality: text(body['locality']) ?? labels['istio-locality']?.replaceAll('.', '/') ?? '',
-    weight: numeric(body['weight']) || 1,
+    locality: body.locality || labels['istio-locality']?.replaceAll('.', '/') || '',
+    weight: body.weight || 1,
     serviceAccount,
     namespace: workload.namespace,
-    network: text(body['network']) ?? '',
+    network: body.network ?? '',
     workloadName: workload.name,
     workloadKind: workload.kind,
     healthy: true,

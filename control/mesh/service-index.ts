@@ -1,13 +1,17 @@
 /** Services and their endpoints, kept between writes: a write touches the services that it concerns. */
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { BucketMap, Edits } from './bucket-map.ts';
-import { namespaceOf, specOf, text } from './fields.ts';
+import { isKind, namespaceOf, specOf } from './fields.ts';
 import { kubernetesDefinition, sliceEndpoints, sliceOwner } from './kubernetes-service.ts';
 import { byAge } from './order.ts';
 import { type ServiceDefinition, serviceEntryDefinitions, workloadEntryEndpoints } from './service-entry.ts';
 import { compare, keepIdentity, replaced } from './sorted-list.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
 import { SelectorIndex, WorkloadIndex } from './workload-index.ts';
+
+type WorkloadEntry = ResourceOfKind<'WorkloadEntry'>;
+type EndpointSlice = ResourceOfKind<'EndpointSlice'>;
 
 /** All definitions of one host in one namespace, and what they come to. */
 interface Entry {
@@ -27,6 +31,7 @@ export interface ServiceChanges {
 
 type Lookups = Pick<MeshView, 'services' | 'service' | 'endpoints' | 'servicesAt' | 'workloadEntriesAt'>;
 const NO_ENDPOINTS: readonly MeshEndpoint[] = [];
+const NO_DEFINITIONS: readonly ServiceDefinition[] = [];
 
 export class ServiceIndex {
   private readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
@@ -35,7 +40,7 @@ export class ServiceIndex {
   private readonly workloads = new WorkloadIndex();
   private readonly selectors = new SelectorIndex<ServiceDefinition>();
   /** `namespace/name` of a Service -> its EndpointSlices, oldest first. */
-  private readonly slices = new Map<string, readonly Resource[]>();
+  private readonly slices = new Map<string, readonly EndpointSlice[]>();
   // Handed to views, hence replaced and never changed.
   private services: readonly MeshService[] = [];
   private byKey: ReadonlyMap<string, MeshService> = new Map();
@@ -43,7 +48,7 @@ export class ServiceIndex {
   /** By address. */
   private addresses = new BucketMap<MeshService>(byHost);
   /** By `placeKey`. */
-  private entriesAt = new BucketMap<Resource>(byAge);
+  private entriesAt = new BucketMap<WorkloadEntry>(byAge);
 
   /** @param settings those that services follow; with others, another index is needed */
   constructor(settings: Pick<MeshSettings, 'domainSuffix' | 'config'>) {
@@ -64,14 +69,14 @@ export class ServiceIndex {
   apply(removed: readonly Resource[], added: readonly Resource[]): ServiceChanges {
     const defined = new Set<string>();
     const moved = new Set<string>();
-    const entries = new Edits<Resource>();
+    const entries = new Edits<WorkloadEntry>();
     for (const resource of removed) {
       this.take(resource, false, defined, moved);
-      if (resource.kind === 'WorkloadEntry') entries.at(entryPlace(resource)).gone.add(resource);
+      if (isKind(resource, 'WorkloadEntry')) entries.at(entryPlace(resource)).gone.add(resource);
     }
     for (const resource of added) {
       this.take(resource, true, defined, moved);
-      if (resource.kind === 'WorkloadEntry') entries.at(entryPlace(resource)).come.push(resource);
+      if (isKind(resource, 'WorkloadEntry')) entries.at(entryPlace(resource)).come.push(resource);
     }
     if (entries.lists.size > 0) this.entriesAt = this.entriesAt.edited(entries);
     return this.settle(defined, moved);
@@ -79,37 +84,32 @@ export class ServiceIndex {
 
   /** Files one resource under what finds it, and notes which services must be looked at. */
   private take(resource: Resource, add: boolean, defined: Set<string>, moved: Set<string>): void {
-    switch (resource.kind) {
-      case 'Service':
-      case 'ServiceEntry':
-        for (const definition of this.definitions(resource)) this.define(definition, add, defined);
-        return;
-      case 'WorkloadEntry':
-        if (add) this.workloads.add(resource);
-        else this.workloads.remove(resource);
-        // Selectors of Services that come later in the same step find the entry when they are settled.
-        for (const definition of this.selectors.selecting(resource)) moved.add(keyOf(definition.service));
-        return;
-      case 'EndpointSlice': {
-        const owner = sliceOwner(resource);
-        if (owner === undefined) return;
-        this.file(owner, resource, add);
-        const [namespace = '', name = ''] = owner.split('/');
-        moved.add(`${namespace}/${name}.${namespace}.svc.${this.settings.domainSuffix}`);
-      }
+    for (const definition of this.definitions(resource)) this.define(definition, add, defined);
+    if (isKind(resource, 'WorkloadEntry')) {
+      if (add) this.workloads.add(resource);
+      else this.workloads.remove(resource);
+      // Selectors of Services that come later in the same step find the entry when they are settled.
+      for (const definition of this.selectors.selecting(resource)) moved.add(keyOf(definition.service));
+    }
+    if (isKind(resource, 'EndpointSlice')) {
+      const owner = sliceOwner(resource);
+      if (owner === undefined) return;
+      this.file(owner, resource, add);
+      const [namespace = '', name = ''] = owner.split('/');
+      moved.add(`${namespace}/${name}.${namespace}.svc.${this.settings.domainSuffix}`);
     }
   }
 
   private definitions(resource: Resource): readonly ServiceDefinition[] {
     let known = this.definitionsOf.get(resource);
-    if (!known) {
-      const made =
-        resource.kind === 'Service'
-          ? [kubernetesDefinition(resource, this.settings)]
-          : serviceEntryDefinitions(resource, this.settings.config.defaultServiceExportTo);
-      this.definitionsOf.set(resource, (known = made));
-    }
+    if (!known) this.definitionsOf.set(resource, (known = this.defined(resource)));
     return known;
+  }
+
+  private defined(resource: Resource): readonly ServiceDefinition[] {
+    if (isKind(resource, 'Service')) return [kubernetesDefinition(resource, this.settings)];
+    if (!isKind(resource, 'ServiceEntry')) return NO_DEFINITIONS;
+    return serviceEntryDefinitions(resource, this.settings.config.defaultServiceExportTo);
   }
 
   private define(definition: ServiceDefinition, add: boolean, defined: Set<string>): void {
@@ -124,7 +124,7 @@ export class ServiceIndex {
     defined.add(key);
   }
 
-  private file(owner: string, slice: Resource, add: boolean): void {
+  private file(owner: string, slice: EndpointSlice, add: boolean): void {
     const before = this.slices.get(owner) ?? [];
     const after = replaced(before, new Set(add ? [] : [slice]), add ? [slice] : [], byAge);
     if (after.length > 0) this.slices.set(owner, after);
@@ -203,7 +203,7 @@ export class ServiceIndex {
 }
 
 const placeKey = (address: string, namespace: string): string => `${namespace}\n${address}`;
-const entryPlace = (entry: Resource): string => placeKey(text(specOf(entry)['address']) ?? '', namespaceOf(entry));
+const entryPlace = (entry: WorkloadEntry): string => placeKey(specOf(entry).address ?? '', namespaceOf(entry));
 
 /**
  * Files a service under the addresses of its endpoints.

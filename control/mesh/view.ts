@@ -1,7 +1,9 @@
 /** What the compile step may see of the mesh: an immutable view of one revision. */
 import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { RouteForm } from './routes/route-form.ts';
 
 /** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
 export type Protocol =
@@ -117,7 +119,7 @@ export interface MeshChange {
 
 /**
  * Identity (`===`) says "unchanged" from one view to the next: of `settings`, `services`, each service, the list of its
- * endpoints and each endpoint, and the list of a kind's resources.
+ * endpoints and each endpoint, of `routes`, each route form, and the list of a kind's resources.
  */
 export interface MeshView {
   readonly revision: number;
@@ -130,9 +132,11 @@ export interface MeshView {
   /** Services of all namespaces with an endpoint at `address`, in the order of `services`. */
   servicesAt(address: string): readonly MeshService[];
   /** WorkloadEntries of `namespace` at `address`, oldest first. */
-  workloadEntriesAt(address: string, namespace: string): readonly Resource[];
+  workloadEntriesAt(address: string, namespace: string): readonly ResourceOfKind<'WorkloadEntry'>[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
-  resources(kind: string): readonly Resource[];
+  resources<Kind extends string>(kind: Kind): readonly ResourceOfKind<Kind>[];
+  /** The routes of all kinds that have a reader, in the same order. */
+  readonly routes: readonly RouteForm[];
   /**
    * Services of both views whose endpoints, or whose neighbours at the addresses of their endpoints, changed since
    * `earlier`; undefined: it is too long ago, or of another mesh.

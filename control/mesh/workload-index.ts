@@ -1,17 +1,18 @@
 /** WorkloadEntries by namespace and label pair, so that a selector finds its workloads without reading all of them. */
-import type { Resource } from '../../shared/resources/resource.ts';
-import { labelsOf, namespaceOf, selects, specOf } from './fields.ts';
+import type { ResourceOfKind } from '../../shared/resources/registry.ts';
+import { namespaceOf, selects, specOf } from './fields.ts';
 import { byAge } from './order.ts';
 import { lowerBound } from './sorted-list.ts';
 
+type WorkloadEntry = ResourceOfKind<'WorkloadEntry'>;
 export type Labels = Readonly<Record<string, string>>;
 
-const labels = new WeakMap<Resource, Labels>();
+const labels = new WeakMap<WorkloadEntry, Labels>();
 
 /** The labels of a WorkloadEntry: those of its metadata, and those of its spec over them. */
-export function workloadLabels(entry: Resource): Labels {
+export function workloadLabels(entry: WorkloadEntry): Labels {
   let known = labels.get(entry);
-  if (!known) labels.set(entry, (known = { ...entry.metadata.labels, ...labelsOf(specOf(entry)['labels']) }));
+  if (!known) labels.set(entry, (known = { ...entry.metadata.labels, ...specOf(entry).labels }));
   return known;
 }
 
@@ -19,9 +20,9 @@ const pairKey = (namespace: string, key: string, value: string): string => `${na
 
 export class WorkloadIndex {
   /** Oldest first. */
-  private readonly byPair = new Map<string, Resource[]>();
+  private readonly byPair = new Map<string, WorkloadEntry[]>();
 
-  add(entry: Resource): void {
+  add(entry: WorkloadEntry): void {
     for (const pair of pairsOf(entry)) {
       const list = this.byPair.get(pair);
       if (list) list.splice(lowerBound(list, entry, byAge), 0, entry);
@@ -29,7 +30,7 @@ export class WorkloadIndex {
     }
   }
 
-  remove(entry: Resource): void {
+  remove(entry: WorkloadEntry): void {
     for (const pair of pairsOf(entry)) {
       const list = this.byPair.get(pair);
       if (!list) continue;
@@ -40,9 +41,9 @@ export class WorkloadIndex {
   }
 
   /** Entries of `namespace` with every label of `selector`, oldest first. An empty selector selects none. */
-  selected(namespace: string, selector: Labels): readonly Resource[] {
+  selected(namespace: string, selector: Labels): readonly WorkloadEntry[] {
     const pairs = Object.entries(selector);
-    let fewest: readonly Resource[] | undefined;
+    let fewest: readonly WorkloadEntry[] | undefined;
     for (const [key, value] of pairs) {
       const list = this.byPair.get(pairKey(namespace, key, value));
       if (!list) return [];
@@ -53,7 +54,7 @@ export class WorkloadIndex {
   }
 }
 
-function pairsOf(entry: Resource): string[] {
+function pairsOf(entry: WorkloadEntry): string[] {
   const namespace = namespaceOf(entry);
   return Object.entries(workloadLabels(entry)).map(([key, value]) => pairKey(namespace, key, value));
 }
@@ -79,7 +80,7 @@ export class SelectorIndex<T extends { readonly namespace: string; readonly sele
   }
 
   /** Everything whose selector picks `entry`. */
-  selecting(entry: Resource): T[] {
+  selecting(entry: WorkloadEntry): T[] {
     const found: T[] = [];
     const own = workloadLabels(entry);
     for (const pair of pairsOf(entry))

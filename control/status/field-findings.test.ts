@@ -18,7 +18,9 @@ it('reads the resources that a step wrote, and no others', () => {
       read.push(name);
       return {};
     };
-    return Object.defineProperty(plugin(name), 'spec', { enumerable: true, get });
+    const resource = plugin(name);
+    Object.defineProperty(resource.metadata, 'annotations', { enumerable: true, get });
+    return resource;
   };
   const stored = Array.from({ length: 500 }, (_, i) => counted(`stored-${i}`));
   const index = new MeshIndex();

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const KEPT_LINES = 2000;
 const STOP_LIMIT_MS = 20_000;
+/** Of a program among many that start at once on a busy machine. */
+const START_LIMIT_MS = 180_000;
 
 export interface ProgramOptions {
   /** In addition to this process's environment. */
@@ -113,7 +115,7 @@ export class Program {
 
   /** What a program of Tulle's says with `--announce` once it is ready. */
   announcement<T>(): Promise<T> {
-    return this.line((line) => (line.startsWith('{"ready":') ? (JSON.parse(line) as T) : undefined));
+    return this.line((line) => (line.startsWith('{"ready":') ? (JSON.parse(line) as T) : undefined), START_LIMIT_MS);
   }
 
   /** An error that names the program and shows its last lines. */

@@ -97,8 +97,9 @@ async function readRecord(bytes: Uint8Array, start: number, previous: string) {
 export function readConfig(value: unknown): CachedConfig {
   const config = {} as CachedConfig;
   for (const type of RESOURCE_TYPES) {
-    // Versions that had whole route configurations only wrote no virtual hosts.
-    const list = (value as { [T in ResourceType]?: unknown } | undefined)?.[type] ?? (type === 'virtualHosts' && []);
+    // Versions without the feature of a type wrote none of it.
+    const isNew = type === 'virtualHosts' || type === 'hosts';
+    const list = (value as { [T in ResourceType]?: unknown } | undefined)?.[type] ?? (isNew && []);
     if (!Array.isArray(list) || !list.every(isCached)) throw new Error(`its ${type} are malformed`);
     config[type] = list;
   }

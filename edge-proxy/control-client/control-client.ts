@@ -4,6 +4,7 @@
  */
 import type { ClientTlsOptions, Connection, KeyPair, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { PeerNames } from '../x509/verify-peer.ts';
+import { gunzip } from './gunzip.ts';
 import { ResponseReader } from './response-reader.ts';
 
 export interface ControlClientOptions {
@@ -14,7 +15,7 @@ export interface ControlClientOptions {
   readonly trustedRoots: () => string;
   /** The SVID presented, read at each dial; undefined before the first one is issued. */
   readonly identity: () => KeyPair | undefined;
-  /** Largest response body. Default 64 MiB. */
+  /** Largest response body, as sent and after decompression. Default 64 MiB. */
   readonly maxBodyBytes?: number;
   /** Default 5 s for TCP connect and TLS handshake. */
   readonly connectTimeoutMs?: number;
@@ -52,13 +53,17 @@ interface Idle {
   readonly tls: TlsContext;
 }
 
+/** A poll that is held, and the one that takes its place. */
+const MAX_IDLE = 2;
+
 export class ControlClient {
   private readonly options: ControlClientOptions;
   private readonly host: string;
   private readonly port: number;
   private readonly hostHeader: string;
   private readonly base: string;
-  private idle: Idle | undefined;
+  /** The last used last. */
+  private idle: Idle[] = [];
   private context: { keyPair: KeyPair | undefined; roots: string; tls: TlsContext } | undefined;
 
   /** @throws ControlError when the URL is not an https one */
@@ -97,8 +102,8 @@ export class ControlClient {
   }
 
   close(): void {
-    this.idle?.connection.destroy();
-    this.idle = undefined;
+    for (const { connection } of this.idle) connection.destroy();
+    this.idle = [];
   }
 
   private encode(method: string, path: string, body: unknown, keepAlive: boolean): Uint8Array {
@@ -109,6 +114,7 @@ export class ControlClient {
       `${method} ${this.base}${path} HTTP/1.1`,
       `host: ${this.hostHeader}`,
       'accept: application/json',
+      'accept-encoding: gzip',
       `connection: ${keepAlive ? 'keep-alive' : 'close'}`,
       ...(body === undefined ? [] : ['content-type: application/json']),
       ...(body === undefined && method === 'GET' ? [] : [`content-length: ${content.length}`]),
@@ -142,11 +148,11 @@ export class ControlClient {
   }
 
   private takeIdle(tls: TlsContext, wanted: boolean): Connection | undefined {
-    if (!wanted || !this.idle) return undefined;
-    const { idle } = this;
-    this.idle = undefined;
-    if (idle.tls === tls) return idle.connection;
-    idle.connection.destroy();
+    if (!wanted) return undefined;
+    for (let idle = this.idle.pop(); idle; idle = this.idle.pop()) {
+      if (idle.tls === tls) return idle.connection;
+      idle.connection.destroy();
+    }
     return undefined;
   }
 
@@ -207,15 +213,18 @@ export class ControlClient {
     reused = true,
   ): Promise<ControlResponse> {
     return new Promise((resolve, reject) => {
-      const reader = new ResponseReader(this.options.maxBodyBytes ?? 64 * 1024 * 1024);
+      const reader = new ResponseReader(this.maxBodyBytes);
       const finish = (error: unknown, reusable = false) => {
         clearTimeout(timer);
         exchange.signal?.removeEventListener('abort', aborted);
         connection.handler = silent;
         if (reusable && exchange.keepAlive) this.keep(connection, tls);
         else connection.destroy();
-        if (error === undefined) resolve({ status: reader.status, body: parseBody(reader.body()) });
-        else reject(error);
+        if (error !== undefined) return reject(error);
+        this.bodyOf(reader).then(
+          (body) => resolve({ status: reader.status, body }),
+          (failure: unknown) => reject(this.unreachable(failure)),
+        );
       };
       const aborted = () => finish(exchange.signal?.reason ?? new ControlError('aborted'));
       const left = Math.max(exchange.deadlineMs - this.options.runtime.monotonicMs(), 1);
@@ -242,11 +251,20 @@ export class ControlClient {
     });
   }
 
+  private async bodyOf(reader: ResponseReader): Promise<unknown> {
+    const bytes = reader.body();
+    return parseBody(reader.coding === 'gzip' ? await gunzip(bytes, this.maxBodyBytes) : bytes);
+  }
+
+  private get maxBodyBytes(): number {
+    return this.options.maxBodyBytes ?? 64 * 1024 * 1024;
+  }
+
   private keep(connection: Connection, tls: TlsContext): void {
-    this.idle?.connection.destroy();
-    this.idle = { connection, tls };
+    this.idle.push({ connection, tls });
+    if (this.idle.length > MAX_IDLE) this.idle.shift()?.connection.destroy();
     const drop = () => {
-      if (this.idle?.connection === connection) this.idle = undefined;
+      this.idle = this.idle.filter((kept) => kept.connection !== connection);
       connection.destroy();
     };
     // Unasked-for bytes, an end or an error: this connection is no good any more.

@@ -22,6 +22,7 @@ import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
 import { type HeldResources, namePages, subscribeRequests } from './held-resources.ts';
+import { tcpClustersOf, type WantedNames, WantedResources, type WantedType } from './wanted-resources.ts';
 
 export type ConfigChanges = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 
@@ -46,11 +47,27 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all that is eager. */
+  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
   readonly features?: readonly Feature[];
+  /** Hosts are fetched when they are first used. Absent: everything is. */
+  readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
+}
+
+/** What the traffic tells of hosts that are fetched on demand. */
+export interface OnDemandTraffic {
+  /** @param want is called with what something waits for; names may come again */
+  onWanted(want: (type: WantedType, name: string) => void): void;
+  /** Names of what was used since the last call, or is in use. */
+  takeUsed(): WantedNames | Promise<WantedNames>;
+}
+
+export interface OnDemandOptions {
+  readonly traffic: OnDemandTraffic;
+  /** What was not used for so many milliseconds is let go. */
+  readonly unusedMs: number;
 }
 
 const INVALID_ARGUMENT = 3;
@@ -71,6 +88,12 @@ export class DiscoveryClient {
   private opened: ReadonlySet<Feature> | undefined;
   /** What the next poll says: subscriptions, or ACKs and NACKs of the last answer. */
   private requests: DeltaDiscoveryRequest[] = [];
+  private readonly wanted = new WantedResources();
+  /** The features of the session; undefined: none is open. */
+  private agreed: ReadonlySet<Feature> = NO_FEATURES;
+  /** Ends the wait that the next poll is due after: for the answer of a held poll, or after a failure. */
+  private hurry: (() => void) | undefined;
+  private lastSweep = 0;
   /** Names that the control plane requested, a page a poll. */
   private pages: DeltaDiscoveryRequest[][] = [];
   private running: Promise<void> | undefined;
@@ -87,6 +110,10 @@ export class DiscoveryClient {
     this.held = Object.fromEntries(
       RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
     ) as typeof this.held;
+    this.lastSweep = options.time.now();
+    options.onDemand?.traffic.onWanted((type, name) => {
+      if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
+    });
   }
 
   /**
@@ -120,6 +147,16 @@ export class DiscoveryClient {
     return RESOURCE_TYPES.some((type) => this.held[type].size > 0) && this.nothingInForce() === undefined;
   }
 
+  /** What is held when a session begins is wanted until it is known to be unused. */
+  private wantHeld(): void {
+    if (!this.options.onDemand) return;
+    const now = this.options.time.now();
+    for (const name of this.held.virtualHosts.keys()) this.wanted.keep('virtualHosts', name, now);
+    for (const { resource } of this.held.listeners.values())
+      for (const name of tcpClustersOf(resource))
+        if (this.held.clusters.has(name)) this.wanted.keep('clusters', name, now);
+  }
+
   /** Polls until `stop`. Never throws; trouble is logged once and retried with backoff. */
   start(): void {
     this.running ??= this.run();
@@ -140,20 +177,46 @@ export class DiscoveryClient {
       } catch (error) {
         if (signal.aborted) return;
         this.failed(error);
-        await this.backoff.wait(signal);
+        await this.backoff.wait(this.untilHurried(signal));
       }
+    }
+  }
+
+  /** Aborts with `signal`, or when something is wanted that the control plane has not been asked for. */
+  private untilHurried(signal: AbortSignal): AbortSignal {
+    const hurried = new AbortController();
+    this.hurry = () => hurried.abort();
+    return AbortSignal.any([signal, hurried.signal]);
+  }
+
+  /** Sends a poll. @returns undefined where the control plane holds it and another one is due: that one takes its place */
+  private async send(request: DiscoveryPoll, signal: AbortSignal): Promise<ControlResponse | undefined> {
+    const timeoutMs = this.options.pollTimeoutMs ?? 60_000;
+    const options = { signal, timeoutMs, keepAlive: true };
+    const isOnDemand = this.agreed.has('tulle.on-demand') && !this.opened && isHeld(request);
+    // Something was wanted since the request was made.
+    if (isOnDemand && this.wanted.hasChanges) return undefined;
+    const answered = this.options.client.request('POST', '/v3/delta-discovery', request, options);
+    if (!isOnDemand) return answered;
+    const { promise: hurried, resolve } = Promise.withResolvers<undefined>();
+    this.hurry = () => resolve(undefined);
+    try {
+      const first = await Promise.race([answered, hurried]);
+      // What it may yet be answered with is sent again to the next poll.
+      if (!first) answered.catch(() => {});
+      return first;
+    } finally {
+      this.hurry = undefined;
     }
   }
 
   private async poll(signal: AbortSignal): Promise<void> {
     const request = await this.request();
-    const timeoutMs = this.options.pollTimeoutMs ?? 60_000;
+    this.hurry = undefined;
     this.state.polls++;
-    const { status, body } = await this.options.client.request('POST', '/v3/delta-discovery', request, {
-      signal,
-      timeoutMs,
-      keepAlive: true,
-    });
+    const response = await this.send(request, signal);
+    if (!response) return;
+    const { status, body } = response;
     if (status === 400 && request.session === undefined && !this.plain) {
       this.plain = true;
       return;
@@ -172,6 +235,9 @@ export class DiscoveryClient {
     this.state.lastAnswerMs = this.options.time.now();
     if (request.session === undefined && !this.plain) {
       this.opened = knownFeatures(features);
+      this.agreed = this.opened;
+      if (this.agreed.has('tulle.on-demand')) this.wantHeld();
+      this.wanted.forgetSaid();
       return;
     }
     this.opened = undefined;
@@ -183,11 +249,36 @@ export class DiscoveryClient {
       return;
     }
     await this.take(responses);
-    if (!more) this.settleReadiness();
+    if (more) return;
+    this.settleReadiness();
+    if (this.agreed.has('tulle.on-demand')) await this.sweep();
+    else await this.dropIndex();
+  }
+
+  /** Lets go of what has not been used for long. */
+  private async sweep(): Promise<void> {
+    const { onDemand, time } = this.options;
+    if (!onDemand || time.now() - this.lastSweep < onDemand.unusedMs / 4) return;
+    this.lastSweep = time.now();
+    const used = await Promise.resolve(onDemand.traffic.takeUsed()).catch(() => undefined);
+    // A worker process ended meanwhile: nothing can be said of what it used.
+    if (!used) return;
+    this.wanted.used(used, time.now());
+    this.wanted.letGo(time.now() - onDemand.unusedMs);
+  }
+
+  /** A session without the index sends all hosts: now that they are here, an index of before would only be wrong. */
+  private async dropIndex(): Promise<void> {
+    const names = [...this.held.hosts.keys()];
+    if (names.length === 0) return;
+    await this.apply({ hosts: { upsert: [], remove: names } });
+    this.held.hosts.clear();
+    this.options.cache?.save(this.options.node().id, this.cacheable());
   }
 
   private forgetSession(): void {
     this.session = undefined;
+    this.agreed = NO_FEATURES;
     this.opened = undefined;
     this.plain = false;
     this.pages = [];
@@ -216,10 +307,27 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.requests };
       return { node, requests: await subscribeRequests(this.held, NO_FEATURES) };
     }
-    const node = { ...this.options.node(), clientFeatures: [...(this.options.features ?? EAGER_FEATURES)] };
+    const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
+    const node = { ...this.options.node(), clientFeatures: [...announced] };
     if (this.session === undefined) return { node, requests: [] };
-    const requests = this.opened ? await subscribeRequests(this.held, this.opened) : this.requests;
-    return { session: this.session, node, requests };
+    return { session: this.session, node, requests: await this.requestsOfSession() };
+  }
+
+  private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
+    if (!this.agreed.has('tulle.on-demand'))
+      return this.opened ? subscribeRequests(this.held, this.opened) : this.requests;
+    if (this.opened) {
+      this.wanted.forgetSaid();
+      const { virtualHosts, clusters } = this.wanted.takeChanges();
+      return subscribeRequests(this.held, this.opened, {
+        virtualHosts: virtualHosts.wanted,
+        clusters: clusters.wanted,
+      });
+    }
+    // Behind the ACKs, and until they are answered.
+    if (this.pages.length === 0 && !this.requests.some(({ namesSent }) => namesSent))
+      this.requests.push(...this.wanted.takeRequests());
+    return this.requests;
   }
 
   private async take(responses: readonly DeltaDiscoveryResponse[]): Promise<void> {
@@ -309,6 +417,14 @@ export class DiscoveryClient {
       this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);
     this.failing = true;
   }
+}
+
+/** The control plane answers it when there is something new: nothing in it asks for an answer. */
+function isHeld({ requests }: DiscoveryPoll): boolean {
+  return !requests.some(
+    ({ resourceNamesSubscribe, resourceNamesUnsubscribe, namesSent }) =>
+      resourceNamesSubscribe?.length || resourceNamesUnsubscribe?.length || namesSent?.length,
+  );
 }
 
 /** The well-formed resources of a response, and the names of the others with what is wrong. */

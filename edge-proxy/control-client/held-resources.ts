@@ -27,8 +27,7 @@ export function subscribeRequests(
 ): Promise<DeltaDiscoveryRequest[]> {
   return Promise.all(
     typesWith(features).map(async (type) => {
-      const named = features.has('tulle.on-demand') ? (wanted[type] ?? []) : [];
-      const request = { typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*', ...named] };
+      const request = { typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*', ...(wanted[type] ?? [])] };
       const entries = [...held[type].values()];
       if (!features.has('tulle.held-digests'))
         return { ...request, initialResourceVersions: Object.fromEntries(entries.map((r) => [r.name, r.version])) };

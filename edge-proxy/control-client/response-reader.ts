@@ -9,6 +9,8 @@ export class ResponseReader {
   status = 0;
   /** The connection may carry another request. */
   reusable = false;
+  /** Content coding of the body. */
+  coding: 'identity' | 'gzip' = 'identity';
   private readonly maxBodyBytes: number;
   private state: State = 'head';
   private buffered: Uint8Array = new Uint8Array(0);
@@ -87,6 +89,7 @@ export class ResponseReader {
   private framing(fields: Map<string, string>, http11: boolean): void {
     const length = fields.get('content-length');
     const coding = fields.get('transfer-encoding')?.toLowerCase();
+    this.coding = contentCoding(fields.get('content-encoding'));
     if (length !== undefined && coding !== undefined) throw new Error('the answer has two lengths');
     this.reusable = http11 && !(fields.get('connection') ?? '').toLowerCase().includes('close');
     if (this.status === 204 || this.status === 304) this.state = 'done';
@@ -140,6 +143,13 @@ export class ResponseReader {
     take(line);
     return true;
   }
+}
+
+/** @throws Error for a coding that was not asked for */
+function contentCoding(field: string | undefined): ResponseReader['coding'] {
+  const coding = field?.toLowerCase() ?? 'identity';
+  if (coding === 'identity' || coding === 'gzip') return coding;
+  throw new Error(`the answer has an unknown content coding "${coding}"`);
 }
 
 function parseFields(lines: readonly string[]): Map<string, string> {

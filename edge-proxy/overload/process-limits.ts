@@ -2,6 +2,7 @@
 import type { Bootstrap } from '../../shared/xds/bootstrap.ts';
 import type { OverloadManager as OverloadConfig } from '../../shared/xds/overload.ts';
 import type { MeshSettings, StaticSettings } from '../settings/settings.ts';
+import { FETCH_LIMITS, type FetchLimits } from '../upstream/fetches.ts';
 import type { ConnectionLimits } from './admission.ts';
 import { connectionTotal } from './resource-monitors.ts';
 import { runtimeLimits } from './runtime-limits.ts';
@@ -12,6 +13,8 @@ export interface ProcessLimits {
   /** How long connections of a removed listener may stay, milliseconds. */
   readonly drainMs: number;
   readonly closeOnExpiry: boolean;
+  /** Of hosts that are fetched on demand; default: FETCH_LIMITS. */
+  readonly fetches?: FetchLimits | undefined;
 }
 
 /** @throws Error naming a runtime key that is not supported */
@@ -66,5 +69,6 @@ export function meshLimits(settings: MeshSettings, drainMs: number): ProcessLimi
           },
     drainMs,
     closeOnExpiry: settings['close-on-expiry'],
+    fetches: { ...FETCH_LIMITS, waitMs: settings['host-wait-ms'] },
   };
 }

@@ -26,6 +26,11 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 
+  --discovery MODE           eager (default): hold all hosts that may be called; on-demand: [TULLE_DISCOVERY]
+                             fetch a host when it is first used; gateways are always eager
+  --host-wait-ms N           how long a request waits for its host (default: 1000) [TULLE_HOST_WAIT_MS]
+  --unused-host-seconds N    a fetched host that is not used for so long is let go (default: 3600) [TULLE_UNUSED_HOST_SECONDS]
+
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
   --drain-seconds N          how long connections may finish                   [TULLE_DRAIN_SECONDS]
@@ -133,6 +138,13 @@ const MeshFlags = z.strictObject({
   'max-memory-mb': positive.optional(),
   'max-loop-lag-ms': positive.optional(),
   'max-connections': positive.optional(),
+  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('eager'),
+  'host-wait-ms': z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
+    .transform(Number)
+    .default(1000),
+  'unused-host-seconds': positive.default(3600),
   'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
   'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z

@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
-import { MemoryRuntime, memoryPair } from '../http/testing/memory-network.ts';
+import { makeCluster } from '../http/testing/manager.ts';
+import { MemoryRuntime, memoryPair, Wire } from '../http/testing/memory-network.ts';
 import { Stats } from '../telemetry/stats.ts';
+import type { Cluster, ClusterSet } from '../upstream/cluster.ts';
+import { Fetches } from '../upstream/fetches.ts';
 import { type ConnectionRecord, compileConnectionObservers } from './connection-record.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import { TcpStats } from './tcp-stats.ts';
@@ -56,4 +59,63 @@ it('tells its observers of every connection once, with when it ended; one that f
     { kind: 'connection', terminationDetails: 'rbac_access_denied_matched_policy[p]', endMs: 7 },
   ]);
   expect(errors).toEqual([new Error('observer'), new Error('observer')]);
+});
+
+it('holds a connection while its cluster is fetched, and sends on what came meanwhile', async () => {
+  const runtime = new MemoryRuntime();
+  const closed: ConnectionRecord[] = [];
+  const events = compileConnectionObservers([{ closed: (one) => void closed.push(one) }], () => {});
+  const fetches = new Fetches({ waitMs: 60_000, maxWaiting: 10 });
+  let cluster: Cluster | undefined;
+  let known = true;
+  const clusters: ClusterSet = {
+    get: () => cluster,
+    fetch: (name) => (known ? fetches.join('clusters', name) : undefined),
+  };
+  const proxy = new TcpProxy(
+    { statPrefix: 't', cluster: 'c' },
+    clusters,
+    runtime,
+    events,
+    new TcpStats(new Stats(), 't'),
+  );
+  const upstreams: Wire[] = [];
+  await runtime.listen({ address: '10.0.0.9', port: 1 }, (connection) => void upstreams.push(new Wire(connection)));
+  const connect = () => {
+    const [client, server] = memoryPair();
+    proxy.accept(server, { remoteAddress: '10.0.0.1' } as DownstreamInfo, new TextEncoder().encode('first '));
+    return new Wire(client);
+  };
+  const settled = () => new Promise((done) => setImmediate(done));
+  const waits = connect();
+  const leaves = connect();
+  await settled();
+  waits.send('second');
+  leaves.connection.destroy();
+  await settled();
+  expect([proxy.waiting.size, closed.map(({ flags }) => flags)]).toEqual([1, [['DC']]]);
+  cluster = makeCluster([1]);
+  fetches.settle('clusters', 'c', 'changed');
+  await settled();
+  await upstreams[0]!.saw('first second');
+  expect([upstreams.length, proxy.waiting.size]).toEqual([1, 0]);
+  proxy.closeAll();
+
+  cluster = undefined;
+  connect();
+  fetches.settle('clusters', 'c', 'refused');
+  await settled();
+  expect(closed.at(-1)).toMatchObject({ flags: ['NC'], terminationDetails: 'on_demand_fetch_refused' });
+  known = false;
+  connect();
+  await settled();
+  expect(closed.at(-1)!.flags).toEqual(['NC']);
+  expect(closed).toHaveLength(4);
+  // A listener that drains ends those that wait, too.
+  known = true;
+  fetches.settle('clusters', 'c', 'changed');
+  connect();
+  proxy.closeAll();
+  expect([proxy.waiting.size, closed.length]).toEqual([0, 5]);
+  fetches.close();
 });

@@ -8,6 +8,7 @@ import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
 import { type DialFailure, type Dialling, dial } from '../upstream/dial.ts';
+import { type FetchOutcome, fetchFailure, type PendingFetch } from '../upstream/fetches.ts';
 import { type ConnectionEvents, type ConnectionRecord, connectionRecord } from './connection-record.ts';
 import type { TcpStats } from './tcp-stats.ts';
 
@@ -27,6 +28,8 @@ export class TcpProxy implements Terminal {
   /** The port of a dynamic forward proxy, whose host is the server name; 0: the connection names no host. */
   readonly sniPort: number;
   readonly tunnels = new Set<Tunnel>();
+  /** Connections whose cluster is being fetched. */
+  readonly waiting = new Set<WaitingConnection>();
   private readonly choices: readonly { name: string; upTo: number }[];
   private readonly total: number;
 
@@ -71,15 +74,23 @@ export class TcpProxy implements Terminal {
     this.stats.total.value++;
     const name = this.pick(this.runtime.random() * this.total);
     const cluster = this.clusters.get(name);
-    if (!cluster) {
-      record.flags.push('NC');
-      this.stats.noRoute.value++;
-      this.ended(record);
-      connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
+    if (cluster) {
+      record.cluster = cluster;
+      new Tunnel(this, cluster, connection, record, firstBytes).start();
       return;
     }
-    record.cluster = cluster;
-    new Tunnel(this, cluster, connection, record, firstBytes).start();
+    const fetch = this.clusters.fetch?.(name);
+    if (fetch) new WaitingConnection(this, fetch, connection, record, firstBytes);
+    else this.refuse(name, connection, record);
+  }
+
+  /** There is no such cluster. @param reason goes to the log */
+  refuse(name: string, connection: Connection, record: ConnectionRecord, reason?: string): void {
+    record.flags.push('NC');
+    if (reason !== undefined) record.terminationDetails = reason;
+    this.stats.noRoute.value++;
+    this.ended(record);
+    connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
   }
 
   denied(downstream: DownstreamInfo, details: string): void {
@@ -101,11 +112,90 @@ export class TcpProxy implements Terminal {
 
   closeAll(): void {
     for (const tunnel of [...this.tunnels]) tunnel.close(new Error('tcp_proxy: drained'));
+    for (const waiting of [...this.waiting]) waiting.close(new Error('tcp_proxy: drained'));
   }
 
   private pick(point: number): string {
     return (this.choices.find(({ upTo }) => point < upTo) ?? this.choices[this.choices.length - 1]!).name;
   }
+}
+
+/** A connection whose cluster is being fetched. Nothing more is read of it meanwhile. */
+class WaitingConnection implements ConnectionHandler {
+  private readonly proxy: TcpProxy;
+  private readonly connection: Connection;
+  private readonly record: ConnectionRecord;
+  private readonly early: Uint8Array[] = [];
+  private ended = false;
+
+  constructor(
+    proxy: TcpProxy,
+    fetch: PendingFetch,
+    connection: Connection,
+    record: ConnectionRecord,
+    firstBytes: Uint8Array | undefined,
+  ) {
+    this.proxy = proxy;
+    this.connection = connection;
+    this.record = record;
+    if (firstBytes) this.onData(firstBytes);
+    proxy.waiting.add(this);
+    connection.handler = this;
+    connection.pause();
+    void fetch.done.then((outcome) => this.fetched(fetch.name, outcome));
+  }
+
+  private fetched(name: string, outcome: FetchOutcome): void {
+    const { proxy, connection, record } = this;
+    if (!proxy.waiting.delete(this)) return;
+    const cluster = proxy.clusters.get(name);
+    if (!cluster) {
+      proxy.refuse(name, connection, record, fetchFailure(outcome));
+      return;
+    }
+    record.cluster = cluster;
+    const tunnel = new Tunnel(proxy, cluster, connection, record, joined(this.early));
+    tunnel.start();
+    if (this.ended) tunnel.endDown();
+  }
+
+  /** A runtime may hand over what it had read before the pause took effect. */
+  onData(bytes: Uint8Array): void {
+    this.early.push(new Uint8Array(bytes));
+  }
+
+  onLent(bytes: Uint8Array): void {
+    this.onData(bytes);
+  }
+
+  onDrain(): void {}
+
+  onEnd(): void {
+    this.ended = true;
+  }
+
+  onClose(): void {
+    if (!this.proxy.waiting.delete(this)) return;
+    this.record.flags.push('DC');
+    this.proxy.ended(this.record);
+  }
+
+  close(error: Error): void {
+    if (!this.proxy.waiting.delete(this)) return;
+    this.proxy.ended(this.record);
+    this.connection.destroy(error);
+  }
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array | undefined {
+  if (chunks.length <= 1) return chunks[0];
+  const out = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
 }
 
 /** One downstream connection and its upstream. */

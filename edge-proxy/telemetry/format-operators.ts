@@ -149,10 +149,6 @@ function requestHeader(name: string): Field {
   if (key === ':path') return attributes['request.path'];
   if (key === ':authority' || key === 'host') return attributes['request.host'];
   if (key === ':scheme') return attributes['request.scheme'];
-  // Envoy sets this header when it rewrites a path; here the record itself remembers.
-  if (key === 'x-envoy-original-path') {
-    return (r) => (r.kind === 'request' ? (r.headers.get(key) ?? some(r.originalPath)) : undefined);
-  }
   return (r) => (r.kind === 'request' ? r.headers.get(key) : undefined);
 }
 

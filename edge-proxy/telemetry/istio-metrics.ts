@@ -3,11 +3,12 @@
  * What a request's labels depend on is few (cluster, endpoint, peer, protocol, code, flags), so the series are found
  * once per combination and a request costs a walk through nested maps and five additions.
  */
+
+import type { Counter, Histogram, Labels, Metrics } from '../../shared/metrics/metrics.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
-import type { Counter, Histogram, Labels, Metrics } from './metrics.ts';
 
 /** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
 export type Direction = 'inbound' | 'outbound';

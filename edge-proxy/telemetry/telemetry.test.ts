@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Metrics } from '../../shared/metrics/metrics.ts';
 import { ISTIO_JSON_FORMAT } from '../../shared/xds/access-log-format.ts';
 import { AccessLog } from '../../shared/xds/http-connection-manager.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
@@ -9,7 +10,6 @@ import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import { compileAccessLog, compileText } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { compileLogFilter } from './log-filter.ts';
-import { Metrics } from './metrics.ts';
 import { createTelemetry } from './telemetry.ts';
 
 const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
@@ -27,6 +27,7 @@ const cluster = {
 function request(change: Partial<RequestContext> = {}): RequestContext {
   const headers = new HeaderMap();
   headers.append('User-Agent', 'curl/8');
+  headers.append('x-envoy-original-path', '/asked?q=1');
   return {
     kind: 'request',
     downstream: {
@@ -42,7 +43,6 @@ function request(change: Partial<RequestContext> = {}): RequestContext {
     },
     method: 'GET',
     path: '/rewritten',
-    originalPath: '/asked?q=1',
     authority: 'reviews:9080',
     scheme: 'http',
     protocol: 'HTTP/1.1',

@@ -1,4 +1,6 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
+
+import { Metrics } from '../../shared/metrics/metrics.ts';
 import type { RequestObserver } from '../http/request/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ConnectionObserver } from '../tcp/connection-record.ts';
@@ -7,7 +9,6 @@ import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import type { LogSinks } from './access-log.ts';
 import { wallClockOf } from './format-operators.ts';
 import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
-import { Metrics } from './metrics.ts';
 
 export interface Telemetry {
   readonly metrics: Metrics;

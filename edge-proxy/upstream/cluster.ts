@@ -3,6 +3,7 @@ import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
+import type { PendingFetch } from './fetches.ts';
 
 export interface Endpoint {
   /** `address:port`, the key of outlier state, and of pools where there is no `poolId`. */
@@ -155,4 +156,6 @@ export interface HealthCheckStats {
 /** The proxy's clusters by name; swapped per cluster as config arrives. */
 export interface ClusterSet {
   get(name: string): Cluster | undefined;
+  /** Begins or joins the fetch of a cluster that is not here; undefined: it is not one that could be fetched. */
+  fetch?(name: string): PendingFetch | undefined;
 }

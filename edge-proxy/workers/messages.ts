@@ -5,6 +5,7 @@ import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { ListeningAddress } from '../listener/own-listeners.ts';
+import type { FetchedType, FetchLimits } from '../upstream/fetches.ts';
 import type { Changes } from '../xds/apply.ts';
 
 /** What a worker is before it has any config. */
@@ -24,6 +25,7 @@ export interface WorkerInit {
     readonly overload?: OverloadManager;
     readonly drainMs: number;
     readonly closeOnExpiry: boolean;
+    readonly fetches?: FetchLimits;
   };
 }
 
@@ -35,7 +37,7 @@ export type Command =
   | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
   | { readonly healthy: boolean }
   | { readonly refuseConnectionsTo: ListeningAddress }
-  | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' }
+  | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' | 'used' }
   | { readonly close: true };
 
 export interface Applied {
@@ -55,6 +57,14 @@ export type Answer =
 
 /** The number of a worker's first message: it listens. */
 export const READY = 0;
+
+/** The number of messages that a worker sends unasked: something waits for a resource that is not here. */
+export const WANTED = -1;
+
+export interface Wanted {
+  readonly type: FetchedType;
+  readonly name: string;
+}
 
 export interface Numbered<T> {
   readonly id: number;

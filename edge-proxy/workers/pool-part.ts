@@ -25,6 +25,7 @@ export function workerInit(
       ...(limits.overload ? { overload: limits.overload } : {}),
       drainMs: limits.drainMs,
       closeOnExpiry: limits.closeOnExpiry,
+      ...(limits.fetches ? { fetches: { ...limits.fetches, maxWaiting: share(limits.fetches.maxWaiting) } } : {}),
     },
   };
 }
@@ -44,6 +45,8 @@ export function poolPart(pool: WorkerPool): ProxyPart {
     refuseConnectionsTo: (listener) => pool.refuseConnectionsTo(listener),
     exposition: () => pool.exposition(),
     statistics: () => pool.statistics(),
+    onWanted: (want) => pool.onWanted(want),
+    takeUsed: () => pool.takeUsed(),
     close: () => pool.close(),
   };
 }

@@ -9,9 +9,10 @@ import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Runtime, WorkerProcess } from '../runtime/runtime.ts';
-import type { Changes } from '../xds/apply.ts';
+import type { Want } from '../upstream/fetches.ts';
+import type { Changes, Used } from '../xds/apply.ts';
 import { mergeClusters } from './merge-clusters.ts';
-import { type Applied, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
+import { type Applied, type Command, type Numbered, READY, WANTED, type Wanted, type WorkerInit } from './messages.ts';
 import { sumExpositions, sumStats } from './sum-metrics.ts';
 
 const RESTART_MS = 500;
@@ -38,6 +39,7 @@ export class WorkerPool {
   private closing = false;
   private unhealthy = false;
   private restarts = 0;
+  private want: Want = () => {};
 
   /** @throws Error when this runtime cannot start workers */
   constructor(runtime: Runtime, count: number, init: WorkerInit) {
@@ -51,7 +53,11 @@ export class WorkerPool {
   }
 
   private start(index: number): Worker {
-    const worker = new Worker(this.runtime.process.startWorker!(), () => this.ended(index, worker));
+    const worker = new Worker(
+      this.runtime.process.startWorker!(),
+      () => this.ended(index, worker),
+      ({ type, name }) => this.want(type, name),
+    );
     this.workers[index] = worker;
     // Sent before any other message, so its answer need not be awaited.
     worker.ask({ init: this.init }).catch(() => {});
@@ -161,6 +167,20 @@ export class WorkerPool {
     return sumStats(await this.readAll<[string, number][]>('stats'));
   }
 
+  /** @param want is called with each resource that something in a worker begins to wait for */
+  onWanted(want: Want): void {
+    this.want = want;
+  }
+
+  /** What any worker used since the last call, or uses now. Rejects where one does not answer: it may have used anything. */
+  async takeUsed(): Promise<Used> {
+    const all = (await Promise.all(this.workers.map((worker) => worker.ask({ read: 'used' })))) as Used[];
+    return {
+      virtualHosts: all.flatMap(({ virtualHosts }) => virtualHosts),
+      clusters: all.flatMap(({ clusters }) => clusters),
+    };
+  }
+
   async certificates(): Promise<HeldCertificates[]> {
     return (await this.readAll<HeldCertificates[]>('certificates'))[0] ?? [];
   }
@@ -205,10 +225,11 @@ class Worker {
   private next = 1;
   private over = false;
 
-  constructor(child: WorkerProcess, ended: () => void) {
+  constructor(child: WorkerProcess, ended: () => void, wanted: (what: Wanted) => void) {
     this.child = child;
     child.onMessage((message) => {
       const { id, body, error } = message as Numbered<unknown> & { error?: string };
+      if (id === WANTED) wanted(body as Wanted);
       if (id === READY) {
         for (const command of this.early ?? []) child.send(command);
         this.early = undefined;

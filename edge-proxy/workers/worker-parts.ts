@@ -7,12 +7,12 @@ import type { WorkerHandle } from './worker.ts';
 /** What a worker runs. */
 export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
   let principal = '';
-  const { perListener, total, overload, drainMs, closeOnExpiry } = init.limits;
+  const { perListener, total, overload, drainMs, closeOnExpiry, fetches } = init.limits;
   const { proxy, part } = assemble(
     { runtime, trustDomain: init.trustDomain },
     init.version,
     { ...init.workload, principal: () => principal },
-    { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry },
+    { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry, fetches },
     true,
   );
   return {
@@ -28,7 +28,9 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
     drainListeners: (options) => part.drainListeners(options),
     setHealthy: (healthy) => part.setHealthy(healthy),
     refuseConnectionsTo: (listener) => part.refuseConnectionsTo(listener),
+    onWanted: (want) => part.onWanted(want),
     read(what) {
+      if (what === 'used') return proxy.takeUsed();
       if (what === 'metrics') return part.exposition() as string;
       if (what === 'clusters') return part.clusters() as Answer;
       if (what === 'stats') return part.statistics() as Answer;

@@ -1,7 +1,8 @@
 /** A worker process: carries traffic on its parent's commands. It ends with its parent. */
 import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { Channel } from '../runtime/runtime.ts';
-import { type Answer, type Command, type Numbered, READY, type WorkerInit } from './messages.ts';
+import type { Want } from '../upstream/fetches.ts';
+import { type Answer, type Command, type Numbered, READY, WANTED, type Wanted, type WorkerInit } from './messages.ts';
 
 /** What a worker runs; made when its parent has sent the init message. */
 export interface WorkerHandle {
@@ -12,6 +13,8 @@ export interface WorkerHandle {
   setHealthy(healthy: boolean): void;
   /** A listener of the parent process. */
   refuseConnectionsTo(listener: ListeningAddress): void;
+  /** @param want is called with each resource that something begins to wait for */
+  onWanted(want: Want): void;
   read(what: Extract<Command, { read: unknown }>['read']): Answer;
   close(): Promise<void>;
 }
@@ -26,6 +29,7 @@ export function runWorker(
   const obey = async (command: Command): Promise<Answer> => {
     if ('init' in command) {
       parts = make(command.init);
+      parts.onWanted((type, name) => parent.send({ id: WANTED, body: { type, name } satisfies Wanted }));
       return undefined;
     }
     if (!parts) throw new Error('the worker has not received its init message');

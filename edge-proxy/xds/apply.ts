@@ -7,11 +7,14 @@ import {
   SCHEMAS,
   type XdsResource,
 } from '../../shared/xds/discovery.ts';
+import type { IndexedHost } from '../../shared/xds/indexed-host.ts';
 import { pathText } from '../config-error.ts';
 import type { Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { type FetchedType, Fetches } from '../upstream/fetches.ts';
+import { hostOfCluster, OnDemandClusters } from './cluster/on-demand-clusters.ts';
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import type { FilterRegistry } from './filter/filter-registry.ts';
@@ -21,7 +24,10 @@ import { Secrets } from './tls/secrets.ts';
 
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 /** Types whose resources are compiled and swapped in one by one. */
-type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts'>;
+type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts' | 'hosts'>;
+
+/** Names by type. */
+export type Used = { readonly [T in FetchedType]: readonly string[] };
 
 /** The compilers of the single parts, given in so that each can be tested alone. */
 export interface Compilers
@@ -54,7 +60,10 @@ export class RunningConfig {
     virtualHosts: new Map(),
     routes: new Map(),
   };
+  /** What requests and connections wait for. */
+  readonly fetches: Fetches;
   private readonly running: RunningClusters;
+  private readonly tcpClusters: OnDemandClusters;
   private readonly runtime: Runtime;
   private readonly parts: ListenerDeps;
   private queue: Promise<unknown> = Promise.resolve();
@@ -65,8 +74,10 @@ export class RunningConfig {
     draining: ListenerDeps['draining'],
     warn: (line: string) => void,
     admission: Admission,
+    fetches = new Fetches(),
   ) {
     this.runtime = runtime;
+    this.fetches = fetches;
     this.secrets = new Secrets(runtime, warn);
     this.running = new RunningClusters(
       compilers.compileCluster,
@@ -83,11 +94,14 @@ export class RunningConfig {
       clusters: this.clusters,
       compileRoutes: compilers.compileRoutes,
       hosts: { env: runtime, filters: compilers.filters },
+      fetches,
     });
+    this.tcpClusters = new OnDemandClusters(this.clusters, (host) => this.resources.hosts.has(host), fetches);
     this.parts = {
       runtime,
       secrets: this.secrets,
       clusters: this.clusters,
+      tcpClusters: this.tcpClusters,
       routeTable: (name) => this.routes.get(name),
       compileRoutes: (config) => {
         validateClusters(config, this.clusters);
@@ -118,9 +132,10 @@ export class RunningConfig {
     const violations = new Map<string, string>();
     // Make before break: additions in the order in which one names the other, then removals backwards.
     for (const type of RESOURCE_TYPES) {
-      if (type === 'virtualHosts') continue;
+      if (type === 'hosts' || type === 'virtualHosts') continue;
       if (type === 'routes') {
         await this.applyRoutes(changes, violations);
+        this.settleClusters(changes);
         continue;
       }
       const leaving = new Set(removals(type, changes));
@@ -132,9 +147,29 @@ export class RunningConfig {
     return violations;
   }
 
-  /** Route configurations and their virtual hosts in one step: requests see the tables before it or after it. */
+  /** Tells those who wait for clusters what became of them; the endpoints are there as well. */
+  private settleClusters({ clusters, hosts }: Changes): void {
+    const outcomeOf = (name: string) => {
+      const absent = !this.clusters.has(name) && this.resources.hosts.has(hostOfCluster(name));
+      this.fetches.settle('clusters', name, absent ? 'refused' : 'changed');
+    };
+    for (const raw of clusters?.upsert ?? []) outcomeOf(rawName('clusters', raw));
+    for (const name of clusters?.remove ?? []) if (!this.clusters.has(name)) outcomeOf(name);
+    if (hosts) this.fetches.recheck('clusters', (name) => this.resources.hosts.has(hostOfCluster(name)));
+  }
+
+  /** Names of virtual hosts and clusters that served something since the last call, or serve something now. */
+  takeUsed(): Used {
+    const inUse = (name: string) => {
+      const cluster = this.clusters.get(name);
+      return cluster !== undefined && cluster.use.requests + (cluster.high?.use.requests ?? 0) > 0;
+    };
+    return { virtualHosts: this.routes.takeUsed(inUse), clusters: this.tcpClusters.takeUsed() };
+  }
+
+  /** The host index, route configurations and their virtual hosts in one step: requests see the tables before it or after it. */
   private async applyRoutes(changes: Changes, violations: Map<string, string>): Promise<void> {
-    const parse = async <T extends 'routes' | 'virtualHosts'>(type: T) => {
+    const parse = async <T extends 'routes' | 'virtualHosts' | 'hosts'>(type: T) => {
       const good: XdsResource[T][] = [];
       for (const raw of changes[type]?.upsert ?? []) {
         const resource = parsed(type, raw, violations);
@@ -145,6 +180,7 @@ export class RunningConfig {
       return good;
     };
     const upserts: RouteChanges = {
+      ...this.applyIndex(await parse('hosts'), removals('hosts', changes)),
       hosts: await parse('virtualHosts'),
       configurations: await parse('routes'),
       removedHosts: removals('virtualHosts', changes),
@@ -156,6 +192,19 @@ export class RunningConfig {
       const name = config.name ?? '';
       if (!violations.has(`routes/${name}`)) this.resources.routes.set(name, config);
     }
+  }
+
+  /** @returns what of the route tables' place holders changes with the index */
+  private applyIndex(upserts: readonly IndexedHost[], removed: readonly string[]) {
+    const { hosts } = this.resources;
+    const unindexed = new Set<string>();
+    for (const name of [...removed, ...upserts.map((host) => host.name)])
+      for (const host of hosts.get(name)?.virtualHosts ?? []) unindexed.add(host.name);
+    for (const name of removed) hosts.delete(name);
+    for (const host of upserts) hosts.set(host.name, host);
+    const indexed = upserts.flatMap(({ virtualHosts = [] }) => virtualHosts);
+    for (const { name } of indexed) unindexed.delete(name);
+    return { indexed, unindexed: [...unindexed] };
   }
 
   /** Listeners that this change gives another address: the old one is free for their successor, as in a swap. */
@@ -262,7 +311,7 @@ export class RunningConfig {
   private async remove(type: ResourceType, name: string): Promise<void> {
     this.resources[type].delete(name);
     if (type === 'secrets') this.secrets.remove(name);
-    else if (type === 'virtualHosts') return;
+    else if (type === 'hosts' || type === 'virtualHosts') return;
     else if (type === 'routes') this.routes.remove(name);
     else if (type === 'clusters') this.running.remove(name);
     else if (type === 'listeners') {

@@ -1,6 +1,6 @@
 /** The registry of kinds: the only list of kinds. */
 
-import type { Kind } from './kind.ts';
+import type { Kind, ResourceOf } from './kind.ts';
 import { authorizationPolicy } from './kinds/authorization-policy.ts';
 import { configMap } from './kinds/core/config-map.ts';
 import { endpointSlice } from './kinds/core/endpoint-slice.ts';
@@ -22,31 +22,40 @@ import { virtualService } from './kinds/virtual-service.ts';
 import { wasmPlugin } from './kinds/wasm-plugin.ts';
 import { workloadEntry } from './kinds/workload-entry.ts';
 import { workloadGroup } from './kinds/workload-group.ts';
+import type { Resource } from './resource.ts';
 
-/** Every kind, in the order tables and discovery show them. */
-export const kinds: readonly Kind[] = [
-  virtualService as unknown as Kind,
-  destinationRule as unknown as Kind,
-  gateway as unknown as Kind,
-  serviceEntry as unknown as Kind,
-  workloadEntry as unknown as Kind,
-  workloadGroup as unknown as Kind,
-  sidecar as unknown as Kind,
-  proxyConfig as unknown as Kind,
-  envoyFilter as unknown as Kind,
-  authorizationPolicy as unknown as Kind,
-  peerAuthentication as unknown as Kind,
-  requestAuthentication as unknown as Kind,
-  telemetry as unknown as Kind,
-  wasmPlugin as unknown as Kind,
-  trafficExtension as unknown as Kind,
-  namespace as unknown as Kind,
-  service as unknown as Kind,
-  endpointSlice as unknown as Kind,
-  serviceAccount as unknown as Kind,
-  secret as unknown as Kind,
-  configMap as unknown as Kind,
-];
+/** Every kind by name, in the order tables and discovery show them. */
+const KINDS = {
+  VirtualService: virtualService,
+  DestinationRule: destinationRule,
+  Gateway: gateway,
+  ServiceEntry: serviceEntry,
+  WorkloadEntry: workloadEntry,
+  WorkloadGroup: workloadGroup,
+  Sidecar: sidecar,
+  ProxyConfig: proxyConfig,
+  EnvoyFilter: envoyFilter,
+  AuthorizationPolicy: authorizationPolicy,
+  PeerAuthentication: peerAuthentication,
+  RequestAuthentication: requestAuthentication,
+  Telemetry: telemetry,
+  WasmPlugin: wasmPlugin,
+  TrafficExtension: trafficExtension,
+  Namespace: namespace,
+  Service: service,
+  EndpointSlice: endpointSlice,
+  ServiceAccount: serviceAccount,
+  Secret: secret,
+  ConfigMap: configMap,
+};
+
+export const kinds: readonly Kind[] = Object.values(KINDS) as unknown as readonly Kind[];
+
+/** Kind -> the type of its resources, as validated. */
+export type KindTypes = { readonly [K in keyof typeof KINDS]: ResourceOf<(typeof KINDS)[K]> };
+
+/** The resources of the kind of that name: what its schema makes of them; of a kind that is not registered, any resource. */
+export type ResourceOfKind<Name extends string> = Name extends keyof KindTypes ? KindTypes[Name] : Resource;
 
 const byName = new Map(kinds.map((kind) => [`${kind.group}/${kind.kind}`, kind]));
 const byPlural = new Map(kinds.map((kind) => [`${kind.group}/${kind.plural}`, kind]));

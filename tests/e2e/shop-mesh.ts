@@ -182,7 +182,13 @@ kind: VirtualService
 metadata: { name: ${host} }
 spec: { hosts: [${host}], http: [{ name: ${marker}-marker, match: [{ uri: { exact: /${marker} } }], route: [{ destination: { host: ${host} } }] }, ${http}] }
 `);
+    await this.use(host);
     await this.runs('client', `${marker}-marker`);
+  }
+
+  /** Has the client's sidecar fetch a host, whatever it answers. */
+  async use(host: string): Promise<void> {
+    await this.call(host, '/unused');
   }
 
   /** Waits until a workload's proxy runs config with `text` in it. */

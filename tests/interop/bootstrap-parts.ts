@@ -44,6 +44,7 @@ const accessLog = {
         code: '%RESPONSE_CODE%',
         flags: '%RESPONSE_FLAGS%',
         details: '%RESPONSE_CODE_DETAILS%',
+        path: '%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%',
         host: '%REQ(:AUTHORITY)%',
         received: '%BYTES_RECEIVED%',
         sent: '%BYTES_SENT%',

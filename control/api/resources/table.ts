@@ -1,5 +1,6 @@
 /** What `kubectl get` prints: `Table` of meta.k8s.io/v1, from a kind's printer columns. */
 
+import { escapeText } from '../../../shared/log/escape.ts';
 import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
 import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -56,7 +57,7 @@ export function toTable(
       priority: priority ?? 0,
     })),
     rows: resources.map((resource) => {
-      const cells = columns.map((column) => cell(column, resource, now));
+      const cells = columns.map((column) => shown(cell(column, resource, now)));
       if (include === 'None') return { cells };
       return { cells, object: include === 'Object' ? resource : partial(resource) };
     }),
@@ -92,3 +93,6 @@ function age(timestamp: string, now: Date): string {
   const days = Math.floor(hours / 24);
   return days < 730 ? `${days}d` : `${Math.floor(days / 365)}y`;
 }
+
+/** kubectl writes cells to terminals. */
+const shown = (value: unknown): unknown => (typeof value === 'string' ? escapeText(value) : value);

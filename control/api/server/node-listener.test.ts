@@ -68,7 +68,7 @@ describe('nodeListener', () => {
     const get = (path: string) => raw(port, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
     expect(await get('/json')).toMatch(/content-length: 10\r\n[^{]*{"a":"ü"}$/i);
     expect(await get('/empty')).toMatch(/content-length: 0\r\n/i);
-    expect(await get('/large')).toMatch(/\r\n\r\n.*x{65536}/s);
+    expect(await get('/large')).toContain('x'.repeat(65_536));
     const answer = await fetch(`http://127.0.0.1:${port}/slow`);
     expect(answer.headers.get('transfer-encoding')).toBe('chunked');
     const reader = answer.body!.getReader();

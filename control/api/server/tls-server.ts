@@ -5,12 +5,13 @@ import { type AddressInfo, isIP, type Socket } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
+import type { Log } from '../../../shared/log/log.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
+import { limitedLog } from '../../telemetry/limited-log.ts';
 import type { ApiEnv } from '../caller.ts';
 import { BodyBudget } from './body-budget.ts';
 import { verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
-import { limitedLog } from './limited-log.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
 import { SlicedQueue } from './sliced-queue.ts';
 
@@ -38,7 +39,7 @@ export interface TlsServerOptions {
   /** Milliseconds since the epoch. */
   now?: () => number;
   /** One line on each refused client and failed renewal. */
-  log?: (line: string) => void;
+  log?: Log;
 }
 
 export interface TlsServer {
@@ -46,6 +47,8 @@ export interface TlsServer {
   readonly port: number;
   /** `https://host:port` with a name that the certificate holds. */
   readonly url: string;
+  /** Open connections, those in their handshake included. */
+  readonly connections: number;
   /** Gives the server a fresh certificate now; connections stay open. It does so by itself at two thirds of the life. */
   renew(): Promise<void>;
   /** Stops accepting and closes open connections. */
@@ -59,7 +62,7 @@ export interface TlsServer {
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
   const { authority, log = () => {}, now = Date.now, timeouts = TIMEOUTS } = options;
-  const refused = limitedLog(log, now);
+  const refused = limitedLog(log, now, 'refused connections');
   const counts = new ConnectionCounts(options.connections);
   const places = new Places();
   const bodies = new BodyBudget();
@@ -150,7 +153,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
         renew().then(
           () => schedule(renewalTime(certificate) - now()),
           (error: Error) => {
-            log(`control API certificate not renewed: ${error.message}`);
+            log(`control API certificate not renewed: ${error.message}`, 'error');
             schedule(RETRY_MS);
           },
         );
@@ -168,6 +171,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     address: bound.address,
     port: bound.port,
     url: `https://${urlHost(options.listen.address)}:${bound.port}`,
+    get connections() {
+      return counts.open;
+    },
     renew,
     close: () =>
       new Promise((resolve) => {

@@ -6,6 +6,7 @@ import { notCompiled } from '../../compile/node/not-compiled.ts';
 import { AddressIndex, sharedAddressWarnings } from '../../mesh/shared-addresses.ts';
 import { CliError } from '../cli-error.ts';
 import { type ControlApi, describeStatus } from '../connection.ts';
+import { note } from '../output.ts';
 import { checkSources, type SourcePaths, type SourceResource } from '../sources.ts';
 import { applyPatch, isApplied, LAST_APPLIED, withLastApplied } from './last-applied.ts';
 import { kindArgument, qualifiedName, resourcePath } from './selection.ts';
@@ -58,8 +59,8 @@ export async function apply(
   if (sources.length === 0) throw new CliError(noResources(from));
   for (const { kind, resource, file, line } of sources)
     for (const { path, message } of notCompiled(resource))
-      process.stderr.write(
-        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}\n`,
+      note(
+        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}`,
       );
   if (dryRun === 'client') {
     for (const { kind, resource } of sources)
@@ -90,9 +91,7 @@ function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
     const found = sharedAddressWarnings(resource, index);
     index.put(resource);
     for (const warning of found)
-      process.stderr.write(
-        `Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}\n`,
-      );
+      note(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${warningText(warning)}`);
     return { ...source, warnings: [...warnings, ...found] };
   });
 }
@@ -142,8 +141,7 @@ async function judge(api: ControlApi, sources: readonly SourceResource[], fields
 function printOtherWarnings({ kind, resource, file, line, warnings }: SourceResource, shown: readonly string[]): void {
   const known = new Set([...warnings, ...notCompiled(resource)].map(warningText));
   for (const text of shown)
-    if (!known.has(text))
-      process.stderr.write(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}\n`);
+    if (!known.has(text)) note(`Warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${text}`);
 }
 
 async function exists(api: ControlApi, namespace: string, known: Map<string, boolean>): Promise<boolean> {

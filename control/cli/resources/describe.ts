@@ -1,4 +1,5 @@
 /** `tulle describe`: one resource in full for people, laid out as kubectl lays out custom resources. */
+import { escapeLines } from '../../../shared/log/escape.ts';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { notCompiled } from '../../compile/node/not-compiled.ts';
@@ -25,7 +26,7 @@ export async function describe(api: ControlApi, words: readonly string[], option
     for (const item of body.items ?? [body]) texts.push(description(kind, item));
   }
   if (texts.length === 0) throw new CliError('describe: no resources found');
-  process.stdout.write(texts.join('\n\n'));
+  process.stdout.write(escapeLines(texts.join('\n\n')));
 }
 
 /** The text for one resource. Data of secrets is shown by size only, as kubectl does. */

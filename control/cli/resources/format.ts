@@ -1,4 +1,6 @@
 /** The `-o` formats of `get`: table, wide, name, json, yaml, jsonpath=TEMPLATE, jsonpath-file=FILE. */
+
+import { escapeJson } from '../../../shared/log/escape.ts';
 import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
 import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -18,7 +20,8 @@ export type Format =
 export function getFormat(value: string): Format {
   if (value === 'table' || value === 'wide') return { kind: 'table', wide: value === 'wide' };
   if (value === 'name') return { kind: 'name' };
-  if (value === 'json') return { kind: 'object', print: (object) => `${JSON.stringify(object, null, 2)}\n` };
+  if (value === 'json')
+    return { kind: 'object', print: (object) => `${escapeJson(JSON.stringify(object, null, 2))}\n` };
   if (value === 'yaml') return { kind: 'object', print: (object) => `${writeYaml(object).trimEnd()}\n` };
   const template = /^(jsonpath|jsonpath-file)=(.*)$/s.exec(value);
   if (template) {

@@ -1,6 +1,6 @@
 /** Outbound clusters and their endpoints, and the clusters every proxy has. */
+import type { TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
-import type { Fields } from '../../mesh/fields.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
@@ -131,7 +131,7 @@ interface ShapeInput {
 /** A cluster without what depends on its endpoints. */
 interface Shape {
   readonly cluster: Cluster;
-  readonly policy: Fields;
+  readonly policy: TrafficPolicy;
   /** Where its endpoints come from: discovery, the cluster itself, or each request. */
   readonly discovery: 'eds' | 'inline' | 'none';
   readonly placement: { readonly setting: LocalityLb | undefined; readonly failover: boolean };
@@ -143,7 +143,7 @@ const shapeOf = generator<ShapeInput, Shape>(
   ({ service, port, rule, subset, settings }) => {
     const name = outboundCluster(port.number, subset?.name, service.hostname);
     const notes: string[] = [];
-    const policy: Fields = trafficPolicy(rule, port, subset);
+    const policy = trafficPolicy(rule, port, subset);
     const cluster: Cluster = {
       name,
       altStatName: `${name};`,

@@ -1,46 +1,40 @@
 /** DestinationRule `consistentHash` -> the cluster's hashing balancer and its routes' hash policy. */
+import type { ConsistentHash, HttpCookie, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { HashPolicy } from '../../../shared/xds/route.ts';
-import { type Fields, fields, numeric, objects, text } from '../../mesh/fields.ts';
 import { protoDuration } from '../durations.ts';
 import { type Destinations, trafficPolicy } from './destination-rule.ts';
 
 const DEFAULT_RING_SIZE = 1024;
 
-export function applyConsistentHash(cluster: Cluster, hash: Fields): void {
-  if (hash['maglev'] !== undefined) {
+export function applyConsistentHash(cluster: Cluster, hash: ConsistentHash): void {
+  if (hash.maglev) {
     cluster.lbPolicy = 'MAGLEV';
-    const tableSize = numeric(fields(hash['maglev'])['tableSize']);
+    const { tableSize } = hash.maglev;
     if (tableSize) cluster.maglevLbConfig = { tableSize };
     return;
   }
   cluster.lbPolicy = 'RING_HASH';
-  const ring = numeric(fields(hash['ringHash'])['minimumRingSize']);
-  const minimumRingSize =
-    (hash['ringHash'] === undefined ? numeric(hash['minimumRingSize']) : ring) || DEFAULT_RING_SIZE;
+  const { minimumRingSize: size } = hash.ringHash ?? hash;
+  const minimumRingSize = size || DEFAULT_RING_SIZE;
   cluster.ringHashLbConfig = { minimumRingSize };
 }
 
 /** What the hash of a request to this policy's destination is made of; undefined: nothing is hashed. */
-export function hashPolicy(policy: Fields): HashPolicy | undefined {
-  const hash = fields(fields(policy['loadBalancer'])['consistentHash']);
-  const headerName = text(hash['httpHeaderName']);
+export function hashPolicy(policy: TrafficPolicy): HashPolicy | undefined {
+  const hash = policy.loadBalancer?.consistentHash ?? {};
+  const { httpHeaderName: headerName, httpQueryParameterName: name } = hash;
   if (headerName) return { header: { headerName } };
-  if (hash['httpCookie'] !== undefined) return { cookie: cookieOf(fields(hash['httpCookie'])) };
-  if (hash['useSourceIp'] === true) return { connectionProperties: { sourceIp: true } };
-  const name = text(hash['httpQueryParameterName']);
+  if (hash.httpCookie) return { cookie: cookieOf(hash.httpCookie) };
+  if (hash.useSourceIp) return { connectionProperties: { sourceIp: true } };
   return name ? { queryParameter: { name } } : undefined;
 }
 
-function cookieOf(cookie: Fields): NonNullable<HashPolicy['cookie']> {
-  const path = text(cookie['path']);
-  const ttl = protoDuration(cookie['ttl']);
-  const attributes = objects(cookie['attributes']).map((one) => ({
-    name: text(one['name']) ?? '',
-    ...(text(one['value']) && { value: text(one['value']) }),
-  }));
+function cookieOf({ name, path, ttl: written, attributes: all = [] }: HttpCookie): NonNullable<HashPolicy['cookie']> {
+  const ttl = protoDuration(written);
+  const attributes = all.map((one) => ({ name: one.name, ...(one.value && { value: one.value }) }));
   return {
-    name: text(cookie['name']) ?? '',
+    name,
     ...(ttl !== undefined && { ttl }),
     ...(path && { path }),
     ...(attributes.length > 0 && { attributes }),

@@ -1,32 +1,25 @@
 /** DestinationRule: which one applies to a service for this proxy, its subsets, and traffic policies merged by level. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { TrafficPolicy, Subset as WrittenSubset } from '../../../shared/resources/schema/destination-rule.ts';
 import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  selects,
-  specOf,
-  strings,
-  text,
-} from '../../mesh/fields.ts';
+import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
+import { resolveHost } from '../../mesh/routes/names.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { generator, labelsFrom, sharedList } from '../memo.ts';
-import { hostCovers, moreSpecific, resolveHost } from '../names.ts';
+import { hostCovers, moreSpecific } from '../names.ts';
+
+type Written = ResourceOfKind<'DestinationRule'>;
 
 export interface Subset {
   name: string;
   labels: Record<string, string>;
-  trafficPolicy: Fields | undefined;
+  trafficPolicy: TrafficPolicy | undefined;
 }
 /** The rule in force for one service; several resources for one host in one namespace are merged. */
 export interface DestinationRule {
   name: string;
   namespace: string;
-  trafficPolicy: Fields | undefined;
+  trafficPolicy: TrafficPolicy | undefined;
   subsets: Subset[];
 }
 export interface DestinationRules {
@@ -44,7 +37,7 @@ interface Candidate {
   namespace: string;
   exportTo: readonly string[];
   selector: Record<string, string> | undefined;
-  resource: Resource;
+  resource: Written;
 }
 
 /** The rules of one namespace: by exact host, and those with a wildcard. */
@@ -55,7 +48,7 @@ interface Place {
 type RuleIndex = ReadonlyMap<string, Place>;
 
 interface RuleIndexInput {
-  readonly rules: readonly Resource[];
+  readonly rules: readonly Written[];
   /** MeshConfig.defaultDestinationRuleExportTo. */
   readonly meshExportTo: readonly string[] | undefined;
   readonly domainSuffix: string;
@@ -76,15 +69,14 @@ const ruleIndex = generator<RuleIndexInput, RuleIndex>(
   },
 );
 
-function candidateOf(resource: Resource, domainSuffix: string, meshExportTo: readonly string[] | undefined): Candidate {
-  const spec = specOf(resource);
+function candidateOf(resource: Written, domainSuffix: string, meshExportTo: readonly string[] | undefined): Candidate {
+  const { host = '', exportTo = [], workloadSelector } = specOf(resource);
   const namespace = namespaceOf(resource);
-  const selector = fields(spec['workloadSelector'])['matchLabels'];
   return {
-    host: resolveHost(text(spec['host']) ?? '', namespace, domainSuffix),
+    host: resolveHost(host, namespace, domainSuffix),
     namespace,
-    exportTo: exportToOf(strings(spec['exportTo']), meshExportTo),
-    selector: selector === undefined ? undefined : labelsOf(selector),
+    exportTo: exportToOf(exportTo, meshExportTo),
+    selector: workloadSelector?.matchLabels,
     resource,
   };
 }
@@ -98,7 +90,7 @@ export interface RuleCaller {
 
 /** The rules in force for a proxy: looked for in its namespace, then the service's, then the root namespace. */
 export function destinationRules(
-  rules: readonly Resource[],
+  rules: readonly Written[],
   { domainSuffix, config }: Pick<MeshSettings, 'domainSuffix' | 'config'>,
   caller: RuleCaller,
 ): DestinationRules {
@@ -155,31 +147,23 @@ function mergeOf(found: readonly Candidate[]): DestinationRule | undefined {
   return merge({ rules: sharedList(same) });
 }
 
-const merge = generator<{ rules: readonly Resource[] }, DestinationRule | undefined>({ rules: true }, ({ rules }) => {
+const merge = generator<{ rules: readonly Written[] }, DestinationRule | undefined>({ rules: true }, ({ rules }) => {
   const [first] = rules;
   if (!first) return undefined;
   const subsets = new Map<string, Subset>();
   for (const rule of rules)
-    for (const subset of objects(specOf(rule)['subsets'])) {
-      const name = text(subset['name']);
-      if (name && !subsets.has(name)) subsets.set(name, subsetOf(name, subset));
-    }
-  const policy = rules.map((rule) => specOf(rule)['trafficPolicy']).find((item) => item !== undefined);
+    for (const subset of specOf(rule).subsets ?? [])
+      if (subset.name && !subsets.has(subset.name)) subsets.set(subset.name, subsetOf(subset));
   return {
     name: first.metadata.name,
     namespace: namespaceOf(first),
-    trafficPolicy: policy === undefined ? undefined : fields(policy),
+    trafficPolicy: rules.map((rule) => specOf(rule).trafficPolicy).find((policy) => policy !== undefined),
     subsets: [...subsets.values()],
   };
 });
 
-function subsetOf(name: string, subset: Fields): Subset {
-  const policy = subset['trafficPolicy'];
-  return {
-    name,
-    labels: labelsOf(subset['labels']),
-    trafficPolicy: policy === undefined ? undefined : fields(policy),
-  };
+function subsetOf({ name, labels = {}, trafficPolicy: policy }: WrittenSubset): Subset {
+  return { name, labels, trafficPolicy: policy };
 }
 
 const NO_LABELS: Readonly<Record<string, string>> = {};
@@ -189,16 +173,12 @@ export function selectedLabels(subset: Subset | undefined): Readonly<Record<stri
   return subset?.labels ?? NO_LABELS;
 }
 
-const PER_PORT = ['connectionPool', 'outlierDetection', 'loadBalancer', 'tls'] as const;
-
 /** `policy` with its settings for `port` applied: as documented, those do not inherit the destination's. */
-function atPort(policy: Fields, port: ServicePort): Fields {
-  const { portLevelSettings, ...rest } = policy;
-  const level = objects(portLevelSettings).find((item) => numeric(fields(item['port'])['number']) === port.number);
+function atPort({ portLevelSettings = [], ...rest }: TrafficPolicy, { number }: ServicePort): TrafficPolicy {
+  const level = portLevelSettings.find((item) => item.port?.number === number);
   if (!level) return rest;
-  const merged: Fields = { ...rest };
-  for (const name of PER_PORT) merged[name] = level[name];
-  return merged;
+  const { connectionPool, outlierDetection, loadBalancer, tls } = level;
+  return { ...rest, connectionPool, outlierDetection, loadBalancer, tls };
 }
 
 /** The policy of a service port, or of a subset at that port: the subset's fields replace the service's. */
@@ -206,10 +186,8 @@ export function trafficPolicy(
   rule: DestinationRule | undefined,
   port: ServicePort,
   subset: Subset | undefined,
-): Fields {
+): TrafficPolicy {
   const base = rule?.trafficPolicy ? atPort(rule.trafficPolicy, port) : {};
   if (!subset?.trafficPolicy) return base;
-  const merged: Fields = { ...base };
-  for (const [name, value] of Object.entries(subset.trafficPolicy)) if (value !== undefined) merged[name] = value;
-  return atPort(merged, port);
+  return atPort({ ...base, ...subset.trafficPolicy }, port);
 }

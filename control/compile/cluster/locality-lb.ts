@@ -2,8 +2,8 @@
  * Locality load balancing (istio.io: "Locality Load Balancing", MeshConfig.localityLbSetting and DestinationRule's):
  * `distribute` sets the weights of localities, `failover` and `failoverPriority` their priorities.
  */
+import type { TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { LbEndpoint, LocalityLbEndpoints } from '../../../shared/xds/cluster.ts';
-import { type Fields, fields, numeric, objects, strings, text } from '../../mesh/fields.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 
 export interface LocalityLb {
@@ -32,28 +32,22 @@ export interface PlacedLocality {
 }
 
 /** The setting in force for a destination: its own, else the mesh's; undefined: switched off. */
-export function localitySetting(settings: MeshSettings, policy: Fields): LocalityLb | undefined {
-  const own = fields(policy['loadBalancer'])['localityLbSetting'];
-  const chosen = own === undefined ? fields(settings.config.localityLbSetting) : fields(own);
-  if (chosen['enabled'] === false) return undefined;
+export function localitySetting(settings: MeshSettings, policy: TrafficPolicy): LocalityLb | undefined {
+  const chosen = policy.loadBalancer?.localityLbSetting ?? settings.config.localityLbSetting ?? {};
+  const { enabled, distribute = [], failover = [], failoverPriority = [] } = chosen;
+  if (enabled === false) return undefined;
   return {
-    distribute: objects(chosen['distribute']).map((item) => ({
-      from: text(item['from']) ?? '',
-      to: Object.fromEntries(Object.entries(fields(item['to'])).map(([key, value]) => [key, numeric(value) ?? 0])),
-    })),
-    failover: objects(chosen['failover']).map((item) => ({
-      from: text(item['from']) ?? '',
-      to: text(item['to']) ?? '',
-    })),
-    failoverPriority: strings(chosen['failoverPriority']),
+    distribute: distribute.map(({ from = '', to = {} }) => ({ from, to })),
+    failover: failover.map(({ from = '', to = '' }) => ({ from, to })),
+    failoverPriority,
   };
 }
 
 /** Whether locality weights apply: Envoy uses them only with a locality-weighted balancer config. */
-export function weighsLocalities(settings: MeshSettings, policy: Fields): boolean {
+export function weighsLocalities(settings: MeshSettings, policy: TrafficPolicy): boolean {
   const setting = localitySetting(settings, policy);
   if (!setting) return false;
-  return fields(policy['loadBalancer'])['localityLbSetting'] !== undefined || setting.distribute.length > 0;
+  return policy.loadBalancer?.localityLbSetting !== undefined || setting.distribute.length > 0;
 }
 
 /** Whether what a caller sees depends on where it is. */

@@ -1,6 +1,11 @@
 /** DestinationRule traffic policy -> cluster settings: connection pool, outlier detection, load balancer. */
+import type { ConnectionPoolHttp, ConnectionPoolTcp, TcpKeepalive } from '../../../shared/resources/schema/common.ts';
+import type {
+  LoadBalancer,
+  TrafficPolicy,
+  OutlierDetection as WrittenOutlierDetection,
+} from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, OutlierDetection } from '../../../shared/xds/cluster.ts';
-import { type Fields, fields, numeric } from '../../mesh/fields.ts';
 import { isHttp2 } from '../../mesh/protocol.ts';
 import type { ServicePort } from '../../mesh/view.ts';
 import { protoDuration, wholeSeconds } from '../durations.ts';
@@ -19,48 +24,42 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 /** Applies `policy` to `cluster`. `note` takes what is written there and not supported yet. */
 export function applyTrafficPolicy(
   cluster: Cluster,
-  policy: Fields,
+  policy: TrafficPolicy,
   port: ServicePort,
   note: (message: string) => void,
 ): void {
-  const pool = fields(policy['connectionPool']);
-  const tcp = fields(pool['tcp']);
-  const http = fields(pool['http']);
+  const { tcp = {}, http = {} } = policy.connectionPool ?? {};
   cluster.circuitBreakers = { thresholds: [{ ...threshold(tcp, http), ...retryBudget(policy) }] };
-  const connectTimeout = protoDuration(tcp['connectTimeout']);
+  const connectTimeout = protoDuration(tcp.connectTimeout);
   if (connectTimeout) cluster.connectTimeout = connectTimeout;
-  const keepalive = tcp['tcpKeepalive'] === undefined ? undefined : keepaliveOf(fields(tcp['tcpKeepalive']));
-  if (keepalive) cluster.upstreamConnectionOptions = { tcpKeepalive: keepalive };
+  if (tcp.tcpKeepalive) cluster.upstreamConnectionOptions = { tcpKeepalive: keepaliveOf(tcp.tcpKeepalive) };
   const options = httpOptions(tcp, http, port);
   if (options) cluster.typedExtensionProtocolOptions = options;
-  if (policy['outlierDetection'] !== undefined) applyOutlier(cluster, fields(policy['outlierDetection']));
-  applyLoadBalancer(cluster, fields(policy['loadBalancer']));
-  if (policy['tunnel'] !== undefined) note(`${cluster.name}: trafficPolicy.tunnel is not supported`);
-  if (policy['proxyProtocol'] !== undefined) note(`${cluster.name}: trafficPolicy.proxyProtocol is not supported`);
+  if (policy.outlierDetection) applyOutlier(cluster, policy.outlierDetection);
+  applyLoadBalancer(cluster, policy.loadBalancer ?? {});
+  if (policy.tunnel) note(`${cluster.name}: trafficPolicy.tunnel is not supported`);
+  if (policy.proxyProtocol) note(`${cluster.name}: trafficPolicy.proxyProtocol is not supported`);
 }
 
-function threshold(tcp: Fields, http: Fields) {
+function threshold(tcp: ConnectionPoolTcp, http: ConnectionPoolHttp) {
   return {
-    maxConnections: numeric(tcp['maxConnections']) || UNLIMITED,
-    maxPendingRequests: numeric(http['http1MaxPendingRequests']) || UNLIMITED,
-    maxRequests: numeric(http['http2MaxRequests']) || UNLIMITED,
-    maxRetries: numeric(http['maxRetries']) || UNLIMITED,
+    maxConnections: tcp.maxConnections || UNLIMITED,
+    maxPendingRequests: http.http1MaxPendingRequests || UNLIMITED,
+    maxRequests: http.http2MaxRequests || UNLIMITED,
+    maxRetries: http.maxRetries || UNLIMITED,
   };
 }
 
-function retryBudget(policy: Fields) {
-  if (policy['retryBudget'] === undefined) return {};
-  const budget = fields(policy['retryBudget']);
-  const value = typeof budget['percent'] === 'number' ? budget['percent'] : 20;
-  const minRetryConcurrency = numeric(budget['minRetryConcurrency']) ?? 3;
+function retryBudget({ retryBudget: budget }: TrafficPolicy) {
+  if (!budget) return {};
+  const { percent: value = 20, minRetryConcurrency = 3 } = budget;
   return { retryBudget: { budgetPercent: { value }, minRetryConcurrency } };
 }
 
 /** TcpKeepalive of a DestinationRule or MeshConfig as Envoy has it, in whole seconds. */
-export function keepaliveOf(keepalive: Fields) {
-  const probes = numeric(keepalive['probes']);
-  const time = wholeSeconds(keepalive['time']);
-  const interval = wholeSeconds(keepalive['interval']);
+export function keepaliveOf({ probes, ...keepalive }: TcpKeepalive) {
+  const time = wholeSeconds(keepalive.time);
+  const interval = wholeSeconds(keepalive.interval);
   return {
     ...(probes && { keepaliveProbes: probes }),
     ...(time && { keepaliveTime: time }),
@@ -68,25 +67,28 @@ export function keepaliveOf(keepalive: Fields) {
   };
 }
 
-function httpOptions(tcp: Fields, http: Fields, port: ServicePort): Cluster['typedExtensionProtocolOptions'] {
-  const idleTimeout = protoDuration(http['idleTimeout']) ?? protoDuration(tcp['idleTimeout']);
-  const maxConnectionDuration = protoDuration(tcp['maxConnectionDuration']);
-  const maxRequestsPerConnection = numeric(http['maxRequestsPerConnection']);
+function httpOptions(
+  tcp: ConnectionPoolTcp,
+  http: ConnectionPoolHttp,
+  port: ServicePort,
+): Cluster['typedExtensionProtocolOptions'] {
+  const idleTimeout = protoDuration(http.idleTimeout) ?? protoDuration(tcp.idleTimeout);
+  const maxConnectionDuration = protoDuration(tcp.maxConnectionDuration);
+  const { maxRequestsPerConnection, maxConcurrentStreams } = http;
   const common = {
     ...(idleTimeout && { idleTimeout }),
     ...(maxConnectionDuration && { maxConnectionDuration }),
     ...(maxRequestsPerConnection && { maxRequestsPerConnection }),
   };
-  const http2 = isHttp2(port.protocol) || (http['h2UpgradePolicy'] === 'UPGRADE' && port.protocol === 'HTTP');
-  const limit = numeric(http['maxConcurrentStreams']);
-  const http2ProtocolOptions = limit ? { maxConcurrentStreams: limit } : {};
+  const http2 = isHttp2(port.protocol) || (http.h2UpgradePolicy === 'UPGRADE' && port.protocol === 'HTTP');
+  const http2ProtocolOptions = maxConcurrentStreams ? { maxConcurrentStreams } : {};
   const hasCommon = Object.keys(common).length > 0;
-  if (http['useClientProtocol'] !== true && !http2 && !hasCommon) return undefined;
+  if (!http.useClientProtocol && !http2 && !hasCommon) return undefined;
   return {
     [HTTP_OPTIONS]: {
       '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
       ...(hasCommon && { commonHttpProtocolOptions: common }),
-      ...(http['useClientProtocol'] === true
+      ...(http.useClientProtocol
         ? { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions } }
         : { explicitHttpConfig: http2 ? { http2ProtocolOptions } : { httpProtocolOptions: {} } }),
     },
@@ -94,44 +96,43 @@ function httpOptions(tcp: Fields, http: Fields, port: ServicePort): Cluster['typ
 }
 
 /** Success-rate ejection is off in a mesh; what a count of 0 switches off is not enforced. */
-function applyOutlier(cluster: Cluster, outlier: Fields): void {
+function applyOutlier(cluster: Cluster, outlier: WrittenOutlierDetection): void {
   const result: OutlierDetection = { enforcingSuccessRate: 0 };
-  const consecutive5xx = numeric(outlier['consecutive5xxErrors']);
+  const consecutive5xx = outlier.consecutive5xxErrors;
   if (consecutive5xx !== undefined) {
     result.consecutive5xx = consecutive5xx;
     result.enforcingConsecutive5xx = consecutive5xx > 0 ? 100 : 0;
   }
-  const gateway = numeric(outlier['consecutiveGatewayErrors']) ?? (numeric(outlier['consecutiveErrors']) || undefined);
+  const gateway = outlier.consecutiveGatewayErrors ?? (outlier.consecutiveErrors || undefined);
   if (gateway !== undefined) {
     result.consecutiveGatewayFailure = gateway;
     result.enforcingConsecutiveGatewayFailure = gateway > 0 ? 100 : 0;
   }
-  const interval = protoDuration(outlier['interval']);
+  const interval = protoDuration(outlier.interval);
   if (interval) result.interval = interval;
-  const baseEjectionTime = protoDuration(outlier['baseEjectionTime']);
+  const baseEjectionTime = protoDuration(outlier.baseEjectionTime);
   if (baseEjectionTime) result.baseEjectionTime = baseEjectionTime;
-  const percent = numeric(outlier['maxEjectionPercent']);
-  if (percent) result.maxEjectionPercent = percent;
-  if (outlier['splitExternalLocalOriginErrors'] === true) {
+  if (outlier.maxEjectionPercent) result.maxEjectionPercent = outlier.maxEjectionPercent;
+  if (outlier.splitExternalLocalOriginErrors) {
     result.splitExternalLocalOriginErrors = true;
     result.enforcingLocalOriginSuccessRate = 0;
-    const local = numeric(outlier['consecutiveLocalOriginFailures']);
+    const local = outlier.consecutiveLocalOriginFailures;
     if (local) {
       result.consecutiveLocalOriginFailure = local;
       result.enforcingConsecutiveLocalOriginFailure = 100;
     }
   }
   cluster.outlierDetection = result;
-  const healthy = numeric(outlier['minHealthPercent']);
+  const healthy = outlier.minHealthPercent;
   cluster.commonLbConfig = { healthyPanicThreshold: healthy ? { value: healthy } : {} };
 }
 
-function applyLoadBalancer(cluster: Cluster, balancer: Fields): void {
-  if (balancer['consistentHash'] !== undefined) {
-    applyConsistentHash(cluster, fields(balancer['consistentHash']));
+function applyLoadBalancer(cluster: Cluster, balancer: LoadBalancer): void {
+  if (balancer.consistentHash) {
+    applyConsistentHash(cluster, balancer.consistentHash);
     return;
   }
-  switch (balancer['simple']) {
+  switch (balancer.simple) {
     case 'ROUND_ROBIN':
       cluster.lbPolicy = 'ROUND_ROBIN';
       break;
@@ -150,16 +151,14 @@ function applyLoadBalancer(cluster: Cluster, balancer: Fields): void {
 }
 
 /** Slow start, which ROUND_ROBIN and LEAST_REQUEST know. */
-function applyWarmup(cluster: Cluster, balancer: Fields): void {
-  const warmup = fields(balancer['warmup']);
-  const slowStartWindow = protoDuration(warmup['duration']) ?? protoDuration(balancer['warmupDurationSecs']);
+function applyWarmup(cluster: Cluster, { warmup, warmupDurationSecs }: LoadBalancer): void {
+  const slowStartWindow = protoDuration(warmup?.duration) ?? protoDuration(warmupDurationSecs);
   if (!slowStartWindow) return;
-  const aggression = typeof warmup['aggression'] === 'number' ? warmup['aggression'] : 1;
-  const minimum = numeric(warmup['minimumPercent']) ?? 10;
+  const { aggression = 1, minimumPercent = 10 } = warmup ?? {};
   const slowStartConfig = {
     slowStartWindow,
     aggression: { defaultValue: aggression, runtimeKey: 'upstream.slow_start_aggression' },
-    minWeightPercent: { value: minimum },
+    minWeightPercent: { value: minimumPercent },
   };
   if (cluster.lbPolicy === 'ROUND_ROBIN') cluster.roundRobinLbConfig = { slowStartConfig };
   else if (cluster.lbPolicy === 'LEAST_REQUEST') cluster.leastRequestLbConfig = { slowStartConfig };

@@ -1,7 +1,7 @@
 /** How a proxy connects to a service: DestinationRule `tls`, else auto mTLS by what each endpoint can do. */
+import type { ClientTls, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { CertificateValidationContext, UpstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { type Fields, fields, strings, text } from '../../mesh/fields.ts';
 import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { meshSni } from '../names.ts';
@@ -38,7 +38,7 @@ export interface UpstreamTls {
   readonly service: MeshService;
   readonly port: ServicePort;
   readonly subset: string | undefined;
-  readonly policy: Fields;
+  readonly policy: TrafficPolicy;
   readonly identities: readonly string[];
   /** Every known endpoint speaks mTLS, and there is one. */
   readonly allMtls: boolean;
@@ -48,16 +48,16 @@ export interface UpstreamTls {
 }
 
 export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
-  const { settings, service, port, subset, policy, note } = input;
-  const tls = fields(policy['tls']);
+  const { settings, service, port, subset, policy } = input;
+  const tls = policy.tls ?? {};
   const trustDomains = [settings.trustDomain, ...(settings.trustDomainAliases ?? [])];
   const mesh = () => {
-    const sans = strings(tls['subjectAltNames']);
+    const { subjectAltNames: sans = [] } = tls;
     const identities = sans.length > 0 ? sans : input.identities;
-    const sni = text(tls['sni']) ?? meshSni(port.number, subset, service.hostname);
+    const sni = tls.sni || meshSni(port.number, subset, service.hostname);
     return meshClientSocket(identities, trustDomains, sni, meshAlpn(port));
   };
-  switch (tls['mode']) {
+  switch (tls.mode) {
     case 'ISTIO_MUTUAL':
       cluster.transportSocket = mesh();
       return;
@@ -68,7 +68,6 @@ export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
     case 'DISABLE':
       return;
   }
-  if (policy['tls'] !== undefined && tls['mode'] !== undefined) note(`${cluster.name}: unknown tls mode`);
   if (service.external || !settings.enableAutoMtls) return;
   if (cluster.type === 'ORIGINAL_DST') {
     // No endpoint metadata to decide by.
@@ -85,34 +84,30 @@ export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
 function originated(
   { settings, readsCredentials, note }: UpstreamTls,
   cluster: Cluster,
-  tls: Fields,
+  tls: ClientTls,
 ): UpstreamTlsContext {
   const common: NonNullable<UpstreamTlsContext['commonTlsContext']> = {
     tlsParams: defaultTlsParams(settings.config),
   };
-  const credential = text(tls['credentialName']);
-  const sni = text(tls['sni']);
-  const sans = strings(tls['subjectAltNames']);
+  const { mode, credentialName: credential, sni, subjectAltNames: sans = [] } = tls;
   if (credential && readsCredentials) {
-    if (tls['mode'] === 'MUTUAL')
+    if (mode === 'MUTUAL')
       common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];
     common.combinedValidationContext = combinedContext(sanMatchers(sans), `kubernetes://${credential}-cacert`, ADS);
   } else {
     if (credential) note(`${cluster.name}: credentialName is read by gateways only`);
-    const certificate = text(tls['clientCertificate']);
-    const key = text(tls['privateKey']);
-    const crl = text(tls['caCrl']);
-    if (tls['mode'] === 'MUTUAL' && certificate && key)
+    const { clientCertificate: certificate, privateKey: key, caCrl: crl } = tls;
+    if (mode === 'MUTUAL' && certificate && key)
       common.tlsCertificates = [{ certificateChain: { filename: certificate }, privateKey: { filename: key } }];
-    if (tls['insecureSkipVerify'] === true) common.validationContext = {};
+    if (tls.insecureSkipVerify) common.validationContext = {};
     else
       common.validationContext = {
-        trustedCa: { filename: text(tls['caCertificates']) ?? SYSTEM_ROOTS },
+        trustedCa: { filename: tls.caCertificates || SYSTEM_ROOTS },
         ...(crl && { crl: { filename: crl } }),
         ...sanMatchers(sans),
       };
   }
-  const verified = tls['insecureSkipVerify'] !== true && sans.length === 0;
+  const verified = !tls.insecureSkipVerify && sans.length === 0;
   return {
     commonTlsContext: common,
     ...(sni ? { sni } : { autoHostSni: true }),

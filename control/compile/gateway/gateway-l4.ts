@@ -1,8 +1,9 @@
 /** Gateway servers that are not HTTP: TCP, TLS that ends here, TLS passed through by SNI, and AUTO_PASSTHROUGH. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { type Fields, namespaceOf, objects, specOf, strings, text } from '../../mesh/fields.ts';
+import { specOf } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { type Caller, connectTimeout, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
 import {
@@ -18,7 +19,6 @@ import { generator } from '../memo.ts';
 import { hostCovers, meshSni } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { applies, chainOf, destinationFilter, distinctChains, type L4Routes, sniMatch } from '../routes/l4-routes.ts';
-import { resolveGatewayName } from '../routes/virtual-service-match.ts';
 import type { Services } from '../scope/scope.ts';
 import type { Authorization } from '../security/authorization.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
@@ -43,22 +43,18 @@ function guarded(input: GatewayL4, server: GatewayServer, filter: NetworkFilter)
   return [...input.authorization(listenPort(input.listenPorts, server.port)).tcp, filter];
 }
 
-/** The VirtualServices bound to a server that share a host with it, in Istio's order. */
-function bound({ virtualServices }: GatewayL4, server: GatewayServer) {
-  return virtualServices.filter((vs) => {
-    const gateways = strings(specOf(vs)['gateways']).map((name) => resolveGatewayName(name, namespaceOf(vs)));
-    return gateways.includes(server.gateway) && sharedHosts(vs, server).length > 0;
-  });
+/** The forms bound to a server that share a host with it, in Istio's order. */
+function bound({ forms }: GatewayL4, server: GatewayServer): readonly RouteForm[] {
+  return forms.filter((form) => form.gateways.includes(server.gateway) && sharedHosts(form, server).length > 0);
 }
 
 /** The one tcp_proxy of a TCP server: the first rule that applies. undefined, and noted: no rule does. */
 export function tcpServerFilters(input: GatewayL4, server: GatewayServer): NetworkFilter[] | undefined {
-  for (const vs of bound(input, server))
-    for (const rule of objects(specOf(vs)['tcp'])) {
-      const matches = objects(rule['match']);
-      if (matches.length > 0 && !matches.some((match) => applies(input, vs, match, server.gateway, server.port)))
-        continue;
-      return guarded(input, server, destinationFilter(input, vs, rule, server.port));
+  for (const form of bound(input, server))
+    for (const rule of form.tcp) {
+      const { match: matches = [] } = rule;
+      if (matches.length > 0 && !matches.some((match) => applies(input, match, server.gateway, server.port))) continue;
+      return guarded(input, server, destinationFilter(input, form, rule, server.port));
     }
   input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tcp route for it: not served`);
   return undefined;
@@ -67,19 +63,19 @@ export function tcpServerFilters(input: GatewayL4, server: GatewayServer): Netwo
 /** PASSTHROUGH: a chain for each `tls` match, found by SNI; the bytes continue as they are. */
 export function passthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
   const chains: FilterChain[] = [];
-  for (const vs of bound(input, server))
-    for (const rule of objects(specOf(vs)['tls']))
-      for (const match of objects(rule['match']))
-        if (applies(input, vs, match, server.gateway, server.port))
+  for (const form of bound(input, server))
+    for (const rule of form.tls)
+      for (const match of rule.match)
+        if (applies(input, match, server.gateway, server.port))
           chains.push(
-            chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, vs, rule, server.port))),
+            chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, form, rule, server.port))),
           );
   if (chains.length === 0)
     input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tls route for it: not served`);
   return distinctChains(`of Gateway ${server.gateway}`, chains, input.note);
 }
 
-/** AUTO_PASSTHROUGH: the SNI of a mesh connection names its cluster; no VirtualService is asked. */
+/** AUTO_PASSTHROUGH: the SNI of a mesh connection names its cluster; no route is asked. */
 export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
   const hosts = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
   return sniTargets(input.services, input.destinations.rule, hosts).map(({ name }) =>
@@ -88,7 +84,7 @@ export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): 
 }
 
 export interface SniClustersInput extends Omit<Caller, 'readsCredentials'> {
-  readonly gateways: readonly Resource[];
+  readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;
   readonly settings: MeshSettings;
@@ -194,10 +190,10 @@ function sniTargets(
   return targets;
 }
 
-function autoPassthroughHosts(gateways: readonly Resource[]): string[] {
+function autoPassthroughHosts(gateways: readonly ResourceOfKind<'Gateway'>[]): string[] {
   return gateways
-    .flatMap((gateway) => objects(specOf(gateway)['servers']))
-    .filter((server) => text((server['tls'] as Fields | undefined)?.['mode']) === 'AUTO_PASSTHROUGH')
-    .flatMap((server) => strings(server['hosts']))
+    .flatMap((gateway) => specOf(gateway).servers ?? [])
+    .filter(({ tls }) => tls?.mode === 'AUTO_PASSTHROUGH')
+    .flatMap(({ hosts }) => hosts)
     .map((host) => host.slice(host.indexOf('/') + 1));
 }

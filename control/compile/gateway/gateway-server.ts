@@ -1,19 +1,14 @@
-/** The servers of the Gateway resources that select a proxy, and which hosts of a VirtualService each takes. */
-import type { Resource } from '../../../shared/resources/resource.ts';
-import {
-  type Fields,
-  fields,
-  labelsOf,
-  namespaceOf,
-  numeric,
-  objects,
-  specOf,
-  strings,
-  text,
-} from '../../mesh/fields.ts';
+/** The servers of the Gateway resources that select a proxy, and which hosts of route forms each takes. */
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { ServerTls } from '../../../shared/resources/schema/common.ts';
+import type { Server } from '../../../shared/resources/schema/gateway.ts';
+import { namespaceOf, specOf } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { hostCovers } from '../names.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import { selectsProxy } from '../scope/workloads.ts';
+
+type Gateway = ResourceOfKind<'Gateway'>;
 
 /** How a server treats its connections; what ends or passes TLS can share a port, distinguished by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
@@ -22,7 +17,7 @@ type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough
 export interface GatewayServer {
   /** `namespace/name` */
   gateway: string;
-  owner: Resource;
+  owner: Gateway;
   name: string;
   namespace: string;
   port: number;
@@ -30,7 +25,7 @@ export interface GatewayServer {
   kind: Kind;
   /** Hosts as written, `ns/host` or `host`. */
   hosts: string[];
-  tls: Fields | undefined;
+  tls: ServerTls | undefined;
   bind: string | undefined;
   routeName: string;
 }
@@ -42,10 +37,10 @@ export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 't
 
 /** Gateway resources whose selector picks the proxy, oldest first. */
 export function gatewaysFor(
-  all: readonly Resource[],
+  all: readonly Gateway[],
   proxy: Pick<ProxyView, 'labels' | 'workloads'>,
-): readonly Resource[] {
-  return all.filter((gateway) => selectsProxy(labelsOf(specOf(gateway)['selector']), proxy));
+): readonly Gateway[] {
+  return all.filter((gateway) => selectsProxy(specOf(gateway).selector ?? {}, proxy));
 }
 
 /** Service port -> the port that is listened on, where a Service maps it elsewhere; else they are the same. */
@@ -57,12 +52,12 @@ export function listenPort(ports: ListenPorts, port: number): number {
 
 /** By port number, lowest first. */
 export function serversByPort(
-  gateways: readonly Resource[],
+  gateways: readonly Gateway[],
   note: (message: string) => void,
 ): Map<number, GatewayServer[]> {
   const byPort = new Map<number, GatewayServer[]>();
   for (const gateway of gateways)
-    for (const item of objects(specOf(gateway)['servers'])) {
+    for (const item of specOf(gateway).servers ?? []) {
       const server = serverOf(gateway, item, note);
       if (!server) continue;
       byPort.set(server.port, [...(byPort.get(server.port) ?? []), server]);
@@ -71,18 +66,19 @@ export function serversByPort(
 }
 
 /** undefined, and noted: no listener can be made of it. */
-function serverOf(gateway: Resource, item: Fields, note: (message: string) => void): GatewayServer | undefined {
+function serverOf(
+  gateway: Gateway,
+  { port, hosts, tls, bind }: Server,
+  note: (message: string) => void,
+): GatewayServer | undefined {
   const namespace = namespaceOf(gateway);
   const { name } = gateway.metadata;
-  const port = fields(item['port']);
-  const number = numeric(port['number']) ?? 0;
-  const protocol = (text(port['protocol']) ?? '').toUpperCase();
-  const portName = text(port['name']) ?? '';
-  const tls = item['tls'] === undefined ? undefined : fields(item['tls']);
+  const { number, name: portName } = port;
+  const protocol = port.protocol.toUpperCase();
   const label = `Gateway ${namespace}/${name} port ${number}`;
   const kind = kindOf(protocol, tls);
   if (!kind) {
-    const mode = tls ? ` ${text(tls['mode']) ?? ''}` : '';
+    const mode = tls ? ` ${tls.mode ?? ''}` : '';
     note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
     return undefined;
   }
@@ -94,17 +90,17 @@ function serverOf(gateway: Resource, item: Fields, note: (message: string) => vo
     port: number,
     portName,
     kind,
-    hosts: strings(item['hosts']),
+    hosts,
     tls,
-    bind: text(item['bind']),
+    bind: bind || undefined,
     routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
   };
 }
 
 /** undefined: Istio's admission refuses such a server, or this proxy cannot serve it. */
-function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
+function kindOf(protocol: string, tls: ServerTls | undefined): Kind | undefined {
   if (['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol)) return 'http';
-  const mode = text(tls?.['mode']) ?? 'SIMPLE';
+  const mode = tls?.mode ?? 'SIMPLE';
   const l4 = ['TCP', 'TLS', 'MONGO', 'MYSQL', 'REDIS'].includes(protocol);
   if (tls && (protocol === 'HTTPS' || l4)) {
     if (mode === 'PASSTHROUGH') return 'passthrough';
@@ -115,15 +111,13 @@ function kindOf(protocol: string, tls: Fields | undefined): Kind | undefined {
   return l4 && protocol !== 'TLS' ? 'tcp' : undefined;
 }
 
-/** The names a server answers for, without the namespaces it takes VirtualServices from. */
+/** The names a server answers for, without the namespaces it takes routes from. */
 export function serverHosts(server: GatewayServer): string[] {
   return server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
 }
 
-/** Host names both have, the narrower of two that overlap. A server host may demand the VirtualService's namespace. */
-export function sharedHosts(vs: Resource, server: GatewayServer): string[] {
-  const namespace = namespaceOf(vs);
-  const wanted = strings(specOf(vs)['hosts']);
+/** Host names both have, the narrower of two that overlap. A server host may demand the namespace of the routes. */
+export function sharedHosts({ origin: { namespace }, hosts: wanted }: RouteForm, server: GatewayServer): string[] {
   const shared = new Set<string>();
   for (const written of server.hosts) {
     const slash = written.indexOf('/');

@@ -1,7 +1,7 @@
 /** TLS of a Gateway's server: its certificates, and what it asks of clients. */
+import type { ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
-import { type Fields, objects, strings, text } from '../../mesh/fields.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
 import { MESH_TCP_ALPN } from '../sidecar/inbound.ts';
@@ -24,7 +24,7 @@ export function gatewayTlsSocket(
   const { trustDomain, trustDomainAliases = [] } = settings;
   const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
   const alpn = server.kind === 'tls' ? [] : web;
-  const mode = text(tls['mode']) ?? 'SIMPLE';
+  const mode = tls.mode ?? 'SIMPLE';
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
@@ -44,11 +44,11 @@ export function gatewayTlsSocket(
   };
   if (mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL') {
     const rules = clientRules(tls);
-    const named = text(tls['caCertCredentialName']);
+    const named = tls.caCertCredentialName || undefined;
     if (named?.includes('://')) return refuse(`caCertCredentialName ${named}: only Secrets are read`);
-    const credential = named ?? text(tls['credentialName']) ?? strings(tls['credentialNames'])[0];
-    const ca = text(tls['caCertificates']) ?? text(objects(tls['tlsCertificates'])[0]?.['caCertificates']);
-    const crl = text(tls['caCrl']);
+    const credential = named ?? (tls.credentialName || tls.credentialNames?.[0]);
+    const ca = tls.caCertificates || tls.tlsCertificates?.[0]?.caCertificates;
+    const { caCrl: crl } = tls;
     if (credential)
       common.combinedValidationContext = combinedContext(rules, `kubernetes://${credential}${CA_SUFFIX}`, ADS);
     else if (ca)
@@ -60,38 +60,31 @@ export function gatewayTlsSocket(
 
 /** Key pairs from Secrets or files, one or several (Istio: of different key types). @returns undefined: none is named */
 function ownCertificates(
-  tls: Fields,
+  tls: ServerTls,
 ): Pick<CommonTlsContext, 'tlsCertificates' | 'tlsCertificateSdsSecretConfigs'> | undefined {
-  const credential = text(tls['credentialName']);
-  const credentials = credential ? [credential] : strings(tls['credentialNames']);
+  const { credentialName, credentialNames = [], tlsCertificates: several = [] } = tls;
+  const credentials = credentialName ? [credentialName] : credentialNames;
   if (credentials.length > 0)
     return {
       tlsCertificateSdsSecretConfigs: credentials.map((name) => ({ name: `kubernetes://${name}`, sdsConfig: ADS })),
     };
-  const several = objects(tls['tlsCertificates']);
-  const pairs = (several.length > 0 ? several : [tls]).map((item) => ({
-    certificate: text(item['serverCertificate']),
-    key: text(item['privateKey']),
-  }));
-  if (pairs.some(({ certificate, key }) => !certificate || !key)) return undefined;
+  const pairs = several.length > 0 ? several : [tls];
+  if (pairs.some(({ serverCertificate, privateKey }) => !serverCertificate || !privateKey)) return undefined;
   return {
-    tlsCertificates: pairs.map(({ certificate, key }) => ({
-      certificateChain: { filename: certificate },
-      privateKey: { filename: key },
+    tlsCertificates: pairs.map(({ serverCertificate, privateKey }) => ({
+      certificateChain: { filename: serverCertificate },
+      privateKey: { filename: privateKey },
     })),
   };
 }
 
 /** Versions and suites of a server; without any the mesh's. */
-function tlsParams(tls: Fields, settings: MeshSettings): NonNullable<CommonTlsContext['tlsParams']> {
-  const cipherSuites = strings(tls['cipherSuites']);
-  const ecdhCurves = strings(tls['ecdhCurves']);
-  const version = (field: string) => {
-    const name = text(tls[field]) ?? 'TLS_AUTO';
-    // Envoy's own spelling, as in TLS_PARAMS.
-    return name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
-  };
-  const [min, max] = [version('minProtocolVersion'), version('maxProtocolVersion')];
+function tlsParams(tls: ServerTls, settings: MeshSettings): NonNullable<CommonTlsContext['tlsParams']> {
+  const { cipherSuites = [], ecdhCurves = [] } = tls;
+  // Envoy's own spelling, as in TLS_PARAMS.
+  const version = (name: ServerTls['minProtocolVersion'] = 'TLS_AUTO') =>
+    name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
+  const [min, max] = [version(tls.minProtocolVersion), version(tls.maxProtocolVersion)];
   return {
     ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
@@ -102,14 +95,13 @@ function tlsParams(tls: Fields, settings: MeshSettings): NonNullable<CommonTlsCo
 }
 
 /** What a client's certificate must be besides signed by the CA. */
-function clientRules(tls: Fields): CertificateValidationContext {
-  const sans = strings(tls['subjectAltNames']).map(exactSan);
-  const verifyCertificateHash = strings(tls['verifyCertificateHash']);
-  const verifyCertificateSpki = strings(tls['verifyCertificateSpki']);
+function clientRules(tls: ServerTls): CertificateValidationContext {
+  const { verifyCertificateHash = [], verifyCertificateSpki = [] } = tls;
+  const sans = (tls.subjectAltNames ?? []).map(exactSan);
   return {
     ...(sans.length > 0 && { matchTypedSubjectAltNames: sans }),
     ...(verifyCertificateHash.length > 0 && { verifyCertificateHash }),
     ...(verifyCertificateSpki.length > 0 && { verifyCertificateSpki }),
-    ...(tls['insecureSkipVerify'] === true && { trustChainVerification: 'ACCEPT_UNTRUSTED' as const }),
+    ...(tls.insecureSkipVerify && { trustChainVerification: 'ACCEPT_UNTRUSTED' as const }),
   };
 }

@@ -1,9 +1,8 @@
 /** Listeners and route configurations of gateways. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { FilterChain, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { Route, VirtualHost } from '../../../shared/xds/route.ts';
-import { fields, namespaceOf, specOf, strings } from '../../mesh/fields.ts';
-import type { MeshSettings } from '../../mesh/view.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
@@ -11,13 +10,13 @@ import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
+import { joinedFor } from '../routes/precedence.ts';
 import { routeConfiguration } from '../routes/routes.ts';
-import { resolveGatewayName } from '../routes/virtual-service.ts';
-import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts';
+import { formRoutes } from '../routes/virtual-service-routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
-import { httpManager, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
@@ -25,16 +24,17 @@ import { gatewayTlsSocket } from './gateway-tls.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 
 export interface GatewayInput {
-  readonly virtualServices: readonly Resource[];
+  /** Those bound to one of `gateways`. */
+  readonly forms: readonly RouteForm[];
   /** Those that select the proxy, oldest first. */
-  readonly gateways: readonly Resource[];
+  readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
-  readonly policies: readonly Resource[];
+  readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   /** As `labelsKey` writes them. */
   readonly labels: string;
@@ -51,10 +51,10 @@ export interface GatewayResources {
   readonly errors: readonly Finding[];
 }
 
-/** What the proxies of one gateway deployment serve. Pauses between VirtualServices and between virtual hosts. */
+/** What the proxies of one gateway deployment serve. Pauses between virtual hosts. */
 export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
   {
-    virtualServices: true,
+    forms: true,
     services: true,
     gateways: true,
     rules: true,
@@ -71,10 +71,10 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, virtualServices, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
     const gateway: Gateway = {
       services,
-      virtualServices,
+      forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
@@ -97,6 +97,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
 );
 
 interface Gateway extends GatewayL4 {
+  readonly settings: ProxySettings;
   readonly offersHttp2: boolean;
   onError(finding: Finding): void;
 }
@@ -197,54 +198,53 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
   return distinctChains(`port ${servers[0]?.port}`, chains, gateway.note);
 }
 
+/** What one virtual host is made of. */
 interface HostDraft {
-  readonly routes: (readonly Route[])[];
+  /** The forms with a rule for it, by the server that they are bound to. */
+  readonly forms: Map<GatewayServer, RouteForm[]>;
   requireTls: boolean;
 }
 
-/** The VirtualServices bound to these servers, by host; several for one host are joined, oldest first. */
+/** A virtual host for each host of the forms bound to these servers; several forms for one host are joined, oldest first. */
 function* gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly GatewayServer[]): Work<VirtualHost[]> {
-  const drafts = new Map<string, HostDraft>();
-  const draft = (hostname: string) => {
-    let found = drafts.get(hostname);
-    if (!found) drafts.set(hostname, (found = { routes: [], requireTls: false }));
-    return found;
-  };
-  for (const server of servers) {
-    const found = new Set<string>();
-    for (const { vs, gateways } of boundServices({ virtualServices: gateway.virtualServices })) {
-      if (!gateways.includes(server.gateway)) continue;
-      const shared = sharedHosts(vs, server);
-      if (shared.length === 0) continue;
-      const routes = virtualServiceRoutes(gateway, vs, server.gateway, server.port);
-      for (const hostname of shared) {
-        found.add(hostname);
-        draft(hostname).routes.push(routes);
-      }
-      yield;
-    }
-    if (fields(server.tls)['httpsRedirect'] === true)
-      for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
-  }
+  const drafts = draftsOf(gateway, servers);
   if (drafts.size === 0) return [{ name: `blackhole:${port}`, domains: ['*'] }];
   const hosts: VirtualHost[] = [];
-  for (const [hostname, { routes, requireTls }] of drafts) {
+  for (const [hostname, { forms, requireTls }] of drafts) {
+    const routes: (readonly Route[])[] = [];
+    for (const [server, bound] of forms)
+      for (const form of joinedFor(bound, hostname))
+        routes.push(formRoutes(gateway, form, server.gateway, server.port));
     hosts.push(virtualHost({ routes: sharedList(routes), hostname, requireTls, port }));
     yield;
   }
   return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-/** VirtualServices with the full names of their gateways; those of the mesh alone are left out. */
-const boundServices = generator<
-  { virtualServices: readonly Resource[] },
-  readonly { readonly vs: Resource; readonly gateways: readonly string[] }[]
->({ virtualServices: true }, ({ virtualServices }) =>
-  virtualServices.flatMap((vs) => {
-    const gateways = strings(specOf(vs)['gateways']).map((name) => resolveGatewayName(name, namespaceOf(vs)));
-    return gateways.some((name) => name !== 'mesh') ? [{ vs, gateways }] : [];
-  }),
-);
+function draftsOf({ forms }: Gateway, servers: readonly GatewayServer[]): ReadonlyMap<string, HostDraft> {
+  const drafts = new Map<string, HostDraft>();
+  const draft = (hostname: string) => {
+    let found = drafts.get(hostname);
+    if (!found) drafts.set(hostname, (found = { forms: new Map(), requireTls: false }));
+    return found;
+  };
+  for (const server of servers) {
+    const found = new Set<string>();
+    for (const form of forms) {
+      if (!form.gateways.includes(server.gateway)) continue;
+      for (const hostname of sharedHosts(form, server)) {
+        found.add(hostname);
+        const { forms: bound } = draft(hostname);
+        const others = bound.get(server);
+        if (others) others.push(form);
+        else bound.set(server, [form]);
+      }
+    }
+    if (server.tls?.httpsRedirect)
+      for (const hostname of found.size > 0 ? found : serverHosts(server)) draft(hostname).requireTls = true;
+  }
+  return drafts;
+}
 
 const virtualHost = generator<
   { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
@@ -259,7 +259,7 @@ const virtualHost = generator<
   }),
 );
 
-/** Routes that match everything go last, so that no VirtualService hides another's rules. */
+/** Routes that match everything go last, so that no form hides another's rules. */
 function catchAllLast(routes: Route[]): Route[] {
   const isCatchAll = ({ match }: Route) =>
     match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length;

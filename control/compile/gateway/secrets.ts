@@ -2,10 +2,10 @@
  * Gateway credentials: `kubernetes://name` from a Secret of the gateway's own namespace. Only what the compiled
  * listeners and clusters name is sent, only to gateways, and never a proxy's identity (`default`, `ROOTCA`).
  */
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { DataSource } from '../../../shared/xds/core.ts';
 import type { Secret } from '../../../shared/xds/tls.ts';
-import { fields, namespaceOf, text } from '../../mesh/fields.ts';
+import { namespaceOf } from '../../mesh/fields.ts';
 import { generator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
@@ -13,6 +13,8 @@ import type { SharedResource } from '../output/shared-resource.ts';
 const SCHEME = 'kubernetes://';
 /** Behind a credential's name: what its peers are verified with. */
 export const CA_SUFFIX = '-cacert';
+
+type StoredSecret = ResourceOfKind<'Secret'>;
 
 export interface GatewaySecrets {
   readonly secrets: readonly Secret[];
@@ -22,7 +24,7 @@ export interface GatewaySecrets {
 
 /** The Secrets of a gateway's `namespace` that its `resources` name, by name. Pauses after each resource. */
 export function* gatewaySecrets(
-  all: readonly Resource[],
+  all: readonly StoredSecret[],
   namespace: string,
   resources: Iterable<SharedResource>,
 ): Work<GatewaySecrets> {
@@ -42,9 +44,9 @@ export function* gatewaySecrets(
   return { secrets, notes };
 }
 
-type SecretIndex = ReadonlyMap<string, Resource>;
-const secretIndex = generator<{ all: readonly Resource[] }, SecretIndex>({ all: true }, ({ all }) => {
-  const index = new Map<string, Resource>();
+type SecretIndex = ReadonlyMap<string, StoredSecret>;
+const secretIndex = generator<{ all: readonly StoredSecret[] }, SecretIndex>({ all: true }, ({ all }) => {
+  const index = new Map<string, StoredSecret>();
   for (const item of all) {
     const key = `${namespaceOf(item)}/${item.metadata.name}`;
     if (!index.has(key)) index.set(key, item);
@@ -78,16 +80,15 @@ function collectNames(value: unknown, names: Set<string>): void {
     for (const item of Array.isArray(value) ? value : Object.values(value)) collectNames(item, names);
 }
 
-function source(secret: Resource, key: string): DataSource | undefined {
-  const { data, stringData } = secret as Resource & { data?: unknown; stringData?: unknown };
-  const inlineString = text(fields(stringData)[key]);
+function source({ data, stringData }: StoredSecret, key: string): DataSource | undefined {
+  const inlineString = stringData?.[key];
   if (inlineString) return { inlineString };
-  const inlineBytes = text(fields(data)[key]);
+  const inlineBytes = data?.[key];
   return inlineBytes ? { inlineBytes } : undefined;
 }
 
 interface NamedSecret {
-  readonly secret: Resource;
+  readonly secret: StoredSecret;
   readonly name: string;
 }
 

@@ -161,6 +161,10 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string 
   'defaultConfig.drainDuration': 'defaultConfig: { drainDuration: 7s }',
   'defaultConfig.concurrency': 'defaultConfig: { concurrency: 7 }',
   'defaultConfig.terminationDrainDuration': 'defaultConfig: { terminationDrainDuration: 7s }',
+  'defaultConfig.proxyMetadata': 'defaultConfig: { proxyMetadata: { ISTIO_META_HTTP10: "1" } }',
+  'defaultConfig.gatewayTopology.numTrustedProxies': 'defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }',
+  'defaultConfig.gatewayTopology.forwardClientCertDetails':
+    'defaultConfig: { gatewayTopology: { forwardClientCertDetails: APPEND_FORWARD } }',
   'outboundTrafficPolicy.mode': 'outboundTrafficPolicy: { mode: REGISTRY_ONLY }',
   'inboundTrafficPolicy.mode': 'inboundTrafficPolicy: { mode: LOCALHOST }',
   enableAutoMtls: 'enableAutoMtls: false',

@@ -1,12 +1,15 @@
 /** Fields that are accepted and stored but not translated: reported wherever a user would expect an effect. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
+import { proxyMetadataWithoutEffect } from '../../../shared/resources/effects/proxy-config.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
-import { type Fields, fields, isFields, objects, specOf } from '../../mesh/fields.ts';
+import { isKind, specOf } from '../../mesh/fields.ts';
 import { protocolOf } from '../../mesh/protocol.ts';
-import type { MeshView } from '../../mesh/view.ts';
+import type { HttpRule } from '../../mesh/routes/route-form.ts';
+import type { MeshView, Protocol } from '../../mesh/view.ts';
 import { namesClaims } from '../routes/virtual-service-match.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
@@ -28,40 +31,30 @@ export function notCompiled(resource: Resource): Violation[] {
 }
 
 function bodyNotCompiled(resource: Resource): Violation[] {
-  const spec = specOf(resource);
   if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
-  switch (resource.kind) {
-    case 'ProxyConfig':
-      return proxyConfig(spec);
-    case 'WorkloadEntry':
-      return proxyConfigAnnotations(resource).flatMap(annotation);
-    case 'WorkloadGroup':
-      return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(spec)];
-    case 'VirtualService':
-      return claims(spec);
-    case 'Sidecar':
-      return egressListeners(spec);
-    case 'ServiceEntry':
-    case 'Service':
-      return undeclaredPorts(resource.kind, spec);
-    default:
-      return [];
-  }
+  if (isKind(resource, 'ProxyConfig')) return proxyConfig(resource);
+  if (isKind(resource, 'WorkloadEntry')) return proxyConfigAnnotations(resource).flatMap(annotation);
+  if (isKind(resource, 'WorkloadGroup'))
+    return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(resource)];
+  if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
+  if (isKind(resource, 'Sidecar')) return egressListeners(resource);
+  if (isKind(resource, 'ServiceEntry')) return undeclaredPorts(entryPorts(resource), 'set protocol');
+  if (isKind(resource, 'Service')) return undeclaredPorts(servicePorts(resource), 'name it http-… or set appProtocol');
+  return [];
 }
 
-function probe(spec: Fields): Violation[] {
-  if (!isFields(spec['probe'])) return [];
+function probe(group: ResourceOfKind<'WorkloadGroup'>): Violation[] {
+  if (!specOf(group).probe) return [];
   return [of('spec.probe', 'has no effect yet: proxies do not look at the health of their workload')];
 }
 
-function proxyConfig(spec: Fields): Violation[] {
-  const { environmentVariables, image, selector } = spec;
-  const none = isFields(selector) && Object.keys(fields(selector['matchLabels'])).length === 0;
+function proxyConfig(config: ResourceOfKind<'ProxyConfig'>): Violation[] {
+  const { environmentVariables = {}, image, selector } = specOf(config);
+  const unused = proxyMetadataWithoutEffect(environmentVariables);
+  const none = selector && Object.keys(selector.matchLabels ?? {}).length === 0;
   return [
-    ...(isFields(environmentVariables) && Object.keys(environmentVariables).length > 0
-      ? [of('spec.environmentVariables', 'has no effect: give them to the proxy process as its environment')]
-      : []),
-    ...(isFields(image) ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
+    ...(unused === undefined ? [] : [of('spec.environmentVariables', unused)]),
+    ...(image ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
     ...(none
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
       : []),
@@ -80,49 +73,56 @@ function annotation({ path, yaml }: { path: string; yaml: string }): Violation[]
 
 /** Istio's annotations that have no effect; those of a WorkloadGroup's template come to stand on its WorkloadEntries. */
 function annotations(resource: Resource): Violation[] {
-  const template = resource.kind === 'WorkloadGroup' ? fields(specOf(resource)['metadata'])['annotations'] : undefined;
+  const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata?.annotations : undefined;
   const places = [
-    ['metadata.annotations', resource.kind, fields(resource.metadata.annotations)],
-    ['spec.metadata.annotations', 'WorkloadEntry', fields(template)],
+    ['metadata.annotations', resource.kind, resource.metadata.annotations ?? {}],
+    ['spec.metadata.annotations', 'WorkloadEntry', template ?? {}],
   ] as const;
   return places.flatMap(([path, kind, given]) =>
     annotationsWithoutEffect(kind, given).map(({ name, message }) => of(keyPath(path, name), message)),
   );
 }
 
-function claims(spec: Fields): Violation[] {
-  return objects(spec['http']).flatMap((rule, i) =>
-    objects(rule['match']).flatMap((match, j) =>
-      namesClaims(match)
+function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
+  return rules.flatMap(({ match = [] }, i) =>
+    match.flatMap((one, j) =>
+      namesClaims(one)
         ? [of(`spec.http[${i}].match[${j}]`, 'matches on JWT claims are not compiled yet: it never matches')]
         : [],
     ),
   );
 }
 
-function egressListeners(spec: Fields): Violation[] {
-  return objects(spec['egress']).flatMap((item, i) => {
-    const named = ['port', 'bind', 'captureMode'].filter((field) => item[field] !== undefined);
-    if (named.length === 0) return [];
+function egressListeners(sidecar: ResourceOfKind<'Sidecar'>): Violation[] {
+  return (specOf(sidecar).egress ?? []).flatMap((item, i) => {
+    const named = (['port', 'bind', 'captureMode'] as const).find((field) => item[field] !== undefined);
+    if (named === undefined) return [];
     const message =
       'egress listeners of their own are not compiled yet: its hosts are reached at the ports of their services';
-    return [of(`spec.egress[${i}].${named[0]}`, message)];
+    return [of(`spec.egress[${i}].${named}`, message)];
   });
 }
 
-function undeclaredPorts(kind: string, spec: Fields): Violation[] {
-  return objects(spec['ports']).flatMap((port, i) => {
-    const declared = kind === 'Service' ? port['appProtocol'] : port['protocol'];
-    if (kind === 'Service' && port['protocol'] === 'UDP') return [];
-    if (protocolOf(text(declared), text(port['name'])) !== 'UNSUPPORTED') return [];
-    const way = kind === 'Service' ? 'name it http-… or set appProtocol' : 'set protocol';
-    return [
-      of(`spec.ports[${i}]`, `no protocol is declared, calls to it are passed on as TCP: ${way} to have HTTP routed`),
-    ];
-  });
-}
+const entryPorts = (entry: ResourceOfKind<'ServiceEntry'>) =>
+  (specOf(entry).ports ?? []).map(({ protocol, name }) => protocolOf(protocol || undefined, name || undefined));
 
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+const servicePorts = (service: ResourceOfKind<'Service'>) =>
+  (specOf(service).ports ?? []).map(({ protocol, appProtocol, name }) =>
+    protocol === 'UDP' ? protocol : protocolOf(appProtocol || undefined, name || undefined),
+  );
+
+function undeclaredPorts(protocols: readonly Protocol[], remedy: string): Violation[] {
+  return protocols.flatMap((protocol, i) =>
+    protocol === 'UNSUPPORTED'
+      ? [
+          of(
+            `spec.ports[${i}]`,
+            `no protocol is declared, calls to it are passed on as TCP: ${remedy} to have HTTP routed`,
+          ),
+        ]
+      : [],
+  );
+}
 
 /** Of what concerns this proxy, a sentence each. */
 export function noteNotCompiled(
@@ -133,18 +133,24 @@ export function noteNotCompiled(
 ): void {
   const own = new Set([proxy.namespace, view.settings.rootNamespace]);
   const resources = [
-    ...[...KINDS].flatMap((kind) => view.resources(kind)),
+    ...[...KINDS].flatMap((kind): readonly Resource[] => view.resources(kind)),
     ...['Sidecar', 'ProxyConfig']
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
-    ...view.resources('WorkloadEntry').filter((item) => proxy.ips.includes(text(specOf(item)['address']) ?? '')),
-    ...scope.virtualServices.list,
+    ...view.resources('WorkloadEntry').filter((item) => proxy.ips.includes(specOf(item).address ?? '')),
     ...scope.services.list.map(({ resource }) => resource),
   ];
   for (const warning of view.settings.warnings ?? []) note(`ConfigMap istio-system/istio: ${warning}`);
-  for (const resource of resources)
-    for (const { path, message } of notCompiled(resource)) {
-      const { namespace = 'default', name } = resource.metadata;
-      note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
-    }
+  const found = [
+    // With the rules of their delegates.
+    ...scope.routes.flatMap(({ origin, http }) =>
+      [...claims(http), ...annotations(origin.resource)].map((violation) => ({ resource: origin.resource, violation })),
+    ),
+    ...resources.flatMap((resource) => notCompiled(resource).map((violation) => ({ resource, violation }))),
+  ];
+  for (const { resource, violation } of found) {
+    const { path, message } = violation;
+    const { namespace = 'default', name } = resource.metadata;
+    note(`${resource.kind} ${namespace}/${name}${path === '' ? '' : `: ${path}`}: ${message}`);
+  }
 }

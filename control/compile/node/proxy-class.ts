@@ -1,13 +1,17 @@
 /** What of a proxy decides about the resources it shares with others: only the labels that some rule asks for. */
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { fields, labelsOf, objects, specOf, strings } from '../../mesh/fields.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { LocalityLbSetting } from '../../../shared/resources/schema/destination-rule.ts';
+import { specOf } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, labelsKey } from '../memo.ts';
 import { sourceLabelsOf } from '../routes/virtual-service-routes.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 
+type DestinationRule = ResourceOfKind<'DestinationRule'>;
+
 export interface ProxyClass {
-  /** Labels that source labels of VirtualServices name, as `labelsKey` writes them. */
+  /** Labels that source labels of routes name, as `labelsKey` writes them. */
   readonly sourceLabels: string;
   /** Labels that selectors of DestinationRules name. */
   readonly ruleLabels: string;
@@ -16,27 +20,25 @@ export interface ProxyClass {
 }
 
 export function proxyClass(view: MeshView, { labels }: Pick<ProxyView, 'labels'>): ProxyClass {
-  const virtualServices = view.resources('VirtualService');
   const rules = view.resources('DestinationRule');
   return {
-    sourceLabels: labelsKey(labels, sourceKeys({ virtualServices })),
+    sourceLabels: labelsKey(labels, sourceKeys({ forms: view.routes })),
     ruleLabels: labelsKey(labels, selectorKeys({ rules })),
     failoverLabels: labelsKey(labels, failoverKeys({ rules, settings: view.settings })),
   };
 }
 
-const sourceKeys = generator<{ virtualServices: readonly Resource[] }, ReadonlySet<string>>(
-  { virtualServices: true },
-  ({ virtualServices }) => new Set(virtualServices.flatMap((vs) => sourceLabelsOf(vs))),
+const sourceKeys = generator<{ forms: readonly RouteForm[] }, ReadonlySet<string>>(
+  { forms: true },
+  ({ forms }) => new Set(forms.flatMap((form) => sourceLabelsOf(form))),
 );
 
-const selectorKeys = generator<{ rules: readonly Resource[] }, ReadonlySet<string>>(
+const selectorKeys = generator<{ rules: readonly DestinationRule[] }, ReadonlySet<string>>(
   { rules: true },
-  ({ rules }) =>
-    new Set(rules.flatMap((rule) => Object.keys(labelsOf(fields(specOf(rule)['workloadSelector'])['matchLabels'])))),
+  ({ rules }) => new Set(rules.flatMap((rule) => Object.keys(specOf(rule).workloadSelector?.matchLabels ?? {}))),
 );
 
-const failoverKeys = generator<{ rules: readonly Resource[]; settings: MeshSettings }, ReadonlySet<string>>(
+const failoverKeys = generator<{ rules: readonly DestinationRule[]; settings: MeshSettings }, ReadonlySet<string>>(
   { rules: true, settings: true },
   ({ rules, settings }) => {
     const keys = new Set<string>(priorities(settings.config.localityLbSetting));
@@ -45,13 +47,13 @@ const failoverKeys = generator<{ rules: readonly Resource[]; settings: MeshSetti
   },
 );
 
-const rulePriorities = generator<{ rule: Resource }, readonly string[]>({ rule: true }, ({ rule }) => {
-  const spec = specOf(rule);
-  const policies = [spec['trafficPolicy'], ...objects(spec['subsets']).map((subset) => subset['trafficPolicy'])];
-  const levels = policies.flatMap((policy) => [policy, ...objects(fields(policy)['portLevelSettings'])]);
-  return levels.flatMap((level) => priorities(fields(fields(level)['loadBalancer'])['localityLbSetting']));
+const rulePriorities = generator<{ rule: DestinationRule }, readonly string[]>({ rule: true }, ({ rule }) => {
+  const { trafficPolicy, subsets = [] } = specOf(rule);
+  const policies = [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)];
+  const levels = policies.flatMap((policy) => [policy, ...(policy?.portLevelSettings ?? [])]);
+  return levels.flatMap((level) => priorities(level?.loadBalancer?.localityLbSetting));
 });
 
 /** The label keys of `failoverPriority`: `label=value` asks nothing of the caller. */
-const priorities = (setting: unknown): string[] =>
-  strings(fields(setting)['failoverPriority']).filter((entry) => !entry.includes('='));
+const priorities = (setting: LocalityLbSetting | undefined): string[] =>
+  (setting?.failoverPriority ?? []).filter((entry) => !entry.includes('='));

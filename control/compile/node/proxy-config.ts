@@ -5,20 +5,28 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
+import { HTTP10_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import { parseDuration } from '../../../shared/resources/schema/vocabulary.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import type { ProxyConfigAnswer } from '../../../shared/xds/proxy-config.ts';
-import { fields, isFields, labelsOf, namespaceOf, numeric, specOf, text } from '../../mesh/fields.ts';
+import { isKind, namespaceOf, specOf } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { type ProxyView, proxyOf } from '../scope/proxy.ts';
+import { generator } from '../memo.ts';
+import { isSwitchedOn, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
+import type { ProxyHttpSettings } from '../sidecar/http-manager.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
+
+type ProxyConfig = ResourceOfKind<'ProxyConfig'>;
+type Entry = ResourceOfKind<'WorkloadEntry'>;
+type Group = ResourceOfKind<'WorkloadGroup'>;
 
 type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
   workloads: readonly Pick<LocalWorkload, 'labels'>[];
@@ -26,7 +34,7 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
-  const config = effectiveProxyConfig(view, proxyOf(view, node));
+  const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
   const { concurrency } = config;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);
@@ -34,6 +42,17 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
     ...(concurrency !== undefined && concurrency >= 0 ? { concurrency } : {}),
     ...(drainDuration === undefined ? {} : { drainDuration }),
     ...(terminationDrainDuration === undefined ? {} : { terminationDrainDuration }),
+  };
+}
+
+/** What it decides about HTTP connection managers (Istio's pilot/pkg/networking/core: listener.go, gateway.go). */
+export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSettings {
+  const { proxyMetadata, gatewayTopology } = effectiveProxyConfig(view, proxy);
+  const forward = gatewayTopology?.forwardClientCertDetails;
+  return {
+    acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
+    trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
+    forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
   };
 }
 
@@ -45,7 +64,7 @@ export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshPr
   const layers = [
     ofNamespace(all, rootNamespace),
     namespace === rootNamespace ? undefined : ofNamespace(all, namespace),
-    ...annotationsOf(view, workload).map((annotation) => readProxyConfig(annotation).value),
+    ...annotatedOf(view, workload),
     ofWorkload(all, workload),
   ];
   return layers.reduce<MeshProxyConfig>(
@@ -54,73 +73,79 @@ export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshPr
   );
 }
 
-function ofNamespace(all: readonly Resource[], namespace: string): MeshProxyConfig | undefined {
-  const found = all.find((item) => namespaceOf(item) === namespace && !isFields(specOf(item)['selector']));
+function ofNamespace(all: readonly ProxyConfig[], namespace: string): MeshProxyConfig | undefined {
+  const found = all.find((item) => namespaceOf(item) === namespace && !specOf(item).selector);
   return found && asMeshProxyConfig(found);
 }
 
 /** A selector without labels selects nothing here. */
-function ofWorkload(all: readonly Resource[], workload: Workload): MeshProxyConfig | undefined {
+function ofWorkload(all: readonly ProxyConfig[], workload: Workload): MeshProxyConfig | undefined {
   const found = all.find((item) => {
     if (namespaceOf(item) !== workload.namespace) return false;
-    const wanted = labelsOf(fields(specOf(item)['selector'])['matchLabels']);
+    const wanted = specOf(item).selector?.matchLabels ?? {};
     return Object.keys(wanted).length > 0 && selectsProxy(wanted, workload);
   });
   return found && asMeshProxyConfig(found);
 }
 
-function asMeshProxyConfig(resource: Resource): MeshProxyConfig {
-  const spec = specOf(resource);
-  const concurrency = numeric(spec['concurrency']);
+function asMeshProxyConfig(resource: ProxyConfig): MeshProxyConfig {
+  const { concurrency, environmentVariables } = specOf(resource);
   return {
-    ...(concurrency === undefined ? {} : { concurrency }),
-    ...(isFields(spec['environmentVariables']) ? { proxyMetadata: labelsOf(spec['environmentVariables']) } : {}),
+    ...(typeof concurrency === 'number' && { concurrency }),
+    ...(environmentVariables ? { proxyMetadata: environmentVariables } : {}),
   };
 }
 
 /**
- * The annotation's texts for a workload, the later ones over the earlier: of its WorkloadGroup, of the group's template for
+ * The annotation's values for a workload, the later ones over the earlier: of its WorkloadGroup, of the group's template for
  * entries, of its WorkloadEntry.
  */
-function annotationsOf(view: MeshView, workload: Workload): string[] {
-  const own = (item: Resource) => namespaceOf(item) === workload.namespace;
+function annotatedOf(view: MeshView, workload: Workload): readonly (MeshProxyConfig | undefined)[] {
+  const own = (item: Entry | Group) => namespaceOf(item) === workload.namespace;
   const group = view.resources('WorkloadGroup').find((item) => own(item) && isOfGroup(item, workload));
-  const entry = view
-    .resources('WorkloadEntry')
-    .find((item) => own(item) && isEntryOf(item, workload) && annotationOf(item.metadata.annotations) !== undefined);
-  return [...(group ? proxyConfigAnnotations(group) : []), ...(entry ? proxyConfigAnnotations(entry) : [])].map(
-    ({ yaml }) => yaml,
+  const entry = annotatedEntries({ entries: view.resources('WorkloadEntry') }).find(
+    (item) => own(item) && isEntryOf(item, workload),
   );
+  return [...(group ? configsOf({ resource: group }) : []), ...(entry ? configsOf({ resource: entry }) : [])];
 }
 
+/** Of a mesh's many entries the few that have the annotation. */
+const annotatedEntries = generator<{ entries: readonly Entry[] }, readonly Entry[]>({ entries: true }, ({ entries }) =>
+  entries.filter((item) => annotationOf(item.metadata.annotations) !== undefined),
+);
+
+const configsOf = generator<{ resource: Entry | Group }, readonly (MeshProxyConfig | undefined)[]>(
+  { resource: true },
+  ({ resource }) => proxyConfigAnnotations(resource).map(({ yaml }) => readProxyConfig(yaml).value),
+);
+
 /** The annotations of this name in a WorkloadEntry or WorkloadGroup, with where they stand. */
-export function proxyConfigAnnotations(resource: Resource): { path: string; yaml: string }[] {
-  const template = resource.kind === 'WorkloadGroup' ? fields(specOf(resource)['metadata'])['annotations'] : undefined;
+export function proxyConfigAnnotations(resource: Entry | Group): { path: string; yaml: string }[] {
+  const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata?.annotations : undefined;
   return [
     { path: 'metadata.annotations', yaml: annotationOf(resource.metadata.annotations) },
     { path: 'spec.metadata.annotations', yaml: annotationOf(template) },
   ].flatMap(({ path, yaml }) => (yaml === undefined ? [] : [{ path: `${path}["${PROXY_CONFIG_ANNOTATION}"]`, yaml }]));
 }
 
-const annotationOf = (annotations: unknown): string | undefined => text(fields(annotations)[PROXY_CONFIG_ANNOTATION]);
+const annotationOf = (annotations: Record<string, string> | undefined): string | undefined =>
+  annotations?.[PROXY_CONFIG_ANNOTATION] || undefined;
 
 /** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Resource, workload: Workload): boolean {
-  const spec = specOf(group);
-  const template = fields(spec['template']);
-  const wanted = { ...labelsOf(fields(spec['metadata'])['labels']), ...labelsOf(template['labels']) };
+function isOfGroup(group: Group, workload: Workload): boolean {
+  const { metadata, template } = specOf(group);
+  const wanted = { ...metadata?.labels, ...template?.labels };
   if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;
-  return (text(template['serviceAccount']) ?? 'default') === workload.serviceAccount;
+  return (template?.serviceAccount || 'default') === workload.serviceAccount;
 }
 
 /** By address; where many workloads share a loopback address, by account and labels too. */
-function isEntryOf(entry: Resource, { ips, labels, workloads, serviceAccount }: Workload): boolean {
-  const spec = specOf(entry);
-  const address = text(spec['address']) ?? '';
+function isEntryOf(entry: Entry, { ips, labels, workloads, serviceAccount }: Workload): boolean {
+  const { address = '', ...own } = specOf(entry);
   if (!ips.includes(address)) return false;
   if (address !== '::1' && !address.startsWith('127.')) return true;
-  if ((text(spec['serviceAccount']) ?? 'default') !== serviceAccount) return false;
-  return selectsProxy(labelsOf(spec['labels']), { labels, workloads });
+  if ((own.serviceAccount || 'default') !== serviceAccount) return false;
+  return selectsProxy(own.labels ?? {}, { labels, workloads });
 }
 
 /** A Go duration in whole milliseconds, as proto3 JSON has it; never negative. */

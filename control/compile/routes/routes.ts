@@ -1,31 +1,31 @@
-/** Route configurations of sidecars: a virtual host per service, as VirtualServices shape it. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+/** Route configurations of sidecars: a virtual host per service, as the rules for it say. */
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
-import { namespaceOf, specOf, strings } from '../../mesh/fields.ts';
 import { isHttp } from '../../mesh/protocol.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
 import { PASSTHROUGH } from '../cluster/clusters.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
-import { bracketed, hostCovers, moreSpecific, outboundCluster, resolveHost } from '../names.ts';
+import { bracketed, hostCovers, moreSpecific, outboundCluster } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
 import { defaultRoute } from './virtual-service.ts';
-import { type RouteCaller, virtualServiceRoutes } from './virtual-service-routes.ts';
+import { formRoutes, type RouteCaller } from './virtual-service-routes.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
 
 /** What the routes of a sidecar are made of. */
 export interface SidecarRoutes {
   readonly services: Services;
-  readonly virtualServices: readonly Resource[];
+  /** Those bound to the mesh. */
+  readonly forms: readonly RouteForm[];
   readonly destinations: Destinations;
   readonly caller: RouteCaller & { readonly dnsDomain: string };
-  readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
+  readonly settings: Pick<MeshSettings, 'config'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
   /** Takes why a rule could not be translated. */
   onError(finding: Finding): void;
@@ -78,18 +78,12 @@ const servicesAtPort = generator<{ services: readonly MeshService[]; port: numbe
     ),
 );
 
-/** Whether a VirtualService applies to sidecars; without gateways it does. */
-export function boundToMesh(vs: Resource): boolean {
-  const gateways = strings(specOf(vs)['gateways']);
-  return gateways.length === 0 || gateways.includes('mesh');
-}
-
 /**
  * The virtual hosts of the HTTP services at `port`, by name; the last catches everything else. Pauses after each
- * VirtualService and each service.
+ * form and each service.
  */
 export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<VirtualHost[]> {
-  const { services, virtualServices, caller, destinations, settings } = input;
+  const { services, forms, caller, destinations, settings } = input;
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
@@ -100,11 +94,10 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port }));
   };
   const covered = new Set<MeshService>();
-  for (const vs of virtualServices) {
-    if (!boundToMesh(vs) || specOf(vs)['http'] === undefined) continue;
-    const routes = virtualServiceRoutes(input, vs, 'mesh', port);
+  for (const form of forms) {
+    const routes = formRoutes(input, form, 'mesh', port);
     if (routes.length === 0) continue;
-    for (const { hostname, service } of virtualServiceHosts(input, vs, here, port)) {
+    for (const { hostname, service } of hostsOf(input, form, here, port)) {
       if (service ? covered.has(service) : false) continue;
       if (service) covered.add(service);
       add(hostname, service, routes);
@@ -144,7 +137,7 @@ const virtualHost = generator<VirtualHostInput, VirtualHost>(
 
 type MeshRetries = MeshSettings['config']['defaultHttpRetryPolicy'];
 
-/** The routes of a service that no VirtualService covers. */
+/** The routes of a service without rules. */
 const defaultRoutes = generator<
   { service: MeshService; rule: DestinationRule | undefined; retries: MeshRetries; port: number },
   readonly Route[]
@@ -156,26 +149,25 @@ const defaultRoutes = generator<
 });
 
 /**
- * What a VirtualService's hosts are at `port`: services of the registry it covers there, and hosts unknown to the
+ * What the hosts of a form are at `port`: services of the registry it covers there, and hosts unknown to the
  * registry, which exist at the covered services' ports, or at port 80 when it covers none at all.
  */
-function virtualServiceHosts(
-  { services, virtualServices, settings: { domainSuffix } }: SidecarRoutes,
-  vs: Resource,
+function hostsOf(
+  { services, forms }: SidecarRoutes,
+  form: RouteForm,
   here: ReadonlyMap<string, MeshService>,
   port: number,
 ): { hostname: string; service: MeshService | undefined }[] {
   const found: { hostname: string; service: MeshService | undefined }[] = [];
   const unknown: string[] = [];
   let known = false;
-  const named = namedHosts({ virtualServices, domainSuffix });
-  for (const written of strings(specOf(vs)['hosts'])) {
-    const host = resolveHost(written, namespaceOf(vs), domainSuffix);
+  const named = namedHosts({ forms });
+  for (const host of form.hosts) {
     const wild = host.startsWith('*');
     const exact = here.get(host);
     const covered = wild
       ? [...here.values()].filter(
-          (service) => hostCovers(host, service.hostname) && !namedBetter(named, vs, host, service),
+          (service) => hostCovers(host, service.hostname) && !namedBetter(named, form, host, service),
         )
       : exact
         ? [exact]
@@ -193,32 +185,28 @@ function virtualServiceHosts(
 }
 
 interface NamedHosts {
-  readonly exact: ReadonlyMap<string, ReadonlySet<Resource>>;
-  readonly wild: readonly { readonly name: string; readonly vs: Resource }[];
+  readonly exact: ReadonlyMap<string, ReadonlySet<RouteForm>>;
+  readonly wild: readonly { readonly name: string; readonly form: RouteForm }[];
 }
 
-/** The hosts that the VirtualServices of the mesh name. */
-const namedHosts = generator<{ virtualServices: readonly Resource[]; domainSuffix: string }, NamedHosts>(
-  { virtualServices: true, domainSuffix: true },
-  ({ virtualServices, domainSuffix }) => {
-    const exact = new Map<string, Set<Resource>>();
-    const wild: { name: string; vs: Resource }[] = [];
-    for (const vs of virtualServices) {
-      if (!boundToMesh(vs)) continue;
-      for (const host of strings(specOf(vs)['hosts'])) {
-        const name = resolveHost(host, namespaceOf(vs), domainSuffix);
-        if (name.startsWith('*')) wild.push({ name, vs });
-        else exact.set(name, (exact.get(name) ?? new Set()).add(vs));
-      }
+/** The hosts that the forms of the mesh name. */
+const namedHosts = generator<{ forms: readonly RouteForm[] }, NamedHosts>({ forms: true }, ({ forms }) => {
+  const exact = new Map<string, Set<RouteForm>>();
+  const wild: { name: string; form: RouteForm }[] = [];
+  for (const form of forms)
+    for (const name of form.hosts) {
+      if (name.startsWith('*')) wild.push({ name, form });
+      else exact.set(name, (exact.get(name) ?? new Set()).add(form));
     }
-    return { exact, wild };
-  },
-);
+  return { exact, wild };
+});
 
-/** A wildcard host leaves alone the services that another VirtualService names more exactly. */
-function namedBetter({ exact, wild }: NamedHosts, vs: Resource, host: string, { hostname }: MeshService): boolean {
-  for (const other of exact.get(hostname) ?? []) if (other !== vs) return true;
-  return wild.some(({ name, vs: other }) => other !== vs && hostCovers(name, hostname) && moreSpecific(name, host) < 0);
+/** A wildcard host does not take the services that another form names more exactly. */
+function namedBetter({ exact, wild }: NamedHosts, form: RouteForm, host: string, { hostname }: MeshService): boolean {
+  for (const other of exact.get(hostname) ?? []) if (other !== form) return true;
+  return wild.some(
+    ({ name, form: other }) => other !== form && hostCovers(name, hostname) && moreSpecific(name, host) < 0,
+  );
 }
 
 const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(

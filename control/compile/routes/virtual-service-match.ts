@@ -1,8 +1,9 @@
-/** VirtualService HTTPMatchRequest -> envoy RouteMatch, and whether a match concerns this proxy at all. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+/** The match of an http rule -> envoy RouteMatch, and whether a match concerns this proxy at all. */
+import type { StringMatch } from '../../../shared/resources/schema/virtual-service.ts';
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import type { HeaderMatcher, QueryParameterMatcher, Route, RouteMatch } from '../../../shared/xds/route.ts';
-import type { HttpMatchRequest, StringMatch } from './virtual-service-spec.ts';
+import type { HttpMatch } from '../../mesh/routes/route-form.ts';
+import { compare } from '../../mesh/sorted-list.ts';
 
 export interface MatchScope {
   proxyLabels: Record<string, string>;
@@ -12,24 +13,10 @@ export interface MatchScope {
   port: number;
 }
 
-/**
- * A gateway's full name as written in a VirtualService: `mesh` stays, `name` and `./name` are of its own namespace,
- * `name.ns.svc…` is the old spelling of `ns/name`.
- */
-export function resolveGatewayName(name: string, namespace: string): string {
-  if (name === 'mesh') return name;
-  if (name.startsWith('./')) return `${namespace}/${name.slice(2)}`;
-  if (name.includes('/')) return name;
-  const dot = name.indexOf('.');
-  if (dot < 0) return `${namespace}/${name}`;
-  return `${name.slice(dot + 1).split('.')[0]}/${name.slice(0, dot)}`;
-}
-
 /** Judges what is known before any request: port, gateways, source labels and source namespace. */
-export function matchAppliesTo(match: HttpMatchRequest, namespace: string, scope: MatchScope): boolean {
+export function matchAppliesTo(match: HttpMatch, scope: MatchScope): boolean {
   if (match.port !== undefined && match.port !== 0 && match.port !== scope.port) return false;
-  if (match.gateways?.length && !match.gateways.some((name) => resolveGatewayName(name, namespace) === scope.gateway))
-    return false;
+  if (match.gateways?.length && !match.gateways.includes(scope.gateway)) return false;
   // Who calls is known only in the mesh: at a gateway the "source" would be the gateway itself.
   for (const [key, value] of Object.entries(match.sourceLabels ?? {}))
     if (scope.proxyLabels[key] !== value) return false;
@@ -46,8 +33,11 @@ export function namesClaims(match: { headers?: unknown; withoutHeaders?: unknown
   );
 }
 
-/** Envoy's match for one HTTPMatchRequest; undefined (no match given) is everything. */
-export function translateMatch(vs: Resource, match: HttpMatchRequest | undefined): RouteMatch {
+/**
+ * Envoy's match of requests; undefined (no match given) is everything.
+ * @param wholeSegments see `HttpRule`
+ */
+export function translateMatch(match: HttpMatch | undefined, wholeSegments = false): RouteMatch {
   if (!match) return { prefix: '/' };
   const headers = [
     ...Object.entries(match.headers ?? {}).map(([name, value]) => headerMatcher(name, value)),
@@ -60,7 +50,7 @@ export function translateMatch(vs: Resource, match: HttpMatchRequest | undefined
     .map(([name, value]) => queryMatcher(name, value))
     .sort((a, b) => compare(a.name, b.name));
   return {
-    ...pathMatch(vs, match.uri),
+    ...pathMatch(match.uri, wholeSegments),
     caseSensitive: !match.ignoreUriCase,
     ...(headers.length > 0 && { headers }),
     ...(queryParameters.length > 0 && { queryParameters }),
@@ -82,14 +72,11 @@ export function stringMatcher(match: StringMatch | null): StringMatcher | undefi
   return undefined;
 }
 
-function pathMatch(vs: Resource, uri: StringMatch | undefined): RouteMatch {
+function pathMatch(uri: StringMatch | undefined, wholeSegments: boolean): RouteMatch {
   if (uri?.exact !== undefined) return { path: uri.exact };
   if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
   if (uri?.prefix === undefined) return { prefix: '/' };
-  // Resources converted from Ingress or Gateway API match whole path segments.
-  const semantics = vs.metadata.annotations?.['internal.istio.io/route-semantics'];
-  if ((semantics === 'gateway' || semantics === 'ingress') && uri.prefix !== '/')
-    return { pathSeparatedPrefix: uri.prefix.replace(/\/$/, '') };
+  if (wholeSegments && uri.prefix !== '/') return { pathSeparatedPrefix: uri.prefix.replace(/\/$/, '') };
   return { prefix: uri.prefix };
 }
 
@@ -107,9 +94,4 @@ function withoutHeader(name: string, match: StringMatch): HeaderMatcher {
 function queryMatcher(name: string, match: StringMatch): QueryParameterMatcher {
   const matcher = stringMatcher(match);
   return matcher ? { name, stringMatch: matcher } : { name, presentMatch: true };
-}
-
-/** By code unit, as Go sorts: never by locale. */
-export function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,17 +1,18 @@
-/** What a VirtualService route carries besides match and destinations: headers, retries, redirect, fault, CORS. */
-import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/core.ts';
-import type * as filters from '../../../shared/xds/http-filters.ts';
-import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
-import { compare, stringMatcher } from './virtual-service-match.ts';
+/** What an http rule has besides match and destinations: headers, retries, redirect, fault, CORS. */
 import type {
   CorsPolicy,
   HeaderOperations,
   Headers,
-  HttpFault,
+  HttpFaultInjection,
   HttpRedirect,
   HttpRetry,
   Percent,
-} from './virtual-service-spec.ts';
+} from '../../../shared/resources/schema/virtual-service.ts';
+import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/core.ts';
+import type * as filters from '../../../shared/xds/http-filters.ts';
+import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
+import { compare } from '../../mesh/sorted-list.ts';
+import { stringMatcher } from './virtual-service-match.ts';
 
 export type PerFilterConfig = filters.TypedPerFilterConfig;
 type FaultConfig = { '@type': string } & filters.HttpFault;
@@ -180,7 +181,7 @@ const GRPC_HTTP_STATUS: Record<string, number> = {
 };
 
 /** Undefined where the fault does nothing. Throws for what cannot be injected. */
-export function translateFault(fault: HttpFault | undefined): FaultConfig | undefined {
+export function translateFault(fault: HttpFaultInjection | undefined): FaultConfig | undefined {
   if (!fault?.delay && !fault?.abort) return undefined;
   const { delay, abort } = fault;
   if (delay?.exponentialDelay) throw new Error('fault.delay.exponentialDelay is not supported');

@@ -1,15 +1,13 @@
-/** The http routes of one VirtualService, made once for all proxies that its rules treat alike. */
-import type { Resource } from '../../../shared/resources/resource.ts';
+/** The http routes of one route form, made once for all proxies that its rules treat alike. */
 import type { Route } from '../../../shared/xds/route.ts';
-import { namespaceOf, specOf } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, labelsFrom, labelsKey, sharedList } from '../memo.ts';
-import { outboundCluster, resolveHost } from '../names.ts';
+import { outboundCluster } from '../names.ts';
 import type { Finding } from '../output/finding.ts';
 import { translateHttpRoutes } from './virtual-service.ts';
-import type { VirtualServiceSpec } from './virtual-service-spec.ts';
 
 /** Who a request comes from, as `sourceLabels` and `sourceNamespace` know it. */
 export interface RouteCaller {
@@ -20,12 +18,12 @@ export interface RouteCaller {
 export interface RouteInput {
   readonly destinations: Destinations;
   readonly caller: RouteCaller;
-  readonly settings: Pick<MeshSettings, 'domainSuffix' | 'config'>;
+  readonly settings: Pick<MeshSettings, 'config'>;
   /** Takes why a rule could not be translated. */
   onError(finding: Finding): void;
 }
 
-/** What the rules of a VirtualService ask of their surroundings. */
+/** What the rules of a form ask of the mesh and the caller. */
 interface Questions {
   /** Full names of all destinations. */
   readonly hosts: readonly string[];
@@ -33,40 +31,34 @@ interface Questions {
   readonly sourceNamespace: boolean;
 }
 
-const questionsOf = generator<{ vs: Resource; domainSuffix: string }, Questions>(
-  { vs: true, domainSuffix: true },
-  ({ vs, domainSuffix }) => {
-    const rules = (specOf(vs) as VirtualServiceSpec).http ?? [];
-    const matches = rules.flatMap((rule) => rule.match ?? []);
-    const written = rules.flatMap((rule) => [
-      ...(rule.route ?? []).map(({ destination }) => destination),
-      ...(rule.mirror ? [rule.mirror] : []),
-      ...(rule.mirrors ?? []).map(({ destination }) => destination),
-    ]);
-    return {
-      hosts: [...new Set(written.map(({ host }) => resolveHost(host, namespaceOf(vs), domainSuffix)))],
-      sourceLabels: [...new Set(matches.flatMap((match) => Object.keys(match.sourceLabels ?? {})))],
-      sourceNamespace: matches.some((match) => Boolean(match.sourceNamespace)),
-    };
-  },
-);
+const questionsOf = generator<{ form: RouteForm }, Questions>({ form: true }, ({ form: { http } }) => {
+  const matches = http.flatMap((rule) => rule.match ?? []);
+  const destinations = http.flatMap((rule) => [
+    ...(rule.route ?? []).map(({ destination }) => destination),
+    ...(rule.mirror ? [rule.mirror] : []),
+    ...(rule.mirrors ?? []).map(({ destination }) => destination),
+  ]);
+  return {
+    hosts: [...new Set(destinations.map(({ host }) => host))],
+    sourceLabels: [...new Set(matches.flatMap((match) => Object.keys(match.sourceLabels ?? {})))],
+    sourceNamespace: matches.some((match) => Boolean(match.sourceNamespace)),
+  };
+});
 
-/** Labels that the rules of VirtualServices ask callers for. */
-export function sourceLabelsOf(vs: Resource): readonly string[] {
-  return sourceLabels({ vs });
+/** Labels that the rules of a form ask callers for. */
+export function sourceLabelsOf(form: RouteForm): readonly string[] {
+  return sourceLabels({ form });
 }
 
-const sourceLabels = generator<{ vs: Resource }, readonly string[]>({ vs: true }, ({ vs }) => {
-  const { http, tcp, tls } = specOf(vs) as Record<'http' | 'tcp' | 'tls', { match?: object[] }[] | undefined>;
-  const rules = [http, tcp, tls].flatMap((list) => (Array.isArray(list) ? list : []));
-  const matches = rules.flatMap((rule) => (Array.isArray(rule.match) ? rule.match : [])) as {
-    sourceLabels?: Record<string, string>;
-  }[];
+const sourceLabels = generator<{ form: RouteForm }, readonly string[]>({ form: true }, ({ form }) => {
+  const matches = [...form.http, ...form.tcp, ...form.tls].flatMap(
+    (rule): { sourceLabels?: Record<string, string> }[] => rule.match ?? [],
+  );
   return [...new Set(matches.flatMap((match) => Object.keys(match.sourceLabels ?? {})))];
 });
 
 interface TranslationInput {
-  readonly vs: Resource;
+  readonly form: RouteForm;
   /** The service and the rule of each destination, in the order of its questions. */
   readonly targets: readonly (MeshService | DestinationRule | undefined)[];
   /** MeshConfig.defaultHttpRetryPolicy. */
@@ -75,41 +67,32 @@ interface TranslationInput {
   readonly port: number;
   readonly namespace: string;
   readonly labels: string;
-  readonly domainSuffix: string;
 }
 
 const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly Finding[] }>(
   {
-    vs: true,
+    form: true,
     targets: true,
     defaultRetries: true,
     gateway: true,
     port: true,
     namespace: true,
     labels: true,
-    domainSuffix: true,
   },
-  ({ vs, targets, defaultRetries, gateway, port, namespace, labels, domainSuffix }) => {
-    const { hosts } = questionsOf({ vs, domainSuffix });
+  ({ form, targets, defaultRetries, gateway, port, namespace, labels }) => {
+    const { hosts } = questionsOf({ form });
     const destinations = destinationsOf(hosts, targets);
     const errors: Finding[] = [];
-    const full = (host: string) => resolveHost(host, namespaceOf(vs), domainSuffix);
-    const routes = translateHttpRoutes(vs, {
+    const routes = translateHttpRoutes(form.http, {
       proxyLabels: labelsFrom(labels),
       proxyNamespace: namespace,
       defaultRetries,
       gateway,
       port,
-      domainSuffix,
       clusterName: (host, subset, number) =>
-        outboundCluster(number ?? destinationPortOf(destinations, full(host), port), subset, full(host)),
+        outboundCluster(number ?? destinationPortOf(destinations, host, port), subset, host),
       hashPolicy: (host, subset, number) =>
-        destinationHashPolicy(
-          destinations,
-          full(host),
-          number ?? destinationPortOf(destinations, full(host), port),
-          subset,
-        ),
+        destinationHashPolicy(destinations, host, number ?? destinationPortOf(destinations, host, port), subset),
       onError: (finding) => errors.push(finding),
     });
     return { routes: Object.freeze(routes), errors };
@@ -125,27 +108,26 @@ function destinationsOf(
   return { service: (hostname) => services.get(hostname), rule: (service) => rules.get(service) };
 }
 
-/** The routes of one VirtualService through `gateway` for calls to `port`. */
-export function virtualServiceRoutes(
-  { destinations, caller, settings: { domainSuffix, config }, onError }: RouteInput,
-  vs: Resource,
+/** The routes of one form through `gateway` for calls to `port`. */
+export function formRoutes(
+  { destinations, caller, settings: { config }, onError }: RouteInput,
+  form: RouteForm,
   gateway: string,
   port: number,
 ): readonly Route[] {
-  const questions = questionsOf({ vs, domainSuffix });
+  const questions = questionsOf({ form });
   const targets = questions.hosts.flatMap((host) => {
     const service = destinations.service(host);
     return [service, service && destinations.rule(service)];
   });
   const { routes, errors } = translation({
-    vs,
+    form,
     targets: sharedList(targets),
     defaultRetries: config.defaultHttpRetryPolicy,
     gateway,
     port,
     namespace: questions.sourceNamespace ? caller.namespace : '',
     labels: labelsKey(caller.labels, questions.sourceLabels),
-    domainSuffix,
   });
   for (const error of errors) onError(error);
   return routes;

@@ -1,18 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import { Route } from '../../../shared/xds/route.ts';
+import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
+import { resolveGatewayName } from '../../mesh/routes/names.ts';
+import { formOf } from '../../mesh/routes/virtual-service.ts';
 import { findingText } from '../output/finding.ts';
-import {
-  DEFAULT_RETRY_POLICY,
-  defaultRoute,
-  type RouteContext,
-  resolveGatewayName,
-  translateHttpRoutes,
-  UNTRANSLATABLE,
-} from './virtual-service.ts';
-import { protoDuration } from './virtual-service-policies.ts';
+import { defaultRoute, type RouteContext, translateHttpRoutes, UNTRANSLATABLE } from './virtual-service.ts';
+import { DEFAULT_RETRY_POLICY, protoDuration } from './virtual-service-policies.ts';
 
 const cases = new URL('../../../../shared/reference/istiod-golden/cases/', import.meta.url);
 
@@ -21,21 +17,23 @@ const context: RouteContext = {
   proxyNamespace: 'default',
   gateway: 'mesh',
   port: 9080,
-  domainSuffix: 'cluster.local',
   clusterName: (host, subset, port) => `outbound|${port ?? 9080}|${subset ?? ''}|${host}`,
 };
 
-function virtualService(http: unknown[], annotations?: Record<string, string>): Resource {
+type VirtualService = ResourceOfKind<'VirtualService'>;
+
+function virtualService(http: object[], annotations?: Record<string, string>): VirtualService {
   return {
     apiVersion: 'networking.istio.io/v1',
     kind: 'VirtualService',
     metadata: { name: 'reviews', namespace: 'default', ...(annotations && { annotations }) },
-    spec: { hosts: ['reviews'], http },
+    spec: { hosts: ['reviews'], http } as VirtualService['spec'],
   };
 }
 const to = (subset?: string) => [{ destination: { host: 'reviews', ...(subset && { subset }) } }];
-const one = (http: Record<string, unknown>, ctx = context): Route =>
-  translateHttpRoutes(virtualService([http]), ctx)[0]!;
+const translated = (vs: VirtualService, ctx: RouteContext) =>
+  translateHttpRoutes(formOf(vs, DEFAULT_SETTINGS).http, ctx);
+const one = (http: Record<string, unknown>, ctx = context): Route => translated(virtualService([http]), ctx)[0]!;
 
 /** What our types do not have is left out of the comparison; '' and an absent field mean the same. */
 function comparable(route: Record<string, unknown>): unknown {
@@ -60,8 +58,8 @@ describe.skipIf(!existsSync(cases))('what istiod generates', () => {
   for (const name of names) {
     const folder = new URL(`${name}/`, cases);
     const services = parseAllDocuments(readFileSync(new URL('config.yaml', folder), 'utf8'))
-      .map((document) => document.toJS() as Resource | null)
-      .filter((resource) => resource?.kind === 'VirtualService') as Resource[];
+      .map((document) => document.toJS() as VirtualService | null)
+      .filter((resource) => resource?.kind === 'VirtualService') as VirtualService[];
     const simple =
       services.length === 1 && !JSON.stringify(services).match(/delegate|gateways|"\*"|@request|consistentHash/);
     if (!simple || !existsSync(new URL('xds/client.json', folder))) continue;
@@ -87,7 +85,7 @@ describe.skipIf(!existsSync(cases))('what istiod generates', () => {
           clusterName: (h: string, subset: string | undefined, p: number | undefined) =>
             `outbound|${p ?? port}|${subset ?? ''}|${h}`,
         };
-        const actual = translateHttpRoutes(services[0]!, ctx).map((route) => comparable(route as never));
+        const actual = translated(services[0]!, ctx).map((route) => comparable(route as never));
         expect(actual).toEqual(host.routes.map(comparable));
       });
     }
@@ -136,7 +134,7 @@ describe('matches', () => {
     const vs = virtualService([{ match: [{ uri: { prefix: '/a/' } }], route: to() }], {
       'internal.istio.io/route-semantics': 'gateway',
     });
-    expect(translateHttpRoutes(vs, context)[0]!.match).toMatchObject({ pathSeparatedPrefix: '/a' });
+    expect(translated(vs, context)[0]!.match).toMatchObject({ pathSeparatedPrefix: '/a' });
   });
   it.each([
     [{ port: 9080 }, true],
@@ -148,7 +146,7 @@ describe('matches', () => {
     [{ gateways: ['mesh'] }, true],
     [{ gateways: ['gw'] }, false],
   ])('%j concerns this proxy: %s', (match, yes) => {
-    expect(translateHttpRoutes(virtualService([{ match: [match], route: to() }]), context)).toHaveLength(yes ? 1 : 0);
+    expect(translated(virtualService([{ match: [match], route: to() }]), context)).toHaveLength(yes ? 1 : 0);
   });
   it('gateway names', () => {
     expect(
@@ -224,12 +222,22 @@ describe('actions', () => {
       return reasons;
     };
     const because = (reason: string) => [`VirtualService default/reviews: ${reason}`];
-    expect(answer({ delegate: { name: 'x' } })).toEqual(
-      because('delegates only to VirtualServices that delegate no further'),
-    );
     expect(answer({ redirect: { redirectCode: 299 } })).toEqual(because('redirectCode 299 is not a redirect'));
     expect(answer({ route: to(), timeout: '5 s' })).toEqual(because('"5 s" is not a duration'));
     expect(answer({ route: to(), fault: { abort: { http2Error: 'x' } } })).toHaveLength(1);
+  });
+  it('answers 500 to a rule of a delegate that delegates further', () => {
+    const [root, delegate] = [
+      virtualService([{ delegate: { name: 'x' } }]),
+      virtualService([{ delegate: { name: 'y' } }]),
+    ];
+    const reasons: string[] = [];
+    const { http } = formOf(root, DEFAULT_SETTINGS, () => delegate);
+    const [route] = translateHttpRoutes(http, { ...context, onError: (finding) => reasons.push(findingText(finding)) });
+    expect(route?.directResponse?.status).toBe(500);
+    expect(reasons).toEqual([
+      'VirtualService default/reviews: delegates only to VirtualServices that delegate no further',
+    ]);
   });
   it('default route', () => {
     expect(Route.parse(defaultRoute('outbound|80||a', 'a:80/*'))).toMatchObject({

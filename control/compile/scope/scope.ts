@@ -1,13 +1,16 @@
 /** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { exportedTo, exportToOf } from '../../mesh/export-to.ts';
-import { type Fields, fields, labelsOf, namespaceOf, objects, selects, specOf, strings } from '../../mesh/fields.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
+import { exportedTo } from '../../mesh/export-to.ts';
+import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { hostCovers, resolveHost } from '../names.ts';
-import { mergedVirtualServices } from '../routes/delegate.ts';
+import { hostCovers } from '../names.ts';
 import type { ProxyView } from './proxy.ts';
 import type { LocalWorkload } from './workloads.ts';
+
+export type Sidecar = ResourceOfKind<'Sidecar'>;
 
 export interface Services {
   /** Services this proxy may call, one a host name, in the order of the view. */
@@ -15,21 +18,15 @@ export interface Services {
   readonly byHost: ReadonlyMap<string, MeshService>;
 }
 
-export interface VirtualServices {
-  /** Those this proxy may use, in Istio's order, with the rules of their delegates. */
-  readonly list: readonly Resource[];
-  /** Which rules have no effect, and why. */
-  readonly notes: readonly string[];
-}
-
 export interface Scope {
   readonly services: Services;
-  readonly virtualServices: VirtualServices;
+  /** The routes that this proxy may use, in the order of the view. */
+  readonly routes: readonly RouteForm[];
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
 }
 
 /** What decides about the scope of a proxy. */
-export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
+export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'>;
 
 /**
  * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
@@ -38,54 +35,48 @@ export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
 export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
   const { namespace } = caller;
-  const { domainSuffix } = view.settings;
-  const exportTo = view.settings.config.defaultVirtualServiceExportTo;
-  const all = view.resources('VirtualService');
   return {
     services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
-    virtualServices: mergedVirtualServices({
-      visible: visibleVirtualServices({ all, sidecars, exportTo, namespace, domainSuffix }),
-      all,
-      exportTo,
-      domainSuffix,
-    }),
+    routes: visibleRoutes({ all: view.routes, sidecars, namespace }),
     outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
       ? 'REGISTRY_ONLY'
       : 'ALLOW_ANY',
   };
 }
 
-function outboundMode(sidecar: Resource | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
-  const mode = fields((sidecar ? specOf(sidecar) : {})['outboundTrafficPolicy'])['mode'];
-  return mode === 'REGISTRY_ONLY' || mode === 'ALLOW_ANY' ? mode : settings.outboundTrafficPolicy;
+function outboundMode(sidecar: Sidecar | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
+  return sidecar?.spec?.outboundTrafficPolicy?.mode ?? settings.outboundTrafficPolicy;
 }
 
 /** The `ingress` entries of a Sidecar; none: nothing is declared. */
-export function ingressOf(sidecar: Resource | undefined): readonly Fields[] {
-  return sidecar ? objects(specOf(sidecar)['ingress']) : [];
+export function ingressOf(sidecar: Sidecar | undefined): readonly Ingress[] {
+  return sidecar?.spec?.ingress ?? [];
 }
 
-/** The Sidecar of each workload, undefined where none applies. Gateways have none. */
-export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Resource | undefined)[] {
-  return workloads.map((workload) => (type === 'router' ? undefined : sidecarOf(view, workload)));
+/** The Sidecar of each workload, undefined where none applies. */
+export function sidecarsOf(view: MeshView, { traits, workloads }: ScopeCaller): (Sidecar | undefined)[] {
+  return workloads.map((workload) => (traits.followsSidecars ? sidecarOf(view, workload) : undefined));
 }
 
-function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Resource | undefined {
+function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Sidecar | undefined {
   const byNamespace = sidecarsByNamespace({ all: view.resources('Sidecar') });
   const own = byNamespace.get(namespace) ?? [];
   return (
-    own.find((item) => selectorOf(item) !== undefined && selects(labelsOf(selectorOf(item)), labels)) ??
+    own.find((item) => {
+      const selector = selectorOf(item);
+      return selector !== undefined && selects(selector, labels);
+    }) ??
     own.find((item) => selectorOf(item) === undefined) ??
     byNamespace.get(view.settings.rootNamespace)?.find((item) => selectorOf(item) === undefined)
   );
 }
 
-const sidecarsByNamespace = generator<{ all: readonly Resource[] }, ReadonlyMap<string, Resource[]>>(
+const sidecarsByNamespace = generator<{ all: readonly Sidecar[] }, ReadonlyMap<string, Sidecar[]>>(
   { all: true },
   ({ all }) => Map.groupBy(all, namespaceOf),
 );
 
-const selectorOf = (sidecar: Resource) => fields(specOf(sidecar)['workloadSelector'])['labels'];
+const selectorOf = (sidecar: Sidecar) => specOf(sidecar).workloadSelector?.labels;
 
 const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list: true }, ({ list }) => ({
   list,
@@ -94,7 +85,7 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
 
 type Imports = (namespace: string, hostname: string) => boolean;
 
-type Sidecars = readonly (Resource | undefined)[];
+type Sidecars = readonly (Sidecar | undefined)[];
 
 /** Hosts that one of the Sidecars names in full. */
 export const exactHosts = generator<{ sidecars: Sidecars }, ReadonlySet<string>>({ sidecars: true }, ({ sidecars }) => {
@@ -107,9 +98,9 @@ export const exactHosts = generator<{ sidecars: Sidecars }, ReadonlySet<string>>
 /** The `egress` hosts of each Sidecar that has any. */
 function egressesOf(sidecars: Sidecars): string[][] {
   return sidecars
-    .map((sidecar) => (sidecar ? specOf(sidecar) : {})['egress'])
+    .map((sidecar) => sidecar?.spec?.egress)
     .filter((egress) => egress !== undefined)
-    .map((egress) => objects(egress).flatMap((item) => strings(item['hosts'])));
+    .map((egress) => egress.flatMap(({ hosts }) => hosts));
 }
 
 /** What the `egress` of every Sidecar takes in; one without any takes in everything. */
@@ -145,25 +136,15 @@ const visibleServices = generator<
   return sharedList([...chosen.values()]);
 });
 
-interface VisibleInput {
-  readonly all: readonly Resource[];
-  readonly sidecars: Sidecars;
-  /** MeshConfig.defaultVirtualServiceExportTo. */
-  readonly exportTo: readonly string[] | undefined;
-  readonly namespace: string;
-  readonly domainSuffix: string;
-}
-
-const visibleVirtualServices = generator<VisibleInput, readonly Resource[]>(
-  { all: true, sidecars: true, exportTo: true, namespace: true, domainSuffix: true },
-  ({ all, sidecars, exportTo, namespace, domainSuffix }) => {
-    const imports = importsOf(sidecars, namespace);
-    return sharedList(
-      all.filter((item) => {
-        const from = namespaceOf(item);
-        if (!exportedTo(exportToOf(strings(specOf(item)['exportTo']), exportTo), from, namespace)) return false;
-        return strings(specOf(item)['hosts']).some((host) => imports(from, resolveHost(host, from, domainSuffix)));
-      }),
-    );
-  },
-);
+const visibleRoutes = generator<
+  { all: readonly RouteForm[]; sidecars: Sidecars; namespace: string },
+  readonly RouteForm[]
+>({ all: true, sidecars: true, namespace: true }, ({ all, sidecars, namespace }) => {
+  const imports = importsOf(sidecars, namespace);
+  return sharedList(
+    all.filter(
+      ({ origin: { namespace: from }, exportTo, hosts }) =>
+        exportedTo(exportTo, from, namespace) && hosts.some((host) => imports(from, host)),
+    ),
+  );
+});

@@ -2,8 +2,8 @@
  * The workloads behind one proxy. The registry may know several at its address (two WorkloadEntries of one machine, inline
  * endpoints of two ServiceEntries): each keeps its own labels, and policies are selected for each by itself.
  */
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { selects, specOf, text } from '../../mesh/fields.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import { selects } from '../../mesh/fields.ts';
 import { entryWorkload } from '../../mesh/service-entry.ts';
 import { compare } from '../../mesh/sorted-list.ts';
 import type { MeshEndpoint, MeshService, MeshView, ServicePort } from '../../mesh/view.ts';
@@ -193,10 +193,9 @@ function ownLabels({ workloadKind, labels }: MeshEndpoint, node: NodeClaims): La
 }
 
 /** A WorkloadEntry that no service selects: it has no port of its own; its policies hold at ports that no workload serves. */
-function addUnserved(found: Map<string, Draft>, entry: Resource, node: NodeClaims): void {
-  const address = text(specOf(entry)['address']) ?? '';
+function addUnserved(found: Map<string, Draft>, entry: ResourceOfKind<'WorkloadEntry'>, node: NodeClaims): void {
   const { body, name, namespace, labels } = entryWorkload(entry);
-  const serviceAccount = text(body['serviceAccount']) ?? '';
+  const { address = '', serviceAccount = '' } = body;
   if (!isOwn({ address, serviceAccount, labels }, node)) return;
   const title = `WorkloadEntry ${namespace}/${name}`;
   if ([...found.values()].some((draft) => draft.name === title)) return;

@@ -4,7 +4,7 @@
  * waypoint. A target that cannot be represented here is never dropped silently: where it might mean this proxy, it denies.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
-import type { PolicyTarget } from './rbac-spec.ts';
+import type { PolicyTargetReference } from '../../../shared/resources/schema/common.ts';
 
 /** Labels of the proxies of a Gateway API gateway. */
 export const GATEWAY_NAME = 'gateway.networking.k8s.io/gateway-name';
@@ -28,7 +28,7 @@ export type TargetVerdict = 'applies' | 'elsewhere' | { unsupported: string };
 
 /** Does one of the targets mean this workload? One that does outweighs those that cannot be evaluated. */
 export function judgeTargets(
-  targets: readonly PolicyTarget[],
+  targets: readonly PolicyTargetReference[],
   policy: Resource,
   workload: TargetedWorkload,
   rootNamespace: string,
@@ -44,7 +44,7 @@ export function judgeTargets(
 }
 
 function judge(
-  { group: written = '', kind, name, namespace: targetNamespace }: PolicyTarget,
+  { group: written = '', kind, name, namespace: targetNamespace }: PolicyTargetReference,
   namespace: string,
   workload: TargetedWorkload,
   rootNamespace: string,

@@ -1,5 +1,4 @@
 /** The RBAC filters of the workloads behind a proxy. */
-import type { Resource } from '../../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
@@ -7,7 +6,7 @@ import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import type { ServedTarget } from './authorization-targets.ts';
-import { actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
+import { type AuthorizationPolicy, actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
 
 export interface Authorization {
   http: HttpFilter[];
@@ -22,7 +21,7 @@ type PolicySettings = Pick<MeshSettings, 'rootNamespace' | 'trustDomain' | 'trus
  * admit: what one denies is denied, and each one's ALLOW policies are a filter of their own.
  */
 export function authorizations(
-  all: readonly Resource[],
+  all: readonly AuthorizationPolicy[],
   settings: PolicySettings,
   workloads: readonly LocalWorkload[],
   note: Note,
@@ -48,7 +47,7 @@ export function authorizations(
 /** DENY before ALLOW, as Istio orders them. `sets`: the policies of each workload. */
 function authorizationOf(
   { rootNamespace, trustDomain, trustDomainAliases = [] }: PolicySettings,
-  sets: readonly (readonly Resource[])[],
+  sets: readonly (readonly AuthorizationPolicy[])[],
 ): Authorization {
   const settings = { trustDomain, trustDomainAliases, rootNamespace };
   const restricting = [...new Set(sets.flat())].filter((policy) => actionOf(policy) !== 'ALLOW');
@@ -61,24 +60,24 @@ function authorizationOf(
 }
 
 /** Workloads with the very same policies need them judged once. */
-function withoutRepeats(sets: readonly (readonly Resource[])[]): (readonly Resource[])[] {
-  const same = (a: readonly Resource[], b: readonly Resource[]) =>
+function withoutRepeats(sets: readonly (readonly AuthorizationPolicy[])[]): (readonly AuthorizationPolicy[])[] {
+  const same = (a: readonly AuthorizationPolicy[], b: readonly AuthorizationPolicy[]) =>
     a.length === b.length && a.every((policy, i) => policy === b[i]);
   return sets.filter((set, i) => sets.findIndex((other) => same(other, set)) === i);
 }
 
 /** Policies of a namespace and of the root namespace, oldest first: the same list as long as none of them changes. */
 export function policiesOf(
-  policies: readonly Resource[],
+  policies: readonly AuthorizationPolicy[],
   namespace: string,
   rootNamespace: string,
-): readonly Resource[] {
+): readonly AuthorizationPolicy[] {
   return policiesByPlace({ policies, namespace, rootNamespace });
 }
 
 const policiesByPlace = generator<
-  { policies: readonly Resource[]; namespace: string; rootNamespace: string },
-  readonly Resource[]
+  { policies: readonly AuthorizationPolicy[]; namespace: string; rootNamespace: string },
+  readonly AuthorizationPolicy[]
 >({ policies: true, namespace: true, rootNamespace: true }, ({ policies, namespace, rootNamespace }) =>
   sharedList(policies.filter((policy) => [namespace, rootNamespace].includes(namespaceOf(policy)))),
 );

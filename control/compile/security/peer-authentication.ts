@@ -1,30 +1,32 @@
 /** PeerAuthentication: the mutual TLS mode of one port of one workload. */
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { fields, labelsOf, namespaceOf, selects, specOf } from '../../mesh/fields.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
 import { generator } from '../memo.ts';
 
 /** Strictest first. */
 const MODES = ['STRICT', 'PERMISSIVE', 'DISABLE'] as const;
 export type MtlsMode = (typeof MODES)[number];
+type PeerAuthentication = ResourceOfKind<'PeerAuthentication'>;
+
 export interface Workload {
   namespace: string;
   labels: Readonly<Record<string, string>>;
 }
 
-function modeIn(mtls: unknown): MtlsMode | undefined {
-  const mode = fields(mtls)['mode'];
-  return MODES.find((one) => one === mode);
+/** UNSET is no mode: it inherits. */
+function modeIn(mtls: { mode?: MtlsMode | 'UNSET' } | undefined): MtlsMode | undefined {
+  return mtls?.mode === 'UNSET' ? undefined : mtls?.mode;
 }
 
-function disables(policy: Resource): boolean {
-  const { mtls, portLevelMtls } = specOf(policy);
-  return [mtls, ...Object.values(fields(portLevelMtls))].some((item) => modeIn(item) === 'DISABLE');
+function disables(policy: PeerAuthentication): boolean {
+  const { mtls, portLevelMtls = {} } = specOf(policy);
+  return [mtls, ...Object.values(portLevelMtls)].some((item) => modeIn(item) === 'DISABLE');
 }
 
 /** The PeerAuthentications of one namespace. */
 interface Place {
-  scoped: { selector: Record<string, string>; resource: Resource }[];
-  wide: Resource | undefined;
+  scoped: { selector: Record<string, string>; resource: PeerAuthentication }[];
+  wide: PeerAuthentication | undefined;
 }
 
 export interface MtlsModes {
@@ -41,7 +43,7 @@ export function strictestMtlsMode(modes: MtlsModes, workloads: readonly Workload
 }
 
 /** Port, then workload, then namespace, then root namespace; UNSET inherits; of several at one level the oldest counts. */
-export const mtlsModes = generator<{ policies: readonly Resource[]; rootNamespace: string }, MtlsModes>(
+export const mtlsModes = generator<{ policies: readonly PeerAuthentication[]; rootNamespace: string }, MtlsModes>(
   { policies: true, rootNamespace: true },
   ({ policies, rootNamespace }) => {
     const places = new Map<string, Place>();
@@ -49,22 +51,22 @@ export const mtlsModes = generator<{ policies: readonly Resource[]; rootNamespac
       const namespace = namespaceOf(resource);
       let place = places.get(namespace);
       if (!place) places.set(namespace, (place = { scoped: [], wide: undefined }));
-      const selector = labelsOf(fields(specOf(resource)['selector'])['matchLabels']);
+      const selector = specOf(resource).selector?.matchLabels ?? {};
       if (Object.keys(selector).length > 0) place.scoped.push({ selector, resource });
       else place.wide ??= resource;
     }
     const wideMode = (namespace: string) => {
       const wide = places.get(namespace)?.wide;
-      return wide && modeIn(specOf(wide)['mtls']);
+      return wide && modeIn(specOf(wide).mtls);
     };
     return {
       mayDisable: policies.some((policy) => disables(policy)),
       of({ namespace, labels }, port) {
         const own = places.get(namespace)?.scoped.find(({ selector }) => selects(selector, labels))?.resource;
-        const ofPort = own && fields(specOf(own)['portLevelMtls'])[String(port)];
+        const ofPort = own && specOf(own).portLevelMtls?.[String(port)];
         return (
           modeIn(ofPort) ??
-          (own && modeIn(specOf(own)['mtls'])) ??
+          (own && modeIn(specOf(own).mtls)) ??
           wideMode(namespace) ??
           wideMode(rootNamespace) ??
           'PERMISSIVE'

@@ -9,13 +9,18 @@ import type { RequestContext } from '../../../edge-proxy/http/request/request-co
 import { contextOf, noCalls, requestDouble } from '../../../edge-proxy/http/testing/request-double.ts';
 import { compileHttpFilters } from '../../../edge-proxy/xds/filter/compile-filters.ts';
 import { filterRegistry } from '../../../edge-proxy/xds/filter/filter-registry.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type {
+  AuthorizationPolicySpec,
+  Operation,
+  Rule,
+  Source,
+  When,
+} from '../../../shared/resources/schema/authorization-policy.ts';
 import { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from './authorization.ts';
-import { buildRbacFilters, policiesFor } from './rbac.ts';
-import type { AuthorizationPolicySpec, Condition, Operation, Rule, Source } from './rbac-spec.ts';
+import { type AuthorizationPolicy, buildRbacFilters, policiesFor } from './rbac.ts';
 
 const PATHS = ['/a', '/a/b', '/a/b/c', '/info'];
 const HOSTS = ['a.example', 'b.example:8080', 'A.example'];
@@ -95,7 +100,7 @@ const evaluateOperation = (o: Operation, call: Call) =>
   field(o.methods, o.notMethods, (method) => matches(method, call.method)) &&
   field(o.paths, o.notPaths, (path) => matches(path, call.path)) &&
   field(o.ports, o.notPorts, (port) => port === call.port);
-const evaluateCondition = ({ key, values, notValues }: Condition, call: Call, own: string): boolean => {
+const evaluateCondition = ({ key, values, notValues }: When, call: Call, own: string): boolean => {
   const by: Record<string, (value: string) => boolean> = {
     'request.headers[x-version]': (value) => (value === '*' ? call.header !== undefined : matches(value, call.header)),
     'source.ip': (value) => inBlock(value, call.ip),
@@ -113,7 +118,7 @@ const evaluateRule = (rule: Rule, call: Call, own: string) =>
   (!rule.to || rule.to.some(({ operation }) => evaluateOperation(operation!, call))) &&
   (rule.when ?? []).every((condition) => evaluateCondition(condition, call, own));
 
-type Policy = Resource & { spec: AuthorizationPolicySpec };
+type Policy = AuthorizationPolicy & { spec: AuthorizationPolicySpec };
 /** As the documentation's four steps say, CUSTOM left out. */
 function allowed(policies: Policy[], call: Call): boolean {
   const matching = ({ spec, metadata }: Policy) =>
@@ -193,7 +198,7 @@ const CONDITIONS: Record<string, fc.Arbitrary<string>> = {
   'destination.port': fc.constantFrom(...PORTS),
   'request.auth.claims[groups]': patterns(['dev', 'ops']),
 };
-const condition: fc.Arbitrary<Condition> = fc
+const condition: fc.Arbitrary<When> = fc
   .constantFrom(...Object.keys(CONDITIONS))
   .chain((key) =>
     fc

@@ -2,10 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { expandTrustDomains } from '../../../shared/match/trust-domain.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
 import { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { NetworkFilter } from '../../../shared/xds/listener.ts';
-import { buildRbacFilters, policiesFor } from './rbac.ts';
+import { type AuthorizationPolicy, buildRbacFilters, policiesFor } from './rbac.ts';
 
 const reference = new URL('../../../../shared/reference/', import.meta.url);
 const golden = new URL('authz-golden/', reference);
@@ -13,8 +12,8 @@ const istiod = new URL('istiod-golden/cases/', reference);
 const read = (url: URL) => readFileSync(url, 'utf8');
 const documents = (url: URL) =>
   parseAllDocuments(read(url))
-    .map((document) => document.toJS() as Resource | null)
-    .filter((resource): resource is Resource => resource !== null);
+    .map((document) => document.toJS() as AuthorizationPolicy | null)
+    .filter((resource): resource is AuthorizationPolicy => resource !== null);
 
 /** Lists of one are the one, and stat prefixes without shadow rules mean nothing. */
 function meaning(value: unknown): unknown {
@@ -39,7 +38,12 @@ function meaning(value: unknown): unknown {
   return out;
 }
 
-const build = (policies: Resource[], kind: 'http' | 'tcp', trustDomain = '', trustDomainAliases: string[] = []) => {
+const build = (
+  policies: AuthorizationPolicy[],
+  kind: 'http' | 'tcp',
+  trustDomain = '',
+  trustDomainAliases: string[] = [],
+) => {
   const ctx = { trustDomain, trustDomainAliases, rootNamespace: 'istio-system' };
   // Through the schemas: what is built must be what a proxy accepts.
   return kind === 'http'
@@ -141,11 +145,11 @@ describe.skipIf(!existsSync(new URL('tables/cases.json', reference)))('trust dom
   );
 });
 
-const policy = (spec: unknown, namespace = 'foo', annotations?: Record<string, string>): Resource => ({
+const policy = (spec: object, namespace = 'foo', annotations?: Record<string, string>): AuthorizationPolicy => ({
   apiVersion: 'security.istio.io/v1',
   kind: 'AuthorizationPolicy',
   metadata: { name: 'p', namespace, ...(annotations && { annotations }) },
-  spec,
+  spec: spec as AuthorizationPolicy['spec'],
 });
 
 describe('which policies hold', () => {
@@ -170,12 +174,12 @@ describe('targets', () => {
   const group = 'gateway.networking.k8s.io';
   const gateway = { namespace: 'foo', labels: { [GATEWAY]: 'g', [CLASS]: 'istio' } };
   const served = { namespace: 'foo', labels: {}, serves: [{ kind: 'Service', name: 's', namespace: 'foo' }] };
-  const chosen = (one: Resource, workload: Parameters<typeof policiesFor>[1]) => {
+  const chosen = (one: AuthorizationPolicy, workload: Parameters<typeof policiesFor>[1]) => {
     const notes: string[] = [];
     const specs = policiesFor([one], workload, 'istio-system', (note) => notes.push(note)).map(({ spec }) => spec);
     return { specs, notes };
   };
-  const applies = (one: Resource, workload: Parameters<typeof policiesFor>[1]) => {
+  const applies = (one: AuthorizationPolicy, workload: Parameters<typeof policiesFor>[1]) => {
     const { specs, notes } = chosen(one, workload);
     expect(notes).toEqual([]);
     return specs.length === 1 && specs[0] === one.spec;

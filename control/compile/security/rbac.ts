@@ -5,13 +5,15 @@
  */
 import { matchesLabels } from '../../../shared/match/labels.ts';
 import { expandTrustDomains } from '../../../shared/match/trust-domain.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { Operation, Rule, Source } from '../../../shared/resources/schema/authorization-policy.ts';
+import type { PolicyTargetReference } from '../../../shared/resources/schema/common.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { HttpRbac, Permission, Policy, Principal, Rules } from '../../../shared/xds/rbac.ts';
+import { specOf } from '../../mesh/fields.ts';
 import { judgeTargets, type TargetedWorkload } from './authorization-targets.ts';
 import { type AttributeScope, conditionGenerator, type Generator, permissions, principals } from './rbac-attributes.ts';
-import type { AuthorizationPolicySpec, Operation, PolicyTarget, Rule, Source } from './rbac-spec.ts';
 
 export interface RbacContext {
   kind: 'http' | 'tcp';
@@ -20,7 +22,8 @@ export interface RbacContext {
   rootNamespace: string;
 }
 
-type Action = NonNullable<AuthorizationPolicySpec['action']>;
+export type AuthorizationPolicy = ResourceOfKind<'AuthorizationPolicy'>;
+type Action = NonNullable<NonNullable<AuthorizationPolicy['spec']>['action']>;
 const ORDER: readonly Action[] = ['CUSTOM', 'AUDIT', 'DENY', 'ALLOW'];
 const RBAC_ACTION = { CUSTOM: 'DENY', AUDIT: 'LOG', DENY: 'DENY', ALLOW: 'ALLOW' } as const;
 
@@ -29,11 +32,11 @@ const RBAC_ACTION = { CUSTOM: 'DENY', AUDIT: 'LOG', DENY: 'DENY', ALLOW: 'ALLOW'
  * mean it. One whose targets cannot be evaluated becomes a DENY of everything under its own name, and is noted.
  */
 export function policiesFor(
-  policies: readonly Resource[],
+  policies: readonly AuthorizationPolicy[],
   workload: TargetedWorkload,
   rootNamespace: string,
   note: (message: string) => void = () => {},
-): Resource[] {
+): AuthorizationPolicy[] {
   return policies.flatMap((policy) => {
     const namespace = policy.metadata.namespace ?? 'default';
     if (namespace !== workload.namespace && namespace !== rootNamespace) return [];
@@ -56,9 +59,18 @@ export function policiesFor(
  * All ALLOW policies given are one filter, so each opens what another one does not: give those of one workload.
  * A CUSTOM policy, whose external authorizer cannot be asked yet, denies what it selects and says so in its policy id.
  */
-export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext & { kind: 'http' }): HttpFilter[];
-export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext & { kind: 'tcp' }): NetworkFilter[];
-export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext): HttpFilter[] | NetworkFilter[] {
+export function buildRbacFilters(
+  policies: readonly AuthorizationPolicy[],
+  ctx: RbacContext & { kind: 'http' },
+): HttpFilter[];
+export function buildRbacFilters(
+  policies: readonly AuthorizationPolicy[],
+  ctx: RbacContext & { kind: 'tcp' },
+): NetworkFilter[];
+export function buildRbacFilters(
+  policies: readonly AuthorizationPolicy[],
+  ctx: RbacContext,
+): HttpFilter[] | NetworkFilter[] {
   const configs = ORDER.flatMap((action) => {
     const chosen = policies.filter((policy) => actionOf(policy) === action);
     return chosen.length > 0 ? [rbacConfig(action, chosen, ctx)] : [];
@@ -81,10 +93,10 @@ export function buildRbacFilters(policies: readonly Resource[], ctx: RbacContext
 const TRUE = /^(1|t|T|TRUE|true|True)$/;
 
 /** Enforced and dry-run policies of one action. */
-function rbacConfig(action: Action, policies: readonly Resource[], ctx: RbacContext): HttpRbac {
+function rbacConfig(action: Action, policies: readonly AuthorizationPolicy[], ctx: RbacContext): HttpRbac {
   const dry = policies.filter((policy) => TRUE.test(policy.metadata.annotations?.['istio.io/dry-run'] ?? ''));
   const enforced = policies.filter((policy) => !dry.includes(policy));
-  const rulesOf = (some: readonly Resource[]): Rules => ({
+  const rulesOf = (some: readonly AuthorizationPolicy[]): Rules => ({
     action: RBAC_ACTION[action],
     policies: Object.fromEntries(some.flatMap((policy) => translatePolicy(action, policy, ctx))),
   });
@@ -97,7 +109,7 @@ function rbacConfig(action: Action, policies: readonly Resource[], ctx: RbacCont
   };
 }
 
-function translatePolicy(action: Action, policy: Resource, ctx: RbacContext): [string, Policy][] {
+function translatePolicy(action: Action, policy: AuthorizationPolicy, ctx: RbacContext): [string, Policy][] {
   const spec = specOf(policy);
   const namespace = policy.metadata.namespace ?? 'default';
   const id = (n: number) => {
@@ -229,16 +241,12 @@ function conditions(action: Action, rule: Rule, scope: AttributeScope, expand: E
 }
 
 /** `targetRef` and `targetRefs` as one list; empty: the policy selects by label. */
-export function targetsOf(policy: Resource): PolicyTarget[] {
+export function targetsOf(policy: AuthorizationPolicy): PolicyTargetReference[] {
   const { targetRef, targetRefs } = specOf(policy);
   return [...(targetRef ? [targetRef] : []), ...(targetRefs ?? [])];
 }
 
 /** ALLOW where none is named. */
-export function actionOf(policy: Resource): Action {
+export function actionOf(policy: AuthorizationPolicy): Action {
   return specOf(policy).action ?? 'ALLOW';
-}
-
-function specOf(policy: Resource): AuthorizationPolicySpec {
-  return (policy.spec ?? {}) as AuthorizationPolicySpec;
 }

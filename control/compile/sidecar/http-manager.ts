@@ -15,15 +15,36 @@ import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } 
 const FILTERS = 'envoy.extensions.filters';
 
 export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
-type ManagerSettings = LogSettings & Pick<MeshSettings, 'config'>;
+type ManagerSettings = LogSettings & Pick<ProxySettings, 'config' | 'http'>;
+
+type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
+
+/** What the ProxyConfig of a workload decides about its HTTP connection managers. */
+export interface ProxyHttpSettings {
+  /** `ISTIO_META_HTTP10`: HTTP/1.0 is served. */
+  readonly acceptsHttp10: boolean;
+  /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
+  readonly trustedProxies: number;
+  /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
+  readonly forwardClientCert: ClientCertDetails;
+}
+
+/** The settings of the mesh as they hold for one proxy. */
+export interface ProxySettings extends MeshSettings {
+  readonly http: ProxyHttpSettings;
+}
+
+type ProxySettingsInput = { settings: MeshSettings; logsByDefault: boolean } & ProxyHttpSettings;
 
 /**
  * The settings of a proxy. Where MeshConfig does not set access logs, Tulle's own proxies write one; Istio's do not.
  */
-export const proxySettings = generator<{ settings: MeshSettings; logsByDefault: boolean }, MeshSettings>(
-  { settings: true, logsByDefault: true },
-  ({ settings, logsByDefault }) =>
-    logsByDefault && settings.accessLogFile === undefined ? { ...settings, accessLogFile: '/dev/stdout' } : settings,
+export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
+  { settings: true, logsByDefault: true, acceptsHttp10: true, trustedProxies: true, forwardClientCert: true },
+  ({ settings, logsByDefault, ...http }) =>
+    logsByDefault && settings.accessLogFile === undefined
+      ? { ...settings, http, accessLogFile: '/dev/stdout' }
+      : { ...settings, http },
 );
 
 export interface ManagerOptions {
@@ -40,6 +61,7 @@ export interface ManagerOptions {
 
 export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
+  const { http } = settings;
   const logs = accessLogs(settings);
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
@@ -54,7 +76,9 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       serverName: 'tulle',
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
-      ...clientCertificate(side),
+      ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
+      ...(http.acceptsHttp10 && { httpProtocolOptions: { acceptHttp10: true } }),
+      ...clientCertificate(side, http),
       ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
       requestIdExtension: {
@@ -81,8 +105,8 @@ function pathNormalization(
   };
 }
 
-/** What becomes of x-forwarded-client-cert: extended at the workload, replaced at the edge of the mesh. */
-function clientCertificate(side: ManagerOptions['side']) {
+/** What becomes of x-forwarded-client-cert: extended at the workload; at the edge of the mesh replaced by default. */
+function clientCertificate(side: ManagerOptions['side'], { forwardClientCert }: ProxyHttpSettings) {
   if (side === 'outbound') return {};
   if (side === 'inbound')
     return {
@@ -90,7 +114,7 @@ function clientCertificate(side: ManagerOptions['side']) {
       setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
     };
   return {
-    forwardClientCertDetails: 'SANITIZE_SET' as const,
+    forwardClientCertDetails: forwardClientCert,
     setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
   };
 }

@@ -1,17 +1,17 @@
 /** What reaches the workload: the ports it serves, the TLS they ask for, and the clusters of the application itself. */
 
-import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { type Fields, fields, numeric, text } from '../../mesh/fields.ts';
 import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
-import type { MeshSettings, Protocol } from '../../mesh/view.ts';
+import type { Protocol } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
-import { ingressOf } from '../scope/scope.ts';
+import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
@@ -21,6 +21,7 @@ import {
   HTTP_INSPECTOR,
   httpManager,
   ORIGINAL_DST,
+  type ProxySettings,
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
@@ -49,11 +50,11 @@ export interface InboundInput {
   /** What runs at the proxy's addresses. */
   readonly workloads: readonly LocalWorkload[];
   /** The Sidecar of each workload. */
-  readonly sidecars: readonly (Resource | undefined)[];
+  readonly sidecars: readonly (Sidecar | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
-  readonly policies: readonly Resource[];
+  readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   readonly mtls: MtlsModes;
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   /** The main address of the workload. */
   readonly ip: string;
@@ -89,7 +90,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
     const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
-    const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Fields[]][] => {
+    const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
     });
@@ -119,11 +120,11 @@ export const inbound = generator<InboundInput, InboundResources>(
 );
 
 interface Inbound {
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly namespace: string;
   readonly instances: readonly Instance[];
   /** The `ingress` entries of the Sidecar of each workload that has some. */
-  readonly ingress: ReadonlyMap<LocalWorkload, readonly Fields[]>;
+  readonly ingress: ReadonlyMap<LocalWorkload, readonly Ingress[]>;
   /** Of the workloads that serve a port; 0: of all. */
   mode(port: number): MtlsMode;
   /** What guards the port of that number; 0: every port that no workload serves. */
@@ -176,8 +177,7 @@ function servicePorts({ instances, ingress, appPorts, captured, settings, note }
 function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): InboundPort[] {
   const ports: InboundPort[] = [];
   for (const item of new Set([...ingress.values()].flat())) {
-    const declared = fields(item['port']);
-    const port = numeric(declared['number']);
+    const { number: port, name, protocol } = item.port;
     if (port === undefined) continue;
     if (ports.some((one) => one.port === port)) {
       note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
@@ -187,15 +187,15 @@ function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): In
     ports.push({
       port,
       servicePort: port,
-      protocol: protocolOf(text(declared['protocol']), text(declared['name'])),
-      bind: text(item['bind']) ?? ip,
-      app: defaultEndpoint(text(item['defaultEndpoint']), port, ip),
+      protocol: protocolOf(protocol || undefined, name || undefined),
+      bind: item.bind || ip,
+      app: defaultEndpoint(item.defaultEndpoint || undefined, port, ip),
       hostname: instance?.service.hostname ?? `sidecar.${namespace}`,
       services: instance
         ? [{ host: instance.service.hostname, name: instance.service.name, namespace: instance.service.namespace }]
         : [],
     });
-    if (item['tls'] !== undefined) note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
+    if (item.tls) note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
   }
   return ports;
 }
@@ -341,7 +341,7 @@ function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
 }
 
 function inboundHttp(
-  settings: MeshSettings,
+  settings: ProxySettings,
   authorization: Authorization,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,

@@ -1,9 +1,9 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
-import type { Resource } from '../../../shared/resources/resource.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import type { VirtualHost } from '../../../shared/xds/route.ts';
 import { isHttp } from '../../mesh/protocol.ts';
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
@@ -12,28 +12,43 @@ import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
-import { distinctChains, isTlsPort, type L4Routes, serviceChains, usesSni, withDefault } from '../routes/l4-routes.ts';
+import {
+  distinctChains,
+  isTlsPort,
+  type L4Routes,
+  type ServiceTarget,
+  serviceChains,
+  usesSni,
+  withDefault,
+} from '../routes/l4-routes.ts';
 import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import { httpFilter } from '../wire.ts';
-import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
+import {
+  detectionTimeout,
+  HTTP_INSPECTOR,
+  httpManager,
+  type ProxySettings,
+  plainTcpProxy,
+  TLS_INSPECTOR,
+} from './http-manager.ts';
 
 type Policy = MeshSettings['outboundTrafficPolicy'];
 
 /** What a class of sidecars sees, and who they are to rules that ask. */
 interface Seen {
-  readonly virtualServices: readonly Resource[];
+  readonly forms: readonly RouteForm[];
   readonly services: Services;
   readonly rules: DestinationRules;
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly outboundTrafficPolicy: Policy;
   readonly namespace: string;
-  /** Those that source labels of VirtualServices name, as `labelsKey` writes them. */
+  /** Those that source labels of rules name, as `labelsKey` writes them. */
   readonly labels: string;
 }
 
 const SEEN = {
-  virtualServices: true,
+  forms: true,
   services: true,
   rules: true,
   settings: true,
@@ -57,11 +72,11 @@ export interface OutboundRoutes {
 /** A route configuration for each HTTP port, and `http_proxy`. Pauses between virtual hosts. */
 export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
   { ...SEEN, dnsDomain: true, httpProxy: true },
-  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
+  function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const errors: Finding[] = [];
     const input = {
       services,
-      virtualServices,
+      forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain },
       settings,
@@ -100,11 +115,11 @@ export interface OutboundListeners {
 /** Pauses between listeners, and between the services behind them. */
 export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
   { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
-  function* ({ services, virtualServices, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
+  function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const notes = new Set<string>();
     const input: Outbound = {
       services,
-      virtualServices,
+      forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels: labelsFrom(labels) },
       settings,
@@ -123,6 +138,7 @@ function withOrigin(listener: Listener): Produced<'listeners'> {
 }
 
 interface Outbound extends L4Routes {
+  readonly settings: ProxySettings;
   readonly services: Services;
   readonly outboundTrafficPolicy: Policy;
   note(message: string): void;
@@ -149,7 +165,7 @@ export function leftOut(
   return `${reason}; to call ${names}, run the caller on another host, or change one of the ports`;
 }
 
-interface TcpTarget {
+interface TcpTarget extends ServiceTarget {
   service: MeshService;
   port: ServicePort;
 }
@@ -165,7 +181,9 @@ function tcpTargets({ services }: Outbound): TcpTarget[] {
 
 /**
  * Without capture: one listener a port number on the outbound bind address. HTTP first: it can serve many services;
- * of several TCP services on one port only TLS ones can share it, distinguished by SNI, else the first has it.
+ * of several TCP services on one port TLS ones are distinguished by SNI, others by the address that the client connects to;
+ * the first has the connections that no address distinguishes. A TCP service with a loopback address of its own
+ * (`spec.addresses`) has its listener there, and no other comes into its way.
  */
 function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | undefined): Work<Listener[]> {
   const { settings, services, note } = input;
@@ -187,19 +205,10 @@ function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | u
     add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
     yield;
   }
-  const byPort = new Map<number, TcpTarget[]>();
-  for (const target of tcpTargets(input)) {
-    const { number } = target.port;
-    if (ports.includes(number)) {
-      note(`${target.service.hostname}:${number} has no listener: HTTP services use that port`);
-      continue;
-    }
-    const others = byPort.get(number);
-    if (others) others.push(target);
-    else byPort.set(number, [target]);
-  }
-  for (const [number, targets] of byPort) {
-    add(number, yield* tcpChains(input, `${bind}_${number}`, targets, targets.length > 1));
+  for (const { address, number, targets } of tcpPlaces(input, bind, ports)) {
+    const name = `${address}_${number}`;
+    const alone = targets.length === 1;
+    add(number, yield* tcpChains(input, name, alone ? targets : toldApart(input, name, targets), !alone), address);
     yield;
   }
   if (httpProxyPort !== undefined) {
@@ -208,6 +217,60 @@ function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | u
     add(httpProxyPort, [httpChain(input, name, 'http_proxy')], HTTP_PROXY_ADDRESS);
   }
   return unique(listeners, note);
+}
+
+/** A listener of services that are not HTTP. */
+interface TcpPlace {
+  readonly address: string;
+  readonly number: number;
+  readonly targets: TcpTarget[];
+}
+
+/** Where the services that are not HTTP are found, without capture. @param taken ports of `bind` that HTTP services have */
+function tcpPlaces(input: Outbound, bind: string, taken: readonly number[]): Iterable<TcpPlace> {
+  const places = new Map<string, TcpPlace>();
+  for (const target of tcpTargets(input)) {
+    const { service, port } = target;
+    const own = service.addresses.filter(isLoopback);
+    for (const address of own.length > 0 ? own : [bind]) {
+      if (address === bind && taken.includes(port.number)) {
+        input.note(`${service.hostname}:${port.number} has no listener: HTTP services use that port; ${OWN_ADDRESS}`);
+        continue;
+      }
+      const name = `${address}_${port.number}`;
+      const place = places.get(name);
+      if (place) place.targets.push(target);
+      else places.set(name, { address, number: port.number, targets: [target] });
+    }
+  }
+  return places.values();
+}
+
+const OWN_ADDRESS =
+  'give it an address of its own in 127.0.0.0/8 (spec.addresses of its ServiceEntry), where it gets a listener, or another port';
+
+/** Every host may bind it, and no other host is reached by it. */
+const isLoopback = (address: string): boolean => /^127\.\d+\.\d+\.\d+$/.test(address);
+
+/**
+ * Targets of one listener, with the addresses by which those that are not TLS are distinguished. The first has, besides,
+ * what is distinguished by nothing; of the others a note says how they are reached.
+ */
+function toldApart(input: Outbound, name: string, targets: readonly TcpTarget[]): TcpTarget[] {
+  const plain = targets.filter(({ port }) => !isTlsPort(port));
+  const [first, ...others] = plain;
+  const anywhere = name.startsWith('0.0.0.0_') || name.startsWith('::_');
+  for (const { service, port } of others)
+    if (!anywhere || service.addresses.length === 0)
+      input.note(
+        `listener ${name}: its connections go to ${first!.service.hostname}, not to ${service.hostname}:${port.number}: ` +
+          OWN_ADDRESS,
+      );
+  return targets.flatMap((target) => {
+    if (isTlsPort(target.port) || target.service.addresses.length === 0) return [target];
+    const byAddress = { ...target, addresses: target.service.addresses };
+    return target === first ? [byAddress, target] : [byAddress];
+  });
 }
 
 function unique(listeners: Listener[], note: (message: string) => void): Listener[] {
@@ -314,7 +377,11 @@ function* addCapturedTcp(
     existing.filterChains = distinctChains(name, [...(existing.filterChains ?? []), ...own], input.note);
     if (!existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
       existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
-  } else input.note(`${service.hostname}:${port.number} has no listener: ${name} is taken`);
+  } else
+    input.note(
+      `${service.hostname}:${port.number} has no listener: ${name} is taken; ` +
+        'give it an address of its own (spec.addresses), or another port',
+    );
 }
 
 function captured(

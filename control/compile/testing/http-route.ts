@@ -1,72 +1,71 @@
 /**
- * Proves the way of routes: a simple HTTPRoute (gateway.networking.k8s.io/v1: parentRefs, hostnames, matches of path,
- * headers and method, backendRefs with weights) as the form that routes are compiled from. That form is the VirtualService,
- * as it is for istiod. Fields beyond these are not read here.
+ * Proves the door for kinds of routes: a simple HTTPRoute (gateway.networking.k8s.io/v1: parentRefs, hostnames, matches of path,
+ * headers, query parameters and method, backendRefs with weights) as route forms. Fields beyond these are not read here.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { type Fields, fields, namespaceOf, numeric, objects, specOf, strings, text } from '../../mesh/fields.ts';
-import type { MeshUpdate } from '../../mesh/mesh-index.ts';
-import { generator } from '../memo.ts';
-import type { HttpMatchRequest, HttpRoute, StringMatch, VirtualServiceSpec } from '../routes/virtual-service-spec.ts';
+import type { HttpMatch, HttpRule, RouteForm, RouteOrigin } from '../../mesh/routes/route-form.ts';
+import { formsPerResource } from '../../mesh/routes/route-reader.ts';
+import type { MeshSettings } from '../../mesh/view.ts';
 
-/** The step with VirtualServices in the place of HTTPRoutes; the same objects for the same route. */
-export function withRoutes({ removed, added }: MeshUpdate): MeshUpdate {
-  const read = (resource: Resource) =>
-    resource.kind === 'HTTPRoute' ? virtualServices({ route: resource }) : [resource];
-  return { removed: removed.flatMap(read), added: added.flatMap(read) };
+/** A reader of HTTPRoutes: one form a parent. */
+export function httpRouteReader() {
+  return formsPerResource('HTTPRoute', (route, settings) =>
+    objects(specOf(route)['parentRefs']).map((parent) => formFor(route, parent, settings)),
+  );
 }
 
-const SUFFIX = 'svc.cluster.local';
-
-/** One VirtualService a parent. */
-const virtualServices = generator<{ route: Resource }, readonly Resource[]>({ route: true }, ({ route }) =>
-  objects(specOf(route)['parentRefs']).map((parent, i) => virtualService(route, parent, i)),
-);
-
-function virtualService(route: Resource, parent: Fields, index: number): Resource {
+function formFor(route: Resource, parent: Fields, { domainSuffix }: MeshSettings): RouteForm {
   const own = namespaceOf(route);
   const name = text(parent['name']) ?? '';
   const namespace = text(parent['namespace']) ?? own;
   const mesh = parent['kind'] === 'Service';
   const hostnames = strings(specOf(route)['hostnames']);
-  // A route of the mesh is for its Service: hostnames do not apply to it (GEP-1294).
-  const hosts = mesh ? [`${name}.${namespace}.${SUFFIX}`] : hostnames.length > 0 ? hostnames : ['*'];
-  const port = numeric(parent['port']);
-  const spec: VirtualServiceSpec = {
-    hosts,
-    gateways: [mesh ? 'mesh' : `${namespace}/${name}`],
-    http: objects(specOf(route)['rules'])
-      .flatMap((rule) => rulesOf(rule, own, port))
-      .sort((a, b) => compareWeights(weightOf(b), weightOf(a))),
+  const origin: RouteOrigin = {
+    resource: route,
+    namespace: own,
+    config: `/apis/gateway.networking.k8s.io/v1/namespaces/${own}/http-route/${route.metadata.name}`,
   };
+  const port = numeric(parent['port']);
   return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: {
-      ...route.metadata,
-      name: `${route.metadata.name}-${index}`,
-      annotations: { 'internal.istio.io/route-semantics': 'gateway' },
-    },
-    spec,
+    origin,
+    precedence: 'gateway-api',
+    // A route of the mesh is for its Service: hostnames do not apply to it (GEP-1294).
+    hosts: mesh ? [`${name}.${namespace}.svc.${domainSuffix}`] : hostnames.length > 0 ? hostnames : ['*'],
+    gateways: [mesh ? 'mesh' : `${namespace}/${name}`],
+    // A route in another namespace than its Service is for the clients of its own.
+    exportTo: [mesh && namespace !== own ? '.' : '*'],
+    http: objects(specOf(route)['rules']).flatMap((rule) => rulesOf(rule, { origin, port, domainSuffix })),
+    tcp: [],
+    tls: [],
+    notes: [],
   };
 }
 
+interface Parent {
+  readonly origin: RouteOrigin;
+  readonly port: number | undefined;
+  readonly domainSuffix: string;
+}
+
 /** A rule for each match, because precedence is a match's, not a rule's. */
-function rulesOf(rule: Fields, namespace: string, port: number | undefined): HttpRoute[] {
+function rulesOf(rule: Fields, { origin, port, domainSuffix }: Parent): HttpRule[] {
   const matches = objects(rule['matches']);
   const backends = objects(rule['backendRefs']).filter((backend) => (numeric(backend['weight']) ?? 1) > 0);
-  const action: HttpRoute =
+  const action =
     backends.length === 0
       ? { directResponse: { status: 500 } }
-      : { route: backends.map((backend) => destinationOf(backend, namespace)) };
+      : { route: backends.map((backend) => destinationOf(backend, origin.namespace, domainSuffix)) };
   return (matches.length > 0 ? matches : [{}]).map((match) => ({
     ...action,
+    origin,
+    wholeSegments: true,
     match: [{ ...matchOf(match), ...(port !== undefined && { port }) }],
   }));
 }
 
-function destinationOf(backend: Fields, namespace: string) {
-  const host = `${text(backend['name'])}.${text(backend['namespace']) ?? namespace}.${SUFFIX}`;
+function destinationOf(backend: Fields, namespace: string, domainSuffix: string) {
+  const host = `${text(backend['name'])}.${text(backend['namespace']) ?? namespace}.svc.${domainSuffix}`;
   const number = numeric(backend['port']);
   return {
     destination: { host, ...(number !== undefined && { port: { number } }) },
@@ -74,31 +73,21 @@ function destinationOf(backend: Fields, namespace: string) {
   };
 }
 
-function matchOf(match: Fields): HttpMatchRequest {
+function matchOf(match: Fields): HttpMatch {
   const path = fields(match['path']);
   const headers = objects(match['headers']).map((header) => [String(header['name']).toLowerCase(), matcher(header)]);
+  const queryParams = objects(match['queryParams']).map((param) => [String(param['name']), matcher(param)]);
   const method = text(match['method']);
   return {
     uri: matcher({ type: 'PathPrefix', value: '/', ...path }),
     ...(headers.length > 0 && { headers: Object.fromEntries(headers) }),
+    ...(queryParams.length > 0 && { queryParams: Object.fromEntries(queryParams) }),
     ...(method !== undefined && { method: { exact: method } }),
   };
 }
 
-function matcher({ type, value }: Fields): StringMatch {
+function matcher({ type, value }: Fields): NonNullable<HttpMatch['uri']> {
   const written = String(value);
   if (type === 'PathPrefix') return { prefix: written };
   return type === 'RegularExpression' ? { regex: written } : { exact: written };
-}
-
-/** HTTPRouteRule precedence: an exact path, a longer path, a method, more headers; then the order in the route. */
-function weightOf({ match }: HttpRoute): number[] {
-  const { uri, method, headers } = match?.[0] ?? {};
-  const length = (uri?.exact ?? uri?.prefix ?? uri?.regex ?? '').length;
-  return [Number(uri?.exact !== undefined), length, Number(method !== undefined), Object.keys(headers ?? {}).length];
-}
-
-function compareWeights(a: readonly number[], b: readonly number[]): number {
-  for (const [i, one] of a.entries()) if (one !== b[i]) return one - (b[i] ?? 0);
-  return 0;
 }

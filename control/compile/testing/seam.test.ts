@@ -5,11 +5,12 @@ import type { Node } from '../../../shared/xds/core.ts';
 import { RESOURCE_TYPES, SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { MeshIndex } from '../../mesh/mesh-index.ts';
+import { ROUTE_READERS } from '../../mesh/routes/readers.ts';
 import { compileWithNotes, nodeCompiler } from '../node/node.ts';
 import { type CompiledNode, inOneGo } from '../output/compiled-node.ts';
 import { digest } from '../output/digest.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { withRoutes } from './http-route.ts';
+import { httpRouteReader } from './http-route.ts';
 import { inboundFilters } from './inbound-filter-patch.ts';
 
 const { builds } = vi.hoisted(() => ({ builds: [] as string[] }));
@@ -26,7 +27,7 @@ vi.mock('../memo.ts', async (original) => {
   return { ...memo, generator };
 });
 
-const compile = nodeCompiler(inboundFilters);
+const compile = nodeCompiler([inboundFilters]);
 const sidecar = (ip: string, namespace: string, app: string): Node => ({
   id: `sidecar~${ip}~${app}.${namespace}~${namespace}.svc.cluster.local`,
   metadata: { NAMESPACE: namespace, LABELS: { app } },
@@ -69,9 +70,11 @@ const MESH = [
   }),
 ];
 
+const newIndex = () => new MeshIndex({ routeReaders: [...ROUTE_READERS, httpRouteReader()] });
+
 /** A mesh and its proxies, each brought from view to view as the discovery service does. */
 class Mesh {
-  private readonly index = new MeshIndex();
+  private readonly index = newIndex();
   private resources = new Set<Resource>();
   private readonly compiled = new Map<Name, CompiledNode>();
   private step = 0;
@@ -80,7 +83,7 @@ class Mesh {
   write(removed: Resource[], added: Resource[]) {
     for (const item of removed) this.resources.delete(item);
     for (const item of added) this.resources.add(item);
-    const { view } = this.index.apply(withRoutes({ removed, added }), ++this.step);
+    const { view } = this.index.apply({ removed, added }, ++this.step);
     const changed: Partial<Record<Name, { names: string[]; built: Record<string, number> }>> = {};
     for (const [name, node] of Object.entries(NODES) as [Name, Node][]) {
       builds.length = 0;
@@ -100,10 +103,7 @@ class Mesh {
 
   /** What a proxy runs is what a control plane gives it that has just started. */
   private mustEqualFresh(name: Name): void {
-    const view = new MeshIndex().apply(
-      withRoutes({ removed: [], added: structuredClone([...this.resources]) }),
-      1,
-    ).view;
+    const { view } = newIndex().apply({ removed: [], added: structuredClone([...this.resources]) }, 1);
     const fresh = snapshotOf(inOneGo(compile(view, NODES[name])).sets);
     const running = this.of(name);
     expect(digest(running)).toBe(digest(fresh));
@@ -167,14 +167,14 @@ describe('a patch that puts an HTTP filter into the inbound chains of one worklo
     const added = mesh.write([], [one]);
     expect(added).toEqual({ a: { ...patchOnly, built: expect.anything() } });
     // The patch itself, the choice of patches for types, the patched listener and its layer.
-    expect(Object.keys(added.a!.built).sort()).toEqual(['inbound-filter-patch', 'node', 'patch']);
+    expect(Object.keys(added.a!.built).sort()).toEqual(['inbound-filter-patch', 'patch', 'place']);
     expect(firstFilters('a')).toEqual(Array(chains).fill('first'));
     expect(firstFilters('b')).not.toContain('first');
 
     const other = filter(false);
     const replaced = mesh.write([one], [other]);
     expect(replaced).toEqual({ a: { ...patchOnly, built: expect.anything() } });
-    expect(Object.keys(replaced.a!.built).sort()).toEqual(['inbound-filter-patch', 'node', 'patch']);
+    expect(Object.keys(replaced.a!.built).sort()).toEqual(['inbound-filter-patch', 'patch', 'place']);
 
     // Endpoints elsewhere: nothing is patched again.
     const moved = mesh.write([MESH[5]!], [workload('pay', 'c', '10.0.0.7')]);
@@ -195,10 +195,10 @@ it('a compile with notes goes through the same patches, and names one that is le
     },
   });
   const { view } = new MeshIndex().apply({ removed: [], added: [...MESH, broken] }, 1);
-  expect(compileWithNotes(view, NODES.a, inboundFilters).notes).toContainEqual(
-    expect.stringMatching(/^EnvoyFilter shop\/first: virtualInbound: .*: the patch is left out$/),
+  expect(compileWithNotes(view, NODES.a, [inboundFilters]).notes).toContainEqual(
+    expect.stringMatching(/^EnvoyFilter shop\/first: .*: the patch is left out of virtualInbound$/),
   );
-  expect(compileWithNotes(view, NODES.c, inboundFilters).notes.join()).not.toContain('EnvoyFilter shop/first: virtual');
+  expect(compileWithNotes(view, NODES.c, [inboundFilters]).notes.join()).not.toContain('the patch is left out');
 });
 
 describe('an HTTPRoute', () => {
@@ -269,5 +269,59 @@ describe('an HTTPRoute', () => {
     const replaced = mesh.write([one], [route({ name: 'edge', namespace: 'infra' }, 50, ['web.example.com'])]);
     expect(Object.keys(replaced)).toEqual(['edge']);
     expect(Object.keys(replaced.edge!.built)).not.toContain('clusters');
+  });
+
+  it('of a Service that has another one is joined with it; a change of one makes one virtual host', () => {
+    const parent = { kind: 'Service', group: '', name: 'a', port: 80 };
+    const simple = (name: string, created: string, path: string, backend: string): Resource => ({
+      ...made('HTTPRoute', 'gateway.networking.k8s.io/v1', 'shop', name, {
+        spec: {
+          parentRefs: [parent],
+          rules: [
+            { matches: [{ path: { type: 'PathPrefix', value: path } }], backendRefs: [{ name: backend, port: 80 }] },
+          ],
+        },
+      }),
+      metadata: { name, namespace: 'shop', creationTimestamp: created },
+    });
+    const one = simple('one', '2026-01-02T00:00:00Z', '/', 'a');
+    const two = simple('two', '2026-01-03T00:00:00Z', '/b', 'b');
+    mesh.write([], [one]);
+    const added = mesh.write([], [two]);
+    expect(Object.values(added).map(({ names }) => names)).toEqual([['routes 80'], ['routes 80'], ['routes 80']]);
+    const routes = () => hostAt('a', '80', 'a.shop.svc.cluster.local:80')?.routes;
+    expect(routes()?.map(({ match, route }) => [match, route?.cluster])).toEqual([
+      [{ pathSeparatedPrefix: '/b', caseSensitive: true }, 'outbound|80||b.shop.svc.cluster.local'],
+      [{ prefix: '/', caseSensitive: true }, 'outbound|80||a.shop.svc.cluster.local'],
+    ]);
+    expect(routes()?.map(({ metadata }) => metadata?.filterMetadata?.['istio']?.['config'])).toEqual([
+      '/apis/gateway.networking.k8s.io/v1/namespaces/shop/http-route/two',
+      '/apis/gateway.networking.k8s.io/v1/namespaces/shop/http-route/one',
+    ]);
+
+    // Of two equal matches the older route has it.
+    const same = simple('two', '2026-01-01T00:00:00Z', '/', 'b');
+    const replaced = mesh.write([two], [same]);
+    expect(routes()?.map(({ route }) => route?.cluster)).toEqual(['outbound|80||b.shop.svc.cluster.local']);
+    expect(replaced.a!.built['precedence']).toBe(1);
+    expect(replaced.b!.built['precedence']).toBeUndefined();
+    for (const { built } of Object.values(replaced)) expect(Object.keys(built)).not.toContain('cluster-layers');
+
+    mesh.write([same], []);
+    expect(routes()?.map(({ route }) => route?.cluster)).toEqual(['outbound|80||a.shop.svc.cluster.local']);
+  });
+
+  it('does not join a VirtualService of the same host: of the two the older one applies to sidecars', () => {
+    const younger = made('VirtualService', 'networking.istio.io/v1', 'shop', 'vs', {
+      spec: { hosts: ['a'], http: [{ route: [{ destination: { host: 'b' } }] }] },
+    });
+    younger.metadata.creationTimestamp = '2026-02-01T00:00:00Z';
+    const service = { kind: 'Service', group: '', name: 'a', port: 80 };
+    const one = route(service, 10);
+    mesh.write([], [one, younger]);
+    const routes = () => hostAt('a', '80', 'a.shop.svc.cluster.local:80')?.routes;
+    expect(routes()).toHaveLength(4);
+    mesh.write([one], []);
+    expect(routes()?.map(({ route }) => route?.cluster)).toEqual(['outbound|80||b.shop.svc.cluster.local']);
   });
 });

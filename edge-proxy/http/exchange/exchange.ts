@@ -3,6 +3,7 @@
  * passes `body`, the response `response`. Everything ends in `finish`, once.
  */
 
+import type { FetchOutcome, PendingFetch } from '../../upstream/fetches.ts';
 import { FilterRun } from '../filters/filter-run.ts';
 import type { Permit } from '../filters/permit.ts';
 import { removeInternalOnly } from '../headers/forward-headers.ts';
@@ -12,6 +13,7 @@ import type { RequestHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
   filterFailed,
+  hostNotFetched,
   lossDetails,
   lossFlag,
   requestTimeout,
@@ -140,6 +142,13 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     removeInternalOnly(request, table);
     this.admitted = true;
     request.route = table?.match(request) ?? null;
+    const fetch = request.route === null ? table?.fetch?.(request.authority) : undefined;
+    if (fetch) this.awaitHost(fetch);
+    else this.routed();
+  }
+
+  private routed(): void {
+    const { request, config } = this;
     config.router.events.routed?.(request);
     this.run = new FilterRun(request, config.filters.of(request.route), config.routes);
     this.body.filter(this.run);
@@ -151,11 +160,38 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     return this.run;
   }
 
+  /** The filters depend on the route: they, and the rest of the request, wait with it for its virtual host. */
+  private awaitHost(fetch: PendingFetch): void {
+    this.body.hold();
+    void fetch.done.then((outcome) => {
+      if (this.answered) return;
+      try {
+        this.onHostFetched(fetch.name, outcome);
+      } catch (error) {
+        this.failInternally(error);
+      }
+    });
+  }
+
+  private onHostFetched(name: string, outcome: FetchOutcome): void {
+    const { request, body } = this;
+    const table = this.config.routes();
+    request.route = table?.match(request) ?? null;
+    const isMissing =
+      request.route === null && (outcome !== 'changed' || table?.fetch?.(request.authority) !== undefined);
+    body.release(() => {
+      if (isMissing) this.reply(hostNotFetched(name, outcome));
+      else this.routed();
+    });
+  }
+
   route(permit: Permit<ProxyRequest>): void {
     const { request } = this;
     const { route } = request;
     if (!route) {
-      this.reply(routeNotFound);
+      // A filter chose another host: it can be used once it is here.
+      const fetch = this.config.routes()?.fetch?.(request.authority);
+      this.reply(fetch ? hostNotFetched(fetch.name, 'timeout') : routeNotFound);
       return;
     }
     const { action } = route;

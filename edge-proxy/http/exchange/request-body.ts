@@ -8,6 +8,7 @@ import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { LocalReply } from '../request/request-context.ts';
 import { PendingBody } from '../router/pending-body.ts';
 import { type RequestFlowClient, requestFlow } from './flows.ts';
+import { HeldEvents } from './held-events.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -41,9 +42,11 @@ export class RequestBody implements RequestFlowClient {
   /** Where the request cannot simply pass the filters. */
   private flow: MessageFlow<Permit<ProxyRequest>> | undefined = undefined;
   private receiver: BodyReceiver | undefined = undefined;
+  /** What came before the filters were known. */
+  private held: HeldEvents | undefined = undefined;
   /** Data that came before the receiver was there. */
   private pending: PendingBody | undefined = undefined;
-  /** The client has sent all of the request. */
+  /** The client has sent all of the request; what is held has not been seen. */
   ended: boolean;
   /** All of it has passed the filters. */
   delivered: boolean;
@@ -139,14 +142,43 @@ export class RequestBody implements RequestFlowClient {
     this.receiver = receiver;
   }
 
+  /** Keeps what comes, which is little: the stream is paused. The filters are not known yet. */
+  hold(): void {
+    this.held = new HeldEvents();
+    this.stream.pause();
+  }
+
+  /** @param act answers, or begins with the filters; what was held follows it, and what comes meanwhile */
+  release(act: () => void): void {
+    const { held } = this;
+    if (!held) return;
+    this.stream.resume();
+    act();
+    held.replay(
+      (bytes, end) => this.take(bytes, end),
+      (trailers) => this.takeTrailers(trailers),
+    );
+    this.held = undefined;
+  }
+
   /** From the client. @param bytes valid during the call alone */
   onData(bytes: Uint8Array, end: boolean): void {
+    if (this.held) this.held.addData(bytes, end);
+    else this.take(bytes, end);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.held) this.held.addTrailers(trailers);
+    else this.takeTrailers(trailers);
+  }
+
+  private take(bytes: Uint8Array, end: boolean): void {
     if (end) this.ended = true;
     if (this.flow) this.flow.onData(bytes, end);
     else this.deliver(bytes, end, undefined);
   }
 
-  onTrailers(trailers: HeaderMap): void {
+  private takeTrailers(trailers: HeaderMap): void {
     this.ended = true;
     if (this.flow) this.flow.onTrailers(trailers);
     else this.deliver(EMPTY, true, trailers);

@@ -47,10 +47,13 @@ const internalControls = new Set([
   'x-envoy-original-url',
   'x-envoy-hedge-on-per-try-timeout',
 ]);
+/** What an edge says to the mesh behind it, and logs in the place of what it was asked (CVE-2023-27487). */
 const edgeControls = new Set([
   'x-envoy-decorator-operation',
   'x-envoy-downstream-service-cluster',
   'x-envoy-downstream-service-node',
+  'x-envoy-original-host',
+  'x-envoy-original-path',
 ]);
 
 type CertParts = NonNullable<HttpConnectionManager['setCurrentClientCertDetails']>;

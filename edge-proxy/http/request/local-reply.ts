@@ -1,5 +1,6 @@
 /** Answers made here, in Envoy's words. */
 
+import { type FetchOutcome, fetchFailure } from '../../upstream/fetches.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResetReason, StreamReset } from '../message/stream.ts';
 import type { AttemptTimeout } from '../routing/request-timeouts.ts';
@@ -20,6 +21,13 @@ export function bodyBytes(body: string | Uint8Array): Uint8Array {
 
 export const routeNotFound = reply(404, '', 'route_not_found', 'NR');
 export const clusterNotFound = reply(503, '', 'cluster_not_found', 'NC');
+
+/** A host that the index has is not here: as Envoy, whose on_demand filter leaves it to the router, with flag NC. */
+export function hostNotFetched(name: string, outcome: FetchOutcome): LocalReply {
+  const flag = outcome === 'overflow' ? 'UO' : 'NC';
+  return reply(503, '', `${fetchFailure(outcome) ?? 'on_demand_fetch_refused'}{${name}}`, flag);
+}
+
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
 const dnsFailure = reply(503, 'DNS resolution failure', 'dns_resolution_failure', 'DF');
 const dnsOverflow = reply(503, 'DNS cache overflow', 'dns_cache_overflow', 'UO');

@@ -14,7 +14,6 @@ export class ProxyRequest implements RequestContext, RequestHead {
   readonly downstream: DownstreamInfo;
   method: string;
   path: string;
-  readonly originalPath: string;
   authority: string;
   scheme: 'http' | 'https';
   readonly protocol: HttpVersion;
@@ -50,7 +49,6 @@ export class ProxyRequest implements RequestContext, RequestHead {
     this.downstream = downstream;
     this.method = head.method;
     this.path = head.path;
-    this.originalPath = head.path;
     this.authority = head.authority;
     this.scheme = downstream.secure ? 'https' : 'http';
     this.protocol = head.version;

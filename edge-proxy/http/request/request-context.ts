@@ -61,8 +61,6 @@ export interface RequestContext {
   method: string;
   /** Path with query, after normalisation. */
   path: string;
-  /** Path and query as received. */
-  readonly originalPath: string;
   /** Host / :authority. */
   authority: string;
   scheme: 'http' | 'https';

@@ -10,6 +10,14 @@ type HeadRules = Pick<RouterConfig, 'suppressEnvoyHeaders' | 'proxyContinue' | '
 
 /** Methods that mean no content. */
 const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE']);
+/** This hop's own framing, which no header operation may change, and what the router of an Envoy consumes. */
+const notForwarded = [
+  'host',
+  'transfer-encoding',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-upstream-stream-duration-ms',
+];
 const notInPath = /[^\x21-\x7e]/;
 
 /** @returns false: a rewrite made a path that cannot be sent */
@@ -25,9 +33,7 @@ export function prepareHead(
   const rewritten = action.rewrite(request);
   if (request.method !== 'CONNECT' && notInPath.test(request.path)) return false;
   if (!config.suppressEnvoyHeaders && rewritten) headers.set('x-envoy-original-path', before);
-  // Framing is this hop's own: no header operation may change what the bytes say.
-  headers.remove('transfer-encoding');
-  headers.remove('host');
+  for (const key of notForwarded) headers.remove(key);
   if (bodySize === undefined) headers.remove('content-length');
   else if (bodySize > 0) headers.set('content-length', String(bodySize));
   else if (headers.has('content-length')) headers.set('content-length', '0');

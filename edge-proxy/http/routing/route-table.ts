@@ -1,5 +1,6 @@
 /** What compiling a RouteConfiguration gives: virtual-host and route look-up, and per route everything precomputed. */
 import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
+import type { PendingFetch } from '../../upstream/fetches.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RouteTimeouts, StreamDuration } from './request-timeouts.ts';
@@ -11,6 +12,11 @@ export interface RouteTable {
   readonly internalOnly?: readonly string[] | undefined;
   /** Envoy's rules: exact host, longest suffix wildcard, longest prefix wildcard, `*`; then the first matching route. */
   match(request: RequestContext): RouteEntry | null;
+  /**
+   * Where `match` found nothing: begins or joins the fetch of a host that is known and not here. Undefined: there is none.
+   * @param authority of the request
+   */
+  readonly fetch?: (authority: string) => PendingFetch | undefined;
 }
 
 export interface RouteEntry {

@@ -30,7 +30,6 @@ export function requestDouble({ headers, downstream, ...parts }: RequestParts = 
     },
     method: 'GET',
     path: '/',
-    originalPath: parts.path ?? '/',
     authority: 'reviews',
     scheme: 'http',
     protocol: 'HTTP/1.1',

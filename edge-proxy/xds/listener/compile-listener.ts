@@ -44,6 +44,8 @@ export interface ListenerDeps {
   readonly runtime: Runtime;
   readonly secrets: Secrets;
   readonly clusters: ClusterSet;
+  /** For tcp_proxies of outbound listeners. */
+  readonly tcpClusters: ClusterSet;
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
@@ -208,7 +210,8 @@ function compileTerminal(
       parts.connectionObservers(listener, config),
       internalErrors(listener, parts),
     );
-    return new TcpProxy(config, parts.clusters, parts.runtime, events, stats, sniPortOf(filters));
+    const clusters = listener.trafficDirection === 'OUTBOUND' ? parts.tcpClusters : parts.clusters;
+    return new TcpProxy(config, clusters, parts.runtime, events, stats, sniPortOf(filters));
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;

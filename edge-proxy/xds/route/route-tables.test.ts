@@ -3,9 +3,10 @@ import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import { Fetches } from '../../upstream/fetches.ts';
 import { filterRegistry } from '../filter/filter-registry.ts';
 import { compileRouteConfiguration } from './compile-routes.ts';
-import { RouteTables } from './route-tables.ts';
+import { type RouteChanges, RouteTables } from './route-tables.ts';
 
 const DEPS = {
   env: { now: () => 0, monotonicMs: () => 0, random: () => 0 },
@@ -31,7 +32,7 @@ const request = (authority: string) =>
 
 function setup(clusters = new Set<string>()) {
   const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, DEPS);
-  const tables = new RouteTables({ clusters, compileRoutes, hosts: DEPS });
+  const tables = new RouteTables({ clusters, compileRoutes, hosts: DEPS, fetches: new Fetches() });
   const apply = (
     hosts: VirtualHost[],
     configurations: RouteConfiguration[] = [],
@@ -134,5 +135,88 @@ describe('route tables with separate virtual hosts', () => {
 
   it('are refused in a static file', () => {
     expect(() => compileRouteConfiguration({ name: '80', vhds }, DEPS)).toThrow('vhds');
+  });
+});
+
+describe('route tables with a host index', () => {
+  function indexed() {
+    const fetches = new Fetches({ waitMs: 60_000, maxWaiting: 10 });
+    const wanted: string[] = [];
+    fetches.want = (_type, name) => void wanted.push(name);
+    const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, DEPS);
+    const tables = new RouteTables({ clusters: new Set(), compileRoutes, hosts: DEPS, fetches });
+    const apply = (change: Partial<RouteChanges>) =>
+      Object.fromEntries(tables.apply({ hosts: [], configurations: [], removedHosts: [], ...change }));
+    /** The virtual host, or what is waited for in its place. */
+    const at = (authority: string) => {
+      const table = tables.get('80')!;
+      return table.match(request(authority))?.virtualHost ?? (table.fetch?.(authority) ? 'waits' : 'none');
+    };
+    apply({
+      configurations: [{ name: '80', vhds }],
+      hosts: [host('80/any', ['*'])],
+      indexed: [
+        { name: '80/a', domains: ['a.example', 'a'] },
+        { name: '80/wild', domains: ['*.example'] },
+      ],
+    });
+    return { tables, fetches, wanted, apply, at };
+  }
+
+  it('take nothing else for a host that is not here, by the rules of domains', () => {
+    const { wanted, at, fetches } = indexed();
+    expect(['a', 'A.example', 'b.example', 'elsewhere'].map(at)).toEqual(['waits', 'waits', 'waits', 'any']);
+    expect(wanted).toEqual(['80/a', '80/wild']);
+    fetches.close();
+  });
+
+  it('use a host while it is here, and wait again when it was let go', async () => {
+    const { apply, at, fetches, tables } = indexed();
+    expect(at('a')).toBe('waits');
+    const waiting = tables.get('80')!.fetch!('a')!.done;
+    apply({ hosts: [host('80/a', ['a.example', 'a'])] });
+    expect(await waiting).toBe('changed');
+    expect(['a', 'a.example', 'b.example'].map(at)).toEqual(['a', 'a', 'waits']);
+    expect(tables.takeUsed(() => false)).toEqual(['80/any', '80/a']);
+    expect(tables.takeUsed(() => false)).toEqual([]);
+    expect(tables.takeUsed((cluster) => cluster === '80/a')).toEqual(['80/a']);
+    apply({ configurations: [{ name: '80', vhds, ignorePortInHostMatching: true }] });
+    expect(['a:80', 'b.example:80'].map(at)).toEqual(['a', 'waits']);
+    apply({ removedHosts: ['80/a'] });
+    expect(['a', 'a.example'].map(at)).toEqual(['waits', 'waits']);
+    fetches.close();
+  });
+
+  it('look a host up again when it leaves the index while requests wait', async () => {
+    const { apply, at, tables } = indexed();
+    const waiting = tables.get('80')!.fetch!('a.example')!.done;
+    apply({ unindexed: ['80/a'], removedHosts: ['80/a'] });
+    expect(await waiting).toBe('changed');
+    expect(['a', 'a.example'].map(at)).toEqual(['any', 'waits']);
+    apply({ unindexed: ['80/wild'] });
+    expect(at('a.example')).toBe('any');
+  });
+
+  it('keep a host that is refused, or that the control plane does not have, from what catches everything', async () => {
+    const { apply, at, tables } = indexed();
+    const waiting = tables.get('80')!.fetch!('a')!.done;
+    expect(Object.keys(apply({ hosts: [broken('80/a', ['a.example', 'a'])] }))).toEqual(['virtualHosts/80/a']);
+    expect(await waiting).toBe('refused');
+    expect(at('a')).toBe('waits');
+    expect(await tables.get('80')!.fetch!('a')!.done).toBe('refused');
+    apply({ removedHosts: ['80/wild'] });
+    expect(await tables.get('80')!.fetch!('b.example')!.done).toBe('refused');
+    apply({ hosts: [host('80/a', ['a.example'])] });
+    // A domain of the index that the host does not have belongs to no other host.
+    expect(['a.example', 'a'].map(at)).toEqual(['a', 'waits']);
+  });
+
+  it('give a domain that passes from one host to another to the one that is here', () => {
+    const { apply, at, fetches } = indexed();
+    apply({ hosts: [host('80/b', ['b.example', 'a'])], indexed: [{ name: '80/b', domains: ['b.example', 'a'] }] });
+    expect(['a', 'a.example', 'b.example'].map(at)).toEqual(['b', 'waits', 'b']);
+    apply({ removedHosts: ['80/b'], unindexed: ['80/b'], indexed: [{ name: '80/a', domains: ['a.example', 'a'] }] });
+    expect(['a', 'a.example'].map(at)).toEqual(['waits', 'waits']);
+    fetches.close();
   });
 });

@@ -7,6 +7,16 @@ const ENVOY = 'has no effect: it configures the Envoy process';
 const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
 const TRACING = 'has no effect yet: proxies make no spans';
 
+/** Of `proxyMetadata`: the proxy serves HTTP/1.0 where it is "1" or "true". */
+export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
+
+/** Of the environment of a proxy, names to values: why it has no effect, or a part of it; undefined: all of it is in force. */
+export function proxyMetadataWithoutEffect(metadata: object): string | undefined {
+  const others = Object.keys(metadata).filter((name) => name !== HTTP10_METADATA);
+  if (others.length === 0) return undefined;
+  return `has no effect for ${others.join(', ')}: give them to the proxy process as its environment`;
+}
+
 export const PROXY_CONFIG_EFFECTS: Effects = {
   configPath: ENVOY,
   binaryPath: ENVOY,
@@ -31,11 +41,11 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   sds: 'has no effect, as in Istio: it is not used any more',
   envoyAccessLogService: 'has no effect yet: access logs go to standard output',
   envoyMetricsService: 'has no effect yet: metrics are fetched from the proxy',
-  proxyMetadata: 'has no effect: give it to the proxy process as its environment',
+  proxyMetadata: (value) => proxyMetadataWithoutEffect(value as object),
   runtimeValues: ENVOY,
   statusPort: 'has no effect: the proxy is started with the port of its health checks',
   extraStatTags: 'has no effect yet: metrics have the standard labels',
-  gatewayTopology: YET,
+  gatewayTopology: { numTrustedProxies: IN_FORCE, forwardClientCertDetails: IN_FORCE, proxyProtocol: YET },
   terminationDrainDuration: IN_FORCE,
   meshId: 'has no effect yet: telemetry does not name the mesh',
   readinessProbe: 'has no effect yet: proxies do not look at the health of their workload',

@@ -183,7 +183,9 @@ export const MeshProxyConfig = atMostOne(
     }).describe('Deprecated, not used.'),
     envoyAccessLogService: RemoteService.describe('Where access logs are sent over gRPC.'),
     envoyMetricsService: RemoteService.describe('Where metrics are sent over gRPC.'),
-    proxyMetadata: map(string()).describe('Environment of the proxy; ISTIO_META_* become node metadata.'),
+    proxyMetadata: map(string()).describe(
+      'Environment of the proxy, of which `ISTIO_META_HTTP10: "1"` has an effect: it serves HTTP/1.0.',
+    ),
     runtimeValues: map(string()).describe("Envoy's runtime settings."),
     statusPort: integer().describe('Port of the health checks. Default: 15020.'),
     extraStatTags: list(string()).describe('Tags of metrics beside the standard ones.'),

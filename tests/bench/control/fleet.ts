@@ -6,7 +6,7 @@ import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
 import { ROOT } from '../../kit/environment.ts';
 import { DrivenProgram } from '../../kit/process.ts';
-import { type Layout, namespaceOf, proxyAddress } from './mesh.ts';
+import { hostOf, type Layout, namespaceOf, PORT, proxyAddress } from './mesh.ts';
 import type { ProxyReport, ProxySettings } from './proxies.child.ts';
 import type { ProxyIdentity } from './simulated-proxy.ts';
 
@@ -20,6 +20,9 @@ export interface FleetOptions {
   readonly services: number;
   readonly proxies: number;
   readonly layout: Layout;
+  readonly gzip: boolean;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 export class Fleet {
@@ -52,11 +55,18 @@ export class Fleet {
   }
 }
 
-async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOptions): Promise<ProxySettings> {
+/** The services that a proxy uses: all are used alike. */
+export function usedBy(proxy: number, services: number, uses: number): number[] {
+  return Array.from({ length: Math.min(uses, services) }, (_, i) => (proxy * uses + i) % services);
+}
+
+async function settingsOf(options: FleetOptions): Promise<ProxySettings> {
+  const { url, caFolder, services, proxies, layout, gzip, uses } = options;
   const authority = await openAuthority({ folder: caFolder, trustDomain: TRUST_DOMAIN });
   const indexOf = new Map<string, number>();
   const identities: ProxyIdentity[] = [];
-  const list: { identity: number; node: { id: string } }[] = [];
+  const list: { identity: number; node: { id: string }; uses?: string[] }[] = [];
+  const virtualHost = (service: number) => `${PORT}/${hostOf(service, layout)}:${PORT}`;
   for (let proxy = 0; proxy < proxies; proxy++) {
     const namespace = namespaceOf(proxy % services, layout);
     let identity = indexOf.get(namespace);
@@ -64,9 +74,10 @@ async function settingsOf({ url, caFolder, services, proxies, layout }: FleetOpt
       identity = identities.push(await identityOf(authority, namespace)) - 1;
       indexOf.set(namespace, identity);
     }
-    list.push({ identity, node: nodeOf(proxy, namespace) });
+    const names = uses === undefined ? undefined : usedBy(proxy, services, uses).map(virtualHost);
+    list.push({ identity, node: nodeOf(proxy, namespace), ...(names && { uses: names }) });
   }
-  return { url, ca: authority.trustBundle, proxies: list, identities };
+  return { url, ca: authority.trustBundle, gzip, proxies: list, identities };
 }
 
 async function identityOf(authority: Awaited<ReturnType<typeof openAuthority>>, namespace: string) {

@@ -9,7 +9,9 @@ interface Flags {
   scenario: [number, number][];
   layout: Layout;
   runtime: RuntimeName;
+  identity?: true;
   changes: number;
+  uses?: number;
   limit: number;
   json?: string;
 }
@@ -38,7 +40,9 @@ const flags = new Command('bench:control')
   .option('--scenario <pairs>', 'services x proxies, as 100x40,1000x200', pairs, pairs('100x40,300x100,1000x200'))
   .option('--layout <name>', 'spread: 25 services a namespace; one: all in one', choice(['spread', 'one']), 'spread')
   .option('--runtime <name>', 'of the control plane', choice(['node', 'bun']), 'node')
+  .option('--identity', 'proxies take no compressed answers')
   .option('--changes <n>', 'of each sort', positive, 3)
+  .option('--uses <n>', 'services that each proxy uses and fetches on demand (default: all are sent)', positive)
   .option('--limit <seconds>', 'for a cold start, or a change', positive, 240)
   .option('--json <file>', 'where all figures go')
   .parse()
@@ -47,7 +51,9 @@ const flags = new Command('bench:control')
 const results: ControlResult[] = [];
 for (const [services, proxies] of flags.scenario) {
   const { layout, runtime, changes } = flags;
-  const scenario = { services, proxies, layout, runtime, changes, limitMs: flags.limit * 1000 };
+  const gzip = flags.identity !== true;
+  const { uses } = flags;
+  const scenario = { services, proxies, layout, runtime, gzip, changes, limitMs: flags.limit * 1000, uses };
   const result = await measureControl(scenario, (line) => console.error(`${services} x ${proxies}: ${line}`));
   results.push(result);
   console.log(report(result));
@@ -55,12 +61,12 @@ for (const [services, proxies] of flags.scenario) {
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, undefined, 1)}\n`);
 
 function report(result: ControlResult): string {
-  const { services, proxies, layout, runtime } = result.scenario;
+  const { services, proxies, layout, runtime, uses } = result.scenario;
   const ms = (value: number) => `${Math.round(value)} ms`;
   const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
-    `\n${services} services (${layout}) x ${proxies} proxies, control plane on ${runtime}`,
-    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}`,
+    `\n${services} services (${layout}) x ${proxies} proxies${uses === undefined ? '' : ` that use ${uses}`}, control plane on ${runtime}`,
+    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
     `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,
   ];

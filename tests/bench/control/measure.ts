@@ -12,7 +12,7 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { ROOT, temporaryFolder } from '../../kit/environment.ts';
 import { Program } from '../../kit/process.ts';
 import { cpuOf, residentOf } from '../process-stats.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, usedBy } from './fleet.ts';
 import { fillStore, type Layout, meshResources, virtualService, workloadEntry } from './mesh.ts';
 
 export interface ControlScenario {
@@ -20,10 +20,14 @@ export interface ControlScenario {
   readonly proxies: number;
   readonly layout: Layout;
   readonly runtime: RuntimeName;
+  /** Proxies take answers in gzip, as the product's do. */
+  readonly gzip: boolean;
   /** Changes of each sort that are measured. */
   readonly changes: number;
   /** How long a cold start, or a change, may take. */
   readonly limitMs: number;
+  /** How many services each proxy uses, and fetches on demand; undefined: it is sent all. */
+  readonly uses?: number | undefined;
 }
 
 /** Milliseconds, CPU in milliseconds of the control plane's process. */
@@ -46,6 +50,8 @@ export interface ControlResult {
   readonly coldMs: number;
   readonly coldCpuMs: number;
   readonly missing: number;
+  /** Received by all proxies at the start. */
+  readonly coldBytes: number;
   readonly failures: number;
   readonly residentMb: number;
   readonly changes: readonly ChangeCost[];
@@ -65,7 +71,8 @@ export async function measureControl(
   const data = join(folder.path, 'control');
   const stops: (() => Promise<void>)[] = [];
   try {
-    const { services, proxies, layout } = scenario;
+    const { services, proxies, layout, gzip, uses } = scenario;
+    const caFolder = join(data, 'ca');
     mkdirSync(data, { mode: 0o700 });
     await fillStore(data, meshResources(services, layout));
     const began = performance.now();
@@ -78,7 +85,7 @@ export async function measureControl(
     const coldProbe = probeHealth(control.url, control.ca);
     const cpuBefore = cpuOf(control.pid);
     const coldBegan = performance.now();
-    const fleet = await Fleet.start({ url: control.url, caFolder: join(data, 'ca'), services, proxies, layout });
+    const fleet = await Fleet.start({ url: control.url, caFolder, services, proxies, layout, gzip, uses });
     stops.unshift(() => fleet.stop());
     const cold = await waitFor(fleet, (report) => report.up >= proxies, scenario.limitMs);
     const coldMs = performance.now() - coldBegan;
@@ -91,16 +98,25 @@ export async function measureControl(
     const changes: ChangeCost[] = [];
     const api = new ControlApi(control.url, control.token, control.ca);
     for (let n = 0; cold.up >= proxies && n < scenario.changes; n++) {
-      for (const [what, resource] of [
-        ['endpoint', workloadEntry(1, 0, layout, 2 + n)],
-        ['VirtualService', virtualService(0, layout, 80 - n)],
+      for (const [what, resource, service] of [
+        ['endpoint', workloadEntry(1, 0, layout, 2 + n), 1],
+        ['VirtualService', virtualService(0, layout, 80 - n), 0],
       ] as const) {
-        changes.push(await measureChange(what, resource, { api, fleet, pid: control.pid, scenario }));
+        const measured = { api, fleet, pid: control.pid, scenario, concerned: concernedBy(service, scenario) };
+        changes.push(await measureChange(what, resource, measured));
         progress(`${what}: last ACK after ${Math.round(changes.at(-1)!.lastMs)} ms`);
       }
     }
     return {
-      ...{ scenario, startMs, coldMs, coldCpuMs, missing: proxies - cold.up, failures: cold.failures },
+      ...{
+        scenario,
+        startMs,
+        coldMs,
+        coldCpuMs,
+        missing: proxies - cold.up,
+        failures: cold.failures,
+        coldBytes: cold.bytes,
+      },
       ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },
       ...{ turnColdMs, turnChangeMs: await control.longestTurnMs() },
     };
@@ -110,20 +126,30 @@ export async function measureControl(
   }
 }
 
+/** How many proxies hold a service. */
+function concernedBy(service: number, { proxies, services, uses }: ControlScenario): number {
+  if (uses === undefined) return proxies;
+  return Array.from({ length: proxies }, (_, proxy) => usedBy(proxy, services, uses)).filter((used) =>
+    used.includes(service),
+  ).length;
+}
+
 interface Measured {
   readonly api: ControlApi;
   readonly fleet: Fleet;
   readonly pid: number;
   readonly scenario: ControlScenario;
+  /** How many proxies are to acknowledge the change. */
+  readonly concerned: number;
 }
 
-async function measureChange(what: string, resource: Resource, { api, fleet, pid, scenario }: Measured) {
+async function measureChange(what: string, resource: Resource, { api, fleet, pid, scenario, concerned }: Measured) {
   const kind = kinds.find((one) => one.kind === resource.kind)!;
   const { namespace = 'default', name } = resource.metadata;
   fleet.mark();
   const cpuBefore = cpuOf(pid);
   await api.call('PUT', resourcePath(kind, namespace, name), resource);
-  const report = await waitFor(fleet, ({ acks }) => acks.length >= scenario.proxies, scenario.limitMs);
+  const report = await waitFor(fleet, ({ acks }) => acks.length >= concerned, scenario.limitMs);
   const acks = [...report.acks].sort((a, b) => a - b);
   const at = (part: number) => acks[Math.max(0, Math.ceil(acks.length * part) - 1)] ?? Number.NaN;
   return {
@@ -168,16 +194,8 @@ async function startControl(data: string, runtime: RuntimeName): Promise<Running
   if (measured) command.splice(1, 0, '--import', PRELOAD);
   const profile = process.env['TULLE_BENCH_PROFILE'];
   if (measured && profile) command.splice(1, 0, '--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile);
-  const control = new Program('control', [
-    ...command,
-    'control',
-    '--data',
-    data,
-    '--port',
-    '0',
-    '--announce',
-    ...NO_LIMITS,
-  ]);
+  const flags = ['--data', data, '--port', '0', '--announce', ...NO_LIMITS];
+  const control = new Program('control', [...command, 'control', ...flags]);
   const turns: ((ms: number) => void)[] = [];
   control.onLine((line, output) => {
     if (output === 'stdout') return;

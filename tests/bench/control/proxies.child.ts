@@ -9,7 +9,12 @@ import { type ProxyIdentity, SimulatedProxy } from './simulated-proxy.ts';
 export interface ProxySettings {
   readonly url: string;
   readonly ca: string;
-  readonly proxies: readonly { readonly identity: number; readonly node: { readonly id: string } }[];
+  readonly gzip: boolean;
+  readonly proxies: readonly {
+    readonly identity: number;
+    readonly node: { readonly id: string };
+    readonly uses?: readonly string[] | undefined;
+  }[];
   readonly identities: readonly ProxyIdentity[];
 }
 
@@ -34,12 +39,14 @@ let failures = 0;
 let lastFailure = '';
 
 const proxies = settings.proxies.map(
-  ({ identity, node }) =>
+  ({ identity, node, uses }) =>
     new SimulatedProxy({
       url: settings.url,
       ca: settings.ca,
+      gzip: settings.gzip,
       identity: settings.identities[identity]!,
       node,
+      uses,
       onAck: (size) => {
         up.add(node.id);
         acks.push(performance.now() - since);

@@ -3,7 +3,9 @@
  * back-off. It keeps the names and versions it was sent, as a proxy does, and none of the resources.
  */
 import https from 'node:https';
-import { RESOURCE_TYPES, TYPE_URLS } from '../../../shared/xds/discovery.ts';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../../shared/xds/discovery.ts';
 
 /** As `edge-proxy/control-client` has them. */
 const CONNECT_MS = 5_000;
@@ -20,6 +22,10 @@ export interface SimulatedProxyOptions {
   readonly ca: string;
   readonly identity: ProxyIdentity;
   readonly node: { readonly id: string };
+  /** Virtual hosts that it fetches on demand; undefined: it is sent everything, as a plain delta client. */
+  readonly uses?: readonly string[] | undefined;
+  /** Announces that it takes answers in gzip. */
+  readonly gzip: boolean;
   /** Called when an answer with resources is acknowledged: its next poll is on the way. */
   readonly onAck: (bytes: number) => void;
   readonly onFailure: (error: Error) => void;
@@ -61,23 +67,29 @@ export class SimulatedProxy {
   }
 
   private async exchange(): Promise<void> {
-    const { node } = this.options;
+    const { uses } = this.options;
+    const node = uses ? { ...this.options.node, clientFeatures: FEATURES } : this.options.node;
+    const namesOf = (type: string) => ['*', ...(type === 'virtualHosts' ? (uses ?? []) : [])];
     const poll =
       this.session === undefined
         ? {
             node,
-            requests: RESOURCE_TYPES.map((type) => ({ typeUrl: TYPE_URLS[type], resourceNamesSubscribe: ['*'] })),
+            requests: RESOURCE_TYPES.map((type) => ({
+              typeUrl: TYPE_URLS[type],
+              resourceNamesSubscribe: namesOf(type),
+            })),
           }
         : { session: this.session, node, requests: this.acks };
     const sent = this.acks.length > 0 ? this.lastBytes : 0;
     const answering = this.post(JSON.stringify(poll));
     if (sent > 0) this.options.onAck(sent);
-    const body = await answering;
+    const received = await answering;
+    const body = isGzip(received) ? await inflated(received) : received;
     const session = /"session":"([^"]*)"/.exec(body.toString('latin1', 0, 4096))?.[1];
     if (session === undefined) throw new Error('an answer without a session');
     this.acks = this.session !== undefined && session !== this.session ? [] : acknowledgements(body);
     this.session = this.session !== undefined && session !== this.session ? undefined : session;
-    this.lastBytes = body.length;
+    this.lastBytes = received.length;
   }
 
   private lastBytes = 0;
@@ -89,7 +101,11 @@ export class SimulatedProxy {
         {
           method: 'POST',
           agent: this.agent,
-          headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+          headers: {
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(body),
+            ...(this.options.gzip && { 'accept-encoding': 'gzip' }),
+          },
         },
         (response) => {
           const chunks: Buffer[] = [];
@@ -119,6 +135,11 @@ export class SimulatedProxy {
     });
   }
 }
+
+const inflated = promisify(gunzip) as (bytes: Buffer) => Promise<Buffer>;
+
+/** JSON begins otherwise. */
+const isGzip = (bytes: Buffer): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
 /** The control plane is reached by address; its chain is verified, its names are not what is measured. */
 const checkServerIdentity = () => undefined;

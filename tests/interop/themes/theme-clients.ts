@@ -1,4 +1,4 @@
-/** Clients of other habits: HTTP/1.0, unwanted upgrades, upgrades that the upstream leaves unanswered, half-closes. */
+/** Clients of other habits: HTTP/1.0, upgrades that are ignored or left unanswered, half-closes. */
 import { filter, listener, manager, percent, prefix, say, to } from '../bootstrap-parts.ts';
 import { type Case, one, type Spec } from '../cases.ts';
 import type { Theme } from './themes.ts';

@@ -5,6 +5,7 @@ import type { StreamCase } from '../compare-tcp.ts';
 import { clients } from './theme-clients.ts';
 import { connects } from './theme-connect.ts';
 import { headers } from './theme-headers.ts';
+import { internalHeaders } from './theme-internal.ts';
 import { jwt } from './theme-jwt.ts';
 import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
@@ -44,4 +45,5 @@ export const THEMES: readonly Theme[] = [
   connects,
   jwt,
   clients,
+  internalHeaders,
 ];

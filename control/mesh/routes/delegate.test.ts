@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { mergeRule, withDelegates } from './delegate.ts';
-import type { HttpMatchRequest, HttpRoute, VirtualServiceSpec } from './virtual-service-spec.ts';
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { HttpMatchRequest, HttpRoute } from '../../../shared/resources/schema/virtual-service.ts';
+import { mergeRule, rulesWithDelegates } from './delegate.ts';
 
-const vs = (name: string, namespace: string, spec: object): Resource => ({
+type VirtualService = ResourceOfKind<'VirtualService'>;
+
+const vs = (name: string, namespace: string, spec: object): VirtualService => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'VirtualService',
   metadata: { name, namespace },
@@ -66,12 +68,14 @@ describe('matches of root and delegate', () => {
   });
 });
 
-describe('withDelegates', () => {
+describe('rulesWithDelegates', () => {
   const root = (http: HttpRoute[], spec: object = {}) => vs('root', 'shop', { hosts: ['shop.example'], http, ...spec });
-  const run = (of: Resource, all: Resource[]) => {
+  const run = (of: VirtualService, all: VirtualService[]) => {
     const notes: string[] = [];
-    const made = withDelegates(of, { all, domainSuffix: 'cluster.local', note: (line) => notes.push(line) });
-    return { http: (made.spec as VirtualServiceSpec).http, notes };
+    const find = (key: string) =>
+      all.find(({ metadata, spec }) => `${metadata.namespace}/${metadata.name}` === key && !spec?.hosts);
+    const note = (line: string) => void notes.push(line);
+    return { http: rulesWithDelegates(of, { find, domainSuffix: 'cluster.local', note }), notes };
   };
 
   it('puts the rules of the delegate in the place of the one that delegates', () => {
@@ -98,7 +102,7 @@ describe('withDelegates', () => {
       ],
     );
     expect(http).toEqual([
-      { name: 'first', route: to('front') },
+      { name: 'first', route: to('front.shop.svc.cluster.local') },
       {
         name: 'team-v2',
         match: [{ uri: { prefix: '/reviews/v2' } }],
@@ -114,7 +118,7 @@ describe('withDelegates', () => {
         timeout: '3s',
         headers: { request: { set: { a: 'leaf' } } },
       },
-      { route: to('last') },
+      { route: to('last.shop.svc.cluster.local') },
     ]);
     expect(notes).toEqual([
       'VirtualService shop/root: spec.http[1]: no request can match it and spec.http[1] of its delegate team/reviews: left out',
@@ -139,9 +143,7 @@ describe('withDelegates', () => {
     expect(run(root([rule]), [vs('d', 'team', { http, exportTo: ['shop'] })]).http).toHaveLength(1);
   });
 
-  it('takes the delegate of its own namespace where none is named, and touches nothing else', () => {
-    const plain = root([{ route: to('a') }]);
-    expect(withDelegates(plain, { all: [], domainSuffix: 'x', note: () => {} })).toBe(plain);
+  it('takes the delegate of its own namespace where none is named', () => {
     const { http } = run(root([{ delegate: { name: 'd' } }]), [vs('d', 'shop', { http: [{ route: to('a') }] })]);
     expect(http).toEqual([{ route: to('a.shop.svc.cluster.local') }]);
   });

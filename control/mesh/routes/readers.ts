@@ -1,0 +1,5 @@
+/** The readers of routes: the only list of them. A kind of routes is added here. */
+import type { RouteReader } from './route-reader.ts';
+import { virtualServices } from './virtual-service.ts';
+
+export const ROUTE_READERS: readonly RouteReader[] = [virtualServices];

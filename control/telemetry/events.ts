@@ -1,0 +1,69 @@
+/** What happens in a control plane: the log and the metrics are made from it. Nothing here holds a secret. */
+import type { ResourceType } from '../../shared/xds/discovery.ts';
+
+export interface ControlEvents {
+  /** A request was answered. `reason`: why it was refused. */
+  answered(event: {
+    readonly method: string;
+    readonly path: string;
+    readonly status: number;
+    /** SPIFFE id, `admin` or `anonymous`. */
+    readonly caller: string;
+    readonly address: string | undefined;
+    readonly reason: string | undefined;
+  }): void;
+  /** A certificate was requested; `refused` or `issued` follows. */
+  requested(): void;
+  issued(event: {
+    readonly identity: string;
+    readonly proof: 'join token' | 'certificate' | 'JWT-SVID';
+    readonly document: 'X.509-SVID' | 'JWT-SVID';
+    /** Milliseconds since the epoch. */
+    readonly expires: number;
+  }): void;
+  refused(event: { readonly cause: 'authentication' | 'csr'; readonly reason: string }): void;
+  /** A write was validated; `reason` when it was refused. */
+  validated(event: {
+    readonly group: string;
+    readonly version: string;
+    readonly resource: string;
+    readonly reason: string | undefined;
+  }): void;
+  /** A proxy opened a session. */
+  connected(event: { readonly node: string; readonly identity: string; readonly version: string }): void;
+  /** The connection of a held poll was closed by the proxy. */
+  disconnected(event: { readonly node: string; readonly identity: string }): void;
+  pushed(event: { readonly node: string; readonly type: ResourceType; readonly resources: number }): void;
+  /** A proxy refused resources (NACK). */
+  rejected(event: { readonly node: string; readonly type: ResourceType; readonly reason: string }): void;
+  /** Seconds from a change of the mesh to the answer that takes it to a proxy. */
+  converged(seconds: number): void;
+}
+
+const NAMES = [
+  'answered',
+  'requested',
+  'issued',
+  'refused',
+  'validated',
+  'connected',
+  'disconnected',
+  'pushed',
+  'rejected',
+  'converged',
+] as const satisfies readonly (keyof ControlEvents)[];
+
+/** Hands each event to all of them. Without any, nothing is done. */
+export function eventsTo(...takers: readonly Partial<ControlEvents>[]): ControlEvents {
+  const all: Record<string, (event: never) => void> = {};
+  for (const name of NAMES) {
+    const take = takers.flatMap((taker) => {
+      const method = taker[name] as ((event: never) => void) | undefined;
+      return method ? [method] : [];
+    });
+    all[name] = (event) => {
+      for (const each of take) each(event);
+    };
+  }
+  return all as unknown as ControlEvents;
+}
