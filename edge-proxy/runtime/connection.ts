@@ -14,7 +14,7 @@ export interface Quirks {
     socket: Socket,
     take: (this: Socket, length: number, memory: Uint8Array) => boolean,
   ) => boolean;
-  /** Writes without a stream between; undefined: not possible, or not yet. */
+  /** Writes without a stream between. @returns undefined: not possible */
   readonly directWriter?: (socket: Socket, secure: boolean) => ((owner: WriterOwner) => SocketWriter) | undefined;
   /** A socket read so cannot be given to a TLS server any more (Deno). */
   readonly directForGood?: boolean;
