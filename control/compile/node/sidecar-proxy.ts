@@ -1,4 +1,5 @@
 /** What a sidecar or a worker runs: what reaches its workload, and what the workload calls. */
+import { dynamicAnyCluster } from '../cluster/clusters.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
@@ -63,13 +64,19 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const notes = outbound.listeners
     .filter((item) => !isFree(item))
     .map((item) => leftOut(scope.services, item, httpProxyPort));
+  const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
     forms: meshRoutes({ list: scope.routes }),
     dnsDomain,
-    httpProxy: !captured && httpProxyPort !== undefined && !served.has(httpProxyPort),
+    httpProxy: proxied,
   });
-  const made = { listeners: only(outbound.listeners, isFree), routes: only(routes, isFree) };
+  const clusters = proxied ? [dynamicAnyCluster({ settings: view.settings })] : [];
+  const made = {
+    listeners: only(outbound.listeners, isFree),
+    routes: only(routes, isFree),
+    clusters: sharedList(clusters),
+  };
   return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
 }
 
