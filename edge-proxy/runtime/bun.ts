@@ -2,14 +2,13 @@
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
-import { implementationWriter } from './writes/implementation-writer.ts';
+import { nativeWriter } from './writes/native-writer.ts';
 
 export function bunRuntime(): Runtime {
   const shared = socketsRuntime('bun', {
     readsAreOurs: true,
     readsByPush: true,
-    // What Bun's socket does not take at once it copies.
-    directWriter: (socket) => implementationWriter(socket, true),
+    directWriter: nativeWriter,
   });
   return {
     ...shared,

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { BULK, Loan, lenderOf, lendOnce } from './loans.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
 import { Outlet, type OutletOwner, type SocketWriter, type WriterOwner } from './writes/outlet.ts';
+import { joinText } from './writes/text.ts';
 
 /** What differs between the runtimes. */
 export interface Quirks {
@@ -13,7 +14,7 @@ export interface Quirks {
     socket: Socket,
     take: (this: Socket, length: number, memory: Uint8Array) => boolean,
   ) => boolean;
-  /** Writes without a stream between; undefined: not possible, or not yet. */
+  /** Writes without a stream between. @returns undefined: not possible */
   readonly directWriter?: (socket: Socket, secure: boolean) => ((owner: WriterOwner) => SocketWriter) | undefined;
   /** A socket read so cannot be given to a TLS server any more (Deno). */
   readonly directForGood?: boolean;
@@ -303,7 +304,6 @@ export class SocketConnection implements Connection, OutletOwner {
   writeBoth(text: string, bytes: Uint8Array): boolean {
     if (this.closed || this.finished) return true;
     const { socket, outlet } = this;
-    const { length } = text;
     if (outlet) {
       if (this.tls) this.quirks.onTlsBytes?.(bytes.length);
       return outlet.writeBoth(text, bytes);
@@ -316,10 +316,7 @@ export class SocketConnection implements Connection, OutletOwner {
       return room;
     }
     // One buffer is one write of the runtime: cheaper than gathering two.
-    const whole = Buffer.allocUnsafe(length + bytes.length);
-    whole.write(text, 0, 'latin1');
-    whole.set(bytes, length);
-    return socket.write(whole);
+    return socket.write(joinText(text, bytes));
   }
 
   end(): void {
@@ -359,8 +356,9 @@ export class SocketConnection implements Connection, OutletOwner {
   }
 
   resume(): void {
-    if (this.closed) return;
-    if (this.paused) this.hold(false);
+    // Once for each request: a connection that reads is left alone.
+    if (this.closed || !this.paused) return;
+    this.hold(false);
     this.paused = false;
     if (!this.direct) this.socket.resume();
     else if (this.started) this.flow();

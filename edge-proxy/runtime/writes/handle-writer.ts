@@ -25,7 +25,7 @@ interface WriteHandle {
 }
 type Written = net.Socket & { _handle?: WriteHandle | null };
 
-const Request = findRequestClass();
+const RequestClass = findRequestClass();
 
 /** The class of the objects that a handle's writes take, seen where a socket writes to a handle of ours. */
 function findRequestClass(): WriteRequestClass | undefined {
@@ -55,7 +55,7 @@ function findRequestClass(): WriteRequestClass | undefined {
 /** @param copies the handle encrypts, and keeps nothing of what it was given. @returns undefined: not possible */
 export function handleWriter(socket: net.Socket, copies: boolean): ((owner: WriterOwner) => SocketWriter) | undefined {
   const { _handle: handle } = socket as Written;
-  if (!Request || !handle?.writeBuffer || socket.writableLength > 0) return undefined;
+  if (!RequestClass || !handle?.writeBuffer || socket.writableLength > 0) return undefined;
   return (owner) => new HandleWriter(socket, handle, copies, owner);
 }
 
@@ -103,7 +103,7 @@ class HandleWriter implements SocketWriter {
   }
 
   private newRequest(): WriteRequest {
-    const request = new Request!();
+    const request = new RequestClass!();
     request.oncomplete = onComplete;
     request.writer = this;
     return request;

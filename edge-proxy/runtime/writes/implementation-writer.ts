@@ -17,7 +17,7 @@ export function implementationWriter(
 /** Node's types leave it out: what streams say of a chunk that is bytes. */
 const BUFFER = 'buffer' as BufferEncoding;
 
-class ImplementationWriter implements SocketWriter {
+export class ImplementationWriter implements SocketWriter {
   readonly copies: boolean;
   private readonly socket: Socket;
   private readonly owner: WriterOwner;

@@ -6,6 +6,7 @@ import { Loan } from '../loans.ts';
 import { handleWriter } from './handle-writer.ts';
 import { implementationWriter } from './implementation-writer.ts';
 import { Outlet, type SocketWriter, type WriterOwner } from './outlet.ts';
+import { joinText } from './text.ts';
 
 /** Takes writes, and completes them when it is asked to. */
 class SlowWriter implements SocketWriter {
@@ -161,6 +162,12 @@ describe.each(['handle', 'implementation'] as const)('a socket written at its %s
     server.close();
   });
   const received: Buffer[] = [];
+});
+
+it('text becomes one byte a character, also beyond ASCII', () => {
+  const text = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i));
+  expect([...joinText(text, Buffer.from([1, 2]))]).toEqual([...Array.from({ length: 256 }, (_, i) => i), 1, 2]);
+  expect(joinText('ab', undefined).toString()).toBe('ab');
 });
 
 it('a socket without the internals is not written at its handle', () => {

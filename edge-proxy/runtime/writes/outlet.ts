@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { type Loan, lenderOf } from '../loans.ts';
+import { joinText, writeText } from './text.ts';
 
 /** Hands bytes to one socket. */
 export interface SocketWriter {
@@ -79,7 +80,7 @@ export class Outlet implements WriterOwner {
   writeLatin1(text: string): boolean {
     const { length } = text;
     if (length === 0) return true;
-    if (this.flying > 0) return this.enqueue(Buffer.from(text, 'latin1'), undefined);
+    if (this.flying > 0) return this.enqueue(joinText(text, undefined), undefined);
     const { writer } = this;
     if (writer.writeText === undefined) return this.writeJoined(text, undefined);
     this.flying = length;
@@ -90,7 +91,7 @@ export class Outlet implements WriterOwner {
   writeBoth(text: string, bytes: Uint8Array): boolean {
     if (bytes.length === 0) return this.writeLatin1(text);
     if (this.flying > 0) {
-      if (text.length + bytes.length <= RECORD) return this.enqueue(joined(text, bytes), undefined);
+      if (text.length + bytes.length <= RECORD) return this.enqueue(joinText(text, bytes), undefined);
       this.writeLatin1(text);
       return this.write(bytes);
     }
@@ -112,9 +113,9 @@ export class Outlet implements WriterOwner {
   private writeJoined(text: string, bytes: Uint8Array | undefined): boolean {
     const length = text.length + (bytes?.length ?? 0);
     const { copies } = this.writer;
-    if (length > (copies ? PAGE : KEPT_PAGE)) return this.write(Buffer.from(text, 'latin1'));
+    if (length > (copies ? PAGE : KEPT_PAGE)) return this.write(joinText(text, undefined));
     const memory = copies ? page : keptPage;
-    memory.write(text, 0, 'latin1');
+    writeText(memory, text);
     if (bytes) memory.set(bytes, text.length);
     this.flying = length;
     if (this.writer.write(memory.subarray(0, length))) return this.gone();
@@ -203,11 +204,4 @@ export class Outlet implements WriterOwner {
     this.lenders = undefined;
     this.buffered = 0;
   }
-}
-
-function joined(text: string, bytes: Uint8Array): Uint8Array {
-  const whole = Buffer.allocUnsafe(text.length + bytes.length);
-  whole.write(text, 0, 'latin1');
-  whole.set(bytes, text.length);
-  return whole;
 }

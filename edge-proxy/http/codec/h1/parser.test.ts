@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { garbageCollection } from '../../../runtime/collect-garbage.ts';
 import { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
@@ -272,6 +273,21 @@ const inChunks = (sizes: readonly number[]) =>
   sizes
     .map((size, i) => `${size.toString(16)}${i % 3 === 0 ? ';x="y"' : ''}\r\n${'abc'[i % 3]!.repeat(size)}\r\n`)
     .join('');
+
+it('keeps nothing of a head but the names, hosts and status lines it has learned', () => {
+  const collect = garbageCollection()!;
+  const used = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = used();
+  const filler = `Y: ${'y'.repeat(20_000)}\r\n`;
+  for (let i = 0; i < 500; i++) {
+    const own = `X-Long-Enough-To-Be-A-Part-Of-The-Head-${i}: 1\r\n`;
+    expect(parse([`GET / HTTP/1.1\r\nHost: a-host-of-some-length-${i}\r\n${own}${filler}\r\n`]).error).toBeUndefined();
+  }
+  expect(used() - before).toBeLessThan(3_000_000);
+});
 
 describe('small chunks', () => {
   it('are passed on as one for each read, in pieces of at most 16 KiB', () => {

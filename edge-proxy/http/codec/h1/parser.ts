@@ -225,11 +225,11 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
     const end = Math.min(bytes.length, at + this.remaining);
     this.remaining -= end - at;
     if (this.remaining === 0) this.state = 'chunk-end';
-    const data = bytes.subarray(at, end);
     this.joiner ??= new ChunkJoiner();
-    if (!this.joiner.add(data)) {
+    if (!this.joiner.add(bytes, at, end)) {
       this.passJoined();
-      if (!this.joiner.add(data)) this.sink.onBody(data, false);
+      if (!this.joiner.add(bytes, at, end))
+        this.sink.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), false);
     }
     return end;
   }
@@ -278,6 +278,10 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   }
 
   private readChunkEnd(bytes: Uint8Array, at: number): number {
+    if (this.text === '' && bytes[at] === cr && bytes[at + 1] === lf) {
+      this.state = 'chunk-size';
+      return at + 2;
+    }
     const wanted = this.text === '' ? cr : lf;
     if (bytes[at] !== wanted) throw codecError('chunk data without CRLF');
     if (this.text === '') this.text = '\r';
