@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import type { Log } from '../shared/log/log.ts';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
 import type { Resource } from '../shared/resources/resource.ts';
+import type { Feature } from '../shared/xds/discovery.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -17,6 +19,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
+import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
@@ -47,6 +50,8 @@ export interface ControlPlaneOptions {
   maxSvidTtl?: number;
   /** Default `on-demand`. */
   discovery?: DiscoveryMode;
+  /** Features of discovery that no proxy gets (FEATURES). Default: none. */
+  withheldFeatures?: readonly Feature[];
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
@@ -126,8 +131,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
+      withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
+      advise: servesNothing,
       events,
       log,
     });
@@ -135,8 +142,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    const neighbours = new Neighbours(store);
+    await neighbours.prepare();
     const app = createApi({
       store,
+      neighbours,
       kinds: { kinds, validate: observedValidate(events) },
       isAdmin: admin.check,
       version: options.version,

@@ -22,8 +22,8 @@ import { bundleWorker } from './worker/bundle.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Plain JavaScript that starts the programs; stays as it is. */
-const LAUNCHER = ['bin.mjs', 'runtimes.mjs', 'runtimes.d.mts', 'compile-cache.mjs'];
+/** What starts the programs, a shell script and plain JavaScript; stays as it is. */
+const LAUNCHER = ['tulle', 'bin.mjs', 'runtimes.mjs', 'runtimes.d.mts', 'compile-cache.mjs'];
 
 /** What the package exports. */
 const LIBRARY = ['library/index.ts', 'library/control.ts'];

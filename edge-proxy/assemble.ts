@@ -14,6 +14,7 @@ import { OverloadState } from './overload/overload-state.ts';
 import { bootstrapLimits, meshLimits, type ProcessLimits } from './overload/process-limits.ts';
 import { DataPlane } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import type { HttpProxyAccess } from './settings/http-proxy-access.ts';
 import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
@@ -51,8 +52,8 @@ export function assemble(
 ): Assembled {
   const stats = new Stats();
   const own = new OwnListeners(env.runtime);
-  const { writeError } = env.runtime.process;
-  const refused = ownListenerRefusals(stats, writeError, () => env.runtime.monotonicMs());
+  const { log } = env.runtime.process;
+  const refused = ownListenerRefusals(stats, log, () => env.runtime.monotonicMs());
   const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({
@@ -132,6 +133,9 @@ function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<strin
   };
 }
 
+/** A static proxy does not start where something is refused. */
+const NONE: ReadonlyMap<string, string> = new Map();
+
 const directionOf = (listener: Listener): Direction =>
   listener.trafficDirection === 'INBOUND' ? 'inbound' : 'outbound';
 
@@ -141,7 +145,12 @@ function trustDomainOf(identity: IdentityManager): string | undefined {
 }
 
 /** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
-export function meshProxyPart(runtime: Runtime, version: string, settings: MeshSettings) {
+export function meshProxyPart(
+  runtime: Runtime,
+  version: string,
+  settings: MeshSettings,
+  httpProxy: HttpProxyAccess | undefined,
+) {
   return (identity: IdentityManager, { workers, drainMs }: ProcessSettings): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     const workload: Workload = {
@@ -152,12 +161,12 @@ export function meshProxyPart(runtime: Runtime, version: string, settings: MeshS
       cluster: 'Kubernetes',
       principal: () => identity.current?.spiffeId ?? '',
     };
-    const trustDomain = trustDomainOf(identity);
+    const env = { runtime, trustDomain: trustDomainOf(identity), httpProxy };
     const limits = meshLimits(settings, drainMs);
     const { part, setSecrets } =
       workers > 1
-        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, trustDomain, limits, workers)))
-        : assemble({ runtime, trustDomain }, version, workload, limits);
+        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, env, limits, workers)))
+        : assemble(env, version, workload, limits);
     const follow = () => {
       const held = identity.current;
       if (!held) return;
@@ -204,13 +213,15 @@ export async function startStaticProxy(
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const { part } =
     workers > 1
-      ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, undefined, limits, workers)))
+      ? pooled(
+          new WorkerPool(runtime, workers, workerInit(version, workload, { trustDomain: undefined }, limits, workers)),
+        )
       : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
-  const state = { ready: () => true, draining: life.draining, quit, taken };
+  const state = { ready: () => true, draining: life.draining, quit, taken, refused: () => NONE };
   const at = bootstrap.admin?.address?.socketAddress;
-  const port = settings['admin-port'] ?? at?.portValue ?? (settings.announce ? 0 : 15000);
+  const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);
   life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
   part.refuseConnectionsTo(life.listening);

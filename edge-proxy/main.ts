@@ -21,6 +21,6 @@ if (parent) {
   await runProcess({
     runtime,
     version: VERSION,
-    proxy: (settings) => meshProxyPart(runtime, VERSION, settings),
+    proxy: (settings, httpProxy) => meshProxyPart(runtime, VERSION, settings, httpProxy),
     startStatic: (settings, quit) => startStaticProxy(runtime, VERSION, settings, quit),
   });

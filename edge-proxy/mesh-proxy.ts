@@ -65,7 +65,7 @@ export interface RunningProcess {
 /** @throws Error in one line when the proxy cannot start */
 export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Promise<RunningProcess> {
   const { runtime, settings } = parts;
-  const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
+  const { log } = runtime.process;
   // Loaded here: a static proxy has no identity and need not carry what makes one.
   const { IdentityError, IdentityManager, identityClock } = await import('./control-client/identity.ts');
   await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
@@ -91,7 +91,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     files: runtime.files,
     folder: settings.data,
     request: (method, path, body) => client.request(method, path, body),
-    joinToken: settings['join-token'],
+    joinToken: await joinTokenOf(runtime, settings, log),
     clock: identityClock(runtime),
     random: () => runtime.random(),
     log,
@@ -104,7 +104,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, random, log });
   const taken = processSettings(settings, await proxyConfig.start(), hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
-    log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`);
+    log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const discovery = new DiscoveryClient({
@@ -123,8 +123,14 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     identity.stop();
     client.close();
   });
-  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
-  const adminPort = settings['admin-port'] ?? (settings.announce ? 0 : 15000);
+  const admin = adminOf(parts, proxy, node.id, {
+    ready: () => ready,
+    draining: life.draining,
+    quit,
+    taken,
+    refused: () => discovery.state.refused,
+  });
+  const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   proxy.refuseConnectionsTo(life.listening);
   discovery.start();
@@ -142,6 +148,26 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     ports: () => portsOf(proxy),
     stop: life.stop,
   };
+}
+
+/**
+ * A file that is gone is no error: a token is used once, and administrators remove it then. A descriptor is read in any case.
+ * @throws Error naming the flag
+ */
+async function joinTokenOf(
+  runtime: Runtime,
+  settings: MeshSettings,
+  log: (line: string) => void,
+): Promise<string | undefined> {
+  const path = settings['join-token-file'];
+  if (path === undefined) return settings['join-token'];
+  const bytes = await runtime.files.read(path).catch((error: Error) => {
+    throw new Error(`--join-token-file ${path}: ${error.message}`);
+  });
+  const token = bytes && new TextDecoder().decode(bytes).trim();
+  if (token === '') throw new Error(`--join-token-file ${path}: is empty`);
+  if (token === undefined) log(`--join-token-file ${path}: no such file`);
+  return token;
 }
 
 /** Gateways are sent everything. */
@@ -188,6 +214,7 @@ interface State {
   readonly draining: () => boolean;
   readonly quit: () => void;
   readonly taken: ProcessSettings;
+  readonly refused: () => ReadonlyMap<string, string>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */

@@ -1,22 +1,31 @@
-/** The proxy as a process: settings in, announcement, signals, exit codes. */
+/** The proxy as a process: settings in, announcement, signals, the application of `tulle run`, exit codes. */
 
-import { type MeshProxyDeps, type RunningProcess, startMeshProxy } from './mesh-proxy.ts';
-import type { Runtime } from './runtime/runtime.ts';
-import { parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
+import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
+import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
+import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
+import { type Parsed, parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 
 export interface ProcessDeps {
   readonly runtime: Runtime;
   readonly version: string;
-  readonly proxy: (settings: MeshProxyDeps['settings']) => MeshProxyDeps['proxy'];
+  readonly proxy: (
+    settings: MeshProxyDeps['settings'],
+    httpProxy: HttpProxyAccess | undefined,
+  ) => MeshProxyDeps['proxy'];
   readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
 }
 
+type Settings = Extract<Parsed, { settings: unknown }>;
+
+/** What a shell adds to the number of a signal. */
+const SIGNAL_EXIT: Readonly<Record<EndSignal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
 /**
- * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0. Anything that keeps it from starting is
- * reported in one line each, exit code 1.
+ * Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains and exits 0; with a command until that ends, and exits with
+ * its code. Anything that keeps it from starting is reported in one line each, exit code 1.
  */
-export async function runProcess({ runtime, version, proxy, startStatic }: ProcessDeps): Promise<void> {
-  const host = runtime.process;
+export async function runProcess(deps: ProcessDeps): Promise<void> {
+  const host = deps.runtime.process;
   const parsed = parseSettings(host.args, host.environment);
   if (parsed.kind === 'help') {
     host.writeOut(USAGE.trimEnd());
@@ -26,32 +35,131 @@ export async function runProcess({ runtime, version, proxy, startStatic }: Proce
     for (const violation of parsed.violations) host.writeError(`tulle proxy: ${violation}`);
     return host.exit(1);
   }
+  host.configureLog({ format: parsed.settings['log-format'], level: parsed.settings['log-level'] });
+  // Neither workers nor the application get it.
+  host.removeFromEnvironment('TULLE_JOIN_TOKEN');
+  try {
+    chooseOutput(host, parsed);
+    await run(deps, parsed);
+  } catch (error) {
+    fail(deps.runtime, error);
+  }
+}
+
+/** An application's standard output is its own. */
+function chooseOutput(host: ProcessControl, { settings, command }: Settings): void {
+  const file = settings['log-file'];
+  if (file === undefined && !command) return;
+  try {
+    host.redirectOutput(file);
+  } catch (error) {
+    throw new Error(`--log-file ${file}: ${(error as Error).message}`);
+  }
+}
+
+async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed: Settings): Promise<void> {
+  const host = runtime.process;
+  const { command } = parsed;
   let running: RunningProcess | undefined;
-  const quit = () => {
-    // Before the start is over there is nothing to drain.
-    if (!running) return host.exit(0);
-    running.stop().then(
-      () => host.exit(0),
+  let application: Application | undefined;
+  const stop = (code: number) =>
+    void running!.stop().then(
+      () => host.exit(code),
       (error: unknown) => fail(runtime, error),
     );
+  const quit = (signal: EndSignal, code: number) => {
+    if (application) application.kill(signal);
+    // Before the start is over there is nothing to drain.
+    else if (running) stop(code);
+    else host.exit(code);
   };
-  host.onSignal('SIGTERM', quit);
-  host.onSignal('SIGINT', quit);
-  try {
-    running =
-      parsed.kind === 'static'
-        ? await startStatic(parsed.settings, quit)
-        : await startMeshProxy({ runtime, version, settings: parsed.settings, proxy: proxy(parsed.settings) }, quit);
-    await running.ready;
-  } catch (error) {
-    return fail(runtime, error);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    host.onSignal(signal, () => quit(signal, command ? SIGNAL_EXIT[signal] : 0));
+  if (command) host.onSignal('SIGHUP', () => quit('SIGHUP', SIGNAL_EXIT.SIGHUP));
+  const quitByAdmin = () => quit('SIGTERM', 0);
+  const access = await httpProxyAccess(runtime, parsed);
+  if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin);
+  else {
+    const { settings } = parsed;
+    running = await startMeshProxy({ runtime, version, settings, proxy: proxy(settings, access) }, quitByAdmin);
   }
+  await running.ready;
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
-  if (!parsed.settings.announce) return;
-  const { adminPort, outboundAddress } = running;
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
-  host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
+  if (parsed.settings.announce) {
+    const { adminPort, outboundAddress } = running;
+    host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
+  }
+  if (!command) return;
+  host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
+  application = host.startApplication(command, applicationEnvironment(host.environment, running, access));
+  const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
+  const { code, error } = await application.ended;
+  stopWatching();
+  if (error !== undefined) host.writeError(`tulle: ${error}`);
+  application = undefined;
+  // The application has ended: the sidecar sends its last responses, then stops.
+  stop(code);
+}
+
+/** When an application's listeners are looked at, milliseconds after each other; the last repeats. */
+const LOOKS_MS = [500, 1000, 2000, 5000, 10_000, 60_000];
+
+/** Warns, once an address, where other hosts reach the application without its sidecar. @returns stop */
+function watchOpenPorts(application: Application, warn: (line: string) => void): () => void {
+  const reported = new Set<string>();
+  let timer: ReturnType<typeof setTimeout>;
+  let stopped = false;
+  const look = async (turn: number) => {
+    for (const at of await application.openPorts()) {
+      if (stopped || reported.has(at)) continue;
+      reported.add(at);
+      warn(
+        `tulle: warning: ${at} is open: other hosts reach the application there without mTLS and policies; bind 127.0.0.1`,
+      );
+    }
+    if (!stopped) schedule(turn + 1);
+  };
+  const schedule = (turn: number) => {
+    timer = setTimeout(() => void look(turn), LOOKS_MS[Math.min(turn, LOOKS_MS.length - 1)]);
+  };
+  schedule(0);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+/** @returns undefined where there is no HTTP proxy @throws Error naming the flag */
+async function httpProxyAccess(runtime: Runtime, parsed: Settings): Promise<HttpProxyAccess | undefined> {
+  if (parsed.kind === 'static') return undefined;
+  const { 'http-proxy-port': port, 'http-proxy-secret-file': path } = parsed.settings;
+  if (port === undefined) return undefined;
+  if (path === undefined) return parsed.command ? newAccess(port) : { port };
+  const secret = (await readText(runtime, path, '--http-proxy-secret-file')).trim();
+  try {
+    return accessWith(port, secret);
+  } catch (error) {
+    throw new Error(`--http-proxy-secret-file ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** Names of hosts that are not called through a proxy, as common clients read them. */
+const LOCAL = 'localhost,127.0.0.1,::1';
+
+function applicationEnvironment(
+  inherited: ProcessControl['environment'],
+  { outboundAddress }: RunningProcess,
+  access: HttpProxyAccess | undefined,
+): Record<string, string | undefined> {
+  const environment = { ...inherited };
+  if (outboundAddress) environment['TULLE_OUTBOUND_ADDRESS'] = outboundAddress;
+  if (access) {
+    environment['http_proxy'] = environment['HTTP_PROXY'] = accessUrl(access);
+    if (environment['NO_PROXY'] === undefined) environment['no_proxy'] ??= LOCAL;
+  }
+  return environment;
 }
 
 function fail(runtime: Runtime, error: unknown): never {

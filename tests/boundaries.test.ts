@@ -200,9 +200,8 @@ describe('import boundaries', () => {
   it('only the kit starts processes for tests, and only launchers do in the product', () => {
     const launchers = [
       'control/cli/bin.mjs',
-      'control/cli/proxy.ts',
-      'control/cli/run.ts',
       'deploy/local/program.ts',
+      'edge-proxy/runtime/process/application.ts',
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',
       'tests/bench/run.mjs',

@@ -5,6 +5,7 @@ import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
+import type { Neighbours } from './neighbours.ts';
 import { observe } from './observe.ts';
 import { apiDocuments } from './openapi/api-documents.ts';
 import type { ResourceKinds } from './resources/kinds.ts';
@@ -18,6 +19,8 @@ export interface ApiDependencies {
   isAdmin: AdminCheck;
   /** Tulle's version, as `0.1.0`. */
   version: string;
+  /** Of `store`; default: one that lists the store at the first write. */
+  neighbours?: Neighbours;
   /** Answers /readyz; default: always. */
   ready?: () => boolean;
   events?: Pick<ControlEvents, 'answered'>;
@@ -57,7 +60,10 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   for (const path of ['/healthz', '/livez']) app.get(path, (c) => c.text('ok'));
   app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not ready', 503)));
   app.route('/', apiDocuments(kinds.kinds));
-  app.route('/', resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report }));
+  app.route(
+    '/',
+    resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report, neighbours: dependencies.neighbours }),
+  );
   return app;
 }
 

@@ -68,6 +68,11 @@ export class Neighbours {
     return sharedAddressWarnings(resource, following.index);
   }
 
+  /** Lists the store now, so that no write waits for it: a large store takes a third of a second. @throws StoreError */
+  async prepare(): Promise<void> {
+    await (this.following ??= this.follow());
+  }
+
   private async follow(): Promise<Following> {
     try {
       const { items, revision } = await this.store.list({});

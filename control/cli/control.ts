@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import pkg from '../../package.json' with { type: 'json' };
 import { type LogSettings, lineLog, logSettings } from '../../shared/log/log.ts';
+import { FEATURES, type Feature } from '../../shared/xds/discovery.ts';
 import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
@@ -21,6 +22,7 @@ export interface ControlFlags {
   svidTtl: string;
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
+  withholdFeatures?: string;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -77,6 +79,17 @@ function sessionLimits(flags: ControlFlags): SessionLimits {
   };
 }
 
+function featuresOf(text = ''): readonly Feature[] {
+  return text
+    .split(',')
+    .filter((name) => name !== '')
+    .map((name) => {
+      const feature = FEATURES.find((known) => known === name);
+      if (feature) return feature;
+      throw new CliError(`--withhold-features ${name}: must be of ${FEATURES.join(', ')}`);
+    });
+}
+
 function connectionLimits(flags: ControlFlags): ConnectionLimits {
   return {
     total: countOf('--max-connections', flags.maxConnections),
@@ -92,9 +105,13 @@ function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
   }
 }
 
-function monitoringOf({ port, monitoringAddress: address, monitoringPort }: ControlFlags) {
+/** Who reads the announcement learns the port; a fixed one would collide with that of another control plane. */
+function monitoringOf({ port, announce, monitoringAddress: address, monitoringPort }: ControlFlags) {
   if (isIP(address) === 0) throw new CliError(`--monitoring-address ${address}: must be an IP address`);
-  return { address, port: portOf('--monitoring-port', monitoringPort ?? (Number(port) === 0 ? '0' : '15014')) };
+  return {
+    address,
+    port: portOf('--monitoring-port', monitoringPort ?? (announce || Number(port) === 0 ? '0' : '15014')),
+  };
 }
 
 /** A folder named by the user must hold a CA: making one there would hide a mistyped path. */
@@ -125,6 +142,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
     discovery: flags.discovery,
+    withheldFeatures: featuresOf(flags.withholdFeatures),
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     version: pkg.version,

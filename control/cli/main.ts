@@ -87,6 +87,7 @@ program
       .choices(['on-demand', 'eager'])
       .default('on-demand'),
   )
+  .option('--withhold-features <names>', 'extensions of discovery that no proxy gets, as tulle.virtual-hosts,…')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
@@ -98,7 +99,10 @@ program
     '1024',
   )
   .option('--monitoring-address <address>', 'address on which /metrics is served, in plaintext', '127.0.0.1')
-  .option('--monitoring-port <port>', 'its port; 0: chosen by the kernel (default: 15014; 0 with --port 0)')
+  .option(
+    '--monitoring-port <port>',
+    'its port; 0: chosen by the kernel (default: 15014; 0 with --port 0 or --announce)',
+  )
   .option('--log-format <format>', 'text, or json with a line for each event', 'text')
   .option('--log-level <level>', 'error, warn, info or debug', 'info')
   .option('--announce', 'print one JSON line with address and port once ready')
@@ -117,9 +121,9 @@ program
   .allowUnknownOption()
   .argument('[flags...]', "the proxy's own flags")
   .action(async () => {
-    const { runProxy, splitRuntime } = await import('./proxy.ts');
+    const { becomeProxy, splitRuntime } = await import('./proxy.ts');
     const { runtime, rest } = splitRuntime(process.argv.slice(3));
-    process.exitCode = await runProxy(runtime, rest);
+    becomeProxy(runtime, rest);
   });
 
 program
@@ -132,8 +136,7 @@ program
   .allowUnknownOption()
   .argument('[command...]', 'the application and its arguments')
   .action(async () => {
-    const { splitRuntime } = await import('./proxy.ts');
-    const { runWithSidecar } = await import('./run.ts');
+    const { becomeSidecar, splitRuntime } = await import('./proxy.ts');
     const given = process.argv.slice(3);
     const at = given.indexOf('--');
     if (at < 0 && given.some((word) => word === '--help' || word === '-h')) return await runHelp();
@@ -141,7 +144,7 @@ program
     if (at < 0 && given[0]?.startsWith('-'))
       throw new CliError(`run: ${given[0]} is no command; write "tulle run [flags] -- COMMAND"`);
     const { runtime, rest } = splitRuntime(at < 0 ? [] : given.slice(0, at));
-    process.exitCode = await runWithSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
+    await becomeSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
 registerResourceCommands(program);
@@ -166,10 +169,12 @@ client(
     .command('proxy-status')
     .description('Connected proxies and whether their config is in sync (as istioctl proxy-status).'),
 )
+  .argument('[proxy]', 'one of them: its id, name.namespace, name, or the beginning of one')
   .addOption(output())
-  .action(async (flags: ClientFlags) => {
+  .action(async (word: string | undefined, flags: ClientFlags) => {
     const { proxyStatus } = await import('./proxies.ts');
-    await proxyStatus(ControlApi.from(flags), outputFormat(flags.output));
+    const api = ControlApi.from(flags);
+    await proxyStatus(api, word, flags.namespace ?? api.namespace, outputFormat(flags.output));
   });
 
 client(
@@ -177,12 +182,16 @@ client(
     .command('proxy-config')
     .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
-  .argument('<type>', 'listeners, routes, clusters, endpoints or secrets')
-  .argument('<proxy>', 'its id, as proxy-status shows it')
+  .argument('<type>', 'listeners, routes, clusters, endpoints or secrets, or the beginning of one')
+  .argument('<proxy>', 'its id, name.namespace, name, or the beginning of one')
+  .option('--service-account <name>', 'which proxy, where several use one id')
   .addOption(output())
-  .action(async (type: string, id: string, flags: ClientFlags) => {
+  .action(async (type: string, word: string, flags: ClientFlags & { serviceAccount?: string }) => {
     const { proxyConfig } = await import('./proxies.ts');
-    await proxyConfig(ControlApi.from(flags), type, id, outputFormat(flags.output));
+    const api = ControlApi.from(flags);
+    const namespace = flags.namespace ?? api.namespace;
+    const options = { namespace, output: outputFormat(flags.output), serviceAccount: flags.serviceAccount };
+    await proxyConfig(api, type, word, options);
   });
 
 program
@@ -234,8 +243,8 @@ program
 async function runHelp(): Promise<void> {
   program.commands.find((command) => command.name() === 'run')?.outputHelp();
   process.stdout.write('\nProxy flags, before --:\n');
-  const { chooseRuntime, exitOf, startProxy } = await import('./proxy.ts');
-  process.exitCode = await exitOf(startProxy(chooseRuntime(undefined), ['--help']));
+  const { becomeProxyHelp } = await import('./proxy.ts');
+  becomeProxyHelp();
 }
 
 program

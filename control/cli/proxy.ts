@@ -1,6 +1,9 @@
-/** Starting the proxy process on a runtime: shared by `tulle proxy` and `tulle run`. */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+/** `tulle proxy` and `tulle run`: this process becomes the proxy, so that a sidecar is one process. */
+import process from 'node:process';
 import { CliError } from './cli-error.ts';
+import { httpProxyFlags } from './http-proxy-port.ts';
+import { takeJoinToken } from './join-token.ts';
+
 import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
@@ -11,23 +14,6 @@ export function chooseRuntime(asked: string | undefined): RuntimeName {
   if (asked === 'bun' || asked === 'deno')
     throw new CliError(`--runtime ${asked}: is not installed; run "npm ci" in the checkout, or use --runtime node`);
   throw new CliError(`--runtime ${asked}: must be one of bun, node, deno`);
-}
-
-export function startProxy(
-  runtime: RuntimeName,
-  args: readonly string[],
-  options: SpawnOptions = { stdio: 'inherit' },
-): ChildProcess {
-  const [command, ...rest] = proxyCommand(runtime);
-  return spawn(command, [...rest, ...args], options);
-}
-
-/** Resolves with the exit code a shell would show. */
-export function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve) => {
-    child.on('error', () => resolve(127));
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : signal === 'SIGTERM' ? 143 : 137)));
-  });
 }
 
 /** Takes `--runtime NAME` out of flags that otherwise belong to the proxy. @throws CliError when the name is missing */
@@ -45,12 +31,56 @@ export function splitRuntime(flags: readonly string[]): { runtime: string | unde
   return { runtime, rest };
 }
 
-/** `tulle proxy`: runs until the proxy ends, passing signals on. */
-export async function runProxy(runtimeFlag: string | undefined, args: readonly string[]): Promise<number> {
+/** Prints the proxy's flags. Returns only by throwing. */
+export function becomeProxyHelp(): never {
+  const [program, ...rest] = proxyCommand(chooseRuntime(undefined));
+  return replaceProcess(program, [program, ...rest, '--help'], process.env);
+}
+
+/** `tulle proxy`. Returns only by throwing. */
+export function becomeProxy(runtimeFlag: string | undefined, args: readonly string[]): never {
+  return become('proxy', chooseRuntime(runtimeFlag), args, []);
+}
+
+/**
+ * `tulle run`: the proxy starts `command` once it is ready, passes signals on and ends with its exit code. Returns only by
+ * throwing.
+ */
+export async function becomeSidecar(
+  runtimeFlag: string | undefined,
+  args: readonly string[],
+  command: readonly string[],
+): Promise<never> {
+  if (command.length === 0) throw new CliError('run: names no command; write "tulle run [flags] -- COMMAND"');
   const runtime = chooseRuntime(runtimeFlag);
-  process.stderr.write(`tulle: proxy on ${runtime}\n`);
-  const child = startProxy(runtime, args);
-  const forward = (signal: NodeJS.Signals) => child.kill(signal);
-  process.on('SIGINT', forward).on('SIGTERM', forward);
-  return await exitOf(child);
+  const port = await httpProxyFlags(args, process.env);
+  return become('sidecar', runtime, [...args, ...port], ['--', ...command]);
+}
+
+/** Of the new program: the descriptor from which it reads the join token. */
+const TOKEN_FILE = '/dev/fd/3';
+/** Moves the token from the environment of a shell into a pipe, and becomes its arguments. */
+const WITH_TOKEN = `token=$TULLE_JOIN_TOKEN; unset TULLE_JOIN_TOKEN
+exec "$@" 3<<END
+$token
+END
+`;
+
+function become(what: string, runtime: RuntimeName, flags: readonly string[], command: readonly string[]): never {
+  const { token, args, environment } = takeJoinToken(flags, process.env);
+  const [program, ...first] = proxyCommand(runtime);
+  const words = [program, ...first, ...args];
+  process.stderr.write(`tulle: ${what} on ${runtime}\n`);
+  if (token === undefined) return replaceProcess(program, [...words, ...command], environment);
+  const shell = ['sh', '-c', WITH_TOKEN, 'sh', ...words, '--join-token-file', TOKEN_FILE, ...command];
+  return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
+}
+
+function replaceProcess(
+  program: string,
+  words: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): never {
+  if (!process.execve) throw new CliError(`needs a Node with process.execve (24 or newer), found ${process.version}`);
+  return process.execve(program, words, environment);
 }

@@ -325,6 +325,7 @@ it('sends the hosts that a Sidecar names in full unasked', async () => {
     '80/allow_any',
     '80/one.example:80',
     'http_proxy/allow_any',
+    'http_proxy/db.example:5432',
     'http_proxy/one.example:80',
   ]);
   service.close();

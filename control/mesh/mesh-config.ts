@@ -4,6 +4,7 @@ import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.
 import { DEFAULT_MESH_CONFIG } from '../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import { type Reading, readMeshConfig, readMeshNetworks } from '../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Resource, Violation } from '../../shared/resources/resource.ts';
+import { jsonFields, unreadablePart } from '../../shared/xds/access-log-format.ts';
 import { fields, text } from './fields.ts';
 import type { MeshSettings } from './view.ts';
 
@@ -38,8 +39,23 @@ function settingsOf(config: MeshConfig): MeshSettings {
     enableAutoMtls: config.enableAutoMtls ?? true,
     ...(trustDomainAliases.length > 0 ? { trustDomainAliases } : {}),
     ...(accessLogFile === undefined ? {} : { accessLogFile }),
+    ...accessLogFormat(config),
     ...(config.connectTimeout ? { connectTimeout: config.connectTimeout } : {}),
   };
+}
+
+/**
+ * As Istio: a format of text gets a line end; one that is no JSON object where JSON is wanted counts for nothing. So does one
+ * that proxies would refuse with the whole listener (shared/resources/effects names it).
+ */
+function accessLogFormat({
+  accessLogFormat: format,
+  accessLogEncoding,
+}: MeshConfig): Pick<MeshSettings, 'accessLogFormat'> {
+  const known = format && unreadablePart(format) === undefined ? format : undefined;
+  if (accessLogEncoding === 'JSON') return { accessLogFormat: { json: (known && jsonFields(known)) || true } };
+  if (known === undefined) return {};
+  return { accessLogFormat: { text: known.endsWith('\n') ? known : `${known}\n` } };
 }
 
 /** The settings in force: those of the ConfigMap among `resources`, else Istio's defaults. @throws MeshConfigError */

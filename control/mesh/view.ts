@@ -3,6 +3,7 @@ import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.
 import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { Json } from '../../shared/xds/message.ts';
 import type { RouteForm } from './routes/route-form.ts';
 
 /** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
@@ -72,6 +73,12 @@ export interface MeshEndpoint {
   mtls: boolean;
 }
 
+/** A line of text in Envoy's command operators, or an object of JSON; true: with Istio's default fields. */
+export interface AccessLogFormat {
+  readonly text?: string;
+  readonly json?: true | { readonly [field: string]: Json };
+}
+
 export interface MeshSettings {
   /** The whole MeshConfig, Istio's defaults included; the fields below are read from it. */
   config: MeshConfig;
@@ -87,8 +94,10 @@ export interface MeshSettings {
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];
-  /** Where access logs go (`/dev/stdout`); '': nowhere; absent: not set by the mesh. */
+  /** Where access logs go (`/dev/stdout`); '' or absent: nowhere. */
   accessLogFile?: string;
+  /** How lines are written; absent: as Istio's default text. */
+  accessLogFormat?: AccessLogFormat;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
   /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where none are signed. */

@@ -3,6 +3,7 @@
  * poll, and keeps what was accepted. Losing the control plane loses nothing: the last good config stays in force.
  */
 import * as z from 'zod';
+import type { LogLevel } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,
@@ -15,6 +16,8 @@ import {
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
+  typeOfUrl,
+  typesWith,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
@@ -22,6 +25,7 @@ import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
 import { type HeldResources, namePages, subscribeRequests } from './held-resources.ts';
+import { RefusedListeners } from './refused-listeners.ts';
 import { tcpClustersOf, type WantedNames, WantedResources, type WantedType } from './wanted-resources.ts';
 
 export type ConfigChanges = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
@@ -44,7 +48,7 @@ export interface DiscoveryClientOptions {
   readonly target: ConfigTarget;
   readonly cache?: DiskCache;
   /** Takes one line: lost and regained connection, refused resources. */
-  readonly log: (line: string) => void;
+  readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
   /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
@@ -52,6 +56,8 @@ export interface DiscoveryClientOptions {
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
+  /** Calls back once, after `milliseconds`; @returns cancel. Default: the runtime's timers. */
+  readonly after?: ((milliseconds: number, callback: () => void) => () => void) | undefined;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
@@ -81,6 +87,12 @@ export class DiscoveryClient {
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
   private readonly held: HeldResources;
+  /** The target, which refused listeners are tried on again. */
+  private readonly target: RefusedListeners;
+  /** Listeners that were refused, for when they open. */
+  private readonly refusedListeners = new Map<string, CachedResource>();
+  /** Those that have opened since, for the next poll: name -> version. */
+  private readonly reopened = new Map<string, string>();
   private session: string | undefined;
   /** The control plane is of a version that refuses nodes with features. */
   private plain = false;
@@ -110,6 +122,13 @@ export class DiscoveryClient {
     this.held = Object.fromEntries(
       RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
     ) as typeof this.held;
+    this.target = new RefusedListeners({
+      target: options.target,
+      random: () => options.time.random(),
+      log: options.log,
+      opened: (name) => this.listenerOpened(name),
+      after: options.after,
+    });
     this.lastSweep = options.time.now();
     options.onDemand?.traffic.onWanted((type, name) => {
       if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
@@ -140,6 +159,7 @@ export class DiscoveryClient {
         if (reason === undefined) this.held[type].set(entry.name, entry);
         else {
           this.state.refused.set(`${type}/${entry.name}`, reason);
+          if (type === 'listeners') this.refusedListeners.set(entry.name, entry);
           this.options.log(`config cache: ${type}/${entry.name} is not used: ${reason}`);
         }
       }
@@ -164,6 +184,7 @@ export class DiscoveryClient {
 
   async stop(): Promise<void> {
     this.abort.abort(new Error('stopped'));
+    this.target.stop();
     await this.running;
     await this.options.cache?.flush();
   }
@@ -219,6 +240,7 @@ export class DiscoveryClient {
     const { status, body } = response;
     if (status === 400 && request.session === undefined && !this.plain) {
       this.plain = true;
+      this.agreed = NO_FEATURES;
       return;
     }
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
@@ -252,7 +274,7 @@ export class DiscoveryClient {
     if (more) return;
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
-    else await this.dropIndex();
+    else await this.dropUnserved();
   }
 
   /** Lets go of what has not been used for long. */
@@ -267,12 +289,22 @@ export class DiscoveryClient {
     this.wanted.letGo(time.now() - onDemand.unusedMs);
   }
 
-  /** A session without the index sends all hosts: now that they are here, an index of before would only be wrong. */
-  private async dropIndex(): Promise<void> {
-    const names = [...this.held.hosts.keys()];
-    if (names.length === 0) return;
-    await this.apply({ hosts: { upsert: [], remove: names } });
-    this.held.hosts.clear();
+  /**
+   * Lets go of resources of types that the session does not have: they are of a control plane of another version. Virtual
+   * hosts stay as long as a route configuration refers to them; an index of hosts would only be wrong where all are sent.
+   */
+  private async dropUnserved(): Promise<void> {
+    const served = typesWith(this.agreed);
+    const types = RESOURCE_TYPES.filter((type) => !served.includes(type) && this.held[type].size > 0);
+    if (types.length === 0) return;
+    const refers = [...this.held.routes.values()].some(({ resource }) => 'vhds' in (resource as object));
+    const changes: ConfigChanges = {};
+    for (const type of types)
+      if (type !== 'virtualHosts' || !refers) changes[type] = { upsert: [], remove: [...this.held[type].keys()] };
+    if (Object.keys(changes).length === 0) return;
+    const refused = await this.apply(changes);
+    for (const type of types)
+      for (const name of changes[type]?.remove ?? []) if (!refused.has(`${type}/${name}`)) this.held[type].delete(name);
     this.options.cache?.save(this.options.node().id, this.cacheable());
   }
 
@@ -304,7 +336,7 @@ export class DiscoveryClient {
   private async request(): Promise<DiscoveryPoll> {
     if (this.plain) {
       const node = this.options.node();
-      if (this.session !== undefined) return { session: this.session, node, requests: this.requests };
+      if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.held, NO_FEATURES) };
     }
     const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
@@ -315,7 +347,7 @@ export class DiscoveryClient {
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
     if (!this.agreed.has('tulle.on-demand'))
-      return this.opened ? subscribeRequests(this.held, this.opened) : this.requests;
+      return this.opened ? subscribeRequests(this.held, this.opened) : this.withReopened();
     if (this.opened) {
       this.wanted.forgetSaid();
       const { virtualHosts, clusters } = this.wanted.takeChanges();
@@ -327,7 +359,26 @@ export class DiscoveryClient {
     // Behind the ACKs, and until they are answered.
     if (this.pages.length === 0 && !this.requests.some(({ namesSent }) => namesSent))
       this.requests.push(...this.wanted.takeRequests());
+    return this.withReopened();
+  }
+
+  /** Says, behind the ACKs, which listeners run that the control plane knows as refused. */
+  private withReopened(): DeltaDiscoveryRequest[] {
+    if (this.reopened.size === 0) return this.requests;
+    this.requests.push({ typeUrl: TYPE_URLS.listeners, initialResourceVersions: Object.fromEntries(this.reopened) });
+    this.reopened.clear();
     return this.requests;
+  }
+
+  private listenerOpened(name: string): void {
+    this.state.refused.delete(`listeners/${name}`);
+    const entry = this.refusedListeners.get(name);
+    if (!entry) return;
+    this.refusedListeners.delete(name);
+    this.held.listeners.set(name, entry);
+    this.reopened.set(name, entry.version);
+    this.options.cache?.save(this.options.node().id, this.cacheable());
+    if (this.state.live) this.settleReadiness();
   }
 
   private async take(responses: readonly DeltaDiscoveryResponse[]): Promise<void> {
@@ -362,6 +413,11 @@ export class DiscoveryClient {
   ): void {
     for (const entry of good) {
       const reason = refused.get(`${type}/${entry.name}`);
+      if (type === 'listeners') {
+        this.reopened.delete(entry.name);
+        if (reason === undefined) this.refusedListeners.delete(entry.name);
+        else this.refusedListeners.set(entry.name, entry);
+      }
       if (reason !== undefined) violations.set(entry.name, reason);
       else {
         this.held[type].set(entry.name, entry);
@@ -374,6 +430,7 @@ export class DiscoveryClient {
       else {
         this.held[type].delete(name);
         this.state.refused.delete(`${type}/${name}`);
+        if (type === 'listeners') this.refusedListeners.delete(name);
       }
     }
     for (const [name, reason] of violations) {
@@ -385,7 +442,7 @@ export class DiscoveryClient {
   /** A target that throws has refused everything it was handed. */
   private async apply(changes: ConfigChanges): Promise<Map<string, string>> {
     try {
-      return await this.options.target.apply(changes);
+      return await this.target.apply(changes);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const refused = new Map<string, string>();
@@ -404,7 +461,7 @@ export class DiscoveryClient {
   private recovered(): void {
     this.backoff.reset();
     this.state.live = true;
-    if (this.failing) this.options.log('control plane is back');
+    if (this.failing) this.options.log('control plane is back', 'info');
     this.failing = false;
   }
 
@@ -429,7 +486,7 @@ function isHeld({ requests }: DiscoveryPoll): boolean {
 
 /** The well-formed resources of a response, and the names of the others with what is wrong. */
 function sort(response: DeltaDiscoveryResponse) {
-  const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === response.typeUrl);
+  const type = typeOfUrl(response.typeUrl);
   const good: CachedResource[] = [];
   const violations = new Map<string, string>();
   for (const { name, version, resource } of response.resources ?? []) {

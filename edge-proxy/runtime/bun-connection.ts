@@ -5,6 +5,7 @@
 import { Buffer } from 'node:buffer';
 import { BULK, type Loan, lenderOf, lendOnce } from './loans.ts';
 import type { Connection, ConnectionHandler } from './runtime.ts';
+import { writeText } from './writes/text.ts';
 
 /** What is used of Bun's `Socket` (https://bun.sh/docs/api/tcp). */
 export interface BunSocket {
@@ -104,7 +105,7 @@ export class NativeConnection implements Connection {
     if (this.closed || this.finished) return true;
     const { length } = text;
     if (length > page.length) return this.write(Buffer.from(text, 'latin1'));
-    page.write(text, 0, 'latin1');
+    writeText(page, text);
     return this.send(page, length, true);
   }
 
@@ -115,7 +116,7 @@ export class NativeConnection implements Connection {
       return this.write(bytes);
     }
     if (this.closed || this.finished) return true;
-    page.write(text, 0, 'latin1');
+    writeText(page, text);
     page.set(bytes, text.length);
     return this.send(page, length, true);
   }

@@ -2,9 +2,14 @@
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
+import { nativeWriter } from './writes/native-writer.ts';
 
 export function bunRuntime(): Runtime {
-  const shared = socketsRuntime('bun', { readsAreOurs: true });
+  const shared = socketsRuntime('bun', {
+    readsAreOurs: true,
+    readsByPush: true,
+    directWriter: nativeWriter,
+  });
   return {
     ...shared,
     listen: (options, onConnection) =>

@@ -9,7 +9,9 @@ import { dirname } from 'node:path';
 import process from 'node:process';
 import { garbageCollection } from './collect-garbage.ts';
 import { cores } from './cores.ts';
-import { lineOutput } from './line-output.ts';
+import { startApplication } from './process/application.ts';
+import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
+import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
 
@@ -137,6 +139,11 @@ export const processControl: ProcessControl = {
   cores: () => cores(),
   parent: parentChannel(),
   environment: process.env,
+  removeFromEnvironment(name) {
+    delete process.env[name];
+  },
+  startApplication,
+  redirectOutput,
   args: process.argv.slice(2),
   onSignal(signal, handler) {
     process.on(signal, handler);
@@ -146,6 +153,9 @@ export const processControl: ProcessControl = {
   get collectGarbage() {
     return garbageCollection();
   },
-  writeOut: lineOutput(() => process.stdout),
-  writeError: lineOutput(() => process.stderr),
+  writeOut,
+  writeError,
+  ...processLog(writeError),
 };
+
+if (processControl.parent) followParentOutput();

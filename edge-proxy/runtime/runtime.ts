@@ -2,6 +2,7 @@
  * What the proxy core asks of a runtime. Node, Bun and Deno implement it with sockets; the core never imports
  * `node:*`, `Bun` or `Deno`. A worker has no sockets and enters the core behind `fetch` instead.
  */
+import type { Log, LogSettings } from '../../shared/log/log.ts';
 import type { PeerNames } from '../x509/verify-peer.ts';
 
 /** What a TLS handshake established. */
@@ -237,6 +238,25 @@ export interface WorkerProcess extends Channel {
   kill(): void;
 }
 
+export type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+
+export interface ApplicationEnd {
+  /** The exit code as a shell shows it. */
+  readonly code: number;
+  /** Why it could not be started. */
+  readonly error: string | undefined;
+}
+
+/** The application of `tulle run`. */
+export interface Application {
+  /** undefined: it could not be started. */
+  readonly pid: number | undefined;
+  kill(signal: EndSignal): void;
+  /** Addresses, as `0.0.0.0:80`, at which it or its descendants listen for other hosts; empty where the system does not say. */
+  openPorts(): Promise<readonly string[]>;
+  readonly ended: Promise<ApplicationEnd>;
+}
+
 export interface ProcessControl {
   /** Starts this program again as a worker that shares its listening ports; absent where the runtime cannot. */
   readonly startWorker?: () => WorkerProcess;
@@ -246,11 +266,28 @@ export interface ProcessControl {
   readonly parent?: Channel | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly args: readonly string[];
-  onSignal(signal: 'SIGTERM' | 'SIGINT', handler: () => void): void;
+  /** Child processes no longer get the variable. What the process was started with stays in /proc. */
+  removeFromEnvironment(name: string): void;
+  /** Starts a program on this process's standard streams. */
+  startApplication(
+    command: readonly [string, ...string[]],
+    environment: Readonly<Record<string, string | undefined>>,
+  ): Application;
+  /**
+   * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
+   * @throws Error where the file cannot be opened
+   */
+  redirectOutput(file: string | undefined): void;
+  onSignal(signal: EndSignal, handler: () => void): void;
   exit(code: number): never;
   residentBytes(): number;
   /** Gives back memory that nothing uses, in a pause of milliseconds; absent where the runtime exposes no way. */
   readonly collectGarbage?: (() => void) | undefined;
   writeOut(line: string): void;
+  /** For access logs, and for what is reported to a user before the log's settings are known. */
   writeError(line: string): void;
+  /** The log of this process, on standard error. */
+  readonly log: Log;
+  /** From now on, also of workers that are started. */
+  configureLog(settings: LogSettings): void;
 }

@@ -34,6 +34,19 @@ describe('parseSettings', () => {
     });
   });
 
+  it('reads how to log, from flags and environment, for every kind of proxy', () => {
+    const logOf = (args: string[], environment = {}) => {
+      const parsed = parseSettings(args, environment);
+      return 'settings' in parsed ? [parsed.settings['log-format'], parsed.settings['log-level']] : parsed;
+    };
+    expect(logOf(mesh)).toEqual(['text', 'info']);
+    expect(logOf(['-c', 'b.json', '--log-format', 'json'], { TULLE_LOG_LEVEL: 'debug' })).toEqual(['json', 'debug']);
+    expect(logOf([...mesh, '--log-format=xml', '--log-level=all'])).toEqual({
+      kind: 'invalid',
+      violations: ['--log-format: must be text or json', '--log-level: must be error, warn, info or debug'],
+    });
+  });
+
   it('reads -c on its own', () => {
     expect(parseSettings(['-c', 'b.json'], { TULLE_CONTROL_PLANE: 'https://x:1' })).toMatchObject({
       kind: 'static',
@@ -60,6 +73,32 @@ describe('parseSettings', () => {
     for (const flag of ['control-plane', 'namespace', 'admin-port', 'what', 'ip', 'join-token', 'labels', 'data'])
       expect(text).toContain(`--${flag}: `);
     expect(text).not.toContain('SECRET');
+  });
+
+  it('takes what follows -- as a command, whose words are not flags', () => {
+    const parsed = parseSettings([...mesh, '--', 'app', '--announce', '--'], {});
+    expect(parsed).toMatchObject({ kind: 'mesh', command: ['app', '--announce', '--'], settings: { announce: false } });
+    expect(parsed).toMatchObject({ settings: { defaultAdminPort: 0 } });
+    expect(parseSettings(mesh, {})).toMatchObject({ settings: { defaultAdminPort: 15000 } });
+    expect(parseSettings([...mesh, '--'], {})).toEqual({ kind: 'invalid', violations: ['--: names no command'] });
+  });
+
+  it('takes a join token by value or in a file, the flags before both variables', () => {
+    const tokens = (args: string[], environment: Record<string, string>) => {
+      const parsed = parseSettings([...mesh, ...args], environment);
+      return parsed.kind === 'mesh'
+        ? [parsed.settings['join-token'], parsed.settings['join-token-file']]
+        : parsed.kind === 'invalid' && parsed.violations;
+    };
+    const both = '--join-token, --join-token-file: only one of them may be given';
+    expect(tokens(['--join-token', 'a'], { TULLE_JOIN_TOKEN: 'b', TULLE_JOIN_TOKEN_FILE: '/c' })).toEqual([
+      'a',
+      undefined,
+    ]);
+    expect(tokens(['--join-token-file', '/a'], { TULLE_JOIN_TOKEN: 'b' })).toEqual([undefined, '/a']);
+    expect(tokens([], { TULLE_JOIN_TOKEN_FILE: '/c' })).toEqual([undefined, '/c']);
+    expect(tokens(['--join-token', 'a', '--join-token-file', '/a'], {})).toEqual([both]);
+    expect(tokens([], { TULLE_JOIN_TOKEN: 'a', TULLE_JOIN_TOKEN_FILE: '/a' })).toEqual([both]);
   });
 
   it('refuses capture, mixed modes and missing values', () => {

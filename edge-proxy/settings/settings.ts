@@ -1,5 +1,6 @@
 /** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
+import { DEFAULT_LOG, LOG_FORMATS, LOG_LEVELS } from '../../shared/log/log.ts';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
 
@@ -8,6 +9,7 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --control-plane URL        https://HOST:PORT of the control plane            [TULLE_CONTROL_PLANE]
   --trust-bundle FILE        PEM roots the control plane and the mesh chain to [TULLE_TRUST_BUNDLE]
   --join-token TOKEN         one-time token for the first certificate          [TULLE_JOIN_TOKEN]
+  --join-token-file FILE     the file that holds it; /dev/fd/N: a descriptor   [TULLE_JOIN_TOKEN_FILE]
   --data DIR                 keeps key, certificate and last good config       [TULLE_DATA]
   --namespace NAME           of the workload (default: default)                [TULLE_NAMESPACE]
   --service-account NAME     of the workload (default: default)                [TULLE_SERVICE_ACCOUNT]
@@ -22,17 +24,19 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: that of the certificate)
   --http-proxy-port PORT     loopback port for HTTP proxy requests             [TULLE_HTTP_PROXY_PORT]
                              (default: none; tulle run chooses one and keeps it in --data)
+  --http-proxy-secret-file FILE  clients of that port must have the secret in it, as user tulle [TULLE_HTTP_PROXY_SECRET_FILE]
+                             (default: none with tulle proxy; tulle run makes one for each run)
   --outbound-bind ADDRESS    where outbound listeners bind                     [TULLE_OUTBOUND_BIND]
                              (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 
-  --discovery MODE           eager (default): hold all hosts that may be called; on-demand: [TULLE_DISCOVERY]
-                             fetch a host when it is first used; gateways are always eager
+  --discovery MODE           on-demand (default): fetch a host when it is first used; [TULLE_DISCOVERY]
+                             eager: hold all hosts that may be called, as gateways always do
   --host-wait-ms N           how long a request waits for its host (default: 1000) [TULLE_HOST_WAIT_MS]
   --unused-host-seconds N    a fetched host that is not used for so long is let go (default: 3600) [TULLE_UNUSED_HOST_SECONDS]
 
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
-  --admin-port PORT          0: chosen free (default: 15000, 0 with --announce) [TULLE_ADMIN_PORT]
+  --admin-port PORT          0: chosen free (default: 15000, 0 with --announce or COMMAND) [TULLE_ADMIN_PORT]
   --drain-seconds N          how long connections may finish                   [TULLE_DRAIN_SECONDS]
                              (default: the mesh's terminationDrainDuration, else 5)
   --drain-time-seconds N     how long connections of a listener that is gone may stay [TULLE_DRAIN_TIME_SECONDS]
@@ -43,15 +47,24 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
   --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
   --max-connections N        downstream connections of the process (default: no limit) [TULLE_MAX_CONNECTIONS]
+  --log-format text|json     of the log (default: text)      [TULLE_LOG_FORMAT]
+  --log-level LEVEL          error, warn, info or debug (default: info)        [TULLE_LOG_LEVEL]
+  --log-file FILE            the proxy's own output is appended to it, access log included [TULLE_LOG_FILE]
+                             (default: standard output and error; of tulle run standard error)
   --announce                 print one JSON line with the ports once ready
   -h, --help                 this text
+
+  -- COMMAND                 start COMMAND once the proxy is ready, as tulle run does; end with it
 `;
 
 export type Parsed =
   | { readonly kind: 'help' }
   | { readonly kind: 'invalid'; readonly violations: readonly string[] }
-  | { readonly kind: 'static'; readonly settings: StaticSettings }
-  | { readonly kind: 'mesh'; readonly settings: MeshSettings };
+  | { readonly kind: 'static'; readonly settings: StaticSettings; readonly command?: Command }
+  | { readonly kind: 'mesh'; readonly settings: MeshSettings; readonly command?: Command };
+
+/** The application to run with the proxy, and its arguments. */
+export type Command = readonly [string, ...string[]];
 
 const PATTERNS = {
   label: /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
@@ -94,7 +107,10 @@ const common = {
     .transform(Number)
     .optional(),
   'close-on-expiry': z.boolean().default(false),
+  'log-file': z.string().min(1).optional(),
   announce: z.boolean().default(false),
+  'log-format': z.enum(LOG_FORMATS, { error: 'must be text or json' }).default(DEFAULT_LOG.format),
+  'log-level': z.enum(LOG_LEVELS, { error: 'must be error, warn, info or debug' }).default(DEFAULT_LOG.level),
 };
 const positive = z
   .string()
@@ -108,6 +124,7 @@ const MeshFlags = z.strictObject({
     .regex(/^https:\/\/[^/\s]+\/?$/, 'must be https://HOST:PORT'),
   'trust-bundle': z.string().min(1).optional(),
   'join-token': z.string().min(1).optional(),
+  'join-token-file': z.string().min(1).optional(),
   data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
   namespace: name.default('default'),
   'service-account': name.default('default'),
@@ -138,7 +155,7 @@ const MeshFlags = z.strictObject({
   'max-memory-mb': positive.optional(),
   'max-loop-lag-ms': positive.optional(),
   'max-connections': positive.optional(),
-  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('eager'),
+  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
   'host-wait-ms': z
     .string()
     .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
@@ -146,42 +163,62 @@ const MeshFlags = z.strictObject({
     .default(1000),
   'unused-host-seconds': positive.default(3600),
   'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
+  'http-proxy-secret-file': z.string().min(1).optional(),
   'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
   'interception-mode': z
     .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })
     .default('NONE'),
 });
-export type StaticSettings = z.infer<typeof StaticFlags>;
-export type MeshSettings = z.infer<typeof MeshFlags>;
+interface Derived {
+  /** Where neither flags nor a file name a port. */
+  readonly defaultAdminPort: number;
+}
+export type StaticSettings = z.infer<typeof StaticFlags> & Derived;
+export type MeshSettings = z.infer<typeof MeshFlags> & Derived;
 /** The flags that override ProxyConfig at the process's start. */
 export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'>;
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
+const ADMIN_PORT = 15000;
+const TOKENS: readonly string[] = ['join-token', 'join-token-file'];
 const REPEATABLE = new Set(['app-port', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 
-/** @param environment TULLE_* replaces flags not given */
+/**
+ * @param words flags, and after `--` a command
+ * @param environment TULLE_* replaces flags not given; a token's flag goes before both of its variables
+ */
 export function parseSettings(
-  args: readonly string[],
+  words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Parsed {
   const violations: string[] = [];
+  const end = words.indexOf('--');
+  const args = end < 0 ? words : words.slice(0, end);
+  const [program, ...rest] = end < 0 ? [] : words.slice(end + 1);
+  if (end >= 0 && !program) violations.push('--: names no command');
   const flags = readFlags(args, violations);
   if (flags['help']) return { kind: 'help' };
+  const tokenGiven = TOKENS.some((flag) => flags[flag] !== undefined);
   const isStatic = flags['config'] !== undefined;
   const schema = isStatic ? StaticFlags : MeshFlags;
   for (const flag of Object.keys(schema.shape)) {
     const value = environment[`TULLE_${flag.toUpperCase().replaceAll('-', '_')}`];
     // `-c` is only ever requested on the command line: an exported variable must not turn a sidecar static.
+    if (tokenGiven && TOKENS.includes(flag)) continue;
     if (flag !== 'config' && !SWITCHES.has(flag) && flags[flag] === undefined && value) flags[flag] = value;
   }
+  if (TOKENS.every((flag) => flags[flag] !== undefined))
+    violations.push(`--${TOKENS.join(', --')}: only one of them may be given`);
   const parsed = schema.safeParse(flags);
   if (!parsed.success) violations.push(...parsed.error.issues.map((issue) => describe(issue, isStatic)));
   if (violations.length > 0 || !parsed.success) return { kind: 'invalid', violations };
+  const command: { command?: Command } = program ? { command: [program, ...rest] } : {};
+  const settings = { ...parsed.data, defaultAdminPort: parsed.data.announce || program ? 0 : ADMIN_PORT };
   return isStatic
-    ? { kind: 'static', settings: parsed.data as StaticSettings }
-    : { kind: 'mesh', settings: parsed.data as MeshSettings };
+    ? { kind: 'static', settings: settings as StaticSettings, ...command }
+    : { kind: 'mesh', settings: settings as MeshSettings, ...command };
 }
 
 /** `--flag value`, `--flag=value`. Values of secrets are never printed. */

@@ -2,6 +2,7 @@
  * Access logs: Envoy's command operators (envoyproxy.io, "Access logging") compiled once into functions, as JSON or
  * text. An operator Tulle does not know is refused by name.
  */
+import { escapeJson } from '../../shared/log/escape.ts';
 import type { AccessLog as AccessLogConfig } from '../../shared/xds/http-connection-manager.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { type Field, parseFormat, type WallClock } from './format-operators.ts';
@@ -80,7 +81,7 @@ type Line = (record: TrafficRecord, nowMs: number) => string;
 /** A JSON format: nested objects, lists and literals as they are, strings with operators filled in. */
 export function compileJson(format: unknown, omitEmpty: boolean, wallClock: WallClock): Line {
   const value = compileValue(format, omitEmpty, wallClock);
-  return (record, nowMs) => JSON.stringify(value(record, nowMs) ?? {});
+  return (record, nowMs) => escapeJson(JSON.stringify(value(record, nowMs) ?? {}));
 }
 
 type Value = (record: TrafficRecord, nowMs: number) => unknown;
@@ -132,5 +133,6 @@ function join(parts: readonly (string | Field)[], omitEmpty: boolean): Line {
 /** A client's value must not start a line of its own. */
 const oneLine = (value: string | number): string | number =>
   typeof value === 'string' && CONTROL.test(value) ? value.replace(ALL_CONTROL, '?') : value;
-const CONTROL = /[\u0000-\u001f\u007f]/;
-const ALL_CONTROL = /[\u0000-\u001f\u007f]/g;
+/** C0, DEL and C1, which UTF-8 can carry: terminals act on them. */
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+const ALL_CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;

@@ -232,6 +232,19 @@ describe('access log', () => {
   };
   const log = (typedConfig: object) => compileAccessLog([AccessLog.parse({ name: 'x', typedConfig })], sinks)!;
 
+  it.each(['textFormat', 'jsonFormat'])('sends no control character of a client to a terminal: %s', (kind) => {
+    out.length = 0;
+    const value = '%REQ(USER-AGENT)%';
+    const headers = new HeaderMap();
+    // UTF-8 of U+009B, a CSI, and of a name; a DEL.
+    headers.append('user-agent', '\u00c2\u009b2J \u007f J\u00c3\u00bcrgen');
+    const logFormat = kind === 'textFormat' ? { textFormat: value } : { jsonFormat: { a: value } };
+    log({ '@type': STDOUT, logFormat })(request({ headers }), 112.4);
+    expect(out[0]).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    expect(out[0]).toContain('Jürgen');
+    if (kind === 'jsonFormat') expect(JSON.parse(out[0]!)).toEqual({ a: '\u009b2J \u007f Jürgen' });
+  });
+
   it("writes Istio's JSON fields: numbers as numbers, the absent as null", () => {
     out.length = 0;
     const details = 'rbac_access_denied_matched_policy[ns[foo]-policy[bar]-rule[0]]';
@@ -347,7 +360,7 @@ describe('gauges of clusters', () => {
       runtime: {
         name: 'node',
         monotonicMs: () => 0,
-        process: { residentBytes: () => 1, writeOut() {}, writeError() {} },
+        process: { residentBytes: () => 1, writeOut() {}, writeError() {}, log() {} },
       } as unknown as Runtime,
       version: '1',
       workload: { name: 'w', namespace: 'n', app: 'a', version: 'v', cluster: 'k', principal: () => '' },

@@ -5,6 +5,7 @@ import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { ListeningAddress } from '../listener/own-listeners.ts';
+import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { FetchedType, FetchLimits } from '../upstream/fetches.ts';
 import type { Changes } from '../xds/apply.ts';
 
@@ -19,6 +20,7 @@ export interface WorkerInit {
     readonly cluster: string;
   };
   readonly trustDomain?: string;
+  readonly httpProxy?: HttpProxyAccess;
   readonly limits: {
     readonly perListener: readonly (readonly [string, number])[];
     readonly total?: number;

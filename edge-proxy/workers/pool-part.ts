@@ -2,13 +2,14 @@
 import type { ProxyPart } from '../mesh-proxy.ts';
 import type { ProcessLimits } from '../overload/process-limits.ts';
 import type { Workload } from '../telemetry/istio-metrics.ts';
+import type { CompilerEnv } from '../xds/compilers.ts';
 import type { WorkerInit } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
 
 export function workerInit(
   version: string,
   { name, namespace, app, version: revision, cluster }: Workload,
-  trustDomain: string | undefined,
+  { trustDomain, httpProxy }: Pick<CompilerEnv, 'trustDomain' | 'httpProxy'>,
   limits: ProcessLimits,
   workers: number,
 ): WorkerInit {
@@ -19,6 +20,7 @@ export function workerInit(
     version,
     workload: { name, namespace, app, version: revision, cluster },
     ...(trustDomain === undefined ? {} : { trustDomain }),
+    ...(httpProxy === undefined ? {} : { httpProxy }),
     limits: {
       perListener: [...perListener].map(([listener, limit]) => [listener, share(limit)] as const),
       ...(total === undefined ? {} : { total: share(total) }),

@@ -9,7 +9,7 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
   let principal = '';
   const { perListener, total, overload, drainMs, closeOnExpiry, fetches } = init.limits;
   const { proxy, part } = assemble(
-    { runtime, trustDomain: init.trustDomain },
+    { runtime, trustDomain: init.trustDomain, httpProxy: init.httpProxy },
     init.version,
     { ...init.workload, principal: () => principal },
     { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry, fetches },

@@ -35,6 +35,7 @@ export interface Compilers
     ListenerDeps,
     | 'compileRoutes'
     | 'compileHttpFilters'
+    | 'httpProxy'
     | 'compileNetworkRbac'
     | 'requestObservers'
     | 'connectionObservers'
@@ -108,6 +109,7 @@ export class RunningConfig {
         return compilers.compileRoutes(config);
       },
       compileHttpFilters: compilers.compileHttpFilters,
+      httpProxy: compilers.httpProxy,
       compileNetworkRbac: compilers.compileNetworkRbac,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,

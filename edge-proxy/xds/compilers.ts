@@ -1,9 +1,12 @@
 /** The compilers a real proxy runs with. */
-
+import type { Listener } from '../../shared/xds/listener.ts';
+import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
+
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
@@ -24,6 +27,8 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
+  /** Absent: there is no HTTP proxy. */
+  readonly httpProxy?: HttpProxyAccess | undefined;
 }
 
 const refuseLog: Compilers['connectionLog'] = (listener) => {
@@ -37,7 +42,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain }: CompilerEnv,
+  { runtime, trustDomain, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -53,11 +58,24 @@ export function proxyCompilers(
         { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, call },
         filters,
       ),
+    httpProxy: httpProxyOf(httpProxy),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
     requestObservers,
     connectionObservers,
     connectionLog,
   };
+}
+
+/** The control plane chooses what the listener serves, this process who may use it. */
+function httpProxyOf(access: HttpProxyAccess | undefined): Compilers['httpProxy'] {
+  if (!access) return () => undefined;
+  const added = { filters: access.credentials === undefined ? [] : [proxyAuthorization(access.credentials)] };
+  return (listener) => (isHttpProxy(listener, access.port) ? added : undefined);
+}
+
+function isHttpProxy({ address, trafficDirection }: Listener, port: number): boolean {
+  const at = address.socketAddress;
+  return at?.address === '127.0.0.1' && at.portValue === port && trafficDirection !== 'INBOUND';
 }
 
 /** Ends early, without an error, on abort. */

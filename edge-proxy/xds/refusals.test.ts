@@ -45,6 +45,7 @@ const parts = {
   clusters: new Map(),
   compileRoutes: (config: RouteConfiguration) => compileRouteConfiguration(config, { env, filters }),
   compileHttpFilters: compileFilters,
+  httpProxy: () => undefined,
   requestObservers: () => [],
   connectionObservers: () => [],
   connectionLog: () => undefined,

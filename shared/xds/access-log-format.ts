@@ -1,5 +1,7 @@
 /** The format of access logs where a mesh sets none, in Envoy's command operators. */
 
+import type { Json } from './message.ts';
+
 /** Istio's default fields (meshConfig.accessLogEncoding JSON), and the peer's SPIFFE id. */
 export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
   start_time: '%START_TIME%',
@@ -28,3 +30,86 @@ export const ISTIO_JSON_FORMAT: Readonly<Record<string, string>> = {
   route_name: '%ROUTE_NAME%',
   downstream_peer: '%DOWNSTREAM_PEER_URI_SAN%',
 };
+
+/** Istio's default line (meshConfig.accessLogEncoding TEXT, istio.io/latest/docs/tasks/observability/logs/access-log). */
+export const ISTIO_TEXT_FORMAT =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
+  '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% ' +
+  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
+  '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% ' +
+  '%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n';
+
+/** Operators that proxies have without an argument. */
+export const PLAIN_OPERATORS = [
+  'BYTES_RECEIVED',
+  'BYTES_SENT',
+  'CONNECTION_TERMINATION_DETAILS',
+  'DOWNSTREAM_DIRECT_REMOTE_ADDRESS',
+  'DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT',
+  'DOWNSTREAM_DIRECT_REMOTE_PORT',
+  'DOWNSTREAM_LOCAL_ADDRESS',
+  'DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
+  'DOWNSTREAM_LOCAL_PORT',
+  'DOWNSTREAM_LOCAL_URI_SAN',
+  'DOWNSTREAM_PEER_DNS_SAN',
+  'DOWNSTREAM_PEER_FINGERPRINT_256',
+  'DOWNSTREAM_PEER_SUBJECT',
+  'DOWNSTREAM_PEER_URI_SAN',
+  'DOWNSTREAM_REMOTE_ADDRESS',
+  'DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT',
+  'DOWNSTREAM_REMOTE_PORT',
+  'DURATION',
+  'LOCAL_REPLY_BODY',
+  'PROTOCOL',
+  'REQUESTED_SERVER_NAME',
+  'RESPONSE_CODE',
+  'RESPONSE_CODE_DETAILS',
+  'RESPONSE_FLAGS',
+  'RESPONSE_FLAGS_LONG',
+  'ROUTE_NAME',
+  'UPSTREAM_CLUSTER',
+  'UPSTREAM_CLUSTER_RAW',
+  'UPSTREAM_HOST',
+  'UPSTREAM_LOCAL_ADDRESS',
+  'UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
+  'UPSTREAM_LOCAL_PORT',
+  'UPSTREAM_REMOTE_ADDRESS',
+  'UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT',
+  'UPSTREAM_REMOTE_PORT',
+  'UPSTREAM_REQUEST_ATTEMPT_COUNT',
+  'UPSTREAM_TRANSPORT_FAILURE_REASON',
+  'VIRTUAL_CLUSTER_NAME',
+  'VIRTUAL_HOST_NAME',
+] as const;
+
+const PLAIN: ReadonlySet<string> = new Set(PLAIN_OPERATORS);
+const OPERATOR = /%(?:%|([A-Z0-9_]+)(?:\(([^)]*)\))?(?::\d{1,5})?%)/g;
+
+/** The first part of a format that proxies would refuse, with the whole listener; undefined where there is none. */
+export function unreadablePart(format: string): string | undefined {
+  for (const [text, name, argument] of format.matchAll(OPERATOR))
+    if (name !== undefined && !isOperator(name, argument)) return text;
+  const rest = format.replace(OPERATOR, '');
+  return rest.includes('%') ? rest.slice(rest.indexOf('%'), rest.indexOf('%') + 40) : undefined;
+}
+
+/** The argument of %START_TIME(...)%: strftime's conversions of a moment in UTC, and Envoy's fractions of a second. */
+const TIME_FORMAT = /^(?:%[1-9]?f|%[%YymdeHIMSpjaAbhBFTRzZs]|[^%])*$/;
+
+function isOperator(name: string, argument: string | undefined): boolean {
+  if (name === 'START_TIME') return TIME_FORMAT.test(argument ?? '');
+  if (name === 'REQ' || name === 'RESP') return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
+  if (name === 'DYNAMIC_METADATA') return (argument ?? '').split(':').every((key) => key !== '');
+  return PLAIN.has(name) && argument === undefined;
+}
+
+/** The fields of a format of JSON lines; undefined where it is no JSON object. */
+export function jsonFields(format: string): { readonly [field: string]: Json } | undefined {
+  try {
+    const value: unknown = JSON.parse(format);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as { readonly [field: string]: Json }) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -65,7 +65,7 @@ export function messageRequiring<Shape extends z.ZodRawShape, Key extends keyof 
   ) as unknown as z.ZodType<Requiring<Shape, Key>>;
 }
 
-type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
 
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 

@@ -1,5 +1,5 @@
 /** An application and its sidecar on one host, without capture: on the same ports, and with the application away. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
@@ -28,6 +28,8 @@ interface Started {
   results: string[];
   /** Of the sidecar for HTTP proxy requests. */
   proxyPort: number;
+  /** What it asks its clients for. */
+  authorization: string;
   /** Where it listens for calls to other services. */
   outbound: string;
   adminPort: number;
@@ -61,7 +63,9 @@ describe.skipIf(!LINUX)('an application beside its sidecar', () => {
     });
     const line = await part.line((text) => (text.startsWith('app: ') ? text.slice(5) : undefined));
     const { results, proxy, outbound } = JSON.parse(line) as { results: string[]; proxy: string; outbound: string };
-    return { results, proxyPort: Number(new URL(proxy).port), outbound, adminPort: adminPort!, part };
+    const { port, username, password } = new URL(proxy);
+    const authorization = `Basic ${btoa(`${username}:${password}`)}`;
+    return { results, proxyPort: Number(port), authorization, outbound, adminPort: adminPort!, part };
   }
 
   const service = (name: string, port: number, protocol: string, selects: string) => `
@@ -115,7 +119,7 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
           host: '127.0.0.1',
           port: through.proxyPort,
           path: `http://${name}-${runtime}:${port}/`,
-          headers: { host: `${name}-${runtime}:${port}` },
+          headers: { host: `${name}-${runtime}:${port}`, 'proxy-authorization': through.authorization },
         });
       for (const [name, port] of [
         ['same', same],
@@ -133,8 +137,7 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
         (await get({ host: '127.0.0.1', port: adminPort, path })).body;
       const refused = async (of: Started) =>
         Number(/connect_refused (\d+)/.exec(await admin(of, '/stats/prometheus'))?.[1]);
-      const sidecar = sidecarOf(away.part.process.pid!);
-      const descriptors = () => readdirSync(`/proc/${sidecar}/fd`).length;
+      const descriptors = () => readdirSync(`/proc/${away.part.process.pid}/fd`).length;
       const before = descriptors();
       for (let i = 0; i < 20; i++) {
         expect((await call(client, 'away-http', awayHttp)).status).toBe(503);
@@ -155,15 +158,3 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
     },
   );
 });
-
-/** The proxy below `tulle run`: of its children the one that is not the application. */
-function sidecarOf(pid: number): number | undefined {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  for (const child of children) {
-    const command = readFileSync(`/proc/${child}/cmdline`, 'utf8');
-    if (command.includes('edge-proxy/main')) return child;
-    const below = sidecarOf(child);
-    if (below !== undefined) return below;
-  }
-  return undefined;
-}

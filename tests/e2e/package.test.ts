@@ -10,7 +10,8 @@ import { Program, run } from '../kit/process.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
-const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', agent: false },
+const headers = { 'proxy-authorization': 'Basic ' + Buffer.from(proxy.username + ':' + proxy.password).toString('base64') };
+const ask = require('node:http').get({ host: proxy.hostname, port: proxy.port, path: 'http://unserved.example:81/', headers, agent: false },
   (answer) => { console.log('app: sidecar answers ' + answer.statusCode); answer.resume().on('end', () => process.exit(0)); });
 ask.on('error', (error) => { console.log('app: ' + error.message); process.exit(1); });
 `;
@@ -23,7 +24,7 @@ describe('the package', () => {
   const parts: Program[] = [];
   let libraries: string[] = [];
   const tulle = (name: string, args: string[], env?: Record<string, string>) => {
-    const part = new Program(name, [process.execPath, bin, ...args], { env });
+    const part = new Program(name, [bin, ...args], { env });
     parts.push(part);
     return part;
   };
@@ -55,10 +56,10 @@ describe('the package', () => {
       file,
       `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: -1}]}]}\n`,
     );
-    const { code, out, error } = await run(process.execPath, [bin, 'validate', '-f', file]);
+    const { code, out, error } = await run(bin, ['validate', '-f', file]);
     expect(code).toBe(1);
     expect(out + error).toContain('spec.http[0].route[0].weight');
-    expect((await run(process.execPath, [bin, 'version'])).out).toBe(`tulle ${pkg.version}\n`);
+    expect((await run(bin, ['version'])).out).toBe(`tulle ${pkg.version}\n`);
   });
 
   it('runs a control plane, and sidecars with two workers on every runtime', async () => {

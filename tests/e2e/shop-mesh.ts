@@ -48,6 +48,12 @@ export function get(call: Call): Promise<Answer> {
   });
 }
 
+const ACCESS_LOGS = `
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data: { mesh: "{ accessLogFile: /dev/stdout, accessLogEncoding: JSON }" }
+`;
 const RESOURCES = `${['details', 'ratings', 'reviews', 'echo']
   .map(
     (name) => `
@@ -98,6 +104,7 @@ export class ShopMesh {
 
   async start(svidTtl: string): Promise<void> {
     await this.mesh.startControl({ svidTtl });
+    await this.mesh.apply(ACCESS_LOGS);
     await this.mesh.apply(RESOURCES);
     await Promise.all([
       this.add('client', 'front', 'v1'),

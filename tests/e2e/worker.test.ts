@@ -91,7 +91,7 @@ spec:
 apiVersion: v1
 kind: ConfigMap
 metadata: { name: istio, namespace: istio-system }
-data: { mesh: "accessLogFile: /dev/stdout" }
+data: { mesh: "{ accessLogFile: /dev/stdout, accessLogEncoding: JSON }" }
 `;
 
 interface Echo {

@@ -33,6 +33,8 @@ export interface ResourceRoutes {
   /** Namespaces that exist from the start and may not be deleted. */
   protectedNamespaces: readonly string[];
   report: (error: unknown) => void;
+  /** Default: one that lists the store at the first write. */
+  neighbours?: Neighbours | undefined;
 }
 
 type C = Context<ApiEnv>;
@@ -44,7 +46,7 @@ interface Api extends ResourceRoutes {
 
 export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const routes: Api = { ...given, neighbours: new Neighbours(given.store) };
+  const routes: Api = { ...given, neighbours: given.neighbours ?? new Neighbours(given.store) };
   const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
     handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
   const refuse = async () => {

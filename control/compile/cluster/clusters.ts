@@ -16,6 +16,8 @@ import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
 export const BLACK_HOLE = 'BlackHoleCluster';
 export const PASSTHROUGH = 'PassthroughCluster';
+/** Dials the host that a request of the HTTP proxy names, where that is none of the mesh's. */
+export const DYNAMIC_ANY = 'AllowAnyDynamicDNSCluster';
 export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -305,6 +307,29 @@ export const standardClusters = generator<StandardClustersInput, readonly Produc
       upstreamBindConfig: { sourceAddress: { address: ipv6 ? '::6' : '127.0.0.6', portValue: 0 } },
     };
     return [...clusters, produced('clusters', inbound, { side: 'inbound' })];
+  },
+);
+
+/** V4_PREFERRED: most hosts have no route to IPv6. */
+export const ANY_DNS_CACHE = { name: 'allow_any_dns_cache', dnsLookupFamily: 'V4_PREFERRED' } as const;
+
+/** Of a sidecar with an HTTP proxy. */
+export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<'clusters'>>(
+  { settings: true },
+  ({ settings }) => {
+    const cluster: Cluster = {
+      ...withMeshKeepalive(settings, passthroughCluster(DYNAMIC_ANY, connectTimeout(settings))),
+      clusterType: {
+        name: 'envoy.clusters.dynamic_forward_proxy',
+        typedConfig: {
+          '@type': `type.googleapis.com/${DYNAMIC_FORWARD_PROXY}`,
+          dnsCacheConfig: ANY_DNS_CACHE,
+          allowInsecureClusterOptions: true,
+        },
+      },
+    };
+    delete cluster.type;
+    return produced('clusters', cluster, { side: 'outbound' });
   },
 );
 

@@ -157,7 +157,15 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string 
   'tcpKeepalive.interval': 'tcpKeepalive: { interval: 7s }',
   'tcpKeepalive.probes': 'tcpKeepalive: { probes: 7 }',
   'tcpKeepalive.time': 'tcpKeepalive: { time: 7s }',
-  accessLogFile: 'accessLogFile: ""',
+  accessLogFile: 'accessLogFile: /dev/stdout',
+  accessLogFormat: {
+    mesh: 'accessLogFile: /dev/stdout\naccessLogFormat: "%PROTOCOL%"',
+    without: 'accessLogFile: /dev/stdout',
+  },
+  accessLogEncoding: {
+    mesh: 'accessLogFile: /dev/stdout\naccessLogEncoding: JSON',
+    without: 'accessLogFile: /dev/stdout',
+  },
   'defaultConfig.drainDuration': 'defaultConfig: { drainDuration: 7s }',
   'defaultConfig.concurrency': 'defaultConfig: { concurrency: 7 }',
   'defaultConfig.terminationDrainDuration': 'defaultConfig: { terminationDrainDuration: 7s }',
@@ -253,7 +261,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
     ['enableTracing: true'],
     ['enableTracing: false'],
     ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
-    ['accessLogEncoding: TEXT'],
+    ['accessLogFormat: "a %NO_SUCH(x)% b"', 'accessLogFormat: has no effect: proxies cannot read %NO_SUCH(x)%'],
     ['outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS }', 'outboundTrafficPolicy.mode: is not supported yet'],
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['h2UpgradePolicy: UPGRADE'],
@@ -272,7 +280,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
 
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
-    const samples = [true, false, '/x', 'TEXT', 'ALLOW_ANY_DYNAMIC_DNS', '1ms', 'UPGRADE', -1];
+    const samples = [true, false, '/x', 'TEXT', '%NO_SUCH%', 'ALLOW_ANY_DYNAMIC_DNS', '1ms', 'UPGRADE', -1];
     for (const field of new Set(fields)) {
       const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;
       expect(

@@ -5,7 +5,7 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
-import { HTTP10_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
+import { HTTP10_METADATA, IGNORED_UPGRADES_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
@@ -19,6 +19,7 @@ import { generator } from '../memo.ts';
 import { isSwitchedOn, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
 import type { ProxyHttpSettings } from '../sidecar/http-manager.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
@@ -33,7 +34,7 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
-  const config = effectiveProxyConfig(view, proxyOf(view, node));
+  const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
   const { concurrency } = config;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);
@@ -50,6 +51,7 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   const forward = gatewayTopology?.forwardClientCertDetails;
   return {
     acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
+    ignoredUpgrades: proxyMetadata?.[IGNORED_UPGRADES_METADATA] ?? '',
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
   };
@@ -130,8 +132,8 @@ export function proxyConfigAnnotations(resource: Entry | Group): { path: string;
 const annotationOf = (annotations: Record<string, string> | undefined): string | undefined =>
   annotations?.[PROXY_CONFIG_ANNOTATION] || undefined;
 
-/** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Group, workload: Workload): boolean {
+/** Whether a WorkloadGroup describes the workload: service account and all labels; one without labels describes none. */
+export function isOfGroup(group: Group, workload: Workload): boolean {
   const { metadata, template } = specOf(group);
   const wanted = { ...metadata?.labels, ...template?.labels };
   if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;

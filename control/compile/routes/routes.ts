@@ -3,7 +3,7 @@ import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds
 import { isHttp } from '../../mesh/protocol.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
-import { PASSTHROUGH } from '../cluster/clusters.ts';
+import { DYNAMIC_ANY, PASSTHROUGH } from '../cluster/clusters.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
@@ -13,8 +13,8 @@ import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
-import { defaultRoute } from './virtual-service.ts';
-import { formRoutes, type RouteCaller } from './virtual-service-routes.ts';
+import { formRoutes, type RouteCaller } from './form-routes.ts';
+import { defaultRoute } from './http-rules.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
 
@@ -278,6 +278,68 @@ const portsOf = generator<{ list: readonly MeshService[] }, readonly number[]>({
   return [...ports].sort((a, b) => a - b);
 });
 
+/** Takes the bytes of a CONNECT. */
+const tunnelTo = (name: string, cluster: string): Route => ({
+  name,
+  match: { connectMatcher: {} },
+  route: {
+    cluster,
+    timeout: '0s',
+    maxGrpcTimeout: '0s',
+    upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }],
+  },
+});
+
+const REGISTRY_ONLY_TEXT =
+  '%REQ(:AUTHORITY)%: no service of the mesh has this host and port, and outboundTrafficPolicy is REGISTRY_ONLY\n';
+
+/** What the HTTP proxy does with other hosts than the mesh's: no original destination says where they are. */
+const proxyCatchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
+  { policy: true },
+  ({ policy }) => {
+    const base = catchAll({ policy });
+    const [all] = base.routes!;
+    if (policy === 'ALLOW_ANY')
+      return {
+        ...base,
+        routes: [tunnelTo('allow_any', DYNAMIC_ANY), { ...all!, route: { ...all!.route, cluster: DYNAMIC_ANY } }],
+      };
+    const refused = {
+      ...all!,
+      directResponse: { status: 502, bodyFormat: { textFormatSource: { inlineString: REGISTRY_ONLY_TEXT } } },
+    };
+    return { ...base, routes: [{ ...refused, match: { connectMatcher: {} } }, refused] };
+  },
+);
+
+/** Of the HTTP proxy: a virtual host for each TCP and TLS port of a service, which takes tunnels alone. */
+export const tunnelHosts = generator<
+  { services: readonly MeshService[]; dnsDomain: string },
+  readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[]
+>({ services: true, dnsDomain: true }, ({ services, dnsDomain }) =>
+  services.flatMap((service) =>
+    service.ports
+      .filter(({ protocol, number }) => protocol !== 'UDP' && !servesHttp(service, number))
+      .map(({ number: port }) => ({ port, hosts: [tunnelHost({ service, dnsDomain, port })] })),
+  ),
+);
+
+const tunnelHost = generator<{ service: MeshService; dnsDomain: string; port: number }, VirtualHost>(
+  { service: true, dnsDomain: true, port: true },
+  ({ service, dnsDomain, port }) =>
+    frozen({
+      name: `${service.hostname}:${port}`,
+      domains: [...serviceDomains({ service, dnsDomain })],
+      // Without capture only the request says where a service of resolution NONE is.
+      routes: [
+        tunnelTo(
+          'tunnel',
+          service.resolution === 'NONE' ? DYNAMIC_ANY : outboundCluster(port, undefined, service.hostname),
+        ),
+      ],
+    }),
+);
+
 /**
  * `http_proxy`: every HTTP service's virtual host, distinguished by the port in the authority. Pauses after each.
  * @param byPort the virtual hosts of each port, ascending
@@ -297,7 +359,7 @@ export function* httpProxyRoutes(
       if (domains.length > 0) virtualHosts.push(renamed({ host, domains: domains.join('\n') }));
       yield;
     }
-  virtualHosts.push(catchAll({ policy }));
+  virtualHosts.push(proxyCatchAll({ policy }));
   const hosts = sharedList(virtualHosts);
   return configuration({ hosts, name: 'http_proxy', side: 'outbound', port: undefined, comparesPort: true });
 }

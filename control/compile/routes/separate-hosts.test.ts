@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
+import { inOneGo } from '../output/compiled-node.ts';
 import { canonicalJson } from '../output/digest.ts';
 import { layerOf } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
@@ -11,7 +12,7 @@ const host = (name: string, timeout = '1s') => ({
   routes: [{ match: { prefix: '/' }, route: { cluster: name, timeout } }],
 });
 const separate = (...configs: RouteConfiguration[]) =>
-  separateHosts({ layer: layerOf(configs.map((config) => shared('routes', config))) });
+  inOneGo(separateHosts({ layer: layerOf(configs.map((config) => shared('routes', config))) }));
 
 describe('separate virtual hosts', () => {
   it('are named after their configuration, and with it make up the whole', () => {

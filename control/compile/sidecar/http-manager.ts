@@ -1,7 +1,7 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
-import { ISTIO_JSON_FORMAT } from '../../../shared/xds/access-log-format.ts';
+import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT } from '../../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
@@ -14,7 +14,7 @@ import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } 
 
 const FILTERS = 'envoy.extensions.filters';
 
-export type LogSettings = Pick<MeshSettings, 'accessLogFile'>;
+export type LogSettings = Pick<MeshSettings, 'accessLogFile' | 'accessLogFormat'>;
 type ManagerSettings = LogSettings & Pick<ProxySettings, 'config' | 'http'>;
 
 type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
@@ -23,6 +23,8 @@ type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDet
 export interface ProxyHttpSettings {
   /** `ISTIO_META_HTTP10`: HTTP/1.0 is served. */
   readonly acceptsHttp10: boolean;
+  /** `TULLE_IGNORED_UPGRADES`: beginnings of protocols that are taken for no offer, separated by commas; '' none. */
+  readonly ignoredUpgrades: string;
   /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
   readonly trustedProxies: number;
   /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
@@ -34,17 +36,12 @@ export interface ProxySettings extends MeshSettings {
   readonly http: ProxyHttpSettings;
 }
 
-type ProxySettingsInput = { settings: MeshSettings; logsByDefault: boolean } & ProxyHttpSettings;
+type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
 
-/**
- * The settings of a proxy. Where MeshConfig does not set access logs, Tulle's own proxies write one; Istio's do not.
- */
+/** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, logsByDefault: true, acceptsHttp10: true, trustedProxies: true, forwardClientCert: true },
-  ({ settings, logsByDefault, ...http }) =>
-    logsByDefault && settings.accessLogFile === undefined
-      ? { ...settings, http, accessLogFile: '/dev/stdout' }
-      : { ...settings, http },
+  { settings: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
+  ({ settings, ...http }) => ({ ...settings, http }),
 );
 
 export interface ManagerOptions {
@@ -77,7 +74,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
       ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
-      ...(http.acceptsHttp10 && { httpProtocolOptions: { acceptHttp10: true } }),
+      ...http1Options(http),
       ...clientCertificate(side, http),
       ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -90,6 +87,20 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
+}
+
+function http1Options({ acceptsHttp10, ignoredUpgrades }: ProxyHttpSettings) {
+  const prefixes = ignoredUpgrades
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+  if (!acceptsHttp10 && prefixes.length === 0) return {};
+  return {
+    httpProtocolOptions: {
+      ...(acceptsHttp10 && { acceptHttp10: true }),
+      ...(prefixes.length > 0 && { ignoreHttp11Upgrade: prefixes.map((prefix) => ({ prefix, ignoreCase: true })) }),
+    },
+  };
 }
 
 /** MeshConfig.pathNormalization, of every manager: inbound, outbound and gateway (buildHTTPConnectionManager of Istio). */
@@ -173,10 +184,14 @@ export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): stri
 /** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
 const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
 
-function accessLogs({ accessLogFile: path }: LogSettings): AccessLog[] {
+/** As Istio: none where MeshConfig names no file; lines of text unless it says JSON. */
+function accessLogs({ accessLogFile: path, accessLogFormat: format }: LogSettings): AccessLog[] {
   if (path === undefined || !LOG_FILES.has(path)) return [];
+  const logFormat = format?.json
+    ? { jsonFormat: format.json === true ? ISTIO_JSON_FORMAT : format.json }
+    : { textFormatSource: { inlineString: format?.text ?? ISTIO_TEXT_FORMAT } };
   const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
-  return [accessLog('envoy.access_loggers.file', type, { path, logFormat: { jsonFormat: ISTIO_JSON_FORMAT } })];
+  return [accessLog('envoy.access_loggers.file', type, { path, logFormat })];
 }
 
 export const TLS_INSPECTOR = listenerFilter(

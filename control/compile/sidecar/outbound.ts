@@ -5,7 +5,7 @@ import type { VirtualHost } from '../../../shared/xds/route.ts';
 import { isHttp } from '../../mesh/protocol.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
-import { BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
+import { ANY_DNS_CACHE, BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
 import { labelsFrom, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
@@ -21,7 +21,14 @@ import {
   usesSni,
   withDefault,
 } from '../routes/l4-routes.ts';
-import { httpPorts, httpProxyRoutes, routeConfiguration, servesHttp, sidecarVirtualHosts } from '../routes/routes.ts';
+import {
+  httpPorts,
+  httpProxyRoutes,
+  routeConfiguration,
+  servesHttp,
+  sidecarVirtualHosts,
+  tunnelHosts,
+} from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import { httpFilter } from '../wire.ts';
 import {
@@ -86,7 +93,10 @@ export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoute
     const byPort: { port: number; hosts: VirtualHost[] }[] = [];
     for (const port of httpPorts(services)) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
     const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
-    if (rest.httpProxy) routes.push(yield* httpProxyRoutes(byPort, outboundTrafficPolicy));
+    if (rest.httpProxy) {
+      const tunnels = tunnelHosts({ services: services.list, dnsDomain: rest.dnsDomain });
+      routes.push(yield* httpProxyRoutes([...byPort, ...tunnels], outboundTrafficPolicy));
+    }
     return { routes, errors: distinctFindings(errors) };
   },
 );
@@ -282,22 +292,25 @@ function unique(listeners: Listener[], note: (message: string) => void): Listene
   });
 }
 
+const dynamicForwardProxy = (dnsCacheConfig: object): HttpFilter =>
+  httpFilter(
+    'envoy.filters.http.dynamic_forward_proxy',
+    'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
+    { dnsCacheConfig },
+  );
+
 /** Looks names up for services of resolution DYNAMIC_DNS at these ports. */
 function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFilter[] {
   return services.list
     .filter((service) => service.resolution === 'DYNAMIC_DNS' && ports.some((port) => servesHttp(service, port)))
-    .map((service) =>
-      httpFilter(
-        'envoy.filters.http.dynamic_forward_proxy',
-        'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
-        { dnsCacheConfig: dnsCache(service) },
-      ),
-    );
+    .map((service) => dynamicForwardProxy(dnsCache(service)));
 }
 
-function httpChain({ services, settings }: Outbound, listener: string, rds: string): FilterChain {
-  const ports = rds === 'http_proxy' ? httpPorts(services) : [Number(rds)];
-  const last = dynamicDnsFilters(services, ports);
+function httpChain(input: Outbound, listener: string, rds: string): FilterChain {
+  const { services, settings } = input;
+  const isProxy = rds === 'http_proxy';
+  const last = dynamicDnsFilters(services, isProxy ? httpPorts(services) : [Number(rds)]);
+  if (isProxy) last.push(dynamicForwardProxy(ANY_DNS_CACHE));
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,

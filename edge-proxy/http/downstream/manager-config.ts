@@ -30,15 +30,27 @@ export interface SessionConfig {
   readonly delayedCloseMs: number;
 }
 
-/** @throws RangeError or ConfigError naming a field whose value is not supported */
-export function compileManager(options: ConnectionManagerOptions, draining: () => boolean): SessionConfig {
+/** The config of requests in a tunnel that the HTTP proxy serves. */
+export function tunnelConfig(config: SessionConfig, options: ConnectionManagerOptions): SessionConfig {
+  return { ...config, exchange: { ...config.exchange, filters: new FilterChain(options.filters) } };
+}
+
+/**
+ * @param serveTunnel undefined where it is no HTTP proxy
+ * @throws RangeError or ConfigError naming a field whose value is not supported
+ */
+export function compileManager(
+  options: ConnectionManagerOptions,
+  draining: () => boolean,
+  serveTunnel: ExchangeConfig['serveTunnel'],
+): SessionConfig {
   const { config } = options;
   const common = config.commonHttpProtocolOptions ?? {};
   const http1 = config.httpProtocolOptions ?? {};
   refuseUnsupported(config);
   const overload = options.overload ?? new OverloadState(() => options.runtime.random());
   return {
-    exchange: compileExchange(options, overload),
+    exchange: { ...compileExchange(options, overload), serveTunnel },
     draining,
     overload,
     stats: options.stats,
@@ -67,7 +79,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
   const escaped = config.pathWithEscapedSlashesAction ?? 'KEEP_UNCHANGED';
   return {
     routes: options.routes,
-    filters: new FilterChain(options.filters),
+    filters: new FilterChain([...(options.httpProxy?.filters ?? []), ...options.filters]),
     headers: new HeaderTreatment(config, runtime),
     mapReply: compileLocalReplies(config.localReplyConfig, runtime),
     normalization: {

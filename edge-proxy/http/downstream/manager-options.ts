@@ -14,6 +14,11 @@ export interface ConnectionManagerOptions {
   /** The current table; undefined while its RDS has not arrived (404 NR). Read once per request. */
   readonly routes: () => RouteTable | undefined;
   readonly filters: readonly HttpFilter[];
+  /**
+   * It is the sidecar's HTTP proxy: a CONNECT to a virtual host without a route for it is served here, as a connection of HTTP.
+   * `filters` admit clients: they run before the others, and not for requests in such a tunnel.
+   */
+  readonly httpProxy?: { readonly filters: readonly HttpFilter[] } | undefined;
   readonly clusters: ClusterSet;
   readonly runtime: Runtime;
   /** Access log, metrics, spans; outlier detection is always there. */

@@ -1,7 +1,9 @@
 /** What the exchanges of a connection manager are given: compiled once. */
 import type { PathNormalization } from '../../../shared/match/path.ts';
+import type { Connection } from '../../runtime/runtime.ts';
 import type { FilterChain } from '../filters/chain.ts';
 import type { HeaderTreatment } from '../headers/forward-headers.ts';
+import type { DownstreamInfo } from '../request/request-context.ts';
 import type { RouterConfig } from '../router/router-config.ts';
 import type { RouteTable } from '../routing/route-table.ts';
 import type { LocalReplyMap } from './local-reply-map.ts';
@@ -24,6 +26,8 @@ export interface ExchangeConfig {
   readonly maxStreamMs: number;
   /** The stream idle timeout under the present load. */
   readonly scaledIdleMs: (ms: number) => number;
+  /** Serves HTTP in the tunnel of a CONNECT whose virtual host has no route for it; undefined: such a CONNECT is answered 404. */
+  readonly serveTunnel?: ((connection: Connection, downstream: DownstreamInfo) => void) | undefined;
   readonly onInternalError: (error: unknown) => void;
   readonly router: RouterConfig;
 }

@@ -12,6 +12,7 @@ import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
+  accessRevoked,
   filterFailed,
   hostNotFetched,
   lossDetails,
@@ -30,12 +31,14 @@ import { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
 import type { PooledTimer, Timed } from '../request/timers.ts';
 import { Router, type RouterClient } from '../router/router.ts';
+import { TunnelConnection } from '../router/tunnel-connection.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
 import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
 import { nameCluster } from './intended-cluster.ts';
+import { stillAllowed } from './judge-again.ts';
 import { RequestBody, type RequestBodyOwner } from './request-body.ts';
 import { normalizeTarget } from './request-target.ts';
 import { ExchangeResponse, type ResponseOwner } from './response.ts';
@@ -57,7 +60,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   private readonly limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
-  private router: Router | undefined;
+  private router: Router | TunnelConnection | undefined;
   choice: ClusterChoice | RedirectAction | DirectAction | undefined;
   /** Its route may be looked up: path and headers are as policy sees them. */
   private admitted = false;
@@ -191,7 +194,10 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     if (!route) {
       // A filter chose another host: it can be used once it is here.
       const fetch = this.config.routes()?.fetch?.(request.authority);
-      this.reply(fetch ? hostNotFetched(fetch.name, 'timeout') : routeNotFound);
+      const { serveTunnel } = this.config;
+      if (fetch) this.reply(hostNotFetched(fetch.name, 'timeout'));
+      else if (serveTunnel && request.upgrade === 'connect') this.openTunnel(permit, serveTunnel);
+      else this.reply(routeNotFound);
       return;
     }
     const { action } = route;
@@ -201,6 +207,14 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     }
     this.choice = action;
     this.reply(answerOf(action, request, this.config.router.clock.monotonicMs()));
+  }
+
+  private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
+    const tunnel = new TunnelConnection(permit, this);
+    const pending = this.body.takePending()?.chunks ?? [];
+    this.router = tunnel;
+    this.body.sendTo(tunnel);
+    tunnel.open((connection) => serve(connection, this.request.downstream), pending);
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {
@@ -219,6 +233,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     if (!config.router.proxyContinue) body.permitBody();
     const choice = action.pick(request, config.router.random());
     this.choice = choice;
+    if (!action.keepsHead) request.keepJudged();
     const router = new Router(permit, this, config.router, action, choice, body.takePending());
     this.router = router;
     body.sendTo(router);
@@ -346,6 +361,21 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   /** A tunnel lives until its other direction has ended, too. */
   responseEnded(): void {
     if (!this.response.tunnel || this.body.delivered) this.finish();
+  }
+
+  /**
+   * Ends an exchange that the filters of `config` would not let pass, be its response under way: policies that came since it
+   * began hold for it, too.
+   */
+  judgeAgain(config: Pick<ExchangeConfig, 'filters' | 'routes'>): void {
+    if (this.finished) return;
+    let allowed = false;
+    try {
+      allowed = stillAllowed(this.request, config);
+    } catch (error) {
+      this.config.onInternalError(error);
+    }
+    if (!allowed) this.replyOrCut(accessRevoked);
   }
 
   private stopForwarding(): void {

@@ -16,6 +16,7 @@ import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { errorAt } from '../../config-error.ts';
 import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
 import { HttpStats } from '../../http/downstream/http-stats.ts';
+import type { ConnectionManagerOptions } from '../../http/downstream/manager-options.ts';
 import type { HttpFilter } from '../../http/filters/hooks.ts';
 import type { DownstreamInfo } from '../../http/request/request-context.ts';
 import type { RequestObserver } from '../../http/request/request-observer.ts';
@@ -49,6 +50,8 @@ export interface ListenerDeps {
   readonly routeTable: (name: string) => RouteTable | undefined;
   readonly compileRoutes: (config: RouteConfiguration) => RouteTable;
   readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
+  /** What this process adds where the listener is its HTTP proxy; undefined: it is another one. */
+  readonly httpProxy: (listener: Listener) => ConnectionManagerOptions['httpProxy'];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
@@ -86,9 +89,10 @@ export function compileListener(
   const address = listener.address.socketAddress;
   if (!address) throw new Error('address: only socketAddress is supported');
   const chains = new Map<string, Chain>();
+  const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
-    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType]);
+    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType, isHttpProxy]);
     const compiled = previous.get(key) ?? errorAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
@@ -221,6 +225,7 @@ function compileTerminal(
     config,
     routes,
     filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
+    httpProxy: parts.httpProxy(listener),
     clusters: parts.clusters,
     runtime: parts.runtime,
     observers: [stats, ...parts.requestObservers(listener, config)],
@@ -234,11 +239,7 @@ function compileTerminal(
 
 /** Exceptions in this proxy while it serves traffic. */
 function internalErrors(listener: Listener, { runtime }: ListenerDeps): (error: unknown) => void {
-  return internalErrorLog(
-    `listener ${listener.name}`,
-    (line) => runtime.process.writeError(line),
-    () => runtime.monotonicMs(),
-  );
+  return internalErrorLog(`listener ${listener.name}`, runtime.process.log, () => runtime.monotonicMs());
 }
 
 function routesOf(config: HttpConnectionManager, parts: ListenerDeps): () => RouteTable | undefined {

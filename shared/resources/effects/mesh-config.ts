@@ -1,4 +1,5 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
+import { unreadablePart } from '../../xds/access-log-format.ts';
 import type { MeshConfig } from '../mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
@@ -33,8 +34,13 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   enableTracing: () => NO_SPANS,
   accessLogFile: (file) =>
     LOG_FILES.has(file) ? undefined : 'is not written: proxies write to /dev/stdout or /dev/stderr only',
-  accessLogFormat: YET,
-  accessLogEncoding: unless('JSON', 'has no effect yet: lines are JSON'),
+  accessLogFormat: (format) => {
+    const part = unreadablePart(String(format));
+    return part === undefined
+      ? undefined
+      : `has no effect: proxies cannot read ${part}; Istio's default format is used`;
+  },
+  accessLogEncoding: IN_FORCE,
   enableEnvoyAccessLogService: 'has no effect yet: access logs are not sent over gRPC',
   disableEnvoyListenerLog: 'has no effect: connections without a filter chain are not logged',
   defaultConfig: PROXY_CONFIG_EFFECTS,

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { RuntimeName } from '../../../control/cli/runtimes.mjs';
 import { type ControlResult, measureControl } from './measure.ts';
 import type { Layout } from './mesh.ts';
+import { plotOf } from './plot.ts';
 
 interface Flags {
   scenario: [number, number][];
@@ -14,6 +15,7 @@ interface Flags {
   uses?: number;
   limit: number;
   json?: string;
+  plot?: string;
 }
 
 const pairs = (text: string): [number, number][] =>
@@ -45,6 +47,7 @@ const flags = new Command('bench:control')
   .option('--uses <n>', 'services that each proxy uses and fetches on demand (default: all are sent)', positive)
   .option('--limit <seconds>', 'for a cold start, or a change', positive, 240)
   .option('--json <file>', 'where all figures go')
+  .option('--plot <file>', 'where a plot of CPU and memory against services x proxies goes (SVG)')
   .parse()
   .opts<Flags>();
 
@@ -59,6 +62,8 @@ for (const [services, proxies] of flags.scenario) {
   console.log(report(result));
 }
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, undefined, 1)}\n`);
+
+if (flags.plot !== undefined) writeFileSync(flags.plot, plotOf(results));
 
 function report(result: ControlResult): string {
   const { services, proxies, layout, runtime, uses } = result.scenario;

@@ -3,7 +3,7 @@
 import { CodecError, codecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
-import { checkCharacters, hasToken, parseFields } from './fields.ts';
+import { checkCharacters, detached, hasToken, parseFields } from './fields.ts';
 
 /** How the end of a body is found (RFC 9112 section 6). */
 export type Framing = 'none' | 'length' | 'chunked' | 'until-close';
@@ -64,7 +64,7 @@ const goodAuthoritiesLimit = 1024;
 export function isAuthority(text: string): boolean {
   if (goodAuthorities.has(text)) return true;
   if (!judgeAuthority(text)) return false;
-  if (goodAuthorities.size < goodAuthoritiesLimit && text.length <= 255) goodAuthorities.add(text);
+  if (goodAuthorities.size < goodAuthoritiesLimit && text.length <= 255) goodAuthorities.add(detached(text));
   return true;
 }
 
@@ -265,7 +265,8 @@ function parseStatusLine(text: string): StatusLine {
   const line = statusLine.exec(text);
   if (!line) throw codecError('malformed status line');
   const made: StatusLine = { minor: line[1] === '1' ? 1 : 0, status: Number(line[2]), reason: line[3] ?? '' };
-  if (statusLines.size < statusLinesLimit && text.length <= 128) statusLines.set(text, made);
+  if (statusLines.size < statusLinesLimit && text.length <= 128)
+    statusLines.set(detached(text), { ...made, reason: detached(made.reason) });
   return made;
 }
 

@@ -1,5 +1,7 @@
 /** Rules of MeshConfig and MeshNetworks beyond their schemas (ValidateMeshConfig, ValidateMeshNetworks of Istio). */
+
 import { labelKeyViolation, labelValueViolation } from '../../../match/labels.ts';
+import { jsonFields } from '../../../xds/access-log-format.ts';
 import type { Findings } from '../../kind.ts';
 import type { MeshConfig } from '../../mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../../mesh-config/mesh-networks.ts';
@@ -32,6 +34,7 @@ export function checkMeshConfig(config: MeshConfig): Findings {
   else checkMeshProxyConfig(report, 'defaultConfig', config.defaultConfig);
   if (config.localityLbSetting) checkLocality(report, 'localityLbSetting', config.localityLbSetting, true);
   checkTrustDomains(report, config);
+  checkLogFormat(report, config);
   for (const [i, { hosts = [] }] of (config.serviceSettings ?? []).entries()) {
     for (const [j, host] of hosts.entries()) {
       report.violationIf(`serviceSettings[${i}].hosts[${j}]`, 'meshconfig.host', wildcardDomainViolation(host));
@@ -220,4 +223,11 @@ export function checkMeshNetworks(networks: MeshNetworks): Findings {
     }
   }
   return report.findings;
+}
+
+/** istiod logs it, and uses its default. */
+function checkLogFormat(report: Report, { accessLogFormat, accessLogEncoding }: MeshConfig): void {
+  if (accessLogEncoding !== 'JSON' || !accessLogFormat || jsonFields(accessLogFormat)) return;
+  const why = "is no JSON object, as accessLogEncoding JSON needs; Istio's default fields are used";
+  report.warn('accessLogFormat', 'no-effect', `has no effect: ${why}`);
 }

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ISTIO_JSON_FORMAT,
+  ISTIO_TEXT_FORMAT,
+  PLAIN_OPERATORS,
+  unreadablePart,
+} from '../../shared/xds/access-log-format.ts';
+import { parseFormat } from './format-operators.ts';
+
+/** Whether a proxy takes the format; one that it refuses takes the whole listener with it. */
+function isTaken(format: string): boolean {
+  try {
+    parseFormat(format, (ms) => ms);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('formats of access logs', () => {
+  it.each([
+    ISTIO_TEXT_FORMAT,
+    ...Object.values(ISTIO_JSON_FORMAT),
+    ...PLAIN_OPERATORS.map((name) => `a %${name}% %${name}:10% b`),
+    ...['%START_TIME%', '%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%', '%START_TIME(%s)%', '%REQ(A)% %RESP(A?B):3% %%'],
+    '%DYNAMIC_METADATA(a:b)%',
+  ])('%s is read by proxies, and known to be', (format) => {
+    expect([isTaken(format), unreadablePart(format)]).toEqual([true, undefined]);
+  });
+
+  it.each([
+    ['%NO_SUCH%', '%NO_SUCH%'],
+    ['a %REQ_WITHOUT_QUERY(:PATH)% b', '%REQ_WITHOUT_QUERY(:PATH)%'],
+    ['%REQ()%', '%REQ()%'],
+    ['%REQ%', '%REQ%'],
+    ['%RESP(a?b?c)%', '%RESP(a?b?c)%'],
+    ['%PROTOCOL(x)%', '%PROTOCOL(x)%'],
+    ['%START_TIME(%Q)%', '%START_TIME(%Q)%'],
+    ['%DYNAMIC_METADATA()%', '%DYNAMIC_METADATA()%'],
+    ['100% of', '% of'],
+    ['%protocol%', '%protocol%'],
+  ])('%s is refused by proxies, and known to be', (format, part) => {
+    expect([isTaken(format), unreadablePart(format)]).toEqual([false, part]);
+  });
+});
