@@ -9,6 +9,7 @@ import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
+import { expiryFailure, expiryMetrics } from './control-client/certificate-expiry.ts';
 import { ControlClient } from './control-client/control-client.ts';
 import { type ConfigTarget, DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
@@ -123,7 +124,15 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     identity.stop();
     client.close();
   });
-  const admin = adminOf(parts, proxy, node.id, { ready: () => ready, draining: life.draining, quit, taken });
+  const state = {
+    ready: () => ready,
+    draining: life.draining,
+    quit,
+    taken,
+    failure: () => expiryFailure(identity.current, runtime.now()),
+    metrics: () => expiryMetrics(identity.current, runtime.now()),
+  };
+  const admin = adminOf(parts, proxy, node.id, state);
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   proxy.refuseConnectionsTo(life.listening);
@@ -208,6 +217,9 @@ interface State {
   readonly draining: () => boolean;
   readonly quit: () => void;
   readonly taken: ProcessSettings;
+  readonly failure: () => string | undefined;
+  /** In addition to those of the proxy. */
+  readonly metrics: () => string;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */
@@ -221,7 +233,7 @@ export function adminOf(
   return createAdmin({
     ...state,
     draining: () => state.draining() || proxy.draining(),
-    metrics: () => proxy.exposition(),
+    metrics: async () => (await proxy.exposition()) + state.metrics(),
     stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
