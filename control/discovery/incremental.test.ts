@@ -20,7 +20,7 @@ import { type Running, SimulatedProxy } from './testing/simulated-proxy.ts';
 
 const RUNS = Number(process.env['TULLE_FUZZ_RUNS'] ?? 1) * 30;
 
-const compile = nodeCompiler(randomPatches);
+const compile = nodeCompiler([randomPatches]);
 
 const NODES: Node[] = [
   node('sidecar', '10.0.0.1', 'shop', { LABELS: { app: 'a' }, SERVICE_ACCOUNT: 'a' }, 'r1', 'z1'),

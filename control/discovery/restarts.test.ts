@@ -19,7 +19,7 @@ import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { DiscoveryService } from './service.ts';
 
 const RUNS = Number(process.env['TULLE_FUZZ_RUNS'] ?? 1) * 10;
-const compile = nodeCompiler(randomPatches);
+const compile = nodeCompiler([randomPatches]);
 
 const node = (type: string, ip: string, namespace: string, labels: object): Node => ({
   id: `${type}~${ip}~x.${namespace}~${namespace}.svc.cluster.local`,

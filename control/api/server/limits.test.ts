@@ -124,7 +124,7 @@ describe('a request of an unknown caller', () => {
 
   it('with a body that is permitted is asked to continue', async () => {
     await start();
-    const body = JSON.stringify({ namespace: 'a', serviceAccount: 'b' });
+    const body = JSON.stringify({ namespace: 'default', serviceAccount: 'b' });
     const socket = await dial();
     const auth = `authorization: Bearer ${TOKEN}`;
     const head = post('/v1/join-tokens', JSON_TYPE, auth, `content-length: ${body.length}`, 'expect: 100-continue');

@@ -6,7 +6,7 @@ import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import type { Layer } from '../output/resource-set.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
-import { NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
 import type { Services } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { type Caller, type ServiceClusters, serviceClusters } from './clusters.ts';
@@ -53,7 +53,11 @@ interface State {
   readonly units: Map<MeshService, ServiceClusters>;
   readonly clusters: Layer;
   readonly endpoints: Layer;
+  /** Worked out when it is asked for. */
+  leftOut?: readonly LeftOut[];
 }
+
+const NONE: readonly LeftOut[] = Object.freeze([]);
 
 /** Everything but the endpoints is fixed: when something else changes, another object takes over. */
 export class ClusterLayers {
@@ -75,7 +79,15 @@ export class ClusterLayers {
 
   /** What could not be translated, by the last view. */
   notes(): string[] {
-    return this.state ? notesOf(this.state.units, this.shared.patches) : [];
+    return [...(this.state?.units.values() ?? [])].flatMap(({ notes }) => notes);
+  }
+
+  /** Patches that were left out, by the last view. */
+  leftOut(): readonly LeftOut[] {
+    const { patches } = this.shared;
+    if (!this.state || patches.length === 0) return NONE;
+    this.state.leftOut ??= leftOutOf(this.state.units, patches);
+    return this.state.leftOut;
   }
 
   private unit(view: MeshView, service: MeshService): ServiceClusters {
@@ -147,12 +159,9 @@ function sameItems(before: readonly object[] | undefined, after: readonly object
   return before?.length === after.length && before.every((item, i) => item === after[i]);
 }
 
-function notesOf(units: ReadonlyMap<MeshService, ServiceClusters>, patches: readonly Patch[]): string[] {
-  const notes: string[] = [];
-  for (const { notes: own, clusters, assignments } of units.values()) {
-    if (own.length > 0) notes.push(...own);
-    if (patches.length > 0)
-      for (const item of [...clusters, ...assignments]) notes.push(...patched(item, patches).notes);
-  }
-  return notes;
+function leftOutOf(units: ReadonlyMap<MeshService, ServiceClusters>, patches: readonly Patch[]): readonly LeftOut[] {
+  const found: LeftOut[] = [];
+  for (const { clusters, assignments } of units.values())
+    for (const item of [...clusters, ...assignments]) found.push(...patched(item, patches).leftOut);
+  return found;
 }

@@ -19,6 +19,7 @@ import { generator } from '../memo.ts';
 import { isSwitchedOn, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
 import type { ProxyHttpSettings } from '../sidecar/http-manager.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
@@ -33,7 +34,7 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
-  const config = effectiveProxyConfig(view, proxyOf(view, node));
+  const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
   const { concurrency } = config;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);

@@ -7,6 +7,7 @@ import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
 import { proxyOf } from '../scope/proxy.ts';
 import { compileWithNotes } from './node.ts';
 import { effectiveProxyConfig } from './proxy-config.ts';
+import { PROXY_TYPES } from './proxy-types.ts';
 
 const IP = '10.77.0.31';
 const SECURITY = new Set(['AuthorizationPolicy', 'PeerAuthentication']);
@@ -278,7 +279,7 @@ describe('Sidecar where workloads share an address', () => {
 
 describe('what the proxy is as a caller', () => {
   const labelsOf = (resources: Resource[], labels?: Record<string, string>) =>
-    proxyOf(buildView(resources, 1, DEFAULT_SETTINGS), nodeOf(labels ? { labels } : {})).labels;
+    proxyOf(buildView(resources, 1, DEFAULT_SETTINGS), nodeOf(labels ? { labels } : {}), PROXY_TYPES).labels;
   const two = [
     ...[service('orders', 9080), workload('orders', { labels: { app: 'orders', team: 'a', version: 'v1' } })],
     ...[service('redis', 6379, 'TCP'), workload('redis', { labels: { app: 'redis', team: 'a' } })],
@@ -320,6 +321,6 @@ describe('what the proxy is as a caller', () => {
   it('a ProxyConfig that selects one workload stays in force beside another', () => {
     const config = resource('ProxyConfig', 'c', { ...selecting('orders'), concurrency: 3 });
     const view = buildView([...two, config], 1, DEFAULT_SETTINGS);
-    expect(effectiveProxyConfig(view, proxyOf(view, nodeOf({}))).concurrency).toBe(3);
+    expect(effectiveProxyConfig(view, proxyOf(view, nodeOf({}), PROXY_TYPES)).concurrency).toBe(3);
   });
 });

@@ -6,16 +6,18 @@ import { namespaceOf, specOf } from '../../mesh/fields.ts';
 import { MeshIndex } from '../../mesh/mesh-index.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { nodeCompiler, type PatchSource } from '../node/node.ts';
+import { nodeCompiler } from '../node/node.ts';
+import type { PatchSource } from '../node/patch-sources.ts';
 import { type CompiledNode, inOneGo } from '../output/compiled-node.ts';
+import { findingText } from '../output/finding.ts';
 import { produced } from '../output/produced.ts';
-import { NO_PATCHES, type Patch, patched } from './patch.ts';
+import { NO_PATCHES, type Patch, patched, patchFindings } from './patch.ts';
 
 /** Replaces a kind to come: an EnvoyFilter whose `spec.timeout` is set on clusters of `spec.side` of its namespace. */
 const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ resource }) => {
   const { timeout, side } = specOf(resource) as { timeout: string; side: string };
   return {
-    name: `EnvoyFilter ${namespaceOf(resource)}/${resource.metadata.name}`,
+    owner: resource,
     change: { clusters: (item, origin) => (origin.side === side ? { ...item, connectTimeout: timeout } : item) },
   };
 });
@@ -47,7 +49,7 @@ const CLUSTER = 'outbound|80||web.example.com';
 
 describe('patches', () => {
   it('change what they choose, for the proxies they choose, when the patch or the resource changes', () => {
-    const compile = nodeCompiler(source);
+    const compile = nodeCompiler([source]);
     const index = new MeshIndex();
     const nodes = [node('shop', '10.0.0.1'), node('pay', '10.0.0.2')];
     let compiled: CompiledNode[] = [];
@@ -87,7 +89,7 @@ describe('patches', () => {
       { removed: [], added: [entry('10.0.0.1'), filter('shop', '3s', 'inbound')] },
       1,
     ).view;
-    const { sets } = inOneGo(nodeCompiler(source)(view, node('shop', '10.0.0.1')));
+    const { sets } = inOneGo(nodeCompiler([source])(view, node('shop', '10.0.0.1')));
     const timeoutOf = (name: string) =>
       (sets.clusters.get(name)!.resource as { connectTimeout?: string }).connectTimeout;
     expect(timeoutOf('inbound|80||')).toBe('3s');
@@ -97,13 +99,13 @@ describe('patches', () => {
 
   it('that remove a resource depending on its content remove it when the content changes', () => {
     const removesLarge: Patch = {
-      name: 'EnvoyFilter shop/large',
+      owner: filter('shop', ''),
       change: {
         endpoints: (item) => (JSON.stringify(item).split('"lbEndpoints"').length > 2 ? undefined : item),
       },
     };
     const patches = sharedList([removesLarge]);
-    const compile = nodeCompiler(() => patches);
+    const compile = nodeCompiler([() => patches]);
     const index = new MeshIndex();
     const two = {
       ...entry('10.0.0.2'),
@@ -130,15 +132,52 @@ describe('patches', () => {
 
   it('are left out, by name, when they break the resource or rename it; and can remove it', () => {
     const item = produced('clusters', { name: 'a', connectTimeout: '1s' }, { side: 'outbound' });
-    const patch = (name: string, result: object | undefined): Patch => ({
-      name,
-      change: { clusters: () => result as never },
+    const patch = (name: string, change: () => object | undefined): Patch => ({
+      owner: { ...filter('x', ''), metadata: { name, namespace: 'x' } },
+      change: { clusters: change as never },
     });
-    const bad = patched(item, sharedList([patch('EnvoyFilter x/bad', { name: 'a', connectTimeout: 'soon' })]));
-    expect(bad.resource?.resource).toEqual(item.resource);
-    expect(bad.notes).toEqual([expect.stringContaining('EnvoyFilter x/bad: a: connectTimeout')]);
-    const renamed = patched(item, sharedList([patch('EnvoyFilter x/name', { name: 'b' })]));
-    expect(renamed.notes).toEqual(['EnvoyFilter x/name: a: a patch cannot rename a resource: the patch is left out']);
-    expect(patched(item, sharedList([patch('EnvoyFilter x/gone', undefined)])).resource).toBeUndefined();
+    const reasons = (patches: readonly Patch[]) =>
+      patchFindings(patched(item, sharedList(patches)).leftOut).map(findingText);
+    const bad = patch('bad', () => ({ name: 'a', connectTimeout: 'soon' }));
+    const renames = patch('renames', () => ({ name: 'b' }));
+    const throws = patch('throws', () => {
+      throw new Error('there is no filter to put it behind');
+    });
+    const good = patch('good', () => ({ name: 'a', connectTimeout: '2s' }));
+    expect(patched(item, sharedList([bad])).resource?.resource).toEqual(item.resource);
+    expect(patched(item, sharedList([bad, renames, throws, good])).resource?.resource).toMatchObject({
+      connectTimeout: '2s',
+    });
+    expect(reasons([bad, renames, throws, good])).toEqual([
+      expect.stringMatching(/^EnvoyFilter x\/bad: connectTimeout: .*: the patch is left out of a$/),
+      'EnvoyFilter x/renames: a patch cannot rename a resource: the patch is left out of a',
+      'EnvoyFilter x/throws: there is no filter to put it behind: the patch is left out of a',
+    ]);
+    expect(patched(item, sharedList([patch('removes', () => undefined)])).resource).toBeUndefined();
+  });
+
+  it('that are left out of many resources are one finding for each reason, the same from view to view', () => {
+    const breaks: Patch = {
+      owner: filter('shop', ''),
+      change: {
+        clusters: (item) => ({ ...item, connectTimeout: 'soon' as never }),
+        listeners: (item) => ({ ...item, name: '' }),
+      },
+    };
+    const patches = sharedList([breaks]);
+    const compile = nodeCompiler([() => patches]);
+    const index = new MeshIndex();
+    const first = inOneGo(
+      compile(index.apply({ removed: [], added: [entry('10.0.0.2')] }, 1).view, node('pay', '10.0.0.9')),
+    );
+    expect(first.errors.map(findingText)).toEqual([
+      expect.stringMatching(
+        /^EnvoyFilter shop\/timeouts: connectTimeout: .*: the patch is left out of \S+ and others$/,
+      ),
+      expect.stringMatching(/^EnvoyFilter shop\/timeouts: a patch cannot rename a resource: .* of \S+ and others$/),
+    ]);
+    expect(first.errors[0]?.about).toBe(breaks.owner);
+    const { view } = index.apply({ removed: [], added: [] }, 2);
+    expect(inOneGo(compile(view, node('pay', '10.0.0.9'))).errors).toBe(first.errors);
   });
 });

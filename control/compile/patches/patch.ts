@@ -2,19 +2,22 @@
  * The stage between generating and versioning: generate -> patches -> validation -> secrets -> version. A patch sees one
  * produced resource with its origin; what it returns is validated and shared like any other.
  */
+import type { Resource } from '../../../shared/resources/resource.ts';
 import { type ResourceType, resourceName, SCHEMAS, type XdsResource } from '../../../shared/xds/discovery.ts';
 import { generator, sharedList } from '../memo.ts';
+import type { Finding } from '../output/finding.ts';
 import type { Origin, Produced } from '../output/produced.ts';
 import { type SharedResource, shared } from '../output/shared-resource.ts';
 
 export interface Patch {
-  /** Named in errors, as `EnvoyFilter namespace/name`. */
-  readonly name: string;
+  /** The resource that asks for it: what is left out is reported of it. */
+  readonly owner: Resource;
   /** Absent: of every side. Resources of other sides are made, and shared with other proxies, as if there were no patch. */
   readonly side?: Origin['side'];
   /**
    * For the types of resources that it may change. Pure.
    * @returns the very same object where it changes nothing, a new one with its changes, undefined to remove it
+   * @throws Error where it cannot be applied; the message says why, and the patch is left out of this resource
    */
   readonly change: { readonly [T in ResourceType]?: Change<T> };
 }
@@ -23,12 +26,19 @@ export type Change<T extends ResourceType> = (resource: XdsResource[T], origin: 
 
 export interface Patched {
   readonly resource: SharedResource | undefined;
-  /** Which patches were left out, and why. */
-  readonly notes: readonly string[];
+  /** Which patches were left out of it, and why. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+export interface LeftOut {
+  readonly owner: Resource;
+  /** Name of the resource that is as it was before the patch. */
+  readonly name: string;
+  readonly violation: string;
 }
 
 export const NO_PATCHES: readonly Patch[] = Object.freeze([]);
-const NO_NOTES: readonly string[] = Object.freeze([]);
+const NONE: readonly LeftOut[] = Object.freeze([]);
 
 /**
  * The patches that may change resources of `type` on `side`, in their order; the same list for the same patches.
@@ -60,26 +70,64 @@ export function patched(item: Produced, patches: readonly Patch[]): Patched {
 
 const unpatched = generator<{ item: Produced }, Patched>({ item: true }, ({ item }) => ({
   resource: shared(item.type, item.resource),
-  notes: NO_NOTES,
+  leftOut: NONE,
 }));
 
 const withPatches = generator<{ item: Produced; patches: readonly Patch[] }, Patched>(
   { item: true, patches: true },
   ({ item, patches }) => {
-    const notes: string[] = [];
+    const leftOut: LeftOut[] = [];
+    const name = resourceName(item.type, item.resource);
     let { resource } = item;
     for (const patch of patches) {
-      const change = patch.change[item.type] as Change<ResourceType> | undefined;
-      const next = change ? change(resource, item.origin) : resource;
-      if (next === undefined) return { resource: undefined, notes };
-      if (next === resource) continue;
-      const violation = violationOf(item, next);
+      const attempt = applied(patch, item, resource);
       // Half of a patch is worse than none: the resource stays as it was before it.
-      if (violation === undefined) resource = next;
-      else notes.push(`${patch.name}: ${resourceName(item.type, item.resource)}: ${violation}: the patch is left out`);
+      if ('violation' in attempt) leftOut.push({ owner: patch.owner, name, violation: attempt.violation });
+      else if (attempt.resource === undefined) return { resource: undefined, leftOut };
+      else resource = attempt.resource;
     }
-    return { resource: shared(item.type, resource), notes };
+    return { resource: shared(item.type, resource), leftOut };
   },
+);
+
+type Attempt = { readonly resource: XdsResource[ResourceType] | undefined } | { readonly violation: string };
+
+/** One patch on what the patches before it made of an item. */
+function applied(patch: Patch, item: Produced, resource: XdsResource[ResourceType]): Attempt {
+  const change = patch.change[item.type] as Change<ResourceType> | undefined;
+  if (!change) return { resource };
+  try {
+    const next = change(resource, item.origin);
+    if (next === undefined || next === resource) return { resource: next };
+    const violation = violationOf(item, next);
+    return violation === undefined ? { resource: next } : { violation };
+  } catch (error) {
+    return { violation: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** A finding for each patch and reason: one patch may be left out of thousands of resources. */
+export function patchFindings(all: Iterable<LeftOut>): readonly Finding[] {
+  const groups = new Map<Resource, Map<string, { name: string; others: boolean }>>();
+  for (const { owner, name, violation } of all) {
+    const reasons = groups.get(owner) ?? new Map<string, { name: string; others: boolean }>();
+    groups.set(owner, reasons);
+    const first = reasons.get(violation);
+    if (!first) reasons.set(violation, { name, others: false });
+    else if (first.name !== name) first.others = true;
+  }
+  return [...groups].flatMap(([owner, reasons]) =>
+    [...reasons].map(([violation, where]) => finding({ owner, violation, ...where })),
+  );
+}
+
+const finding = generator<LeftOut & { readonly others: boolean }, Finding>(
+  { owner: true, violation: true, name: true, others: true },
+  ({ owner, violation, name, others }) => ({
+    about: owner,
+    reason: 'PatchLeftOut',
+    message: `${violation}: the patch is left out of ${name}${others ? ' and others' : ''}`,
+  }),
 );
 
 function violationOf({ type, resource }: Produced, next: XdsResource[ResourceType]): string | undefined {

@@ -5,9 +5,27 @@ import type { MeshView } from '../../mesh/view.ts';
 import type { NodeMetadata } from './node-metadata.ts';
 import { callerLabels, type Instance, type LocalWorkload, localWorkloads } from './workloads.ts';
 
+/** What distinguishes a type of proxies for what it sees and is given. */
+export interface ProxyTraits {
+  /** Sidecar resources say what it sees. */
+  readonly followsSidecars: boolean;
+  /** Connections to unknown destinations pass through it: it has the passthrough clusters. */
+  readonly passesThrough: boolean;
+  /** It is sent the Secrets that its resources name. */
+  readonly readsCredentials: boolean;
+  /** Its own resources are made of endpoints too, so that a change of these is a change of all it runs. */
+  readonly readsEndpoints: boolean;
+  /** With the feature `tulle.on-demand` it fetches hosts on demand. */
+  readonly fetchesOnDemand: boolean;
+  /** Tulle's own proxies of the type write an access log where the mesh does not switch it off. */
+  readonly logsByDefault: boolean;
+}
+
 export interface ProxyView {
   id: string;
-  type: 'sidecar' | 'router' | 'worker';
+  /** The first word of the id: a name of `PROXY_TYPES`. */
+  type: string;
+  traits: ProxyTraits;
   /** The addresses of the workload, the first the main one. */
   ips: string[];
   namespace: string;
@@ -32,7 +50,7 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
   offersHttp2: boolean;
-  /** Tulle's own sidecars and gateways write an access log where the mesh does not switch it off. */
+  /** See `ProxyTraits`. */
   logsByDefault: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
@@ -43,11 +61,17 @@ export class NodeError extends Error {
   override name = 'NodeError';
 }
 
-/** @throws NodeError when the id is not in Istio's form, or metadata that decides what is bound is malformed */
-export function proxyOf(view: MeshView, node: Node): ProxyView {
-  const [type, ip, name, dnsDomain] = node.id.split('~');
-  if (type !== 'sidecar' && type !== 'router' && type !== 'worker')
-    throw new NodeError(`node id "${node.id}": must begin with sidecar~, router~ or worker~`);
+/**
+ * @param types the traits of each type of proxy
+ * @throws NodeError when the id is not in Istio's form, or metadata that decides what is bound is malformed
+ */
+export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, ProxyTraits>): ProxyView {
+  const [type = '', ip, name, dnsDomain] = node.id.split('~');
+  const traits = types.get(type);
+  if (!traits) {
+    const known = [...types.keys()].map((each) => `${each}~`);
+    throw new NodeError(`node id "${node.id}": must begin with one of ${known.join(', ')}`);
+  }
   if (!name || dnsDomain === undefined)
     throw new NodeError(`node id "${node.id}": must be type~ip~name.namespace~dns domain`);
   const metadata: NodeMetadata = node.metadata ?? {};
@@ -65,6 +89,7 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
   return {
     id: node.id,
     type,
+    traits,
     ips,
     namespace,
     labels: callerLabels(workloads, claims),
@@ -79,7 +104,7 @@ export function proxyOf(view: MeshView, node: Node): ProxyView {
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     offersHttp2: !isTulle,
-    logsByDefault: isTulle && type !== 'worker',
+    logsByDefault: isTulle && traits.logsByDefault,
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
 }

@@ -26,7 +26,7 @@ export interface Scope {
 }
 
 /** What decides about the scope of a proxy. */
-export type ScopeCaller = Pick<ProxyView, 'type' | 'namespace' | 'workloads'>;
+export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'>;
 
 /**
  * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
@@ -53,9 +53,9 @@ export function ingressOf(sidecar: Sidecar | undefined): readonly Ingress[] {
   return sidecar?.spec?.ingress ?? [];
 }
 
-/** The Sidecar of each workload, undefined where none applies. Gateways have none. */
-export function sidecarsOf(view: MeshView, { type, workloads }: ScopeCaller): (Sidecar | undefined)[] {
-  return workloads.map((workload) => (type === 'router' ? undefined : sidecarOf(view, workload)));
+/** The Sidecar of each workload, undefined where none applies. */
+export function sidecarsOf(view: MeshView, { traits, workloads }: ScopeCaller): (Sidecar | undefined)[] {
+  return workloads.map((workload) => (traits.followsSidecars ? sidecarOf(view, workload) : undefined));
 }
 
 function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Sidecar | undefined {

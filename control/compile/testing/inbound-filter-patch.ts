@@ -8,7 +8,7 @@ import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts'
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { fields, labelsOf, namespaceOf, objects, specOf } from '../../mesh/fields.ts';
 import { generator, sharedList } from '../memo.ts';
-import type { PatchSource } from '../node/node.ts';
+import type { PatchSource } from '../node/patch-sources.ts';
 import { NO_PATCHES, type Patch } from '../patches/patch.ts';
 import { selectsProxy } from '../scope/workloads.ts';
 
@@ -24,7 +24,7 @@ const selectorOf = (resource: Resource) => labelsOf(fields(specOf(resource)['wor
 const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ resource }) => {
   const added = objects(specOf(resource)['configPatches']).map(({ patch }) => fields(patch)['value'] as HttpFilter);
   return {
-    name: `EnvoyFilter ${namespaceOf(resource)}/${resource.metadata.name}`,
+    owner: resource,
     side: 'inbound',
     change: { listeners: (listener) => withFilters(listener, added) },
   };

@@ -3,7 +3,7 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { RESOURCE_TYPES, type ResourceType } from '../../../shared/xds/discovery.ts';
 import { fields, labelsOf, namespaceOf, specOf } from '../../mesh/fields.ts';
 import { generator, sharedList } from '../memo.ts';
-import type { PatchSource } from '../node/node.ts';
+import type { PatchSource } from '../node/patch-sources.ts';
 import type { Origin } from '../output/produced.ts';
 import { NO_PATCHES, type Patch } from '../patches/patch.ts';
 import { selectsProxy } from '../scope/workloads.ts';
@@ -32,7 +32,7 @@ const patchOf = generator<{ resource: Resource }, Patch>({ resource: true }, ({ 
     return type === 'clusters' ? { ...item, connectTimeout: `${most + 1}s` } : item;
   };
   const change = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, changeOf(type)])) as Patch['change'];
-  return { name: `EnvoyFilter ${namespaceOf(resource)}/${resource.metadata.name}`, side, change };
+  return { owner: resource, side, change };
 });
 
 /** How many there are of what the resource is a list of. */

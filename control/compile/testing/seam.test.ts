@@ -27,7 +27,7 @@ vi.mock('../memo.ts', async (original) => {
   return { ...memo, generator };
 });
 
-const compile = nodeCompiler(inboundFilters);
+const compile = nodeCompiler([inboundFilters]);
 const sidecar = (ip: string, namespace: string, app: string): Node => ({
   id: `sidecar~${ip}~${app}.${namespace}~${namespace}.svc.cluster.local`,
   metadata: { NAMESPACE: namespace, LABELS: { app } },
@@ -167,14 +167,14 @@ describe('a patch that puts an HTTP filter into the inbound chains of one worklo
     const added = mesh.write([], [one]);
     expect(added).toEqual({ a: { ...patchOnly, built: expect.anything() } });
     // The patch itself, the choice of patches for types, the patched listener and its layer.
-    expect(Object.keys(added.a!.built).sort()).toEqual(['inbound-filter-patch', 'node', 'patch']);
+    expect(Object.keys(added.a!.built).sort()).toEqual(['inbound-filter-patch', 'patch', 'place']);
     expect(firstFilters('a')).toEqual(Array(chains).fill('first'));
     expect(firstFilters('b')).not.toContain('first');
 
     const other = filter(false);
     const replaced = mesh.write([one], [other]);
     expect(replaced).toEqual({ a: { ...patchOnly, built: expect.anything() } });
-    expect(Object.keys(replaced.a!.built).sort()).toEqual(['inbound-filter-patch', 'node', 'patch']);
+    expect(Object.keys(replaced.a!.built).sort()).toEqual(['inbound-filter-patch', 'patch', 'place']);
 
     // Endpoints elsewhere: nothing is patched again.
     const moved = mesh.write([MESH[5]!], [workload('pay', 'c', '10.0.0.7')]);
@@ -195,10 +195,10 @@ it('a compile with notes goes through the same patches, and names one that is le
     },
   });
   const { view } = new MeshIndex().apply({ removed: [], added: [...MESH, broken] }, 1);
-  expect(compileWithNotes(view, NODES.a, inboundFilters).notes).toContainEqual(
-    expect.stringMatching(/^EnvoyFilter shop\/first: virtualInbound: .*: the patch is left out$/),
+  expect(compileWithNotes(view, NODES.a, [inboundFilters]).notes).toContainEqual(
+    expect.stringMatching(/^EnvoyFilter shop\/first: .*: the patch is left out of virtualInbound$/),
   );
-  expect(compileWithNotes(view, NODES.c, inboundFilters).notes.join()).not.toContain('EnvoyFilter shop/first: virtual');
+  expect(compileWithNotes(view, NODES.c, [inboundFilters]).notes.join()).not.toContain('the patch is left out');
 });
 
 describe('an HTTPRoute', () => {

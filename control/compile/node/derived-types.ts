@@ -1,0 +1,69 @@
+/** Types of resources that are made of the resources of other types, for every type of proxy. */
+import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { ResourceType } from '../../../shared/xds/discovery.ts';
+import { gatewaySecrets } from '../gateway/secrets.ts';
+import { sharedList, slicedGenerator } from '../memo.ts';
+import type { Work } from '../output/compiled-node.ts';
+import { type Layer, layerOf } from '../output/resource-set.ts';
+import { shared } from '../output/shared-resource.ts';
+import { hostIndex } from '../routes/host-index.ts';
+import { separateHosts } from '../routes/separate-hosts.ts';
+import type { Place } from './place.ts';
+
+export type AllLayers = { readonly [T in ResourceType]: readonly Layer[] };
+
+/** Layers that replace those of their types. */
+export interface Derived {
+  readonly layers: { readonly [T in ResourceType]?: readonly Layer[] };
+  readonly notes?: readonly string[];
+}
+
+/** In their order: each sees what those before it made. A type that is made of others is added here. */
+export const DERIVATIONS: readonly ((place: Place, layers: AllLayers) => Work<Derived>)[] = [
+  separateVirtualHosts,
+  credentials,
+  hostIndexes,
+];
+
+const NOTHING: Derived = { layers: {} };
+
+/** The virtual hosts of route configurations, for nodes that take them apart. */
+function* separateVirtualHosts({ takesHosts }: Place, { routes }: AllLayers): Work<Derived> {
+  if (!takesHosts) return NOTHING;
+  const separate = routes.map((layer) => separateHosts({ layer }));
+  yield;
+  return {
+    layers: { routes: separate.map((each) => each.routes), virtualHosts: separate.map((each) => each.virtualHosts) },
+  };
+}
+
+/** Secrets that listeners and clusters name, for proxies that may read them. */
+function* credentials({ view, proxy }: Place, { listeners, clusters }: AllLayers): Work<Derived> {
+  if (!proxy.traits.readsCredentials) return NOTHING;
+  const named = sharedList([...listeners, ...clusters]);
+  const { layer, notes } = yield* secretLayer({
+    layers: named,
+    all: view.resources('Secret'),
+    namespace: proxy.namespace,
+  });
+  return { layers: { secrets: [layer] }, notes };
+}
+
+const secretLayer = slicedGenerator<
+  { layers: readonly Layer[]; all: readonly ResourceOfKind<'Secret'>[]; namespace: string },
+  { readonly layer: Layer; readonly notes: readonly string[] }
+>({ all: true, layers: true, namespace: true }, function* ({ layers: named, all, namespace }) {
+  const resources = named.flatMap((each) => [...each.values()]);
+  const { secrets, notes } = yield* gatewaySecrets(all, namespace, resources);
+  return { layer: layerOf(secrets.map((secret) => shared('secrets', secret))), notes };
+});
+
+/** Which hosts there are, for nodes that fetch them on demand. */
+function* hostIndexes({ view, scope, onDemand }: Place, { virtualHosts }: AllLayers): Work<Derived> {
+  if (!onDemand) return NOTHING;
+  const { services } = scope;
+  const hosts: Layer[] = [];
+  for (const each of virtualHosts)
+    hosts.push(yield* hostIndex({ virtualHosts: each, services, settings: view.settings }));
+  return { layers: { hosts } };
+}

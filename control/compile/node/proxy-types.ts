@@ -1,0 +1,38 @@
+/** The types of proxies, by the first word of their node id: the only list of them. A type is one row. */
+import type { Work } from '../output/compiled-node.ts';
+import type { ProxyTraits } from '../scope/proxy.ts';
+import { gatewayServers } from './gateway-proxy.ts';
+import type { Parts, Place } from './place.ts';
+import { sidecarInbound, sidecarOutbound } from './sidecar-proxy.ts';
+
+export interface ProxyType extends ProxyTraits {
+  /** What it runs besides the clusters of the services that it may call, in this order. */
+  readonly generators: readonly ((place: Place) => Work<Parts>)[];
+}
+
+const SIDECAR: ProxyType = {
+  followsSidecars: true,
+  passesThrough: true,
+  readsCredentials: false,
+  readsEndpoints: false,
+  fetchesOnDemand: true,
+  logsByDefault: true,
+  generators: [sidecarInbound, sidecarOutbound],
+};
+
+export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([
+  ['sidecar', SIDECAR],
+  [
+    'router',
+    {
+      followsSidecars: false,
+      passesThrough: false,
+      readsCredentials: true,
+      readsEndpoints: true,
+      fetchesOnDemand: false,
+      logsByDefault: true,
+      generators: [gatewayServers],
+    },
+  ],
+  ['worker', { ...SIDECAR, fetchesOnDemand: false, logsByDefault: false }],
+]);

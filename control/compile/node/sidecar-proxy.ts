@@ -1,0 +1,86 @@
+/** What a sidecar or a worker runs: what reaches its workload, and what the workload calls. */
+import { dynamicAnyCluster } from '../cluster/clusters.ts';
+import { labelsKey, sharedList } from '../memo.ts';
+import type { Work } from '../output/compiled-node.ts';
+import type { Produced } from '../output/produced.ts';
+import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
+import { sidecarsOf } from '../scope/scope.ts';
+import { type InboundResources, inbound, wildcard } from '../sidecar/inbound.ts';
+import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { type Parts, type Place, partsOf } from './place.ts';
+import { servedPorts } from './served-ports.ts';
+
+const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
+const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
+
+function inboundOf(place: Place): InboundResources {
+  const { view, proxy, mtls, policies } = place;
+  const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
+  return inbound({
+    instances: proxy.instances,
+    workloads: proxy.workloads,
+    policies,
+    mtls,
+    sidecars: sharedList(sidecarsOf(view, proxy)),
+    settings: place.settings,
+    namespace: proxy.namespace,
+    ip: addressOf(place),
+    appPorts: labelsKey(Object.fromEntries(appPorts)),
+    captured: isCaptured(place),
+    offersHttp2: proxy.offersHttp2,
+  });
+}
+
+export function* sidecarInbound(place: Place): Work<Parts> {
+  const { listeners, clusters, notes } = inboundOf(place);
+  yield;
+  return partsOf(place, { listeners, clusters }, { notes });
+}
+
+/** Without capture, ports that a workload of the host serves are left out. */
+export function* sidecarOutbound(place: Place): Work<Parts> {
+  const { view, proxy, asked, scope, rules } = place;
+  const { dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
+  const captured = isCaptured(place);
+  const seen = {
+    services: scope.services,
+    rules,
+    settings: place.settings,
+    outboundTrafficPolicy: scope.outboundTrafficPolicy,
+    namespace: proxy.namespace,
+    labels: asked.sourceLabels,
+  };
+  const outbound = yield* outboundListeners({
+    ...seen,
+    forms: meshConnectionRoutes({ list: scope.routes }),
+    captured,
+    bind,
+    any: wildcard(addressOf(place)),
+    httpProxyPort: captured ? undefined : httpProxyPort,
+  });
+  yield;
+  const served: ReadonlySet<number> = captured ? new Set() : servedPorts(view, proxy, inboundOf(place).ports);
+  const isFree = ({ origin: { port } }: Produced) => port === undefined || !served.has(port);
+  const notes = outbound.listeners
+    .filter((item) => !isFree(item))
+    .map((item) => leftOut(scope.services, item, httpProxyPort));
+  const httpProxy = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
+  const { routes, errors } = yield* outboundRoutes({
+    ...seen,
+    forms: meshRoutes({ list: scope.routes }),
+    dnsDomain,
+    httpProxy,
+  });
+  const made = {
+    listeners: only(outbound.listeners, isFree),
+    routes: only(routes, isFree),
+    ...(httpProxy && { clusters: sharedList([dynamicAnyCluster({ settings: view.settings })]) }),
+  };
+  return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
+}
+
+/** The items that `keep` admits: the same list where it admits all. */
+function only<T extends object>(items: readonly T[], keep: (item: T) => boolean): readonly T[] {
+  const kept = items.filter(keep);
+  return kept.length === items.length ? items : sharedList(kept);
+}
