@@ -18,6 +18,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { compileInSlices } from './compile/node/node.ts';
+import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
@@ -135,6 +136,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...(options.discovery && { discovery: options.discovery }),
       limits: options.sessionLimits ?? {},
       status,
+      advise: servesNothing,
       events,
       log,
     });

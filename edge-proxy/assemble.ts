@@ -52,8 +52,8 @@ export function assemble(
 ): Assembled {
   const stats = new Stats();
   const own = new OwnListeners(env.runtime);
-  const { writeError } = env.runtime.process;
-  const refused = ownListenerRefusals(stats, writeError, () => env.runtime.monotonicMs());
+  const { log } = env.runtime.process;
+  const refused = ownListenerRefusals(stats, log, () => env.runtime.monotonicMs());
   const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
   const telemetry = createTelemetry({

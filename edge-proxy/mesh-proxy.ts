@@ -66,7 +66,7 @@ export interface RunningProcess {
 /** @throws Error in one line when the proxy cannot start */
 export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Promise<RunningProcess> {
   const { runtime, settings } = parts;
-  const log = (line: string) => runtime.process.writeError(`tulle: ${line}`);
+  const { log } = runtime.process;
   // Loaded here: a static proxy has no identity and need not carry what makes one.
   const { IdentityError, IdentityManager, identityClock } = await import('./control-client/identity.ts');
   await runtime.files.makeFolder(settings.data, 0o700).catch((error: Error) => {
@@ -105,7 +105,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, random, log });
   const taken = processSettings(settings, await proxyConfig.start(), hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
-    log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`);
+    log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const discovery = new DiscoveryClient({

@@ -29,7 +29,7 @@ export class DataPlane {
   private configured = false;
 
   constructor(runtime: Runtime, options: ProxyOptions) {
-    const warn = options.warn ?? ((line: string) => runtime.process.writeError(line));
+    const warn = options.warn ?? ((line: string) => runtime.process.log(line));
     const admission = options.admission ?? new Admission(new Stats(), new OverloadState(() => runtime.random()));
     this.runtime = runtime;
     this.admission = admission;

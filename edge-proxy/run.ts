@@ -35,6 +35,7 @@ export async function runProcess(deps: ProcessDeps): Promise<void> {
     for (const violation of parsed.violations) host.writeError(`tulle proxy: ${violation}`);
     return host.exit(1);
   }
+  host.configureLog({ format: parsed.settings['log-format'], level: parsed.settings['log-level'] });
   // Neither workers nor the application get it.
   host.removeFromEnvironment('TULLE_JOIN_TOKEN');
   try {

@@ -22,7 +22,7 @@ const MAX_REQUESTS = 16;
 const NEVER = new AbortController().signal;
 
 /**
- * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=` (admin).
+ * `POST /v3/delta-discovery` (workloads), `GET /v1/proxies` and `GET /v1/proxies/:id/config?type=&serviceAccount=` (admin).
  * A config's `notFetched` has the names of what the proxy may fetch and has not. Failures are Kubernetes `Status` bodies.
  * @param report takes internal errors; details are not sent to clients
  */
@@ -54,7 +54,7 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
     const type = c.req.query('type');
     if (type !== undefined && !isType(type))
       throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
-    const config = discovery.configOf(c.req.param('id'));
+    const config = discovery.configOf(c.req.param('id'), c.req.query('serviceAccount'));
     if (!config) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
     const { snapshot, notFetched } = config;
     const redacted = withoutKeys(snapshot);
@@ -107,6 +107,7 @@ function refusal(error: Error): Error {
   if (!(error instanceof DiscoveryError)) return error;
   if (error.code === 'invalid') return badRequest(error.message);
   if (error.code === 'limited') return new ApiError(429, 'TooManyRequests', error.message);
+  if (error.code === 'ambiguous') return new ApiError(409, 'Conflict', error.message);
   return new ApiError(503, 'ServiceUnavailable', error.message);
 }
 

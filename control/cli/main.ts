@@ -153,10 +153,12 @@ client(
     .command('proxy-status')
     .description('Connected proxies and whether their config is in sync (as istioctl proxy-status).'),
 )
+  .argument('[proxy]', 'one of them: its id, name.namespace, name, or the beginning of one')
   .addOption(output())
-  .action(async (flags: ClientFlags) => {
+  .action(async (word: string | undefined, flags: ClientFlags) => {
     const { proxyStatus } = await import('./proxies.ts');
-    await proxyStatus(ControlApi.from(flags), outputFormat(flags.output));
+    const api = ControlApi.from(flags);
+    await proxyStatus(api, word, flags.namespace ?? api.namespace, outputFormat(flags.output));
   });
 
 client(
@@ -164,12 +166,16 @@ client(
     .command('proxy-config')
     .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
-  .argument('<type>', 'listeners, routes, clusters, endpoints or secrets')
-  .argument('<proxy>', 'its id, as proxy-status shows it')
+  .argument('<type>', 'listeners, routes, clusters, endpoints or secrets, or the beginning of one')
+  .argument('<proxy>', 'its id, name.namespace, name, or the beginning of one')
+  .option('--service-account <name>', 'which proxy, where several use one id')
   .addOption(output())
-  .action(async (type: string, id: string, flags: ClientFlags) => {
+  .action(async (type: string, word: string, flags: ClientFlags & { serviceAccount?: string }) => {
     const { proxyConfig } = await import('./proxies.ts');
-    await proxyConfig(ControlApi.from(flags), type, id, outputFormat(flags.output));
+    const api = ControlApi.from(flags);
+    const namespace = flags.namespace ?? api.namespace;
+    const options = { namespace, output: outputFormat(flags.output), serviceAccount: flags.serviceAccount };
+    await proxyConfig(api, type, word, options);
   });
 
 program

@@ -18,11 +18,21 @@ export interface ProxyRow {
   connected: boolean;
   lastSeen?: string;
   lastChange?: { at: string; reason: string };
-  types: Record<ResourceType, { state: 'SYNCED' | 'STALE' | 'NOT SENT' | 'NACK'; error?: string }>;
+  serviceAccount?: string;
+  error?: string;
+  notes?: string[];
+  types: Record<ResourceType, { state: 'SYNCED' | 'STALE' | 'NOT SENT' | 'NACK'; error?: string; reason?: string }>;
 }
 
-export async function proxyStatus(api: ControlApi, output: OutputFormat): Promise<void> {
-  const { proxies } = await api.call<{ proxies: ProxyRow[] }>('GET', '/v1/proxies');
+/** @param word which proxies, as `proxy-config` takes them; undefined: all */
+export async function proxyStatus(
+  api: ControlApi,
+  word: string | undefined,
+  namespace: string,
+  output: OutputFormat,
+): Promise<void> {
+  const all = await proxiesOf(api);
+  const proxies = word === undefined ? all : matching(all, word, namespace);
   print(output, proxies, () => {
     if (proxies.length === 0) return 'No proxies are connected.';
     const types = RESOURCE_TYPES.map((type) => type.toUpperCase());
@@ -35,29 +45,92 @@ export async function proxyStatus(api: ControlApi, output: OutputFormat): Promis
       proxy.version ?? '',
       proxy.lastChange ? `${age(proxy.lastChange.at)} ${proxy.lastChange.reason}` : '',
     ]);
-    const errors = proxies.flatMap((proxy) =>
-      RESOURCE_TYPES.filter((type) => proxy.types[type]?.error).map((type) =>
-        colour.red(escapeText(`${proxy.id} ${type}: ${proxy.types[type].error}`)),
-      ),
-    );
-    return [table(heads, rows), ...errors].join('\n');
+    return [table(heads, rows), ...proxies.flatMap(remarks)].join('\n');
   });
 }
 
-export async function proxyConfig(api: ControlApi, type: string, id: string, output: OutputFormat): Promise<void> {
-  if (!(RESOURCE_TYPES as readonly string[]).includes(type))
-    throw new CliError(`proxy-config ${type}: must be one of ${RESOURCE_TYPES.join(', ')}`);
-  const kind = type as ResourceType;
+/** Below the table: refusals, and what else is remarkable. */
+function remarks({ id, serviceAccount, types, error, notes = [] }: ProxyRow): string[] {
+  const of = `${id}${serviceAccount ? ` (${serviceAccount})` : ''}`;
+  const refused = RESOURCE_TYPES.filter((type) => types[type]?.error).map((type) => `${type}: ${types[type].error}`);
+  const stale = RESOURCE_TYPES.filter((type) => types[type]?.reason).map((type) => `${type}: ${types[type].reason}`);
+  return [
+    ...refused.map((text) => colour.red(escapeText(`${id} ${text}`))),
+    ...(error === undefined ? [] : [colour.red(escapeText(`${of}: cannot be compiled: ${error}`))]),
+    ...notes.map((text) => colour.yellow(escapeText(`${of}: ${text}`))),
+    ...(stale.length > 0 ? [colour.yellow(escapeText(`${of}: stale: ${stale.join('; ')}`))] : []),
+  ];
+}
+
+const proxiesOf = async (api: ControlApi): Promise<ProxyRow[]> =>
+  (await api.call<{ proxies: ProxyRow[] }>('GET', '/v1/proxies')).proxies;
+
+/**
+ * The proxies that a word means, as istioctl: a node id, `name.namespace`, a name of the namespace, else the beginning of a
+ * name or id.
+ * @throws CliError when there is none
+ */
+export function matching<Row extends { readonly id: string }>(
+  proxies: readonly Row[],
+  word: string,
+  namespace: string,
+): Row[] {
+  const nameOf = ({ id }: Row) => id.split('~')[2] ?? '';
+  const ways: ((row: Row) => boolean)[] = [
+    (row) => row.id === word,
+    (row) => nameOf(row) === word,
+    (row) => nameOf(row) === `${word}.${namespace}`,
+    (row) => row.id.startsWith(word) || (nameOf(row).startsWith(word) && nameOf(row).endsWith(`.${namespace}`)),
+    (row) => nameOf(row).startsWith(word),
+  ];
+  for (const way of ways) {
+    const found = proxies.filter(way);
+    if (found.length > 0) return found;
+  }
+  throw new CliError(`no proxy "${word}" is known: "tulle proxy-status" lists them`);
+}
+
+export interface ProxyConfigOptions {
+  readonly namespace: string;
+  readonly output: OutputFormat;
+  /** Where several use one node id. */
+  readonly serviceAccount?: string | undefined;
+}
+
+export async function proxyConfig(
+  api: ControlApi,
+  type: string,
+  word: string,
+  { namespace, output, serviceAccount }: ProxyConfigOptions,
+): Promise<void> {
+  const kind = typeArgument(type);
+  const ids = [...new Set(matching(await proxiesOf(api), word, namespace).map(({ id }) => id))];
+  const [id = ''] = ids;
+  if (ids.length > 1) throw new CliError(`proxy-config: "${word}" is the beginning of several: ${ids.join(', ')}`);
   type Answer = Partial<Snapshot> & { notFetched?: { [T in ResourceType]?: string[] } };
-  const config = await api.call<Answer>('GET', `/v1/proxies/${encodeURIComponent(id)}/config?type=${kind}`);
+  const account = serviceAccount === undefined ? '' : `&serviceAccount=${encodeURIComponent(serviceAccount)}`;
+  const config = await api.call<Answer>('GET', `/v1/proxies/${encodeURIComponent(id)}/config?type=${kind}${account}`);
   const resources = config[kind] ?? [];
   // What a sidecar fetches on demand, and has not.
   const others = config.notFetched?.[kind] ?? [];
   print(output, resources, () => {
-    if (resources.length + others.length === 0) return `${id} has no ${type}.`;
+    if (resources.length + others.length === 0) return `${id} has no ${kind}.`;
     const rows = resources.map((resource) => [resourceName(kind, resource), summary(kind, resource)]);
     return table(['NAME', 'SUMMARY'], [...rows, ...others.map((name) => [name, 'not fetched'])]);
   });
+}
+
+/** istioctl's short forms that begin no type, or several. */
+const SHORT: Readonly<Record<string, ResourceType>> = { ep: 'endpoints', vh: 'virtualHosts' };
+
+/** `listeners`, `listener`, `l`. @throws CliError */
+export function typeArgument(word: string): ResourceType {
+  const wanted = word.toLowerCase();
+  const found =
+    (Object.hasOwn(SHORT, wanted) ? SHORT[wanted] : undefined) ??
+    RESOURCE_TYPES.find((type) => wanted !== '' && type.toLowerCase().startsWith(wanted));
+  if (found) return found;
+  throw new CliError(`proxy-config ${word}: must be one of ${RESOURCE_TYPES.join(', ')}, or the beginning of one`);
 }
 
 function summary(type: ResourceType, resource: XdsResource[ResourceType]): string {

@@ -1,5 +1,5 @@
-/** `limited`: the caller has all that it may have; `unavailable`: for every caller. */
-export type DiscoveryErrorCode = 'invalid' | 'limited' | 'unavailable';
+/** `limited`: the caller has all that it may have; `unavailable`: for every caller; `ambiguous`: several fit. */
+export type DiscoveryErrorCode = 'invalid' | 'limited' | 'ambiguous' | 'unavailable';
 
 /** A poll that cannot be answered; `message` is for the proxy's operator. */
 export class DiscoveryError extends Error {

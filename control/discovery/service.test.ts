@@ -233,6 +233,77 @@ describe('DiscoveryService', () => {
     expect(service.status().map(({ id }) => id)).toEqual(['other']);
   });
 
+  it('shows a node id for each identity that uses it: none takes the place of another', async () => {
+    const { service } = harness();
+    const other = caller.replace('/sa/a', '/sa/b');
+    const asOther = { ...first(), node: { ...node, metadata: { ...node.metadata, SERVICE_ACCOUNT: 'b' } } };
+    await service.poll(first(), caller, open);
+    await service.poll(asOther, other, open);
+    const rows = service.status();
+    expect(rows.map(({ id, serviceAccount }) => [id, serviceAccount])).toEqual([
+      [node.id, 'a'],
+      [node.id, 'b'],
+    ]);
+    expect(rows[0]!.notes).toEqual([`${other} uses this node id, too: one of them has the --name or --ip of another`]);
+    expect(() => service.configOf(node.id)).toThrow(`service accounts a, b use node id "${node.id}": name one`);
+    expect(service.configOf(node.id, 'b')).toBeDefined();
+    expect(service.configOf(node.id, 'c')).toBeUndefined();
+  });
+
+  it('notes proxies that claim one address, but not on loopback, where they share it', async () => {
+    const { service } = harness();
+    const at = (id: string): DiscoveryPoll => ({ ...first(), node: { ...node, id } });
+    const ids = ['10.0.0.9~x', '10.0.0.9~y', '127.0.0.1~x', '127.0.0.1~y'].map((start) => `sidecar~${start}.default~d`);
+    for (const id of ids) await service.poll(at(id), caller, open);
+    const notes = Object.fromEntries(service.status().map((row) => [row.id, row.notes]));
+    expect(notes[ids[0]!]).toEqual([
+      `${ids[1]} claims its address 10.0.0.9, too: two sidecars of one address listen on the same ports; give each its own --ip`,
+    ]);
+    expect(notes[ids[2]!]).toEqual([]);
+  });
+
+  it('notes two proxies of one id and identity', async () => {
+    const { service, clock } = harness();
+    const held = service.poll(ack(await service.poll(first(), caller, open)), caller, open);
+    await service.poll(first(), caller, open);
+    expect(service.status().map(({ notes }) => notes)).toEqual([
+      ['2 proxies use this node id and identity: give each its own --ip or --name'],
+    ]);
+    clock.advance(25_000);
+    await held;
+  });
+
+  it('says why resources are stale, also after a change of address', async () => {
+    const { service, clock, change, clusters } = harness();
+    const answer = await service.poll(first(), caller, open);
+    const reason = () => service.status()[0]!.types.clusters.reason;
+    expect(reason()).toBe('sent, not acknowledged yet');
+    const held = service.poll(ack(answer), caller, open);
+    expect(reason()).toBeUndefined();
+    change(() => clusters.set('b', '1s'));
+    await held;
+    clock.advance(20_000);
+    expect(service.status()[0]).toMatchObject({
+      connected: false,
+      notes: [expect.stringMatching(/^not connected since 1970-01-01T00:16:40.000Z: it was stopped, cannot reach/)],
+    });
+    expect(reason()).toBe('the proxy is not connected');
+    const moved = { ...first(), node: { ...node, id: node.id.replace('10.0.0.1', '10.0.0.2') } };
+    await service.poll(moved, caller, open);
+    expect(service.status()[0]!.notes).toEqual([
+      expect.stringContaining(`${moved.node.id} of the same name and identity is connected: where its address changed`),
+    ]);
+  });
+
+  it('gives the advice on a connected node', async () => {
+    const advise = (_view: MeshView, { id }: { id: string }) => (id === node.id ? 'it serves nothing' : undefined);
+    const { service, clock } = harness({ advise });
+    await service.poll(first(), caller, open);
+    expect(service.status()[0]!.notes).toEqual(['it serves nothing']);
+    clock.advance(20_000);
+    expect(service.status()[0]!.notes.join()).not.toContain('serves');
+  });
+
   it('keeps a bounded part of the reasons that a proxy gives', async () => {
     const { service, clusters } = harness();
     for (let n = 0; n < 200; n++) clusters.set(`c${n}`, '1s');

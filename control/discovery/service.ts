@@ -15,12 +15,14 @@ import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
+import { isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
+import { ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
-import { isConnected, type ProxyStatus, proxyStatus } from './status.ts';
+import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
 
@@ -57,6 +59,8 @@ export interface DiscoveryOptions {
   readonly limits?: Partial<SessionLimits>;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
+  /** What an operator should know of a node, beside the state of its resources. */
+  readonly advise?: (view: MeshView, node: Node) => string | undefined;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
@@ -168,26 +172,53 @@ export class DiscoveryService {
     }
   }
 
-  /** One entry per node id, sorted; of several sessions the one seen last. Compiles nothing. */
+  /**
+   * One entry per node id and identity, sorted; of several sessions the one seen last. A workload of another identity that uses
+   * the same node id has an entry of its own. Compiles nothing.
+   */
   status(): ProxyStatus[] {
-    this.sessions.expire(this.clock.now());
+    const now = this.clock.now();
+    this.sessions.expire(now);
     const latest = new Map<string, Session>();
     for (const session of this.sessions.values()) {
-      const other = latest.get(session.node.id);
-      if (!other || session.lastSeen >= other.lastSeen) latest.set(session.node.id, session);
+      const key = `${session.node.id} ${session.owner}`;
+      const other = latest.get(key);
+      if (!other || session.lastSeen >= other.lastSeen) latest.set(key, session);
     }
-    const now = this.clock.now();
-    return [...latest.values()]
-      .map((session) => proxyStatus(session, now))
-      .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    const index = new ProxyIndex(this.sessions.values(), now);
+    return [...latest]
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+      .map(([, session]) =>
+        proxyStatus(session, [...index.notesOn(session, now), ...this.adviceOn(session, now)], now),
+      );
+  }
+
+  private adviceOn(session: Session, now: number): string[] {
+    const advice = isConnected(session, now) && this.options.advise?.(this.view, session.node);
+    return advice ? [advice] : [];
   }
 
   /**
    * What a connected node is meant to run now, and the names that it may fetch and has not; undefined for a node that is not
    * known. Holds private keys.
+   * @param serviceAccount where several use the node id
+   * @throws DiscoveryError ambiguous: names the service accounts that use the node id
    */
-  configOf(nodeId: string): { readonly snapshot: Snapshot; readonly notFetched: NotFetched } | undefined {
-    const session = [...this.sessions.values()].findLast((candidate) => candidate.node.id === nodeId);
+  configOf(
+    nodeId: string,
+    serviceAccount?: string,
+  ): { readonly snapshot: Snapshot; readonly notFetched: NotFetched } | undefined {
+    const accountOf = ({ node }: Session) => String(node.metadata?.['SERVICE_ACCOUNT'] ?? '');
+    const found = [...this.sessions.values()].filter(
+      (session) => session.node.id === nodeId && (serviceAccount ?? accountOf(session)) === accountOf(session),
+    );
+    const accounts = [...new Set(found.map(accountOf))];
+    if (accounts.length > 1)
+      throw new DiscoveryError(
+        'ambiguous',
+        `service accounts ${accounts.join(', ')} use node id "${nodeId}": name one`,
+      );
+    const session = found.at(-1);
     if (!session?.compiled) return undefined;
     const { node } = session.compiled;
     const held = session.setsOf(node);

@@ -1,6 +1,7 @@
 /** What `tulle proxy-status` shows of each proxy. */
 import { RESOURCE_TYPES, type ResourceType } from '../../shared/xds/discovery.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
+import { isConnected } from './connected.ts';
 import type { Session } from './session.ts';
 import type { Refusal, SyncState } from './subscription.ts';
 
@@ -12,6 +13,8 @@ export interface TypeStatus {
   readonly refused: readonly Refusal[];
   /** The refusals in one line, `name: message; …`; absent without any. */
   readonly error?: string;
+  /** Why the state is STALE. */
+  readonly reason?: string;
 }
 
 export interface ProxyStatus {
@@ -31,18 +34,13 @@ export interface ProxyStatus {
   readonly lastChange?: { readonly at: string; readonly reason: string };
   /** Why this node's config could not be compiled, if so; it keeps what it had. */
   readonly error?: string;
+  /** What is remarkable beside that, each with its remedy. */
+  readonly notes: readonly string[];
   readonly types: { readonly [T in ResourceType]: TypeStatus };
 }
 
-/** Between two polls a healthy proxy is away for as long as applying config takes. */
-const BETWEEN_POLLS_MS = 10_000;
-
-export function isConnected(session: Session, now: number): boolean {
-  return session.connected || now - session.lastSeen < BETWEEN_POLLS_MS;
-}
-
 /** From what was compiled last: asking for the status compiles nothing. */
-export function proxyStatus(session: Session, now: number): ProxyStatus {
+export function proxyStatus(session: Session, notes: readonly string[], now: number): ProxyStatus {
   const { node, lastChange } = session;
   const sets = session.compiled && session.setsOf(session.compiled.node);
   const types = {} as Record<ResourceType, TypeStatus>;
@@ -51,7 +49,8 @@ export function proxyStatus(session: Session, now: number): ProxyStatus {
     const state = subscription.state(sets?.[type] ?? ResourceSet.EMPTY);
     const { size: resources, refusals: refused } = subscription;
     const error = refused.map(({ name, message }) => `${name}: ${message}`).join('; ');
-    types[type] = { state, resources, refused, ...(error === '' ? {} : { error }) };
+    const reason = state === 'STALE' && staleReason(session, subscription.awaitsAck, now);
+    types[type] = { state, resources, refused, ...(error !== '' && { error }), ...(reason && { reason }) };
   }
   return {
     id: node.id,
@@ -64,8 +63,15 @@ export function proxyStatus(session: Session, now: number): ProxyStatus {
     lastSeen: new Date(session.lastSeen).toISOString(),
     ...(lastChange && { lastChange: { at: new Date(lastChange.at).toISOString(), reason: lastChange.reason } }),
     ...(session.compileError === undefined ? {} : { error: session.compileError }),
+    notes,
     types,
   };
 }
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+function staleReason(session: Session, awaitsAck: boolean, now: number): string {
+  if (!isConnected(session, now)) return 'the proxy is not connected';
+  if (session.compileError !== undefined) return 'its config cannot be compiled';
+  return awaitsAck ? 'sent, not acknowledged yet' : 'to be sent with the next answer';
+}

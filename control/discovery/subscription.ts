@@ -188,6 +188,11 @@ export class Subscription {
     this.offer = { nonce, versions };
   }
 
+  /** What was sent last is neither acknowledged nor refused. */
+  get awaitsAck(): boolean {
+    return this.offer !== undefined;
+  }
+
   get active(): boolean {
     return this.wildcard || this.names.size > 0;
   }

@@ -3,6 +3,7 @@
  * poll, and keeps what was accepted. Losing the control plane loses nothing: the last good config stays in force.
  */
 import * as z from 'zod';
+import type { LogLevel } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,
@@ -44,7 +45,7 @@ export interface DiscoveryClientOptions {
   readonly target: ConfigTarget;
   readonly cache?: DiskCache;
   /** Takes one line: lost and regained connection, refused resources. */
-  readonly log: (line: string) => void;
+  readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
   /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
@@ -404,7 +405,7 @@ export class DiscoveryClient {
   private recovered(): void {
     this.backoff.reset();
     this.state.live = true;
-    if (this.failing) this.options.log('control plane is back');
+    if (this.failing) this.options.log('control plane is back', 'info');
     this.failing = false;
   }
 

@@ -2,10 +2,12 @@
  * The proxy's identity over its life: join once with a token, keep key and certificate on disk, renew at half life with
  * the certificate held, notify subscribers. The private key is made here and never leaves.
  */
+
 import * as z from 'zod';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { renewAt } from '../../shared/identity/svid.ts';
+import type { LogLevel } from '../../shared/log/log.ts';
 import type { Clock, Files, KeyPair } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
 import { checkIdentity, type Identity, IdentityStore } from './identity-store.ts';
@@ -39,7 +41,7 @@ export interface IdentityOptions {
   ttlSeconds?: number;
   /** 0 up to 1, for jitter. */
   random: () => number;
-  log?: (line: string) => void;
+  log?: (line: string, level?: LogLevel) => void;
 }
 
 export type IdentityErrorCode = 'token-needed' | 'refused' | 'bad-answer' | 'stopped';
@@ -74,7 +76,7 @@ export class IdentityManager {
   readonly #options: IdentityOptions;
   readonly #clock: IdentityClock;
   readonly #random: () => number;
-  readonly #log: (line: string) => void;
+  readonly #log: (line: string, level?: LogLevel) => void;
   readonly #store: IdentityStore;
   readonly #backoff: Backoff;
   readonly #subscribers = new Set<(identity: Identity) => void>();
@@ -114,7 +116,8 @@ export class IdentityManager {
   async start(): Promise<Identity> {
     const held = await this.#load();
     if (held) {
-      if (this.#options.joinToken !== undefined) this.#log(`identity: ${held.spiffeId} from disk, join token not used`);
+      if (this.#options.joinToken !== undefined)
+        this.#log(`identity: ${held.spiffeId} from disk, join token not used`, 'info');
       this.#accept(held);
       return held;
     }

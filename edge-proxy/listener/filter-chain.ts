@@ -18,6 +18,8 @@ export interface ConnectionFacts {
   readonly transportProtocol: 'tls' | 'raw_buffer';
   /** ALPN offered, or what the HTTP inspector saw (`http/1.1`, `h2c`). */
   readonly applicationProtocols: readonly string[];
+  /** False: nothing was read before its chain was chosen, so that a server name or protocol is not known. */
+  readonly inspected?: boolean;
 }
 
 /** One criterion: which values of it a connection takes, most specific first. '' means "not restricted". */

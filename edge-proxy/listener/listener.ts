@@ -25,10 +25,11 @@ export interface Terminal {
     record?: ConnectionRecord,
   ): void;
   /**
-   * Its chain was replaced. What has requests hands each connection to where it belongs now, so that the next request
-   * meets the new policies; a connection that matches no chain ends after its current request.
+   * The listener's config was replaced. Each connection goes to where it belongs now, so that the next request meets the new
+   * policies; one that matches no chain, or that may not be there any more, ends after its current request.
+   * @returns ends, at the end of the drain time, what is still open and not allowed any more; undefined: nothing is
    */
-  handOverTo?(reassign: Reassign): void;
+  handOverTo(reassign: Reassign): (() => void) | undefined;
   /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
   denied?(downstream: DownstreamInfo, details: string): void;
   drain(): void;
@@ -118,8 +119,12 @@ export class ListenerServer {
   update(config: CompiledListener): void {
     const before = this.config;
     this.config = config;
-    handOverConnections(before, config);
-    for (const chain of before.chains) if (!config.chains.includes(chain)) this.cutLater(chain.terminal);
+    for (const chain of before.chains) {
+      const { terminal } = chain;
+      const end = terminal.handOverTo(reassignUnder(config, chain));
+      if (end) this.endLater(end);
+      if (!config.chains.includes(chain)) this.endLater(() => terminal.closeAll());
+    }
   }
 
   /** Another server has come in its place: stops accepting, hands over what is open. */
@@ -135,7 +140,7 @@ export class ListenerServer {
     this.accepting = false;
     for (const { terminal } of this.config.chains) {
       terminal.drain();
-      this.cutLater(terminal);
+      this.endLater(() => terminal.closeAll());
     }
     await this.listening?.close();
   }
@@ -156,11 +161,11 @@ export class ListenerServer {
     this.cuts.add(timer);
   }
 
-  /** Envoy's drain time: who stays longer is closed. */
-  private cutLater(terminal: Terminal): void {
+  /** Envoy's drain time: what is still open behind it and may not stay is closed. */
+  private endLater(end: () => void): void {
     const timer = setTimeout(() => {
       this.cuts.delete(timer);
-      terminal.closeAll();
+      end();
     }, this.admission.drainMs);
     this.cuts.add(timer);
   }
@@ -229,6 +234,7 @@ export class ListenerServer {
       serverName: found.serverName,
       transportProtocol: found.transportProtocol,
       applicationProtocols: found.applicationProtocols,
+      inspected: found !== PLAIN,
     };
     const chain = this.config.find(facts);
     if (!chain) {
@@ -351,19 +357,17 @@ function closeAt(connection: Connection, when: number, clock: Pick<Clock, 'now'>
   return () => clearTimeout(timer);
 }
 
-/** Hands what a listener's former config still serves to the config that took its place. */
-function handOverConnections(before: CompiledListener, config: CompiledListener): void {
-  for (const chain of before.chains) {
-    const reassign: Reassign = (facts, downstream) => {
-      const next = config.find(facts);
-      // Another TLS context may ask for what this connection never proved; denials are evaluated once a connection.
-      if (!next || next.transport !== chain.transport) return undefined;
-      if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
-      return next.terminal;
-    };
-    if (chain.terminal.handOverTo) chain.terminal.handOverTo(reassign);
-    else if (!config.chains.includes(chain)) chain.terminal.drain();
-  }
+/** Where connections of a chain of the former config belong under `config`. */
+function reassignUnder(config: CompiledListener, { transport }: Chain): Reassign {
+  return (facts, downstream) => {
+    // Which chain it belongs to cannot be known any more.
+    if (config.sniff !== undefined && facts.inspected === false) return undefined;
+    const next = config.find(facts);
+    // Another TLS context may ask for what this connection never proved; denials are evaluated once a connection.
+    if (!next || next.transport !== transport) return undefined;
+    if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
+    return next.terminal;
+  };
 }
 
 const PLAIN: Sniffed = {

@@ -2,9 +2,15 @@
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
+import { implementationWriter } from './writes/implementation-writer.ts';
 
 export function bunRuntime(): Runtime {
-  const shared = socketsRuntime('bun', { readsAreOurs: true });
+  const shared = socketsRuntime('bun', {
+    readsAreOurs: true,
+    readsByPush: true,
+    // What Bun's socket does not take at once it copies.
+    directWriter: (socket) => implementationWriter(socket, true),
+  });
   return {
     ...shared,
     listen: (options, onConnection) =>

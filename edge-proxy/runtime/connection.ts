@@ -1,8 +1,10 @@
 /** A Connection over net.Socket or tls.TLSSocket: the same code on Node, Bun and Deno. */
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { BULK, Loan, lenderOf, lendOnce } from './loans.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
+import { Outlet, type OutletOwner, type SocketWriter, type WriterOwner } from './writes/outlet.ts';
 
 /** What differs between the runtimes. */
 export interface Quirks {
@@ -11,10 +13,14 @@ export interface Quirks {
     socket: Socket,
     take: (this: Socket, length: number, memory: Uint8Array) => boolean,
   ) => boolean;
+  /** Writes without a stream between; undefined: not possible, or not yet. */
+  readonly directWriter?: (socket: Socket, secure: boolean) => ((owner: WriterOwner) => SocketWriter) | undefined;
   /** A socket read so cannot be given to a TLS server any more (Deno). */
   readonly directForGood?: boolean;
   /** @param memory undefined: into the memory that all share */
   readonly readNextInto?: (memory: Uint8Array | undefined) => void;
+  /** What is read reaches the socket's stream by its `push`, and passes by it where the stream holds nothing (Bun). */
+  readonly readsByPush?: boolean;
   /** What a stream has read is in memory of its own, and may be given back by hand (Bun). */
   readonly readsAreOurs?: boolean;
   /** Receives the bytes that passed through TLS connections, both directions, since its last call. */
@@ -37,7 +43,7 @@ type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection | undefined };
 /** Before the owner has set its handler, and after close: takes nothing, answers a FIN with a FIN. */
 const IDLE: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
 
-export class SocketConnection implements Connection {
+export class SocketConnection implements Connection, OutletOwner {
   /** Read on every event; `handler` is its public face. */
   current: ConnectionHandler = IDLE;
   gone: (() => void) | undefined;
@@ -50,6 +56,8 @@ export class SocketConnection implements Connection {
   /** The socket below a server TLS socket. */
   readonly raw: Socket | undefined;
   private readonly quirks: Quirks;
+  /** undefined: the socket is written as a stream. */
+  private outlet: Outlet | undefined;
   private failure: Error | undefined;
   private closed = false;
   private finished = false;
@@ -85,7 +93,15 @@ export class SocketConnection implements Connection {
     socket.on('error', onError);
     socket.on('close', onClose);
     // One that is being dialled is opened later.
-    if (!socket.connecting && !(upgradable && quirks.directForGood)) this.readDirectly();
+    if (!socket.connecting) {
+      if (!(upgradable && quirks.directForGood)) this.readDirectly();
+      this.writeDirectly();
+    }
+  }
+
+  private writeDirectly(): void {
+    const makeWriter = this.quirks.directWriter?.(this.socket, this.tls !== undefined);
+    if (makeWriter) this.outlet = new Outlet(makeWriter, this);
   }
 
   private readDirectly(): void {
@@ -115,6 +131,7 @@ export class SocketConnection implements Connection {
     }
     this.socket.on('data', onData);
     this.socket.on('end', onEnd);
+    if (this.quirks.readsByPush) this.socket.push = pushPast;
   }
 
   /** What was held comes first, in a later turn, as from a stream. */
@@ -132,6 +149,14 @@ export class SocketConnection implements Connection {
     this.held = undefined;
     this.socket.resume();
     if (this.endHeld) this.deliverEnd();
+  }
+
+  /** @returns false: the stream must take it */
+  takePushed(bytes: Uint8Array): boolean {
+    const { socket } = this;
+    if (this.paused || this.closed || socket.readableLength > 0 || socket.readableFlowing !== true) return false;
+    this.deliver(bytes);
+    return true;
   }
 
   deliver(bytes: Uint8Array): void {
@@ -227,6 +252,7 @@ export class SocketConnection implements Connection {
     this.dialling = false;
     if (this.paused) this.hold(true);
     this.readDirectly();
+    this.writeDirectly();
     this.start();
   }
 
@@ -234,6 +260,7 @@ export class SocketConnection implements Connection {
   release(): Socket {
     this.closed = true;
     this.current = IDLE;
+    this.outlet = undefined;
     const socket = this.socket;
     // Deleted, it would make a slow dictionary of the socket.
     socket[CONNECTION] = undefined;
@@ -249,7 +276,11 @@ export class SocketConnection implements Connection {
   }
 
   get buffered(): number {
-    return this.closed ? 0 : this.socket.writableLength;
+    return this.closed ? 0 : this.unsent;
+  }
+
+  private get unsent(): number {
+    return this.outlet?.buffered ?? this.socket.writableLength;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -259,19 +290,24 @@ export class SocketConnection implements Connection {
 
   private send(bytes: Uint8Array): boolean {
     if (this.tls) this.quirks.onTlsBytes?.(bytes.length);
+    if (this.outlet) return this.outlet.write(bytes);
     const lender = lenderOf(bytes);
     return lender ? lender.write(this.socket, bytes) : this.socket.write(bytes);
   }
 
   writeLatin1(text: string): boolean {
     if (this.closed || this.finished) return true;
-    return this.socket.write(text, 'latin1');
+    return this.outlet ? this.outlet.writeLatin1(text) : this.socket.write(text, 'latin1');
   }
 
   writeBoth(text: string, bytes: Uint8Array): boolean {
     if (this.closed || this.finished) return true;
-    const { socket } = this;
+    const { socket, outlet } = this;
     const { length } = text;
+    if (outlet) {
+      if (this.tls) this.quirks.onTlsBytes?.(bytes.length);
+      return outlet.writeBoth(text, bytes);
+    }
     if (bytes.length > JOIN_BELOW) {
       socket.cork();
       socket.write(text, 'latin1');
@@ -289,14 +325,28 @@ export class SocketConnection implements Connection {
   end(): void {
     if (this.closed || this.finished) return;
     this.finished = true;
+    if (this.outlet) this.outlet.end();
+    else this.socket.end();
+  }
+
+  onAllSent(): void {
     this.socket.end();
+  }
+
+  onRoom(): void {
+    if (this.closed) return;
+    try {
+      this.current.onDrain();
+    } catch (error) {
+      this.guard(error);
+    }
   }
 
   destroy(error?: Error): void {
     if (this.closed) return;
     this.failure ??= error;
     // RST when something is abandoned; an orderly close of an idle connection stays a FIN.
-    const abandons = error !== undefined || this.socket.writableLength > 0;
+    const abandons = error !== undefined || this.unsent > 0;
     if (abandons && !this.raw && !this.tls && !this.dialling) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
@@ -333,6 +383,7 @@ export class SocketConnection implements Connection {
     if (this.closed) return;
     this.closed = true;
     this.own?.leave();
+    this.outlet?.close();
     const handler = this.current;
     this.current = IDLE;
     handler.onClose(this.failure);
@@ -344,18 +395,18 @@ function onData(this: OwnedSocket, bytes: Uint8Array): void {
   this[CONNECTION]?.deliver(bytes);
 }
 
+/** In the place of a socket's own `push`. */
+function pushPast(this: OwnedSocket, bytes: Uint8Array | null): boolean {
+  if (bytes !== null && this[CONNECTION]?.takePushed(bytes)) return true;
+  return Readable.prototype.push.call(this, bytes);
+}
+
 function onRead(this: OwnedSocket, length: number, memory: Uint8Array): boolean {
   return this[CONNECTION]?.takeRead(length, memory) ?? false;
 }
 
 function onDrain(this: OwnedSocket): void {
-  const connection = this[CONNECTION];
-  if (!connection) return;
-  try {
-    connection.current.onDrain();
-  } catch (error) {
-    connection.guard(error);
-  }
+  this[CONNECTION]?.onRoom();
 }
 
 function onEnd(this: OwnedSocket): void {

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { readDirectly, readNextInto } from './node-reads.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
+import { implementationWriter } from './writes/implementation-writer.ts';
 
 interface RawHandle {
   /** Of a TLS socket that dialled: the handle of the TCP socket below. */
@@ -42,6 +43,8 @@ export function denoRuntime(): Runtime {
     holdRaw,
     readDirectly,
     readNextInto,
+    // TLS encrypts what it is given before `_write` returns; TCP writes from it later.
+    directWriter: implementationWriter,
     directForGood: true,
     ...(collect && { onTlsBytes }),
     fixedCiphers: 'Deno chooses them itself',

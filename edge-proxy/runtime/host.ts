@@ -11,6 +11,7 @@ import { garbageCollection } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { startApplication } from './process/application.ts';
 import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
+import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
 
@@ -154,6 +155,7 @@ export const processControl: ProcessControl = {
   },
   writeOut,
   writeError,
+  ...processLog(writeError),
 };
 
 if (processControl.parent) followParentOutput();

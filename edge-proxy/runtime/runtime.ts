@@ -2,6 +2,7 @@
  * What the proxy core asks of a runtime. Node, Bun and Deno implement it with sockets; the core never imports
  * `node:*`, `Bun` or `Deno`. A worker has no sockets and enters the core behind `fetch` instead.
  */
+import type { Log, LogSettings } from '../../shared/log/log.ts';
 import type { PeerNames } from '../x509/verify-peer.ts';
 
 /** What a TLS handshake established. */
@@ -283,5 +284,10 @@ export interface ProcessControl {
   /** Gives back memory that nothing uses, in a pause of milliseconds; absent where the runtime exposes no way. */
   readonly collectGarbage?: (() => void) | undefined;
   writeOut(line: string): void;
+  /** For access logs, and for what is reported to a user before the log's settings are known. */
   writeError(line: string): void;
+  /** The log of this process, on standard error. */
+  readonly log: Log;
+  /** From now on, also of workers that are started. */
+  configureLog(settings: LogSettings): void;
 }

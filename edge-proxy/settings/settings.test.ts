@@ -34,6 +34,19 @@ describe('parseSettings', () => {
     });
   });
 
+  it('reads how to log, from flags and environment, for every kind of proxy', () => {
+    const logOf = (args: string[], environment = {}) => {
+      const parsed = parseSettings(args, environment);
+      return 'settings' in parsed ? [parsed.settings['log-format'], parsed.settings['log-level']] : parsed;
+    };
+    expect(logOf(mesh)).toEqual(['text', 'info']);
+    expect(logOf(['-c', 'b.json', '--log-format', 'json'], { TULLE_LOG_LEVEL: 'debug' })).toEqual(['json', 'debug']);
+    expect(logOf([...mesh, '--log-format=xml', '--log-level=all'])).toEqual({
+      kind: 'invalid',
+      violations: ['--log-format: must be text or json', '--log-level: must be error, warn, info or debug'],
+    });
+  });
+
   it('reads -c on its own', () => {
     expect(parseSettings(['-c', 'b.json'], { TULLE_CONTROL_PLANE: 'https://x:1' })).toMatchObject({
       kind: 'static',

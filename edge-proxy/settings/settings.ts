@@ -1,5 +1,6 @@
 /** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
+import { DEFAULT_LOG, LOG_FORMATS, LOG_LEVELS } from '../../shared/log/log.ts';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
 
@@ -48,6 +49,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --max-connections N        downstream connections of the process (default: no limit) [TULLE_MAX_CONNECTIONS]
   --log-file FILE            the proxy's own output is appended to it, access log included [TULLE_LOG_FILE]
                              (default: standard output and error; of tulle run standard error)
+  --log-format text|json     of the log on standard error (default: text)      [TULLE_LOG_FORMAT]
+  --log-level LEVEL          error, warn, info or debug (default: info)        [TULLE_LOG_LEVEL]
   --announce                 print one JSON line with the ports once ready
   -h, --help                 this text
 
@@ -106,6 +109,8 @@ const common = {
   'close-on-expiry': z.boolean().default(false),
   'log-file': z.string().min(1).optional(),
   announce: z.boolean().default(false),
+  'log-format': z.enum(LOG_FORMATS, { error: 'must be text or json' }).default(DEFAULT_LOG.format),
+  'log-level': z.enum(LOG_LEVELS, { error: 'must be error, warn, info or debug' }).default(DEFAULT_LOG.level),
 };
 const positive = z
   .string()

@@ -3,7 +3,8 @@
 import type { TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
-import type { Terminal } from '../listener/listener.ts';
+import type { ConnectionFacts } from '../listener/filter-chain.ts';
+import type { Reassign, Terminal } from '../listener/listener.ts';
 import type { Connection, ConnectionHandler, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, ClusterSet, Endpoint, Located } from '../upstream/cluster.ts';
@@ -68,7 +69,7 @@ export class TcpProxy implements Terminal {
     connection: Connection,
     downstream: DownstreamInfo,
     firstBytes?: Uint8Array,
-    _facts?: unknown,
+    facts?: ConnectionFacts,
     record = connectionRecord(downstream, this.runtime.monotonicMs()),
   ): void {
     this.stats.total.value++;
@@ -76,11 +77,11 @@ export class TcpProxy implements Terminal {
     const cluster = this.clusters.get(name);
     if (cluster) {
       record.cluster = cluster;
-      new Tunnel(this, cluster, connection, record, firstBytes).start();
+      new Tunnel(this, cluster, connection, record, facts, firstBytes).start();
       return;
     }
     const fetch = this.clusters.fetch?.(name);
-    if (fetch) new WaitingConnection(this, fetch, connection, record, firstBytes);
+    if (fetch) new WaitingConnection(this, fetch, connection, record, facts, firstBytes);
     else this.refuse(name, connection, record);
   }
 
@@ -110,6 +111,33 @@ export class TcpProxy implements Terminal {
   /** Byte streams have no good moment to end: they live until a peer ends them, or until they are cut. */
   drain(): void {}
 
+  /** A stream stays where it is allowed and would be sent to the same cluster; the others are closed after the drain time. */
+  handOverTo(reassign: Reassign): (() => void) | undefined {
+    const leaving: Tunnel[] = [];
+    for (const tunnel of [...this.tunnels]) {
+      const next = this.successorOf(tunnel, tunnel.cluster.name, reassign);
+      if (next === undefined) leaving.push(tunnel);
+      else if (next !== this) tunnel.moveTo(next);
+    }
+    for (const waiting of [...this.waiting]) {
+      const next = this.successorOf(waiting, waiting.cluster, reassign);
+      // Nothing of it was sent.
+      if (next === undefined) waiting.close(new Error('tcp_proxy: the connection is not served any more'));
+      else if (next !== this) waiting.moveTo(next);
+    }
+    if (leaving.length === 0) return undefined;
+    return () => {
+      for (const tunnel of leaving) tunnel.close(new Error('tcp_proxy: the connection is not served any more'));
+    };
+  }
+
+  /** Where a stream to this cluster may stay; undefined: nowhere. */
+  private successorOf({ facts, downstream }: ServedStream, cluster: string, reassign: Reassign): TcpProxy | undefined {
+    const next = facts && reassign(facts, downstream);
+    if (next === this) return this;
+    return next instanceof TcpProxy && next.choices.some(({ name }) => name === cluster) ? next : undefined;
+  }
+
   closeAll(): void {
     for (const tunnel of [...this.tunnels]) tunnel.close(new Error('tcp_proxy: drained'));
     for (const waiting of [...this.waiting]) waiting.close(new Error('tcp_proxy: drained'));
@@ -120,9 +148,18 @@ export class TcpProxy implements Terminal {
   }
 }
 
+/** What decides where a connection belongs. */
+interface ServedStream {
+  readonly facts: ConnectionFacts | undefined;
+  readonly downstream: DownstreamInfo;
+}
+
 /** A connection whose cluster is being fetched. Nothing more is read of it meanwhile. */
-class WaitingConnection implements ConnectionHandler {
-  private readonly proxy: TcpProxy;
+class WaitingConnection implements ConnectionHandler, ServedStream {
+  private proxy: TcpProxy;
+  readonly facts: ConnectionFacts | undefined;
+  /** The one that is fetched. */
+  readonly cluster: string;
   private readonly connection: Connection;
   private readonly record: ConnectionRecord;
   private readonly early: Uint8Array[] = [];
@@ -133,9 +170,12 @@ class WaitingConnection implements ConnectionHandler {
     fetch: PendingFetch,
     connection: Connection,
     record: ConnectionRecord,
+    facts: ConnectionFacts | undefined,
     firstBytes: Uint8Array | undefined,
   ) {
     this.proxy = proxy;
+    this.facts = facts;
+    this.cluster = fetch.name;
     this.connection = connection;
     this.record = record;
     if (firstBytes) this.onData(firstBytes);
@@ -143,6 +183,17 @@ class WaitingConnection implements ConnectionHandler {
     connection.handler = this;
     connection.pause();
     void fetch.done.then((outcome) => this.fetched(fetch.name, outcome));
+  }
+
+  get downstream(): DownstreamInfo {
+    return this.record.downstream;
+  }
+
+  /** Another version of the config serves it from now on. */
+  moveTo(proxy: TcpProxy): void {
+    this.proxy.waiting.delete(this);
+    this.proxy = proxy;
+    proxy.waiting.add(this);
   }
 
   private fetched(name: string, outcome: FetchOutcome): void {
@@ -154,7 +205,7 @@ class WaitingConnection implements ConnectionHandler {
       return;
     }
     record.cluster = cluster;
-    const tunnel = new Tunnel(proxy, cluster, connection, record, joined(this.early));
+    const tunnel = new Tunnel(proxy, cluster, connection, record, this.facts, joined(this.early));
     tunnel.start();
     if (this.ended) tunnel.endDown();
   }
@@ -199,9 +250,11 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array | undefined {
 }
 
 /** One downstream connection and its upstream. */
-class Tunnel {
-  private readonly proxy: TcpProxy;
-  private readonly cluster: Cluster;
+class Tunnel implements ServedStream {
+  private proxy: TcpProxy;
+  readonly cluster: Cluster;
+  /** What its chain was chosen by. */
+  readonly facts: ConnectionFacts | undefined;
   private readonly down: Connection;
   private readonly record: ConnectionRecord;
   private up: Connection | undefined;
@@ -222,14 +275,30 @@ class Tunnel {
     cluster: Cluster,
     down: Connection,
     record: ConnectionRecord,
+    facts: ConnectionFacts | undefined,
     firstBytes: Uint8Array | undefined,
   ) {
+    this.facts = facts;
     this.record = record;
     record.bytesReceived = firstBytes?.length ?? 0;
     this.proxy = proxy;
     this.cluster = cluster;
     this.down = down;
     this.early = firstBytes && firstBytes.length > 0 ? [new Uint8Array(firstBytes)] : [];
+  }
+
+  get downstream(): DownstreamInfo {
+    return this.record.downstream;
+  }
+
+  /** Another version of the config serves it from now on. */
+  moveTo(proxy: TcpProxy): void {
+    const { proxy: before } = this;
+    before.tunnels.delete(this);
+    before.stats.active.value--;
+    this.proxy = proxy;
+    proxy.tunnels.add(this);
+    proxy.stats.active.value++;
   }
 
   start(): void {

@@ -23,7 +23,7 @@ describe('internal error log', () => {
     )(caught());
     expect(lines).toEqual([
       expect.stringMatching(
-        /^tulle: listener a: a request failed within the proxy: TypeError at thrower \(.*internal-error-log\.test\.ts:\d+:\d+\), caught/,
+        /^listener a: a request failed within the proxy: TypeError at thrower \(.*internal-error-log\.test\.ts:\d+:\d+\), caught/,
       ),
     ]);
     expect(lines[0]).not.toContain('Bearer');

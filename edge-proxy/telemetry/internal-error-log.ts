@@ -11,7 +11,7 @@ const FRAMES = 3;
  */
 export function internalErrorLog(
   where: string,
-  write: (line: string) => void,
+  log: (message: string, level: 'error') => void,
   monotonicMs: () => number,
 ): (error: unknown) => void {
   let quietUntil = Number.NEGATIVE_INFINITY;
@@ -25,7 +25,7 @@ export function internalErrorLog(
     quietUntil = now + PAUSE_MS;
     const more = suppressed > 0 ? ` (and ${suppressed} more before)` : '';
     suppressed = 0;
-    write(`tulle: ${where}: a request failed within the proxy: ${placeOf(error)}${more}`);
+    log(`${where}: a request failed within the proxy: ${placeOf(error)}${more}`, 'error');
   };
 }
 

@@ -9,7 +9,7 @@ const PAUSE_MS = 10_000;
  */
 export function ownListenerRefusals(
   stats: Stats,
-  write: (line: string) => void,
+  log: (message: string) => void,
   monotonicMs: () => number,
 ): (listener: string) => void {
   const refused = stats.scope('cluster_manager').counter('own_listener_connect_refused');
@@ -25,6 +25,6 @@ export function ownListenerRefusals(
     quietUntil = now + PAUSE_MS;
     const more = unwritten > 0 ? ` (and ${unwritten} more before)` : '';
     unwritten = 0;
-    write(`tulle: connection refused: its destination is listener ${listener} of this proxy${more}`);
+    log(`connection refused: its destination is listener ${listener} of this proxy${more}`);
   };
 }

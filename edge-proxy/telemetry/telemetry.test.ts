@@ -347,7 +347,7 @@ describe('gauges of clusters', () => {
       runtime: {
         name: 'node',
         monotonicMs: () => 0,
-        process: { residentBytes: () => 1, writeOut() {}, writeError() {} },
+        process: { residentBytes: () => 1, writeOut() {}, writeError() {}, log() {} },
       } as unknown as Runtime,
       version: '1',
       workload: { name: 'w', namespace: 'n', app: 'a', version: 'v', cluster: 'k', principal: () => '' },

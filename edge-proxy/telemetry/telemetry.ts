@@ -51,6 +51,11 @@ function processGauges(metrics: Metrics, { runtime, version, clusters }: Telemet
   metrics
     .gauge('tulle_build_info', 'The proxy.', ['version', 'runtime'])
     .with({ version, runtime: runtime.name }).value = 1;
+  metrics
+    .gauge('istio_build', 'Istio component build info', ['component', 'tag'])
+    .with({ component: 'proxy', tag: version }).value = 1;
+  const started = runtime.monotonicMs();
+  const uptime = metrics.gauge('envoy_server_uptime', 'Seconds since the start.').with({});
   const resident = metrics.gauge('process_resident_memory_bytes', 'Resident memory.').with({});
   const connections = metrics.gauge('envoy_cluster_upstream_cx_active', 'Open connections.', ['cluster_name']);
   const requests = metrics.gauge('envoy_cluster_upstream_rq_active', 'Requests under way.', ['cluster_name']);
@@ -59,6 +64,7 @@ function processGauges(metrics: Metrics, { runtime, version, clusters }: Telemet
   const total = metrics.gauge('envoy_cluster_membership_total', 'Endpoints.', ['cluster_name']);
   metrics.onCollect(() => {
     resident.value = runtime.process.residentBytes();
+    uptime.value = Math.floor((runtime.monotonicMs() - started) / 1000);
     // A removed cluster reports nothing.
     for (const gauge of [connections, requests, healthy, total]) gauge.clear();
     breakers.clear();

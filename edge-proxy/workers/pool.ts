@@ -69,12 +69,12 @@ export class WorkerPool {
   private ended(index: number, worker: Worker): void {
     if (this.closing || this.workers[index] !== worker) return;
     this.restarts++;
-    this.runtime.process.writeError(`tulle: worker ${index} ended; another takes its place`);
+    this.runtime.process.log(`worker ${index} ended; another takes its place`, 'error');
     setTimeout(() => {
       if (this.closing) return;
       const next = this.start(index);
       void this.inTurn(() => next.ask({ changes: this.everything() })).catch((error: Error) =>
-        this.runtime.process.writeError(`tulle: worker ${index}: ${error.message}`),
+        this.runtime.process.log(`worker ${index}: ${error.message}`, 'error'),
       );
       if (this.unhealthy) next.ask({ healthy: false }).catch(() => {});
     }, RESTART_MS);

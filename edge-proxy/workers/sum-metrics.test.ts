@@ -25,6 +25,7 @@ it('adds up samples of one name and label set, whatever is in their labels', () 
 
 it('takes the largest of what each worker says of the whole', () => {
   const text = (endpoints: number, open: number, active: number) =>
+    `istio_build{component="proxy",tag="1"} 1\nenvoy_server_uptime 7\n` +
     `envoy_cluster_membership_total{cluster_name="c"} ${endpoints}\n` +
     `envoy_cluster_circuit_breakers_cx_open{cluster_name="c",priority="default"} ${open}\n` +
     `envoy_cluster_upstream_cx_active{cluster_name="c"} ${active}\n`;

@@ -2,7 +2,7 @@
 
 /** Gauges of the proxy or of a cluster as a whole: the largest value counts. */
 const SAME =
-  /^(tulle_build_info|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open|envoy_overload_(pressure|active|scale_percent))(\{|$)/;
+  /^(tulle_build_info|istio_build|envoy_server_uptime|envoy_cluster_membership_(healthy|total)|envoy_cluster_health_check_(healthy|degraded)|envoy_cluster_circuit_breakers_\w+_open|envoy_overload_(pressure|active|scale_percent))(\{|$)/;
 
 /** As `SAME`, of `/stats`. */
 const SAME_STAT = /^(cluster\..*\.health_check\.(healthy|degraded)|overload\..*\.(pressure|active|scale_percent))$/;

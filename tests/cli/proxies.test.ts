@@ -96,8 +96,8 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       const ready = () => fetch(`http://127.0.0.1:${adminPort}/ready`);
       const inUse = `listeners/${address}_9080: cannot listen on ${address}:9080: the port is in use by another process`;
       expect(await logged(`config refused: listeners/${address}_9080`)).toContain(inUse);
-      expect(await logged('not ready')).toBe(
-        'tulle: not ready: all listeners were refused, see above and "tulle proxy-status"',
+      expect(await logged('not ready')).toMatch(
+        /^\d{4}-\S+Z warn tulle: not ready: all listeners were refused, see above and "tulle proxy-status"$/,
       );
       expect([(await ready()).status, await (await ready()).text()]).toEqual([503, 'PRE_INITIALIZING\n']);
       const shown = await until('the NACK is shown', async () => {

@@ -131,8 +131,8 @@ export function proxyConfigAnnotations(resource: Entry | Group): { path: string;
 const annotationOf = (annotations: Record<string, string> | undefined): string | undefined =>
   annotations?.[PROXY_CONFIG_ANNOTATION] || undefined;
 
-/** Its service account and all its labels; a group without labels does not tell its workloads from others. */
-function isOfGroup(group: Group, workload: Workload): boolean {
+/** Whether a WorkloadGroup describes the workload: service account and all labels; one without labels describes none. */
+export function isOfGroup(group: Group, workload: Workload): boolean {
   const { metadata, template } = specOf(group);
   const wanted = { ...metadata?.labels, ...template?.labels };
   if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;

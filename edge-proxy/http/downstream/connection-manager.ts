@@ -3,6 +3,7 @@ import type { ConnectionFacts } from '../../listener/filter-chain.ts';
 import type { Reassign } from '../../listener/listener.ts';
 import type { Connection } from '../../runtime/runtime.ts';
 import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
 import { compileManager, type SessionConfig, tunnelConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
@@ -38,14 +39,32 @@ export class ConnectionManager implements SessionGroup {
     if (firstBytes && firstBytes.length > 0) connection.handler.onData(firstBytes);
   }
 
-  /** Hands its connections over to the managers that serve them now; exchanges under way finish as they began. */
-  handOverTo(reassign: Reassign): void {
+  /**
+   * Hands its connections over to the managers that serve them now. Exchanges under way continue as they began; those that
+   * are still there at the end of the drain time are judged again.
+   */
+  handOverTo(reassign: Reassign): (() => void) | undefined {
+    const leaving: Session[] = [];
+    const staying: { session: Session; exchange: Exchange; manager: ConnectionManager }[] = [];
     for (const session of [...this.sessions]) {
-      const next = session.facts && reassign(session.facts, session.downstream);
-      if (next === this) continue;
-      if (next instanceof ConnectionManager) next.adopt(session);
-      else session.stopAfterCurrent();
+      const manager = session.facts && reassign(session.facts, session.downstream);
+      if (manager === this) continue;
+      if (manager instanceof ConnectionManager) {
+        for (const exchange of session.underWay) staying.push({ session, exchange, manager });
+        manager.adopt(session);
+      } else {
+        session.stopAfterCurrent();
+        leaving.push(session);
+      }
     }
+    if (leaving.length + staying.length === 0) return undefined;
+    return () => {
+      for (const session of leaving) session.destroy();
+      for (const { session, exchange, manager } of staying) {
+        // Where a later change has moved it again, the end of that change's drain time judges it.
+        if (session.group === manager) exchange.judgeAgain(manager.config.exchange);
+      }
+    };
   }
 
   private adopt(session: Session): void {

@@ -92,6 +92,11 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     if (this.codec.idle) this.timer.shorten(this.idleMs);
   }
 
+  /** The exchanges under way. */
+  get underWay(): readonly Exchange[] {
+    return this.exchanges.filter((one) => one !== undefined);
+  }
+
   private get idleMs(): number {
     const { overload, idleMs } = this.config;
     return overload.timers?.connectionIdle(idleMs) ?? idleMs;

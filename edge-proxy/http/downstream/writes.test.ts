@@ -143,3 +143,33 @@ it('passes head and body on in one write, either way', async () => {
   await client.saw('0\r\n\r\n');
   expect([upstream!.writes, sent.writes]).toEqual([2, 2]);
 });
+
+it('passes a hundred thousand chunks of one byte on as few, either way', async () => {
+  const { runtime, client, sent } = setup(forward);
+  let upstream: { writes: number } | undefined;
+  const connect = runtime.connect.bind(runtime);
+  runtime.connect = (...args) => {
+    const connection = connect(...args) as MemoryConnection;
+    upstream = counted(connection);
+    return connection;
+  };
+  const accepted = new Promise<Wire>((resolve) => {
+    void runtime.listen({ address: '10.0.0.9', port: 1 }, (connection) => resolve(new Wire(connection)));
+  });
+  const count = 100_000;
+  const chunks = `${'1\r\nx\r\n'.repeat(count)}0\r\n\r\n`;
+  const few = count / 10_000 + 2;
+  const received = (text: string) => text.slice(text.indexOf('\r\n\r\n') + 4);
+  client.send(`POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`);
+  const server = await accepted;
+  await server.saw('0\r\n\r\n');
+  expect(times(received(server.text), 'x')).toBe(count);
+  expect(times(received(server.text), '\r\n') / 2).toBeLessThan(few);
+  server.send(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`);
+  await client.saw('0\r\n\r\n');
+  expect(times(received(client.text), 'x')).toBe(count);
+  expect(times(received(client.text), '\r\n') / 2).toBeLessThan(few);
+  // A piece that is joined goes out by itself, with its framing.
+  expect(upstream!.writes).toBeLessThan(few);
+  expect(sent.writes).toBeLessThan(few);
+});

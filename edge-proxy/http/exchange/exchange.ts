@@ -12,6 +12,7 @@ import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead } from '../message/message.ts';
 import type { DownstreamStream, RequestSink, StreamReset } from '../message/stream.ts';
 import {
+  accessRevoked,
   filterFailed,
   hostNotFetched,
   lossDetails,
@@ -37,6 +38,7 @@ import { answerOf } from './direct-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
 import { ExchangeLimits, type LimitedExchange } from './exchange-limits.ts';
 import { nameCluster } from './intended-cluster.ts';
+import { stillAllowed } from './judge-again.ts';
 import { RequestBody, type RequestBodyOwner } from './request-body.ts';
 import { normalizeTarget } from './request-target.ts';
 import { ExchangeResponse, type ResponseOwner } from './response.ts';
@@ -231,6 +233,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     if (!config.router.proxyContinue) body.permitBody();
     const choice = action.pick(request, config.router.random());
     this.choice = choice;
+    if (!action.keepsHead) request.keepJudged();
     const router = new Router(permit, this, config.router, action, choice, body.takePending());
     this.router = router;
     body.sendTo(router);
@@ -358,6 +361,21 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   /** A tunnel lives until its other direction has ended, too. */
   responseEnded(): void {
     if (!this.response.tunnel || this.body.delivered) this.finish();
+  }
+
+  /**
+   * Ends an exchange that the filters of `config` would not let pass, be its response under way: policies that came since it
+   * began hold for it, too.
+   */
+  judgeAgain(config: Pick<ExchangeConfig, 'filters' | 'routes'>): void {
+    if (this.finished) return;
+    let allowed = false;
+    try {
+      allowed = stillAllowed(this.request, config);
+    } catch (error) {
+      this.config.onInternalError(error);
+    }
+    if (!allowed) this.replyOrCut(accessRevoked);
   }
 
   private stopForwarding(): void {

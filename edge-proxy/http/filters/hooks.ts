@@ -99,6 +99,11 @@ export interface FilterHooks {
   onResponseTrailers?(context: FilterContext, trailers: HeaderMap): Now<ResponseTrailersAnswer>;
   /** Once for every request whose filters were asked. @param complete the client was sent a whole response */
   onEnd?(context: FilterContext, complete: boolean): void;
+  /**
+   * Judges again, under this configuration, a request that an earlier one let pass and that is still under way. It changes
+   * nothing and waits for nothing. Absent: the filter takes no access away.
+   */
+  stillAllows?(context: FilterContext): boolean;
   /** Its data hooks see the bytes of upgrades and of CONNECT, too. */
   readonly seesTunnels?: boolean;
 }

@@ -103,6 +103,12 @@ export function responseLate(flag: ResponseFlag, details: string): LocalReply {
 }
 
 export const filterFailed = reply(500, 'Internal Server Error', 'filter_error');
+/** A policy that came while the request was under way takes its access away. */
+export const accessRevoked: LocalReply = {
+  status: 403,
+  body: 'RBAC: access denied',
+  details: 'rbac_access_revoked',
+};
 
 const words: Record<ResetReason, string> = {
   refused_stream: 'remote refused stream reset',

@@ -42,6 +42,8 @@ export class ProxyRequest implements RequestContext, RequestHead {
   bytesSent = 0;
   metadata: Record<string, Record<string, unknown>> | undefined = undefined;
   tokenPrincipal: string | undefined = undefined;
+  /** The head that the filters let pass, where the route has changed it since. */
+  private judged: Pick<RequestContext, 'path' | 'authority' | 'headers'> | undefined = undefined;
   /** Why it is traced, as its id says to the proxies behind. */
   traceReason: TraceReason = 'none';
 
@@ -66,6 +68,17 @@ export class ProxyRequest implements RequestContext, RequestHead {
 
   get version(): HttpVersion {
     return this.protocol;
+  }
+
+  /** Keeps the head for `asJudged`: the route is about to change it. */
+  keepJudged(): void {
+    const { path, authority, headers } = this;
+    this.judged = { path, authority, headers: headers.copy() };
+  }
+
+  /** The request with the head that the filters let pass. What is set on it does not reach the request. */
+  asJudged(): ProxyRequest {
+    return Object.assign(Object.create(this) as ProxyRequest, this.judged);
   }
 
   flag(flag: ResponseFlag): void {

@@ -57,6 +57,8 @@ export interface ForwardAction extends RouteTimeouts {
    * @returns whether the path was rewritten, be it the same
    */
   rewrite(request: RequestContext): boolean;
+  /** No operation or rewrite of the route changes the head; absent: one may. */
+  readonly keepsHead?: boolean;
   readonly upgrades: ReadonlySet<string> | undefined;
   /** A CONNECT ends here: its bytes go to the endpoint as they are. */
   readonly terminatesConnect?: boolean;

@@ -239,11 +239,7 @@ function compileTerminal(
 
 /** Exceptions in this proxy while it serves traffic. */
 function internalErrors(listener: Listener, { runtime }: ListenerDeps): (error: unknown) => void {
-  return internalErrorLog(
-    `listener ${listener.name}`,
-    (line) => runtime.process.writeError(line),
-    () => runtime.monotonicMs(),
-  );
+  return internalErrorLog(`listener ${listener.name}`, runtime.process.log, () => runtime.monotonicMs());
 }
 
 function routesOf(config: HttpConnectionManager, parts: ListenerDeps): () => RouteTable | undefined {

@@ -49,12 +49,27 @@ export function compileForward(
       keepHost: mirror.disableShadowHostSuffixAppend ?? false,
     })),
     rewrite: compileRewrite(action, match, path),
+    keepsHead: !changesHead(action, scope.levels),
     autoHost: action.autoHostRewrite ? { appendForwardedHost: action.appendXForwardedHost ?? false } : undefined,
     clusterNotFound: CLUSTER_NOT_FOUND[action.clusterNotFoundResponseCode ?? 'SERVICE_UNAVAILABLE'],
     upgrades: upgrades && new Set(upgrades),
     terminatesConnect: terminatesConnect(action.upgradeConfigs, `${path}.upgradeConfigs`),
     hash: compileHashPolicy(action.hashPolicy, `${path}.hashPolicy`),
   };
+}
+
+/** Whether the upstream may see another head than the filters. */
+function changesHead(action: RouteAction, levels: readonly Level[]): boolean {
+  const { prefixRewrite, regexRewrite, pathRewritePolicy } = action;
+  const { hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex, autoHostRewrite } = action;
+  const rewrites = [prefixRewrite, regexRewrite, pathRewritePolicy, hostRewriteLiteral, hostRewriteHeader];
+  if ([...rewrites, hostRewritePathRegex, autoHostRewrite].some(Boolean)) return true;
+  const clusters = action.weightedClusters?.clusters ?? [];
+  if (clusters.some((one) => Boolean(one.hostRewriteLiteral))) return true;
+  return [...clusters, ...levels.map(({ config }) => config)].some(
+    ({ requestHeadersToAdd = [], requestHeadersToRemove = [] }) =>
+      requestHeadersToAdd.length + requestHeadersToRemove.length > 0,
+  );
 }
 
 function terminatesConnect(configs: RouteAction['upgradeConfigs'], path: string): boolean {

@@ -328,3 +328,26 @@ it('refuses internal redirects by name', () => {
   const parsed = RouteConfiguration.safeParse({ virtual_hosts: [{ name: 'h', domains: ['*'], routes: [route] }] });
   expect(parsed.error?.issues[0]?.message).toContain('internalRedirectPolicy');
 });
+
+describe('what a route changes of a head', () => {
+  const keeps = (action: object, route: object = {}, host: object = {}) => {
+    const compiled = run([{ match: { prefix: '/' }, route: { cluster: 'c', ...action }, ...route }], {}, host).route;
+    return (compiled!.action as ForwardAction).keepsHead;
+  };
+  const add = { requestHeadersToAdd: [{ header: { key: 'x', value: 'y' } }] };
+  it('nothing, where it only forwards or edits responses', () => {
+    expect(keeps({})).toBe(true);
+    expect(keeps({ timeout: '3s' }, { responseHeadersToRemove: ['x'] })).toBe(true);
+  });
+  it.each<[string, Parameters<typeof keeps>]>([
+    ['a prefix rewrite', [{ prefixRewrite: '/b' }]],
+    ['a literal host', [{ hostRewriteLiteral: 'b' }]],
+    ['the host of the endpoint', [{ autoHostRewrite: true }]],
+    ['its header operations', [{}, add]],
+    ['those of its virtual host', [{}, {}, { requestHeadersToRemove: ['x'] }]],
+    [
+      'those of a weighted cluster',
+      [{ cluster: undefined, weightedClusters: { clusters: [{ name: 'c', weight: 1, ...add }] } }],
+    ],
+  ])('%s', (_, given) => expect(keeps(...given)).toBe(false));
+});

@@ -17,12 +17,15 @@ interface Seen {
 
 class Recorder {
   readonly messages: Seen[] = [];
+  /** Sizes of the pieces that bodies were passed on in; their ends are not counted. */
+  readonly pieces: number[] = [];
   onHead(head: RequestHead | ResponseHead, end: boolean): void {
     const line = 'method' in head ? `${head.method} ${head.authority} ${head.path}` : `${head.status} ${head.reason}`;
     this.messages.push({ line, fields: list(head.headers), body: '', trailers: [], whole: end });
   }
   onBody(bytes: Uint8Array, end: boolean): void {
     const last = this.messages.at(-1)!;
+    if (bytes.length > 0) this.pieces.push(bytes.length);
     last.body += latin1(bytes, 0, bytes.length);
     last.whole = end;
   }
@@ -54,7 +57,7 @@ function parse(parts: readonly string[], limits = { ...defaultLimits, acceptHttp
     if (!(error instanceof CodecError)) throw error;
     found = error;
   }
-  return { messages: recorder.messages, error: found };
+  return { messages: recorder.messages, pieces: recorder.pieces, error: found };
 }
 
 function errorOf(text: string) {
@@ -263,6 +266,58 @@ const message = fc.constantFrom(
   `POST /h HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n`,
   `GET /${'i'.repeat(3000)} HTTP/1.1\r\n${host}\r\n`,
 );
+
+const chunkedPost = `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n`;
+const inChunks = (sizes: readonly number[]) =>
+  sizes
+    .map((size, i) => `${size.toString(16)}${i % 3 === 0 ? ';x="y"' : ''}\r\n${'abc'[i % 3]!.repeat(size)}\r\n`)
+    .join('');
+
+describe('small chunks', () => {
+  it('are passed on as one for each read, in pieces of at most 16 KiB', () => {
+    const text = `${chunkedPost}${'1\r\nx\r\n'.repeat(40_000)}0\r\n\r\n`;
+    const { messages, pieces, error } = parse([text]);
+    expect(error).toBeUndefined();
+    expect(messages[0]).toMatchObject({ body: 'x'.repeat(40_000), whole: true });
+    expect(pieces).toEqual([16_384, 16_384, 7232]);
+    const cut = 10_001;
+    expect(parse([text.slice(0, cut), text.slice(cut)]).pieces).toHaveLength(4);
+  });
+
+  it('come before what is wrong behind them', () => {
+    const { messages, error } = parse([`${chunkedPost}1\r\nx\r\n2\r\nyz\r\nno size\r\n`]);
+    expect(error?.status).toBe(400);
+    expect(messages[0]).toMatchObject({ body: 'xyz', whole: false });
+  });
+
+  it('stay in order among large ones, with trailers, however they are cut', () => {
+    const size = fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(4095, 4096, 9000, 17_000));
+    fc.assert(
+      fc.property(fc.array(size, { maxLength: 30 }), fc.array(fc.nat(200_000), { maxLength: 8 }), (sizes, cuts) => {
+        const text = `${chunkedPost}${inChunks(sizes)}0\r\nT: 1\r\n\r\n`;
+        const body = sizes.map((length, i) => 'abc'[i % 3]!.repeat(length)).join('');
+        const parts = split(text, cuts);
+        const { messages, pieces, error } = parse(parts);
+        expect(error).toBeUndefined();
+        expect(messages).toMatchObject([{ body, trailers: ['T=1'], whole: true }]);
+        // Each large chunk is passed on alone, and parts what is joined.
+        const large = sizes.filter((length) => length > 20).length;
+        const joinedPieces = Math.ceil(body.length / 12_000);
+        expect(pieces.length).toBeLessThanOrEqual(2 * large + joinedPieces + 2 * parts.length);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('have sizes of up to twelve digits, and only digits', () => {
+    for (const line of ['00000002', '000000000002', '2;a', '2']) {
+      expect(parse([`${chunkedPost}${line}\r\nab\r\n0\r\n\r\n`]).messages[0]!.body).toBe('ab');
+      expect(parse([...`${chunkedPost}${line}\r\nab\r\n0\r\n\r\n`]).messages[0]!.body).toBe('ab');
+    }
+    for (const line of ['', ' 2', '2 ', '0x2', '-2', '+2', 'g', '2\t', '0000000000002', '2\r'])
+      expect(parse([`${chunkedPost}${line}\r\nab\r\n0\r\n\r\n`]).error?.status).toBe(400);
+  });
+});
 
 describe('any split of the same bytes', () => {
   it('parses identically', () => {

@@ -6,6 +6,7 @@
 import { CodecError, codecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import { headEnd, latin1 } from '../bytes.ts';
+import { ChunkJoiner } from './chunk-joiner.ts';
 import { checkCharacters, isFraming, parseFields } from './fields.ts';
 import type { CodecLimits, Http1RequestHead, Http1ResponseHead } from './head.ts';
 import { parseRequestHead, parseResponseHead } from './head.ts';
@@ -43,6 +44,8 @@ const maxChunkLine = 256;
 const maxBlankLines = 2;
 /** Heads are decoded in windows of this size, so that a body behind a head is not decoded with it. */
 const headWindow = 2048;
+/** Digits of a chunk size that is read without becoming text. */
+const maxPlainDigits = 7;
 const lf = 0x0a;
 const cr = 0x0d;
 
@@ -63,6 +66,9 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   private blankLines = 0;
   /** Bytes of the body or chunk still to come. */
   private remaining = 0;
+  /** Made with the first chunk. */
+  private joiner: ChunkJoiner | undefined = undefined;
+  private readonly passData = (bytes: Uint8Array): void => this.sink.onBody(bytes, false);
 
   constructor(sink: MessageSink<Head>, limits: CodecLimits) {
     this.sink = sink;
@@ -120,9 +126,16 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
       while (at < bytes.length && this.state !== 'complete') at = this.step(bytes, at);
     } catch (error) {
       this.state = 'failed';
+      this.passJoined();
       throw error;
     }
+    this.passJoined();
     return at;
+  }
+
+  /** What was joined leaves with the read that brought it, and before whatever follows it. */
+  private passJoined(): void {
+    this.joiner?.pass(this.passData);
   }
 
   private step(bytes: Uint8Array, at: number): number {
@@ -130,8 +143,9 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
       case 'head':
         return this.readHead(bytes, at);
       case 'length':
-      case 'chunk-data':
         return this.readCounted(bytes, at);
+      case 'chunk-data':
+        return this.readChunkData(bytes, at);
       case 'until-close':
       case 'tunnel':
         this.sink.onBody(at === 0 ? bytes : bytes.subarray(at), false);
@@ -202,12 +216,52 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   private readCounted(bytes: Uint8Array, at: number): number {
     const end = Math.min(bytes.length, at + this.remaining);
     this.remaining -= end - at;
-    if (this.remaining === 0) this.state = this.state === 'chunk-data' ? 'chunk-end' : 'complete';
+    if (this.remaining === 0) this.state = 'complete';
     this.sink.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), this.state === 'complete');
     return end;
   }
 
+  private readChunkData(bytes: Uint8Array, at: number): number {
+    const end = Math.min(bytes.length, at + this.remaining);
+    this.remaining -= end - at;
+    if (this.remaining === 0) this.state = 'chunk-end';
+    const data = bytes.subarray(at, end);
+    this.joiner ??= new ChunkJoiner();
+    if (!this.joiner.add(data)) {
+      this.passJoined();
+      if (!this.joiner.add(data)) this.sink.onBody(data, false);
+    }
+    return end;
+  }
+
   private readChunkSize(bytes: Uint8Array, at: number): number {
+    if (this.text === '') {
+      const plain = this.readPlainSize(bytes, at);
+      if (plain > 0) return plain;
+    }
+    return this.readChunkLine(bytes, at);
+  }
+
+  /** Nearly every chunk line is a few digits that came whole. @returns the place behind it; 0: it is not such a line */
+  private readPlainSize(bytes: Uint8Array, from: number): number {
+    let at = from;
+    let size = 0;
+    for (const stop = from + maxPlainDigits; at < stop; at++) {
+      const digit = hexDigit(bytes[at] ?? 0);
+      if (digit < 0) break;
+      size = size * 16 + digit;
+    }
+    if (at === from || bytes[at] !== cr || bytes[at + 1] !== lf) return 0;
+    this.beginChunk(size);
+    return at + 2;
+  }
+
+  private beginChunk(size: number): void {
+    this.remaining = size;
+    this.state = size === 0 ? 'trailers' : 'chunk-data';
+  }
+
+  private readChunkLine(bytes: Uint8Array, at: number): number {
     const found = bytes.indexOf(lf, at);
     const end = found < 0 ? bytes.length : found;
     if (this.text.length + end - at > maxChunkLine) throw codecError('chunk line too long');
@@ -219,14 +273,12 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
     this.text = '';
     const match = chunkLine.exec(line);
     if (!match) throw codecError('invalid chunk line');
-    this.remaining = Number.parseInt(match[1]!, 16);
-    this.state = this.remaining === 0 ? 'trailers' : 'chunk-data';
-    // Two bytes, CR and LF, end the data of a chunk; counted down in readChunkEnd.
+    this.beginChunk(Number.parseInt(match[1]!, 16));
     return end + 1;
   }
 
   private readChunkEnd(bytes: Uint8Array, at: number): number {
-    const wanted = this.text === '' ? 0x0d : lf;
+    const wanted = this.text === '' ? cr : lf;
     if (bytes[at] !== wanted) throw codecError('chunk data without CRLF');
     if (this.text === '') this.text = '\r';
     else {
@@ -265,10 +317,18 @@ abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   }
 
   private endMessage(trailers: HeaderMap | undefined): void {
+    this.passJoined();
     this.state = 'complete';
     if (trailers) this.sink.onTrailers(trailers);
     else this.sink.onBody(EMPTY, true);
   }
+}
+
+/** @returns -1: it is none */
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
 function tooLarge(): CodecError {

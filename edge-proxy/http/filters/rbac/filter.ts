@@ -8,19 +8,29 @@ import { allows, compileRules, type Engine } from './engine.ts';
 /** Of the dynamic metadata that shadow rules write. */
 const NAME = 'envoy.filters.http.rbac';
 
+/** Compiled rules. */
+export interface Judge {
+  /** Records what shadow rules say. @returns the answer to a request that is denied */
+  deny(request: RequestContext): LocalReply | undefined;
+  /** The verdict alone. */
+  allows(request: RequestContext): boolean;
+}
+
 /** What judges in the place of the filter's own rules; undefined: nothing does. */
 export interface RouteRbac {
-  readonly judge: ((request: RequestContext) => LocalReply | undefined) | undefined;
+  readonly judge: Judge | undefined;
 }
 
 /** @param routeConfig rules in the place of the filter's own. Throws ConfigError. */
 export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteRbac>['routeConfig']): FilterHooks {
   const own = compileHttpRbac(config);
+  const judgeOf = (request: RequestContext) => {
+    const override = routeConfig(request);
+    return override ? override.judge : own;
+  };
   return {
-    onRequestHead: ({ request }) => {
-      const override = routeConfig(request);
-      return (override ? override.judge : own)?.(request);
-    },
+    onRequestHead: ({ request }) => judgeOf(request)?.deny(request),
+    stillAllows: ({ request }) => judgeOf(request)?.allows(request) ?? true,
   };
 }
 
@@ -31,11 +41,14 @@ export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   if (!engine && !shadow) return undefined;
   const denials = denialReplies(config.rules);
   const prefix = config.shadowRulesStatPrefix ?? '';
-  return (request) => {
-    if (shadow) recordShadow(shadow, prefix, request);
-    if (!engine) return undefined;
-    const policy = engine.match(request);
-    return allows(engine.action, policy) ? undefined : denials.get(policy);
+  return {
+    deny: (request) => {
+      if (shadow) recordShadow(shadow, prefix, request);
+      if (!engine) return undefined;
+      const policy = engine.match(request);
+      return allows(engine.action, policy) ? undefined : denials.get(policy);
+    },
+    allows: (request) => engine === undefined || allows(engine.action, engine.match(request)),
   };
 }
 
