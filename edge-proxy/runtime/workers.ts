@@ -10,7 +10,7 @@ const MARK = 'TULLE_WORKER_PROCESS';
 /** Starts this program again as a worker: same runtime, same file, no arguments. */
 export function startWorker(): WorkerProcess {
   const child = fork(process.argv[1]!, [], {
-    env: { ...process.env, ...outputVariable(), ...logVariables(), [MARK]: '1' },
+    env: { ...process.env, ...logVariables(), ...outputVariable(), [MARK]: '1' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   child.on('error', () => child.kill('SIGKILL'));

@@ -47,10 +47,10 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --max-memory-mb N          resident memory at which new work is refused (default: none) [TULLE_MAX_MEMORY_MB]
   --max-loop-lag-ms N        lag of the event loop at which new work is refused (default: none) [TULLE_MAX_LOOP_LAG_MS]
   --max-connections N        downstream connections of the process (default: no limit) [TULLE_MAX_CONNECTIONS]
+  --log-format text|json     of the log (default: text)      [TULLE_LOG_FORMAT]
+  --log-level LEVEL          error, warn, info or debug (default: info)        [TULLE_LOG_LEVEL]
   --log-file FILE            the proxy's own output is appended to it, access log included [TULLE_LOG_FILE]
                              (default: standard output and error; of tulle run standard error)
-  --log-format text|json     of the log on standard error (default: text)      [TULLE_LOG_FORMAT]
-  --log-level LEVEL          error, warn, info or debug (default: info)        [TULLE_LOG_LEVEL]
   --announce                 print one JSON line with the ports once ready
   -h, --help                 this text
 

@@ -64,17 +64,18 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const notes = outbound.listeners
     .filter((item) => !isFree(item))
     .map((item) => leftOut(scope.services, item, httpProxyPort));
-  const httpProxy = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
+  const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
     forms: meshRoutes({ list: scope.routes }),
     dnsDomain,
-    httpProxy,
+    httpProxy: proxied,
   });
+  const clusters = proxied ? [dynamicAnyCluster({ settings: view.settings })] : [];
   const made = {
     listeners: only(outbound.listeners, isFree),
     routes: only(routes, isFree),
-    ...(httpProxy && { clusters: sharedList([dynamicAnyCluster({ settings: view.settings })]) }),
+    clusters: sharedList(clusters),
   };
   return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
 }
