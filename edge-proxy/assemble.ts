@@ -133,6 +133,9 @@ function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<strin
   };
 }
 
+/** A static proxy does not start where something is refused. */
+const NONE: ReadonlyMap<string, string> = new Map();
+
 const directionOf = (listener: Listener): Direction =>
   listener.trafficDirection === 'INBOUND' ? 'inbound' : 'outbound';
 
@@ -216,7 +219,7 @@ export async function startStaticProxy(
       : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
-  const own = { failure: () => undefined, metrics: () => '' };
+  const own = { failure: () => undefined, metrics: () => '', refused: () => NONE };
   const state = { ready: () => true, draining: life.draining, quit, taken, ...own };
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;

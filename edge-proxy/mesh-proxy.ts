@@ -124,15 +124,15 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     identity.stop();
     client.close();
   });
-  const state = {
+  const admin = adminOf(parts, proxy, node.id, {
     ready: () => ready,
     draining: life.draining,
     quit,
     taken,
     failure: () => expiryFailure(identity.current, runtime.now()),
     metrics: () => expiryMetrics(identity.current, runtime.now()),
-  };
-  const admin = adminOf(parts, proxy, node.id, state);
+    refused: () => discovery.state.refused,
+  });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   proxy.refuseConnectionsTo(life.listening);
@@ -220,6 +220,7 @@ interface State {
   readonly failure: () => string | undefined;
   /** In addition to those of the proxy. */
   readonly metrics: () => string;
+  readonly refused: () => ReadonlyMap<string, string>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */

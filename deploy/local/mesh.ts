@@ -13,6 +13,8 @@ import { freePorts } from './ports.ts';
 import { Program, ROOT } from './program.ts';
 
 const MAX_WORKLOADS = 120;
+/** Many proxies that start at once on one machine fetch their first hosts slowly. */
+const PATIENT = { TULLE_HOST_WAIT_MS: '30000' };
 
 export interface WorkloadOptions {
   name: string;
@@ -57,7 +59,7 @@ export class LoopbackMesh {
   /** Starts a program that stops with the mesh. @throws when the mesh is being stopped */
   launch(name: string, command: readonly string[], env?: Record<string, string>): Program {
     if (this.stopping) throw new Error('the mesh is being stopped');
-    const program = new Program(name, command, { env });
+    const program = new Program(name, command, { env: { ...PATIENT, ...env } });
     this.programs.add(program);
     void program.exited.then(() => this.programs.delete(program));
     return program;

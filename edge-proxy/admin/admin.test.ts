@@ -24,6 +24,11 @@ function setup(change: Partial<AdminDeps> = {}) {
     }),
     clusters: () => clusterStates([cluster]),
     listeners: () => [{ name: '0.0.0.0_80', address: '127.0.0.1', port: 8080 }],
+    refused: () =>
+      new Map([
+        ['listeners/0.0.0.0_81', 'the port is\nin use'],
+        ['clusters/c', 'no'],
+      ]),
     info: { version: '0.1.0', runtime: 'node', nodeId: 'n' },
     taken: { workers: 2, drainMs: 45_000 },
     now: () => 0,
@@ -73,7 +78,9 @@ describe('admin', () => {
     expect(await (await get('/clusters?format=json')).json()).toMatchObject({
       cluster_statuses: [{ name: 'c', host_statuses: [{ address: { socket_address: { port_value: 80 } } }] }],
     });
-    expect(await (await get('/listeners')).text()).toBe('0.0.0.0_80::127.0.0.1:8080\n');
+    expect(await (await get('/listeners')).text()).toBe(
+      '0.0.0.0_80::127.0.0.1:8080\n0.0.0.0_81::refused: the port is in use\n',
+    );
     expect(await (await get('/listeners?format=json')).json()).toMatchObject({
       listenerStatuses: [{ name: '0.0.0.0_80' }],
     });

@@ -23,6 +23,8 @@ export interface AdminDeps {
   readonly config: () => Partial<Snapshot>;
   readonly clusters: () => readonly ClusterState[] | Promise<readonly ClusterState[]>;
   readonly listeners: () => readonly ListenerState[];
+  /** Resources that are refused now, as `listeners/0.0.0.0_80`, and why. */
+  readonly refused: () => ReadonlyMap<string, string>;
   readonly info: { readonly version: string; readonly runtime: string; readonly nodeId: string };
   /** What the process took at its start. */
   readonly taken: { readonly workers: number; readonly drainMs: number };
@@ -141,10 +143,20 @@ async function clusters(deps: AdminDeps, format: string | null): Promise<Respons
   return format === 'json' ? json(clustersJson(states)) : text(clustersText(states));
 }
 
+const oneLine = (reason: string): string => reason.replace(/\s+/g, ' ');
+
 function listeners(deps: AdminDeps, format: string | null): Response {
   const all = deps.listeners();
-  if (format !== 'json') return text(all.map(({ name, address, port }) => `${name}::${address}:${port}\n`).join(''));
+  const refused = [...deps.refused()].flatMap(([resource, reason]) =>
+    resource.startsWith('listeners/') ? [{ name: resource.slice('listeners/'.length), reason }] : [],
+  );
+  if (format !== 'json') {
+    const open = all.map(({ name, address, port }) => `${name}::${address}:${port}\n`);
+    // One line a listener, whatever the reason holds.
+    return text([...open, ...refused.map(({ name, reason }) => `${name}::refused: ${oneLine(reason)}\n`)].join(''));
+  }
   return json({
+    ...(refused.length > 0 && { refusedListeners: refused }),
     listenerStatuses: all.map(({ name, address, port }) => ({
       name,
       localAddress: { socketAddress: { address, portValue: port } },

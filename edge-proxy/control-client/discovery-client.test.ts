@@ -9,7 +9,7 @@ import { type DiscoveryPoll, FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../s
 import { bucketOf } from '../../shared/xds/held-digests.ts';
 import { Backoff } from './backoff.ts';
 import type { RequestOptions } from './control-client.ts';
-import { type ConfigChanges, DiscoveryClient } from './discovery-client.ts';
+import { type ConfigChanges, DiscoveryClient, type DiscoveryClientOptions } from './discovery-client.ts';
 import { type CachedConfig, DiskCache } from './disk-cache.ts';
 
 const node = { id: 'sidecar~10.0.0.1~a.default~x' };
@@ -17,6 +17,8 @@ const node = { id: 'sidecar~10.0.0.1~a.default~x' };
 /** A control plane in memory, reached without sockets; it can be lost and replaced. */
 class Plane {
   clusters = new Map<string, string>([['a', '1s']]);
+  /** Names of listeners. */
+  served: string[] = [];
   polls: DiscoveryPoll[] = [];
   up = true;
   /** Of the version before features: it refuses a node that announces any, and types that it does not have. */
@@ -30,7 +32,7 @@ class Plane {
         secrets: [],
         clusters: [...this.clusters].map(([name, connectTimeout]) => ({ name, connectTimeout })),
         endpoints: [{ clusterName: 'a' }],
-        listeners: [],
+        listeners: this.served.map((name) => ({ name, address: {} })),
         routes: [],
       })),
       mesh: {
@@ -96,7 +98,7 @@ class Target {
   }
 }
 
-function setup(plane: Plane, target: Target, cache?: DiskCache) {
+function setup(plane: Plane, target: Target, cache?: DiskCache, after?: DiscoveryClientOptions['after']) {
   const lines: string[] = [];
   const client = new DiscoveryClient({
     client: plane,
@@ -105,6 +107,7 @@ function setup(plane: Plane, target: Target, cache?: DiskCache) {
     cache,
     time: { now: Date.now, random: Math.random },
     log: (line) => lines.push(line),
+    after,
     backoff: new Backoff(Math.random, 1, 2),
   });
   return { client, lines };
@@ -156,6 +159,39 @@ describe('DiscoveryClient', () => {
     await vi.waitFor(() => expect(plane.status().types.clusters.state).toBe('SYNCED'));
     expect(target.applied.flatMap((changes) => changes.clusters?.upsert ?? [])).toHaveLength(3);
     expect(client.state.refused.size).toBe(0);
+    await client.stop();
+  });
+
+  it('tells the control plane of a listener that was refused and has opened since', async () => {
+    const plane = new Plane();
+    plane.served = ['l'];
+    const target = new Target();
+    target.refuse.set('listeners/l', 'cannot listen on 127.0.0.1:80: in use');
+    const saved: { config?: CachedConfig } = {};
+    const attempts: (() => void)[] = [];
+    const after = (_: number, callback: () => void) => {
+      attempts.push(callback);
+      return () => {};
+    };
+    const { client, lines } = setup(plane, target, memoryCache(saved), after);
+    let synced = false;
+    void client.synced.then(() => (synced = true));
+    client.start();
+    await vi.waitFor(() => expect(plane.status().types.listeners.state).toBe('NACK'));
+    const [refusal] = plane.status().types.listeners.refused;
+    expect(refusal?.message).toBe('cannot listen on 127.0.0.1:80: in use; it is tried again with back-off');
+    expect([...client.state.refused.keys()]).toEqual(['listeners/l']);
+    expect(synced).toBe(false);
+    target.refuse.clear();
+    attempts.at(-1)!();
+    await client.synced;
+    expect(client.state.refused.size).toBe(0);
+    expect(lines.at(-1)).toBe('listener l is open now');
+    expect(saved.config?.listeners.map(({ name }) => name)).toEqual(['l']);
+    // With the next poll, which another change is due before its time.
+    plane.set('b', '1s');
+    await vi.waitFor(() => expect(plane.status().types.listeners).toMatchObject({ state: 'SYNCED', refused: [] }));
+    expect(target.applied.filter(({ listeners }) => (listeners?.upsert.length ?? 0) > 0)).toHaveLength(2);
     await client.stop();
   });
 

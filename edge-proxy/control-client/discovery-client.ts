@@ -23,6 +23,7 @@ import { Backoff } from './backoff.ts';
 import type { ControlResponse, RequestOptions } from './control-client.ts';
 import type { CachedConfig, CachedResource, DiskCache } from './disk-cache.ts';
 import { type HeldResources, namePages, subscribeRequests } from './held-resources.ts';
+import { RefusedListeners } from './refused-listeners.ts';
 import { tcpClustersOf, type WantedNames, WantedResources, type WantedType } from './wanted-resources.ts';
 
 export type ConfigChanges = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
@@ -53,6 +54,8 @@ export interface DiscoveryClientOptions {
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
+  /** Calls back once, after `milliseconds`; @returns cancel. Default: the runtime's timers. */
+  readonly after?: ((milliseconds: number, callback: () => void) => () => void) | undefined;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
@@ -82,6 +85,12 @@ export class DiscoveryClient {
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
   private readonly held: HeldResources;
+  /** The target, which refused listeners are tried on again. */
+  private readonly target: RefusedListeners;
+  /** Listeners that were refused, for when they open. */
+  private readonly refusedListeners = new Map<string, CachedResource>();
+  /** Those that have opened since, for the next poll: name -> version. */
+  private readonly reopened = new Map<string, string>();
   private session: string | undefined;
   /** The control plane is of a version that refuses nodes with features. */
   private plain = false;
@@ -111,6 +120,13 @@ export class DiscoveryClient {
     this.held = Object.fromEntries(
       RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
     ) as typeof this.held;
+    this.target = new RefusedListeners({
+      target: options.target,
+      random: () => options.time.random(),
+      log: options.log,
+      opened: (name) => this.listenerOpened(name),
+      after: options.after,
+    });
     this.lastSweep = options.time.now();
     options.onDemand?.traffic.onWanted((type, name) => {
       if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
@@ -141,6 +157,7 @@ export class DiscoveryClient {
         if (reason === undefined) this.held[type].set(entry.name, entry);
         else {
           this.state.refused.set(`${type}/${entry.name}`, reason);
+          if (type === 'listeners') this.refusedListeners.set(entry.name, entry);
           this.options.log(`config cache: ${type}/${entry.name} is not used: ${reason}`);
         }
       }
@@ -165,6 +182,7 @@ export class DiscoveryClient {
 
   async stop(): Promise<void> {
     this.abort.abort(new Error('stopped'));
+    this.target.stop();
     await this.running;
     await this.options.cache?.flush();
   }
@@ -305,7 +323,7 @@ export class DiscoveryClient {
   private async request(): Promise<DiscoveryPoll> {
     if (this.plain) {
       const node = this.options.node();
-      if (this.session !== undefined) return { session: this.session, node, requests: this.requests };
+      if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.held, NO_FEATURES) };
     }
     const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
@@ -316,7 +334,7 @@ export class DiscoveryClient {
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
     if (!this.agreed.has('tulle.on-demand'))
-      return this.opened ? subscribeRequests(this.held, this.opened) : this.requests;
+      return this.opened ? subscribeRequests(this.held, this.opened) : this.withReopened();
     if (this.opened) {
       this.wanted.forgetSaid();
       const { virtualHosts, clusters } = this.wanted.takeChanges();
@@ -328,7 +346,26 @@ export class DiscoveryClient {
     // Behind the ACKs, and until they are answered.
     if (this.pages.length === 0 && !this.requests.some(({ namesSent }) => namesSent))
       this.requests.push(...this.wanted.takeRequests());
+    return this.withReopened();
+  }
+
+  /** Says, behind the ACKs, which listeners run that the control plane knows as refused. */
+  private withReopened(): DeltaDiscoveryRequest[] {
+    if (this.reopened.size === 0) return this.requests;
+    this.requests.push({ typeUrl: TYPE_URLS.listeners, initialResourceVersions: Object.fromEntries(this.reopened) });
+    this.reopened.clear();
     return this.requests;
+  }
+
+  private listenerOpened(name: string): void {
+    this.state.refused.delete(`listeners/${name}`);
+    const entry = this.refusedListeners.get(name);
+    if (!entry) return;
+    this.refusedListeners.delete(name);
+    this.held.listeners.set(name, entry);
+    this.reopened.set(name, entry.version);
+    this.options.cache?.save(this.options.node().id, this.cacheable());
+    if (this.state.live) this.settleReadiness();
   }
 
   private async take(responses: readonly DeltaDiscoveryResponse[]): Promise<void> {
@@ -363,6 +400,11 @@ export class DiscoveryClient {
   ): void {
     for (const entry of good) {
       const reason = refused.get(`${type}/${entry.name}`);
+      if (type === 'listeners') {
+        this.reopened.delete(entry.name);
+        if (reason === undefined) this.refusedListeners.delete(entry.name);
+        else this.refusedListeners.set(entry.name, entry);
+      }
       if (reason !== undefined) violations.set(entry.name, reason);
       else {
         this.held[type].set(entry.name, entry);
@@ -375,6 +417,7 @@ export class DiscoveryClient {
       else {
         this.held[type].delete(name);
         this.state.refused.delete(`${type}/${name}`);
+        if (type === 'listeners') this.refusedListeners.delete(name);
       }
     }
     for (const [name, reason] of violations) {
@@ -386,7 +429,7 @@ export class DiscoveryClient {
   /** A target that throws has refused everything it was handed. */
   private async apply(changes: ConfigChanges): Promise<Map<string, string>> {
     try {
-      return await this.options.target.apply(changes);
+      return await this.target.apply(changes);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const refused = new Map<string, string>();

@@ -30,8 +30,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
 
-  --discovery MODE           eager (default): hold all hosts that may be called; on-demand: [TULLE_DISCOVERY]
-                             fetch a host when it is first used; gateways are always eager
+  --discovery MODE           on-demand (default): fetch a host when it is first used; [TULLE_DISCOVERY]
+                             eager: hold all hosts that may be called, as gateways always do
   --host-wait-ms N           how long a request waits for its host (default: 1000) [TULLE_HOST_WAIT_MS]
   --unused-host-seconds N    a fetched host that is not used for so long is let go (default: 3600) [TULLE_UNUSED_HOST_SECONDS]
 
@@ -155,7 +155,7 @@ const MeshFlags = z.strictObject({
   'max-memory-mb': positive.optional(),
   'max-loop-lag-ms': positive.optional(),
   'max-connections': positive.optional(),
-  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('eager'),
+  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
   'host-wait-ms': z
     .string()
     .regex(/^\d{1,5}$/, 'must be a number of milliseconds')

@@ -110,10 +110,21 @@ spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
       );
       expect(part.lines.filter((line) => line.startsWith('{"ready"'))).toEqual([]);
 
-      await mesh.apply(service(9081));
+      const listeners = async () => (await fetch(`http://127.0.0.1:${adminPort}/listeners`)).text();
+      expect(await listeners()).toContain(
+        `${address}_9080::refused: cannot listen on ${address}:9080: the port is in use`,
+      );
+
+      // It is tried again: no change of the mesh is needed.
+      await Promise.all(blockers.splice(0).map((blocker) => new Promise((closed) => blocker.close(closed))));
+      expect(await logged(`listener ${address}_9080 is open now`)).toContain('open');
       await part.announcement();
       expect((await ready()).status).toBe(200);
+      expect(await listeners()).toContain(`${address}_9080::${address}:9080\n`);
+      // The change ends the poll that is held: the next one says that the listener is open.
+      await mesh.apply(service(9081));
       await until('the NACK is cleared', async () => !(await cli('proxy-status')).out.includes('NACK'));
+      await until('the service has moved', async () => (await listeners()).includes(`${address}:9081`));
       expect(await part.stop()).toBe(0);
       await mesh.remove(service(9081));
     },

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
 import type { ProxyStatus } from '../../control/discovery/status.ts';
+import { tulle } from '../kit/command.ts';
 import { RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh, type Workload } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
@@ -127,6 +128,18 @@ spec:
     expect(vhosts).toEqual([0, 1].map((i) => `http_proxy/${host(i)}:${port}`));
   });
 
+  it('shows what was not fetched as such', async () => {
+    const { id } = await status(quick);
+    const command = ['--server', mesh.url, '--token', mesh.adminToken, '--ca-file', mesh.trustBundleFile];
+    const { out } = await tulle(['proxy-config', 'clusters', id, ...command]);
+    const rows = out.split('\n').filter((line) => line.startsWith('outbound|'));
+    expect(rows).toHaveLength(HOSTS + 1);
+    expect(rows.filter((line) => !/ not fetched$/.test(line)).map((line) => line.split(' ')[0])).toEqual([
+      cluster(0),
+      cluster(1),
+    ]);
+  });
+
   it('passes the body of a request that waited', async () => {
     const body = 'x'.repeat(300_000);
     const answer = await new Promise<string>((resolve, reject) => {
@@ -207,6 +220,20 @@ spec:
     await mesh.startControl();
     expect((await waiting).body).toBe(`${host(32)}:${port} `);
     await until('the other proxy is back, too', async () => (await call(host(31))).status === 200);
+  });
+
+  it('fetches for its worker processes, and lets go of what none of them uses', async () => {
+    const flags = ['--discovery', 'on-demand', '--host-wait-ms', '60000', '--unused-host-seconds', '2'];
+    const options = { name: 'workers', serviceAccount: 'workers', labels: {}, runtime };
+    const workers = await mesh.start({ ...options, flags: [...flags, '--concurrency', '2'] });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => call(host(40), workers)));
+    expect(answers.map(({ status: code }) => code)).toEqual(answers.map(() => 200));
+    expect(await outbound(workers)).toEqual([cluster(40)]);
+    let next = 41;
+    await until('the host is let go', async () => {
+      await call(host(next++), workers);
+      return !(await outbound(workers)).includes(cluster(40));
+    });
   });
 
   it('is sent everything with --discovery eager', async () => {

@@ -101,6 +101,16 @@ describe('HTTP/1.0', () => {
   });
 });
 
+it('upgrades that clients offer in passing are ignored where the mesh says so', () => {
+  const mesh = 'defaultConfig: { proxyMetadata: { TULLE_IGNORED_UPGRADES: "TLS/, h2c," } }';
+  const ignoreHttp11Upgrade = ['TLS/', 'h2c'].map((prefix) => ({ prefix, ignoreCase: true }));
+  for (const proxy of [sidecar, gateway]) {
+    const found = compiled(proxy, mesh).map(({ httpProtocolOptions }) => httpProtocolOptions);
+    expect(found.length).toBeGreaterThan(0);
+    for (const options of found) expect(options).toEqual({ ignoreHttp11Upgrade });
+  }
+});
+
 describe('gatewayTopology', () => {
   const topology = (value: string) => `defaultConfig: { gatewayTopology: ${value} }`;
   it.each([

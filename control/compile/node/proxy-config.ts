@@ -5,7 +5,7 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
-import { HTTP10_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
+import { HTTP10_METADATA, IGNORED_UPGRADES_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
@@ -51,6 +51,7 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   const forward = gatewayTopology?.forwardClientCertDetails;
   return {
     acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
+    ignoredUpgrades: proxyMetadata?.[IGNORED_UPGRADES_METADATA] ?? '',
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
   };

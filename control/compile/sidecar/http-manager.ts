@@ -23,6 +23,8 @@ type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDet
 export interface ProxyHttpSettings {
   /** `ISTIO_META_HTTP10`: HTTP/1.0 is served. */
   readonly acceptsHttp10: boolean;
+  /** `TULLE_IGNORED_UPGRADES`: beginnings of protocols that are taken for no offer, separated by commas; '' none. */
+  readonly ignoredUpgrades: string;
   /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
   readonly trustedProxies: number;
   /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
@@ -40,7 +42,14 @@ type ProxySettingsInput = { settings: MeshSettings; logsByDefault: boolean } & P
  * The settings of a proxy. Where MeshConfig does not set access logs, Tulle's own proxies write one; Istio's do not.
  */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, logsByDefault: true, acceptsHttp10: true, trustedProxies: true, forwardClientCert: true },
+  {
+    settings: true,
+    logsByDefault: true,
+    acceptsHttp10: true,
+    ignoredUpgrades: true,
+    trustedProxies: true,
+    forwardClientCert: true,
+  },
   ({ settings, logsByDefault, ...http }) =>
     logsByDefault && settings.accessLogFile === undefined
       ? { ...settings, http, accessLogFile: '/dev/stdout' }
@@ -77,7 +86,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
       ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
-      ...(http.acceptsHttp10 && { httpProtocolOptions: { acceptHttp10: true } }),
+      ...http1Options(http),
       ...clientCertificate(side, http),
       ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -90,6 +99,20 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
+}
+
+function http1Options({ acceptsHttp10, ignoredUpgrades }: ProxyHttpSettings) {
+  const prefixes = ignoredUpgrades
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+  if (!acceptsHttp10 && prefixes.length === 0) return {};
+  return {
+    httpProtocolOptions: {
+      ...(acceptsHttp10 && { acceptHttp10: true }),
+      ...(prefixes.length > 0 && { ignoreHttp11Upgrade: prefixes.map((prefix) => ({ prefix, ignoreCase: true })) }),
+    },
+  };
 }
 
 /** MeshConfig.pathNormalization, of every manager: inbound, outbound and gateway (buildHTTPConnectionManager of Istio). */

@@ -63,7 +63,7 @@ export class RouteTables {
   apply({ configurations, hosts, removedHosts, indexed = [], unindexed = [] }: RouteChanges): Map<string, string> {
     const violations = new Map<string, string>();
     for (const one of indexed) this.hostsOf(configurationOf(one.name)).addIndexed(one);
-    for (const name of unindexed) this.separate.get(configurationOf(name))?.removeIndexed(name);
+    for (const name of unindexed) this.unindex(configurationOf(name), name);
     const divided = new Map<string, RouteConfiguration>();
     const whole: RouteConfiguration[] = [];
     for (const config of configurations)
@@ -93,6 +93,12 @@ export class RouteTables {
         one.used = false;
       }
     return names;
+  }
+
+  private unindex(configuration: string, name: string): void {
+    const hosts = this.separate.get(configuration);
+    hosts?.removeIndexed(name);
+    if (hosts?.isEmpty && !hosts.config) this.separate.delete(configuration);
   }
 
   private hostsOf(name: string): SeparateHosts {

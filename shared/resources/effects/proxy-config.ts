@@ -9,10 +9,16 @@ const TRACING = 'has no effect yet: proxies make no spans';
 
 /** Of `proxyMetadata`: the proxy serves HTTP/1.0 where it is "1" or "true". */
 export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
+/**
+ * Of `proxyMetadata`, and Tulle's own: protocols that clients offer in Upgrade and that are ignored, by their beginnings, such
+ * as `TLS/,h2c`. In Istio it takes an EnvoyFilter.
+ */
+export const IGNORED_UPGRADES_METADATA = 'TULLE_IGNORED_UPGRADES';
+const IN_USE: ReadonlySet<string> = new Set([HTTP10_METADATA, IGNORED_UPGRADES_METADATA]);
 
 /** Of the environment of a proxy, names to values: why it has no effect, or a part of it; undefined: all of it is in force. */
 export function proxyMetadataWithoutEffect(metadata: object): string | undefined {
-  const others = Object.keys(metadata).filter((name) => name !== HTTP10_METADATA);
+  const others = Object.keys(metadata).filter((name) => !IN_USE.has(name));
   if (others.length === 0) return undefined;
   return `has no effect for ${others.join(', ')}: give them to the proxy process as its environment`;
 }

@@ -13,8 +13,8 @@ export const ProxyConfigSpec = object({
     'Worker processes of the proxy, taken at its start; 0 is one for each core it may use. Default: 1.',
   ),
   environmentVariables: map(string({ max: 2048 })).describe(
-    'Environment variables of the proxy. `ISTIO_META_HTTP10: "1"` lets it serve HTTP/1.0; others are not used: they are ' +
-      'given to its process.',
+    'Environment variables of the proxy. `ISTIO_META_HTTP10: "1"` lets it serve HTTP/1.0, `TULLE_IGNORED_UPGRADES` ' +
+      'lists offers of Upgrade that it ignores; others are not used: they are given to its process.',
   ),
   image: Image.describe('The image of the proxy. Not used: it is chosen where the proxy is deployed.'),
   selector,
