@@ -2,10 +2,10 @@
 import { type Context, Hono } from 'hono';
 import {
   DiscoveryPoll,
+  isConfidential,
   RESOURCE_TYPES,
   type ResourceType,
   type Snapshot,
-  TYPE_URLS,
 } from '../../shared/xds/discovery.ts';
 import { answerBody } from '../discovery/answer.ts';
 import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
@@ -89,7 +89,7 @@ function acceptsGzip(header: string | undefined): boolean {
 /** Secrets hold the private keys of gateways: they are sent only to holders of an X.509-SVID, never for a bearer token. */
 function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): DiscoveryPoll {
   if (!caller.byToken) return poll;
-  return { ...poll, requests: poll.requests.filter(({ typeUrl }) => typeUrl !== TYPE_URLS.secrets) };
+  return { ...poll, requests: poll.requests.filter(({ typeUrl }) => !isConfidential(typeUrl)) };
 }
 
 /** A session opened with a certificate cannot be continued with a token. */

@@ -1,5 +1,5 @@
 /** A DiscoveryAnswer as bytes: put together of resources that were encoded, and compressed, once for all proxies. */
-import { type Feature, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { type Feature, isConfidential } from '../../shared/xds/discovery.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { type CompressedBlocks, runsOf } from './compressed-blocks.ts';
 import { GzipMember } from './gzip.ts';
@@ -31,11 +31,12 @@ function* responseParts(response: Response, follows: boolean): Generator<Part> {
   yield { own: text(`${follows ? ',' : ''}${head.slice(0, -1)},"resources":[`) };
   let first = true;
   // Secrets are neither shared nor compressed: the size of a compressed text tells of its content.
-  const runs = typeUrl === TYPE_URLS.secrets ? resources.map((secret) => [secret]) : runsOf(resources);
+  const confidential = isConfidential(typeUrl);
+  const runs = confidential ? resources.map((secret) => [secret]) : runsOf(resources);
   for (const run of runs) {
     if (!first) yield { own: COMMA };
     first = false;
-    yield typeUrl === TYPE_URLS.secrets ? { own: joined([...runChunks(run)]) } : { run };
+    yield confidential ? { own: joined([...runChunks(run)]) } : { run };
   }
   yield { own: text(']}') };
 }

@@ -6,7 +6,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
-import { type DiscoveryPoll, type Feature, RESOURCE_TYPES, type Snapshot } from '../../shared/xds/discovery.ts';
+import {
+  type DiscoveryPoll,
+  type Feature,
+  RESOURCE_TYPES,
+  type Snapshot,
+  typeOfUrl,
+} from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
 import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
 import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
@@ -20,7 +26,7 @@ import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session, typeOfUrl } from './session.ts';
+import { type Collected, NOTHING, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
@@ -75,6 +81,7 @@ const NO_FINDINGS: readonly Finding[] = [];
 /** What a finding means for requests. */
 const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   RuleNotTranslated: ': requests that this rule matches are answered with 500',
+  RuleWithoutEffect: '',
   PatchLeftOut: '',
   FieldWithoutEffect: '',
 };

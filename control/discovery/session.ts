@@ -7,7 +7,9 @@ import {
   type NamesWanted,
   RESOURCE_TYPES,
   type ResourceType,
+  rowOf,
   TYPE_URLS,
+  typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
@@ -15,13 +17,6 @@ import type { SharedResource } from '../compile/output/shared-resource.ts';
 import type { ResourceSets } from '../compile/output/snapshot.ts';
 import { closureOf } from './on-demand.ts';
 import { type Changes, Subscription } from './subscription.ts';
-
-const TYPES_BY_URL = new Map<string, ResourceType>(RESOURCE_TYPES.map((type) => [TYPE_URLS[type], type]));
-
-/** The resource type of a type URL; undefined for one Tulle does not serve. */
-export function typeOfUrl(typeUrl: string): ResourceType | undefined {
-  return TYPES_BY_URL.get(typeUrl);
-}
 
 /** A DeltaDiscoveryResponse before it is encoded: its resources are shared with other proxies. */
 export interface Response {
@@ -164,7 +159,7 @@ export class Session {
     let more = false;
     const changes = all.map(([type, change]): TypeChanges => {
       const stays = type === 'clusters' || type === 'endpoints' ? refused : false;
-      const later = adds && type !== 'listeners' && change.removed.length > 0 && !stays;
+      const later = adds && !rowOf(type).atOnce && change.removed.length > 0 && !stays;
       if (later) more = true;
       return later || stays ? [type, { upserts: change.upserts, removed: [] }] : [type, change];
     });
@@ -181,7 +176,7 @@ export class Session {
     const changes: TypeChanges[] = [];
     const left = { ...PAGE };
     for (const [type, { upserts, removed }] of all) {
-      const page = type === 'listeners' ? upserts : firstOf(upserts, left);
+      const page = rowOf(type).atOnce ? upserts : firstOf(upserts, left);
       changes.push([type, { upserts: page, removed }]);
       if (page.length === upserts.length) continue;
       return { changes: changes.map(([each, kept]) => [each, { upserts: kept.upserts, removed: [] }]), more: true };

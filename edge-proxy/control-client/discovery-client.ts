@@ -16,6 +16,7 @@ import {
   RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
+  typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import { nackMessage } from '../../shared/xds/nack.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
@@ -473,7 +474,7 @@ function isHeld({ requests }: DiscoveryPoll): boolean {
 
 /** The well-formed resources of a response, and the names of the others with what is wrong. */
 function sort(response: DeltaDiscoveryResponse) {
-  const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === response.typeUrl);
+  const type = typeOfUrl(response.typeUrl);
   const good: CachedResource[] = [];
   const violations = new Map<string, string>();
   for (const { name, version, resource } of response.resources ?? []) {

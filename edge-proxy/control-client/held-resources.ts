@@ -3,9 +3,9 @@ import {
   type DeltaDiscoveryRequest,
   type Feature,
   type NamesWanted,
-  RESOURCE_TYPES,
   type ResourceType,
   TYPE_URLS,
+  typeOfUrl,
   typesWith,
 } from '../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
@@ -42,7 +42,7 @@ export function namePages(held: HeldResources, wanted: readonly NamesWanted[]): 
   const pages: DeltaDiscoveryRequest[][] = [];
   let left = 0;
   for (const { typeUrl, buckets } of wanted) {
-    const type = RESOURCE_TYPES.find((candidate) => TYPE_URLS[candidate] === typeUrl);
+    const type = typeOfUrl(typeUrl);
     if (type === undefined) continue;
     const byBucket = Map.groupBy(held[type].values(), ({ name }) => bucketOf(name));
     let page = pageOf(typeUrl);

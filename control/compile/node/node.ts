@@ -11,6 +11,7 @@ import { distinctFindings, type Finding, findingText } from '../output/finding.t
 import { type Layer, ResourceSet } from '../output/resource-set.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
+import { routeFindings } from '../routes/route-findings.ts';
 import { proxyOf } from '../scope/proxy.ts';
 import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
@@ -145,13 +146,7 @@ export function compileWithNotes(
   noteNotCompiled(view, place.proxy, place.scope, note);
   const { sets, own, called } = inOneGo(compileAt(place));
   const findings = findingsOf(own, called.leftOut()).map(findingText);
-  for (const message of [
-    ...place.scope.routes.flatMap((form) => form.notes),
-    ...called.notes(),
-    ...own.notes,
-    ...findings,
-  ])
-    note(message);
+  for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(sets), notes: [...notes] };
@@ -209,7 +204,8 @@ function* compileAt(place: Place): Work<CompiledPlace> {
   yield;
   yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const sets = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]));
-  return { sets: sets as CompiledNode['sets'], own: { ...own, notes }, called };
+  const errors = [...own.errors, ...routeFindings({ forms: place.scope.routes })];
+  return { sets: sets as CompiledNode['sets'], own: { ...own, notes, errors }, called };
 }
 
 /** The clusters of the services come last: they are the most, and the ones that change with endpoints. */

@@ -10,7 +10,7 @@ import { isKind, specOf } from '../../mesh/fields.ts';
 import { protocolOf } from '../../mesh/protocol.ts';
 import type { HttpRule } from '../../mesh/routes/route-form.ts';
 import type { MeshView, Protocol } from '../../mesh/view.ts';
-import { namesClaims } from '../routes/virtual-service-match.ts';
+import { namesClaims } from '../routes/http-match.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';

@@ -38,7 +38,7 @@ export type Layers = { readonly [T in ResourceType]?: readonly Layer[] };
 export interface Parts {
   readonly layers: Layers;
   readonly notes: readonly string[];
-  /** Why rules could not be translated. */
+  /** What is not in force as written. */
   readonly errors: readonly Finding[];
   /** Patches that were left out. */
   readonly leftOut: readonly LeftOut[];

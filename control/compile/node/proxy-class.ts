@@ -5,7 +5,7 @@ import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, labelsKey } from '../memo.ts';
-import { sourceLabelsOf } from '../routes/virtual-service-routes.ts';
+import { sourceLabelsOf } from '../routes/form-routes.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 
 type DestinationRule = ResourceOfKind<'DestinationRule'>;

@@ -1,6 +1,6 @@
 /** An xDS resource as it is shared between proxies: frozen, versioned once, encoded once. */
 
-import { type ResourceType, resourceName, TYPE_URLS, type XdsResource } from '../../../shared/xds/discovery.ts';
+import { type ResourceType, resourceName, rowOf, TYPE_URLS, type XdsResource } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import type { Work } from './compiled-node.ts';
 import { canonicalJson, digest, digestText } from './digest.ts';
@@ -42,7 +42,7 @@ export class SharedResource {
   chunks(): readonly Uint8Array[] {
     if (isWhole(this.type, this.resource)) return routesChunks(this.resource);
     // Private keys are not kept in a second form.
-    if (this.type === 'secrets') return [encode(this.type, canonicalJson(this.resource))];
+    if (rowOf(this.type).confidential) return [encode(this.type, canonicalJson(this.resource))];
     this.digested();
     return [this.encoded as Buffer];
   }
@@ -54,9 +54,10 @@ export class SharedResource {
 
   /** Digest and bytes are made of one text. */
   private digested(): string {
-    if (this.known !== undefined && (this.encoded || this.type === 'secrets')) return this.known;
+    const { confidential } = rowOf(this.type);
+    if (this.known !== undefined && (this.encoded || confidential)) return this.known;
     const text = canonicalJson(this.resource);
-    if (this.type !== 'secrets') this.encoded = encode(this.type, text);
+    if (!confidential) this.encoded = encode(this.type, text);
     this.known = digestText(text);
     return this.known;
   }

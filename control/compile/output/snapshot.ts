@@ -1,9 +1,9 @@
 /** Sets of shared resources as one plain snapshot. */
 import {
-  type FeatureType,
   RESOURCE_TYPES,
   type ResourceType,
   resourceName,
+  rowOf,
   type Snapshot,
   type XdsResource,
 } from '../../../shared/xds/discovery.ts';
@@ -13,16 +13,13 @@ import { shared } from './shared-resource.ts';
 
 export type ResourceSets = { readonly [T in ResourceType]: ResourceSet };
 
-/** Types that a snapshot need not have. */
-const BY_FEATURE: ReadonlySet<ResourceType> = new Set<FeatureType>(['hosts', 'virtualHosts']);
-
 /** The resources by type, sorted by name. They are frozen. */
 export function snapshotOf(sets: ResourceSets): Snapshot {
   const of = <T extends ResourceType>(type: T) =>
     [...sets[type].values()]
       .map(({ resource }) => resource as XdsResource[T])
       .sort((a, b) => compare(resourceName(type, a), resourceName(type, b)));
-  const types = RESOURCE_TYPES.filter((type) => !BY_FEATURE.has(type) || sets[type].count > 0);
+  const types = RESOURCE_TYPES.filter((type) => rowOf(type).feature === undefined || sets[type].count > 0);
   return Object.fromEntries(types.map((type) => [type, of(type)])) as unknown as Snapshot;
 }
 

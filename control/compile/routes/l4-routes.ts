@@ -10,7 +10,7 @@ import { dnsCache } from '../cluster/clusters.ts';
 import { hostCovers, outboundCluster } from '../names.ts';
 import { type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
-import { destinationPortOf, type RouteCaller } from './virtual-service-routes.ts';
+import { destinationPortOf, type RouteCaller } from './form-routes.ts';
 
 /** What connections are routed by. */
 export interface L4Routes extends TcpSettings {

@@ -27,7 +27,7 @@ function form(
     http,
     tcp: [],
     tls: [],
-    notes: [],
+    withoutEffect: [],
     ...rest,
   };
 }

@@ -54,7 +54,7 @@ const joined = generator<{ forms: readonly RouteForm[]; host: string }, RouteFor
     });
     ranked.sort((a, b) => moreSpecific(a.host, b.host) || compareRanks(b.rank, a.rank));
     const [oldest] = oldestFirst as [RouteForm];
-    return { ...oldest, hosts: [host], http: ranked.map(({ rule }) => rule), tcp: [], tls: [], notes: [] };
+    return { ...oldest, hosts: [host], http: ranked.map(({ rule }) => rule), tcp: [], tls: [], withoutEffect: [] };
   },
 );
 

@@ -13,8 +13,8 @@ import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
-import { defaultRoute } from './virtual-service.ts';
-import { formRoutes, type RouteCaller } from './virtual-service-routes.ts';
+import { formRoutes, type RouteCaller } from './form-routes.ts';
+import { defaultRoute } from './http-rules.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
 

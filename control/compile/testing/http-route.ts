@@ -38,7 +38,7 @@ function formFor(route: Resource, parent: Fields, { domainSuffix }: MeshSettings
     http: objects(specOf(route)['rules']).flatMap((rule) => rulesOf(rule, { origin, port, domainSuffix })),
     tcp: [],
     tls: [],
-    notes: [],
+    withoutEffect: [],
   };
 }
 

@@ -248,9 +248,9 @@ describe('an HTTPRoute', () => {
     const replaced = mesh.write([one], [other]);
     expect(Object.keys(replaced)).toEqual(['a', 'b', 'c']);
     // For the first proxy the routes are translated; b is of the same class; c is in another namespace.
-    expect(replaced.a!.built['virtual-service-routes']).toBeGreaterThan(0);
-    expect(replaced.b!.built['virtual-service-routes']).toBeUndefined();
-    expect(replaced.c!.built['virtual-service-routes']).toBeUndefined();
+    expect(replaced.a!.built['form-routes']).toBeGreaterThan(0);
+    expect(replaced.b!.built['form-routes']).toBeUndefined();
+    expect(replaced.c!.built['form-routes']).toBeUndefined();
     for (const { built } of Object.values(replaced)) {
       expect(Object.keys(built)).not.toContain('clusters');
       expect(Object.keys(built)).not.toContain('cluster-layers');

@@ -121,7 +121,7 @@ describe('rulesWithDelegates', () => {
       { route: to('last.shop.svc.cluster.local') },
     ]);
     expect(notes).toEqual([
-      'VirtualService shop/root: spec.http[1]: no request can match it and spec.http[1] of its delegate team/reviews: left out',
+      'spec.http[1]: no request can match it and spec.http[1] of its delegate team/reviews: left out',
     ]);
   });
 
@@ -132,9 +132,7 @@ describe('rulesWithDelegates', () => {
       const found = run(root([rule]), all);
       expect(found).toEqual({
         http: [],
-        notes: [
-          'VirtualService shop/root: spec.http[0].delegate: there is no VirtualService team/d without hosts: the rule has no effect',
-        ],
+        notes: ['spec.http[0].delegate: there is no VirtualService team/d without hosts: the rule has no effect'],
       });
     }
     const kept = run(root([rule]), [vs('d', 'team', { http, exportTo: ['.'] })]);

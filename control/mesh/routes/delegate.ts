@@ -16,7 +16,7 @@ export interface Delegates {
   readonly domainSuffix: string;
   /** MeshConfig.defaultVirtualServiceExportTo. */
   readonly meshExportTo?: readonly string[] | undefined;
-  /** Takes which rule has no effect, and why. */
+  /** Takes which field has no effect, and why. */
   note(message: string): void;
 }
 
@@ -51,7 +51,7 @@ function delegated(
   { find, domainSuffix, meshExportTo, note }: Delegates,
 ): HttpRoute[] {
   const own = namespaceOf(root);
-  const at = `VirtualService ${own}/${root.metadata.name}: spec.http[${index}]`;
+  const at = `spec.http[${index}]`;
   const key = delegateKey(root, delegate);
   const found = find(key);
   if (!found) {

@@ -41,8 +41,8 @@ export interface RouteForm {
   readonly http: readonly HttpRule[];
   readonly tcp: readonly TcpRule[];
   readonly tls: readonly TlsRule[];
-  /** What of it has no effect, and why: one sentence each. */
-  readonly notes: readonly string[];
+  /** Rules that are left out, and why: a field path and a sentence each. */
+  readonly withoutEffect: readonly string[];
 }
 
 /** What a request must be. Gateways are full names. */

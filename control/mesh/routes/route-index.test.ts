@@ -76,7 +76,7 @@ describe('the route forms of VirtualServices', () => {
 
     const without = mesh(index, [changedPart], []);
     expect(without.routes[1]?.http).toEqual([]);
-    expect(without.routes[1]?.notes).toHaveLength(1);
+    expect(without.routes[1]?.withoutEffect).toHaveLength(1);
     expect(mesh(index, [other], []).routes).toEqual([without.routes[1]]);
   });
 });

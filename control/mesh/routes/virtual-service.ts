@@ -66,8 +66,8 @@ export function formOf(
   const namespace = namespaceOf(vs);
   const scope: NameScope = { namespace, domainSuffix };
   const meshExportTo = config.defaultVirtualServiceExportTo;
-  const notes: string[] = [];
-  const note = (line: string) => void notes.push(line);
+  const withoutEffect: string[] = [];
+  const note = (message: string) => void withoutEffect.push(message);
   const origin: RouteOrigin = {
     resource: vs,
     namespace,
@@ -82,7 +82,7 @@ export function formOf(
     http: rulesWithDelegates(vs, { find, domainSuffix, meshExportTo, note }).map((rule) => httpRule(rule, origin)),
     tcp: tcp.map((rule) => connectionRuleInFull(rule, scope)),
     tls: tls.map((rule) => connectionRuleInFull(rule, scope)),
-    notes,
+    withoutEffect,
   };
 }
 

@@ -12,7 +12,7 @@ import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/c
 import type * as filters from '../../../shared/xds/http-filters.ts';
 import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
 import { compare } from '../../mesh/sorted-list.ts';
-import { stringMatcher } from './virtual-service-match.ts';
+import { stringMatcher } from './http-match.ts';
 
 export type PerFilterConfig = filters.TypedPerFilterConfig;
 type FaultConfig = { '@type': string } & filters.HttpFault;

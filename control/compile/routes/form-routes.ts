@@ -7,7 +7,7 @@ import type { DestinationRule, Destinations } from '../cluster/destination-rule.
 import { generator, labelsFrom, labelsKey, sharedList } from '../memo.ts';
 import { outboundCluster } from '../names.ts';
 import type { Finding } from '../output/finding.ts';
-import { translateHttpRoutes } from './virtual-service.ts';
+import { translateHttpRoutes } from './http-rules.ts';
 
 /** Who a request comes from, as `sourceLabels` and `sourceNamespace` know it. */
 export interface RouteCaller {

@@ -7,8 +7,8 @@ import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
 import { resolveGatewayName } from '../../mesh/routes/names.ts';
 import { formOf } from '../../mesh/routes/virtual-service.ts';
 import { findingText } from '../output/finding.ts';
-import { defaultRoute, type RouteContext, translateHttpRoutes, UNTRANSLATABLE } from './virtual-service.ts';
-import { DEFAULT_RETRY_POLICY, protoDuration } from './virtual-service-policies.ts';
+import { DEFAULT_RETRY_POLICY, protoDuration } from './http-policies.ts';
+import { defaultRoute, type RouteContext, translateHttpRoutes, UNTRANSLATABLE } from './http-rules.ts';
 
 const cases = new URL('../../../../shared/reference/istiod-golden/cases/', import.meta.url);
 

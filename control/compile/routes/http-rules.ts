@@ -7,7 +7,7 @@ import type { HttpRetry, HttpRouteDestination, Percent } from '../../../shared/r
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../../shared/xds/route.ts';
 import type { HttpMatch, HttpRule } from '../../mesh/routes/route-form.ts';
 import type { Finding } from '../output/finding.ts';
-import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './virtual-service-match.ts';
+import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './http-match.ts';
 import {
   type PerFilterConfig,
   parts,
@@ -17,7 +17,7 @@ import {
   translateHeaders,
   translateRedirect,
   translateRetries,
-} from './virtual-service-policies.ts';
+} from './http-policies.ts';
 
 export interface RouteContext extends MatchScope {
   /** MeshConfig.defaultHttpRetryPolicy: retries of routes that name none. */
