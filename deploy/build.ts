@@ -76,10 +76,17 @@ function licenseOf(library: string): string {
   return `== ${library}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
-/** Installs nothing but a suitable Node, if the user's is too old. */
+/**
+ * Installs nothing else. Of the runtimes, which are larger than this package, users choose: those that lie beside it are
+ * found, else those of PATH.
+ */
 function manifest(): object {
-  const { name, version, description, license, type, bin, engines, optionalDependencies } = pkg;
-  return { name, version, description, license, type, bin, engines, optionalDependencies };
+  const { name, version, description, license, type, bin, engines, devDependencies, optionalDependencies } = pkg;
+  const { bun, deno } = devDependencies;
+  const peerDependencies = { ...optionalDependencies, bun, deno };
+  const optional = Object.keys(peerDependencies).map((runtime) => [runtime, { optional: true }]);
+  const peerDependenciesMeta = Object.fromEntries(optional);
+  return { name, version, description, license, type, bin, engines, peerDependencies, peerDependenciesMeta };
 }
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {

@@ -43,7 +43,11 @@ describe('the package', () => {
 
   it('needs nothing that it does not bring, and brings the licenses of what it holds', () => {
     const manifest = JSON.parse(readFileSync(join(modules, 'tulle/package.json'), 'utf8'));
-    expect(manifest).not.toHaveProperty('dependencies');
+    for (const installed of ['dependencies', 'optionalDependencies']) expect(manifest).not.toHaveProperty(installed);
+    expect(Object.keys(manifest.peerDependencies)).toEqual(Object.keys(manifest.peerDependenciesMeta));
+    expect(Object.values(manifest.peerDependenciesMeta)).toEqual(
+      manifest.peerDependenciesMeta ? Object.keys(manifest.peerDependencies).map(() => ({ optional: true })) : [],
+    );
     expect(manifest.bin).toEqual(pkg.bin);
     expect(libraries).toEqual(expect.arrayContaining(Object.keys(pkg.dependencies)));
     const texts = readFileSync(join(modules, 'tulle/THIRD-PARTY-LICENSES'), 'utf8');
