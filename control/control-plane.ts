@@ -13,6 +13,7 @@ import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
+import { Accounts, fileRevocationStore } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
@@ -89,6 +90,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const caFolder = options.caFolder ?? join(data, 'ca');
     const { trustDomain, svidTtl, maxSvidTtl = svidTtl } = options;
     const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
+    const accounts = await Accounts.open(store, fileRevocationStore(join(data, 'revocations.json')));
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
@@ -117,6 +119,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
+    mesh.onChange((_view, { deleted }) => {
+      for (const { kind, metadata } of deleted)
+        if (kind === 'ServiceAccount')
+          accounts.deleted({ namespace: metadata.namespace ?? '', serviceAccount: metadata.name }).catch(report);
+    });
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,
@@ -154,7 +161,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       report,
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
-    app.route('/', certificateRoutes({ authority, tokens, jwtSvids, events, report }));
+    app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids, events, report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     const { monitoring } = options;
@@ -176,7 +183,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 }
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
-const OWN = /^(resources\.sqlite.*|ca|join-tokens|admin-token\.sha256|jwt-key\.pem|lost\+found)$/;
+const OWN = /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

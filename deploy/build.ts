@@ -110,16 +110,23 @@ function licenseOf(library: string): string {
   return `== ${library}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
-/** Installs nothing but a suitable Node, if the user's is too old. */
+/**
+ * Installs nothing else. Of the runtimes, which are larger than this package, users choose: those that lie beside it are
+ * found, else those of PATH.
+ */
 function manifest(): object {
-  const { name, version, description, license, type, bin, engines, optionalDependencies } = pkg;
+  const { name, version, description, license, type, bin, engines, devDependencies, optionalDependencies } = pkg;
+  const { bun, deno } = devDependencies;
+  const peerDependencies = { ...optionalDependencies, bun, deno };
+  const optional = Object.keys(peerDependencies).map((runtime) => [runtime, { optional: true }]);
+  const peerDependenciesMeta = Object.fromEntries(optional);
   const exports = {
     '.': { types: './library/index.d.mts', default: './library/index.mjs' },
     './control': { types: './library/control.d.mts', default: './library/control.mjs' },
     './worker': './edge-proxy/runtime/worker/main.mjs',
     './package.json': './package.json',
   };
-  return { name, version, description, license, type, bin, exports, engines, optionalDependencies };
+  return { name, version, description, license, type, bin, exports, engines, peerDependencies, peerDependenciesMeta };
 }
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {

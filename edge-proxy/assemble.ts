@@ -219,7 +219,8 @@ export async function startStaticProxy(
       : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
-  const state = { ready: () => true, draining: life.draining, quit, taken, refused: () => NONE };
+  const own = { failure: () => undefined, metrics: () => '', refused: () => NONE };
+  const state = { ready: () => true, draining: life.draining, quit, taken, ...own };
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);

@@ -9,6 +9,7 @@ import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
+import { expiryFailure, expiryMetrics } from './control-client/certificate-expiry.ts';
 import { ControlClient } from './control-client/control-client.ts';
 import { type ConfigTarget, DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
@@ -128,6 +129,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     draining: life.draining,
     quit,
     taken,
+    failure: () => expiryFailure(identity.current, runtime.now()),
+    metrics: () => expiryMetrics(identity.current, runtime.now()),
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
@@ -214,6 +217,9 @@ interface State {
   readonly draining: () => boolean;
   readonly quit: () => void;
   readonly taken: ProcessSettings;
+  readonly failure: () => string | undefined;
+  /** In addition to those of the proxy. */
+  readonly metrics: () => string;
   readonly refused: () => ReadonlyMap<string, string>;
 }
 
@@ -228,7 +234,7 @@ export function adminOf(
   return createAdmin({
     ...state,
     draining: () => state.draining() || proxy.draining(),
-    metrics: () => proxy.exposition(),
+    metrics: async () => (await proxy.exposition()) + state.metrics(),
     stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),

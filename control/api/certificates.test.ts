@@ -7,9 +7,13 @@ import { createCsr } from '../../shared/identity/csr.ts';
 import { controlPlaneAudience, verifyJwtSvid } from '../../shared/identity/jwt-svid.ts';
 import { generateKeys } from '../../shared/identity/keys.ts';
 import { parseSvid } from '../../shared/identity/svid.ts';
+import { Accounts } from '../ca/accounts.ts';
 import { openAuthority } from '../ca/authority.ts';
 import { JoinTokens, memoryTokenStore } from '../ca/join-tokens.ts';
 import { type JwtSvids, openJwtSvids } from '../ca/jwt-svids.ts';
+import { memoryStore } from '../store/memory.ts';
+import type { ResourceStore } from '../store/store.ts';
+import { createInitialNamespaces } from './app.ts';
 import { authenticate } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { certificateRoutes } from './certificates.ts';
@@ -18,14 +22,19 @@ const id = 'spiffe://td/ns/default/sa/reviews';
 let folder: string;
 let app: Hono<ApiEnv>;
 let jwtSvids: JwtSvids;
+let store: ResourceStore;
+let accounts: Accounts;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tulle-api-'));
   const authority = await openAuthority({ folder, trustDomain: 'td' });
   jwtSvids = await openJwtSvids({ folder, trustDomain: 'td', issuer: 'https://control' });
   const tokens = new JoinTokens(memoryTokenStore());
+  store = memoryStore();
+  await createInitialNamespaces(store);
+  accounts = await Accounts.open(store, { load: async () => [], save: async () => {} });
   app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === 'admin-token'));
-  app.route('/', certificateRoutes({ authority, tokens, jwtSvids }));
+  app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids }));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -151,5 +160,86 @@ describe('JWT-SVIDs', () => {
     const discovery = await call('/.well-known/openid-configuration');
     expect(discovery.body).toMatchObject({ issuer: 'https://control', jwks_uri: 'https://control/keys' });
     expect((await call('/keys')).body).toEqual(jwtSvids.jwks);
+  });
+});
+
+describe('identities that are taken back', () => {
+  const account = { namespace: 'shop', serviceAccount: 'web' };
+  const web = { peerSpiffeId: 'spiffe://td/ns/shop/sa/web' };
+  const key = (plural: string, namespace: string, name: string) => ({ group: '', plural, namespace, name });
+  const remove = async (path: string) => {
+    const headers = { authorization: 'Bearer admin-token' };
+    const response = await app.request(path, { method: 'DELETE', headers }, {});
+    return { status: response.status, body: (await response.json()) as Record<string, string> };
+  };
+
+  it('are refused where the namespace does not exist, at first and later', async () => {
+    const refused = await call('/v1/join-tokens', account, admin);
+    expect([refused.status, refused.body.message]).toEqual([
+      403,
+      expect.stringContaining('namespace "shop" does not exist: create it first'),
+    ]);
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } };
+    await store.create(key('namespaces', '', 'shop'), namespace);
+    expect((await call('/v1/join-tokens', account, admin)).status).toBe(200);
+    expect((await call('/v1/certificates', { csr: await csr() }, web)).status).toBe(200);
+    await store.delete(key('namespaces', '', 'shop'));
+    expect((await call('/v1/certificates', { csr: await csr() }, web)).status).toBe(403);
+    expect((await call('/v1/jwt-svids', { audience: ['a'] }, web)).status).toBe(403);
+    await store.create(key('namespaces', '', 'shop'), namespace);
+  });
+
+  it('are refused once their account was revoked, until its ServiceAccount is made again', async () => {
+    const token = (await call('/v1/join-tokens', account, admin)).body.token!;
+    expect((await call('/v1/revocations', account)).status).toBe(401);
+    expect((await call('/v1/revocations', account, admin)).status).toBe(200);
+    const renewed = await call('/v1/certificates', { csr: await csr() }, web);
+    expect([renewed.status, renewed.body.message]).toEqual([
+      403,
+      expect.stringMatching(/"web" of namespace "shop" was revoked at/),
+    ]);
+    expect((await call('/v1/certificates', { csr: await csr(), token })).body.message).toContain(
+      'join token was revoked',
+    );
+    expect((await call('/v1/join-tokens', account, admin)).status).toBe(403);
+    expect((await call('/v1/certificates', { csr: await csr() }, { peerSpiffeId: id })).status).toBe(200);
+    const listed = (await call('/v1/revocations', undefined, admin)).body as unknown as { revocations: object[] };
+    expect(listed.revocations).toEqual([expect.objectContaining(account)]);
+    const later = new Date(Date.now() + 2000).toISOString();
+    const resource = {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'web', namespace: 'shop', creationTimestamp: later },
+    };
+    await store.create(key('serviceaccounts', 'shop', 'web'), resource);
+    const created = (await store.get(key('serviceaccounts', 'shop', 'web')))!.metadata.creationTimestamp!;
+    // The store may stamp the time itself: then the account is of the second in which it was revoked, or later.
+    const allowed = Date.parse(created) >= accounts.list()[0]!.since;
+    expect((await call('/v1/certificates', { csr: await csr() }, web)).status).toBe(allowed ? 200 : 403);
+  });
+
+  it('may be tokens that are unused', async () => {
+    const request = { namespace: 'default', serviceAccount: 'once' };
+    const token = (await call('/v1/join-tokens', request, admin)).body.token!;
+    const [, tokenId] = token.split('.');
+    const list = async () =>
+      (
+        (await call('/v1/join-tokens?namespace=default', undefined, admin)).body as unknown as {
+          tokens: { id: string; state: string }[];
+        }
+      ).tokens;
+    const text = JSON.stringify(await list());
+    expect(text).not.toContain(token.split('.')[2]);
+    expect((await list()).find((one) => one.id === tokenId)).toMatchObject({ ...request, state: 'unused' });
+    expect((await call('/v1/join-tokens')).status).toBe(401);
+    expect((await remove(`/v1/join-tokens/${tokenId}`)).body).toMatchObject({ id: tokenId, state: 'revoked' });
+    expect((await call('/v1/certificates', { csr: await csr(), token })).body.message).toContain(
+      'join token was revoked',
+    );
+    expect((await remove('/v1/join-tokens/0000000000000000')).status).toBe(404);
+    expect((await remove('/v1/join-tokens/..%2f..%2fx')).status).toBe(404);
+    const used = await joinToken();
+    await call('/v1/certificates', { csr: await csr(), token: used });
+    expect((await remove(`/v1/join-tokens/${used.split('.')[1]}`)).status).toBe(409);
   });
 });

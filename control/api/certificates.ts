@@ -2,9 +2,10 @@
 import { type Context, Hono } from 'hono';
 import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
-import { formatWorkloadId } from '../../shared/identity/spiffe.ts';
+import { formatWorkloadId, parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { AccountError, type Accounts } from '../ca/accounts.ts';
 import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';
-import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds } from '../ca/join-tokens.ts';
+import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds, type TokenSummary } from '../ca/join-tokens.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { requireAdmin } from './auth.ts';
@@ -26,6 +27,7 @@ const JoinTokenRequest = z.strictObject({
   serviceAccount: DnsSubdomain,
   ttlSeconds: z.int().min(joinTokenTtlSeconds.min).max(joinTokenTtlSeconds.max).optional(),
 });
+const RevocationRequest = z.strictObject({ namespace: DnsLabel, serviceAccount: DnsSubdomain });
 const CertificateRequest = z.strictObject({
   csr: z.string(),
   token: z.string().max(256).optional(),
@@ -40,6 +42,7 @@ const JwtSvidRequest = z.strictObject({
 export interface CertificateRoutesOptions {
   authority: Authority;
   tokens: JoinTokens;
+  accounts: Accounts;
   jwtSvids: JwtSvids;
   events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
@@ -50,6 +53,10 @@ export interface CertificateRoutesOptions {
  * The routes; times in answers are RFC 3339. Mount behind `authenticate`.
  *
  * - `POST /v1/join-tokens` (admin) {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
+ * - `GET /v1/join-tokens?namespace=` (admin) -> {tokens: [{id, namespace, serviceAccount, state, expires}]}; secrets are not kept
+ * - `DELETE /v1/join-tokens/ID` (admin) -> the token as it is then
+ * - `GET /v1/revocations` (admin) -> {revocations: [{namespace, serviceAccount, since}]}
+ * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}
  * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
@@ -58,7 +65,7 @@ export interface CertificateRoutesOptions {
  * for the control plane's audience as bearer token.
  */
 export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
-  const { authority, tokens, jwtSvids, events = eventsTo() } = options;
+  const { authority, tokens, accounts, jwtSvids, events = eventsTo() } = options;
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => {
     const refused = refusal(error);
@@ -70,14 +77,39 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   app.post('/v1/join-tokens', requireAdmin, async (c) => {
     const { namespace, serviceAccount, ttlSeconds: ttl } = await read(c, JoinTokenRequest);
+    await accounts.check({ namespace, serviceAccount });
     const { token, expires } = await tokens.create({ namespace, serviceAccount }, ttl);
     return secret(c, { token, expires: rfc3339(expires) });
+  });
+
+  app.get('/v1/join-tokens', requireAdmin, async (c) =>
+    c.json({ tokens: (await tokens.list(c.req.query('namespace'))).map(shown) }),
+  );
+
+  app.delete('/v1/join-tokens/:id', requireAdmin, async (c) => {
+    const revoked = await tokens.revoke(c.req.param('id'));
+    if (!revoked) throw new ApiError(404, 'NotFound', `join token "${c.req.param('id')}" is not known here`);
+    if (revoked.state === 'used')
+      throw new ApiError(409, 'Conflict', `join token "${revoked.id}" was used: revoke its service account instead`);
+    return c.json(shown(revoked));
+  });
+
+  app.get('/v1/revocations', requireAdmin, (c) =>
+    c.json({ revocations: accounts.list().map(({ since, ...claim }) => ({ ...claim, since: rfc3339(since) })) }),
+  );
+
+  app.post('/v1/revocations', requireAdmin, async (c) => {
+    const claim = await read(c, RevocationRequest);
+    await accounts.revoke(claim);
+    for (const { id, serviceAccount, state } of await tokens.list(claim.namespace))
+      if (serviceAccount === claim.serviceAccount && state === 'unused') await tokens.revoke(id);
+    return c.json(claim);
   });
 
   app.post('/v1/certificates', async (c) => {
     const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
     events.requested();
-    const spiffeId = token === undefined ? workloadCaller(c) : await tokenHolder(token);
+    const spiffeId = await allowed(token === undefined ? workloadCaller(c) : await tokenHolder(token));
     // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
@@ -89,7 +121,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   app.post('/v1/jwt-svids', async (c) => {
     const { audience, token, ttlSeconds: ttl } = await read(c, JwtSvidRequest);
-    const spiffeId = token === undefined ? await jwtCaller(c) : await tokenHolder(token);
+    const spiffeId = await allowed(token === undefined ? await jwtCaller(c) : await tokenHolder(token));
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
     const issued = await jwtSvids.issue(spiffeId, audience, ttl);
@@ -108,6 +140,12 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   async function tokenHolder(token: string): Promise<string> {
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
+  }
+
+  /** Asked at every issue and renewal. */
+  async function allowed(spiffeId: string): Promise<string> {
+    await accounts.check(parseWorkloadId(spiffeId));
+    return spiffeId;
   }
 
   function workloadCaller(c: Context<ApiEnv>): string {
@@ -152,7 +190,10 @@ function refusal(error: Error): Error {
   if (error instanceof JoinTokenError || error instanceof JwtSvidError) {
     return new ApiError(401, 'Unauthorized', error.message);
   }
+  if (error instanceof AccountError) return forbidden(error.message);
   return error;
 }
+
+const shown = ({ expires, ...token }: TokenSummary) => ({ ...token, expires: rfc3339(expires) });
 
 const rfc3339 = (milliseconds: number): string => new Date(milliseconds).toISOString();

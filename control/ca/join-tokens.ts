@@ -7,6 +7,7 @@ import { makePrivateFolder, readIfPresent, syncFolder, writeDurably } from './fi
 
 export const joinTokenTtlSeconds = { default: 3600, min: 10, max: 30 * 24 * 3600 } as const;
 const TOKEN = /^tulle\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/;
+const TOKEN_ID = /^[0-9a-f]{16}$/;
 /** How long a spent or expired token is remembered, so that its second use is distinguished from an invented token. */
 const MEMORY_MS = 7 * 24 * 3_600_000;
 
@@ -26,20 +27,38 @@ const StoredToken = z.strictObject({
 });
 export type StoredToken = z.infer<typeof StoredToken>;
 
+export type TokenState = 'unused' | 'used' | 'revoked' | 'expired';
+
+/** What may be shown of a token. */
+export interface TokenSummary extends JoinClaim {
+  readonly id: string;
+  readonly state: TokenState;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+}
+
+interface KeptToken {
+  readonly token: StoredToken;
+  readonly state: Exclude<TokenState, 'expired'>;
+}
+
 /** Where tokens live. Every implementation guarantees that exactly one claim of a token succeeds, also under concurrency. */
 export interface TokenStore {
   add(token: StoredToken): Promise<void>;
-  get(id: string): Promise<{ token: StoredToken; used: boolean } | undefined>;
-  /** Marks a token used; false when it already was. Durable when the promise resolves. */
-  claim(id: string): Promise<boolean>;
+  get(id: string): Promise<KeptToken | undefined>;
+  /** Marks an unused token; false when it is not unused any more. Durable when the promise resolves. */
+  mark(id: string, state: 'used' | 'revoked'): Promise<boolean>;
+  /** All that are remembered. */
+  list(): Promise<KeptToken[]>;
   /** Drops tokens that expired before `before`, milliseconds since the epoch. */
   forget(before: number): Promise<void>;
 }
 
-export type JoinTokenErrorCode = 'unknown' | 'used' | 'expired';
+export type JoinTokenErrorCode = 'unknown' | 'used' | 'expired' | 'revoked';
 const messages: Record<JoinTokenErrorCode, string> = {
   unknown: 'join token is not known here: make one with "tulle token create"',
   used: 'join token was already used, it works once: make another with "tulle token create"',
+  revoked: 'join token was revoked: make another with "tulle token create"',
   expired: 'join token has expired: make another with "tulle token create"',
 };
 
@@ -88,8 +107,30 @@ export class JoinTokens {
   /** Claims a token. Of several concurrent callers exactly one succeeds. @throws JoinTokenError */
   async redeem(token: string): Promise<JoinClaim> {
     const { id, claim } = await this.#find(token);
-    if (!(await this.#store.claim(id))) throw new JoinTokenError('used');
+    if (!(await this.#store.mark(id, 'used'))) throw new JoinTokenError('used');
     return claim;
+  }
+
+  /** The tokens of a namespace, or of all, those that expire last first. */
+  async list(namespace?: string): Promise<TokenSummary[]> {
+    const kept = (await this.#store.list()).filter(
+      ({ token }) => namespace === undefined || token.namespace === namespace,
+    );
+    return kept.map((one) => this.#summary(one)).sort((a, b) => b.expires - a.expires);
+  }
+
+  /** @returns the token as it is then; undefined: no token of this id is remembered */
+  async revoke(id: string): Promise<TokenSummary | undefined> {
+    if (!TOKEN_ID.test(id)) return undefined;
+    await this.#store.mark(id, 'revoked');
+    const kept = await this.#store.get(id);
+    return kept && this.#summary(kept);
+  }
+
+  #summary({ token, state }: KeptToken): TokenSummary {
+    const { id, namespace, serviceAccount, expires } = token;
+    const expired = state === 'unused' && this.#now() >= expires;
+    return { id, namespace, serviceAccount, expires, state: expired ? 'expired' : state };
   }
 
   /** The secret is compared first and in constant time: without it a caller learns nothing about a token. */
@@ -99,12 +140,14 @@ export class JoinTokens {
     const expected = Buffer.from(found?.token.hash ?? hash(''), 'hex');
     const equal = timingSafeEqual(expected, Buffer.from(hash(secret), 'hex'));
     if (!found || !equal) throw new JoinTokenError('unknown');
-    if (found.used) throw new JoinTokenError('used');
+    if (found.state !== 'unused') throw new JoinTokenError(found.state);
     if (this.#now() >= found.token.expires) throw new JoinTokenError('expired');
     const { namespace, serviceAccount } = found.token;
     return { id, claim: { namespace, serviceAccount } };
   }
 }
+
+const TOKEN_FILE = /^([0-9a-f]{16})(?:\.used|\.revoked)?\.json$/;
 
 /**
  * One file a token; a claim renames the file, which succeeds for exactly one caller, in this process or another.
@@ -113,19 +156,35 @@ export class JoinTokens {
 export async function openFileTokenStore(folder: string): Promise<TokenStore> {
   await makePrivateFolder(folder);
   const fresh = (id: string) => join(folder, `${id}.json`);
-  const used = (id: string) => join(folder, `${id}.used.json`);
+  const marked = (id: string, state: 'used' | 'revoked') => join(folder, `${id}.${state}.json`);
+  const get: TokenStore['get'] = async (id) => {
+    // Fresh first: a token that is marked between two reads is then still found.
+    const places = [
+      [fresh(id), 'unused'],
+      [marked(id, 'used'), 'used'],
+      [marked(id, 'revoked'), 'revoked'],
+    ] as const;
+    for (const [path, state] of places) {
+      const text = await readIfPresent(path);
+      if (text !== undefined) return { token: parseToken(text, id, folder), state };
+    }
+    return undefined;
+  };
   return {
     add: (token) => writeDurably(fresh(token.id), JSON.stringify(token)),
-    async get(id) {
-      // Fresh first: a claim between the two reads is then still found.
-      const freshText = await readIfPresent(fresh(id));
-      const text = freshText ?? (await readIfPresent(used(id)));
-      if (text === undefined) return undefined;
-      return { token: parseToken(text, id, folder), used: freshText === undefined };
+    get,
+    async list() {
+      const ids = new Set((await readdir(folder)).flatMap((name) => TOKEN_FILE.exec(name)?.[1] ?? []));
+      const kept: KeptToken[] = [];
+      for (const id of ids) {
+        const found = await get(id);
+        if (found) kept.push(found);
+      }
+      return kept;
     },
-    async claim(id) {
+    async mark(id, state) {
       try {
-        await rename(fresh(id), used(id));
+        await rename(fresh(id), marked(id, state));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
         throw error;
@@ -136,7 +195,7 @@ export async function openFileTokenStore(folder: string): Promise<TokenStore> {
     async forget(before) {
       for (const name of await readdir(folder)) {
         const path = join(folder, name);
-        const text = /^[0-9a-f]{16}(\.used)?\.json$/.test(name) ? await readIfPresent(path) : undefined;
+        const text = TOKEN_FILE.test(name) ? await readIfPresent(path) : undefined;
         const token = text === undefined ? undefined : StoredToken.safeParse(json(text)).data;
         if (token && token.expires < before) await rm(path, { force: true });
         // Leftovers of a crash during a write.
@@ -148,18 +207,19 @@ export async function openFileTokenStore(folder: string): Promise<TokenStore> {
 
 /** In memory, for tests and single runs. */
 export function memoryTokenStore(): TokenStore {
-  const tokens = new Map<string, { token: StoredToken; used: boolean }>();
+  const tokens = new Map<string, KeptToken>();
   return {
     async add(token) {
-      tokens.set(token.id, { token, used: false });
+      tokens.set(token.id, { token, state: 'unused' });
     },
     get: async (id) => tokens.get(id),
-    async claim(id) {
+    async mark(id, state) {
       const found = tokens.get(id);
-      if (!found || found.used) return false;
-      tokens.set(id, { ...found, used: true });
+      if (found?.state !== 'unused') return false;
+      tokens.set(id, { ...found, state });
       return true;
     },
+    list: async () => [...tokens.values()],
     async forget(before) {
       for (const [id, { token }] of tokens) if (token.expires < before) tokens.delete(id);
     },

@@ -154,8 +154,10 @@ function unreachable(server: string, error: Error & { code?: string }): CliError
   const untrusted = /CERT|SIGNED|VERIFY|ISSUER/.test(error.code ?? '');
   const way = /NOT_YET_VALID|HAS_EXPIRED/.test(error.code ?? '')
     ? `this machine's clock is at ${new Date().toISOString()}: check the clocks of both machines`
-    : untrusted
-      ? 'its certificate is not trusted: pass --ca-file with root-cert.pem of its data folder'
-      : 'is "tulle control" running there?';
+    : error.code === 'ERR_TLS_CERT_ALTNAME_INVALID'
+      ? 'its certificate does not hold this name or address: start "tulle control" with --server-name NAME, or use one that it holds'
+      : untrusted
+        ? 'its certificate is not trusted: pass --ca-file with root-cert.pem of its data folder'
+        : 'is "tulle control" running there?';
   return new CliError(`cannot reach the control API at ${server}: ${error.message}; ${way}`);
 }

@@ -15,8 +15,9 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
-import { note, outputFormat, print } from './output.ts';
+import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
+import { registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
@@ -149,20 +150,7 @@ program
 
 registerResourceCommands(program);
 
-const token = program.command('token').description('Join tokens, with which proxies get their first certificate.');
-client(token.command('create').description('A one-time join token for one service account.'))
-  .requiredOption('--service-account <name>', 'the service account of the proxy')
-  .option('--ttl <seconds>', 'seconds until it expires unused', '3600')
-  .addOption(output())
-  .action(async (flags: ClientFlags & { serviceAccount: string; ttl: string }) => {
-    const format = outputFormat(flags.output);
-    const api = ControlApi.from(flags);
-    if (!/^\d{1,9}$/.test(flags.ttl)) throw new CliError(`--ttl ${flags.ttl}: must be a whole number of seconds`);
-    const namespace = flags.namespace ?? api.namespace;
-    const body = { namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
-    const created = await api.call<{ token: string }>('POST', '/v1/join-tokens', body);
-    print(format, created, () => created.token);
-  });
+registerTokenCommands(program);
 
 client(
   program

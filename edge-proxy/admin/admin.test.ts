@@ -15,6 +15,7 @@ const cluster = {
 function setup(change: Partial<AdminDeps> = {}) {
   const admin = createAdmin({
     ready: () => true,
+    failure: () => undefined,
     draining: () => false,
     metrics: () => 'up 1\n',
     config: () => ({
@@ -51,6 +52,8 @@ describe('admin', () => {
       expect(await (await setup({ draining: () => true })(path)).text()).toBe('DRAINING\n');
     }
     expect((await setup({ ready: () => false })('/live')).status).toBe(200);
+    const failed = await setup({ failure: () => 'certificate expired' })('/ready');
+    expect([failed.status, await failed.text()]).toEqual([503, 'certificate expired\n']);
   });
 
   it('serves metrics for Prometheus', async () => {

@@ -16,6 +16,8 @@ export interface AdminDeps {
   /** Has config and can serve. */
   readonly ready: () => boolean;
   readonly draining: () => boolean;
+  /** Why it cannot serve although it has config, with the remedy; undefined: it can. */
+  readonly failure: () => string | undefined;
   readonly metrics: () => string | Promise<string>;
   /** The xDS in force, as received. */
   readonly config: () => Partial<Snapshot>;
@@ -50,7 +52,8 @@ export function createAdmin(deps: AdminDeps): Admin {
   const router = Router<IRequest, []>({ catch: () => text('internal error\n', { status: 500 }) });
   const ready = () => {
     const state = stateOf(deps);
-    return text(`${state}\n`, { status: state === 'LIVE' ? 200 : 503 });
+    const failure = state === 'LIVE' ? deps.failure() : undefined;
+    return text(`${failure ?? state}\n`, { status: state === 'LIVE' && failure === undefined ? 200 : 503 });
   };
   const metrics = async () =>
     new Response(await deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });

@@ -3,10 +3,11 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ControlApi } from '../../control/cli/connection.ts';
+import { nodeBinary } from '../../control/cli/runtimes.mjs';
 import { buildPackage } from '../../deploy/build.ts';
 import pkg from '../../package.json' with { type: 'json' };
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
-import { Program, run } from '../kit/process.ts';
+import { outputOf, Program, run } from '../kit/process.ts';
 
 const APP = `
 const proxy = new URL(process.env.http_proxy);
@@ -43,11 +44,48 @@ describe('the package', () => {
 
   it('needs nothing that it does not bring, and brings the licenses of what it holds', () => {
     const manifest = JSON.parse(readFileSync(join(modules, 'tulle/package.json'), 'utf8'));
-    expect(manifest).not.toHaveProperty('dependencies');
+    for (const installed of ['dependencies', 'optionalDependencies']) expect(manifest).not.toHaveProperty(installed);
+    expect(Object.keys(manifest.peerDependencies)).toEqual(Object.keys(manifest.peerDependenciesMeta));
+    expect(Object.values(manifest.peerDependenciesMeta)).toEqual(
+      manifest.peerDependenciesMeta ? Object.keys(manifest.peerDependencies).map(() => ({ optional: true })) : [],
+    );
     expect(manifest.bin).toEqual(pkg.bin);
     expect(libraries).toEqual(expect.arrayContaining(Object.keys(pkg.dependencies)));
     const texts = readFileSync(join(modules, 'tulle/THIRD-PARTY-LICENSES'), 'utf8');
     for (const library of libraries) expect(texts).toContain(`== ${library}\n`);
+  });
+
+  it('can be imported: checks, compile and the control plane, with types', async () => {
+    const program = join(folder, 'consumer.mts');
+    writeFileSync(
+      program,
+      `import { type CheckedDocument, checkText, compile } from 'tulle';
+import { type ControlPlane, startControlPlane } from 'tulle/control';
+const all: CheckedDocument[] = checkText('apiVersion: networking.istio.io/v1\\nkind: VirtualService\\nmetadata: {name: a}\\nspec: {htpp: []}');
+const node = { id: 'sidecar~10.0.0.1~a.default~default.svc.cluster.local' };
+const plane: ControlPlane = await startControlPlane({ data: ${JSON.stringify(join(folder, 'library-data'))} });
+console.log(JSON.stringify([all[0]?.violations[0]?.path, compile([], node).clusters.length > 0, plane.url.startsWith('https://')]));
+await plane.stop();
+// @ts-expect-error the folder is required
+export const wrong = () => startControlPlane({});
+`,
+    );
+    expect(outputOf(nodeBinary(), [program]).trim()).toBe('["spec.htpp",true,true]');
+    const types = [
+      '--noEmit',
+      '--ignoreConfig',
+      '--strict',
+      '--module',
+      'nodenext',
+      '--types',
+      'node',
+      '--typeRoots',
+      join(ROOT, 'node_modules/@types'),
+    ];
+    expect(await run(nodeBinary(), [join(ROOT, 'node_modules/typescript/bin/tsc'), ...types, program])).toMatchObject({
+      code: 0,
+      out: '',
+    });
   });
 
   it('judges a file as the checkout does', async () => {

@@ -9,12 +9,15 @@ import { Hono } from 'hono';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
+import { Accounts } from '../../ca/accounts.ts';
 import { type Authority, openAuthority } from '../../ca/authority.ts';
 import { JoinTokens, memoryTokenStore } from '../../ca/join-tokens.ts';
 import { openJwtSvids } from '../../ca/jwt-svids.ts';
 import { fixedCompile } from '../../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../../discovery/service.ts';
 import type { MeshView } from '../../mesh/view.ts';
+import { memoryStore } from '../../store/memory.ts';
+import { createInitialNamespaces } from '../app.ts';
 import { authenticate } from '../auth.ts';
 import type { ApiEnv } from '../caller.ts';
 import { certificateRoutes } from '../certificates.ts';
@@ -46,9 +49,12 @@ async function start(options: Partial<TlsServerOptions> = {}): Promise<void> {
     mesh: { current: () => ({ revision: 1 }) as MeshView, onChange: () => () => {} },
   });
   const jwtSvids = await openJwtSvids({ folder, trustDomain: 'td', issuer: 'https://control' });
+  const store = memoryStore();
+  await createInitialNamespaces(store);
+  const accounts = await Accounts.open(store, { load: async () => [], save: async () => {} });
   const app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === TOKEN));
-  app.route('/', certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), jwtSvids }));
+  app.route('/', certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), accounts, jwtSvids }));
   app.route('/', discoveryApi(discovery));
   app.get('/', (c) => c.text(c.get('caller').kind));
   server = await startTlsServer({
@@ -118,7 +124,7 @@ describe('a request of an unknown caller', () => {
 
   it('with a body that is permitted is asked to continue', async () => {
     await start();
-    const body = JSON.stringify({ namespace: 'a', serviceAccount: 'b' });
+    const body = JSON.stringify({ namespace: 'default', serviceAccount: 'b' });
     const socket = await dial();
     const auth = `authorization: Bearer ${TOKEN}`;
     const head = post('/v1/join-tokens', JSON_TYPE, auth, `content-length: ${body.length}`, 'expect: 100-continue');

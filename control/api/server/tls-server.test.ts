@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -230,4 +230,39 @@ describe('the control API over TLS', () => {
     // The handshake limit is ten seconds.
     expect(performance.now() - started).toBeLessThan(8000);
   });
+});
+
+describe('a server on all addresses', () => {
+  it.each(['0.0.0.0', '::'])(
+    '%s: its certificate holds those of the host and its name, and its url is one of them',
+    async (address) => {
+      const everywhere = await startTlsServer({
+        listen: { address, port: 0 },
+        authority,
+        fetch: () => new Response('ok'),
+        now: () => now,
+      });
+      try {
+        const { host: at } = new URL(everywhere.url);
+        const reached = at.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+        const own = Object.values(networkInterfaces()).flatMap((list = []) => list.map((entry) => entry.address));
+        expect([...own, 'localhost']).toContain(reached);
+        if (own.length > 2) expect(reached).not.toMatch(/^(127\.|::1$|localhost$)/);
+        const socket = connect({
+          host: '127.0.0.1',
+          port: everywhere.port,
+          servername: 'localhost',
+          ca: authority.trustBundle,
+        });
+        await once(socket, 'secureConnect');
+        const names = socket.getPeerX509Certificate()!;
+        socket.destroy();
+        expect(names.checkHost(hostname().toLowerCase())).toBeDefined();
+        const reachable = own.filter((one) => !/^(127\.|::1$|fe80:|169\.254\.)/i.test(one));
+        for (const one of ['127.0.0.1', '::1', ...reachable]) expect(names.checkIP(one), one).toBeDefined();
+      } finally {
+        await everywhere.close();
+      }
+    },
+  );
 });

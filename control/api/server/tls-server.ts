@@ -2,6 +2,7 @@
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
+import { hostname, networkInterfaces } from 'node:os';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
@@ -167,6 +168,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   tls.on('listening', () => http.emit('listening'));
   const bound = await listen(tls, options.listen);
   schedule(renewalTime(certificate) - now());
+  const watch = isWildcard(options.listen.address) ? watchHostNames(() => renew(), log) : undefined;
   return {
     address: bound.address,
     port: bound.port,
@@ -178,6 +180,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     close: () =>
       new Promise((resolve) => {
         clearTimeout(timer);
+        clearInterval(watch);
         // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
         stop.abort();
         tls.close(() => resolve());
@@ -227,7 +230,11 @@ function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> 
   const { address } = options.listen;
   const dnsNames = new Set(['localhost', ...(options.dnsNames ?? [])]);
   const ips = new Set(['127.0.0.1', '::1', ...(options.ips ?? [])]);
-  if (isIP(address) && address !== '0.0.0.0' && address !== '::') ips.add(address);
+  if (isWildcard(address)) {
+    for (const own of hostAddresses()) ips.add(own);
+    const name = hostname().toLowerCase();
+    if (HOST_NAME.test(name)) dnsNames.add(name);
+  } else if (isIP(address)) ips.add(address);
   return options.authority.serverCertificate({ dnsNames: [...dnsNames], ips: [...ips] });
 }
 
@@ -282,7 +289,38 @@ function listen(server: ReturnType<typeof createServer>, to: { address: string; 
 }
 
 /** How to write the bound address in a URL, any-address as localhost. */
+const WATCH_MS = 60_000;
+
+/** Has the certificate made again when the addresses or the name of the host change. */
+function watchHostNames(renew: () => Promise<void>, log: Log): NodeJS.Timeout {
+  const names = () => [hostname(), ...hostAddresses()].sort().join(' ');
+  let held = names();
+  const timer = setInterval(() => {
+    const current = names();
+    if (current === held) return;
+    renew().then(
+      () => {
+        held = current;
+        log(`the names of this host have changed: the certificate is made again for ${current}`);
+      },
+      (error: Error) => log(`certificate not made for the new names of this host: ${error.message}`, 'error'),
+    );
+  }, WATCH_MS);
+  timer.unref();
+  return timer;
+}
+
+const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::';
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+/** By which other hosts reach this one: addresses of its interfaces, IPv4 first, without loopback and link-local ones. */
+function hostAddresses(): string[] {
+  const entries = Object.values(networkInterfaces()).flatMap((list = []) => list);
+  const reachable = entries.filter(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address));
+  return reachable.sort((a, b) => a.family.localeCompare(b.family)).map(({ address }) => address);
+}
+
 function urlHost(address: string): string {
-  if (address === '0.0.0.0' || address === '::') return 'localhost';
+  if (isWildcard(address)) return urlHost(hostAddresses()[0] ?? 'localhost');
   return address.includes(':') ? `[${address}]` : address;
 }
