@@ -200,6 +200,7 @@ describe('import boundaries', () => {
   it('only the kit starts processes for tests, and only launchers do in the product', () => {
     const launchers = [
       'control/cli/bin.mjs',
+      'deploy/build.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
       'edge-proxy/runtime/workers.ts',

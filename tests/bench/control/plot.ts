@@ -30,6 +30,7 @@ export function plotOf(results: readonly ControlResult[]): string {
   const how = used === undefined ? 'all proxies are sent all services' : `each proxy uses ${used} services, on demand`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,
+    '<title>CPU and memory of the control plane by services and proxies</title>',
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
     text(PANEL.left, 18, `Cost of the control plane by services and proxies; ${how}`, 'font-weight="bold"'),
     ...proxies.flatMap((count, i) => [
