@@ -146,8 +146,14 @@ describe('ControlClient', () => {
   it('trusts only its bundle, and only the host it requested', async () => {
     const rogue = (await authority()).certificate.toString('pem');
     await expect(client({ trustedRoots: () => rogue }).request('GET', '/x')).rejects.toThrow(ControlError);
-    const other = url.replace('127.0.0.1', '127.0.0.2');
-    await expect(client({ url: other }).request('GET', '/x')).rejects.toThrow(ControlError);
+    const other = url.replace('127.0.0.1', 'control.example');
+    const runtime = { ...nodeRuntime(), resolve: async () => ({ addresses: ['127.0.0.1'], ttl: undefined }) };
+    await expect(client({ runtime, url: other }).request('GET', '/x')).rejects.toThrow(
+      new ControlError(
+        `control plane ${new URL(other).host}: its certificate is for localhost, 127.0.0.1, not for control.example: start "tulle control" ` +
+          'with --server-name control.example (or --advertise control.example), or use a --control-plane URL with one of these names',
+      ),
+    );
     expect(seen).toEqual([]);
   });
 

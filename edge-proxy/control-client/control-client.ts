@@ -140,7 +140,7 @@ export class ControlClient {
       alpn: ['http/1.1'],
       minVersion: 'TLSv1.2',
       maxVersion: 'TLSv1.3',
-      acceptNames: (names) => namesHost(names, this.host),
+      acceptNames: (names) => isFor(names, this.host),
     };
     const tls = this.options.runtime.clientTls(options);
     this.context = { keyPair, roots, tls };
@@ -322,6 +322,19 @@ export function namesHost(names: PeerNames, host: string): boolean {
   const dot = wanted.indexOf('.');
   const wildcard = dot > 0 ? `*${wanted.slice(dot)}` : undefined;
   return names.dns.some((name) => name.toLowerCase() === wanted || name.toLowerCase() === wildcard);
+}
+
+const MAX_NAMES = 8;
+
+/** @throws Error with the certificate's names and the remedy where it is for another host */
+function isFor(names: PeerNames, host: string): true {
+  if (namesHost(names, host)) return true;
+  const held = [...names.dns, ...names.ips];
+  const more = held.length > MAX_NAMES ? ` and ${held.length - MAX_NAMES} more` : '';
+  const which = held.length > 0 ? held.slice(0, MAX_NAMES).join(', ') + more : 'no host';
+  throw new Error(
+    `its certificate is for ${which}, not for ${host}: start "tulle control" with --server-name ${host} (or --advertise ${host}), or use a --control-plane URL with one of these names`,
+  );
 }
 
 function parseBody(bytes: Uint8Array): unknown {
