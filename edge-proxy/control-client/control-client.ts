@@ -40,6 +40,11 @@ export class ControlError extends Error {
   override name = 'ControlError';
 }
 
+/** No connection was made, so the control plane has nothing of the request. */
+export class NotConnectedError extends ControlError {
+  override name = 'NotConnectedError';
+}
+
 interface Exchange {
   readonly bytes: Uint8Array;
   readonly signal: AbortSignal | undefined;
@@ -78,7 +83,7 @@ export class ControlClient {
 
   /**
    * One JSON exchange. Any status is an answer.
-   * @throws ControlError unreachable, untrusted, timed out, or not HTTP; the signal's reason when aborted
+   * @throws NotConnectedError unreachable or untrusted; ControlError timed out, or not HTTP; the signal's reason when aborted
    */
   async request(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<ControlResponse> {
     options.signal?.throwIfAborted();
@@ -168,7 +173,7 @@ export class ControlClient {
         last = error;
       }
     }
-    throw this.unreachable(last);
+    throw this.notConnected(last);
   }
 
   private async resolve(): Promise<string[]> {
@@ -176,9 +181,9 @@ export class ControlClient {
       const { addresses } = await this.options.runtime.resolve(this.host);
       if (addresses.length > 0) return addresses;
     } catch (error) {
-      throw this.unreachable(error);
+      throw this.notConnected(error);
     }
-    throw this.unreachable(new Error('the name has no address'));
+    throw this.notConnected(new Error('the name has no address'));
   }
 
   private dialOne(address: string, tls: TlsContext, exchange: Exchange): Promise<Connection> {
@@ -272,8 +277,16 @@ export class ControlClient {
   }
 
   private unreachable(cause: unknown): ControlError {
+    return new ControlError(this.described(cause));
+  }
+
+  private notConnected(cause: unknown): NotConnectedError {
+    return new NotConnectedError(this.described(cause));
+  }
+
+  private described(cause: unknown): string {
     const reason = explained(cause instanceof Error ? cause.message : String(cause), this.options.runtime.now());
-    return new ControlError(`control plane ${this.hostHeader}: ${reason}`);
+    return `control plane ${this.hostHeader}: ${reason}`;
   }
 }
 
