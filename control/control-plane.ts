@@ -12,7 +12,7 @@ import { discoveryApi } from './api/discovery.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
-import { startTlsServer, type TlsServer } from './api/server/tls-server.ts';
+import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { Accounts, fileRevocationStore } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
@@ -43,6 +43,8 @@ export interface ControlPlaneOptions {
   /** Further names the server is reached by. */
   dnsNames: readonly string[];
   ips: readonly string[];
+  /** What `url`, and with it the issuer of JWT-SVIDs, names instead of where the server listens. */
+  advertised?: Advertised;
   trustDomain: string;
   /** Folder with a CA of the user's own, in Istio's file names; default: `<data>/ca`, made at first start. */
   caFolder?: string;
@@ -99,6 +101,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       dnsNames: options.dnsNames,
       ips: options.ips,
+      ...(options.advertised && { advertised: options.advertised }),
       connections: options.connectionLimits ?? {},
       log,
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),

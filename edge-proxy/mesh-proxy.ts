@@ -11,6 +11,7 @@ import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import { expiryFailure, expiryMetrics } from './control-client/certificate-expiry.ts';
 import { ControlClient } from './control-client/control-client.ts';
+import { ControlPlanes } from './control-client/control-planes.ts';
 import { type ConfigTarget, DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
@@ -74,20 +75,22 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const givenRoots = settings['trust-bundle'] && (await readRoots(runtime, settings['trust-bundle']));
   const held = () => identity.current;
-  const client: ControlClient = new ControlClient({
-    runtime,
-    url: settings['control-plane'],
-    trustedRoots: () => {
-      const roots = held()?.trustBundle ?? givenRoots;
-      if (!roots)
-        throw new IdentityError(
-          'refused',
-          'the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)',
-        );
-      return roots;
-    },
-    identity: () => held()?.keyPair,
-  });
+  const trustedRoots = () => {
+    const roots = held()?.trustBundle ?? givenRoots;
+    if (!roots)
+      throw new IdentityError(
+        'refused',
+        'the control plane cannot be trusted: pass --trust-bundle FILE (root-cert.pem)',
+      );
+    return roots;
+  };
+  const client = new ControlPlanes(
+    settings['control-plane'].map((url) => ({
+      url,
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => held()?.keyPair }),
+    })),
+    log,
+  );
   const identity: IdentityManager = new IdentityManager({
     files: runtime.files,
     folder: settings.data,

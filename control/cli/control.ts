@@ -9,6 +9,7 @@ import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
+import { advertisedOf } from './advertised.ts';
 import { CliError } from './cli-error.ts';
 import { colour } from './output.ts';
 
@@ -17,6 +18,7 @@ export interface ControlFlags {
   address: string;
   port: string;
   serverName?: string[];
+  advertise?: string;
   trustDomain: string;
   caCerts?: string;
   svidTtl: string;
@@ -138,6 +140,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     monitoring: monitoringOf(flags),
     dnsNames: names.filter((name) => isIP(name) === 0),
     ips: names.filter((name) => isIP(name) !== 0),
+    ...(flags.advertise !== undefined && { advertised: advertisedOf(flags.advertise) }),
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),

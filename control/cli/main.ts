@@ -80,6 +80,10 @@ program
   .option('--address <address>', 'address to listen on', '127.0.0.1')
   .option('--port <port>', 'port to listen on; 0: chosen by the kernel', '15012')
   .option('--server-name <name...>', 'further names or addresses by which proxies reach this server')
+  .option(
+    '--advertise <host[:port]>',
+    'what the printed URL names, as behind NAT or a load balancer; its host is put into the certificate too (default: where it listens)',
+  )
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')

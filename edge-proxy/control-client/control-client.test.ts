@@ -7,7 +7,7 @@ import { exportPrivateKey, generateKeys, type Keys, signingAlgorithm } from '../
 import * as x509 from '../../shared/identity/x509.ts';
 import { nodeRuntime } from '../runtime/node.ts';
 import type { KeyPair } from '../runtime/runtime.ts';
-import { ControlClient, ControlError, namesHost } from './control-client.ts';
+import { ControlClient, ControlError, NotConnectedError, namesHost } from './control-client.ts';
 
 interface Authority {
   certificate: x509.X509Certificate;
@@ -146,8 +146,14 @@ describe('ControlClient', () => {
   it('trusts only its bundle, and only the host it requested', async () => {
     const rogue = (await authority()).certificate.toString('pem');
     await expect(client({ trustedRoots: () => rogue }).request('GET', '/x')).rejects.toThrow(ControlError);
-    const other = url.replace('127.0.0.1', '127.0.0.2');
-    await expect(client({ url: other }).request('GET', '/x')).rejects.toThrow(ControlError);
+    const other = url.replace('127.0.0.1', 'control.example');
+    const runtime = { ...nodeRuntime(), resolve: async () => ({ addresses: ['127.0.0.1'], ttl: undefined }) };
+    await expect(client({ runtime, url: other }).request('GET', '/x')).rejects.toThrow(
+      new NotConnectedError(
+        `control plane ${new URL(other).host}: its certificate is for localhost, 127.0.0.1, not for control.example: start "tulle control" ` +
+          'with --server-name control.example (or --advertise control.example), or use a --control-plane URL with one of these names',
+      ),
+    );
     expect(seen).toEqual([]);
   });
 
@@ -161,8 +167,11 @@ describe('ControlClient', () => {
     await vi.waitFor(() => expect(seen.length).toBeGreaterThan(before), { timeout: 60_000 });
     abort.abort(new Error('stopped'));
     await expect(hanging).rejects.toThrow('stopped');
-    await expect(client().request('GET', '/cut')).rejects.toThrow(ControlError);
+    const cut = client().request('GET', '/cut');
+    await expect(cut).rejects.toThrow(ControlError);
+    await expect(cut).rejects.not.toThrow(NotConnectedError);
     const closed = client({ url: 'https://127.0.0.1:1' }).request('GET', '/x');
+    await expect(closed).rejects.toThrow(NotConnectedError);
     await expect(closed).rejects.toThrow(/^control plane 127\.0\.0\.1:1: [^\n]+$/);
   });
 

@@ -40,6 +40,11 @@ export class ControlError extends Error {
   override name = 'ControlError';
 }
 
+/** No connection was made, so the control plane has nothing of the request. */
+export class NotConnectedError extends ControlError {
+  override name = 'NotConnectedError';
+}
+
 interface Exchange {
   readonly bytes: Uint8Array;
   readonly signal: AbortSignal | undefined;
@@ -78,7 +83,7 @@ export class ControlClient {
 
   /**
    * One JSON exchange. Any status is an answer.
-   * @throws ControlError unreachable, untrusted, timed out, or not HTTP; the signal's reason when aborted
+   * @throws NotConnectedError unreachable or untrusted; ControlError timed out, or not HTTP; the signal's reason when aborted
    */
   async request(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<ControlResponse> {
     options.signal?.throwIfAborted();
@@ -140,7 +145,7 @@ export class ControlClient {
       alpn: ['http/1.1'],
       minVersion: 'TLSv1.2',
       maxVersion: 'TLSv1.3',
-      acceptNames: (names) => namesHost(names, this.host),
+      acceptNames: (names) => isFor(names, this.host),
     };
     const tls = this.options.runtime.clientTls(options);
     this.context = { keyPair, roots, tls };
@@ -168,7 +173,7 @@ export class ControlClient {
         last = error;
       }
     }
-    throw this.unreachable(last);
+    throw this.notConnected(last);
   }
 
   private async resolve(): Promise<string[]> {
@@ -176,9 +181,9 @@ export class ControlClient {
       const { addresses } = await this.options.runtime.resolve(this.host);
       if (addresses.length > 0) return addresses;
     } catch (error) {
-      throw this.unreachable(error);
+      throw this.notConnected(error);
     }
-    throw this.unreachable(new Error('the name has no address'));
+    throw this.notConnected(new Error('the name has no address'));
   }
 
   private dialOne(address: string, tls: TlsContext, exchange: Exchange): Promise<Connection> {
@@ -272,8 +277,16 @@ export class ControlClient {
   }
 
   private unreachable(cause: unknown): ControlError {
+    return new ControlError(this.described(cause));
+  }
+
+  private notConnected(cause: unknown): NotConnectedError {
+    return new NotConnectedError(this.described(cause));
+  }
+
+  private described(cause: unknown): string {
     const reason = explained(cause instanceof Error ? cause.message : String(cause), this.options.runtime.now());
-    return new ControlError(`control plane ${this.hostHeader}: ${reason}`);
+    return `control plane ${this.hostHeader}: ${reason}`;
   }
 }
 
@@ -322,6 +335,19 @@ export function namesHost(names: PeerNames, host: string): boolean {
   const dot = wanted.indexOf('.');
   const wildcard = dot > 0 ? `*${wanted.slice(dot)}` : undefined;
   return names.dns.some((name) => name.toLowerCase() === wanted || name.toLowerCase() === wildcard);
+}
+
+const MAX_NAMES = 8;
+
+/** @throws Error with the certificate's names and the remedy where it is for another host */
+function isFor(names: PeerNames, host: string): true {
+  if (namesHost(names, host)) return true;
+  const held = [...names.dns, ...names.ips];
+  const more = held.length > MAX_NAMES ? ` and ${held.length - MAX_NAMES} more` : '';
+  const which = held.length > 0 ? held.slice(0, MAX_NAMES).join(', ') + more : 'no host';
+  throw new Error(
+    `its certificate is for ${which}, not for ${host}: start "tulle control" with --server-name ${host} (or --advertise ${host}), or use a --control-plane URL with one of these names`,
+  );
 }
 
 function parseBody(bytes: Uint8Array): unknown {

@@ -8,7 +8,8 @@ import type { MeshView } from '../../control/mesh/view.ts';
 import { type DiscoveryPoll, FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { bucketOf } from '../../shared/xds/held-digests.ts';
 import { Backoff } from './backoff.ts';
-import type { RequestOptions } from './control-client.ts';
+import { ControlError, NotConnectedError, type RequestOptions } from './control-client.ts';
+import { ControlPlanes } from './control-planes.ts';
 import { type ConfigChanges, DiscoveryClient, type DiscoveryClientOptions } from './discovery-client.ts';
 import { type CachedConfig, DiskCache } from './disk-cache.ts';
 
@@ -62,13 +63,13 @@ class Plane {
     return this.service.status()[0]!;
   }
   request = async (_method: string, _path: string, body: unknown, options: RequestOptions = {}) => {
-    if (!this.up) throw new Error('connect refused');
+    if (!this.up) throw new NotConnectedError('connect refused');
     const poll = structuredClone(body) as DiscoveryPoll;
     this.polls.push(poll);
     if (this.before && (poll.node.clientFeatures || poll.requests.some(isNew))) return { status: 400, body: {} };
     const answer = await this.service.poll(poll, 'spiffe://x', options.signal ?? new AbortController().signal);
     options.signal?.throwIfAborted();
-    if (!this.up) throw new Error('connection reset');
+    if (!this.up) throw new ControlError('connection reset');
     return { status: 200, body: JSON.parse(Buffer.concat([...answerChunks(answer)]).toString()) as unknown };
   };
 }
@@ -98,7 +99,12 @@ class Target {
   }
 }
 
-function setup(plane: Plane, target: Target, cache?: DiskCache, after?: DiscoveryClientOptions['after']) {
+function setup(
+  plane: Pick<Plane, 'request'>,
+  target: Target,
+  cache?: DiskCache,
+  after?: DiscoveryClientOptions['after'],
+) {
   const lines: string[] = [];
   const client = new DiscoveryClient({
     client: plane,
@@ -119,6 +125,38 @@ function memoryCache(saved: { config?: CachedConfig } = {}): DiskCache {
   cache.save = (_, config) => void (saved.config = structuredClone(config));
   return cache;
 }
+
+describe('DiscoveryClient with several control planes', () => {
+  it('has a session with one at a time, and is sent only what is new by the next one', async () => {
+    const [one, two] = [new Plane(), new Plane()];
+    two.clusters.set('b', '2s');
+    const target = new Target();
+    const lines: string[] = [];
+    const addresses = [one, two].map((client, index) => ({
+      url: `https://plane-${index}`,
+      client: Object.assign(client, { close: () => {} }),
+    }));
+    const planes = new ControlPlanes(addresses, (line) => lines.push(line));
+    const { client } = setup(planes as Pick<Plane, 'request'>, target);
+    client.start();
+    await client.synced;
+    expect(two.polls).toEqual([]);
+    target.applied = [];
+    one.kill();
+    await vi.waitFor(() => expect(target.running.has('clusters/b')).toBe(true), { timeout: 60_000 });
+    expect(target.applied).toEqual([{ clusters: { upsert: [expect.objectContaining({ name: 'b' })], remove: [] } }]);
+    expect(lines).toEqual([expect.stringMatching(/^control plane: https:\/\/plane-1 is used instead of /)]);
+    const polls = one.polls.length;
+    one.restart();
+    two.set('b', undefined);
+    await vi.waitFor(() => expect(target.running.has('clusters/b')).toBe(false), { timeout: 60_000 });
+    expect(one.polls).toHaveLength(polls);
+    two.kill();
+    one.set('c', '3s');
+    await vi.waitFor(() => expect(target.running.has('clusters/c')).toBe(true), { timeout: 60_000 });
+    await client.stop();
+  });
+});
 
 describe('DiscoveryClient', () => {
   it('applies what it is sent, acknowledges it, and follows changes and removals', async () => {

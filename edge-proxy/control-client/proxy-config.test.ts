@@ -108,9 +108,9 @@ describe('at the start', () => {
     expect(bench.asked).toHaveLength(answer instanceof Error ? 3 : 1);
   });
 
-  it('one that is slow to be reached is asked again, when nothing is kept', async () => {
+  it('one that is slow to be reached, or fails, is asked again, when nothing is kept', async () => {
     const bench = new Bench();
-    bench.answers = [AWAY, AWAY, { status: 200, body: { concurrency: 2 } }];
+    bench.answers = [AWAY, { status: 503, body: undefined }, { status: 200, body: { concurrency: 2 } }];
     expect(await bench.proxy().start()).toEqual({ concurrency: 2 });
     expect(bench.lines).toEqual([]);
   });

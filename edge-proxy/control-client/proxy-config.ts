@@ -105,11 +105,12 @@ export class ProxyConfig {
     }
   }
 
-  /** @throws NoAnswer, or Error in one line when the control plane cannot be reached */
+  /** @throws NoAnswer, or Error in one line when the control plane cannot be reached, or fails */
   private async ask(timeoutMs: number): Promise<ProxyConfigAnswer> {
     const { client, node } = this.options;
     const { signal } = this.abort;
     const { status, body } = await client.request('POST', '/v1/proxy-config', { node }, { signal, timeoutMs });
+    if (status >= 500) throw new Error(`the control plane answers with ${status}`);
     if (status !== 200) throw new NoAnswer(`the control plane refuses it with ${status}`);
     const answer = ProxyConfigAnswer.safeParse(body);
     if (!answer.success) throw new NoAnswer("the control plane's answer is malformed");

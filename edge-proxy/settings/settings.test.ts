@@ -21,7 +21,7 @@ describe('parseSettings', () => {
     expect(parsed).toMatchObject({
       kind: 'mesh',
       settings: {
-        'control-plane': 'https://127.0.0.1:9443',
+        'control-plane': ['https://127.0.0.1:9443'],
         namespace: 'shop',
         'service-account': 'web',
         labels: { app: 'a', version: 'v1' },
@@ -32,6 +32,22 @@ describe('parseSettings', () => {
         type: 'sidecar',
       },
     });
+  });
+
+  it('reads several control planes, in order, from repeated flags, a list, and the environment', () => {
+    const read = (args: string[], environment = {}) => {
+      const parsed = parseSettings(['--data', '/d', ...args], environment);
+      return parsed.kind === 'mesh' ? parsed.settings['control-plane'] : parsed.kind === 'invalid' && parsed.violations;
+    };
+    const flag = '--control-plane';
+    const all = ['https://a:1', 'https://10.0.0.1:2', 'https://[::1]:3'];
+    expect(read(all.flatMap((url) => [flag, url]))).toEqual(all);
+    expect(read([flag, all.join(',')])).toEqual(all);
+    expect(read([], { TULLE_CONTROL_PLANE: all.join(', ') })).toEqual(all);
+    expect(read([flag, 'https://a:1'], { TULLE_CONTROL_PLANE: 'https://b:1' })).toEqual(['https://a:1']);
+    for (const bad of ['https://a:1,', 'https://a:1,http://b:1', ',', 'https://a:1/x'])
+      expect(read([flag, bad])).toContain('--control-plane: must be https://HOST:PORT, several joined by commas');
+    expect(read([flag, 'https://a:1,https://a:1'])).toEqual(['--control-plane: must not name an address twice']);
   });
 
   it('reads how to log, from flags and environment, for every kind of proxy', () => {

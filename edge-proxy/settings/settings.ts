@@ -6,7 +6,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
 
   -c, --config FILE          run a static file in Envoy's bootstrap form (JSON); needs no control plane
 
-  --control-plane URL        https://HOST:PORT of the control plane            [TULLE_CONTROL_PLANE]
+  --control-plane URL,URL    https://HOST:PORT of the control plane; repeatable: where it [TULLE_CONTROL_PLANE]
+                             cannot be reached or fails, the next one is used
   --trust-bundle FILE        PEM roots the control plane and the mesh chain to [TULLE_TRUST_BUNDLE]
   --join-token TOKEN         one-time token for the first certificate          [TULLE_JOIN_TOKEN]
   --join-token-file FILE     the file that holds it; /dev/fd/N: a descriptor   [TULLE_JOIN_TOKEN_FILE]
@@ -71,6 +72,7 @@ const PATTERNS = {
   domain: /^[a-z0-9._-]{1,255}$/,
   ip: /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/,
 };
+const CONTROL_PLANE = /^https:\/\/[^/\s]+\/?$/;
 const name = z.string().regex(PATTERNS.label, 'must be a DNS label');
 const port = z
   .string()
@@ -121,7 +123,12 @@ const MeshFlags = z.strictObject({
   ...common,
   'control-plane': z
     .string({ error: 'is required (or -c FILE)' })
-    .regex(/^https:\/\/[^/\s]+\/?$/, 'must be https://HOST:PORT'),
+    .transform((text) => text.split(',').map((url) => url.trim()))
+    .refine(
+      (urls) => urls.every((url) => CONTROL_PLANE.test(url)),
+      'must be https://HOST:PORT, several joined by commas',
+    )
+    .refine((urls) => new Set(urls).size === urls.length, 'must not name an address twice'),
   'trust-bundle': z.string().min(1).optional(),
   'join-token': z.string().min(1).optional(),
   'join-token-file': z.string().min(1).optional(),
@@ -182,7 +189,7 @@ const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--hel
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
 const ADMIN_PORT = 15000;
 const TOKENS: readonly string[] = ['join-token', 'join-token-file'];
-const REPEATABLE = new Set(['app-port', 'labels']);
+const REPEATABLE = new Set(['app-port', 'control-plane', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 
 /**

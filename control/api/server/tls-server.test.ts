@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
@@ -5,10 +6,11 @@ import net from 'node:net';
 import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
 import { type Authority, openAuthority } from '../../ca/authority.ts';
+import type { HostNames } from './host-names.ts';
 import { startTlsServer, type TlsServer } from './tls-server.ts';
 
 const id = 'spiffe://td/ns/a/sa/b';
@@ -248,15 +250,7 @@ describe('a server on all addresses', () => {
         const own = Object.values(networkInterfaces()).flatMap((list = []) => list.map((entry) => entry.address));
         expect([...own, 'localhost']).toContain(reached);
         if (own.length > 2) expect(reached).not.toMatch(/^(127\.|::1$|localhost$)/);
-        const socket = connect({
-          host: '127.0.0.1',
-          port: everywhere.port,
-          servername: 'localhost',
-          ca: authority.trustBundle,
-        });
-        await once(socket, 'secureConnect');
-        const names = socket.getPeerX509Certificate()!;
-        socket.destroy();
+        const names = await certificateOf(everywhere);
         expect(names.checkHost(hostname().toLowerCase())).toBeDefined();
         const reachable = own.filter((one) => !/^(127\.|::1$|fe80:|169\.254\.)/i.test(one));
         for (const one of ['127.0.0.1', '::1', ...reachable]) expect(names.checkIP(one), one).toBeDefined();
@@ -265,4 +259,86 @@ describe('a server on all addresses', () => {
       }
     },
   );
+
+  it('makes its certificate again when the addresses or the name of the host change, and again after a failure', async () => {
+    let host: HostNames = { name: 'one.example', addresses: ['192.0.2.1'] };
+    let failures = 0;
+    const failing: Authority = {
+      ...authority,
+      serverCertificate: (names) =>
+        failures > 0 && names.ips.includes('192.0.2.3')
+          ? Promise.reject(new Error(`disk full ${failures--}`))
+          : authority.serverCertificate(names),
+    };
+    const everywhere = await startTlsServer({
+      listen: { address: '0.0.0.0', port: 0 },
+      authority: failing,
+      hostNames: () => host,
+      hostCheckMs: 5,
+      fetch: () => new Response('ok'),
+      log: (line) => lines.push(line),
+    });
+    try {
+      expect(everywhere.url).toBe(`https://192.0.2.1:${everywhere.port}`);
+      const first = await certificateOf(everywhere);
+      expect([first.checkIP('192.0.2.1'), first.checkHost('one.example')]).not.toContain(undefined);
+      host = { name: 'two.example', addresses: ['192.0.2.2', '2001:db8::2'] };
+      await vi.waitFor(async () => {
+        const second = await certificateOf(everywhere);
+        for (const ip of ['192.0.2.2', '2001:db8::2']) expect(second.checkIP(ip)).toBeDefined();
+        expect(second.checkHost('two.example')).toBeDefined();
+        expect([second.checkIP('192.0.2.1'), second.checkHost('one.example')]).toEqual([undefined, undefined]);
+      }, PATIENCE);
+      failures = 2;
+      host = { addresses: ['192.0.2.3'] };
+      await vi.waitFor(
+        async () => expect((await certificateOf(everywhere)).checkIP('192.0.2.3')).toBeDefined(),
+        PATIENCE,
+      );
+      const failed = 'certificate not made for the new names of this host: disk full';
+      const changed = 'the names of this host have changed: the certificate is made again for';
+      expect(lines).toEqual([
+        `${changed} two.example 192.0.2.2 2001:db8::2`,
+        `${failed} 2`,
+        `${failed} 1`,
+        `${changed} 192.0.2.3`,
+      ]);
+    } finally {
+      await everywhere.close();
+    }
+  });
 });
+
+describe('an advertised address', () => {
+  it.each([
+    [{ host: 'mesh.example', port: 443 }, 'https://mesh.example:443'],
+    [{ host: '192.0.2.9' }, 'https://192.0.2.9:PORT'],
+    [{ host: '2001:db8::9', port: 8443 }, 'https://[2001:db8::9]:8443'],
+  ])('%j is in the url and in the certificate, besides where it listens', async (advertised, url) => {
+    const announced = await startTlsServer({
+      listen: { address: '127.0.0.1', port: 0 },
+      authority,
+      advertised,
+      fetch: () => new Response('ok'),
+    });
+    try {
+      expect(announced.url).toBe(url.replace('PORT', String(announced.port)));
+      const certificate = await certificateOf(announced);
+      const { host } = advertised;
+      expect(net.isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)).toBeDefined();
+      expect(certificate.checkIP('127.0.0.1')).toBeDefined();
+    } finally {
+      await announced.close();
+    }
+  });
+});
+
+const PATIENCE = { timeout: 60_000, interval: 20 };
+
+async function certificateOf({ port }: TlsServer): Promise<X509Certificate> {
+  const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: authority.trustBundle });
+  await once(socket, 'secureConnect');
+  const certificate = socket.getPeerX509Certificate()!;
+  socket.destroy();
+  return certificate;
+}

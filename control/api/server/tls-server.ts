@@ -2,7 +2,6 @@
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
-import { hostname, networkInterfaces } from 'node:os';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
@@ -13,6 +12,7 @@ import type { ApiEnv } from '../caller.ts';
 import { BodyBudget } from './body-budget.ts';
 import { verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
+import { type HostNames, hostNames, watchHostNames } from './host-names.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
 import { SlicedQueue } from './sliced-queue.ts';
 
@@ -25,6 +25,13 @@ const MAX_HEADERS = 100;
 /** setTimeout's limit is 24.8 days; waking up daily is enough to renew a certificate of 90. */
 const MAX_TIMER_MS = 24 * 3_600_000;
 const RETRY_MS = 60_000;
+const HOST_CHECK_MS = 60_000;
+
+/** A host (a DNS name or an IP address, IPv6 without brackets) and the port; absent: the one that the server listens on. */
+export interface Advertised {
+  readonly host: string;
+  readonly port?: number;
+}
 
 export interface TlsServerOptions {
   /** Port 0: chosen by the kernel. */
@@ -34,6 +41,12 @@ export interface TlsServerOptions {
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
   dnsNames?: readonly string[];
   ips?: readonly string[];
+  /** What `url` names, as behind a load balancer or a DNS name; its host is put into the certificate. Default: where it listens. */
+  advertised?: Advertised;
+  /** What this host is reached by, of which a server on all addresses makes its certificate. Default: the machine's. */
+  hostNames?: () => HostNames;
+  /** How often `hostNames` is compared with the certificate, in milliseconds. Default: a minute. */
+  hostCheckMs?: number;
   /** Default: CONNECTION_LIMITS. */
   connections?: Partial<ConnectionLimits>;
   timeouts?: { headMs: number; requestMs: number; checkMs: number };
@@ -62,7 +75,8 @@ export interface TlsServer {
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
-  const { authority, log = () => {}, now = Date.now, timeouts = TIMEOUTS } = options;
+  const { authority, log = () => {}, now = Date.now, timeouts = TIMEOUTS, advertised } = options;
+  const ownNames = options.hostNames ?? hostNames;
   const refused = limitedLog(log, now, 'refused connections');
   const counts = new ConnectionCounts(options.connections);
   const places = new Places();
@@ -168,11 +182,13 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   tls.on('listening', () => http.emit('listening'));
   const bound = await listen(tls, options.listen);
   schedule(renewalTime(certificate) - now());
-  const watch = isWildcard(options.listen.address) ? watchHostNames(() => renew(), log) : undefined;
+  const stopWatch = isWildcard(options.listen.address)
+    ? watchHostNames({ names: ownNames, everyMs: options.hostCheckMs ?? HOST_CHECK_MS, renew, log })
+    : () => {};
   return {
     address: bound.address,
     port: bound.port,
-    url: `https://${urlHost(options.listen.address)}:${bound.port}`,
+    url: `https://${urlHost(advertised?.host ?? reachedBy(options.listen.address, ownNames))}:${advertised?.port ?? bound.port}`,
     get connections() {
       return counts.open;
     },
@@ -180,7 +196,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     close: () =>
       new Promise((resolve) => {
         clearTimeout(timer);
-        clearInterval(watch);
+        stopWatch();
         // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
         stop.abort();
         tls.close(() => resolve());
@@ -228,14 +244,16 @@ function peerOf(
 
 function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> {
   const { address } = options.listen;
-  const dnsNames = new Set(['localhost', ...(options.dnsNames ?? [])]);
-  const ips = new Set(['127.0.0.1', '::1', ...(options.ips ?? [])]);
-  if (isWildcard(address)) {
-    for (const own of hostAddresses()) ips.add(own);
-    const name = hostname().toLowerCase();
-    if (HOST_NAME.test(name)) dnsNames.add(name);
-  } else if (isIP(address)) ips.add(address);
-  return options.authority.serverCertificate({ dnsNames: [...dnsNames], ips: [...ips] });
+  const own: HostNames = isWildcard(address) ? (options.hostNames ?? hostNames)() : { addresses: [address] };
+  const given = [...(options.dnsNames ?? []), ...(options.ips ?? [])];
+  const hosts = ['localhost', '127.0.0.1', '::1', ...given, ...own.addresses];
+  if (own.name !== undefined) hosts.push(own.name);
+  if (options.advertised) hosts.push(options.advertised.host);
+  const unique = [...new Set(hosts)];
+  return options.authority.serverCertificate({
+    dnsNames: unique.filter((host) => isIP(host) === 0),
+    ips: unique.filter((host) => isIP(host) !== 0),
+  });
 }
 
 function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOptions {
@@ -288,39 +306,11 @@ function listen(server: ReturnType<typeof createServer>, to: { address: string; 
   });
 }
 
-/** How to write the bound address in a URL, any-address as localhost. */
-const WATCH_MS = 60_000;
-
-/** Has the certificate made again when the addresses or the name of the host change. */
-function watchHostNames(renew: () => Promise<void>, log: Log): NodeJS.Timeout {
-  const names = () => [hostname(), ...hostAddresses()].sort().join(' ');
-  let held = names();
-  const timer = setInterval(() => {
-    const current = names();
-    if (current === held) return;
-    renew().then(
-      () => {
-        held = current;
-        log(`the names of this host have changed: the certificate is made again for ${current}`);
-      },
-      (error: Error) => log(`certificate not made for the new names of this host: ${error.message}`, 'error'),
-    );
-  }, WATCH_MS);
-  timer.unref();
-  return timer;
-}
-
 const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::';
-const HOST_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
-/** By which other hosts reach this one: addresses of its interfaces, IPv4 first, without loopback and link-local ones. */
-function hostAddresses(): string[] {
-  const entries = Object.values(networkInterfaces()).flatMap((list = []) => list);
-  const reachable = entries.filter(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address));
-  return reachable.sort((a, b) => a.family.localeCompare(b.family)).map(({ address }) => address);
+/** By which other hosts reach a server that listens on `address`; without an interface that they reach: localhost. */
+function reachedBy(address: string, names: () => HostNames): string {
+  return isWildcard(address) ? (names().addresses[0] ?? 'localhost') : address;
 }
 
-function urlHost(address: string): string {
-  if (isWildcard(address)) return urlHost(hostAddresses()[0] ?? 'localhost');
-  return address.includes(':') ? `[${address}]` : address;
-}
+const urlHost = (host: string): string => (host.includes(':') ? `[${host}]` : host);
