@@ -54,7 +54,7 @@ it.each([
   ['another namespace', workload, node('bank'), 403, 'node.id: '],
   ['another NAMESPACE', workload, node('bank', 'web', 'sidecar~10.0.0.1~web.shop~x'), 403, 'node.metadata.NAMESPACE'],
   ['another account', workload, node('shop', 'root'), 403, 'node.metadata.SERVICE_ACCOUNT'],
-  ['a malformed node', workload, node('shop', 'web', 'x~10.0.0.1~web.shop~x'), 400, 'must begin with sidecar~'],
+  ['a malformed node', workload, node('shop', 'web', 'x~10.0.0.1~web.shop~x'), 400, 'must begin with one of sidecar~'],
   ['no node', workload, {}, 400, 'node'],
   ['an unknown field', workload, { ...node('shop'), surprise: 1 }, 400, 'surprise'],
   ['no JSON', workload, '{', 400, ''],

@@ -211,7 +211,7 @@ it('lets go of what is not used, and not of what is', async () => {
   clock.ms = 1200;
   target.used = { virtualHosts: [], clusters: [] };
   target.want('virtualHosts', vhost(4));
-  await target.until(() => !target.has('virtualHosts', vhost(1)));
+  await target.until(() => !target.has('virtualHosts', vhost(1)) && !target.outbound().includes(cluster(1)));
   expect(target.outbound()).toEqual([cluster(2), cluster(3), cluster(4)]);
   // It can come back.
   target.want('virtualHosts', vhost(1));

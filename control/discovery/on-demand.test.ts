@@ -146,26 +146,38 @@ class Subscriber {
     return DiscoveryAnswer.parse(JSON.parse(bytes.toString()));
   }
 
+  /** As proxies judge: in a route configuration a domain belongs to one virtual host. */
+  private hasDomainOf(name: string, { domains }: Record<string, unknown>): boolean {
+    const others = [...this.held.get('virtualHosts')!].filter(
+      ([key]) => key !== name && tableOf(key) === tableOf(name),
+    );
+    return others.some(([, other]) =>
+      (other['domains'] as string[]).some((one) => (domains as string[]).includes(one)),
+    );
+  }
+
   private take({ responses }: DiscoveryAnswer): void {
     const log: string[] = [];
     this.acks = responses.map(({ typeUrl, nonce, resources = [], removedResources = [] }) => {
       const type = RESOURCE_TYPES.find((one) => TYPE_URLS[one] === typeUrl)!;
       const refused = new Map<string, string>();
+      for (const name of removedResources) this.held.get(type)!.delete(name);
       for (const { name, resource } of resources) {
         log.push(`+${type} ${name}`);
-        if (this.refuses.has(name)) refused.set(name, 'is refused');
+        if (this.refuses.has(name) || (type === 'virtualHosts' && this.hasDomainOf(name, resource!)))
+          refused.set(name, 'is refused');
         else this.held.get(type)!.set(name, resource!);
       }
-      for (const name of removedResources) {
-        log.push(`-${type} ${name}`);
-        this.held.get(type)!.delete(name);
-      }
+      for (const name of removedResources) log.push(`-${type} ${name}`);
       const errorDetail = refused.size > 0 ? { code: 3, message: nackMessage(refused) } : undefined;
       return { typeUrl, responseNonce: nonce, ...(errorDetail && { errorDetail }) };
     });
     if (log.length > 0) this.log.push(log);
   }
 }
+
+/** Of a virtual host: what stands before its name. */
+const tableOf = (name: string): string => name.slice(0, name.indexOf('/'));
 
 const outbound = (proxy: Subscriber) => proxy.names('clusters').filter((name) => name.startsWith('outbound|'));
 
@@ -354,4 +366,24 @@ it('sends everything where the control plane or the node is eager, and to gatewa
   }
   eager.close();
   lazy.close();
+});
+
+it('moves a domain from one virtual host to another at once', async () => {
+  const mesh = new Mesh();
+  const proxy = await new Subscriber(mesh.service()).open();
+  const only = resource('Sidecar', 'only', {
+    outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
+    egress: [{ hosts: ['*/*'] }],
+  });
+  for (const [write, name] of [
+    [() => mesh.write(only), 'http_proxy/block_all'],
+    [() => mesh.remove(only), 'http_proxy/allow_any'],
+  ] as const) {
+    proxy.log = [];
+    write();
+    await proxy.poll();
+    await proxy.poll();
+    expect(proxy.names('virtualHosts')).toEqual([name]);
+    expect(proxy.held.get('virtualHosts')!.get(name)).toMatchObject({ domains: ['*'] });
+  }
 });

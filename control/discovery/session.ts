@@ -150,8 +150,8 @@ export class Session {
   }
 
   /**
-   * Removals follow the ACK of what is added, those of listeners excepted: another may take their address. While something
-   * that names clusters is refused, they stay: the version in force may use them.
+   * Removals follow the ACK of what is added, those of listeners and virtual hosts excepted: another may take their address
+   * or domain. While something that names clusters is refused, clusters stay: the version in force may use them.
    */
   private withRemovalsLast(all: readonly TypeChanges[]): Page {
     const adds = all.some(([, { upserts }]) => upserts.length > 0);
@@ -159,7 +159,7 @@ export class Session {
     let more = false;
     const changes = all.map(([type, change]): TypeChanges => {
       const stays = type === 'clusters' || type === 'endpoints' ? refused : false;
-      const later = adds && !rowOf(type).atOnce && change.removed.length > 0 && !stays;
+      const later = adds && !removedFirst(type) && change.removed.length > 0 && !stays;
       if (later) more = true;
       return later || stays ? [type, { upserts: change.upserts, removed: [] }] : [type, change];
     });
@@ -168,7 +168,7 @@ export class Session {
 
   /**
    * What of all changes the next answer holds. Listeners, the last type, are not cut, and come with the removals: one may
-   * take the address of another that leaves.
+   * take the address of another that leaves. Removals of virtual hosts come with the first page that has some.
    */
   private paged(due: Page): Page {
     if (!this.features.has('tulle.answer-pages')) return due;
@@ -179,7 +179,7 @@ export class Session {
       const page = rowOf(type).atOnce ? upserts : firstOf(upserts, left);
       changes.push([type, { upserts: page, removed }]);
       if (page.length === upserts.length) continue;
-      return { changes: changes.map(([each, kept]) => [each, { upserts: kept.upserts, removed: [] }]), more: true };
+      return { changes: changes.map(withFirstRemovals), more: true };
     }
     return { ...due, changes };
   }
@@ -217,6 +217,18 @@ interface Page {
 
 /** Types whose resources name clusters. */
 const NAMING_CLUSTERS = ['virtualHosts', 'routes', 'listeners'] as const;
+
+/** Whether removals of a type are sent before what is added was acknowledged. */
+const removedFirst = (type: ResourceType): boolean => {
+  const { atOnce, removedFirst: first } = rowOf(type);
+  return atOnce === true || first === true;
+};
+
+/** Of changes on a page that others follow. */
+const withFirstRemovals = ([type, { upserts, removed }]: TypeChanges): TypeChanges => [
+  type,
+  { upserts, removed: removedFirst(type) ? removed : [] },
+];
 
 /** The first of `resources` that fit in what is left of a page, which is made less by them. */
 function firstOf(resources: readonly SharedResource[], left: { resources: number; bytes: number }) {

@@ -42,6 +42,8 @@ interface TypeRow {
   readonly confidential?: true;
   /** An answer is not cut amid its resources, and their removals do not wait: one may take the address of another. */
   readonly atOnce?: true;
+  /** Removals come with the first page of an answer: another resource may take a domain that one of them has. */
+  readonly removedFirst?: true;
 }
 
 /** In dependency order (make before break): additions are applied in this order, removals backwards. */
@@ -67,6 +69,7 @@ export const XDS_TYPES = {
     url: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
     schema: VirtualHost,
     feature: 'tulle.virtual-hosts',
+    removedFirst: true,
   },
   routes: { url: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration', schema: RouteConfiguration },
   listeners: { url: 'type.googleapis.com/envoy.config.listener.v3.Listener', schema: Listener, atOnce: true },

@@ -85,7 +85,7 @@ describe('tulle validate', () => {
 
   it('refuses what it cannot do', async () => {
     const usage = await tulle(['validate']);
-    expect([usage.code, usage.error]).toEqual([1, expect.stringContaining("required option '-f")]);
+    expect([usage.code, usage.error]).toEqual([1, expect.stringContaining('validate: name files or folders')]);
     expect(refusal(await tulle(['validate', '-f', at('absent.yaml')]))).toContain('no such file or folder');
     expect(refusal(await tulle(['validate', '-f', at('good.yaml'), '-o', 'yaml']))).toContain('table, json');
   });
