@@ -88,7 +88,8 @@ export class Llhttp {
     upgrade: boolean,
     keepAlive: boolean,
   ): number {
-    const fields = given ?? this.fields;
+    const fields =
+      minor === 0 && this.side === 'request' ? withoutExpect(given ?? this.fields) : (given ?? this.fields);
     const url = given ? target : this.url;
     this.fields = [];
     this.interim = status >= 100 && status < 200 && status !== 101;
@@ -125,6 +126,14 @@ export class Llhttp {
     this.current.end = fieldLines(kept);
     this.current = undefined;
   }
+}
+
+/** The proxy takes `Expect: 100-continue` from HTTP/1.0 requests, in which it means nothing (RFC 9110 section 10.1.1). */
+function withoutExpect(fields: readonly string[]): string[] {
+  const places = fields.flatMap((name, i) => (i % 2 === 0 && name.toLowerCase() === 'expect' ? [i] : []));
+  const [at] = places;
+  if (places.length !== 1 || fields[at! + 1]!.toLowerCase() !== '100-continue') return [...fields];
+  return fields.toSpliced(at!, 2);
 }
 
 /** What the request line and Host say together (RFC 9112 section 3.3); takes Host from the fields. */
