@@ -58,6 +58,9 @@ describe('authenticate', () => {
       serviceAccount: 'reviews',
     };
     expect(await caller(undefined, reviews)).toEqual(workload);
+    const certificate = { notBefore: 1000, notAfter: 2000 };
+    const presented = await app.request('/', {}, { peerSpiffeId: reviews, peerValidity: certificate });
+    expect(await presented.json()).toEqual({ ...workload, certificate });
     expect(await caller('Bearer wrong', reviews)).toEqual(workload);
     for (const header of [undefined, 'Bearer wrong', 'Bearer', 'Basic right', 'right', 'Bearer right right'])
       expect(await caller(header)).toEqual({ kind: 'anonymous' });

@@ -64,7 +64,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest();
 /** Sets `caller` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not accepted here). */
 export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
   return async function authenticate(c, next) {
-    const caller = callerOf(isAdmin, c.req.header('authorization'), c.env?.peerSpiffeId);
+    const caller = callerOf(isAdmin, c.req.header('authorization'), c.env ?? {});
     if (caller.kind === 'admin') c.env?.authenticated?.('admin');
     c.set('caller', caller);
     await next();
@@ -106,10 +106,16 @@ function bearer(authorization: string | undefined): string | undefined {
   return /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
 }
 
-function callerOf(isAdmin: AdminCheck, authorization: string | undefined, spiffeId: string | undefined): Caller {
+function callerOf(
+  isAdmin: AdminCheck,
+  authorization: string | undefined,
+  { peerSpiffeId, peerValidity }: Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerValidity'>,
+): Caller {
   const token = bearer(authorization);
   if (token && isAdmin(token)) return { kind: 'admin' };
-  return (spiffeId !== undefined && workload(spiffeId)) || { kind: 'anonymous' };
+  const peer = peerSpiffeId === undefined ? undefined : workload(peerSpiffeId);
+  if (!peer) return { kind: 'anonymous' };
+  return peerValidity ? { ...peer, certificate: peerValidity } : peer;
 }
 
 /** undefined for an id that is not a workload's: such a peer is anonymous. */

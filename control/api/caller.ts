@@ -1,3 +1,4 @@
+import type { Validity } from '../../shared/identity/verify.ts';
 import type { BodyBudget } from './server/body-budget.ts';
 
 /** Who is calling the control API, from the TLS layer and the bearer token. Set once per request, before any route. */
@@ -13,6 +14,8 @@ export type Caller =
       serviceAccount: string;
       /** It presented a JWT-SVID, which is weaker proof than a private key: it is sent no private keys. */
       byToken?: true;
+      /** Of the X.509-SVID that it presented. */
+      certificate?: Validity;
     };
 
 /** The environment of every hono app under control/api. */
@@ -20,6 +23,8 @@ export interface ApiEnv {
   Bindings: {
     /** SPIFFE id of a client certificate that the TLS server verified itself. */
     peerSpiffeId?: string;
+    /** When that certificate is valid. */
+    peerValidity?: Validity;
     remoteAddress?: string;
     /** Memory for the bodies of requests; absent: no limit of all together. */
     bodies?: BodyBudget;

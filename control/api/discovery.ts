@@ -36,7 +36,12 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
     if (caller.kind === 'anonymous') throw unauthorized('discovery needs a workload identity (SVID)');
     if (caller.kind !== 'workload') throw forbidden('only workloads may discover config');
     const poll = readPoll(await readJson(c, POLL), caller);
-    const answer = await discovery.poll(permitted(poll, caller), ownerOf(caller), c.req.raw.signal ?? NEVER);
+    const answer = await discovery.poll(
+      permitted(poll, caller),
+      ownerOf(caller),
+      c.req.raw.signal ?? NEVER,
+      caller.certificate,
+    );
     const gzip = acceptsGzip(c.req.header('accept-encoding'));
     return c.body(answerBody(answer, gzip ? blocks : undefined), 200, {
       'content-type': 'application/json',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { matching, typeArgument } from './proxies.ts';
+import { expiry, matching, typeArgument } from './proxies.ts';
 
 const row = (type: string, name: string, ip = '10.0.0.1') => ({ id: `${type}~${ip}~${name}~x.svc.cluster.local` });
 const rows = [
@@ -31,6 +31,20 @@ describe('the proxies that a word means', () => {
   it('are named where there are none', () => {
     expect(() => names('orders')).toThrow('no proxy "orders" is known: "tulle proxy-status" lists them');
   });
+});
+
+describe('when a certificate expires', () => {
+  const now = Date.parse('2026-01-01T00:00:00Z');
+  it.each([
+    ['2026-01-01T18:00:00Z', true, 'in 18h'],
+    ['2026-01-01T00:00:59Z', true, 'in 59s'],
+    ['2026-01-01T00:00:00Z', true, ''],
+    ['2026-01-01T00:00:00Z', false, 'expired'],
+    ['2026-01-11T00:00:00Z', false, 'in 10d'],
+    [undefined, true, ''],
+  ])('%s, connected: %s: %j', (certificateExpires, connected, text) =>
+    expect(expiry({ ...(certificateExpires && { certificateExpires }), connected }, now)).toBe(text),
+  );
 });
 
 describe('types of resources', () => {

@@ -17,6 +17,7 @@ export interface ProxyRow {
   version?: string;
   connected: boolean;
   lastSeen?: string;
+  certificateExpires?: string;
   lastChange?: { at: string; reason: string };
   serviceAccount?: string;
   error?: string;
@@ -36,17 +37,29 @@ export async function proxyStatus(
   print(output, proxies, () => {
     if (proxies.length === 0) return 'No proxies are connected.';
     const types = RESOURCE_TYPES.map((type) => type.toUpperCase());
-    const heads = ['NAME', ...types, 'CONNECTED', 'LAST SEEN', 'VERSION', 'LAST CHANGE'];
+    const heads = ['NAME', ...types, 'CONNECTED', 'LAST SEEN', 'CERT EXPIRES', 'VERSION', 'LAST CHANGE'];
     const rows = proxies.map((proxy) => [
       proxy.id,
       ...RESOURCE_TYPES.map((type) => proxy.types[type]?.state ?? 'NOT SENT'),
       proxy.connected ? 'yes' : 'no',
       age(proxy.lastSeen),
+      expiry(proxy, Date.now()),
       proxy.version ?? '',
       proxy.lastChange ? `${age(proxy.lastChange.at)} ${proxy.lastChange.reason}` : '',
     ]);
     return [table(heads, rows), ...proxies.flatMap(remarks)].join('\n');
   });
+}
+
+/** `in 18h`, or `expired`; empty for a proxy without a certificate, and while a poll is held that began before a renewal. */
+export function expiry(
+  { certificateExpires, connected }: Pick<ProxyRow, 'certificateExpires' | 'connected'>,
+  now: number,
+): string {
+  if (certificateExpires === undefined) return '';
+  const at = Date.parse(certificateExpires);
+  if (at > now) return `in ${age(new Date(now).toISOString(), at)}`;
+  return connected ? '' : 'expired';
 }
 
 /** Below the table: refusals, and what else is remarkable. */

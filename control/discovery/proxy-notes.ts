@@ -56,6 +56,30 @@ export class ProxyIndex {
   }
 }
 
+/** A poll is held for less: as long may a proxy that has renewed its certificate be known by the one before. */
+const HELD_MS = 30_000;
+
+/**
+ * A certificate that should have been renewed long ago (proxies renew at half of its life), or has expired.
+ * @param now milliseconds since the epoch
+ */
+export function certificateNotes(session: Session, now: number): string[] {
+  const { certificate } = session;
+  if (!certificate) return [];
+  const { notBefore, notAfter } = certificate;
+  const at = new Date(notAfter).toISOString();
+  // The poll that is held may have begun with the certificate before; the next one could not.
+  if (now > notAfter)
+    return isConnected(session, now)
+      ? []
+      : [`its certificate expired at ${at}: restart it with a new join token ("tulle token create")`];
+  if (notAfter - now >= (notAfter - notBefore) / 4 - HELD_MS) return [];
+  return [
+    `its certificate expires at ${at} and is not renewed: lines "identity:" of its log have the reason, as a revoked service account ` +
+      '("tulle token list"); once expired it must be restarted with a new join token ("tulle token create")',
+  ];
+}
+
 function partsOf({ node }: Session): string[] {
   return node.id.split('~');
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { Validity } from '../../shared/identity/verify.ts';
 import {
   DiscoveryAnswer,
   type DiscoveryPoll,
@@ -293,6 +294,42 @@ describe('DiscoveryService', () => {
     expect(service.status()[0]!.notes).toEqual([
       expect.stringContaining(`${moved.node.id} of the same name and identity is connected: where its address changed`),
     ]);
+  });
+
+  it('says when the certificate of a proxy expires, and notes one that is not renewed or has expired', async () => {
+    const { service, clock } = harness();
+    const start = clock.now();
+    const hour = 3_600_000;
+    const certificate = { notBefore: start, notAfter: start + 4 * hour };
+    const expires = new Date(certificate.notAfter).toISOString();
+    const row = () => service.status()[0]!;
+    const { session } = await service.poll(first(), caller, open, certificate);
+    expect(row()).toMatchObject({ certificateExpires: expires, notes: [] });
+    const poll = (presented?: Validity) => service.poll({ ...first(), session }, caller, open, presented);
+    /** It polls all the time, as its session would end otherwise. */
+    const until = async (time: number, presented?: Validity) => {
+      while (clock.now() < time) {
+        clock.advance(Math.min(60_000, time - clock.now()));
+        await poll(presented);
+      }
+    };
+    await until(start + 3 * hour + 30_000, certificate);
+    expect(row().notes).toEqual([]);
+    await until(start + 3 * hour + 30_001, certificate);
+    expect(row().notes).toEqual([
+      expect.stringMatching(`^its certificate expires at ${expires} and is not renewed: .* new join token`),
+    ]);
+    await until(start + 4 * hour, certificate);
+    clock.advance(1);
+    expect(row()).toMatchObject({ connected: true, notes: [] });
+    clock.advance(20_000);
+    expect(row().notes).toContain(
+      `its certificate expired at ${expires}: restart it with a new join token ("tulle token create")`,
+    );
+    await poll({ notBefore: clock.now(), notAfter: clock.now() + hour });
+    expect(row()).toMatchObject({ certificateExpires: new Date(clock.now() + hour).toISOString(), notes: [] });
+    await poll();
+    expect(row()).not.toHaveProperty('certificateExpires');
   });
 
   it('gives the advice on a connected node', async () => {

@@ -4,6 +4,7 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
+import type { Validity } from '../../shared/identity/verify.ts';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
@@ -24,7 +25,7 @@ import { ChangeLog } from './change-log.ts';
 import { isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
-import { ProxyIndex } from './proxy-notes.ts';
+import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
@@ -123,16 +124,17 @@ export class DiscoveryService {
   /**
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
+   * @param certificate when the X.509-SVID of the caller is valid; absent: it presented none
    * @throws DiscoveryError invalid (unknown type URL), limited (the caller has as many sessions as it may have), unavailable
    *   (too many sessions, nothing could be compiled yet)
    */
-  async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal): Promise<PollAnswer> {
+  async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal, certificate?: Validity): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const known = this.find(request, caller);
     const session = known ?? this.open(request, caller);
     session.rouse('superseded');
-    session.touch(this.permitted(request.node), this.clock.now());
+    session.touch(this.permitted(request.node), this.clock.now(), certificate);
     this.reportRejected(request);
     session.take(request.requests);
     session.polls += 1;
@@ -198,7 +200,11 @@ export class DiscoveryService {
     return [...latest]
       .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
       .map(([, session]) =>
-        proxyStatus(session, [...index.notesOn(session, now), ...this.adviceOn(session, now)], now),
+        proxyStatus(
+          session,
+          [...index.notesOn(session, now), ...certificateNotes(session, now), ...this.adviceOn(session, now)],
+          now,
+        ),
       );
   }
 

@@ -1,4 +1,5 @@
 /** One proxy's conversation with the control plane: its node, its subscriptions, and the poll it is held in. */
+import type { Validity } from '../../shared/identity/verify.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
   type DeltaDiscoveryRequest,
@@ -46,6 +47,8 @@ export class Session {
   readonly openedAt: number;
   node: Node;
   lastSeen: number;
+  /** Of the connection of the last poll; undefined: that one had no client certificate. */
+  certificate: Validity | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
   compiled:
     | { readonly view: unknown; readonly step: number; readonly nodeDigest: string; readonly node: CompiledNode }
@@ -105,10 +108,11 @@ export class Session {
     return this.wake !== undefined;
   }
 
-  touch(node: Node, now: number): void {
+  touch(node: Node, now: number, certificate?: Validity): void {
     this.node = node;
     this.nodeDigest = digest(node);
     this.lastSeen = now;
+    this.certificate = certificate;
   }
 
   take(requests: readonly DeltaDiscoveryRequest[]): void {

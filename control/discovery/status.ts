@@ -30,6 +30,8 @@ export interface ProxyStatus {
   /** RFC 3339. */
   readonly connectedSince: string;
   readonly lastSeen: string;
+  /** When the certificate that the proxy last polled with expires (RFC 3339); absent: it polled without one. */
+  readonly certificateExpires?: string;
   /** When what the proxy should run last changed (RFC 3339), and the resources whose writes did that. */
   readonly lastChange?: { readonly at: string; readonly reason: string };
   /** Why this node's config could not be compiled, if so; it keeps what it had. */
@@ -41,7 +43,7 @@ export interface ProxyStatus {
 
 /** From what was compiled last: asking for the status compiles nothing. */
 export function proxyStatus(session: Session, notes: readonly string[], now: number): ProxyStatus {
-  const { node, lastChange } = session;
+  const { node, lastChange, certificate } = session;
   const sets = session.compiled && session.setsOf(session.compiled.node);
   const types = {} as Record<ResourceType, TypeStatus>;
   for (const type of RESOURCE_TYPES) {
@@ -61,6 +63,7 @@ export function proxyStatus(session: Session, notes: readonly string[], now: num
     connected: isConnected(session, now),
     connectedSince: new Date(session.openedAt).toISOString(),
     lastSeen: new Date(session.lastSeen).toISOString(),
+    ...(certificate && { certificateExpires: new Date(certificate.notAfter).toISOString() }),
     ...(lastChange && { lastChange: { at: new Date(lastChange.at).toISOString(), reason: lastChange.reason } }),
     ...(session.compileError === undefined ? {} : { error: session.compileError }),
     notes,

@@ -25,11 +25,16 @@ export interface VerifyOptions {
 }
 
 /** Whom a verified path identifies. */
-export interface SvidIdentity {
+/** When a certificate is valid, in milliseconds since the epoch. */
+export interface Validity {
+  readonly notBefore: number;
+  /** Of an SVID: when the first certificate of its path expires. */
+  readonly notAfter: number;
+}
+
+export interface SvidIdentity extends Validity {
   spiffeId: string;
   trustDomain: string;
-  /** Milliseconds since the epoch when the first certificate of the path expires. */
-  notAfter: number;
 }
 
 export interface VerifiedSvid extends SvidIdentity {
@@ -72,7 +77,8 @@ export function identityOf(path: readonly CertificateFacts[], domain: string | u
   const { trustDomain } = parseSpiffeId(spiffeId);
   if (domain !== undefined && trustDomain !== domain)
     throw new ChainError('wrong-trust-domain', `trust domain "${trustDomain}" is not "${domain}"`);
-  return { spiffeId, trustDomain, notAfter: Math.min(...path.map(({ notAfter }) => notAfter)) };
+  const { notBefore } = path[0]!;
+  return { spiffeId, trustDomain, notBefore, notAfter: Math.min(...path.map(({ notAfter }) => notAfter)) };
 }
 
 /** The one URI name of a leaf. @throws ChainError no-spiffe-id unless it is exactly one, a SPIFFE id with a path */

@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
@@ -35,7 +35,8 @@ beforeEach(async () => {
   server = await startTlsServer({
     listen: { address: '127.0.0.1', port: 0 },
     authority,
-    fetch: (_request, { peerSpiffeId, remoteAddress }) => Response.json({ peerSpiffeId, remoteAddress }),
+    fetch: (_request, { peerSpiffeId, peerValidity, remoteAddress }) =>
+      Response.json({ peerSpiffeId, remoteAddress, notAfter: peerValidity?.notAfter }),
     now: () => now,
     log: (line) => lines.push(line),
     dnsNames: ['control.example'],
@@ -53,7 +54,9 @@ async function clientOf(from: Authority, ttl = 3600, name = id) {
   return { cert: certificateChain, key: await exportPrivateKey(keys.privateKey) };
 }
 
-function get(options: ConnectionOptions = {}): Promise<{ peerSpiffeId?: string; remoteAddress?: string }> {
+function get(
+  options: ConnectionOptions = {},
+): Promise<{ peerSpiffeId?: string; remoteAddress?: string; notAfter?: number }> {
   return new Promise((resolve, reject) => {
     const tls = { ca: authority.trustBundle, servername: 'localhost', ...options };
     const request = httpsRequest(`${server.url}/`, { ...tls, agent } as object, (response) => {
@@ -73,7 +76,9 @@ describe('the control API over TLS', () => {
   });
 
   it('identifies a client by its certificate', async () => {
-    expect(await get(await clientOf(authority))).toMatchObject({ peerSpiffeId: id });
+    const client = await clientOf(authority);
+    const notAfter = Date.parse(new X509Certificate(client.cert).validTo);
+    expect(await get(client)).toMatchObject({ peerSpiffeId: id, notAfter });
     const leafOnly = await clientOf(authority);
     leafOnly.cert = leafOnly.cert.slice(0, leafOnly.cert.indexOf('-----END CERTIFICATE-----') + 26);
     agent.destroy();

@@ -230,14 +230,14 @@ function peerOf(
   socket: Socket,
   peer: SvidIdentity | undefined,
   now: () => number,
-): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'remoteAddress'> {
+): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerValidity' | 'remoteAddress'> {
   if (peer && now() > peer.notAfter) {
     socket.destroy();
     throw new ChainError('expired', 'the client certificate has expired since the connection was made');
   }
   const { remoteAddress } = socket;
   return {
-    ...(peer ? { peerSpiffeId: peer.spiffeId } : {}),
+    ...(peer ? { peerSpiffeId: peer.spiffeId, peerValidity: peer } : {}),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   };
 }
