@@ -176,7 +176,7 @@ class Subscriber {
   }
 }
 
-/** Of a virtual host: what stands before its name. */
+/** Of a virtual host: the route configuration in its name. */
 const tableOf = (name: string): string => name.slice(0, name.indexOf('/'));
 
 const outbound = (proxy: Subscriber) => proxy.names('clusters').filter((name) => name.startsWith('outbound|'));
