@@ -229,9 +229,10 @@ async function readPath(path: string, recursive: boolean): Promise<[file: string
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile() && FILE.test(entry.name));
     const read = recursive ? files : files.filter((entry) => resolve(entry.parentPath) === resolve(path));
-    if (read.length < files.length)
+    const left = files.length - read.length;
+    if (left > 0)
       process.stderr.write(
-        `${path}: ${files.length - read.length} files in folders below it are not read: -R reads them\n`,
+        `${path}: ${left} ${left === 1 ? 'file' : 'files'} in folders below it not read: -R reads them\n`,
       );
     const names = read.map((entry) => join(entry.parentPath, entry.name)).sort();
     return await Promise.all(names.map(async (name): Promise<[string, Uint8Array]> => [name, await readContent(name)]));

@@ -280,7 +280,7 @@ describe('apply, get, delete', () => {
     writeFileSync(at('tree', 'deep', 'two.yaml'), route('two'));
     const flat = await cli('apply', '-f', at('tree'));
     expect(flat).toMatchObject({ code: 0, out: 'virtualservice.networking.istio.io/one created\n' });
-    expect(flat.error).toContain('1 files in folders below it are not read: -R reads them');
+    expect(flat.error).toContain('1 file in folders below it not read: -R reads them');
     expect(succeeded(await cli('apply', '-R', '-f', at('tree')))).toContain('two created');
     expect(succeeded(await cli('delete', '-R', '-f', at('tree')))).toMatch(/"two" deleted\n.*"one" deleted\n/);
   });
