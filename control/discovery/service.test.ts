@@ -12,7 +12,7 @@ import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
 import type { Finding } from '../compile/output/finding.ts';
 import { setsOf } from '../compile/output/snapshot.ts';
-import { fixedCompile } from '../compile/testing/fixed-compile.ts';
+import { fixedCompile, oneStep, oneStepCompile } from '../compile/testing/fixed-compile.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import { meshChange } from '../mesh/testing/mesh-change.ts';
 import type { MeshView } from '../mesh/view.ts';
@@ -441,10 +441,10 @@ describe('DiscoveryService', () => {
     const found = new Map<object, readonly Finding[]>();
     const lines: string[] = [];
     const { service, clock } = harness({
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *compile() {
-        return { sets: setsOf({ secrets: [], clusters: [], endpoints: [], listeners: [], routes: [] }), errors };
-      },
+      compile: oneStepCompile(() => ({
+        sets: setsOf({ secrets: [], clusters: [], endpoints: [], listeners: [], routes: [] }),
+        errors,
+      })),
       status: { report: (session, findings) => void found.set(session, findings) },
       log: (line) => lines.push(line),
     });
@@ -463,17 +463,13 @@ describe('DiscoveryService', () => {
     const compiled = (): CompiledNode => ({
       sets: setsOf({ secrets: [], clusters: [{ name: 'a' }], endpoints: [], listeners: [], routes: [] }),
       errors: [],
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *next() {
-        return compiled();
-      },
+      next: () => oneStep(compiled),
     });
     const { service, change, clock } = harness({
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *compile(_, its) {
-        if (its.metadata?.['BROKEN']) throw new Error('BROKEN must be absent');
+      compile: oneStepCompile(({ metadata }) => {
+        if (metadata?.['BROKEN']) throw new Error('BROKEN must be absent');
         return compiled();
-      },
+      }),
     });
     const one = await service.poll(first(), caller, open);
     const held = service.poll({ ...ack(one), node: broken }, caller, open);
