@@ -458,6 +458,14 @@ describe('DiscoveryService', () => {
     expect(lines).toEqual([`config: VirtualService default/a: http[0]: x: ${consequence}`]);
   });
 
+  it('keeps the session of a proxy whose first poll is being compiled when another uses its node id', async () => {
+    const { service } = harness();
+    const [one, two] = await Promise.all([service.poll(first(), caller, open), service.poll(first(), caller, open)]);
+    expect(two.session).not.toBe(one.session);
+    for (const { session } of [one, two])
+      expect((await service.poll({ session, node, requests: first().requests }, caller, open)).session).toBe(session);
+  });
+
   it('reports a node that cannot be compiled until it can, whatever changes in the mesh', async () => {
     const broken = { ...node, metadata: { ...node.metadata, BROKEN: 'yes' } };
     const compiled = (): CompiledNode => ({

@@ -86,7 +86,7 @@ export class SessionTable {
   add(session: Session, now: number): void {
     // Not at each of a thousand starts: it looks at all sessions.
     if (now - this.expiredAt >= this.ttlMs / 10) this.expire(now);
-    for (const old of this.ofProxy.of(proxyKey(session))) if (!old.connected) this.delete(old);
+    for (const old of this.ofProxy.of(proxyKey(session))) if (old.polls === 0) this.delete(old);
     const { identity, namespace } = workloadOf(session.owner);
     const { total, perNamespace, perIdentity } = this.limits;
     if (!this.hasRoom(this.ofIdentity.of(identity), perIdentity, now))
