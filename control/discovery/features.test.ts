@@ -196,6 +196,7 @@ describe('a node with features', () => {
       );
     for (let i = 0; i < 5; i++) await say(i * 50_000);
     await expect(say(250_000)).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('250000') });
+    expect(service.status()).toEqual([]);
     service.close();
   });
 });
