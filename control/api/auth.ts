@@ -1,9 +1,9 @@
 /** Who is calling: the admin by bearer token, a workload by the certificate the TLS server verified, or anonymous. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { MiddlewareHandler } from 'hono';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { readIfPresent, writeDurably } from '../ca/files.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { forbidden, unauthorized } from './resources/status.ts';
 
@@ -21,23 +21,14 @@ export type AdminCheck = (token: string) => boolean;
 export function fileTokenStore(path: string): TokenStore {
   return {
     async readHash() {
-      let text: string;
-      try {
-        text = readFileSync(path, 'utf8').trim();
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-        throw error;
-      }
+      const text = (await readIfPresent(path))?.trim();
+      if (text === undefined) return undefined;
       if (!/^[0-9a-f]{64}$/.test(text))
         throw new Error(`${path}: does not hold a SHA-256 hash; delete it to make a new admin token at the next start`);
       return text;
     },
-    async writeHash(hash) {
-      // Whole or not at all: a half-written file would lock the admin out.
-      writeFileSync(`${path}.new`, `${hash}\n`, { mode: 0o600, flush: true });
-      chmodSync(`${path}.new`, 0o600);
-      renameSync(`${path}.new`, path);
-    },
+    // Whole or not at all: a half-written file would lock the admin out.
+    writeHash: (hash) => writeDurably(path, `${hash}\n`),
   };
 }
 
@@ -102,7 +93,8 @@ async function tokenCaller(verify: WorkloadTokenCheck, token: string): Promise<C
   }
 }
 
-function bearer(authorization: string | undefined): string | undefined {
+/** The bearer token of a header (RFC 6750 section 2.1); undefined: none. */
+export function bearer(authorization: string | undefined): string | undefined {
   return /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
 }
 

@@ -8,7 +8,7 @@ import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.
 import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds, type TokenSummary } from '../ca/join-tokens.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
-import { requireAdmin } from './auth.ts';
+import { bearer, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
 import { readJson } from './server/read-json.ts';
@@ -158,9 +158,9 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   }
 
   async function jwtCaller(c: Context<ApiEnv>): Promise<string> {
-    const bearer = /^Bearer +([!-~]+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
-    if (c.get('caller').kind !== 'anonymous' || bearer === undefined) return workloadCaller(c);
-    return (await jwtSvids.authenticate(bearer)).spiffeId;
+    const token = bearer(c.req.header('authorization'));
+    if (c.get('caller').kind !== 'anonymous' || token === undefined) return workloadCaller(c);
+    return (await jwtSvids.authenticate(token)).spiffeId;
   }
 }
 

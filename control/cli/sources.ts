@@ -160,6 +160,8 @@ function warningLines(document: CheckedDocument): string {
   return lines.map((line) => `Warning: ${line}\n`).join('');
 }
 
+export const isNamespace = ({ kind }: SourceResource): boolean => kind.group === '' && kind.kind === 'Namespace';
+
 /** What makes two documents the same object. A resource without namespace is in `default`. */
 export function objectKey(kind: Kind, resource: Resource): string {
   const namespace = kind.namespaced ? resource.metadata.namespace || 'default' : '';

@@ -196,6 +196,22 @@ describe('a node with features', () => {
       );
     for (let i = 0; i < 5; i++) await say(i * 50_000);
     await expect(say(250_000)).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('250000') });
+    expect(service.status()).toEqual([]);
+    service.close();
+  });
+
+  it('sends again what a proxy holds in a version that is longer than any here', async () => {
+    const { service } = plane(1);
+    const held = async (version: string) => {
+      const initialResourceVersions = { [name(0)]: version, left: version };
+      const request = { typeUrl: TYPE_URLS.clusters, resourceNamesSubscribe: ['*'], initialResourceVersions };
+      const [sent] = read(await service.poll({ node, requests: [request] }, caller, open)).responses!;
+      return sent!;
+    };
+    const first = await held('v'.repeat(129));
+    expect(first.resources!.map((resource) => resource.name)).toEqual([name(0)]);
+    expect(first.removedResources).toEqual(['left']);
+    expect((await held(first.resources![0]!.version)).resources ?? []).toEqual([]);
     service.close();
   });
 });

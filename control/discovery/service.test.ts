@@ -12,7 +12,7 @@ import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { canonicalJson, digest } from '../compile/output/digest.ts';
 import type { Finding } from '../compile/output/finding.ts';
 import { setsOf } from '../compile/output/snapshot.ts';
-import { fixedCompile } from '../compile/testing/fixed-compile.ts';
+import { fixedCompile, oneStep, oneStepCompile } from '../compile/testing/fixed-compile.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import { meshChange } from '../mesh/testing/mesh-change.ts';
 import type { MeshView } from '../mesh/view.ts';
@@ -441,10 +441,10 @@ describe('DiscoveryService', () => {
     const found = new Map<object, readonly Finding[]>();
     const lines: string[] = [];
     const { service, clock } = harness({
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *compile() {
-        return { sets: setsOf({ secrets: [], clusters: [], endpoints: [], listeners: [], routes: [] }), errors };
-      },
+      compile: oneStepCompile(() => ({
+        sets: setsOf({ secrets: [], clusters: [], endpoints: [], listeners: [], routes: [] }),
+        errors,
+      })),
       status: { report: (session, findings) => void found.set(session, findings) },
       log: (line) => lines.push(line),
     });
@@ -458,22 +458,26 @@ describe('DiscoveryService', () => {
     expect(lines).toEqual([`config: VirtualService default/a: http[0]: x: ${consequence}`]);
   });
 
+  it('keeps the session of a proxy whose first poll is being compiled when another uses its node id', async () => {
+    const { service } = harness();
+    const [one, two] = await Promise.all([service.poll(first(), caller, open), service.poll(first(), caller, open)]);
+    expect(two.session).not.toBe(one.session);
+    for (const { session } of [one, two])
+      expect((await service.poll({ session, node, requests: first().requests }, caller, open)).session).toBe(session);
+  });
+
   it('reports a node that cannot be compiled until it can, whatever changes in the mesh', async () => {
     const broken = { ...node, metadata: { ...node.metadata, BROKEN: 'yes' } };
     const compiled = (): CompiledNode => ({
       sets: setsOf({ secrets: [], clusters: [{ name: 'a' }], endpoints: [], listeners: [], routes: [] }),
       errors: [],
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *next() {
-        return compiled();
-      },
+      next: () => oneStep(compiled),
     });
     const { service, change, clock } = harness({
-      // biome-ignore lint/correctness/useYield: all of it is one step
-      *compile(_, its) {
-        if (its.metadata?.['BROKEN']) throw new Error('BROKEN must be absent');
+      compile: oneStepCompile(({ metadata }) => {
+        if (metadata?.['BROKEN']) throw new Error('BROKEN must be absent');
         return compiled();
-      },
+      }),
     });
     const one = await service.poll(first(), caller, open);
     const held = service.poll({ ...ack(one), node: broken }, caller, open);

@@ -136,7 +136,7 @@ export class DiscoveryService {
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
     this.reportRejected(request);
-    session.take(request.requests);
+    this.take(session, request);
     session.polls += 1;
     try {
       const collected = await this.responses(session, known === undefined || asks(request), signal);
@@ -144,6 +144,16 @@ export class DiscoveryService {
       return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
     } finally {
       session.polls -= 1;
+    }
+  }
+
+  /** A session that has taken half of a request that is refused is forgotten, with the names that were too many. */
+  private take(session: Session, { requests }: DiscoveryPoll): void {
+    try {
+      session.take(requests);
+    } catch (error) {
+      this.sessions.forget(session);
+      throw error;
     }
   }
 

@@ -86,7 +86,7 @@ export class SessionTable {
   add(session: Session, now: number): void {
     // Not at each of a thousand starts: it looks at all sessions.
     if (now - this.expiredAt >= this.ttlMs / 10) this.expire(now);
-    for (const old of this.ofProxy.of(proxyKey(session))) if (!old.connected) this.delete(old);
+    for (const old of this.ofProxy.of(proxyKey(session))) if (old.polls === 0) this.forget(old);
     const { identity, namespace } = workloadOf(session.owner);
     const { total, perNamespace, perIdentity } = this.limits;
     if (!this.hasRoom(this.ofIdentity.of(identity), perIdentity, now))
@@ -111,7 +111,7 @@ export class SessionTable {
   expire(now: number): void {
     this.expiredAt = now;
     for (const session of this.sessions.values())
-      if (!session.connected && session.lastSeen < now - this.ttlMs) this.delete(session);
+      if (!session.connected && session.lastSeen < now - this.ttlMs) this.forget(session);
   }
 
   private hasRoom(group: ReadonlySet<Session>, limit: number, now: number): boolean {
@@ -123,13 +123,14 @@ export class SessionTable {
     const idleMs = Math.min(IDLE_MS, this.ttlMs);
     for (const session of group) {
       if (session.polls > 0 || session.lastSeen >= now - idleMs) continue;
-      this.delete(session);
+      this.forget(session);
       return true;
     }
     return false;
   }
 
-  private delete(session: Session): void {
+  /** A poll of it that is under way is still answered. */
+  forget(session: Session): void {
     if (!this.sessions.delete(session.id)) return;
     const { identity, namespace } = workloadOf(session.owner);
     this.ofProxy.delete(proxyKey(session), session);

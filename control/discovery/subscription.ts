@@ -9,6 +9,10 @@ import { DiscoveryError } from './discovery-error.ts';
 
 /** The most names of one type that a proxy may send, chiefly those it holds. */
 const MAX_NAMES = 250_000;
+/** Characters of a version; those of this control plane are digests. */
+const MAX_VERSION = 128;
+/** In the place of a longer version, which is another control plane's: like that, it is no version of a resource. */
+const FOREIGN_VERSION = 'foreign';
 
 export interface Refusal {
   readonly name: string;
@@ -129,7 +133,8 @@ export class Subscription {
       }
     }
     if (request.heldDigests) this.digests = request.heldDigests.slice(0, HELD_BUCKETS);
-    for (const [name, version] of Object.entries(request.initialResourceVersions ?? {})) this.held.set(name, version);
+    for (const [name, version] of Object.entries(request.initialResourceVersions ?? {}))
+      this.held.set(name, version.length > MAX_VERSION ? FOREIGN_VERSION : version);
     for (const bucket of request.namesSent ?? []) this.unnamed.delete(bucket);
     for (const name of request.resourceNamesUnsubscribe ?? []) this.forget(name);
     if (this.names.size + this.held.ownSize > MAX_NAMES)

@@ -155,6 +155,25 @@ describe('status writer', () => {
     expect(errors).toEqual([expect.objectContaining({ code: 'unavailable' })]);
   });
 
+  it('sets one timer for what is due together, and an earlier one for what is due before', async () => {
+    const status = writer(memoryStore(), { timing: { gatherMs: 60_000, clearMs: 90_000 } });
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    try {
+      for (let i = 0; i < 1000; i++) status.report(`fields ${i}`, [finding(route(`r-${i}`), 'x')]);
+      expect(timers).toHaveBeenCalledTimes(1);
+      const late = writer(memoryStore(), { timing: { gatherMs: 60_000, clearMs: 90_000 } });
+      late.report('a', [finding(route('a'), 'x')]);
+      late.report('a', []);
+      expect(timers).toHaveBeenCalledTimes(2);
+      const early = writer(memoryStore(), { timing: { gatherMs: 60_000, clearMs: 30_000 } });
+      early.report('a', [finding(route('a'), 'x')]);
+      early.report('a', []);
+      expect(timers).toHaveBeenCalledTimes(4);
+    } finally {
+      timers.mockRestore();
+    }
+  });
+
   it('says nothing of a resource that was deleted and created again since', async () => {
     const store = memoryStore();
     const old = await store.create(keyOf(route('cart')), route('cart'));

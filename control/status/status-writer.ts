@@ -53,6 +53,8 @@ export class StatusWriter {
   /** Resources whose condition `Reconciled` is of a control plane before this one. */
   private readonly inherited = new Map<string, Resource>();
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer runs, on the clock of `performance.now()`. */
+  private nextAt = Number.POSITIVE_INFINITY;
   private inheritance: ReturnType<typeof setTimeout> | undefined;
   private writing: Promise<void> | undefined;
   private closed = false;
@@ -105,19 +107,27 @@ export class StatusWriter {
     const dueAt = performance.now() + afterMs;
     const known = this.pending.get(id);
     this.pending.set(id, { resource, dueAt: known ? Math.min(known.dueAt, dueAt) : dueAt });
-    this.schedule();
+    this.beginAt(dueAt);
   }
 
+  /** After a write: begins the next when the first of what is pending is due. */
   private schedule(): void {
-    if (this.closed || this.writing || this.pending.size === 0) return;
     let first = Number.POSITIVE_INFINITY;
     for (const { dueAt } of this.pending.values()) first = Math.min(first, dueAt);
+    this.beginAt(first);
+  }
+
+  /** Unless a write begins before; not a look at all that is pending, since a start reports thousands one by one. */
+  private beginAt(dueAt: number): void {
+    if (this.closed || this.writing || dueAt >= this.nextAt) return;
+    this.nextAt = dueAt;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.begin(), Math.max(0, first - performance.now()));
+    this.timer = setTimeout(() => this.begin(), Math.max(0, dueAt - performance.now()));
     this.timer.unref?.();
   }
 
   private begin(): void {
+    this.nextAt = Number.POSITIVE_INFINITY;
     this.writing ??= this.writeDue().finally(() => {
       this.writing = undefined;
       this.schedule();

@@ -39,18 +39,19 @@ export function watchHostNames({ names, everyMs, renew, log }: HostWatch): () =>
   };
   let held = listed();
   let renewing = false;
-  const timer = setInterval(() => {
+  const compare = async (): Promise<void> => {
     const current = listed();
-    if (renewing || current === held) return;
+    if (current === held) return;
+    await renew();
+    held = current;
+    log(`the names of this host have changed: the certificate is made again for ${current}`);
+  };
+  const timer = setInterval(() => {
+    if (renewing) return;
     renewing = true;
-    renew()
-      .then(
-        () => {
-          held = current;
-          log(`the names of this host have changed: the certificate is made again for ${current}`);
-        },
-        (error: Error) => log(`certificate not made for the new names of this host: ${error.message}`, 'error'),
-      )
+    // Reading the names fails as well, as where the process has no descriptor left.
+    compare()
+      .catch((error: Error) => log(`certificate not made for the new names of this host: ${error.message}`, 'error'))
       .finally(() => {
         renewing = false;
       });

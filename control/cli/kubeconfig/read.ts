@@ -62,12 +62,22 @@ export function readKubeContext(flag: string | undefined, context: string | unde
       .find((item) => item.name === name);
   const current = context ?? files.map(({ file }) => file['current-context']).find(Boolean);
   const chosen = first((file) => file.contexts, current)?.context;
-  if (context !== undefined && !chosen) throw new CliError(`--context ${context}: is not in ${paths.join(', ')}`);
+  if (current !== undefined && !chosen)
+    throw new CliError(
+      `${context === undefined ? 'kubeconfig current-context' : '--context'} ${current}: is not in ${paths.join(', ')}`,
+    );
   // A file without contexts, as scripts write it, means its first cluster and user.
   const lone = files[0]?.file;
   const cluster = first((file) => file.clusters, chosen ? chosen.cluster : lone?.clusters?.[0]?.name);
   const user = first((file) => file.users, chosen ? chosen.user : lone?.users?.[0]?.name);
+  // Without what the context names, a command would reach another control API, or as another user.
+  if (chosen?.cluster && !cluster) throw missing('cluster', chosen.cluster, current, paths);
+  if (chosen?.user && !user) throw missing('user', chosen.user, current, paths);
   return { ...clusterOf(cluster), ...userOf(user), ...(chosen?.namespace ? { namespace: chosen.namespace } : {}) };
+}
+
+function missing(field: 'cluster' | 'user', name: string, context: string | undefined, paths: readonly string[]) {
+  return new CliError(`kubeconfig context ${context}: ${field}: ${name} is not in ${paths.join(', ')}`);
 }
 
 function readFile(path: string, required: boolean): { file: KubeconfigFile; folder: string }[] {
@@ -78,12 +88,32 @@ function readFile(path: string, required: boolean): { file: KubeconfigFile; fold
     if (!required && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new CliError(`kubeconfig ${path}: ${(error as Error).message}`);
   }
+  let file: unknown;
   try {
-    return [{ file: (parse(text) ?? {}) as KubeconfigFile, folder: dirname(resolve(path)) }];
+    file = parse(text) ?? {};
   } catch (error) {
     throw new CliError(`kubeconfig ${path}: is not YAML (${(error as Error).message.split('\n')[0]})`);
   }
+  requireLists(file, path);
+  return [{ file, folder: dirname(resolve(path)) }];
 }
+
+/** @throws CliError naming the field that is not as in a kubeconfig */
+function requireLists(file: unknown, path: string): asserts file is KubeconfigFile {
+  if (!isFields(file)) throw new CliError(`kubeconfig ${path}: must be an object`);
+  for (const [list, item] of [
+    ['clusters', 'cluster'],
+    ['users', 'user'],
+    ['contexts', 'context'],
+  ] as const) {
+    const items = file[list] ?? [];
+    if (!Array.isArray(items) || !items.every((each) => isFields(each) && isFields(each[item] ?? {})))
+      throw new CliError(`kubeconfig ${path}: ${list}: must be a list of objects with a name and a ${item}`);
+  }
+}
+
+const isFields = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function clusterOf(placed: Placed<{ name?: string; cluster?: Cluster }> | undefined): KubeContext {
   if (!placed?.cluster) return {};

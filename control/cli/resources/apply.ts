@@ -7,7 +7,7 @@ import { AddressIndex, sharedAddressWarnings } from '../../mesh/shared-addresses
 import { CliError } from '../cli-error.ts';
 import { type ControlApi, describeStatus } from '../connection.ts';
 import { note } from '../output.ts';
-import { checkSources, type SourcePaths, type SourceResource } from '../sources.ts';
+import { checkSources, isNamespace, type SourcePaths, type SourceResource } from '../sources.ts';
 import { applyPatch, isApplied, LAST_APPLIED, withLastApplied } from './last-applied.ts';
 import { kindArgument, qualifiedName, resourcePath } from './selection.ts';
 
@@ -100,8 +100,6 @@ function withNeighbours(sources: readonly SourceResource[]): SourceResource[] {
 function namespacesFirst(sources: readonly SourceResource[]): SourceResource[] {
   return [...sources.filter(isNamespace), ...sources.filter((source) => !isNamespace(source))];
 }
-
-const isNamespace = ({ kind }: SourceResource): boolean => kind.group === '' && kind.kind === 'Namespace';
 
 /** The resource as it is sent: in its own namespace, or the requested one. */
 function wanted(source: SourceResource, namespace: string): SourceResource {

@@ -3,7 +3,7 @@ import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { CliError } from '../cli-error.ts';
 import { type ControlApi, describeStatus } from '../connection.ts';
-import { checkSources, type SourcePaths, type SourceResource } from '../sources.ts';
+import { checkSources, isNamespace, type SourcePaths, type SourceResource } from '../sources.ts';
 import { type DryRun, dryRunFlag } from './apply.ts';
 import { resourcePath, selection } from './selection.ts';
 
@@ -47,14 +47,13 @@ export async function remove(
 async function targetsOf(files: SourcePaths, { namespace }: DeleteOptions): Promise<Target[]> {
   return namespacesLast(await checkSources(files)).map(({ kind, resource }) => ({
     kind,
-    namespace: resource.metadata.namespace ?? namespace,
+    namespace: resource.metadata.namespace || namespace,
     name: resource.metadata.name,
   }));
 }
 
 /** A namespace's resources are deleted with it, and would then not be found. */
 function namespacesLast(sources: readonly SourceResource[]): SourceResource[] {
-  const isNamespace = ({ kind }: SourceResource) => kind.group === '' && kind.kind === 'Namespace';
   return [...sources.filter((source) => !isNamespace(source)), ...sources.filter(isNamespace)];
 }
 

@@ -7,7 +7,6 @@ const READ = [
   'APP_PORTS',
   'CLUSTER_ID',
   'HTTP10',
-  'HTTP10',
   'HTTP_PROXY_PORT',
   'INSTANCE_IPS',
   'INTERCEPTION_MODE',
