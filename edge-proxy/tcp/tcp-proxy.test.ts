@@ -65,7 +65,7 @@ it('holds a connection while its cluster is fetched, and sends on what came mean
   const runtime = new MemoryRuntime();
   const closed: ConnectionRecord[] = [];
   const events = compileConnectionObservers([{ closed: (one) => void closed.push(one) }], () => {});
-  const fetches = new Fetches({ waitMs: 60_000, maxWaiting: 10 });
+  const fetches = new Fetches(runtime, { waitMs: 60_000, maxWaiting: 10 });
   let cluster: Cluster | undefined;
   let known = true;
   const clusters: ClusterSet = {
