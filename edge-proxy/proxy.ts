@@ -40,7 +40,7 @@ export class DataPlane {
       closing,
       warn,
       admission,
-      new Fetches(options.fetchLimits),
+      new Fetches(runtime, options.fetchLimits),
     );
   }
 

@@ -62,11 +62,14 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   const { command } = parsed;
   let running: RunningProcess | undefined;
   let application: Application | undefined;
-  const stop = (code: number) =>
-    void running!.stop().then(
+  let stopping = false;
+  const stop = (code: number) => {
+    stopping = true;
+    running!.stop().then(
       () => host.exit(code),
       (error: unknown) => fail(runtime, error),
     );
+  };
   const quit = (signal: EndSignal, code: number) => {
     if (application) application.kill(signal);
     // Before the start is over there is nothing to drain.
@@ -84,6 +87,8 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
     running = await startMeshProxy({ runtime, version, settings, proxy: proxy(settings, access) }, quitByAdmin);
   }
   await running.ready;
+  // Config may come into force while the proxy drains: no application starts then.
+  if (stopping) return;
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;

@@ -388,7 +388,7 @@ export class DiscoveryService {
 
 /** Says what the proxy wants or has: it waits for an answer, be it that there is nothing to change. */
 function asks({ requests }: DiscoveryPoll): boolean {
-  return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent?.length);
+  return requests.some(({ resourceNamesSubscribe, namesSent }) => resourceNamesSubscribe?.length || namesSent);
 }
 
 function isSame(one: ResourceSets, other: ResourceSets): boolean {

@@ -233,6 +233,70 @@ describe('DiscoveryClient', () => {
     await client.stop();
   });
 
+  it('tries listeners again that a target refused by throwing', async () => {
+    const plane = new Plane();
+    plane.served = ['l'];
+    const target = new Target();
+    const apply = target.apply.bind(target);
+    target.apply = () => {
+      throw new Error('a worker has ended');
+    };
+    const attempts: (() => void)[] = [];
+    const after = (_: number, callback: () => void) => {
+      attempts.push(callback);
+      return () => {};
+    };
+    const { client } = setup(plane, target, undefined, after);
+    client.start();
+    await vi.waitFor(() => expect(attempts).toHaveLength(1));
+    attempts[0]!();
+    await vi.waitFor(() => expect(attempts).toHaveLength(2));
+    target.apply = apply;
+    attempts[1]!();
+    await vi.waitFor(() => expect(target.running.has('listeners/l')).toBe(true));
+    await client.stop();
+  });
+
+  it('sends what is wanted also where a page of names ends no bucket', async () => {
+    const polls: DiscoveryPoll[] = [];
+    let want: (type: 'clusters', name: string) => void = () => {};
+    const namesWanted = [{ typeUrl: TYPE_URLS.clusters, buckets: [] }];
+    const answers = [{ features: FEATURES }, { namesWanted, more: true }];
+    const request = async (_method: string, _path: string, body: unknown, options: RequestOptions = {}) => {
+      polls.push(body as DiscoveryPoll);
+      const answer = answers.shift();
+      if (answer) {
+        if (answer.namesWanted) want('clusters', 'c');
+        return { status: 200, body: { session: 's', responses: [], ...answer } };
+      }
+      if (polls.length === 3) return { status: 200, body: { session: 's', responses: [] } };
+      return new Promise<never>((_done, failed) =>
+        options.signal!.addEventListener('abort', () => failed(new Error('stopped'))),
+      );
+    };
+    let made = 0;
+    const client: DiscoveryClient = new DiscoveryClient({
+      client: { request },
+      node: () => {
+        // A client that makes one poll after the other would never let the test end.
+        if (++made > 50) void client.stop();
+        return node;
+      },
+      target: new Target(),
+      time: { now: () => 0, random: () => 0 },
+      log: () => {},
+      onDemand: {
+        traffic: { onWanted: (take) => void (want = take), takeUsed: () => ({ virtualHosts: [], clusters: [] }) },
+        unusedMs: 1000,
+      },
+    });
+    client.start();
+    await vi.waitFor(() => expect(polls.length).toBeGreaterThanOrEqual(4));
+    const names = (poll: DiscoveryPoll) => poll.requests.flatMap((one) => one.resourceNamesSubscribe ?? []);
+    expect(polls.slice(2, 4).map(names)).toEqual([[], ['c']]);
+    await client.stop();
+  });
+
   it('is in force only once some of the clusters is, and listeners if any are wanted', async () => {
     const plane = new Plane();
     const target = new Target();

@@ -123,7 +123,7 @@ export class DiscoveryClient {
       RESOURCE_TYPES.map((type) => [type, new Map<string, CachedResource>()]),
     ) as typeof this.held;
     this.target = new RefusedListeners({
-      target: options.target,
+      target: { apply: (changes) => applyTo(options.target, changes) },
       random: () => options.time.random(),
       log: options.log,
       opened: (name) => this.listenerOpened(name),
@@ -152,7 +152,7 @@ export class DiscoveryClient {
       const entries = cached[type] ?? [];
       if (entries.length > 0) changes[type] = { upsert: entries.map((entry) => entry.resource), remove: [] };
     }
-    const refused = await this.apply(changes);
+    const refused = await this.target.apply(changes);
     for (const type of RESOURCE_TYPES) {
       for (const entry of cached[type] ?? []) {
         const reason = refused.get(`${type}/${entry.name}`);
@@ -302,7 +302,7 @@ export class DiscoveryClient {
     for (const type of types)
       if (type !== 'virtualHosts' || !refers) changes[type] = { upsert: [], remove: [...this.held[type].keys()] };
     if (Object.keys(changes).length === 0) return;
-    const refused = await this.apply(changes);
+    const refused = await this.target.apply(changes);
     for (const type of types)
       for (const name of changes[type]?.remove ?? []) if (!refused.has(`${type}/${name}`)) this.held[type].delete(name);
     this.options.cache?.save(this.options.node().id, this.cacheable());
@@ -391,7 +391,7 @@ export class DiscoveryClient {
       change.upsert.push(...good.map(({ resource }) => resource));
       change.remove.push(...remove);
     }
-    const refused = await this.apply(changes);
+    const refused = await this.target.apply(changes);
     for (const { type, response, good, violations, remove } of batch) {
       if (type !== undefined) this.settle(type, good, remove, refused, violations);
       this.requests.push({
@@ -439,21 +439,6 @@ export class DiscoveryClient {
     }
   }
 
-  /** A target that throws has refused everything it was handed. */
-  private async apply(changes: ConfigChanges): Promise<Map<string, string>> {
-    try {
-      return await this.target.apply(changes);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const refused = new Map<string, string>();
-      for (const type of RESOURCE_TYPES) {
-        for (const resource of changes[type]?.upsert ?? []) refused.set(`${type}/${ownName(type, resource)}`, reason);
-        for (const name of changes[type]?.remove ?? []) refused.set(`${type}/${name}`, reason);
-      }
-      return refused;
-    }
-  }
-
   private cacheable(): CachedConfig {
     return Object.fromEntries(RESOURCE_TYPES.map((type) => [type, [...this.held[type].values()]])) as CachedConfig;
   }
@@ -476,11 +461,26 @@ export class DiscoveryClient {
   }
 }
 
+/** A target that throws has refused everything it was handed. */
+async function applyTo(target: ConfigTarget, changes: ConfigChanges): Promise<Map<string, string>> {
+  try {
+    return await target.apply(changes);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const refused = new Map<string, string>();
+    for (const type of RESOURCE_TYPES) {
+      for (const resource of changes[type]?.upsert ?? []) refused.set(`${type}/${ownName(type, resource)}`, reason);
+      for (const name of changes[type]?.remove ?? []) refused.set(`${type}/${name}`, reason);
+    }
+    return refused;
+  }
+}
+
 /** The control plane answers it when there is something new: nothing in it asks for an answer. */
 function isHeld({ requests }: DiscoveryPoll): boolean {
   return !requests.some(
     ({ resourceNamesSubscribe, resourceNamesUnsubscribe, namesSent }) =>
-      resourceNamesSubscribe?.length || resourceNamesUnsubscribe?.length || namesSent?.length,
+      resourceNamesSubscribe?.length || resourceNamesUnsubscribe?.length || namesSent,
   );
 }
 

@@ -6,6 +6,7 @@ import { Backoff } from './backoff.ts';
 import type { ConfigChanges, ConfigTarget } from './discovery-client.ts';
 
 export interface RefusedListenersOptions {
+  /** Never throws. */
   readonly target: ConfigTarget;
   /** In [0, 1), for jitter. */
   readonly random: () => number;
@@ -87,9 +88,7 @@ export class RefusedListeners implements ConfigTarget {
     const { target, opened, log } = this.options;
     const before = [...this.waiting];
     const upsert = before.map(([, { resource }]) => resource);
-    const refused = await Promise.resolve(target.apply({ listeners: { upsert, remove: [] } })).catch(
-      (error: Error) => new Map(before.map(([name]) => [`listeners/${name}`, error.message])),
-    );
+    const refused = await target.apply({ listeners: { upsert, remove: [] } });
     for (const [name, entry] of before) {
       const reason = refused.get(`listeners/${name}`);
       if (reason === undefined) {

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import { makeCluster } from '../http/testing/manager.ts';
 import { MemoryRuntime, memoryPair, Wire } from '../http/testing/memory-network.ts';
@@ -65,7 +65,7 @@ it('holds a connection while its cluster is fetched, and sends on what came mean
   const runtime = new MemoryRuntime();
   const closed: ConnectionRecord[] = [];
   const events = compileConnectionObservers([{ closed: (one) => void closed.push(one) }], () => {});
-  const fetches = new Fetches({ waitMs: 60_000, maxWaiting: 10 });
+  const fetches = new Fetches(runtime, { waitMs: 60_000, maxWaiting: 10 });
   let cluster: Cluster | undefined;
   let known = true;
   const clusters: ClusterSet = {
@@ -118,4 +118,29 @@ it('holds a connection while its cluster is fetched, and sends on what came mean
   proxy.closeAll();
   expect([proxy.waiting.size, closed.length]).toEqual([0, 5]);
   fetches.close();
+});
+
+it('closes a client that leaves what both sides have ended with, after the idle time', async () => {
+  const runtime = new MemoryRuntime();
+  const closed: ConnectionRecord[] = [];
+  const cluster = makeCluster([1]);
+  const proxy = new TcpProxy(
+    { statPrefix: 't', cluster: 'c', idleTimeout: '0.1s' },
+    { get: () => cluster },
+    runtime,
+    compileConnectionObservers([{ closed: (one) => void closed.push(one) }], () => {}),
+    new TcpStats(new Stats(), 't'),
+  );
+  const upstreams: Wire[] = [];
+  await runtime.listen({ address: '10.0.0.9', port: 1 }, (connection) => void upstreams.push(new Wire(connection)));
+  const [client, server] = memoryPair();
+  proxy.accept(server, { remoteAddress: '10.0.0.1' } as DownstreamInfo);
+  client.pause();
+  client.end();
+  await vi.waitFor(() => expect(upstreams[0]?.ended).toBe(true));
+  upstreams[0]!.send('answer');
+  upstreams[0]!.connection.end();
+  await vi.waitFor(() => expect(server.closed).toBe(true), { timeout: 20_000 });
+  expect(closed.map(({ flags }) => flags)).toEqual([[]]);
+  expect([proxy.tunnels.size, cluster.use.connections]).toEqual([0, 0]);
 });

@@ -412,23 +412,23 @@ class Tunnel implements ServedStream {
   endDown(): void {
     this.downEnded = true;
     this.up?.end();
-    this.finishIfBothEnded();
   }
 
   endUp(): void {
     this.upEnded = true;
     this.down.end();
-    this.finishIfBothEnded();
   }
 
   /** Both directions are done: the sockets close by themselves once flushed. */
-  private finishIfBothEnded(): void {
-    if (this.downEnded && this.upEnded) clearTimeout(this.idle);
+  private get bothEnded(): boolean {
+    return this.downEnded && this.upEnded;
   }
 
   closedUp(error: Error | undefined): void {
     this.endpointGone();
     this.up = undefined;
+    // The client may not have taken all yet: the idle time limits how long it may leave that.
+    if (!error && this.bothEnded && this.down.buffered > 0) return;
     this.close(error);
   }
 
@@ -454,7 +454,8 @@ class Tunnel implements ServedStream {
 
   /** The client went away; before there was an upstream that is worth a flag. */
   closedDown(error: Error | undefined): void {
-    if (!this.closed && !this.up) this.record.flags.push('DC');
+    if (!this.closed && !this.up && !this.bothEnded) this.record.flags.push('DC');
+    if (!error && this.bothEnded && this.up && this.up.buffered > 0) return;
     this.close(error);
   }
 
@@ -470,7 +471,7 @@ class Tunnel implements ServedStream {
     stats.sent.value += this.record.bytesSent;
     this.cluster.use.connections--;
     // After an orderly end both sides have sent everything; a reset on one side is a reset on the other.
-    if (error || !(this.downEnded && this.upEnded)) {
+    if (error || !this.bothEnded) {
       this.down.destroy(error);
       this.up?.destroy(error);
     }

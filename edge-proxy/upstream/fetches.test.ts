@@ -7,7 +7,7 @@ describe('fetches', () => {
 
   function setup(maxWaiting = 10) {
     const wanted: string[] = [];
-    const fetches = new Fetches({ waitMs: 1000, maxWaiting });
+    const fetches = new Fetches({ now: Date.now, monotonicMs: () => performance.now() }, { waitMs: 1000, maxWaiting });
     fetches.want = (type, name) => void wanted.push(`${type} ${name}`);
     const outcomes: string[] = [];
     const join = (name: string) =>
@@ -59,5 +59,19 @@ describe('fetches', () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(outcomes.at(-1)).toBe('a changed');
     expect(wanted).toEqual(['virtualHosts a', 'virtualHosts a']);
+  });
+
+  it('keep what was refused wanted while it is used, asking once in the time of a wait', async () => {
+    const { fetches, wanted, outcomes, join } = setup();
+    join('a');
+    fetches.settle('virtualHosts', 'a', 'refused');
+    join('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    join('a');
+    join('a');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wanted).toEqual(['virtualHosts a', 'virtualHosts a']);
+    expect(outcomes).toEqual(['a refused', 'a refused', 'a refused', 'a refused']);
+    expect(fetches.size).toBe(0);
   });
 });

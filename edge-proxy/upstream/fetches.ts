@@ -1,4 +1,5 @@
 /** Resources that are fetched when they are first used, and the requests and connections that wait for them. */
+import type { Clock } from '../runtime/runtime.ts';
 
 /** Types whose resources are fetched by name. */
 export type FetchedType = 'virtualHosts' | 'clusters';
@@ -41,15 +42,17 @@ interface Waiting {
 export type Want = (type: FetchedType, name: string) => void;
 
 export class Fetches {
+  private readonly clock: Clock;
   private readonly limits: FetchLimits;
   private readonly waiting = { virtualHosts: new Map<string, Waiting>(), clusters: new Map<string, Waiting>() };
-  /** What nothing can be expected of until it changes. */
-  private readonly refused = { virtualHosts: new Set<string>(), clusters: new Set<string>() };
+  /** What nothing can be expected of until it changes: name -> when it was last asked for, in milliseconds. */
+  private readonly refused = { virtualHosts: new Map<string, number>(), clusters: new Map<string, number>() };
   private total = 0;
   /** Asks for a resource; names may come again. */
   want: Want = () => {};
 
-  constructor(limits: FetchLimits = FETCH_LIMITS) {
+  constructor(clock: Clock, limits: FetchLimits = FETCH_LIMITS) {
+    this.clock = clock;
     this.limits = limits;
   }
 
@@ -60,7 +63,7 @@ export class Fetches {
 
   /** Joins the fetch of a resource, or begins it. */
   join(type: FetchedType, name: string): PendingFetch {
-    if (this.refused[type].has(name)) return { name, done: Promise.resolve('refused') };
+    if (this.isRefused(type, name)) return { name, done: Promise.resolve('refused') };
     if (this.total >= this.limits.maxWaiting) return { name, done: Promise.resolve('overflow') };
     let one = this.waiting[type].get(name);
     if (!one) {
@@ -70,6 +73,18 @@ export class Fetches {
     one.count += 1;
     this.total += 1;
     return one.fetch;
+  }
+
+  /** While it is used it stays wanted: the control plane sends no later version of what is let go. */
+  private isRefused(type: FetchedType, name: string): boolean {
+    const askedAt = this.refused[type].get(name);
+    if (askedAt === undefined) return false;
+    const now = this.clock.monotonicMs();
+    if (now - askedAt >= this.limits.waitMs) {
+      this.refused[type].set(name, now);
+      this.want(type, name);
+    }
+    return true;
   }
 
   private begin(type: FetchedType, name: string): Waiting {
@@ -82,14 +97,14 @@ export class Fetches {
 
   /** The resource came, or something else became of it. */
   settle(type: FetchedType, name: string, outcome: 'changed' | 'refused'): void {
-    if (outcome === 'refused') this.refused[type].add(name);
+    if (outcome === 'refused') this.refused[type].set(name, this.clock.monotonicMs());
     else this.refused[type].delete(name);
     this.end(type, name, outcome);
   }
 
   /** Ends the waiting for names that are not known any more. */
   recheck(type: FetchedType, isKnown: (name: string) => boolean): void {
-    for (const names of [this.waiting[type].keys(), this.refused[type]])
+    for (const names of [this.waiting[type].keys(), this.refused[type].keys()])
       for (const name of [...names]) if (!isKnown(name)) this.settle(type, name, 'changed');
   }
 

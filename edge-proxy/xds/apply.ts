@@ -75,7 +75,7 @@ export class RunningConfig {
     draining: ListenerDeps['draining'],
     warn: (line: string) => void,
     admission: Admission,
-    fetches = new Fetches(),
+    fetches = new Fetches(runtime),
   ) {
     this.runtime = runtime;
     this.fetches = fetches;

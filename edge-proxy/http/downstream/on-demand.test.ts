@@ -12,7 +12,7 @@ const post = (body: string) => `POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: $
 const get = 'GET /p HTTP/1.1\r\nHost: h\r\n\r\n';
 
 function run(filters: HttpFilter[] = [], maxWaiting = 10) {
-  const fetches = new Fetches({ waitMs: 60_000, maxWaiting });
+  const fetches = new Fetches({ now: () => 0, monotonicMs: () => 0 }, { waitMs: 60_000, maxWaiting });
   let route: RouteEntry | null = null;
   let known = true;
   const parts = setup({

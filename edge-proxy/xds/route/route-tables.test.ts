@@ -32,7 +32,7 @@ const request = (authority: string) =>
 
 function setup(clusters = new Set<string>()) {
   const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, DEPS);
-  const tables = new RouteTables({ clusters, compileRoutes, hosts: DEPS, fetches: new Fetches() });
+  const tables = new RouteTables({ clusters, compileRoutes, hosts: DEPS, fetches: new Fetches(DEPS.env) });
   const apply = (
     hosts: VirtualHost[],
     configurations: RouteConfiguration[] = [],
@@ -140,7 +140,7 @@ describe('route tables with separate virtual hosts', () => {
 
 describe('route tables with a host index', () => {
   function indexed() {
-    const fetches = new Fetches({ waitMs: 60_000, maxWaiting: 10 });
+    const fetches = new Fetches(DEPS.env, { waitMs: 60_000, maxWaiting: 10 });
     const wanted: string[] = [];
     fetches.want = (_type, name) => void wanted.push(name);
     const compileRoutes = (config: RouteConfiguration) => compileRouteConfiguration(config, DEPS);

@@ -9,7 +9,7 @@ const SMALL = 4096;
 const MOST = 16 * 1024;
 /** Chunks up to this size are copied byte by byte: cheaper than a view of them. */
 const TINY = 32;
-/** Shared: a joiner holds it between two small chunks of one read, and while what it joined is passed on. */
+/** Shared: a joiner holds it between two small chunks of one read. */
 let spare: Uint8Array | undefined = new Uint8Array(MOST);
 
 export class ChunkJoiner {
@@ -46,16 +46,20 @@ export class ChunkJoiner {
     return memory;
   }
 
-  /** Passes on what was added, if anything was. @param take its bytes are valid during the call alone */
+  /**
+   * Passes on what was added, if anything was.
+   * @param take is given joined bytes in memory of their own, which a write that waits may keep; those of one chunk as read
+   */
   pass(take: (bytes: Uint8Array) => void): void {
     const { first, memory, length } = this;
     if (first === undefined) return;
     this.first = undefined;
     this.memory = undefined;
-    try {
-      take(memory ? memory.subarray(0, length) : first);
-    } finally {
-      if (memory) spare = memory;
+    if (memory === undefined) {
+      take(first);
+      return;
     }
+    spare = memory;
+    take(memory.slice(0, length));
   }
 }
