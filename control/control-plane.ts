@@ -19,6 +19,7 @@ import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
+import { revokingStore } from './ca/revoking-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
@@ -122,11 +123,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
-    mesh.onChange((_view, { deleted }) => {
-      for (const { kind, metadata } of deleted)
-        if (kind === 'ServiceAccount')
-          accounts.deleted({ namespace: metadata.namespace ?? '', serviceAccount: metadata.name }).catch(report);
-    });
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,
@@ -155,7 +151,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
     const app = createApi({
-      store,
+      store: revokingStore(store, accounts),
       neighbours,
       kinds: { kinds, validate: observedValidate(events) },
       isAdmin: admin.check,

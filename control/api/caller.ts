@@ -31,5 +31,5 @@ export interface ApiEnv {
     /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */
     authenticated?: (identity: string) => void;
   };
-  Variables: { caller: Caller };
+  Variables: { caller: Caller; dryRun?: boolean };
 }

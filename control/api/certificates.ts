@@ -113,6 +113,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
+    await allowed(spiffeId);
     const { certificateChain, notAfter } = await authority.sign(checked);
     const proof = token === undefined ? 'certificate' : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'X.509-SVID', expires: notAfter });
@@ -124,6 +125,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const spiffeId = await allowed(token === undefined ? await jwtCaller(c) : await tokenHolder(token));
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
+    await allowed(spiffeId);
     const issued = await jwtSvids.issue(spiffeId, audience, ttl);
     const held = c.get('caller').kind === 'anonymous' ? 'JWT-SVID' : 'certificate';
     const proof = token === undefined ? held : 'join token';
@@ -142,7 +144,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
   }
 
-  /** Asked at every issue and renewal. */
+  /** Asked at every issue and renewal, again right before it signs: a revocation may have come meanwhile. */
   async function allowed(spiffeId: string): Promise<string> {
     await accounts.check(parseWorkloadId(spiffeId));
     return spiffeId;

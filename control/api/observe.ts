@@ -15,6 +15,7 @@ export function observe(events: Pick<ControlEvents, 'answered'>): MiddlewareHand
       status: c.res.status,
       caller: nameOf(c.get('caller')),
       address: c.env?.remoteAddress,
+      dryRun: c.get('dryRun') === true,
       reason: reasonOf(c.error, c.res.status),
     });
   };

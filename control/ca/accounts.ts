@@ -75,9 +75,21 @@ export class Accounts {
     return this.#add(claim, Math.floor(this.#now() / 1000) * 1000 + 1000);
   }
 
-  /** Its ServiceAccount was deleted. Timestamps of resources are of whole seconds. */
-  deleted(claim: JoinClaim): Promise<void> {
-    return this.#add(claim, Math.floor(this.#now() / 1000) * 1000);
+  /**
+   * Deletes the account's ServiceAccount: the account is taken back first, durably, so that a crash in between leaves it
+   * revoked. Where the deletion fails, what held before holds again. Timestamps of resources are of whole seconds.
+   */
+  async whileDeleting<T>(claim: JoinClaim, deletion: () => Promise<T>): Promise<T> {
+    const before = this.#revoked.get(keyOf(claim));
+    await this.#add(claim, Math.max(before?.since ?? 0, Math.floor(this.#now() / 1000) * 1000));
+    try {
+      return await deletion();
+    } catch (error) {
+      if (before) this.#revoked.set(keyOf(claim), before);
+      else this.#revoked.delete(keyOf(claim));
+      await this.#save();
+      throw error;
+    }
   }
 
   list(): readonly Revocation[] {
@@ -87,6 +99,10 @@ export class Accounts {
   #add({ namespace, serviceAccount }: JoinClaim, since: number): Promise<void> {
     const revocation = { namespace, serviceAccount, since };
     this.#revoked.set(keyOf(revocation), revocation);
+    return this.#save();
+  }
+
+  #save(): Promise<void> {
     // One after the other, so that an older state never overwrites a newer one; a failure does not stop the next.
     this.#saving = this.#saving.catch(() => {}).then(() => this.#revocations.save(this.list()));
     return this.#saving;

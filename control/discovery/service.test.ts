@@ -246,7 +246,9 @@ describe('DiscoveryService', () => {
       [node.id, 'b'],
     ]);
     expect(rows[0]!.notes).toEqual([`${other} uses this node id, too: one of them has the --name or --ip of another`]);
-    expect(() => service.configOf(node.id)).toThrow(`service accounts a, b use node id "${node.id}": name one`);
+    expect(() => service.configOf(node.id)).toThrow(
+      `service accounts a, b use node id "${node.id}": name one with --service-account`,
+    );
     expect(service.configOf(node.id, 'b')).toBeDefined();
     expect(service.configOf(node.id, 'c')).toBeUndefined();
   });

@@ -241,7 +241,7 @@ export class DiscoveryService {
     if (accounts.length > 1)
       throw new DiscoveryError(
         'ambiguous',
-        `service accounts ${accounts.join(', ')} use node id "${nodeId}": name one`,
+        `service accounts ${accounts.join(', ')} use node id "${nodeId}": name one with --service-account`,
       );
     const session = found.at(-1);
     if (!session?.compiled) return undefined;

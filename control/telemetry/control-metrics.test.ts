@@ -43,9 +43,42 @@ function happen(events: ReturnType<typeof eventsTo>): void {
   events.validated({ ...kind, reason: undefined });
   events.validated({ ...kind, reason: 'invalid_resource' });
   const address = '10.0.0.9';
-  events.answered({ method: 'GET', path: '/v1/proxies', status: 200, caller: 'admin', address, reason: undefined });
-  events.answered({ method: 'POST', path: '/apis/x', status: 201, caller: 'admin', address, reason: undefined });
-  events.answered({ method: 'POST', path: '/v1/x', status: 401, caller: 'anonymous', address, reason: 'no\ntoken' });
+  events.answered({
+    method: 'GET',
+    path: '/v1/proxies',
+    status: 200,
+    caller: 'admin',
+    address,
+    dryRun: false,
+    reason: undefined,
+  });
+  events.answered({
+    method: 'POST',
+    path: '/apis/x',
+    status: 201,
+    caller: 'admin',
+    address,
+    dryRun: false,
+    reason: undefined,
+  });
+  events.answered({
+    method: 'POST',
+    path: '/apis/y',
+    status: 201,
+    caller: 'admin',
+    address,
+    dryRun: true,
+    reason: undefined,
+  });
+  events.answered({
+    method: 'POST',
+    path: '/v1/x',
+    status: 401,
+    caller: 'anonymous',
+    address,
+    dryRun: false,
+    reason: 'no\ntoken',
+  });
 }
 
 describe('metrics of the control plane', () => {

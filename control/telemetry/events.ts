@@ -10,6 +10,8 @@ export interface ControlEvents {
     /** SPIFFE id, `admin` or `anonymous`. */
     readonly caller: string;
     readonly address: string | undefined;
+    /** Nothing was to be written. */
+    readonly dryRun: boolean;
     readonly reason: string | undefined;
   }): void;
   /** A certificate was requested; `refused` or `issued` follows. */

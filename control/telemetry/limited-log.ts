@@ -7,8 +7,9 @@ const LINES = 20;
 /**
  * @param now milliseconds since the epoch
  * @param what the lines are about, as `refused connections`
+ * @param lines the most in a window of ten seconds
  */
-export function limitedLog(log: Log, now: () => number, what: string): Log {
+export function limitedLog(log: Log, now: () => number, what: string, lines = LINES): Log {
   let since = Number.NEGATIVE_INFINITY;
   let written = 0;
   let omitted = 0;
@@ -18,7 +19,7 @@ export function limitedLog(log: Log, now: () => number, what: string): Log {
         log(`${omitted} more ${what} in the ${WINDOW_MS / 1000} s from ${new Date(since).toISOString()}`);
       [since, written, omitted] = [now(), 0, 0];
     }
-    if (written === LINES) {
+    if (written === lines) {
       omitted += 1;
       return;
     }

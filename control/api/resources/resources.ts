@@ -327,6 +327,7 @@ async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitt
 function isDryRun(c: C, option?: unknown): boolean {
   const asked = c.req.queries('dryRun') ?? (Array.isArray(option) ? option : []);
   if (asked.some((value) => value !== 'All')) throw badRequest('dryRun: must be All');
+  if (asked.length > 0) c.set('dryRun', true);
   return asked.length > 0;
 }
 

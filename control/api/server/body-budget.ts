@@ -27,7 +27,7 @@ export class BodyBudget {
   }
 
   /**
-   * @param caller whose share it comes from; anonymous callers have one share together
+   * @param caller whose share it comes from; anonymous callers of one network have one share together
    * @param bytes of the body, or the most that it may have
    * @returns gives the memory back; call it once
    * @throws ApiError 503 when there is no room within `waitMs`

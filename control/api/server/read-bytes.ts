@@ -2,6 +2,7 @@
 import type { Context } from 'hono';
 import type { ApiEnv, Caller } from '../caller.ts';
 import { ApiError, tooLarge } from '../resources/status.ts';
+import { networkOf } from './connection-limits.ts';
 
 export interface BodyLimits {
   readonly bytes: number;
@@ -16,7 +17,7 @@ export async function readBytes(c: Context<ApiEnv>, { bytes: limit, timeoutMs }:
   if (size > limit) throw tooLarge(limit);
   const { body } = c.req.raw;
   if (!body) return new Uint8Array();
-  const release = await c.env?.bodies?.reserve(shareOf(c.get('caller')), size, timeoutMs);
+  const release = await c.env?.bodies?.reserve(shareOf(c.get('caller'), c.env?.remoteAddress), size, timeoutMs);
   const reader = body.getReader();
   let late = false;
   const timer = setTimeout(() => {
@@ -49,7 +50,8 @@ async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>, limit: n
   }
 }
 
-/** Callers that share memory: the replicas of a workload, all anonymous ones. */
-function shareOf(caller: Caller | undefined): string {
-  return caller?.kind === 'workload' ? caller.spiffeId : (caller?.kind ?? 'anonymous');
+/** Callers that share memory: the replicas of a workload, the anonymous ones of one network. */
+function shareOf(caller: Caller | undefined, remoteAddress = ''): string {
+  if (caller?.kind === 'workload') return caller.spiffeId;
+  return caller?.kind === 'admin' ? 'admin' : `anonymous ${networkOf(remoteAddress)}`;
 }

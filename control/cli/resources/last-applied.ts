@@ -14,12 +14,17 @@ const MAX_ANNOTATIONS = 256 * 1024;
 export function withLastApplied(resource: Resource): Resource {
   const annotations = { ...resource.metadata.annotations };
   delete annotations[LAST_APPLIED];
-  const written = `${JSON.stringify({ ...resource, metadata: { ...resource.metadata, annotations } })}\n`;
+  const written = `${JSON.stringify({ ...resource, metadata: { ...resource.metadata, annotations } }, sortedKeys)}\n`;
   const size = Object.entries({ ...annotations, [LAST_APPLIED]: written })
     .flat()
     .reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (size > MAX_ANNOTATIONS) return { ...resource, metadata: { ...resource.metadata, annotations } };
   return { ...resource, metadata: { ...resource.metadata, annotations: { ...annotations, [LAST_APPLIED]: written } } };
+}
+
+/** In kubectl's order, so that its text and this one are the same for the same file. */
+function sortedKeys(_key: string, value: unknown): unknown {
+  return isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
 }
 
 /** Whether a file was applied to the resource before. */

@@ -139,8 +139,8 @@ export class SimulatedProxy {
       for (const cluster of clusterNamesIn(resource))
         if (cluster.startsWith('outbound|') && this.exists('clusters', cluster))
           expect(clusters.has(cluster), `${name} has ${cluster} (removals: ${removed})`).toBe(true);
+    // A patch may remove the endpoints of a cluster and leave the cluster.
     for (const [name, { resource }] of clusters)
-      // A patch may remove the endpoints of a cluster and leave the cluster.
       if ((resource as Cluster).type === 'EDS' && this.exists('endpoints', name))
         expect(this.of('endpoints').has(name), `${name} has endpoints`).toBe(true);
   }
