@@ -92,8 +92,8 @@ export class HpackDecoder implements HeaderDecoder {
     this.fields++;
     this.listBytes += name.length + value.length + OVERHEAD;
     try {
-      if (this.fields > this.limits.maxFields) throw tooLarge('too many header fields');
-      if (this.listBytes > this.limits.maxHeadBytes) throw tooLarge('the header list is too large');
+      if (this.fields > this.limits.maxFields) throw tooMany();
+      if (this.listBytes > this.limits.maxHeadBytes) throw tooLarge();
       sink.onField(name, value, neverIndexed);
     } catch (error) {
       this.heard = false;
@@ -163,7 +163,12 @@ export class HpackDecoder implements HeaderDecoder {
   }
 }
 
-/** The table stays in order, so the connection does not end with it. */
-function tooLarge(message: string): Http2StreamError {
-  return new Http2StreamError('ENHANCE_YOUR_CALM', message);
+// The table stays in order, so the connection need not end with such a list. The code is the one that Envoy resets with.
+
+function tooMany(): Http2StreamError {
+  return new Http2StreamError('INTERNAL_ERROR', 'http2.too_many_headers', 'too many header fields');
+}
+
+function tooLarge(): Http2StreamError {
+  return new Http2StreamError('INTERNAL_ERROR', 'http2.header_list_size_too_large', 'the header list is too large');
 }
