@@ -30,7 +30,7 @@ export function codecFor(codecType: HttpConnectionManager['codecType']): OpenCod
   return codecType === 'HTTP2' ? openHttp2 : openByPeer;
 }
 
-/** Stands in for the codec until the first bytes have come. */
+/** The codec of a connection until its first bytes have come. */
 class UndecidedCodec implements DownstreamCodec, ConnectionHandler {
   private readonly connection: Connection;
   private readonly config: SessionConfig;

@@ -9,8 +9,9 @@ import { type Draining, GracefulDrain } from './connection/graceful-drain.ts';
 import { type Http2Stream, messagingError } from './connection/stream.ts';
 import { type DownstreamLine, Http2DownstreamStream } from './downstream-stream.ts';
 import { ERROR_CODES, Http2Error } from './error.ts';
+import { FieldList } from './fields.ts';
 import { SETTING } from './frames.ts';
-import { FieldList, requestHead, trailersOf } from './heads.ts';
+import { requestHead, trailersOf } from './heads.ts';
 import type { Http2Options } from './options.ts';
 
 export interface Http2DownstreamOptions extends Http2Options {

@@ -1,4 +1,4 @@
-/** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). */
+/** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). Messages never carry what the peer sent. */
 import type { Http2CounterName } from './counters.ts';
 
 export const ERROR_CODES = {
@@ -19,9 +19,9 @@ export const ERROR_CODES = {
 } as const;
 export type ErrorName = keyof typeof ERROR_CODES;
 
-/** Ends the connection. The message never carries what the peer sent: it ends in logs. */
+/** Ends the connection. */
 export class Http2Error extends Error {
-  override readonly name = 'Http2Error';
+  override readonly name: string = 'Http2Error';
   readonly code: number;
   /** What is counted when the connection ends for it. */
   readonly counter: Http2CounterName | undefined;
@@ -30,5 +30,17 @@ export class Http2Error extends Error {
     super(message);
     this.code = ERROR_CODES[code];
     this.counter = counter;
+  }
+}
+
+/** Ends the stream alone; where no stream is distinguished it ends the connection, as its base does. */
+export class Http2StreamError extends Http2Error {
+  override readonly name = 'Http2StreamError';
+}
+
+/** A malformed message (RFC 9113 section 8.1.1): see Http2Options.resetsStreamOnMalformed. */
+export class MalformedMessage extends Http2StreamError {
+  constructor(message: string) {
+    super('PROTOCOL_ERROR', message);
   }
 }

@@ -2,17 +2,7 @@
 import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import { messagingError } from './connection/stream.ts';
-import { checkTrailers, readResponseHead } from './fields.ts';
-import type { FieldSink } from './header-block.ts';
-import type { Field } from './static-table.ts';
-
-export class FieldList implements FieldSink {
-  fields: Field[] = [];
-
-  onField(name: string, value: string): void {
-    this.fields.push([name, value]);
-  }
-}
+import { checkTrailers, type Field, readResponseHead } from './fields.ts';
 
 function mapOf(fields: readonly Field[]): HeaderMap {
   const headers = new HeaderMap();

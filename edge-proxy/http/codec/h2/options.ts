@@ -9,6 +9,8 @@ export interface Http2KeepAlive {
   readonly timeoutMs: number;
   /** Largest random addition to an interval, in per cent of it. */
   readonly jitterPercent: number;
+  /** [0, 1), for the jitter. */
+  readonly random: () => number;
   /** A connection on which nothing was read for so long gets a PING before its next stream; 0: never. */
   readonly idleIntervalMs: number;
 }
@@ -49,7 +51,7 @@ export interface Http2Options {
   readonly allowConnect: boolean;
   /** A malformed message resets its stream; else it ends the connection. */
   readonly resetsStreamOnMalformed: boolean;
-  /** How long a message that is otherwise done may wait for the peer's window; 0: for ever (Envoy's stream_flush_timeout). */
+  /** How long a message that is otherwise done may wait for the peer's window; 0: without limit (Envoy's stream_flush_timeout). */
   readonly streamFlushMs: number;
   readonly keepAlive: Http2KeepAlive | undefined;
   readonly flood: Http2FloodLimits;

@@ -7,8 +7,9 @@ import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } fr
 import { Http2Connection } from './connection/connection.ts';
 import { type Http2Stream, messagingError } from './connection/stream.ts';
 import { ERROR_CODES, Http2Error } from './error.ts';
+import { FieldList } from './fields.ts';
 import { LARGEST_WINDOW, SETTING } from './frames.ts';
-import { FieldList, responseHead, trailersOf } from './heads.ts';
+import { responseHead, trailersOf } from './heads.ts';
 import type { Http2Options } from './options.ts';
 import { Http2UpstreamStream, type UpstreamLine } from './upstream-stream.ts';
 

@@ -12,7 +12,7 @@ import { uncounted } from '../counters.ts';
 import { ERROR_CODES, Http2Error } from '../error.ts';
 import { DEFAULT_WINDOW, SETTING } from '../frames.ts';
 import type { FieldSink } from '../header-block.ts';
-import { HpackDecoder, HpackEncoder } from '../hpack-adapter.ts';
+import { HpackDecoder, HpackEncoder } from '../hpack.ts';
 import type { Http2Options } from '../options.ts';
 import { FloodGuard } from './flood-guard.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
@@ -39,7 +39,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   protected readonly options: Http2Options;
   protected readonly reader: FrameReader;
   protected readonly decoder: HpackDecoder;
-  protected readonly encoder = new HpackEncoder();
+  protected readonly encoder: HpackEncoder;
   protected readonly openStreams = new Map<number, S>();
   protected readonly recent = new RecentResets();
   protected readonly floods: FloodGuard;
@@ -71,11 +71,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     this.writer = new FrameWriter(connection, flood);
     this.scheduler = new SendScheduler(this.writer);
     this.receiveWindow = new ConnectionReceiveWindow(this.writer, options);
-    this.decoder = new HpackDecoder({
-      tableSize: options.headerTableSize,
-      listSize: options.maxHeadBytes,
-      fields: options.maxFields,
-    });
+    this.decoder = new HpackDecoder(options);
+    this.encoder = new HpackEncoder(options.headerTableSize);
     this.floods = new FloodGuard(flood);
     this.keepAlive = options.keepAlive && new KeepAlive(options.keepAlive, this.writer, () => this.onPingTimeout());
     this.ownWindow = Math.max(options.initialWindow, DEFAULT_WINDOW);
@@ -186,7 +183,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   }
 
   onSetting(id: number, value: number): void {
-    if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(Math.min(value, this.options.headerTableSize));
+    if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(value);
     else if (id === SETTING.MAX_CONCURRENT_STREAMS) this.peerStreams = value;
     else if (id === SETTING.INITIAL_WINDOW_SIZE) this.changePeerWindow(value);
     else if (id === SETTING.ENABLE_CONNECT_PROTOCOL) this.peerAllowsConnect = value === 1;
@@ -213,6 +210,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
       throw new Http2Error('PROTOCOL_ERROR', 'an acknowledgement of SETTINGS that were not sent');
     clearTimeout(this.settingsTimer);
     this.settingsTimer = undefined;
+    this.decoder.onSettingsAck();
     const delta = this.options.initialWindow - this.ownWindow;
     this.ownWindow = this.options.initialWindow;
     if (delta !== 0) for (const stream of this.openStreams.values()) stream.adjustReceiveWindow(delta);

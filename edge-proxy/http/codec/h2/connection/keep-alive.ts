@@ -26,9 +26,9 @@ export class KeepAlive {
   }
 
   private pingLater(): void {
-    const { intervalMs, jitterPercent } = this.config;
+    const { intervalMs, jitterPercent, random } = this.config;
     if (intervalMs === 0) return;
-    const jitter = (intervalMs * jitterPercent * Math.random()) / 100;
+    const jitter = (intervalMs * jitterPercent * random()) / 100;
     this.interval = setTimeout(() => this.ping(), intervalMs + jitter);
   }
 

@@ -1,13 +1,13 @@
 /**
  * Sends the data of streams in turn, a frame each, as the windows of the connection and of the streams and the connection
- * itself allow. Streams that have data and a window stand in a list that is linked through them.
+ * itself allow. Streams that have data and a window are in a list that is linked through them.
  */
 import { Http2Error } from '../error.ts';
 import { DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST_WINDOW } from '../frames.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { SendQueue } from './send-queue.ts';
 
-/** A stream above this many bytes that wait is told to wait; below the second number it continues. */
+/** A stream above this many bytes that wait has to wait; below the second number it continues. */
 const HIGH_WATER = 64 * 1024;
 const LOW_WATER = 16 * 1024;
 
@@ -23,7 +23,7 @@ export interface Sender {
   ending: boolean;
   /** `data` answered false. */
   owesWritable: boolean;
-  /** It stands in the list. */
+  /** It is in the list. */
   listed: boolean;
   nextListed: Sender | undefined;
   /** Trailers end the direction, and not END_STREAM with the last data. */

@@ -14,7 +14,7 @@ export interface StreamLine {
   readonly writer: FrameWriter;
   readonly scheduler: SendScheduler;
   readonly receiveWindow: ConnectionReceiveWindow;
-  /** How long data of a stream that is otherwise done may wait for the peer's window, in milliseconds; 0: for ever. */
+  /** How long data of a stream that is otherwise done may wait for the peer's window, in milliseconds; 0: without limit. */
   readonly flushMs: number;
   writeTrailers(stream: number, trailers: HeaderMap): void;
   /** Resets a stream of which both sides know. */
