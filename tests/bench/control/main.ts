@@ -71,7 +71,7 @@ function report(result: ControlResult): string {
   const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
     `\n${services} services (${layout}) x ${proxies} proxies${uses === undefined ? '' : ` that use ${uses}`}, control plane on ${runtime}`,
-    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
+    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}${causesOf(result)}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
     `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,
   ];
@@ -81,3 +81,10 @@ function report(result: ControlResult): string {
     );
   return lines.join('\n');
 }
+
+const causesOf = ({ causes }: ControlResult): string =>
+  Object.keys(causes).length === 0
+    ? ''
+    : ` (${Object.entries(causes)
+        .map(([message, count]) => `${count} ${message}`)
+        .join(', ')})`;
