@@ -10,9 +10,7 @@ import {
   typesWith,
 } from '../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
-import type { CachedResource } from './disk-cache.ts';
-
-export type HeldResources = Record<ResourceType, Map<string, CachedResource>>;
+import type { HeldConfig } from './config-journal.ts';
 
 /** Of names and versions in one poll; the control plane's limit of a poll is 1 MiB. */
 const PAGE = { chars: 256 * 1024, names: MAX_POLL_NAMES };
@@ -22,7 +20,7 @@ const PAGE = { chars: 256 * 1024, names: MAX_POLL_NAMES };
  * @param wanted names that are fetched on demand
  */
 export function subscribeRequests(
-  held: HeldResources,
+  held: HeldConfig,
   features: ReadonlySet<Feature>,
   wanted: { readonly [T in ResourceType]?: readonly string[] } = {},
 ): Promise<DeltaDiscoveryRequest[]> {
@@ -39,7 +37,7 @@ export function subscribeRequests(
 }
 
 /** What is held of the wanted buckets, in pages: each one poll's requests. A bucket may begin in one and end in a later one. */
-export function namePages(held: HeldResources, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
+export function namePages(held: HeldConfig, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
   const pages: DeltaDiscoveryRequest[][] = [];
   let left = { ...PAGE };
   for (const { typeUrl, buckets } of wanted) {
