@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { type DeltaDiscoveryRequest, MAX_POLL_NAMES, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { bucketOf, HELD_BUCKETS } from '../../shared/xds/held-digests.ts';
-import { type HeldResources, namePages } from './held-resources.ts';
+import type { HeldConfig } from './config-journal.ts';
+import { namePages } from './held-resources.ts';
 import { WantedResources } from './wanted-resources.ts';
 
 const COUNT = 50_000;
@@ -25,8 +26,8 @@ it('says no more names of held resources in one poll than the control plane take
     { length: COUNT },
     (_, i) => [`${i}`, { name: `${i}`, version: '', resource: {} }] as const,
   );
-  const held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as HeldResources;
-  held.clusters = new Map(entries);
+  const held = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as HeldConfig;
+  for (const [name, entry] of entries) held.clusters.set(name, entry);
   const buckets = Array.from({ length: HELD_BUCKETS }, (_, bucket) => bucket);
   const pages = namePages(held, [{ typeUrl: TYPE_URLS.clusters, buckets }]);
   const polls = pages.map((requests) => requests.flatMap(namesOf));

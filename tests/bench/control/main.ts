@@ -82,9 +82,7 @@ function report(result: ControlResult): string {
   return lines.join('\n');
 }
 
-const causesOf = ({ causes }: ControlResult): string =>
-  Object.keys(causes).length === 0
-    ? ''
-    : ` (${Object.entries(causes)
-        .map(([message, count]) => `${count} ${message}`)
-        .join(', ')})`;
+function causesOf({ causes }: ControlResult): string {
+  const counted = Object.entries(causes).map(([message, count]) => `${count} ${message}`);
+  return counted.length === 0 ? '' : ` (${counted.join(', ')})`;
+}
