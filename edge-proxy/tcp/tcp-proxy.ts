@@ -361,7 +361,7 @@ class Tunnel implements ServedStream {
     this.record.attempts++;
     endpoint.active++;
     const to = { address: endpoint.address, port: endpoint.port, ...this.cluster.dial };
-    this.dialling = dial(this.proxy.runtime, to, endpoint.tls(), this.cluster.connectTimeoutMs, {
+    this.dialling = dial(this.proxy.runtime, to, endpoint.tls('raw'), this.cluster.connectTimeoutMs, {
       onOpen: (connection) => this.opened(connection, endpoint),
       onFailed: (reason, detail) => this.failedToConnect(endpoint, reason, detail),
     });
