@@ -4,6 +4,7 @@ import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
 import type { Permit } from '../filters/permit.ts';
+import { httpOfGrpc, isGrpcRequest, readGrpcStatus } from '../grpc/status.ts';
 import { rewriteHost } from '../headers/forward-headers.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
@@ -12,8 +13,6 @@ import {
   attemptTimeoutReply,
   badPath,
   clusterNotFound,
-  durationOver,
-  isGrpc,
   noHealthyUpstream,
   notLocated,
   resetDetail,
@@ -25,13 +24,7 @@ import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { LocalReply, ResponseFlag } from '../request/request-context.ts';
 import type { AttemptCause } from '../request/request-observer.ts';
 import type { PooledTimer } from '../request/timers.ts';
-import {
-  type AttemptTimeout,
-  type RequestTimeouts,
-  type StreamDuration,
-  streamDurationMs,
-  timeoutsOf,
-} from '../routing/request-timeouts.ts';
+import { type AttemptTimeout, type RequestTimeouts, timeoutsOf } from '../routing/request-timeouts.ts';
 import { planWithControls } from '../routing/retry-plan.ts';
 import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
 import { Attempt } from './attempt.ts';
@@ -78,8 +71,6 @@ export interface RouterClient {
 
 /** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
-/** Runtimes hold delays in 31 bits. */
-const LONGEST_TIMER_MS = 0x7fffffff;
 const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
 
 export class Router {
@@ -99,7 +90,6 @@ export class Router {
   private cookies: string[] | undefined;
   private backOff: ReturnType<typeof setTimeout> | undefined;
   private timeout: PooledTimer | undefined;
-  private duration: ReturnType<typeof setTimeout> | undefined;
   private times!: Readonly<RequestTimeouts>;
   /** Earlier attempts that were too slow and continue beside `attempt`. */
   private hedged: HedgedAttempts | undefined;
@@ -110,6 +100,8 @@ export class Router {
   private readonly body: OutgoingBody;
   private endedAt = 0;
   private over = false;
+  /** The request is gRPC, as the filters let it pass. */
+  private grpc = false;
   /** No further attempt: the client has part of this one's response. */
   private committed = false;
 
@@ -151,13 +143,12 @@ export class Router {
     this.cluster = cluster;
     request.cluster = cluster;
     const internal = request.headers.get('x-envoy-internal') === 'true';
-    const grpc = isGrpc(request.headers.get('content-type'));
-    this.times = timeoutsOf(action, request.headers, grpc, internal);
+    this.grpc = isGrpcRequest(request.headers);
+    this.times = timeoutsOf(action, request.headers, this.grpc, internal);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade !== 'connect' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
-    if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
     // Header operations may name the attempt.
     request.attempts = 1;
     if (!prepareHead(request, action, choice, config)) {
@@ -302,7 +293,7 @@ export class Router {
       attempt.discard('protocol_error');
       return;
     }
-    this.report(attempt, head.status);
+    this.report(attempt, this.judgedStatus(head));
     if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -332,19 +323,10 @@ export class Router {
     return false;
   }
 
-  /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
-  private limitDuration(rule: StreamDuration, grpc: boolean): void {
-    const { request } = this.exchange;
-    const asked = streamDurationMs(rule, request.headers, grpc);
-    if (asked <= 0) return;
-    const left = Math.max(1, asked - (this.config.clock.monotonicMs() - request.startMs));
-    this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
-  }
-
-  private onDurationOver(): void {
-    if (this.over) return;
-    if (this.exchange.response.started) this.exchange.fail('DT', 'max_duration_timeout');
-    else this.exchange.reply(this.body.ended ? durationOver : { ...durationOver, status: 408 });
+  /** What outlier detection makes of a response: as in Envoy a gRPC status in its head, not in its trailers. */
+  private judgedStatus({ status, headers }: ResponseHead): number {
+    const grpcStatus = this.grpc ? readGrpcStatus(headers) : undefined;
+    return grpcStatus === undefined ? status : httpOfGrpc(grpcStatus);
   }
 
   onInterim(_attempt: Attempt, head: ResponseHead): void {
@@ -476,7 +458,6 @@ export class Router {
     if (this.over) return;
     this.over = true;
     this.endTimeout();
-    clearTimeout(this.duration);
     clearTimeout(this.backOff);
     this.hedged?.discard();
     this.hedged = undefined;
