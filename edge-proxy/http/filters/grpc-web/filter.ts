@@ -9,7 +9,7 @@ import { grpcOfHttp, isGrpcResponse } from '../../grpc/status.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { ResponseHead } from '../../message/message.ts';
 import { reply } from '../../request/local-reply.ts';
-import type { RequestContext } from '../../request/request-context.ts';
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import { type ClusterCounters, GrpcMethodStats, methodOf } from '../grpc-method-stats.ts';
 import { type BufferedBody, type FilterHooks, type HeadAnswer, REWRITE_BODY, StateSlot } from '../hooks.ts';
 import { Base64Decoder, Base64Encoder } from './base64.ts';
@@ -21,8 +21,11 @@ const TRAILERS_FRAME = 0x80;
 const LONGEST_MESSAGE = 16_384;
 const EMPTY = new Uint8Array(0);
 
-const badSize = reply(400, 'Bad gRPC-web request, invalid base64 data.', 'grpc_base_64_decode_failed_bad_size');
-const badData = { ...badSize, details: 'grpc_base_64_decode_failed' };
+const badSize: LocalReply = {
+  ...reply(400, 'Bad gRPC-web request, invalid base64 data.', 'grpc_base_64_decode_failed_bad_size'),
+  close: true,
+};
+const badData: LocalReply = { ...badSize, details: 'grpc_base_64_decode_failed' };
 
 type Response = Pick<ResponseHead, 'status' | 'headers'>;
 
@@ -34,7 +37,7 @@ export function createGrpcWebFilter(counters: ClusterCounters | undefined): Filt
       const call = beginCall(context.request);
       if (!call) return undefined;
       context.set(slot, call);
-      return call.decoder && !end ? REWRITE_BODY : undefined;
+      return end ? undefined : REWRITE_BODY;
     },
     onRequestData: (context, bytes, end) => context.get(slot)?.requestData(bytes, end),
     onRequestTrailers: (context) => (context.get(slot)?.decoder?.atBoundary === false ? badSize : undefined),
@@ -84,7 +87,7 @@ class GrpcWebCall {
     this.text = responseIsText ? new TextMessages() : undefined;
   }
 
-  requestData(bytes: Uint8Array, end: boolean): Uint8Array | typeof badSize | undefined {
+  requestData(bytes: Uint8Array, end: boolean): Uint8Array | LocalReply | undefined {
     const { decoder } = this;
     if (!decoder) return undefined;
     try {
