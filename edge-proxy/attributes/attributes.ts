@@ -66,7 +66,7 @@ const outcome = {
     r.kind === 'request' && r.endMs > 0 ? Math.max(0, r.endMs - r.startMs) : undefined,
   'response.code': (r: TrafficRecord) => (r.kind === 'request' && r.responseCode > 0 ? r.responseCode : undefined),
   'response.code_details': (r: TrafficRecord) => some(r.details),
-  /** Of a gRPC request: of the trailers, else of the head, else what the HTTP status stands for. */
+  /** Of a gRPC request: of the trailers, else of the head, else by the HTTP status. */
   'response.grpc_status': (r: TrafficRecord) =>
     r.kind === 'request' && isGrpcRequest(r.headers)
       ? grpcStatusOf(r.responseTrailers, r.responseHeaders, r.responseCode)

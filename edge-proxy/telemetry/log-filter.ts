@@ -51,7 +51,7 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
     : (record, nowMs) => inner.some((matches) => matches(record, nowMs));
 }
 
-/** As in Envoy, a record without a gRPC status is judged by what its HTTP status stands for. */
+/** As in Envoy, a record without a gRPC status is judged by its HTTP status. */
 function compileGrpcStatus({ statuses, exclude = false }: NonNullable<AccessLogFilter['grpcStatusFilter']>): LogFilter {
   const codes = new Set((statuses ?? []).map((name) => GRPC_STATUS_NAMES.indexOf(name)));
   return (record) => {

@@ -31,7 +31,7 @@ export class ExchangeLimits {
       this.longest = this.pool.take({ onTimeout: () => this.exchange.onTooLong() }, ms);
   }
 
-  /** The exchange may not last for ever. */
+  /** The life of the exchange has a limit. */
   get limitsStream(): boolean {
     return this.longest !== undefined;
   }

@@ -41,7 +41,7 @@ describe('gRPC status', () => {
     expect([1, 4, 17].map(upperGrpcStatus)).toEqual(['CANCELLED', 'DEADLINE_EXCEEDED', '17']);
     expect(['CANCELLED', 'UNAUTHENTICATED', 'Canceled'].map(grpcStatusNamed)).toEqual([1, 16, undefined]);
   });
-  it('stands for an HTTP status, and an HTTP status for it', () => {
+  it('has an HTTP status, and an HTTP status has one', () => {
     expect([0, 1, 4, 8, 13, 14, 16, 17, -1].map(httpOfGrpc)).toEqual([200, 499, 504, 429, 500, 503, 401, 500, 500]);
     expect([200, 400, 401, 403, 404, 429, 500, 502, 503, 504].map(grpcOfHttp)).toEqual([
       2, 13, 16, 7, 12, 14, 2, 14, 14, 14,

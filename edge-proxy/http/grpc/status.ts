@@ -18,7 +18,7 @@ export const GRPC = {
 /** What Envoy makes of a grpc-status that is no number. */
 export const INVALID_STATUS = -1;
 
-/** By code: the name in Envoy's logs, the name in gRPC's documents, and the HTTP status that stands for it. */
+/** By code: the name in Envoy's logs, the name in gRPC's documents, and its HTTP status. */
 const CODES: readonly (readonly [camel: string, upper: string, http: number])[] = [
   ['OK', 'OK', 200],
   ['Canceled', 'CANCELLED', 499],
@@ -58,7 +58,7 @@ export function grpcStatusNamed(upper: string): number | undefined {
   return code < 0 ? undefined : code;
 }
 
-/** The HTTP status that stands for a gRPC status, where a policy judges HTTP statuses. */
+/** The HTTP status of a gRPC status, where a policy judges HTTP statuses. */
 export function httpOfGrpc(code: number): number {
   return CODES[code]?.[2] ?? 500;
 }
@@ -110,7 +110,7 @@ export function readGrpcStatus(fields: HeaderMap | undefined): number | undefine
   return /^\d{1,9}$/.test(value) ? Number(value) : INVALID_STATUS;
 }
 
-/** The status of a response: of its trailers, else of its head, else of what its HTTP status stands for; undefined without one. */
+/** The status of a response: of its trailers, else of its head, else by its HTTP status; undefined without one. */
 export function grpcStatusOf(
   trailers: HeaderMap | undefined,
   headers: HeaderMap | undefined,
