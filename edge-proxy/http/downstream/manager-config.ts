@@ -4,8 +4,8 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
+import { compileHttp2Options } from '../codec/h2/compile-options.ts';
 import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
-import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { compileLocalReplies } from '../exchange/local-reply-map.ts';
 import { FilterChain } from '../filters/chain.ts';
@@ -51,6 +51,10 @@ export function compileManager(
   const common = config.commonHttpProtocolOptions ?? {};
   const http1 = config.httpProtocolOptions ?? {};
   refuseUnsupported(config);
+  const headLimits = {
+    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+    maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
+  };
   const delayedCloseMs = milliseconds(config.delayedCloseTimeout, 1000) || 1000;
   const overload = options.overload ?? new OverloadState(() => options.runtime.random());
   return {
@@ -60,8 +64,7 @@ export function compileManager(
     stats: options.stats,
     limits: {
       ...defaultLimits,
-      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
-      maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
+      ...headLimits,
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
       ignoresUpgrade: compileIgnoredUpgrades(http1.ignoreHttp11Upgrade ?? []),
@@ -73,19 +76,13 @@ export function compileManager(
     requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
     maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
     delayedCloseMs,
-    http2: compileHttp2(options, delayedCloseMs),
-  };
-}
-
-function compileHttp2({ config, stats }: ConnectionManagerOptions, delayedCloseMs: number): Http2DownstreamOptions {
-  return {
-    ...defaultHttp2Options,
-    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
-    maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
-    streamFlushMs: milliseconds(config.streamIdleTimeout, 300_000),
-    counters: stats?.http2,
-    delayedCloseMs,
-    drainMs: milliseconds(config.drainTimeout, 5000),
+    http2: {
+      ...compileHttp2Options(config.http2ProtocolOptions, 'http_connection_manager.http2_protocol_options', headLimits),
+      streamFlushMs: milliseconds(config.streamFlushTimeout ?? config.streamIdleTimeout, 300_000),
+      counters: options.stats?.http2,
+      delayedCloseMs,
+      drainMs: milliseconds(config.drainTimeout, 5000),
+    },
   };
 }
 

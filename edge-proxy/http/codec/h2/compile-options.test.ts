@@ -37,7 +37,9 @@ describe('Http2ProtocolOptions', () => {
     expect(compiled(config)).toEqual({
       headerTableSize: 0,
       maxConcurrentStreams: 5,
+      initialWindow: 65_535,
       streamWindow: 65_535,
+      streamFlushMs: 300_000,
       connectionWindow: 2_147_483_647,
       ...limits,
       allowConnect: true,

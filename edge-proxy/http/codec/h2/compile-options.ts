@@ -30,6 +30,7 @@ export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: str
   return {
     headerTableSize: config.hpackTableSize ?? defaults.headerTableSize,
     maxConcurrentStreams: within('maxConcurrentStreams', 1, LARGEST, defaults.maxConcurrentStreams),
+    initialWindow: window('initialStreamWindowSize', defaults.initialWindow),
     streamWindow: window('initialStreamWindowSize', defaults.streamWindow),
     connectionWindow: window('initialConnectionWindowSize', defaults.connectionWindow),
     maxHeadBytes: limits.maxHeadBytes,
@@ -37,6 +38,7 @@ export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: str
     allowConnect: config.allowConnect ?? false,
     resetsStreamOnMalformed:
       config.overrideStreamErrorOnInvalidHttpMessage ?? config.streamErrorOnInvalidHttpMessaging ?? false,
+    streamFlushMs: defaults.streamFlushMs,
     keepAlive: config.connectionKeepalive && keepAliveOf(config.connectionKeepalive, `${path}.connectionKeepalive`),
     flood: floodLimits(config, path),
   };

@@ -5,6 +5,13 @@ import type { FrameWriter } from './frame-writer.ts';
 /** The payload of these PING frames; others that the connection sends have another. */
 const PAYLOAD = Uint8Array.of(0x74, 0x75, 0x6c, 0x6c, 0x65, 0x6b, 0x61, 0);
 
+/** [0, 1): multiples of the golden ratio, which spread the connections of a process evenly. */
+let jitter = 0;
+function nextJitter(): number {
+  jitter = (jitter + 0.618_033_988_75) % 1;
+  return jitter;
+}
+
 export class KeepAlive {
   private readonly config: Http2KeepAlive;
   private readonly writer: FrameWriter;
@@ -26,10 +33,10 @@ export class KeepAlive {
   }
 
   private pingLater(): void {
-    const { intervalMs, jitterPercent, random } = this.config;
+    const { intervalMs, jitterPercent } = this.config;
     if (intervalMs === 0) return;
-    const jitter = (intervalMs * jitterPercent * random()) / 100;
-    this.interval = setTimeout(() => this.ping(), intervalMs + jitter);
+    const later = (intervalMs * jitterPercent * nextJitter()) / 100;
+    this.interval = setTimeout(() => this.ping(), intervalMs + later);
   }
 
   private waitForSilence(): void {
