@@ -1,11 +1,14 @@
 /** Options and config of an HTTP connection manager -> what its connections and exchanges are given. */
+
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
+import { batchClock } from '../codec/batch-clock.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
 import { compileHttp2Options } from '../codec/h2/compile-options.ts';
 import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
+import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { compileLocalReplies } from '../exchange/local-reply-map.ts';
 import { FilterChain } from '../filters/chain.ts';
@@ -51,10 +54,6 @@ export function compileManager(
   const common = config.commonHttpProtocolOptions ?? {};
   const http1 = config.httpProtocolOptions ?? {};
   refuseUnsupported(config);
-  const headLimits = {
-    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
-    maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
-  };
   const delayedCloseMs = milliseconds(config.delayedCloseTimeout, 1000) || 1000;
   const overload = options.overload ?? new OverloadState(() => options.runtime.random());
   return {
@@ -64,7 +63,8 @@ export function compileManager(
     stats: options.stats,
     limits: {
       ...defaultLimits,
-      ...headLimits,
+      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+      maxFields: common.maxHeadersCount ?? defaultLimits.maxFields,
       acceptHttp10: http1.acceptHttp10 ?? false,
       defaultHost: http1.defaultHostForHttp10 ?? '',
       ignoresUpgrade: compileIgnoredUpgrades(http1.ignoreHttp11Upgrade ?? []),
@@ -76,13 +76,24 @@ export function compileManager(
     requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
     maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
     delayedCloseMs,
-    http2: {
-      ...compileHttp2Options(config.http2ProtocolOptions, 'http_connection_manager.http2_protocol_options', headLimits),
-      streamFlushMs: milliseconds(config.streamFlushTimeout ?? config.streamIdleTimeout, 300_000),
-      counters: options.stats?.http2,
-      delayedCloseMs,
-      drainMs: milliseconds(config.drainTimeout, 5000),
-    },
+    http2: compileHttp2(options, delayedCloseMs),
+  };
+}
+
+function compileHttp2(
+  { config, runtime, stats }: ConnectionManagerOptions,
+  delayedCloseMs: number,
+): Http2DownstreamOptions {
+  return {
+    ...compileHttp2Options(config.http2ProtocolOptions, 'http2ProtocolOptions', {
+      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+      maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+      random: () => runtime.random(),
+    }),
+    streamFlushMs: milliseconds(config.streamFlushTimeout ?? config.streamIdleTimeout, 300_000),
+    counters: stats?.http2,
+    delayedCloseMs,
+    drainMs: milliseconds(config.drainTimeout, 5000),
   };
 }
 
@@ -111,7 +122,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     scaledIdleMs: (ms) => overload.timers?.streamIdle(ms) ?? ms,
     onInternalError,
     router: {
-      clock: runtime,
+      clock: batchClock(runtime),
       random: () => runtime.random(),
       clusters,
       upstreams: sharedPool(runtime),

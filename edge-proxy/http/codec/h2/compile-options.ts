@@ -11,14 +11,18 @@ const SMALLEST_WINDOW = 65_535;
 /** Envoy's, where the message does not say it. */
 const DEFAULT_JITTER_PERCENT = 15;
 
-/** What holds for heads of any protocol version. */
-export type HeadLimits = Pick<Http2Options, 'maxHeadBytes' | 'maxFields'>;
+/** What other parts of the config say, and the randomness that jitter takes. */
+export type ConnectionLimits = Pick<Http2Options, 'maxHeadBytes' | 'maxFields'> & Pick<Http2KeepAlive, 'random'>;
 
 /**
  * @param path of the message, for errors
  * @throws ConfigError naming a field that is not supported, or out of the range of Envoy's validation
  */
-export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: string, limits: HeadLimits): Http2Options {
+export function compileHttp2Options(
+  config: Http2ProtocolOptions = {},
+  path: string,
+  limits: ConnectionLimits,
+): Http2Options {
   refuseUnsupported(config, path);
   const defaults = defaultHttp2Options;
   const within = (name: NumberField, least: number, most: number, otherwise: number): number => {
@@ -39,7 +43,9 @@ export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: str
     resetsStreamOnMalformed:
       config.overrideStreamErrorOnInvalidHttpMessage ?? config.streamErrorOnInvalidHttpMessaging ?? false,
     streamFlushMs: defaults.streamFlushMs,
-    keepAlive: config.connectionKeepalive && keepAliveOf(config.connectionKeepalive, `${path}.connectionKeepalive`),
+    keepAlive:
+      config.connectionKeepalive &&
+      keepAliveOf(config.connectionKeepalive, `${path}.connectionKeepalive`, limits.random),
     flood: floodLimits(config, path),
   };
 }
@@ -80,7 +86,7 @@ function floodLimits(config: Http2ProtocolOptions, path: string): Http2FloodLimi
 
 type KeepaliveConfig = NonNullable<Http2ProtocolOptions['connectionKeepalive']>;
 
-function keepAliveOf(config: KeepaliveConfig, path: string): Http2KeepAlive {
+function keepAliveOf(config: KeepaliveConfig, path: string, random: () => number): Http2KeepAlive {
   const time = (name: 'interval' | 'timeout' | 'connectionIdleInterval'): number => {
     const value = config[name];
     if (value === undefined) return 0;
@@ -94,6 +100,7 @@ function keepAliveOf(config: KeepaliveConfig, path: string): Http2KeepAlive {
     intervalMs: time('interval'),
     timeoutMs: time('timeout'),
     jitterPercent,
+    random,
     idleIntervalMs: time('connectionIdleInterval'),
   };
 }

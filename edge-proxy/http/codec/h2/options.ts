@@ -9,6 +9,8 @@ export interface Http2KeepAlive {
   readonly timeoutMs: number;
   /** Largest random addition to an interval, in per cent of it. */
   readonly jitterPercent: number;
+  /** [0, 1), for the jitter. */
+  readonly random: () => number;
   /** A connection on which nothing was read for so long gets a PING before its next stream; 0: never. */
   readonly idleIntervalMs: number;
 }

@@ -5,13 +5,6 @@ import type { FrameWriter } from './frame-writer.ts';
 /** The payload of these PING frames; others that the connection sends have another. */
 const PAYLOAD = Uint8Array.of(0x74, 0x75, 0x6c, 0x6c, 0x65, 0x6b, 0x61, 0);
 
-/** [0, 1): multiples of the golden ratio, which spread the connections of a process evenly. */
-let jitter = 0;
-function nextJitter(): number {
-  jitter = (jitter + 0.618_033_988_75) % 1;
-  return jitter;
-}
-
 export class KeepAlive {
   private readonly config: Http2KeepAlive;
   private readonly writer: FrameWriter;
@@ -33,9 +26,9 @@ export class KeepAlive {
   }
 
   private pingLater(): void {
-    const { intervalMs, jitterPercent } = this.config;
+    const { intervalMs, jitterPercent, random } = this.config;
     if (intervalMs === 0) return;
-    const later = (intervalMs * jitterPercent * nextJitter()) / 100;
+    const later = (intervalMs * jitterPercent * random()) / 100;
     this.interval = setTimeout(() => this.ping(), intervalMs + later);
   }
 
