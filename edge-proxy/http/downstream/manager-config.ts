@@ -6,6 +6,7 @@ import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import { batchClock } from '../codec/batch-clock.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
+import { compileHttp2Options } from '../codec/h2/compile-options.ts';
 import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
 import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
@@ -79,11 +80,16 @@ export function compileManager(
   };
 }
 
-function compileHttp2({ config, stats }: ConnectionManagerOptions, delayedCloseMs: number): Http2DownstreamOptions {
+function compileHttp2(
+  { config, runtime, stats }: ConnectionManagerOptions,
+  delayedCloseMs: number,
+): Http2DownstreamOptions {
   return {
-    ...defaultHttp2Options,
-    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
-    maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+    ...compileHttp2Options(config.http2ProtocolOptions, 'http2ProtocolOptions', {
+      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+      maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+      random: () => runtime.random(),
+    }),
     streamFlushMs: milliseconds(config.streamIdleTimeout, 300_000),
     counters: stats?.http2,
     delayedCloseMs,
