@@ -51,7 +51,6 @@ export interface ManagerOptions {
   routes: { rds: string } | { inline: NonNullable<HttpConnectionManager['routeConfig']> };
   /** Filters that run before the standard ones: authorization. */
   policies?: HttpFilter[];
-  http2?: boolean;
   /** Filters that run last, before the router. */
   last?: HttpFilter[];
 }
@@ -69,7 +68,8 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
         : { routeConfig: routes.inline }),
       httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS, ...(options.last ?? []), ROUTER],
-      ...(options.http2 && { http2ProtocolOptions: {} }),
+      // WebSocket and the like over HTTP/2 (RFC 8441): routes grant each upgrade.
+      http2ProtocolOptions: { allowConnect: true },
       serverName: 'tulle',
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',
