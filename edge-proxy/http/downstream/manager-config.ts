@@ -1,8 +1,10 @@
 /** Options and config of an HTTP connection manager -> what its connections and exchanges are given. */
+
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
+import { batchClock } from '../codec/batch-clock.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
 import { compileHttp2Options } from '../codec/h2/compile-options.ts';
 import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
@@ -120,7 +122,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     scaledIdleMs: (ms) => overload.timers?.streamIdle(ms) ?? ms,
     onInternalError,
     router: {
-      clock: runtime,
+      clock: batchClock(runtime),
       random: () => runtime.random(),
       clusters,
       upstreams: sharedPool(runtime),
