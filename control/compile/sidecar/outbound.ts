@@ -236,8 +236,8 @@ function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | u
   for (const { address, number, targets } of tcpPlaces(input, bind, ports)) {
     const name = `${address}_${number}`;
     const alone = targets.length === 1;
-    const told = alone ? targets : toldApart(input, name, targets);
-    add(number, yield* tcpChains(input, name, told, { shared: !alone, captured: false }), address);
+    const distinct = alone ? targets : toldApart(input, name, targets);
+    add(number, yield* tcpChains(input, name, distinct, { shared: !alone, captured: false }), address);
     yield;
   }
   if (httpProxyPort !== undefined) {
