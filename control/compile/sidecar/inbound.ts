@@ -350,6 +350,7 @@ function inboundHttp(
     side: 'inbound',
     statPrefix: `inbound_${name};`,
     policies: authorization.http,
+    grpcWeb: item.protocol === 'GRPC-WEB',
     routes: {
       inline: {
         name: cluster,

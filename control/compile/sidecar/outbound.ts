@@ -331,10 +331,14 @@ function httpChain(
   ports: readonly number[],
   more: readonly HttpFilter[] = [],
 ): FilterChain {
+  const grpcWeb = services.list.some((service) =>
+    service.ports.some(({ number, protocol }) => protocol === 'GRPC-WEB' && ports.includes(number)),
+  );
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
     routes: { rds },
+    grpcWeb,
     last: [...dynamicDnsFilters(services, ports), ...more],
   });
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
