@@ -5,6 +5,7 @@ import {
   PLAIN_OPERATORS,
   unreadablePart,
 } from '../../shared/xds/access-log-format.ts';
+import { PEER_FIELDS } from '../attributes/attributes.ts';
 import { parseFormat } from './format-operators.ts';
 
 /** Whether a proxy takes the format; one that it refuses takes the whole listener with it. */
@@ -24,6 +25,8 @@ describe('formats of access logs', () => {
     ...PLAIN_OPERATORS.map((name) => `a %${name}% %${name}:10% b`),
     ...['%START_TIME%', '%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%', '%START_TIME(%s)%', '%REQ(A)% %RESP(A?B):3% %%'],
     '%DYNAMIC_METADATA(a:b)%',
+    ...Object.keys(PEER_FIELDS).map((field) => `%FILTER_STATE(downstream_peer:FIELD:${field})%`),
+    '%FILTER_STATE(upstream_peer_obj:FIELD:workload):10%',
   ])('%s is read by proxies, and known to be', (format) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([true, undefined]);
   });
@@ -37,6 +40,9 @@ describe('formats of access logs', () => {
     ['%PROTOCOL(x)%', '%PROTOCOL(x)%'],
     ['%START_TIME(%Q)%', '%START_TIME(%Q)%'],
     ['%DYNAMIC_METADATA()%', '%DYNAMIC_METADATA()%'],
+    ['%FILTER_STATE(downstream_peer)%', '%FILTER_STATE(downstream_peer)%'],
+    ['%FILTER_STATE(upstream_peer:FIELD:labels)%', '%FILTER_STATE(upstream_peer:FIELD:labels)%'],
+    ['%FILTER_STATE(other:FIELD:app)%', '%FILTER_STATE(other:FIELD:app)%'],
     ['100% of', '% of'],
     ['%protocol%', '%protocol%'],
   ])('%s is refused by proxies, and known to be', (format, part) => {

@@ -4,22 +4,27 @@
  * once per combination and a request costs a walk through nested maps and five additions.
  */
 
+import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import type { Counter, Histogram, Labels, Metrics } from '../../shared/metrics/metrics.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import {
+  endpointWorkloadText,
+  type Peer,
+  readEndpointWorkload,
+  UNKNOWN_WORKLOAD,
+  type WorkloadLookup,
+  type WorkloadMetadata,
+} from '../upstream/workload-metadata.ts';
 
 /** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
 export type Direction = 'inbound' | 'outbound';
 
 /** The workload this proxy serves. */
-export interface Workload {
-  readonly name: string;
-  readonly namespace: string;
-  readonly app: string;
-  readonly version: string;
-  readonly cluster: string;
+export interface OwnIdentity {
+  readonly workload: WorkloadMetadata;
   /** Its SPIFFE id; '' before the first SVID. Read when a series is made. */
   readonly principal: () => string;
 }
@@ -54,6 +59,8 @@ const LABELS = [
 const TCP_LABELS = LABELS.filter((name) => name !== 'response_code' && name !== 'grpc_response_status');
 
 const UNKNOWN = 'unknown';
+/** Istio's revision of a workload that names none. */
+const LATEST = 'latest';
 /** Distinct peers remembered per cluster and direction; a scan of peers must not fill memory. */
 const MAX_CACHED = 4096;
 
@@ -78,10 +85,11 @@ interface Live {
 }
 
 /** Nested maps keyed by what a request holds already; no key is built. */
-type Cache<S> = Map<unknown, Map<string, Map<string, Map<string, Map<number, S>>>>>;
+type Cache<S> = Map<unknown, Map<string, Map<Peer | string, Map<string, Map<number, S>>>>>;
 
 export class IstioMetrics {
-  private readonly self: Workload;
+  private readonly own: OwnIdentity;
+  private readonly workloads: WorkloadLookup;
   private readonly http;
   private readonly tcp;
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
@@ -89,8 +97,10 @@ export class IstioMetrics {
   private readonly live = new Map<ConnectionRecord, Live>();
   private cached = 0;
 
-  constructor(metrics: Metrics, self: Workload) {
-    this.self = self;
+  /** @param workloads finds the clients of TCP connections, which send no metadata */
+  constructor(metrics: Metrics, own: OwnIdentity, workloads: WorkloadLookup) {
+    this.own = own;
+    this.workloads = workloads;
     this.http = {
       total: metrics.counter('istio_requests_total', 'Requests handled by the proxy.', LABELS),
       duration: metrics.histogram('istio_request_duration_milliseconds', 'Duration of requests.', LABELS),
@@ -137,8 +147,11 @@ export class IstioMetrics {
 
   private findTcp(direction: Direction, connection: ConnectionRecord): TcpSeries {
     const { cluster, endpoint, downstream, flags } = connection;
+    const inbound = direction === 'inbound';
+    const principal = (inbound ? attributes['source.principal'] : upstreamPrincipal)(connection) ?? '';
+    const workload = inbound ? this.clientAt(principal, downstream.remoteAddress) : workloadOf(endpoint);
     const labels: Labels = {
-      ...this.labels(direction, cluster, endpoint, attributes['source.principal'](connection) ?? '', downstream.secure),
+      ...this.labels(direction, cluster, { principal, workload }, downstream.secure),
       request_protocol: 'tcp',
       response_flags: flags.join(',') || '-',
     };
@@ -156,9 +169,16 @@ export class IstioMetrics {
     return made;
   }
 
+  /** A verified client, by what discovery knows of its address. */
+  private clientAt(principal: string, address: string): WorkloadMetadata {
+    const namespace = namespaceOf(principal);
+    return (namespace === '' ? undefined : this.workloads.at(address, namespace)) ?? UNKNOWN_WORKLOAD;
+  }
+
   private find(direction: Direction, request: RequestContext): RequestSeries {
     if (this.cached >= MAX_CACHED) this.forget();
-    const peer = attributes['source.principal'](request) ?? '';
+    // A peer is one object for as long as what is known of it stays the same.
+    const peer: Peer | string = (direction === 'inbound' ? clientOf(request) : serverOf(request)) ?? '';
     const flags =
       request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
     // The cluster object is the key: when config replaces it, its labels are rebuilt.
@@ -175,11 +195,19 @@ export class IstioMetrics {
     return made;
   }
 
-  private make(direction: Direction, request: RequestContext, peer: string, flags: string): RequestSeries {
+  private make(direction: Direction, request: RequestContext, peer: Peer | string, flags: string): RequestSeries {
     const { cluster } = request;
-    const endpoint = cluster?.endpoints().find(({ id }) => id === request.upstreamHost);
+    const found = typeof peer === 'string' ? { principal: peer, workload: UNKNOWN_WORKLOAD } : peer;
     const labels = {
-      ...this.labels(direction, cluster, endpoint, peer, request.downstream.secure),
+      ...this.labels(
+        direction,
+        cluster,
+        // Without metadata of its own a server is what discovery says of its endpoint.
+        direction === 'inbound' || typeof peer !== 'string'
+          ? found
+          : { ...found, workload: workloadOf(cluster?.endpoints().find(({ id }) => id === request.upstreamHost)) },
+        request.downstream.secure,
+      ),
       request_protocol: grpc(request) ? 'grpc' : 'http',
       response_code: String(request.responseCode),
       response_flags: flags,
@@ -195,29 +223,24 @@ export class IstioMetrics {
   private labels(
     direction: Direction,
     cluster: Cluster | undefined,
-    endpoint: Endpoint | undefined,
-    peer: string,
+    other: Identified,
     secure: boolean,
   ): Record<string, string> {
     const inbound = direction === 'inbound';
-    const self = this.ownParts();
-    const other = inbound ? fromPrincipal(peer) : fromEndpoint(endpoint);
+    // As documented: principals are set where peer authentication was used.
+    const authenticated = other.principal !== '';
+    const own: Identified = { workload: this.own.workload, principal: authenticated ? this.own.principal() : '' };
     const destination = cluster?.destination;
     return {
       reporter: inbound ? 'destination' : 'source',
-      ...prefixed('source', inbound ? other : self),
-      ...prefixed('destination', inbound ? self : other),
+      ...prefixed('source', inbound ? other : own),
+      ...prefixed('destination', inbound ? own : other),
       destination_service: destination?.host ?? UNKNOWN,
       destination_service_name: destination?.name ?? cluster?.name ?? UNKNOWN,
       destination_service_namespace: destination?.namespace ?? UNKNOWN,
       // Only the destination can say; Istio's source reports read `unknown` too.
-      connection_security_policy: inbound ? (secure ? 'mutual_tls' : 'none') : UNKNOWN,
+      connection_security_policy: inbound ? (secure && authenticated ? 'mutual_tls' : 'none') : UNKNOWN,
     };
-  }
-
-  private ownParts(): Parts {
-    const { name, namespace, app, version, cluster } = this.self;
-    return { workload: name, namespace, app, version, cluster, principal: this.self.principal() || UNKNOWN };
   }
 
   private forget(): void {
@@ -235,57 +258,48 @@ function count(connection: ConnectionRecord, live: Live, into: TcpSeries): void 
   live.sent = connection.bytesSent;
 }
 
-interface Parts {
-  workload: string;
-  namespace: string;
-  app: string;
-  version: string;
-  cluster: string;
-  principal: string;
-}
+type Identified = Pick<Peer, 'principal' | 'workload'>;
 
-function prefixed(side: 'source' | 'destination', parts: Parts): Record<string, string> {
+/** The names and defaults of Istio's istio_stats filter. */
+function prefixed(side: 'source' | 'destination', { principal, workload }: Identified): Record<string, string> {
   return {
-    [`${side}_workload`]: parts.workload,
-    [`${side}_workload_namespace`]: parts.namespace,
-    [`${side}_principal`]: parts.principal,
-    [`${side}_app`]: parts.app,
-    [`${side}_version`]: parts.version,
-    [`${side}_canonical_service`]: parts.app,
-    [`${side}_canonical_revision`]: parts.version,
-    [`${side}_cluster`]: parts.cluster,
+    [`${side}_workload`]: workload.workload || UNKNOWN,
+    // What the certificate says comes first.
+    [`${side}_workload_namespace`]: namespaceOf(principal) || workload.namespace || UNKNOWN,
+    [`${side}_principal`]: principal || UNKNOWN,
+    [`${side}_app`]: workload.app || UNKNOWN,
+    [`${side}_version`]: workload.version || UNKNOWN,
+    [`${side}_canonical_service`]: workload.service || UNKNOWN,
+    [`${side}_canonical_revision`]: workload.revision || LATEST,
+    [`${side}_cluster`]: workload.cluster || UNKNOWN,
   };
 }
 
-/** What a SPIFFE id alone tells of a peer: its namespace. */
-function fromPrincipal(principal: string): Parts {
-  const namespace = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\//.exec(principal)?.[1] ?? UNKNOWN;
-  return { ...UNKNOWN_WORKLOAD, namespace, principal: principal || UNKNOWN };
+/** '' where the principal is not a workload's. */
+function namespaceOf(principal: string): string {
+  try {
+    return parseWorkloadId(principal).namespace;
+  } catch {
+    return '';
+  }
 }
 
-/** `filterMetadata.istio.workload` as istiod writes it: `name;namespace;canonical service;revision;cluster`. */
-function fromEndpoint(endpoint: Endpoint | undefined): Parts {
-  const text = endpoint?.metadata?.['istio']?.['workload'];
-  if (typeof text !== 'string') return UNKNOWN_WORKLOAD;
-  const [workload, namespace, app, version, cluster] = text.split(';');
-  return {
-    workload: workload || UNKNOWN,
-    namespace: namespace || UNKNOWN,
-    app: app || UNKNOWN,
-    version: version || UNKNOWN,
-    cluster: cluster || UNKNOWN,
-    principal: UNKNOWN,
-  };
+/** Where a token names the client, the metadata is of another: of the proxy that has the connection. */
+function clientOf(request: RequestContext): Peer | string | undefined {
+  const peer = request.tokenPrincipal === undefined ? request.downstreamPeer : undefined;
+  return peer ?? attributes['source.principal'](request);
 }
 
-const UNKNOWN_WORKLOAD: Parts = {
-  workload: UNKNOWN,
-  namespace: UNKNOWN,
-  app: UNKNOWN,
-  version: UNKNOWN,
-  cluster: UNKNOWN,
-  principal: UNKNOWN,
-};
+function serverOf(request: RequestContext): Peer | string | undefined {
+  return request.upstreamPeer ?? upstreamPrincipal(request);
+}
+
+const upstreamPrincipal = attributes['upstream.uri_san_peer_certificate'];
+
+function workloadOf(endpoint: Endpoint | undefined): WorkloadMetadata {
+  const text = endpointWorkloadText(endpoint);
+  return text === undefined ? UNKNOWN_WORKLOAD : readEndpointWorkload(text);
+}
 
 function grpc(request: RequestContext): boolean {
   return request.headers.get('content-type')?.startsWith('application/grpc') === true;

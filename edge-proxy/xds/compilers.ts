@@ -7,6 +7,8 @@ import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/ne
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
+import type { OwnNode } from '../telemetry/own-node.ts';
+import type { WorkloadLookup } from '../upstream/workload-metadata.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
@@ -27,6 +29,10 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
+  /** This proxy's node; absent: it tells peers nothing of itself. */
+  readonly own?: OwnNode | undefined;
+  /** The workloads behind its endpoints, by address; absent: none is looked up. */
+  readonly workloads?: WorkloadLookup | undefined;
   /** Absent: there is no HTTP proxy. */
   readonly httpProxy?: HttpProxyAccess | undefined;
 }
@@ -42,7 +48,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain, httpProxy }: CompilerEnv,
+  { runtime, trustDomain, own, workloads, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -55,7 +61,7 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, call },
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, call },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),

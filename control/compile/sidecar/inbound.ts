@@ -27,7 +27,12 @@ import {
 } from './http-manager.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
-export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+/**
+ * What TCP chains agree to, so that peers which insist on an ALPN find one. `istio-peer-exchange` is not agreed to: an Istio
+ * sidecar would then begin the stream with its metadata, which nothing here takes off.
+ */
+export const AGREED_TCP_ALPN = ['istio'];
 const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
 
@@ -331,11 +336,10 @@ function sniffedChains(
   ];
 }
 
-/** `istio` is offered on TCP chains so that peers which insist on an agreed ALPN find one. */
 function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
   const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
-  const alpn = http ? web : [...MESH_TCP_ALPN, ...web];
+  const alpn = http ? web : [...AGREED_TCP_ALPN, ...web];
   const { meshMTLS } = settings.config;
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }

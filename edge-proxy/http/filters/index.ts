@@ -6,6 +6,7 @@ import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
+import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
 
@@ -17,6 +18,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   fault,
   grpcStats,
   jwtAuthn,
+  peerMetadata,
   rbac,
   router,
 ];

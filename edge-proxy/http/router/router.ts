@@ -230,6 +230,14 @@ export class Router {
     attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
   }
 
+  /** A hedged attempt that was started before the last one has the response: what is known of the upstream is of it. */
+  private answeredBy(attempt: Attempt): void {
+    this.attempt = attempt;
+    const { request } = this.exchange;
+    request.upstreamHost = attempt.endpoint.id;
+    request.upstream = attempt.addresses;
+  }
+
   private announce(attempt: Attempt): void {
     const { events, clock } = this.config;
     if (events.attemptStarted === undefined && events.attemptEnded === undefined) return;
@@ -307,7 +315,7 @@ export class Router {
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
     this.flagLimit(decision);
-    this.attempt = attempt;
+    if (this.attempt !== attempt) this.answeredBy(attempt);
     if (head.status === 101) this.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
     if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
