@@ -34,10 +34,11 @@ export function createPeerMetadataFilter(
   workloads: WorkloadLookup | undefined,
 ): FilterHooks {
   const value = own === undefined ? '' : encodeMetadata(own.workload);
+  /** Headers without either of the two. */
   const send = (headers: HeaderMap) => {
     if (own === undefined) return;
-    headers.set(ID, own.id);
-    headers.set(METADATA, value);
+    headers.append(ID, own.id, ID);
+    headers.append(METADATA, value, METADATA);
   };
   const { downstream, upstream, answersDownstream, sendsUpstream } = rules;
   const clients = downstream && new Peers(downstream.byAddress ? workloads : undefined);
@@ -56,8 +57,7 @@ export function createPeerMetadataFilter(
       }
     }
     if (sendsUpstream) {
-      headers.remove(METADATA);
-      headers.remove(ID);
+      taken(headers);
       send(headers);
     }
     return undefined;
@@ -78,12 +78,8 @@ export function createPeerMetadataFilter(
   return { onRequestHead, onResponseHead };
 }
 
-/** Removes both headers. @returns the metadata, '' without any, and of several values as well: they contradict each other */
+/** Removes both headers. @returns the metadata; '' without any, and where several values contradict each other */
 function taken(headers: HeaderMap): string {
-  if (headers.has(ID)) headers.remove(ID);
-  const at = headers.indexOf(METADATA);
-  if (at < 0) return '';
-  const value = headers.indexOf(METADATA, at + 1) < 0 ? headers.values[at]! : '';
-  headers.remove(METADATA);
-  return value;
+  headers.take(ID);
+  return headers.take(METADATA);
 }
