@@ -10,7 +10,7 @@ export interface OwnNode {
 
 /**
  * The canonical names are those that Istio's injection makes of the labels.
- * @param defaults for what the node's metadata does not say; `app` also stands for the canonical service
+ * @param defaults for what the node's metadata does not say; `app` also names the canonical service
  */
 export function ownNode({ id, metadata = {}, locality }: Node, defaults: Partial<WorkloadMetadata>): OwnNode {
   const text = (name: string) => (typeof metadata[name] === 'string' ? metadata[name] : undefined);

@@ -19,7 +19,7 @@ it('finds workloads by address and namespace, where the endpoints agree', () => 
   const workload = (address: string, namespace: string) => directory.at(address, namespace)?.workload;
   expect(directory.at('10.0.0.1', 'shop')).toMatchObject({ workload: 'front-v1', service: 'front', revision: 'v1' });
   expect(workload('10.0.0.1', 'books')).toBeUndefined();
-  // Two workloads of a namespace share the address; the third is told apart by its namespace.
+  // Two workloads of a namespace share the address; the third has a namespace of its own.
   expect(workload('10.0.0.2', 'shop')).toBeUndefined();
   expect(workload('10.0.0.2', 'books')).toBe('c');
   expect(workload('10.0.0.3', 'shop')).toBeUndefined();

@@ -58,8 +58,8 @@ export function endpointWorkloadText(endpoint: Pick<Endpoint, 'metadata'> | unde
 }
 
 /**
- * @param text `workload;namespace;canonical service;revision;cluster`. It has neither app nor version, which the canonical
- *   names stand for: they are made of these labels unless a workload names its own.
+ * @param text `workload;namespace;canonical service;revision;cluster`. App and version are taken from the canonical names,
+ *   which are made of these labels unless a workload names its own.
  */
 export function readEndpointWorkload(text: string): WorkloadMetadata {
   const [workload = '', namespace = '', service = '', revision = '', cluster = ''] = text.split(';');
