@@ -10,7 +10,7 @@ import type { FieldSink } from './header-block.ts';
 
 const notInTarget = /[^\x21-\x7e]/;
 const schemeGrammar = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
-/** The protocol that stands for the bytes of a CONNECT. */
+/** Names the bytes of a CONNECT as a protocol. */
 const BYTES = 'bytestream';
 
 /** Of one request after the other: `begin`, the fields, `head`. */
