@@ -96,6 +96,13 @@ describe('Metrics', () => {
     );
   });
 
+  it('cuts long values before it looks a series up: none is exposed twice', () => {
+    const metrics = new Metrics();
+    const counter = metrics.counter('c', 'C.', ['id']);
+    for (const end of ['a', 'b']) counter.with({ id: 'x'.repeat(256) + end }).value++;
+    expect(metrics.expose().split('\n')).toContain(`c{id="${'x'.repeat(256)}"} 2`);
+  });
+
   it('gives one series per label set and bounds them', () => {
     const family = new Metrics(3).counter('c', 'C.', ['id']);
     expect(family.with({ id: '1' })).toBe(family.with({ id: '1' }));
