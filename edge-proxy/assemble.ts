@@ -7,6 +7,7 @@ import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
+import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, nodeOf, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -21,7 +22,7 @@ import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
-import type { Direction } from './telemetry/istio-metrics.ts';
+import type { Direction } from './telemetry/istio-labels.ts';
 import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
 import { type OwnNode, ownNode } from './telemetry/own-node.ts';
 import { Stats } from './telemetry/stats.ts';
@@ -77,7 +78,7 @@ export function assemble(
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
-    compilers: compilersOf({ ...env, runtime, workloads }, telemetry, clusters, workloads),
+    compilers: compilersOf({ ...env, runtime, workloads, stats: countersOf(stats) }, telemetry, clusters, workloads),
     admission,
     fetchLimits: limits.fetches,
   });
@@ -109,6 +110,10 @@ export function assemble(
     for (const secret of secrets) proxy.secrets.set(secret);
   };
   return { proxy, part, setSecrets };
+}
+
+function countersOf(stats: Stats): ClusterCounters {
+  return { counter: (cluster, name) => stats.scope('cluster', cluster).counter(name) };
 }
 
 function compilersOf(

@@ -6,6 +6,9 @@ import {
   unreadablePart,
 } from '../../shared/xds/access-log-format.ts';
 import { PEER_FIELDS } from '../attributes/attributes.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
+import { requestDouble } from '../http/testing/request-double.ts';
+import { compileText } from './access-log.ts';
 import { parseFormat } from './format-operators.ts';
 
 /** Whether a proxy takes the format; one that it refuses takes the whole listener with it. */
@@ -27,6 +30,7 @@ describe('formats of access logs', () => {
     '%DYNAMIC_METADATA(a:b)%',
     ...Object.keys(PEER_FIELDS).map((field) => `%FILTER_STATE(downstream_peer:FIELD:${field})%`),
     '%FILTER_STATE(upstream_peer_obj:FIELD:workload):10%',
+    '%GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS()% %TRAILER(a?b):3%',
   ])('%s is read by proxies, and known to be', (format) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([true, undefined]);
   });
@@ -43,9 +47,31 @@ describe('formats of access logs', () => {
     ['%FILTER_STATE(downstream_peer)%', '%FILTER_STATE(downstream_peer)%'],
     ['%FILTER_STATE(upstream_peer:FIELD:labels)%', '%FILTER_STATE(upstream_peer:FIELD:labels)%'],
     ['%FILTER_STATE(other:FIELD:app)%', '%FILTER_STATE(other:FIELD:app)%'],
+    ['%GRPC_STATUS(CAMEL)%', '%GRPC_STATUS(CAMEL)%'],
+    ['%TRAILER()%', '%TRAILER()%'],
     ['100% of', '% of'],
     ['%protocol%', '%protocol%'],
   ])('%s is refused by proxies, and known to be', (format, part) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([false, part]);
   });
+});
+
+describe('the gRPC status of a request', () => {
+  const FORMAT =
+    '%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER% %TRAILER(Grpc-Message)%';
+  const line = compileText(FORMAT, (ms) => ms);
+  const written = (type: string, trailers: Record<string, string>, responseCode = 200) => {
+    const request = requestDouble({ headers: { 'content-type': type }, responseCode });
+    request.responseTrailers = new HeaderMap();
+    for (const [name, value] of Object.entries(trailers)) request.responseTrailers.append(name, value);
+    return line(request, 0);
+  };
+  it.each([
+    ['application/grpc', { 'grpc-status': '1', 'grpc-message': 'no' }, 'Canceled CANCELLED 1 1 no'],
+    ['application/grpc+proto', { 'grpc-status': '99' }, '99 99 99 99 -'],
+    ['application/grpc', {}, 'Unknown UNKNOWN 2 2 -'],
+    ['text/plain', { 'grpc-status': '1' }, '- - - - -'],
+  ])('%s with %j is written as %s', (type, trailers, expected) => expect(written(type, trailers)).toBe(expected));
+  it('is that of the HTTP status where there is none', () =>
+    expect(written('application/grpc', {}, 503)).toBe('Unavailable UNAVAILABLE 14 14 -'));
 });

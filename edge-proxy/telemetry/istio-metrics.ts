@@ -4,63 +4,31 @@
  * once per combination and a request costs a walk through nested maps and five additions.
  */
 
-import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import type { Counter, Histogram, Labels, Metrics } from '../../shared/metrics/metrics.ts';
 import { attributes } from '../attributes/attributes.ts';
+import { INVALID_STATUS, LAST_GRPC_STATUS } from '../http/grpc/status.ts';
 import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
-import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 import {
-  endpointWorkloadText,
   type Peer,
-  readEndpointWorkload,
   UNKNOWN_WORKLOAD,
   type WorkloadLookup,
   type WorkloadMetadata,
 } from '../upstream/workload-metadata.ts';
+import {
+  type Direction,
+  identified,
+  LABELS,
+  labelsOf,
+  MESSAGE_LABELS,
+  namespaceOf,
+  type OwnIdentity,
+  peerOf,
+  TCP_LABELS,
+  upstreamPrincipal,
+  workloadOf,
+} from './istio-labels.ts';
 
-/** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
-export type Direction = 'inbound' | 'outbound';
-
-/** The workload this proxy serves. */
-export interface OwnIdentity {
-  readonly workload: WorkloadMetadata;
-  /** Its SPIFFE id; '' before the first SVID. Read when a series is made. */
-  readonly principal: () => string;
-}
-
-const LABELS = [
-  'reporter',
-  'source_workload',
-  'source_canonical_service',
-  'source_canonical_revision',
-  'source_workload_namespace',
-  'source_principal',
-  'source_app',
-  'source_version',
-  'source_cluster',
-  'destination_workload',
-  'destination_workload_namespace',
-  'destination_principal',
-  'destination_app',
-  'destination_version',
-  'destination_service',
-  'destination_canonical_service',
-  'destination_canonical_revision',
-  'destination_service_name',
-  'destination_service_namespace',
-  'destination_cluster',
-  'request_protocol',
-  'response_code',
-  'grpc_response_status',
-  'response_flags',
-  'connection_security_policy',
-] as const;
-const TCP_LABELS = LABELS.filter((name) => name !== 'response_code' && name !== 'grpc_response_status');
-
-const UNKNOWN = 'unknown';
-/** Istio's revision of a workload that names none. */
-const LATEST = 'latest';
 /** Distinct peers remembered per cluster and direction; a scan of peers must not fill memory. */
 const MAX_CACHED = 4096;
 
@@ -75,6 +43,17 @@ interface TcpSeries {
   readonly closed: Counter;
   readonly received: Counter;
   readonly sent: Counter;
+}
+
+/** gRPC messages of one stream, and how many of them were counted already. */
+interface MessageSeries {
+  readonly requests: Counter;
+  readonly responses: Counter;
+}
+interface LiveMessages {
+  readonly series: MessageSeries;
+  requests: number;
+  responses: number;
 }
 
 /** A connection under way, and how many of its bytes were counted already. */
@@ -95,6 +74,13 @@ export class IstioMetrics {
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
   private readonly tcpSeries = new Map<string, TcpSeries>();
   private readonly live = new Map<ConnectionRecord, Live>();
+  private readonly messages;
+  /** By cluster, endpoint and peer. */
+  private readonly messageSeries: Record<Direction, Map<unknown, Map<string, Map<Peer | string, MessageSeries>>>> = {
+    inbound: new Map(),
+    outbound: new Map(),
+  };
+  private readonly liveMessages = new Map<RequestContext, LiveMessages>();
   private cached = 0;
 
   /** @param workloads finds the clients of TCP connections, which send no metadata */
@@ -113,14 +99,44 @@ export class IstioMetrics {
       received: metrics.counter('istio_tcp_received_bytes_total', 'Bytes received from downstream.', TCP_LABELS),
       sent: metrics.counter('istio_tcp_sent_bytes_total', 'Bytes sent to downstream.', TCP_LABELS),
     };
-    // A connection may live for days: its bytes are counted while they flow.
+    this.messages = {
+      requests: metrics.counter('istio_request_messages_total', 'gRPC messages of requests.', MESSAGE_LABELS),
+      responses: metrics.counter('istio_response_messages_total', 'gRPC messages of responses.', MESSAGE_LABELS),
+    };
+    // Connections and streams may live for days: what flows is counted meanwhile.
     metrics.onCollect(() => {
+      for (const [request, live] of this.liveMessages) countMessages(request, live);
       for (const [connection, live] of this.live) count(connection, live, live.series);
     });
   }
 
+  /** The response of a request begins: its gRPC messages are counted from now on, where it is gRPC. */
+  onResponse(direction: Direction, request: RequestContext): void {
+    if (request.grpcMessages !== undefined) this.liveMessages.set(request, this.messagesOf(direction, request));
+  }
+
+  private messagesOf(direction: Direction, request: RequestContext): LiveMessages {
+    const peer = peerOf(direction, request);
+    const byHost = nested(this.messageSeries[direction], request.cluster);
+    const byPeer = nested(byHost, request.upstreamHost ?? '');
+    let series = byPeer.get(peer);
+    if (!series) {
+      const { cluster, downstream } = request;
+      const all = labelsOf(this.own, direction, cluster, identified(direction, request, peer), downstream.secure);
+      const labels = Object.fromEntries(MESSAGE_LABELS.map((name) => [name, all[name]!]));
+      series = { requests: this.messages.requests.with(labels), responses: this.messages.responses.with(labels) };
+      byPeer.set(peer, series);
+      this.cached++;
+    }
+    return { series, requests: 0, responses: 0 };
+  }
+
   /** Takes one finished request. */
   onRequest(direction: Direction, request: RequestContext): void {
+    if (request.grpcMessages !== undefined) {
+      countMessages(request, this.liveMessages.get(request) ?? this.messagesOf(direction, request));
+      this.liveMessages.delete(request);
+    }
     const series = this.find(direction, request);
     series.total.value++;
     series.duration.observe(request.endMs - request.startMs);
@@ -151,7 +167,7 @@ export class IstioMetrics {
     const principal = (inbound ? attributes['source.principal'] : upstreamPrincipal)(connection) ?? '';
     const workload = inbound ? this.clientAt(principal, downstream.remoteAddress) : workloadOf(endpoint);
     const labels: Labels = {
-      ...this.labels(direction, cluster, { principal, workload }, downstream.secure),
+      ...labelsOf(this.own, direction, cluster, { principal, workload }, downstream.secure),
       request_protocol: 'tcp',
       response_flags: flags.join(',') || '-',
     };
@@ -178,15 +194,18 @@ export class IstioMetrics {
   private find(direction: Direction, request: RequestContext): RequestSeries {
     if (this.cached >= MAX_CACHED) this.forget();
     // A peer is one object for as long as what is known of it stays the same.
-    const peer: Peer | string = (direction === 'inbound' ? clientOf(request) : serverOf(request)) ?? '';
+    const peer = peerOf(direction, request);
     const flags =
       request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
     // The cluster object is the key: when config replaces it, its labels are rebuilt.
     const byHost = nested(this.requests[direction], request.cluster);
     const byPeer = nested(byHost, request.upstreamHost ?? '');
     const byFlags = nested(byPeer, peer);
-    const byCode = nested(byFlags, grpc(request) ? `${flags}\u0000grpc` : flags);
-    const code = request.downstream.secure ? request.responseCode : -1 - request.responseCode;
+    const byCode = nested(byFlags, flags);
+    const status = attributes['response.grpc_status'](request);
+    // One number for HTTP status, gRPC status and security; 0 for a request that is not gRPC.
+    const codes = request.responseCode + 1000 * (status === undefined ? 0 : knownStatus(status) + 2);
+    const code = request.downstream.secure ? codes : -1 - codes;
     const known = byCode.get(code);
     if (known) return known;
     const made = this.make(direction, request, peer, flags);
@@ -196,19 +215,17 @@ export class IstioMetrics {
   }
 
   private make(direction: Direction, request: RequestContext, peer: Peer | string, flags: string): RequestSeries {
-    const { cluster } = request;
-    const found = typeof peer === 'string' ? { principal: peer, workload: UNKNOWN_WORKLOAD } : peer;
+    const status = attributes['response.grpc_status'](request);
     const labels = {
-      ...this.labels(
+      ...labelsOf(
+        this.own,
         direction,
-        cluster,
-        // Without metadata of its own a server is what discovery says of its endpoint.
-        direction === 'inbound' || typeof peer !== 'string'
-          ? found
-          : { ...found, workload: workloadOf(cluster?.endpoints().find(({ id }) => id === request.upstreamHost)) },
+        request.cluster,
+        identified(direction, request, peer),
         request.downstream.secure,
       ),
-      request_protocol: grpc(request) ? 'grpc' : 'http',
+      request_protocol: status === undefined ? 'http' : 'grpc',
+      grpc_response_status: status === undefined ? '' : String(knownStatus(status)),
       response_code: String(request.responseCode),
       response_flags: flags,
     };
@@ -220,32 +237,11 @@ export class IstioMetrics {
     };
   }
 
-  private labels(
-    direction: Direction,
-    cluster: Cluster | undefined,
-    other: Identified,
-    secure: boolean,
-  ): Record<string, string> {
-    const inbound = direction === 'inbound';
-    // As documented: principals are set where peer authentication was used.
-    const authenticated = other.principal !== '';
-    const own: Identified = { workload: this.own.workload, principal: authenticated ? this.own.principal() : '' };
-    const destination = cluster?.destination;
-    return {
-      reporter: inbound ? 'destination' : 'source',
-      ...prefixed('source', inbound ? other : own),
-      ...prefixed('destination', inbound ? own : other),
-      destination_service: destination?.host ?? UNKNOWN,
-      destination_service_name: destination?.name ?? cluster?.name ?? UNKNOWN,
-      destination_service_namespace: destination?.namespace ?? UNKNOWN,
-      // Only the destination can say; Istio's source reports read `unknown` too.
-      connection_security_policy: inbound ? (secure && authenticated ? 'mutual_tls' : 'none') : UNKNOWN,
-    };
-  }
-
   private forget(): void {
     this.requests.inbound.clear();
     this.requests.outbound.clear();
+    this.messageSeries.inbound.clear();
+    this.messageSeries.outbound.clear();
     this.cached = 0;
   }
 }
@@ -258,51 +254,17 @@ function count(connection: ConnectionRecord, live: Live, into: TcpSeries): void 
   live.sent = connection.bytesSent;
 }
 
-type Identified = Pick<Peer, 'principal' | 'workload'>;
-
-/** The names and defaults of Istio's istio_stats filter. */
-function prefixed(side: 'source' | 'destination', { principal, workload }: Identified): Record<string, string> {
-  return {
-    [`${side}_workload`]: workload.workload || UNKNOWN,
-    // What the certificate says comes first.
-    [`${side}_workload_namespace`]: namespaceOf(principal) || workload.namespace || UNKNOWN,
-    [`${side}_principal`]: principal || UNKNOWN,
-    [`${side}_app`]: workload.app || UNKNOWN,
-    [`${side}_version`]: workload.version || UNKNOWN,
-    [`${side}_canonical_service`]: workload.service || UNKNOWN,
-    [`${side}_canonical_revision`]: workload.revision || LATEST,
-    [`${side}_cluster`]: workload.cluster || UNKNOWN,
-  };
+function countMessages({ grpcMessages }: RequestContext, live: LiveMessages): void {
+  const { request = 0, response = 0 } = grpcMessages ?? {};
+  live.series.requests.value += request - live.requests;
+  live.series.responses.value += response - live.responses;
+  live.requests = request;
+  live.responses = response;
 }
 
-/** '' where the principal is not a workload's. */
-function namespaceOf(principal: string): string {
-  try {
-    return parseWorkloadId(principal).namespace;
-  } catch {
-    return '';
-  }
-}
-
-/** Where a token names the client, the metadata is of another: of the proxy that has the connection. */
-function clientOf(request: RequestContext): Peer | string | undefined {
-  const peer = request.tokenPrincipal === undefined ? request.downstreamPeer : undefined;
-  return peer ?? attributes['source.principal'](request);
-}
-
-function serverOf(request: RequestContext): Peer | string | undefined {
-  return request.upstreamPeer ?? upstreamPrincipal(request);
-}
-
-const upstreamPrincipal = attributes['upstream.uri_san_peer_certificate'];
-
-function workloadOf(endpoint: Endpoint | undefined): WorkloadMetadata {
-  const text = endpointWorkloadText(endpoint);
-  return text === undefined ? UNKNOWN_WORKLOAD : readEndpointWorkload(text);
-}
-
-function grpc(request: RequestContext): boolean {
-  return request.headers.get('content-type')?.startsWith('application/grpc') === true;
+/** A status that gRPC does not define would make a series of its own. */
+function knownStatus(status: number): number {
+  return status > LAST_GRPC_STATUS ? INVALID_STATUS : status;
 }
 
 function nested<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {

@@ -9,7 +9,8 @@ import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import type { WorkloadLookup } from '../upstream/workload-metadata.ts';
 import type { LogSinks } from './access-log.ts';
 import { wallClockOf } from './format-operators.ts';
-import { type Direction, IstioMetrics, type OwnIdentity } from './istio-metrics.ts';
+import type { Direction, OwnIdentity } from './istio-labels.ts';
+import { IstioMetrics } from './istio-metrics.ts';
 
 export interface Telemetry {
   readonly metrics: Metrics;
@@ -42,7 +43,10 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   return {
     metrics,
     sinks,
-    requestObserver: (direction) => ({ finished: (request) => istio.onRequest(direction, request) }),
+    requestObserver: (direction) => ({
+      responseStarted: (request) => istio.onResponse(direction, request),
+      finished: (request) => istio.onRequest(direction, request),
+    }),
     connectionObserver: (direction) => ({
       opened: (connection) => istio.onConnectionOpened(direction, connection),
       closed: (connection) => istio.onConnectionClosed(direction, connection),

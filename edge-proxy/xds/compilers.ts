@@ -1,6 +1,7 @@
 /** The compilers a real proxy runs with. */
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
+import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
 
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
@@ -33,6 +34,8 @@ export interface CompilerEnv {
   readonly own?: OwnNode | undefined;
   /** The workloads behind its endpoints, by address; absent: none is looked up. */
   readonly workloads?: WorkloadLookup | undefined;
+  /** Counters of clusters; absent: nothing reads them. */
+  readonly stats?: ClusterCounters | undefined;
   /** Absent: there is no HTTP proxy. */
   readonly httpProxy?: HttpProxyAccess | undefined;
 }
@@ -48,7 +51,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain, own, workloads, httpProxy }: CompilerEnv,
+  { runtime, trustDomain, own, workloads, stats, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -61,7 +64,7 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, call },
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, stats, call },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),

@@ -8,6 +8,7 @@ import type { OwnNode } from '../../telemetry/own-node.ts';
 import type { WorkloadLookup } from '../../upstream/workload-metadata.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
+import type { ClusterCounters } from './grpc-method-stats.ts';
 import type { FilterHooks } from './hooks.ts';
 
 /** What filters are given besides their config. */
@@ -20,6 +21,8 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   readonly workloads?: WorkloadLookup | undefined;
   /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Where counters of clusters are kept; absent: nothing reads them. */
+  readonly stats?: ClusterCounters | undefined;
   /** Asks other services. */
   readonly call: SideCall;
 }

@@ -5,6 +5,7 @@ import type { FilterDefinition } from './definition.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
+import { grpcWeb } from './grpc-web/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
@@ -17,6 +18,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   dynamicForwardProxy,
   fault,
   grpcStats,
+  grpcWeb,
   jwtAuthn,
   peerMetadata,
   rbac,
