@@ -1,4 +1,4 @@
-/** What ends a call of the proxy's own besides its response: its time, and the signal that ends it. */
+/** What ends a call of the proxy's own besides its response: its time, and the signal of its caller. */
 
 /** Runtimes hold delays in 31 bits. */
 const LONGEST_TIMER_MS = 0x7fffffff;
