@@ -51,7 +51,10 @@ function response(status: number): ResponseHead {
 
 /** One request: it must end once, and hear nothing behind its end. */
 class Served implements RequestSink {
-  readonly head: string;
+  /** Its method, authority and path. */
+  readonly request: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly bodySize: number | undefined;
   private readonly stream: DownstreamStream;
   private readonly path: string;
   bytes = 0;
@@ -61,8 +64,9 @@ class Served implements RequestSink {
   answered = false;
 
   constructor(stream: DownstreamStream, head: RequestHead, end: boolean) {
-    const fields = head.headers.keys.map((key, i) => `${key}=${head.headers.values[i]}`);
-    this.head = `${head.method} ${head.authority}${head.path} ${head.bodySize} ${fields.join('&')}`;
+    this.request = `${head.method} ${head.authority}${head.path}`;
+    this.headers = head.headers.keys.map((key, i) => [key, head.headers.values[i]!] as const);
+    this.bodySize = head.bodySize;
     this.stream = stream;
     this.path = head.path;
     if (end) this.end = 'head';
@@ -93,7 +97,7 @@ class Served implements RequestSink {
 
   private check(): void {
     if ((this.answered && this.path === '/reset') || this.end !== '' || this.reset !== '')
-      throw new Error(`an event behind the end (${this.end}) of ${this.head}`);
+      throw new Error(`an event behind the end (${this.end}) of ${this.request}`);
   }
 
   onData(bytes: Uint8Array, end: boolean): void {
@@ -113,7 +117,7 @@ class Served implements RequestSink {
   onWritable(): void {}
 
   onReset(reset: StreamReset): void {
-    if (this.reset !== '') throw new Error(`reset twice: ${this.head}`);
+    if (this.reset !== '') throw new Error(`reset twice: ${this.request}`);
     this.reset = reset.reason;
   }
 

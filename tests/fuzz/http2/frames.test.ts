@@ -56,15 +56,17 @@ interface Outcome {
 function run(reads: readonly Uint8Array[]): Outcome {
   const app = new Application();
   for (const bytes of reads) app.connection.handler.onData(bytes);
-  // How much came of a body that is not whole depends on the reads.
-  const received = app.requests.map(({ head, bytes, end, reset }) => `${head} ${end && bytes} ${end} ${reset}`);
+  const received = app.requests.map(({ request, headers, bodySize, bytes, end, reset }) =>
+    // How much came of a body that is not whole depends on the reads.
+    [request, bodySize, JSON.stringify(headers), end && bytes, end, reset].join(' '),
+  );
   const wasOver = app.connection.ended;
   app.connection.handler.onClose();
   if (app.internal !== undefined) throw app.internal;
   if (app.closings !== 1) throw new Error(`closed ${app.closings} times`);
   // An end for each, be it the connection's.
   const open = app.requests.filter(({ end, reset, answered }) => end === '' && reset === '' && !answered);
-  if (open.length > 0) throw new Error(`without an end: ${open.map(({ head }) => head)}`);
+  if (open.length > 0) throw new Error(`without an end: ${open.map(({ request }) => request)}`);
   const written = frames(app.connection.written);
   const inOrder = written.filter((line) => !line.startsWith('goaway')).sort();
   const goaway = written.filter((line) => line.startsWith('goaway'));
