@@ -6,6 +6,8 @@ import type { ListenerState } from './admin/admin.ts';
 import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
+import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -68,7 +70,7 @@ export function assemble(
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
-    compilers: compilersOf({ ...env, runtime }, telemetry, clusters),
+    compilers: compilersOf({ ...env, runtime, stats: countersOf(stats) }, telemetry, clusters),
     admission,
     fetchLimits: limits.fetches,
   });
@@ -102,6 +104,10 @@ export function assemble(
   return { proxy, part, setSecrets };
 }
 
+function countersOf(stats: Stats): ClusterCounters {
+  return { counter: (cluster, name) => stats.scope('cluster', cluster).counter(name) };
+}
+
 function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {
   const { runtime } = env;
   const requestObservers: Compilers['requestObservers'] = (listener, config) => {
@@ -121,7 +127,8 @@ function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<strin
   return {
     ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
     compileCluster(config, assignment, deps) {
-      const compiled = compileCluster(config, assignment, deps);
+      const http2 = { protocol: http2Protocol, random: () => env.runtime.random() };
+      const compiled = compileCluster(config, assignment, { ...deps, http2 });
       const close = compiled.close.bind(compiled);
       compiled.close = () => {
         if (clusters.get(compiled.name) === compiled) clusters.delete(compiled.name);

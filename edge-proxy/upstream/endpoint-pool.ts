@@ -1,6 +1,9 @@
-/** The connections to one endpoint with one TLS context, and the requests that wait for a stream on one of them. */
+/**
+ * The connections to one endpoint with one protocol and TLS context, and the requests that wait for a stream on one of them.
+ */
+import { batchClock } from '../http/codec/batch-clock.ts';
 import type { UpstreamProtocol } from '../http/codec/codecs.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Clock, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { type DialFailure, dial } from './dial.ts';
 import { PooledConnection } from './pooled-connection.ts';
@@ -22,40 +25,47 @@ class Waiting implements Lease {
   }
 }
 
+/** How an endpoint is reached. */
+export interface Reach {
+  readonly endpoint: Endpoint;
+  readonly protocol: UpstreamProtocol;
+  readonly tls: TlsContext | undefined;
+}
+
 export class EndpointPool {
   readonly tls: TlsContext | undefined;
   readonly endpoint: Endpoint;
+  readonly protocol: UpstreamProtocol;
   private cluster: Cluster;
   private readonly runtime: Runtime;
-  private readonly protocol: UpstreamProtocol;
+  private readonly clock: Clock;
   private readonly onEmpty: (pool: EndpointPool) => void;
   /** Those that take another stream. The last used is taken first, so that the others can time out. */
   private readonly available: PooledConnection[] = [];
   private readonly waiting: Waiting[] = [];
   private readonly all = new Set<PooledConnection>();
+  /** Dials under way, and connections that wait for the peer's settings: they will carry streams, or fail. */
   private dialling = 0;
+  /** Streams that a dialled connection will carry: what the last one carried, before the first what the protocol says. */
+  private expectedStreams: number;
   private draining = false;
   private sweeper: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(
-    runtime: Runtime,
-    cluster: Cluster,
-    endpoint: Endpoint,
-    tls: TlsContext | undefined,
-    onEmpty: (pool: EndpointPool) => void,
-  ) {
+  constructor(runtime: Runtime, cluster: Cluster, reach: Reach, onEmpty: (pool: EndpointPool) => void) {
     this.runtime = runtime;
+    this.clock = batchClock(runtime);
     this.cluster = cluster;
-    this.endpoint = endpoint;
-    this.tls = tls;
-    this.protocol = cluster.protocol;
+    this.endpoint = reach.endpoint;
+    this.protocol = reach.protocol;
+    this.tls = reach.tls;
+    this.expectedStreams = reach.protocol.expectedStreams;
     this.onEmpty = onEmpty;
   }
 
   /** An update of the cluster that keeps its counts and its protocol keeps the connections, under the new limits. */
-  adopt(cluster: Cluster): boolean {
+  adopt(cluster: Cluster, protocol: UpstreamProtocol): boolean {
     if (this.cluster === cluster) return true;
-    if (this.cluster.use !== cluster.use || this.protocol !== cluster.protocol) return false;
+    if (this.cluster.use !== cluster.use || this.protocol !== protocol) return false;
     this.cluster = cluster;
     return true;
   }
@@ -115,10 +125,25 @@ export class EndpointPool {
 
   /** A stream of it has ended, its peer allows more or fewer, or it has just been opened. */
   onCapacity(connection: PooledConnection): void {
-    if (this.isOld(connection)) {
-      connection.drain();
-      return;
+    if (connection.maxStreams > 0) {
+      this.expectedStreams = connection.maxStreams;
+      this.settle(connection);
     }
+    if (this.isOld(connection)) connection.drain();
+    else this.use(connection);
+    // It may carry fewer streams than were expected of it, or none any more.
+    this.dialIfNeeded();
+  }
+
+  /** It has carried streams, or can: it is no dial any more. @returns false: it was none */
+  private settle(connection: PooledConnection): boolean {
+    if (connection.settled) return false;
+    connection.settled = true;
+    this.dialling--;
+    return true;
+  }
+
+  private use(connection: PooledConnection): void {
     for (let next = this.nextWaiting(connection); next; next = this.nextWaiting(connection)) {
       this.start(connection, next.client);
     }
@@ -130,7 +155,7 @@ export class EndpointPool {
       connection.drain();
       return;
     }
-    if (connection.idle) connection.idleSince = this.runtime.monotonicMs();
+    if (connection.idle) connection.idleSince = this.clock.monotonicMs();
     this.setAvailable(connection);
   }
 
@@ -141,7 +166,9 @@ export class EndpointPool {
   onClosed(connection: PooledConnection): void {
     if (!this.all.delete(connection)) return;
     this.setUnavailable(connection);
-    this.release();
+    // Another dial would come to the same: a peer that closes what it accepts must not be dialled in a loop.
+    if (this.settle(connection)) this.failExpected('remote_connection_failure', 'closed before it took a stream');
+    else this.release();
   }
 
   private setAvailable(connection: PooledConnection): void {
@@ -161,7 +188,7 @@ export class EndpointPool {
 
   private isOld(connection: PooledConnection): boolean {
     const longest = this.cluster.maxConnectionMs ?? 0;
-    return longest > 0 && this.runtime.monotonicMs() - connection.openedAt >= longest;
+    return longest > 0 && this.clock.monotonicMs() - connection.openedAt >= longest;
   }
 
   private takeWaiting(): Waiting | undefined {
@@ -172,9 +199,18 @@ export class EndpointPool {
 
   /** As many dials under way as waiting requests need, within the limit; an endpoint may always have one connection. */
   private dialIfNeeded(): void {
+    while (this.dialling * this.streamsOfDial < this.waiting.length && this.mayDial()) this.dial();
+  }
+
+  private mayDial(): boolean {
     const { use, limits } = this.cluster;
-    const mayDial = () => use.connections < limits.maxConnections || this.all.size + this.dialling === 0;
-    while (this.dialling * this.protocol.expectedStreams < this.waiting.length && mayDial()) this.dial();
+    return use.connections < limits.maxConnections || this.all.size + this.dialling === 0;
+  }
+
+  private get streamsOfDial(): number {
+    const { maxRequestsPerConnection } = this.cluster;
+    const { expectedStreams } = this;
+    return maxRequestsPerConnection > 0 ? Math.min(expectedStreams, maxRequestsPerConnection) : expectedStreams;
   }
 
   private dial(): void {
@@ -189,8 +225,7 @@ export class EndpointPool {
     const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
     dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
       onOpen: (opened) => {
-        this.dialling--;
-        const connection = new PooledConnection(this, opened, this.protocol, this.runtime.monotonicMs());
+        const connection = new PooledConnection(this, opened, this.protocol, this.clock.monotonicMs());
         this.all.add(connection);
         this.onCapacity(connection);
       },
@@ -201,9 +236,17 @@ export class EndpointPool {
   private dialFailed(reason: DialFailure, detail: string): void {
     this.dialling--;
     if (this.endpoint.stats) this.endpoint.stats.cxConnectFail++;
-    const next = this.takeWaiting();
+    this.failExpected(reason, detail);
+  }
+
+  /** The requests that a connection was to carry fail with it: none waits for the timeout of the next dial. */
+  private failExpected(reason: DialFailure, detail: string): void {
+    const others = this.dialling * this.streamsOfDial;
+    const count = Math.min(Math.max(this.waiting.length - others, 1), this.streamsOfDial);
+    const failed = this.waiting.splice(0, count);
+    this.cluster.use.pending -= failed.length;
     this.release();
-    next?.client.onReset(refusal(reason, detail));
+    for (const { client } of failed) client.onReset(refusal(reason, detail));
   }
 
   /** A connection, or a dial, is no more. */
@@ -215,16 +258,17 @@ export class EndpointPool {
   }
 
   private sweepLater(): void {
+    if (this.sweeper !== undefined) return;
     const { idleTimeoutMs, maxConnectionMs = 0 } = this.cluster;
     const ends = [idleTimeoutMs, maxConnectionMs].filter((ms) => ms > 0);
-    if (this.sweeper !== undefined || ends.length === 0) return;
+    if (ends.length === 0) return;
     this.sweeper = setTimeout(() => this.sweep(), Math.min(...ends, LONGEST_TIMER_MS));
   }
 
   private sweep(): void {
     this.sweeper = undefined;
     const { idleTimeoutMs } = this.cluster;
-    const idleBefore = this.runtime.monotonicMs() - idleTimeoutMs;
+    const idleBefore = this.clock.monotonicMs() - idleTimeoutMs;
     for (const connection of [...this.available]) {
       const idleTooLong = idleTimeoutMs > 0 && connection.idle && connection.idleSince <= idleBefore;
       if (idleTooLong || this.isOld(connection)) connection.drain();

@@ -1,6 +1,14 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 */
 import { lazy, type z } from 'zod';
-import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
+import {
+  BodyFormat,
+  ConfigSource,
+  DataSource,
+  HeaderValueOption,
+  Http2ProtocolOptions,
+  Percent,
+  StringMatcher,
+} from './core.ts';
 import { FilterConfigAny } from './http-filters.ts';
 import {
   any,
@@ -41,6 +49,28 @@ const Comparison = messageRequiring(
 export type Comparison = z.infer<typeof Comparison>;
 
 /** Filters of access logs and of local reply mappers. */
+/** envoy.config.accesslog.v3.GrpcStatusFilter.Status, by code. */
+export const GRPC_STATUS_NAMES = [
+  'OK',
+  'CANCELED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+type GrpcStatusName = (typeof GRPC_STATUS_NAMES)[number];
+
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;
@@ -48,6 +78,7 @@ export interface AccessLogFilter {
   notHealthCheckFilter?: object | undefined;
   headerFilter?: { header: HeaderMatcher } | undefined;
   responseFlagFilter?: { flags?: string[] | undefined } | undefined;
+  grpcStatusFilter?: { statuses?: GrpcStatusName[] | undefined; exclude?: boolean | undefined } | undefined;
   andFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
   orFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
 }
@@ -58,6 +89,7 @@ const AccessLogFilter: z.ZodType<AccessLogFilter> = lazy(() =>
     notHealthCheckFilter: message({}),
     headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
     responseFlagFilter: message({ flags: list(nonEmpty()) }),
+    grpcStatusFilter: message({ statuses: list(enumeration(GRPC_STATUS_NAMES)), exclude: bool() }),
     andFilter: message({ filters: list(AccessLogFilter) }),
     orFilter: message({ filters: list(AccessLogFilter) }),
   }),
@@ -137,11 +169,7 @@ export const HttpConnectionManager = messageRequiring(
       headerKeyFormat: HeaderKeyFormat,
       ignoreHttp11Upgrade: list(StringMatcher),
     }),
-    http2ProtocolOptions: message({
-      maxConcurrentStreams: uint32(),
-      initialStreamWindowSize: uint32(),
-      initialConnectionWindowSize: uint32(),
-    }),
+    http2ProtocolOptions: Http2ProtocolOptions,
     serverName: string(),
     schemeHeaderTransformation: message({ schemeToOverwrite: enumeration(['HTTP', 'HTTPS']) }),
     serverHeaderTransformation: enumeration(['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH']),
@@ -150,6 +178,7 @@ export const HttpConnectionManager = messageRequiring(
     requestTimeout: duration(),
     requestHeadersTimeout: duration(),
     drainTimeout: duration(),
+    streamFlushTimeout: duration(),
     delayedCloseTimeout: duration(),
     accessLog: list(AccessLog),
     useRemoteAddress: bool(),

@@ -40,7 +40,6 @@ export interface GatewayInput {
   readonly labels: string;
   /** Service port -> the port it is sent to, where a Service maps it elsewhere; as `labelsKey` writes it. */
   readonly listenPorts: string;
-  readonly offersHttp2: boolean;
 }
 
 export interface GatewayResources {
@@ -64,14 +63,13 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     namespace: true,
     labels: true,
     listenPorts: true,
-    offersHttp2: true,
   },
   function* (given) {
     const notes = new Set<string>();
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies } = given;
     const gateway: Gateway = {
       services,
       forms,
@@ -80,7 +78,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       settings,
       authorization: authorizations(policies, settings, workloads, note),
       listenPorts: labelsFrom(given.listenPorts),
-      offersHttp2,
       note,
       onError: (finding) => void errors.push(finding),
     };
@@ -98,7 +95,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
 
 interface Gateway extends GatewayL4 {
   readonly settings: ProxySettings;
-  readonly offersHttp2: boolean;
   onError(finding: Finding): void;
 }
 
@@ -140,7 +136,7 @@ function chainsOf(
   port: number,
   servers: readonly GatewayServer[],
 ): FilterChain[] {
-  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port))];
+  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port), servers)];
   if (family === 'tls') return tlsChains(gateway, servers);
   const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
   return filters ? [chainOf(undefined, filters)] : [];
@@ -165,18 +161,27 @@ function listenerOf(
 }
 
 /** @param listening the port the gateway listens on, `port` unless its Service maps it */
-function manager({ settings, caller, authorization }: Gateway, port: number, listening: number, rds: string) {
+function manager(
+  { settings, caller, authorization }: Gateway,
+  port: number,
+  listening: number,
+  rds: string,
+  grpcWeb = false,
+): NetworkFilter {
   return httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
     // Identity first: policies judge the principal it proves.
     policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http],
     routes: { rds },
+    grpcWeb,
   });
 }
 
-function plainChain(gateway: Gateway, port: number): FilterChain {
-  return { filters: [manager(gateway, port, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+function plainChain(gateway: Gateway, port: number, servers: readonly GatewayServer[]): FilterChain {
+  const grpcWeb = servers.some((server) => server.grpcWeb);
+  const filters = [manager(gateway, port, port, `http.${port}`, grpcWeb)];
+  return { filters, transportSocketConnectTimeout: '15s' };
 }
 
 /** The chains of servers that end or pass TLS on one port. */
