@@ -65,7 +65,7 @@ export function isHttp(protocol: Protocol): boolean {
   return protocol === 'HTTP' || isHttp2(protocol) || protocol === 'GRPC-WEB' || protocol === 'HTTP_PROXY';
 }
 
-export function isHttp2(protocol: Protocol): boolean {
+function isHttp2(protocol: Protocol): boolean {
   return protocol === 'HTTP2' || protocol === 'GRPC';
 }
 

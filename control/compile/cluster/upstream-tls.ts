@@ -12,7 +12,7 @@ import { combinedContext, exactSan } from '../wire.ts';
 const SYSTEM_ROOTS = '/etc/ssl/certs/ca-certificates.crt';
 
 /** What a client offers in mesh mTLS: the `istio…` names tell the server's PERMISSIVE filter chains mesh from other TLS. */
-export function meshAlpn(port: ServicePort): string[] {
+function meshAlpn(port: ServicePort): string[] {
   if (isHttp2(port.protocol)) return ['istio-h2', 'istio', 'h2'];
   return isHttp(port.protocol) ? ['istio-http/1.1', 'istio', 'http/1.1'] : ['istio'];
 }
