@@ -214,6 +214,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   }
 
   private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
+    this.request.carriesRequests = true;
     const tunnel = new TunnelConnection(permit, this);
     const { body } = this;
     const pending = body.takePending()?.chunks ?? [];
@@ -374,8 +375,10 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
       this.request.flag(flag);
       this.request.details = details;
     }
+    const { tunnel } = this.response;
     this.finish();
-    this.stream.reset('local_reset');
+    // As in Envoy, a tunnel whose other end has closed could not be connected (RFC 9113 section 8.5).
+    this.stream.reset(tunnel && flag === 'UC' ? 'connection_termination' : 'local_reset');
   }
 
   /** A tunnel lives until its other direction has ended, too. */
