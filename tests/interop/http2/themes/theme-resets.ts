@@ -212,13 +212,13 @@ const goaways: Case[] = [
   }),
   sharing('connection-ends-mid-body', {
     awaits: [1, 3],
-    steps: threeStreams('connection-ends-mid-body'),
-    two: async (attempt) => {
-      attempt.send(head(attempt.stream), data(attempt.stream, 'half'));
-      if (attempt.number < 2) return;
-      await pause();
-      attempt.peer.destroy();
-    },
+    steps: [
+      ...threeStreams('connection-ends-mid-body'),
+      gets('data', 1),
+      gets('data', 3),
+      ({ attempts }) => (attempts[0] as Http2Attempt).peer.destroy(),
+    ],
+    two: (attempt) => attempt.send(head(attempt.stream), data(attempt.stream, 'half')),
   }),
   sharing('one-resets-other-lives', {
     awaits: [1, 3],
@@ -244,7 +244,7 @@ const goaways: Case[] = [
   }),
 ];
 
-const sharedRoutes = names.map((name) => ({ ...prefix(`/${name}`), ...to(name) }));
+const sharedRoutes = names.map((name) => ({ match: { path: `/${name}` }, ...to(name) }));
 
 /** Retries: what makes another attempt of a stream that ended. */
 const retryOn: Record<string, string> = {
