@@ -4,6 +4,7 @@ import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } fro
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
 import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
 import { type Parsed, parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
+import { watchOpenPorts } from './watch-open-ports.ts';
 
 export interface ProcessDeps {
   readonly runtime: Runtime;
@@ -106,34 +107,6 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
-}
-
-/** When an application's listeners are looked at, milliseconds after each other; the last repeats. */
-const LOOKS_MS = [500, 1000, 2000, 5000, 10_000, 60_000];
-
-/** Warns, once an address, where other hosts reach the application without its sidecar. @returns stop */
-function watchOpenPorts(application: Application, warn: (line: string) => void): () => void {
-  const reported = new Set<string>();
-  let timer: ReturnType<typeof setTimeout>;
-  let stopped = false;
-  const look = async (turn: number) => {
-    for (const at of await application.openPorts()) {
-      if (stopped || reported.has(at)) continue;
-      reported.add(at);
-      warn(
-        `tulle: warning: ${at} is open: other hosts reach the application there without mTLS and policies; bind 127.0.0.1`,
-      );
-    }
-    if (!stopped) schedule(turn + 1);
-  };
-  const schedule = (turn: number) => {
-    timer = setTimeout(() => void look(turn), LOOKS_MS[Math.min(turn, LOOKS_MS.length - 1)]);
-  };
-  schedule(0);
-  return () => {
-    stopped = true;
-    clearTimeout(timer);
-  };
 }
 
 /** @returns undefined where there is no HTTP proxy @throws Error naming the flag */

@@ -1,6 +1,7 @@
 /** The proxy's discovery client and this service: hosts that are fetched on demand, over restarts and versions. */
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigChanges, OnDemandTraffic } from '../../edge-proxy/control-client/discovery-client.ts';
+import type { ConfigChanges } from '../../edge-proxy/control-client/config-target.ts';
+import type { OnDemandTraffic } from '../../edge-proxy/control-client/discovery-client.ts';
 import { DiscoveryClient } from '../../edge-proxy/control-client/discovery-client.ts';
 import type { WantedNames, WantedType } from '../../edge-proxy/control-client/wanted-resources.ts';
 import type { Resource } from '../../shared/resources/resource.ts';

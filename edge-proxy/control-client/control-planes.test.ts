@@ -71,6 +71,29 @@ describe('ControlPlanes', () => {
     expect(lines).toEqual([]);
   });
 
+  it('asks each once also while other requests change the current one', async () => {
+    const asked: string[] = [];
+    const pending: (() => void)[] = [];
+    const addresses = ['a', 'b', 'c'].map((name) => {
+      const request = (_method: string, path: string) => {
+        asked.push(`${name}${path}`);
+        return new Promise<ControlResponse>((_, reject) => pending.push(() => reject(down(name))));
+      };
+      return { url: `https://${name}`, client: { request, close() {} } };
+    });
+    const planes = new ControlPlanes(addresses, () => {});
+    const failNext = async (at: number) => {
+      pending.splice(at, 1)[0]!();
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+    };
+    const both = Promise.allSettled([planes.request('GET', '1'), planes.request('GET', '2')]);
+    // The second is at b when the first has come round to a.
+    for (const at of [1, 0, 1, 1, 0, 0]) await failNext(at);
+    await both;
+    expect(asked.filter((one) => one.endsWith('1'))).toEqual(['a1', 'b1', 'c1']);
+    expect(asked.filter((one) => one.endsWith('2'))).toEqual(['a2', 'b2', 'c2']);
+  });
+
   it.each([400, 401, 403, 404, 429])('stays where it is answered %i', async (status) => {
     const { asked, ask } = setup(status, 200);
     await ask();

@@ -35,9 +35,8 @@ export class ControlPlanes {
    * @throws as ControlClient; NotConnectedError with what is wrong with each address
    */
   async request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<ControlResponse> {
-    const failures: string[] = [];
-    while (failures.length < this.addresses.length) {
-      const at = this.current;
+    const failures = new Map<number, string>();
+    for (let at = this.current; at >= 0; at = this.next(failures)) {
       try {
         const response = await this.addresses[at]!.client.request(method, path, body, options);
         if (response.status >= 500) this.leave(at, `it answered ${response.status}`);
@@ -47,10 +46,20 @@ export class ControlPlanes {
         if (!(error instanceof ControlError)) throw error;
         this.leave(at, error.message);
         if (!(error instanceof NotConnectedError)) throw error;
-        failures.push(error.message);
+        failures.set(at, error.message);
       }
     }
-    throw new NotConnectedError(failures.join('; '));
+    throw new NotConnectedError([...failures.values()].join('; '));
+  }
+
+  /** The first from the current one on that the request was not sent to; -1: there is none. Other requests move it, too. */
+  private next(failures: ReadonlyMap<number, string>): number {
+    const { addresses, current } = this;
+    for (let i = 0; i < addresses.length; i++) {
+      const at = (current + i) % addresses.length;
+      if (!failures.has(at)) return at;
+    }
+    return -1;
   }
 
   close(): void {

@@ -8,9 +8,10 @@ import type { MeshView } from '../../control/mesh/view.ts';
 import { type DiscoveryPoll, FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { bucketOf } from '../../shared/xds/held-digests.ts';
 import { Backoff } from './backoff.ts';
+import type { ConfigChanges } from './config-target.ts';
 import { ControlError, NotConnectedError, type RequestOptions } from './control-client.ts';
 import { ControlPlanes } from './control-planes.ts';
-import { type ConfigChanges, DiscoveryClient, type DiscoveryClientOptions } from './discovery-client.ts';
+import { DiscoveryClient, type DiscoveryClientOptions } from './discovery-client.ts';
 import { type CachedConfig, DiskCache } from './disk-cache.ts';
 
 const node = { id: 'sidecar~10.0.0.1~a.default~x' };

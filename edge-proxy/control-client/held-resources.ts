@@ -9,9 +9,7 @@ import {
   typesWith,
 } from '../../shared/xds/discovery.ts';
 import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
-import type { CachedResource } from './disk-cache.ts';
-
-export type HeldResources = Record<ResourceType, Map<string, CachedResource>>;
+import type { HeldConfig } from './config-journal.ts';
 
 /** Of names and versions in one poll, in characters; the control plane's limit of a poll is 1 MiB. */
 const PAGE_CHARS = 256 * 1024;
@@ -21,7 +19,7 @@ const PAGE_CHARS = 256 * 1024;
  * @param wanted names that are fetched on demand
  */
 export function subscribeRequests(
-  held: HeldResources,
+  held: HeldConfig,
   features: ReadonlySet<Feature>,
   wanted: { readonly [T in ResourceType]?: readonly string[] } = {},
 ): Promise<DeltaDiscoveryRequest[]> {
@@ -38,7 +36,7 @@ export function subscribeRequests(
 }
 
 /** What is held of the wanted buckets, in pages: each one poll's requests. A bucket may begin in one and end in a later one. */
-export function namePages(held: HeldResources, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
+export function namePages(held: HeldConfig, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
   const pages: DeltaDiscoveryRequest[][] = [];
   let left = 0;
   for (const { typeUrl, buckets } of wanted) {

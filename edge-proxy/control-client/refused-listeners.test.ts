@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { DataPlane } from '../proxy.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { proxyCompilers } from '../xds/compilers.ts';
-import type { ConfigTarget } from './discovery-client.ts';
+import type { ConfigTarget } from './config-target.ts';
 import { RefusedListeners, TRIED_AGAIN } from './refused-listeners.ts';
 
 /** Time in the test's hands. */

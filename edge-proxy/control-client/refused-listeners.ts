@@ -2,8 +2,9 @@
  * Listeners that the proxy refused are tried again, with back-off: a port that another process had may be free by now, and
  * what a listener needs may have come. Nothing else that is refused heals by itself.
  */
+import { resourceName } from '../../shared/xds/discovery.ts';
 import { Backoff } from './backoff.ts';
-import type { ConfigChanges, ConfigTarget } from './discovery-client.ts';
+import type { ConfigChanges, ConfigTarget } from './config-target.ts';
 
 export interface RefusedListenersOptions {
   /** Never throws. */
@@ -47,7 +48,7 @@ export class RefusedListeners implements ConfigTarget {
       for (const name of changes.listeners?.remove ?? []) this.waiting.delete(name);
       let added = false;
       for (const resource of changes.listeners?.upsert ?? []) {
-        const name = nameOf(resource);
+        const name = resourceName('listeners', resource);
         const reason = refused.get(`listeners/${name}`);
         this.waiting.delete(name);
         if (reason === undefined) continue;
@@ -102,11 +103,6 @@ export class RefusedListeners implements ConfigTarget {
     }
     this.schedule();
   }
-}
-
-function nameOf(resource: unknown): string {
-  const { name } = resource as { name?: unknown };
-  return typeof name === 'string' ? name : '';
 }
 
 function timer(milliseconds: number, callback: () => void): () => void {

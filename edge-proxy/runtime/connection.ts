@@ -298,23 +298,22 @@ export class SocketConnection implements Connection, OutletOwner {
 
   writeLatin1(text: string): boolean {
     if (this.closed || this.finished) return true;
+    if (this.tls) this.quirks.onTlsBytes?.(text.length);
     return this.outlet ? this.outlet.writeLatin1(text) : this.socket.write(text, 'latin1');
   }
 
   writeBoth(text: string, bytes: Uint8Array): boolean {
     if (this.closed || this.finished) return true;
     const { socket, outlet } = this;
-    if (outlet) {
-      if (this.tls) this.quirks.onTlsBytes?.(bytes.length);
-      return outlet.writeBoth(text, bytes);
-    }
-    if (bytes.length > JOIN_BELOW) {
+    if (!outlet && bytes.length > JOIN_BELOW) {
       socket.cork();
-      socket.write(text, 'latin1');
+      this.writeLatin1(text);
       const room = this.send(bytes);
       socket.uncork();
       return room;
     }
+    if (this.tls) this.quirks.onTlsBytes?.(text.length + bytes.length);
+    if (outlet) return outlet.writeBoth(text, bytes);
     // One buffer is one write of the runtime: cheaper than gathering two.
     return socket.write(joinText(text, bytes));
   }

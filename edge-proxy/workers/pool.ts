@@ -2,7 +2,7 @@
  * `concurrency`: N worker processes that listen on the same ports (SO_REUSEPORT), one config client in the parent. A
  * worker that dies is replaced, and the new one given all that the others run.
  */
-import { RESOURCE_TYPES, type ResourceType, type Snapshot } from '../../shared/xds/discovery.ts';
+import { RESOURCE_TYPES, type ResourceType, resourceName, type Snapshot } from '../../shared/xds/discovery.ts';
 import type { Secret } from '../../shared/xds/tls.ts';
 import type { ListenerState } from '../admin/admin.ts';
 import type { HeldCertificates } from '../admin/certs.ts';
@@ -109,7 +109,7 @@ export class WorkerPool {
       this.resources.set(type, held);
       for (const name of changes[type]?.remove ?? []) held.delete(name);
       for (const raw of changes[type]?.upsert ?? [])
-        if (!violations.has(`${type}/${nameOf(type, raw)}`)) held.set(nameOf(type, raw), raw);
+        if (!violations.has(`${type}/${resourceName(type, raw)}`)) held.set(resourceName(type, raw), raw);
     }
   }
 
@@ -123,7 +123,7 @@ export class WorkerPool {
   private withPorts(changes: Changes): Changes {
     if (!changes.listeners) return changes;
     const upsert = changes.listeners.upsert.map((raw) => {
-      const chosen = this.bound.find(({ name }) => name === nameOf('listeners', raw))?.port;
+      const chosen = this.bound.find(({ name }) => name === resourceName('listeners', raw))?.port;
       return chosen === undefined ? raw : withPort(raw, chosen);
     });
     return { ...changes, listeners: { ...changes.listeners, upsert } };
@@ -278,15 +278,9 @@ function acceptedOf(changes: Changes, violations: ReadonlyMap<string, string>): 
   for (const type of RESOURCE_TYPES) {
     const { upsert, remove } = changes[type] ?? {};
     if (!upsert || !remove) continue;
-    out[type] = { remove, upsert: upsert.filter((raw) => !violations.has(`${type}/${nameOf(type, raw)}`)) };
+    out[type] = { remove, upsert: upsert.filter((raw) => !violations.has(`${type}/${resourceName(type, raw)}`)) };
   }
   return out;
-}
-
-function nameOf(type: ResourceType, raw: unknown): string {
-  const fields = (raw ?? {}) as Record<string, unknown>;
-  const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
-  return typeof name === 'string' ? name : '?';
 }
 
 /** The listener with a port where it has none. */

@@ -26,6 +26,27 @@ export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: strin
 /** Types whose resources are compiled and swapped in one by one. */
 type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts' | 'hosts'>;
 
+interface RunningListener {
+  readonly server: ListenerServer;
+  /** By their JSON. */
+  readonly chains: Map<string, Chain>;
+}
+
+/** A listener that a change gives another address, compiled as the successor of `current`. */
+interface MovingListener {
+  readonly current: RunningListener;
+  readonly made: ReturnType<typeof compileListener>;
+}
+
+/** What becomes of the addresses of listeners in one change. */
+interface ListenerPlaces {
+  /** Names of those whose address is free for a successor. */
+  readonly leaving: ReadonlySet<string>;
+  readonly moving: ReadonlyMap<string, MovingListener>;
+}
+
+const NOTHING_MOVES: ListenerPlaces['moving'] = new Map();
+
 /** Names by type. */
 export type Used = { readonly [T in FetchedType]: readonly string[] };
 
@@ -50,7 +71,7 @@ export interface Compilers
 export class RunningConfig {
   readonly secrets: Secrets;
   readonly routes: RouteTables;
-  readonly listeners = new Map<string, { server: ListenerServer; chains: Map<string, Chain> }>();
+  readonly listeners = new Map<string, RunningListener>();
   /** The last good resource of each name, for dumps and for what depends on it. */
   readonly resources: { [T in ResourceType]: Map<string, XdsResource[T]> } = {
     secrets: new Map(),
@@ -140,9 +161,9 @@ export class RunningConfig {
         this.settleClusters(changes);
         continue;
       }
-      const leaving = new Set(removals(type, changes));
-      if (type === 'listeners') for (const name of await this.moving(changes)) leaving.add(name);
-      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, leaving, violations);
+      const moving = type === 'listeners' ? await this.moving(changes) : NOTHING_MOVES;
+      const places = { leaving: new Set([...removals(type, changes), ...moving.keys()]), moving };
+      for (const raw of changes[type]?.upsert ?? []) await this.upsert(type, raw, places, violations);
     }
     for (const type of [...RESOURCE_TYPES].reverse())
       for (const name of removals(type, changes)) await this.remove(type, name);
@@ -155,7 +176,7 @@ export class RunningConfig {
       const absent = !this.clusters.has(name) && this.resources.hosts.has(hostOfCluster(name));
       this.fetches.settle('clusters', name, absent ? 'refused' : 'changed');
     };
-    for (const raw of clusters?.upsert ?? []) outcomeOf(rawName('clusters', raw));
+    for (const raw of clusters?.upsert ?? []) outcomeOf(resourceName('clusters', raw));
     for (const name of clusters?.remove ?? []) if (!this.clusters.has(name)) outcomeOf(name);
     if (hosts) this.fetches.recheck('clusters', (name) => this.resources.hosts.has(hostOfCluster(name)));
   }
@@ -210,8 +231,8 @@ export class RunningConfig {
   }
 
   /** Listeners that this change gives another address: the old one is free for their successor, as in a swap. */
-  private async moving(changes: Changes): Promise<string[]> {
-    const names: string[] = [];
+  private async moving(changes: Changes): Promise<Map<string, MovingListener>> {
+    const moving = new Map<string, MovingListener>();
     for (const raw of changes.listeners?.upsert ?? []) {
       const listener = SCHEMAS.listeners.safeParse(raw).data;
       const current = listener && this.listeners.get(listener.name);
@@ -220,19 +241,18 @@ export class RunningConfig {
       if (!listener || !current || (at?.address === address && (at?.portValue ?? 0) === port)) continue;
       try {
         await this.secrets.load(listener);
-        compileListener(listener, this.parts, current.chains);
-        names.push(listener.name);
+        moving.set(listener.name, { current, made: compileListener(listener, this.parts, current.chains) });
       } catch {
         // It will be refused, and stays where it is.
       }
     }
-    return names;
+    return moving;
   }
 
   private async upsert(
     type: RunAlone,
     raw: unknown,
-    leaving: ReadonlySet<string>,
+    places: ListenerPlaces,
     violations: Map<string, string>,
   ): Promise<void> {
     const resource = parsed(type, raw, violations);
@@ -240,7 +260,7 @@ export class RunningConfig {
     const name = resourceName(type, resource);
     try {
       await this.secrets.load(resource);
-      await this.run(type, name, resource, leaving);
+      await this.run(type, name, resource, places);
       (this.resources[type] as Map<string, unknown>).set(name, resource);
     } catch (error) {
       violations.set(`${type}/${name}`, (error as Error).message);
@@ -253,7 +273,7 @@ export class RunningConfig {
     type: RunAlone,
     name: string,
     resource: XdsResource[ResourceType],
-    leaving: ReadonlySet<string>,
+    places: ListenerPlaces,
   ): Promise<void> | undefined {
     switch (type) {
       case 'secrets':
@@ -266,17 +286,22 @@ export class RunningConfig {
         this.running.assign(resource as XdsResource['endpoints']);
         return;
       case 'listeners':
-        return this.runListener(name, resource as XdsResource['listeners'], leaving);
+        return this.runListener(name, resource as XdsResource['listeners'], places);
     }
   }
 
   private async runListener(
     name: string,
     listener: XdsResource['listeners'],
-    leaving: ReadonlySet<string>,
+    { leaving, moving }: ListenerPlaces,
   ): Promise<void> {
     const current = this.listeners.get(name);
-    const { compiled, chains } = compileListener(listener, this.parts, current?.chains ?? new Map());
+    const move = moving.get(name);
+    // Where another listener has its server by now, its chains went with it.
+    const isMade = move !== undefined && move.current === current;
+    const { compiled, chains } = isMade
+      ? move.made
+      : compileListener(listener, this.parts, current?.chains ?? new Map());
     const before = current?.server.config;
     if (current && before && before.address === compiled.address && before.port === compiled.port) {
       current.server.update(compiled);
@@ -333,7 +358,7 @@ function parsed<T extends ResourceType>(
   const { success, data, error } = SCHEMAS[type].safeParse(raw);
   if (success) return data as XdsResource[T];
   const reason = error.issues.map((issue) => `${pathText(issue.path)}: ${issue.message}`).join('; ');
-  violations.set(`${type}/${rawName(type, raw)}`, reason);
+  violations.set(`${type}/${resourceName(type, raw)}`, reason);
   return undefined;
 }
 
@@ -341,12 +366,6 @@ function parsed<T extends ResourceType>(
 function removals(type: ResourceType, changes: Changes): string[] {
   const { upsert = [], remove = [] } = changes[type] ?? {};
   if (remove.length === 0 || upsert.length === 0) return remove;
-  const kept = new Set(upsert.map((raw) => rawName(type, raw)));
+  const kept = new Set(upsert.map((raw) => resourceName(type, raw)));
   return remove.filter((name) => !kept.has(name));
-}
-
-function rawName(type: ResourceType, raw: unknown): string {
-  const fields = (raw ?? {}) as Record<string, unknown>;
-  const name = type === 'endpoints' ? (fields['clusterName'] ?? fields['cluster_name']) : fields['name'];
-  return typeof name === 'string' ? name : '?';
 }

@@ -114,9 +114,11 @@ export function isConfidential(url: string): boolean {
   return type !== undefined && rowOf(type).confidential === true;
 }
 
-/** The name a resource is known by in discovery; '' without one. */
-export function resourceName(type: ResourceType, resource: XdsResource[ResourceType]): string {
-  const name = (resource as Record<string, unknown>)[rowOf(type).nameField ?? 'name'];
+/** The name a resource is known by in discovery, before or after it was read (proto3 JSON has two spellings); '' without one. */
+export function resourceName(type: ResourceType, resource: unknown): string {
+  const fields = (resource ?? {}) as Record<string, unknown>;
+  const { nameField = 'name' } = rowOf(type);
+  const name = fields[nameField] ?? fields[nameField.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)];
   return typeof name === 'string' ? name : '';
 }
 

@@ -1,7 +1,8 @@
 /** The product's discovery client over its own sockets and mTLS, with a target that keeps what it is sent and serves nothing. */
 import { canonicalJson } from '../../control/compile/output/digest.ts';
+import type { ConfigChanges } from '../../edge-proxy/control-client/config-target.ts';
 import { ControlClient } from '../../edge-proxy/control-client/control-client.ts';
-import { type ConfigChanges, DiscoveryClient } from '../../edge-proxy/control-client/discovery-client.ts';
+import { DiscoveryClient } from '../../edge-proxy/control-client/discovery-client.ts';
 import { currentRuntime } from '../../edge-proxy/runtime/index.ts';
 import type { KeyPair } from '../../edge-proxy/runtime/runtime.ts';
 import type { Node } from '../../shared/xds/core.ts';

@@ -23,7 +23,8 @@ const PROGRAMS = {
 };
 
 const source = (body: string) => `
-  import { Router, type RouterClient } from '${root}/edge-proxy/http/router/router.ts';
+  import { Router } from '${root}/edge-proxy/http/router/router.ts';
+  import type { RouterClient } from '${root}/edge-proxy/http/router/router-client.ts';
   import type { RouterConfig } from '${root}/edge-proxy/http/router/router-config.ts';
   import type { ProxyRequest } from '${root}/edge-proxy/http/request/proxy-request.ts';
   import type { RequestContext } from '${root}/edge-proxy/http/request/request-context.ts';

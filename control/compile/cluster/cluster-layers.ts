@@ -105,8 +105,8 @@ export class ClusterLayers {
       const unit = this.unit(view, service);
       units.set(service, unit);
       // Versions are made here, where the work can pause.
-      for (const name of this.put(clusters, unit.clusters)) clusters.get(name)?.version;
-      for (const name of this.put(endpoints, unit.assignments)) endpoints.get(name)?.version;
+      for (const name of this.put(clusters, unit.clusters)) clusters.get(name)?.makeVersion();
+      for (const name of this.put(endpoints, unit.assignments)) endpoints.get(name)?.makeVersion();
       yield;
     }
     this.state = { view, units, clusters, endpoints };

@@ -22,6 +22,11 @@ export class SharedResource {
 
   /** A digest of the content, the same in every control plane. */
   get version(): string {
+    return this.known ?? this.makeVersion();
+  }
+
+  /** For work that can pause behind it: `version` alone makes it when it is first read. */
+  makeVersion(): string {
     this.known ??= isWhole(this.type, this.resource) ? routesVersion(this.resource) : this.digested();
     return this.known;
   }
@@ -34,7 +39,7 @@ export class SharedResource {
       hostText(host);
       yield;
     }
-    this.version;
+    this.makeVersion();
     yield;
   }
 

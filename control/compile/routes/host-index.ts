@@ -31,7 +31,7 @@ export const hostIndex = slicedGenerator<HostIndexInput, Layer>(
     const entries: SharedResource[] = [];
     for (const [host, items] of byHost) {
       const one = entry({ owner: services.byHost.get(host) ?? settings, host, virtualHosts: JSON.stringify(items) });
-      one.version;
+      one.makeVersion();
       entries.push(one);
       yield;
     }

@@ -30,7 +30,8 @@ import {
 import { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
 import type { PooledTimer, Timed } from '../request/timers.ts';
-import { Router, type RouterClient } from '../router/router.ts';
+import { Router } from '../router/router.ts';
+import type { RouterClient } from '../router/router-client.ts';
 import { TunnelConnection } from '../router/tunnel-connection.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
@@ -211,10 +212,11 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
 
   private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
     const tunnel = new TunnelConnection(permit, this);
-    const pending = this.body.takePending()?.chunks ?? [];
+    const { body } = this;
+    const pending = body.takePending()?.chunks ?? [];
     this.router = tunnel;
-    this.body.sendTo(tunnel);
-    tunnel.open((connection) => serve(connection, this.request.downstream), pending);
+    body.sendTo(tunnel);
+    tunnel.open((connection) => serve(connection, this.request.downstream), pending, body.delivered);
   }
 
   private forward(permit: Permit<ProxyRequest>, action: ForwardAction): void {

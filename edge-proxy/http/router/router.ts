@@ -1,7 +1,6 @@
 /** The attempt loop: picks an endpoint, sends, retries or fails over, streams the response back. */
 
-import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
-import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { Cluster, Located } from '../../upstream/cluster.ts';
 import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
 import type { Permit } from '../filters/permit.ts';
 import { rewriteHost } from '../headers/forward-headers.ts';
@@ -22,93 +21,39 @@ import {
   upstreamReset,
 } from '../request/local-reply.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
-import type { LocalReply, ResponseFlag } from '../request/request-context.ts';
+import type { LocalReply } from '../request/request-context.ts';
 import type { AttemptCause } from '../request/request-observer.ts';
-import type { PooledTimer } from '../request/timers.ts';
-import {
-  type AttemptTimeout,
-  type RequestTimeouts,
-  type StreamDuration,
-  streamDurationMs,
-  timeoutsOf,
-} from '../routing/request-timeouts.ts';
+import { type AttemptTimeout, timeoutsOf } from '../routing/request-timeouts.ts';
 import { planWithControls } from '../routing/retry-plan.ts';
 import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
-import { Attempt } from './attempt.ts';
-import { HedgedAttempts } from './hedged-attempts.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+import { EarlierAttempts } from './earlier-attempts.ts';
+import { EndpointChoice } from './endpoint-choice.ts';
 import { startMirrors } from './mirror.ts';
 import { OutgoingBody } from './outgoing-body.ts';
 import type { PendingBody } from './pending-body.ts';
+import { type LimitedRequest, RequestDeadlines } from './request-deadlines.ts';
 import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
 import { type RetryDecision, RetryState } from './retry-state.ts';
+import type { RouterClient } from './router-client.ts';
 import type { RouterConfig } from './router-config.ts';
-
-/** The body of the request, as the router controls it. */
-export interface RoutedBody {
-  /** The request was handed over whole. */
-  readonly delivered: boolean;
-  pause(): void;
-  resume(): void;
-}
-
-/** Where the router sends the response. */
-export interface RoutedResponse {
-  /** A head was handed over by `fromUpstream`, or is sent. */
-  readonly started: boolean;
-  /** A response that is not the last: 100, 102, 103. */
-  interim(head: ResponseHead): void;
-  fromUpstream(head: ResponseHead, end: boolean): void;
-  /** @returns false: wait for `onDownstreamWritable` */
-  data(bytes: Uint8Array, end: boolean): boolean;
-  trailers(trailers: HeaderMap): void;
-}
-
-/** What the router asks of the exchange it works for. */
-export interface RouterClient {
-  readonly request: ProxyRequest;
-  /** Bytes of the body kept for sending it again, or while it cannot be sent yet. */
-  readonly bufferLimit: number;
-  readonly body: RoutedBody;
-  readonly response: RoutedResponse;
-  /** Answers here. Without effect once a response has begun. */
-  reply(made: LocalReply): void;
-  /** A response that has begun cannot be ended as it should. */
-  fail(flag: ResponseFlag, details: string): void;
-}
 
 /** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
-/** Runtimes hold delays in 31 bits. */
-const LONGEST_TIMER_MS = 0x7fffffff;
 const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
 
-export class Router {
+export class Router implements AttemptOwner, LimitedRequest {
   private readonly exchange: RouterClient;
   private readonly config: RouterConfig;
   private readonly action: ForwardAction;
   private readonly choice: ClusterChoice;
   private cluster!: Cluster;
+  private endpoints!: EndpointChoice;
   private retries!: RetryState;
+  private deadlines!: RequestDeadlines;
   private attempt: Attempt | undefined;
-  private previous: Endpoint[] | undefined;
-  /** Where the request itself says to go. */
-  private located: Endpoint | undefined;
-  private tlsAuthority = '';
-  private hash: Hash64 | undefined;
-  /** Set-Cookie of the hash policy, for the response. */
-  private cookies: string[] | undefined;
-  private backOff: ReturnType<typeof setTimeout> | undefined;
-  private timeout: PooledTimer | undefined;
-  private duration: ReturnType<typeof setTimeout> | undefined;
-  private times!: Readonly<RequestTimeouts>;
-  /** Earlier attempts that were too slow and continue beside `attempt`. */
-  private hedged: HedgedAttempts | undefined;
-  /** For the back-off before a further attempt. */
-  private waiting = false;
-  /** Of the attempt that is started next. */
-  private cause: AttemptCause = 'first';
+  private earlier: EarlierAttempts | undefined;
   private readonly body: OutgoingBody;
-  private endedAt = 0;
   private over = false;
   /** No further attempt: the client has part of this one's response. */
   private committed = false;
@@ -141,8 +86,8 @@ export class Router {
   start(): void {
     const { exchange, action, choice, config } = this;
     const { request } = exchange;
-    const found = config.clusters.get(choice.cluster);
-    const cluster = action.highPriority ? (found?.high ?? found) : found;
+    const named = config.clusters.get(choice.cluster);
+    const cluster = action.highPriority ? (named?.high ?? named) : named;
     if (!cluster) {
       const status = action.clusterNotFound ?? 503;
       exchange.reply(status === 503 ? clusterNotFound : { ...clusterNotFound, status });
@@ -152,43 +97,36 @@ export class Router {
     request.cluster = cluster;
     const internal = request.headers.get('x-envoy-internal') === 'true';
     const grpc = isGrpc(request.headers.get('content-type'));
-    this.times = timeoutsOf(action, request.headers, grpc, internal);
+    this.deadlines = new RequestDeadlines(this, timeoutsOf(action, request.headers, grpc, internal), config);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade !== 'connect' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
-    if (action.streamDuration) this.limitDuration(action.streamDuration, grpc);
+    if (action.streamDuration) this.deadlines.limitDuration(action.streamDuration, request, grpc);
     // Header operations may name the attempt.
     request.attempts = 1;
     if (!prepareHead(request, action, choice, config)) {
       exchange.reply(badPath);
       return;
     }
-    // The name that the peer must have is the route's, whatever an endpoint makes of the host.
-    if (cluster.secured !== undefined) this.tlsAuthority = request.authority;
-    if (action.hash) {
-      this.hash = action.hash(request, (value) => {
-        this.cookies ??= [];
-        this.cookies.push(value);
-      });
-    }
-    if (cluster.resolveDestination)
-      this.resolveDestination(cluster.resolveDestination(request.authority, request.headers));
-    else this.startAttempt();
+    this.endpoints = new EndpointChoice(cluster, request, action.hash);
+    const found = this.endpoints.locate(request);
+    if (found === undefined) this.startAttempt('first');
+    else this.awaitEndpoint(found);
     if (this.timedFromHead || this.body.ended) this.startTimeout();
   }
 
   /** As in Envoy: when the first endpoint is chosen, and before its name becomes the host; with what came of the body. */
   private mirror(): void {
-    const { exchange, config, action, times } = this;
-    this.body.mirrorTo(startMirrors(exchange.request, config, action.mirrors, times.totalMs));
+    const { exchange, config, action, deadlines } = this;
+    this.body.mirrorTo(startMirrors(exchange.request, config, action.mirrors, deadlines.times.totalMs));
   }
 
   /** The cluster has no endpoints but the one this request names. */
-  private resolveDestination(found: Located | Promise<Located>): void {
+  private awaitEndpoint(found: Located | Promise<Located>): void {
     if (found instanceof Promise) {
       void found.then((endpoint) => {
-        if (!this.over) this.resolveDestination(endpoint);
+        if (!this.over) this.awaitEndpoint(endpoint);
       });
       return;
     }
@@ -196,19 +134,18 @@ export class Router {
       this.exchange.reply(notLocated(found));
       return;
     }
-    this.located = found;
-    this.startAttempt();
+    this.endpoints.pin(found);
+    this.startAttempt('first');
   }
 
-  private startAttempt(): void {
-    const { exchange, cluster, config } = this;
+  private startAttempt(cause: AttemptCause): void {
+    const { exchange, cluster, config, deadlines } = this;
     const { request } = exchange;
-    const picked = this.located ?? cluster.pick(this.hash, this.previous, this.retries.plan?.hosts);
-    if (!picked) {
+    const endpoint = this.endpoints.pick(this.earlier?.endpoints, this.retries.plan?.hosts);
+    if (!endpoint) {
       this.exchange.reply(noHealthyUpstream);
       return;
     }
-    const endpoint = cluster.secured === undefined ? picked : cluster.secured(picked, this.tlsAuthority);
     request.upstreamHost = endpoint.id;
     request.upstream = undefined;
     if (cluster.use.requests >= cluster.limits.maxRequests) {
@@ -216,15 +153,15 @@ export class Router {
       return;
     }
     if (request.route?.includeAttemptCount) request.headers.set('x-envoy-attempt-count', String(request.attempts));
-    if (this.times.totalMs > 0 || this.times.perAttemptMs > 0) {
-      announceTimeout(request, config, this.times, this.endedAt, this.retries.plan?.hedge ?? false);
+    if (deadlines.any) {
+      announceTimeout(request, config, deadlines.times, deadlines.endedAt, this.retries.plan?.hedge ?? false);
     }
     if (this.action.mirrors.length > 0 && !this.body.mirrored && this.upgrade === '') this.mirror();
     const { autoHost } = this.action;
     if (autoHost && endpoint.hostname !== '' && endpoint.hostname !== request.authority) {
       rewriteHost(request, endpoint.hostname, autoHost.appendForwardedHost);
     }
-    const attempt = new Attempt(this, cluster, endpoint, request.attempts, this.cause);
+    const attempt = new Attempt(this, cluster, endpoint, request.attempts, cause);
     this.attempt = attempt;
     this.announce(attempt);
     attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
@@ -254,7 +191,11 @@ export class Router {
     const { request } = exchange;
     request.upstream = attempt.addresses;
     attempt.head(request, body.empty);
-    attempt.startTimers(this.times, this.timedFromHead || (body.ended && this.upgrade === ''), this.config.clock);
+    attempt.startTimers(
+      this.deadlines.times,
+      this.timedFromHead || (body.ended && this.upgrade === ''),
+      this.config.clock,
+    );
     if (body.sendTo(attempt, request.bodySize !== 0)) exchange.body.resume();
   }
 
@@ -284,9 +225,7 @@ export class Router {
   /** The timeouts of the route run from the end of the request. */
   private startTimeout(): void {
     if (this.over || this.upgrade === 'connect') return;
-    const { clock, timers } = this.config;
-    this.endedAt = clock.monotonicMs();
-    if (this.times.totalMs > 0) this.timeout = timers.take(this, this.times.totalMs);
+    this.deadlines.start();
     this.attempt?.requestWhole();
   }
 
@@ -303,14 +242,14 @@ export class Router {
       return;
     }
     this.report(attempt, head.status);
-    if (this.hedged !== undefined && this.waitsForBetter(attempt, head)) return;
+    if (this.earlier?.hedging && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
     this.flagLimit(decision);
     this.attempt = attempt;
-    if (head.status === 101) this.endTimeout();
-    if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.endedAt);
-    if (this.cookies) for (const value of this.cookies) head.headers.append('set-cookie', value, 'set-cookie');
+    if (head.status === 101) this.deadlines.endTimeout();
+    if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.deadlines.endedAt);
+    this.endpoints.setCookies(head.headers);
     exchange.response.fromUpstream(head, end);
   }
 
@@ -324,24 +263,13 @@ export class Router {
       attempt.discard('discarded');
       return true;
     }
-    clearTimeout(this.backOff);
-    this.waiting = false;
-    this.hedged?.discard(attempt);
+    this.earlier?.end(attempt);
     if (this.attempt !== attempt) this.attempt?.discard();
-    this.hedged = undefined;
     return false;
   }
 
-  /** maxStreamDuration, from the head on; a gRPC client may ask for less. */
-  private limitDuration(rule: StreamDuration, grpc: boolean): void {
-    const { request } = this.exchange;
-    const asked = streamDurationMs(rule, request.headers, grpc);
-    if (asked <= 0) return;
-    const left = Math.max(1, asked - (this.config.clock.monotonicMs() - request.startMs));
-    this.duration = setTimeout(() => this.onDurationOver(), Math.min(left, LONGEST_TIMER_MS));
-  }
-
-  private onDurationOver(): void {
+  /** The longest life of the stream is over. */
+  onDurationOver(): void {
     if (this.over) return;
     if (this.exchange.response.started) this.exchange.fail('DT', 'max_duration_timeout');
     else this.exchange.reply(this.body.ended ? durationOver : { ...durationOver, status: 408 });
@@ -402,26 +330,22 @@ export class Router {
     const decision = this.retries.onHedge();
     this.flagLimit(decision);
     if (decision !== 'retry' || !this.body.replayable || this.committed) return;
-    this.hedged ??= new HedgedAttempts();
-    this.hedged.add(slow);
+    this.earlier ??= new EarlierAttempts();
+    this.earlier.addHedged(slow);
     this.attempt = undefined;
     this.startAttemptLater(slow, 'hedge');
   }
 
   private isHedged(attempt: Attempt): boolean {
-    return this.hedged?.has(attempt) ?? false;
+    return this.earlier?.isHedged(attempt) ?? false;
   }
 
   /** @returns another attempt is under way or about to begin, which may yet answer */
   private dropUnlessLast(attempt: Attempt): boolean {
-    if (this.hedged === undefined) return false;
-    if (!this.hedged.remove(attempt) && this.attempt === attempt) this.attempt = undefined;
-    return this.hedged.any || this.attempt !== undefined || this.waiting;
-  }
-
-  private endTimeout(): void {
-    this.timeout?.release();
-    this.timeout = undefined;
+    const { earlier } = this;
+    if (!earlier?.hedging) return false;
+    if (!earlier.removeHedged(attempt) && this.attempt === attempt) this.attempt = undefined;
+    return earlier.pending || this.attempt !== undefined;
   }
 
   /** The route's timeout is over. */
@@ -460,26 +384,19 @@ export class Router {
   }
 
   private startAttemptLater(failed: Attempt, cause: AttemptCause): void {
-    this.cause = cause;
-    this.previous ??= [];
-    this.previous.push(failed.endpoint);
-    this.waiting = true;
-    this.backOff = setTimeout(() => {
-      this.waiting = false;
+    this.earlier ??= new EarlierAttempts();
+    this.earlier.scheduleNext(failed.endpoint, this.retries.backOffMs(), () => {
       this.exchange.request.attempts++;
-      this.startAttempt();
-    }, this.retries.backOffMs());
+      this.startAttempt(cause);
+    });
   }
 
   /** Ends everything under way; the exchange has finished or answers by itself. */
   abandon(): void {
     if (this.over) return;
     this.over = true;
-    this.endTimeout();
-    clearTimeout(this.duration);
-    clearTimeout(this.backOff);
-    this.hedged?.discard();
-    this.hedged = undefined;
+    this.deadlines?.stop();
+    this.earlier?.end(undefined);
     this.body.clear();
     this.attempt?.discard();
     this.attempt = undefined;

@@ -7,7 +7,7 @@ import { concat, fromLatin1 } from '../codec/bytes.ts';
 import type { Permit } from '../filters/permit.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
-import type { RouterClient } from './router.ts';
+import type { RouterClient } from './router-client.ts';
 
 const EMPTY = new Uint8Array(0);
 const DETAILS = 'http_proxy_tunnel_closed';
@@ -30,8 +30,12 @@ export class TunnelConnection implements Connection {
     this.exchange = exchange;
   }
 
-  /** Answers 200, then hands the connection over. @param pending what the client sent without waiting */
-  open(accept: (connection: Connection) => void, pending: readonly Uint8Array[]): void {
+  /**
+   * Answers 200, then hands the connection over.
+   * @param pending what the client sent without waiting
+   * @param ended the client sends nothing behind it
+   */
+  open(accept: (connection: Connection) => void, pending: readonly Uint8Array[], ended: boolean): void {
     this.exchange.response.fromUpstream(
       { status: 200, headers: new HeaderMap(), bodySize: undefined, upgrade: '', version: 'HTTP/1.1' },
       false,
@@ -39,6 +43,7 @@ export class TunnelConnection implements Connection {
     if (this.closed) return;
     accept(this);
     for (const bytes of pending) this.onData(bytes, false);
+    if (ended) this.onData(EMPTY, true);
   }
 
   get remoteAddress(): string {

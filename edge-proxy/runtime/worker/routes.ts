@@ -3,7 +3,7 @@
 import { SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
-import type { ConfigChanges, ConfigTarget } from '../../control-client/discovery-client.ts';
+import type { ConfigChanges, ConfigTarget } from '../../control-client/config-target.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
 import { compileRouteConfiguration, type RouteDeps } from '../../xds/route/compile-routes.ts';
 

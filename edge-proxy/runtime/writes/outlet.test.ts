@@ -75,6 +75,17 @@ describe('an outlet', () => {
     expect(events).toEqual(['room', 'sent']);
   });
 
+  it('is empty after its close, whatever completes then', () => {
+    const { outlet, writer, events } = setup();
+    outlet.write(Buffer.alloc(70_000));
+    outlet.writeLatin1('queued');
+    outlet.end();
+    outlet.close();
+    expect(outlet.buffered).toBe(0);
+    writer.complete();
+    expect([outlet.buffered, events, writer.sent.length]).toEqual([0, [], 1]);
+  });
+
   it.each([true, false])('keeps lent memory as long as it is read (the writer copies: %s)', (copies) => {
     const { outlet, writer } = setup(copies);
     const loan = Loan.take();

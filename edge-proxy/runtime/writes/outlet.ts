@@ -203,5 +203,9 @@ export class Outlet implements WriterOwner {
     this.queue = undefined;
     this.lenders = undefined;
     this.buffered = 0;
+    // A completion that the runtime still reports changes nothing.
+    this.flying = 0;
+    this.ending = false;
+    this.owesRoom = false;
   }
 }

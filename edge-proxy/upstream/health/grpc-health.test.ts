@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Field } from '../../http/codec/h2/static-table.ts';
+import type { Field } from '../../http/codec/h2/fields.ts';
 import { grpcCheck, grpcTimeout, healthCheckRequest, message, servingStatus } from './grpc-health.ts';
 import { type CheckResult, PASSED, REFUSED } from './health-checker.ts';
 

@@ -4,8 +4,7 @@
  * threshold.
  */
 import { concat } from '../../http/codec/bytes.ts';
-import { type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
-import type { Field } from '../../http/codec/h2/static-table.ts';
+import { type Field, type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
 import { type CheckResult, PASSED, REFUSED } from './health-checker.ts';
 import type { Http2Check, ResponseJudge } from './http2-probe.ts';
 

@@ -3,7 +3,7 @@
 import { concat } from '../../http/codec/bytes.ts';
 import type { UpstreamConnection, UpstreamConnectionOwner } from '../../http/codec/codecs.ts';
 import { http1 } from '../../http/codec/h1/upstream-connection.ts';
-import type { Field } from '../../http/codec/h2/static-table.ts';
+import type { Field } from '../../http/codec/h2/fields.ts';
 import type { RequestHead, ResponseHead } from '../../http/message/message.ts';
 import type { ResponseSink } from '../../http/message/stream.ts';
 import type { Connection, DialTarget, TlsContext } from '../../runtime/runtime.ts';

@@ -1,6 +1,5 @@
 /** Health checks over HTTP/2: one exchange at a time on a connection of their own, which is kept where that is allowed. */
-import { type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
-import type { Field } from '../../http/codec/h2/static-table.ts';
+import { type Field, type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
 import { UnaryClient, type UnaryOwner, type UnaryRequest } from '../../http/codec/h2/unary-client.ts';
 import { type Dialler, type Dialling, dial } from '../dial.ts';
 import type { Host } from '../host.ts';

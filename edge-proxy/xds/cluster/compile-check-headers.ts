@@ -3,7 +3,7 @@ import { wireText } from '../../../shared/match/wire.ts';
 import type { HeaderValueOption } from '../../../shared/xds/core.ts';
 import { ConfigError } from '../../config-error.ts';
 import { isToken } from '../../http/codec/h1/fields.ts';
-import type { Field } from '../../http/codec/h2/static-table.ts';
+import type { Field } from '../../http/codec/h2/fields.ts';
 
 /** Framing and connection-level fields. */
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);

@@ -29,6 +29,8 @@ export class SeparateHosts {
   private readonly indexed = new Map<string, PlaceHolder>();
   /** Domain in lower case -> the place holder that has it while nothing else does. */
   private readonly reserved = new Map<string, PlaceHolder>();
+  /** Domain in lower case -> place holders that claim it besides, while a domain moves from one to another. */
+  private readonly contested = new Map<string, PlaceHolder[]>();
   private readonly index: HostIndex<Entry>;
 
   constructor(config: RouteConfiguration | undefined) {
@@ -108,18 +110,41 @@ export class SeparateHosts {
     const holder: PlaceHolder = { name, domains, compiled: undefined, used: false };
     this.indexed.set(name, holder);
     for (const domain of domains) {
-      this.reserved.set(lowerAscii(domain), holder);
+      this.claim(lowerAscii(domain), holder);
       this.reserve(domain);
     }
   }
 
+  /** The last to claim a domain has it; another gets it back when that one leaves. */
+  private claim(domain: string, holder: PlaceHolder): void {
+    const before = this.reserved.get(domain);
+    this.reserved.set(domain, holder);
+    if (before === undefined || before === holder) return;
+    const others = this.contested.get(domain);
+    if (others) others.push(before);
+    else this.contested.set(domain, [before]);
+  }
+
   removeIndexed(name: string): void {
     const holder = this.indexed.get(name);
+    if (holder === undefined) return;
     this.indexed.delete(name);
-    for (const domain of holder?.domains ?? []) {
-      if (this.reserved.get(lowerAscii(domain)) !== holder) continue;
-      this.reserved.delete(lowerAscii(domain));
-      if (this.index.holder(domain) === holder) this.index.remove(domain);
+    for (const domain of holder.domains) this.leave(domain, holder);
+  }
+
+  private leave(domain: string, holder: PlaceHolder): void {
+    const key = lowerAscii(domain);
+    const others = this.contested.get(key)?.filter((other) => other !== holder) ?? [];
+    const isReserved = this.reserved.get(key) === holder;
+    const next = isReserved ? others.pop() : undefined;
+    if (others.length > 0) this.contested.set(key, others);
+    else this.contested.delete(key);
+    if (!isReserved) return;
+    if (this.index.holder(domain) === holder) this.index.remove(domain);
+    if (next === undefined) this.reserved.delete(key);
+    else {
+      this.reserved.set(key, next);
+      this.reserve(domain);
     }
   }
 

@@ -1,4 +1,4 @@
-/** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). */
+/** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). Messages never carry what the peer sent. */
 
 export const ERROR_CODES = {
   NO_ERROR: 0,
@@ -18,13 +18,25 @@ export const ERROR_CODES = {
 } as const;
 export type ErrorName = keyof typeof ERROR_CODES;
 
-/** Ends the connection. The message never carries what the peer sent: it ends in logs. */
+/** Ends the connection. */
 export class Http2Error extends Error {
-  override readonly name = 'Http2Error';
+  override readonly name: string = 'Http2Error';
   readonly code: number;
 
   constructor(code: ErrorName, message: string) {
     super(message);
     this.code = ERROR_CODES[code];
+  }
+}
+
+/** Ends the stream alone; where no stream is distinguished it ends the connection, as its base does. */
+export class Http2StreamError extends Http2Error {
+  override readonly name = 'Http2StreamError';
+}
+
+/** A malformed message (RFC 9113 section 8.1.1): see Http2Options.resetsStreamOnMalformed. */
+export class MalformedMessage extends Http2StreamError {
+  constructor(message: string) {
+    super('PROTOCOL_ERROR', message);
   }
 }

@@ -1,7 +1,19 @@
 /** What the fields of an HTTP/2 message must be like (RFC 9113 section 8). */
 import { isToken } from '../h1/fields.ts';
 import { Http2Error } from './error.ts';
-import type { Field } from './static-table.ts';
+import type { FieldSink } from './header-block.ts';
+
+/** Name and value; characters below U+0100, one a byte. */
+export type Field = readonly [name: string, value: string];
+
+/** All fields of a block. */
+export class FieldList implements FieldSink {
+  readonly fields: Field[] = [];
+
+  onField(name: string, value: string): void {
+    this.fields.push([name, value]);
+  }
+}
 
 /** They speak of a connection, which HTTP/2 does by other means (section 8.2.2). */
 const CONNECTION_FIELDS: ReadonlySet<string> = new Set([

@@ -3,7 +3,9 @@ import net from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Connection, ConnectionHandler } from '../../../runtime/runtime.ts';
+import { decodeBlock, literalBlock } from '../../testing/header-blocks.ts';
 import { concat } from '../bytes.ts';
+import type { Field } from './fields.ts';
 import {
   CLIENT_PREFACE,
   FLAG,
@@ -17,8 +19,7 @@ import {
   settingsFrame,
   windowUpdateFrame,
 } from './frames.ts';
-import { HpackDecoder, HpackEncoder } from './hpack.ts';
-import type { Field } from './static-table.ts';
+import { HpackDecoder } from './hpack.ts';
 import { UnaryClient, type UnaryOwner, type UnaryRequest } from './unary-client.ts';
 
 const ignore: ConnectionHandler = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
@@ -70,7 +71,7 @@ class Scripted implements Connection {
 
 class Saying implements FrameSink {
   private readonly to: Scripted;
-  private readonly decoder = new HpackDecoder({ tableSize: 4096, listSize: 1 << 20, fields: 1000 });
+  private readonly decoder = new HpackDecoder({ headerTableSize: 4096, maxHeadBytes: 1 << 20, maxFields: 1000 });
   constructor(to: Scripted) {
     this.to = to;
   }
@@ -81,7 +82,7 @@ class Saying implements FrameSink {
     this.say(`data ${stream} ${data.length}${end ? ' end' : ''}`);
   }
   onHeaders(stream: number, block: Uint8Array, end: boolean): void {
-    const fields = this.decoder.decode(block);
+    const fields = decodeBlock(this.decoder, block);
     this.say(`headers ${stream} ${fields.map((field) => field.join('=')).join(' ')}${end ? ' end' : ''}`);
   }
   onReset(stream: number, code: number): void {
@@ -141,9 +142,8 @@ const request: UnaryRequest = {
   body: bytes('hello'),
 };
 const HELLO = settingsFrame([]);
-const encode = (fields: Field[]) => new HpackEncoder().encode(fields);
 const headers = (stream: number, fields: Field[], end = false) =>
-  headersFrames(stream, encode(fields), end, 16_384).reduce(concat);
+  headersFrames(stream, literalBlock(fields), end, 16_384).reduce(concat);
 const data = (stream: number, text: string, end = false) =>
   frame(FRAME.DATA, end ? FLAG.END_STREAM : 0, stream, bytes(text));
 const OK: Field[] = [[':status', '200']];
@@ -238,7 +238,7 @@ describe('an exchange', () => {
     client.cancel();
     expect(wire.said()).toEqual(['reset 1 8']);
     // The block puts a field into the table, to which the next one refers.
-    const stored = concat(encode(OK), Uint8Array.from([0x40, 1, 0x61, 1, 0x62]));
+    const stored = concat(literalBlock(OK), Uint8Array.from([0x40, 1, 0x61, 1, 0x62]));
     wire.give(...headersFrames(1, stored, false, 16_384), data(1, 'late'));
     const second = ask();
     wire.give(headers(3, OK), ...headersFrames(3, Uint8Array.from([0xbe]), true, 16_384));
@@ -395,7 +395,11 @@ describe('what is malformed ends the connection', () => {
 });
 
 it('no bytes throw, hang an owner, or leave it more than one end', () => {
-  const block = fc.constantFrom(encode(OK), encode([['a', 'b']]), encode([...OK, ['content-length', '3']]));
+  const block = fc.constantFrom(
+    literalBlock(OK),
+    literalBlock([['a', 'b']]),
+    literalBlock([...OK, ['content-length', '3']]),
+  );
   const piece = fc.oneof(
     fc
       .tuple(block, fc.boolean(), fc.constantFrom(1, 1, 1, 3, 2))

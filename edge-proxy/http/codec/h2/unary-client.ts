@@ -5,7 +5,9 @@
  */
 import type { Connection } from '../../../runtime/runtime.ts';
 import { concat } from '../bytes.ts';
+import { ByteBuffer } from './byte-buffer.ts';
 import { ERROR_CODES, Http2Error } from './error.ts';
+import { type Field, FieldList } from './fields.ts';
 import {
   CLIENT_PREFACE,
   DEFAULT_FRAME_SIZE,
@@ -52,7 +54,11 @@ export class UnaryClient implements FrameSink {
   private readonly connection: Connection;
   private readonly onGone: () => void;
   private readonly reader: FrameReader = new FrameReader(this, frameLimits);
-  private readonly decoder = new HpackDecoder({ tableSize: DEFAULT_TABLE_SIZE, listSize: LIST_SIZE, fields: FIELDS });
+  private readonly decoder = new HpackDecoder({
+    headerTableSize: DEFAULT_TABLE_SIZE,
+    maxHeadBytes: LIST_SIZE,
+    maxFields: FIELDS,
+  });
   private readonly encoder = new HpackEncoder();
   private exchange: UnaryExchange | undefined;
   private lastStream = -1;
@@ -144,7 +150,7 @@ export class UnaryClient implements FrameSink {
     const out: Uint8Array[] = [];
     if (!exchange.headSent) {
       if (this.peerStreams < 1) return;
-      out.push(...headersFrames(stream, this.encoder.encode(request.fields), body.length === 0, this.peerFrameSize));
+      out.push(...headersFrames(stream, this.encode(request.fields), body.length === 0, this.peerFrameSize));
       exchange.headSent = true;
     }
     while (exchange.sent < body.length) {
@@ -158,6 +164,13 @@ export class UnaryClient implements FrameSink {
     }
     exchange.requestDone = exchange.sent === body.length;
     if (out.length > 0) this.connection.write(out.reduce(concat));
+  }
+
+  private encode(fields: readonly Field[]): Uint8Array {
+    const block = new ByteBuffer();
+    this.encoder.begin(block);
+    for (const [name, value] of fields) this.encoder.field(block, name, value);
+    return block.bytes.subarray(0, block.length);
   }
 
   /** An answer to what the peer sent. */
@@ -186,13 +199,14 @@ export class UnaryClient implements FrameSink {
 
   onHeaders(stream: number, block: Uint8Array, endStream: boolean): void {
     // Also a block without a receiver: the table of later blocks depends on it.
-    const fields = this.decoder.decode(block);
+    const list = new FieldList();
+    this.decoder.decode(block, 0, block.length, list);
     const exchange = this.exchangeOf(stream);
     if (!exchange) {
       this.checkLate(stream, 0, endStream);
       return;
     }
-    exchange.onHeaders(fields, endStream);
+    exchange.onHeaders(list.fields, endStream);
     if (endStream) this.finish(exchange);
   }
 

@@ -1,8 +1,7 @@
 /** One request and its response on a stream of a client (RFC 9113 sections 5.1 and 8.1). */
 import { Http2Error } from './error.ts';
-import { checkTrailers, type ResponseFields, readResponseHead } from './fields.ts';
+import { checkTrailers, type Field, type ResponseFields, readResponseHead } from './fields.ts';
 import { DEFAULT_WINDOW, LARGEST_WINDOW } from './frames.ts';
-import type { Field } from './static-table.ts';
 
 export interface UnaryRequest {
   /** Pseudo-header fields first, names in lower case. */

@@ -1,0 +1,58 @@
+/** Which endpoint an attempt of one request is sent to: the load balancer's choice, or the one that the request names. */
+import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
+import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { HeaderMap } from '../message/header-map.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
+import type { RetryPlan } from '../routing/retry-plan.ts';
+import type { ForwardAction } from '../routing/route-table.ts';
+
+export class EndpointChoice {
+  private readonly cluster: Cluster;
+  /** The name that the peer must have is the route's, whatever an endpoint makes of the host. */
+  private readonly tlsAuthority: string;
+  private readonly hash: Hash64 | undefined;
+  /** Set-Cookie of the hash policy, for the response. */
+  private cookies: string[] | undefined = undefined;
+  private located: Endpoint | undefined = undefined;
+
+  /** @param request with the head that goes upstream */
+  constructor(cluster: Cluster, request: ProxyRequest, hash: ForwardAction['hash']) {
+    this.cluster = cluster;
+    this.tlsAuthority = request.authority;
+    this.hash = hash === undefined ? undefined : hash(request, (value) => this.addCookie(value));
+  }
+
+  private addCookie(value: string): void {
+    this.cookies ??= [];
+    this.cookies.push(value);
+  }
+
+  /** Starts the look-up of the endpoint that the request names; undefined: the cluster has endpoints of its own. */
+  locate({ authority, headers }: ProxyRequest): Located | Promise<Located> | undefined {
+    return this.cluster.resolveDestination?.(authority, headers);
+  }
+
+  /** All attempts go to this endpoint. */
+  pin(endpoint: Endpoint): void {
+    this.located = endpoint;
+  }
+
+  /**
+   * @param before the endpoints of earlier attempts
+   * @param hosts what the retry policy says about them
+   * @returns undefined: no endpoint is healthy
+   */
+  pick(before: readonly Endpoint[] | undefined, hosts: RetryPlan['hosts'] | undefined): Endpoint | undefined {
+    const { cluster } = this;
+    const picked = this.located ?? cluster.pick(this.hash, before, hosts);
+    if (picked === undefined || cluster.secured === undefined) return picked;
+    return cluster.secured(picked, this.tlsAuthority);
+  }
+
+  /** Adds the cookies with which the client's next request gets the same hash. */
+  setCookies(response: HeaderMap): void {
+    const { cookies } = this;
+    if (cookies === undefined) return;
+    for (const value of cookies) response.append('set-cookie', value, 'set-cookie');
+  }
+}
