@@ -2,14 +2,12 @@
 import type { ConnectionFacts } from '../../listener/filter-chain.ts';
 import type { Reassign } from '../../listener/listener.ts';
 import type { Connection } from '../../runtime/runtime.ts';
-import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
+import { codecFor, openHttp1 } from './codec-choice.ts';
 import { compileManager, type SessionConfig, tunnelConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 import { type OpenCodec, Session, type SessionGroup } from './session.ts';
-
-const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamConnection(connection, config, owner);
 
 export class ConnectionManager implements SessionGroup {
   private readonly config: SessionConfig;
@@ -27,7 +25,7 @@ export class ConnectionManager implements SessionGroup {
     const draining = () => this.drained || options.draining();
     this.config = compileManager(options, draining, options.httpProxy && serveTunnel);
     this.tunnelled = options.httpProxy && tunnelConfig(this.config, options);
-    this.openCodec = options.openCodec ?? openHttp1;
+    this.openCodec = options.openCodec ?? codecFor(options.config.codecType);
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Envoy's statistics of one HTTP connection manager (`http.<stat prefix>.…`), those that have a cause in this proxy. */
 import type { Stat, StatScope, Stats } from '../../telemetry/stats.ts';
+import { HTTP2_COUNTERS, type Http2CounterName, type Http2Counters } from '../codec/h2/counters.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RequestObserver } from '../request/request-observer.ts';
 
@@ -21,6 +22,8 @@ export class HttpStats implements RequestObserver {
   readonly idleTimeout: Stat;
   readonly maxDuration: Stat;
   readonly overloadNoKeepAlive: Stat;
+  /** Of all HTTP/2 connections of clients: `http2.…`, as in Envoy. */
+  readonly http2: Http2Counters;
   private readonly total: Stat;
   private readonly protocolErrors: Stat;
   private readonly byClass: readonly Stat[];
@@ -33,6 +36,11 @@ export class HttpStats implements RequestObserver {
     this.idleTimeout = scope.counter('downstream_cx_idle_timeout');
     this.maxDuration = scope.counter('downstream_cx_max_duration_reached');
     this.overloadNoKeepAlive = scope.counter('downstream_cx_overload_disable_keepalive');
+    const http2 = stats.scope('http2');
+    this.http2 = Object.fromEntries(HTTP2_COUNTERS.map((name) => [name, http2.counter(name)])) as Record<
+      Http2CounterName,
+      Stat
+    >;
     this.byClass = [0, 1, 2, 3, 4, 5].map((hundred) => scope.counter(`downstream_rq_${hundred}xx`));
     this.byDetails = new Map(Object.entries(BY_DETAILS).map(([details, name]) => [details, scope.counter(name)]));
   }

@@ -4,6 +4,8 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
+import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
+import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { compileLocalReplies } from '../exchange/local-reply-map.ts';
 import { FilterChain } from '../filters/chain.ts';
@@ -28,6 +30,7 @@ export interface SessionConfig {
   readonly requestHeadersMs: number;
   readonly maxConnectionMs: number;
   readonly delayedCloseMs: number;
+  readonly http2: Http2DownstreamOptions;
 }
 
 /** The config of requests in a tunnel that the HTTP proxy serves. */
@@ -48,6 +51,7 @@ export function compileManager(
   const common = config.commonHttpProtocolOptions ?? {};
   const http1 = config.httpProtocolOptions ?? {};
   refuseUnsupported(config);
+  const delayedCloseMs = milliseconds(config.delayedCloseTimeout, 1000) || 1000;
   const overload = options.overload ?? new OverloadState(() => options.runtime.random());
   return {
     exchange: { ...compileExchange(options, overload), serveTunnel },
@@ -68,7 +72,20 @@ export function compileManager(
     // Envoy's default is none; a head that takes a minute is an attack.
     requestHeadersMs: milliseconds(config.requestHeadersTimeout, 60_000),
     maxConnectionMs: milliseconds(common.maxConnectionDuration, 0),
-    delayedCloseMs: milliseconds(config.delayedCloseTimeout, 1000) || 1000,
+    delayedCloseMs,
+    http2: compileHttp2(options, delayedCloseMs),
+  };
+}
+
+function compileHttp2({ config, stats }: ConnectionManagerOptions, delayedCloseMs: number): Http2DownstreamOptions {
+  return {
+    ...defaultHttp2Options,
+    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+    maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+    streamFlushMs: milliseconds(config.streamIdleTimeout, 300_000),
+    counters: stats?.http2,
+    delayedCloseMs,
+    drainMs: milliseconds(config.drainTimeout, 5000),
   };
 }
 
@@ -128,7 +145,7 @@ function refuseUnsupported(config: ConnectionManagerOptions['config']): void {
   const refuse = (field: string) => {
     throw new RangeError(`http_connection_manager: ${field} is not supported`);
   };
-  if (config.codecType === 'HTTP2' || config.codecType === 'HTTP3') refuse(`codec_type ${config.codecType}`);
+  if (config.codecType === 'HTTP3') refuse('codec_type HTTP3');
   if (config.addUserAgent) refuse('add_user_agent');
   if (config.httpProtocolOptions?.allowAbsoluteUrl === false) refuse('http_protocol_options.allow_absolute_url false');
   if (config.httpProtocolOptions?.headerKeyFormat?.properCaseWords)

@@ -30,7 +30,7 @@ export interface ConnectionManagerOptions {
   /** The overload manager's active actions. Default: none. */
   readonly overload?: OverloadState;
   readonly stats?: HttpStats;
-  /** What connections speak. Default: HTTP/1.1. */
+  /** What connections speak. Default: by the codec_type of `config`. */
   readonly openCodec?: OpenCodec;
   /** Bytes of a request body that may be kept for sending it again, or wait for its first attempt. Default: 64 KiB. */
   readonly bufferLimit?: number | undefined;

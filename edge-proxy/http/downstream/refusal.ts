@@ -36,6 +36,14 @@ function unknownHead(): RequestHead {
   };
 }
 
+/** What is no request, and gets no answer, in the log. @param nowMs monotonic */
+export function unansweredRequest(downstream: DownstreamInfo, nowMs: number, details: string): ProxyRequest {
+  const request = new ProxyRequest({ ...unknownHead(), version: 'HTTP/2' }, downstream, nowMs);
+  request.details = details;
+  request.flag('DPE');
+  return request;
+}
+
 /** A response to what is no request. */
 export interface Refusal {
   /** Represents the request in the log. */

@@ -7,10 +7,11 @@ import type { CodecError } from '../message/codec-error.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, OutStream, RequestSink } from '../message/stream.ts';
 import { configGone, overloaded } from '../request/local-reply.ts';
+import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply } from '../request/request-context.ts';
 import { LazyTimer } from '../request/timers.ts';
 import type { SessionConfig } from './manager-config.ts';
-import { bodyOf, composeRefusal } from './refusal.ts';
+import { bodyOf, composeRefusal, unansweredRequest } from './refusal.ts';
 
 /** What the sessions of a connection manager have in common. */
 export interface SessionGroup {
@@ -182,20 +183,31 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void {
     this.headBegun = false;
     this.timer.clear();
-    this.refuse({ status: error.status, body: bodyOf(error), details: error.details, flag: 'DPE' }, stream);
+    if (error.status === 0) this.rejectUnanswered(error, stream);
+    else this.refuse({ status: error.status, body: bodyOf(error), details: error.details, flag: 'DPE' }, stream);
   }
 
   private refuse(made: LocalReply, stream: OutStream<ResponseHead>): void {
     const { exchange } = this.config;
     const nowMs = exchange.router.clock.monotonicMs();
     const { request, head, body } = composeRefusal(exchange, this.downstream, nowMs, made);
-    const { started, responseStarted, finished } = exchange.router.events;
-    started?.(request);
-    responseStarted?.(request);
-    request.endMs = exchange.router.clock.monotonicMs();
-    finished?.(request);
+    this.report(request, true);
     stream.head(head, body.length === 0);
     if (body.length > 0) stream.data(body, true);
+  }
+
+  private rejectUnanswered(error: CodecError, stream: OutStream<ResponseHead>): void {
+    const nowMs = this.config.exchange.router.clock.monotonicMs();
+    this.report(unansweredRequest(this.downstream, nowMs, error.details), false);
+    stream.reset('protocol_error');
+  }
+
+  private report(request: ProxyRequest, isAnswered: boolean): void {
+    const { clock, events } = this.config.exchange.router;
+    events.started?.(request);
+    if (isAnswered) events.responseStarted?.(request);
+    request.endMs = clock.monotonicMs();
+    events.finished?.(request);
   }
 
   onInternalError(error: unknown): void {

@@ -13,12 +13,13 @@ export type CodecErrorDetails =
   | 'missing_host_header'
   | 'path_normalization_failed'
   | 'low_version'
-  | 'uri_too_long';
+  | 'uri_too_long'
+  | 'http2.violation.of.messaging.rule';
 
 /** Never carries what the peer sent: it ends in logs. */
 export class CodecError extends Error {
   override readonly name = 'CodecError';
-  /** The status a server answers with. */
+  /** What a server answers with; 0: nothing, the stream is reset. */
   readonly status: number;
   readonly details: CodecErrorDetails;
 

@@ -1,4 +1,5 @@
 /** Errors of an HTTP/2 peer, with the code that is sent back (RFC 9113 section 7). Messages never carry what the peer sent. */
+import type { Http2CounterName } from './counters.ts';
 
 export const ERROR_CODES = {
   NO_ERROR: 0,
@@ -22,10 +23,13 @@ export type ErrorName = keyof typeof ERROR_CODES;
 export class Http2Error extends Error {
   override readonly name: string = 'Http2Error';
   readonly code: number;
+  /** What is counted when the connection ends for it. */
+  readonly counter: Http2CounterName | undefined;
 
-  constructor(code: ErrorName, message: string) {
+  constructor(code: ErrorName, message: string, counter?: Http2CounterName) {
     super(message);
     this.code = ERROR_CODES[code];
+    this.counter = counter;
   }
 }
 

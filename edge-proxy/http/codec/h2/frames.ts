@@ -24,6 +24,8 @@ export const SETTING = {
   INITIAL_WINDOW_SIZE: 4,
   MAX_FRAME_SIZE: 5,
   MAX_HEADER_LIST_SIZE: 6,
+  /** RFC 8441. */
+  ENABLE_CONNECT_PROTOCOL: 8,
 } as const;
 
 /** Payload bytes of a frame until SETTINGS_MAX_FRAME_SIZE allows more. */

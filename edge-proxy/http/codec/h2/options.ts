@@ -1,5 +1,7 @@
 /** What an HTTP/2 connection is configured with (Envoy's Http2ProtocolOptions). Sizes in bytes, times in milliseconds. */
 
+import type { Http2Counters } from './counters.ts';
+
 export interface Http2KeepAlive {
   /** Time between PING frames; 0: none are sent at intervals. */
   readonly intervalMs: number;
@@ -7,6 +9,8 @@ export interface Http2KeepAlive {
   readonly timeoutMs: number;
   /** Largest random addition to an interval, in per cent of it. */
   readonly jitterPercent: number;
+  /** [0, 1), for the jitter. */
+  readonly random: () => number;
   /** A connection on which nothing was read for so long gets a PING before its next stream; 0: never. */
   readonly idleIntervalMs: number;
 }
@@ -34,7 +38,9 @@ export interface Http2Options {
   readonly headerTableSize: number;
   /** Downstream: announced. Upstream: the most streams of a connection, whatever the peer allows. */
   readonly maxConcurrentStreams: number;
-  /** SETTINGS_INITIAL_WINDOW_SIZE. */
+  /** SETTINGS_INITIAL_WINDOW_SIZE: of a stream as it begins. */
+  readonly initialWindow: number;
+  /** The window of a stream grows up to this size as long as its data is drained at once. */
   readonly streamWindow: number;
   readonly connectionWindow: number;
   /** Largest header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
@@ -45,20 +51,26 @@ export interface Http2Options {
   readonly allowConnect: boolean;
   /** A malformed message resets its stream; else it ends the connection. */
   readonly resetsStreamOnMalformed: boolean;
+  /** How long a message that is otherwise done may wait for the peer's window; 0: without limit (Envoy's stream_flush_timeout). */
+  readonly streamFlushMs: number;
   readonly keepAlive: Http2KeepAlive | undefined;
   readonly flood: Http2FloodLimits;
+  /** Absent: nothing is counted. */
+  readonly counters?: Http2Counters | undefined;
 }
 
 /** Envoy's values where its config says nothing; the windows are Envoy's for all but the edge. */
 export const defaultHttp2Options: Http2Options = {
   headerTableSize: 4096,
   maxConcurrentStreams: 1024,
+  initialWindow: 64 * 1024,
   streamWindow: 16 * 1024 * 1024,
   connectionWindow: 24 * 1024 * 1024,
   maxHeadBytes: 60 * 1024,
   maxFields: 100,
   allowConnect: false,
   resetsStreamOnMalformed: false,
+  streamFlushMs: 300_000,
   keepAlive: undefined,
   flood: {
     outboundFrames: 10_000,

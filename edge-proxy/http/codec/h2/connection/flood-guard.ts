@@ -1,0 +1,59 @@
+/** Limits what a peer may cost beside its messages, by Envoy's formulas where there is one. */
+import { Http2Error } from '../error.ts';
+import type { Http2FloodLimits } from '../options.ts';
+
+/** WINDOW_UPDATE frames that need no reason. */
+const FREE_WINDOW_UPDATES = 5;
+
+export class FloodGuard {
+  private readonly limits: Http2FloodLimits;
+  private opened = 0;
+  private priorities = 0;
+  private windowUpdates = 0;
+  /** Of the second that runs. */
+  private earlyEnds = 0;
+  private openedAtStart = 0;
+  private second: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(limits: Http2FloodLimits) {
+    this.limits = limits;
+  }
+
+  onOpened(): void {
+    this.opened++;
+  }
+
+  /** @throws Http2Error ENHANCE_YOUR_CALM, as all of these */
+  onPriority(): void {
+    if (++this.priorities > this.limits.priorityFramesPerStream * (1 + this.opened))
+      throw new Http2Error('ENHANCE_YOUR_CALM', 'too many PRIORITY frames', 'inbound_priority_frames_flood');
+  }
+
+  /** @param dataFrames DATA frames that were sent */
+  onWindowUpdate(dataFrames: number): void {
+    const { windowUpdatesPerDataFrame } = this.limits;
+    const most = FREE_WINDOW_UPDATES + 2 * (this.opened + windowUpdatesPerDataFrame * dataFrames);
+    if (++this.windowUpdates > most)
+      throw new Http2Error('ENHANCE_YOUR_CALM', 'too many WINDOW_UPDATE frames', 'inbound_window_update_frames_flood');
+  }
+
+  /** The peer gave a stream up, or had it reset by an error: more than half of many streams in a second do not end so. */
+  onEarlyEnd(): void {
+    if (this.second === undefined) {
+      this.openedAtStart = this.opened;
+      this.earlyEnds = 0;
+      this.second = setTimeout(() => this.endSecond(), 1000);
+    }
+    if (++this.earlyEnds <= this.limits.earlyEndsPerSecond) return;
+    if (this.earlyEnds * 2 > this.opened - this.openedAtStart)
+      throw new Http2Error('ENHANCE_YOUR_CALM', 'too many streams ended early', 'early_ends_flood');
+  }
+
+  private endSecond(): void {
+    this.second = undefined;
+  }
+
+  stop(): void {
+    clearTimeout(this.second);
+  }
+}

@@ -1,0 +1,24 @@
+/** Envoy's correspondence of the reasons for which streams end and HTTP/2's error codes. */
+import type { ResetReason } from '../../../message/stream.ts';
+import { ERROR_CODES } from '../error.ts';
+
+/** The code of RST_STREAM when this side gives a stream up. */
+export function resetCode(reason: ResetReason): number {
+  switch (reason) {
+    case 'refused_stream':
+    case 'overflow':
+      return ERROR_CODES.REFUSED_STREAM;
+    case 'protocol_error':
+      return ERROR_CODES.PROTOCOL_ERROR;
+    case 'remote_connection_failure':
+    case 'connection_timeout':
+      return ERROR_CODES.CONNECT_ERROR;
+    default:
+      return ERROR_CODES.NO_ERROR;
+  }
+}
+
+/** Why the peer reset a stream. */
+export function resetReason(code: number): ResetReason {
+  return code === ERROR_CODES.REFUSED_STREAM ? 'refused_stream' : 'remote_reset';
+}

@@ -1,0 +1,267 @@
+/** A downstream HTTP/2 connection: its streams are requests, each served by itself. */
+import type { Connection } from '../../../runtime/runtime.ts';
+import { CodecError } from '../../message/codec-error.ts';
+import type { ResponseHead } from '../../message/message.ts';
+import type { OutStream, ResetReason } from '../../message/stream.ts';
+import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
+import { Http2Connection } from './connection/connection.ts';
+import { type Draining, GracefulDrain } from './connection/graceful-drain.ts';
+import { type Http2Stream, messagingError } from './connection/stream.ts';
+import { type DownstreamLine, Http2DownstreamStream } from './downstream-stream.ts';
+import { ERROR_CODES, Http2Error } from './error.ts';
+import { FieldList } from './fields.ts';
+import { SETTING } from './frames.ts';
+import { requestHead, trailersOf } from './heads.ts';
+import type { Http2Options } from './options.ts';
+
+export interface Http2DownstreamOptions extends Http2Options {
+  /** How long the client may take to close after the last response, in milliseconds. */
+  readonly delayedCloseMs: number;
+  /** How long a client may open further streams after the first GOAWAY, where it does not answer, in milliseconds. */
+  readonly drainMs: number;
+}
+
+export class Http2DownstreamConnection
+  extends Http2Connection<Http2DownstreamStream>
+  implements DownstreamCodec, DownstreamLine, Draining
+{
+  private readonly owner: DownstreamOwner;
+  private readonly timing: Http2DownstreamOptions;
+  private draining: GracefulDrain | undefined = undefined;
+  private admitted = false;
+  private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
+  private gone = false;
+
+  /** Takes over a connection on which nothing was read yet. */
+  constructor(connection: Connection, options: Http2DownstreamOptions, owner: DownstreamOwner) {
+    super(connection, options, true);
+    this.owner = owner;
+    this.timing = options;
+  }
+
+  protected ownSettings(): readonly (readonly [id: number, value: number])[] {
+    const { headerTableSize, maxConcurrentStreams, initialWindow, maxHeadBytes, allowConnect } = this.options;
+    const settings: (readonly [id: number, value: number])[] = [
+      [SETTING.HEADER_TABLE_SIZE, headerTableSize],
+      [SETTING.MAX_CONCURRENT_STREAMS, maxConcurrentStreams],
+      [SETTING.INITIAL_WINDOW_SIZE, initialWindow],
+      [SETTING.MAX_HEADER_LIST_SIZE, maxHeadBytes],
+    ];
+    if (allowConnect) settings.push([SETTING.ENABLE_CONNECT_PROTOCOL, 1]);
+    return settings;
+  }
+
+  get idle(): boolean {
+    return this.openStreams.size === 0 && !this.reader.partialHead;
+  }
+
+  drain(): void {
+    if (this.closed || this.draining) return;
+    this.draining = new GracefulDrain(this, this.timing.drainMs);
+  }
+
+  override sendGoaway(lastStream: number, code: number): void {
+    super.sendGoaway(lastStream, code);
+  }
+
+  sendPing(payload: Uint8Array): void {
+    this.writer.ping(payload, 0, false);
+  }
+
+  onLastStream(): void {
+    if (this.closed) return;
+    this.sendGoaway(this.lastPeerStream, ERROR_CODES.NO_ERROR);
+    this.closeWhenDone();
+  }
+
+  protected override onPingAck(bytes: Uint8Array, at: number): void {
+    this.draining?.onPingAck(bytes, at);
+  }
+
+  private closeWhenDone(): void {
+    if (!this.draining?.final || this.openStreams.size > 0 || this.closed) return;
+    this.stop();
+    this.writer.flush();
+    this.linger();
+  }
+
+  /** Sends what is left, then FIN; a peer that does not close in turn is cut off. */
+  private linger(): void {
+    this.connection.end();
+    this.owner.onClosing();
+    this.lingering = setTimeout(() => this.shut(), this.timing.delayedCloseMs);
+  }
+
+  private shut(): void {
+    if (this.gone) return;
+    this.gone = true;
+    clearTimeout(this.lingering);
+    this.connection.destroy();
+    this.owner.onClosed();
+  }
+
+  protected override stop(): void {
+    super.stop();
+    this.draining?.stop();
+  }
+
+  rejectHead(): OutStream<ResponseHead> {
+    const id = this.reader.partialStream;
+    this.lastPeerStream = Math.max(id, this.lastPeerStream);
+    const stream = new Http2DownstreamStream(this, id, this.peerWindow, '');
+    stream.receiveEnded = true;
+    // Where it is trailers that are not whole, the response is that of the request.
+    if (id === 0 || this.openStreams.has(id)) stream.over = true;
+    else this.openStreams.set(id, stream);
+    // The rest of the header block is not read, and so no block after it can be.
+    this.reader.stop();
+    this.draining ??= new GracefulDrain(this, this.timing.drainMs);
+    this.draining.stop();
+    queueMicrotask(() => this.onLastStream());
+    return stream;
+  }
+
+  destroy(): void {
+    this.lose('local_reset', '');
+  }
+
+  override onData(bytes: Uint8Array): void {
+    if (!this.admitted && !this.closed) {
+      this.admitted = true;
+      if (!this.owner.admitsFirstBytes()) {
+        this.destroy();
+        return;
+      }
+    }
+    super.onData(bytes);
+    if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
+  }
+
+  protected isIdle(id: number): boolean {
+    return id % 2 === 0 || id > this.lastPeerStream;
+  }
+
+  protected onNewHeaders(id: number, bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
+    if (id % 2 === 0) throw new Http2Error('PROTOCOL_ERROR', 'a client opens an even stream');
+    if (id <= this.lastPeerStream) {
+      this.skipBlock(bytes, start, end);
+      this.onLateFrame(id, 'HEADERS');
+      return;
+    }
+    this.lastPeerStream = id;
+    this.floods.onOpened();
+    if (this.draining?.final || this.openStreams.size >= this.options.maxConcurrentStreams) {
+      this.skipBlock(bytes, start, end);
+      this.refuse(id);
+      return;
+    }
+    const list = new FieldList();
+    this.decoder.decode(bytes, start, end, list);
+    this.serve(id, list, endStream);
+  }
+
+  private serve(id: number, list: FieldList, endStream: boolean): void {
+    try {
+      const head = requestHead(list.fields, endStream);
+      const stream = this.openRequest(id, head.upgrade, endStream);
+      stream.expectBody(head.upgrade === '' ? head.bodySize : undefined);
+      this.begin(stream, () => this.owner.onRequest(stream, head, endStream));
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      this.onMalformedHead(this.openRequest(id, '', endStream), error);
+    }
+  }
+
+  private begin(stream: Http2DownstreamStream, serve: () => Http2DownstreamStream['sink']): void {
+    try {
+      stream.sink = serve();
+    } catch (error) {
+      this.onInternalError(stream, error);
+    }
+  }
+
+  private openRequest(id: number, upgrade: string, endStream: boolean): Http2DownstreamStream {
+    const stream = new Http2DownstreamStream(this, id, this.peerWindow, upgrade);
+    stream.receiveEnded = endStream;
+    if (!endStream) stream.expectData(this.ownWindow);
+    this.openStreams.set(id, stream);
+    return stream;
+  }
+
+  private onMalformedHead(stream: Http2DownstreamStream, error: CodecError): void {
+    this.owner.onMalformed(error, stream);
+    if (error.status !== 0) return;
+    this.count('rx_messaging_error');
+    this.floods.onEarlyEnd();
+    if (!this.options.resetsStreamOnMalformed) this.fail(new Http2Error('PROTOCOL_ERROR', error.message));
+  }
+
+  protected onMoreHeaders(
+    stream: Http2DownstreamStream,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    endStream: boolean,
+  ): void {
+    const list = new FieldList();
+    this.decoder.decode(bytes, start, end, list);
+    try {
+      if (!endStream) throw messagingError('trailers do not end their stream');
+      stream.receiveTrailers(trailersOf(list.fields));
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      this.onMalformed(stream, error);
+    }
+  }
+
+  writeResponse(id: number, { headers }: ResponseHead, status: number, end: boolean): void {
+    const { writer, encoder } = this;
+    const start = writer.position;
+    const out = writer.beginHeaders();
+    encoder.begin(out);
+    encoder.field(out, ':status', String(status));
+    this.encodeFields(out, headers);
+    writer.endHeaders(start, id, end);
+  }
+
+  decideDrain(): void {
+    if (!this.draining && this.owner.endsConnection()) this.drain();
+  }
+
+  /** Clients need no stream of ours: theirs continue. */
+  onGoaway(): void {}
+
+  onInternalError(stream: Http2Stream, error: unknown): void {
+    this.owner.onInternalError(error);
+    if (stream.over) return;
+    this.resetStream(stream, ERROR_CODES.INTERNAL_ERROR);
+    stream.lose('local_reset', '');
+  }
+
+  protected failInternally(error: unknown): void {
+    this.owner.onInternalError(error);
+    this.destroy();
+  }
+
+  onEnd(): void {
+    if (this.lingering === undefined) this.lose('connection_termination', '');
+    else this.shut();
+  }
+
+  override onClose(error?: Error): void {
+    if (this.closed) this.shut();
+    else super.onClose(error);
+  }
+
+  protected onLost(reason: ResetReason, detail: string): void {
+    this.loseStreams(reason, detail);
+    if (reason === 'protocol_error') this.linger();
+    else this.shut();
+  }
+
+  protected onStreamClosed(): void {
+    if (this.closed) return;
+    if (this.draining?.final) this.closeWhenDone();
+    else if (this.idle) this.owner.onIdle();
+  }
+}

@@ -1,0 +1,212 @@
+/** An HTTP/2 connection to an upstream: as many streams as both sides allow. */
+import type { Connection } from '../../../runtime/runtime.ts';
+import { CodecError } from '../../message/codec-error.ts';
+import type { RequestHead } from '../../message/message.ts';
+import type { Addresses, ResetReason, ResponseSink, UpstreamStream } from '../../message/stream.ts';
+import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../codecs.ts';
+import { Http2Connection } from './connection/connection.ts';
+import { type Http2Stream, messagingError } from './connection/stream.ts';
+import { ERROR_CODES, Http2Error } from './error.ts';
+import { FieldList } from './fields.ts';
+import { LARGEST_WINDOW, SETTING } from './frames.ts';
+import { responseHead, trailersOf } from './heads.ts';
+import type { Http2Options } from './options.ts';
+import { Http2UpstreamStream, type UpstreamLine } from './upstream-stream.ts';
+
+const LAST_STREAM = 0x7fffffff;
+
+export class Http2UpstreamConnection
+  extends Http2Connection<Http2UpstreamStream>
+  implements UpstreamConnection, UpstreamLine
+{
+  private readonly owner: UpstreamConnectionOwner;
+  /** Of the stream that is opened next. */
+  private nextStream = 1;
+  /** Streams that have no number yet. */
+  private unsent = 0;
+  private draining = false;
+  /** The last stream that the peer may still answer, by its GOAWAY. */
+  private lastServed = LARGEST_WINDOW;
+  private used = false;
+
+  /** Takes over an open, unused connection. */
+  constructor(connection: Connection, options: Http2Options, owner: UpstreamConnectionOwner) {
+    super(connection, options, false);
+    this.owner = owner;
+  }
+
+  protected ownSettings(): readonly (readonly [id: number, value: number])[] {
+    const { headerTableSize, initialWindow, maxHeadBytes } = this.options;
+    return [
+      [SETTING.HEADER_TABLE_SIZE, headerTableSize],
+      [SETTING.ENABLE_PUSH, 0],
+      [SETTING.INITIAL_WINDOW_SIZE, initialWindow],
+      [SETTING.MAX_HEADER_LIST_SIZE, maxHeadBytes],
+    ];
+  }
+
+  get maxStreams(): number {
+    if (this.closed || this.draining || this.nextStream > LAST_STREAM) return 0;
+    return Math.min(this.options.maxConcurrentStreams, this.peerStreams);
+  }
+
+  get streams(): number {
+    return this.openStreams.size + this.unsent;
+  }
+
+  get addresses(): Addresses {
+    return this.connection;
+  }
+
+  /** @param sink hears nothing before the head was sent */
+  open(sink: ResponseSink): UpstreamStream {
+    this.probe();
+    this.unsent++;
+    const stream = new Http2UpstreamStream(this, sink, this.used);
+    return stream;
+  }
+
+  writeRequest(stream: Http2UpstreamStream, head: RequestHead, end: boolean): boolean {
+    if (this.closed || this.draining || this.nextStream > LAST_STREAM) {
+      queueMicrotask(() => this.refuseUnsent(stream));
+      return false;
+    }
+    this.unsent--;
+    const id = this.nextStream;
+    this.nextStream += 2;
+    stream.id = id;
+    stream.sendWindow = this.peerWindow;
+    stream.expectData(this.ownWindow);
+    this.openStreams.set(id, stream);
+    this.floods.onOpened();
+    this.encodeRequest(id, head, end);
+    return true;
+  }
+
+  private refuseUnsent(stream: Http2UpstreamStream): void {
+    if (stream.over) return;
+    this.forget(stream);
+    stream.lose('refused_stream', '');
+  }
+
+  private encodeRequest(id: number, head: RequestHead, end: boolean): void {
+    const { writer, encoder } = this;
+    const start = writer.position;
+    const out = writer.beginHeaders();
+    encoder.begin(out);
+    const { upgrade } = head;
+    const extended = upgrade !== '' && upgrade !== 'connect';
+    encoder.field(out, ':method', extended ? 'CONNECT' : head.method);
+    if (extended) encoder.field(out, ':protocol', upgrade);
+    if (upgrade !== 'connect') {
+      encoder.field(out, ':scheme', head.scheme === '' ? 'http' : head.scheme);
+      encoder.field(out, ':path', head.path);
+    }
+    encoder.field(out, ':authority', head.authority);
+    this.encodeFields(out, head.headers);
+    writer.endHeaders(start, id, end);
+  }
+
+  drain(): void {
+    if (this.closed) return;
+    this.draining = true;
+    if (this.streams === 0) this.destroy();
+  }
+
+  destroy(): void {
+    if (this.closed) return;
+    this.stop();
+    this.writer.flush();
+    for (const stream of this.openStreams.values()) stream.close();
+    this.openStreams.clear();
+    this.connection.destroy();
+    this.owner.onClosed();
+  }
+
+  protected onNewHeaders(id: number, bytes: Uint8Array, start: number, end: number): void {
+    this.skipBlock(bytes, start, end);
+    this.onLateFrame(id, 'HEADERS');
+  }
+
+  protected onMoreHeaders(
+    stream: Http2UpstreamStream,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    endStream: boolean,
+  ): void {
+    const list = new FieldList();
+    this.decoder.decode(bytes, start, end, list);
+    try {
+      if (!stream.expectsTrailers) stream.receiveHead(responseHead(list.fields, endStream), endStream);
+      else if (endStream) stream.receiveTrailers(trailersOf(list.fields));
+      else throw messagingError('trailers do not end their stream');
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      this.onMalformed(stream, error);
+    }
+  }
+
+  protected isIdle(id: number): boolean {
+    return id % 2 === 0 || id >= this.nextStream;
+  }
+
+  onGoaway(lastStream: number, _code: number): void {
+    if (lastStream > this.lastServed) throw new Http2Error('PROTOCOL_ERROR', 'a GOAWAY takes more than the one before');
+    this.lastServed = lastStream;
+    this.draining = true;
+    const refused = [...this.openStreams.values()].filter((stream) => stream.id > lastStream);
+    for (const stream of refused) this.forget(stream);
+    for (const stream of refused) stream.lose('refused_stream', '');
+    this.owner.onCapacity();
+    this.closeWhenDone();
+  }
+
+  override onSettings(): void {
+    super.onSettings();
+    this.owner.onCapacity();
+  }
+
+  onInternalError(stream: Http2UpstreamStream, error: unknown): void {
+    stream.sink.onInternalError(error);
+    if (stream.over) return;
+    this.resetStream(stream, ERROR_CODES.INTERNAL_ERROR);
+    stream.lose('protocol_error', '');
+  }
+
+  protected failInternally(error: unknown): void {
+    const [stream] = this.openStreams.values();
+    stream?.sink.onInternalError(error);
+    this.lose('protocol_error', '');
+  }
+
+  onEnd(): void {
+    this.lose('connection_termination', '');
+  }
+
+  protected onLost(reason: ResetReason, detail: string): void {
+    this.connection.destroy();
+    this.owner.onClosed();
+    this.loseStreams(reason, detail);
+  }
+
+  protected onStreamClosed(stream: Http2Stream): void {
+    if (stream.id === 0) this.unsent--;
+    this.used = true;
+    if (this.closed) return;
+    if (this.draining) this.closeWhenDone();
+    else this.owner.onCapacity();
+  }
+
+  private closeWhenDone(): void {
+    if (this.draining && !this.closed && this.streams === 0) this.destroy();
+  }
+}
+
+/** HTTP/2 to an upstream. @param options of its cluster */
+export function http2Protocol(options: Http2Options): UpstreamProtocol {
+  return {
+    expectedStreams: options.maxConcurrentStreams,
+    connect: (connection, owner) => new Http2UpstreamConnection(connection, options, owner),
+  };
+}
