@@ -83,7 +83,7 @@ export class UpstreamDial {
     record.attempts++;
     endpoint.active++;
     const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
-    this.dialling = dial(this.config.runtime, to, endpoint.tls(), cluster.connectTimeoutMs, {
+    this.dialling = dial(this.config.runtime, to, endpoint.tls('raw'), cluster.connectTimeoutMs, {
       onOpen: (connection) => this.opened(connection, endpoint),
       onFailed: (reason, detail) => this.failed(endpoint, reason, detail),
     });

@@ -1,10 +1,10 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
-import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { Balancer } from './balancing/balancer.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './balancing/priority-set.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
 import type {
   Cluster,
+  ClusterProtocols,
   DialOptions,
   Endpoint,
   EndpointHealth,
@@ -31,7 +31,7 @@ export interface Inheritance {
 
 export interface BalancedOptions {
   readonly name: string;
-  readonly protocol: UpstreamProtocol;
+  readonly protocols: ClusterProtocols;
   readonly connectTimeoutMs: number;
   readonly limits: Limits;
   readonly highLimits: Limits;
@@ -50,7 +50,7 @@ const otherHosts: RetryHostRules = { avoidPrevious: true, maxAttempts: 4, priori
 
 export class BalancedCluster implements Cluster {
   readonly name: string;
-  readonly protocol: UpstreamProtocol;
+  readonly protocols: ClusterProtocols;
   readonly connectTimeoutMs: number;
   readonly limits: Limits;
   readonly maxRequestsPerConnection: number;
@@ -84,7 +84,7 @@ export class BalancedCluster implements Cluster {
     this.inheritance = inheritance;
     this.onClose = onClose;
     this.name = options.name;
-    this.protocol = options.protocol;
+    this.protocols = options.protocols;
     this.connectTimeoutMs = options.connectTimeoutMs;
     this.limits = options.limits;
     this.maxRequestsPerConnection = options.maxRequestsPerConnection;
@@ -208,7 +208,7 @@ export class BalancedCluster implements Cluster {
 class HighPriority implements Cluster {
   readonly name: string;
   readonly poolKey: string;
-  readonly protocol: UpstreamProtocol;
+  readonly protocols: ClusterProtocols;
   readonly connectTimeoutMs: number;
   readonly limits: Limits;
   readonly use: Use;
@@ -226,7 +226,7 @@ class HighPriority implements Cluster {
     this.name = cluster.name;
     // Another cluster's name cannot hold a NUL.
     this.poolKey = `${cluster.name}\0high`;
-    this.protocol = cluster.protocol;
+    this.protocols = cluster.protocols;
     this.connectTimeoutMs = cluster.connectTimeoutMs;
     this.limits = limits;
     this.use = use;

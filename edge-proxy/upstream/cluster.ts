@@ -1,5 +1,5 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
-import type { UpstreamProtocol } from '../http/codec/codecs.ts';
+import type { ProtocolName, UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
@@ -18,7 +18,7 @@ export interface Endpoint {
   readonly priority: number;
   readonly locality: string;
   /** Chosen by transportSocketMatches; undefined: plaintext. Read at dial time, so a rotation takes effect at once. */
-  readonly tls: () => TlsContext | undefined;
+  readonly tls: (purpose: TlsPurpose) => TlsContext | undefined;
   /** filterMetadata of the endpoint: `istio.workload` names the peer in metrics. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Live request count, for LEAST_REQUEST. */
@@ -26,6 +26,9 @@ export interface Endpoint {
   /** What the admin's `/clusters` tells of it; absent: not counted. */
   readonly stats?: EndpointStats;
 }
+
+/** What a connection is for, which decides the ALPN protocols that it offers; `raw`: bytes that are not read here. */
+export type TlsPurpose = ProtocolName | 'raw';
 
 export interface EndpointStats {
   cxActive: number;
@@ -91,10 +94,17 @@ export interface DialOptions {
   readonly keepAliveMs?: number;
 }
 
+/** What the connections of a cluster speak, by the version of the request; each protocol has connections of its own. */
+export interface ClusterProtocols {
+  /** For requests that came over HTTP/1. */
+  readonly forHttp1: UpstreamProtocol;
+  /** For requests that came over HTTP/2. */
+  readonly forHttp2: UpstreamProtocol;
+}
+
 export interface Cluster extends Circuit {
   readonly name: string;
-  /** What its connections speak. */
-  readonly protocol: UpstreamProtocol;
+  readonly protocols: ClusterProtocols;
   readonly connectTimeoutMs: number;
   /** Pool limits (Envoy's circuit breakers) of this routing priority: DEFAULT, unless it is another's `high`. */
   readonly limits: Limits;

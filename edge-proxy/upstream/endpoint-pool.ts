@@ -1,4 +1,6 @@
-/** The connections to one endpoint with one TLS context, and the requests that wait for a stream on one of them. */
+/**
+ * The connections to one endpoint with one protocol and TLS context, and the requests that wait for a stream on one of them.
+ */
 import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
@@ -22,40 +24,45 @@ class Waiting implements Lease {
   }
 }
 
+/** How an endpoint is reached. */
+export interface Reach {
+  readonly endpoint: Endpoint;
+  readonly protocol: UpstreamProtocol;
+  readonly tls: TlsContext | undefined;
+}
+
 export class EndpointPool {
   readonly tls: TlsContext | undefined;
   readonly endpoint: Endpoint;
+  readonly protocol: UpstreamProtocol;
   private cluster: Cluster;
   private readonly runtime: Runtime;
-  private readonly protocol: UpstreamProtocol;
   private readonly onEmpty: (pool: EndpointPool) => void;
   /** Those that take another stream. The last used is taken first, so that the others can time out. */
   private readonly available: PooledConnection[] = [];
   private readonly waiting: Waiting[] = [];
   private readonly all = new Set<PooledConnection>();
+  /** Dials under way, and connections that wait for the peer's settings: they will carry streams, or fail. */
   private dialling = 0;
+  /** Streams that a dialled connection will carry: what the last one carried, before the first what the protocol says. */
+  private expectedStreams: number;
   private draining = false;
   private sweeper: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(
-    runtime: Runtime,
-    cluster: Cluster,
-    endpoint: Endpoint,
-    tls: TlsContext | undefined,
-    onEmpty: (pool: EndpointPool) => void,
-  ) {
+  constructor(runtime: Runtime, cluster: Cluster, reach: Reach, onEmpty: (pool: EndpointPool) => void) {
     this.runtime = runtime;
     this.cluster = cluster;
-    this.endpoint = endpoint;
-    this.tls = tls;
-    this.protocol = cluster.protocol;
+    this.endpoint = reach.endpoint;
+    this.protocol = reach.protocol;
+    this.tls = reach.tls;
+    this.expectedStreams = reach.protocol.expectedStreams;
     this.onEmpty = onEmpty;
   }
 
   /** An update of the cluster that keeps its counts and its protocol keeps the connections, under the new limits. */
-  adopt(cluster: Cluster): boolean {
+  adopt(cluster: Cluster, protocol: UpstreamProtocol): boolean {
     if (this.cluster === cluster) return true;
-    if (this.cluster.use !== cluster.use || this.protocol !== cluster.protocol) return false;
+    if (this.cluster.use !== cluster.use || this.protocol !== protocol) return false;
     this.cluster = cluster;
     return true;
   }
@@ -115,10 +122,25 @@ export class EndpointPool {
 
   /** A stream of it has ended, its peer allows more or fewer, or it has just been opened. */
   onCapacity(connection: PooledConnection): void {
-    if (this.isOld(connection)) {
-      connection.drain();
-      return;
+    if (connection.maxStreams > 0) {
+      this.expectedStreams = connection.maxStreams;
+      this.settle(connection);
     }
+    if (this.isOld(connection)) connection.drain();
+    else this.use(connection);
+    // It may carry fewer streams than were expected of it, or none any more.
+    this.dialIfNeeded();
+  }
+
+  /** It has carried streams, or can: it is no dial any more. @returns false: it was none */
+  private settle(connection: PooledConnection): boolean {
+    if (connection.settled) return false;
+    connection.settled = true;
+    this.dialling--;
+    return true;
+  }
+
+  private use(connection: PooledConnection): void {
     for (let next = this.nextWaiting(connection); next; next = this.nextWaiting(connection)) {
       this.start(connection, next.client);
     }
@@ -141,7 +163,9 @@ export class EndpointPool {
   onClosed(connection: PooledConnection): void {
     if (!this.all.delete(connection)) return;
     this.setUnavailable(connection);
-    this.release();
+    // Another dial would come to the same: a peer that closes what it accepts must not be dialled in a loop.
+    if (this.settle(connection)) this.failExpected('remote_connection_failure', 'closed before it took a stream');
+    else this.release();
   }
 
   private setAvailable(connection: PooledConnection): void {
@@ -172,9 +196,18 @@ export class EndpointPool {
 
   /** As many dials under way as waiting requests need, within the limit; an endpoint may always have one connection. */
   private dialIfNeeded(): void {
+    while (this.dialling * this.streamsOfDial < this.waiting.length && this.mayDial()) this.dial();
+  }
+
+  private mayDial(): boolean {
     const { use, limits } = this.cluster;
-    const mayDial = () => use.connections < limits.maxConnections || this.all.size + this.dialling === 0;
-    while (this.dialling * this.protocol.expectedStreams < this.waiting.length && mayDial()) this.dial();
+    return use.connections < limits.maxConnections || this.all.size + this.dialling === 0;
+  }
+
+  private get streamsOfDial(): number {
+    const { maxRequestsPerConnection } = this.cluster;
+    const { expectedStreams } = this;
+    return maxRequestsPerConnection > 0 ? Math.min(expectedStreams, maxRequestsPerConnection) : expectedStreams;
   }
 
   private dial(): void {
@@ -189,7 +222,6 @@ export class EndpointPool {
     const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
     dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
       onOpen: (opened) => {
-        this.dialling--;
         const connection = new PooledConnection(this, opened, this.protocol, this.runtime.monotonicMs());
         this.all.add(connection);
         this.onCapacity(connection);
@@ -201,9 +233,17 @@ export class EndpointPool {
   private dialFailed(reason: DialFailure, detail: string): void {
     this.dialling--;
     if (this.endpoint.stats) this.endpoint.stats.cxConnectFail++;
-    const next = this.takeWaiting();
+    this.failExpected(reason, detail);
+  }
+
+  /** The requests that a connection was to carry fail with it: none waits for the timeout of the next dial. */
+  private failExpected(reason: DialFailure, detail: string): void {
+    const others = this.dialling * this.streamsOfDial;
+    const count = Math.min(Math.max(this.waiting.length - others, 1), this.streamsOfDial);
+    const failed = this.waiting.splice(0, count);
+    this.cluster.use.pending -= failed.length;
     this.release();
-    next?.client.onReset(refusal(reason, detail));
+    for (const { client } of failed) client.onReset(refusal(reason, detail));
   }
 
   /** A connection, or a dial, is no more. */

@@ -21,6 +21,8 @@ export class PooledConnection implements UpstreamConnectionOwner {
   idleSince = 0;
   /** Streams opened on it. */
   served = 0;
+  /** It has been able to carry streams: until then it counts as a dial. */
+  settled = false;
   /** Listed by the pool as one that takes another stream. */
   available = false;
 
@@ -28,6 +30,11 @@ export class PooledConnection implements UpstreamConnectionOwner {
     this.pool = pool;
     this.openedAt = openedAt;
     this.connection = protocol.connect(connection, this);
+  }
+
+  /** Streams that it carries at once. */
+  get maxStreams(): number {
+    return this.connection.maxStreams;
   }
 
   /** Streams that may be opened now. */

@@ -1,5 +1,6 @@
 /** What a pool asks of those that want a stream to an upstream. */
 
+import type { HttpVersion } from '../http/message/message.ts';
 import type { ResetReason, ResponseSink, StreamReset, UpstreamStream } from '../http/message/stream.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 
@@ -9,8 +10,11 @@ export interface StreamClient extends ResponseSink {
   onStream(stream: UpstreamStream): void;
 }
 
-/** `raw`: the bytes of a CONNECT that ends here, on a connection of their own. */
-export type StreamKind = 'http' | 'raw';
+/**
+ * `raw`: the bytes of a CONNECT that ends here, on a connection of their own. Else the version of the request as it came,
+ * which a cluster may follow.
+ */
+export type StreamKind = HttpVersion | 'raw';
 
 /** Where the streams of attempts come from. */
 export interface StreamSource {

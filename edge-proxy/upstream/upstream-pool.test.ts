@@ -27,7 +27,7 @@ function endpoint(port: number, tls: Endpoint['tls'] = () => undefined): Endpoin
 function makeCluster(endpoints: Endpoint[], over: Partial<Cluster> = {}): Cluster {
   return {
     name: 'c',
-    protocol: http1,
+    protocols: { forHttp1: http1, forHttp2: http1 },
     connectTimeoutMs: 20,
     limits: { maxConnections: 1, maxPendingRequests: 2, maxRequests: 10, maxRetries: 3 },
     maxRequestsPerConnection: 0,
@@ -52,6 +52,8 @@ const head: RequestHead = {
   wantsContinue: false,
   version: 'HTTP/1.1',
 };
+
+const bothAs = (protocol: UpstreamProtocol) => ({ forHttp1: protocol, forHttp2: protocol });
 
 class Client implements StreamClient {
   stream: UpstreamStream | undefined;
@@ -106,9 +108,9 @@ it('queues at the connection limit, overflows at the pending limit, hands a free
   const host = endpoint(1);
   const cluster = makeCluster([host]);
   const clients = [new Client(), new Client(), new Client(), new Client()];
-  pool.open(cluster, host, clients[0]!, 'http');
+  pool.open(cluster, host, clients[0]!, 'HTTP/1.1');
   await clients[0]!.until((client) => client.stream !== undefined);
-  for (const client of clients.slice(1)) pool.open(cluster, host, client, 'http');
+  for (const client of clients.slice(1)) pool.open(cluster, host, client, 'HTTP/1.1');
   expect(clients[3]!.reset?.reason).toBe('overflow');
   expect(cluster.use).toMatchObject({ connections: 1, pending: 2 });
   clients[0]!.get();
@@ -129,16 +131,16 @@ it('dials again when the TLS context has changed or the secret is missing gives 
   });
   const cluster = makeCluster([host], { limits: { ...makeCluster([]).limits, maxConnections: 5 } });
   const first = new Client();
-  pool.open(cluster, host, first, 'http');
+  pool.open(cluster, host, first, 'HTTP/1.1');
   await first.until((client) => client.stream !== undefined);
   context = { kind: 'client' };
   const second = new Client();
-  pool.open(cluster, host, second, 'http');
+  pool.open(cluster, host, second, 'HTTP/1.1');
   await second.until((client) => client.stream !== undefined);
   expect(runtime.dialled).toHaveLength(2);
   context = undefined;
   const third = new Client();
-  pool.open(cluster, host, third, 'http');
+  pool.open(cluster, host, third, 'HTTP/1.1');
   expect(third.reset?.reason).toBe('remote_connection_failure');
   expect(runtime.dialled).toHaveLength(2);
 });
@@ -148,7 +150,7 @@ it('closes idle connections to endpoints that left the cluster, and after the la
   const host = endpoint(1);
   const cluster = makeCluster([host]);
   const client = new Client();
-  pool.open(cluster, host, client, 'http');
+  pool.open(cluster, host, client, 'HTTP/1.1');
   await client.until((o) => o.stream !== undefined);
   client.get();
   await wires[0]!.saw('\r\n\r\n');
@@ -156,7 +158,7 @@ it('closes idle connections to endpoints that left the cluster, and after the la
   await client.until((o) => o.ended);
   expect(wires[0]!.closed).toBe(false);
   const other = endpoint(2);
-  pool.open(makeCluster([other], { use: cluster.use }), other, new Client(), 'http');
+  pool.open(makeCluster([other], { use: cluster.use }), other, new Client(), 'HTTP/1.1');
   await wires[0]!.until(() => wires[0]!.closed);
   expect(wires[0]!.closed).toBe(true);
 });
@@ -168,7 +170,7 @@ it('gives up a dial after the connect timeout', async () => {
   // A dial that never answers.
   runtime.connect = (() => ({ destroy() {} })) as never;
   const client = new Client();
-  pool.open(cluster, host, client, 'http');
+  pool.open(cluster, host, client, 'HTTP/1.1');
   await client.until((o) => o.reset !== undefined);
   expect(client.reset?.reason).toBe('connection_timeout');
   expect(cluster.use).toMatchObject({ connections: 0, pending: 0 });
@@ -179,14 +181,14 @@ it('tells what was sent, and on which kind of connection, so that a retry can be
   const host = endpoint(1);
   const cluster = makeCluster([host]);
   const first = new Client();
-  pool.open(cluster, host, first, 'http');
+  pool.open(cluster, host, first, 'HTTP/1.1');
   await first.until((client) => client.stream !== undefined);
   first.get();
   await wires[0]!.saw('\r\n\r\n');
   wires[0]!.send(answer);
   await first.until((client) => client.ended);
   const second = new Client();
-  pool.open(cluster, host, second, 'http');
+  pool.open(cluster, host, second, 'HTTP/1.1');
   second.stream!.head({ ...head, method: 'POST', bodySize: 9 }, false);
   second.stream!.data(new Uint8Array(3), false);
   await wires[0]!.saw('POST');
@@ -200,7 +202,7 @@ it('a stream that is over does nothing to the one that has its connection now', 
   const host = endpoint(1);
   const cluster = makeCluster([host]);
   const clients = [new Client(), new Client()];
-  for (const client of clients) pool.open(cluster, host, client, 'http');
+  for (const client of clients) pool.open(cluster, host, client, 'HTTP/1.1');
   await clients[0]!.until((client) => client.stream !== undefined);
   clients[0]!.get();
   await wires[0]!.saw('\r\n\r\n');
@@ -219,6 +221,7 @@ it('speaks the protocol of the cluster, on new connections where an update chang
   const { runtime, wires, pool } = await setup();
   const connected: string[] = [];
   const named = (name: string): UpstreamProtocol => ({
+    name: 'http1',
     expectedStreams: 1,
     connect: (connection, owner) => {
       connected.push(name);
@@ -226,10 +229,10 @@ it('speaks the protocol of the cluster, on new connections where an update chang
     },
   });
   const host = endpoint(1);
-  const first = makeCluster([host], { protocol: named('first') });
+  const first = makeCluster([host], { protocols: bothAs(named('first')) });
   const get = async (cluster: Cluster, wire: number) => {
     const client = new Client();
-    pool.open(cluster, host, client, 'http');
+    pool.open(cluster, host, client, 'HTTP/1.1');
     await client.until(() => client.stream !== undefined);
     client.get();
     await wires[wire]!.saw('\r\n\r\n');
@@ -239,7 +242,7 @@ it('speaks the protocol of the cluster, on new connections where an update chang
   await get(first, 0);
   await get({ ...first, maxRequestsPerConnection: 9 }, 0);
   expect(connected).toEqual(['first']);
-  await get({ ...first, protocol: named('second') }, 1);
+  await get({ ...first, protocols: bothAs(named('second')) }, 1);
   expect(connected).toEqual(['first', 'second']);
   expect(runtime.dialled).toHaveLength(2);
   await wires[0]!.until(() => wires[0]!.ended);

@@ -1,4 +1,6 @@
-/** Streams to upstreams. The pool alone knows connections: one set of them per cluster, endpoint and TLS context. */
+/** Streams to upstreams. The pool alone knows connections: a set for each cluster, endpoint, protocol and TLS context. */
+import type { ProtocolName, UpstreamProtocol } from '../http/codec/codecs.ts';
+import type { HttpVersion } from '../http/message/message.ts';
 import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { EndpointPool } from './endpoint-pool.ts';
@@ -10,8 +12,8 @@ export type { Lease, StreamClient, StreamKind } from './stream-client.ts';
 interface ClusterPools {
   /** The version of the cluster seen last. */
   cluster: Cluster;
-  /** By `poolIdOf`. */
-  readonly pools: Map<string, EndpointPool>;
+  /** Of each protocol, by `poolIdOf`. */
+  readonly pools: Readonly<Record<ProtocolName, Map<string, EndpointPool>>>;
 }
 
 export class UpstreamPool implements StreamSource {
@@ -24,53 +26,76 @@ export class UpstreamPool implements StreamSource {
 
   /** On a connection that is there or on one that is dialled. */
   open(cluster: Cluster, endpoint: Endpoint, client: StreamClient, kind: StreamKind): Lease | undefined {
+    const protocol = kind === 'raw' ? undefined : protocolFor(cluster, kind);
     let tls: TlsContext | undefined;
     try {
-      tls = endpoint.tls();
+      tls = endpoint.tls(protocol?.name ?? 'raw');
     } catch (error) {
       // A TLS context whose secret is missing must not fall back to plaintext.
       const detail = error instanceof Error ? error.message : 'TLS context not ready';
       client.onReset(refusal('remote_connection_failure', detail));
       return undefined;
     }
-    if (kind === 'raw') return openRaw(this.runtime, cluster, endpoint, tls, client);
-    return this.poolFor(cluster, endpoint, tls).open(client);
+    if (protocol === undefined) return openRaw(this.runtime, cluster, endpoint, tls, client);
+    return this.poolFor(cluster, endpoint, protocol, tls).open(client);
   }
 
   /** Closes idle connections; those in use end with their request. */
   close(): void {
-    for (const { pools } of [...this.byCluster.values()]) for (const pool of [...pools.values()]) pool.drain();
+    for (const entry of [...this.byCluster.values()]) for (const pool of poolsOf(entry)) pool.drain();
   }
 
-  private poolFor(cluster: Cluster, endpoint: Endpoint, tls: TlsContext | undefined): EndpointPool {
+  private poolFor(
+    cluster: Cluster,
+    endpoint: Endpoint,
+    protocol: UpstreamProtocol,
+    tls: TlsContext | undefined,
+  ): EndpointPool {
     const key = clusterKey(cluster);
     const known = this.byCluster.get(key);
-    if (known && known.cluster !== cluster) this.drainRemoved(known, cluster);
-    const found = known?.pools.get(poolIdOf(endpoint));
-    if (found && found.tls === tls && found.adopt(cluster)) return found;
+    if (known && known.cluster !== cluster) this.drainUnused(known, cluster);
+    const found = known?.pools[protocol.name].get(poolIdOf(endpoint));
+    if (found && found.tls === tls && found.adopt(cluster, protocol)) return found;
     found?.drain();
-    const pool: EndpointPool = new EndpointPool(this.runtime, cluster, endpoint, tls, () => this.forget(key, pool));
+    const reach = { endpoint, protocol, tls };
+    const pool: EndpointPool = new EndpointPool(this.runtime, cluster, reach, () => this.forget(key, pool));
     // Draining may have removed the entry.
     let entry = this.byCluster.get(key);
-    if (!entry) this.byCluster.set(key, (entry = { cluster, pools: new Map() }));
-    entry.pools.set(poolIdOf(endpoint), pool);
+    if (!entry) {
+      entry = { cluster, pools: { http1: new Map(), http2: new Map(), alpn: new Map() } };
+      this.byCluster.set(key, entry);
+    }
+    entry.pools[protocol.name].set(poolIdOf(endpoint), pool);
     return pool;
   }
 
-  /** After an update of the cluster: closes what is idle to endpoints that are no longer in it. */
-  private drainRemoved(entry: ClusterPools, cluster: Cluster): void {
+  /** After an update of the cluster: closes what is idle to endpoints, or speaks protocols, that are no longer in it. */
+  private drainUnused(entry: ClusterPools, cluster: Cluster): void {
     entry.cluster = cluster;
+    const { forHttp1, forHttp2 } = cluster.protocols;
     const ids = new Set(cluster.endpoints().map((endpoint) => endpoint.id));
-    for (const pool of [...entry.pools.values()]) if (!ids.has(pool.endpoint.id)) pool.drain();
+    for (const pool of poolsOf(entry)) {
+      const { endpoint, protocol } = pool;
+      if (!ids.has(endpoint.id) || (protocol !== forHttp1 && protocol !== forHttp2)) pool.drain();
+    }
   }
 
   private forget(key: string, pool: EndpointPool): void {
-    const pools = this.byCluster.get(key)?.pools;
+    const entry = this.byCluster.get(key);
+    const pools = entry?.pools[pool.protocol.name];
     const id = poolIdOf(pool.endpoint);
-    if (pools?.get(id) !== pool) return;
+    if (entry === undefined || pools?.get(id) !== pool) return;
     pools.delete(id);
-    if (pools.size === 0) this.byCluster.delete(key);
+    if (poolsOf(entry).length === 0) this.byCluster.delete(key);
   }
+}
+
+function poolsOf({ pools }: ClusterPools): EndpointPool[] {
+  return [...pools.http1.values(), ...pools.http2.values(), ...pools.alpn.values()];
+}
+
+function protocolFor({ protocols }: Cluster, version: HttpVersion): UpstreamProtocol {
+  return version === 'HTTP/2' ? protocols.forHttp2 : protocols.forHttp1;
 }
 
 function clusterKey(cluster: Cluster): string {

@@ -1,6 +1,15 @@
 /** envoy.config.cluster.v3 and envoy.config.endpoint.v3. */
 import type { z } from 'zod';
-import { Address, ConfigSource, HeaderValueOption, Locality, Metadata, Percent, TcpKeepalive } from './core.ts';
+import {
+  Address,
+  ConfigSource,
+  HeaderValueOption,
+  Http2ProtocolOptions,
+  Locality,
+  Metadata,
+  Percent,
+  TcpKeepalive,
+} from './core.ts';
 import {
   any,
   bool,
@@ -49,11 +58,7 @@ export type ClusterLoadAssignment = z.infer<typeof ClusterLoadAssignment>;
 
 /** Trailers pass where the listener has them: this adds nothing, see docs/differences-from-envoy.md. */
 const Http1ProtocolOptions = message({ enableTrailers: bool() });
-const Http2ProtocolOptions = message({
-  maxConcurrentStreams: uint32(),
-  initialStreamWindowSize: uint32(),
-  initialConnectionWindowSize: uint32(),
-});
+const ByVersion = message({ httpProtocolOptions: Http1ProtocolOptions, http2ProtocolOptions: Http2ProtocolOptions });
 export const HttpProtocolOptions = message({
   commonHttpProtocolOptions: message({
     idleTimeout: duration(),
@@ -62,15 +67,11 @@ export const HttpProtocolOptions = message({
     maxStreamDuration: duration(),
   }),
   upstreamHttpProtocolOptions: message({ autoSni: bool(), autoSanValidation: bool() }),
-  explicitHttpConfig: message({
-    httpProtocolOptions: Http1ProtocolOptions,
-    http2ProtocolOptions: Http2ProtocolOptions,
-  }),
-  useDownstreamProtocolConfig: message({
-    httpProtocolOptions: Http1ProtocolOptions,
-    http2ProtocolOptions: Http2ProtocolOptions,
-  }),
+  explicitHttpConfig: ByVersion,
+  useDownstreamProtocolConfig: ByVersion,
+  autoConfig: ByVersion,
 });
+export type HttpProtocolOptions = z.infer<typeof HttpProtocolOptions>;
 
 const Threshold = message({
   priority: enumeration(['DEFAULT', 'HIGH']),

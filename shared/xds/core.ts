@@ -105,6 +105,30 @@ export const TcpKeepalive = message({
   keepaliveInterval: uint32(),
 });
 
+/** envoy.config.core.v3.Http2ProtocolOptions; the ranges of its fields are those of `compileHttp2Options` in the proxy. */
+export const Http2ProtocolOptions = message({
+  hpackTableSize: uint32(),
+  maxConcurrentStreams: uint32(),
+  initialStreamWindowSize: uint32(),
+  initialConnectionWindowSize: uint32(),
+  allowConnect: bool(),
+  allowMetadata: bool(),
+  maxOutboundFrames: uint32(),
+  maxOutboundControlFrames: uint32(),
+  maxConsecutiveInboundFramesWithEmptyPayload: uint32(),
+  maxInboundPriorityFramesPerStream: uint32(),
+  maxInboundWindowUpdateFramesPerDataFrameSent: uint32(),
+  streamErrorOnInvalidHttpMessaging: bool(),
+  overrideStreamErrorOnInvalidHttpMessage: bool(),
+  customSettingsParameters: list(message({ identifier: uint32(), value: uint32() })),
+  connectionKeepalive: messageRequiring(
+    { interval: duration(), timeout: duration(), intervalJitter: Percent, connectionIdleInterval: duration() },
+    ['timeout'],
+  ),
+  maxHeaderFieldSizeKb: uint32(),
+});
+export type Http2ProtocolOptions = z.infer<typeof Http2ProtocolOptions>;
+
 /** The xDS node: a proxy's identity towards the control plane (envoy.config.core.v3.Node). */
 export const Node = messageRequiring(
   {

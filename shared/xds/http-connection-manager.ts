@@ -1,6 +1,14 @@
 /** envoy.extensions.filters.network.http_connection_manager.v3 */
 import { lazy, type z } from 'zod';
-import { BodyFormat, ConfigSource, DataSource, HeaderValueOption, Percent, StringMatcher } from './core.ts';
+import {
+  BodyFormat,
+  ConfigSource,
+  DataSource,
+  HeaderValueOption,
+  Http2ProtocolOptions,
+  Percent,
+  StringMatcher,
+} from './core.ts';
 import { FilterConfigAny } from './http-filters.ts';
 import {
   any,
@@ -137,11 +145,7 @@ export const HttpConnectionManager = messageRequiring(
       headerKeyFormat: HeaderKeyFormat,
       ignoreHttp11Upgrade: list(StringMatcher),
     }),
-    http2ProtocolOptions: message({
-      maxConcurrentStreams: uint32(),
-      initialStreamWindowSize: uint32(),
-      initialConnectionWindowSize: uint32(),
-    }),
+    http2ProtocolOptions: Http2ProtocolOptions,
     serverName: string(),
     schemeHeaderTransformation: message({ schemeToOverwrite: enumeration(['HTTP', 'HTTPS']) }),
     serverHeaderTransformation: enumeration(['OVERWRITE', 'APPEND_IF_ABSENT', 'PASS_THROUGH']),

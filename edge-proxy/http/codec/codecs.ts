@@ -63,8 +63,12 @@ export interface UpstreamConnectionOwner {
   onClosed(): void;
 }
 
+/** What connections to an upstream speak; `alpn`: HTTP/2 or HTTP/1.1, as each TLS handshake agrees. */
+export type ProtocolName = 'http1' | 'http2' | 'alpn';
+
 /** How a protocol is spoken to an upstream. */
 export interface UpstreamProtocol {
+  readonly name: ProtocolName;
   /** Streams that a connection will carry, as far as is known before it is there: as many dials are not made. */
   readonly expectedStreams: number;
   /** Takes over an open, unused connection. */

@@ -33,7 +33,7 @@ const endpoint = {
 
 const cluster = {
   name: 'c',
-  protocol: http1,
+  protocols: { forHttp1: http1, forHttp2: http1 },
   connectTimeoutMs: 1000,
   limits: { maxConnections: 10, maxPendingRequests: 10, maxRequests: 10, maxRetries: 3 },
   maxRequestsPerConnection: 0,

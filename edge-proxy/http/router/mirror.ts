@@ -116,7 +116,7 @@ export class Mirror implements AttemptOwner {
     const secured = cluster.secured?.(endpoint, this.head.authority) ?? endpoint;
     const attempt = new Attempt(this, cluster, secured, 1, 'mirror');
     this.attempt = attempt;
-    attempt.start(this.upstreams, 'http');
+    attempt.start(this.upstreams, this.head.version);
   }
 
   /** @param bytes valid during the call alone */

@@ -164,7 +164,10 @@ export class Router implements AttemptOwner, LimitedRequest {
     const attempt = new Attempt(this, cluster, endpoint, request.attempts, cause);
     this.attempt = attempt;
     this.announce(attempt);
-    attempt.start(config.upstreams, this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : 'http');
+    attempt.start(
+      config.upstreams,
+      this.upgrade === 'connect' && this.action.terminatesConnect ? 'raw' : request.protocol,
+    );
   }
 
   private announce(attempt: Attempt): void {
@@ -307,9 +310,9 @@ export class Router implements AttemptOwner, LimitedRequest {
       return;
     }
     const stale = reset.reusedConnection && !headSeen && reason === 'connection_termination';
-    const decision = this.isHedged(attempt)
-      ? 'no'
-      : this.retries.onReset(reason, stale && safe.has(exchange.request.method));
+    // What the peer refused it has not processed, whatever its method (RFC 9113 section 8.7).
+    const beforeRequest = reason === 'refused_stream' || (stale && safe.has(exchange.request.method));
+    const decision = this.isHedged(attempt) ? 'no' : this.retries.onReset(reason, beforeRequest);
     this.retryOrReply(attempt, decision, upstreamReset(reason, detail, exchange.request.attempts));
   }
 

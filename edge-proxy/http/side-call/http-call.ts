@@ -133,7 +133,7 @@ export class HttpCall implements AttemptOwner {
     const { cluster } = this;
     const secured = cluster.secured?.(endpoint, this.head!.authority) ?? endpoint;
     this.attempt = new Attempt(this, cluster, secured, this.repeated ? 2 : 1, 'call');
-    this.attempt.start(this.pool, 'http');
+    this.attempt.start(this.pool, this.head!.version);
   }
 
   onAttemptReady(attempt: Attempt): void {
@@ -179,7 +179,7 @@ export class HttpCall implements AttemptOwner {
     if (reason !== 'overflow') {
       this.cluster.report(attempt.endpoint, reason === 'remote_connection_failure' ? 'connect-failure' : 'reset');
     }
-    if (!headSeen && reset.reusedConnection && this.mayRepeat(reset)) {
+    if (!headSeen && this.mayRepeat(reset)) {
       this.repeated = true;
       attempt.discard();
       this.place();
@@ -188,9 +188,12 @@ export class HttpCall implements AttemptOwner {
     this.fail(reason === 'overflow' ? 'overflow' : 'reset', detail === '' ? reason : `${reason}: ${detail}`);
   }
 
-  private mayRepeat({ sent }: StreamReset): boolean {
+  /** Once: where the peer refused it unprocessed, or a kept connection turned out to be dead. */
+  private mayRepeat({ reason, sent, reusedConnection }: StreamReset): boolean {
+    if (this.repeated) return false;
+    if (reason === 'refused_stream') return true;
     const repeatable = this.options.repeatable ?? SAFE.has(this.asked.method);
-    return !this.repeated && (sent === 'nothing' || repeatable);
+    return reusedConnection && (sent === 'nothing' || repeatable);
   }
 
   onInternalError(): void {}

@@ -41,7 +41,7 @@ export function makeCluster(ports: readonly number[]): Cluster & { reports: unkn
   const reports: unknown[] = [];
   return {
     name: 'c',
-    protocol: http1,
+    protocols: { forHttp1: http1, forHttp2: http1 },
     connectTimeoutMs: 1000,
     limits: { maxConnections: 10, maxPendingRequests: 10, maxRequests: 10, maxRetries: 3 },
     maxRequestsPerConnection: 0,

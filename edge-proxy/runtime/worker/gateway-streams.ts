@@ -30,6 +30,7 @@ const GATEWAY: Endpoint = {
 
 /** workerd's fetch makes the connections, so that no pool may. */
 const FETCHED: UpstreamProtocol = {
+  name: 'http1',
   expectedStreams: 1,
   connect() {
     throw new Error('an edge worker has no upstream connections of its own');
@@ -43,7 +44,7 @@ const FETCHED: UpstreamProtocol = {
 export const gatewayClusters: ClusterSet = {
   get: (name): Cluster => ({
     name,
-    protocol: FETCHED,
+    protocols: { forHttp1: FETCHED, forHttp2: FETCHED },
     connectTimeoutMs: 0,
     limits: {
       maxConnections: UNLIMITED,

@@ -7,6 +7,7 @@ import type { Field } from '../../http/codec/h2/fields.ts';
 import type { RequestHead, ResponseHead } from '../../http/message/message.ts';
 import type { ResponseSink } from '../../http/message/stream.ts';
 import type { Connection, DialTarget, TlsContext } from '../../runtime/runtime.ts';
+import type { TlsPurpose } from '../cluster.ts';
 import { type Dialler, type Dialling, dial } from '../dial.ts';
 import type { Host } from '../host.ts';
 import { type CheckResult, PASSED, type Probe, REFUSED, UNANSWERED } from './health-checker.ts';
@@ -18,11 +19,11 @@ export const NO_TIMEOUT = 0;
 const AGAIN: CheckResult = { ...REFUSED, immediate: false };
 
 /** Where a host is asked, and how: its secrets may be missing, and then nothing may be asked in plaintext. */
-export function dialTarget({ address, port, healthCheck, tls }: Host): {
-  to: DialTarget;
-  tls: TlsContext | undefined;
-} {
-  return { to: { address, port: healthCheck.port || port }, tls: (healthCheck.tls ?? tls)() };
+export function dialTarget(
+  { address, port, healthCheck, tls }: Host,
+  purpose: TlsPurpose,
+): { to: DialTarget; tls: TlsContext | undefined } {
+  return { to: { address, port: healthCheck.port || port }, tls: (healthCheck.tls ?? tls)(purpose) };
 }
 
 export interface HttpCheck {
@@ -89,7 +90,7 @@ export class HttpProbe implements Probe, UpstreamConnectionOwner, ResponseSink {
     this.close();
     let where: ReturnType<typeof dialTarget>;
     try {
-      where = dialTarget(this.target);
+      where = dialTarget(this.target, 'http1');
     } catch {
       this.finish(UNANSWERED);
       return;
@@ -182,7 +183,7 @@ export class TcpProbe implements Probe {
     };
     let where: ReturnType<typeof dialTarget>;
     try {
-      where = dialTarget(this.target);
+      where = dialTarget(this.target, 'raw');
     } catch {
       finish(UNANSWERED);
       return () => undefined;

@@ -99,7 +99,7 @@ export class Http2Probe implements Probe {
     this.close();
     let where: ReturnType<typeof dialTarget>;
     try {
-      where = dialTarget(this.target);
+      where = dialTarget(this.target, 'http2');
     } catch {
       this.finish(UNANSWERED);
       return;

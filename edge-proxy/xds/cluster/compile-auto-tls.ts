@@ -1,5 +1,4 @@
 /** auto_sni and auto_san_validation: the TLS name of an upstream connection comes from the requests that use it. */
-import type { z } from 'zod';
 import { isIpAddress } from '../../../shared/match/cidr.ts';
 import type { HttpProtocolOptions } from '../../../shared/xds/cluster.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
@@ -28,7 +27,7 @@ const MOST_NAMES = 1000;
 const MOST_NAME_LENGTH = 253;
 
 /** @returns undefined where requests do not choose */
-export function autoTls(http: z.infer<typeof HttpProtocolOptions> | undefined): AutoTls | undefined {
+export function autoTls(http: HttpProtocolOptions | undefined): AutoTls | undefined {
   const { autoSni: sni = false, autoSanValidation: validate = false } = http?.upstreamHttpProtocolOptions ?? {};
   return sni || validate ? { sni, validate } : undefined;
 }

@@ -351,12 +351,12 @@ describe('transport sockets', () => {
     const cluster = compile({ transportSocketMatches: matches }, [
       locality(0, [{ address: a, metadata }, { address: b }]),
     ]);
-    expect(cluster.endpoints().map((host) => host.tls()?.kind)).toEqual(['client', undefined]);
+    expect(cluster.endpoints().map((host) => host.tls('http1')?.kind)).toEqual(['client', undefined]);
   });
 
   it('fall back to the cluster', () => {
     const cluster = compile({ transportSocket: tlsSocket }, [locality(0, [{ address: a }])]);
-    expect(cluster.endpoints()[0]?.tls()?.kind).toBe('client');
+    expect(cluster.endpoints()[0]?.tls('http2')?.kind).toBe('client');
   });
 });
 
@@ -405,6 +405,7 @@ const automatic = (auto: object, context: object) => ({
   typedExtensionProtocolOptions: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicitHttpConfig: { httpProtocolOptions: {} },
       upstreamHttpProtocolOptions: auto,
     },
   },
@@ -470,6 +471,7 @@ describe('settings', () => {
         typedExtensionProtocolOptions: {
           'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
             '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+            explicitHttpConfig: { httpProtocolOptions: {} },
             commonHttpProtocolOptions: { idleTimeout: '2s', maxRequestsPerConnection: 5 },
           },
         },

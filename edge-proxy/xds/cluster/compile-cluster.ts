@@ -1,6 +1,5 @@
 /** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is validated here, once. */
 
-import type { z } from 'zod';
 import { isIpAddress } from '../../../shared/match/cidr.ts';
 import type {
   Cluster as ClusterConfig,
@@ -12,8 +11,7 @@ import type {
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { ConfigError } from '../../config-error.ts';
-import { http1 } from '../../http/codec/h1/upstream-connection.ts';
-import type { Runtime, TlsContext } from '../../runtime/runtime.ts';
+import type { Runtime } from '../../runtime/runtime.ts';
 import type { LocalityGroup } from '../../upstream/balancing/priority-set.ts';
 import { compileLimits } from '../../upstream/circuit-breakers.ts';
 import type { Cluster, DialOptions } from '../../upstream/cluster.ts';
@@ -28,17 +26,14 @@ import { compileBalancer } from './compile-balancer.ts';
 import { type CheckTls, compileCheckTls } from './compile-check-tls.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
+import { compileProtocols, type Http2Codec, httpOptions, maySpeakHttp2 } from './compile-protocols.ts';
 import type { RunningCluster } from './running-clusters.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
-  tls(
-    context: UpstreamTlsContext,
-    hostname?: string,
-    asked?: AskedPeer,
-    speaksHttp2?: boolean,
-  ): () => TlsContext | undefined;
+  tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): Host['tls'];
   resolve: Runtime['resolve'];
+  http2?: Http2Codec;
   /** For health checks; absent in workers. */
   connect?: Runtime['connect'];
   /** Monotonic milliseconds. */
@@ -54,7 +49,6 @@ type Tls = Host['tls'];
 type TlsChoice = (metadata: Host['metadata'], hostname: string, asked?: AskedPeer) => Tls;
 const plaintext: Tls = () => undefined;
 const MOST_SNI_CONTEXTS = 4096;
-const httpOptionsKey = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /**
  * @param assignment the EDS answer; undefined while it has not come: the cluster is empty (503 UH)
@@ -81,7 +75,7 @@ export function compileCluster(
   const cluster = new BalancedCluster(
     {
       name: config.name,
-      protocol: http1,
+      protocols: compileProtocols(http, isSecured(config), deps.http2),
       connectTimeoutMs: config.connectTimeout ? durationMs(config.connectTimeout) : 5000,
       limits: compileLimits(config),
       highLimits: compileLimits(config, 'HIGH'),
@@ -123,7 +117,7 @@ export function compileCluster(
     if (!connect) throw new ConfigError('healthChecks', 'need sockets, which this runtime does not have');
     const { rules, makeProbe } = compileHealthCheck(
       check,
-      { name: config.name, http2: http?.useDownstreamProtocolConfig?.http2ProtocolOptions !== undefined },
+      { name: config.name, http2: maySpeakHttp2(http) },
       { connect },
     );
     const { use, highUse, checks: counts } = inheritance;
@@ -187,23 +181,13 @@ function dialOptions(config: ClusterConfig): DialOptions {
   };
 }
 
-function httpOptions(config: ClusterConfig): z.infer<typeof HttpProtocolOptions> | undefined {
-  const options = config.typedExtensionProtocolOptions?.[httpOptionsKey];
-  if (!options) return undefined;
-  const path = `typedExtensionProtocolOptions.${httpOptionsKey}`;
-  if (options.explicitHttpConfig?.http2ProtocolOptions) {
-    throw new ConfigError(`${path}.explicitHttpConfig`, 'HTTP/2 to upstreams is not supported');
-  }
-  return options;
-}
-
 /** 0: none. */
 function milliseconds(duration: string | undefined): number {
   return duration === undefined ? 0 : durationMs(duration);
 }
 
 /** Envoy's default is an hour; "0s" is never. */
-function idleTimeout(http: z.infer<typeof HttpProtocolOptions> | undefined): number {
+function idleTimeout(http: HttpProtocolOptions | undefined): number {
   const value = http?.commonHttpProtocolOptions?.idleTimeout;
   return value === undefined ? 3_600_000 : durationMs(value);
 }
@@ -238,6 +222,16 @@ function destinationOf(config: ClusterConfig): Cluster['destination'] {
 
 type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
 
+/** No connection of it is plaintext. */
+function isSecured({ transportSocket, transportSocketMatches = [] }: ClusterConfig): boolean {
+  const sockets = [transportSocket, ...transportSocketMatches.map((entry) => entry.transportSocket)];
+  return sockets.every((socket) => socket !== undefined && !isPlaintext(socket));
+}
+
+function isPlaintext({ typedConfig }: TransportSocket): boolean {
+  return typedConfig['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
+}
+
 /** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
 function tlsChoice(
   config: ClusterConfig,
@@ -246,14 +240,11 @@ function tlsChoice(
   forChecks?: CheckTls,
 ): TlsChoice {
   const compile = (socket: TransportSocket): ((hostname: string, asked?: AskedPeer) => Tls) => {
-    const typed = socket.typedConfig;
-    if (typed['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer') {
-      return () => plaintext;
-    }
-    const context = forChecks ? forChecks.adapt(typed as UpstreamTlsContext) : (typed as UpstreamTlsContext);
-    const speaksHttp2 = forChecks?.speaksHttp2;
+    if (isPlaintext(socket)) return () => plaintext;
+    const typed = socket.typedConfig as UpstreamTlsContext;
+    const context = forChecks ? forChecks.adapt(typed) : typed;
     if (auto) checkAutoTls(auto, context);
-    const shared = deps.tls(context, undefined, undefined, speaksHttp2);
+    const shared = deps.tls(context);
     if (!context.autoHostSni && !auto) return () => shared;
     // One context a name: endpoints of one DNS name share theirs.
     const byName = new Map<string, Tls>([[' ', shared]]);
@@ -263,7 +254,7 @@ function tlsChoice(
       if (!found) {
         // Clients of a dynamic forward proxy name as many hosts as they like.
         if (byName.size > MOST_SNI_CONTEXTS) byName.clear();
-        byName.set(key, (found = deps.tls(context, hostname, asked, speaksHttp2)));
+        byName.set(key, (found = deps.tls(context, hostname, asked)));
       }
       return found;
     };

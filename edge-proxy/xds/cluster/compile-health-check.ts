@@ -49,7 +49,7 @@ export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, 
 
 /** As in Envoy, which refuses a gRPC check of any other cluster. */
 const NEEDS_HTTP2 =
-  'needs a cluster that may speak HTTP/2 (HttpProtocolOptions: useDownstreamProtocolConfig.http2ProtocolOptions)';
+  'needs a cluster that may speak HTTP/2 (HttpProtocolOptions: explicitHttpConfig.http2ProtocolOptions …)';
 const USER_AGENT = ['user-agent', 'Envoy/HC'] as const;
 const GRPC_HEADERS = [['te', 'trailers'], ['content-type', 'application/grpc'], USER_AGENT] as const;
 

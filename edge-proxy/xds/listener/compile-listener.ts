@@ -36,7 +36,7 @@ import {
 import { TcpProxy } from '../../tcp/tcp-proxy.ts';
 import { TcpStats } from '../../tcp/tcp-stats.ts';
 import { internalErrorLog } from '../../telemetry/internal-error-log.ts';
-import type { ClusterSet } from '../../upstream/cluster.ts';
+import type { ClusterSet, TlsPurpose } from '../../upstream/cluster.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import type { Secrets } from '../tls/secrets.ts';
 
@@ -160,7 +160,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDep
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
   const denials = filters.slice(0, -1).map((filter, i) => errorAt(`filters[${i}]`, () => admission(filter, parts)));
   const terminal = errorAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
-  const tls = errorAt('transportSocket', () => downstreamTls(chain, parts.secrets, typeOf(last.typedConfig) === HCM));
+  const tls = errorAt('transportSocket', () => downstreamTls(chain, parts.secrets, spokenBy(last)));
   return {
     name: chain.name ?? '',
     secure: tls !== undefined,
@@ -176,10 +176,17 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDep
   };
 }
 
-function downstreamTls(chain: FilterChain, secrets: Secrets, http: boolean): CertificateChoice | undefined {
+/** What a filter serves: ALPN agrees to nothing else. */
+function spokenBy({ typedConfig }: NetworkFilter): TlsPurpose {
+  if (typeOf(typedConfig) !== HCM) return 'raw';
+  const { codecType = 'AUTO' } = typedConfig as unknown as HttpConnectionManager;
+  return codecType === 'HTTP2' ? 'http2' : 'http1';
+}
+
+function downstreamTls(chain: FilterChain, secrets: Secrets, spoken: TlsPurpose): CertificateChoice | undefined {
   const config = chain.transportSocket?.typedConfig;
   if (!config || typeOf(config).endsWith('.RawBuffer')) return undefined;
-  return secrets.server(config as DownstreamTlsContext, http);
+  return secrets.server(config as DownstreamTlsContext, spoken);
 }
 
 /** The port of a dynamic forward proxy by server name; 0: there is none. */

@@ -53,7 +53,7 @@ it('ends on the last text of a file that changes while it is read', async () => 
     { certificateChain: { filename: '/tls/cert.pem' }, privateKey: { filename: '/tls/key.pem' } },
   ];
   await secrets.load(tlsCertificates);
-  const context = secrets.server({ commonTlsContext: { tlsCertificates } }, false);
+  const context = secrets.server({ commonTlsContext: { tlsCertificates } }, 'alpn');
   context(new Uint8Array(0));
   files.slow = true;
   files.write('/tls/cert.pem', 'cert 2');
@@ -85,7 +85,7 @@ it('makes a new context when a secret comes with another revocation list, and ke
         },
       },
     },
-    false,
+    'alpn',
   );
   const current = () => context(new Uint8Array(0));
   expect(current()).toBeUndefined();
@@ -118,10 +118,10 @@ it.each([
   const secrets = new Secrets(nodeRuntime(), () => {});
   const certificate = { certificateChain: { inlineString: own.cert }, privateKey: { inlineString: own.key } };
   const common = { tlsCertificates: [certificate], validationContext };
-  expect(() => secrets.server({ commonTlsContext: common }, false)).toThrow(message);
+  expect(() => secrets.server({ commonTlsContext: common }, 'alpn')).toThrow(message);
   const several = { tlsCertificates: [certificate, certificate] };
   expect(() => secrets.client({ commonTlsContext: several })).toThrow('a client context can have one certificate');
-  expect(() => secrets.server({}, false)).toThrow('a server context needs a certificate');
+  expect(() => secrets.server({}, 'alpn')).toThrow('a server context needs a certificate');
 });
 
 it('dials from one runtime context for all clusters of one certificate, and from a new one after a rotation', async () => {
@@ -160,27 +160,27 @@ it('dials from one runtime context for all clusters of one certificate, and from
     client('one', { ecdhCurves: ['P-256'] }),
     client('one', { signatureAlgorithms: ['ecdsa_secp256r1_sha256'] }),
   ];
-  const shared = (context: () => TlsContext) => (context() as ClientContext).secureContext;
+  const shared = (context: ReturnType<Secrets['client']>) => (context('http1') as ClientContext).secureContext;
   const first = shared(one);
   expect(shared(two)).toBe(first);
   expect(new Set([first, ...apart.map(shared)]).size).toBe(6);
-  expect(two()).not.toBe(one());
+  expect(two('http1')).not.toBe(one('http1'));
   for (const [context, account, other] of [
     [one, 'one', 'two'],
     [two, 'two', 'one'],
   ] as const) {
-    const { acceptNames, serverName, alpn } = context() as ClientContext;
+    const { acceptNames, serverName, alpn } = context('http1') as ClientContext;
     const names = (name: string) => ({ uris: [`spiffe://a/${name}`], dns: [], ips: [] });
     expect([acceptNames!(names(account)), acceptNames!(names(other))]).toEqual([true, false]);
     expect([serverName, alpn]).toEqual([`${account}.test`, [account]]);
   }
-  const before = one();
+  const before = one('http1');
   const current = await rotate();
   expect(shared(one)).not.toBe(first);
   expect(shared(two)).toBe(shared(one));
-  expect(one()).not.toBe(before);
+  expect(one('http1')).not.toBe(before);
   // The same configuration again, and the same secret: the pools of a cluster that is updated know their context by this.
-  const after = one();
+  const after = one('http1');
   secrets.set({ name: 'default', tlsCertificate: current });
-  expect(client('one')()).toBe(after);
+  expect(client('one')('http1')).toBe(after);
 });

@@ -15,8 +15,10 @@ import type {
 } from '../../../shared/xds/tls.ts';
 import { type CertificateChoice, type CertifiedContext, chooseCertificate } from '../../listener/certificate-choice.ts';
 import type { KeyPair, PeerTrust, Runtime, TlsContext } from '../../runtime/runtime.ts';
+import type { TlsPurpose } from '../../upstream/cluster.ts';
 import { WeakValues } from '../../weak-values.ts';
 import type { AskedPeer } from '../cluster/compile-auto-tls.ts';
+import { byPurpose, serverProtocols } from './alpn.ts';
 import { chosen, tlsVersions } from './tls-params.ts';
 import { alsoNamed, mergeValidation, namesOf, onlyNamed, refuseValidation, trustOf } from './validation-context.ts';
 
@@ -39,6 +41,9 @@ interface Parts {
 
 /** Of a certificate that is not distinguished from others. */
 const UNNAMED = { serverNames: [], key: 'other' } as const;
+/** The context that a connection is dialled with, by what it is for. */
+export type ClientTls = (purpose: TlsPurpose) => TlsContext;
+
 const UNREADY: TlsContext = { kind: 'client', unready: 'TLS: the certificates to dial with have not arrived' };
 
 export class Secrets {
@@ -112,16 +117,16 @@ export class Secrets {
   }
 
   /**
-   * @param dropH2 leave `h2` out of what is offered: the connection is served by an HTTP/1.1 codec
+   * @param spoken what is served on the connections: protocols that cannot be are not agreed to
    * @returns by the ClientHello; undefined while a secret it names has not arrived
    * @throws Error when a field is not supported or inline material is invalid
    */
-  server(context: DownstreamTlsContext, dropH2: boolean): CertificateChoice {
+  server(context: DownstreamTlsContext, spoken: TlsPurpose): CertificateChoice {
     const common = context.commonTlsContext ?? {};
     if (ownCertificates(common) === 0) throw new Error('TLS: a server context needs a certificate');
     const versions = tlsVersions(common);
     const parameters = chosen(common);
-    const alpn = (common.alpnProtocols ?? []).filter((name) => !(dropH2 && name === 'h2'));
+    const alpn = serverProtocols(common.alpnProtocols ?? [], spoken);
     const current = this.follow(common, (parts) => {
       const contexts = parts.keyPairs.map((keyPair): CertifiedContext => {
         const made = this.runtime.serverTls({
@@ -145,33 +150,34 @@ export class Secrets {
    * As `server`, for dialling; while a secret is missing the context refuses to dial.
    * @param hostname of the endpoint where it is known, for autoHostSni
    * @param asked what the request says of its peer
+   * @returns by what the connection is for: the ALPN protocols offered are those that can be spoken on it
    */
-  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer, speaksHttp2 = false): () => TlsContext {
+  client(context: UpstreamTlsContext, hostname = '', asked?: AskedPeer): ClientTls {
     if (context.allowRenegotiation) throw new Error('TLS: allowRenegotiation is not supported');
     const serverName = asked?.serverName ?? ((context.autoHostSni && hostname) || context.sni || undefined);
     // Envoy: the SNI that is sent takes the place of the configured names.
     const validates = context.autoSniSanValidation === true && serverName !== undefined;
     const common = context.commonTlsContext ?? {};
     const versions = tlsVersions(common);
-    const offered = common.alpnProtocols ?? [];
-    const alpn = !speaksHttp2 && offered.length > 1 ? offered.filter((name) => name !== 'h2') : offered;
     if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
     const mustName = asked?.mustName;
-    return this.clients.get(JSON.stringify([common, serverName, alpn, validates, mustName]), () => {
-      const current = this.follow(common, (parts) =>
-        this.runtime.clientTls({
-          keyPair: parts.keyPairs[0],
-          trustedRoots: parts.roots,
-          serverName,
-          alpn,
-          ...versions,
-          ...chosen(common),
-          ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), mustName),
-        }),
-      );
-      // Dialling without a context would be plaintext.
-      return () => current() ?? UNREADY;
-    });
+    const offering = (alpn: readonly string[]) =>
+      this.clients.get(JSON.stringify([common, serverName, alpn, validates, mustName]), () => {
+        const current = this.follow(common, (parts) =>
+          this.runtime.clientTls({
+            keyPair: parts.keyPairs[0],
+            trustedRoots: parts.roots,
+            serverName,
+            alpn,
+            ...versions,
+            ...chosen(common),
+            ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), mustName),
+          }),
+        );
+        // Dialling without a context would be plaintext.
+        return () => current() ?? UNREADY;
+      });
+    return byPurpose(common.alpnProtocols ?? [], offering);
   }
 
   /** Makes the context now (so that violations are found at once) and again whenever its parts have changed. */

@@ -238,6 +238,7 @@ export class Http1UpstreamConnection implements UpstreamConnection, ConnectionHa
 }
 
 export const http1: UpstreamProtocol = {
+  name: 'http1',
   expectedStreams: 1,
   connect: (connection, owner) => new Http1UpstreamConnection(connection, owner),
 };
