@@ -20,7 +20,6 @@ const accessLog = {
         sent: '%BYTES_SENT%',
         cluster: '%UPSTREAM_CLUSTER%',
         attempts: '%UPSTREAM_REQUEST_ATTEMPT_COUNT%',
-        trailer: '%TRAILER(X-END)% %TRAILER(GRPC-STATUS)%',
       },
     },
   }),

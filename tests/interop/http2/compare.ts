@@ -123,3 +123,58 @@ function normal(value: unknown, given: Case, port: number): unknown {
     .replaceAll(`"x-forwarded-port","${port}"`, '"x-forwarded-port","PORT"');
   return JSON.parse(alike(text, sent)) as unknown;
 }
+
+interface ClientSide {
+  readonly goaways?: readonly (readonly [last: number, code: number])[];
+  readonly end: string;
+  readonly streams?: Readonly<Record<string, readonly object[]>>;
+}
+
+interface AttemptOutcome {
+  readonly code?: number;
+  readonly goaway?: number;
+  readonly end: string;
+}
+
+/**
+ * Whether Tulle did what Envoy did. Left out are: a GOAWAY, or the RST_STREAM of a stream that is given up, before the end of
+ * a connection that Envoy ends without one; which stream a GOAWAY with an error names as the last; the log of a head that was
+ * not whole when its connection failed.
+ */
+export function agree(envoy: Outcome, tulle: Outcome): boolean {
+  return JSON.stringify(comparable(envoy, envoy)) === JSON.stringify(comparable(tulle, envoy));
+}
+
+function comparable({ client, upstream, logs }: Outcome, envoy: Outcome): object {
+  const { goaways = [], ...rest } = client as ClientSide;
+  const silent = (envoy.client as ClientSide).goaways?.length === 0 && rest.end === 'closed';
+  const malformed = envoy.logs.some((line) => (line as { flags?: string }).flags === 'UPE');
+  const streams = silent && rest.streams && withoutResets(rest.streams);
+  return {
+    client: {
+      ...rest,
+      ...(streams && { streams }),
+      goaways: silent ? [] : goaways.map(([last, code]) => (code === 0 ? [last, code] : code)),
+    },
+    upstream: upstream.map((attempt, i) => {
+      const { code, goaway, ...same } = attempt as AttemptOutcome;
+      const own = envoy.upstream[i] as AttemptOutcome | undefined;
+      // A malformed response that was whole: Envoy closes the connection, and where it resets the stream is as well.
+      const end = malformed && own?.code === undefined ? same.end.replace(', given up', '') : same.end;
+      return { ...same, end, code: own?.code === undefined ? 0 : code, goaway: own?.goaway === undefined ? 0 : goaway };
+    }),
+    logs: logs.flatMap((line) => {
+      const { details, request } = line as { details: unknown; request: string };
+      const failed = /^(codec_error|http2\.unknown\.nghttp2)/.test(String(details));
+      if (!failed) return [line];
+      return request === '- - - -' ? [] : [{ ...line, details: 'codec_error' }];
+    }),
+  };
+}
+
+function withoutResets(streams: NonNullable<ClientSide['streams']>): object {
+  const kept = Object.entries(streams).map(
+    ([id, parts]) => [id, parts.filter((part) => !('reset' in Object(part)))] as const,
+  );
+  return Object.fromEntries(kept.filter(([, parts]) => parts.length > 0));
+}

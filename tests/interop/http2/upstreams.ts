@@ -20,6 +20,8 @@ export interface Attempt {
 
 const sorted = (fields: readonly Field[]): Field[] => [...fields].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 
+type GoAway = Extract<Http2Peer['events'][number], { kind: 'goaway' }>;
+
 export class Http2Attempt implements Attempt {
   readonly number: number;
   readonly peer: Http2Peer;
@@ -70,18 +72,18 @@ export class Http2Attempt implements Attempt {
 
   outcome(): object {
     const [, ...trailers] = this.own('head');
-    const resets = this.own('reset').map(({ code }) => `reset ${code}`);
+    const code = this.own('reset')[0]?.code;
     const wholly = [...this.own('head'), ...this.own('data')].some(({ end }) => end);
-    const cut = this.peer.closed && !wholly && resets.length === 0 ? ['closed'] : [];
-    const fatal = this.peer.events.flatMap((event) =>
-      event.kind === 'goaway' && event.code !== 0 ? [`goaway ${event.code}`] : [],
-    );
+    const givenUp = code !== undefined || (this.peer.closed && !(wholly && this.answered));
+    const fatal = this.peer.events.find((event) => event.kind === 'goaway' && event.code !== 0) as GoAway | undefined;
     return {
       fields: sorted(this.fields),
       body: this.body,
       ...(this.announced && { announced: this.peer.announced() }),
       ...(trailers.length > 0 && { trailers: trailers.map(({ fields }) => sorted(fields)) }),
-      end: [...(wholly ? ['end'] : []), ...resets, ...cut, ...fatal].join(', ') || 'open',
+      end: [...(wholly ? ['end'] : []), ...(givenUp ? ['given up'] : [])].join(', ') || 'open',
+      ...(code !== undefined && { code }),
+      ...(fatal && { goaway: fatal.code }),
     };
   }
 
