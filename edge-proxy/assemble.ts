@@ -6,6 +6,7 @@ import type { ListenerState } from './admin/admin.ts';
 import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -121,7 +122,8 @@ function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<strin
   return {
     ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
     compileCluster(config, assignment, deps) {
-      const compiled = compileCluster(config, assignment, deps);
+      const http2 = { protocol: http2Protocol, random: () => env.runtime.random() };
+      const compiled = compileCluster(config, assignment, { ...deps, http2 });
       const close = compiled.close.bind(compiled);
       compiled.close = () => {
         if (clusters.get(compiled.name) === compiled) clusters.delete(compiled.name);

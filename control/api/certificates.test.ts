@@ -31,7 +31,7 @@ beforeAll(async () => {
   const tokens = new JoinTokens(memoryTokenStore());
   store = memoryStore();
   await createInitialNamespaces(store);
-  accounts = await Accounts.open(store, { load: async () => [], save: async () => {} });
+  accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
   app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === 'admin-token'));
   app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids }));

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { describe, expect, it, vi } from 'vitest';
-import { TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { MAX_POLL_NAMES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -54,6 +54,28 @@ const post = (app: Hono<ApiEnv>, body: unknown, init: RequestInit = {}) =>
   app.request('/v3/delta-discovery', { method: 'POST', headers, body: JSON.stringify(body), ...init });
 
 describe('discovery routes', () => {
+  it('refuses a poll with too many names, and one with a name that is too long', async () => {
+    const { app } = api(workload);
+    const refused = async (request: object) => {
+      const answer = await post(app, { ...poll(), requests: [{ typeUrl: TYPE_URLS.clusters, ...request }] });
+      return [answer.status, ((await answer.json()) as { message: string }).message];
+    };
+    const names = Array.from({ length: MAX_POLL_NAMES }, (_, i) => `${i}`);
+    for (const more of [{ resourceNamesUnsubscribe: ['a'] }, { initialResourceVersions: { a: '1' } }])
+      expect(await refused({ resourceNamesSubscribe: names, ...more })).toEqual([
+        400,
+        'not a discovery poll: requests: must not have more than 20000 names',
+      ]);
+    expect(await refused({ resourceNamesSubscribe: ['n'.repeat(1025)] })).toEqual([
+      400,
+      `${TYPE_URLS.clusters}: a resource name of more than 1024 characters`,
+    ]);
+    expect(
+      (await post(app, { ...poll(), requests: [{ typeUrl: TYPE_URLS.clusters, resourceNamesSubscribe: names }] }))
+        .status,
+    ).toBe(200);
+  });
+
   it('answers a workload only for its own namespace and service account', async () => {
     const { app, as } = api(workload);
     const answer = (await (await post(app, poll())).json()) as { session: string; responses: { typeUrl: string }[] };

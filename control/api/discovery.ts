@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import {
   DiscoveryPoll,
   isConfidential,
+  MAX_POLL_NAMES,
   RESOURCE_TYPES,
   type ResourceType,
   type Snapshot,
@@ -80,7 +81,19 @@ function readPoll(body: unknown, caller: Caller & { kind: 'workload' }): Discove
   }
   if (parsed.data.requests.length > MAX_REQUESTS)
     throw badRequest(`not a discovery poll: requests: must not be more than ${MAX_REQUESTS}`);
-  return { ...parsed.data, node: callersNode(parsed.data.node, caller) };
+  const poll = parsed.data as DiscoveryPoll;
+  if (namesIn(poll) > MAX_POLL_NAMES)
+    throw badRequest(`not a discovery poll: requests: must not have more than ${MAX_POLL_NAMES} names`);
+  return { ...poll, node: callersNode(poll.node, caller) };
+}
+
+function namesIn({ requests }: DiscoveryPoll): number {
+  let count = 0;
+  for (const { resourceNamesSubscribe = [], resourceNamesUnsubscribe = [], initialResourceVersions = {} } of requests) {
+    count += resourceNamesSubscribe.length + resourceNamesUnsubscribe.length;
+    count += Object.keys(initialResourceVersions).length;
+  }
+  return count;
 }
 
 /** RFC 9110 section 12.5.3. Only gzip by its name: a client that takes any coding gets the plain text. */

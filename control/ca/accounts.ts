@@ -2,10 +2,9 @@
  * Which service accounts may have identities: those of namespaces that exist, unless they were taken back. A ServiceAccount
  * resource is not needed (workloads of machines have none); deleting one takes the account back, making it again allows it.
  */
-import * as z from 'zod';
 import type { ResourceStore } from '../store/store.ts';
-import { readIfPresent, writeDurably } from './files.ts';
-import type { JoinClaim } from './join-tokens.ts';
+import { ttlSeconds } from './authority.ts';
+import { type JoinClaim, joinTokenTtlSeconds } from './join-tokens.ts';
 
 /** One that was taken back. */
 export interface Revocation extends JoinClaim {
@@ -13,13 +12,20 @@ export interface Revocation extends JoinClaim {
   since: number;
 }
 
-const Stored = z.array(z.strictObject({ namespace: z.string(), serviceAccount: z.string(), since: z.number() }));
+/** `since` undefined: the account is not revoked any more. */
+export interface RevocationChange extends JoinClaim {
+  since: number | undefined;
+}
 
-/** Where revocations live; `save` is durable when its promise resolves. */
+/** Where revocations live; what was recorded is durable when the promise resolves. One `record` at a time. */
 export interface RevocationStore {
   load(): Promise<readonly Revocation[]>;
-  save(revocations: readonly Revocation[]): Promise<void>;
+  /** @param all the revocations as they are with these changes, for a store that writes all of them */
+  record(changes: readonly RevocationChange[], all: () => readonly Revocation[]): Promise<void>;
 }
+
+/** Milliseconds after which nothing that an account was given is valid any more: join tokens, and certificates made with them. */
+const GIVEN_MS = (joinTokenTtlSeconds.max + ttlSeconds.max) * 1000;
 
 /** The account has no identity, and asking again does not help. One line, with the remedy. */
 export class AccountError extends Error {
@@ -31,6 +37,9 @@ export class Accounts {
   readonly #revocations: RevocationStore;
   readonly #now: () => number;
   readonly #revoked: Map<string, Revocation>;
+  /** Changes that the next write takes, and that write. */
+  #pending: RevocationChange[] = [];
+  #next: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -51,7 +60,9 @@ export class Accounts {
     revocations: RevocationStore,
     now: () => number = Date.now,
   ): Promise<Accounts> {
-    return new Accounts(store, revocations, now, await revocations.load());
+    const accounts = new Accounts(store, revocations, now, await revocations.load());
+    await accounts.#forgetDeletedNamespaces();
+    return accounts;
   }
 
   /** @throws AccountError when the account may not have an identity */
@@ -64,7 +75,11 @@ export class Accounts {
     if (!revoked) return;
     const key = { group: '', plural: 'serviceaccounts', namespace, name: serviceAccount };
     const created = (await this.#store.get(key))?.metadata.creationTimestamp;
-    if (created !== undefined && Date.parse(created) >= revoked.since) return;
+    if (created !== undefined && Date.parse(created) >= revoked.since) {
+      // Deleting that ServiceAccount revokes the account again. Where this is not recorded, the next check finds the same.
+      this.#forget(revoked).catch(() => {});
+      return;
+    }
     throw new AccountError(
       `service account "${serviceAccount}" of namespace "${namespace}" was revoked at ${new Date(revoked.since).toISOString()}: create the ServiceAccount again to allow it`,
     );
@@ -87,7 +102,7 @@ export class Accounts {
     } catch (error) {
       if (before) this.#revoked.set(keyOf(claim), before);
       else this.#revoked.delete(keyOf(claim));
-      await this.#save();
+      await this.#record({ ...claim, since: before?.since });
       throw error;
     }
   }
@@ -99,31 +114,44 @@ export class Accounts {
   #add({ namespace, serviceAccount }: JoinClaim, since: number): Promise<void> {
     const revocation = { namespace, serviceAccount, since };
     this.#revoked.set(keyOf(revocation), revocation);
-    return this.#save();
+    return this.#record(revocation);
   }
 
-  #save(): Promise<void> {
-    // One after the other, so that an older state never overwrites a newer one; a failure does not stop the next.
-    this.#saving = this.#saving.catch(() => {}).then(() => this.#revocations.save(this.list()));
-    return this.#saving;
+  /** Unless it was replaced meanwhile. */
+  async #forget(revoked: Revocation): Promise<void> {
+    if (this.#revoked.get(keyOf(revoked)) !== revoked) return;
+    this.#revoked.delete(keyOf(revoked));
+    await this.#record({ ...revoked, since: undefined });
+  }
+
+  /**
+   * The accounts of a namespace that does not exist have no identities. Once nothing that was given to them can be valid, a
+   * namespace of the same name begins without revocations.
+   */
+  async #forgetDeletedNamespaces(): Promise<void> {
+    const old = this.list().filter(({ since }) => since < this.#now() - GIVEN_MS);
+    for (const [name, revocations] of Map.groupBy(old, ({ namespace }) => namespace)) {
+      if (await this.#store.get({ group: '', plural: 'namespaces', namespace: '', name })) continue;
+      await Promise.all(revocations.map((revoked) => this.#forget(revoked)));
+    }
+  }
+
+  /** One write after the other. The changes that come while one is under way share the next; a failure does not stop it. */
+  #record(change: RevocationChange): Promise<void> {
+    this.#pending.push(change);
+    if (!this.#next) {
+      this.#next = this.#saving
+        .catch(() => {})
+        .then(() => {
+          const changes = this.#pending;
+          this.#pending = [];
+          this.#next = undefined;
+          return this.#revocations.record(changes, () => this.list());
+        });
+      this.#saving = this.#next;
+    }
+    return this.#next;
   }
 }
 
 const keyOf = ({ namespace, serviceAccount }: JoinClaim): string => `${namespace}/${serviceAccount}`;
-
-export function fileRevocationStore(path: string): RevocationStore {
-  return {
-    async load() {
-      const text = await readIfPresent(path);
-      if (text === undefined) return [];
-      try {
-        return Stored.parse(JSON.parse(text));
-      } catch {
-        throw new Error(
-          `${path} is not a list of revocations: restore it from a backup, or remove it to revoke nothing`,
-        );
-      }
-    },
-    save: (revocations) => writeDurably(path, JSON.stringify(revocations)),
-  };
-}

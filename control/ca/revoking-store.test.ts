@@ -20,7 +20,7 @@ async function opened() {
   const saved: (readonly Revocation[])[] = [];
   const revocations = {
     load: async () => saved.at(-1) ?? [],
-    save: async (all: readonly Revocation[]) => void saved.push(all),
+    record: async (_changes: unknown, all: () => readonly Revocation[]) => void saved.push(all()),
   };
   const open = () => Accounts.open(store, revocations);
   return { store, saved, open };

@@ -73,7 +73,7 @@ function countOf(flag: string, text: string): number {
   throw new CliError(`${flag} ${text}: must be a whole number from 1 to 9999999`);
 }
 
-function sessionLimits(flags: ControlFlags): SessionLimits {
+function sessionLimits(flags: ControlFlags): Partial<SessionLimits> {
   return {
     total: countOf('--max-sessions', flags.maxSessions),
     perNamespace: countOf('--max-sessions-per-namespace', flags.maxSessionsPerNamespace),

@@ -9,8 +9,8 @@ import type { ResourceSets } from '../compile/output/snapshot.ts';
 
 /** Names that the proxy subscribed to. */
 export interface Wanted {
-  readonly virtualHosts: ReadonlySet<string>;
-  readonly clusters: ReadonlySet<string>;
+  readonly virtualHosts: Iterable<string>;
+  readonly clusters: Iterable<string>;
 }
 
 /**
@@ -24,35 +24,56 @@ export function closureOf(
   wanted: Wanted,
   before: ResourceSets | undefined,
 ): ResourceSets {
-  const [hosts, clusters] = [sets.virtualHosts.last, sets.clusters.last];
-  const held = {
-    virtualHosts: new Picked(hosts),
-    clusters: new Picked(clusters),
-    endpoints: new Picked(sets.endpoints.last),
-  };
-  for (const names of [eager.virtualHosts, wanted.virtualHosts])
-    for (const name of names) {
-      const host = held.virtualHosts.take(name);
-      if (host) for (const cluster of clustersOf(host)) held.clusters.take(cluster);
-    }
-  for (const names of [eager.clusters, wanted.clusters]) for (const name of names) held.clusters.take(name);
-  for (const cluster of held.clusters.layer.values()) {
-    const service = serviceNameOf(cluster);
-    if (service !== undefined) held.endpoints.take(service);
-  }
-  return {
-    ...sets,
-    virtualHosts: sets.virtualHosts.withLast(held.virtualHosts.likeLast(before?.virtualHosts.last)),
-    clusters: sets.clusters.withLast(held.clusters.likeLast(before?.clusters.last)),
-    endpoints: sets.endpoints.withLast(held.endpoints.likeLast(before?.endpoints.last)),
-  };
+  const held = picksOf(sets, undefined);
+  pick(held, eager);
+  pick(held, wanted);
+  return cutDown(sets, (type) => held[type].likeLast(before?.[type].last));
+}
+
+/** `closure`, of the same node, with more names wanted. Looks at these alone. */
+export function extendedClosure(
+  { sets }: Pick<CompiledNode, 'sets'>,
+  closure: ResourceSets,
+  wanted: Wanted,
+): ResourceSets {
+  const held = picksOf(sets, closure);
+  pick(held, wanted);
+  return cutDown(sets, (type) => held[type].layer);
 }
 
 /** The types that closures cut down. */
 const CUT = ['clusters', 'endpoints', 'virtualHosts'] as const satisfies readonly ResourceType[];
+type CutType = (typeof CUT)[number];
+type Picks = { readonly [T in CutType]: Picked };
+
+function picksOf(sets: ResourceSets, begun: ResourceSets | undefined): Picks {
+  return Object.fromEntries(CUT.map((type) => [type, new Picked(sets[type].last, begun?.[type].last)])) as Picks;
+}
+
+function cutDown(sets: ResourceSets, layerOf: (type: CutType) => Layer): ResourceSets {
+  return { ...sets, ...Object.fromEntries(CUT.map((type) => [type, sets[type].withLast(layerOf(type))])) };
+}
+
+/** Takes what the names need. */
+function pick(held: Picks, wanted: Wanted): void {
+  const taken: SharedResource[] = [];
+  const takeCluster = (name: string) => {
+    const cluster = held.clusters.take(name);
+    if (cluster) taken.push(cluster);
+  };
+  for (const name of wanted.virtualHosts) {
+    const host = held.virtualHosts.take(name);
+    if (host) for (const cluster of clustersOf(host)) takeCluster(cluster);
+  }
+  for (const name of wanted.clusters) takeCluster(name);
+  for (const cluster of taken) {
+    const service = serviceNameOf(cluster);
+    if (service !== undefined) held.endpoints.take(service);
+  }
+}
 
 /** Names of what a node could fetch, sorted; types without any are absent. */
-export type NotFetched = { [T in (typeof CUT)[number]]?: readonly string[] };
+export type NotFetched = { [T in CutType]?: readonly string[] };
 
 export function notFetched(all: ResourceSets, held: ResourceSets): NotFetched {
   const found: NotFetched = {};
@@ -65,16 +86,26 @@ export function notFetched(all: ResourceSets, held: ResourceSets): NotFetched {
 
 /** A part of a layer. */
 class Picked {
-  readonly layer = new Map<string, SharedResource>();
   private readonly from: Layer;
+  private readonly begun: Layer | undefined;
+  private own: Map<string, SharedResource> | undefined;
 
-  constructor(from: Layer) {
+  /** @param begun what was picked before; it stays as it is */
+  constructor(from: Layer, begun: Layer | undefined) {
     this.from = from;
+    this.begun = begun;
   }
 
+  get layer(): Layer {
+    return this.own ?? this.begun ?? NOTHING;
+  }
+
+  /** @returns the resource when it was not picked yet */
   take(name: string): SharedResource | undefined {
     const resource = this.from.get(name);
-    if (resource) this.layer.set(name, resource);
+    if (!resource || this.layer.has(name)) return undefined;
+    this.own ??= new Map(this.begun);
+    this.own.set(name, resource);
     return resource;
   }
 
@@ -85,6 +116,8 @@ class Picked {
     return last;
   }
 }
+
+const NOTHING: Layer = new Map();
 
 const named = new WeakMap<SharedResource, readonly string[]>();
 

@@ -8,8 +8,15 @@ export class ProxyIndex {
   private readonly byAddress = new Map<string, Session[]>();
   private readonly byName = new Map<string, Session[]>();
 
-  /** Of connected proxies only: who left takes nothing away from others. */
-  constructor(sessions: Iterable<Session>, now: number) {
+  private readonly ttlMs: number;
+
+  /**
+   * Of connected proxies only: one that left takes nothing away from others.
+   * @param now milliseconds since the epoch
+   * @param ttlMs after which a session that is not polled is forgotten; milliseconds
+   */
+  constructor(sessions: Iterable<Session>, now: number, ttlMs: number) {
+    this.ttlMs = ttlMs;
     for (const session of sessions) {
       if (!isConnected(session, now)) continue;
       const [type, address = '', name = ''] = partsOf(session);
@@ -52,7 +59,7 @@ export class ProxyIndex {
     const why = moved
       ? `${moved.node.id} of the same name and identity is connected: where its address changed, this entry is out of date`
       : 'it was stopped, cannot reach this control plane, or uses another one';
-    return `not connected since ${since}: ${why}; the entry is forgotten after five minutes`;
+    return `not connected since ${since}: ${why}; the entry is forgotten after ${inWords(this.ttlMs)}`;
   }
 }
 
@@ -78,6 +85,12 @@ export function certificateNotes(session: Session, now: number): string[] {
     `its certificate expires at ${at} and is not renewed: lines "identity:" of its log have the reason, as a revoked service account ` +
       '("tulle token list"); once expired it must be restarted with a new join token ("tulle token create")',
   ];
+}
+
+function inWords(ms: number): string {
+  const [count, unit] = ms >= 60_000 ? [ms / 60_000, 'minute'] : [ms / 1000, 'second'];
+  const rounded = Math.max(1, Math.round(count));
+  return `${rounded} ${unit}${rounded === 1 ? '' : 's'}`;
 }
 
 function partsOf({ node }: Session): string[] {

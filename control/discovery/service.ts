@@ -125,8 +125,8 @@ export class DiscoveryService {
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
    * @param certificate when the X.509-SVID of the caller is valid; absent: it presented none
-   * @throws DiscoveryError invalid (unknown type URL), limited (the caller has as many sessions as it may have), unavailable
-   *   (too many sessions, nothing could be compiled yet)
+   * @throws DiscoveryError invalid (unknown type URL, name that is too long), limited (the caller has as many sessions, or names,
+   *   as it may have), unavailable (too many sessions, nothing could be compiled yet)
    */
   async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal, certificate?: Validity): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
@@ -206,7 +206,7 @@ export class DiscoveryService {
       const other = latest.get(key);
       if (!other || session.lastSeen >= other.lastSeen) latest.set(key, session);
     }
-    const index = new ProxyIndex(this.sessions.values(), now);
+    const index = new ProxyIndex(this.sessions.values(), now, this.sessions.ttlMs);
     return [...latest]
       .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
       .map(([, session]) =>
@@ -303,7 +303,8 @@ export class DiscoveryService {
 
   private open(request: DiscoveryPoll, caller: string): Session {
     const now = this.clock.now();
-    const session = new Session(randomUUID(), caller, this.permitted(request.node), now);
+    const { perSession } = this.sessions.limits.names;
+    const session = new Session(randomUUID(), caller, this.permitted(request.node), now, perSession);
     this.sessions.add(session, now);
     const { id: node, userAgentVersion: version = '' } = session.node;
     this.events.connected({ node, identity: caller, version });

@@ -4,18 +4,25 @@
  */
 import { parseWorkloadId, SpiffeIdError } from '../../shared/identity/spiffe.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { NAME_LIMITS, NameBudget, type NameLimits } from './name-budget.ts';
 import type { Session } from './session.ts';
 
-/** The most sessions at a time. */
+/** The most sessions at a time, and the most that is kept of the names they choose. */
 export interface SessionLimits {
   readonly total: number;
   /** Of all service accounts of one namespace. */
   readonly perNamespace: number;
   /** Of one SPIFFE id, which the replicas of a workload share. */
   readonly perIdentity: number;
+  readonly names: NameLimits;
 }
 
-export const SESSION_LIMITS: SessionLimits = { total: 10_000, perNamespace: 5000, perIdentity: 1000 };
+export const SESSION_LIMITS: SessionLimits = {
+  total: 10_000,
+  perNamespace: 5000,
+  perIdentity: 1000,
+  names: NAME_LIMITS,
+};
 
 /** At a limit, a session that was not polled for this long makes room for a new one. */
 const IDLE_MS = 30_000;
@@ -51,17 +58,22 @@ class Groups {
 const NONE: ReadonlySet<Session> = new Set();
 
 export class SessionTable {
-  private readonly limits: SessionLimits;
-  private readonly ttlMs: number;
+  readonly limits: SessionLimits;
+  /** Milliseconds after which a session that is not polled is forgotten. */
+  readonly ttlMs: number;
   private readonly onForget: (session: Session) => void;
   private readonly sessions = new Map<string, Session>();
   private readonly ofProxy = new Groups();
   private readonly ofIdentity = new Groups();
   private readonly ofNamespace = new Groups();
+  /** Of names, by identity. */
+  private readonly budgets = new Map<string, NameBudget>();
+  private readonly names: NameBudget;
   private expiredAt = Number.NEGATIVE_INFINITY;
 
   constructor({ limits, ttlMs, onForget }: SessionTableOptions) {
     this.limits = { ...SESSION_LIMITS, ...limits };
+    this.names = new NameBudget(this.limits.names.total, 'this control plane');
     this.ttlMs = ttlMs;
     this.onForget = onForget;
   }
@@ -101,10 +113,20 @@ export class SessionTable {
       );
     if (this.sessions.size >= total && !this.makeRoom(this.sessions.values(), now))
       throw new DiscoveryError('unavailable', `the limit of ${total} sessions of this control plane is reached`);
+    session.names.within(this.budgetOf(identity));
     this.sessions.set(session.id, session);
     this.ofProxy.add(proxyKey(session), session);
     this.ofIdentity.add(identity, session);
     this.ofNamespace.add(namespace, session);
+  }
+
+  private budgetOf(identity: string): NameBudget {
+    let budget = this.budgets.get(identity);
+    if (!budget) {
+      budget = new NameBudget(this.limits.names.perIdentity, `one identity (${identity})`, this.names);
+      this.budgets.set(identity, budget);
+    }
+    return budget;
   }
 
   /** Forgets the sessions that were not polled for the time to live. */
@@ -134,7 +156,9 @@ export class SessionTable {
     if (!this.sessions.delete(session.id)) return;
     const { identity, namespace } = workloadOf(session.owner);
     this.ofProxy.delete(proxyKey(session), session);
+    session.names.close();
     this.ofIdentity.delete(identity, session);
+    if (this.ofIdentity.of(identity).size === 0) this.budgets.delete(identity);
     this.ofNamespace.delete(namespace, session);
     this.onForget(session);
   }

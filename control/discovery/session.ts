@@ -16,7 +16,8 @@ import type { CompiledNode } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import type { ResourceSets } from '../compile/output/snapshot.ts';
-import { closureOf } from './on-demand.ts';
+import { NAME_LIMITS, NameBudget } from './name-budget.ts';
+import { closureOf, extendedClosure } from './on-demand.ts';
 import { type Changes, Subscription } from './subscription.ts';
 
 /** A DeltaDiscoveryResponse before it is encoded: its resources are shared with other proxies. */
@@ -66,23 +67,27 @@ export class Session {
   failedAt: unknown;
   nodeDigest: string;
   readonly subscriptions: { readonly [T in ResourceType]: Subscription };
+  /** Of the names that the proxy chooses. */
+  readonly names: NameBudget;
   /** Ends the poll being held, if any. */
   private wake: ((reason: WakeReason) => void) | undefined;
   private nonces = 0;
   /** What `setsOf` gave last. */
-  private closure: { readonly node: CompiledNode; readonly step: number; readonly sets: ResourceSets } | undefined;
+  private closure: { readonly node: CompiledNode; readonly sets: ResourceSets } | undefined;
 
-  constructor(id: string, owner: string, node: Node, now: number) {
+  /** @param maxNames characters of names that it may keep, see NameLimits */
+  constructor(id: string, owner: string, node: Node, now: number, maxNames = NAME_LIMITS.perSession) {
     this.id = id;
     this.owner = owner;
     this.node = node;
     this.nodeDigest = digest(node);
     this.openedAt = now;
     this.lastSeen = now;
+    this.names = new NameBudget(maxNames, 'one session');
     const resends = !this.features.has('tulle.on-demand');
-    this.subscriptions = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Subscription(resends)])) as {
-      [T in ResourceType]: Subscription;
-    };
+    this.subscriptions = Object.fromEntries(
+      RESOURCE_TYPES.map((type) => [type, new Subscription(resends, this.names)]),
+    ) as { [T in ResourceType]: Subscription };
   }
 
   /** What both sides have beyond plain incremental xDS. */
@@ -95,12 +100,13 @@ export class Session {
     const { eager } = node;
     if (!eager || !this.features.has('tulle.on-demand')) return node.sets;
     const { virtualHosts, clusters } = this.subscriptions;
-    const step = virtualHosts.namedStep + clusters.namedStep;
+    const added = { virtualHosts: virtualHosts.takeAdded(), clusters: clusters.takeAdded() };
     const { closure } = this;
-    if (closure?.node === node && closure.step === step) return closure.sets;
-    const wanted = { virtualHosts: virtualHosts.named, clusters: clusters.named };
-    const sets = closureOf(node, eager, wanted, closure?.sets);
-    this.closure = { node, step, sets };
+    const sets =
+      closure?.node === node && added.virtualHosts && added.clusters
+        ? extendedClosure(node, closure.sets, { virtualHosts: added.virtualHosts, clusters: added.clusters })
+        : closureOf(node, eager, { virtualHosts: virtualHosts.named, clusters: clusters.named }, closure?.sets);
+    this.closure = { node, sets };
     return sets;
   }
 

@@ -6,9 +6,8 @@ import { digestText } from '../compile/output/digest.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { costOf, MAX_NAME, NAME_LIMITS, NameBudget } from './name-budget.ts';
 
-/** The most names of one type that a proxy may send, chiefly those it holds. */
-const MAX_NAMES = 250_000;
 /** Characters of a version; those of this control plane are digests. */
 const MAX_VERSION = 128;
 /** In the place of a longer version, which is another control plane's: like that, it is no version of a resource. */
@@ -41,68 +40,94 @@ interface Offer {
  */
 class Held {
   private base = ResourceSet.EMPTY;
-  /** What differs from `base`: name -> version; undefined: not held. */
+  /** What differs from `base`: name -> version; undefined: not held. The names are those of resources, shared by all proxies. */
   private readonly own = new Map<string, string | undefined>();
+  /** The same by the proxy's own names, which the budget is charged for. */
+  private readonly claimed = new Map<string, string>();
+  private readonly budget: NameBudget;
+
+  constructor(budget: NameBudget) {
+    this.budget = budget;
+  }
 
   /** '' : the proxy requested it by name and has not got it. */
   version(name: string): string | undefined {
+    const claimed = this.claimed.get(name);
+    if (claimed !== undefined) return claimed;
     return this.own.has(name) ? this.own.get(name) : this.base.get(name)?.version;
   }
 
+  /** @param name a resource's own, as it was offered */
   set(name: string, version: string): void {
+    this.withdraw(name);
     this.own.set(name, version);
   }
 
-  delete(name: string): void {
-    if (this.base.has(name)) this.own.set(name, undefined);
-    else this.own.delete(name);
+  /** By the proxy's word. @throws DiscoveryError limited */
+  claim(name: string, version: string): void {
+    const shared = this.own.has(name) ? name : this.base.get(name)?.name;
+    if (shared !== undefined) return void this.own.set(shared, version);
+    this.withdraw(name);
+    this.budget.charge(costOf(name, version));
+    this.claimed.set(name, version);
   }
 
-  /** Names that are remembered for this proxy alone. */
-  get ownSize(): number {
-    return this.own.size;
+  delete(name: string): void {
+    this.withdraw(name);
+    const shared = this.base.get(name)?.name;
+    if (shared !== undefined) this.own.set(shared, undefined);
+    else this.own.delete(name);
   }
 
   /** Exactly the resources of `set`. */
   become(set: ResourceSet): void {
     this.base = set;
     this.own.clear();
+    for (const name of [...this.claimed.keys()]) this.withdraw(name);
   }
 
   /** Names that are held, or not held, otherwise than `set` has them; and perhaps some more. */
   differences(set: ResourceSet): Set<string> {
     const names = set.changedSince(this.base);
     for (const name of this.own.keys()) names.add(name);
+    for (const name of this.claimed.keys()) names.add(name);
     return names;
   }
 
   /** Lets go of everything but `names`. */
   keepOnly(names: ReadonlySet<string>): void {
-    const kept = [...names].flatMap((name) => {
-      const version = this.version(name);
-      return version === undefined ? [] : [[name, version] as const];
-    });
-    this.become(ResourceSet.EMPTY);
-    for (const [name, version] of kept) this.own.set(name, version);
+    for (const { name } of this.base.values())
+      if (names.has(name) && !this.own.has(name)) this.own.set(name, this.base.get(name)?.version);
+    this.base = ResourceSet.EMPTY;
+    for (const [name, version] of [...this.own]) if (version === undefined || !names.has(name)) this.own.delete(name);
+    for (const name of [...this.claimed.keys()]) if (!names.has(name)) this.withdraw(name);
   }
 
   get size(): number {
-    let size = this.base.count;
+    let size = this.base.count + this.claimed.size;
     for (const [name, version] of this.own) {
       if (this.base.has(name)) size -= version === undefined ? 1 : 0;
       else size += version === undefined ? 0 : 1;
     }
     return size;
   }
+
+  private withdraw(name: string): void {
+    const version = this.claimed.get(name);
+    if (version === undefined) return;
+    this.claimed.delete(name);
+    this.budget.refund(costOf(name, version));
+  }
 }
 
 export class Subscription {
   private wildcard = false;
   private readonly names = new Set<string>();
-  /** Counts changes of `named`. */
-  namedStep = 0;
+  /** Names that came since `takeAdded`; undefined: some went as well. */
+  private added: string[] | undefined = [];
   private readonly resends: boolean;
-  private readonly held = new Held();
+  private readonly budget: NameBudget;
+  private readonly held: Held;
   private readonly refused = new Map<string, Refusal>();
   private offer: Offer | undefined;
   /** Digests of what the proxy holds, until they are compared. */
@@ -110,14 +135,20 @@ export class Subscription {
   /** Buckets whose names the proxy has not sent yet. */
   private readonly unnamed = new Set<number>();
 
-  /** @param resends what is held is sent again when it is subscribed to by name, as in plain incremental xDS */
-  constructor(resends = true) {
+  /**
+   * @param resends what is held is sent again when it is subscribed to by name, as in plain incremental xDS
+   * @param budget charged for the names that the proxy chooses
+   */
+  constructor(resends = true, budget = new NameBudget(NAME_LIMITS.perSession, 'one session')) {
     this.resends = resends;
+    this.budget = budget;
+    this.held = new Held(budget);
   }
 
   /**
    * Takes one request: its ACK or NACK of the outstanding offer, then its changes of subscription. An offer that this
    * request does not answer was lost on the way; forgetting it makes `changes` offer the same again.
+   * @throws DiscoveryError invalid (a name is too long), limited (too many names); the request is half taken then
    */
   take(request: DeltaDiscoveryRequest): void {
     const offer = this.offer;
@@ -126,19 +157,28 @@ export class Subscription {
     for (const name of request.resourceNamesSubscribe ?? []) {
       if (name === '*') this.wildcard = true;
       else {
-        if (!this.names.has(name)) this.namedStep += 1;
-        this.names.add(name);
+        this.addName(name, request.typeUrl);
         // A name is answered: with the resource, or with its removal when there is none.
-        if (this.resends || !this.held.version(name)) this.held.set(name, '');
+        if (this.resends || !this.held.version(name)) this.held.claim(name, '');
       }
     }
     if (request.heldDigests) this.digests = request.heldDigests.slice(0, HELD_BUCKETS);
-    for (const [name, version] of Object.entries(request.initialResourceVersions ?? {}))
-      this.held.set(name, version.length > MAX_VERSION ? FOREIGN_VERSION : version);
+    const { initialResourceVersions: versions = {} } = request;
+    for (const name of Object.keys(versions)) {
+      checkLength(name, request.typeUrl);
+      const version = versions[name]!;
+      this.held.claim(name, version.length > MAX_VERSION ? FOREIGN_VERSION : version);
+    }
     for (const bucket of request.namesSent ?? []) this.unnamed.delete(bucket);
     for (const name of request.resourceNamesUnsubscribe ?? []) this.forget(name);
-    if (this.names.size + this.held.ownSize > MAX_NAMES)
-      throw new DiscoveryError('invalid', `${request.typeUrl}: more than ${MAX_NAMES} names`);
+  }
+
+  private addName(name: string, typeUrl: string): void {
+    if (this.names.has(name)) return;
+    checkLength(name, typeUrl);
+    this.budget.charge(costOf(name));
+    this.names.add(name);
+    this.added?.push(name);
   }
 
   /**
@@ -158,7 +198,7 @@ export class Subscription {
     const differing = new Set([...own.keys()].filter((bucket) => own[bucket] !== (digests[bucket] ?? '')));
     this.held.become(resources);
     for (const { name } of resources.values()) if (differing.has(bucketOf(name))) this.held.delete(name);
-    for (const name of this.names) if (!resources.has(name)) this.held.set(name, '');
+    for (const name of this.names) if (!resources.has(name)) this.held.claim(name, '');
     this.unnamed.clear();
     for (const bucket of differing) if (digests[bucket]) this.unnamed.add(bucket);
   }
@@ -202,6 +242,13 @@ export class Subscription {
     return this.wildcard || this.names.size > 0;
   }
 
+  /** What of `named` came since the last call; undefined: some names went as well. */
+  takeAdded(): readonly string[] | undefined {
+    const { added } = this;
+    this.added = [];
+    return added;
+  }
+
   /** What is subscribed to by name. */
   get named(): ReadonlySet<string> {
     return this.names;
@@ -228,7 +275,10 @@ export class Subscription {
 
   private forget(name: string): void {
     if (name !== '*') {
-      if (this.names.delete(name)) this.namedStep += 1;
+      if (this.names.delete(name)) {
+        this.added = undefined;
+        this.budget.refund(costOf(name));
+      }
       if (this.covers(name)) {
         // Nothing has to be answered any more.
         if (this.held.version(name) === '') this.held.delete(name);
@@ -257,6 +307,12 @@ export class Subscription {
       }
     }
   }
+}
+
+/** @throws DiscoveryError invalid */
+function checkLength(name: string, typeUrl: string): void {
+  if (name.length > MAX_NAME)
+    throw new DiscoveryError('invalid', `${typeUrl}: a resource name of more than ${MAX_NAME} characters`);
 }
 
 /** Characters of a proxy's reasons that are kept: of one, and of all of one type. */

@@ -66,7 +66,9 @@ export class FindingTable {
 
 const textOf = ({ reason, message }: Finding): string => `${reason} ${message}`;
 
-function isNewer(one: Finding, other: Finding): boolean {
-  const { uid, generation = 1 } = one.about.metadata;
-  return uid !== other.about.metadata.uid || generation > (other.about.metadata.generation ?? 1);
+/** Of one resource a later generation; of two that had the name one after the other, the one that was written later. */
+function isNewer({ about: one }: Finding, { about: other }: Finding): boolean {
+  const { uid, generation = 1 } = one.metadata;
+  if (uid === other.metadata.uid) return generation > (other.metadata.generation ?? 1);
+  return Number(one.metadata.resourceVersion) > Number(other.metadata.resourceVersion);
 }

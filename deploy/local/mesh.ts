@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ControlApi } from '../../control/cli/connection.ts';
+import { ControlApi, describeStatus } from '../../control/cli/connection.ts';
 import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
 import { kindOf } from '../../shared/resources/index.ts';
@@ -137,11 +137,11 @@ export class LoopbackMesh {
 
   /** Deletes every resource of a YAML text; absent ones are ignored. */
   async remove(yaml: string): Promise<void> {
-    for (const { kind, resource } of resourcesOf(yaml))
-      await this.api.request(
-        'DELETE',
-        resourcePath(kind, resource.metadata.namespace ?? 'default', resource.metadata.name),
-      );
+    for (const { kind, resource } of resourcesOf(yaml)) {
+      const at = resourcePath(kind, resource.metadata.namespace ?? 'default', resource.metadata.name);
+      const answer = await this.api.request('DELETE', at);
+      if (answer.status >= 300 && answer.status !== 404) throw new Error(`DELETE ${at}: ${describeStatus(answer)}`);
+    }
   }
 
   /** Starts proxy, then application; the proxy is ready when this returns. */

@@ -2,6 +2,7 @@
 import {
   type DeltaDiscoveryRequest,
   type Feature,
+  MAX_POLL_NAMES,
   type NamesWanted,
   type ResourceType,
   TYPE_URLS,
@@ -11,8 +12,8 @@ import {
 import { bucketOf, bucketTexts } from '../../shared/xds/held-digests.ts';
 import type { HeldConfig } from './config-journal.ts';
 
-/** Of names and versions in one poll, in characters; the control plane's limit of a poll is 1 MiB. */
-const PAGE_CHARS = 256 * 1024;
+/** Of names and versions in one poll; the control plane's limit of a poll is 1 MiB. */
+const PAGE = { chars: 256 * 1024, names: MAX_POLL_NAMES };
 
 /**
  * The first requests of a session: everything of every type that the control plane has, or all that is eager.
@@ -38,24 +39,25 @@ export function subscribeRequests(
 /** What is held of the wanted buckets, in pages: each one poll's requests. A bucket may begin in one and end in a later one. */
 export function namePages(held: HeldConfig, wanted: readonly NamesWanted[]): DeltaDiscoveryRequest[][] {
   const pages: DeltaDiscoveryRequest[][] = [];
-  let left = 0;
+  let left = { ...PAGE };
   for (const { typeUrl, buckets } of wanted) {
     const type = typeOfUrl(typeUrl);
     if (type === undefined) continue;
     const byBucket = Map.groupBy(held[type].values(), ({ name }) => bucketOf(name));
     let page = pageOf(typeUrl);
-    if (pages.length === 0) left = PAGE_CHARS;
     const last = pages.at(-1);
     if (last) last.push(page.request);
     else pages.push([page.request]);
     for (const bucket of buckets) {
       for (const { name, version } of byBucket.get(bucket) ?? []) {
-        left -= name.length + version.length;
-        if (left < 0) {
+        const chars = name.length + version.length;
+        if (left.chars < chars || left.names === 0) {
           page = pageOf(typeUrl);
           pages.push([page.request]);
-          left = PAGE_CHARS - name.length - version.length;
+          left = { ...PAGE };
         }
+        left.chars -= chars;
+        left.names -= 1;
         page.versions[name] = version;
       }
       page.sent.push(bucket);

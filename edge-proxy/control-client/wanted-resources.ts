@@ -1,6 +1,6 @@
 /** What is fetched on demand: the names that traffic asked for, when they were last used, and what has to be sent about them. */
 import { clusterNamesIn } from '../../shared/xds/cluster-names.ts';
-import { type DeltaDiscoveryRequest, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { type DeltaDiscoveryRequest, MAX_POLL_NAMES, TYPE_URLS } from '../../shared/xds/discovery.ts';
 
 /** Types whose resources are fetched by name. */
 const TYPES = ['virtualHosts', 'clusters'] as const;
@@ -62,11 +62,13 @@ export class WantedResources {
   /** What the next poll can say; the rest stays for those after it. */
   takeChanges(): { readonly [T in WantedType]: { readonly wanted: string[]; readonly unwanted: string[] } } {
     let left = POLL_CHARS;
+    let names = MAX_POLL_NAMES;
     const take = (type: WantedType) => {
       const taken = { wanted: [] as string[], unwanted: [] as string[] };
       for (const [name, isWanted] of this.changed[type]) {
         left -= name.length;
-        if (left < 0) break;
+        names -= 1;
+        if (left < 0 || names < 0) break;
         this.changed[type].delete(name);
         (isWanted ? taken.wanted : taken.unwanted).push(name);
       }

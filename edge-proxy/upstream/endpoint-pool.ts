@@ -1,8 +1,9 @@
 /**
  * The connections to one endpoint with one protocol and TLS context, and the requests that wait for a stream on one of them.
  */
+import { batchClock } from '../http/codec/batch-clock.ts';
 import type { UpstreamProtocol } from '../http/codec/codecs.ts';
-import type { Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { Clock, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { type DialFailure, dial } from './dial.ts';
 import { PooledConnection } from './pooled-connection.ts';
@@ -37,6 +38,7 @@ export class EndpointPool {
   readonly protocol: UpstreamProtocol;
   private cluster: Cluster;
   private readonly runtime: Runtime;
+  private readonly clock: Clock;
   private readonly onEmpty: (pool: EndpointPool) => void;
   /** Those that take another stream. The last used is taken first, so that the others can time out. */
   private readonly available: PooledConnection[] = [];
@@ -51,6 +53,7 @@ export class EndpointPool {
 
   constructor(runtime: Runtime, cluster: Cluster, reach: Reach, onEmpty: (pool: EndpointPool) => void) {
     this.runtime = runtime;
+    this.clock = batchClock(runtime);
     this.cluster = cluster;
     this.endpoint = reach.endpoint;
     this.protocol = reach.protocol;
@@ -152,7 +155,7 @@ export class EndpointPool {
       connection.drain();
       return;
     }
-    if (connection.idle) connection.idleSince = this.runtime.monotonicMs();
+    if (connection.idle) connection.idleSince = this.clock.monotonicMs();
     this.setAvailable(connection);
   }
 
@@ -185,7 +188,7 @@ export class EndpointPool {
 
   private isOld(connection: PooledConnection): boolean {
     const longest = this.cluster.maxConnectionMs ?? 0;
-    return longest > 0 && this.runtime.monotonicMs() - connection.openedAt >= longest;
+    return longest > 0 && this.clock.monotonicMs() - connection.openedAt >= longest;
   }
 
   private takeWaiting(): Waiting | undefined {
@@ -222,7 +225,7 @@ export class EndpointPool {
     const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
     dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
       onOpen: (opened) => {
-        const connection = new PooledConnection(this, opened, this.protocol, this.runtime.monotonicMs());
+        const connection = new PooledConnection(this, opened, this.protocol, this.clock.monotonicMs());
         this.all.add(connection);
         this.onCapacity(connection);
       },
@@ -255,16 +258,17 @@ export class EndpointPool {
   }
 
   private sweepLater(): void {
+    if (this.sweeper !== undefined) return;
     const { idleTimeoutMs, maxConnectionMs = 0 } = this.cluster;
     const ends = [idleTimeoutMs, maxConnectionMs].filter((ms) => ms > 0);
-    if (this.sweeper !== undefined || ends.length === 0) return;
+    if (ends.length === 0) return;
     this.sweeper = setTimeout(() => this.sweep(), Math.min(...ends, LONGEST_TIMER_MS));
   }
 
   private sweep(): void {
     this.sweeper = undefined;
     const { idleTimeoutMs } = this.cluster;
-    const idleBefore = this.runtime.monotonicMs() - idleTimeoutMs;
+    const idleBefore = this.clock.monotonicMs() - idleTimeoutMs;
     for (const connection of [...this.available]) {
       const idleTooLong = idleTimeoutMs > 0 && connection.idle && connection.idleSince <= idleBefore;
       if (idleTooLong || this.isOld(connection)) connection.drain();

@@ -76,6 +76,12 @@ export const DiscoveryPoll = messageRequiring(
 );
 export type DiscoveryPoll = z.infer<typeof DiscoveryPoll>;
 
+/**
+ * The most names that the requests of one poll may have together: subscribed to, unsubscribed from, or held. Each costs the
+ * control plane some microseconds of its only thread.
+ */
+export const MAX_POLL_NAMES = 20_000;
+
 /** Buckets whose names the control plane has to know before it can answer. */
 export const NamesWanted = messageRequiring({ typeUrl: nonEmpty(), buckets: list(uint32()) }, ['typeUrl', 'buckets']);
 export type NamesWanted = z.infer<typeof NamesWanted>;

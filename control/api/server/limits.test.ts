@@ -51,7 +51,7 @@ async function start(options: Partial<TlsServerOptions> = {}): Promise<void> {
   const jwtSvids = await openJwtSvids({ folder, trustDomain: 'td', issuer: 'https://control' });
   const store = memoryStore();
   await createInitialNamespaces(store);
-  const accounts = await Accounts.open(store, { load: async () => [], save: async () => {} });
+  const accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
   const app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === TOKEN));
   app.route('/', certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), accounts, jwtSvids }));

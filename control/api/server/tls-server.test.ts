@@ -146,6 +146,47 @@ describe('the control API over TLS', () => {
     expect(Object.values(agent.freeSockets).flat()).toEqual(connections);
   });
 
+  it('makes one certificate after the other, so that the last that was begun stays', async () => {
+    let making = 0;
+    let most = 0;
+    const waiting: (() => void)[] = [];
+    const certificates = [await authority.serverCertificate({ dnsNames: ['localhost'], ips: ['127.0.0.1'] })];
+    certificates.push(await authority.serverCertificate({ dnsNames: ['localhost'], ips: ['127.0.0.1'] }));
+    const makeSlowly = async () => {
+      const certificate = certificates.shift();
+      if (!certificate) throw new Error('no more');
+      most = Math.max(most, ++making);
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      making--;
+      return certificate;
+    };
+    const slow = new Proxy(authority, {
+      get: (target, name) => (name === 'serverCertificate' ? makeSlowly : Reflect.get(target, name, target)),
+    });
+    const last = new X509Certificate(certificates[1]!.certificateChain).serialNumber;
+    const begun = startTlsServer({
+      listen: { address: '127.0.0.1', port: 0 },
+      authority: slow,
+      fetch: () => new Response(),
+    });
+    await vi.waitFor(() => expect(waiting.length).toBe(1));
+    waiting[0]!();
+    const other = await begun;
+    const renewed = other.renew();
+    const failed = other.renew();
+    await vi.waitFor(() => expect(waiting.length).toBe(2));
+    // Those that came first, last.
+    for (const go of waiting.reverse()) go();
+    await renewed;
+    await expect(failed).rejects.toThrow('no more');
+    expect(most).toBe(1);
+    const socket = connect({ port: other.port, host: '127.0.0.1', servername: 'localhost', ca: authority.trustBundle });
+    await once(socket, 'secureConnect');
+    expect(socket.getPeerCertificate().serialNumber).toBe(last);
+    socket.destroy();
+    await other.close();
+  });
+
   /** One request on a connection of its own. */
   async function probe(options: ConnectionOptions = {}) {
     const { port } = server;

@@ -154,10 +154,17 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     socket.destroy();
   }
 
-  async function renew(): Promise<void> {
-    certificate = await makeCertificate(options);
-    // setSecureContext builds the context from these options alone: all of them, each time.
-    tls.setSecureContext(tlsOptions(certificate, authority));
+  /** One after the other: a certificate that was begun earlier, for other names, must not replace a later one. */
+  let renewing: Promise<void> = Promise.resolve();
+  function renew(): Promise<void> {
+    renewing = renewing
+      .catch(() => {})
+      .then(async () => {
+        certificate = await makeCertificate(options);
+        // setSecureContext builds the context from these options alone: all of them, each time.
+        tls.setSecureContext(tlsOptions(certificate, authority));
+      });
+    return renewing;
   }
 
   function schedule(wait: number): void {
@@ -222,8 +229,9 @@ class Places {
   }
 }
 
-/** What tells the connections of one listening socket apart. */
-const peerKey = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+/** What tells the connections of one listening socket, which may have several addresses, apart. */
+const peerKey = ({ remoteAddress, remotePort, localAddress }: Socket): string =>
+  `${remoteAddress} ${remotePort} ${localAddress}`;
 
 /** A connection may outlive its client certificate; later requests on it are refused. */
 function peerOf(

@@ -203,9 +203,12 @@ function warnMissingAnnotation({ kind, resource, file, line }: SourceResource): 
   );
 }
 
-/** Whether the update changes nothing: fields that the server completes (labels of namespaces, data of secrets) is in both. */
+/**
+ * Whether the update changes nothing. What the server completes (labels of namespaces, data of secrets) is in both; all
+ * versions of a kind are one resource.
+ */
 function same(current: Resource, wouldBe: Resource): boolean {
-  const compared = ({ metadata, ...rest }: Resource) => {
+  const compared = ({ apiVersion: _a, metadata, ...rest }: Resource) => {
     const {
       resourceVersion: _r,
       generation: _g,
@@ -217,10 +220,9 @@ function same(current: Resource, wouldBe: Resource): boolean {
   return compared(current) === compared(wouldBe);
 }
 
-/** JSON with sorted keys, for comparing. apiVersion is left out: all versions of a kind are one resource. */
+/** JSON with sorted keys, for comparing. */
 function stable(value: unknown): string {
-  return JSON.stringify(value, (key, field: unknown) => {
-    if (key === 'apiVersion') return undefined;
+  return JSON.stringify(value, (_key, field: unknown) => {
     if (typeof field !== 'object' || field === null || Array.isArray(field)) return field;
     return Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : 1)));
   });

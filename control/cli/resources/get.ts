@@ -1,4 +1,5 @@
 /** `tulle get`: lists, shows and watches resources, with kubectl's arguments. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { CliError } from '../cli-error.ts';
@@ -112,6 +113,9 @@ function merged(found: readonly Found[]): unknown {
   return { apiVersion: 'v1', kind: 'List', metadata: { resourceVersion: '' }, items };
 }
 
+/** Watches are begun at most this often; milliseconds. */
+const MIN_WATCH_MS = 1000;
+
 /** Prints each change until the user interrupts; a watch that the server ends is continued from its last event. */
 async function watch(
   api: ControlApi,
@@ -122,7 +126,7 @@ async function watch(
 ): Promise<void> {
   let from = revision ?? '';
   const path = watchPath(selected, options);
-  for (;;) {
+  for (let began = Date.now(); ; began = Date.now()) {
     const lines = api.lines('GET', `${path}&resourceVersion=${encodeURIComponent(from)}`);
     for await (const line of lines) {
       const event = line as { type: string; object: Resource };
@@ -130,6 +134,7 @@ async function watch(
       from = event.object.metadata.resourceVersion ?? from;
       if (event.type !== 'BOOKMARK') process.stdout.write(changed(format, selected.kind, event.object, options));
     }
+    await pause(Math.max(0, began + MIN_WATCH_MS - Date.now()));
   }
 }
 

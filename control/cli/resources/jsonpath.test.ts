@@ -78,3 +78,13 @@ describe('templates of kubectl', () => {
         }
   });
 });
+
+it('bounds what repeated recursive descents multiply', () => {
+  const nested = (depth: number): unknown => (depth === 0 ? { name: 'x' } : { a: nested(depth - 1), name: 'x' });
+  const deep = compileJsonPath(`{${'..a'.repeat(20)}}`);
+  expect(() => deep(nested(60))).toThrow('-o jsonpath: the template selects more than 1000000 values');
+  const filtered = compileJsonPath(
+    '{..[?(@..name=="x")]..[?(@..name=="x")]..[?(@..name=="x")]..[?(@..name=="x")].name}',
+  );
+  expect(() => filtered(nested(60))).toThrow('more than 1000000 values');
+});

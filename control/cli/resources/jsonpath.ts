@@ -20,8 +20,10 @@ type Part =
   | { kind: 'path'; path: Step[]; fromRoot: boolean }
   | { kind: 'range'; path: Step[]; fromRoot: boolean; body: Part[] };
 
-/** Longest template; each step visits at most all values of the object. */
+/** Longest template, in characters. */
 const MAX_TEMPLATE = 4096;
+/** Values that all steps of a template may give for one object: each `..` in a path multiplies them. */
+const MAX_VALUES = 1_000_000;
 const OPERATOR = /^(==|!=|<=|>=|<|>)/;
 
 /**
@@ -34,7 +36,7 @@ export function compileJsonPath(template: string): (object: unknown) => string {
     throw new CliError(`-o jsonpath: the template is longer than ${MAX_TEMPLATE} characters`);
   const parser = new TemplateParser(template.includes('{') ? template : `{${dotted(template)}}`);
   const parts = parser.template();
-  return (object) => render(parts, object, object);
+  return (object) => new Evaluation(object).render(parts, object);
 }
 
 /** `metadata.name` is `.metadata.name`, as kubectl takes it. */
@@ -232,66 +234,88 @@ function keyPath(key: string): Step {
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' };
 const unescaped = (c: string): string => ESCAPES[c] ?? c;
 
-function render(parts: readonly Part[], root: unknown, current: unknown): string {
-  let text = '';
-  for (const part of parts) {
-    if (part.kind === 'text') text += part.text;
-    else {
-      const found = follow(part.path, [part.fromRoot ? root : current], root);
-      if (part.kind === 'path') text += found.map(printed).join(' ');
-      else for (const item of found) text += render(part.body, root, item);
+/** A template applied to one object. */
+class Evaluation {
+  private readonly root: unknown;
+  private left = MAX_VALUES;
+
+  constructor(root: unknown) {
+    this.root = root;
+  }
+
+  render(parts: readonly Part[], current: unknown): string {
+    let text = '';
+    for (const part of parts) {
+      if (part.kind === 'text') text += part.text;
+      else {
+        const found = this.follow(part.path, part.fromRoot ? this.root : current);
+        if (part.kind === 'path') text += found.map(printed).join(' ');
+        else for (const item of found) text += this.render(part.body, item);
+      }
+    }
+    return text;
+  }
+
+  private follow(path: readonly Step[], from: unknown): readonly unknown[] {
+    let values: readonly unknown[] = [from];
+    for (const step of path) values = this.next(values, step);
+    return values;
+  }
+
+  private next(values: readonly unknown[], step: Step): readonly unknown[] {
+    if (step.kind === 'union') return step.steps.flatMap((each) => this.next(values, each));
+    const found: unknown[] = [];
+    for (const value of values)
+      for (const item of this.take(step, value)) {
+        found.push(item);
+        this.left -= 1;
+        if (this.left < 0) throw new CliError(`-o jsonpath: the template selects more than ${MAX_VALUES} values`);
+      }
+    return found;
+  }
+
+  private take(step: Exclude<Step, { kind: 'union' }>, value: unknown): Iterable<unknown> {
+    switch (step.kind) {
+      case 'field':
+        return isObject(value) && !Array.isArray(value) && Object.hasOwn(value, step.name) ? [value[step.name]] : [];
+      case 'all':
+        return isObject(value) ? Object.values(value) : [];
+      case 'descend':
+        return descendants(value);
+      case 'slice':
+        return Array.isArray(value) ? slice(value, step) : [];
+      case 'path':
+        return this.follow(step.path, value);
+      case 'filter':
+        return isObject(value) ? Object.values(value).filter((item) => this.holds(step, item)) : [];
     }
   }
-  return text;
+
+  private holds(filter: Extract<Step, { kind: 'filter' }>, item: unknown): boolean {
+    const left = this.resolve(filter.left, item);
+    if (filter.right === undefined) return left.length > 0;
+    const right = this.resolve(filter.right, item);
+    return left.some((a) => right.some((b) => compare(filter.operator, a, b)));
+  }
+
+  private resolve(operand: Operand, item: unknown): readonly unknown[] {
+    return 'literal' in operand ? [operand.literal] : this.follow(operand.path, operand.fromRoot ? this.root : item);
+  }
 }
 
 const printed = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
-function follow(path: readonly Step[], from: readonly unknown[], root: unknown): unknown[] {
-  const next = (values: unknown[], step: Step): unknown[] =>
-    step.kind === 'union'
-      ? step.steps.flatMap((each) => next(values, each))
-      : values.flatMap((value) => take(step, value, root));
-  return path.reduce(next, [...from]);
-}
-
-function take(step: Exclude<Step, { kind: 'union' }>, value: unknown, root: unknown): unknown[] {
-  switch (step.kind) {
-    case 'field':
-      return isObject(value) && !Array.isArray(value) && Object.hasOwn(value, step.name) ? [value[step.name]] : [];
-    case 'all':
-      return isObject(value) ? Object.values(value) : [];
-    case 'descend':
-      return descendants(value);
-    case 'slice':
-      return Array.isArray(value) ? slice(value, step) : [];
-    case 'path':
-      return follow(step.path, [value], root);
-    case 'filter':
-      return isObject(value) ? Object.values(value).filter((item) => holds(step, item, root)) : [];
-  }
-}
-
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** The value itself and everything in it. */
-function descendants(value: unknown): unknown[] {
-  return isObject(value) ? [value, ...Object.values(value).flatMap(descendants)] : [];
+/** The value itself and everything in it; nothing for a value that holds none. */
+function* descendants(value: unknown): Generator<unknown> {
+  if (!isObject(value)) return;
+  yield value;
+  for (const item of Object.values(value)) yield* descendants(item);
 }
 
 function slice(list: readonly unknown[], { from, to, step }: Extract<Step, { kind: 'slice' }>): unknown[] {
   return list.slice(from, to).filter((_item, i) => i % step === 0);
-}
-
-function holds(filter: Extract<Step, { kind: 'filter' }>, item: unknown, root: unknown): boolean {
-  const left = resolve(filter.left, item, root);
-  if (filter.right === undefined) return left.length > 0;
-  const right = resolve(filter.right, item, root);
-  return left.some((a) => right.some((b) => compare(filter.operator, a, b)));
-}
-
-function resolve(operand: Operand, item: unknown, root: unknown): unknown[] {
-  return 'literal' in operand ? [operand.literal] : follow(operand.path, [operand.fromRoot ? root : item], root);
 }
 
 function compare(operator: string, a: unknown, b: unknown): boolean {

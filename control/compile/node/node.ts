@@ -91,7 +91,7 @@ function findingsOf({ errors, leftOut }: Parts, leftOutOfClusters: readonly Left
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
-const KINDS = [
+export const NODE_KINDS = [
   'DestinationRule',
   'Sidecar',
   'PeerAuthentication',
@@ -111,7 +111,7 @@ function differsInEndpoints(
   if (before.settings !== view.settings || before.services !== view.services || before.routes !== view.routes)
     return false;
   if (patchesOf(sources, view, proxy) !== patches) return false;
-  if (proxy.traits.readsEndpoints || KINDS.some((kind) => before.resources(kind) !== view.resources(kind)))
+  if (proxy.traits.readsEndpoints || NODE_KINDS.some((kind) => before.resources(kind) !== view.resources(kind)))
     return false;
   return proxy.ips.every((ip) => {
     const { namespace } = proxy;

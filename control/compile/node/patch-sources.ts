@@ -1,4 +1,7 @@
-/** Where patches come from: the only list of sources. A kind that patches resources (EnvoyFilter) is added here. */
+/**
+ * Where patches come from: the only list of sources. A kind that patches resources (EnvoyFilter) is added here; today there is
+ * none, and tests have sources of their own.
+ */
 import type { MeshView } from '../../mesh/view.ts';
 import { sharedList } from '../memo.ts';
 import { NO_PATCHES, type Patch } from '../patches/patch.ts';

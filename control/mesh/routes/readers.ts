@@ -1,4 +1,4 @@
-/** The readers of routes: the only list of them. A kind of routes is added here. */
+/** The readers of routes: the only list of them. A kind of routes is added here; HTTPRoute has a reader in tests alone. */
 import type { RouteReader } from './route-reader.ts';
 import { virtualServices } from './virtual-service.ts';
 

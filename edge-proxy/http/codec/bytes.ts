@@ -2,15 +2,18 @@
 
 /** Node's, Bun's and Deno's sockets hand out byte arrays with a native Latin-1 decoder. */
 interface NativeLatin1 {
-  latin1Slice?(start: number, end: number): string;
+  latin1Slice?: Decoder;
 }
+type Decoder = (this: Uint8Array, start: number, end: number) => string;
 
+/** The native decoder, once a byte array had it: it decodes any other array too. */
+let native: Decoder | undefined;
 const step = 8192;
 
 /** Decodes `bytes[start, end)`; every byte becomes the character of the same number. */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
-  const native = bytes as NativeLatin1;
-  if (native.latin1Slice) return native.latin1Slice(start, end);
+  native ??= (bytes as NativeLatin1).latin1Slice;
+  if (native !== undefined) return native.call(bytes, start, end);
   if (end - start <= step) return String.fromCharCode.apply(null, bytes.subarray(start, end) as unknown as number[]);
   let text = '';
   for (let at = start; at < end; at += step) text += latin1(bytes, at, Math.min(end, at + step));

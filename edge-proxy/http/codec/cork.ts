@@ -9,6 +9,8 @@ export interface Corked {
 }
 
 let depth = 0;
+/** Number of the batch. */
+let batch = 0;
 let scheduled = false;
 /** The first `count` wait. An array that is emptied would be allocated again for the next batch. */
 const waiting: (Corked | undefined)[] = [];
@@ -16,12 +18,17 @@ let count = 0;
 
 /** Begins a batch. Batches nest; `endBatch` follows in any case. */
 export function beginBatch(): void {
-  depth++;
+  if (depth++ === 0) batch++;
 }
 
 export function endBatch(): void {
   if (depth > 1) depth--;
   else writeOut();
+}
+
+/** A number that each batch has for itself, from its begin until what was gathered is written; 0: there is none. */
+export function currentBatch(): number {
+  return depth === 0 ? 0 : batch;
 }
 
 /** Has `one` uncorked soon; call it once until then. */
@@ -34,7 +41,9 @@ export function uncorkSoon(one: Corked): void {
 
 function writeOutLater(): void {
   scheduled = false;
-  if (depth === 0) writeOut();
+  if (depth > 0) return;
+  batch++;
+  writeOut();
 }
 
 function writeOut(): void {

@@ -1,9 +1,12 @@
 /** Options and config of an HTTP connection manager -> what its connections and exchanges are given. */
+
 import type { StringMatcher } from '../../../shared/xds/core.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { OverloadState } from '../../overload/overload-state.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
+import { batchClock } from '../codec/batch-clock.ts';
 import { type CodecLimits, defaultLimits } from '../codec/h1/head.ts';
+import { compileHttp2Options } from '../codec/h2/compile-options.ts';
 import type { Http2DownstreamOptions } from '../codec/h2/downstream-connection.ts';
 import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
@@ -77,11 +80,16 @@ export function compileManager(
   };
 }
 
-function compileHttp2({ config, stats }: ConnectionManagerOptions, delayedCloseMs: number): Http2DownstreamOptions {
+function compileHttp2(
+  { config, runtime, stats }: ConnectionManagerOptions,
+  delayedCloseMs: number,
+): Http2DownstreamOptions {
   return {
-    ...defaultHttp2Options,
-    maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
-    maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+    ...compileHttp2Options(config.http2ProtocolOptions, 'http2ProtocolOptions', {
+      maxHeadBytes: (config.maxRequestHeadersKb ?? 60) * 1024,
+      maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
+      random: () => runtime.random(),
+    }),
     streamFlushMs: milliseconds(config.streamIdleTimeout, 300_000),
     counters: stats?.http2,
     delayedCloseMs,
@@ -114,7 +122,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     scaledIdleMs: (ms) => overload.timers?.streamIdle(ms) ?? ms,
     onInternalError,
     router: {
-      clock: runtime,
+      clock: batchClock(runtime),
       random: () => runtime.random(),
       clusters,
       upstreams: sharedPool(runtime),

@@ -8,6 +8,8 @@ export class HeaderMap {
   /** Lower-case, same index as `names`. */
   readonly keys: string[] = [];
   readonly values: string[] = [];
+  /** Lower-case names of fields that came as never to be indexed (RFC 7541 section 6.2.3), and are passed on so. */
+  neverIndexed: readonly string[] | undefined = undefined;
   /** A bit for each name there was: most look-ups are for what is not there, and end here. Bits are never taken back. */
   private present = 0;
 
@@ -90,6 +92,7 @@ export class HeaderMap {
   copy(): HeaderMap {
     const out = new HeaderMap();
     for (let i = 0; i < this.keys.length; i++) out.append(this.names[i]!, this.values[i]!, this.keys[i]!);
+    out.neverIndexed = this.neverIndexed;
     return out;
   }
 }

@@ -4,8 +4,10 @@ import type { Attempt } from './attempt.ts';
 import type { Mirror } from './mirror.ts';
 import type { PendingBody } from './pending-body.ts';
 
+const NONE: readonly Uint8Array[] = [];
+
 export class OutgoingBody {
-  private chunks: Uint8Array[];
+  private chunks: Uint8Array[] | undefined;
   private bytes = 0;
   private readonly limit: number;
   private trailers: HeaderMap | undefined;
@@ -24,7 +26,7 @@ export class OutgoingBody {
    */
   constructor(limit: number, pending: PendingBody | undefined, ended: boolean) {
     this.limit = limit;
-    this.chunks = pending?.chunks ?? [];
+    this.chunks = pending?.chunks;
     this.bytes = pending?.bytes ?? 0;
     this.trailers = pending?.trailers;
     this.ended = ended;
@@ -43,7 +45,7 @@ export class OutgoingBody {
   mirrorTo(mirrors: readonly Mirror[]): void {
     this.mirrors = mirrors;
     for (const mirror of mirrors) {
-      for (const bytes of this.chunks) mirror.onData(bytes, false);
+      for (const bytes of this.chunks ?? NONE) mirror.onData(bytes, false);
       if (this.ended) mirror.onEnd(this.trailers);
     }
   }
@@ -70,7 +72,7 @@ export class OutgoingBody {
 
   /** Nothing of the request follows its head. */
   get empty(): boolean {
-    return this.ended && this.trailers === undefined && this.chunks.length === 0;
+    return this.ended && this.trailers === undefined && (this.chunks === undefined || this.chunks.length === 0);
   }
 
   /**
@@ -79,7 +81,7 @@ export class OutgoingBody {
    * @returns false: the client is to wait
    */
   sendTo(attempt: Attempt, framed: boolean): boolean {
-    const { chunks, trailers, ended } = this;
+    const { chunks = NONE, trailers, ended } = this;
     let room = true;
     for (let i = 0; i < chunks.length; i++) {
       room = attempt.data(chunks[i]!, ended && trailers === undefined && i === chunks.length - 1);
@@ -87,14 +89,14 @@ export class OutgoingBody {
     if (ended && trailers) attempt.trailers(trailers);
     if (!this.keep) {
       if (this.bytes > 0 || framed) this.complete = false;
-      this.chunks = [];
+      this.chunks = undefined;
     }
     return room;
   }
 
   /** Nothing will be sent any more; mirrors that have the whole request continue alone. */
   clear(): void {
-    this.chunks = [];
+    this.chunks = undefined;
     if (this.mirrors) for (const mirror of this.mirrors) if (!mirror.whole) mirror.end();
   }
 
@@ -106,13 +108,14 @@ export class OutgoingBody {
     if (this.bytes + bytes.length > this.limit) {
       if (sending) {
         this.complete = false;
-        this.chunks = [];
+        this.chunks = undefined;
         return true;
       }
       // Not sent yet: it must be kept, and another attempt is out of the question.
       this.keep = false;
       room = false;
     }
+    this.chunks ??= [];
     this.chunks.push(new Uint8Array(bytes));
     this.bytes += bytes.length;
     return room;

@@ -22,7 +22,8 @@ const codec = (options: Http2Options): UpstreamProtocol => ({
     return { maxStreams: 1, streams: 0, open: () => undefined as never, drain() {}, destroy() {} };
   },
 });
-const compiled = (options: object | undefined, secured = true) => compileProtocols(optionsOf(options), secured, codec);
+const compiled = (options: object | undefined, secured = true) =>
+  compileProtocols(optionsOf(options), secured, { protocol: codec, random: () => 0 });
 const names = (options: object | undefined) => {
   const { forHttp1, forHttp2 } = compiled(options);
   return [forHttp1.name, forHttp2.name];

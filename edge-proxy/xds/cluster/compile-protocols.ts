@@ -17,7 +17,9 @@ const SPECIFIERS = ['explicitHttpConfig', 'useDownstreamProtocolConfig', 'autoCo
 const ONLY_HTTP1: ClusterProtocols = { forHttp1: http1, forHttp2: http1 };
 
 /** How HTTP/2 is spoken; undefined: it is not, and only clusters that may speak HTTP/1.1 as well are taken. */
-export type Http2Codec = ((options: Http2Options) => UpstreamProtocol) | undefined;
+export type Http2Codec =
+  | { readonly protocol: (options: Http2Options) => UpstreamProtocol; readonly random: () => number }
+  | undefined;
 
 /** By their options: an update of a cluster that changes none keeps its connections. */
 const http2Protocols = new WeakValues<UpstreamProtocol>();
@@ -76,19 +78,19 @@ function explicit(config: NonNullable<HttpProtocolOptions['explicitHttpConfig']>
 
 function http2Of(config: Http2ProtocolOptions | undefined, path: string, codec: Http2Codec): UpstreamProtocol {
   if (codec === undefined) throw new ConfigError(path, 'HTTP/2 to upstreams is not supported');
-  const options = optionsOf(config, path);
-  return http2Protocols.get(JSON.stringify(options), () => codec(options));
+  const options = optionsOf(config, path, codec.random);
+  return http2Protocols.get(JSON.stringify(options), () => codec.protocol(options));
 }
 
 function negotiatedOf(config: Http2ProtocolOptions | undefined, path: string, codec: Http2Codec): UpstreamProtocol {
   const http2 = http2Of(config, path, codec);
-  return negotiated.get(JSON.stringify(optionsOf(config, path)), () => byAlpn(http2));
+  return negotiated.get(JSON.stringify(config ?? {}), () => byAlpn(http2));
 }
 
 /** Responses have the limits that requests have by default, as in Envoy. */
-function optionsOf(config: Http2ProtocolOptions | undefined, path: string): Http2Options {
+function optionsOf(config: Http2ProtocolOptions | undefined, path: string, random: () => number): Http2Options {
   const { maxHeadBytes } = defaultHttp2Options;
-  return compileHttp2Options(config, path, { maxHeadBytes, maxFields: defaultLimits.maxFields });
+  return compileHttp2Options(config, path, { maxHeadBytes, maxFields: defaultLimits.maxFields, random });
 }
 
 /** A server that agrees on nothing speaks HTTP/1.1. */

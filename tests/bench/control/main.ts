@@ -71,7 +71,7 @@ function report(result: ControlResult): string {
   const turn = (value: number | undefined) => (value === undefined ? 'not measured' : ms(value));
   const lines = [
     `\n${services} services (${layout}) x ${proxies} proxies${uses === undefined ? '' : ` that use ${uses}`}, control plane on ${runtime}`,
-    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
+    `  start ${ms(result.startMs)}; all proxies up ${ms(result.coldMs)} (CPU ${ms(result.coldCpuMs)}), missing ${result.missing}, failures ${result.failures}${causesOf(result)}; ${Math.round(result.coldBytes / proxies / 1000)} KB a proxy`,
     `  resident ${Math.round(result.residentMb)} MB; /healthz at worst ${ms(result.healthzColdMs)} at the start, ${ms(result.healthzChangeMs)} during changes`,
     `  most CPU time between two turns of its event loop: ${turn(result.turnColdMs)} at the start, ${turn(result.turnChangeMs)} during changes`,
   ];
@@ -80,4 +80,9 @@ function report(result: ControlResult): string {
       `  ${change.what}: ${change.proxies} ACKs, first ${ms(change.firstMs)}, p50 ${ms(change.p50Ms)}, p99 ${ms(change.p99Ms)}, last ${ms(change.lastMs)}; CPU ${ms(change.cpuMs)}; ${Math.round(change.bytesPerProxy)} bytes a proxy`,
     );
   return lines.join('\n');
+}
+
+function causesOf({ causes }: ControlResult): string {
+  const counted = Object.entries(causes).map(([message, count]) => `${count} ${message}`);
+  return counted.length === 0 ? '' : ` (${counted.join(', ')})`;
 }

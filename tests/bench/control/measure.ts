@@ -53,6 +53,8 @@ export interface ControlResult {
   /** Received by all proxies at the start. */
   readonly coldBytes: number;
   readonly failures: number;
+  /** How often each message of a failure came. */
+  readonly causes: { readonly [message: string]: number };
   readonly residentMb: number;
   readonly changes: readonly ChangeCost[];
   /** The longest wait for `/healthz`, asked every 20 ms, at the cold start and during changes. */
@@ -115,6 +117,7 @@ export async function measureControl(
         coldCpuMs,
         missing: proxies - cold.up,
         failures: cold.failures,
+        causes: cold.causes,
         coldBytes: cold.bytes,
       },
       ...{ residentMb: residentOf(control.pid) / 1e6, changes, healthzColdMs, healthzChangeMs: await probe.stop() },

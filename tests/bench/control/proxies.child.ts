@@ -25,7 +25,8 @@ export interface ProxyReport {
   readonly acks: readonly number[];
   readonly bytes: number;
   readonly failures: number;
-  readonly lastFailure: string;
+  /** How often each message of a failure came. */
+  readonly causes: { readonly [message: string]: number };
 }
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -36,7 +37,7 @@ let since = performance.now();
 let acks: number[] = [];
 let bytes = 0;
 let failures = 0;
-let lastFailure = '';
+let causes = new Map<string, number>();
 
 const proxies = settings.proxies.map(
   ({ identity, node, uses }) =>
@@ -54,7 +55,7 @@ const proxies = settings.proxies.map(
       },
       onFailure: (error) => {
         failures++;
-        lastFailure = error.message;
+        causes.set(error.message, (causes.get(error.message) ?? 0) + 1);
       },
     }),
 );
@@ -68,8 +69,9 @@ for (;;) {
     acks = [];
     bytes = 0;
     failures = 0;
+    causes = new Map();
   } else if (value === 'report') {
-    const report: ProxyReport = { up: up.size, acks, bytes, failures, lastFailure };
+    const report: ProxyReport = { up: up.size, acks, bytes, failures, causes: Object.fromEntries(causes) };
     process.stdout.write(`${JSON.stringify(report)}\n`);
   }
 }

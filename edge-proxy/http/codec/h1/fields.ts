@@ -41,6 +41,27 @@ function keyOf(name: string): string {
 
 const longestKept = 64;
 
+interface FieldName {
+  /** As received. */
+  readonly name: string;
+  readonly key: string;
+}
+
+/** The last names seen, by length and first and last character: they are found again without a text of their own. */
+const recent: (FieldName | undefined)[] = new Array(256).fill(undefined);
+
+/** The name in `head[at, colon)`. @throws CodecError where it is none */
+function fieldName(head: string, at: number, colon: number): FieldName {
+  const length = colon - at;
+  const place = (length * 5 + head.charCodeAt(at) * 3 + head.charCodeAt(colon - 1)) & 255;
+  const found = recent[place];
+  if (found !== undefined && found.name.length === length && head.startsWith(found.name, at)) return found;
+  const name = head.slice(at, colon);
+  const made = { name, key: keyOf(name) };
+  if (length <= longestKept) recent[place] = { name: detached(name), key: detached(made.key) };
+  return made;
+}
+
 /** The same text as a string of its own: a part of a head keeps the whole head in memory. */
 export function detached(text: string): string {
   return ` ${text}`.slice(1);
@@ -66,13 +87,12 @@ export function parseFields(head: string, from: number, end: number, maxFields: 
     const lineEnd = head.indexOf('\r\n', at);
     const colon = head.indexOf(':', at);
     if (colon < 0 || colon > lineEnd) throw codecError('field line without a colon');
-    const name = head.slice(at, colon);
     let start = colon + 1;
     let stop = lineEnd;
     while (start < stop && isBlank(head.charCodeAt(start))) start++;
     while (stop > start && isBlank(head.charCodeAt(stop - 1))) stop--;
     if (headers.size >= maxFields) throw new CodecError(431, 'http1.too_many_headers', 'too many fields');
-    const key = keyOf(name);
+    const { name, key } = fieldName(head, at, colon);
     // A tab around framing is rejected: parsers disagree on it (request smuggling).
     if (isFraming(key) && head.slice(colon, lineEnd).includes('\t')) throw codecError('tab in a framing field');
     headers.append(name, head.slice(start, stop), key);

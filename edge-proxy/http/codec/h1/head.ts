@@ -54,7 +54,6 @@ const notInTarget = /[^\x21-\x7e]/;
 const authorityForm = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/;
 /** The host of an absolute-form target is narrower (RFC 3986 allows any escape; Envoy 1.40 and this proxy do not). */
 const absoluteHost = /^(?:[A-Za-z0-9\-.]+(?::\d+)?$|\[)/;
-const digits = /^\d{1,15}$/;
 
 /** Authorities that were found valid. Bounded: a peer sending ever new hosts fills it once. */
 const goodAuthorities = new Set<string>();
@@ -198,8 +197,21 @@ function contentLength(headers: HeaderMap): number {
   if (at < 0) return -1;
   if (headers.indexOf('content-length', at + 1) >= 0) throw codecError('more than one Content-Length');
   const value = headers.values[at]!;
-  if (!digits.test(value)) throw codecError('invalid Content-Length');
-  return Number(value);
+  const length = decimal(value);
+  if (length < 0) throw codecError('invalid Content-Length');
+  return length;
+}
+
+/** One to 15 digits and nothing else; -1 for any other text. */
+function decimal(text: string): number {
+  if (text.length === 0 || text.length > 15) return -1;
+  let number = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    number = number * 10 + digit;
+  }
+  return number;
 }
 
 function isChunked(headers: HeaderMap, minor: 0 | 1, length: number): boolean {
@@ -220,6 +232,7 @@ function isChunked(headers: HeaderMap, minor: 0 | 1, length: number): boolean {
 }
 
 function keepsAlive(connection: string | undefined, minor: 0 | 1): boolean {
+  if (connection === 'keep-alive') return true;
   if (connection === undefined) return minor === 1;
   return minor === 1 ? !hasToken(connection, 'close') : hasToken(connection, 'keep-alive');
 }
@@ -258,6 +271,17 @@ interface StatusLine {
 /** Servers write the same few status lines. Bounded: one that invents reasons fills it once. */
 const statusLines = new Map<string, StatusLine>();
 const statusLinesLimit = 256;
+/** The one that came last: found again without a text of its own. */
+let last: { readonly text: string; readonly line: StatusLine } | undefined;
+
+/** The status line in `head[0, end)`. */
+function statusLineOf(head: string, end: number): StatusLine {
+  if (last !== undefined && last.text.length === end && head.startsWith(last.text)) return last.line;
+  const text = head.slice(0, end);
+  const line = parseStatusLine(text);
+  if (end <= 128) last = { text: detached(text), line };
+  return line;
+}
 
 function parseStatusLine(text: string): StatusLine {
   const known = statusLines.get(text);
@@ -277,7 +301,7 @@ function parseStatusLine(text: string): StatusLine {
 export function parseResponseHead(head: string, method: string, limits: CodecLimits): Http1ResponseHead {
   checkCharacters(head);
   const lineEnd = head.indexOf('\r\n');
-  const { minor, status, reason } = parseStatusLine(head.slice(0, lineEnd));
+  const { minor, status, reason } = statusLineOf(head, lineEnd);
   const headers = parseFields(head, lineEnd + 2, head.length, limits.maxFields);
   const length = contentLength(headers);
   const chunked = isChunked(headers, minor, length);

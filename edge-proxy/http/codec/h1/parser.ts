@@ -6,6 +6,7 @@
 import { CodecError, codecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import { headEnd, latin1 } from '../bytes.ts';
+import { neverTrailers } from '../never-trailers.ts';
 import { ChunkJoiner } from './chunk-joiner.ts';
 import { checkCharacters, isFraming, parseFields } from './fields.ts';
 import type { CodecLimits, Http1RequestHead, Http1ResponseHead } from './head.ts';
@@ -48,15 +49,6 @@ const headWindow = 2048;
 const maxPlainDigits = 7;
 const lf = 0x0a;
 const cr = 0x0d;
-
-/** What may not come behind a body (RFC 9110 section 6.5.1): framing, routing, identity. */
-const neverTrailers = new Set(
-  (
-    'host trailer te authorization proxy-authorization cookie ' +
-    'set-cookie content-encoding content-type content-range cache-control expect max-forwards range ' +
-    'x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-request-id'
-  ).split(' '),
-);
 
 abstract class Parser<Head extends Http1RequestHead | Http1ResponseHead> {
   protected state: State = 'head';

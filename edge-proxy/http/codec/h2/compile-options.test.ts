@@ -3,12 +3,14 @@ import { Http2ProtocolOptions } from '../../../../shared/xds/core.ts';
 import { compileHttp2Options } from './compile-options.ts';
 import { defaultHttp2Options } from './options.ts';
 
-const limits = { maxHeadBytes: 1000, maxFields: 10 };
+const head = { maxHeadBytes: 1000, maxFields: 10 };
+const random = () => 0.5;
+const limits = { ...head, random };
 const compiled = (config: object) => compileHttp2Options(Http2ProtocolOptions.parse(config), 'http2', limits);
 
 describe('Http2ProtocolOptions', () => {
   it("without fields are Envoy's defaults, with the limits of heads that hold for all versions", () => {
-    expect(compileHttp2Options(undefined, 'http2', limits)).toEqual({ ...defaultHttp2Options, ...limits });
+    expect(compileHttp2Options(undefined, 'http2', limits)).toEqual({ ...defaultHttp2Options, ...head });
     expect(defaultHttp2Options).toMatchObject({
       headerTableSize: 4096,
       maxConcurrentStreams: 1024,
@@ -37,12 +39,14 @@ describe('Http2ProtocolOptions', () => {
     expect(compiled(config)).toEqual({
       headerTableSize: 0,
       maxConcurrentStreams: 5,
+      initialWindow: 65_535,
       streamWindow: 65_535,
       connectionWindow: 2_147_483_647,
-      ...limits,
+      ...head,
+      streamFlushMs: 300_000,
       allowConnect: true,
       resetsStreamOnMalformed: true,
-      keepAlive: { intervalMs: 30_000, timeoutMs: 500, jitterPercent: 15, idleIntervalMs: 2000 },
+      keepAlive: { intervalMs: 30_000, timeoutMs: 500, jitterPercent: 15, random, idleIntervalMs: 2000 },
       flood: {
         ...defaultHttp2Options.flood,
         outboundFrames: 7,
@@ -62,7 +66,7 @@ describe('Http2ProtocolOptions', () => {
 
   it('a jitter of no value is none', () => {
     const { keepAlive } = compiled({ connectionKeepalive: { timeout: '1s', intervalJitter: {} } });
-    expect(keepAlive).toEqual({ intervalMs: 0, timeoutMs: 1000, jitterPercent: 0, idleIntervalMs: 0 });
+    expect(keepAlive).toEqual({ intervalMs: 0, timeoutMs: 1000, jitterPercent: 0, random, idleIntervalMs: 0 });
   });
 
   it.each<[object, string]>([

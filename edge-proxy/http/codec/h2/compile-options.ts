@@ -11,14 +11,18 @@ const SMALLEST_WINDOW = 65_535;
 /** Envoy's, where the message does not say it. */
 const DEFAULT_JITTER_PERCENT = 15;
 
-/** What holds for heads of any protocol version. */
-export type HeadLimits = Pick<Http2Options, 'maxHeadBytes' | 'maxFields'>;
+/** What other parts of the config say, and the randomness that jitter takes. */
+export type ConnectionLimits = Pick<Http2Options, 'maxHeadBytes' | 'maxFields'> & Pick<Http2KeepAlive, 'random'>;
 
 /**
  * @param path of the message, for errors
  * @throws ConfigError naming a field that is not supported, or out of the range of Envoy's validation
  */
-export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: string, limits: HeadLimits): Http2Options {
+export function compileHttp2Options(
+  config: Http2ProtocolOptions = {},
+  path: string,
+  limits: ConnectionLimits,
+): Http2Options {
   refuseUnsupported(config, path);
   const defaults = defaultHttp2Options;
   const within = (name: NumberField, least: number, most: number, otherwise: number): number => {
@@ -30,6 +34,7 @@ export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: str
   return {
     headerTableSize: config.hpackTableSize ?? defaults.headerTableSize,
     maxConcurrentStreams: within('maxConcurrentStreams', 1, LARGEST, defaults.maxConcurrentStreams),
+    initialWindow: window('initialStreamWindowSize', defaults.initialWindow),
     streamWindow: window('initialStreamWindowSize', defaults.streamWindow),
     connectionWindow: window('initialConnectionWindowSize', defaults.connectionWindow),
     maxHeadBytes: limits.maxHeadBytes,
@@ -37,7 +42,10 @@ export function compileHttp2Options(config: Http2ProtocolOptions = {}, path: str
     allowConnect: config.allowConnect ?? false,
     resetsStreamOnMalformed:
       config.overrideStreamErrorOnInvalidHttpMessage ?? config.streamErrorOnInvalidHttpMessaging ?? false,
-    keepAlive: config.connectionKeepalive && keepAliveOf(config.connectionKeepalive, `${path}.connectionKeepalive`),
+    streamFlushMs: defaults.streamFlushMs,
+    keepAlive:
+      config.connectionKeepalive &&
+      keepAliveOf(config.connectionKeepalive, `${path}.connectionKeepalive`, limits.random),
     flood: floodLimits(config, path),
   };
 }
@@ -78,7 +86,7 @@ function floodLimits(config: Http2ProtocolOptions, path: string): Http2FloodLimi
 
 type KeepaliveConfig = NonNullable<Http2ProtocolOptions['connectionKeepalive']>;
 
-function keepAliveOf(config: KeepaliveConfig, path: string): Http2KeepAlive {
+function keepAliveOf(config: KeepaliveConfig, path: string, random: () => number): Http2KeepAlive {
   const time = (name: 'interval' | 'timeout' | 'connectionIdleInterval'): number => {
     const value = config[name];
     if (value === undefined) return 0;
@@ -92,6 +100,7 @@ function keepAliveOf(config: KeepaliveConfig, path: string): Http2KeepAlive {
     intervalMs: time('interval'),
     timeoutMs: time('timeout'),
     jitterPercent,
+    random,
     idleIntervalMs: time('connectionIdleInterval'),
   };
 }

@@ -33,14 +33,40 @@ export class Http2Error extends Error {
   }
 }
 
+/** What Envoy's %RESPONSE_CODE_DETAILS% says of a stream that ends so. */
+export type StreamErrorDetails =
+  | 'http2.invalid.header.field'
+  | 'http2.violation.of.messaging.rule'
+  | 'http2.too_many_headers'
+  | 'http2.header_list_size_too_large'
+  | 'http2.remote_reset';
+
 /** Ends the stream alone; where no stream is distinguished it ends the connection, as its base does. */
 export class Http2StreamError extends Http2Error {
-  override readonly name = 'Http2StreamError';
+  override readonly name: string = 'Http2StreamError';
+  readonly details: StreamErrorDetails;
+
+  constructor(code: ErrorName, details: StreamErrorDetails, message: string) {
+    super(code, message);
+    this.details = details;
+  }
 }
 
 /** A malformed message (RFC 9113 section 8.1.1): see Http2Options.resetsStreamOnMalformed. */
 export class MalformedMessage extends Http2StreamError {
-  constructor(message: string) {
-    super('PROTOCOL_ERROR', message);
+  override readonly name = 'MalformedMessage';
+
+  constructor(details: 'http2.invalid.header.field' | 'http2.violation.of.messaging.rule', message: string) {
+    super('PROTOCOL_ERROR', details, message);
   }
+}
+
+/** Of one field. */
+export function invalidField(message: string): MalformedMessage {
+  return new MalformedMessage('http2.invalid.header.field', message);
+}
+
+/** Of the fields together, or of how they go with the frames. */
+export function invalidMessage(message: string): MalformedMessage {
+  return new MalformedMessage('http2.violation.of.messaging.rule', message);
 }

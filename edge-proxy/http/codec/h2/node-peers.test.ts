@@ -35,7 +35,8 @@ describe('HTTP/2 to HTTP/2', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const runtime = currentRuntime();
-    const cluster = { ...makeCluster([port]), protocol: http2Protocol(defaultHttp2Options) };
+    const upstream = http2Protocol(defaultHttp2Options);
+    const cluster = { ...makeCluster([port]), protocols: { forHttp1: upstream, forHttp2: upstream } };
     for (const endpoint of cluster.endpoints()) Object.assign(endpoint, { address: '127.0.0.1' });
     const manager = new ConnectionManager({
       config: { statPrefix: 't' },

@@ -333,7 +333,7 @@ it('pings are answered, unless the answers are not read', () => {
 });
 
 describe('what is malformed ends the connection', () => {
-  const [PROTOCOL, FLOW, CLOSED, COMPRESSION, CALM] = [1, 3, 5, 9, 11];
+  const [PROTOCOL, INTERNAL, FLOW, CLOSED, COMPRESSION, CALM] = [1, 2, 3, 5, 9, 11];
   const status = (value: string): Field[] => [[':status', value]];
   const withFields = (...fields: Field[]) => headers(1, [...OK, ...fields]);
   it.each<[string, Uint8Array[], number]>([
@@ -377,7 +377,7 @@ describe('what is malformed ends the connection', () => {
     [
       'too long a header list',
       [withFields(['a', '~'.repeat(15_000)], ...Array(5).fill(['b', '~'.repeat(10_000)]))],
-      CALM,
+      INTERNAL,
     ],
   ])('%s', (_, frames, code) => {
     const { wire, ask, gone } = setup();

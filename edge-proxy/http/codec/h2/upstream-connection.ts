@@ -206,6 +206,7 @@ export class Http2UpstreamConnection
 /** HTTP/2 to an upstream. @param options of its cluster */
 export function http2Protocol(options: Http2Options): UpstreamProtocol {
   return {
+    name: 'http2',
     expectedStreams: options.maxConcurrentStreams,
     connect: (connection, owner) => new Http2UpstreamConnection(connection, options, owner),
   };

@@ -5,7 +5,7 @@ import { ByteBuffer } from '../byte-buffer.ts';
 import { Http2Error, Http2StreamError } from '../error.ts';
 import { type Field, FieldList } from '../fields.ts';
 import { type DecoderLimits, HpackDecoder } from '../hpack.ts';
-import { writeInteger, writeString } from './primitives.ts';
+import { writeCompactString, writeInteger } from './primitives.ts';
 
 const hex = (text: string) => Uint8Array.from(Buffer.from(text.replace(/\s/g, ''), 'hex'));
 const roomy: DecoderLimits = { headerTableSize: 4096, maxHeadBytes: 1_000_000, maxFields: 10_000 };
@@ -21,8 +21,8 @@ const sizeUpdate = (size: number) => built((out) => writeInteger(out, 0x20, 5, s
 const indexing = (name: string, value: string) =>
   built((out) => {
     out.push(0x40);
-    writeString(out, name);
-    writeString(out, value);
+    writeCompactString(out, name);
+    writeCompactString(out, value);
   });
 
 const COMPRESSION = 'COMPRESSION_ERROR';
@@ -220,6 +220,23 @@ it('decodes a part of what was read', () => {
     [':path', '/'],
   ]);
   expect(failure(() => new HpackDecoder(roomy).decode(hex('0001610161'), 0, 4, list))).toBe(COMPRESSION);
+});
+
+it('tells names apart that differ in one byte, and codings of a name', () => {
+  const decoder = new HpackDecoder(roomy);
+  const literal = (name: string) => built((out) => out.append(Uint8Array.of(0, name.length, ...Buffer.from(name), 0)));
+  for (let round = 0; round < 2; round++)
+    for (const length of [1, 2, 3, 7, 39, 40, 41, 100])
+      for (let at = 0; at < length; at++) {
+        const name = `${'n'.repeat(at)}m${'n'.repeat(length - at - 1)}`;
+        expect(decodeBlock(decoder, literal(name))).toEqual([[name, '']]);
+        expect(decodeBlock(decoder, indexing(name, ''))).toEqual([[name, '']]);
+      }
+  // The bytes of one name are the Huffman code of another.
+  expect(decodeBlock(decoder, hex('0081 1f 00 0001 1f 00'))).toEqual([
+    ['a', ''],
+    ['\u001f', ''],
+  ]);
 });
 
 it('says which fields no hop may index (6.2.3)', () => {

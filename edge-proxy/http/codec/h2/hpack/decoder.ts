@@ -6,6 +6,7 @@ import type { Http2Options } from '../options.ts';
 import { compressionError } from './compression-error.ts';
 import { DecoderTable, OVERHEAD } from './decoder-table.ts';
 import { huffmanDecode } from './huffman.ts';
+import { decodeName } from './name-cache.ts';
 import { LAST_STATIC, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
 /** SETTINGS_HEADER_TABLE_SIZE before one is acknowledged. */
@@ -76,13 +77,13 @@ export class HpackDecoder implements HeaderDecoder {
       this.emit(sink, this.nameAt(index), this.valueAt(index), false);
     } else if (first >= 0x40) {
       const name = this.literalName(0x3f);
-      const value = this.string();
+      const value = this.value();
       this.table.add(name, value);
       this.emit(sink, name, value, false);
     } else if (first >= 0x20) throw compressionError('a table size update follows a field');
     else {
       const name = this.literalName(0x0f);
-      this.emit(sink, name, this.string(), first >= 0x10);
+      this.emit(sink, name, this.value(), first >= 0x10);
     }
   }
 
@@ -91,8 +92,8 @@ export class HpackDecoder implements HeaderDecoder {
     this.fields++;
     this.listBytes += name.length + value.length + OVERHEAD;
     try {
-      if (this.fields > this.limits.maxFields) throw tooLarge('too many header fields');
-      if (this.listBytes > this.limits.maxHeadBytes) throw tooLarge('the header list is too large');
+      if (this.fields > this.limits.maxFields) throw tooMany();
+      if (this.listBytes > this.limits.maxHeadBytes) throw tooLarge();
       sink.onField(name, value, neverIndexed);
     } catch (error) {
       this.heard = false;
@@ -118,7 +119,17 @@ export class HpackDecoder implements HeaderDecoder {
 
   private literalName(mask: number): string {
     const index = this.integer(mask);
-    return index === 0 ? this.string() : this.nameAt(index);
+    if (index > 0) return this.nameAt(index);
+    const huffman = this.isHuffman();
+    const start = this.string();
+    return decodeName(this.bytes, start, this.at, huffman);
+  }
+
+  private value(): string {
+    const huffman = this.isHuffman();
+    const start = this.string();
+    if (start === this.at) return '';
+    return huffman ? huffmanDecode(this.bytes, start, this.at) : latin1(this.bytes, start, this.at);
   }
 
   /** Section 5.1; at most four bytes behind the prefix: no length or index here is larger. @param mask the prefix's bits */
@@ -133,13 +144,17 @@ export class HpackDecoder implements HeaderDecoder {
     throw compressionError('an integer is too long');
   }
 
-  private string(): string {
-    const huffman = this.at < this.end && this.bytes[this.at]! >= 0x80;
+  private isHuffman(): boolean {
+    return this.at < this.end && this.bytes[this.at]! >= 0x80;
+  }
+
+  /** Passes over a string. @returns where its characters begin */
+  private string(): number {
     const length = this.integer(0x7f);
     const start = this.at;
     if (length > this.end - start) throw compressionError('a string is cut off');
     this.at = start + length;
-    return huffman ? huffmanDecode(this.bytes, start, this.at) : latin1(this.bytes, start, this.at);
+    return start;
   }
 
   private byte(): number {
@@ -148,7 +163,12 @@ export class HpackDecoder implements HeaderDecoder {
   }
 }
 
-/** The table stays in order, so the connection does not end with it. */
-function tooLarge(message: string): Http2StreamError {
-  return new Http2StreamError('ENHANCE_YOUR_CALM', message);
+// The table stays in order, so the connection need not end with such a list. The code is the one that Envoy resets with.
+
+function tooMany(): Http2StreamError {
+  return new Http2StreamError('INTERNAL_ERROR', 'http2.too_many_headers', 'too many header fields');
+}
+
+function tooLarge(): Http2StreamError {
+  return new Http2StreamError('INTERNAL_ERROR', 'http2.header_list_size_too_large', 'the header list is too large');
 }

@@ -4,7 +4,7 @@ import type { HeaderEncoder } from '../header-block.ts';
 import { DEFAULT_TABLE_SIZE } from './decoder.ts';
 import { EncoderTable } from './encoder-table.ts';
 import { type FieldName, fieldName } from './field-names.ts';
-import { writeInteger, writeString } from './primitives.ts';
+import { writeCompactString, writeInteger, writeString } from './primitives.ts';
 
 export class HpackEncoder implements HeaderEncoder {
   private readonly most: number;
@@ -70,7 +70,7 @@ export class HpackEncoder implements HeaderEncoder {
   private indexing(out: ByteBuffer, { slot, indexingLiteral }: FieldName, nameLength: number, value: string): boolean {
     if (slot < 0 || !this.table.admits(slot, nameLength, value)) return false;
     appendShort(out, indexingLiteral);
-    writeString(out, value);
+    writeCompactString(out, value);
     this.table.add(slot, nameLength, value);
     return true;
   }

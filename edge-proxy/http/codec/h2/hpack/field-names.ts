@@ -1,6 +1,6 @@
 /** What the encoder knows of a field's name: how it is written, and whether its values may enter the dynamic table. */
 import { ByteBuffer } from '../byte-buffer.ts';
-import { writeInteger, writeString } from './primitives.ts';
+import { writeCompactString, writeInteger } from './primitives.ts';
 import { LAST_STATIC, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
 export interface FieldName {
@@ -82,6 +82,6 @@ function describe(name: string): FieldName {
 function beginning(name: string, staticIndex: number, pattern: number, prefix: number): Uint8Array {
   const out = new ByteBuffer();
   writeInteger(out, pattern, prefix, staticIndex);
-  if (staticIndex === 0) writeString(out, name);
+  if (staticIndex === 0) writeCompactString(out, name);
   return out.bytes.slice(0, out.length);
 }

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteBuffer } from '../byte-buffer.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
-import { writeString } from './primitives.ts';
+import { writeCompactString, writeString } from './primitives.ts';
 
 function encoded(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length * 4 + 8);
-  return bytes.slice(0, huffmanEncode(bytes, 0, text, bytes.length));
+  return bytes.slice(0, huffmanEncode(bytes, 0, text));
 }
 const allowed = Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).filter((c) => !'\0\r\n'.includes(c));
 
@@ -40,20 +40,26 @@ describe('the Huffman code', () => {
 });
 
 describe('a string literal', () => {
-  const written = (text: string) => {
+  const written = (write: typeof writeString, text: string) => {
     const out = new ByteBuffer();
-    writeString(out, text);
+    write(out, text);
     return out.bytes.slice(0, out.length);
   };
+  const compact = (text: string) => written(writeCompactString, text);
 
-  it('is Huffman-encoded where that is shorter', () => {
-    expect(Buffer.from(written('www.example.com')).toString('hex')).toBe('8cf1e3c2e5f23a6ba0ab90f4ff');
-    expect([...written('\u00ff')]).toEqual([1, 0xff]);
-    expect([...written('')]).toEqual([0]);
-    expect(written('a'.repeat(126)).length).toBe(1 + Math.ceil((126 * 5) / 8));
-    expect([...written('\u00ff'.repeat(126)).subarray(0, 2)]).toEqual([126, 0xff]);
-    expect([...written('\u00ff'.repeat(127)).subarray(0, 3)]).toEqual([127, 0, 0xff]);
-    expect([...written('a'.repeat(300)).subarray(0, 3)]).toEqual([0xff, 61, 0x18]);
+  it('is Huffman-encoded where that is shorter, for what enters a table', () => {
+    expect(Buffer.from(compact('www.example.com')).toString('hex')).toBe('8cf1e3c2e5f23a6ba0ab90f4ff');
+    expect([...compact('\u00ff')]).toEqual([1, 0xff]);
+    expect([...compact('')]).toEqual([0]);
+    expect([...compact('\u00ff'.repeat(127)).subarray(0, 3)]).toEqual([127, 0, 0xff]);
+    expect([...compact('a'.repeat(300)).subarray(0, 3)]).toEqual([0xff, 61, 0x18]);
+    const long = 'a\u00fe'.repeat(500) + 'a'.repeat(9000);
+    expect(compact(long).length).toBe(3 + huffmanLength(long));
+  });
+
+  it('is written as it is else', () => {
+    expect([...written(writeString, 'ab')]).toEqual([2, 0x61, 0x62]);
+    expect([...written(writeString, 'a'.repeat(3000)).subarray(0, 4)]).toEqual([127, 0xb9, 0x16, 0x61]);
   });
 
   it.each([0, 10, 13, 0x100, 0x10a, 0xffff])('is refused with the character %i, wherever it is', (code) => {
@@ -62,10 +68,10 @@ describe('a string literal', () => {
       bad,
       `abc${bad}`,
       `${bad}abc`,
-      `\u00ff\u00ff${bad}`,
+      `\u00ff${bad}`,
       'a'.repeat(200) + bad,
       '\u00ff'.repeat(200) + bad,
     ])
-      expect(() => written(text)).toThrow(RangeError);
+      for (const write of [writeString, writeCompactString]) expect(() => written(write, text)).toThrow(RangeError);
   });
 });

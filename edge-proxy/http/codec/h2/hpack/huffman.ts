@@ -127,7 +127,7 @@ function longSymbol(bytes: Uint8Array, start: number, end: number, bit: number):
   throw compressionError('the padding of a Huffman string is too long');
 }
 
-/** Bytes that `text` takes when encoded. */
+/** Bytes that `text` takes when encoded; any number where it has characters that cannot be. */
 export function huffmanLength(text: string): number {
   let bits = 0;
   for (let i = 0; i < text.length; i++) bits += LENGTHS[text.charCodeAt(i) & 0xff]!;
@@ -135,30 +135,29 @@ export function huffmanLength(text: string): number {
 }
 
 /**
- * Encodes `text` into `bytes` from `at` on.
- * @param stop not much further than here: the encoding has no use then, except that it checks the characters
+ * Encodes `text` into `bytes` from `at` on; no character takes more than 30 bits.
  * @returns where it ends
+ * @throws RangeError as `checkCharacter`
  */
-export function huffmanEncode(bytes: Uint8Array, at: number, text: string, stop: number): number {
+export function huffmanEncode(bytes: Uint8Array, at: number, text: string): number {
   let held = 0;
   let count = 0;
   for (let i = 0; i < text.length; i++) {
     const symbol = text.charCodeAt(i);
-    const size = LENGTHS[symbol]!;
     if (symbol < FIRST_PRINTABLE || symbol > 0xff) checkCharacter(symbol);
+    const size = LENGTHS[symbol]!;
+    const code = CODES[symbol]!;
     if (size > 24) {
       // Seven bits may wait, and 32 fit.
-      held = (held << (size - 8)) | (CODES[symbol]! >>> 8);
-      count += size - 8;
-      for (; count >= 8; count -= 8) bytes[at++] = held >>> (count - 8);
-      held = (held << 8) | (CODES[symbol]! & 0xff);
+      held = (held << (size - 8)) | (code >>> 8);
+      for (count += size - 8; count >= 8; count -= 8) bytes[at++] = held >>> (count - 8);
+      held = (held << 8) | (code & 0xff);
       count += 8;
     } else {
-      held = (held << size) | CODES[symbol]!;
+      held = (held << size) | code;
       count += size;
     }
     for (; count >= 8; count -= 8) bytes[at++] = held >>> (count - 8);
-    if (at > stop) return at;
   }
   if (count > 0) bytes[at++] = (held << (8 - count)) | (0xff >>> count);
   return at;
