@@ -7,6 +7,7 @@ import { clusterStates } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
+import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -69,7 +70,7 @@ export function assemble(
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
-    compilers: compilersOf({ ...env, runtime }, telemetry, clusters),
+    compilers: compilersOf({ ...env, runtime, stats: countersOf(stats) }, telemetry, clusters),
     admission,
     fetchLimits: limits.fetches,
   });
@@ -101,6 +102,10 @@ export function assemble(
     for (const secret of secrets) proxy.secrets.set(secret);
   };
   return { proxy, part, setSecrets };
+}
+
+function countersOf(stats: Stats): ClusterCounters {
+  return { counter: (cluster, name) => stats.scope('cluster', cluster).counter(name) };
 }
 
 function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {

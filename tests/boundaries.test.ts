@@ -61,7 +61,7 @@ const planes: Record<string, string[][]> = {
     ['x509/'],
     ['runtime/'],
     ['settings/'],
-    ['http/message/'],
+    ['http/message/', 'http/grpc/'],
     ['http/codec/'],
     ['upstream/'],
     // A request holds its route, and a route is a function of a request.

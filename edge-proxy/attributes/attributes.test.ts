@@ -82,6 +82,7 @@ describe('attributes', () => {
       'request.duration': 30,
       'response.code': 503,
       'response.code_details': 'via_upstream',
+      'response.grpc_status': undefined,
       // UF is the sixth flag of Envoy's, URX the sixteenth.
       'response.flags': 0x20 | 0x8000,
       'response.size': 40,

@@ -9,6 +9,7 @@
  * HTTP, for example.
  */
 
+import { grpcStatusOf, isGrpcRequest } from '../http/grpc/status.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import { pathOnly } from '../http/routing/matchers.ts';
 import type { IncomingTraffic, TrafficRecord } from './record.ts';
@@ -65,6 +66,11 @@ const outcome = {
     r.kind === 'request' && r.endMs > 0 ? Math.max(0, r.endMs - r.startMs) : undefined,
   'response.code': (r: TrafficRecord) => (r.kind === 'request' && r.responseCode > 0 ? r.responseCode : undefined),
   'response.code_details': (r: TrafficRecord) => some(r.details),
+  /** Of a gRPC request: of the trailers, else of the head, else by the HTTP status. */
+  'response.grpc_status': (r: TrafficRecord) =>
+    r.kind === 'request' && isGrpcRequest(r.headers)
+      ? grpcStatusOf(r.responseTrailers, r.responseHeaders, r.responseCode)
+      : undefined,
   /** As a bit vector. */
   'response.flags': (r: TrafficRecord) => flagBits(r.flags),
   /** Bytes of the body that went to the client. */
@@ -91,6 +97,8 @@ export const attributeMaps = {
   'request.headers': (name: string) => (r: IncomingTraffic) => requestHeader(r, name),
   'response.headers': (name: string) => (r: TrafficRecord) =>
     r.kind === 'request' ? r.responseHeaders?.joined(name) : undefined,
+  'response.trailers': (name: string) => (r: TrafficRecord) =>
+    r.kind === 'request' ? r.responseTrailers?.joined(name) : undefined,
   /** Dynamic metadata by the name of the filter that wrote it. */
   metadata: (filter: string) => (r: IncomingTraffic) => {
     const metadata = r.kind === 'request' ? r.metadata : undefined;

@@ -5,6 +5,9 @@ import {
   PLAIN_OPERATORS,
   unreadablePart,
 } from '../../shared/xds/access-log-format.ts';
+import { HeaderMap } from '../http/message/header-map.ts';
+import { requestDouble } from '../http/testing/request-double.ts';
+import { compileText } from './access-log.ts';
 import { parseFormat } from './format-operators.ts';
 
 /** Whether a proxy takes the format; one that it refuses takes the whole listener with it. */
@@ -24,6 +27,7 @@ describe('formats of access logs', () => {
     ...PLAIN_OPERATORS.map((name) => `a %${name}% %${name}:10% b`),
     ...['%START_TIME%', '%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%', '%START_TIME(%s)%', '%REQ(A)% %RESP(A?B):3% %%'],
     '%DYNAMIC_METADATA(a:b)%',
+    '%GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS()% %TRAILER(a?b):3%',
   ])('%s is read by proxies, and known to be', (format) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([true, undefined]);
   });
@@ -37,9 +41,31 @@ describe('formats of access logs', () => {
     ['%PROTOCOL(x)%', '%PROTOCOL(x)%'],
     ['%START_TIME(%Q)%', '%START_TIME(%Q)%'],
     ['%DYNAMIC_METADATA()%', '%DYNAMIC_METADATA()%'],
+    ['%GRPC_STATUS(CAMEL)%', '%GRPC_STATUS(CAMEL)%'],
+    ['%TRAILER()%', '%TRAILER()%'],
     ['100% of', '% of'],
     ['%protocol%', '%protocol%'],
   ])('%s is refused by proxies, and known to be', (format, part) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([false, part]);
   });
+});
+
+describe('the gRPC status of a request', () => {
+  const FORMAT =
+    '%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER% %TRAILER(Grpc-Message)%';
+  const line = compileText(FORMAT, (ms) => ms);
+  const written = (type: string, trailers: Record<string, string>, responseCode = 200) => {
+    const request = requestDouble({ headers: { 'content-type': type }, responseCode });
+    request.responseTrailers = new HeaderMap();
+    for (const [name, value] of Object.entries(trailers)) request.responseTrailers.append(name, value);
+    return line(request, 0);
+  };
+  it.each([
+    ['application/grpc', { 'grpc-status': '1', 'grpc-message': 'no' }, 'Canceled CANCELLED 1 1 no'],
+    ['application/grpc+proto', { 'grpc-status': '99' }, '99 99 99 99 -'],
+    ['application/grpc', {}, 'Unknown UNKNOWN 2 2 -'],
+    ['text/plain', { 'grpc-status': '1' }, '- - - - -'],
+  ])('%s with %j is written as %s', (type, trailers, expected) => expect(written(type, trailers)).toBe(expected));
+  it('is that of the HTTP status where there is none', () =>
+    expect(written('application/grpc', {}, 503)).toBe('Unavailable UNAVAILABLE 14 14 -'));
 });

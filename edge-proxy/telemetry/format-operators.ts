@@ -3,6 +3,7 @@ import { textOfWire } from '../../shared/match/wire.ts';
 import { attributeMaps, attributes, hostPort } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
+import { camelGrpcStatus, upperGrpcStatus } from '../http/grpc/status.ts';
 import type { Clock } from '../runtime/runtime.ts';
 import { compileTimeFormat } from './time-format.ts';
 
@@ -82,6 +83,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: attributes['source.ip'],
   DOWNSTREAM_REMOTE_PORT: attributes['source.port'],
   DOWNSTREAM_DIRECT_REMOTE_PORT: (r) => r.downstream.remotePort,
+  GRPC_STATUS_NUMBER: attributes['response.grpc_status'],
   DOWNSTREAM_LOCAL_URI_SAN: (r) => some(r.downstream.localUris?.join(',')),
   DOWNSTREAM_PEER_FINGERPRINT_256: attributes['connection.sha256_peer_certificate_digest'],
   REQUESTED_SERVER_NAME: attributes['connection.requested_server_name'],
@@ -103,6 +105,8 @@ export function compileOperator(name: string, argument: string | undefined, wall
   }
   if (name === 'REQ') return headerField(name, argument, requestHeader);
   if (name === 'RESP') return headerField(name, argument, responseHeader);
+  if (name === 'TRAILER') return headerField(name, argument, responseTrailer);
+  if (name === 'GRPC_STATUS') return grpcStatusField(argument);
   if (name === 'DYNAMIC_METADATA') return metadataField(argument);
   const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
   if (!field || argument !== undefined)
@@ -125,6 +129,24 @@ function responseHeader(name: string): Field {
     return (r) => (r.kind === 'request' && r.responseStatus ? String(r.responseStatus) : undefined);
   }
   return (r) => (r.kind === 'request' ? r.responseHeaders?.get(key) : undefined);
+}
+
+function responseTrailer(name: string): Field {
+  const key = name.toLowerCase();
+  return (r) => (r.kind === 'request' ? r.responseTrailers?.get(key) : undefined);
+}
+
+/** `%GRPC_STATUS(SNAKE_STRING)%`; without an argument `CAMEL_STRING`. */
+function grpcStatusField(argument: string | undefined): Field {
+  const code = attributes['response.grpc_status'];
+  if (argument === 'NUMBER') return code;
+  if (argument !== undefined && argument !== '' && argument !== 'CAMEL_STRING' && argument !== 'SNAKE_STRING')
+    throw new Error(`operator %GRPC_STATUS(${argument})%: must be CAMEL_STRING, SNAKE_STRING or NUMBER`);
+  const nameOf = argument === 'SNAKE_STRING' ? upperGrpcStatus : camelGrpcStatus;
+  return (record) => {
+    const status = code(record);
+    return status === undefined ? undefined : nameOf(status);
+  };
 }
 
 /** `%DYNAMIC_METADATA(filter:key:...)%`: text as it is, anything else as JSON. */

@@ -6,6 +6,7 @@
 
 import type { Counter, Histogram, Labels, Metrics } from '../../shared/metrics/metrics.ts';
 import { attributes } from '../attributes/attributes.ts';
+import { INVALID_STATUS, LAST_GRPC_STATUS } from '../http/grpc/status.ts';
 import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
@@ -53,6 +54,11 @@ const LABELS = [
 ] as const;
 const TCP_LABELS = LABELS.filter((name) => name !== 'response_code' && name !== 'grpc_response_status');
 
+/** Of messages: what is known while a stream is under way. */
+const MESSAGE_LABELS = TCP_LABELS.filter(
+  (name) => !['request_protocol', 'response_flags', 'connection_security_policy'].includes(name),
+);
+
 const UNKNOWN = 'unknown';
 /** Distinct peers remembered per cluster and direction; a scan of peers must not fill memory. */
 const MAX_CACHED = 4096;
@@ -68,6 +74,17 @@ interface TcpSeries {
   readonly closed: Counter;
   readonly received: Counter;
   readonly sent: Counter;
+}
+
+/** gRPC messages of one stream, and how many of them were counted already. */
+interface MessageSeries {
+  readonly requests: Counter;
+  readonly responses: Counter;
+}
+interface LiveMessages {
+  readonly series: MessageSeries;
+  requests: number;
+  responses: number;
 }
 
 /** A connection under way, and how many of its bytes were counted already. */
@@ -87,6 +104,13 @@ export class IstioMetrics {
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
   private readonly tcpSeries = new Map<string, TcpSeries>();
   private readonly live = new Map<ConnectionRecord, Live>();
+  private readonly messages;
+  /** By cluster, endpoint and peer. */
+  private readonly messageSeries: Record<Direction, Map<unknown, Map<string, Map<string, MessageSeries>>>> = {
+    inbound: new Map(),
+    outbound: new Map(),
+  };
+  private readonly liveMessages = new Map<RequestContext, LiveMessages>();
   private cached = 0;
 
   constructor(metrics: Metrics, self: Workload) {
@@ -103,14 +127,44 @@ export class IstioMetrics {
       received: metrics.counter('istio_tcp_received_bytes_total', 'Bytes received from downstream.', TCP_LABELS),
       sent: metrics.counter('istio_tcp_sent_bytes_total', 'Bytes sent to downstream.', TCP_LABELS),
     };
-    // A connection may live for days: its bytes are counted while they flow.
+    this.messages = {
+      requests: metrics.counter('istio_request_messages_total', 'gRPC messages of requests.', MESSAGE_LABELS),
+      responses: metrics.counter('istio_response_messages_total', 'gRPC messages of responses.', MESSAGE_LABELS),
+    };
+    // Connections and streams may live for days: what flows is counted meanwhile.
     metrics.onCollect(() => {
+      for (const [request, live] of this.liveMessages) countMessages(request, live);
       for (const [connection, live] of this.live) count(connection, live, live.series);
     });
   }
 
+  /** The response of a request begins: its gRPC messages are counted from now on, where it is gRPC. */
+  onResponse(direction: Direction, request: RequestContext): void {
+    if (request.grpcMessages !== undefined) this.liveMessages.set(request, this.messagesOf(direction, request));
+  }
+
+  private messagesOf(direction: Direction, request: RequestContext): LiveMessages {
+    const peer = attributes['source.principal'](request) ?? '';
+    const byHost = nested(this.messageSeries[direction], request.cluster);
+    const byPeer = nested(byHost, request.upstreamHost ?? '');
+    let series = byPeer.get(peer);
+    if (!series) {
+      const { cluster, downstream } = request;
+      const all = this.labels(direction, cluster, endpointOf(request), peer, downstream.secure);
+      const labels = Object.fromEntries(MESSAGE_LABELS.map((name) => [name, all[name]!]));
+      series = { requests: this.messages.requests.with(labels), responses: this.messages.responses.with(labels) };
+      byPeer.set(peer, series);
+      this.cached++;
+    }
+    return { series, requests: 0, responses: 0 };
+  }
+
   /** Takes one finished request. */
   onRequest(direction: Direction, request: RequestContext): void {
+    if (request.grpcMessages !== undefined) {
+      countMessages(request, this.liveMessages.get(request) ?? this.messagesOf(direction, request));
+      this.liveMessages.delete(request);
+    }
     const series = this.find(direction, request);
     series.total.value++;
     series.duration.observe(request.endMs - request.startMs);
@@ -165,8 +219,11 @@ export class IstioMetrics {
     const byHost = nested(this.requests[direction], request.cluster);
     const byPeer = nested(byHost, request.upstreamHost ?? '');
     const byFlags = nested(byPeer, peer);
-    const byCode = nested(byFlags, grpc(request) ? `${flags}\u0000grpc` : flags);
-    const code = request.downstream.secure ? request.responseCode : -1 - request.responseCode;
+    const byCode = nested(byFlags, flags);
+    const status = attributes['response.grpc_status'](request);
+    // One number for HTTP status, gRPC status and security; 0 for a request that is not gRPC.
+    const codes = request.responseCode + 1000 * (status === undefined ? 0 : knownStatus(status) + 2);
+    const code = request.downstream.secure ? codes : -1 - codes;
     const known = byCode.get(code);
     if (known) return known;
     const made = this.make(direction, request, peer, flags);
@@ -177,10 +234,11 @@ export class IstioMetrics {
 
   private make(direction: Direction, request: RequestContext, peer: string, flags: string): RequestSeries {
     const { cluster } = request;
-    const endpoint = cluster?.endpoints().find(({ id }) => id === request.upstreamHost);
+    const status = attributes['response.grpc_status'](request);
     const labels = {
-      ...this.labels(direction, cluster, endpoint, peer, request.downstream.secure),
-      request_protocol: grpc(request) ? 'grpc' : 'http',
+      ...this.labels(direction, cluster, endpointOf(request), peer, request.downstream.secure),
+      request_protocol: status === undefined ? 'http' : 'grpc',
+      grpc_response_status: status === undefined ? '' : String(knownStatus(status)),
       response_code: String(request.responseCode),
       response_flags: flags,
     };
@@ -223,6 +281,8 @@ export class IstioMetrics {
   private forget(): void {
     this.requests.inbound.clear();
     this.requests.outbound.clear();
+    this.messageSeries.inbound.clear();
+    this.messageSeries.outbound.clear();
     this.cached = 0;
   }
 }
@@ -233,6 +293,23 @@ function count(connection: ConnectionRecord, live: Live, into: TcpSeries): void 
   into.sent.value += connection.bytesSent - live.sent;
   live.received = connection.bytesReceived;
   live.sent = connection.bytesSent;
+}
+
+function countMessages({ grpcMessages }: RequestContext, live: LiveMessages): void {
+  const { request = 0, response = 0 } = grpcMessages ?? {};
+  live.series.requests.value += request - live.requests;
+  live.series.responses.value += response - live.responses;
+  live.requests = request;
+  live.responses = response;
+}
+
+/** A status that gRPC does not define would make a series of its own. */
+function knownStatus(status: number): number {
+  return status > LAST_GRPC_STATUS ? INVALID_STATUS : status;
+}
+
+function endpointOf({ cluster, upstreamHost }: RequestContext): Endpoint | undefined {
+  return cluster?.endpoints().find(({ id }) => id === upstreamHost);
 }
 
 interface Parts {
@@ -286,10 +363,6 @@ const UNKNOWN_WORKLOAD: Parts = {
   cluster: UNKNOWN,
   principal: UNKNOWN,
 };
-
-function grpc(request: RequestContext): boolean {
-  return request.headers.get('content-type')?.startsWith('application/grpc') === true;
-}
 
 function nested<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
   let inner = map.get(key);

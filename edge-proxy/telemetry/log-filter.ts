@@ -1,9 +1,10 @@
 /** Access log filters (envoy.config.accesslog.v3.AccessLogFilter), compiled once. */
-import type { AccessLogFilter, Comparison } from '../../shared/xds/http-connection-manager.ts';
+import { type AccessLogFilter, type Comparison, GRPC_STATUS_NAMES } from '../../shared/xds/http-connection-manager.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
 import { ConfigError } from '../config-error.ts';
+import { GRPC, grpcStatusOf } from '../http/grpc/status.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import { compileHeaderMatcher, type HeaderSource } from '../http/routing/matchers.ts';
 
@@ -15,7 +16,8 @@ const NO_HEAD: HeaderSource = { method: '', path: '', authority: '', scheme: '',
 
 /** @throws ConfigError at `path` unless exactly one filter is given */
 export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilter {
-  const { statusCodeFilter, durationFilter, headerFilter, responseFlagFilter, andFilter, orFilter } = filter;
+  const { statusCodeFilter, durationFilter, headerFilter, responseFlagFilter, grpcStatusFilter } = filter;
+  const { andFilter, orFilter } = filter;
   if (Object.values(filter).filter((one) => one !== undefined).length !== 1)
     throw new ConfigError(path, 'must have exactly one filter');
   if (statusCodeFilter) {
@@ -39,6 +41,7 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
         throw new ConfigError(`${path}.response_flag_filter.flags`, `"${flag}" is no response flag that is known here`);
     return ({ flags: found }) => (flags.size === 0 ? found.length > 0 : found.some((flag) => flags.has(flag)));
   }
+  if (grpcStatusFilter) return compileGrpcStatus(grpcStatusFilter);
   const joined = andFilter ?? orFilter;
   if (!joined) return () => true;
   const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`));
@@ -46,6 +49,18 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
   return andFilter
     ? (record, nowMs) => inner.every((matches) => matches(record, nowMs))
     : (record, nowMs) => inner.some((matches) => matches(record, nowMs));
+}
+
+/** As in Envoy, a record without a gRPC status is judged by its HTTP status. */
+function compileGrpcStatus({ statuses, exclude = false }: NonNullable<AccessLogFilter['grpcStatusFilter']>): LogFilter {
+  const codes = new Set((statuses ?? []).map((name) => GRPC_STATUS_NAMES.indexOf(name)));
+  return (record) => {
+    const status =
+      record.kind === 'request'
+        ? grpcStatusOf(record.responseTrailers, record.responseHeaders, record.responseCode)
+        : undefined;
+    return codes.has(status ?? GRPC.UNKNOWN) !== exclude;
+  };
 }
 
 function compileComparison({ comparison: { op = 'EQ', value } }: Comparison): (found: number) => boolean {

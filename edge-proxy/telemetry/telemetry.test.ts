@@ -172,6 +172,53 @@ describe('IstioMetrics', () => {
     expect(lines[3]).toContain('source_principal="unknown"');
   });
 
+  const grpcRequest = (status: string, change: Partial<RequestContext> = {}) => {
+    const made = request(change);
+    made.headers.append('content-type', 'application/grpc');
+    made.responseTrailers = new HeaderMap();
+    made.responseTrailers.append('grpc-status', status);
+    return made;
+  };
+
+  it('labels gRPC requests with their status', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self);
+    for (const status of ['0', '14', '14', '77', 'x']) istio.onRequest('outbound', grpcRequest(status));
+    istio.onRequest('outbound', request());
+    const lines = metrics.expose().match(/^istio_requests_total\{.*/gm)!;
+    const found = lines.map((line) =>
+      /request_protocol="(\w+)".*grpc_response_status="([^"]*)".* (\d+)$/.exec(line)!.slice(1),
+    );
+    expect(found).toEqual([
+      ['grpc', '0', '1'],
+      ['grpc', '14', '2'],
+      ['grpc', '-1', '2'],
+      ['http', '', '1'],
+    ]);
+  });
+
+  it('counts gRPC messages, of streams under way too', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self);
+    const value = (side: string) =>
+      Number(
+        new RegExp(`^istio_${side}_messages_total\\{[^}]*destination_app="reviews"[^}]*\\} (\\d+)$`, 'm').exec(
+          metrics.expose(),
+        )?.[1],
+      );
+    const streaming = grpcRequest('0', { grpcMessages: { request: 2, response: 1 } });
+    istio.onResponse('outbound', streaming);
+    expect([value('request'), value('response')]).toEqual([2, 1]);
+    streaming.grpcMessages = { request: 5, response: 7 };
+    expect([value('request'), value('response')]).toEqual([5, 7]);
+    istio.onRequest('outbound', streaming);
+    istio.onRequest('outbound', grpcRequest('14', { grpcMessages: { request: 1, response: 0 } }));
+    expect([value('request'), value('response')]).toEqual([6, 7]);
+    expect(metrics.expose()).not.toMatch(/messages_total\{[^}]*response_code/);
+    istio.onRequest('outbound', request());
+    expect([value('request'), value('response')]).toEqual([6, 7]);
+  });
+
   it('does not keep the labels of a cluster that config replaced', () => {
     const metrics = new Metrics();
     const istio = new IstioMetrics(metrics, self);
@@ -330,6 +377,20 @@ describe('access log', () => {
   ])('writes what its filter %j lets through', (filter, slow, quick) => {
     const matches = compileLogFilter(filter, 'filter');
     expect([matches(request({ startMs: 100 }), 130), matches(request({ startMs: 100 }), 129)]).toEqual([slow, quick]);
+  });
+
+  it.each<[object, (string | undefined)[]]>([
+    [{ statuses: ['UNAVAILABLE', 'CANCELED'] }, ['14', '1']],
+    [{ statuses: ['UNAVAILABLE', 'CANCELED'], exclude: true }, ['0', undefined]],
+    [{ statuses: ['UNKNOWN'] }, [undefined]],
+  ])('writes what its gRPC filter %j lets through', (grpcStatusFilter, expected) => {
+    const matches = compileLogFilter({ grpcStatusFilter }, 'filter');
+    const written = ['0', '14', '1', undefined].filter((status) => {
+      const trailers = new HeaderMap();
+      if (status !== undefined) trailers.append('grpc-status', status);
+      return matches(request({ responseTrailers: trailers }), 130);
+    });
+    expect(written).toEqual(expected);
   });
 
   it('refuses flags that do not exist, and two filters in one', () => {

@@ -39,7 +39,10 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   return {
     metrics,
     sinks,
-    requestObserver: (direction) => ({ finished: (request) => istio.onRequest(direction, request) }),
+    requestObserver: (direction) => ({
+      responseStarted: (request) => istio.onResponse(direction, request),
+      finished: (request) => istio.onRequest(direction, request),
+    }),
     connectionObserver: (direction) => ({
       opened: (connection) => istio.onConnectionOpened(direction, connection),
       closed: (connection) => istio.onConnectionClosed(direction, connection),

@@ -1,6 +1,7 @@
 /** The compilers a real proxy runs with. */
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
+import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
 
 import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
@@ -27,6 +28,8 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
+  /** Counters of clusters; absent: nothing reads them. */
+  readonly stats?: ClusterCounters | undefined;
   /** Absent: there is no HTTP proxy. */
   readonly httpProxy?: HttpProxyAccess | undefined;
 }
@@ -42,7 +45,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain, httpProxy }: CompilerEnv,
+  { runtime, trustDomain, stats, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -55,7 +58,7 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, call },
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, stats, call },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),

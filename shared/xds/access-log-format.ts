@@ -59,6 +59,8 @@ export const PLAIN_OPERATORS = [
   'DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT',
   'DOWNSTREAM_REMOTE_PORT',
   'DURATION',
+  'GRPC_STATUS',
+  'GRPC_STATUS_NUMBER',
   'LOCAL_REPLY_BODY',
   'PROTOCOL',
   'REQUESTED_SERVER_NAME',
@@ -96,9 +98,12 @@ export function unreadablePart(format: string): string | undefined {
 /** The argument of %START_TIME(...)%: strftime's conversions of a moment in UTC, and Envoy's fractions of a second. */
 const TIME_FORMAT = /^(?:%[1-9]?f|%[%YymdeHIMSpjaAbhBFTRzZs]|[^%])*$/;
 
+const GRPC_FORMATS: ReadonlySet<string> = new Set(['', 'CAMEL_STRING', 'SNAKE_STRING', 'NUMBER']);
+
 function isOperator(name: string, argument: string | undefined): boolean {
   if (name === 'START_TIME') return TIME_FORMAT.test(argument ?? '');
-  if (name === 'REQ' || name === 'RESP') return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
+  if (name === 'GRPC_STATUS') return GRPC_FORMATS.has(argument ?? '');
+  if (name === 'REQ' || name === 'RESP' || name === 'TRAILER') return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
   if (name === 'DYNAMIC_METADATA') return (argument ?? '').split(':').every((key) => key !== '');
   return PLAIN.has(name) && argument === undefined;
 }

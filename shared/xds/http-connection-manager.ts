@@ -49,6 +49,28 @@ const Comparison = messageRequiring(
 export type Comparison = z.infer<typeof Comparison>;
 
 /** Filters of access logs and of local reply mappers. */
+/** envoy.config.accesslog.v3.GrpcStatusFilter.Status, by code. */
+export const GRPC_STATUS_NAMES = [
+  'OK',
+  'CANCELED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+type GrpcStatusName = (typeof GRPC_STATUS_NAMES)[number];
+
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;
@@ -56,6 +78,7 @@ export interface AccessLogFilter {
   notHealthCheckFilter?: object | undefined;
   headerFilter?: { header: HeaderMatcher } | undefined;
   responseFlagFilter?: { flags?: string[] | undefined } | undefined;
+  grpcStatusFilter?: { statuses?: GrpcStatusName[] | undefined; exclude?: boolean | undefined } | undefined;
   andFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
   orFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
 }
@@ -66,6 +89,7 @@ const AccessLogFilter: z.ZodType<AccessLogFilter> = lazy(() =>
     notHealthCheckFilter: message({}),
     headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
     responseFlagFilter: message({ flags: list(nonEmpty()) }),
+    grpcStatusFilter: message({ statuses: list(enumeration(GRPC_STATUS_NAMES)), exclude: bool() }),
     andFilter: message({ filters: list(AccessLogFilter) }),
     orFilter: message({ filters: list(AccessLogFilter) }),
   }),

@@ -46,17 +46,32 @@ export type CorsPolicy = z.infer<typeof CorsPolicy>;
 /** envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig */
 export const DynamicForwardProxy = messageRequiring({ dnsCacheConfig: DnsCacheConfig }, ['dnsCacheConfig']);
 
-/** envoy.extensions.filters.http.fault.v3.HTTPFault in a connection manager: routes say what is injected. */
-export const FaultFilter = message({});
-/** envoy.extensions.filters.http.fault.v3.HTTPFault of a route */
+/** envoy.extensions.filters.http.fault.v3.HTTPFault, of a connection manager and of a route */
 export const HttpFault = message({
-  delay: message({ fixedDelay: duration(), percentage: FractionalPercent }),
-  abort: message({ httpStatus: uint32(), percentage: FractionalPercent }),
+  delay: message({ fixedDelay: duration(), headerDelay: message({}), percentage: FractionalPercent }),
+  abort: message({
+    httpStatus: uint32(),
+    grpcStatus: uint32(),
+    headerAbort: message({}),
+    percentage: FractionalPercent,
+  }),
 });
 export type HttpFault = z.infer<typeof HttpFault>;
 
 /** envoy.extensions.filters.http.grpc_stats.v3.FilterConfig */
-export const GrpcStats = message({ emitFilterState: bool(), statsForAllMethods: bool() });
+export const GrpcStats = message({
+  emitFilterState: bool(),
+  individualMethodStatsAllowlist: message({
+    services: list(messageRequiring({ name: nonEmpty(), methodNames: list(nonEmpty()) }, ['name', 'methodNames'])),
+  }),
+  statsForAllMethods: bool(),
+  enableUpstreamStats: bool(),
+  replaceDotsInGrpcServiceName: bool(),
+});
+export type GrpcStats = z.infer<typeof GrpcStats>;
+
+/** envoy.extensions.filters.http.grpc_web.v3.GrpcWeb */
+export const GrpcWeb = message({});
 
 /** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
 export const JwtAuthentication = message({
@@ -85,12 +100,13 @@ export const Router = message({ suppressEnvoyHeaders: bool() });
 /** Messages of a connection manager's filters that are read here. */
 export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
-  'envoy.extensions.filters.http.fault.v3.HTTPFault': FaultFilter,
+  'envoy.extensions.filters.http.fault.v3.HTTPFault': HttpFault,
   'envoy.extensions.filters.http.cors.v3.Cors': Cors,
   'envoy.extensions.filters.http.buffer.v3.Buffer': Buffer,
   'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': DynamicForwardProxy,
   'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication': JwtAuthentication,
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': GrpcStats,
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
 };
 

@@ -27,6 +27,8 @@ export interface GatewayServer {
   hosts: string[];
   tls: ServerTls | undefined;
   bind: string | undefined;
+  /** Its clients may speak gRPC-Web. */
+  grpcWeb: boolean;
   routeName: string;
 }
 
@@ -93,6 +95,7 @@ function serverOf(
     hosts,
     tls,
     bind: bind || undefined,
+    grpcWeb: protocol === 'GRPC-WEB',
     routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
   };
 }

@@ -140,7 +140,7 @@ function chainsOf(
   port: number,
   servers: readonly GatewayServer[],
 ): FilterChain[] {
-  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port))];
+  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port), servers)];
   if (family === 'tls') return tlsChains(gateway, servers);
   const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
   return filters ? [chainOf(undefined, filters)] : [];
@@ -165,18 +165,27 @@ function listenerOf(
 }
 
 /** @param listening the port the gateway listens on, `port` unless its Service maps it */
-function manager({ settings, caller, authorization }: Gateway, port: number, listening: number, rds: string) {
+function manager(
+  { settings, caller, authorization }: Gateway,
+  port: number,
+  listening: number,
+  rds: string,
+  grpcWeb = false,
+): NetworkFilter {
   return httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
     // Identity first: policies judge the principal it proves.
     policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http],
     routes: { rds },
+    grpcWeb,
   });
 }
 
-function plainChain(gateway: Gateway, port: number): FilterChain {
-  return { filters: [manager(gateway, port, port, `http.${port}`)], transportSocketConnectTimeout: '15s' };
+function plainChain(gateway: Gateway, port: number, servers: readonly GatewayServer[]): FilterChain {
+  const grpcWeb = servers.some((server) => server.grpcWeb);
+  const filters = [manager(gateway, port, port, `http.${port}`, grpcWeb)];
+  return { filters, transportSocketConnectTimeout: '15s' };
 }
 
 /** The chains of servers that end or pass TLS on one port. */

@@ -159,26 +159,26 @@ export function parts(percent: Percent): FractionalPercent {
   return { numerator: Math.round((percent.value ?? 0) * 10_000), denominator: 'MILLION' };
 }
 
-/** HTTP statuses of the gRPC codes, as Envoy answers a request that is not gRPC. */
-const GRPC_HTTP_STATUS: Record<string, number> = {
-  OK: 200,
-  INVALID_ARGUMENT: 400,
-  FAILED_PRECONDITION: 400,
-  OUT_OF_RANGE: 400,
-  UNAUTHENTICATED: 401,
-  PERMISSION_DENIED: 403,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  ABORTED: 409,
-  RESOURCE_EXHAUSTED: 429,
-  CANCELLED: 499,
-  UNKNOWN: 500,
-  INTERNAL: 500,
-  DATA_LOSS: 500,
-  UNIMPLEMENTED: 501,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-};
+/** The codes of gRPC's statuses, in their order. */
+const GRPC_STATUSES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+];
 
 /** Undefined where the fault does nothing. Throws for what cannot be injected. */
 export function translateFault(fault: HttpFaultInjection | undefined): FaultConfig | undefined {
@@ -186,8 +186,7 @@ export function translateFault(fault: HttpFaultInjection | undefined): FaultConf
   const { delay, abort } = fault;
   if (delay?.exponentialDelay) throw new Error('fault.delay.exponentialDelay is not supported');
   if (abort?.http2Error) throw new Error('fault.abort.http2Error is not supported');
-  const httpStatus = abort?.grpcStatus ? GRPC_HTTP_STATUS[abort.grpcStatus] : abort?.httpStatus;
-  if (abort?.grpcStatus && !httpStatus) throw new Error(`"${abort.grpcStatus}" is not a gRPC status`);
+  const error = abort && abortError(abort);
   return {
     '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault',
     ...(delay?.fixedDelay && {
@@ -197,10 +196,17 @@ export function translateFault(fault: HttpFaultInjection | undefined): FaultConf
       },
     }),
     // Without a percentage the API says: every request.
-    ...(httpStatus && {
-      abort: { httpStatus, percentage: abort?.percentage ? parts(abort.percentage) : { numerator: 100 } },
+    ...(error && {
+      abort: { ...error, percentage: abort?.percentage ? parts(abort.percentage) : { numerator: 100 } },
     }),
   };
+}
+
+function abortError({ grpcStatus, httpStatus }: NonNullable<HttpFaultInjection['abort']>): filters.HttpFault['abort'] {
+  if (!grpcStatus) return httpStatus ? { httpStatus } : undefined;
+  const code = GRPC_STATUSES.indexOf(grpcStatus);
+  if (code < 0) throw new Error(`"${grpcStatus}" is not a gRPC status`);
+  return { grpcStatus: code };
 }
 
 export function translateCors(cors: CorsPolicy): CorsConfig {

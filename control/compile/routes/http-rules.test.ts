@@ -190,7 +190,7 @@ describe('actions', () => {
       'envoy.filters.http.fault': {
         '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault',
         delay: { fixedDelay: '7s', percentage: { numerator: 125000, denominator: 'MILLION' } },
-        abort: { httpStatus: 503, percentage: { numerator: 100 } },
+        abort: { grpcStatus: 14, percentage: { numerator: 100 } },
       },
       'envoy.filters.http.cors': {
         '@type': 'type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy',

@@ -52,6 +52,8 @@ export interface ManagerOptions {
   /** Filters that run before the standard ones: authorization. */
   policies?: HttpFilter[];
   http2?: boolean;
+  /** Clients may speak gRPC-Web: a port of that protocol is served. */
+  grpcWeb?: boolean;
   /** Filters that run last, before the router. */
   last?: HttpFilter[];
 }
@@ -68,7 +70,13 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       ...('rds' in routes
         ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
         : { routeConfig: routes.inline }),
-      httpFilters: [...(options.policies ?? []), ...STANDARD_FILTERS, ...(options.last ?? []), ROUTER],
+      httpFilters: [
+        ...(options.policies ?? []),
+        ...(options.grpcWeb ? [GRPC_WEB] : []),
+        ...STANDARD_FILTERS,
+        ...(options.last ?? []),
+        ROUTER,
+      ],
       ...(options.http2 && { http2ProtocolOptions: {} }),
       serverName: 'tulle',
       streamIdleTimeout: '0s',
@@ -130,7 +138,14 @@ function clientCertificate(side: ManagerOptions['side'], { forwardClientCert }: 
   };
 }
 
+const GRPC_WEB = httpFilter('envoy.filters.http.grpc_web', `${FILTERS}.http.grpc_web.v3.GrpcWeb`);
+
+/** grpc_stats counts the messages of Istio's metrics. */
 const STANDARD_FILTERS: HttpFilter[] = [
+  httpFilter('envoy.filters.http.grpc_stats', `${FILTERS}.http.grpc_stats.v3.FilterConfig`, {
+    emitFilterState: true,
+    statsForAllMethods: false,
+  }),
   httpFilter('envoy.filters.http.fault', `${FILTERS}.http.fault.v3.HTTPFault`),
   httpFilter('envoy.filters.http.cors', `${FILTERS}.http.cors.v3.Cors`),
 ];

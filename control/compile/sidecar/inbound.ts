@@ -354,6 +354,7 @@ function inboundHttp(
     statPrefix: `inbound_${name};`,
     policies: authorization.http,
     http2,
+    grpcWeb: item.protocol === 'GRPC-WEB',
     routes: {
       inline: {
         name: cluster,

@@ -311,10 +311,14 @@ function httpChain(input: Outbound, listener: string, rds: string): FilterChain 
   const isProxy = rds === 'http_proxy';
   const last = dynamicDnsFilters(services, isProxy ? httpPorts(services) : [Number(rds)]);
   if (isProxy) last.push(dynamicForwardProxy(ANY_DNS_CACHE));
+  const grpcWeb = services.list.some(({ ports }) =>
+    ports.some(({ number, protocol }) => protocol === 'GRPC-WEB' && (isProxy || number === Number(rds))),
+  );
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
     routes: { rds },
+    grpcWeb,
     last,
   });
   return { filters: [manager], transportSocketConnectTimeout: '15s' };

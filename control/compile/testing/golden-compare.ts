@@ -13,7 +13,7 @@ export interface Golden {
 }
 
 /** Istio's own filters, and what only observes. */
-const SKIPPED_FILTERS = /^istio\.|grpc_stats|mongo_proxy/;
+const SKIPPED_FILTERS = /^istio\.|mongo_proxy/;
 
 export function differences(golden: Golden, snapshot: Snapshot): string[] {
   const ours = JSON.parse(JSON.stringify(snapshot)) as { [T in keyof Snapshot]: Json[] };

@@ -1,7 +1,7 @@
 /** An answer made here: what the local reply map and gRPC make of it, as status, fields and bytes. */
 
 import { HeaderMap } from '../message/header-map.ts';
-import { bodyBytes, bodyText, grpcHeaders, isGrpc } from '../request/local-reply.ts';
+import { bodyBytes, bodyText, grpcHeaders } from '../request/local-reply.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { LocalReply } from '../request/request-context.ts';
 import type { LocalReplyMap } from './local-reply-map.ts';
@@ -20,7 +20,7 @@ export function composeReply(
   const headers = new HeaderMap();
   const mapped = mapReply?.(request, made);
   const { status: wanted, body: given } = mapped ?? made;
-  const grpc = isGrpc(request.headers.get('content-type'));
+  const { isGrpc: grpc } = request;
   const status = grpc ? 200 : wanted;
   // RFC 9110 section 6.4.1, regardless of filters and mappers.
   const bodyless = status === 204 || status === 304;
@@ -30,7 +30,7 @@ export function composeReply(
   if (body.length > 0) {
     headers.append('content-length', String(body.length), 'content-length');
     headers.append('content-type', mapped?.contentType ?? 'text/plain', 'content-type');
-  } else if (!bodyless) headers.append('content-length', '0', 'content-length');
+  } else if (!bodyless && request.protocol !== 'HTTP/2') headers.append('content-length', '0', 'content-length');
   if (made.headers)
     for (const key of Object.keys(made.headers))
       if (!grpc || key !== 'content-type') setField(headers, key, made.headers[key]!);

@@ -12,11 +12,28 @@ export interface LimitedExchange {
 export class ExchangeLimits {
   private request: PooledTimer | undefined;
   private longest: PooledTimer | undefined;
+  private readonly pool: TimerPool;
+  private readonly exchange: LimitedExchange;
 
   /** In milliseconds; 0: no limit. */
   constructor(pool: TimerPool, exchange: LimitedExchange, requestMs: number, maxStreamMs: number) {
+    this.pool = pool;
+    this.exchange = exchange;
     if (requestMs > 0) this.request = pool.take({ onTimeout: () => exchange.onRequestTooSlow() }, requestMs);
-    if (maxStreamMs > 0) this.longest = pool.take({ onTimeout: () => exchange.onTooLong() }, maxStreamMs);
+    if (maxStreamMs > 0) this.limitStream(maxStreamMs);
+  }
+
+  /** Replaces the longest time that is left to the exchange. @param ms milliseconds above 0; Infinity: no limit */
+  limitStream(ms: number): void {
+    this.longest?.release();
+    this.longest = undefined;
+    if (ms < Number.POSITIVE_INFINITY)
+      this.longest = this.pool.take({ onTimeout: () => this.exchange.onTooLong() }, ms);
+  }
+
+  /** The life of the exchange has a limit. */
+  get limitsStream(): boolean {
+    return this.longest !== undefined;
   }
 
   requestEnded(): void {

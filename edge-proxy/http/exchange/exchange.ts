@@ -6,6 +6,8 @@
 import type { FetchOutcome, PendingFetch } from '../../upstream/fetches.ts';
 import { FilterRun } from '../filters/filter-run.ts';
 import type { Permit } from '../filters/permit.ts';
+import { isGrpcRequest } from '../grpc/status.ts';
+import { formatGrpcTimeout } from '../grpc/timeout.ts';
 import { removeInternalOnly } from '../headers/forward-headers.ts';
 import type { CodecError } from '../message/codec-error.ts';
 import type { HeaderMap } from '../message/header-map.ts';
@@ -33,6 +35,7 @@ import type { PooledTimer, Timed } from '../request/timers.ts';
 import { Router } from '../router/router.ts';
 import type { RouterClient } from '../router/router-client.ts';
 import { TunnelConnection } from '../router/tunnel-connection.ts';
+import { type StreamDuration, streamDurationMs } from '../routing/request-timeouts.ts';
 import type { ClusterChoice, DirectAction, ForwardAction, RedirectAction } from '../routing/route-table.ts';
 import { composeReply } from './composed-reply.ts';
 import { answerOf } from './direct-reply.ts';
@@ -58,7 +61,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   readonly stream: DownstreamStream;
   readonly body: RequestBody;
   readonly response: ExchangeResponse;
-  private readonly limits: ExchangeLimits | undefined;
+  private limits: ExchangeLimits | undefined;
   /** Runs out when nothing moves. */
   private idle: PooledTimer | undefined;
   private router: Router | TunnelConnection | undefined;
@@ -232,6 +235,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
       this.idleTimeoutMs = action.idleTimeoutMs;
       this.touch();
     }
+    if (action.streamDuration) this.limitStream(action.streamDuration);
     if (!config.router.proxyContinue) body.permitBody();
     const choice = action.pick(request, config.router.random());
     this.choice = choice;
@@ -240,6 +244,20 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     this.router = router;
     body.sendTo(router);
     router.start();
+  }
+
+  /** By the route instead of the listener. A gRPC upstream is sent the deadline that is in force. */
+  private limitStream(rule: StreamDuration): void {
+    const { request, config } = this;
+    const { headers, startMs } = request;
+    const ms = streamDurationMs(rule, headers);
+    if (ms === undefined) return;
+    this.limits ??= new ExchangeLimits(config.router.timers, this, 0, 0);
+    if (isGrpcRequest(headers)) {
+      if (ms < Number.POSITIVE_INFINITY) headers.set('grpc-timeout', formatGrpcTimeout(ms));
+      else if (this.limits.limitsStream) headers.remove('grpc-timeout');
+    }
+    this.limits.limitStream(Math.max(1, ms - (config.router.clock.monotonicMs() - startMs)));
   }
 
   onData(bytes: Uint8Array, end: boolean): void {

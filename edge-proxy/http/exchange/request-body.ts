@@ -51,6 +51,7 @@ export class RequestBody implements RequestFlowClient {
   /** All of it has passed the filters. */
   delivered: boolean;
   private wantsContinue: boolean;
+  private run: FilterRun<ProxyRequest> | undefined = undefined;
 
   /** @param ended the request is whole with its head */
   constructor(owner: RequestBodyOwner, limit: number, ended: boolean) {
@@ -67,6 +68,7 @@ export class RequestBody implements RequestFlowClient {
     const { owner } = this;
     const { request } = owner;
     const direction = run.filters.request;
+    this.run = run;
     const end = this.ended;
     const result = runRequestHeads(run, 0, end);
     // An upgrade with a body is served as the request it also is.
@@ -187,6 +189,7 @@ export class RequestBody implements RequestFlowClient {
   /** Data that has passed the filters. */
   deliver(bytes: Uint8Array, end: boolean, trailers: HeaderMap | undefined): void {
     if (end) this.delivered = true;
+    this.run?.watch?.onRequestData(bytes);
     const { receiver, owner } = this;
     if (!receiver) {
       if (owner.answered) return;

@@ -1,5 +1,6 @@
 /** The response of an exchange, made here or upstream: through the filters to the client. */
 import type { FilterRun } from '../filters/filter-run.ts';
+import type { BodyWatch } from '../filters/hooks.ts';
 import type { MessageFlow } from '../filters/message-flow.ts';
 import { runResponseHeads, type Stopped } from '../filters/permit.ts';
 import { removeResponseHopByHop } from '../headers/forward-headers.ts';
@@ -40,6 +41,7 @@ export class ExchangeResponse implements ResponseFlowClient {
   private readonly config: ResponseConfig;
   /** Where the response cannot simply pass the filters. */
   private flow: MessageFlow<'passed'> | undefined = undefined;
+  private watch: BodyWatch | undefined = undefined;
   /** There is a response; the client may have nothing of it yet. */
   started = false;
   /** It has begun towards the client. */
@@ -68,6 +70,8 @@ export class ExchangeResponse implements ResponseFlowClient {
     request.details = 'via_upstream';
     request.responseCode = head.status;
     this.started = true;
+    this.watch = this.owner.filterRun().watch;
+    this.watch?.onResponseHead(head.status, head.headers, end);
     this.filter(head, end, undefined);
   }
 
@@ -162,6 +166,7 @@ export class ExchangeResponse implements ResponseFlowClient {
 
   /** From upstream. @returns false: wait for `onDownstreamWritable` */
   data(bytes: Uint8Array, end: boolean): boolean {
+    this.watch?.onResponseData(bytes);
     return this.flow ? this.flow.onData(bytes, end) : this.sendData(bytes, end);
   }
 
@@ -175,6 +180,7 @@ export class ExchangeResponse implements ResponseFlowClient {
 
   /** From upstream. */
   trailers(trailers: HeaderMap): void {
+    this.owner.request.responseTrailers = trailers;
     if (this.flow) this.flow.onTrailers(trailers);
     else this.sendTrailers(trailers);
   }

@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
+import type { ClusterCounters } from './grpc-method-stats.ts';
 import type { FilterHooks } from './hooks.ts';
 
 /** What filters are given besides their config. */
@@ -14,6 +15,8 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   readonly trustDomain?: string | undefined;
   /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Where counters of clusters are kept; absent: nothing reads them. */
+  readonly stats?: ClusterCounters | undefined;
   /** Asks other services. */
   readonly call: SideCall;
 }

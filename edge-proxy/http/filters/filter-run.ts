@@ -3,13 +3,14 @@
 import type { RequestContext } from '../request/request-context.ts';
 import type { RouteTable } from '../routing/route-table.ts';
 import type { FilterSet } from './chain.ts';
-import type { BufferedBody, FilterContext, StateSlot } from './hooks.ts';
+import type { BodyWatch, BufferedBody, FilterContext, StateSlot } from './hooks.ts';
 
 export class FilterRun<Request extends RequestContext> implements FilterContext {
   readonly request: Request;
   readonly filters: FilterSet;
   requestBody: BufferedBody | undefined = undefined;
   responseBody: BufferedBody | undefined = undefined;
+  watch: BodyWatch | undefined = undefined;
   private states: Map<StateSlot<unknown>, unknown> | undefined = undefined;
   private abortion: AbortController | undefined = undefined;
   private over = false;
@@ -37,6 +38,26 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
     if (this.headPassed || this.over)
       throw new Error('the route is chosen while the head of the request passes the filters');
     this.request.route = this.routes()?.match(this.request) ?? null;
+  }
+
+  watchBodies(watch: BodyWatch): void {
+    const { watch: first } = this;
+    this.watch = first
+      ? {
+          onRequestData: (bytes) => {
+            first.onRequestData(bytes);
+            watch.onRequestData(bytes);
+          },
+          onResponseHead: (status, headers, end) => {
+            first.onResponseHead(status, headers, end);
+            watch.onResponseHead(status, headers, end);
+          },
+          onResponseData: (bytes) => {
+            first.onResponseData(bytes);
+            watch.onResponseData(bytes);
+          },
+        }
+      : watch;
   }
 
   get<State>(slot: StateSlot<State>): State | undefined {

@@ -57,6 +57,19 @@ export class StateSlot<State> {
   declare protected readonly state: State;
 }
 
+/**
+ * Sees the body of a request as it goes to the upstream, behind all filters, and that of the upstream's response before any
+ * filter; it changes nothing. Unlike data hooks it costs nothing where a request has none. Tunnels are bodies here, too.
+ */
+export interface BodyWatch {
+  /** @param bytes valid during the call alone, may be empty */
+  onRequestData(bytes: Uint8Array): void;
+  /** Of the upstream, not of an answer made here. @param end there is no body */
+  onResponseHead(status: number, headers: HeaderMap, end: boolean): void;
+  /** @param bytes as of `onRequestData` */
+  onResponseData(bytes: Uint8Array): void;
+}
+
 export interface FilterContext {
   readonly request: RequestContext;
   /** Aborted when the exchange is over, whatever the reason: the client left, a timeout, a response from elsewhere. */
@@ -70,6 +83,8 @@ export interface FilterContext {
    * as the first route said, as in Envoy. While the request's head passes; later it throws.
    */
   chooseRoute(): void;
+  /** From `onRequestHead`, before it returns or its promise is settled. */
+  watchBodies(watch: BodyWatch): void;
   /** @returns undefined before `set` */
   get<State>(slot: StateSlot<State>): State | undefined;
   set<State>(slot: StateSlot<State>, state: State): void;

@@ -5,6 +5,7 @@ import type { FilterDefinition } from './definition.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
+import { grpcWeb } from './grpc-web/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
@@ -16,6 +17,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   dynamicForwardProxy,
   fault,
   grpcStats,
+  grpcWeb,
   jwtAuthn,
   rbac,
   router,

@@ -306,7 +306,9 @@ export class MessageFlow<Passed> {
     if (this.blocked) return false;
     this.queue.shift();
     this.bytes -= item.bytes.length;
-    if (item.trailers) this.owner.trailers(item.trailers);
+    const { trailers } = item;
+    // Trailers that a filter has emptied are an end.
+    if (trailers && trailers.size > 0) this.owner.trailers(trailers);
     else if ((item.bytes.length > 0 || item.end) && !this.owner.data(item.bytes, item.end)) this.blocked = true;
     return true;
   }

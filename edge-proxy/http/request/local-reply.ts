@@ -1,6 +1,8 @@
 /** Answers made here, in Envoy's words. */
 
 import { type FetchOutcome, fetchFailure } from '../../upstream/fetches.ts';
+import { percentEncoded } from '../grpc/percent.ts';
+import { GRPC, grpcOfHttp } from '../grpc/status.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResetReason, StreamReset } from '../message/stream.ts';
 import type { AttemptTimeout } from '../routing/request-timeouts.ts';
@@ -35,8 +37,6 @@ export const responseTimeout = reply(504, 'upstream request timeout', 'response_
 const perTryTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_timeout', 'UT');
 export const absolutePath = reply(404, '', 'absolute_path_rejected');
 const perTryIdleTimeout = reply(504, 'upstream request timeout', 'upstream_per_try_idle_timeout', 'UT');
-/** 408 while the request is still coming. */
-export const durationOver = reply(504, 'downstream duration timeout', 'max_duration_timeout');
 const upstreamDurationOver = reply(
   504,
   'upstream max stream duration reached',
@@ -76,11 +76,10 @@ export const hostStripped: LocalReply = { ...reply(400, '', 'missing_host_header
 export const upgradeRefused = reply(403, '', 'upgrade_failed');
 export const requestTooSlow = reply(408, 'stream timeout', 'stream_idle_timeout', 'SI');
 export const responseTooSlow = reply(504, 'stream timeout', 'stream_idle_timeout', 'SI');
-const DEADLINE_EXCEEDED = 4;
 /** The longest a stream may live is over: the client has not asked in full, or was not answered in full. */
 export const requestTooLong: LocalReply = {
   ...reply(408, 'downstream duration timeout', 'max_duration_timeout'),
-  grpcStatus: DEADLINE_EXCEEDED,
+  grpcStatus: GRPC.DEADLINE_EXCEEDED,
 };
 export const responseTooLong: LocalReply = { ...requestTooLong, status: 504 };
 /** A body that must be whole before it continues is longer than may be kept. */
@@ -133,40 +132,11 @@ const flags: Record<ResetReason, ResponseFlag> = {
   remote_reset: 'UR',
 };
 
-const GRPC_STATUS: Readonly<Record<number, number>> = {
-  400: 13,
-  401: 16,
-  403: 7,
-  404: 12,
-  429: 14,
-  502: 14,
-  503: 14,
-  504: 14,
-};
-
-/** gRPC over HTTP/1.1 or later; `application/grpc-web` is not. */
-export function isGrpc(contentType: string | undefined): boolean {
-  if (contentType === undefined || !contentType.startsWith('application/grpc')) return false;
-  return contentType.length === 16 || contentType[16] === '+';
-}
-
 /** The headers of an answer to a gRPC request: always 200, the status in its trailers, which come first. */
 export function grpcHeaders(status: number, body: string, headers: HeaderMap, grpcStatus?: number): void {
   headers.append('content-type', 'application/grpc', 'content-type');
-  headers.append('grpc-status', String(grpcStatus ?? GRPC_STATUS[status] ?? 2), 'grpc-status');
+  headers.append('grpc-status', String(grpcStatus ?? grpcOfHttp(status)), 'grpc-status');
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
-}
-
-/** The gRPC protocol's Percent-Encoded: all but printable ASCII, and the per cent sign itself. */
-function percentEncoded(text: string): string {
-  let out = '';
-  for (const byte of new TextEncoder().encode(text)) {
-    out +=
-      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
-        ? String.fromCharCode(byte)
-        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  }
-  return out;
 }
 
 /** The upstream gave no response head. @param detail the transport's words, goes to the log alone: a client need not learn how this mesh is built */

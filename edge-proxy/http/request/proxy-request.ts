@@ -3,11 +3,12 @@
  * goes upstream.
  */
 import type { Cluster } from '../../upstream/cluster.ts';
+import { isGrpcRequest } from '../grpc/status.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { HttpVersion, RequestHead } from '../message/message.ts';
 import type { Addresses } from '../message/stream.ts';
 import type { RouteEntry } from '../routing/route-table.ts';
-import type { DownstreamInfo, RequestContext, ResponseFlag } from './request-context.ts';
+import type { DownstreamInfo, GrpcMessages, RequestContext, ResponseFlag } from './request-context.ts';
 import type { TraceReason } from './request-id.ts';
 
 export class ProxyRequest implements RequestContext, RequestHead {
@@ -23,6 +24,8 @@ export class ProxyRequest implements RequestContext, RequestHead {
   /** As requested; from the route on as granted, '' where it is not taken. */
   upgrade: string;
   readonly wantsContinue: boolean;
+  /** As it was received: a filter may make a gRPC request of another (gRPC-Web). */
+  readonly isGrpc: boolean;
   readonly startMs: number;
   endMs = 0;
   remoteIp: string;
@@ -35,6 +38,8 @@ export class ProxyRequest implements RequestContext, RequestHead {
   responseCode = 0;
   responseHeaders: HeaderMap | undefined = undefined;
   responseStatus = 0;
+  responseTrailers: HeaderMap | undefined = undefined;
+  grpcMessages: GrpcMessages | undefined = undefined;
   details = '';
   localReplyBody: string | undefined = undefined;
   readonly flags: ResponseFlag[] = [];
@@ -58,6 +63,7 @@ export class ProxyRequest implements RequestContext, RequestHead {
     this.bodySize = head.bodySize;
     this.upgrade = head.upgrade;
     this.wantsContinue = head.wantsContinue;
+    this.isGrpc = isGrpcRequest(head.headers);
     this.startMs = startMs;
     this.remoteIp = downstream.remoteAddress;
   }

@@ -55,6 +55,12 @@ export type ResponseFlag =
   | 'DO'
   | 'DR';
 
+/** gRPC messages of a request and of its response, so far. */
+export interface GrpcMessages {
+  readonly request: number;
+  readonly response: number;
+}
+
 export interface RequestContext {
   readonly kind: 'request';
   readonly downstream: DownstreamInfo;
@@ -90,6 +96,10 @@ export interface RequestContext {
   responseHeaders?: HeaderMap | undefined;
   /** The status that goes with them; 0 or absent: there are none. */
   responseStatus?: number;
+  /** As the upstream sent them; absent or undefined: none have come. */
+  responseTrailers?: HeaderMap | undefined;
+  /** Counted by the grpc_stats filter; absent or undefined: nothing counts them, or there were none. */
+  grpcMessages?: GrpcMessages | undefined;
   readonly flags: ResponseFlag[];
   bytesReceived: number;
   bytesSent: number;

@@ -1,8 +1,9 @@
 /** The head that goes upstream: rewrites and header operations once per request, what concerns an attempt for each. */
 import type { Clock } from '../../runtime/runtime.ts';
+import { formatGrpcTimeout } from '../grpc/timeout.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
-import { expectedTimeoutMs, formatGrpcTimeout, type RequestTimeouts } from '../routing/request-timeouts.ts';
+import { expectedTimeoutMs, type RequestTimeouts } from '../routing/request-timeouts.ts';
 import type { ClusterChoice, ForwardAction } from '../routing/route-table.ts';
 import type { RouterConfig } from './router-config.ts';
 

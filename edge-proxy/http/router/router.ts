@@ -3,6 +3,7 @@
 import type { Cluster, Located } from '../../upstream/cluster.ts';
 import type { Outcome } from '../../upstream/outlier/outlier-detection.ts';
 import type { Permit } from '../filters/permit.ts';
+import { httpOfGrpc, isGrpcRequest, readGrpcStatus } from '../grpc/status.ts';
 import { rewriteHost } from '../headers/forward-headers.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
@@ -11,8 +12,6 @@ import {
   attemptTimeoutReply,
   badPath,
   clusterNotFound,
-  durationOver,
-  isGrpc,
   noHealthyUpstream,
   notLocated,
   resetDetail,
@@ -32,7 +31,7 @@ import { EndpointChoice } from './endpoint-choice.ts';
 import { startMirrors } from './mirror.ts';
 import { OutgoingBody } from './outgoing-body.ts';
 import type { PendingBody } from './pending-body.ts';
-import { type LimitedRequest, RequestDeadlines } from './request-deadlines.ts';
+import { RequestDeadlines } from './request-deadlines.ts';
 import { announceServiceTime, announceTimeout, prepareHead } from './request-head.ts';
 import { type RetryDecision, RetryState } from './retry-state.ts';
 import type { RouterClient } from './router-client.ts';
@@ -42,7 +41,7 @@ import type { RouterConfig } from './router-config.ts';
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
 
-export class Router implements AttemptOwner, LimitedRequest {
+export class Router implements AttemptOwner {
   private readonly exchange: RouterClient;
   private readonly config: RouterConfig;
   private readonly action: ForwardAction;
@@ -55,6 +54,8 @@ export class Router implements AttemptOwner, LimitedRequest {
   private earlier: EarlierAttempts | undefined;
   private readonly body: OutgoingBody;
   private over = false;
+  /** The request is gRPC, as the filters let it pass. */
+  private grpc = false;
   /** No further attempt: the client has part of this one's response. */
   private committed = false;
 
@@ -96,13 +97,12 @@ export class Router implements AttemptOwner, LimitedRequest {
     this.cluster = cluster;
     request.cluster = cluster;
     const internal = request.headers.get('x-envoy-internal') === 'true';
-    const grpc = isGrpc(request.headers.get('content-type'));
-    this.deadlines = new RequestDeadlines(this, timeoutsOf(action, request.headers, grpc, internal), config);
+    this.grpc = isGrpcRequest(request.headers);
+    this.deadlines = new RequestDeadlines(this, timeoutsOf(action, request.headers, this.grpc, internal), config);
     const plan = internal ? planWithControls(action.retry, request.headers) : action.retry;
     const retried = this.upgrade !== 'connect' && (plan?.requestMatches?.(request) ?? true);
     this.retries = new RetryState(retried ? plan : undefined, cluster, config.random);
     this.body.keep = this.retries.enabled;
-    if (action.streamDuration) this.deadlines.limitDuration(action.streamDuration, request, grpc);
     // Header operations may name the attempt.
     request.attempts = 1;
     if (!prepareHead(request, action, choice, config)) {
@@ -244,7 +244,7 @@ export class Router implements AttemptOwner, LimitedRequest {
       attempt.discard('protocol_error');
       return;
     }
-    this.report(attempt, head.status);
+    this.report(attempt, this.judgedStatus(head));
     if (this.earlier?.hedging && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -271,11 +271,10 @@ export class Router implements AttemptOwner, LimitedRequest {
     return false;
   }
 
-  /** The longest life of the stream is over. */
-  onDurationOver(): void {
-    if (this.over) return;
-    if (this.exchange.response.started) this.exchange.fail('DT', 'max_duration_timeout');
-    else this.exchange.reply(this.body.ended ? durationOver : { ...durationOver, status: 408 });
+  /** What outlier detection makes of a response: as in Envoy a gRPC status in its head, not in its trailers. */
+  private judgedStatus({ status, headers }: ResponseHead): number {
+    const grpcStatus = this.grpc ? readGrpcStatus(headers) : undefined;
+    return grpcStatus === undefined ? status : httpOfGrpc(grpcStatus);
   }
 
   onInterim(_attempt: Attempt, head: ResponseHead): void {
@@ -398,7 +397,7 @@ export class Router implements AttemptOwner, LimitedRequest {
   abandon(): void {
     if (this.over) return;
     this.over = true;
-    this.deadlines?.stop();
+    this.deadlines?.endTimeout();
     this.earlier?.end(undefined);
     this.body.clear();
     this.attempt?.discard();

@@ -2,6 +2,7 @@
  * How long a request may take: the route's timeout, what an internal client asks by x-envoy-upstream-rq-timeout-ms, and
  * gRPC's `grpc-timeout` (Envoy's FilterUtility::finalTimeout; envoyproxy.io: router filter, "HTTP headers (consumed)").
  */
+import { parseGrpcTimeout } from '../grpc/timeout.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 
 /** What takes too long: the attempt as a whole, one in which nothing moves, the cluster's longest stream. */
@@ -26,10 +27,11 @@ export interface GrpcTimeoutRule {
   readonly offsetMs: number;
 }
 
-/** Longest life of a stream, from its head (RouteAction.maxStreamDuration), in milliseconds; 0: none. */
+/** Longest life of a stream, from its head (RouteAction.maxStreamDuration), in milliseconds. */
 export interface StreamDuration {
-  readonly maxMs: number;
-  /** grpcTimeoutHeaderMax: gRPC clients may ask for less; undefined: they may not. */
+  /** 0: no limit; undefined: the listener's. */
+  readonly maxMs: number | undefined;
+  /** grpcTimeoutHeaderMax: instead, clients may ask for a time by `grpc-timeout`; undefined: they may not. */
   readonly grpc: GrpcTimeoutRule | undefined;
 }
 
@@ -104,25 +106,6 @@ export function grpcTimeout({ maxMs, offsetMs }: GrpcTimeoutRule, headers: Heade
   return maxMs !== 0 && (asked === 0 || asked > maxMs) ? maxMs : asked;
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
-
-/** Milliseconds, rounded up (gRPC over HTTP/2: at most 8 digits and a unit); undefined where it is none. */
-export function parseGrpcTimeout(value: string | undefined): number | undefined {
-  if (value === undefined || !/^\d{1,8}[HMSmun]$/.test(value)) return undefined;
-  return Math.ceil(Number(value.slice(0, -1)) * UNIT_MS[value[value.length - 1]!]!);
-}
-
-/** In the finest unit whose number has at most 8 digits. */
-export function formatGrpcTimeout(ms: number): string {
-  for (const [unit, size] of [
-    ['m', 1],
-    ['S', 1000],
-    ['M', 60_000],
-  ] as const)
-    if (ms / size < 1e8) return `${Math.floor(ms / size)}${unit}`;
-  return `${Math.min(Math.floor(ms / 3_600_000), 99_999_999)}H`;
-}
-
 /**
  * What the upstream may expect to have for this attempt.
  * @param elapsedMs since the request was whole
@@ -135,7 +118,14 @@ export function expectedTimeoutMs(timeouts: RequestTimeouts, elapsedMs: number, 
   return elapsedMs >= totalMs ? 1 : Math.min(wanted, Math.ceil(totalMs - elapsedMs));
 }
 
-/** The longest the stream may live, in milliseconds; a gRPC client may ask for less where the rule says so. 0: no limit. */
-export function streamDurationMs({ maxMs, grpc: rule }: StreamDuration, headers: HeaderMap, grpc: boolean): number {
-  return grpc && rule && headers.has('grpc-timeout') ? grpcTimeout(rule, headers) : maxMs;
+/**
+ * The longest that a stream may live, in milliseconds from its start (Envoy's refreshDurationTimeout): `grpc-timeout`, within
+ * the rule, where the route has one, else what the route says.
+ * @returns Infinity: no limit; undefined: as the listener says
+ */
+export function streamDurationMs({ maxMs, grpc: rule }: StreamDuration, headers: HeaderMap): number | undefined {
+  const asked = rule && parseGrpcTimeout(headers.get('grpc-timeout'));
+  if (rule === undefined || asked === undefined) return maxMs === 0 ? Number.POSITIVE_INFINITY : maxMs;
+  const capped = rule.maxMs !== 0 && asked > rule.maxMs ? rule.maxMs : asked;
+  return Math.max(0, capped - rule.offsetMs);
 }

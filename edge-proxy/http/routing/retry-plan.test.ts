@@ -3,13 +3,7 @@ import type { RetryPolicy } from '../../../shared/xds/route.ts';
 import { compileRetry } from '../../xds/route/compile-retry.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import { RetryState } from '../router/retry-state.ts';
-import {
-  expectedTimeoutMs,
-  formatGrpcTimeout,
-  parseGrpcTimeout,
-  type RouteTimeouts,
-  requestTimeouts,
-} from './request-timeouts.ts';
+import { expectedTimeoutMs, type RouteTimeouts, requestTimeouts, streamDurationMs } from './request-timeouts.ts';
 import { askedBackOffMs, planWithControls } from './retry-plan.ts';
 
 function headers(fields: Record<string, string> = {}): HeaderMap {
@@ -200,6 +194,25 @@ describe('timeouts', () => {
     expect(total({ 'x-envoy-upstream-rq-per-try-timeout-ms': '50' }, false, true).perAttemptMs).toBe(50);
   });
 
+  it.each([
+    ['no header: what the route says', 1000, '', 1000],
+    ['no header, an explicit 0: no limit', 0, '', Number.POSITIVE_INFINITY],
+    ['no header, nothing of the route: the listener decides', undefined, '', undefined],
+    ['what the client asks', 1000, '300m', 290],
+    ['the most that it may ask', undefined, '9S', 490],
+    ['less than the offset: at once', 1000, '10m', 0],
+    ['a header that is no time', 1000, 'soon', 1000],
+  ])('a stream lives at most: %s', (_, maxMs, asked, expected) => {
+    const asks = headers(asked === '' ? {} : { 'grpc-timeout': asked });
+    expect(streamDurationMs({ maxMs, grpc: { maxMs: 500, offsetMs: 10 } }, asks)).toBe(expected);
+  });
+
+  it('a stream asks for nothing where the route does not let it, and for any time where the most is 0', () => {
+    const asks = headers({ 'grpc-timeout': '9S' });
+    expect(streamDurationMs({ maxMs: 1000, grpc: undefined }, asks)).toBe(1000);
+    expect(streamDurationMs({ maxMs: 1000, grpc: { maxMs: 0, offsetMs: 0 } }, asks)).toBe(9000);
+  });
+
   it('tell the upstream what is left', () => {
     const times = { totalMs: 1000, perAttemptMs: 300, perAttemptIdleMs: 0, tellGrpc: false };
     expect(expectedTimeoutMs(times, 0, false)).toBe(300);
@@ -207,27 +220,5 @@ describe('timeouts', () => {
     expect(expectedTimeoutMs(times, 900, false)).toBe(100);
     expect(expectedTimeoutMs(times, 2000, false)).toBe(1);
     expect(expectedTimeoutMs({ ...times, totalMs: 0, perAttemptMs: 0 }, 5, false)).toBe(0);
-  });
-
-  it.each([
-    ['5S', 5000],
-    ['1500m', 1500],
-    ['1u', 1],
-    ['1n', 1],
-    ['2M', 120_000],
-    ['1H', 3_600_000],
-    ['123456789m', undefined],
-    ['-1m', undefined],
-    ['1.5S', undefined],
-    ['1s', undefined],
-    ['', undefined],
-  ])('grpc-timeout %s', (text, expected) => expect(parseGrpcTimeout(text)).toBe(expected));
-
-  it('writes grpc-timeout in at most eight digits', () => {
-    expect([formatGrpcTimeout(1500), formatGrpcTimeout(2e8), formatGrpcTimeout(2e11)]).toEqual([
-      '1500m',
-      '200000S',
-      '3333333M',
-    ]);
   });
 });

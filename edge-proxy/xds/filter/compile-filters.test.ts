@@ -30,12 +30,11 @@ describe('compileHttpFilters', () => {
       xds('cors.v3.Cors', {}, 'c'),
       xds('rbac.v3.RBAC', {}, 'without rules of its own'),
       xds('rbac.v3.RBAC', { rules: {} }, 'r'),
-      xds('grpc_stats.v3.FilterConfig'),
       xds('fault.v3.HTTPFault', {}, 'f'),
       router,
     ];
     expect(names(filters)).toEqual(['c', 'without rules of its own', 'r', 'f']);
-    expect(names([...filters.slice(0, 5).reverse(), router])).toEqual(['f', 'r', 'without rules of its own', 'c']);
+    expect(names([...filters.slice(0, 4).reverse(), router])).toEqual(['f', 'r', 'without rules of its own', 'c']);
     expect(names([])).toEqual([]);
   });
   it.each([

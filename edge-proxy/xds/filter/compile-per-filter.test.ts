@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { TypedPerFilterConfig } from '../../../shared/xds/http-filters.ts';
+import type { Fault } from '../../http/filters/fault/filter.ts';
 import { HTTP_FILTERS } from '../../http/filters/index.ts';
+import { HeaderMap } from '../../http/message/header-map.ts';
 import { compileOverrides } from './compile-per-filter.ts';
 import { filterRegistry } from './filter-registry.ts';
 
@@ -14,6 +16,8 @@ const compile = (...levels: object[]) =>
     levels.map((config, i) => ({ path: `level${i}`, config: TypedPerFilterConfig.parse(config) })),
     registry,
   );
+/** What a fault's configuration answers a request with. */
+const abortOf = (value: unknown) => (value as Fault).abort?.of(new HeaderMap())?.status;
 const configOf = (overrides: ReturnType<typeof compile>, name = 'f') => overrides?.get(name)?.value;
 
 describe('per-route configuration of filters', () => {
@@ -22,15 +26,15 @@ describe('per-route configuration of filters', () => {
     expect(compileOverrides([{ path: 'p', config: undefined }], registry)).toBeUndefined();
   });
   it('the most specific configuration wins', () => {
-    expect(configOf(compile({ f: fault(418) }, { f: fault(503) }))).toMatchObject({ abortStatus: 418 });
-    expect(configOf(compile({}, { f: fault(503) }))).toMatchObject({ abortStatus: 503 });
+    expect(abortOf(configOf(compile({ f: fault(418) }, { f: fault(503) })))).toBe(418);
+    expect(abortOf(configOf(compile({}, { f: fault(503) })))).toBe(503);
   });
   it('comes plain or in a FilterConfig', () => {
-    expect(configOf(compile({ f: { '@type': wrapper, config: fault(418) } }))).toMatchObject({ abortStatus: 418 });
+    expect(abortOf(configOf(compile({ f: { '@type': wrapper, config: fault(418) } })))).toBe(418);
   });
   it('one that only enables leaves the configuration to the next level', () => {
     const overrides = compile({ f: { '@type': wrapper, config: {} } }, { f: fault(503) });
-    expect(overrides?.get('f')).toMatchObject({ disabled: false, value: { abortStatus: 503 } });
+    expect([overrides?.get('f')?.disabled, abortOf(configOf(overrides))]).toEqual([false, 503]);
   });
   it('reads what it has read before, as a static bootstrap does', () => {
     const once = TypedPerFilterConfig.parse({ f: { '@type': wrapper, config: {} }, g: fault(418) });

@@ -4,7 +4,7 @@ import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';
 import type { RouteMatch } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { isGrpc } from '../../http/request/local-reply.ts';
+import { isGrpcRequest } from '../../http/grpc/status.ts';
 import {
   compileHeaderMatcher,
   compileQueryParameterMatcher,
@@ -38,7 +38,7 @@ export function compileRouteMatch(match: RouteMatch, path: string, random: () =>
       compileQueryParameterMatcher(one, `${path}.queryParameters[${i}]`),
     ),
   ];
-  if (match.grpc) conditions.push((request) => isGrpc(request.headers.get('content-type')));
+  if (match.grpc) conditions.push((request) => isGrpcRequest(request.headers));
   const share = match.runtimeFraction ? shareOf(match.runtimeFraction.defaultValue) : 1;
   if (share < 1) conditions.push(() => random() < share);
   return {

@@ -76,12 +76,12 @@ describe('forwarding', () => {
     expect(share.filter((name) => name === 'b')).toHaveLength(75);
   });
   it('a cluster that configures filters is drawn with the route, once a request', () => {
-    const fault = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault' };
+    const limit = { '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute' };
     const clusters = [
-      { name: 'a', weight: 1, typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 418 } } } },
+      { name: 'a', weight: 1, typedPerFilterConfig: { f: { ...limit, buffer: { maxRequestBytes: 418 } } } },
       { name: 'b', weight: 3 },
     ];
-    const host = { typedPerFilterConfig: { f: { ...fault, abort: { httpStatus: 503 } } } };
+    const host = { typedPerFilterConfig: { f: { ...limit, buffer: { maxRequestBytes: 503 } } } };
     const table = compile([{ match: { prefix: '/' }, route: { weightedClusters: { clusters } } }], host);
     const drawn = [0, 0.249, 0.25, 0.999].map((draw) => {
       draws.push(draw);
@@ -92,10 +92,10 @@ describe('forwarding', () => {
       return [new Set(cluster), overrides?.get('f')?.value as object];
     });
     expect(drawn).toEqual([
-      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
-      [new Set(['a']), expect.objectContaining({ abortStatus: 418 })],
-      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
-      [new Set(['b']), expect.objectContaining({ abortStatus: 503 })],
+      [new Set(['a']), expect.objectContaining({ buffer: expect.objectContaining({ buffer: 418 }) })],
+      [new Set(['a']), expect.objectContaining({ buffer: expect.objectContaining({ buffer: 418 }) })],
+      [new Set(['b']), expect.objectContaining({ buffer: expect.objectContaining({ buffer: 503 }) })],
+      [new Set(['b']), expect.objectContaining({ buffer: expect.objectContaining({ buffer: 503 }) })],
     ]);
     expect(draws).toEqual([]);
   });

@@ -31,7 +31,7 @@ function compileStreamDuration(given: RouteAction['maxStreamDuration']): StreamD
   if (!given) return undefined;
   const { maxStreamDuration, grpcTimeoutHeaderMax, grpcTimeoutHeaderOffset } = given;
   return {
-    maxMs: optional(maxStreamDuration, 0),
+    maxMs: maxStreamDuration === undefined ? undefined : durationMs(maxStreamDuration),
     grpc: grpcTimeoutHeaderMax === undefined ? undefined : rule(grpcTimeoutHeaderMax, grpcTimeoutHeaderOffset),
   };
 }

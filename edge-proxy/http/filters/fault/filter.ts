@@ -1,39 +1,40 @@
-/** envoy.filters.http.fault: delays and aborts that the route asks for. */
+/** envoy.filters.http.fault: delays and aborts that the route, else the listener, asks for. */
+import type { HeaderMap } from '../../message/header-map.ts';
 import type { LocalReply } from '../../request/request-context.ts';
 import type { FilterEnv, FilterUse } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
 
-export interface RouteFault {
-  readonly delayMs: number;
-  /** 0..1 */
-  readonly delayShare: number;
-  readonly abortStatus: number;
-  readonly abortShare: number;
+export interface FaultRule<What> {
+  /** Of the requests, 0 to 1. */
+  share(headers: HeaderMap): number;
+  /** undefined: the request asks for none. */
+  of(headers: HeaderMap): What | undefined;
 }
 
+export interface Fault {
+  /** In milliseconds. */
+  readonly delay: FaultRule<number> | undefined;
+  readonly abort: FaultRule<LocalReply> | undefined;
+}
+
+/** @param general where the route has none */
 export function createFaultFilter(
   env: Pick<FilterEnv, 'random' | 'sleep'>,
-  routeConfig: FilterUse<RouteFault>['routeConfig'],
+  routeConfig: FilterUse<Fault | undefined>['routeConfig'],
+  general?: Fault,
 ): FilterHooks {
-  // Few statuses exist: each reply is made once.
-  const replies = new Map<number, LocalReply>();
-  const reply = (status: number): LocalReply => {
-    const known = replies.get(status);
-    if (known) return known;
-    const made: LocalReply = { status, body: 'fault filter abort', details: 'fault_filter_abort', flag: 'FI' };
-    replies.set(status, made);
-    return made;
-  };
+  const draw = <What>(rule: FaultRule<What> | undefined, headers: HeaderMap): What | undefined =>
+    rule && env.random() < rule.share(headers) ? rule.of(headers) : undefined;
   return {
     onRequestHead: (context) => {
       const { request } = context;
-      const fault = routeConfig(request);
+      const fault = routeConfig(request) ?? general;
       if (!fault) return undefined;
-      const abort = (): LocalReply | undefined =>
-        fault.abortShare > 0 && env.random() < fault.abortShare ? reply(fault.abortStatus) : undefined;
-      if (fault.delayMs <= 0 || env.random() >= fault.delayShare) return abort();
+      const { headers } = request;
+      const delayMs = draw(fault.delay, headers);
+      if (delayMs === undefined) return draw(fault.abort, headers);
       request.flags.push('DI');
-      return env.sleep(fault.delayMs, context.signal).then(abort);
+      return env.sleep(delayMs, context.signal).then(() => draw(fault.abort, headers));
     },
   };
 }

@@ -1,5 +1,5 @@
 /** envoy.filters.http.fault */
-import { FaultFilter, HttpFault } from '../../../../shared/xds/http-filters.ts';
+import { HttpFault } from '../../../../shared/xds/http-filters.ts';
 import { defineFilter } from '../definition.ts';
 import { compileFault } from './compile.ts';
 import { createFaultFilter } from './filter.ts';
@@ -8,7 +8,7 @@ const TYPE = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
 
 export const fault = defineFilter({
   type: TYPE,
-  schema: FaultFilter,
+  schema: HttpFault,
   route: { type: TYPE, schema: HttpFault, compile: ([{ config, path }]) => compileFault(config, path) },
-  create: (_, { env, routeConfig }) => createFaultFilter(env, routeConfig),
+  create: (config, { env, routeConfig }) => createFaultFilter(env, routeConfig, compileFault(config, 'typedConfig')),
 });
