@@ -178,6 +178,7 @@ export const HttpConnectionManager = messageRequiring(
     requestTimeout: duration(),
     requestHeadersTimeout: duration(),
     drainTimeout: duration(),
+    streamFlushTimeout: duration(),
     delayedCloseTimeout: duration(),
     accessLog: list(AccessLog),
     useRemoteAddress: bool(),

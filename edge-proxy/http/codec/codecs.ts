@@ -28,7 +28,13 @@ export interface DownstreamOwner {
    *   unknown; other streams of a connection continue
    */
   onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void;
-  /** An exception in this proxy; the connection is closed. */
+  /**
+   * A head that cannot be read as a request was answered by the reset of its stream alone.
+   * @param details for the log
+   * @param breaksProtocol else it exceeds a limit of this proxy
+   */
+  onUnanswered(details: string, breaksProtocol: boolean): void;
+  /** An exception in this proxy; the connection, or the stream of several, is closed. */
   onInternalError(error: unknown): void;
   /** A batch of bytes was handled and left a head partly read. */
   onPartialHead(): void;

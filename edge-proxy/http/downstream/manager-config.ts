@@ -90,7 +90,7 @@ function compileHttp2(
       maxFields: config.commonHttpProtocolOptions?.maxHeadersCount ?? defaultHttp2Options.maxFields,
       random: () => runtime.random(),
     }),
-    streamFlushMs: milliseconds(config.streamIdleTimeout, 300_000),
+    streamFlushMs: milliseconds(config.streamFlushTimeout ?? config.streamIdleTimeout, 300_000),
     counters: stats?.http2,
     delayedCloseMs,
     drainMs: milliseconds(config.drainTimeout, 5000),

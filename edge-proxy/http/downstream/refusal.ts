@@ -6,7 +6,7 @@ import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import { bodyBytes } from '../request/local-reply.ts';
 import { ProxyRequest } from '../request/proxy-request.ts';
-import type { DownstreamInfo, LocalReply } from '../request/request-context.ts';
+import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
 
 const bodies: Readonly<Record<number, string>> = {
   414: 'URI Too Long',
@@ -37,10 +37,15 @@ function unknownHead(): RequestHead {
 }
 
 /** What is no request, and gets no answer, in the log. @param nowMs monotonic */
-export function unansweredRequest(downstream: DownstreamInfo, nowMs: number, details: string): ProxyRequest {
+export function unansweredRequest(
+  downstream: DownstreamInfo,
+  nowMs: number,
+  details: string,
+  flag: ResponseFlag,
+): ProxyRequest {
   const request = new ProxyRequest({ ...unknownHead(), version: 'HTTP/2' }, downstream, nowMs);
   request.details = details;
-  request.flag('DPE');
+  request.flag(flag);
   return request;
 }
 

@@ -183,8 +183,7 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   onMalformed(error: CodecError, stream: OutStream<ResponseHead>): void {
     this.headBegun = false;
     this.timer.clear();
-    if (error.status === 0) this.rejectUnanswered(error, stream);
-    else this.refuse({ status: error.status, body: bodyOf(error), details: error.details, flag: 'DPE' }, stream);
+    this.refuse({ status: error.status, body: bodyOf(error), details: error.details, flag: 'DPE' }, stream);
   }
 
   private refuse(made: LocalReply, stream: OutStream<ResponseHead>): void {
@@ -196,10 +195,11 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     if (body.length > 0) stream.data(body, true);
   }
 
-  private rejectUnanswered(error: CodecError, stream: OutStream<ResponseHead>): void {
+  onUnanswered(details: string, breaksProtocol: boolean): void {
+    this.headBegun = false;
+    this.timer.clear();
     const nowMs = this.config.exchange.router.clock.monotonicMs();
-    this.report(unansweredRequest(this.downstream, nowMs, error.details), false);
-    stream.reset('protocol_error');
+    this.report(unansweredRequest(this.downstream, nowMs, details, breaksProtocol ? 'DPE' : 'DR'), false);
   }
 
   private report(request: ProxyRequest, isAnswered: boolean): void {

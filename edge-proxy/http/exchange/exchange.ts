@@ -374,8 +374,10 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
       this.request.flag(flag);
       this.request.details = details;
     }
+    const { tunnel } = this.response;
     this.finish();
-    this.stream.reset('local_reset');
+    // As in Envoy, a tunnel whose other end has closed could not be connected (RFC 9113 section 8.5).
+    this.stream.reset(tunnel && flag === 'UC' ? 'connection_termination' : 'local_reset');
   }
 
   /** A tunnel lives until its other direction has ended, too. */

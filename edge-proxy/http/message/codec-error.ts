@@ -13,13 +13,12 @@ export type CodecErrorDetails =
   | 'missing_host_header'
   | 'path_normalization_failed'
   | 'low_version'
-  | 'uri_too_long'
-  | 'http2.violation.of.messaging.rule';
+  | 'uri_too_long';
 
 /** Never carries what the peer sent: it ends in logs. */
 export class CodecError extends Error {
   override readonly name = 'CodecError';
-  /** What a server answers with; 0: nothing, the stream is reset. */
+  /** The status a server answers with. */
   readonly status: number;
   readonly details: CodecErrorDetails;
 

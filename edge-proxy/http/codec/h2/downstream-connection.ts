@@ -1,18 +1,19 @@
 /** A downstream HTTP/2 connection: its streams are requests, each served by itself. */
 import type { Connection } from '../../../runtime/runtime.ts';
 import { CodecError } from '../../message/codec-error.ts';
-import type { ResponseHead } from '../../message/message.ts';
+import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import type { OutStream, ResetReason } from '../../message/stream.ts';
 import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
 import { Http2Connection } from './connection/connection.ts';
 import { type Draining, GracefulDrain } from './connection/graceful-drain.ts';
-import { type Http2Stream, messagingError } from './connection/stream.ts';
+import type { Http2Stream } from './connection/stream.ts';
 import { type DownstreamLine, Http2DownstreamStream } from './downstream-stream.ts';
-import { ERROR_CODES, Http2Error } from './error.ts';
-import { FieldList } from './fields.ts';
+import { ERROR_CODES, Http2Error, Http2StreamError, invalidMessage, MalformedMessage } from './error.ts';
 import { SETTING } from './frames.ts';
-import { requestHead, trailersOf } from './heads.ts';
 import type { Http2Options } from './options.ts';
+import { RequestFields } from './request-fields.ts';
+import { TrailerFields } from './trailer-fields.ts';
+import { writeResponse } from './write-fields.ts';
 
 export interface Http2DownstreamOptions extends Http2Options {
   /** How long the client may take to close after the last response, in milliseconds. */
@@ -27,6 +28,7 @@ export class Http2DownstreamConnection
 {
   private readonly owner: DownstreamOwner;
   private readonly timing: Http2DownstreamOptions;
+  private readonly fields: RequestFields;
   private draining: GracefulDrain | undefined = undefined;
   private admitted = false;
   private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
@@ -37,6 +39,7 @@ export class Http2DownstreamConnection
     super(connection, options, true);
     this.owner = owner;
     this.timing = options;
+    this.fields = new RequestFields(options.allowConnect);
   }
 
   protected ownSettings(): readonly (readonly [id: number, value: number])[] {
@@ -155,29 +158,37 @@ export class Http2DownstreamConnection
       this.refuse(id);
       return;
     }
-    const list = new FieldList();
-    this.decoder.decode(bytes, start, end, list);
-    this.serve(id, list, endStream);
-  }
-
-  private serve(id: number, list: FieldList, endStream: boolean): void {
+    const { fields } = this;
+    fields.begin();
+    let head: RequestHead;
     try {
-      const head = requestHead(list.fields, endStream);
-      const stream = this.openRequest(id, head.upgrade, endStream);
-      stream.expectBody(head.upgrade === '' ? head.bodySize : undefined);
-      this.begin(stream, () => this.owner.onRequest(stream, head, endStream));
+      this.decoder.decode(bytes, start, end, fields);
+      head = fields.head(endStream);
     } catch (error) {
-      if (!(error instanceof CodecError)) throw error;
-      this.onMalformedHead(this.openRequest(id, '', endStream), error);
+      this.refuseHead(id, error, endStream);
+      return;
     }
+    const stream = this.openRequest(id, head.upgrade, endStream);
+    if (!endStream && head.upgrade === '' && fields.contentLength >= 0) stream.expectBody(fields.contentLength);
+    this.serve(stream, head, endStream);
   }
 
-  private begin(stream: Http2DownstreamStream, serve: () => Http2DownstreamStream['sink']): void {
+  private serve(stream: Http2DownstreamStream, head: RequestHead, endStream: boolean): void {
     try {
-      stream.sink = serve();
+      stream.sink = this.owner.onRequest(stream, head, endStream);
     } catch (error) {
       this.onInternalError(stream, error);
     }
+  }
+
+  /** @throws what ends the connection */
+  private refuseHead(id: number, error: unknown, endStream: boolean): void {
+    if (error instanceof CodecError) {
+      this.owner.onMalformed(error, this.openRequest(id, '', endStream));
+      return;
+    }
+    if (error instanceof Http2StreamError) this.owner.onUnanswered(error.details, error instanceof MalformedMessage);
+    this.refuseMessage(this.openRequest(id, '', endStream), error);
   }
 
   private openRequest(id: number, upgrade: string, endStream: boolean): Http2DownstreamStream {
@@ -188,14 +199,6 @@ export class Http2DownstreamConnection
     return stream;
   }
 
-  private onMalformedHead(stream: Http2DownstreamStream, error: CodecError): void {
-    this.owner.onMalformed(error, stream);
-    if (error.status !== 0) return;
-    this.count('rx_messaging_error');
-    this.floods.onEarlyEnd();
-    if (!this.options.resetsStreamOnMalformed) this.fail(new Http2Error('PROTOCOL_ERROR', error.message));
-  }
-
   protected onMoreHeaders(
     stream: Http2DownstreamStream,
     bytes: Uint8Array,
@@ -203,24 +206,20 @@ export class Http2DownstreamConnection
     end: number,
     endStream: boolean,
   ): void {
-    const list = new FieldList();
-    this.decoder.decode(bytes, start, end, list);
+    const fields = new TrailerFields();
     try {
-      if (!endStream) throw messagingError('trailers do not end their stream');
-      stream.receiveTrailers(trailersOf(list.fields));
+      this.decoder.decode(bytes, start, end, fields);
+      if (!endStream) throw invalidMessage('trailers do not end their stream');
+      stream.receiveTrailers(fields.trailers);
     } catch (error) {
-      if (!(error instanceof CodecError)) throw error;
-      this.onMalformed(stream, error);
+      this.refuseMessage(stream, error);
     }
   }
 
-  writeResponse(id: number, { headers }: ResponseHead, status: number, end: boolean): void {
-    const { writer, encoder } = this;
+  writeResponse(id: number, head: ResponseHead, end: boolean): void {
+    const { writer } = this;
     const start = writer.position;
-    const out = writer.beginHeaders();
-    encoder.begin(out);
-    encoder.field(out, ':status', String(status));
-    this.encodeFields(out, headers);
+    writeResponse(this.encoder, writer.beginHeaders(), head);
     writer.endHeaders(start, id, end);
   }
 

@@ -1,5 +1,4 @@
 /** One request and its response on a downstream HTTP/2 connection. */
-import type { CodecError } from '../../message/codec-error.ts';
 import type { ResponseHead } from '../../message/message.ts';
 import type { DownstreamStream, RequestSink, ResetReason } from '../../message/stream.ts';
 import { Http2Stream, type StreamLine } from './connection/stream.ts';
@@ -7,7 +6,7 @@ import { ERROR_CODES } from './error.ts';
 
 /** The connection as its streams see it. */
 export interface DownstreamLine extends StreamLine {
-  writeResponse(stream: number, head: ResponseHead, status: number, end: boolean): void;
+  writeResponse(stream: number, head: ResponseHead, end: boolean): void;
   /** Asks, as a response begins, whether the connection is to take further requests. */
   decideDrain(): void;
 }
@@ -28,7 +27,7 @@ export class Http2DownstreamStream extends Http2Stream<DownstreamLine> implement
   interim(head: ResponseHead): void {
     if (this.over || this.sent !== 'nothing') return;
     head.headers.remove('content-length');
-    this.line.writeResponse(this.id, head, head.status, false);
+    this.line.writeResponse(this.id, head, false);
   }
 
   head(head: ResponseHead, end: boolean): void {
@@ -39,8 +38,7 @@ export class Http2DownstreamStream extends Http2Stream<DownstreamLine> implement
       this.upgrade !== '' && (status === 101 || (this.upgrade === 'connect' && status >= 200 && status < 300));
     if (this.tunnel || (!end && head.bodySize === undefined)) headers.remove('content-length');
     this.line.decideDrain();
-    // RFC 8441 section 5: what HTTP/1.1 answers with 101 is a 200 here.
-    this.line.writeResponse(this.id, head, this.tunnel ? 200 : status, end);
+    this.line.writeResponse(this.id, head, end);
     if (end) this.endSending();
   }
 
@@ -61,9 +59,5 @@ export class Http2DownstreamStream extends Http2Stream<DownstreamLine> implement
 
   lose(reason: ResetReason, detail: string): void {
     this.sink?.onReset({ reason, detail, sent: this.sent, reusedConnection: false });
-  }
-
-  malformed(error: CodecError): void {
-    this.sink?.onMalformed(error);
   }
 }

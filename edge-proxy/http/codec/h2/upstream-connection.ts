@@ -1,17 +1,17 @@
 /** An HTTP/2 connection to an upstream: as many streams as both sides allow. */
 import type { Connection } from '../../../runtime/runtime.ts';
-import { CodecError } from '../../message/codec-error.ts';
 import type { RequestHead } from '../../message/message.ts';
 import type { Addresses, ResetReason, ResponseSink, UpstreamStream } from '../../message/stream.ts';
 import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../codecs.ts';
 import { Http2Connection } from './connection/connection.ts';
-import { type Http2Stream, messagingError } from './connection/stream.ts';
-import { ERROR_CODES, Http2Error } from './error.ts';
-import { FieldList } from './fields.ts';
+import type { Http2Stream } from './connection/stream.ts';
+import { ERROR_CODES, Http2Error, invalidMessage } from './error.ts';
 import { LARGEST_WINDOW, SETTING } from './frames.ts';
-import { responseHead, trailersOf } from './heads.ts';
 import type { Http2Options } from './options.ts';
+import { ResponseFields } from './response-fields.ts';
+import { TrailerFields } from './trailer-fields.ts';
 import { Http2UpstreamStream, type UpstreamLine } from './upstream-stream.ts';
+import { writeRequest } from './write-fields.ts';
 
 const LAST_STREAM = 0x7fffffff;
 
@@ -28,6 +28,7 @@ export class Http2UpstreamConnection
   /** The last stream that the peer may still answer, by its GOAWAY. */
   private lastServed = LARGEST_WINDOW;
   private used = false;
+  private readonly fields = new ResponseFields();
 
   /** Takes over an open, unused connection. */
   constructor(connection: Connection, options: Http2Options, owner: UpstreamConnectionOwner) {
@@ -79,7 +80,10 @@ export class Http2UpstreamConnection
     stream.expectData(this.ownWindow);
     this.openStreams.set(id, stream);
     this.floods.onOpened();
-    this.encodeRequest(id, head, end);
+    const { writer } = this;
+    const start = writer.position;
+    writeRequest(this.encoder, writer.beginHeaders(), head, this.connection.tls !== undefined);
+    writer.endHeaders(start, id, end);
     return true;
   }
 
@@ -87,24 +91,6 @@ export class Http2UpstreamConnection
     if (stream.over) return;
     this.forget(stream);
     stream.lose('refused_stream', '');
-  }
-
-  private encodeRequest(id: number, head: RequestHead, end: boolean): void {
-    const { writer, encoder } = this;
-    const start = writer.position;
-    const out = writer.beginHeaders();
-    encoder.begin(out);
-    const { upgrade } = head;
-    const extended = upgrade !== '' && upgrade !== 'connect';
-    encoder.field(out, ':method', extended ? 'CONNECT' : head.method);
-    if (extended) encoder.field(out, ':protocol', upgrade);
-    if (upgrade !== 'connect') {
-      encoder.field(out, ':scheme', head.scheme === '' ? 'http' : head.scheme);
-      encoder.field(out, ':path', head.path);
-    }
-    encoder.field(out, ':authority', head.authority);
-    this.encodeFields(out, head.headers);
-    writer.endHeaders(start, id, end);
   }
 
   drain(): void {
@@ -135,15 +121,20 @@ export class Http2UpstreamConnection
     end: number,
     endStream: boolean,
   ): void {
-    const list = new FieldList();
-    this.decoder.decode(bytes, start, end, list);
+    const { decoder, fields } = this;
     try {
-      if (!stream.expectsTrailers) stream.receiveHead(responseHead(list.fields, endStream), endStream);
-      else if (endStream) stream.receiveTrailers(trailersOf(list.fields));
-      else throw messagingError('trailers do not end their stream');
+      if (stream.expectsTrailers) {
+        const trailers = new TrailerFields();
+        decoder.decode(bytes, start, end, trailers);
+        if (!endStream) throw invalidMessage('trailers do not end their stream');
+        stream.receiveTrailers(trailers.trailers);
+      } else {
+        fields.begin();
+        decoder.decode(bytes, start, end, fields);
+        stream.receiveHead(fields.head(stream, endStream), fields.contentLength, endStream);
+      }
     } catch (error) {
-      if (!(error instanceof CodecError)) throw error;
-      this.onMalformed(stream, error);
+      this.refuseMessage(stream, error);
     }
   }
 
@@ -151,13 +142,17 @@ export class Http2UpstreamConnection
     return id % 2 === 0 || id >= this.nextStream;
   }
 
-  onGoaway(lastStream: number, _code: number): void {
+  onGoaway(lastStream: number, code: number): void {
     if (lastStream > this.lastServed) throw new Http2Error('PROTOCOL_ERROR', 'a GOAWAY takes more than the one before');
     this.lastServed = lastStream;
     this.draining = true;
     const refused = [...this.openStreams.values()].filter((stream) => stream.id > lastStream);
     for (const stream of refused) this.forget(stream);
     for (const stream of refused) stream.lose('refused_stream', '');
+    if (code !== ERROR_CODES.NO_ERROR) {
+      this.lose('connection_termination', '');
+      return;
+    }
     this.owner.onCapacity();
     this.closeWhenDone();
   }

@@ -1,7 +1,8 @@
 /** One request and its response on an HTTP/2 connection to an upstream. */
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import type { Addresses, ResetReason, ResponseSink, UpstreamStream } from '../../message/stream.ts';
-import { Http2Stream, messagingError, type StreamLine } from './connection/stream.ts';
+import { Http2Stream, type StreamLine } from './connection/stream.ts';
+import { invalidMessage } from './error.ts';
 
 /** Responses that are not the last: 100, 103. */
 const MOST_INTERIM = 16;
@@ -16,8 +17,9 @@ export interface UpstreamLine extends StreamLine {
 export class Http2UpstreamStream extends Http2Stream<UpstreamLine> implements UpstreamStream {
   readonly sink: ResponseSink;
   private readonly reused: boolean;
-  private method = '';
-  private upgrade = '';
+  /** Of the request. */
+  method = '';
+  upgrade = '';
   private headSeen = false;
   private interims = 0;
 
@@ -56,35 +58,34 @@ export class Http2UpstreamStream extends Http2Stream<UpstreamLine> implements Up
     return this.headSeen;
   }
 
-  receiveHead(head: ResponseHead, end: boolean): void {
-    if (head.status < 200) {
-      this.receiveInterim(head, end);
+  /**
+   * @param contentLength -1: there is none
+   * @throws MalformedMessage
+   */
+  receiveHead(head: ResponseHead, contentLength: number, end: boolean): void {
+    // A 101 here is the answer to an upgrade.
+    if (head.status < 200 && head.status !== 101) {
+      this.receiveInterim(head);
       return;
     }
     this.headSeen = true;
-    const opened = this.upgrade !== '' && head.status < 300;
-    this.expectBody(opened || this.method === 'HEAD' || head.status === 304 ? undefined : head.bodySize);
-    if (!this.takesBody(0, end)) return;
     if (end) this.receiveEnded = true;
-    // As the core knows it from HTTP/1.1 (RFC 8441 section 5).
-    const switched = opened && this.upgrade !== 'connect';
-    this.notify(switched ? { ...head, status: 101, upgrade: this.upgrade } : head, end);
-    if (end && !this.over) this.settle();
-  }
-
-  private notify(head: ResponseHead, end: boolean): void {
+    else if (head.bodySize === 0) this.expectBody(0);
+    else if (contentLength >= 0 && !this.isTunnel(head)) this.expectBody(contentLength);
     try {
       this.sink.onHead(head, end);
     } catch (error) {
       this.line.onInternalError(this, error);
     }
+    if (end && !this.over) this.settle();
   }
 
-  private receiveInterim(head: ResponseHead, end: boolean): void {
-    if (end || ++this.interims > MOST_INTERIM) {
-      this.line.onMalformed(this, messagingError('an interim response ends the stream, or is one of too many'));
-      return;
-    }
+  private isTunnel({ status }: ResponseHead): boolean {
+    return this.upgrade !== '' && status < 300;
+  }
+
+  private receiveInterim(head: ResponseHead): void {
+    if (++this.interims > MOST_INTERIM) throw invalidMessage('too many interim responses');
     try {
       this.sink.onInterim(head);
     } catch (error) {
@@ -94,7 +95,7 @@ export class Http2UpstreamStream extends Http2Stream<UpstreamLine> implements Up
 
   override receiveData(bytes: Uint8Array, counted: number, end: boolean): void {
     if (this.headSeen) super.receiveData(bytes, counted, end);
-    else this.line.onMalformed(this, messagingError('data before a head'));
+    else this.line.onWrongLength(this);
   }
 
   lose(reason: ResetReason, detail: string): void {

@@ -3,17 +3,17 @@
  * are kept, and what the peer may cost beside its messages is limited (RFC 9113).
  */
 import type { Connection, ConnectionHandler } from '../../../../runtime/runtime.ts';
-import type { CodecError } from '../../../message/codec-error.ts';
 import type { HeaderMap } from '../../../message/header-map.ts';
 import type { ResetReason } from '../../../message/stream.ts';
 import { beginBatch, endBatch } from '../../cork.ts';
 import type { Http2CounterName, Http2Counters } from '../counters.ts';
 import { uncounted } from '../counters.ts';
-import { ERROR_CODES, Http2Error } from '../error.ts';
+import { ERROR_CODES, Http2Error, Http2StreamError, MalformedMessage } from '../error.ts';
 import { DEFAULT_WINDOW, SETTING } from '../frames.ts';
 import type { FieldSink } from '../header-block.ts';
 import { HpackDecoder, HpackEncoder } from '../hpack.ts';
 import type { Http2Options } from '../options.ts';
+import { writeTrailers } from '../write-fields.ts';
 import { FloodGuard } from './flood-guard.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { FrameWriter } from './frame-writer.ts';
@@ -291,12 +291,27 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     this.onStreamClosed(stream);
   }
 
-  onMalformed(stream: Http2Stream, error: CodecError): void {
+  /** As in Envoy, the stream alone ends. */
+  onWrongLength(stream: Http2Stream): void {
     this.count('rx_messaging_error');
     this.resetStream(stream, ERROR_CODES.PROTOCOL_ERROR);
-    stream.lose('protocol_error', error.details);
+    stream.lose('protocol_error', 'http2.remote_reset');
     this.floods.onEarlyEnd();
-    if (!this.options.resetsStreamOnMalformed) this.fail(new Http2Error('PROTOCOL_ERROR', error.message));
+  }
+
+  /**
+   * Ends an open stream whose head or trailers cannot be read.
+   * @param error what was thrown meanwhile
+   * @throws it where it ends the connection
+   */
+  protected refuseMessage(stream: S, error: unknown): void {
+    if (!(error instanceof Http2StreamError)) throw error;
+    const isMalformed = error instanceof MalformedMessage;
+    this.count(isMalformed ? 'rx_messaging_error' : 'header_overflow');
+    this.resetStream(stream, error.code);
+    stream.lose(isMalformed ? 'protocol_error' : 'remote_reset', error.details);
+    this.floods.onEarlyEnd();
+    if (isMalformed && !this.options.resetsStreamOnMalformed) throw error;
   }
 
   onFlushTimeout(stream: Http2Stream): void {
@@ -309,14 +324,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     this.count('trailers');
     const { writer } = this;
     const start = writer.position;
-    const out = writer.beginHeaders();
-    this.encoder.begin(out);
-    this.encodeFields(out, trailers);
+    writeTrailers(this.encoder, writer.beginHeaders(), trailers);
     writer.endHeaders(start, id, true);
-  }
-
-  protected encodeFields(out: Parameters<HpackEncoder['field']>[0], { keys, values }: HeaderMap): void {
-    for (let i = 0; i < keys.length; i++) this.encoder.field(out, keys[i]!, values[i]!);
   }
 
   protected count(name: Http2CounterName): void {

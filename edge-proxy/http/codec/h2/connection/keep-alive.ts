@@ -28,8 +28,8 @@ export class KeepAlive {
   private pingLater(): void {
     const { intervalMs, jitterPercent, random } = this.config;
     if (intervalMs === 0) return;
-    const jitter = (intervalMs * jitterPercent * random()) / 100;
-    this.interval = setTimeout(() => this.ping(), intervalMs + jitter);
+    const later = (intervalMs * jitterPercent * random()) / 100;
+    this.interval = setTimeout(() => this.ping(), intervalMs + later);
   }
 
   private waitForSilence(): void {

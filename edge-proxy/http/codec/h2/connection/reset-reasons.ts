@@ -10,11 +10,12 @@ export function resetCode(reason: ResetReason): number {
       return ERROR_CODES.REFUSED_STREAM;
     case 'protocol_error':
       return ERROR_CODES.PROTOCOL_ERROR;
+    case 'connection_termination':
     case 'remote_connection_failure':
     case 'connection_timeout':
       return ERROR_CODES.CONNECT_ERROR;
     default:
-      return ERROR_CODES.NO_ERROR;
+      return ERROR_CODES.INTERNAL_ERROR;
   }
 }
 

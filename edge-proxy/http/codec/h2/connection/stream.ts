@@ -1,8 +1,6 @@
 /** What the streams of both sides have in common: flow control both ways, and how a stream ends (RFC 9113 section 5.1). */
-import { CodecError } from '../../../message/codec-error.ts';
 import type { HeaderMap } from '../../../message/header-map.ts';
 import type { BodySink, ReadControl, ResetReason, Sent } from '../../../message/stream.ts';
-import { ERROR_CODES, type ErrorName } from '../error.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { type ConnectionReceiveWindow, StreamReceiveWindow } from './receive-windows.ts';
 import { resetCode } from './reset-reasons.ts';
@@ -21,16 +19,12 @@ export interface StreamLine {
   resetStream(stream: Http2Stream, code: number): void;
   /** The stream is over, without RST_STREAM. */
   forget(stream: Http2Stream): void;
-  /** The message of the peer breaks a rule of HTTP; the stream is still open. */
-  onMalformed(stream: Http2Stream, error: CodecError): void;
+  /** The data of the peer is not as long as its content-length; the stream is still open. */
+  onWrongLength(stream: Http2Stream): void;
   /** An exception in this proxy while an event of the stream was handled. */
   onInternalError(stream: Http2Stream, error: unknown): void;
   /** What waited for a window did so for too long. */
   onFlushTimeout(stream: Http2Stream): void;
-}
-
-export function messagingError(message: string): CodecError {
-  return new CodecError(0, 'http2.violation.of.messaging.rule', message);
 }
 
 export abstract class Http2Stream<Line extends StreamLine = StreamLine> implements Sender, ReadControl {
@@ -172,12 +166,12 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
     if (!this.over) this.settle();
   }
 
-  /** A head that nothing follows. @returns false: it announced a body, and the stream was ended for it */
-  takesBody(length: number, end: boolean): boolean {
+  /** @returns false: content-length says something else, and the stream was ended for it */
+  private takesBody(length: number, end: boolean): boolean {
     if (this.bodyLeft < 0) return true;
     this.bodyLeft -= length;
     if (this.bodyLeft >= 0 && !(end && this.bodyLeft > 0)) return true;
-    this.line.onMalformed(this, messagingError('the body is not as long as its content-length'));
+    this.line.onWrongLength(this);
     return false;
   }
 
@@ -192,9 +186,4 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
 
   /** The stream ended without a whole message, and not by `reset`. It was closed before. */
   abstract lose(reason: ResetReason, detail: string): void;
-}
-
-/** The code of an error, by its name. */
-export function codeOf(name: ErrorName): number {
-  return ERROR_CODES[name];
 }
