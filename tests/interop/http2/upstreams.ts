@@ -18,7 +18,9 @@ export interface Attempt {
   outcome(): object;
 }
 
-const sorted = (fields: readonly Field[]): Field[] => [...fields].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+/** Without the key that a proxy makes for a WebSocket that came by extended CONNECT. */
+const sorted = (fields: readonly Field[]): Field[] =>
+  fields.filter(([name]) => name !== 'sec-websocket-key').sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 
 type GoAway = Extract<Http2Peer['events'][number], { kind: 'goaway' }>;
 
@@ -75,13 +77,15 @@ export class Http2Attempt implements Attempt {
     const code = this.own('reset')[0]?.code;
     const wholly = [...this.own('head'), ...this.own('data')].some(({ end }) => end);
     const givenUp = code !== undefined || (this.peer.closed && !(wholly && this.answered));
+    const tunnel = this.value(':method') === 'CONNECT' && this.answered;
     const fatal = this.peer.events.find((event) => event.kind === 'goaway' && event.code !== 0) as GoAway | undefined;
     return {
       fields: sorted(this.fields),
       body: this.body,
       ...(this.announced && { announced: this.peer.announced() }),
       ...(trailers.length > 0 && { trailers: trailers.map(({ fields }) => sorted(fields)) }),
-      end: [...(wholly ? ['end'] : []), ...(givenUp ? ['given up'] : [])].join(', ') || 'open',
+      // Which side of a tunnel ends first, when both do, is chance.
+      end: tunnel ? 'tunnel' : [...(wholly ? ['end'] : []), ...(givenUp ? ['given up'] : [])].join(', ') || 'open',
       ...(code !== undefined && { code }),
       ...(fatal && { goaway: fatal.code }),
     };

@@ -33,6 +33,9 @@ export class Http2DownstreamConnection
   private admitted = false;
   private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
   private gone = false;
+  private reading = false;
+  /** Streams whose response was whole before their request, in the bytes that are being read. */
+  private readonly abandoned: Http2DownstreamStream[] = [];
 
   /** Takes over a connection on which nothing was read yet. */
   constructor(connection: Connection, options: Http2DownstreamOptions, owner: DownstreamOwner) {
@@ -136,7 +139,10 @@ export class Http2DownstreamConnection
         return;
       }
     }
+    this.reading = true;
     super.onData(bytes);
+    this.reading = false;
+    for (const stream of this.abandoned.splice(0)) this.resetAbandoned(stream);
     if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
   }
 
@@ -221,6 +227,16 @@ export class Http2DownstreamConnection
     const start = writer.position;
     writeResponse(this.encoder, writer.beginHeaders(), head);
     writer.endHeaders(start, id, end);
+  }
+
+  abandonRequest(stream: Http2DownstreamStream): void {
+    // The end of the request may be among what is being read.
+    if (this.reading) this.abandoned.push(stream);
+    else this.resetAbandoned(stream);
+  }
+
+  private resetAbandoned(stream: Http2DownstreamStream): void {
+    if (!stream.over) this.resetStream(stream, ERROR_CODES.NO_ERROR);
   }
 
   decideDrain(): void {

@@ -7,7 +7,6 @@ import {
   asks,
   asksPlainly,
   type Case,
-  carries,
   caseOf,
   gets,
   type Http2Case,
@@ -191,7 +190,7 @@ const connects: Case[] = [
   open(
     'connect-resets',
     connect('two.test:443'),
-    [gets('head', 1), send(data(1, 'hello')), carries('hello'), send(reset(1, CODE.connect)), settlesUpstream()],
+    [gets('head', 1), send(data(1, 'hello')), gets('data', 1), send(reset(1, CODE.connect)), settlesUpstream()],
     {
       two: echoTwo,
       awaits: [],

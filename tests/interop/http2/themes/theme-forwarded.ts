@@ -95,7 +95,9 @@ const everywhere: Spec[] = [
   ['expect', { method: 'POST' }, [f('expect', '100-continue')]],
 ];
 const matrix: Case[] = Object.keys(managers).flatMap((on) =>
-  everywhere.map(([id, own, more = []]) => asks(`${on}-${id}`, on, { fields: request(own, more) })),
+  everywhere.map(([id, own, more = []]) =>
+    asks(`${on}-${id}`, on, { fields: request(own, more), ...(own.method === 'POST' && { body: 'hello' }) }),
+  ),
 );
 
 const once: Spec[] = [

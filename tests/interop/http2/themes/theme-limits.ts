@@ -212,11 +212,6 @@ const timesOfListeners: Http2Case[] = [
   },
   { id: 'time-connection-idle-unused', listener: 'idle-connections', awaits: [], steps: [closes] },
   {
-    id: 'time-connection-longest',
-    listener: 'old-connections',
-    steps: [send(get('time-connection-longest')), ends(1), closes],
-  },
-  {
     ...{ id: 'requests-two', listener: 'two-requests', awaits: [1, 3] },
     steps: [send(get('requests-two')), ends(1), send(get('requests-two', 3)), ends(3), closes],
   },
@@ -350,7 +345,6 @@ export const limits: Theme = {
     named('whole-requests', { request_timeout: '0.3s' }),
     named('longest', common({ max_stream_duration: '0.3s' })),
     named('idle-connections', { ...common({ idle_timeout: '0.3s' }), drain_timeout: '0.1s' }),
-    named('old-connections', { ...common({ max_connection_duration: '0.4s' }), drain_timeout: '0.1s' }),
     named('two-requests', { ...common({ max_requests_per_connection: 2 }), drain_timeout: '0.1s' }),
     named('tries', {}, [
       {

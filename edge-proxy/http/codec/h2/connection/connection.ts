@@ -256,7 +256,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** The peer broke a rule on an open stream. */
   protected resetFor(stream: S, code: number): void {
     this.resetStream(stream, code);
-    stream.lose('protocol_error', '');
+    stream.lose('protocol_error', 'http2.remote_reset');
     this.floods.onEarlyEnd();
   }
 
@@ -352,7 +352,9 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     if (this.closed || this.closing) return;
     if (error.counter) this.count(error.counter);
     this.sendGoaway(this.lastPeerStream, error.code);
-    this.lose('protocol_error', error.message);
+    const details =
+      error instanceof Http2StreamError ? error.details : `codec_error:${error.message.replaceAll(' ', '_')}`;
+    this.lose('protocol_error', details);
   }
 
   protected abstract failInternally(error: unknown): void;
