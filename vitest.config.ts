@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, include: string[], exclude: string[] = []) => ({
+const project = (name: string, include: string[], exclude: string[] = [], isolate = true) => ({
   extends: true as const,
-  test: { name, include, exclude, setupFiles: ['tests/kit/leftovers.ts'] },
+  test: { name, include, exclude, isolate, setupFiles: ['tests/kit/leftovers.ts'] },
 });
 
 /** Beside the code: random cases and corpora of references, which take several seconds of processor time each. */
@@ -21,8 +21,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      // Beside the code, in one process. `npm run check` runs these alone.
-      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG),
+      // Beside the code, in one process. `npm run check` runs these alone. Files share modules, which are loaded once a worker.
+      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG, false),
       project('properties', LONG),
       // Proxies, control planes and commands as processes of their own.
       project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers}/**']),

@@ -1,9 +1,9 @@
 /** Kubernetes Service and EndpointSlice -> services and endpoints. */
+import { portProtocol } from '../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { ServiceSpec, ServicePort as WrittenPort } from '../../shared/resources/schema/core.ts';
 import { exportToOf } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
-import { protocolOf } from './protocol.ts';
 import { type ServiceDefinition, speaksMtls, workloadEndpoints } from './service-entry.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from './view.ts';
 
@@ -66,8 +66,7 @@ function clusterIps({ clusterIPs: all = [], clusterIP: first }: ServiceSpec): st
 }
 
 function servicePort({ port: number, name = '', ...port }: WrittenPort): ServicePort {
-  const protocol =
-    port.protocol === 'UDP' ? ('UDP' as const) : protocolOf(port.appProtocol || undefined, name || undefined);
+  const protocol = portProtocol(number, name, port.protocol, port.appProtocol || undefined);
   const targetPort = numeric(port.targetPort) ?? (port.targetPort || undefined);
   return targetPort === undefined ? { number, name, protocol } : { number, name, protocol, targetPort };
 }

@@ -35,6 +35,8 @@ export interface WorkloadOptions {
 export interface Workload {
   readonly options: WorkloadOptions;
   readonly address: string;
+  /** Where its proxy listens for calls to other services. */
+  readonly outboundAddress: string;
   readonly httpProxyPort: number;
   readonly adminPort: number;
   proxy: Program;
@@ -178,6 +180,7 @@ export class LoopbackMesh {
     const workload: Workload = {
       options,
       address,
+      outboundAddress: this.outboundAddress(address),
       httpProxyPort: httpProxyPort!,
       adminPort: adminPort!,
       proxy,

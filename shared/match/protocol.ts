@@ -62,11 +62,11 @@ export function portProtocol(port: number, name: string, transport?: string, app
 
 /** Is the traffic parsed as HTTP? */
 export function isHttp(protocol: Protocol): boolean {
-  return protocol === 'HTTP' || isHttp2(protocol) || protocol === 'GRPC-WEB' || protocol === 'HTTP_PROXY';
+  return protocol === 'HTTP' || isHttp2(protocol) || protocol === 'HTTP_PROXY';
 }
 
 export function isHttp2(protocol: Protocol): boolean {
-  return protocol === 'HTTP2' || protocol === 'GRPC';
+  return protocol === 'HTTP2' || protocol === 'GRPC' || protocol === 'GRPC-WEB';
 }
 
 /** Is the traffic passed on as bytes (TLS that the mesh does not terminate included)? */

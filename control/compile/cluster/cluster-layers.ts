@@ -43,6 +43,8 @@ const layersOfClass = generator<ClusterClass, ClusterLayers>(
     locality: true,
     failoverLabels: true,
     readsCredentials: true,
+    detectsProtocols: true,
+    choosesAlpn: true,
   },
   (shared) => new ClusterLayers(shared),
 );

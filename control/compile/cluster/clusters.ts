@@ -35,6 +35,10 @@ export interface Caller {
   readonly failoverLabels: string;
   /** Secrets of the control plane go to gateways only. */
   readonly readsCredentials: boolean;
+  /** The protocol of ports that declare none is found out from the traffic. */
+  readonly detectsProtocols: boolean;
+  /** Of the ALPN protocols of a TLS context it offers those that the connection speaks (Tulle's proxies); Envoy offers all. */
+  readonly choosesAlpn: boolean;
 }
 
 export interface ServiceClustersInput extends Caller {
@@ -63,6 +67,8 @@ export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
     settings: true,
     mtls: true,
     readsCredentials: true,
+    detectsProtocols: true,
+    choosesAlpn: true,
     clusterId: true,
     locality: true,
     failoverLabels: true,
@@ -91,7 +97,8 @@ function outbound(
   subset: Subset | undefined,
 ): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
   const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
-  const kind = shapeOf({ service, port, rule, subset, settings });
+  const { detectsProtocols, choosesAlpn } = input;
+  const kind = shapeOf({ service, port, rule, subset, settings, detectsProtocols });
   const assigned = (): ClusterLoadAssignment => {
     const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
     const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
@@ -103,6 +110,8 @@ function outbound(
     rule,
     subset,
     settings,
+    detectsProtocols,
+    choosesAlpn,
     // Of the endpoints a cluster reads what their names and abilities come to: others may come and go.
     identities: identitiesOf(settings, service, port, endpoints).join('\n'),
     allMtls: endpoints.length > 0 && endpoints.every((item) => item.mtls),
@@ -128,6 +137,7 @@ interface ShapeInput {
   readonly rule: DestinationRule | undefined;
   readonly subset: Subset | undefined;
   readonly settings: MeshSettings;
+  readonly detectsProtocols: boolean;
 }
 
 /** A cluster without what depends on its endpoints. */
@@ -141,8 +151,8 @@ interface Shape {
 }
 
 const shapeOf = generator<ShapeInput, Shape>(
-  { service: true, rule: true, port: true, subset: true, settings: true },
-  ({ service, port, rule, subset, settings }) => {
+  { service: true, rule: true, port: true, subset: true, settings: true, detectsProtocols: true },
+  ({ service, port, rule, subset, settings, detectsProtocols }) => {
     const name = outboundCluster(port.number, subset?.name, service.hostname);
     const notes: string[] = [];
     const policy = trafficPolicy(rule, port, subset);
@@ -154,7 +164,8 @@ const shapeOf = generator<ShapeInput, Shape>(
       metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
     };
     setDiscovery(cluster, service, settings);
-    applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
+    const rules = { upgrades: settings.config.h2UpgradePolicy === 'UPGRADE', detects: detectsProtocols };
+    applyTrafficPolicy(cluster, policy, port, rules, (message) => notes.push(message));
     if (weighsLocalities(settings, policy))
       cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
     if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
@@ -178,6 +189,7 @@ interface ClusterInput extends ShapeInput {
   readonly identities: string;
   readonly allMtls: boolean;
   readonly readsCredentials: boolean;
+  readonly choosesAlpn: boolean;
   readonly assignment: ClusterLoadAssignment | undefined;
 }
 
@@ -188,13 +200,16 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
     port: true,
     subset: true,
     settings: true,
+    detectsProtocols: true,
+    choosesAlpn: true,
     assignment: true,
     identities: true,
     allMtls: true,
     readsCredentials: true,
   },
-  ({ service, port, rule, subset, settings, assignment, identities, allMtls, readsCredentials }) => {
-    const shape = shapeOf({ service, port, rule, subset, settings });
+  ({ assignment, identities, allMtls, readsCredentials, choosesAlpn, ...input }) => {
+    const { service, port, subset, settings } = input;
+    const shape = shapeOf(input);
     const cluster = { ...shape.cluster };
     const notes = [...shape.notes];
     applyUpstreamTls(cluster, {
@@ -206,6 +221,7 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
       identities: identities === '' ? [] : identities.split('\n'),
       allMtls,
       readsCredentials,
+      choosesAlpn,
       note: (message) => notes.push(message),
     });
     if (assignment) cluster.loadAssignment = assignment;

@@ -6,7 +6,8 @@ import type {
   OutlierDetection as WrittenOutlierDetection,
 } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, OutlierDetection } from '../../../shared/xds/cluster.ts';
-import { isHttp2 } from '../../mesh/protocol.ts';
+import type { Http2ProtocolOptions } from '../../../shared/xds/core.ts';
+import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
 import type { ServicePort } from '../../mesh/view.ts';
 import { protoDuration, wholeSeconds } from '../durations.ts';
 import { applyConsistentHash } from './consistent-hash.ts';
@@ -21,11 +22,20 @@ export const UNLIMITED_THRESHOLD = {
 };
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
+/** What decides, besides the port and its policy, about the protocol that is spoken to it. */
+export interface ProtocolRules {
+  /** MeshConfig.h2UpgradePolicy is UPGRADE. */
+  readonly upgrades: boolean;
+  /** The protocol of a port that declares none is found out from the traffic (sidecars). */
+  readonly detects: boolean;
+}
+
 /** Applies `policy` to `cluster`. `note` takes what is written there and not supported yet. */
 export function applyTrafficPolicy(
   cluster: Cluster,
   policy: TrafficPolicy,
   port: ServicePort,
+  rules: ProtocolRules,
   note: (message: string) => void,
 ): void {
   const { tcp = {}, http = {} } = policy.connectionPool ?? {};
@@ -33,7 +43,7 @@ export function applyTrafficPolicy(
   const connectTimeout = protoDuration(tcp.connectTimeout);
   if (connectTimeout) cluster.connectTimeout = connectTimeout;
   if (tcp.tcpKeepalive) cluster.upstreamConnectionOptions = { tcpKeepalive: keepaliveOf(tcp.tcpKeepalive) };
-  const options = httpOptions(tcp, http, port);
+  const options = httpOptions(tcp, http, upstreamProtocol(http, port, rules));
   if (options) cluster.typedExtensionProtocolOptions = options;
   if (policy.outlierDetection) applyOutlier(cluster, policy.outlierDetection);
   applyLoadBalancer(cluster, policy.loadBalancer ?? {});
@@ -70,29 +80,63 @@ export function keepaliveOf({ probes, ...keepalive }: TcpKeepalive) {
 function httpOptions(
   tcp: ConnectionPoolTcp,
   http: ConnectionPoolHttp,
-  port: ServicePort,
+  protocol: UpstreamProtocol,
 ): Cluster['typedExtensionProtocolOptions'] {
   const idleTimeout = protoDuration(http.idleTimeout) ?? protoDuration(tcp.idleTimeout);
   const maxConnectionDuration = protoDuration(tcp.maxConnectionDuration);
-  const { maxRequestsPerConnection, maxConcurrentStreams } = http;
+  const { maxRequestsPerConnection } = http;
   const common = {
     ...(idleTimeout && { idleTimeout }),
     ...(maxConnectionDuration && { maxConnectionDuration }),
     ...(maxRequestsPerConnection && { maxRequestsPerConnection }),
   };
-  const http2 = isHttp2(port.protocol) || (http.h2UpgradePolicy === 'UPGRADE' && port.protocol === 'HTTP');
-  const http2ProtocolOptions = maxConcurrentStreams ? { maxConcurrentStreams } : {};
   const hasCommon = Object.keys(common).length > 0;
-  if (!http.useClientProtocol && !http2 && !hasCommon) return undefined;
+  if (protocol === 'http1' && !hasCommon) return undefined;
+  const http2ProtocolOptions = http2Options(http);
   return {
     [HTTP_OPTIONS]: {
       '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
       ...(hasCommon && { commonHttpProtocolOptions: common }),
-      ...(http.useClientProtocol
-        ? { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions } }
-        : { explicitHttpConfig: http2 ? { http2ProtocolOptions } : { httpProtocolOptions: {} } }),
+      ...(protocol === 'downstream' && {
+        useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions },
+      }),
+      ...(protocol === 'http2' && { explicitHttpConfig: { http2ProtocolOptions } }),
+      ...(protocol === 'http1' && { explicitHttpConfig: { httpProtocolOptions: {} } }),
     },
   };
+}
+
+function http2Options({ maxConcurrentStreams, http2KeepAlive }: ConnectionPoolHttp): Http2ProtocolOptions {
+  const [interval, timeout] = [protoDuration(http2KeepAlive?.interval), protoDuration(http2KeepAlive?.timeout)];
+  return {
+    ...(maxConcurrentStreams && { maxConcurrentStreams }),
+    ...(interval && timeout && { connectionKeepalive: { interval, timeout } }),
+  };
+}
+
+/** `downstream`: the version of each request. */
+export type UpstreamProtocol = 'http1' | 'http2' | 'downstream';
+
+/**
+ * What is spoken to a port, as istiod decides: `useClientProtocol` comes before an upgrade, the upgrade of a DestinationRule
+ * before the mesh's, which is for ports that declare HTTP, and both before what the port declares.
+ */
+function upstreamProtocol(
+  { useClientProtocol, h2UpgradePolicy }: ConnectionPoolHttp,
+  port: ServicePort,
+  { upgrades, detects }: ProtocolRules,
+): UpstreamProtocol {
+  if (useClientProtocol) return 'downstream';
+  if (isHttp2(port.protocol) || h2UpgradePolicy === 'UPGRADE') return 'http2';
+  if (upgrades && h2UpgradePolicy !== 'DO_NOT_UPGRADE' && isHttp(port.protocol)) return 'http2';
+  return detects && port.protocol === 'UNSUPPORTED' ? 'downstream' : 'http1';
+}
+
+/** What the connections of a cluster speak, by its options. */
+export function protocolOfCluster({ typedExtensionProtocolOptions: typed }: Cluster): UpstreamProtocol {
+  const options = typed?.[HTTP_OPTIONS];
+  if (options?.useDownstreamProtocolConfig) return 'downstream';
+  return options?.explicitHttpConfig?.http2ProtocolOptions ? 'http2' : 'http1';
 }
 
 /** Success-rate ejection is off in a mesh; what a count of 0 switches off is not enforced. */

@@ -2,19 +2,33 @@
 import type { ClientTls, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { CertificateValidationContext, UpstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
+import { isHttp } from '../../mesh/protocol.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { meshSni } from '../names.ts';
 import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from '../security/tls-context.ts';
 import { combinedContext, exactSan } from '../wire.ts';
+import { protocolOfCluster, type UpstreamProtocol } from './traffic-policy.ts';
 
 /** The operating system's trusted roots, where SIMPLE names none. */
 const SYSTEM_ROOTS = '/etc/ssl/certs/ca-certificates.crt';
 
-/** What a client offers in mesh mTLS: the `istio…` names tell the server's PERMISSIVE filter chains mesh from other TLS. */
-export function meshAlpn(port: ServicePort): string[] {
-  if (isHttp2(port.protocol)) return ['istio-h2', 'istio', 'h2'];
-  return isHttp(port.protocol) ? ['istio-http/1.1', 'istio', 'http/1.1'] : ['istio'];
+/**
+ * What a client offers in mesh mTLS: the `istio…` names tell the server's filter chains mesh from other TLS, and HTTP from
+ * bytes where the port declares nothing.
+ * @param choosesAlpn see `Caller`
+ */
+export function meshAlpn(port: ServicePort, spoken: UpstreamProtocol, choosesAlpn: boolean): string[] {
+  const isDeclared = isHttp(port.protocol);
+  if (!isDeclared && port.protocol !== 'UNSUPPORTED') return ['istio'];
+  if (spoken !== 'http2' && (!isDeclared || spoken === 'downstream') && !choosesAlpn) return ['istio'];
+  const [http1, http2] = [spoken !== 'http2', spoken !== 'http1'];
+  return [
+    ...(http2 ? ['istio-h2'] : []),
+    ...(http1 ? ['istio-http/1.1'] : []),
+    'istio',
+    ...(http2 ? ['h2'] : []),
+    ...(http1 ? ['http/1.1'] : []),
+  ];
 }
 
 /** SPIFFE ids that endpoints of this service may present, sorted. */
@@ -44,18 +58,20 @@ export interface UpstreamTls {
   readonly allMtls: boolean;
   /** Secrets of the control plane go to gateways only. */
   readonly readsCredentials: boolean;
+  readonly choosesAlpn: boolean;
   note(message: string): void;
 }
 
 export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
   const { settings, service, port, subset, policy } = input;
   const tls = policy.tls ?? {};
+  const spoken = protocolOfCluster(cluster);
   const trustDomains = [settings.trustDomain, ...(settings.trustDomainAliases ?? [])];
   const mesh = () => {
     const { subjectAltNames: sans = [] } = tls;
     const identities = sans.length > 0 ? sans : input.identities;
     const sni = tls.sni || meshSni(port.number, subset, service.hostname);
-    return meshClientSocket(identities, trustDomains, sni, meshAlpn(port));
+    return meshClientSocket(identities, trustDomains, sni, meshAlpn(port, spoken, input.choosesAlpn));
   };
   switch (tls.mode) {
     case 'ISTIO_MUTUAL':
@@ -108,6 +124,8 @@ function originated(
       };
   }
   const verified = !tls.insecureSkipVerify && sans.length === 0;
+  // HTTP/2 over TLS is always agreed on (RFC 9113 section 3.2).
+  if (protocolOfCluster(cluster) === 'http2') common.alpnProtocols = ['h2'];
   return {
     commonTlsContext: common,
     ...(sni ? { sni } : { autoHostSni: true }),

@@ -83,7 +83,7 @@ export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): 
   );
 }
 
-export interface SniClustersInput extends Omit<Caller, 'readsCredentials'> {
+export interface SniClustersInput extends Omit<Caller, 'readsCredentials' | 'detectsProtocols' | 'choosesAlpn'> {
   readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;
@@ -149,7 +149,7 @@ const sniCluster = generator<
       connectTimeout: connectTimeout(settings),
       commonLbConfig: { healthyPanicThreshold: {} },
     };
-    applyTrafficPolicy(cluster, policy, port, (message) => notes.push(message));
+    applyTrafficPolicy(cluster, policy, port, { upgrades: false, detects: false }, (message) => notes.push(message));
     // What is inside is not seen: no HTTP options hold here.
     delete cluster.typedExtensionProtocolOptions;
     withMeshKeepalive(settings, cluster);

@@ -4,31 +4,29 @@ import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
-import { MESH_TCP_ALPN } from '../sidecar/inbound.ts';
+import { MESH_TCP_ALPN, WEB_ALPN } from '../sidecar/inbound.ts';
 import { combinedContext, exactSan } from '../wire.ts';
 import type { GatewayServer } from './gateway-server.ts';
 import { CA_SUFFIX } from './secrets.ts';
 
 export interface GatewayTls {
   readonly settings: MeshSettings;
-  readonly offersHttp2: boolean;
   note(message: string): void;
 }
 
 /** undefined, and noted: the server names no certificate. Without one nothing is served. */
 export function gatewayTlsSocket(
   server: GatewayServer,
-  { settings, offersHttp2, note }: GatewayTls,
+  { settings, note }: GatewayTls,
 ): FilterChain['transportSocket'] | undefined {
   const tls = server.tls ?? {};
   const { trustDomain, trustDomainAliases = [] } = settings;
-  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
-  const alpn = server.kind === 'tls' ? [] : web;
+  const alpn = server.kind === 'tls' ? [] : WEB_ALPN;
   const mode = tls.mode ?? 'SIMPLE';
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
-      server.kind === 'tls' ? MESH_TCP_ALPN : web,
+      server.kind === 'tls' ? MESH_TCP_ALPN : WEB_ALPN,
       settings.config.meshMTLS?.minProtocolVersion,
     );
   const refuse = (reason: string) => {
@@ -38,7 +36,7 @@ export function gatewayTlsSocket(
   const own = ownCertificates(tls);
   if (!own) return refuse('no certificate is named');
   const common: CommonTlsContext = {
-    ...(alpn.length > 0 && { alpnProtocols: alpn }),
+    ...(alpn.length > 0 && { alpnProtocols: [...alpn] }),
     tlsParams: tlsParams(tls, settings),
     ...own,
   };

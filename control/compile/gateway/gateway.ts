@@ -40,7 +40,6 @@ export interface GatewayInput {
   readonly labels: string;
   /** Service port -> the port it is sent to, where a Service maps it elsewhere; as `labelsKey` writes it. */
   readonly listenPorts: string;
-  readonly offersHttp2: boolean;
 }
 
 export interface GatewayResources {
@@ -64,14 +63,13 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     namespace: true,
     labels: true,
     listenPorts: true,
-    offersHttp2: true,
   },
   function* (given) {
     const notes = new Set<string>();
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies, offersHttp2 } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies } = given;
     const gateway: Gateway = {
       services,
       forms,
@@ -80,7 +78,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       settings,
       authorization: authorizations(policies, settings, workloads, note),
       listenPorts: labelsFrom(given.listenPorts),
-      offersHttp2,
       note,
       onError: (finding) => void errors.push(finding),
     };
@@ -98,7 +95,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
 
 interface Gateway extends GatewayL4 {
   readonly settings: ProxySettings;
-  readonly offersHttp2: boolean;
   onError(finding: Finding): void;
 }
 

@@ -11,7 +11,7 @@ import { type Parts, type Place, partsOf } from './place.ts';
 
 export function* gatewayServers(place: Place): Work<Parts> {
   const { view, proxy, settings, asked, scope, rules, mtls, policies } = place;
-  const { namespace, labels, clusterId, locality, instances, offersHttp2 } = proxy;
+  const { namespace, labels, clusterId, locality, instances } = proxy;
   const { services } = scope;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
@@ -27,7 +27,6 @@ export function* gatewayServers(place: Place): Work<Parts> {
     namespace,
     labels: labelsKey(labels),
     listenPorts: labelsKey(listenPorts),
-    offersHttp2,
   });
   yield;
   const { failoverLabels } = asked;

@@ -246,6 +246,8 @@ function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place):
     locality,
     failoverLabels: asked.failoverLabels,
     readsCredentials: proxy.traits.readsCredentials,
+    detectsProtocols: proxy.traits.detectsProtocols,
+    choosesAlpn: proxy.choosesAlpn,
   });
 }
 

@@ -7,9 +7,8 @@ import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { isKind, specOf } from '../../mesh/fields.ts';
-import { protocolOf } from '../../mesh/protocol.ts';
 import type { HttpRule } from '../../mesh/routes/route-form.ts';
-import type { MeshView, Protocol } from '../../mesh/view.ts';
+import type { MeshView } from '../../mesh/view.ts';
 import { namesClaims } from '../routes/http-match.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
@@ -38,8 +37,6 @@ function bodyNotCompiled(resource: Resource): Violation[] {
     return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(resource)];
   if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
   if (isKind(resource, 'Sidecar')) return egressListeners(resource);
-  if (isKind(resource, 'ServiceEntry')) return undeclaredPorts(entryPorts(resource), 'set protocol');
-  if (isKind(resource, 'Service')) return undeclaredPorts(servicePorts(resource), 'name it http-… or set appProtocol');
   return [];
 }
 
@@ -101,27 +98,6 @@ function egressListeners(sidecar: ResourceOfKind<'Sidecar'>): Violation[] {
       'egress listeners of their own are not compiled yet: its hosts are reached at the ports of their services';
     return [of(`spec.egress[${i}].${named}`, message)];
   });
-}
-
-const entryPorts = (entry: ResourceOfKind<'ServiceEntry'>) =>
-  (specOf(entry).ports ?? []).map(({ protocol, name }) => protocolOf(protocol || undefined, name || undefined));
-
-const servicePorts = (service: ResourceOfKind<'Service'>) =>
-  (specOf(service).ports ?? []).map(({ protocol, appProtocol, name }) =>
-    protocol === 'UDP' ? protocol : protocolOf(appProtocol || undefined, name || undefined),
-  );
-
-function undeclaredPorts(protocols: readonly Protocol[], remedy: string): Violation[] {
-  return protocols.flatMap((protocol, i) =>
-    protocol === 'UNSUPPORTED'
-      ? [
-          of(
-            `spec.ports[${i}]`,
-            `no protocol is declared, calls to it are passed on as TCP: ${remedy} to have HTTP routed`,
-          ),
-        ]
-      : [],
-  );
 }
 
 /** Of what concerns this proxy, a sentence each. */

@@ -27,7 +27,6 @@ function inboundOf(place: Place): InboundResources {
     ip: addressOf(place),
     appPorts: labelsKey(Object.fromEntries(appPorts)),
     captured: isCaptured(place),
-    offersHttp2: proxy.offersHttp2,
   });
 }
 
@@ -68,6 +67,7 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
     forms: meshRoutes({ list: scope.routes }),
+    captured,
     dnsDomain,
     httpProxy: proxied,
   });

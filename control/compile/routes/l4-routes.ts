@@ -137,7 +137,8 @@ export function sniMatch({ sniHosts: serverNames }: TlsMatchAttributes): FilterC
   return serverNames.length === 0 || serverNames.includes('*') ? {} : { serverNames };
 }
 
-function subnetMatch(subnets: readonly string[]): FilterChainMatch {
+/** Connections to these addresses. */
+export function subnetMatch(subnets: readonly string[]): FilterChainMatch {
   if (subnets.length === 0) return {};
   return {
     prefixRanges: subnets.map((subnet) => {

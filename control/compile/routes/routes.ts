@@ -115,6 +115,22 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
   return hosts;
 }
 
+/** The virtual host of one service for whatever host its requests name. Pauses after each form. */
+export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, port: number): Work<VirtualHost> {
+  const { forms, destinations, settings } = input;
+  const { hostname } = service;
+  const here = new Map([[hostname, service]]);
+  for (const form of forms) {
+    const routes = formRoutes(input, form, 'mesh', port);
+    if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
+      return virtualHost({ routes, hostname, domains: '*', port });
+    yield;
+  }
+  const retries = settings.config.defaultHttpRetryPolicy;
+  const routes = defaultRoutes({ service, rule: destinations.rule(service), retries, port });
+  return virtualHost({ routes, hostname, domains: '*', port });
+}
+
 interface VirtualHostInput {
   readonly routes: readonly Route[];
   readonly hostname: string;
@@ -268,7 +284,7 @@ function shortNames(hostname: string, dnsDomain: string): string[] {
 }
 
 /** HTTP service ports among `services`, ascending. */
-export function httpPorts({ list }: Services): readonly number[] {
+export function httpPorts({ list }: Pick<Services, 'list'>): readonly number[] {
   return portsOf({ list });
 }
 
@@ -324,19 +340,36 @@ export const tunnelHosts = generator<
   ),
 );
 
+/** The hosts of a port with a tunnel to each service that declares no protocol there: not only HTTP is called on it. */
+export const withTunnels = generator<
+  { services: Services; port: number; hosts: readonly VirtualHost[] },
+  readonly VirtualHost[]
+>({ services: true, port: true, hosts: true }, ({ services, port, hosts }) =>
+  hosts.map((host) => {
+    const service = services.byHost.get(host.name.slice(0, host.name.lastIndexOf(':')));
+    const isUndeclared = service?.ports.some(({ number, protocol }) => number === port && protocol === 'UNSUPPORTED');
+    return service && isUndeclared ? withTunnel({ host, service, port }) : host;
+  }),
+);
+
+const withTunnel = generator<{ host: VirtualHost; service: MeshService; port: number }, VirtualHost>(
+  { host: true, service: true, port: true },
+  ({ host, service, port }) =>
+    frozen({ ...host, routes: [tunnelTo('tunnel', tunnelCluster(service, port)), ...(host.routes ?? [])] }),
+);
+
+/** Without capture only the request says where a service of resolution NONE is. */
+function tunnelCluster({ resolution, hostname }: MeshService, port: number): string {
+  return resolution === 'NONE' ? DYNAMIC_ANY : outboundCluster(port, undefined, hostname);
+}
+
 const tunnelHost = generator<{ service: MeshService; dnsDomain: string; port: number }, VirtualHost>(
   { service: true, dnsDomain: true, port: true },
   ({ service, dnsDomain, port }) =>
     frozen({
       name: `${service.hostname}:${port}`,
       domains: [...serviceDomains({ service, dnsDomain })],
-      // Without capture only the request says where a service of resolution NONE is.
-      routes: [
-        tunnelTo(
-          'tunnel',
-          service.resolution === 'NONE' ? DYNAMIC_ANY : outboundCluster(port, undefined, service.hostname),
-        ),
-      ],
+      routes: [tunnelTo('tunnel', tunnelCluster(service, port))],
     }),
 );
 

@@ -13,6 +13,8 @@ export interface ProxyTraits {
   readonly passesThrough: boolean;
   /** It is sent the Secrets that its resources name. */
   readonly readsCredentials: boolean;
+  /** It finds out the protocol of ports that declare none. */
+  readonly detectsProtocols: boolean;
   /** Its own resources are made of endpoints too, so that a change of these is a change of all it runs. */
   readonly readsEndpoints: boolean;
   /** With the feature `tulle.on-demand` it fetches hosts on demand. */
@@ -46,8 +48,8 @@ export interface ProxyView {
   httpProxyPort: number | undefined;
   /** Service port name or workload port number -> the application's port on 127.0.0.1. */
   appPorts: Record<string, number>;
-  /** Tulle's own proxy speaks HTTP/1.1 only, and must not offer h2. */
-  offersHttp2: boolean;
+  /** Of the ALPN protocols of a context it offers those that a connection speaks: Tulle's own proxies. */
+  choosesAlpn: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
 }
@@ -99,7 +101,7 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
-    offersHttp2: !isTulle,
+    choosesAlpn: isTulle,
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
   };
 }

@@ -51,7 +51,6 @@ export interface ManagerOptions {
   routes: { rds: string } | { inline: NonNullable<HttpConnectionManager['routeConfig']> };
   /** Filters that run before the standard ones: authorization. */
   policies?: HttpFilter[];
-  http2?: boolean;
   /** Clients may speak gRPC-Web: a port of that protocol is served. */
   grpcWeb?: boolean;
   /** Filters that run last, before the router. */
@@ -77,7 +76,8 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         ...(options.last ?? []),
         ROUTER,
       ],
-      ...(options.http2 && { http2ProtocolOptions: {} }),
+      // WebSocket and the like over HTTP/2 (RFC 8441): routes grant each upgrade.
+      http2ProtocolOptions: { allowConnect: true },
       serverName: 'tulle',
       streamIdleTimeout: '0s',
       useRemoteAddress: side === 'gateway',

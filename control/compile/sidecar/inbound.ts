@@ -4,7 +4,7 @@ import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { isHttp, isHttp2, protocolOf } from '../../mesh/protocol.ts';
+import { isHttp, protocolOf } from '../../mesh/protocol.ts';
 import type { Protocol } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
@@ -27,6 +27,8 @@ import {
 } from './http-manager.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+/** What every HTTP server agrees to. */
+export const WEB_ALPN = ['h2', 'http/1.1'];
 export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
 const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
@@ -61,7 +63,6 @@ export interface InboundInput {
   /** Port name or number -> the application's port, as `labelsKey` writes it. */
   readonly appPorts: string;
   readonly captured: boolean;
-  readonly offersHttp2: boolean;
 }
 
 export interface InboundResources {
@@ -84,7 +85,6 @@ export const inbound = generator<InboundInput, InboundResources>(
     ip: true,
     appPorts: true,
     captured: true,
-    offersHttp2: true,
   },
   (given) => {
     const notes = new Set<string>();
@@ -104,7 +104,6 @@ export const inbound = generator<InboundInput, InboundResources>(
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
-      offersHttp2: given.offersHttp2,
       note,
     };
     const ports = inboundPorts(input);
@@ -132,7 +131,6 @@ interface Inbound {
   readonly ip: string;
   readonly appPorts: Readonly<Record<string, string>>;
   readonly captured: boolean;
-  readonly offersHttp2: boolean;
   note(message: string): void;
 }
 
@@ -222,7 +220,7 @@ function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): C
   const name = inboundCluster(item.port);
   const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
   const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
-  applyTrafficPolicy(cluster, {}, protocolPort, note);
+  applyTrafficPolicy(cluster, {}, protocolPort, { upgrades: false, detects: true }, note);
   cluster.connectTimeout = connectTimeout(settings);
   if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
   if (item.app === undefined) {
@@ -332,10 +330,9 @@ function sniffedChains(
 }
 
 /** `istio` is offered on TCP chains so that peers which insist on an agreed ALPN find one. */
-function meshServer({ settings, offersHttp2 }: Inbound, http: boolean) {
+function meshServer({ settings }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
-  const web = offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'];
-  const alpn = http ? web : [...MESH_TCP_ALPN, ...web];
+  const alpn = http ? [...WEB_ALPN] : [...MESH_TCP_ALPN, ...WEB_ALPN];
   const { meshMTLS } = settings.config;
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }
@@ -347,13 +344,12 @@ function inboundHttp(
   cluster: string,
   name: string,
 ): NetworkFilter[] {
-  const http2 = isHttp2(item.protocol);
+  const grpc = item.protocol === 'GRPC' || item.protocol === 'GRPC-WEB';
   const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
   const manager = httpManager(settings, {
     side: 'inbound',
     statPrefix: `inbound_${name};`,
     policies: authorization.http,
-    http2,
     grpcWeb: item.protocol === 'GRPC-WEB',
     routes: {
       inline: {
@@ -373,7 +369,7 @@ function inboundHttp(
                   timeout: '0s',
                   maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
                   // An application may close an idle connection just as a request is sent on it.
-                  ...(!http2 && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                  ...(!grpc && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
                 },
               },
             ],

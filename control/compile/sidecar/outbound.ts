@@ -7,7 +7,7 @@ import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { ANY_DNS_CACHE, BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
-import { labelsFrom, slicedGenerator } from '../memo.ts';
+import { labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
@@ -18,6 +18,7 @@ import {
   type L4Routes,
   type ServiceTarget,
   serviceChains,
+  subnetMatch,
   usesSni,
   withDefault,
 } from '../routes/l4-routes.ts';
@@ -26,8 +27,10 @@ import {
   httpProxyRoutes,
   routeConfiguration,
   servesHttp,
+  serviceVirtualHost,
   sidecarVirtualHosts,
   tunnelHosts,
+  withTunnels,
 } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import { httpFilter } from '../wire.ts';
@@ -39,6 +42,7 @@ import {
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
+import { HTTP_MATCH, isSniffed, ownAddresses, ownRouteName, sniffedRouteName, sniffedRoutes } from './sniffed-ports.ts';
 
 type Policy = MeshSettings['outboundTrafficPolicy'];
 
@@ -65,6 +69,7 @@ const SEEN = {
 } as const;
 
 export interface OutboundRoutesInput extends Seen {
+  readonly captured: boolean;
   readonly dnsDomain: string;
   /** There is a listener that applications use as an HTTP proxy. */
   readonly httpProxy: boolean;
@@ -76,9 +81,9 @@ export interface OutboundRoutes {
   readonly errors: readonly Finding[];
 }
 
-/** A route configuration for each HTTP port, and `http_proxy`. Pauses between virtual hosts. */
+/** A route configuration for each HTTP port and each sniffed one, and `http_proxy`. Pauses between virtual hosts. */
 export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
-  { ...SEEN, dnsDomain: true, httpProxy: true },
+  { ...SEEN, captured: true, dnsDomain: true, httpProxy: true },
   function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const errors: Finding[] = [];
     const input = {
@@ -90,12 +95,25 @@ export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoute
       outboundTrafficPolicy,
       onError: (finding: Finding) => void errors.push(finding),
     };
-    const byPort: { port: number; hosts: VirtualHost[] }[] = [];
-    for (const port of httpPorts(services)) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
+    const sniffed = sniffedRoutes({ services: services.list, captured: rest.captured });
+    const byPort: { port: number; hosts: readonly VirtualHost[] }[] = [];
+    for (const port of [...httpPorts(services), ...sniffed.shared])
+      byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
     const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
+    for (const target of sniffed.own) {
+      const { number } = target.port;
+      const host = yield* serviceVirtualHost(input, target.service, number);
+      routes.push(routeConfiguration(ownRouteName(target), [host], 'outbound', number));
+    }
     if (rest.httpProxy) {
+      const known = new Set(byPort.map(({ port }) => port));
+      const numbers = new Set(sniffed.own.map(({ port }) => port.number).filter((number) => !known.has(number)));
+      for (const port of numbers) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
       const tunnels = tunnelHosts({ services: services.list, dnsDomain: rest.dnsDomain });
-      routes.push(yield* httpProxyRoutes([...byPort, ...tunnels], outboundTrafficPolicy));
+      const proxied = byPort
+        .sort((a, b) => a.port - b.port)
+        .map(({ port, hosts }) => ({ port, hosts: withTunnels({ services, port, hosts: sharedList(hosts) }) }));
+      routes.push(yield* httpProxyRoutes([...proxied, ...tunnels], outboundTrafficPolicy));
     }
     return { routes, errors: distinctFindings(errors) };
   },
@@ -166,7 +184,7 @@ export function leftOut(
   const reason = `no outbound listener ${resource.name}: a workload of this host serves port ${port}`;
   if (port === httpProxyPort && resource.name === `${HTTP_PROXY_ADDRESS}_${port}`)
     return `${reason}; choose another HTTP_PROXY_PORT`;
-  if (httpPorts(services).includes(port))
+  if (services.list.some((service) => servesHttp(service, port)))
     return `${reason}; call HTTP services on it through the HTTP proxy (--http-proxy-port)`;
   const called = services.list.filter((service) =>
     service.ports.some((item) => item.number === port && !isHttp(item.protocol) && item.protocol !== 'UDP'),
@@ -205,26 +223,27 @@ function* boundOutbound(input: Outbound, bind: string, httpProxyPort: number | u
         address: { socketAddress: { address, portValue: port } },
         trafficDirection: 'OUTBOUND',
         ...withDefault(chains),
-        ...(usesSni(chains) && { listenerFilters: [TLS_INSPECTOR] }),
+        ...inspectors(chains),
         listenerFiltersTimeout: detectionTimeout(settings),
         continueOnListenerFiltersTimeout: true,
       }),
     );
   const ports = httpPorts(services);
   for (const port of ports) {
-    add(port, [httpChain(input, `${bind}_${port}`, String(port))]);
+    add(port, [httpChain(input, `${bind}_${port}`, String(port), [port])]);
     yield;
   }
   for (const { address, number, targets } of tcpPlaces(input, bind, ports)) {
     const name = `${address}_${number}`;
     const alone = targets.length === 1;
-    add(number, yield* tcpChains(input, name, alone ? targets : toldApart(input, name, targets), !alone), address);
+    const distinct = alone ? targets : toldApart(input, name, targets);
+    add(number, yield* tcpChains(input, name, distinct, { shared: !alone, captured: false }), address);
     yield;
   }
   if (httpProxyPort !== undefined) {
     // Loopback whatever the others bind to: an application's `http_proxy` is fixed, as in Istio.
     const name = `${HTTP_PROXY_ADDRESS}_${httpProxyPort}`;
-    add(httpProxyPort, [httpChain(input, name, 'http_proxy')], HTTP_PROXY_ADDRESS);
+    add(httpProxyPort, [httpProxyChain(input, name)], HTTP_PROXY_ADDRESS);
   }
   return unique(listeners, note);
 }
@@ -241,10 +260,11 @@ function tcpPlaces(input: Outbound, bind: string, taken: readonly number[]): Ite
   const places = new Map<string, TcpPlace>();
   for (const target of tcpTargets(input)) {
     const { service, port } = target;
-    const own = service.addresses.filter(isLoopback);
+    const own = ownAddresses(service, false);
     for (const address of own.length > 0 ? own : [bind]) {
       if (address === bind && taken.includes(port.number)) {
-        input.note(`${service.hostname}:${port.number} has no listener: HTTP services use that port; ${OWN_ADDRESS}`);
+        const what = isSniffed(port) ? 'is called over HTTP alone' : 'has no listener';
+        input.note(`${service.hostname}:${port.number} ${what}: HTTP services use that port; ${OWN_ADDRESS}`);
         continue;
       }
       const name = `${address}_${port.number}`;
@@ -258,9 +278,6 @@ function tcpPlaces(input: Outbound, bind: string, taken: readonly number[]): Ite
 
 const OWN_ADDRESS =
   'give it an address of its own in 127.0.0.0/8 (spec.addresses of its ServiceEntry), where it gets a listener, or another port';
-
-/** Every host may bind it, and no other host is reached by it. */
-const isLoopback = (address: string): boolean => /^127\.\d+\.\d+\.\d+$/.test(address);
 
 /**
  * Targets of one listener, with the addresses by which those that are not TLS are distinguished. The first has, besides,
@@ -306,22 +323,45 @@ function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFi
     .map((service) => dynamicForwardProxy(dnsCache(service)));
 }
 
-function httpChain(input: Outbound, listener: string, rds: string): FilterChain {
-  const { services, settings } = input;
-  const isProxy = rds === 'http_proxy';
-  const last = dynamicDnsFilters(services, isProxy ? httpPorts(services) : [Number(rds)]);
-  if (isProxy) last.push(dynamicForwardProxy(ANY_DNS_CACHE));
-  const grpcWeb = services.list.some(({ ports }) =>
-    ports.some(({ number, protocol }) => protocol === 'GRPC-WEB' && (isProxy || number === Number(rds))),
+/** @param ports of the services that its routes lead to */
+function httpChain(
+  { services, settings }: Outbound,
+  listener: string,
+  rds: string,
+  ports: readonly number[],
+  more: readonly HttpFilter[] = [],
+): FilterChain {
+  const grpcWeb = services.list.some((service) =>
+    service.ports.some(({ number, protocol }) => protocol === 'GRPC-WEB' && ports.includes(number)),
   );
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
     routes: { rds },
     grpcWeb,
-    last,
+    last: [...dynamicDnsFilters(services, ports), ...more],
   });
   return { filters: [manager], transportSocketConnectTimeout: '15s' };
+}
+
+function httpProxyChain(input: Outbound, listener: string): FilterChain {
+  const ports = input.services.list.flatMap((service) => service.ports.map(({ number }) => number));
+  return httpChain(input, listener, 'http_proxy', ports, [dynamicForwardProxy(ANY_DNS_CACHE)]);
+}
+
+/** The chain of what is HTTP on a port that declares no protocol. */
+function sniffedChain(input: Outbound, listener: string, target: TcpTarget, captured: boolean): FilterChain {
+  const { port, addresses = [] } = target;
+  const rds = sniffedRouteName(input.services.list, target, captured);
+  const filterChainMatch = { ...subnetMatch(addresses), ...HTTP_MATCH };
+  return { ...httpChain(input, listener, rds, [port.number]), filterChainMatch };
+}
+
+/** What chains are chosen by has to be read first. */
+function inspectors(chains: readonly FilterChain[]): Pick<Listener, 'listenerFilters'> {
+  const detects = chains.some(({ filterChainMatch }) => filterChainMatch?.applicationProtocols?.includes('h2c'));
+  const listenerFilters = [...(usesSni(chains) ? [TLS_INSPECTOR] : []), ...(detects ? [HTTP_INSPECTOR] : [])];
+  return listenerFilters.length > 0 ? { listenerFilters } : {};
 }
 
 /**
@@ -332,10 +372,11 @@ function* tcpChains(
   input: Outbound,
   name: string,
   targets: readonly TcpTarget[],
-  shared: boolean,
+  { shared, captured }: { readonly shared: boolean; readonly captured: boolean },
 ): Work<FilterChain[]> {
   const chains: FilterChain[] = [];
   for (const target of targets) {
+    if (isSniffed(target.port)) chains.push(sniffedChain(input, name, target, captured));
     chains.push(...serviceChains(input, target, shared && isTlsPort(target.port)));
     yield;
   }
@@ -350,8 +391,8 @@ function* capturedOutbound(input: Outbound, any: string): Work<Listener[]> {
   const listeners = new Map<string, Listener>();
   for (const port of httpPorts(input.services)) {
     const name = `${any}_${port}`;
-    const chain = httpChain(input, name, String(port));
-    chain.filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: ['http/1.1', 'h2c'] };
+    const chain = httpChain(input, name, String(port), [port]);
+    chain.filterChainMatch = HTTP_MATCH;
     listeners.set(name, {
       ...captured(settings, name, any, port, [chain]),
       defaultFilterChain: passthroughChain(input),
@@ -360,7 +401,7 @@ function* capturedOutbound(input: Outbound, any: string): Work<Listener[]> {
     yield;
   }
   for (const { service, port } of tcpTargets(input)) {
-    const addresses = service.addresses.filter((address) => !address.includes('/'));
+    const addresses = ownAddresses(service, true);
     for (const address of addresses.length > 0 ? addresses : [any])
       yield* addCapturedTcp(input, listeners, service, port, address, any);
   }
@@ -380,13 +421,14 @@ function* addCapturedTcp(
   any: string,
 ): Work<void> {
   const name = `${address}_${port.number}`;
-  const own = yield* tcpChains(input, name, [{ service, port }], address === any);
-  const sniffing = usesSni(own);
   const existing = listeners.get(name);
+  // Its HTTP is routed with that of the services that declare it.
+  if (existing && isSniffed(port)) return;
+  const own = yield* tcpChains(input, name, [{ service, port }], { shared: address === any, captured: true });
+  const sniffing = usesSni(own);
   if (!existing) {
     const { filterChains, defaultFilterChain } = withDefault(own);
-    const listener = captured(input.settings, name, address, port.number, filterChains);
-    if (sniffing) listener.listenerFilters = [TLS_INSPECTOR];
+    const listener = { ...captured(input.settings, name, address, port.number, filterChains), ...inspectors(own) };
     if (defaultFilterChain) listener.defaultFilterChain = defaultFilterChain;
     else if (sniffing && address === any) listener.defaultFilterChain = passthroughChain(input);
     listeners.set(name, listener);

@@ -137,7 +137,7 @@ function httpMeaning(options: Json): unknown {
   ];
 }
 
-/** Secrets, SNI and accepted names of a TLS context; without names the trust domain is enough. */
+/** Secrets, SNI, ALPN and accepted names of a TLS context; without names the trust domain is enough. */
 function tlsMeaning(socket: unknown): unknown {
   const config = object(object(socket)['typedConfig']);
   if (!String(config['@type'] ?? '').endsWith('TlsContext')) return undefined;
@@ -148,8 +148,12 @@ function tlsMeaning(socket: unknown): unknown {
     ...list(rules['matchSubjectAltNames']),
     ...list(rules['matchTypedSubjectAltNames']).map((item) => object(item['matcher'])),
   ].map((item) => JSON.stringify(item));
+  const alpn = (common['alpnProtocols'] ?? []) as string[];
+  const isServer = String(config['@type']).endsWith('DownstreamTlsContext');
   return {
     sni: config['sni'],
+    // Clients: istiod's filter for ALPN adds the names of HTTP/1.1, which are in the contexts here.
+    alpn: alpn.filter((name) => (isServer ? !name.startsWith('istio') : name === 'h2')),
     client: config['requireClientCertificate'] === true,
     certificates: [
       ...list(common['tlsCertificateSdsSecretConfigs']).map((item) => item['name']),

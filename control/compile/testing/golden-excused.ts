@@ -3,7 +3,6 @@ const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const INBOUND = 'inbound listeners need no Sidecar here';
-const SNIFFED = 'a route configuration of its own for a port of undeclared protocol';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
@@ -23,15 +22,14 @@ export const EXCUSED: Record<string, string> = {
   'ef-priority': FILTER,
   'inbound-two-services': INBOUND,
   'se-workload-selector': INBOUND,
-  'inbound-protocols': SNIFFED,
-  'se-protocols': SNIFFED,
+  'inbound-protocols': INBOUND,
+  'se-protocols': INBOUND,
   'sidecar-egress-port': SIDECAR,
   'sidecar-ingress': SIDECAR,
   'sidecar-vs-dr-scope': SIDECAR,
   'gw-egress': SHARED_TLS,
   'gw-egress-tls': SHARED_TLS,
   'se-https-port': SHARED_TLS,
-  'dr-h2-upgrade': SETTINGS,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',

@@ -1,17 +1,10 @@
 /** The doors for later kinds, tried from outside: a change of a patch or of a route makes what it concerns, and nothing else. */
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import { RESOURCE_TYPES, SCHEMAS } from '../../../shared/xds/discovery.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
-import { MeshIndex } from '../../mesh/mesh-index.ts';
-import { ROUTE_READERS } from '../../mesh/routes/readers.ts';
-import { compileWithNotes, nodeCompiler } from '../node/node.ts';
-import { type CompiledNode, inOneGo } from '../output/compiled-node.ts';
-import { digest } from '../output/digest.ts';
-import { snapshotOf } from '../output/snapshot.ts';
-import { httpRouteReader } from './http-route.ts';
-import { inboundFilters } from './inbound-filter-patch.ts';
+import type { CompiledNode } from '../output/compiled-node.ts';
 
 const { builds } = vi.hoisted(() => ({ builds: [] as string[] }));
 // Every generator counts its builds by the file it is declared in.
@@ -26,6 +19,17 @@ vi.mock('../memo.ts', async (original) => {
   };
   return { ...memo, generator };
 });
+// Test files share their modules: those that were made with other generators are not used here, nor these elsewhere.
+vi.resetModules();
+afterAll(() => vi.resetModules());
+const { MeshIndex } = await import('../../mesh/mesh-index.ts');
+const { ROUTE_READERS } = await import('../../mesh/routes/readers.ts');
+const { compileWithNotes, nodeCompiler } = await import('../node/node.ts');
+const { inOneGo } = await import('../output/compiled-node.ts');
+const { digest } = await import('../output/digest.ts');
+const { snapshotOf } = await import('../output/snapshot.ts');
+const { httpRouteReader } = await import('./http-route.ts');
+const { inboundFilters } = await import('./inbound-filter-patch.ts');
 
 const compile = nodeCompiler([inboundFilters]);
 const sidecar = (ip: string, namespace: string, app: string): Node => ({

@@ -17,11 +17,15 @@ export const openHttp1: OpenCodec = (connection, config, owner) =>
 
 const openHttp2: OpenCodec = (connection, { http2 }, owner) => new Http2DownstreamConnection(connection, http2, owner);
 
-/** As Envoy: what ALPN has chosen, else the client preface of HTTP/2 (RFC 9113 section 3.4) in the first bytes. */
+/**
+ * As Envoy: what ALPN has chosen, else the client preface of HTTP/2 (RFC 9113 section 3.4) in the first bytes. `istio` and the
+ * like name no wire format.
+ */
 const openByPeer: OpenCodec = (connection, config, owner) => {
-  const alpn = connection.tls?.alpn ?? '';
-  if (alpn === 'h2' || alpn === 'istio-h2') return openHttp2(connection, config, owner);
-  return alpn === '' ? new UndecidedCodec(connection, config, owner) : openHttp1(connection, config, owner);
+  const protocol = connection.tls?.alpn.replace(/^istio-/, '');
+  if (protocol === 'h2') return openHttp2(connection, config, owner);
+  if (protocol?.startsWith('http/1.')) return openHttp1(connection, config, owner);
+  return new UndecidedCodec(connection, config, owner);
 };
 
 /** @param codecType of the HttpConnectionManager; undefined: AUTO. HTTP3 is refused where the config is compiled */

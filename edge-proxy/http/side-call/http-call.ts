@@ -1,5 +1,5 @@
 /** One request of the proxy's own to one cluster, and its response as a whole. */
-import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { Cluster } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import { joined } from '../codec/bytes.ts';
 import { isToken } from '../codec/h1/fields.ts';
@@ -7,6 +7,8 @@ import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
 import { Attempt, type AttemptOwner } from '../router/attempt.ts';
+import { CallLife } from './call-life.ts';
+import { placeCall } from './placement.ts';
 import { type CallFailure, type CallHead, type CallOptions, type CallReply, SideCallError } from './side-call.ts';
 
 /** What the proxy says itself, of this message and its connection. */
@@ -24,8 +26,6 @@ const OWN_FIELDS: ReadonlySet<string> = new Set([
 ]);
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const BODILESS: ReadonlySet<string> = new Set([...SAFE, 'DELETE']);
-/** Runtimes hold delays in 31 bits. */
-const LONGEST_TIMER_MS = 0x7fffffff;
 
 interface Settle {
   resolve(reply: CallReply): void;
@@ -45,7 +45,7 @@ export class HttpCall implements AttemptOwner {
   private readonly chunks: Uint8Array[] = [];
   private bytes = 0;
   private repeated = false;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private life: CallLife | undefined;
   private over = false;
 
   constructor(
@@ -76,10 +76,11 @@ export class HttpCall implements AttemptOwner {
       return;
     }
     this.head = head;
-    signal?.addEventListener('abort', this.onAbort);
-    this.timer = setTimeout(
+    this.life = new CallLife(
+      timeoutMs,
+      signal,
       () => this.fail('timeout', `no whole response within ${timeoutMs} ms`),
-      Math.min(timeoutMs, LONGEST_TIMER_MS),
+      this.onAbort,
     );
     this.place();
   }
@@ -109,31 +110,18 @@ export class HttpCall implements AttemptOwner {
   }
 
   private place(): void {
-    const { cluster, head } = this;
-    this.send(
-      cluster.resolveDestination
-        ? cluster.resolveDestination(head!.authority, head!.headers)
-        : cluster.pick(undefined, undefined),
-    );
-  }
-
-  private send(found: Located | Promise<Located>): void {
-    if (found instanceof Promise) {
-      void found.then((located) => this.send(located));
-      return;
-    }
-    if (this.over) return;
-    const { use, limits } = this.cluster;
-    if (typeof found !== 'object') this.fail('no_healthy_upstream', found ?? 'no healthy endpoint');
-    else if (use.requests >= limits.maxRequests) this.fail('overflow', 'the circuit breaker for requests is open');
-    else this.begin(found);
-  }
-
-  private begin(endpoint: Endpoint): void {
     const { cluster } = this;
-    const secured = cluster.secured?.(endpoint, this.head!.authority) ?? endpoint;
-    this.attempt = new Attempt(this, cluster, secured, this.repeated ? 2 : 1, 'call');
-    this.attempt.start(this.pool, this.head!.version);
+    const { authority, headers } = this.head!;
+    placeCall(cluster, {
+      authority,
+      headers,
+      over: () => this.over,
+      begin: (endpoint) => {
+        this.attempt = new Attempt(this, cluster, endpoint, this.repeated ? 2 : 1, 'call');
+        this.attempt.start(this.pool, 'HTTP/1.1');
+      },
+      fail: (reason, detail) => this.fail(reason, detail),
+    });
   }
 
   onAttemptReady(attempt: Attempt): void {
@@ -219,8 +207,7 @@ export class HttpCall implements AttemptOwner {
 
   private end(): void {
     this.over = true;
-    clearTimeout(this.timer);
-    this.options.signal?.removeEventListener('abort', this.onAbort);
+    this.life?.end();
     this.attempt?.discard();
     this.attempt = undefined;
   }

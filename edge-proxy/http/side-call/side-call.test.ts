@@ -184,8 +184,8 @@ describe('a call over HTTP/1.1', () => {
   });
 });
 
-it('gRPC is refused, and says why', async () => {
-  const asked = call.unary('c', '/a.B/C', new Uint8Array(0), options);
+it('gRPC is refused where the cluster does not speak HTTP/2, and says why', async () => {
+  const asked = call.unary('c', '/a.B/C', new Uint8Array(0), { timeoutMs: 60_000, maxMessageBytes: 1000 });
   await expect(asked).rejects.toThrow(SideCallError);
   await expect(asked).rejects.toThrow('call to cluster "c": gRPC needs HTTP/2');
 });

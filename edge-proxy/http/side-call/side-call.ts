@@ -2,7 +2,12 @@
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import type { HeaderMap } from '../message/header-map.ts';
+import type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcReply, GrpcStream } from './grpc.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { UnaryEvents } from './grpc-unary.ts';
 import { HttpCall } from './http-call.ts';
+
+export type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcReply, GrpcStatus, GrpcStream } from './grpc.ts';
 
 export interface CallHead {
   readonly method: string;
@@ -32,17 +37,6 @@ export interface CallReply {
   readonly trailers: HeaderMap | undefined;
 }
 
-/** `/package.Service/Method` */
-export type GrpcMethod = `/${string}/${string}`;
-
-export interface GrpcReply {
-  /** grpc-status; 0: OK. */
-  readonly status: number;
-  readonly message: string;
-  /** Of an OK. */
-  readonly response: Uint8Array | undefined;
-}
-
 export type CallFailure =
   | 'cluster_not_found'
   | 'no_healthy_upstream'
@@ -51,6 +45,7 @@ export type CallFailure =
   | 'timeout'
   | 'aborted'
   | 'response_too_large'
+  | 'invalid_response'
   | 'invalid_request'
   | 'unsupported';
 
@@ -73,11 +68,13 @@ export interface SideCall {
    */
   http(cluster: string, head: CallHead, body: Uint8Array | undefined, options: CallOptions): Promise<CallReply>;
   /**
-   * One gRPC call.
-   * @param message serialized, without its prefix
-   * @returns rejects with SideCallError, always for now: upstream connections do not speak HTTP/2 yet
+   * One gRPC call of one message each way. The cluster must speak HTTP/2.
+   * @param message serialized, without its head
+   * @returns rejects with SideCallError where there is no status; any status is a reply
    */
-  unary(cluster: string, method: GrpcMethod, message: Uint8Array, options: CallOptions): Promise<GrpcReply>;
+  unary(cluster: string, method: GrpcMethod, message: Uint8Array, options: GrpcOptions): Promise<GrpcReply>;
+  /** One gRPC call of any number of messages each way. Its events come after this has returned. */
+  stream(cluster: string, method: GrpcMethod, options: GrpcOptions, events: GrpcEvents): GrpcStream;
 }
 
 /** @param pool the one that forwarded requests use, so that connections and limits are shared */
@@ -90,10 +87,36 @@ export function sideCalls(clusters: ClusterSet, pool: UpstreamPool): SideCall {
         new HttpCall(found, pool, head, body, options, { resolve, reject }).start();
       });
     },
-    unary(cluster) {
-      return Promise.reject(
-        new SideCallError('unsupported', cluster, 'gRPC needs HTTP/2, which upstream connections do not speak yet'),
-      );
+    unary(cluster, method, message, options) {
+      return new Promise((resolve, reject) => {
+        const stream = this.stream(cluster, method, options, new UnaryEvents(resolve, reject));
+        stream.send(message);
+        stream.end();
+      });
+    },
+    stream(cluster, method, options, events) {
+      const found = clusters.get(cluster);
+      const call = found ? new GrpcCall(found, pool, method, options, events) : noCall(cluster, events);
+      queueMicrotask(() => call.start());
+      return call;
+    },
+  };
+}
+
+/** A call to a cluster that does not exist. */
+function noCall(cluster: string, events: GrpcEvents): GrpcStream & { start(): void } {
+  let isCancelled = false;
+  const nothing = () => {};
+  return {
+    start: () => {
+      if (!isCancelled) events.onFailure(new SideCallError('cluster_not_found', cluster, 'there is no such cluster'));
+    },
+    send: () => true,
+    end: nothing,
+    pause: nothing,
+    resume: nothing,
+    cancel: () => {
+      isCancelled = true;
     },
   };
 }

@@ -59,4 +59,10 @@ export function contextOf<Request extends RequestContext>(request: Request): Fil
 
 const notCalled = () => Promise.reject(new Error('not called in this test'));
 /** For filters that ask no other service. */
-export const noCalls: SideCall = { http: notCalled, unary: notCalled };
+export const noCalls: SideCall = {
+  http: notCalled,
+  unary: notCalled,
+  stream: () => {
+    throw new Error('not called in this test');
+  },
+};

@@ -60,8 +60,15 @@ export function createForward(env: ForwardEnv): (request: Request) => Promise<Re
 
 const OWNER = { exchangeEnded: () => {} };
 
-const noCalls = () => Promise.reject(new Error('an edge worker calls no clusters: it has none'));
-const NO_CALLS: SideCall = { http: noCalls, unary: noCalls };
+const NO_CLUSTERS = 'an edge worker calls no clusters: it has none';
+const noCalls = () => Promise.reject(new Error(NO_CLUSTERS));
+const NO_CALLS: SideCall = {
+  http: noCalls,
+  unary: noCalls,
+  stream: () => {
+    throw new Error(NO_CLUSTERS);
+  },
+};
 
 /** The settings of Istio's gateways, as far as a worker has them. */
 function compileExchange({

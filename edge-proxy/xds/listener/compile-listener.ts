@@ -180,7 +180,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDep
 function spokenBy({ typedConfig }: NetworkFilter): TlsPurpose {
   if (typeOf(typedConfig) !== HCM) return 'raw';
   const { codecType = 'AUTO' } = typedConfig as unknown as HttpConnectionManager;
-  return codecType === 'HTTP2' ? 'http2' : 'http1';
+  return codecType === 'HTTP1' ? 'http1' : codecType === 'HTTP2' ? 'http2' : 'alpn';
 }
 
 function downstreamTls(chain: FilterChain, secrets: Secrets, spoken: TlsPurpose): CertificateChoice | undefined {

@@ -67,7 +67,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   // Envoy refuses what is shorter.
   dnsRefreshRate: (rate) =>
     (parseDuration(String(rate)) ?? 0) > 1 ? undefined : 'must be more than 1ms: it is ignored',
-  h2UpgradePolicy: unless('DO_NOT_UPGRADE', 'has no effect yet: set it in a DestinationRule'),
+  h2UpgradePolicy: IN_FORCE,
   inboundClusterStatName: YET,
   outboundClusterStatName: YET,
   certificates: 'has no effect: use cert-manager or another issuer',

@@ -1,7 +1,7 @@
 /** What a single field of an HTTP/2 message must be like (RFC 9113 section 8.2), whichever message it is of. */
 import type { HeaderMap } from '../../message/header-map.ts';
 import { detached, isToken } from '../h1/fields.ts';
-import { invalidField } from './error.ts';
+import { Http2StreamError, invalidField } from './error.ts';
 
 export type FieldKind = 'regular' | 'cookie' | 'host' | 'content-length';
 
@@ -13,17 +13,25 @@ const DELETE = 0x7f;
 /** They speak of a connection, which HTTP/2 does by other means (section 8.2.2). */
 const CONNECTION_FIELDS = ['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade'];
 
-type KnownKind = FieldKind | 'te' | 'connection';
+interface NameRule {
+  readonly kind: FieldKind | 'te' | 'connection' | 'credential';
+  /** The last value that was found valid: most are the same in each message. */
+  valid: string;
+}
+
+const rule = (kind: NameRule['kind']): NameRule => ({ kind, valid: '' });
 /** Names that are valid. Bounded: a peer that sends ever new names fills it once. */
-const kinds = new Map<string, KnownKind>([
-  ['cookie', 'cookie'],
-  ['host', 'host'],
-  ['content-length', 'content-length'],
-  ['te', 'te'],
-  ...CONNECTION_FIELDS.map((name) => [name, 'connection'] as const),
+const rules = new Map<string, NameRule>([
+  ['cookie', rule('cookie')],
+  ['host', rule('host')],
+  ['content-length', rule('content-length')],
+  ['te', rule('te')],
+  ...['authorization', 'proxy-authorization', 'set-cookie'].map((name) => [name, rule('credential')] as const),
+  ...CONNECTION_FIELDS.map((name) => [name, rule('connection')] as const),
 ]);
 const MOST_NAMES = 1024;
 const LONGEST_KEPT = 64;
+const LONGEST_VALID = 128;
 
 export function isPseudo(name: string): boolean {
   return name.charCodeAt(0) === COLON;
@@ -34,18 +42,30 @@ export function isPseudo(name: string): boolean {
  * @throws MalformedMessage
  */
 export function checkField(name: string, value: string): FieldKind {
-  const kind = kinds.get(name) ?? learn(name);
+  const known = rules.get(name) ?? learn(name);
+  const { kind } = known;
+  if (kind === 'regular') {
+    checkOftenSame(known, value);
+    return kind;
+  }
   checkValue(value);
   if (kind === 'connection') throw invalidField('a field speaks of the connection');
-  if (kind !== 'te') return kind;
-  if (value.toLowerCase() !== 'trailers') throw invalidField('te is not "trailers"');
-  return 'regular';
+  if (kind === 'te' && value.toLowerCase() !== 'trailers') throw invalidField('te is not "trailers"');
+  return kind === 'te' || kind === 'credential' ? 'regular' : kind;
 }
 
-function learn(name: string): KnownKind {
+function learn(name: string): NameRule {
   if (!isToken(name) || /[A-Z]/.test(name)) throw invalidField('the name of a field is malformed');
-  if (kinds.size < MOST_NAMES && name.length <= LONGEST_KEPT) kinds.set(detached(name), 'regular');
-  return 'regular';
+  const made = rule('regular');
+  if (rules.size < MOST_NAMES && name.length <= LONGEST_KEPT) rules.set(detached(name), made);
+  return made;
+}
+
+/** Credentials are not kept for it. */
+function checkOftenSame(known: NameRule, value: string): void {
+  if (value === known.valid) return;
+  checkValue(value);
+  if (value.length <= LONGEST_VALID) known.valid = value;
 }
 
 /** No control character but tabs within, and no blank at either end (RFC 9110 section 5.5, RFC 9113 section 8.2.1). */
@@ -56,8 +76,13 @@ function checkValue(value: string): void {
     if (code >= SPACE ? code === DELETE : code !== TAB)
       throw invalidField('the value of a field has a control character');
   }
-  if (length > 0 && (isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(length - 1))))
-    throw invalidField('the value of a field begins or ends with a blank');
+  if (length > 0 && (isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(length - 1)))) throw blankAtEnd();
+}
+
+/** Clients that other proxies tolerate send such values: their other streams continue, whatever the options say. */
+function blankAtEnd(): Http2StreamError {
+  const message = 'the value of a field begins or ends with a blank';
+  return new Http2StreamError('PROTOCOL_ERROR', 'http2.invalid.header.field', message);
 }
 
 function isBlank(code: number): boolean {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import { literalBlock } from '../../testing/header-blocks.ts';
-import { MalformedMessage } from './error.ts';
+import { Http2StreamError, MalformedMessage } from './error.ts';
 import type { Field } from './fields.ts';
 import { HpackDecoder } from './hpack.ts';
 import { defaultHttp2Options } from './options.ts';
@@ -44,7 +44,7 @@ function refusal(fields: readonly Field[], end = true, allowConnect = true): str
     head(fields, end, allowConnect);
     return 'accepted';
   } catch (error) {
-    if (error instanceof MalformedMessage) return error.details;
+    if (error instanceof Http2StreamError) return error.details;
     if (error instanceof CodecError) return `${error.status} ${error.details}`;
     throw error;
   }
@@ -106,6 +106,18 @@ describe('values (RFC 9113 section 8.2.1, RFC 9110 section 5.5)', () => {
   it.each(['', 'a b', 'a\tb', '\u00e9', '\u00ff', '\u0080', '"'])('%j', (value) => {
     expect(refusal([...GET, ['a', value]])).toBe('accepted');
   });
+});
+
+it('a blank at the end of a value ends its stream alone, whatever the options say', () => {
+  const error = (value: string) => {
+    try {
+      return head([...GET, ['a', value]]);
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+  expect(error('a ')).not.toBeInstanceOf(MalformedMessage);
+  expect(error('a\n')).toBeInstanceOf(MalformedMessage);
 });
 
 describe('fields of connections (RFC 9113 section 8.2.2)', () => {

@@ -69,10 +69,10 @@ export class RequestFields implements FieldSink {
     // None of them may be empty, so '' says that it is absent.
     switch (name) {
       case ':method':
-        this.method = once(this.method, isToken(value), value);
+        this.method = once(this.method, value === 'GET' || value === 'POST' || isToken(value), value);
         return;
       case ':scheme':
-        this.scheme = once(this.scheme, schemeGrammar.test(value), value);
+        this.scheme = once(this.scheme, value === 'http' || value === 'https' || schemeGrammar.test(value), value);
         return;
       case ':authority':
         this.authority = once(this.authority, isAuthority(value), value);

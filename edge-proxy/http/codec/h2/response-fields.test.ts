@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MalformedMessage } from './error.ts';
+import { Http2StreamError } from './error.ts';
 import type { Field } from './fields.ts';
 import { ResponseFields } from './response-fields.ts';
 import { TrailerFields } from './trailer-fields.ts';
@@ -21,7 +21,7 @@ function refusal(run: () => unknown): string {
     run();
     return 'accepted';
   } catch (error) {
-    if (error instanceof MalformedMessage) return error.details;
+    if (error instanceof Http2StreamError) return error.details;
     throw error;
   }
 }
