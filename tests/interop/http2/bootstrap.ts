@@ -7,7 +7,7 @@ const accessLog = {
   typed_config: any('access_loggers.stream.v3.StdoutAccessLog', {
     log_format: {
       json_format: {
-        port: '%DOWNSTREAM_REMOTE_PORT%',
+        connection: '%DOWNSTREAM_LOCAL_PORT%-%DOWNSTREAM_REMOTE_PORT%',
         case: '%REQ(X-CASE)%',
         code: '%RESPONSE_CODE%',
         flags: '%RESPONSE_FLAGS%',
