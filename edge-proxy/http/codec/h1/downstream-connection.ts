@@ -30,6 +30,7 @@ const UNREAD: RequestLine = { version: 'HTTP/1.1', method: '', upgrade: '' };
 export class Http1DownstreamConnection
   implements DownstreamCodec, DownstreamLine, ConnectionHandler, MessageSink<Http1RequestHead>
 {
+  readonly version = 'HTTP/1.1';
   readonly writer: MessageWriter;
   readonly trailers: boolean;
   last = false;
