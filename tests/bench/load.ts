@@ -37,7 +37,7 @@ export interface LoadResult {
 }
 
 const client = (mode: LoadPlan['mode']) =>
-  ownProgram(join(ROOT, `tests/bench/${isHttp2(mode) ? 'http2-load' : 'load-client'}.ts`));
+  ownProgram(join(ROOT, `tests/bench/${isHttp2(mode) ? 'http2/load' : 'load-client'}.ts`));
 const wrk = installed('wrk');
 const h2load = installed('h2load');
 

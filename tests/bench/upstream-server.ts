@@ -1,12 +1,12 @@
 /**
  * An upstream as a program: `{"kind","bytes","port","tls"}` as its argument. http answers `bytes` to every request;
- * websocket echoes messages of `bytes`; source sends without end to each client; the others are of http2-upstream.ts.
+ * websocket echoes messages of `bytes`; source sends without end to each client; the others are of http2/upstream.ts.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import { serveHttp2 } from './http2-upstream.ts';
+import { serveHttp2 } from './http2/upstream.ts';
 import type { UpstreamOptions } from './upstreams.ts';
 
 const options = JSON.parse(process.argv[2]!) as UpstreamOptions & { port: number };

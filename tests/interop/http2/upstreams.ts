@@ -43,6 +43,7 @@ export class Http2Attempt implements Attempt {
 
   /** Sends frames; one that ends the stream is noted. */
   send(...frames: readonly Uint8Array[]): void {
+    if (this.peer.closed) return;
     this.peer.send(...frames);
     for (const frame of frames) {
       const own = Buffer.from(frame).readUInt32BE(5) === this.stream;

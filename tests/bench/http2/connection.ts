@@ -12,7 +12,7 @@ import {
   TYPE,
   unpadded,
   windowUpdate,
-} from '../kit/http2/frames.ts';
+} from '../../kit/http2/frames.ts';
 
 export interface Http2Owner {
   /** A head or trailers; `block` is not decoded. */

@@ -1,9 +1,9 @@
 /** The HTTP/2 upstreams of the benchmark on a socket: plain answers, gRPC unary and streaming, a source and a sink of bytes. */
 import type net from 'node:net';
-import { data, headers, PREFACE, trailers } from '../kit/http2/frames.ts';
-import type { Field } from '../kit/http2/hpack.ts';
-import { Http2Connection, type Http2Owner } from './http2-connection.ts';
-import type { UpstreamOptions } from './upstreams.ts';
+import { data, headers, PREFACE, trailers } from '../../kit/http2/frames.ts';
+import type { Field } from '../../kit/http2/hpack.ts';
+import type { UpstreamOptions } from '../upstreams.ts';
+import { Http2Connection, type Http2Owner } from './connection.ts';
 
 const grpcHead: Field[] = [
   [':status', '200'],

@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import { headers, PREFACE } from '../kit/http2/frames.ts';
-import { type Field, HpackReader } from '../kit/http2/hpack.ts';
-import { Http2Connection, type Http2Owner } from './http2-connection.ts';
-import type { LoadPlan, LoadResult } from './load.ts';
+import { headers, PREFACE } from '../../kit/http2/frames.ts';
+import { type Field, HpackReader } from '../../kit/http2/hpack.ts';
+import type { LoadPlan, LoadResult } from '../load.ts';
+import { Http2Connection, type Http2Owner } from './connection.ts';
 
 const plan = JSON.parse(process.argv[2]!) as LoadPlan;
 const grpc = plan.mode === 'grpc' || plan.mode === 'grpc-stream';
