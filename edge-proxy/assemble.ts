@@ -8,6 +8,8 @@ import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
 import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
+import type { RequestContext } from './http/request/request-context.ts';
+import type { RequestObserver } from './http/request/request-observer.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
 import { adminOf, lifecycle, nodeOf, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
@@ -126,7 +128,7 @@ function compilersOf(
   const requestObservers: Compilers['requestObservers'] = (listener, config) => {
     const metrics = telemetry.requestObserver(directionOf(listener));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
-    return log ? [metrics, { finished: (request) => log(request, request.endMs) }] : [metrics];
+    return log ? [metrics, ofServed((request) => log(request, request.endMs))] : [metrics];
   };
   const connectionObservers: Compilers['connectionObservers'] = (listener, config) => {
     const metrics = telemetry.connectionObserver(directionOf(listener));
@@ -156,6 +158,15 @@ function compilersOf(
       clusters.set(compiled.name, compiled);
       workloads.changed();
       return compiled;
+    },
+  };
+}
+
+/** As the metrics: each request once. */
+function ofServed(log: (request: RequestContext) => void): RequestObserver {
+  return {
+    finished: (request) => {
+      if (!request.carriesRequests) log(request);
     },
   };
 }

@@ -133,6 +133,7 @@ export class IstioMetrics {
 
   /** Takes one finished request. */
   onRequest(direction: Direction, request: RequestContext): void {
+    if (request.carriesRequests) return;
     if (request.grpcMessages !== undefined) {
       countMessages(request, this.liveMessages.get(request) ?? this.messagesOf(direction, request));
       this.liveMessages.delete(request);

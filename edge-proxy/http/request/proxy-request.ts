@@ -48,6 +48,7 @@ export class ProxyRequest implements RequestContext, RequestHead {
   bytesSent = 0;
   metadata: Record<string, Record<string, unknown>> | undefined = undefined;
   tokenPrincipal: string | undefined = undefined;
+  carriesRequests = false;
   downstreamPeer: Peer | undefined = undefined;
   upstreamPeer: Peer | undefined = undefined;
   /** The head that the filters let pass, where the route has changed it since. */

@@ -106,6 +106,8 @@ export interface RequestContext {
   bytesSent: number;
   /** Dynamic metadata by filter name (`envoy.filters.http.jwt_authn` …); undefined until a filter writes. */
   metadata: Record<string, Record<string, unknown>> | undefined;
+  /** A CONNECT whose tunnel this proxy serves: the requests in it are counted and logged, and it is not. */
+  carriesRequests?: boolean;
   /** The workload that sent the request, and the one that answered; undefined until the peer metadata filter finds them. */
   downstreamPeer?: Peer | undefined;
   upstreamPeer?: Peer | undefined;
