@@ -8,8 +8,10 @@ import { serveAdmin } from './admin/server.ts';
 import type { IdentityManager } from './control-client/identity.ts';
 import { http2Protocol } from './http/codec/h2/upstream-connection.ts';
 import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
+import type { RequestContext } from './http/request/request-context.ts';
+import type { RequestObserver } from './http/request/request-observer.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
-import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
+import { adminOf, lifecycle, nodeOf, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
 import { OverloadState } from './overload/overload-state.ts';
@@ -22,16 +24,21 @@ import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
 import { compileAccessLog } from './telemetry/access-log.ts';
 import { tellHealthChecks } from './telemetry/health-check-stats.ts';
-import type { Direction, Workload } from './telemetry/istio-metrics.ts';
+import type { Direction } from './telemetry/istio-labels.ts';
 import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
+import { type OwnNode, ownNode } from './telemetry/own-node.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { WorkloadDirectory } from './upstream/workload-directory.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
 import type { Compilers } from './xds/apply.ts';
 import { compileCluster } from './xds/cluster/compile-cluster.ts';
 import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
+
+/** What a whole proxy is given: it has a node in any case. */
+type ProxyEnv = CompilerEnv & { readonly own: OwnNode };
 
 interface Assembled {
   readonly proxy: DataPlane;
@@ -45,10 +52,11 @@ const pooled = (pool: WorkerPool): Pick<Assembled, 'part' | 'setSecrets'> => ({
   setSecrets: (secrets, principal) => pool.setSecrets(secrets, principal),
 });
 
+/** @param principal the SPIFFE id of this proxy; '' before it has one */
 export function assemble(
-  env: CompilerEnv,
+  env: ProxyEnv,
   version: string,
-  workload: Workload,
+  principal: () => string,
   limits: ProcessLimits,
   sharesPorts = false,
 ): Assembled {
@@ -58,10 +66,12 @@ export function assemble(
   const refused = ownListenerRefusals(stats, log, () => env.runtime.monotonicMs());
   const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
+  const workloads = new WorkloadDirectory(() => clusters.values(), runtime);
   const telemetry = createTelemetry({
     runtime,
     version,
-    workload,
+    own: { workload: env.own.workload, principal },
+    workloads,
     clusters: () => clusters.values(),
   });
   const random = () => runtime.random();
@@ -70,7 +80,7 @@ export function assemble(
   tellHealthChecks(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
-    compilers: compilersOf({ ...env, runtime, stats: countersOf(stats) }, telemetry, clusters),
+    compilers: compilersOf({ ...env, runtime, workloads, stats: countersOf(stats) }, telemetry, clusters, workloads),
     admission,
     fetchLimits: limits.fetches,
   });
@@ -108,12 +118,17 @@ function countersOf(stats: Stats): ClusterCounters {
   return { counter: (cluster, name) => stats.scope('cluster', cluster).counter(name) };
 }
 
-function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<string, RunningCluster>): Compilers {
+function compilersOf(
+  env: CompilerEnv,
+  telemetry: Telemetry,
+  clusters: Map<string, RunningCluster>,
+  workloads: WorkloadDirectory,
+): Compilers {
   const { runtime } = env;
   const requestObservers: Compilers['requestObservers'] = (listener, config) => {
     const metrics = telemetry.requestObserver(directionOf(listener));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
-    return log ? [metrics, { finished: (request) => log(request, request.endMs) }] : [metrics];
+    return log ? [metrics, ofServed((request) => log(request, request.endMs))] : [metrics];
   };
   const connectionObservers: Compilers['connectionObservers'] = (listener, config) => {
     const metrics = telemetry.connectionObserver(directionOf(listener));
@@ -130,12 +145,28 @@ function compilersOf(env: CompilerEnv, telemetry: Telemetry, clusters: Map<strin
       const http2 = { protocol: http2Protocol, random: () => env.runtime.random() };
       const compiled = compileCluster(config, assignment, { ...deps, http2 });
       const close = compiled.close.bind(compiled);
+      const updateEndpoints = compiled.updateEndpoints.bind(compiled);
       compiled.close = () => {
         if (clusters.get(compiled.name) === compiled) clusters.delete(compiled.name);
+        workloads.changed();
         close();
       };
+      compiled.updateEndpoints = (next) => {
+        workloads.changed();
+        return updateEndpoints(next);
+      };
       clusters.set(compiled.name, compiled);
+      workloads.changed();
       return compiled;
+    },
+  };
+}
+
+/** As the metrics: each request once. */
+function ofServed(log: (request: RequestContext) => void): RequestObserver {
+  return {
+    finished: (request) => {
+      if (!request.carriesRequests) log(request);
     },
   };
 }
@@ -160,20 +191,15 @@ export function meshProxyPart(
 ) {
   return (identity: IdentityManager, { workers, drainMs }: ProcessSettings): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
-    const workload: Workload = {
-      name,
-      namespace: settings.namespace,
-      app: settings.labels['app'] ?? name,
-      version: settings.labels['version'] ?? 'latest',
-      cluster: 'Kubernetes',
-      principal: () => identity.current?.spiffeId ?? '',
-    };
-    const env = { runtime, trustDomain: trustDomainOf(identity), httpProxy };
+    // Of the cluster as the control plane names it for proxies that name none.
+    const own = ownNode(nodeOf({ runtime, settings, version }), { app: name, cluster: 'Kubernetes' });
+    const env = { runtime, trustDomain: trustDomainOf(identity), own, httpProxy };
+    const principal = () => identity.current?.spiffeId ?? '';
     const limits = meshLimits(settings, drainMs);
     const { part, setSecrets } =
       workers > 1
-        ? pooled(new WorkerPool(runtime, workers, workerInit(version, workload, env, limits, workers)))
-        : assemble(env, version, workload, limits);
+        ? pooled(new WorkerPool(runtime, workers, workerInit(version, own, env, limits, workers)))
+        : assemble(env, version, principal, limits);
     const follow = () => {
       const held = identity.current;
       if (!held) return;
@@ -207,23 +233,14 @@ export async function startStaticProxy(
   };
   const bootstrap = await Promise.resolve(text).then(loadBootstrap).catch(refused);
   const nodeId = bootstrap.node?.id ?? 'static';
-  const workload: Workload = {
-    name: nodeId,
-    namespace: 'unknown',
-    app: bootstrap.node?.cluster ?? 'unknown',
-    version: 'unknown',
-    cluster: 'unknown',
-    principal: () => '',
-  };
+  const node = ownNode({ ...bootstrap.node, id: nodeId }, { app: bootstrap.node?.cluster ?? '' });
   const taken = processSettings(settings, {}, hostOf(runtime));
   const { workers, drainMs, terminationDrainMs } = taken;
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const { part } =
     workers > 1
-      ? pooled(
-          new WorkerPool(runtime, workers, workerInit(version, workload, { trustDomain: undefined }, limits, workers)),
-        )
-      : assemble({ runtime, trustDomain: undefined }, version, workload, limits);
+      ? pooled(new WorkerPool(runtime, workers, workerInit(version, node, { trustDomain: undefined }, limits, workers)))
+      : assemble({ runtime, trustDomain: undefined, own: node }, version, () => '', limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
   const own = { failure: () => undefined, metrics: () => '', refused: () => NONE };

@@ -4,6 +4,7 @@
  */
 
 import { parseWorkloadId } from '../shared/identity/spiffe.ts';
+import type { Node } from '../shared/xds/core.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
@@ -197,7 +198,8 @@ function checkIdentity(spiffeId: string, settings: MeshSettings): void {
   if (account !== serviceAccount) refuse('service-account', account, serviceAccount);
 }
 
-function nodeOf({ settings, version, runtime }: MeshProxyDeps) {
+/** The xDS node of a proxy with these settings. */
+export function nodeOf({ settings, version, runtime }: Pick<MeshProxyDeps, 'settings' | 'version' | 'runtime'>): Node {
   return buildNode({
     type: settings.type,
     namespace: settings.namespace,

@@ -97,7 +97,10 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
     const { adminPort, outboundAddress } = running;
     host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
   }
-  if (!command) return;
+  if (!command) {
+    host.log(`${kindOf(parsed)} ready; admin port ${running.adminPort}`, 'info');
+    return;
+  }
   host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
   application = host.startApplication(command, applicationEnvironment(host.environment, running, access));
   const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
@@ -107,6 +110,11 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
+}
+
+function kindOf(parsed: Settings): string {
+  if (parsed.kind === 'static') return 'proxy';
+  return parsed.settings.type === 'router' ? 'gateway' : 'sidecar';
 }
 
 /** @returns undefined where there is no HTTP proxy @throws Error naming the flag */

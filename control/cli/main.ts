@@ -144,7 +144,7 @@ program
     const { becomeSidecar, splitRuntime } = await import('./proxy.ts');
     const given = process.argv.slice(3);
     const at = given.indexOf('--');
-    if (at < 0 && given.some((word) => word === '--help' || word === '-h')) return await runHelp();
+    if (at < 0 && given.some((word) => word === '--help' || word === '-h')) return await proxyHelp('run');
     // Without "--" all words are the command, which no flag can be the name of.
     if (at < 0 && given[0]?.startsWith('-'))
       throw new CliError(`run: ${given[0]} is no command; write "tulle run [flags] -- COMMAND"`);
@@ -221,7 +221,9 @@ program
   .command('help')
   .description('Help for a command.')
   .argument('[command...]')
-  .action((words: string[]) => {
+  .action(async (words: string[]) => {
+    const [first] = words;
+    if (words.length === 1 && (first === 'run' || first === 'proxy')) return await proxyHelp(first);
     let command: Command = program;
     for (const word of words) {
       const found = command.commands.find((each) => each.name() === word);
@@ -231,10 +233,10 @@ program
     command.outputHelp();
   });
 
-/** The proxy prints its own flags: they are its own program's. */
-async function runHelp(): Promise<void> {
-  program.commands.find((command) => command.name() === 'run')?.outputHelp();
-  process.stdout.write('\nProxy flags, before --:\n');
+/** Of a command that starts a proxy. The proxy prints its own flags: they are its own program's. */
+async function proxyHelp(name: 'run' | 'proxy'): Promise<void> {
+  program.commands.find((command) => command.name() === name)?.outputHelp();
+  process.stdout.write(name === 'run' ? '\nProxy flags, before --:\n' : '\nProxy flags:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
   becomeProxyHelp();
 }

@@ -3,7 +3,15 @@ import { HeaderMap } from '../http/message/header-map.ts';
 import { requestDouble } from '../http/testing/request-double.ts';
 import { connectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
-import { type AttributeName, anyPrincipal, attributeMaps, attributes } from './attributes.ts';
+import { readEndpointWorkload } from '../upstream/workload-metadata.ts';
+import {
+  type AttributeName,
+  anyPrincipal,
+  attributeMaps,
+  attributes,
+  PEER_FIELDS,
+  type PeerField,
+} from './attributes.ts';
 
 const SPIFFE = 'spiffe://cluster.local/ns/shop/sa/front';
 
@@ -31,7 +39,13 @@ function request() {
     },
     remoteIp: '203.0.113.5',
     upstreamHost: '10.0.0.9:9080',
-    upstream: { localAddress: '10.0.0.2', localPort: 5, remoteAddress: '10.0.0.9', remotePort: 9080 },
+    upstream: {
+      localAddress: '10.0.0.2',
+      localPort: 5,
+      remoteAddress: '10.0.0.9',
+      remotePort: 9080,
+      tls: { peerUris: ['spiffe://cluster.local/ns/shop/sa/reviews'] },
+    },
     cluster: { name: 'outbound|9080||reviews' } as Cluster,
     attempts: 2,
     responseCode: 503,
@@ -89,6 +103,7 @@ describe('attributes', () => {
       'upstream.address': '10.0.0.9:9080',
       'upstream.port': 9080,
       'upstream.local_address': '10.0.0.2:5',
+      'upstream.uri_san_peer_certificate': 'spiffe://cluster.local/ns/shop/sa/reviews',
       'upstream.transport_failure_reason': undefined,
       'upstream.request_attempt_count': 2,
       'upstream.cluster': 'outbound|9080||reviews',
@@ -139,6 +154,27 @@ describe('attributes', () => {
     record.metadata = { jwt: { iss: 'i' } };
     expect(attributeMaps.metadata('jwt')(record)).toEqual({ iss: 'i' });
     expect(attributeMaps.metadata('toString')(record)).toBeUndefined();
+  });
+
+  it('describe the peers by the names of Istio', () => {
+    const workload = { ...readEndpointWorkload('front-v1;shop;front;r1;east'), availabilityZone: 'eu-1' };
+    const record = request();
+    record.downstreamPeer = { principal: SPIFFE, workload, sentHeaders: true };
+    const fields = Object.keys(PEER_FIELDS) as PeerField[];
+    const found = fields.map((field) => [field, attributeMaps.downstream_peer(field)(record)]);
+    expect(Object.fromEntries(found.filter(([, value]) => value !== undefined))).toEqual({
+      workload: 'front-v1',
+      namespace: 'shop',
+      service: 'front',
+      revision: 'r1',
+      app: 'front',
+      version: 'r1',
+      cluster: 'east',
+      availability_zone: 'eu-1',
+    });
+    expect(attributeMaps.upstream_peer('workload')(record)).toBeUndefined();
+    record.upstreamPeer = record.downstreamPeer;
+    expect(attributeMaps.upstream_peer('workload')(record)).toBe('front-v1');
   });
 
   it('any principal: a SPIFFE id of the certificate, or the one of a token; nothing else', () => {

@@ -12,6 +12,7 @@
 import { grpcStatusOf, isGrpcRequest } from '../http/grpc/status.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import { pathOnly } from '../http/routing/matchers.ts';
+import type { WorkloadMetadata } from '../upstream/workload-metadata.ts';
 import type { IncomingTraffic, TrafficRecord } from './record.ts';
 import { flagBits } from './response-flags.ts';
 
@@ -81,6 +82,7 @@ const outcome = {
   'upstream.address': (r: TrafficRecord) => (r.kind === 'request' ? r.upstreamHost : r.endpoint?.id),
   'upstream.port': (r: TrafficRecord) => r.upstream?.remotePort,
   'upstream.local_address': (r: TrafficRecord) => r.upstream && hostPort(r.upstream.localAddress, r.upstream.localPort),
+  'upstream.uri_san_peer_certificate': (r: TrafficRecord) => r.upstream?.tls?.peerUris[0],
   'upstream.transport_failure_reason': (r: TrafficRecord) => some(r.upstreamFailure),
   'upstream.request_attempt_count': (r: TrafficRecord) => r.attempts,
   'upstream.cluster': (r: TrafficRecord) => r.cluster?.name,
@@ -90,6 +92,23 @@ const outcome = {
 export const attributes = { ...incoming, ...outcome } as const;
 
 export type AttributeName = keyof typeof attributes;
+
+/** The fields of Istio's `downstream_peer` and `upstream_peer`. */
+export const PEER_FIELDS = {
+  name: 'name',
+  namespace: 'namespace',
+  workload: 'workload',
+  cluster: 'cluster',
+  service: 'service',
+  revision: 'revision',
+  app: 'app',
+  version: 'version',
+  type: 'type',
+  region: 'region',
+  availability_zone: 'availabilityZone',
+} as const satisfies Record<string, keyof WorkloadMetadata>;
+
+export type PeerField = keyof typeof PEER_FIELDS;
 
 /** Attributes that are maps: a key gives the reader of its value. Keys of headers are lower-case names. */
 export const attributeMaps = {
@@ -104,6 +123,12 @@ export const attributeMaps = {
     const metadata = r.kind === 'request' ? r.metadata : undefined;
     return metadata !== undefined && Object.hasOwn(metadata, filter) ? metadata[filter] : undefined;
   },
+  /** Of the workload that sent the request, by the names of Istio's `downstream_peer` (`PEER_FIELDS`). */
+  downstream_peer: (field: PeerField) => (r: IncomingTraffic) =>
+    r.kind === 'request' ? some(r.downstreamPeer?.workload[PEER_FIELDS[field]]) : undefined,
+  /** Of the workload that answered. */
+  upstream_peer: (field: PeerField) => (r: TrafficRecord) =>
+    r.kind === 'request' ? some(r.upstreamPeer?.workload[PEER_FIELDS[field]]) : undefined,
 } as const;
 
 /**

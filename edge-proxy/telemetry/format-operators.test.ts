@@ -5,6 +5,7 @@ import {
   PLAIN_OPERATORS,
   unreadablePart,
 } from '../../shared/xds/access-log-format.ts';
+import { PEER_FIELDS } from '../attributes/attributes.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import { requestDouble } from '../http/testing/request-double.ts';
 import { compileText } from './access-log.ts';
@@ -27,6 +28,8 @@ describe('formats of access logs', () => {
     ...PLAIN_OPERATORS.map((name) => `a %${name}% %${name}:10% b`),
     ...['%START_TIME%', '%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%', '%START_TIME(%s)%', '%REQ(A)% %RESP(A?B):3% %%'],
     '%DYNAMIC_METADATA(a:b)%',
+    ...Object.keys(PEER_FIELDS).map((field) => `%FILTER_STATE(downstream_peer:FIELD:${field})%`),
+    '%FILTER_STATE(upstream_peer_obj:FIELD:workload):10%',
     '%GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS()% %TRAILER(a?b):3%',
   ])('%s is read by proxies, and known to be', (format) => {
     expect([isTaken(format), unreadablePart(format)]).toEqual([true, undefined]);
@@ -41,6 +44,9 @@ describe('formats of access logs', () => {
     ['%PROTOCOL(x)%', '%PROTOCOL(x)%'],
     ['%START_TIME(%Q)%', '%START_TIME(%Q)%'],
     ['%DYNAMIC_METADATA()%', '%DYNAMIC_METADATA()%'],
+    ['%FILTER_STATE(downstream_peer)%', '%FILTER_STATE(downstream_peer)%'],
+    ['%FILTER_STATE(upstream_peer:FIELD:labels)%', '%FILTER_STATE(upstream_peer:FIELD:labels)%'],
+    ['%FILTER_STATE(other:FIELD:app)%', '%FILTER_STATE(other:FIELD:app)%'],
     ['%GRPC_STATUS(CAMEL)%', '%GRPC_STATUS(CAMEL)%'],
     ['%TRAILER()%', '%TRAILER()%'],
     ['100% of', '% of'],

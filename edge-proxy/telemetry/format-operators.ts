@@ -1,6 +1,7 @@
 /** Envoy's command operators (envoyproxy.io, "Access logging"), compiled: of access logs, local replies and headers. */
 import { textOfWire } from '../../shared/match/wire.ts';
-import { attributeMaps, attributes, hostPort } from '../attributes/attributes.ts';
+import { PEER_STATE } from '../../shared/xds/access-log-format.ts';
+import { attributeMaps, attributes, hostPort, PEER_FIELDS, type PeerField } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
 import { camelGrpcStatus, upperGrpcStatus } from '../http/grpc/status.ts';
@@ -108,6 +109,7 @@ export function compileOperator(name: string, argument: string | undefined, wall
   if (name === 'TRAILER') return headerField(name, argument, responseTrailer);
   if (name === 'GRPC_STATUS') return grpcStatusField(argument);
   if (name === 'DYNAMIC_METADATA') return metadataField(argument);
+  if (name === 'FILTER_STATE') return peerField(argument);
   const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
   if (!field || argument !== undefined)
     throw new Error(`operator %${name}${argument === undefined ? '' : `(${argument})`}% is not supported`);
@@ -163,6 +165,16 @@ function metadataField(argument: string | undefined): Field {
     }
     return typeof value === 'string' || typeof value === 'number' ? value : JSON.stringify(value);
   };
+}
+
+/** `%FILTER_STATE(downstream_peer:FIELD:workload)%` */
+function peerField(argument = ''): Field {
+  const found = PEER_STATE.exec(argument)?.groups;
+  if (!found)
+    throw new Error(
+      `operator %FILTER_STATE(${argument})%: must be downstream_peer or upstream_peer with :FIELD: and one of ${Object.keys(PEER_FIELDS).join(', ')}`,
+    );
+  return attributeMaps[found['side'] as 'downstream_peer' | 'upstream_peer'](found['field'] as PeerField);
 }
 
 function requestHeader(name: string): Field {

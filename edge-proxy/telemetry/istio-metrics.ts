@@ -9,57 +9,26 @@ import { attributes } from '../attributes/attributes.ts';
 import { INVALID_STATUS, LAST_GRPC_STATUS } from '../http/grpc/status.ts';
 import type { RequestContext } from '../http/request/request-context.ts';
 import type { ConnectionRecord } from '../tcp/connection-record.ts';
-import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import {
+  type Peer,
+  UNKNOWN_WORKLOAD,
+  type WorkloadLookup,
+  type WorkloadMetadata,
+} from '../upstream/workload-metadata.ts';
+import {
+  type Direction,
+  identified,
+  LABELS,
+  labelsOf,
+  MESSAGE_LABELS,
+  namespaceOf,
+  type OwnIdentity,
+  peerOf,
+  TCP_LABELS,
+  upstreamPrincipal,
+  workloadOf,
+} from './istio-labels.ts';
 
-/** Inbound traffic is reported by the destination, outbound (and a gateway's) by the source. */
-export type Direction = 'inbound' | 'outbound';
-
-/** The workload this proxy serves. */
-export interface Workload {
-  readonly name: string;
-  readonly namespace: string;
-  readonly app: string;
-  readonly version: string;
-  readonly cluster: string;
-  /** Its SPIFFE id; '' before the first SVID. Read when a series is made. */
-  readonly principal: () => string;
-}
-
-const LABELS = [
-  'reporter',
-  'source_workload',
-  'source_canonical_service',
-  'source_canonical_revision',
-  'source_workload_namespace',
-  'source_principal',
-  'source_app',
-  'source_version',
-  'source_cluster',
-  'destination_workload',
-  'destination_workload_namespace',
-  'destination_principal',
-  'destination_app',
-  'destination_version',
-  'destination_service',
-  'destination_canonical_service',
-  'destination_canonical_revision',
-  'destination_service_name',
-  'destination_service_namespace',
-  'destination_cluster',
-  'request_protocol',
-  'response_code',
-  'grpc_response_status',
-  'response_flags',
-  'connection_security_policy',
-] as const;
-const TCP_LABELS = LABELS.filter((name) => name !== 'response_code' && name !== 'grpc_response_status');
-
-/** Of messages: what is known while a stream is under way. */
-const MESSAGE_LABELS = TCP_LABELS.filter(
-  (name) => !['request_protocol', 'response_flags', 'connection_security_policy'].includes(name),
-);
-
-const UNKNOWN = 'unknown';
 /** Distinct peers remembered per cluster and direction; a scan of peers must not fill memory. */
 const MAX_CACHED = 4096;
 
@@ -95,10 +64,11 @@ interface Live {
 }
 
 /** Nested maps keyed by what a request holds already; no key is built. */
-type Cache<S> = Map<unknown, Map<string, Map<string, Map<string, Map<number, S>>>>>;
+type Cache<S> = Map<unknown, Map<string, Map<Peer | string, Map<string, Map<number, S>>>>>;
 
 export class IstioMetrics {
-  private readonly self: Workload;
+  private readonly own: OwnIdentity;
+  private readonly workloads: WorkloadLookup;
   private readonly http;
   private readonly tcp;
   private readonly requests: Record<Direction, Cache<RequestSeries>> = { inbound: new Map(), outbound: new Map() };
@@ -106,15 +76,17 @@ export class IstioMetrics {
   private readonly live = new Map<ConnectionRecord, Live>();
   private readonly messages;
   /** By cluster, endpoint and peer. */
-  private readonly messageSeries: Record<Direction, Map<unknown, Map<string, Map<string, MessageSeries>>>> = {
+  private readonly messageSeries: Record<Direction, Map<unknown, Map<string, Map<Peer | string, MessageSeries>>>> = {
     inbound: new Map(),
     outbound: new Map(),
   };
   private readonly liveMessages = new Map<RequestContext, LiveMessages>();
   private cached = 0;
 
-  constructor(metrics: Metrics, self: Workload) {
-    this.self = self;
+  /** @param workloads finds the clients of TCP connections, which send no metadata */
+  constructor(metrics: Metrics, own: OwnIdentity, workloads: WorkloadLookup) {
+    this.own = own;
+    this.workloads = workloads;
     this.http = {
       total: metrics.counter('istio_requests_total', 'Requests handled by the proxy.', LABELS),
       duration: metrics.histogram('istio_request_duration_milliseconds', 'Duration of requests.', LABELS),
@@ -144,13 +116,13 @@ export class IstioMetrics {
   }
 
   private messagesOf(direction: Direction, request: RequestContext): LiveMessages {
-    const peer = attributes['source.principal'](request) ?? '';
+    const peer = peerOf(direction, request);
     const byHost = nested(this.messageSeries[direction], request.cluster);
     const byPeer = nested(byHost, request.upstreamHost ?? '');
     let series = byPeer.get(peer);
     if (!series) {
       const { cluster, downstream } = request;
-      const all = this.labels(direction, cluster, endpointOf(request), peer, downstream.secure);
+      const all = labelsOf(this.own, direction, cluster, identified(direction, request, peer), downstream.secure);
       const labels = Object.fromEntries(MESSAGE_LABELS.map((name) => [name, all[name]!]));
       series = { requests: this.messages.requests.with(labels), responses: this.messages.responses.with(labels) };
       byPeer.set(peer, series);
@@ -161,6 +133,7 @@ export class IstioMetrics {
 
   /** Takes one finished request. */
   onRequest(direction: Direction, request: RequestContext): void {
+    if (request.carriesRequests) return;
     if (request.grpcMessages !== undefined) {
       countMessages(request, this.liveMessages.get(request) ?? this.messagesOf(direction, request));
       this.liveMessages.delete(request);
@@ -191,8 +164,11 @@ export class IstioMetrics {
 
   private findTcp(direction: Direction, connection: ConnectionRecord): TcpSeries {
     const { cluster, endpoint, downstream, flags } = connection;
+    const inbound = direction === 'inbound';
+    const principal = (inbound ? attributes['source.principal'] : upstreamPrincipal)(connection) ?? '';
+    const workload = inbound ? this.clientAt(principal, downstream.remoteAddress) : workloadOf(endpoint);
     const labels: Labels = {
-      ...this.labels(direction, cluster, endpoint, attributes['source.principal'](connection) ?? '', downstream.secure),
+      ...labelsOf(this.own, direction, cluster, { principal, workload }, downstream.secure),
       request_protocol: 'tcp',
       response_flags: flags.join(',') || '-',
     };
@@ -210,9 +186,16 @@ export class IstioMetrics {
     return made;
   }
 
+  /** A verified client, by what discovery knows of its address. */
+  private clientAt(principal: string, address: string): WorkloadMetadata {
+    const namespace = namespaceOf(principal);
+    return (namespace === '' ? undefined : this.workloads.at(address, namespace)) ?? UNKNOWN_WORKLOAD;
+  }
+
   private find(direction: Direction, request: RequestContext): RequestSeries {
     if (this.cached >= MAX_CACHED) this.forget();
-    const peer = attributes['source.principal'](request) ?? '';
+    // A peer is one object for as long as what is known of it stays the same.
+    const peer = peerOf(direction, request);
     const flags =
       request.flags.length === 0 ? '-' : request.flags.length === 1 ? request.flags[0]! : request.flags.join(',');
     // The cluster object is the key: when config replaces it, its labels are rebuilt.
@@ -232,11 +215,16 @@ export class IstioMetrics {
     return made;
   }
 
-  private make(direction: Direction, request: RequestContext, peer: string, flags: string): RequestSeries {
-    const { cluster } = request;
+  private make(direction: Direction, request: RequestContext, peer: Peer | string, flags: string): RequestSeries {
     const status = attributes['response.grpc_status'](request);
     const labels = {
-      ...this.labels(direction, cluster, endpointOf(request), peer, request.downstream.secure),
+      ...labelsOf(
+        this.own,
+        direction,
+        request.cluster,
+        identified(direction, request, peer),
+        request.downstream.secure,
+      ),
       request_protocol: status === undefined ? 'http' : 'grpc',
       grpc_response_status: status === undefined ? '' : String(knownStatus(status)),
       response_code: String(request.responseCode),
@@ -248,34 +236,6 @@ export class IstioMetrics {
       requestBytes: this.http.requestBytes.with(labels),
       responseBytes: this.http.responseBytes.with(labels),
     };
-  }
-
-  private labels(
-    direction: Direction,
-    cluster: Cluster | undefined,
-    endpoint: Endpoint | undefined,
-    peer: string,
-    secure: boolean,
-  ): Record<string, string> {
-    const inbound = direction === 'inbound';
-    const self = this.ownParts();
-    const other = inbound ? fromPrincipal(peer) : fromEndpoint(endpoint);
-    const destination = cluster?.destination;
-    return {
-      reporter: inbound ? 'destination' : 'source',
-      ...prefixed('source', inbound ? other : self),
-      ...prefixed('destination', inbound ? self : other),
-      destination_service: destination?.host ?? UNKNOWN,
-      destination_service_name: destination?.name ?? cluster?.name ?? UNKNOWN,
-      destination_service_namespace: destination?.namespace ?? UNKNOWN,
-      // Only the destination can say; Istio's source reports read `unknown` too.
-      connection_security_policy: inbound ? (secure ? 'mutual_tls' : 'none') : UNKNOWN,
-    };
-  }
-
-  private ownParts(): Parts {
-    const { name, namespace, app, version, cluster } = this.self;
-    return { workload: name, namespace, app, version, cluster, principal: this.self.principal() || UNKNOWN };
   }
 
   private forget(): void {
@@ -307,62 +267,6 @@ function countMessages({ grpcMessages }: RequestContext, live: LiveMessages): vo
 function knownStatus(status: number): number {
   return status > LAST_GRPC_STATUS ? INVALID_STATUS : status;
 }
-
-function endpointOf({ cluster, upstreamHost }: RequestContext): Endpoint | undefined {
-  return cluster?.endpoints().find(({ id }) => id === upstreamHost);
-}
-
-interface Parts {
-  workload: string;
-  namespace: string;
-  app: string;
-  version: string;
-  cluster: string;
-  principal: string;
-}
-
-function prefixed(side: 'source' | 'destination', parts: Parts): Record<string, string> {
-  return {
-    [`${side}_workload`]: parts.workload,
-    [`${side}_workload_namespace`]: parts.namespace,
-    [`${side}_principal`]: parts.principal,
-    [`${side}_app`]: parts.app,
-    [`${side}_version`]: parts.version,
-    [`${side}_canonical_service`]: parts.app,
-    [`${side}_canonical_revision`]: parts.version,
-    [`${side}_cluster`]: parts.cluster,
-  };
-}
-
-/** What a SPIFFE id alone tells of a peer: its namespace. */
-function fromPrincipal(principal: string): Parts {
-  const namespace = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\//.exec(principal)?.[1] ?? UNKNOWN;
-  return { ...UNKNOWN_WORKLOAD, namespace, principal: principal || UNKNOWN };
-}
-
-/** `filterMetadata.istio.workload` as istiod writes it: `name;namespace;canonical service;revision;cluster`. */
-function fromEndpoint(endpoint: Endpoint | undefined): Parts {
-  const text = endpoint?.metadata?.['istio']?.['workload'];
-  if (typeof text !== 'string') return UNKNOWN_WORKLOAD;
-  const [workload, namespace, app, version, cluster] = text.split(';');
-  return {
-    workload: workload || UNKNOWN,
-    namespace: namespace || UNKNOWN,
-    app: app || UNKNOWN,
-    version: version || UNKNOWN,
-    cluster: cluster || UNKNOWN,
-    principal: UNKNOWN,
-  };
-}
-
-const UNKNOWN_WORKLOAD: Parts = {
-  workload: UNKNOWN,
-  namespace: UNKNOWN,
-  app: UNKNOWN,
-  version: UNKNOWN,
-  cluster: UNKNOWN,
-  principal: UNKNOWN,
-};
 
 function nested<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
   let inner = map.get(key);

@@ -7,6 +7,7 @@ import type { RequestContext } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { connectionRecord } from '../tcp/connection-record.ts';
 import type { Cluster, Endpoint } from '../upstream/cluster.ts';
+import { readEndpointWorkload, UNKNOWN_WORKLOAD } from '../upstream/workload-metadata.ts';
 import { compileAccessLog, compileText } from './access-log.ts';
 import { IstioMetrics } from './istio-metrics.ts';
 import { compileLogFilter } from './log-filter.ts';
@@ -95,6 +96,13 @@ describe('Metrics', () => {
     );
   });
 
+  it('cuts long values before it looks a series up: none is exposed twice', () => {
+    const metrics = new Metrics();
+    const counter = metrics.counter('c', 'C.', ['id']);
+    for (const end of ['a', 'b']) counter.with({ id: 'x'.repeat(256) + end }).value++;
+    expect(metrics.expose().split('\n')).toContain(`c{id="${'x'.repeat(256)}"} 2`);
+  });
+
   it('gives one series per label set and bounds them', () => {
     const family = new Metrics(3).counter('c', 'C.', ['id']);
     expect(family.with({ id: '1' })).toBe(family.with({ id: '1' }));
@@ -114,19 +122,17 @@ describe('Metrics', () => {
 
 describe('IstioMetrics', () => {
   const self = {
-    name: 'front-v1',
-    namespace: 'shop',
-    app: 'front',
-    version: 'v1',
-    cluster: 'Kubernetes',
+    workload: readEndpointWorkload('front-v1;shop;front;v1;Kubernetes'),
     principal: () => 'spiffe://cluster.local/ns/shop/sa/front',
   };
+  const none = { at: () => undefined };
 
   it('labels outbound requests as their source', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
-    istio.onRequest('outbound', request());
-    istio.onRequest('outbound', request());
+    const istio = new IstioMetrics(metrics, self, none);
+    const upstream = upstreamOf('spiffe://cluster.local/ns/default/sa/reviews');
+    istio.onRequest('outbound', request({ upstream }));
+    istio.onRequest('outbound', request({ upstream }));
     const text = metrics.expose();
     const total = text.split('\n').find((line) => line.startsWith('istio_requests_total{'))!;
     expect(total).toMatch(/ 2$/);
@@ -135,6 +141,7 @@ describe('IstioMetrics', () => {
       'source_workload="front-v1"',
       'source_workload_namespace="shop"',
       'source_principal="spiffe://cluster.local/ns/shop/sa/front"',
+      'destination_principal="spiffe://cluster.local/ns/default/sa/reviews"',
       'destination_workload="reviews-v1"',
       'destination_app="reviews"',
       'destination_version="v1"',
@@ -151,9 +158,75 @@ describe('IstioMetrics', () => {
     expect(text).toMatch(/istio_response_bytes_count\{[^}]*\} 2\n/);
   });
 
+  const upstreamOf = (uri: string) => ({
+    ...{ localAddress: '10.0.0.1', localPort: 5, remoteAddress: '10.0.0.2', remotePort: 9080 },
+    tls: { peerUris: [uri] },
+  });
+  const totals = (metrics: Metrics, name = 'istio_requests_total') =>
+    metrics
+      .expose()
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`));
+
+  it('takes what a peer says of itself before what discovery says of it, for its own identity alone', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self, none);
+    const workload = readEndpointWorkload('canary;default;reviews;r9;east');
+    const peer = (account: string) => ({
+      ...{ principal: `spiffe://cluster.local/ns/default/sa/${account}`, workload, sentHeaders: true },
+    });
+    istio.onRequest('outbound', request({ upstreamPeer: peer('reviews') }));
+    istio.onRequest('inbound', request({ downstreamPeer: peer('reviews') }));
+    istio.onRequest('inbound', request({ downstreamPeer: peer('other') }));
+    // A token names another client than the proxy that has the connection.
+    const tokenPrincipal = 'spiffe://cluster.local/ns/edge/sa/worker';
+    istio.onRequest('inbound', request({ downstreamPeer: peer('reviews'), tokenPrincipal }));
+    const [source, first, second, token] = totals(metrics);
+    for (const label of ['workload="canary"', 'canonical_revision="r9"', 'cluster="east"'])
+      expect([source!, first!, second!].map((line) => line.includes(`_${label}`))).toEqual([true, true, true]);
+    expect(source).toContain('destination_principal="spiffe://cluster.local/ns/default/sa/reviews"');
+    expect(first).toContain('source_principal="spiffe://cluster.local/ns/default/sa/reviews"');
+    expect(second).toContain('source_principal="spiffe://cluster.local/ns/default/sa/other"');
+    expect(token).toContain(`source_principal="${tokenPrincipal}"`);
+    expect(token).toContain('source_workload="unknown"');
+    expect(token).toContain('source_workload_namespace="edge"');
+    expect(token).toContain('source_canonical_revision="latest"');
+  });
+
+  it('finds the client of a TCP connection by its address, where its certificate is of the namespace', () => {
+    const metrics = new Metrics();
+    const found = readEndpointWorkload('front-v1;shop;front;v1;east');
+    const at = (address: string, namespace: string) =>
+      address === '10.0.0.1' && namespace === 'shop' ? found : undefined;
+    const istio = new IstioMetrics(metrics, self, { at });
+    const from = (peerUris: string[]) => connectionRecord({ ...request().downstream, peerUris }, 0);
+    for (const uris of [['spiffe://cluster.local/ns/shop/sa/front'], ['spiffe://cluster.local/ns/evil/sa/front'], []])
+      istio.onConnectionOpened('inbound', { ...from(uris), cluster });
+    const workloads = totals(metrics, 'istio_tcp_connections_opened_total').map(
+      (line) => /source_workload="([^"]*)"/.exec(line)?.[1],
+    );
+    expect(workloads).toEqual(['front-v1', 'unknown', 'unknown']);
+    const upstream = upstreamOf('spiffe://cluster.local/ns/default/sa/reviews');
+    istio.onConnectionOpened('outbound', { ...from([]), cluster, endpoint, upstream });
+    const outbound = totals(metrics, 'istio_tcp_connections_opened_total').find((line) => line.includes('"source"'));
+    expect(outbound).toContain('destination_workload="reviews-v1"');
+    expect(outbound).toContain('destination_principal="spiffe://cluster.local/ns/default/sa/reviews"');
+  });
+
+  it('names no principal where there was no peer authentication', () => {
+    const metrics = new Metrics();
+    const istio = new IstioMetrics(metrics, self, none);
+    istio.onRequest('outbound', request());
+    istio.onRequest('inbound', request({ downstream: { ...request().downstream, secure: false, peerUris: [] } }));
+    for (const line of totals(metrics)) {
+      expect(line).toContain('source_principal="unknown"');
+      expect(line).toContain('destination_principal="unknown"');
+    }
+  });
+
   it('labels inbound requests as their destination, by the peer that was proven', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
+    const istio = new IstioMetrics(metrics, self, none);
     istio.onRequest('inbound', request());
     istio.onRequest('inbound', request({ tokenPrincipal: 'spiffe://cluster.local/ns/edge/sa/worker' }));
     istio.onRequest('inbound', request({ responseCode: 503, flags: ['UF', 'URX'] }));
@@ -182,7 +255,7 @@ describe('IstioMetrics', () => {
 
   it('labels gRPC requests with their status', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
+    const istio = new IstioMetrics(metrics, self, none);
     for (const status of ['0', '14', '14', '77', 'x']) istio.onRequest('outbound', grpcRequest(status));
     istio.onRequest('outbound', request());
     const lines = metrics.expose().match(/^istio_requests_total\{.*/gm)!;
@@ -199,7 +272,7 @@ describe('IstioMetrics', () => {
 
   it('counts gRPC messages, of streams under way too', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
+    const istio = new IstioMetrics(metrics, self, none);
     const value = (side: string) =>
       Number(
         new RegExp(`^istio_${side}_messages_total\\{[^}]*destination_app="reviews"[^}]*\\} (\\d+)$`, 'm').exec(
@@ -221,7 +294,7 @@ describe('IstioMetrics', () => {
 
   it('does not keep the labels of a cluster that config replaced', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
+    const istio = new IstioMetrics(metrics, self, none);
     istio.onRequest('outbound', request());
     istio.onRequest('outbound', request({ cluster: { ...cluster, destination: undefined } as Cluster }));
     expect(metrics.expose()).toContain('destination_service="unknown"');
@@ -229,7 +302,7 @@ describe('IstioMetrics', () => {
 
   it('counts TCP connections and bytes', () => {
     const metrics = new Metrics();
-    const istio = new IstioMetrics(metrics, self);
+    const istio = new IstioMetrics(metrics, self, none);
     const value = (name: string) =>
       Number(
         new RegExp(`^istio_tcp_${name}_total\\{[^}]*request_protocol="tcp"[^}]*\\} (\\d+)$`, 'm').exec(
@@ -424,7 +497,8 @@ describe('gauges of clusters', () => {
         process: { residentBytes: () => 1, writeOut() {}, writeError() {}, log() {} },
       } as unknown as Runtime,
       version: '1',
-      workload: { name: 'w', namespace: 'n', app: 'a', version: 'v', cluster: 'k', principal: () => '' },
+      own: { workload: UNKNOWN_WORKLOAD, principal: () => '' },
+      workloads: { at: () => undefined },
       clusters: () => running as unknown as Iterable<Cluster>,
     });
     const names = () => {

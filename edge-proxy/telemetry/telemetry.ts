@@ -6,9 +6,11 @@ import type { Runtime } from '../runtime/runtime.ts';
 import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
+import type { WorkloadLookup } from '../upstream/workload-metadata.ts';
 import type { LogSinks } from './access-log.ts';
 import { wallClockOf } from './format-operators.ts';
-import { type Direction, IstioMetrics, type Workload } from './istio-metrics.ts';
+import type { Direction, OwnIdentity } from './istio-labels.ts';
+import { IstioMetrics } from './istio-metrics.ts';
 
 export interface Telemetry {
   readonly metrics: Metrics;
@@ -22,14 +24,16 @@ export interface Telemetry {
 export interface TelemetryOptions {
   readonly runtime: Runtime;
   readonly version: string;
-  readonly workload: Workload;
+  readonly own: OwnIdentity;
+  /** The workloads behind endpoints, by address. */
+  readonly workloads: WorkloadLookup;
   readonly clusters: () => Iterable<Cluster>;
 }
 
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const { runtime } = options;
   const metrics = new Metrics();
-  const istio = new IstioMetrics(metrics, options.workload);
+  const istio = new IstioMetrics(metrics, options.own, options.workloads);
   const sinks: LogSinks = {
     out: (line) => runtime.process.writeOut(line),
     error: (line) => runtime.process.writeError(line),

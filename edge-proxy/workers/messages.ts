@@ -6,19 +6,14 @@ import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
+import type { OwnNode } from '../telemetry/own-node.ts';
 import type { FetchedType, FetchLimits } from '../upstream/fetches.ts';
 import type { Changes } from '../xds/apply.ts';
 
 /** What a worker is before it has any config. */
 export interface WorkerInit {
   readonly version: string;
-  readonly workload: {
-    readonly name: string;
-    readonly namespace: string;
-    readonly app: string;
-    readonly version: string;
-    readonly cluster: string;
-  };
+  readonly own: OwnNode;
   readonly trustDomain?: string;
   readonly httpProxy?: HttpProxyAccess;
   readonly limits: {

@@ -1,14 +1,14 @@
 /** The worker pool as the part of a proxy that carries traffic, and what each worker receives at its start. */
 import type { ProxyPart } from '../mesh-proxy.ts';
 import type { ProcessLimits } from '../overload/process-limits.ts';
-import type { Workload } from '../telemetry/istio-metrics.ts';
+import type { OwnNode } from '../telemetry/own-node.ts';
 import type { CompilerEnv } from '../xds/compilers.ts';
 import type { WorkerInit } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
 
 export function workerInit(
   version: string,
-  { name, namespace, app, version: revision, cluster }: Workload,
+  own: OwnNode,
   { trustDomain, httpProxy }: Pick<CompilerEnv, 'trustDomain' | 'httpProxy'>,
   limits: ProcessLimits,
   workers: number,
@@ -18,7 +18,7 @@ export function workerInit(
   const share = (limit: number) => Math.max(1, Math.ceil(limit / workers));
   return {
     version,
-    workload: { name, namespace, app, version: revision, cluster },
+    own,
     ...(trustDomain === undefined ? {} : { trustDomain }),
     ...(httpProxy === undefined ? {} : { httpProxy }),
     limits: {

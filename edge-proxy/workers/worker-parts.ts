@@ -9,9 +9,9 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
   let principal = '';
   const { perListener, total, overload, drainMs, closeOnExpiry, fetches } = init.limits;
   const { proxy, part } = assemble(
-    { runtime, trustDomain: init.trustDomain, httpProxy: init.httpProxy },
+    { runtime, trustDomain: init.trustDomain, own: init.own, httpProxy: init.httpProxy },
     init.version,
-    { ...init.workload, principal: () => principal },
+    () => principal,
     { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry, fetches },
     true,
   );

@@ -8,6 +8,8 @@ import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/ne
 import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
+import type { OwnNode } from '../telemetry/own-node.ts';
+import type { WorkloadLookup } from '../upstream/workload-metadata.ts';
 import type { Compilers } from './apply.ts';
 import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
@@ -28,6 +30,10 @@ export interface CompilerEnv {
   readonly runtime: Runtime;
   /** Of this proxy's certificate; undefined where a static file gives it none. See JwtEnv. */
   readonly trustDomain: string | undefined;
+  /** This proxy's node; absent: it tells peers nothing of itself. */
+  readonly own?: OwnNode | undefined;
+  /** The workloads behind its endpoints, by address; absent: none is looked up. */
+  readonly workloads?: WorkloadLookup | undefined;
   /** Counters of clusters; absent: nothing reads them. */
   readonly stats?: ClusterCounters | undefined;
   /** Absent: there is no HTTP proxy. */
@@ -45,7 +51,7 @@ const refuseLog: Compilers['connectionLog'] = (listener) => {
  * @param connectionLog makes the access log of a listener; without it, one that is configured is refused
  */
 export function proxyCompilers(
-  { runtime, trustDomain, stats, httpProxy }: CompilerEnv,
+  { runtime, trustDomain, own, workloads, stats, httpProxy }: CompilerEnv,
   requestObservers: Compilers['requestObservers'],
   connectionObservers: Compilers['connectionObservers'],
   connectionLog: Compilers['connectionLog'] = refuseLog,
@@ -58,7 +64,7 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, sleep, stats, call },
+        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, stats, call },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),

@@ -87,14 +87,16 @@ class Family<S extends Series> {
   }
 
   with(labels: Labels): S {
-    const key = this.labelNames.map((name) => labels[name] ?? '').join('\u0000');
+    // Cut before the look-up: values that are the same in the exposition are one series.
+    const values = this.labelNames.map((name) => (labels[name] ?? '').slice(0, MAX_LABEL_LENGTH));
+    const key = values.join('\u0000');
     const known = this.series.get(key);
     if (known) return known;
     if (this.series.size >= this.limit) {
       this.dropped++;
       return this.overflow();
     }
-    return this.add(key, (name) => labels[name] ?? '');
+    return this.add(key, values);
   }
 
   clear(): void {
@@ -103,11 +105,17 @@ class Family<S extends Series> {
   }
 
   private overflow(): S {
-    return this.series.get('\u0001') ?? this.add('\u0001', () => 'overflow');
+    return (
+      this.series.get('\u0001') ??
+      this.add(
+        '\u0001',
+        this.labelNames.map(() => 'overflow'),
+      )
+    );
   }
 
-  private add(key: string, value: (name: string) => string): S {
-    const made = this.make(this.labelNames.map((name) => `${name}="${escapeLabel(value(name))}"`).join(','));
+  private add(key: string, values: readonly string[]): S {
+    const made = this.make(this.labelNames.map((name, i) => `${name}="${escapeLabel(values[i]!)}"`).join(','));
     this.series.set(key, made);
     return made;
   }
@@ -208,5 +216,5 @@ const sample = (name: string, labels: string, value: number): string =>
   labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`;
 
 function escapeLabel(value: string): string {
-  return value.slice(0, MAX_LABEL_LENGTH).replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
+  return value.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
 }

@@ -98,6 +98,13 @@ export function unreadablePart(format: string): string | undefined {
 /** The argument of %START_TIME(...)%: strftime's conversions of a moment in UTC, and Envoy's fractions of a second. */
 const TIME_FORMAT = /^(?:%[1-9]?f|%[%YymdeHIMSpjaAbhBFTRzZs]|[^%])*$/;
 
+/**
+ * The argument of %FILTER_STATE(...)%: of filter state there is what the peer metadata filter has found. Istio keeps its fields
+ * in an object that has a name of its own, `…_obj`.
+ */
+export const PEER_STATE =
+  /^(?<side>downstream_peer|upstream_peer)(?:_obj)?:FIELD:(?<field>name|namespace|workload|cluster|service|revision|app|version|type|region|availability_zone)$/;
+
 const GRPC_FORMATS: ReadonlySet<string> = new Set(['', 'CAMEL_STRING', 'SNAKE_STRING', 'NUMBER']);
 
 function isOperator(name: string, argument: string | undefined): boolean {
@@ -105,6 +112,7 @@ function isOperator(name: string, argument: string | undefined): boolean {
   if (name === 'GRPC_STATUS') return GRPC_FORMATS.has(argument ?? '');
   if (name === 'REQ' || name === 'RESP' || name === 'TRAILER') return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
   if (name === 'DYNAMIC_METADATA') return (argument ?? '').split(':').every((key) => key !== '');
+  if (name === 'FILTER_STATE') return PEER_STATE.test(argument ?? '');
   return PLAIN.has(name) && argument === undefined;
 }
 

@@ -90,6 +90,19 @@ export const JwtAuthentication = message({
 });
 export type JwtAuthentication = z.infer<typeof JwtAuthentication>;
 
+const IstioHeaders = message({ skipExternalClusters: bool() });
+const PeerDiscovery = list(message({ istioHeaders: IstioHeaders, workloadDiscovery: message({}) }));
+const PeerPropagation = list(message({ istioHeaders: IstioHeaders }));
+
+/** io.istio.http.peer_metadata.Config (envoyproxy/envoy contrib/istio), the methods that Istio's sidecars and gateways use. */
+export const PeerMetadata = message({
+  downstreamDiscovery: PeerDiscovery,
+  upstreamDiscovery: PeerDiscovery,
+  downstreamPropagation: PeerPropagation,
+  upstreamPropagation: PeerPropagation,
+});
+export type PeerMetadata = z.infer<typeof PeerMetadata>;
+
 /** envoy.extensions.filters.http.rbac.v3.RBACPerRoute; without `rbac` the filter judges nothing. */
 export const RbacPerRoute = message({ rbac: HttpRbac });
 export type RbacPerRoute = z.infer<typeof RbacPerRoute>;
@@ -108,6 +121,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': GrpcStats,
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
+  'io.istio.http.peer_metadata.Config': PeerMetadata,
 };
 
 /** Messages of typed_per_filter_config that are read here. */

@@ -168,6 +168,20 @@ export function messageName(typeUrl: string): string {
   return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
 }
 
+/**
+ * An extension's configuration as a Struct (github.com/cncf/xds, typed_struct.proto), for those that do not have its
+ * message; Envoy reads it as the message that it names.
+ */
+const TYPED_STRUCTS: ReadonlySet<string> = new Set(['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct']);
+const TypedStruct = messageRequiring({ typeUrl: NON_EMPTY, value: STRUCT }, ['typeUrl']);
+
+function typedStruct(fields: object, ctx: z.RefinementCtx): { name: string; fields: object } | undefined {
+  const read = TypedStruct.safeParse(fields);
+  if (read.success) return { name: messageName(read.data.typeUrl), fields: read.data.value ?? {} };
+  for (const issue of read.error.issues) ctx.addIssue({ ...issue, input: undefined } as never);
+  return undefined;
+}
+
 /** As it is written, or as `openAny` has read it before. */
 function isEmptyAny(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
@@ -181,7 +195,10 @@ function nameOfAny(value: unknown, ctx: z.RefinementCtx): { name: string; fields
     return undefined;
   }
   const { '@type': type, ...fields } = value as Record<string, unknown>;
-  if (typeof type === 'string') return { name: messageName(type), fields };
+  if (typeof type === 'string') {
+    const name = messageName(type);
+    return TYPED_STRUCTS.has(name) ? typedStruct(fields, ctx) : { name, fields };
+  }
   ctx.addIssue({ code: 'custom', message: 'must have an "@type"' });
   return undefined;
 }

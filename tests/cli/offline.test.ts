@@ -172,6 +172,18 @@ describe('tulle', () => {
       expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
   });
 
+  it.each([
+    ['help', 'run'],
+    ['help', 'proxy'],
+    ['run', '--help'],
+    ['proxy', '--help'],
+  ])('lists the flags of a proxy: tulle %s %s', async (...words) => {
+    const { code, out } = await tulle(words);
+    expect(code).toBe(0);
+    for (const flag of ['--control-plane', '--labels', '--http-proxy-port', '--admin-port'])
+      expect(out).toMatch(new RegExp(`^  ${flag}\\b`, 'm'));
+  });
+
   it('requires a command for "tulle run"', async () => {
     const way = 'write "tulle run [flags] -- COMMAND"';
     expect(refusal(await tulle(['run', '--runtime', 'node', 'app']))).toContain(`run: --runtime is no command; ${way}`);

@@ -81,7 +81,9 @@ describe.each(RUNTIMES)('a gateway with a revocation list, on %s', (runtime) => 
     await create(GATEWAY);
     await create(ROUTE);
     const options = { name: 'ingress', serviceAccount: 'ingress', labels: { app: 'ingress' } };
-    ({ address } = await mesh.start({ ...options, runtime, type: 'router' }));
+    const gateway = await mesh.start({ ...options, runtime, type: 'router' });
+    address = gateway.address;
+    await gateway.proxy.line((line) => line.includes(`gateway ready; admin port ${gateway.adminPort}`) || undefined);
     await until('the gateway serves', async () => (await ask(friend)) !== '');
   });
   afterAll(() => mesh.stop());

@@ -133,6 +133,16 @@ describe.each(RUNTIMES)('the HTTP proxy on %s', (runtime: RuntimeName) => {
     });
   }
 
+  const [ENVOY_TOTAL, ISTIO_TOTAL] = [
+    /^envoy_http_downstream_rq_total\{.* (\d+)$/gm,
+    /^istio_requests_total\{.* (\d+)$/gm,
+  ];
+  /** Requests of the calling sidecar that are over, by the metric of this name. */
+  const finished = async (metric: RegExp) => {
+    const { body } = await get({ host: '127.0.0.1', port: adminPort, path: '/metrics' });
+    return [...body.matchAll(metric)].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+
   beforeAll(async () => {
     await mesh.startControl();
     await new Promise<void>((ready) => outside.listen(0, 'localhost', ready));
@@ -229,9 +239,16 @@ spec:
     ]);
     // mTLS to a STRICT workload: only the sidecar can do that.
     expect(await tunnel(`hello:${redisPort}`, 'ping', /redis ping/)).toEqual([200, 'redis ping']);
+    // Also those of earlier tunnels, which are over when both sides have closed.
+    let last = -1;
+    await until('nothing is under way', async () => last === (last = await finished(ENVOY_TOTAL)));
+    const before = [await finished(ENVOY_TOTAL), await finished(ISTIO_TOTAL)];
     const text = `GET /1 HTTP/1.1\r\nhost: hello:${meshPort}\r\n\r\nGET /fixed HTTP/1.1\r\nhost: hello:${meshPort}\r\n\r\n`;
     const [status, received] = await tunnel(`hello.default.svc.cluster.local:${meshPort}`, text, /by the route/);
     expect([status, received.match(/HTTP\/1\.1 \d+/g)]).toEqual([200, ['HTTP/1.1 200', 'HTTP/1.1 299']]);
+    // Each request in the tunnel is counted and logged; of the CONNECT, Envoy's statistics alone.
+    await until('the tunnel is closed', async () => (await finished(ENVOY_TOTAL)) === before[0]! + 3);
+    expect(await finished(ISTIO_TOTAL)).toBe(before[1]! + 2);
   });
 
   it('connects to no listener of its own process', async () => {

@@ -4,7 +4,7 @@ import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
-import { MESH_TCP_ALPN, WEB_ALPN } from '../sidecar/inbound.ts';
+import { AGREED_TCP_ALPN, WEB_ALPN } from '../sidecar/inbound.ts';
 import { combinedContext, exactSan } from '../wire.ts';
 import type { GatewayServer } from './gateway-server.ts';
 import { CA_SUFFIX } from './secrets.ts';
@@ -26,7 +26,7 @@ export function gatewayTlsSocket(
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
-      server.kind === 'tls' ? MESH_TCP_ALPN : WEB_ALPN,
+      server.kind === 'tls' ? AGREED_TCP_ALPN : WEB_ALPN,
       settings.config.meshMTLS?.minProtocolVersion,
     );
   const refuse = (reason: string) => {

@@ -33,11 +33,12 @@ function filters(jwtSvid?: MeshView['settings']['jwtSvid']) {
 describe('JWT-SVIDs at a gateway', () => {
   it('are judged before authorization, for the audience of its namespace', () => {
     const found = filters({ issuer: 'https://control', jwks: '{"keys":[]}' });
-    expect(found.slice(0, 2).map(({ name }) => name)).toEqual([
+    expect(found.slice(0, 3).map(({ name }) => name)).toEqual([
+      'istio.metadata_exchange',
       'envoy.filters.http.jwt_authn',
       'envoy.filters.http.rbac',
     ]);
-    expect(found[0]?.typedConfig).toMatchObject({
+    expect(found[1]?.typedConfig).toMatchObject({
       providers: {
         'tulle-jwt-svid': {
           issuer: 'https://control',

@@ -54,8 +54,8 @@ function filtersOf(type: string, ip: string, metadata: object = {}): Record<stri
   return found;
 }
 
-const PLAIN = ['grpc_stats', 'fault'];
-const WEB = ['grpc_web', 'grpc_stats', 'fault'];
+const PLAIN = ['istio.metadata_exchange', 'grpc_stats', 'fault'];
+const WEB = ['istio.metadata_exchange', 'grpc_web', 'grpc_stats', 'fault'];
 
 it('messages are counted everywhere, and gRPC-Web is served where a port has that protocol', () => {
   expect(filtersOf('sidecar', '10.0.0.1')).toEqual({ 8080: PLAIN, 8081: PLAIN, 8082: WEB });

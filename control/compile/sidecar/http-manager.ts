@@ -70,6 +70,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
         : { routeConfig: routes.inline }),
       httpFilters: [
+        side === 'inbound' ? TELLS_CLIENTS : TELLS_SERVERS,
         ...(options.policies ?? []),
         ...(options.grpcWeb ? [GRPC_WEB] : []),
         ...STANDARD_FILTERS,
@@ -136,6 +137,21 @@ function clientCertificate(side: ManagerOptions['side'], { forwardClientCert }: 
     forwardClientCertDetails: forwardClientCert,
     setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
   };
+}
+
+const FOUND_BY = [{ istio_headers: {} }, { workload_discovery: {} }];
+const SENT_IN = [{ istio_headers: {} }];
+/** The peer metadata filters of Istio's sidecars and gateways. First, so that requests which policies deny have a source. */
+const TELLS_CLIENTS = peerMetadata({ downstream_discovery: FOUND_BY, downstream_propagation: SENT_IN });
+const TELLS_SERVERS = peerMetadata({ upstream_discovery: FOUND_BY, upstream_propagation: SENT_IN });
+
+/** Optional, and a Struct: an Envoy without Istio's filters leaves it out. */
+function peerMetadata(value: object): HttpFilter {
+  const filter = httpFilter('istio.metadata_exchange', 'udpa.type.v1.TypedStruct', {
+    typeUrl: 'type.googleapis.com/io.istio.http.peer_metadata.Config',
+    value,
+  });
+  return { ...filter, isOptional: true };
 }
 
 const GRPC_WEB = httpFilter('envoy.filters.http.grpc_web', `${FILTERS}.http.grpc_web.v3.GrpcWeb`);

@@ -29,7 +29,12 @@ import {
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 /** What every HTTP server agrees to. */
 export const WEB_ALPN = ['h2', 'http/1.1'];
-export const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
+/**
+ * What TCP chains agree to, so that peers which insist on an ALPN find one. `istio-peer-exchange` is not agreed to: an Istio
+ * sidecar would then begin the stream with its metadata, which nothing here takes off.
+ */
+export const AGREED_TCP_ALPN = ['istio'];
 const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
 
@@ -329,10 +334,9 @@ function sniffedChains(
   ];
 }
 
-/** `istio` is offered on TCP chains so that peers which insist on an agreed ALPN find one. */
 function meshServer({ settings }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
-  const alpn = http ? [...WEB_ALPN] : [...MESH_TCP_ALPN, ...WEB_ALPN];
+  const alpn = http ? [...WEB_ALPN] : [...AGREED_TCP_ALPN, ...WEB_ALPN];
   const { meshMTLS } = settings.config;
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }

@@ -214,6 +214,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   }
 
   private openTunnel(permit: Permit<ProxyRequest>, serve: NonNullable<ExchangeConfig['serveTunnel']>): void {
+    this.request.carriesRequests = true;
     const tunnel = new TunnelConnection(permit, this);
     const { body } = this;
     const pending = body.takePending()?.chunks ?? [];

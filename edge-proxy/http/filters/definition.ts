@@ -4,6 +4,8 @@
  */
 import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
+import type { OwnNode } from '../../telemetry/own-node.ts';
+import type { WorkloadLookup } from '../../upstream/workload-metadata.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
 import type { ClusterCounters } from './grpc-method-stats.ts';
@@ -13,6 +15,10 @@ import type { FilterHooks } from './hooks.ts';
 export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   /** Of this proxy's certificate; undefined where a static file gives it none. */
   readonly trustDomain?: string | undefined;
+  /** The xDS node of this proxy, and its workload; undefined where it has none. */
+  readonly own?: OwnNode | undefined;
+  /** The workloads behind the endpoints that this proxy knows; undefined where they are not looked up. */
+  readonly workloads?: WorkloadLookup | undefined;
   /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** Where counters of clusters are kept; absent: nothing reads them. */

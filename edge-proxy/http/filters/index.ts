@@ -7,6 +7,7 @@ import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
+import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
 
@@ -19,6 +20,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   grpcStats,
   grpcWeb,
   jwtAuthn,
+  peerMetadata,
   rbac,
   router,
 ];

@@ -71,6 +71,18 @@ export class HeaderMap {
     return found;
   }
 
+  /**
+   * Removes every field of this name.
+   * @returns the value where there was one field; '' where there was none, and where several contradict each other
+   */
+  take(key: string): string {
+    const at = this.indexOf(key);
+    if (at < 0) return '';
+    const value = this.values[at]!;
+    this.removeAt(at);
+    return this.keys.indexOf(key, at) < 0 || !this.remove(key) ? value : '';
+  }
+
   /** Removes every field whose lower-case name is in `keys`. */
   removeAny(keys: ReadonlySet<string>): void {
     for (let at = this.keys.length - 1; at >= 0; at--) if (keys.has(this.keys[at]!)) this.removeAt(at);

@@ -114,4 +114,6 @@ export interface Addresses {
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** What TLS has established; absent in plaintext. `peerUris`: the URI names of the peer's verified certificate. */
+  readonly tls?: { readonly peerUris: readonly string[] } | undefined;
 }

@@ -3,6 +3,7 @@
  * goes upstream.
  */
 import type { Cluster } from '../../upstream/cluster.ts';
+import type { Peer } from '../../upstream/workload-metadata.ts';
 import { isGrpcRequest } from '../grpc/status.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { HttpVersion, RequestHead } from '../message/message.ts';
@@ -47,6 +48,9 @@ export class ProxyRequest implements RequestContext, RequestHead {
   bytesSent = 0;
   metadata: Record<string, Record<string, unknown>> | undefined = undefined;
   tokenPrincipal: string | undefined = undefined;
+  carriesRequests = false;
+  downstreamPeer: Peer | undefined = undefined;
+  upstreamPeer: Peer | undefined = undefined;
   /** The head that the filters let pass, where the route has changed it since. */
   private judged: Pick<RequestContext, 'path' | 'authority' | 'headers'> | undefined = undefined;
   /** Why it is traced, as its id says to the proxies behind. */

@@ -1,5 +1,6 @@
 /** One HTTP request on its way through the proxy, as filters, routes and the access log see it. */
 import type { Cluster } from '../../upstream/cluster.ts';
+import type { Peer } from '../../upstream/workload-metadata.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { Addresses } from '../message/stream.ts';
 import type { RouteEntry } from '../routing/route-table.ts';
@@ -105,6 +106,11 @@ export interface RequestContext {
   bytesSent: number;
   /** Dynamic metadata by filter name (`envoy.filters.http.jwt_authn` …); undefined until a filter writes. */
   metadata: Record<string, Record<string, unknown>> | undefined;
+  /** A CONNECT whose tunnel this proxy serves: the requests in it are counted and logged, and it is not. */
+  carriesRequests?: boolean;
+  /** The workload that sent the request, and the one that answered; undefined until the peer metadata filter finds them. */
+  downstreamPeer?: Peer | undefined;
+  upstreamPeer?: Peer | undefined;
   /** SPIFFE id proven by a JWT-SVID instead of a client certificate. */
   tokenPrincipal: string | undefined;
 }

@@ -36,6 +36,8 @@ export class Attempt implements StreamClient, AttemptRecord {
   endMs = 0;
   status = 0;
   end: AttemptEnd | undefined = undefined;
+  /** Of its connection, once there is a stream, and also after its end. */
+  addresses: Addresses | undefined = undefined;
   private readonly owner: AttemptOwner;
   private lease: Lease | undefined;
   private stream: UpstreamStream | undefined;
@@ -60,10 +62,6 @@ export class Attempt implements StreamClient, AttemptRecord {
   /** There is a stream, and the head was sent. */
   get ready(): boolean {
     return this.stream !== undefined;
-  }
-
-  get addresses(): Addresses | undefined {
-    return this.stream?.addresses;
   }
 
   start(pool: StreamSource, kind: StreamKind): void {
@@ -122,6 +120,7 @@ export class Attempt implements StreamClient, AttemptRecord {
       return;
     }
     this.stream = stream;
+    this.addresses = stream.addresses;
     this.owner.onAttemptReady(this);
   }
 

@@ -170,6 +170,14 @@ export class Router implements AttemptOwner {
     );
   }
 
+  /** A hedged attempt that was started before the last one has the response: what is known of the upstream is of it. */
+  private answeredBy(attempt: Attempt): void {
+    this.attempt = attempt;
+    const { request } = this.exchange;
+    request.upstreamHost = attempt.endpoint.id;
+    request.upstream = attempt.addresses;
+  }
+
   private announce(attempt: Attempt): void {
     const { events, clock } = this.config;
     if (events.attemptStarted === undefined && events.attemptEnded === undefined) return;
@@ -249,7 +257,7 @@ export class Router implements AttemptOwner {
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
     this.flagLimit(decision);
-    this.attempt = attempt;
+    if (this.attempt !== attempt) this.answeredBy(attempt);
     if (head.status === 101) this.deadlines.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.deadlines.endedAt);
     this.endpoints.setCookies(head.headers);

@@ -193,11 +193,14 @@ function requirePin(leaf: Uint8Array, pins: NonNullable<PeerTrust['pins']>): voi
 
 /**
  * Server order wins. Envoy continues without a protocol when none is shared, which node:tls cannot; Istio's own markers
- * (`istio`, `istio-http/1.1` …) name no other wire format, so those are agreed to. Else the handshake fails.
+ * (`istio`, `istio-http/1.1` …) name no other wire format, so those are agreed to; `istio-peer-exchange` does: metadata in
+ * front of the stream. Else the handshake fails.
  */
 function chooseProtocol(ours: readonly string[], offered: readonly string[]): string | undefined {
-  return ours.find((name) => offered.includes(name)) ?? offered.find((name) => name.startsWith('istio'));
+  return ours.find((name) => offered.includes(name)) ?? offered.find(isIstioMarker);
 }
+
+const isIstioMarker = (name: string): boolean => name.startsWith('istio') && name !== 'istio-peer-exchange';
 
 /**
  * Reads and judges the peer of a finished handshake.

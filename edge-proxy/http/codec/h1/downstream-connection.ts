@@ -27,6 +27,7 @@ export interface Http1DownstreamOptions {
 export class Http1DownstreamConnection
   implements DownstreamCodec, DownstreamLine, ConnectionHandler, MessageSink<Http1RequestHead>
 {
+  readonly version = 'HTTP/1.1';
   readonly writer: MessageWriter;
   readonly trailers: boolean;
   last = false;

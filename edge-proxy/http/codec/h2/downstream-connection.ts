@@ -1,7 +1,7 @@
 /** A downstream HTTP/2 connection: its streams are requests, each served by itself. */
 import type { Connection } from '../../../runtime/runtime.ts';
 import { CodecError } from '../../message/codec-error.ts';
-import type { RequestHead, ResponseHead } from '../../message/message.ts';
+import type { HttpVersion, RequestHead, ResponseHead } from '../../message/message.ts';
 import type { OutStream, ResetReason } from '../../message/stream.ts';
 import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
 import { Http2Connection } from './connection/connection.ts';
@@ -52,6 +52,10 @@ export class Http2DownstreamConnection
     ];
     if (allowConnect) settings.push([SETTING.ENABLE_CONNECT_PROTOCOL, 1]);
     return settings;
+  }
+
+  get version(): HttpVersion {
+    return 'HTTP/2';
   }
 
   get idle(): boolean {
@@ -153,6 +157,7 @@ export class Http2DownstreamConnection
     }
     this.lastPeerStream = id;
     this.floods.onOpened();
+    this.writer.check();
     if (this.draining?.final || this.openStreams.size >= this.options.maxConcurrentStreams) {
       this.skipBlock(bytes, start, end);
       this.refuse(id);
@@ -219,8 +224,12 @@ export class Http2DownstreamConnection
   writeResponse(id: number, head: ResponseHead, end: boolean): void {
     const { writer } = this;
     const start = writer.position;
-    writeResponse(this.encoder, writer.beginHeaders(), head);
-    writer.endHeaders(start, id, end);
+    try {
+      writeResponse(this.encoder, writer.beginHeaders(), head);
+      writer.endHeaders(start, id, end);
+    } catch (error) {
+      this.abandonHeaders(start, error);
+    }
   }
 
   decideDrain(): void {

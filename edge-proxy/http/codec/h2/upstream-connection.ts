@@ -82,8 +82,12 @@ export class Http2UpstreamConnection
     this.floods.onOpened();
     const { writer } = this;
     const start = writer.position;
-    writeRequest(this.encoder, writer.beginHeaders(), head, this.connection.tls !== undefined);
-    writer.endHeaders(start, id, end);
+    try {
+      writeRequest(this.encoder, writer.beginHeaders(), head, this.connection.tls !== undefined);
+      writer.endHeaders(start, id, end);
+    } catch (error) {
+      this.abandonHeaders(start, error);
+    }
     return true;
   }
 
