@@ -23,7 +23,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { peers } from '../kit/peers.ts';
-import { run } from '../kit/process.ts';
+import { run, works } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
 import { type GrpcMesh, metric, startGrpcMesh } from './grpc-mesh.ts';
 import { startReflectionServer } from './reflection-server.ts';
@@ -248,13 +248,34 @@ describe.skipIf(!programs).each(RUNTIMES)('grpcurl with reflection, and curl, th
     expect(echoed.match(/"text": "[xy]"/g)).toEqual(['"text": "x"', '"text": "y"']);
   });
 
+  /** A file with a message of gRPC: Words with text = "hi". */
+  const message = () => {
+    const file = join(folder.path, 'say.bin');
+    writeFileSync(file, Uint8Array.of(0, 0, 0, 0, 4, 0x0a, 2, 0x68, 0x69));
+    return file;
+  };
+  const HEADERS = ['-H', 'content-type: application/grpc', '-H', 'te: trailers'];
+
+  it.skipIf(!works('h2load'))('h2load: many streams on a few connections, each answered', async () => {
+    const { out, error } = await run('h2load', [
+      ...['-n', '400', '-c', '4', '-m', '16', '-d', message()],
+      ...[...HEADERS, `http://${at()}/test.Hello/Say`],
+    ]);
+    expect(out + error).toContain('400 succeeded, 0 failed, 0 errored, 0 timeout');
+  });
+
+  it.skipIf(!works('nghttp'))('nghttp: the trailers end the stream', async () => {
+    const { out } = await run('nghttp', ['-v', '-d', message(), ...HEADERS, `http://${at()}/test.Hello/Say`]);
+    const plain = out.replace(/\u001b\[[0-9;]*m/g, '');
+    expect(plain).toMatch(
+      /recv \(stream_id=13\) grpc-status: 0\n[\s\S]*recv HEADERS frame <[^>]*stream_id=13>\n\s*; END_STREAM/,
+    );
+  });
+
   it('curl speaks HTTP/2 without TLS, and reads the trailers', async () => {
-    const body = join(folder.path, 'say.bin');
-    // Words with text = "hi", in a message of gRPC.
-    writeFileSync(body, Uint8Array.of(0, 0, 0, 0, 4, 0x0a, 2, 0x68, 0x69));
     const { code, out, error } = await run('curl', [
-      ...['-sS', '-i', '--http2-prior-knowledge', '--max-time', '60', '--data-binary', `@${body}`],
-      ...['-H', 'content-type: application/grpc', '-H', 'te: trailers', `http://${at()}/test.Hello/Say`],
+      ...['-sS', '-i', '--http2-prior-knowledge', '--max-time', '60', '--data-binary', `@${message()}`],
+      ...[...HEADERS, `http://${at()}/test.Hello/Say`],
     ]);
     expect([code, error]).toEqual([0, '']);
     expect(out).toMatch(/^HTTP\/2 200/);
