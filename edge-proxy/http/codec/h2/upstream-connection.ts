@@ -68,7 +68,7 @@ export class Http2UpstreamConnection
   }
 
   writeRequest(stream: Http2UpstreamStream, head: RequestHead, end: boolean): boolean {
-    if (this.closed || this.draining || this.nextStream > LAST_STREAM) {
+    if (this.closed || this.nextStream > Math.min(LAST_STREAM, this.lastServed)) {
       queueMicrotask(() => this.refuseUnsent(stream));
       return false;
     }
