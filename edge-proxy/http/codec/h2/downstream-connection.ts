@@ -8,7 +8,7 @@ import { Http2Connection } from './connection/connection.ts';
 import { type Draining, GracefulDrain } from './connection/graceful-drain.ts';
 import type { Http2Stream } from './connection/stream.ts';
 import { type DownstreamLine, Http2DownstreamStream } from './downstream-stream.ts';
-import { ERROR_CODES, Http2Error, Http2StreamError, invalidMessage, MalformedMessage } from './error.ts';
+import { ERROR_CODES, Http2Error, Http2StreamError, invalidMessage } from './error.ts';
 import { SETTING } from './frames.ts';
 import type { Http2Options } from './options.ts';
 import { RequestFields } from './request-fields.ts';
@@ -20,6 +20,8 @@ export interface Http2DownstreamOptions extends Http2Options {
   readonly delayedCloseMs: number;
   /** How long a client may open further streams after the first GOAWAY, where it does not answer, in milliseconds. */
   readonly drainMs: number;
+  /** A request with an underscore in a field's name is refused. Absent: it is not. */
+  readonly rejectsUnderscores?: boolean;
 }
 
 export class Http2DownstreamConnection
@@ -33,13 +35,16 @@ export class Http2DownstreamConnection
   private admitted = false;
   private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
   private gone = false;
+  private reading = false;
+  /** Streams whose response was whole before their request, in the bytes that are being read. */
+  private readonly abandoned: Http2DownstreamStream[] = [];
 
   /** Takes over a connection on which nothing was read yet. */
   constructor(connection: Connection, options: Http2DownstreamOptions, owner: DownstreamOwner) {
     super(connection, options, true);
     this.owner = owner;
     this.timing = options;
-    this.fields = new RequestFields(options.allowConnect);
+    this.fields = new RequestFields(options.allowConnect, options.rejectsUnderscores);
   }
 
   protected ownSettings(): readonly (readonly [id: number, value: number])[] {
@@ -140,7 +145,10 @@ export class Http2DownstreamConnection
         return;
       }
     }
+    this.reading = true;
     super.onData(bytes);
+    this.reading = false;
+    for (const stream of this.abandoned.splice(0)) this.resetAbandoned(stream);
     if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
   }
 
@@ -192,7 +200,8 @@ export class Http2DownstreamConnection
       this.owner.onMalformed(error, this.openRequest(id, '', endStream));
       return;
     }
-    if (error instanceof Http2StreamError) this.owner.onUnanswered(error.details, error instanceof MalformedMessage);
+    if (error instanceof Http2StreamError)
+      this.owner.onUnanswered(error.details, error.code === ERROR_CODES.PROTOCOL_ERROR);
     this.refuseMessage(this.openRequest(id, '', endStream), error);
   }
 
@@ -230,6 +239,16 @@ export class Http2DownstreamConnection
     } catch (error) {
       this.abandonHeaders(start, error);
     }
+  }
+
+  abandonRequest(stream: Http2DownstreamStream): void {
+    // The end of the request may be among what is being read.
+    if (this.reading) this.abandoned.push(stream);
+    else this.resetAbandoned(stream);
+  }
+
+  private resetAbandoned(stream: Http2DownstreamStream): void {
+    if (!stream.over) this.resetStream(stream, ERROR_CODES.NO_ERROR);
   }
 
   decideDrain(): void {

@@ -255,7 +255,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** The peer broke a rule on an open stream. */
   protected resetFor(stream: S, code: number): void {
     this.resetStream(stream, code);
-    stream.lose('protocol_error', '');
+    stream.lose('protocol_error', 'http2.remote_reset');
     this.floods.onEarlyEnd();
   }
 
@@ -305,12 +305,12 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
    */
   protected refuseMessage(stream: S, error: unknown): void {
     if (!(error instanceof Http2StreamError)) throw error;
-    const isMalformed = error instanceof MalformedMessage;
+    const isMalformed = error.code === ERROR_CODES.PROTOCOL_ERROR;
     this.count(isMalformed ? 'rx_messaging_error' : 'header_overflow');
     this.resetStream(stream, error.code);
     stream.lose(isMalformed ? 'protocol_error' : 'remote_reset', error.details);
     this.floods.onEarlyEnd();
-    if (isMalformed && !this.options.resetsStreamOnMalformed) throw error;
+    if (error instanceof MalformedMessage && !this.options.resetsStreamOnMalformed) throw error;
   }
 
   onFlushTimeout(stream: Http2Stream): void {
@@ -362,7 +362,9 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     if (this.closed || this.closing) return;
     if (error.counter) this.count(error.counter);
     this.sendGoaway(this.lastPeerStream, error.code);
-    this.lose('protocol_error', `codec_error:${error.message.replaceAll(' ', '_')}`);
+    const details =
+      error instanceof Http2StreamError ? error.details : `codec_error:${error.message.replaceAll(' ', '_')}`;
+    this.lose('protocol_error', details);
   }
 
   /** An exception in this proxy; the connection ends. */
