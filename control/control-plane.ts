@@ -32,7 +32,7 @@ import { openSqliteStore } from './store/sqlite.ts';
 import type { ResourceKey } from './store/store.ts';
 import { controlLog } from './telemetry/control-log.ts';
 import { controlMetrics } from './telemetry/control-metrics.ts';
-import { type ControlEvents, eventsTo } from './telemetry/events.ts';
+import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 
@@ -154,7 +154,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const app = createApi({
       store: revokingStore(store, accounts),
       neighbours,
-      kinds: { kinds, validate: observedValidate(events) },
+      kinds: {
+        kinds,
+        validate,
+        validated: ({ kind: { group, plural }, version }, violations) => {
+          const reason = violations.length > 0 ? 'invalid_resource' : undefined;
+          events.validated({ group, version, resource: plural, reason });
+        },
+      },
       isAdmin: admin.check,
       version: options.version,
       events,
@@ -192,19 +199,6 @@ async function openDataFolder(data: string): Promise<void> {
   if (foreign !== undefined)
     throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
   await chmod(data, 0o700);
-}
-
-/** `validate`, with its outcome as an event. */
-function observedValidate(events: Pick<ControlEvents, 'validated'>): typeof validate {
-  return (value) => {
-    const validated = validate(value);
-    const { apiVersion, kind: name } = value as { apiVersion?: unknown; kind?: unknown };
-    const kind = kindOf(String(apiVersion), String(name));
-    const version = String(apiVersion).split('/').at(-1)!;
-    const reason = validated.violations.length > 0 ? 'invalid_resource' : undefined;
-    if (kind) events.validated({ group: kind.group, version, resource: kind.plural, reason });
-    return validated;
-  };
 }
 
 function storeKeyOf({ apiVersion, kind: name, metadata }: Resource): ResourceKey | undefined {

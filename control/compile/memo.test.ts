@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { generator, labelsFrom, labelsKey, sharedList, slicedGenerator } from './memo.ts';
 import { inOneGo } from './output/compiled-node.ts';
@@ -75,5 +77,47 @@ describe('slicedGenerator', () => {
     });
     expect(() => inOneGo(made({ a: 7 }))).toThrow('once');
     expect(inOneGo(made({ a: 7 }))).toBe(7);
+  });
+});
+
+describe('a list that only caches refer to', () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  /** Collects what can be, and lets finalizers run. */
+  const collect = async () => {
+    for (let i = 0; i < 3; i++) {
+      await new Promise((next) => setImmediate(next));
+      gc();
+    }
+  };
+
+  it('is the same list, with what was made of it, as long as its newest item is there', async () => {
+    let built = 0;
+    const made = generator<{ list: readonly object[] }, object>({ list: true }, () => ({ n: ++built }));
+    const [old, newest] = [{}, {}];
+    const weak = (() => {
+      made({ list: sharedList([old]) });
+      return new WeakRef(made({ list: sharedList([old, newest]) }));
+    })();
+    await collect();
+    expect(made({ list: sharedList([old, newest]) })).toBe(weak.deref());
+    expect(built).toBe(2);
+  });
+
+  it('goes with its newest item, and with too many later lists of that item', async () => {
+    const old = {};
+    const lists = (() => {
+      const weak: WeakRef<object>[] = [];
+      for (let i = 0; i < 5; i++) weak.push(new WeakRef(sharedList([old, { i }])));
+      return weak;
+    })();
+    await collect();
+    expect(lists.filter((list) => list.deref())).toEqual([]);
+    const others = Array.from({ length: 20 }, (_, i) => ({ i }));
+    for (const other of others) sharedList([other]);
+    const newest = {};
+    const many = (() => others.map((other) => new WeakRef(sharedList([other, newest]))))();
+    await collect();
+    expect(many.filter((list) => list.deref()).length).toBe(8);
   });
 });

@@ -110,7 +110,29 @@ const collected = new FinalizationRegistry<string>((key) => {
   if (lists.get(key)?.deref() === undefined) lists.delete(key);
 });
 
-/** The one list of exactly these items, so that lists of the same items are the same input to a generator. */
+/** Lists by their newest item, the last ones made last. */
+const kept = new WeakMap<object, (readonly unknown[])[]>();
+/** So many lists of one newest item are kept: lists from which older items leave one by one share it. */
+const KEPT = 8;
+
+/**
+ * Keeps a list as long as its newest item is reachable. Without that, a list that nothing but caches refers to would be
+ * collected, and what was made of it would be made again for the next proxy. The newest item, as it is that of the
+ * latest change: the lists before that change go with the item that was replaced.
+ */
+function keepWithNewest(list: readonly (object | undefined)[]): void {
+  let newest: object | undefined;
+  for (const item of list) if (item && (!newest || idOf(item) > idOf(newest))) newest = item;
+  if (!newest) return;
+  const others = kept.get(newest);
+  if (!others) kept.set(newest, [list]);
+  else if (others.push(list) > KEPT) others.shift();
+}
+
+/**
+ * The one list of exactly these items, so that lists of the same items are the same input to a generator. It lasts as long as
+ * it is used, or its newest item is.
+ */
 export function sharedList<T extends object | undefined>(items: readonly T[]): readonly T[] {
   const key = items.map(idOf).join();
   const known = lists.get(key)?.deref();
@@ -118,6 +140,7 @@ export function sharedList<T extends object | undefined>(items: readonly T[]): r
   const list = Object.freeze([...items]);
   lists.set(key, new WeakRef(list));
   collected.register(list, key);
+  keepWithNewest(list);
   return list;
 }
 

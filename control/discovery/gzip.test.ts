@@ -32,3 +32,8 @@ it('puts a member together of compressed and stored blocks', () => {
     }),
   );
 });
+
+it('keeps no more memory for a block than its bytes', () => {
+  const { bytes: block } = deflated(new Uint8Array(1000));
+  expect(block.buffer.byteLength).toBe(block.length);
+});

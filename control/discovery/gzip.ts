@@ -16,8 +16,9 @@ export interface DeflatedBlock {
 
 export function deflated(content: Uint8Array): DeflatedBlock {
   // Ends with an empty stored block, hence at a byte, and is not marked as the last.
-  const bytes = deflateRawSync(content, { level: 6, finishFlush: constants.Z_SYNC_FLUSH });
-  return { bytes, size: content.length, crc: crc32(content) };
+  const written = deflateRawSync(content, { level: 6, finishFlush: constants.Z_SYNC_FLUSH });
+  // A copy: what zlib gives is the beginning of 16 KiB, which would be kept with it.
+  return { bytes: new Uint8Array(written), size: content.length, crc: crc32(content) };
 }
 
 /** No flags, no time, an unknown system. */

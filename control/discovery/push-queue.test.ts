@@ -196,3 +196,34 @@ it('does not begin a key twice at a time', async () => {
   queue.add(one);
   await vi.waitFor(() => expect([runs, working]).toEqual([3, 0]));
 });
+
+it('takes those that use what changed almost first, and moves one that waits already', async () => {
+  const concerned = new Set<Key>();
+  const done: string[] = [];
+  let clock = 0;
+  const queue = new PushQueue<Key>({
+    *work({ name }) {
+      // Longer than a slice.
+      clock += 10;
+      yield;
+      done.push(name);
+      return false;
+    },
+    wanted: () => true,
+    classOf: (item) => (concerned.has(item) ? 'concerned' : 'change'),
+    now: () => clock,
+  });
+  const others = Array.from({ length: 40 }, (_, i) => key(`other ${i}`));
+  for (const other of others) queue.add(other);
+  const used = others.slice(-8);
+  for (const item of used) {
+    concerned.add(item);
+    queue.add(item);
+  }
+  await Promise.all(others.map((other) => queue.done(other)));
+  const places = used.map(({ name }) => done.indexOf(name));
+  expect(Math.max(...places)).toBeLessThan(14);
+  expect(new Set(done).size).toBe(40);
+  // The others have a share meanwhile.
+  expect(done.slice(0, 14).some((name) => !used.some((item) => item.name === name))).toBe(true);
+});

@@ -1,22 +1,23 @@
 /**
- * Work for many proxies in slices, each proxy at most once, and the event loop in between. There are two classes, each
- * first come, first served: proxies that are up to date but for a change, and proxies that come for the first time. While
- * both have work, each gets half of the time, so that a change does not wait behind a thousand starts, nor the reverse.
+ * Work for many proxies in slices, each proxy at most once, and the event loop in between. There are three classes, each
+ * first come, first served: proxies that use what changed, others that are up to date but for a change, and proxies that come
+ * for the first time. Those that have work share the time by weights, so that a change does not wait behind a thousand starts,
+ * nor the reverse.
  */
 import { turn } from './turn.ts';
 
 /** What is left to do for one proxy; may be paused at every `yield`. Gives whether there is something to answer. */
 export type Job = Generator<undefined, boolean, undefined>;
 
-/** `change`: the proxy runs what was current before. `first`: it has nothing yet. */
-export type PushClass = 'change' | 'first';
+/** `concerned`: the proxy uses what changed. `change`: it runs what was current before. `first`: it has nothing yet. */
+export type PushClass = 'concerned' | 'change' | 'first';
 
 export interface PushQueueOptions<Key extends object> {
   /** Begins the work for a key. It must not throw, nor its steps. */
   readonly work: (key: Key) => Job;
   /** Whether a client still waits for it; asked before each slice. */
   readonly wanted: (key: Key) => boolean;
-  /** The class of a key when it is queued. */
+  /** The class of a key when it is queued; one that waits in another class is moved. */
   readonly classOf: (key: Key) => PushClass;
   /** How long the event loop may be kept at a time; milliseconds. */
   readonly sliceMs?: number;
@@ -25,6 +26,9 @@ export interface PushQueueOptions<Key extends object> {
 }
 
 const SLICE_MS = 8;
+
+/** Shares of the time. Proxies that use what changed wait for each other, and hardly for those that have nothing to get. */
+const WEIGHTS: { readonly [C in PushClass]: number } = { concerned: 8, change: 1, first: 1 };
 
 /** So many keys of a class are worked on in turns: quick ones pass a slow one, and little is held half done. */
 const AT_ONCE = 4;
@@ -40,7 +44,8 @@ interface Lane<Key> {
   readonly waiting: Map<Key, (() => void)[]>;
   /** Keys that are worked on; the first has the next slice. */
   readonly active: Active<Key>[];
-  /** Time that was worked for the class; milliseconds. */
+  readonly weight: number;
+  /** Time that was worked for the class, divided by its weight; milliseconds. */
   usedMs: number;
 }
 
@@ -48,7 +53,11 @@ export class PushQueue<Key extends object> {
   private readonly options: PushQueueOptions<Key>;
   private readonly sliceMs: number;
   private readonly now: () => number;
-  private readonly lanes: { readonly [C in PushClass]: Lane<Key> } = { change: newLane(), first: newLane() };
+  private readonly lanes: { readonly [C in PushClass]: Lane<Key> } = {
+    concerned: newLane(WEIGHTS.concerned),
+    change: newLane(WEIGHTS.change),
+    first: newLane(WEIGHTS.first),
+  };
   private readonly active = new Set<Key>();
   private running = false;
   private closed = false;
@@ -61,7 +70,7 @@ export class PushQueue<Key extends object> {
 
   /** How many keys wait for their work to begin. */
   get length(): number {
-    return this.lanes.change.waiting.size + this.lanes.first.waiting.size;
+    return this.all.reduce((sum, { waiting }) => sum + waiting.size, 0);
   }
 
   /** Queues a key, once however often it is added. */
@@ -83,7 +92,7 @@ export class PushQueue<Key extends object> {
   /** Resolves all promises of `done`; work that is under way stays unfinished. */
   close(): void {
     this.closed = true;
-    for (const { waiting, active } of Object.values(this.lanes)) {
+    for (const { waiting, active } of this.all) {
       for (const awaiting of [...waiting.values(), ...active.map((item) => item.awaiting)])
         for (const resolve of awaiting) resolve();
       waiting.clear();
@@ -91,14 +100,18 @@ export class PushQueue<Key extends object> {
     }
   }
 
+  private get all(): readonly Lane<Key>[] {
+    return Object.values(this.lanes);
+  }
+
   private awaitingOf(key: Key): (() => void)[] {
-    const { change, first } = this.lanes;
-    const queued = change.waiting.get(key) ?? first.waiting.get(key);
-    if (queued) return queued;
     const lane = this.lanes[this.options.classOf(key)];
+    const before = this.all.find(({ waiting }) => waiting.has(key));
+    const awaiting = before?.waiting.get(key) ?? [];
+    if (before === lane) return awaiting;
+    before?.waiting.delete(key);
     // An idle class saves up no time.
-    if (!isBusy(lane)) lane.usedMs = Math.max(change.usedMs, first.usedMs);
-    const awaiting: (() => void)[] = [];
+    if (!isBusy(lane)) lane.usedMs = Math.max(...this.all.map(({ usedMs }) => usedMs));
     lane.waiting.set(key, awaiting);
     return awaiting;
   }
@@ -111,7 +124,7 @@ export class PushQueue<Key extends object> {
       const began = this.now();
       const answered = this.work(lane, until);
       const ended = this.now();
-      lane.usedMs += ended - began;
+      lane.usedMs += (ended - began) / lane.weight;
       if (!answered && ended < until) continue;
       await turn();
       until = this.now() + this.sliceMs;
@@ -119,11 +132,12 @@ export class PushQueue<Key extends object> {
     this.running = false;
   }
 
-  /** The class with work that has had less time. */
+  /** The class with work that has had the least time. */
   private nextLane(): Lane<Key> | undefined {
-    const { change, first } = this.lanes;
-    if (!this.isReady(first)) return this.isReady(change) ? change : undefined;
-    return this.isReady(change) && change.usedMs <= first.usedMs ? change : first;
+    let next: Lane<Key> | undefined;
+    for (const lane of this.all)
+      if (this.isReady(lane) && (next === undefined || lane.usedMs < next.usedMs)) next = lane;
+    return next;
   }
 
   /** Whether there is a key to work on: one that is active in the other class has to wait. */
@@ -167,7 +181,7 @@ export class PushQueue<Key extends object> {
   }
 }
 
-const newLane = <Key>(): Lane<Key> => ({ waiting: new Map(), active: [], usedMs: 0 });
+const newLane = <Key>(weight: number): Lane<Key> => ({ waiting: new Map(), active: [], weight, usedMs: 0 });
 
 function isBusy({ waiting, active }: Lane<object>): boolean {
   return waiting.size > 0 || active.length > 0;

@@ -22,6 +22,7 @@ import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
+import { isConcerned, namesConcerned } from './concerned.ts';
 import { isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
@@ -40,7 +41,7 @@ export interface Clock {
   after(ms: number, run: () => void): () => void;
 }
 
-export const systemClock: Clock = {
+const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
@@ -116,7 +117,7 @@ export class DiscoveryService {
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
-      classOf: (session) => (session.compiled ? 'change' : 'first'),
+      classOf: (session) => (session.compiled ? (session.concerned ? 'concerned' : 'change') : 'first'),
     });
     this.stopListening = options.mesh.onChange((_view, change) => this.changed(change));
   }
@@ -277,7 +278,9 @@ export class DiscoveryService {
     this.view = this.options.mesh.current();
     this.changes.add(change);
     const now = this.clock.now();
+    const names = namesConcerned(change, this.view);
     for (const session of this.sessions.values()) {
+      if (names && isConcerned(session, names)) session.concerned = true;
       if (!session.connected) continue;
       session.changedAt ??= now;
       this.queue.add(session);
@@ -339,6 +342,7 @@ export class DiscoveryService {
   private *refresh(session: Session): Job {
     const { view } = this;
     const { nodeDigest, compiled: before } = session;
+    session.concerned = false;
     if (this.current(session)) return false;
     const { step } = this.changes;
     const reason = this.reasonFor(session);

@@ -58,6 +58,8 @@ export class Session {
   lastChange: { readonly at: number; readonly reason: string } | undefined;
   /** When the mesh changed first since the last answer; undefined: it did not, or without effect for this proxy. */
   changedAt: number | undefined;
+  /** It uses what changed since it was last brought up to date. */
+  concerned = false;
   /** Polls that are under way, held or not. */
   polls = 0;
   /** Counts polls, so that an older one knows that it has been superseded. */

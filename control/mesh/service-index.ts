@@ -167,8 +167,9 @@ export class ServiceIndex {
     if (touched) this.endpoints = endpoints;
     const addresses = edits.lists.size > 0 ? this.addresses.edited(edits) : this.addresses;
     const fresh = new Set(come);
+    // A service that left the place has other endpoints itself.
     for (const place of places)
-      for (const neighbour of [...this.addresses.at(place), ...addresses.at(place)])
+      for (const neighbour of addresses.at(place))
         if (!gone.has(neighbour) && !fresh.has(neighbour)) still.add(neighbour);
     this.addresses = addresses;
     changes.endpointsOf.push(...still);

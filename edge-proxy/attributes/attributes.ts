@@ -47,7 +47,8 @@ const incoming = {
   'request.url_path': (r: IncomingTraffic) => (r.kind === 'request' ? pathOnly(r.path) : undefined),
   'request.query': (r: IncomingTraffic) => (r.kind === 'request' ? query(r.path) : undefined),
   'request.host': (r: IncomingTraffic) => (r.kind === 'request' ? some(r.authority) : undefined),
-  'request.scheme': (r: IncomingTraffic) => (r.kind === 'request' ? some(r.scheme) : undefined),
+  // Where no head could be read there is no method either.
+  'request.scheme': (r: IncomingTraffic) => (r.kind === 'request' && r.method !== '' ? r.scheme : undefined),
   'request.method': (r: IncomingTraffic) => (r.kind === 'request' ? some(r.method) : undefined),
   'request.protocol': (r: IncomingTraffic) => (r.kind === 'request' ? r.protocol : undefined),
   'request.id': (r: IncomingTraffic) => requestHeader(r, 'x-request-id'),

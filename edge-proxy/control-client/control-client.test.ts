@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { exportPrivateKey, generateKeys, type Keys, signingAlgorithm } from '../../shared/identity/keys.ts';
@@ -173,6 +173,36 @@ describe('ControlClient', () => {
     const closed = client({ url: 'https://127.0.0.1:1' }).request('GET', '/x');
     await expect(closed).rejects.toThrow(NotConnectedError);
     await expect(closed).rejects.toThrow(/^control plane 127\.0\.0\.1:1: [^\n]+$/);
+  });
+
+  it('waits longer for a connection after each one that was too slow, until one succeeds', async () => {
+    const { port } = server.address() as AddressInfo;
+    let isSlow = true;
+    const held: Socket[] = [];
+    const front = createTcpServer((socket) => {
+      held.push(socket);
+      if (isSlow) return;
+      const behind = connectTcp(port, '127.0.0.1');
+      held.push(behind);
+      socket.pipe(behind).pipe(socket);
+    }).listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    const client = new ControlClient({
+      runtime: nodeRuntime(),
+      url: `https://127.0.0.1:${(front.address() as AddressInfo).port}`,
+      trustedRoots: () => rootPem,
+      identity: () => first,
+      connectTimeoutMs: 100,
+    });
+    clients.push(client);
+    const ask = () => client.request('GET', '/');
+    for (const limit of [100, 200, 400, 400]) await expect(ask()).rejects.toThrow(`no connection within ${limit} ms`);
+    isSlow = false;
+    await vi.waitFor(async () => expect((await ask()).status).toBe(200), { timeout: 30_000 });
+    isSlow = true;
+    await expect(ask()).rejects.toThrow('no connection within 100 ms');
+    for (const socket of held) socket.destroy();
+    front.close();
   });
 
   it('never repeats a request that may have been acted on', async () => {

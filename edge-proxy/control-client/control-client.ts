@@ -17,7 +17,7 @@ export interface ControlClientOptions {
   readonly identity: () => KeyPair | undefined;
   /** Largest response body, as sent and after decompression. Default 64 MiB. */
   readonly maxBodyBytes?: number;
-  /** Default 5 s for TCP connect and TLS handshake. */
+  /** For TCP connect and TLS handshake; twice as long after each timeout, up to four times. Default 5 s. */
   readonly connectTimeoutMs?: number;
 }
 
@@ -45,6 +45,9 @@ export class NotConnectedError extends ControlError {
   override name = 'NotConnectedError';
 }
 
+/** A control plane that all proxies call at once needs longer for each: with the same limit for every attempt none would succeed. */
+const MAX_PATIENCE = 4;
+
 interface Exchange {
   readonly bytes: Uint8Array;
   readonly signal: AbortSignal | undefined;
@@ -69,6 +72,8 @@ export class ControlClient {
   private readonly base: string;
   /** The last used last. */
   private idle: Idle[] = [];
+  /** By how much the limit of a dial exceeds the configured one. */
+  private patience = 1;
   private context: { keyPair: KeyPair | undefined; roots: string; tls: TlsContext } | undefined;
 
   /** @throws ControlError when the URL is not an https one */
@@ -188,7 +193,7 @@ export class ControlClient {
 
   private dialOne(address: string, tls: TlsContext, exchange: Exchange): Promise<Connection> {
     const left = exchange.deadlineMs - this.options.runtime.monotonicMs();
-    const limit = Math.min(this.options.connectTimeoutMs ?? 5000, Math.max(left, 1));
+    const limit = Math.min(this.patience * (this.options.connectTimeoutMs ?? 5000), Math.max(left, 1));
     return new Promise((resolve, reject) => {
       let connection: Connection | undefined;
       const finish = (error?: unknown) => {
@@ -199,11 +204,15 @@ export class ControlClient {
         reject(error);
       };
       const aborted = () => finish(exchange.signal?.reason ?? new ControlError('aborted'));
-      const timer = setTimeout(() => finish(new Error(`no connection within ${limit} ms`)), limit);
+      const timer = setTimeout(() => {
+        this.patience = Math.min(2 * this.patience, MAX_PATIENCE);
+        finish(new Error(`no connection within ${limit} ms`));
+      }, limit);
       exchange.signal?.addEventListener('abort', aborted);
       const handler = { ...silent, onClose: (error?: Error) => finish(error ?? new Error('connection closed')) };
       connection = this.options.runtime.connect({ address, port: this.port }, tls, handler, (opened) => {
         finish();
+        this.patience = 1;
         opened.handler = silent;
         resolve(opened);
       });

@@ -18,6 +18,8 @@ const wide = {
 export interface Target {
   /** Where the upstream listens on 127.0.0.1. */
   readonly port: number;
+  /** Clusters speak HTTP/2. */
+  readonly http2?: boolean;
   /** Transport socket towards it; absent: plaintext. */
   readonly upstreamTls?: object;
   /** Transport socket of the listener. */
@@ -29,9 +31,17 @@ const whole = (listeners: object[], clusters: object[]) => ({
   admin: { address: at(0) },
   static_resources: { listeners, clusters },
 });
+const HTTP2 = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': any('upstreams.http.v3.HttpProtocolOptions', {
+      explicit_http_config: { http2_protocol_options: {} },
+    }),
+  },
+};
 const clusterTo = (name: string, target: Target) =>
   staticCluster(name, target.port, {
     ...wide,
+    ...(target.http2 ? HTTP2 : {}),
     ...(target.upstreamTls ? { transport_socket: target.upstreamTls } : {}),
   });
 /** As Istio writes a sidecar's manager; no access log. */
@@ -100,7 +110,11 @@ function policies(): Record<string, object> {
       {
         and_rules: {
           rules: [
-            { or_rules: { rules: [{ header: { name: ':method', string_match: { exact: 'GET' } } }] } },
+            {
+              or_rules: {
+                rules: ['GET', 'POST'].map((exact) => ({ header: { name: ':method', string_match: { exact } } })),
+              },
+            },
             { or_rules: { rules: [{ url_path: { path: { prefix } } }] } },
           ],
         },

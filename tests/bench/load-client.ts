@@ -5,9 +5,9 @@
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
-import type { LoadPlan, LoadResult } from './load.ts';
+import type { Http2Mode, LoadPlan, LoadResult } from './load.ts';
 
-const plan = JSON.parse(process.argv[2]!) as LoadPlan;
+const plan = JSON.parse(process.argv[2]!) as LoadPlan & { readonly mode: Exclude<LoadPlan['mode'], Http2Mode> };
 const secure = plan.tls && {
   cert: readFileSync(plan.tls.cert),
   key: readFileSync(plan.tls.key),

@@ -1,16 +1,23 @@
-/** Load on one port: wrk where it is installed and able, else our own client. */
+/** Load on one port: wrk and h2load where they are installed and able, else our own clients. */
 import { join } from 'node:path';
 import { ROOT } from '../kit/environment.ts';
 import { type Program, run } from '../kit/process.ts';
 import { installed, LOAD_CORE, ownProgram, pinned, start } from './parts.ts';
 import type { TlsFiles } from './upstreams.ts';
 
+/** Of HTTP/2: whole answers, gRPC unary and streaming, bodies without end. */
+export type Http2Mode = 'h2' | 'grpc' | 'grpc-stream' | 'h2-down' | 'h2-up';
+const HTTP2_MODES: readonly string[] = ['h2', 'grpc', 'grpc-stream', 'h2-down', 'h2-up'] satisfies Http2Mode[];
+export const isHttp2 = (mode: string): boolean => HTTP2_MODES.includes(mode);
+
 export interface LoadPlan {
-  readonly mode: 'http' | 'churn' | 'websocket' | 'download' | 'idle';
+  readonly mode: 'http' | 'churn' | 'websocket' | 'download' | 'idle' | Http2Mode;
   readonly port: number;
   readonly connections: number;
   readonly seconds: number;
-  /** Size of a WebSocket message. */
+  /** Of HTTP/2: at a time on each connection. */
+  readonly streams: number;
+  /** Size of a message or of an answer. */
   readonly bytes: number;
   /** Requests a second at fixed times; 0: as fast as answers come. */
   readonly rate: number;
@@ -29,8 +36,10 @@ export interface LoadResult {
   readonly p99Us: number;
 }
 
-const client = () => ownProgram(join(ROOT, 'tests/bench/load-client.ts'));
+const client = (mode: LoadPlan['mode']) =>
+  ownProgram(join(ROOT, `tests/bench/${isHttp2(mode) ? 'http2/load' : 'load-client'}.ts`));
 const wrk = installed('wrk');
+const h2load = installed('h2load');
 
 /**
  * @param onBegin called when the load begins, behind the handshakes where our own client makes it
@@ -41,7 +50,11 @@ export async function load(plan: LoadPlan, onBegin: () => void = () => {}): Prom
     onBegin();
     return runWrk(wrk, plan);
   }
-  const part = start('load', LOAD_CORE, [...client(), JSON.stringify(plan)]);
+  if (h2load && plan.mode === 'h2' && !plan.tls) {
+    onBegin();
+    return runH2load(h2load, plan);
+  }
+  const part = start('load', LOAD_CORE, [...client(plan.mode), JSON.stringify(plan)]);
   await part.announcement();
   onBegin();
   const limit = (plan.seconds + 60) * 1000;
@@ -50,7 +63,7 @@ export async function load(plan: LoadPlan, onBegin: () => void = () => {}): Prom
 
 /** Opens the connections of an `idle` plan. @returns once all are open; stop the part to close them */
 export async function holdIdle(plan: LoadPlan): Promise<Program> {
-  const part = start('idle', LOAD_CORE, [...client(), JSON.stringify(plan)]);
+  const part = start('idle', LOAD_CORE, [...client(plan.mode), JSON.stringify(plan)]);
   await part.announcement();
   return part;
 }
@@ -83,5 +96,32 @@ export function readWrk(text: string): LoadResult {
     seconds: (Number(total[2]) * TIMES[total[3]!]!) / 1e6,
     p50Us: latency('50'),
     p99Us: latency('99'),
+  };
+}
+
+async function runH2load(program: string, plan: LoadPlan): Promise<LoadResult> {
+  const streams = [`-c${plan.connections}`, `-m${plan.streams}`, '-t1', '-w30', '-W30'];
+  const command = [program, ...streams, '-D', String(Math.ceil(plan.seconds)), `http://127.0.0.1:${plan.port}/`];
+  const [first, ...args] = pinned(LOAD_CORE, command);
+  const { out, error } = await run(first!, args, { limitMs: (plan.seconds + 60) * 1000 });
+  return readH2load(out || error, plan.bytes);
+}
+
+/** Reads what h2load printed; it reports no percentiles. @param bytes of an answer @throws Error when it is not h2load's report */
+export function readH2load(text: string, bytes: number): LoadResult {
+  const requests = /requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored/.exec(
+    text,
+  );
+  const finished = /finished in ([\d.]+)(us|ms|s|m),/.exec(text);
+  const traffic = /traffic: .* \((\d+)\) data$/m.exec(text);
+  if (!requests || !finished || !traffic) throw new Error(`h2load did not report:\n${text}`);
+  const [, , succeeded, failed, errored] = requests.map(Number) as [number, number, number, number, number];
+  const received = Number(traffic[1]);
+  // Answers under way at the end have part of their data counted and are not among those that succeeded.
+  const short = received < succeeded * bytes ? succeeded : 0;
+  return {
+    ...{ done: succeeded - short, bytes: received, errors: failed + errored + short },
+    seconds: (Number(finished[1]) * TIMES[finished[2]!]!) / 1e6,
+    ...{ p50Us: 0, p99Us: 0 },
   };
 }

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { authorityIn, clientSocket, type SvidFiles, serverSocket, svidFiles } from '../interop/tls/svids.ts';
-import { holdIdle, type LoadPlan, load } from './load.ts';
+import { holdIdle, isHttp2, type LoadPlan, load } from './load.ts';
 import { stopAll } from './parts.ts';
 import { absent, type Measured, type PeerName, startPeer } from './peers.ts';
 import { cpuOf, residentOf } from './process-stats.ts';
@@ -77,20 +77,22 @@ async function measureAll(
   const folder = join(options.folder, scenario.name);
   const { svids, port } = await prepare(scenario, folder);
   const files = svids && { cert: svids.server.cert, key: svids.server.key, roots: svids.server.roots };
+  const http2 = isHttp2(scenario.mode);
+  const server = svids && serverSocket(svids.server, svids.client.id);
   const bootstrap = scenario.bootstrap({
-    port,
+    ...{ port, http2 },
     ...(svids && {
-      downstreamTls: serverSocket(svids.server, svids.client.id),
-      upstreamTls: offering('http/1.1', clientSocket(svids.server, svids.server.id)),
+      downstreamTls: http2 ? offering('h2', server!) : server!,
+      upstreamTls: offering(http2 ? 'h2' : 'http/1.1', clientSocket(svids.server, svids.server.id)),
     }),
   });
   const setting = {
     ...{ bootstrap, upstreamPort: port, tls: files, folder },
-    ...{ tcp: scenario.mode === 'download', webSocket: scenario.mode === 'websocket' },
+    ...{ tcp: scenario.mode === 'download', webSocket: scenario.mode === 'websocket', http2 },
   };
   const plan = (peer: Measured, seconds: number): LoadPlan => ({
     ...{ mode: scenario.mode, port: peer.port, connections: scenario.connections, seconds, rate: 0 },
-    bytes: scenario.upstream.bytes,
+    ...{ bytes: scenario.upstream.bytes, streams: scenario.streams ?? 1 },
     tls: svids && { cert: svids.client.cert, key: svids.client.key, roots: svids.client.roots },
   });
   const peers: { peer: Measured; idleMb: number; rounds: Round[] }[] = [];
@@ -126,7 +128,7 @@ async function measureAll(
 }
 
 /** nginx refuses a client that offers no protocol it knows, and it does not know Istio's. */
-function offering(protocol: string, socket: ReturnType<typeof clientSocket>): object {
+function offering(protocol: string, socket: ReturnType<typeof clientSocket | typeof serverSocket>): object {
   const { typed_config: config } = socket;
   const { common_tls_context: common } = config as unknown as { common_tls_context: object };
   return { ...socket, typed_config: { ...config, common_tls_context: { ...common, alpn_protocols: [protocol] } } };

@@ -18,6 +18,8 @@ export interface Setting {
   /** Bytes pass through without HTTP. */
   readonly tcp: boolean;
   readonly webSocket: boolean;
+  /** HTTP/2 on both hops. */
+  readonly http2: boolean;
   readonly folder: string;
 }
 
@@ -109,24 +111,28 @@ async function startFloor(name: string, runtime: RuntimeName, setting: Setting):
 }
 
 async function startNginx(setting: Setting, folder: string): Promise<Measured> {
-  const { tls, upstreamPort } = setting;
+  const { tls, upstreamPort, http2 } = setting;
   const port = await freePort();
+  const ssl = http2 ? 'grpc_ssl' : 'proxy_ssl';
   const down = tls
     ? `ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key}; ssl_client_certificate ${tls.roots}; ssl_verify_client on; ssl_verify_depth 4;`
     : '';
   const up = tls
-    ? `proxy_ssl_certificate ${tls.cert}; proxy_ssl_certificate_key ${tls.key}; proxy_ssl_trusted_certificate ${tls.roots}; proxy_ssl_session_reuse on;`
+    ? `${ssl}_certificate ${tls.cert}; ${ssl}_certificate_key ${tls.key}; ${ssl}_trusted_certificate ${tls.roots}; ${ssl}_session_reuse on;`
     : '';
   const upgrade = setting.webSocket
     ? 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;'
     : 'proxy_set_header Connection "";';
+  const pass = http2
+    ? `client_max_body_size 0; grpc_read_timeout 3600s; grpc_send_timeout 3600s; grpc_pass grpc${tls ? 's' : ''}://u; ${up}`
+    : `proxy_pass http${tls ? 's' : ''}://u; proxy_http_version 1.1; ${up} ${upgrade} proxy_set_header Host $host;`;
   const file = join(folder, 'nginx.conf');
   writeFileSync(
     file,
     `${nginxMain(folder)}http { ${nginxTemp(folder)} access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s;
  upstream u { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
- server { listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096; ${down}
-  location / { proxy_pass http${tls ? 's' : ''}://u; proxy_http_version 1.1; ${up} ${upgrade} proxy_set_header Host $host; } } }\n`,
+ server { listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${http2 ? ' http2' : ''} backlog=4096; ${down}
+  location / { ${pass} } } }\n`,
   );
   const part = start('nginx', PROXY_CORE, [installed('nginx')!, '-p', folder, '-c', file]);
   await listening(port, part);

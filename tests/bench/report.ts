@@ -83,7 +83,7 @@ export function table(result: ScenarioResult): string {
 export function verdictTable(verdicts: readonly Verdict[]): string {
   const rows = verdicts.map((one) => [
     ...[one.scenario, one.figure, one.runtime, one.against ? `x ${one.against}` : ''],
-    ...[one.value.toFixed(2), `<= ${one.limit}`, one.met ? 'met' : 'missed'],
+    ...[one.value.toFixed(2), `<= ${round(one.limit, 2)}`, one.met ? 'met' : 'missed'],
   ]);
   return ['\naims', ...aligned([['scenario', 'figure', 'runtime', 'against', 'value', 'aim', ''], ...rows])].join('\n');
 }

@@ -1,4 +1,4 @@
-/** What is measured, and what it must reach (issue "The data path", table "To reach"). */
+/** What is measured, and what it must reach (issues "The data path" and "HTTP/2 and gRPC", tables "To reach"). */
 import { plainBootstrap, sidecarBootstrap, type Target, tcpBootstrap, webSocketBootstrap } from './bootstrap.ts';
 import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
@@ -16,6 +16,8 @@ export interface Scenario {
   readonly bootstrap: (target: Target) => object;
   readonly mode: LoadPlan['mode'];
   readonly connections: number;
+  /** Of HTTP/2: at a time on each connection. Default: 1. */
+  readonly streams?: number;
   /** Measured beside Tulle's runtimes. */
   readonly beside: readonly PeerName[];
   /** Latency at half of what Envoy can do, instead of cost at saturation. */
@@ -24,6 +26,8 @@ export interface Scenario {
 
 const floors: readonly PeerName[] = ['floor-bun', 'floor-node', 'floor-deno'];
 const http = { kind: 'http', bytes: 1024 } as const;
+const http2 = { unit: 'request', mutualTls: false, mode: 'h2', connections: 4, streams: 16 } as const;
+const besideHttp2: readonly PeerName[] = ['nginx', 'envoy'];
 const plain = { unit: 'request', mutualTls: false, mode: 'http', connections: 32 } as const;
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -122,6 +126,62 @@ export const SCENARIOS: readonly Scenario[] = [
     connections: 1000,
     beside: ['nginx', 'envoy'],
   },
+  {
+    ...http2,
+    name: 'h2',
+    what: 'h2c, 1 KB answers, 4 connections x 16 streams; nginx by grpc_pass',
+    upstream: { kind: 'h2', bytes: 1024 },
+    bootstrap: plainBootstrap,
+    beside: besideHttp2,
+  },
+  {
+    ...http2,
+    name: 'h2-sidecar',
+    what: "a sidecar's whole config, h2c; nginx as a plain proxy",
+    upstream: { kind: 'h2', bytes: 1024 },
+    bootstrap: sidecarBootstrap,
+    beside: besideHttp2,
+  },
+  {
+    ...http2,
+    name: 'h2-mtls',
+    what: "a sidecar's whole config, mTLS on both hops, gRPC unary of 1 KB",
+    upstream: { kind: 'grpc', bytes: 1024 },
+    mutualTls: true,
+    mode: 'grpc',
+    bootstrap: sidecarBootstrap,
+    beside: besideHttp2,
+  },
+  {
+    ...http2,
+    name: 'grpc-stream',
+    what: 'gRPC messages of 128 bytes to and fro on streams that stay, 4 connections x 16 streams',
+    unit: 'message',
+    upstream: { kind: 'grpc-stream', bytes: 128 },
+    mode: 'grpc-stream',
+    bootstrap: plainBootstrap,
+    beside: besideHttp2,
+  },
+  {
+    ...http2,
+    name: 'h2-down',
+    what: 'a response body without end on each of 4 connections, h2c',
+    unit: 'MB',
+    upstream: { kind: 'h2-source', bytes: 0 },
+    mode: 'h2-down',
+    bootstrap: plainBootstrap,
+    beside: besideHttp2,
+  },
+  {
+    ...http2,
+    name: 'h2-up',
+    what: 'a request body without end on each of 4 connections, h2c',
+    unit: 'MB',
+    upstream: { kind: 'h2-sink', bytes: 0 },
+    mode: 'h2-up',
+    bootstrap: plainBootstrap,
+    beside: besideHttp2,
+  },
 ];
 
 export type Figure = 'cpuUs' | 'p99Us' | 'idleMb' | 'perConnectionKb';
@@ -141,5 +201,10 @@ export const AIMS: readonly Aim[] = [
   { scenario: 'mtls', figure: 'cpuUs', against: 'envoy', limit: { bun: 0.5, node: 0.7, deno: 0.75 } },
   { scenario: 'latency', figure: 'p99Us', against: 'envoy', limit: { bun: 1, node: 1.2, deno: 1.5 } },
   { scenario: 'sidecar', figure: 'idleMb', against: undefined, limit: { bun: 45, node: 75, deno: 80 } },
+  { scenario: 'h2', figure: 'cpuUs', against: 'nginx', limit: { bun: 1.1, node: 1.35, deno: 1.5 } },
+  { scenario: 'h2-sidecar', figure: 'cpuUs', against: 'envoy', limit: { bun: 0.8, node: 1, deno: 1.2 } },
+  { scenario: 'h2-mtls', figure: 'cpuUs', against: 'envoy', limit: { bun: 0.8, node: 1.1, deno: 1.2 } },
+  // Messages per CPU second at least 1.2, 0.9 and 0.8 times Envoy's.
+  { scenario: 'grpc-stream', figure: 'cpuUs', against: 'envoy', limit: { bun: 1 / 1.2, node: 1 / 0.9, deno: 1 / 0.8 } },
   { scenario: 'idle', figure: 'perConnectionKb', against: 'envoy', limit: { bun: 1 } },
 ];

@@ -1,11 +1,12 @@
 /**
  * An upstream as a program: `{"kind","bytes","port","tls"}` as its argument. http answers `bytes` to every request;
- * websocket echoes messages of `bytes`; source sends without end to each client.
+ * websocket echoes messages of `bytes`; source sends without end to each client; the others are of http2/upstream.ts.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
+import { serveHttp2 } from './http2/upstream.ts';
 import type { UpstreamOptions } from './upstreams.ts';
 
 const options = JSON.parse(process.argv[2]!) as UpstreamOptions & { port: number };
@@ -56,7 +57,11 @@ function source(socket: net.Socket): void {
   pump();
 }
 
-const serve = { http, websocket: webSocket, source }[options.kind];
+const http2 = (socket: net.Socket) => serveHttp2(socket, options);
+const serve = {
+  ...{ http, websocket: webSocket, source },
+  ...{ h2: http2, grpc: http2, 'grpc-stream': http2, 'h2-source': http2, 'h2-sink': http2 },
+}[options.kind];
 const accept = (socket: net.Socket) => {
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy());
@@ -70,6 +75,7 @@ const server = options.tls
         ca: readFileSync(options.tls.roots),
         requestCert: true,
         rejectUnauthorized: true,
+        ...(serve === http2 && { ALPNProtocols: ['h2'] }),
       },
       accept,
     )

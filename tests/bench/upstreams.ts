@@ -7,7 +7,8 @@ import type { Program } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
 import { freePort, installed, LOAD_CORE, ownProgram, start } from './parts.ts';
 
-export type Kind = 'http' | 'websocket' | 'source';
+/** Behind `source` all are HTTP/2. */
+export type Kind = 'http' | 'websocket' | 'source' | 'h2' | 'grpc' | 'grpc-stream' | 'h2-source' | 'h2-sink';
 
 export interface TlsFiles {
   readonly cert: string;
@@ -25,7 +26,7 @@ export interface UpstreamOptions {
 
 /** @param folder scratch @returns its port */
 export async function startUpstream(options: UpstreamOptions, folder: string): Promise<number> {
-  const nginx = options.kind === 'http' ? installed('nginx') : undefined;
+  const nginx = options.kind === 'http' || options.kind === 'h2' ? installed('nginx') : undefined;
   const port = await freePort();
   const part = nginx
     ? start('upstream', LOAD_CORE, nginxUpstream(nginx, port, options, folder))
@@ -58,7 +59,7 @@ export const nginxMain = (folder: string) =>
 export const nginxTemp = (folder: string) =>
   ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${folder}/${kind};`).join(' ');
 
-function nginxUpstream(nginx: string, port: number, { bytes, tls }: UpstreamOptions, folder: string): string[] {
+function nginxUpstream(nginx: string, port: number, { kind, bytes, tls }: UpstreamOptions, folder: string): string[] {
   const own = join(folder, 'upstream');
   mkdirSync(own, { recursive: true });
   writeFileSync(join(own, 'body'), 'x'.repeat(bytes));
@@ -73,8 +74,8 @@ function nginxUpstream(nginx: string, port: number, { bytes, tls }: UpstreamOpti
   const file = join(own, 'nginx.conf');
   writeFileSync(
     file,
-    `${nginxMain(own)}http { ${nginxTemp(own)} access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; sendfile on; open_file_cache max=10;
- server { listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096; ${security} ${answer} } }\n`,
+    `${nginxMain(own)}http { ${nginxTemp(own)} access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; sendfile on; open_file_cache max=10; http2_max_concurrent_streams 100000;
+ server { listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${kind === 'h2' ? ' http2' : ''} backlog=4096; ${security} ${answer} } }\n`,
   );
   return [nginx, '-p', own, '-c', file];
 }

@@ -1,6 +1,7 @@
 /** From a request's body to the resource that is stored: checked against its path, completed, validated. */
 import { randomInt } from 'node:crypto';
 import type { Kind } from '../../../shared/resources/kind.ts';
+import { withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { notCompiled } from '../../compile/node/not-compiled.ts';
 import { isObject } from '../server/body.ts';
@@ -29,9 +30,15 @@ export function admit(
 ): Admitted {
   checkType(target, body);
   const { status: _, ...wanted } = body;
-  const known = applyFieldPolicy(target, { ...wanted, metadata: metadataFor(target, body['metadata']) }, fields);
+  const whole = { ...wanted, metadata: metadataFor(target, body['metadata']) };
+  const first = kinds.validate(whole);
+  // The schemas refuse unknown fields: what has no violations has none to take out.
+  const pruned =
+    first.violations.length === 0 ? { value: whole, unknown: [] } : withoutUnknownFields(target.kind, whole);
+  const known = applyFieldPolicy(target, pruned, fields);
   const metadata = known.body['metadata'] as Record<string, unknown>;
-  const { resource, violations: found, warnings: all } = kinds.validate(known.body);
+  const { resource, violations: found, warnings: all } = known.body === whole ? first : kinds.validate(known.body);
+  kinds.validated?.(target, found);
   const name = String(metadata['name'] ?? '');
   const { refused, warnings } = unstorable(all);
   const violations = [...refused, ...found];

@@ -3,7 +3,7 @@
  * (kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
  */
 import type { Context } from 'hono';
-import { type FieldValidation, withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
+import type { FieldValidation, Pruned } from '../../../shared/resources/read/unknown-fields.ts';
 import type { Violation } from '../../../shared/resources/resource.ts';
 import type { Target } from './kinds.ts';
 import { ApiError } from './status.ts';
@@ -35,10 +35,9 @@ export function fieldPolicy(c: Context, duplicates: readonly string[]): FieldPol
  */
 export function applyFieldPolicy(
   target: Target,
-  body: Record<string, unknown>,
+  { value, unknown }: Pruned,
   { policy, duplicates }: FieldPolicy,
 ): { body: Record<string, unknown>; warnings: Violation[] } {
-  const { value, unknown } = withoutUnknownFields(target.kind, body);
   const violations = [
     ...unknown.map((path) => ({ path, rule: 'unknown-field', message: `unknown field "${path}"` })),
     ...duplicates.map((path) => ({ path, rule: 'duplicate-field', message: `duplicate field "${path}"` })),

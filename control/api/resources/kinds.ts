@@ -9,6 +9,8 @@ export interface ResourceKinds {
   readonly kinds: readonly Kind[];
   /** Never throws; `resource` is there when there are no violations. */
   readonly validate: (value: unknown) => { resource?: Resource; violations: Violation[]; warnings: Violation[] };
+  /** Takes the outcome of each write's validation. */
+  readonly validated?: (target: Target, violations: readonly Violation[]) => void;
 }
 
 /** What a resource path names. */

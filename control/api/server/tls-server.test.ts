@@ -146,6 +146,24 @@ describe('the control API over TLS', () => {
     expect(Object.values(agent.freeSockets).flat()).toEqual(connections);
   });
 
+  it('serves clients that come all at once', async () => {
+    const client = await clientOf(authority);
+    const all = new Agent({ keepAlive: false });
+    const status = () =>
+      new Promise<number>((resolve, reject) => {
+        const tls = { ca: authority.trustBundle, servername: 'localhost', agent: all, ...client };
+        httpsRequest(`${server.url}/`, tls, (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        })
+          .on('error', reject)
+          .end();
+      });
+    const answered = await Promise.all(Array.from({ length: 150 }, status));
+    expect(new Set(answered)).toEqual(new Set([200]));
+    await vi.waitFor(() => expect(server.connections).toBe(0), { timeout: 10_000 });
+  });
+
   it('makes one certificate after the other, so that the last that was begun stays', async () => {
     let making = 0;
     let most = 0;

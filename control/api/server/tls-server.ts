@@ -1,7 +1,13 @@
 /** The control API's HTTPS server: its certificate from its own CA, its callers' certificates verified by Tulle. */
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
-import { type AddressInfo, isIP, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  isIP,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
@@ -26,6 +32,7 @@ const MAX_HEADERS = 100;
 const MAX_TIMER_MS = 24 * 3_600_000;
 const RETRY_MS = 60_000;
 const HOST_CHECK_MS = 60_000;
+const ON_BUN = process.versions['bun'] !== undefined;
 
 /** A host (a DNS name or an IP address, IPv6 without brackets) and the port; absent: the one that the server listens on. */
 export interface Advertised {
@@ -102,10 +109,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
+  // Of a thousand connections at once only some begin their handshake in one turn of the event loop. Bun's TLS server begins
+  // those of its own connections alone.
+  const accepting = ON_BUN ? tls : createTcpServer({ noDelay: true, pauseOnConnect: true });
+  const handshakes = new SlicedQueue();
   const sockets = new Set<TLSSocket>();
   // Includes connections in their handshake: closing would wait for them.
   const raw = new Set<Socket>();
-  tls.on('connection', (socket: Socket) => {
+  accepting.on('connection', (socket: Socket) => {
     const place = counts.enter(socket.remoteAddress ?? '');
     if (typeof place === 'string') {
       refused(`refused connection from ${socket.remoteAddress}: ${place}`);
@@ -119,6 +130,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       forget();
       place.leave();
     });
+    if (accepting === tls) return;
+    socket.on('error', () => socket.destroy());
+    handshakes.add(() => void (socket.destroyed || tls.emit('connection', socket)));
   });
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
@@ -186,8 +200,8 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   }
 
   // The inner server never listens itself; this starts its watch over slow request heads.
-  tls.on('listening', () => http.emit('listening'));
-  const bound = await listen(tls, options.listen);
+  accepting.on('listening', () => http.emit('listening'));
+  const bound = await listen(accepting, options.listen);
   schedule(renewalTime(certificate) - now());
   const stopWatch = isWildcard(options.listen.address)
     ? watchHostNames({ names: ownNames, everyMs: options.hostCheckMs ?? HOST_CHECK_MS, renew, log })
@@ -206,7 +220,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
         stopWatch();
         // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
         stop.abort();
-        tls.close(() => resolve());
+        accepting.close(() => resolve());
         http.close();
         for (const socket of [...sockets, ...raw]) socket.destroy();
       }),
@@ -300,7 +314,7 @@ function renewalTime({ notBefore, notAfter }: ServerCertificate): number {
   return notBefore + ((notAfter - notBefore) * 2) / 3;
 }
 
-function listen(server: ReturnType<typeof createServer>, to: { address: string; port: number }): Promise<AddressInfo> {
+function listen(server: TcpServer, to: { address: string; port: number }): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const reason = error.code === 'EADDRINUSE' ? 'the port is in use' : error.message;

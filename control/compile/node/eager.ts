@@ -10,7 +10,7 @@ export interface EagerInput {
   readonly virtualHosts: Layer;
   /** Clusters of the services that the node may call. */
   readonly clusters: Layer;
-  /** Layers of listeners and route configurations, as one object for the same layers. */
+  /** Layers of listeners and route configurations. */
   readonly holders: readonly Layer[];
   /** Hosts that a Sidecar names without a wildcard. */
   readonly exactHosts: ReadonlySet<string>;
@@ -20,19 +20,27 @@ export interface EagerInput {
  * Virtual hosts that catch everything else and those of `exactHosts`; clusters of these, and those that filters or whole
  * route configurations name. What a tcp_proxy of an outbound listener names is fetched with the first connection.
  */
-export const eagerOf = generator<EagerInput, Eager>(
-  { clusters: true, virtualHosts: true, holders: true, exactHosts: true },
-  ({ virtualHosts, clusters, holders, exactHosts }) => {
-    const hosts: string[] = [];
-    for (const name of virtualHosts.keys()) {
+export function eagerOf({ virtualHosts, clusters, holders, exactHosts }: EagerInput): Eager {
+  const named = new Set<string>();
+  for (const layer of holders) for (const name of namedIn({ layer })) named.add(name);
+  for (const name of exactClusters({ clusters, exactHosts })) named.add(name);
+  return { virtualHosts: eagerHosts({ virtualHosts, exactHosts }), clusters: [...named] };
+}
+
+const eagerHosts = generator<Pick<EagerInput, 'virtualHosts' | 'exactHosts'>, readonly string[]>(
+  { virtualHosts: true, exactHosts: true },
+  ({ virtualHosts, exactHosts }) =>
+    [...virtualHosts.keys()].filter((name) => {
       const host = hostOf(name);
-      if (host === undefined || exactHosts.has(host)) hosts.push(name);
-    }
-    const named = new Set<string>();
-    for (const layer of holders) for (const name of namedIn({ layer })) named.add(name);
-    if (exactHosts.size > 0)
-      for (const name of clusters.keys()) if (exactHosts.has(name.slice(name.lastIndexOf('|') + 1))) named.add(name);
-    return { virtualHosts: hosts, clusters: [...named] };
+      return host === undefined || exactHosts.has(host);
+    }),
+);
+
+const exactClusters = generator<Pick<EagerInput, 'clusters' | 'exactHosts'>, readonly string[]>(
+  { clusters: true, exactHosts: true },
+  ({ clusters, exactHosts }) => {
+    if (exactHosts.size === 0) return [];
+    return [...clusters.keys()].filter((name) => exactHosts.has(name.slice(name.lastIndexOf('|') + 1)));
   },
 );
 

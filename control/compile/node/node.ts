@@ -228,7 +228,7 @@ function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {
   return eagerOf({
     virtualHosts: sets.virtualHosts.last,
     clusters: sets.clusters.last,
-    holders: sharedList([...sets.listeners.all, ...sets.routes.all]),
+    holders: [...sets.listeners.all, ...sets.routes.all],
     exactHosts: exactHosts({ sidecars: sharedList(sidecarsOf(view, proxy)) }),
   });
 }
@@ -251,7 +251,13 @@ function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place):
   });
 }
 
-/** Makes the versions, which is most of the work, where it can pause. */
+const versionedLayers = new WeakSet<Layer>();
+
+/** Makes the versions, which is most of the work, where it can pause; once for a layer that proxies share. */
 function* version(layers: readonly Layer[]): Work<void> {
-  for (const each of layers) for (const resource of each.values()) yield* resource.versioned();
+  for (const each of layers) {
+    if (versionedLayers.has(each)) continue;
+    for (const resource of each.values()) yield* resource.versioned();
+    versionedLayers.add(each);
+  }
 }

@@ -1,11 +1,12 @@
 /** What a codec is to the connection's owner: chosen per connection (ALPN, preface), then no caller knows which it is. */
 import type { Connection } from '../../runtime/runtime.ts';
 import type { CodecError } from '../message/codec-error.ts';
-import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { HttpVersion, RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from '../message/stream.ts';
 
 /** A downstream connection as its session sees it. */
 export interface DownstreamCodec {
+  readonly version: HttpVersion;
   /** No stream is open and no head partly read. */
   readonly idle: boolean;
   /** No new stream: the connection closes when those that are open have ended, at once where there are none. */

@@ -7,7 +7,7 @@ import type { DownstreamCodec, DownstreamOwner } from '../codec/codecs.ts';
 import { Http1DownstreamConnection } from '../codec/h1/downstream-connection.ts';
 import { Http2DownstreamConnection } from '../codec/h2/downstream-connection.ts';
 import { CLIENT_PREFACE } from '../codec/h2/frames.ts';
-import type { ResponseHead } from '../message/message.ts';
+import type { HttpVersion, ResponseHead } from '../message/message.ts';
 import type { OutStream } from '../message/stream.ts';
 import type { SessionConfig } from './manager-config.ts';
 import type { OpenCodec } from './session.ts';
@@ -49,6 +49,10 @@ class UndecidedCodec implements DownstreamCodec, ConnectionHandler {
     this.config = config;
     this.owner = owner;
     connection.handler = this;
+  }
+
+  get version(): HttpVersion {
+    return this.chosen?.version ?? 'HTTP/1.1';
   }
 
   get idle(): boolean {

@@ -3,7 +3,7 @@
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import type { CodecError } from '../message/codec-error.ts';
 import { HeaderMap } from '../message/header-map.ts';
-import type { RequestHead, ResponseHead } from '../message/message.ts';
+import type { HttpVersion, RequestHead, ResponseHead } from '../message/message.ts';
 import { bodyBytes } from '../request/local-reply.ts';
 import { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, ResponseFlag } from '../request/request-context.ts';
@@ -22,7 +22,7 @@ export function bodyOf({ status, details }: CodecError): string {
 }
 
 /** Represents the head in the log. */
-function unknownHead(): RequestHead {
+function unknownHead(version: HttpVersion): RequestHead {
   return {
     method: '',
     scheme: '',
@@ -32,7 +32,7 @@ function unknownHead(): RequestHead {
     bodySize: 0,
     upgrade: '',
     wantsContinue: false,
-    version: 'HTTP/1.1',
+    version,
   };
 }
 
@@ -43,7 +43,7 @@ export function unansweredRequest(
   details: string,
   flag: ResponseFlag,
 ): ProxyRequest {
-  const request = new ProxyRequest({ ...unknownHead(), version: 'HTTP/2' }, downstream, nowMs);
+  const request = new ProxyRequest(unknownHead('HTTP/2'), downstream, nowMs);
   request.details = details;
   request.flag(flag);
   return request;
@@ -65,8 +65,9 @@ export function composeRefusal(
   downstream: DownstreamInfo,
   nowMs: number,
   made: LocalReply,
+  version: HttpVersion,
 ): Refusal {
-  const request = new ProxyRequest(unknownHead(), downstream, nowMs);
+  const request = new ProxyRequest(unknownHead(version), downstream, nowMs);
   request.details = made.details;
   if (made.flag) request.flag(made.flag);
   const mapped = config.mapReply?.(request, made);

@@ -189,7 +189,7 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   private refuse(made: LocalReply, stream: OutStream<ResponseHead>): void {
     const { exchange } = this.config;
     const nowMs = exchange.router.clock.monotonicMs();
-    const { request, head, body } = composeRefusal(exchange, this.downstream, nowMs, made);
+    const { request, head, body } = composeRefusal(exchange, this.downstream, nowMs, made, this.codec.version);
     this.report(request, true);
     stream.head(head, body.length === 0);
     if (body.length > 0) stream.data(body, true);

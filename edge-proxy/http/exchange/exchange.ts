@@ -302,10 +302,10 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
     this.stream.reset('protocol_error');
   }
 
-  /** Ends without a further word to the client. A tunnel that ends in any way has served its purpose. */
+  /** Ends without a further word to the client. A tunnel has served its purpose, unless its stream was reset (HTTP/2). */
   private endFor(flag: ResponseFlag, details: string): void {
     if (this.finished) return;
-    if (!this.response.tunnel) {
+    if (!this.response.tunnel || flag === 'DR') {
       this.request.flag(flag);
       this.request.details = details;
     }

@@ -173,14 +173,18 @@ export class HeaderTreatment {
       if (this.trustedHops > 0) request.remoteIp = hop(received, this.trustedHops) ?? downstream.remoteAddress;
       if (this.appendFor) append(headers, 'x-forwarded-for', downstream.remoteAddress);
     } else request.remoteIp = hop(received, this.trustedHops + 1) ?? downstream.remoteAddress;
-    if (this.addPort && !headers.has('x-forwarded-port')) headers.set('x-forwarded-port', String(downstream.localPort));
+    const trusted = !this.useRemoteAddress || this.trustedHops > 0;
+    if (this.addPort && (!trusted || !headers.has('x-forwarded-port')))
+      headers.set('x-forwarded-port', String(downstream.localPort));
     const proto = this.scheme ?? (downstream.secure ? 'https' : 'http');
     const claimed = headers.get('x-forwarded-proto');
-    const trusted = !this.useRemoteAddress || this.trustedHops > 0;
+    const { scheme } = request;
     if (claimed === undefined || !trusted || (claimed !== 'http' && claimed !== 'https')) {
       headers.set('x-forwarded-proto', proto);
       request.scheme = proto;
     } else request.scheme = this.scheme ?? claimed;
+    // HTTP/2 says the scheme itself (RFC 9113 section 8.3.1), and keeps it as in Envoy.
+    if (request.protocol === 'HTTP/2') request.scheme = this.scheme ?? scheme;
   }
 
   private isInternal(address: string): boolean {

@@ -139,9 +139,16 @@ export function grpcHeaders(status: number, body: string, headers: HeaderMap, gr
   if (body !== '') headers.append('grpc-message', percentEncoded(body), 'grpc-message');
 }
 
+/** Failures of which the log has the transport's words, as in Envoy. */
+const failuresWithWords: ReadonlySet<ResetReason> = new Set<ResetReason>([
+  'local_connection_failure',
+  'remote_connection_failure',
+  'connection_timeout',
+]);
+
 /** The upstream gave no response head. @param detail the transport's words, goes to the log alone: a client need not learn how this mesh is built */
 export function upstreamReset(reason: ResetReason, detail: string, attempts: number): LocalReply {
-  const transport = detail === '' || reason === 'connection_termination' || reason === 'protocol_error' ? '' : detail;
+  const transport = failuresWithWords.has(reason) ? detail : '';
   const retried = attempts > 1 ? 'retried and the latest reset reason' : 'reset reason';
   const body = `upstream connect error or disconnect/reset before headers. ${retried}: ${words[reason]}`;
   const details = `upstream_reset_before_response_started{${resetDetail(reason)}${transport === '' ? '' : `|${transport.replaceAll(' ', '_')}`}}`;

@@ -12,6 +12,12 @@ import type { RouteEntry } from '../routing/route-table.ts';
 import type { DownstreamInfo, GrpcMessages, RequestContext, ResponseFlag } from './request-context.ts';
 import type { TraceReason } from './request-id.ts';
 
+/** HTTP/2 says it; in HTTP/1.1 it is that of the connection. */
+function schemeOf({ version, scheme }: RequestHead, { secure }: DownstreamInfo): 'http' | 'https' {
+  if (version === 'HTTP/2' && (scheme === 'http' || scheme === 'https')) return scheme;
+  return secure ? 'https' : 'http';
+}
+
 export class ProxyRequest implements RequestContext, RequestHead {
   readonly downstream: DownstreamInfo;
   method: string;
@@ -61,7 +67,7 @@ export class ProxyRequest implements RequestContext, RequestHead {
     this.method = head.method;
     this.path = head.path;
     this.authority = head.authority;
-    this.scheme = downstream.secure ? 'https' : 'http';
+    this.scheme = schemeOf(head, downstream);
     this.protocol = head.version;
     this.headers = head.headers;
     this.bodySize = head.bodySize;

@@ -9,8 +9,6 @@ import type { RouterConfig } from './router-config.ts';
 
 type HeadRules = Pick<RouterConfig, 'suppressEnvoyHeaders' | 'proxyContinue' | 'clock'>;
 
-/** Methods that mean no content. */
-const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'CONNECT', 'TRACE']);
 /** This hop's own framing, which no header operation may change, and what the router of an Envoy consumes. */
 const notForwarded = [
   'host',
@@ -38,10 +36,6 @@ export function prepareHead(
   if (bodySize === undefined) headers.remove('content-length');
   else if (bodySize > 0) headers.set('content-length', String(bodySize));
   else if (headers.has('content-length')) headers.set('content-length', '0');
-  else if (request.upgrade === '' && !bodiless.has(request.method)) {
-    // RFC 9110 section 8.6: methods that mean content say that there is none.
-    headers.append('content-length', '0', 'content-length');
-  }
   if (request.wantsContinue && !config.proxyContinue) headers.remove('expect');
   return true;
 }

@@ -4,9 +4,15 @@
  * threshold.
  */
 import { concat } from '../../http/codec/bytes.ts';
-import { type Field, type ResponseFields, valuesOf } from '../../http/codec/h2/fields.ts';
+import type { UpstreamProtocol } from '../../http/codec/codecs.ts';
+import { MESSAGE_HEAD } from '../../http/grpc/message-counter.ts';
+import { framedMessage } from '../../http/grpc/message-reader.ts';
+import { isGrpcType } from '../../http/grpc/status.ts';
+import { formatGrpcTimeout } from '../../http/grpc/timeout.ts';
+import type { HeaderMap } from '../../http/message/header-map.ts';
+import type { ResponseHead } from '../../http/message/message.ts';
+import type { ExchangeCheck, ResponseJudge } from './exchange-probe.ts';
 import { type CheckResult, PASSED, REFUSED } from './health-checker.ts';
-import type { Http2Check, ResponseJudge } from './http2-probe.ts';
 
 export interface GrpcCheck {
   /** '' : the server as a whole. */
@@ -14,8 +20,10 @@ export interface GrpcCheck {
   /** '' : the endpoint's, else the cluster's name. */
   readonly authority: string;
   readonly clusterName: string;
-  /** Every field but the pseudo-header fields and the timeout, names in lower case. */
-  readonly metadata: readonly Field[];
+  /** HTTP/2. */
+  readonly protocol: UpstreamProtocol;
+  /** Every field but the timeout, names in lower case. */
+  readonly metadata: HeaderMap;
   readonly timeoutMs: number;
   readonly reuseConnection: boolean;
 }
@@ -23,23 +31,24 @@ export interface GrpcCheck {
 const SERVING = 1;
 /** A response is a byte or two; unknown fields of a later version may follow. */
 const LONGEST_MESSAGE = 4096;
-const MESSAGE_HEAD = 5;
 
-export function grpcCheck(spec: GrpcCheck): Http2Check {
-  const body = message(healthCheckRequest(spec.serviceName));
-  const timeout = grpcTimeout(spec.timeoutMs);
+export function grpcCheck(spec: GrpcCheck): ExchangeCheck {
+  const headers = spec.metadata.copy();
+  headers.append('grpc-timeout', formatGrpcTimeout(spec.timeoutMs), 'grpc-timeout');
   return {
+    protocol: spec.protocol,
     reuseConnection: spec.reuseConnection,
-    request: (host, secure) => ({
-      fields: [
-        [':method', 'POST'],
-        [':scheme', secure ? 'https' : 'http'],
-        [':authority', host.healthCheck.hostname || spec.authority || spec.clusterName],
-        [':path', '/grpc.health.v1.Health/Check'],
-        ...spec.metadata,
-        ['grpc-timeout', timeout],
-      ],
-      body,
+    body: framedMessage(healthCheckRequest(spec.serviceName)),
+    head: (host, secure) => ({
+      method: 'POST',
+      scheme: secure ? 'https' : 'http',
+      authority: host.healthCheck.hostname || spec.authority || spec.clusterName,
+      path: '/grpc.health.v1.Health/Check',
+      headers,
+      bodySize: undefined,
+      upgrade: '',
+      wantsContinue: false,
+      version: 'HTTP/2',
     }),
     judge: () => new HealthJudge(),
   };
@@ -49,15 +58,15 @@ export function grpcCheck(spec: GrpcCheck): Http2Check {
 class HealthJudge implements ResponseJudge {
   private received: Uint8Array = new Uint8Array(0);
 
-  onHead({ status, fields }: ResponseFields, endStream: boolean): CheckResult | undefined {
+  onHead({ status, headers }: ResponseHead, end: boolean): CheckResult | undefined {
     // A response of a head alone tells an error, or breaks the protocol; OK without a message is no answer either.
-    if (endStream || status !== 200 || !isGrpc(fields)) return REFUSED;
+    if (end || status !== 200 || !isGrpcType(onlyValue(headers, 'content-type'))) return REFUSED;
     return undefined;
   }
 
-  onData(bytes: Uint8Array, endStream: boolean): CheckResult | undefined {
+  onData(bytes: Uint8Array, end: boolean): CheckResult | undefined {
     // The status, which comes last, is missing.
-    if (endStream) return REFUSED;
+    if (end) return REFUSED;
     const length = this.received.length + bytes.length;
     if (length > MESSAGE_HEAD + LONGEST_MESSAGE) return REFUSED;
     this.received = concat(this.received, bytes);
@@ -66,16 +75,16 @@ class HealthJudge implements ResponseJudge {
       : REFUSED;
   }
 
-  onTrailers(fields: readonly Field[]): CheckResult {
-    const statuses = valuesOf(fields, 'grpc-status');
-    if (statuses.length !== 1 || statuses[0] !== '0') return REFUSED;
+  onTrailers(trailers: HeaderMap): CheckResult {
+    if (onlyValue(trailers, 'grpc-status') !== '0') return REFUSED;
     return servingStatus(this.received) === SERVING ? PASSED : REFUSED;
   }
 }
 
-function isGrpc(fields: readonly Field[]): boolean {
-  const types = valuesOf(fields, 'content-type');
-  return types.length === 1 && /^application\/grpc($|\+)/.test(types[0]!);
+/** The value of a field that is there once. */
+function onlyValue(fields: HeaderMap, key: string): string | undefined {
+  const at = fields.indexOf(key);
+  return fields.indexOf(key, at + 1) < 0 ? fields.values[at] : undefined;
 }
 
 /** HealthCheckRequest: `string service = 1`. */
@@ -83,13 +92,6 @@ export function healthCheckRequest(service: string): Uint8Array {
   const text = new TextEncoder().encode(service);
   if (text.length === 0) return text;
   return concat(Uint8Array.from([0x0a, ...varint(text.length)]), text);
-}
-
-/** A message as gRPC sends it: not compressed, its length before it. */
-export function message(bytes: Uint8Array): Uint8Array {
-  const head = new Uint8Array(MESSAGE_HEAD);
-  new DataView(head.buffer).setUint32(1, bytes.length);
-  return concat(head, bytes);
 }
 
 function varint(value: number): number[] {
@@ -166,19 +168,4 @@ class ProtoReader {
     } else return false;
     return this.at <= this.bytes.length;
   }
-}
-
-/** At most eight digits and the finest unit that has them (grpc.io: "gRPC over HTTP2", TimeoutValue), as Envoy writes it. */
-export function grpcTimeout(milliseconds: number): string {
-  const most = 99_999_999;
-  let value = Math.floor(milliseconds);
-  for (const [unit, next] of [
-    ['m', 1000],
-    ['S', 60],
-    ['M', 60],
-  ] as const) {
-    if (value <= most) return `${value}${unit}`;
-    value = Math.floor(value / next);
-  }
-  return `${Math.min(value, most)}H`;
 }

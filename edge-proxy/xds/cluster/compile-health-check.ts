@@ -4,12 +4,17 @@ import type { HealthCheck } from '../../../shared/xds/cluster.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import { ConfigError } from '../../config-error.ts';
 import { fromLatin1 } from '../../http/codec/bytes.ts';
+import { http1 } from '../../http/codec/h1/upstream-connection.ts';
+import type { Field } from '../../http/codec/h2/fields.ts';
+import { defaultHttp2Options } from '../../http/codec/h2/options.ts';
+import { http2Protocol } from '../../http/codec/h2/upstream-connection.ts';
 import { HeaderMap } from '../../http/message/header-map.ts';
 import type { Dialler } from '../../upstream/dial.ts';
+import { type ExchangeCheck, ExchangeProbe } from '../../upstream/health/exchange-probe.ts';
 import { grpcCheck } from '../../upstream/health/grpc-health.ts';
 import type { CheckRules, Probe } from '../../upstream/health/health-checker.ts';
-import { type HttpCheck, HttpProbe, type TcpCheck, TcpProbe } from '../../upstream/health/health-probe.ts';
-import { type Http2Check, Http2Probe, httpOverHttp2 } from '../../upstream/health/http2-probe.ts';
+import { httpCheck } from '../../upstream/health/http-check.ts';
+import { type TcpCheck, TcpProbe } from '../../upstream/health/tcp-probe.ts';
 import type { Host } from '../../upstream/host.ts';
 import { checkHeaders } from './compile-check-headers.ts';
 
@@ -32,20 +37,30 @@ export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, 
     throw new ConfigError(path, 'must have exactly one of httpHealthCheck, tcpHealthCheck and grpcHealthCheck');
   const rules = rulesOf(check, path);
   const reuseConnection = check.reuseConnection ?? true;
-  const overHttp2 = (spec: Http2Check) => ({ rules, makeProbe: (host: Host) => new Http2Probe(host, spec, dialler) });
+  const asking = (spec: ExchangeCheck) => ({
+    rules,
+    makeProbe: (host: Host) => new ExchangeProbe(host, spec, dialler),
+  });
   if (grpcHealthCheck) {
-    const spec = { clusterName: cluster.name, timeoutMs: rules.timeoutMs, reuseConnection };
+    const spec = { clusterName: cluster.name, timeoutMs: rules.timeoutMs, reuseConnection, protocol: HTTP2 };
     if (!cluster.http2) throw new ConfigError(`${path}.grpcHealthCheck`, NEEDS_HTTP2);
-    return overHttp2(grpcCheck({ ...spec, ...grpcConfig(grpcHealthCheck, `${path}.grpcHealthCheck`) }));
+    return asking(grpcCheck({ ...spec, ...grpcConfig(grpcHealthCheck, `${path}.grpcHealthCheck`) }));
   }
   if (httpHealthCheck) {
-    const spec = httpCheck(httpHealthCheck, cluster.name, reuseConnection, `${path}.httpHealthCheck`);
-    if (httpHealthCheck.codecClientType === 'HTTP2') return overHttp2(httpOverHttp2(spec));
-    return { rules, makeProbe: (host) => new HttpProbe(host, spec, dialler) };
+    return asking(compileHttpCheck(httpHealthCheck, cluster.name, reuseConnection, `${path}.httpHealthCheck`));
   }
   const spec = tcpCheck(tcpHealthCheck!, `${path}.tcpHealthCheck`);
   return { rules, makeProbe: (host) => new TcpProbe(host, spec, dialler) };
 }
+
+/** One exchange at a time, and answers of a few bytes. */
+const HTTP2 = http2Protocol({
+  ...defaultHttp2Options,
+  maxConcurrentStreams: 1,
+  initialWindow: 65_535,
+  streamWindow: 65_535,
+  connectionWindow: 65_535,
+});
 
 /** As in Envoy, which refuses a gRPC check of any other cluster. */
 const NEEDS_HTTP2 =
@@ -57,7 +72,7 @@ function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: s
   const { serviceName = '', authority = '', initialMetadata } = config;
   if (/[^\x21-\x7e]/.test(authority)) throw new ConfigError(`${path}.authority`, 'must be a host name');
   const headers = { base: GRPC_HEADERS, add: initialMetadata, http2: true };
-  return { serviceName, authority, metadata: checkHeaders(headers, `${path}.initialMetadata`) };
+  return { serviceName, authority, metadata: headerMap(checkHeaders(headers, `${path}.initialMetadata`)) };
 }
 
 function rulesOf(check: HealthCheck, path: string): CheckRules {
@@ -90,7 +105,18 @@ function rulesOf(check: HealthCheck, path: string): CheckRules {
 
 type HttpConfig = NonNullable<HealthCheck['httpHealthCheck']>;
 
-function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boolean, path: string): HttpCheck {
+function headerMap(fields: readonly Field[]): HeaderMap {
+  const headers = new HeaderMap();
+  for (const [name, value] of fields) headers.append(name, value);
+  return headers;
+}
+
+function compileHttpCheck(
+  config: HttpConfig,
+  clusterName: string,
+  reuseConnection: boolean,
+  path: string,
+): ExchangeCheck {
   const method = config.method === undefined || config.method === 'METHOD_UNSPECIFIED' ? 'GET' : config.method;
   if (method === 'CONNECT') throw new ConfigError(`${path}.method`, 'must not be CONNECT');
   if (!/^\/[\x21-\x7e]*$/.test(config.path))
@@ -100,29 +126,17 @@ function httpCheck(config: HttpConfig, clusterName: string, reuseConnection: boo
   const http2 = config.codecClientType === 'HTTP2';
   const { requestHeadersToAdd: add, requestHeadersToRemove: remove } = config;
   const fields = checkHeaders({ base: [USER_AGENT], add, remove, http2 }, `${path}.requestHeadersToAdd`);
-  const headers = new HeaderMap();
-  for (const [name, value] of fields) headers.append(name, value);
-  return {
+  return httpCheck({
+    protocol: http2 ? HTTP2 : http1,
     method,
     path: config.path,
-    fields,
-    head: (host) => ({
-      method,
-      scheme: '',
-      authority: host,
-      path: config.path,
-      headers,
-      bodySize: 0,
-      upgrade: '',
-      wantsContinue: false,
-      version: 'HTTP/1.1',
-    }),
+    headers: headerMap(fields),
     host: config.host ?? '',
     clusterName,
     expected: statuses(config.expectedStatuses, `${path}.expectedStatuses`) ?? ((status) => status === 200),
     retriable: statuses(config.retriableStatuses, `${path}.retriableStatuses`) ?? (() => false),
     reuseConnection,
-  };
+  });
 }
 
 /** Half-open ranges, as [200, 300). */

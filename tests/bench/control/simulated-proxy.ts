@@ -8,7 +8,7 @@ import { gunzip } from 'node:zlib';
 import { FEATURES, RESOURCE_TYPES, TYPE_URLS } from '../../../shared/xds/discovery.ts';
 
 /** As `edge-proxy/control-client` has them. */
-const CONNECT_MS = 5_000;
+const CONNECT_MS = { first: 5_000, most: 20_000 };
 const POLL_MS = 60_000;
 const BACKOFF_MS = { first: 200, most: 5_000 };
 
@@ -93,6 +93,7 @@ export class SimulatedProxy {
   }
 
   private lastBytes = 0;
+  private connectMs = CONNECT_MS.first;
 
   private post(body: string): Promise<Buffer> {
     return new Promise((resolve, reject) => {
@@ -123,8 +124,14 @@ export class SimulatedProxy {
       const limit = setTimeout(() => request.destroy(new Error('poll timeout')), POLL_MS);
       request.on('socket', (socket) => {
         if (!socket.connecting) return;
-        const connecting = setTimeout(() => request.destroy(new Error('connect timeout')), CONNECT_MS);
-        socket.once('secureConnect', () => clearTimeout(connecting));
+        const connecting = setTimeout(() => {
+          request.destroy(new Error(`connect timeout of ${this.connectMs} ms`));
+          this.connectMs = Math.min(2 * this.connectMs, CONNECT_MS.most);
+        }, this.connectMs);
+        socket.once('secureConnect', () => {
+          this.connectMs = CONNECT_MS.first;
+          clearTimeout(connecting);
+        });
         socket.once('close', () => clearTimeout(connecting));
       });
       request.on('error', (error) => {

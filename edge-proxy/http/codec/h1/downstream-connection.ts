@@ -6,7 +6,7 @@ import type { ResetReason } from '../../message/stream.ts';
 import { concat } from '../bytes.ts';
 import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
 import { beginBatch, endBatch } from '../cork.ts';
-import { type DownstreamLine, Http1DownstreamStream } from './downstream-stream.ts';
+import { type DownstreamLine, Http1DownstreamStream, type RequestLine } from './downstream-stream.ts';
 import type { CodecLimits, Http1RequestHead } from './head.ts';
 import { MessageWriter } from './message-writer.ts';
 import { type MessageSink, RequestParser } from './parser.ts';
@@ -24,9 +24,13 @@ export interface Http1DownstreamOptions {
   readonly delayedCloseMs: number;
 }
 
+/** Of a request whose head is not whole. */
+const UNREAD: RequestLine = { version: 'HTTP/1.1', method: '', upgrade: '' };
+
 export class Http1DownstreamConnection
   implements DownstreamCodec, DownstreamLine, ConnectionHandler, MessageSink<Http1RequestHead>
 {
+  readonly version = 'HTTP/1.1';
   readonly writer: MessageWriter;
   readonly trailers: boolean;
   last = false;
@@ -71,7 +75,7 @@ export class Http1DownstreamConnection
 
   rejectHead(): Http1DownstreamStream {
     this.last = true;
-    this.stream = new Http1DownstreamStream(this, 'HTTP/1.1', '', false);
+    this.stream = new Http1DownstreamStream(this, UNREAD, false);
     return this.stream;
   }
 
@@ -143,7 +147,7 @@ export class Http1DownstreamConnection
     this.served = true;
     if (!head.keepAlive) this.last = true;
     const whole = end && head.upgrade === '';
-    const stream = new Http1DownstreamStream(this, head.version, head.upgrade, whole);
+    const stream = new Http1DownstreamStream(this, head, whole);
     this.stream = stream;
     stream.sink = this.owner.onRequest(stream, head, whole);
   }

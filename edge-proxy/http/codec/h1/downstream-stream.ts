@@ -2,7 +2,7 @@
 
 import type { CodecError } from '../../message/codec-error.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
-import type { HttpVersion, ResponseHead } from '../../message/message.ts';
+import type { HttpVersion, RequestHead, ResponseHead } from '../../message/message.ts';
 import type { DownstreamStream, RequestSink, ResetReason, Sent, StreamReset } from '../../message/stream.ts';
 import type { MessageWriter } from './message-writer.ts';
 import { framedHeadText, interimHeadText, tunnelHeadText } from './response-head-text.ts';
@@ -29,9 +29,14 @@ export interface DownstreamLine {
   abort(): void;
 }
 
+/** What a response depends on of its request. */
+export type RequestLine = Pick<RequestHead, 'version' | 'method' | 'upgrade'>;
+
 export class Http1DownstreamStream implements DownstreamStream {
   private readonly line: DownstreamLine;
   private readonly version: HttpVersion;
+  /** Of the request; '' where it was not read. */
+  private readonly method: string;
   private upgrade: string;
   sink: RequestSink | undefined;
   /** The request is whole. */
@@ -42,9 +47,11 @@ export class Http1DownstreamStream implements DownstreamStream {
   private responseEnded = false;
   private over = false;
 
-  constructor(line: DownstreamLine, version: HttpVersion, upgrade: string, requestEnded: boolean) {
+  constructor(line: DownstreamLine, request: RequestLine, requestEnded: boolean) {
+    const { version, method, upgrade } = request;
     this.line = line;
     this.version = version;
+    this.method = method;
     this.upgrade = upgrade;
     this.requestEnded = requestEnded;
   }
@@ -61,6 +68,7 @@ export class Http1DownstreamStream implements DownstreamStream {
     this.sent = 'head';
     if (head.status === 101 || (this.upgrade === 'connect' && head.status >= 200 && head.status < 300)) {
       this.beginTunnel(head);
+      if (end) this.data(EMPTY, true);
       return;
     }
     // The rest of an unfinished request, or bytes for the tunnel it requested, cannot be distinguished from the next request.
@@ -70,10 +78,17 @@ export class Http1DownstreamStream implements DownstreamStream {
       head.headers.remove('content-length');
       if (!chunked) line.last = true;
     }
+    if (end) this.sayNoContent(head);
     line.decideLast();
     const persistence = line.last ? 'close' : this.version === 'HTTP/1.0' ? 'keep-alive' : '';
     line.writer.head(framedHeadText(head, chunked, persistence), chunked);
     if (end) this.end();
+  }
+
+  /** Without a length a client waits for the end of the connection (RFC 9112 section 6.3). */
+  private sayNoContent({ status, headers }: ResponseHead): void {
+    if (status === 204 || status === 304 || this.method === 'HEAD' || headers.has('content-length')) return;
+    headers.append('content-length', '0', 'content-length');
   }
 
   private beginTunnel(head: ResponseHead): void {

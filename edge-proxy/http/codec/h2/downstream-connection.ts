@@ -1,14 +1,14 @@
 /** A downstream HTTP/2 connection: its streams are requests, each served by itself. */
 import type { Connection } from '../../../runtime/runtime.ts';
 import { CodecError } from '../../message/codec-error.ts';
-import type { RequestHead, ResponseHead } from '../../message/message.ts';
+import type { HttpVersion, RequestHead, ResponseHead } from '../../message/message.ts';
 import type { OutStream, ResetReason } from '../../message/stream.ts';
 import type { DownstreamCodec, DownstreamOwner } from '../codecs.ts';
 import { Http2Connection } from './connection/connection.ts';
 import { type Draining, GracefulDrain } from './connection/graceful-drain.ts';
 import type { Http2Stream } from './connection/stream.ts';
 import { type DownstreamLine, Http2DownstreamStream } from './downstream-stream.ts';
-import { ERROR_CODES, Http2Error, Http2StreamError, invalidMessage, MalformedMessage } from './error.ts';
+import { ERROR_CODES, Http2Error, Http2StreamError, invalidMessage } from './error.ts';
 import { SETTING } from './frames.ts';
 import type { Http2Options } from './options.ts';
 import { RequestFields } from './request-fields.ts';
@@ -33,6 +33,9 @@ export class Http2DownstreamConnection
   private admitted = false;
   private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
   private gone = false;
+  private reading = false;
+  /** Streams whose response was whole before their request, in the bytes that are being read. */
+  private readonly abandoned: Http2DownstreamStream[] = [];
 
   /** Takes over a connection on which nothing was read yet. */
   constructor(connection: Connection, options: Http2DownstreamOptions, owner: DownstreamOwner) {
@@ -52,6 +55,10 @@ export class Http2DownstreamConnection
     ];
     if (allowConnect) settings.push([SETTING.ENABLE_CONNECT_PROTOCOL, 1]);
     return settings;
+  }
+
+  get version(): HttpVersion {
+    return 'HTTP/2';
   }
 
   get idle(): boolean {
@@ -136,7 +143,10 @@ export class Http2DownstreamConnection
         return;
       }
     }
+    this.reading = true;
     super.onData(bytes);
+    this.reading = false;
+    for (const stream of this.abandoned.splice(0)) this.resetAbandoned(stream);
     if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
   }
 
@@ -153,6 +163,7 @@ export class Http2DownstreamConnection
     }
     this.lastPeerStream = id;
     this.floods.onOpened();
+    this.writer.check();
     if (this.draining?.final || this.openStreams.size >= this.options.maxConcurrentStreams) {
       this.skipBlock(bytes, start, end);
       this.refuse(id);
@@ -187,7 +198,8 @@ export class Http2DownstreamConnection
       this.owner.onMalformed(error, this.openRequest(id, '', endStream));
       return;
     }
-    if (error instanceof Http2StreamError) this.owner.onUnanswered(error.details, error instanceof MalformedMessage);
+    if (error instanceof Http2StreamError)
+      this.owner.onUnanswered(error.details, error.code === ERROR_CODES.PROTOCOL_ERROR);
     this.refuseMessage(this.openRequest(id, '', endStream), error);
   }
 
@@ -219,8 +231,22 @@ export class Http2DownstreamConnection
   writeResponse(id: number, head: ResponseHead, end: boolean): void {
     const { writer } = this;
     const start = writer.position;
-    writeResponse(this.encoder, writer.beginHeaders(), head);
-    writer.endHeaders(start, id, end);
+    try {
+      writeResponse(this.encoder, writer.beginHeaders(), head);
+      writer.endHeaders(start, id, end);
+    } catch (error) {
+      this.abandonHeaders(start, error);
+    }
+  }
+
+  abandonRequest(stream: Http2DownstreamStream): void {
+    // The end of the request may be among what is being read.
+    if (this.reading) this.abandoned.push(stream);
+    else this.resetAbandoned(stream);
+  }
+
+  private resetAbandoned(stream: Http2DownstreamStream): void {
+    if (!stream.over) this.resetStream(stream, ERROR_CODES.NO_ERROR);
   }
 
   decideDrain(): void {

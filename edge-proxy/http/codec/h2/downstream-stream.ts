@@ -2,11 +2,12 @@
 import type { ResponseHead } from '../../message/message.ts';
 import type { DownstreamStream, RequestSink, ResetReason } from '../../message/stream.ts';
 import { Http2Stream, type StreamLine } from './connection/stream.ts';
-import { ERROR_CODES } from './error.ts';
 
 /** The connection as its streams see it. */
 export interface DownstreamLine extends StreamLine {
   writeResponse(stream: number, head: ResponseHead, end: boolean): void;
+  /** A response is whole before its request: the rest is not wanted (RFC 9113 section 8.1), unless it is already read. */
+  abandonRequest(stream: Http2DownstreamStream): void;
   /** Asks, as a response begins, whether the connection is to take further requests. */
   decideDrain(): void;
 }
@@ -45,8 +46,7 @@ export class Http2DownstreamStream extends Http2Stream<DownstreamLine> implement
   protected settle(): void {
     if (!this.sendEnded) return;
     if (this.receiveEnded) this.line.forget(this);
-    // The rest of the request is not wanted (RFC 9113 section 8.1).
-    else if (!this.tunnel) this.line.resetStream(this, ERROR_CODES.NO_ERROR);
+    else if (!this.tunnel) this.line.abandonRequest(this);
   }
 
   declineUpgrade(): void {}

@@ -24,10 +24,7 @@ export class Http2UpstreamConnection
   private nextStream = 1;
   /** Streams that have no number yet. */
   private unsent = 0;
-  /** It takes no further stream; one that is open and has no number yet is still sent. */
   private draining = false;
-  /** The peer takes no further stream. */
-  private refuses = false;
   /** The last stream that the peer may still answer, by its GOAWAY. */
   private lastServed = LARGEST_WINDOW;
   private used = false;
@@ -71,7 +68,7 @@ export class Http2UpstreamConnection
   }
 
   writeRequest(stream: Http2UpstreamStream, head: RequestHead, end: boolean): boolean {
-    if (this.closed || this.refuses || this.nextStream > LAST_STREAM) {
+    if (this.closed || this.nextStream > Math.min(LAST_STREAM, this.lastServed)) {
       queueMicrotask(() => this.refuseUnsent(stream));
       return false;
     }
@@ -85,8 +82,12 @@ export class Http2UpstreamConnection
     this.floods.onOpened();
     const { writer } = this;
     const start = writer.position;
-    writeRequest(this.encoder, writer.beginHeaders(), head, this.connection.tls !== undefined);
-    writer.endHeaders(start, id, end);
+    try {
+      writeRequest(this.encoder, writer.beginHeaders(), head, this.connection.tls !== undefined);
+      writer.endHeaders(start, id, end);
+    } catch (error) {
+      this.abandonHeaders(start, error);
+    }
     return true;
   }
 
@@ -149,7 +150,6 @@ export class Http2UpstreamConnection
     if (lastStream > this.lastServed) throw new Http2Error('PROTOCOL_ERROR', 'a GOAWAY takes more than the one before');
     this.lastServed = lastStream;
     this.draining = true;
-    this.refuses = true;
     const refused = [...this.openStreams.values()].filter((stream) => stream.id > lastStream);
     for (const stream of refused) this.forget(stream);
     for (const stream of refused) stream.lose('refused_stream', '');

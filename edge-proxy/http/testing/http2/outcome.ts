@@ -13,6 +13,8 @@ import { memoryPair } from '../memory-network.ts';
 export interface Outcome {
   /** The code of the last GOAWAY. */
   goaway: number | undefined;
+  /** The last streams that GOAWAY frames named, in their order. */
+  lastStreams: number[];
   /** `stream: code` of each RST_STREAM. */
   resets: Record<number, number>;
   /** Streams that this side has ended with END_STREAM. */
@@ -34,6 +36,7 @@ export interface Outcome {
 export class FramePeer implements ConnectionHandler {
   readonly outcome: Outcome = {
     goaway: undefined,
+    lastStreams: [],
     resets: {},
     ended: [],
     data: {},
@@ -74,8 +77,11 @@ export class FramePeer implements ConnectionHandler {
     const [type, flags, stream] = [frame[3]!, frame[4]!, word(5)];
     const length = frame.length - 9;
     if (type === FRAME.RST_STREAM) outcome.resets[stream] = word(9);
-    else if (type === FRAME.GOAWAY) outcome.goaway = word(13);
-    else if (type === FRAME.WINDOW_UPDATE) outcome.windows[stream] = (outcome.windows[stream] ?? 0) + word(9);
+    else if (type === FRAME.GOAWAY) {
+      outcome.goaway = word(13);
+      outcome.lastStreams.push(word(9));
+    }
+    if (type === FRAME.WINDOW_UPDATE) outcome.windows[stream] = (outcome.windows[stream] ?? 0) + word(9);
     else if (type === FRAME.PING && flags === FLAG.ACK) outcome.pings++;
     else if (type === FRAME.SETTINGS && flags === FLAG.ACK) outcome.settingsAcks++;
     else if (type === FRAME.DATA) outcome.data[stream] = (outcome.data[stream] ?? 0) + length;
@@ -93,16 +99,7 @@ export class FramePeer implements ConnectionHandler {
   }
 }
 
-const settled = () => new Promise((done) => setTimeout(done, 0));
-
-async function exchange(peer: FramePeer, write: (bytes: Uint8Array) => void, pieces: readonly Uint8Array[]) {
-  for (const piece of pieces) {
-    write(piece);
-    await settled();
-  }
-  await settled();
-  return peer.outcome;
-}
+const settled = (ms = 0) => new Promise((done) => setTimeout(done, ms));
 
 const BODY = new Uint8Array(10);
 
@@ -113,6 +110,12 @@ export interface ServerBehaviour {
   /** Requests are paused as they come. */
   readonly pauses?: boolean;
   readonly body?: Uint8Array;
+  /** The client reads nothing before it has sent everything. */
+  readonly deaf?: boolean;
+  /** Called before each piece. */
+  readonly before?: (piece: number, connection: Http2DownstreamConnection) => void;
+  /** How long what the server does at last is waited for, in milliseconds. */
+  readonly lastMs?: number;
 }
 
 /** A server of ours, and what a client that sends these pieces sees. The server answers each request when it is whole. */
@@ -168,9 +171,16 @@ export async function serverOutcome(pieces: readonly Uint8Array[], behaviour: Se
     onClosing: () => {},
     onClosed: () => {},
   });
-  const outcome = await exchange(peer, (bytes) => void client.write(bytes), pieces);
+  if (behaviour.deaf) client.pause();
+  for (let i = 0; i < pieces.length; i++) {
+    behaviour.before?.(i, connection);
+    client.write(pieces[i]!);
+    await settled();
+  }
+  client.resume();
+  await settled(behaviour.lastMs);
   connection.destroy();
-  return outcome;
+  return peer.outcome;
 }
 
 export interface ClientBehaviour {
@@ -196,10 +206,14 @@ export async function clientOutcome(
     onClosed: () => void events.push('closed'),
   });
   for (let i = 0; i < streams; i++) ask(connection, 2 * i + 1, events, pauses);
-  const outcome = await exchange(peer, (bytes) => void server.write(bytes), pieces);
+  for (const piece of pieces) {
+    server.write(piece);
+    await settled();
+  }
+  await settled();
   events.push(`streams ${connection.streams} of ${connection.maxStreams}`);
   connection.destroy();
-  return outcome;
+  return peer.outcome;
 }
 
 function ask(connection: Http2UpstreamConnection, id: number, events: string[], pauses: boolean): void {

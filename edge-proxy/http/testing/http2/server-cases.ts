@@ -16,7 +16,7 @@ const latin = (text: string) => Uint8Array.from(text, (c) => c.charCodeAt(0));
 const bytes = (...values: number[]) => Uint8Array.from(values);
 const zeros = (count: number) => new Uint8Array(count);
 const word = (value: number) => bytes(value >>> 24, value >>> 16, value >>> 8, value);
-const get = literalBlock([
+export const get = literalBlock([
   [':method', 'GET'],
   [':scheme', 'http'],
   [':authority', 'h'],
@@ -38,16 +38,16 @@ const withField = (...field: [string, string]) => {
 
 export const headers = (stream: number, flags: number = END, block: Uint8Array = get) =>
   frame(FRAME.HEADERS, flags, stream, block);
-const open = (stream: number) => headers(stream, FLAG.END_HEADERS, post);
+export const open = (stream: number) => headers(stream, FLAG.END_HEADERS, post);
 export const data = (stream: number, length: number, flags = 0) => frame(FRAME.DATA, flags, stream, zeros(length));
 export const opening = [CLIENT_PREFACE, settingsFrame([]), frame(FRAME.SETTINGS, FLAG.ACK, 0)];
-const ping = (flags = 0, stream = 0, length = 8) => frame(FRAME.PING, flags, stream, zeros(length));
-const update = (stream: number, increment: number) => frame(FRAME.WINDOW_UPDATE, 0, stream, word(increment));
-const rst = (stream: number, code = 8) => frame(FRAME.RST_STREAM, 0, stream, word(code));
+export const ping = (flags = 0, stream = 0, length = 8) => frame(FRAME.PING, flags, stream, zeros(length));
+export const update = (stream: number, increment: number) => frame(FRAME.WINDOW_UPDATE, 0, stream, word(increment));
+export const rst = (stream: number, code = 8) => frame(FRAME.RST_STREAM, 0, stream, word(code));
 /** Shows whether the connection still serves. */
 const PROBE = 201;
 
-function caseOf(name: string, run: () => Promise<Outcome>, differs: (outcome: Outcome) => string | false): Case {
+export function caseOf(name: string, run: () => Promise<Outcome>, differs: (outcome: Outcome) => string | false): Case {
   return {
     name,
     run: async () => {
@@ -116,7 +116,7 @@ function raw(name: string, code: ErrorName, pieces: readonly Uint8Array[]): Case
   );
 }
 
-const setting = (id: number, value: number) => settingsFrame([[id, value]]);
+export const setting = (id: number, value: number) => settingsFrame([[id, value]]);
 const fragments = [
   headers(1, FLAG.END_STREAM, get.subarray(0, 5)),
   frame(FRAME.CONTINUATION, 0, 1, get.subarray(5, 9)),

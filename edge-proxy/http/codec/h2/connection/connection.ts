@@ -52,7 +52,6 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** What the peer's settings say. */
   protected peerWindow = DEFAULT_WINDOW;
   protected peerStreams = Number.POSITIVE_INFINITY;
-  protected peerAllowsConnect = false;
   /** Window with which the peer's data on a new stream begins: what was announced, once it is acknowledged. */
   protected ownWindow: number;
   private settingsTimer: ReturnType<typeof setTimeout> | undefined;
@@ -63,7 +62,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   constructor(connection: Connection, options: Http2Options, isServer: boolean) {
     this.connection = connection;
     this.options = options;
-    this.flushMs = options.streamFlushMs;
+    // As in Envoy: a client's own data waits as long as its request may take.
+    this.flushMs = isServer ? options.streamFlushMs : 0;
     this.counters = options.counters ?? counts;
     const { flood } = options;
     const blockBytes = options.maxHeadBytes * 2 + 16 * 1024;
@@ -73,7 +73,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     this.receiveWindow = new ConnectionReceiveWindow(this.writer, options);
     this.decoder = new HpackDecoder(options);
     this.encoder = new HpackEncoder(options.headerTableSize);
-    this.floods = new FloodGuard(flood);
+    this.floods = new FloodGuard(flood, isServer ? flood.earlyEndsPerSecond : Number.POSITIVE_INFINITY);
     this.keepAlive = options.keepAlive && new KeepAlive(options.keepAlive, this.writer, () => this.onPingTimeout());
     this.ownWindow = Math.max(options.initialWindow, DEFAULT_WINDOW);
     connection.handler = this;
@@ -186,7 +186,6 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(value);
     else if (id === SETTING.MAX_CONCURRENT_STREAMS) this.peerStreams = value;
     else if (id === SETTING.INITIAL_WINDOW_SIZE) this.changePeerWindow(value);
-    else if (id === SETTING.ENABLE_CONNECT_PROTOCOL) this.peerAllowsConnect = value === 1;
   }
 
   /** Section 6.9.2: windows of open streams change by the difference, and may fall below 0. */
@@ -256,7 +255,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** The peer broke a rule on an open stream. */
   protected resetFor(stream: S, code: number): void {
     this.resetStream(stream, code);
-    stream.lose('protocol_error', '');
+    stream.lose('protocol_error', 'http2.remote_reset');
     this.floods.onEarlyEnd();
   }
 
@@ -306,12 +305,12 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
    */
   protected refuseMessage(stream: S, error: unknown): void {
     if (!(error instanceof Http2StreamError)) throw error;
-    const isMalformed = error instanceof MalformedMessage;
+    const isMalformed = error.code === ERROR_CODES.PROTOCOL_ERROR;
     this.count(isMalformed ? 'rx_messaging_error' : 'header_overflow');
     this.resetStream(stream, error.code);
     stream.lose(isMalformed ? 'protocol_error' : 'remote_reset', error.details);
     this.floods.onEarlyEnd();
-    if (isMalformed && !this.options.resetsStreamOnMalformed) throw error;
+    if (error instanceof MalformedMessage && !this.options.resetsStreamOnMalformed) throw error;
   }
 
   onFlushTimeout(stream: Http2Stream): void {
@@ -324,8 +323,19 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     this.count('trailers');
     const { writer } = this;
     const start = writer.position;
-    writeTrailers(this.encoder, writer.beginHeaders(), trailers);
-    writer.endHeaders(start, id, true);
+    try {
+      writeTrailers(this.encoder, writer.beginHeaders(), trailers);
+      writer.endHeaders(start, id, true);
+    } catch (error) {
+      this.abandonHeaders(start, error);
+    }
+  }
+
+  /** Fields that cannot be sent leave the table of the encoder in disorder: no block may follow. */
+  protected abandonHeaders(start: number, error: unknown): void {
+    this.writer.abandonHeaders(start);
+    // The caller is in the midst of sending a message.
+    queueMicrotask(() => this.failInternally(error));
   }
 
   protected count(name: Http2CounterName): void {
@@ -352,9 +362,12 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     if (this.closed || this.closing) return;
     if (error.counter) this.count(error.counter);
     this.sendGoaway(this.lastPeerStream, error.code);
-    this.lose('protocol_error', error.message);
+    const details =
+      error instanceof Http2StreamError ? error.details : `codec_error:${error.message.replaceAll(' ', '_')}`;
+    this.lose('protocol_error', details);
   }
 
+  /** An exception in this proxy; the connection ends. */
   protected abstract failInternally(error: unknown): void;
 
   protected lose(reason: ResetReason, detail: string): void {

@@ -7,6 +7,7 @@ const FREE_WINDOW_UPDATES = 5;
 
 export class FloodGuard {
   private readonly limits: Http2FloodLimits;
+  private readonly mostEarlyEnds: number;
   private opened = 0;
   private priorities = 0;
   private windowUpdates = 0;
@@ -15,8 +16,10 @@ export class FloodGuard {
   private openedAtStart = 0;
   private second: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(limits: Http2FloodLimits) {
+  /** @param mostEarlyEnds in a second */
+  constructor(limits: Http2FloodLimits, mostEarlyEnds: number) {
     this.limits = limits;
+    this.mostEarlyEnds = mostEarlyEnds;
   }
 
   onOpened(): void {
@@ -44,7 +47,7 @@ export class FloodGuard {
       this.earlyEnds = 0;
       this.second = setTimeout(() => this.endSecond(), 1000);
     }
-    if (++this.earlyEnds <= this.limits.earlyEndsPerSecond) return;
+    if (++this.earlyEnds <= this.mostEarlyEnds) return;
     if (this.earlyEnds * 2 > this.opened - this.openedAtStart)
       throw new Http2Error('ENHANCE_YOUR_CALM', 'too many streams ended early', 'early_ends_flood');
   }

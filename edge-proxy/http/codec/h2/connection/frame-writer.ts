@@ -135,6 +135,11 @@ export class FrameWriter implements Corked {
     else this.split(start, stream, flags, length);
   }
 
+  /** Takes back what was written since. @param start the `position` before `beginHeaders` */
+  abandonHeaders(start: number): void {
+    this.out.length = start;
+  }
+
   /** Makes room for the heads of CONTINUATION frames, from the last one on. */
   private split(start: number, stream: number, flags: number, length: number): void {
     const { out } = this;

@@ -21,5 +21,6 @@ export function resetCode(reason: ResetReason): number {
 
 /** Why the peer reset a stream. */
 export function resetReason(code: number): ResetReason {
-  return code === ERROR_CODES.REFUSED_STREAM ? 'refused_stream' : 'remote_reset';
+  if (code === ERROR_CODES.REFUSED_STREAM) return 'refused_stream';
+  return code === ERROR_CODES.PROTOCOL_ERROR ? 'protocol_error' : 'remote_reset';
 }

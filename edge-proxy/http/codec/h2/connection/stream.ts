@@ -1,6 +1,7 @@
 /** What the streams of both sides have in common: flow control both ways, and how a stream ends (RFC 9113 section 5.1). */
 import type { HeaderMap } from '../../../message/header-map.ts';
 import type { BodySink, ReadControl, ResetReason, Sent } from '../../../message/stream.ts';
+import { invalidMessage } from '../error.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { type ConnectionReceiveWindow, StreamReceiveWindow } from './receive-windows.ts';
 import { resetCode } from './reset-reasons.ts';
@@ -155,8 +156,9 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
     if (end) this.settle();
   }
 
+  /** @throws MalformedMessage */
   receiveTrailers(trailers: HeaderMap): void {
-    if (!this.takesBody(0, true)) return;
+    if (this.bodyLeft > 0) throw invalidMessage('the body is not as long as its content-length');
     this.receiveEnded = true;
     try {
       this.sink?.onTrailers(trailers);

@@ -72,10 +72,8 @@ export class HpackDecoder implements HeaderDecoder {
 
   private field(sink: FieldSink): void {
     const first = this.bytes[this.at]!;
-    if (first >= 0x80) {
-      const index = this.integer(0x7f);
-      this.emit(sink, this.nameAt(index), this.valueAt(index), false);
-    } else if (first >= 0x40) {
+    if (first >= 0x80) this.indexed(sink, this.integer(0x7f));
+    else if (first >= 0x40) {
       const name = this.literalName(0x3f);
       const value = this.value();
       this.table.add(name, value);
@@ -85,6 +83,16 @@ export class HpackDecoder implements HeaderDecoder {
       const name = this.literalName(0x0f);
       this.emit(sink, name, this.value(), first >= 0x10);
     }
+  }
+
+  private indexed(sink: FieldSink, index: number): void {
+    if (index <= LAST_STATIC && index > 0) {
+      this.emit(sink, STATIC_NAMES[index]!, STATIC_VALUES[index]!, false);
+      return;
+    }
+    const age = this.ageOf(index);
+    // A block may hold thousands of them behind the limits of a list.
+    if (this.heard) this.emit(sink, this.table.name(age), this.table.value(age), false);
   }
 
   private emit(sink: FieldSink, name: string, value: string, neverIndexed: boolean): void {
@@ -104,11 +112,6 @@ export class HpackDecoder implements HeaderDecoder {
   private nameAt(index: number): string {
     if (index <= LAST_STATIC && index > 0) return STATIC_NAMES[index]!;
     return this.table.name(this.ageOf(index));
-  }
-
-  private valueAt(index: number): string {
-    if (index <= LAST_STATIC) return STATIC_VALUES[index]!;
-    return this.table.value(this.ageOf(index));
   }
 
   private ageOf(index: number): number {

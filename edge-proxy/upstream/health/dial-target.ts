@@ -1,0 +1,18 @@
+/** Where health checks connect to. */
+import type { DialTarget, TlsContext } from '../../runtime/runtime.ts';
+import type { TlsPurpose } from '../cluster.ts';
+import type { Host } from '../host.ts';
+
+/** A dial ends with its check, whose time the health checker limits. */
+export const NO_TIMEOUT = 0;
+
+/** Where a host is asked, and how. Throws where its secrets are missing: then nothing may be asked in plaintext. */
+export function dialTarget(
+  { address, port, healthCheck, tls }: Host,
+  purpose: TlsPurpose,
+): {
+  to: DialTarget;
+  tls: TlsContext | undefined;
+} {
+  return { to: { address, port: healthCheck.port || port }, tls: (healthCheck.tls ?? tls)(purpose) };
+}

@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT, RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
+import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
+import { closedPort } from '../../kit/ports.ts';
+import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
+import { bootstrap } from './bootstrap.ts';
+import type { Case } from './case.ts';
+import { agree, type Outcome, outcomeOf } from './compare.ts';
+import { THEMES } from './themes/themes.ts';
+import { startUpstreams, type Upstreams } from './upstreams.ts';
+
+const ALL_CASES: readonly Case[] = THEMES.flatMap(({ cases }) => cases);
+/** `TULLE_CASES` is a regular expression on ids: only those cases run. */
+const CASES = ALL_CASES.filter(({ id }) => new RegExp(process.env['TULLE_CASES'] ?? '').test(id));
+
+/** Deliberate differences: `h2/` and the case's id are written in the document, with the reason. */
+const excused = new Set(
+  [...readFileSync(join(ROOT, 'docs/differences-from-envoy.md'), 'utf8').matchAll(/`h2\/([a-z0-9-]+)`/g)].map(
+    ([, id]) => id!,
+  ),
+);
+
+/** Side by side: many cases wait for something. */
+async function eachOf(cases: readonly Case[], run: (given: Case) => Promise<void>): Promise<void> {
+  const rest = [...cases];
+  const worker = async () => {
+    for (let next = rest.shift(); next; next = rest.shift()) await run(next);
+  };
+  await Promise.all(Array.from({ length: 12 }, worker));
+}
+
+describe.skipIf(!ENVOY)('HTTP/2 of one bootstrap file in Envoy and in Tulle', () => {
+  const folder = temporaryFolder();
+  const proxies: RunningProxy[] = [];
+  const expected = new Map<string, Outcome>();
+  let upstreams: Upstreams;
+  let config: object;
+
+  beforeAll(async () => {
+    upstreams = await startUpstreams();
+    config = bootstrap(THEMES, { ...upstreams.ports, dead: await closedPort() });
+    const envoy = await startEnvoy(config, folder.path);
+    proxies.push(envoy);
+    await eachOf(CASES, async (given) => void expected.set(given.id, await outcomeOf(envoy, given, upstreams)));
+  });
+  afterAll(async () => {
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
+    upstreams.stop();
+    folder.dispose();
+  });
+
+  it('compares at least 300 cases; the document excuses only cases that exist', () => {
+    const ids = new Set(ALL_CASES.map(({ id }) => id));
+    expect(ids.size).toBe(ALL_CASES.length);
+    expect(ids.size).toBeGreaterThan(300);
+    expect([...excused].filter((id) => !ids.has(id))).toEqual([]);
+  });
+
+  it('Envoy lets every case end: there is something to agree on', () => {
+    const failed = [...expected].filter(([, { client }]) => 'failure' in client);
+    expect(failed).toEqual([]);
+    expect(expected.size).toBe(CASES.length);
+  });
+
+  it.each(RUNTIMES)('%s does what Envoy does', async (runtime) => {
+    const tulle = await startTulle(runtime, config, folder.path);
+    proxies.push(tulle);
+    const differences: object[] = [];
+    await eachOf(CASES, async (given) => {
+      const envoy = expected.get(given.id)!;
+      const found = await outcomeOf(tulle, given, upstreams, envoy.logs.length);
+      const same = agree(envoy, found);
+      if (!same && !excused.has(given.id)) differences.push({ id: given.id, envoy, tulle: found });
+      if (same && excused.has(given.id)) differences.push({ id: given.id, stale: 'excused but the same' });
+    });
+    expect(differences).toEqual([]);
+  });
+});
