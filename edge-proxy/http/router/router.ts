@@ -60,6 +60,8 @@ export class Router implements AttemptOwner {
   private grpc = false;
   /** The upstream agreed to the upgrade, or opened the tunnel of a CONNECT. */
   private tunnelOpen = false;
+  /** The status of a gRPC call is to come. */
+  private awaitsStatus = false;
   /** No further attempt: the client has part of this one's response. */
   private committed = false;
 
@@ -268,7 +270,8 @@ export class Router implements AttemptOwner {
       attempt.discard('protocol_error');
       return;
     }
-    this.report(attempt, this.judgedStatus(head));
+    const judged = this.judgedStatus(head);
+    this.report(attempt, judged);
     if (this.earlier?.hedging && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -277,8 +280,19 @@ export class Router implements AttemptOwner {
     if (head.status === 101) this.deadlines.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.deadlines.endedAt);
     this.endpoints.setCookies(head.headers);
+    this.awaitsStatus = this.grpc && judged < 500 && !head.headers.has('grpc-status');
+    if (end) this.settleStatus(undefined);
     exchange.response.fromUpstream(head, end);
     if (upgrade !== '' && !this.over) this.onUpgradeAnswered(attempt, head.status);
+  }
+
+  /** As in Envoy, a gRPC call has succeeded once its status says so. @param trailers undefined: it ends without */
+  private settleStatus(trailers: HeaderMap | undefined): void {
+    if (!this.awaitsStatus) return;
+    this.awaitsStatus = false;
+    const status = readGrpcStatus(trailers);
+    if (this.attempt && (status === undefined || httpOfGrpc(status) >= 500))
+      this.cluster.onGrpcFailure?.(this.attempt.endpoint);
   }
 
   onInternalError(error: unknown): void {
@@ -310,10 +324,12 @@ export class Router implements AttemptOwner {
   }
 
   onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void {
+    if (end) this.settleStatus(undefined);
     if (!this.exchange.response.data(bytes, end)) attempt.pause();
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
+    this.settleStatus(trailers);
     this.exchange.response.trailers(trailers);
   }
 
