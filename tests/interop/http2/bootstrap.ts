@@ -70,8 +70,8 @@ const everything = (cluster: string) => [
   { match: { path: '/nowhere-but-here' }, ...to(cluster) },
   { ...prefix('/none'), direct_response: { status: 404 } },
   { ...prefix('/rewrite/'), ...to(cluster, { prefix_rewrite: '/', host_rewrite_literal: 'new.test' }) },
-  { ...prefix('/timeout'), ...to(cluster, { timeout: '0.3s' }) },
-  { ...prefix('/idle'), ...to(cluster, { idle_timeout: '0.3s' }) },
+  { ...prefix('/timeout'), ...to(cluster, { timeout: '0.6s' }) },
+  { ...prefix('/idle'), ...to(cluster, { idle_timeout: '0.6s' }) },
   { ...prefix('/grpc-timeout'), ...to(cluster, { max_stream_duration: { grpc_timeout_header_max: '0s' } }) },
   { ...prefix('/'), ...to(cluster) },
 ];

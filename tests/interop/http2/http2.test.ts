@@ -67,14 +67,26 @@ describe.skipIf(!ENVOY)('HTTP/2 of one bootstrap file in Envoy and in Tulle', ()
   it.each(RUNTIMES)('%s does what Envoy does', async (runtime) => {
     const tulle = await startTulle(runtime, config, folder.path);
     proxies.push(tulle);
-    const differences: object[] = [];
-    await eachOf(CASES, async (given) => {
+    const found = new Map<string, Outcome>();
+    const ask = async (given: Case): Promise<boolean> => {
       const envoy = expected.get(given.id)!;
-      const found = await outcomeOf(tulle, given, upstreams, envoy.logs.length);
-      const same = agree(envoy, found);
-      if (!same && !excused.has(given.id)) differences.push({ id: given.id, envoy, tulle: found });
-      if (same && excused.has(given.id)) differences.push({ id: given.id, stale: 'excused but the same' });
+      const outcome = await outcomeOf(tulle, given, upstreams, envoy.logs.length);
+      found.set(given.id, outcome);
+      return agree(envoy, outcome);
+    };
+    const differing: Case[] = [];
+    await eachOf(CASES, async (given) => {
+      if (!(await ask(given))) differing.push(given);
     });
+    // Short times of the config can be over on a busy machine: what differs is asked again, by itself.
+    const differences: object[] = [];
+    for (const given of differing) {
+      if (excused.has(given.id) || (await ask(given))) continue;
+      differences.push({ id: given.id, envoy: expected.get(given.id), tulle: found.get(given.id) });
+    }
+    const ids = new Set(differing.map(({ id }) => id));
+    for (const { id } of CASES)
+      if (excused.has(id) && !ids.has(id)) differences.push({ id, stale: 'excused but the same' });
     expect(differences).toEqual([]);
   });
 });
