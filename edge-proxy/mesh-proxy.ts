@@ -3,6 +3,7 @@
  * Everything comes in as an argument; `main.ts` supplies the real parts.
  */
 
+import { decodeCertificates } from '../shared/identity/certificate.ts';
 import { parseWorkloadId } from '../shared/identity/spiffe.ts';
 import type { Node } from '../shared/xds/core.ts';
 import type { Snapshot } from '../shared/xds/discovery.ts';
@@ -23,6 +24,7 @@ import type { ListeningAddress } from './listener/own-listeners.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
 import type { MeshSettings } from './settings/settings.ts';
+import { readRoots as checkRoots } from './x509/trusted-path.ts';
 
 /** What runs traffic. */
 export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
@@ -280,9 +282,9 @@ export function lifecycle(proxy: ProxyPart, drainMs: number, release: () => Prom
 /** @throws Error naming the flag */
 async function readRoots(runtime: Runtime, path: string): Promise<string> {
   const text = await readText(runtime, path, '--trust-bundle');
-  const { parseCertificates } = await import('../shared/identity/svid.ts');
   try {
-    parseCertificates(text);
+    decodeCertificates(text);
+    checkRoots(text);
   } catch (error) {
     throw new Error(
       `--trust-bundle ${path}: ${(error as Error).message}; it must be root-cert.pem of the control plane`,

@@ -29,7 +29,7 @@ export interface ApiDependencies {
 }
 
 /** Exist in every mesh and may not be deleted. */
-export const initialNamespaces = ['default', 'istio-system'] as const;
+const initialNamespaces = ['default', 'istio-system'] as const;
 
 /** Creates the initial namespaces that are missing. Call once, before the API is served. */
 export async function createInitialNamespaces(store: ResourceStore): Promise<void> {

@@ -6,7 +6,7 @@ import { badRequest, forbidden } from './resources/status.ts';
 import { isObject } from './server/body.ts';
 
 /** Of one node; far above what Istio's agent and Envoy send. */
-export const NODE_LIMITS = { characters: 64 * 1024, depth: 16, values: 4096 } as const;
+const NODE_LIMITS = { characters: 64 * 1024, depth: 16, values: 4096 } as const;
 
 /** A name of 253, its namespace and a domain, as DNS has them, and an address. */
 const MAX_ID = 640;

@@ -8,7 +8,6 @@ import { checkCsr } from './csr-policy.ts';
 import { randomSerial } from './key-material.ts';
 import { type LeafSigner, type LeafUse, leafSigner, uriName } from './leaf.ts';
 
-export { AuthorityError } from './authority-files.ts';
 export { CsrError } from './csr-policy.ts';
 
 /** `notBefore` lies this far back, so that a peer whose clock is slow accepts a fresh certificate. */

@@ -65,6 +65,6 @@ export function time(milliseconds: number): Bytes {
 }
 
 /** Characters up to 0x7f as bytes. */
-export function ascii(text: string): Bytes {
+function ascii(text: string): Bytes {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

@@ -21,7 +21,7 @@ import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { makePrivateFolder, readIfPresent, writeDurably } from './files.ts';
 
 /** Seconds. Edge workers renew with tokens for the control plane, so these live longer. */
-export const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
+const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
 const KEY_FILE = 'jwt-key.pem';
 
 export interface JwtSvidOptions {

@@ -20,7 +20,7 @@ export interface Issuer {
 
 const HOUR = 3_600_000;
 const YEAR = 365 * 24 * HOUR;
-export const lifetimes = { root: 10 * YEAR, intermediate: YEAR } as const;
+const lifetimes = { root: 10 * YEAR, intermediate: YEAR } as const;
 
 /** A self-signed root for a trust domain. `now` in milliseconds since the epoch. */
 export async function createRoot(trustDomain: string, now: number): Promise<Issuer> {

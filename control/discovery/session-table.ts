@@ -17,7 +17,7 @@ export interface SessionLimits {
   readonly names: NameLimits;
 }
 
-export const SESSION_LIMITS: SessionLimits = {
+const SESSION_LIMITS: SessionLimits = {
   total: 10_000,
   perNamespace: 5000,
   perIdentity: 1000,

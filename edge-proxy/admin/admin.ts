@@ -118,7 +118,7 @@ function serverInfo(deps: AdminDeps) {
 }
 
 /** One entry per resource type: `{"@type", resources}`. Private keys, inline or in bytes, read `[redacted]`. */
-export function configDump(config: Partial<Snapshot>): { type: string; '@type': string; resources: unknown[] }[] {
+function configDump(config: Partial<Snapshot>): { type: string; '@type': string; resources: unknown[] }[] {
   return RESOURCE_TYPES.map((type) => ({
     type,
     '@type': TYPE_URLS[type],

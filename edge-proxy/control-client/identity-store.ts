@@ -1,9 +1,10 @@
 /** The proxy's identity on disk: one file, so that key, certificate and trust bundle always belong together. */
 import * as z from 'zod';
-import { importPrivateKey, keyMatchesCertificate } from '../../shared/identity/keys.ts';
-import { parseCertificates, parseSvid } from '../../shared/identity/svid.ts';
-import { verifyChain } from '../../shared/identity/verify.ts';
+import { decodeCertificates } from '../../shared/identity/certificate.ts';
+import { importPrivateKey, keyMatches } from '../../shared/identity/keys.ts';
+import { identityOf } from '../../shared/identity/svid-identity.ts';
 import type { Files, KeyPair } from '../runtime/runtime.ts';
+import { readRoots, trustedPath } from '../x509/trusted-path.ts';
 
 const FILE = 'identity.json';
 const Stored = z.strictObject({
@@ -29,15 +30,17 @@ export interface Identity {
  * @throws Error saying what does not; never with key material
  */
 export async function checkIdentity(keyPair: KeyPair, trustBundle: string, now: number): Promise<Identity> {
-  const svid = parseSvid(keyPair.certificateChain);
-  const roots = parseCertificates(trustBundle);
-  const { spiffeId } = await verifyChain({ chain: svid.der, roots, now, purpose: 'client' });
+  const chain = decodeCertificates(keyPair.certificateChain);
+  // The strict form: no other blocks, none that is broken.
+  decodeCertificates(trustBundle);
+  const path = trustedPath(chain, readRoots(trustBundle), 'client', now).map(({ facts }) => facts);
+  const leaf = path[0]!;
+  const { spiffeId } = identityOf(path, undefined);
   const privateKey = await importPrivateKey(keyPair.privateKey).catch(() => {
     throw new Error('the private key cannot be read');
   });
-  if (!(await keyMatchesCertificate(privateKey, svid.chain[0]!)))
-    throw new Error('the private key is of another certificate');
-  return { keyPair, trustBundle, spiffeId, notBefore: svid.notBefore, notAfter: svid.notAfter };
+  if (!(await keyMatches(privateKey, leaf.publicKey))) throw new Error('the private key is of another certificate');
+  return { keyPair, trustBundle, spiffeId, notBefore: leaf.notBefore, notAfter: leaf.notAfter };
 }
 
 export class IdentityStore {

@@ -6,7 +6,7 @@
 import * as z from 'zod';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
-import { renewAt } from '../../shared/identity/svid.ts';
+import { renewAt } from '../../shared/identity/svid-identity.ts';
 import type { LogLevel } from '../../shared/log/log.ts';
 import type { Clock, Files, KeyPair } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';

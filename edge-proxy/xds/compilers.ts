@@ -17,7 +17,7 @@ import { filterRegistry } from './filter/filter-registry.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
 
 /** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
-export function denialOf(
+function denialOf(
   judge: (downstream: DownstreamInfo) => NetworkVerdict,
 ): (downstream: DownstreamInfo) => string | undefined {
   return (downstream) => {

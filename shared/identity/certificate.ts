@@ -18,6 +18,7 @@ import {
   time,
 } from './asn1.ts';
 import type { NameConstraints } from './name-constraints.ts';
+import { decodePem } from './pem.ts';
 
 export interface CertificateFacts {
   /** Keys to compare serial numbers, and distinguished names, by. */
@@ -126,6 +127,17 @@ export function readCertificate(certificate: Uint8Array): CertificateFacts {
     else if (critical) found.unknownCritical.push(id);
   }
   return found;
+}
+
+/** The certificates of a PEM text, DER, in order. @throws PemError; Error where a block is no certificate */
+export function decodeCertificates(pem: string): Uint8Array<ArrayBuffer>[] {
+  const all = decodePem(pem, 'CERTIFICATE');
+  try {
+    all.forEach(readCertificate);
+  } catch {
+    throw new Error('PEM block "CERTIFICATE" holds no X.509 certificate');
+  }
+  return all;
 }
 
 export interface Extension {

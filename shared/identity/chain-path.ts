@@ -10,7 +10,7 @@ import { requirePermitted } from './name-constraints.ts';
 export type Role = 'client' | 'server';
 
 /** Certificates between the leaf and the root, the leaf counted. */
-export const MAX_CHAIN = 5;
+const MAX_CHAIN = 5;
 /** Certificates that a peer may send: the longest chain, and its root. */
 export const MAX_SENT = MAX_CHAIN + 1;
 

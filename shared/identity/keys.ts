@@ -1,6 +1,5 @@
 /** Workload keys: ECDSA P-256 in WebCrypto, which every runtime has. */
 import { decodePem, encodePem } from './pem.ts';
-import type { X509Certificate } from './x509.ts';
 
 /** WebCrypto's key handle, named through the API because it is no global type outside browsers. */
 export type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
@@ -28,12 +27,16 @@ export async function importPrivateKey(pem: string): Promise<CryptoKey> {
   return crypto.subtle.importKey('pkcs8', der!, keyAlgorithm, true, ['sign']);
 }
 
-/** Whether a P-256 private key belongs to a certificate: a signature by the key verifies with the certificate. */
-export async function keyMatchesCertificate(privateKey: CryptoKey, certificate: X509Certificate): Promise<boolean> {
-  const algorithm = certificate.publicKey.algorithm;
-  if (algorithm.name !== 'ECDSA' || (algorithm as { namedCurve?: string }).namedCurve !== 'P-256') return false;
+/**
+ * Whether a P-256 private key belongs to a public key: a signature by the one verifies with the other.
+ * @param publicKey SubjectPublicKeyInfo, DER; of another kind of key it is false
+ */
+export async function keyMatches(privateKey: CryptoKey, publicKey: Uint8Array): Promise<boolean> {
+  const other = await crypto.subtle
+    .importKey('spki', new Uint8Array(publicKey), keyAlgorithm, false, ['verify'])
+    .catch(() => undefined);
+  if (other === undefined) return false;
   const probe = crypto.getRandomValues(new Uint8Array(32));
   const signature = await crypto.subtle.sign(signingAlgorithm, privateKey, probe);
-  const publicKey = await certificate.publicKey.export(keyAlgorithm, ['verify']);
-  return crypto.subtle.verify(signingAlgorithm, publicKey, signature, probe);
+  return crypto.subtle.verify(signingAlgorithm, other, signature, probe);
 }

@@ -37,15 +37,3 @@ export function parseSvid(chainPem: string): Svid {
     notAfter: leaf.notAfter.getTime(),
   };
 }
-
-/**
- * When to renew: half of the life that was left on receipt, moved by up to a tenth of it so that a fleet started
- * together does not renew together. Counted from receipt because `notBefore` lies in the past on purpose.
- * @param received milliseconds since the epoch
- * @param jitter 0 (earliest) up to 1 (latest)
- * @returns milliseconds since the epoch
- */
-export function renewAt(svid: Pick<Svid, 'notBefore' | 'notAfter'>, received: number, jitter: number): number {
-  const from = Math.max(svid.notBefore, received);
-  return from + (svid.notAfter - from) * (0.45 + 0.1 * jitter);
-}

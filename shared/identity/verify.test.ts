@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { generateKeys, type Keys, signingAlgorithm } from './keys.ts';
-import { parseSvid, renewAt } from './svid.ts';
+import { parseSvid } from './svid.ts';
+import { renewAt } from './svid-identity.ts';
 import { type ChainErrorCode, verifyChain } from './verify.ts';
 import * as x509 from './x509.ts';
 

@@ -4,10 +4,11 @@
  */
 import { type CertificateFacts, readCertificate } from './certificate.ts';
 import { ChainError, findPathLater, mayIssue, type Role, requireLength, searchPath } from './chain-path.ts';
-import { parseSpiffeId } from './spiffe.ts';
+import { identityOf, type SvidIdentity, spiffeIdIn } from './svid-identity.ts';
 import { X509Certificate } from './x509.ts';
 
 export { ChainError, type ChainErrorCode } from './chain-path.ts';
+export { identityOf, type SvidIdentity, type Validity } from './svid-identity.ts';
 
 export interface VerifyOptions {
   /** The chain as sent, leaf first (the rest in any order), DER. */
@@ -22,19 +23,6 @@ export interface VerifyOptions {
   purpose: Role;
   /** When set, the leaf's SPIFFE id must be of this trust domain. */
   trustDomain?: string;
-}
-
-/** Whom a verified path identifies. */
-/** When a certificate is valid, in milliseconds since the epoch. */
-export interface Validity {
-  readonly notBefore: number;
-  /** Of an SVID: when the first certificate of its path expires. */
-  readonly notAfter: number;
-}
-
-export interface SvidIdentity extends Validity {
-  spiffeId: string;
-  trustDomain: string;
 }
 
 export interface VerifiedSvid extends SvidIdentity {
@@ -64,21 +52,6 @@ export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid>
     options.trustDomain,
   );
   return { ...identity, path: path.map(({ x509 }) => x509) };
-}
-
-/**
- * The identity of a path that was verified: its leaf has exactly one URI, a SPIFFE id with a path.
- * @param path leaf first, root last
- * @param domain the trust domain that the id must be of; undefined: any
- * @throws ChainError no-spiffe-id, wrong-trust-domain
- */
-export function identityOf(path: readonly CertificateFacts[], domain: string | undefined): SvidIdentity {
-  const spiffeId = spiffeIdIn(path[0]!);
-  const { trustDomain } = parseSpiffeId(spiffeId);
-  if (domain !== undefined && trustDomain !== domain)
-    throw new ChainError('wrong-trust-domain', `trust domain "${trustDomain}" is not "${domain}"`);
-  const { notBefore } = path[0]!;
-  return { spiffeId, trustDomain, notBefore, notAfter: Math.min(...path.map(({ notAfter }) => notAfter)) };
 }
 
 /** The one URI name of a leaf. @throws ChainError no-spiffe-id unless it is exactly one, a SPIFFE id with a path */
@@ -130,17 +103,4 @@ async function isSigned(subject: Certificate, issuer: Certificate): Promise<bool
   } catch {
     return false;
   }
-}
-
-function spiffeIdIn({ uris }: CertificateFacts): string {
-  const [uri] = uris;
-  if (uris.length !== 1 || uri === undefined) {
-    throw new ChainError('no-spiffe-id', `certificate has ${uris.length} URI names, an X.509-SVID has exactly one`);
-  }
-  try {
-    if (parseSpiffeId(uri).path !== '') return uri;
-  } catch (error) {
-    throw new ChainError('no-spiffe-id', (error as Error).message);
-  }
-  throw new ChainError('no-spiffe-id', 'certificate of a workload must have a SPIFFE id with a path');
 }

@@ -6,13 +6,13 @@ import { RE2JS } from 're2js';
 import { wireText } from './wire.ts';
 
 /** Longest pattern accepted, in characters: no program of the size below needs a longer one. */
-export const MAX_PATTERN_LENGTH = 32_768;
+const MAX_PATTERN_LENGTH = 32_768;
 /**
  * Largest compiled program accepted, in instructions: `(((a{100}){100}){100})` must not exhaust the memory. It is what Istio
  * sets as Envoy's `re2.max_program_size.error_level`. RE2 counts by bytes and this engine by characters, so a pattern
  * of many non-ASCII classes may be too large for Envoy alone.
  */
-export const MAX_PROGRAM_SIZE = 32_768;
+const MAX_PROGRAM_SIZE = 32_768;
 const MAX_SUBSTITUTION_LENGTH = 4096;
 
 /** A pattern or substitution that cannot be used; the message says why in one line. */

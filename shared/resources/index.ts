@@ -1,25 +1,4 @@
-/** Resources: the registry of kinds, their types, validation and reading from YAML. */
-export { type AuthorizationPolicy, authorizationPolicy } from './kinds/authorization-policy.ts';
-export { type ConfigMap, configMap } from './kinds/core/config-map.ts';
-export { type EndpointSlice, endpointSlice } from './kinds/core/endpoint-slice.ts';
-export { type Namespace, namespace } from './kinds/core/namespace.ts';
-export { type Secret, secret } from './kinds/core/secret.ts';
-export { type Service, service } from './kinds/core/service.ts';
-export { type ServiceAccount, serviceAccount } from './kinds/core/service-account.ts';
-export { type DestinationRule, destinationRule } from './kinds/destination-rule.ts';
-export { type EnvoyFilter, envoyFilter } from './kinds/envoy-filter.ts';
-export { type Gateway, gateway } from './kinds/gateway.ts';
-export { type PeerAuthentication, peerAuthentication } from './kinds/peer-authentication.ts';
-export { type ProxyConfig, proxyConfig } from './kinds/proxy-config.ts';
-export { type RequestAuthentication, requestAuthentication } from './kinds/request-authentication.ts';
-export { type ServiceEntry, serviceEntry } from './kinds/service-entry.ts';
-export { type Sidecar, sidecar } from './kinds/sidecar.ts';
-export { type Telemetry, telemetry } from './kinds/telemetry.ts';
-export { type TrafficExtension, trafficExtension } from './kinds/traffic-extension.ts';
-export { type VirtualService, virtualService } from './kinds/virtual-service.ts';
-export { type WasmPlugin, wasmPlugin } from './kinds/wasm-plugin.ts';
-export { type WorkloadEntry, workloadEntry } from './kinds/workload-entry.ts';
-export { type WorkloadGroup, workloadGroup } from './kinds/workload-group.ts';
+/** Resources: the registry of kinds, and their validation. */
 export { type Validation, validate } from './read/validate.ts';
 export { kindByName, kindByPlural, kindOf, kinds, splitApiVersion } from './registry.ts';
 export { parseDuration } from './schema/vocabulary.ts';

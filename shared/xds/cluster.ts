@@ -110,7 +110,7 @@ export const OutlierDetection = message({
 });
 export type OutlierDetection = z.infer<typeof OutlierDetection>;
 
-export const TransportSocketMatch = messageRequiring(
+const TransportSocketMatch = messageRequiring(
   { name: nonEmpty(), match: struct(), transportSocket: UpstreamTransportSocket },
   ['name', 'transportSocket'],
 );

@@ -16,7 +16,7 @@ import {
   uint32,
 } from './message.ts';
 
-export const SocketAddress = messageRequiring(
+const SocketAddress = messageRequiring(
   { protocol: enumeration(['TCP', 'UDP']), address: nonEmpty(), portValue: uint32(), ipv4Compat: bool() },
   ['address'],
 );

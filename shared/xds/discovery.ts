@@ -26,7 +26,7 @@ export {
 } from './resource-types.ts';
 
 /** google.rpc.Status, as it travels in a NACK. */
-export const ErrorDetail = message({ code: z.int(), message: string() });
+const ErrorDetail = message({ code: z.int(), message: string() });
 
 export const DeltaDiscoveryRequest = messageRequiring(
   {
@@ -49,7 +49,7 @@ export const DeltaDiscoveryRequest = messageRequiring(
 export type DeltaDiscoveryRequest = z.infer<typeof DeltaDiscoveryRequest>;
 
 /** One resource in a response. `resource` is left unparsed: an invalid resource must not hide the others. */
-export const DiscoveryResource = messageRequiring(
+const DiscoveryResource = messageRequiring(
   { name: nonEmpty(), version: z.string(), resource: z.record(z.string(), z.unknown()) },
   ['name', 'version'],
 );

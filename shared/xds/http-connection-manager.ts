@@ -128,7 +128,7 @@ const LocalReplyConfig = message({
 });
 
 /** How names of fields are spelled towards HTTP/1.1 peers. Absent: as received, see docs/differences-from-envoy.md. */
-export const HeaderKeyFormat = message({
+const HeaderKeyFormat = message({
   properCaseWords: message({}),
   statefulFormatter: messageRequiring(
     {

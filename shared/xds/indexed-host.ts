@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { list, messageRequiring, nonEmpty, string, uint32 } from './message.ts';
 
-export const IndexedPort = messageRequiring({ number: uint32(), protocol: string() }, ['number']);
+const IndexedPort = messageRequiring({ number: uint32(), protocol: string() }, ['number']);
 
 /** The name is `<route configuration>/<virtual host>`, the resource's; the domains are those that it has there. */
 export const IndexedVirtualHost = messageRequiring({ name: nonEmpty(), domains: list(nonEmpty()) }, [

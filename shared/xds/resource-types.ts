@@ -47,7 +47,7 @@ interface TypeRow {
 }
 
 /** In dependency order (make before break): additions are applied in this order, removals backwards. */
-export const XDS_TYPES = {
+const XDS_TYPES = {
   secrets: {
     url: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
     schema: Secret,

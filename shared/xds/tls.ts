@@ -5,7 +5,7 @@ import { any, bool, enumeration, list, message, messageRequiring, nonEmpty, stri
 
 const TlsVersion = enumeration(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2', 'TLSV1_3']);
 
-export const TlsParameters = message({
+const TlsParameters = message({
   // Names are read in any case, as Envoy does: `TLSv1_2` arrives here as TLSV1_2.
   tlsMinimumProtocolVersion: TlsVersion,
   tlsMaximumProtocolVersion: TlsVersion,
@@ -62,7 +62,7 @@ export const CertificateValidationContext = message({
 });
 export type CertificateValidationContext = z.infer<typeof CertificateValidationContext>;
 
-export const SdsSecretConfig = messageRequiring({ name: nonEmpty(), sdsConfig: ConfigSource }, ['name']);
+const SdsSecretConfig = messageRequiring({ name: nonEmpty(), sdsConfig: ConfigSource }, ['name']);
 export const CommonTlsContext = message({
   tlsParams: TlsParameters,
   tlsCertificates: list(TlsCertificate),
@@ -101,7 +101,7 @@ export const UpstreamTlsContext = message({
 });
 export type UpstreamTlsContext = z.infer<typeof UpstreamTlsContext>;
 
-export const RawBuffer = message({});
+const RawBuffer = message({});
 export const DownstreamTransportSocket = messageRequiring(
   {
     name: nonEmpty(),

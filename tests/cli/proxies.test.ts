@@ -8,6 +8,7 @@ import { RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
 import { Program } from '../kit/process.ts';
+import { meshService, port, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 
 const mesh = new LoopbackMesh();
@@ -67,22 +68,7 @@ describe('a proxy that refuses what it is sent', () => {
         blockers.push(blocker);
         await new Promise<void>((listening) => blocker.listen(9080, host, listening));
       }
-      const service = (port: number) => `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: ${name} }
-spec:
-  hosts: [${name}.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: ${port}, name: http, protocol: HTTP }]
-  workloadSelector: { labels: { app: ${name} } }
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: ${name} }
-spec: { address: ${address}, serviceAccount: ${name}, labels: { app: ${name} } }
-`;
+      const service = (number: number) => yaml(meshService(name, [port(number)]), workloadEntry(name, address));
       await mesh.apply(service(9080));
       const [adminPort] = await freePorts(1);
       const command = [

@@ -9,31 +9,21 @@ import { resourcePath } from '../../control/cli/resources/selection.ts';
 import { kindOf } from '../../shared/resources/index.ts';
 import { RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
+import { gateway, port, virtualService } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import { type Authority, type Leaf, leaf, pem, rootAuthority, serverLeaf } from '../mtls/certificates.ts';
 import { revocationList } from '../mtls/revocation-lists.ts';
 
-const GATEWAY = {
-  apiVersion: 'networking.istio.io/v1',
-  kind: 'Gateway',
-  metadata: { name: 'ingress', namespace: 'default' },
-  spec: {
-    selector: { app: 'ingress' },
-    servers: [
-      {
-        port: { number: 8443, name: 'https', protocol: 'HTTPS' },
-        hosts: ['web.test'],
-        tls: { mode: 'MUTUAL', credentialNames: ['web-rsa', 'web-ecdsa'] },
-      },
-    ],
-  },
-};
-const ROUTE = {
-  apiVersion: 'networking.istio.io/v1',
-  kind: 'VirtualService',
-  metadata: { name: 'web', namespace: 'default' },
-  spec: { hosts: ['web.test'], gateways: ['ingress'], http: [{ directResponse: { status: 418 } }] },
-};
+const GATEWAY = gateway('ingress', 'ingress', {
+  port: port(8443, 'HTTPS'),
+  hosts: ['web.test'],
+  tls: { mode: 'MUTUAL', credentialNames: ['web-rsa', 'web-ecdsa'] },
+});
+const ROUTE = virtualService('web', {
+  hosts: ['web.test'],
+  gateways: ['ingress'],
+  http: [{ directResponse: { status: 418 } }],
+});
 
 describe.each(RUNTIMES)('a gateway with a revocation list, on %s', (runtime) => {
   const mesh = new LoopbackMesh();

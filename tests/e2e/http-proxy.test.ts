@@ -7,6 +7,7 @@ import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
 import { type Program, run as runToEnd, works } from '../kit/process.ts';
+import { meshService, peerAuthentication, port, virtualService, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import { type Answer, get } from './shop-mesh.ts';
 
@@ -151,37 +152,18 @@ describe.each(RUNTIMES)('the HTTP proxy on %s', (runtime: RuntimeName) => {
     tcpPort = (tcp.address() as net.AddressInfo).port;
     [meshPort, redisPort, adminPort] = (await freePorts(3)) as [number, number, number];
     const ip = mesh.address();
-    await mesh.apply(`
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: hello }
-spec:
-  hosts: [hello.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: ${meshPort}, name: http, protocol: HTTP }, { number: ${redisPort}, name: redis, protocol: REDIS }]
-  workloadSelector: { labels: { app: hello } }
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: hello }
-spec: { address: ${ip}, serviceAccount: hello, labels: { app: hello } }
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: { name: default }
-spec: { mtls: { mode: STRICT } }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: hello }
-spec:
-  hosts: [hello]
-  http:
-    - match: [{ uri: { prefix: /fixed } }]
-      directResponse: { status: 299, body: { string: by the route } }
-    - route: [{ destination: { host: hello } }]
-`);
+    const hello = meshService('hello', [port(meshPort), port(redisPort, 'REDIS')]);
+    const fixed = virtualService('hello', {
+      hosts: ['hello'],
+      http: [
+        {
+          match: [{ uri: { prefix: '/fixed' } }],
+          directResponse: { status: 299, body: { string: 'by the route' } },
+        },
+        { route: [{ destination: { host: 'hello' } }] },
+      ],
+    });
+    await mesh.apply(yaml(hello, workloadEntry('hello', ip), peerAuthentication('STRICT'), fixed));
     const app = `
       require('node:http').createServer((request, answer) => answer.end('hello ' + JSON.stringify(request.headers))).listen(${meshPort}, '127.0.0.1');
       require('node:net').createServer((socket) => socket.on('error', () => {}).on('data', (bytes) => socket.write('redis ' + bytes))).listen(${redisPort}, '127.0.0.1');

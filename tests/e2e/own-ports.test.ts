@@ -7,6 +7,7 @@ import { LINUX, ROOT, RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { freePorts } from '../kit/ports.ts';
 import type { Program } from '../kit/process.ts';
+import { meshService, port, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import { get } from './shop-mesh.ts';
 
@@ -68,17 +69,8 @@ describe.skipIf(!LINUX)('an application beside its sidecar', () => {
     return { results, proxyPort: Number(port), authorization, outbound, adminPort: adminPort!, part };
   }
 
-  const service = (name: string, port: number, protocol: string, selects: string) => `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: ${name} }
-spec:
-  hosts: [${name}.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: ${port}, name: ${name}, protocol: ${protocol} }]
-  workloadSelector: { labels: { app: ${selects} } }
----`;
+  const service = (name: string, number: number, protocol: string, selects: string) =>
+    meshService(name, [port(number, protocol, name)], selects);
 
   it.each(RUNTIMES)(
     'starts on its service’s port, and nothing comes back to the sidecar where it is away (%s)',
@@ -87,22 +79,16 @@ spec:
       const ips = [mesh.address(), mesh.address(), mesh.address()] as const;
       const [same, all, redis, mapped] = (await freePorts(4)) as [number, number, number, number];
       const [awayHttp, awayRedis] = (await freePorts(2)) as [number, number];
-      const entry = (name: string, ip: string, ports = {}) => `
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: ${name} }
-spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports: ${JSON.stringify(ports)} }
----`;
       const resources = [
         service(`same-${runtime}`, same, 'HTTP', server),
         service(`all-${runtime}`, all, 'HTTP', server),
         service(`redis-${runtime}`, redis, 'REDIS', server),
         service(`away-http-${runtime}`, awayHttp, 'HTTP', absent),
         service(`away-redis-${runtime}`, awayRedis, 'REDIS', absent),
-        entry(server, ips[0], { [`all-${runtime}`]: mapped }),
-        entry(absent, ips[1]),
-      ].join('\n');
-      await mesh.apply(resources);
+        workloadEntry(server, ips[0], { ports: { [`all-${runtime}`]: mapped } }),
+        workloadEntry(absent, ips[1]),
+      ];
+      await mesh.apply(yaml(...resources));
       const started = await run(
         runtime,
         server,
@@ -154,7 +140,7 @@ spec: { address: ${ip}, serviceAccount: ${name}, labels: { app: ${name} }, ports
       expect(await refused(started)).toBeGreaterThan(0);
       // Sidecars of another workload know nothing of this host's other applications.
       for (const { part } of [client, away, started]) expect(await part.stop()).toBe(0);
-      await mesh.remove(resources);
+      await mesh.remove(yaml(...resources));
     },
   );
 });

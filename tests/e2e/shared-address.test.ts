@@ -2,48 +2,30 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
+import { authorizationPolicy, meshService, port, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import { get } from './shop-mesh.ts';
 
-const service = (name: string, port: string) => `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: ${name} }
-spec:
-  hosts: [${name}.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [${port}]
-  workloadSelector: { labels: { app: ${name} } }
-`;
-const entry = (name: string, address: string) => `
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: ${name}-vm }
-spec: { address: ${address}, serviceAccount: orders, labels: { app: ${name} } }
-`;
-const POLICY = `
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: orders }
-spec:
-  selector: { matchLabels: { app: orders } }
-  action: ALLOW
-  rules:
-  - from: [{ source: { principals: [cluster.local/ns/default/sa/front] } }]
-    to: [{ operation: { methods: [GET] } }]
-`;
+const PORTS = { orders: port(9080), redis: port(6379, 'TCP', 'tcp-redis') };
+const entry = (name: string, address: string) =>
+  workloadEntry(`${name}-vm`, address, { app: name, serviceAccount: 'orders' });
+const policy = (app: string, method: string) =>
+  authorizationPolicy(app, app, {
+    action: 'ALLOW',
+    rules: [
+      {
+        from: [{ source: { principals: ['cluster.local/ns/default/sa/front'] } }],
+        to: [{ operation: { methods: [method] } }],
+      },
+    ],
+  });
 
 for (const runtime of ['node', 'bun', 'deno'] as const) {
   if (!RUNTIMES.includes(runtime)) console.info(`shared address on ${runtime} skipped: it is not installed`);
   describe.skipIf(!RUNTIMES.includes(runtime))(`two services at one address, on ${runtime}`, () => {
     const mesh = new LoopbackMesh();
     const address = mesh.address();
-    const ports = {
-      orders: '{ number: 9080, name: http, protocol: HTTP }',
-      redis: '{ number: 6379, name: tcp-redis, protocol: TCP }',
-    };
-    const both = (name: keyof typeof ports) => `${service(name, ports[name])}---${entry(name, address)}`;
+    const both = (name: keyof typeof PORTS) => [meshService(name, [PORTS[name]]), entry(name, address)];
 
     /** Statuses of: GET and POST by front, GET by another account, GET in plaintext without identity. */
     const statuses = async () => {
@@ -71,7 +53,7 @@ for (const runtime of ['node', 'bun', 'deno'] as const) {
 
     beforeAll(async () => {
       await mesh.startControl();
-      await mesh.apply(`${both('orders')}---${POLICY}`);
+      await mesh.apply(yaml(...both('orders'), policy('orders', 'GET')));
       const sidecar = (name: string) => ({ name, serviceAccount: name, labels: { app: name }, runtime });
       await mesh.start(sidecar('front'));
       await mesh.start(sidecar('other'));
@@ -84,15 +66,15 @@ for (const runtime of ['node', 'bun', 'deno'] as const) {
 
     it('the policy of the first holds when the second comes', async () => {
       expect(await statuses()).toEqual(HELD);
-      await mesh.apply(both('redis'));
+      await mesh.apply(yaml(...both('redis')));
       await until('redis is served', () => listens(`${address}_6379`));
       for (let i = 0; i < 10; i++) expect(await statuses()).toEqual(HELD);
     });
 
     it('and when the first comes second', async () => {
-      await mesh.remove(both('orders'));
+      await mesh.remove(yaml(...both('orders')));
       await until('orders is gone', async () => !(await listens(`${address}_9080`)));
-      await mesh.apply(both('orders'));
+      await mesh.apply(yaml(...both('orders')));
       await until('orders answers again', async () => {
         const all = await statuses().catch(() => []);
         return all[0] === 200;
@@ -101,7 +83,7 @@ for (const runtime of ['node', 'bun', 'deno'] as const) {
     });
 
     it('a port that both have asks for both', async () => {
-      const admin = `${service('redis', ports.orders.replace('http,', 'http-admin,'))}---${POLICY.replaceAll('orders', 'redis').replace('GET', 'POST')}`;
+      const admin = yaml(meshService('redis', [port(9080, 'HTTP', 'http-admin')]), policy('redis', 'POST'));
       await mesh.apply(admin);
       // GET is what one of them allows, POST the other.
       await until('both policies hold', async () => {

@@ -8,6 +8,15 @@ import type { RuntimeName } from '../../control/cli/runtimes.mjs';
 import { ROOT } from '../kit/environment.ts';
 import { LoopbackMesh, type Workload } from '../kit/mesh.ts';
 import type { Program } from '../kit/process.ts';
+import {
+  ACCESS_LOGS,
+  authorizationPolicy,
+  meshService,
+  peerAuthentication,
+  versions,
+  workloadEntry,
+  yaml,
+} from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 
 const SHOP = `${ROOT}/deploy/demo/shop.ts`;
@@ -48,50 +57,13 @@ export function get(call: Call): Promise<Answer> {
   });
 }
 
-const ACCESS_LOGS = `
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data: { mesh: "{ accessLogFile: /dev/stdout, accessLogEncoding: JSON }" }
-`;
-const RESOURCES = `${['details', 'ratings', 'reviews', 'echo']
-  .map(
-    (name) => `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: ${name} }
-spec:
-  hosts: [${name}.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: 9080, name: http, protocol: HTTP }]
-  workloadSelector: { labels: { app: ${name} } }
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: ${name} }
-spec:
-  host: ${name}
-  subsets:
-    - { name: v1, labels: { version: v1 } }
-    - { name: v2, labels: { version: v2 } }
-    - { name: v3, labels: { version: v3 } }
----`,
-  )
-  .join('')}
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: { name: default }
-spec: { mtls: { mode: STRICT } }
----
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: ratings-for-reviews }
-spec:
-  selector: { matchLabels: { app: ratings } }
-  rules:
-    - from: [{ source: { principals: [cluster.local/ns/default/sa/reviews] } }]
-`;
+const RESOURCES = [
+  ...['details', 'ratings', 'reviews', 'echo'].flatMap((name) => [meshService(name), versions(name, 'v1', 'v2', 'v3')]),
+  peerAuthentication('STRICT'),
+  authorizationPolicy('ratings-for-reviews', 'ratings', {
+    rules: [{ from: [{ source: { principals: ['cluster.local/ns/default/sa/reviews'] } }] }],
+  }),
+];
 
 export class ShopMesh {
   readonly mesh = new LoopbackMesh();
@@ -104,8 +76,7 @@ export class ShopMesh {
 
   async start(svidTtl: string): Promise<void> {
     await this.mesh.startControl({ svidTtl });
-    await this.mesh.apply(ACCESS_LOGS);
-    await this.mesh.apply(RESOURCES);
+    await this.mesh.apply(yaml(ACCESS_LOGS, ...RESOURCES));
     await Promise.all([
       this.add('client', 'front', 'v1'),
       this.add('details', 'details', 'v1', [SHOP, 'details', '{port}']),
@@ -123,12 +94,7 @@ export class ShopMesh {
   private async add(name: string, app: string, version: string, command?: readonly string[]): Promise<void> {
     const address = this.mesh.address();
     const labels = { app, version };
-    await this.mesh.apply(`
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: ${name} }
-spec: { address: ${address}, serviceAccount: ${app}, labels: ${JSON.stringify(labels)} }
-`);
+    await this.mesh.apply(yaml(workloadEntry(name, address, { app, labels })));
     const options = { name, serviceAccount: app, labels, runtime: this.runtime };
     await this.mesh.start(command ? { ...options, app: command } : options, address);
   }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RuntimeName } from '../../control/cli/runtimes.mjs';
 import { REFERENCE, RUNTIMES } from '../kit/environment.ts';
+import { authorizationPolicy, meshService, peerAuthentication, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import { PRINCIPAL, ShopMesh, Traffic } from './shop-mesh.ts';
 
@@ -89,22 +90,9 @@ export function meshSuite(runtime: RuntimeName): void {
 
     it('refuses an endpoint with another identity than expected', async () => {
       // The address is that of echo, whose certificate says so, whatever the endpoint claims.
-      const vault = (serviceAccount: string) => `
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: vault }
-spec:
-  hosts: [vault.default.svc.cluster.local]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: 9080, name: http, protocol: HTTP }]
-  workloadSelector: { labels: { app: vault } }
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: { name: vault }
-spec: { address: ${shop.workload('echo').address}, serviceAccount: ${serviceAccount}, labels: { app: vault } }
-`;
+      const { address } = shop.workload('echo');
+      const vault = (serviceAccount: string) =>
+        yaml(meshService('vault'), workloadEntry('vault', address, { serviceAccount }));
       await shop.mesh.apply(vault('vault'));
       await until('the client knows the host', async () => {
         await shop.use('vault');
@@ -125,15 +113,12 @@ spec: { address: ${shop.workload('echo').address}, serviceAccount: ${serviceAcco
       const none = await shop.logged('ratings', (entry) => entry['response_code'] === 403);
       expect(none['response_code_details']).toBe('rbac_access_denied_matched_policy[none]');
 
-      const policy = `
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: no-secrets }
-spec:
-  selector: { matchLabels: { app: echo } }
-  action: DENY
-  rules: [{ to: [{ operation: { paths: [/secret*] } }] }]
-`;
+      const policy = yaml(
+        authorizationPolicy('no-secrets', 'echo', {
+          action: 'DENY',
+          rules: [{ to: [{ operation: { paths: ['/secret*'] } }] }],
+        }),
+      );
       await shop.mesh.apply(policy);
       await shop.runs('echo', 'policy[no-secrets]');
       // The client's sidecar keeps its connections open: the very next request on each meets the policy.
@@ -152,12 +137,7 @@ spec:
 
     it('refuses plaintext when STRICT, takes both when PERMISSIVE', async () => {
       await expect(shop.plaintext('echo')).rejects.toThrow();
-      const permissive = `
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: { name: echo }
-spec: { selector: { matchLabels: { app: echo } }, mtls: { mode: PERMISSIVE } }
-`;
+      const permissive = yaml(peerAuthentication('PERMISSIVE', 'echo'));
       await shop.mesh.apply(permissive);
       const plain = await until('plaintext is taken', () => shop.plaintext('echo'));
       expect(plain.status).toBe(200);

@@ -8,6 +8,7 @@ import { kindOf } from '../../shared/resources/index.ts';
 import { parseDocuments } from '../../shared/resources/read/parse.ts';
 import { ROOT } from '../kit/environment.ts';
 import { LoopbackMesh, type Workload } from '../kit/mesh.ts';
+import { workloadEntry } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 
 if (!workerdBinary()) console.warn('skipped: workerd is not installed (npm ci installs it)');
@@ -117,12 +118,7 @@ describe.skipIf(!workerdBinary())('edge worker', () => {
     for (const { value } of parseDocuments(RESOURCES).documents) await apply(value as never);
     const address = mesh.address();
     const labels = { app: 'echo' };
-    await apply({
-      apiVersion: 'networking.istio.io/v1',
-      kind: 'WorkloadEntry',
-      metadata: { name: 'echo', namespace: 'default' },
-      spec: { address, labels, serviceAccount: 'echo' },
-    } as Parameters<typeof apply>[0]);
+    await apply(workloadEntry('echo', address));
     const app = [join(ROOT, 'tests/e2e/worker-echo.ts'), '{port}'];
     await mesh.start({ name: 'echo', serviceAccount: 'echo', labels, runtime: 'node', app }, address);
     const options = { name: 'ingress', serviceAccount: 'ingress', labels: { app: 'ingress' } };

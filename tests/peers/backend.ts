@@ -24,12 +24,14 @@ const PAGE = `<!doctype html><title>peers</title><link rel="stylesheet" href="/s
 <body><p id="said">nothing yet</p><script type="module">
   const body = 'x'.repeat(100_000);
   const echoed = await (await fetch('/echo', { method: 'POST', body })).json();
-  const socket = new WebSocket('ws://' + location.host + '/ws');
+  const socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws');
   socket.onopen = () => socket.send('over the socket');
   socket.onmessage = ({ data }) => {
     document.querySelector('#said').textContent = data;
     const { color } = getComputedStyle(document.querySelector('#said'));
-    fetch('/report', { method: 'POST', body: [echoed.bytes, document.body.innerText.trim(), color].join('|') });
+    const [{ nextHopProtocol }] = performance.getEntriesByType('navigation');
+    const report = [echoed.bytes, document.body.innerText.trim(), color, nextHopProtocol];
+    fetch('/report', { method: 'POST', body: report.join('|') });
   };
 </script>`;
 

@@ -16,10 +16,26 @@ const cluster = (name: string, port: number) => ({
     endpoints: [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }],
   },
 });
-const listener = (name: string, typed_config: Json) => ({
+const listener = (name: string, typed_config: Json, transport_socket?: Json) => ({
   name,
   address: at(0),
-  filter_chains: [{ filters: [{ name, typed_config }] }],
+  filter_chains: [{ filters: [{ name, typed_config }], ...(transport_socket && { transport_socket }) }],
+});
+
+/** A server certificate and its key, as PEM. */
+export interface ServerCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+const serving = ({ cert, key }: ServerCertificate): Json => ({
+  name: 'tls',
+  typed_config: any('transport_sockets.tls.v3.DownstreamTlsContext', {
+    common_tls_context: {
+      alpn_protocols: ['h2', 'http/1.1'],
+      tls_certificates: [{ certificate_chain: { inline_string: cert }, private_key: { inline_string: key } }],
+    },
+  }),
 });
 const manager = (virtual_hosts: Json[], more: Json = {}): Json =>
   any('filters.network.http_connection_manager.v3.HttpConnectionManager', {
@@ -45,13 +61,23 @@ const routes = [
   { ...prefix('/'), ...to('http', { timeout: '30s' }) },
 ];
 
-export function peersBootstrap({ http, websocket, tcp }: Backends) {
+/** @param secure of a listener `secure` beside `gateway`, which speaks HTTP/2 too */
+export function peersBootstrap({ http, websocket, tcp }: Backends, secure?: ServerCertificate) {
   return {
     node: { id: 'peers', cluster: 'peers' },
     admin: { address: at(0) },
     static_resources: {
       listeners: [
         listener('gateway', manager([{ name: 'all', domains: ['*'], routes }])),
+        ...(secure
+          ? [
+              listener(
+                'secure',
+                manager([{ name: 'all', domains: ['*'], routes }], { http2_protocol_options: { allow_connect: true } }),
+                serving(secure),
+              ),
+            ]
+          : []),
         listener(
           'forward',
           manager(

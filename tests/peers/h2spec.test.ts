@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { any, at, filter, prefix, to } from '../interop/bootstrap-parts.ts';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
-import { goPeer } from '../kit/go-peers.ts';
+import { peers } from '../kit/peers.ts';
 import { run } from '../kit/process.ts';
 import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 
-const H2SPEC = goPeer('h2spec');
+const H2SPEC = peers('h2spec')?.h2spec;
 /** By codec_type. docs/http2.md gives the reason. */
 const MISSES = {
   AUTO: ['http2/3.5: Sends invalid connection preface'],

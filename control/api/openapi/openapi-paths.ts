@@ -3,8 +3,8 @@ import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Json } from './openapi-schema.ts';
 
 /** Schemas that operations refer to, beside those of the kinds. */
-export const STATUS = 'io.k8s.apimachinery.pkg.apis.meta.v1.Status';
-export const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
+const STATUS = 'io.k8s.apimachinery.pkg.apis.meta.v1.Status';
+const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
 
 const BODIES = ['application/json', 'application/yaml'];
 const PATCHES = ['application/json-patch+json', 'application/merge-patch+json'];

@@ -7,7 +7,7 @@ import { ApiError, badRequest, unsupportedMediaType } from '../resources/status.
 import { readBytes } from './read-bytes.ts';
 
 /** Kubernetes' own limit on a request body, in bytes. */
-export const maxBodyBytes = 3 * 1024 * 1024;
+const maxBodyBytes = 3 * 1024 * 1024;
 /** A file of that size over a slow line takes this long. */
 const BODY = { bytes: maxBodyBytes, timeoutMs: 60_000 };
 const maxDepth = 100;
@@ -24,7 +24,7 @@ export interface Body<Value = unknown> {
 }
 
 /** The body as JSON value, from JSON or YAML. @throws ApiError 400, 413, 415 */
-export async function readBody(c: Context<ApiEnv>): Promise<Body> {
+async function readBody(c: Context<ApiEnv>): Promise<Body> {
   const type = mediaType(c);
   if (type === 'application/json') return parseBody(await readText(c), 'JSON');
   if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');

@@ -9,7 +9,7 @@ export interface ConnectionLimits {
   readonly perAddress: number;
 }
 
-export const CONNECTION_LIMITS: ConnectionLimits = { total: 20_000, perAddress: 1024 };
+const CONNECTION_LIMITS: ConnectionLimits = { total: 20_000, perAddress: 1024 };
 
 /** Of all connections, how many may be without a proved identity, and how many of one identity. */
 const SHARE = { unproved: 1 / 4, identity: 1 / 4 };

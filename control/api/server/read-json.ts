@@ -36,7 +36,7 @@ const BRACE = 0x20;
  * What is counted in bytes that are not JSON does not matter: parsing refuses them afterwards.
  * @throws ApiError 400 naming the limit
  */
-export function checkShape(bytes: Uint8Array, limits: Pick<JsonLimits, 'depth' | 'values'>): void {
+function checkShape(bytes: Uint8Array, limits: Pick<JsonLimits, 'depth' | 'values'>): void {
   let depth = 0;
   let values = 1;
   for (let at = 0; at < bytes.length; at++) {

@@ -24,7 +24,8 @@ import { SlicedQueue } from './sliced-queue.ts';
 
 /** One more certificate than `verifyClientChain` takes: it refuses a longer chain itself. */
 const MAX_CHAIN = MAX_SENT + 1;
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** As long as a proxy waits at most for a connection (`edge-proxy/control-client`). */
+const HANDSHAKE_TIMEOUT_MS = 20_000;
 /** Milliseconds, from the first byte: the head of a request, and all of it. `check`: how often they are looked at. */
 const TIMEOUTS = { headMs: 10_000, requestMs: 75_000, checkMs: 2000 };
 const MAX_HEADERS = 100;

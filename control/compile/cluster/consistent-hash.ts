@@ -21,7 +21,7 @@ export function applyConsistentHash(cluster: Cluster, hash: ConsistentHash): voi
 }
 
 /** What the hash of a request to this policy's destination is made of; undefined: nothing is hashed. */
-export function hashPolicy(policy: TrafficPolicy): HashPolicy | undefined {
+function hashPolicy(policy: TrafficPolicy): HashPolicy | undefined {
   const hash = policy.loadBalancer?.consistentHash ?? {};
   const { httpHeaderName: headerName, httpQueryParameterName: name } = hash;
   if (headerName) return { header: { headerName } };

@@ -101,7 +101,7 @@ const placed = generator<PlacedInput, ClusterLoadAssignment>(
   },
 );
 
-export function localityMessage(locality: string): Locality {
+function localityMessage(locality: string): Locality {
   const [region = '', zone = '', subZone = ''] = locality.split('/');
   return { ...(region && { region }), ...(zone && { zone }), ...(subZone && { subZone }) };
 }

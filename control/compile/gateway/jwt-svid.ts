@@ -4,11 +4,11 @@ import type { MeshSettings } from '../../mesh/view.ts';
 import { httpFilter } from '../wire.ts';
 
 /** A header of its own: `authorization` belongs to the application. */
-export const JWT_SVID_HEADER = 'x-tulle-jwt-svid';
+const JWT_SVID_HEADER = 'x-tulle-jwt-svid';
 const PROVIDER = 'tulle-jwt-svid';
 
 /** The audience of tokens for the gateways of a namespace. */
-export function gatewayAudience(namespace: string): string {
+function gatewayAudience(namespace: string): string {
   return `tulle-gateway.${namespace}`;
 }
 

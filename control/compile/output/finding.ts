@@ -25,7 +25,7 @@ export interface Finding {
 }
 
 /** `VirtualService shop/cart` */
-export function nameOf(resource: Resource): string {
+function nameOf(resource: Resource): string {
   return `${resource.kind} ${namespaceOf(resource)}/${resource.metadata.name}`;
 }
 

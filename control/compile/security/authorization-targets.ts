@@ -7,8 +7,8 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import type { PolicyTargetReference } from '../../../shared/resources/schema/common.ts';
 
 /** Labels of the proxies of a Gateway API gateway. */
-export const GATEWAY_NAME = 'gateway.networking.k8s.io/gateway-name';
-export const GATEWAY_CLASS = 'gateway.networking.k8s.io/gateway-class-name';
+const GATEWAY_NAME = 'gateway.networking.k8s.io/gateway-name';
+const GATEWAY_CLASS = 'gateway.networking.k8s.io/gateway-class-name';
 
 /** A Service or ServiceEntry that a workload serves. */
 export interface ServedTarget {

@@ -20,7 +20,7 @@ export interface AttributeScope {
 const JWT = 'envoy.filters.http.jwt_authn';
 
 /** `*` any text but none, `*x` suffix, `x*` prefix, else exact. */
-export function stringMatcher(value: string, ignoreCase = false): StringMatcher {
+function stringMatcher(value: string, ignoreCase = false): StringMatcher {
   const fold = ignoreCase && { ignoreCase };
   if (value === '*') return { safeRegex: { regex: '.+' } };
   if (value.startsWith('*')) return { suffix: value.slice(1), ...fold };

@@ -9,7 +9,7 @@ const DOWNSTREAM = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsConte
 const UPSTREAM = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 
 /** Envoy's own spelling; the wire types name them in capitals, as they read any case. */
-export const TLS_PARAMS = {
+const TLS_PARAMS = {
   tlsMinimumProtocolVersion: 'TLSv1_2' as unknown as 'TLSV1_2',
   tlsMaximumProtocolVersion: 'TLSv1_3' as unknown as 'TLSV1_3',
 };

@@ -91,6 +91,7 @@ function compileHttp2(
       random: () => runtime.random(),
     }),
     streamFlushMs: milliseconds(config.streamFlushTimeout ?? config.streamIdleTimeout, 300_000),
+    rejectsUnderscores: config.commonHttpProtocolOptions?.headersWithUnderscoresAction === 'REJECT_REQUEST',
     counters: stats?.http2,
     delayedCloseMs,
     drainMs: milliseconds(config.drainTimeout, 5000),

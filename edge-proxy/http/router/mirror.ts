@@ -65,7 +65,7 @@ function mirrorHeaders(request: RequestContext): HeaderMap {
 }
 
 /** `host:port` to `host-shadow:port`, as Envoy. */
-export function shadowHost(authority: string): string {
+function shadowHost(authority: string): string {
   const port = /:\d+$/.exec(authority);
   return port ? `${authority.slice(0, port.index)}-shadow${port[0]}` : `${authority}-shadow`;
 }

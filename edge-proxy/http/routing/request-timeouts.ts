@@ -99,7 +99,7 @@ function take(headers: HeaderMap, key: string): number | undefined {
 }
 
 /** What a gRPC client asks, within the rule. */
-export function grpcTimeout({ maxMs, offsetMs }: GrpcTimeoutRule, headers: HeaderMap): number {
+function grpcTimeout({ maxMs, offsetMs }: GrpcTimeoutRule, headers: HeaderMap): number {
   let asked = parseGrpcTimeout(headers.get('grpc-timeout')) ?? 0;
   // Skip the offset if it would make the timeout 0, which means unlimited.
   if (offsetMs < asked) asked -= offsetMs;

@@ -19,7 +19,7 @@ export const INTERIM = 7;
 
 /** Bytes of data that may be under way on a stream before there is further credit. */
 export const WINDOW = 64 * 1024;
-export const FRAME_HEAD = 10;
+const FRAME_HEAD = 10;
 
 export interface Frame {
   readonly type: number;

@@ -11,7 +11,7 @@ import { MultiStream, type StreamLine } from './multi-stream.ts';
 
 export const openMultiStream: OpenCodec = (connection, _config, owner) => new MultiStreamConnection(connection, owner);
 
-export class MultiStreamConnection implements DownstreamCodec, ConnectionHandler, Corked, StreamLine {
+class MultiStreamConnection implements DownstreamCodec, ConnectionHandler, Corked, StreamLine {
   readonly version = 'HTTP/2';
   private readonly connection: Connection;
   private readonly owner: DownstreamOwner;

@@ -55,7 +55,7 @@ function usesCertificates(tls: NonNullable<Server['tls']>): boolean {
 }
 
 /** `[namespace/]host`, where the namespace may be `*` or `.`. */
-export function gatewayHostViolation(text: string): string | undefined {
+function gatewayHostViolation(text: string): string | undefined {
   const slash = text.indexOf('/');
   const namespace = slash < 0 ? undefined : text.slice(0, slash);
   const host = text.slice(slash + 1);

@@ -69,17 +69,6 @@ export function describe(schema: z.core.$ZodType): Description {
   return description;
 }
 
-/** `spec.http[].retries.attempts` of a kind's body: each step a field; lists and maps are stepped through. */
-export function at(root: Description, path: readonly string[]): Description | undefined {
-  let here: Description | undefined = root;
-  for (const step of path) here = here && fieldOf(here, step)?.description;
-  return here;
-}
-
-export function fieldOf(description: Description, name: string): Field | undefined {
-  return fieldsOf(description).find((field) => field.name === name);
-}
-
 /** The fields of a message, also inside lists and maps. */
 export function fieldsOf(description: Description): readonly Field[] {
   const { shape } = inner(description);

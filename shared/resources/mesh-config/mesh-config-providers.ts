@@ -28,7 +28,7 @@ const RequestBody = object({
   packAsBytes: bool().describe('gRPC: the body as bytes.'),
 });
 
-export const ExtAuthzHttp = object({
+const ExtAuthzHttp = object({
   service: service(),
   port: port(),
   timeout: timeout(),
@@ -45,7 +45,7 @@ export const ExtAuthzHttp = object({
   headersToDownstreamOnAllow: headerNames("Headers of the authorizer's answer added to the response."),
 });
 
-export const ExtAuthzGrpc = object({
+const ExtAuthzGrpc = object({
   service: service(),
   port: port(),
   timeout: timeout(),
@@ -80,7 +80,7 @@ const Zipkin = object({
   headers: headers(),
 });
 
-export const OpenTelemetry = object({
+const OpenTelemetry = object({
   service: service(),
   port: port(),
   maxTagLength: maxTagLength(),
@@ -112,7 +112,7 @@ const LogFormat = object({
   labels: struct().describe("A JSON object of Envoy's command operators."),
 });
 
-export const FileAccessLog = object({
+const FileAccessLog = object({
   path: string().describe('The file. Default: /dev/stdout.'),
   logFormat: atMostOne(LogFormat, ['text', 'labels']).describe("Format of the log. Default: the mesh's."),
   omitEmptyValues: bool().describe('Leaves out what has no value. Default: false.'),

@@ -35,7 +35,7 @@ export const stackdriverFields = {
   maxNumberOfMessageEvents: integer().describe('Message events of a span at most. Default: 200.'),
 };
 
-export const Tracing = atMostOne(
+const Tracing = atMostOne(
   object({
     zipkin: object({ address: tracerAddress() }).describe('Spans go to Zipkin.'),
     lightstep: object({
@@ -57,13 +57,13 @@ export const Tracing = atMostOne(
   ['zipkin', 'lightstep', 'datadog', 'stackdriver', 'openCensusAgent'],
 );
 
-export const RemoteService = object({
+const RemoteService = object({
   address: string().describe('The service as `host:port`.'),
   tlsSettings: ClientTls.describe('TLS to the service. Default: none.'),
   tcpKeepalive: TcpKeepalive.describe('TCP keepalive of the connection.'),
 });
 
-export const FORWARD_CLIENT_CERT = [
+const FORWARD_CLIENT_CERT = [
   'UNDEFINED',
   'SANITIZE',
   'FORWARD_ONLY',
@@ -72,7 +72,7 @@ export const FORWARD_CLIENT_CERT = [
   'ALWAYS_FORWARD_ONLY',
 ] as const;
 
-export const Topology = object({
+const Topology = object({
   numTrustedProxies: uint32().describe('Proxies before the gateway whose X-Forwarded-For is believed. Default: 0.'),
   forwardClientCertDetails: oneOfNames(FORWARD_CLIENT_CERT).describe(
     'What a gateway does with X-Forwarded-Client-Cert.',
@@ -85,7 +85,7 @@ const PrivateKeyMethod = object({
   fallback: bool().describe('Use the plain implementation where the hardware lacks the feature.'),
 });
 
-export const PrivateKeyProvider = atMostOne(
+const PrivateKeyProvider = atMostOne(
   object({
     cryptomb: PrivateKeyMethod.describe("Intel's CryptoMB."),
     qat: PrivateKeyMethod.describe("Intel's QuickAssist."),
@@ -96,7 +96,7 @@ export const PrivateKeyProvider = atMostOne(
 const Disabled = object({ disabled: bool().describe('The proxy leaves it out. Default: false.') });
 const Enabled = object({ enabled: bool().describe('The proxy sets it. Default: false.') });
 
-export const ProxyHeaders = object({
+const ProxyHeaders = object({
   forwardedClientCert: oneOfNames(FORWARD_CLIENT_CERT).describe('What sidecars do with X-Forwarded-Client-Cert.'),
   setCurrentClientCertDetails: object({
     subject: bool().describe('Its subject. Default: true.'),

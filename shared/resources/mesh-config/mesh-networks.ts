@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { atMostOne, integer, list, map, object, string } from '../schema/vocabulary.ts';
 
-export const Network = object({
+const Network = object({
   endpoints: list(
     atMostOne(
       object({

@@ -23,7 +23,7 @@ import {
 } from './violations.ts';
 
 /** How many values aliases and merge keys may bring into one text: a bomb is refused, ordinary reuse is not. */
-export const MAX_ALIASED_VALUES = 100_000;
+const MAX_ALIASED_VALUES = 100_000;
 
 /** Every scalar stays text until it is resolved here; so are unknown tags. */
 const OPTIONS = {

@@ -20,6 +20,8 @@ export interface Http2DownstreamOptions extends Http2Options {
   readonly delayedCloseMs: number;
   /** How long a client may open further streams after the first GOAWAY, where it does not answer, in milliseconds. */
   readonly drainMs: number;
+  /** A request with an underscore in a field's name is refused. Absent: it is not. */
+  readonly rejectsUnderscores?: boolean;
 }
 
 export class Http2DownstreamConnection
@@ -42,7 +44,7 @@ export class Http2DownstreamConnection
     super(connection, options, true);
     this.owner = owner;
     this.timing = options;
-    this.fields = new RequestFields(options.allowConnect);
+    this.fields = new RequestFields(options.allowConnect, options.rejectsUnderscores);
   }
 
   protected ownSettings(): readonly (readonly [id: number, value: number])[] {
@@ -146,7 +148,6 @@ export class Http2DownstreamConnection
     this.reading = true;
     super.onData(bytes);
     this.reading = false;
-    for (const stream of this.abandoned.splice(0)) this.resetAbandoned(stream);
     if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
   }
 
@@ -243,6 +244,11 @@ export class Http2DownstreamConnection
     // The end of the request may be among what is being read.
     if (this.reading) this.abandoned.push(stream);
     else this.resetAbandoned(stream);
+  }
+
+  protected override onBatchRead(): void {
+    const { abandoned } = this;
+    while (abandoned.length > 0) this.resetAbandoned(abandoned.pop()!);
   }
 
   private resetAbandoned(stream: Http2DownstreamStream): void {

@@ -39,6 +39,7 @@ export type StreamErrorDetails =
   | 'http2.violation.of.messaging.rule'
   | 'http2.too_many_headers'
   | 'http2.header_list_size_too_large'
+  | 'http2.unexpected_underscore'
   | 'http2.remote_reset';
 
 /** Ends the stream alone; where no stream is distinguished it ends the connection, as its base does. */

@@ -2,6 +2,7 @@
 import type { HeaderMap } from '../../message/header-map.ts';
 import { detached, isToken } from '../h1/fields.ts';
 import { Http2StreamError, invalidField } from './error.ts';
+import { repeats } from './hpack/field-names.ts';
 
 export type FieldKind = 'regular' | 'cookie' | 'host' | 'content-length';
 
@@ -14,8 +15,8 @@ const DELETE = 0x7f;
 const CONNECTION_FIELDS = ['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade'];
 
 interface NameRule {
-  readonly kind: FieldKind | 'te' | 'connection' | 'credential';
-  /** The last value that was found valid: most are the same in each message. */
+  readonly kind: FieldKind | 'te' | 'connection' | 'repeating';
+  /** Of `repeating`: the last value that was found valid. */
   valid: string;
 }
 
@@ -26,7 +27,6 @@ const rules = new Map<string, NameRule>([
   ['host', rule('host')],
   ['content-length', rule('content-length')],
   ['te', rule('te')],
-  ...['authorization', 'proxy-authorization', 'set-cookie'].map((name) => [name, rule('credential')] as const),
   ...CONNECTION_FIELDS.map((name) => [name, rule('connection')] as const),
 ]);
 const MOST_NAMES = 1024;
@@ -44,25 +44,26 @@ export function isPseudo(name: string): boolean {
 export function checkField(name: string, value: string): FieldKind {
   const known = rules.get(name) ?? learn(name);
   const { kind } = known;
-  if (kind === 'regular') {
-    checkOftenSame(known, value);
-    return kind;
+  if (kind === 'repeating') {
+    checkRepeating(known, value);
+    return 'regular';
   }
   checkValue(value);
+  if (kind === 'regular') return kind;
   if (kind === 'connection') throw invalidField('a field speaks of the connection');
   if (kind === 'te' && value.toLowerCase() !== 'trailers') throw invalidField('te is not "trailers"');
-  return kind === 'te' || kind === 'credential' ? 'regular' : kind;
+  return kind === 'te' ? 'regular' : kind;
 }
 
 function learn(name: string): NameRule {
   if (!isToken(name) || /[A-Z]/.test(name)) throw invalidField('the name of a field is malformed');
-  const made = rule('regular');
+  const made = rule(repeats(name) ? 'repeating' : 'regular');
   if (rules.size < MOST_NAMES && name.length <= LONGEST_KEPT) rules.set(detached(name), made);
   return made;
 }
 
-/** Credentials are not kept for it. */
-function checkOftenSame(known: NameRule, value: string): void {
+/** Values that are the same in most messages, and no secrets, are compared with the last one. */
+function checkRepeating(known: NameRule, value: string): void {
   if (value === known.valid) return;
   checkValue(value);
   if (value.length <= LONGEST_VALID) known.valid = value;

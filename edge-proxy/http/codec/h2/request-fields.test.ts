@@ -95,6 +95,15 @@ describe('names (RFC 9113 section 8.2.1)', () => {
   });
 });
 
+it('a name with an underscore refuses its stream alone, where it is configured', () => {
+  const sink = new RequestFields(false, true);
+  sink.begin();
+  expect(() => sink.onField('x_y', 'v', false)).toThrow(
+    expect.objectContaining({ code: 2, details: 'http2.unexpected_underscore' }),
+  );
+  expect(() => new RequestFields(false).onField('x_y', 'v', false)).not.toThrow();
+});
+
 describe('values (RFC 9113 section 8.2.1, RFC 9110 section 5.5)', () => {
   it.each(['\0', 'a\0b', 'a\rb', 'a\nb', 'a\r\nb: c', ' a', 'a ', '\ta', 'a\t', ' ', 'a\u0001', 'a\u001f', 'a\u007f'])(
     'not %j',

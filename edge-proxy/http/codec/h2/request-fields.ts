@@ -4,7 +4,7 @@ import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead } from '../../message/message.ts';
 import { isToken } from '../h1/fields.ts';
 import { isAuthority } from '../h1/head.ts';
-import { invalidField, invalidMessage } from './error.ts';
+import { Http2StreamError, invalidField, invalidMessage } from './error.ts';
 import { appendCookie, appendField, checkField, contentLengthOf, isPseudo } from './field-rules.ts';
 import type { FieldSink } from './header-block.ts';
 
@@ -16,6 +16,7 @@ const BYTES = 'bytestream';
 /** Of one request after the other: `begin`, the fields, `head`. */
 export class RequestFields implements FieldSink {
   private readonly allowConnect: boolean;
+  private readonly rejectsUnderscores: boolean;
   private headers = new HeaderMap();
   private regular = false;
   private method = '';
@@ -27,9 +28,13 @@ export class RequestFields implements FieldSink {
   /** What content-length says; -1: it is absent. */
   contentLength = -1;
 
-  /** @param allowConnect extended CONNECT was announced (RFC 8441 section 3) */
-  constructor(allowConnect: boolean) {
+  /**
+   * @param allowConnect extended CONNECT was announced (RFC 8441 section 3)
+   * @param rejectsUnderscores a name with an underscore refuses its request (Envoy's headers_with_underscores_action)
+   */
+  constructor(allowConnect: boolean, rejectsUnderscores = false) {
     this.allowConnect = allowConnect;
+    this.rejectsUnderscores = rejectsUnderscores;
   }
 
   /** Before the fields of each request, be the one before complete or refused. */
@@ -52,6 +57,7 @@ export class RequestFields implements FieldSink {
     }
     this.regular = true;
     const kind = checkField(name, value);
+    if (this.rejectsUnderscores && name.includes('_')) throw underscoreInName();
     if (kind === 'host') {
       this.takeHost(value);
       return;
@@ -155,6 +161,11 @@ export class RequestFields implements FieldSink {
     const scheme = knownScheme(this.scheme);
     return { method, scheme, authority, path, headers, bodySize, upgrade, wantsContinue, version: 'HTTP/2' };
   }
+}
+
+/** With the code that Envoy resets with. */
+function underscoreInName(): Http2StreamError {
+  return new Http2StreamError('INTERNAL_ERROR', 'http2.unexpected_underscore', 'a name of a field has an underscore');
 }
 
 /** RFC 6455 section 4.1. */

@@ -79,7 +79,11 @@ describe('the body of a response', () => {
     expect(size(200, undefined, false)).toBeUndefined();
     expect(size(200, undefined, true)).toBe(0);
     expect(refusal(() => size(200, '5', true))).toBe(MESSAGE);
-    expect(refusal(() => size(204, '5', true))).toBe(MESSAGE);
+  });
+  it('has no length with 1xx and 204 (RFC 9110 section 8.6)', () => {
+    for (const end of [false, true]) expect(refusal(() => size(204, '5', end))).toBe(MESSAGE);
+    expect(refusal(() => size(103, '5', false))).toBe(MESSAGE);
+    expect([size(204, '0', false), size(103, '0', false)]).toEqual([0, 0]);
   });
   it('is absent for HEAD, 304 and 204', () => {
     expect([

@@ -59,6 +59,8 @@ export class ResponseFields implements FieldSink {
     if (status === 101) throw invalidMessage('the status is 101');
     const interim = status < 200;
     if (interim && end) throw invalidMessage('an interim response ends the stream');
+    // As of HTTP/1.1: what follows such a head would be read as a body by some.
+    if ((interim || status === 204) && contentLength > 0) throw invalidMessage('a length where no body may be');
     if (upgrade !== '' && status >= 200 && status < 300) return this.tunnel(upgrade);
     const bodyless = interim || status === 204 || status === 304 || method === 'HEAD';
     // RFC 9110 section 8.6: these say the length of another response.

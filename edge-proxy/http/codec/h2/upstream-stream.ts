@@ -99,6 +99,8 @@ export class Http2UpstreamStream extends Http2Stream<UpstreamLine> implements Up
   }
 
   lose(reason: ResetReason, detail: string): void {
+    // Behind a whole response a server may refuse the rest of the request (RFC 9113 section 8.1).
+    if (this.receiveEnded && this.upgrade === '') return;
     this.sink.onReset({ reason, detail, sent: this.sent, reusedConnection: this.reused });
   }
 }

@@ -1,5 +1,6 @@
 /** What a connection of ours sends when its peer sends given bytes: the frames of both directions on a connection in memory. */
 import type { ConnectionHandler } from '../../../runtime/runtime.ts';
+import { concat } from '../../codec/bytes.ts';
 import type { Http2Counters } from '../../codec/h2/counters.ts';
 import { uncounted } from '../../codec/h2/counters.ts';
 import { Http2DownstreamConnection, type Http2DownstreamOptions } from '../../codec/h2/downstream-connection.ts';
@@ -47,7 +48,7 @@ export class FramePeer implements ConnectionHandler {
     events: [],
     counters: uncounted(),
   };
-  private rest: number[] = [];
+  private rest: Uint8Array = new Uint8Array(0);
   private skip: number;
 
   /** @param preface bytes that come before the first frame */
@@ -56,11 +57,13 @@ export class FramePeer implements ConnectionHandler {
   }
 
   onData(bytes: Uint8Array): void {
-    for (const byte of bytes) {
-      if (this.skip > 0) this.skip--;
-      else this.rest.push(byte);
+    const skipped = Math.min(this.skip, bytes.length);
+    this.skip -= skipped;
+    this.rest = concat(this.rest, bytes.subarray(skipped));
+    for (let length = this.frameLength; length > 0; length = this.frameLength) {
+      this.take(this.rest.subarray(0, length));
+      this.rest = this.rest.subarray(length);
     }
-    for (let length = this.frameLength; length > 0; length = this.frameLength) this.take(this.rest.splice(0, length));
   }
 
   private get frameLength(): number {
@@ -70,7 +73,7 @@ export class FramePeer implements ConnectionHandler {
     return rest.length >= length ? length : 0;
   }
 
-  private take(frame: number[]): void {
+  private take(frame: Uint8Array): void {
     const { outcome } = this;
     const word = (at: number) =>
       frame[at]! * 0x1000000 + frame[at + 1]! * 0x10000 + frame[at + 2]! * 0x100 + frame[at + 3]!;
@@ -99,7 +102,7 @@ export class FramePeer implements ConnectionHandler {
   }
 }
 
-const settled = (ms = 0) => new Promise((done) => setTimeout(done, ms));
+const settled = (ms = 0) => new Promise((done) => void (ms > 0 ? setTimeout(done, ms) : setImmediate(done)));
 
 const BODY = new Uint8Array(10);
 

@@ -17,7 +17,7 @@ const STATUSES: ReadonlySet<number> = new Set([
 ]);
 
 /** Which kind of provider an entry is; undefined when it names none. */
-export function providerType(provider: ExtensionProvider): ProviderType | undefined {
+function providerType(provider: ExtensionProvider): ProviderType | undefined {
   return (Object.keys(PROVIDERS) as ProviderType[]).find((type) => provider[type] !== undefined);
 }
 

@@ -113,7 +113,7 @@ function checkStringMatch(report: Report, path: string, match: StringMatch | und
   }
 }
 
-export function checkHeaders(report: Report, path: string, headers: Headers | undefined): void {
+function checkHeaders(report: Report, path: string, headers: Headers | undefined): void {
   for (const side of ['request', 'response'] as const) {
     const operations = headers?.[side];
     for (const operation of ['add', 'set'] as const) {
@@ -156,7 +156,7 @@ export function checkDestinations(
     report.violation(path, 'virtualservice.weight-sum', 'the weights must not all be 0');
 }
 
-export function checkDestination(report: Report, path: string, destination: Destination): void {
+function checkDestination(report: Report, path: string, destination: Destination): void {
   const { host } = destination;
   if (!isIp(host))
     report.violationIf(

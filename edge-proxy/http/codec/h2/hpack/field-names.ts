@@ -42,6 +42,11 @@ const INDEXED = (
 ).split(' ');
 export const SLOTS: number = INDEXED.length;
 
+/** Whether values of a field are the same in many messages, and no secrets. */
+export function repeats(name: string): boolean {
+  return INDEXED.includes(name);
+}
+
 const names = new Map<string, FieldName>();
 /** Names from peers are kept too. Bounded: a peer that sends ever new names fills it once. */
 const MOST_NAMES = 1024;
