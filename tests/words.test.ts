@@ -33,6 +33,7 @@ const BANNED: readonly { readonly words: RegExp; readonly instead: string }[] = 
   },
   { words: /\b(is|are) theirs\b/i, instead: 'name the owner' },
   { words: /\bfor ever\b/i, instead: 'no limit, without end' },
+  { words: /^(<{7}|>{7}) /, instead: 'keep one side of the merge' },
 ];
 
 /** The banned words themselves. */
