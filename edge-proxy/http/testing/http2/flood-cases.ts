@@ -1,7 +1,7 @@
 /** What a client may cost beside its requests: each flood ends its connection with ENHANCE_YOUR_CALM, and is counted. */
 import type { Http2CounterName } from '../../codec/h2/counters.ts';
 import { ERROR_CODES } from '../../codec/h2/error.ts';
-import { FLAG, FRAME, frame } from '../../codec/h2/frames.ts';
+import { FLAG, FRAME, frame, SETTING, settingsFrame } from '../../codec/h2/frames.ts';
 import { defaultHttp2Options } from '../../codec/h2/options.ts';
 import { type ServerBehaviour, serverOutcome } from './outcome.ts';
 import { type Case, caseOf, data, get, headers, open, opening, ping, rst, setting, update } from './server-cases.ts';
@@ -73,6 +73,25 @@ export const floodCases: readonly Case[] = [
     'a header block that is too large',
     'header_overflow',
     joined([headers(1, 0, get), times(20, () => frame(FRAME.CONTINUATION, 0, 1, new Uint8Array(16_384).fill(0x82)))]),
+  ),
+  flood(
+    'SETTINGS with more than 32 settings',
+    'outbound_control_flood',
+    settingsFrame(Array.from({ length: 33 }, (_, i) => [SETTING.INITIAL_WINDOW_SIZE, i])),
+  ),
+  flood(
+    'SETTINGS that are read',
+    'outbound_control_flood',
+    times(2100, (i) => settingsFrame([[SETTING.INITIAL_WINDOW_SIZE, i]])),
+    { options: { flood: { ...defaultHttp2Options.flood, outboundControlFrames: 10_000 } } },
+  ),
+  harmless(
+    'SETTINGS with 32 settings, once for each request',
+    times(2100, (i) => [
+      headers(nth(i)),
+      settingsFrame(Array.from({ length: 32 }, (_, n) => [SETTING.INITIAL_WINDOW_SIZE, 1000 + n])),
+    ]),
+    { options: { flood: { ...defaultHttp2Options.flood, outboundControlFrames: 10_000 } } },
   ),
   flood(
     'PING that is not read',
