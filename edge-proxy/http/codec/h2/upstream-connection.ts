@@ -24,7 +24,10 @@ export class Http2UpstreamConnection
   private nextStream = 1;
   /** Streams that have no number yet. */
   private unsent = 0;
+  /** It takes no further stream; one that is open and has no number yet is still sent. */
   private draining = false;
+  /** The peer takes no further stream. */
+  private refuses = false;
   /** The last stream that the peer may still answer, by its GOAWAY. */
   private lastServed = LARGEST_WINDOW;
   private used = false;
@@ -150,6 +153,7 @@ export class Http2UpstreamConnection
     if (lastStream > this.lastServed) throw new Http2Error('PROTOCOL_ERROR', 'a GOAWAY takes more than the one before');
     this.lastServed = lastStream;
     this.draining = true;
+    this.refuses = true;
     const refused = [...this.openStreams.values()].filter((stream) => stream.id > lastStream);
     for (const stream of refused) this.forget(stream);
     for (const stream of refused) stream.lose('refused_stream', '');
