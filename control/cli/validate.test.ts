@@ -9,13 +9,15 @@ import { validateSources } from './validate.ts';
 let folder = '';
 const good = (name: string, port = 80) =>
   `apiVersion: v1\nkind: Service\nmetadata:\n  name: ${name}\nspec:\n  ports:\n  - port: ${port}\n`;
+const unused =
+  'apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata:\n  name: b\nspec:\n  url: oci://registry.test/b:1\n';
 const bad =
   'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: b\nspec:\n  hosts: [b]\n  htpp: []\n';
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tulle-validate-'));
   await mkdir(join(folder, 'deep'));
-  await writeFile(join(folder, 'a.yaml'), `${good('a')}---\n${good('b')}`);
+  await writeFile(join(folder, 'a.yaml'), `${good('a')}---\n${unused}`);
   await writeFile(join(folder, 'deep', 'b.yml'), bad);
   await writeFile(
     join(folder, 'again.json'),
@@ -44,9 +46,9 @@ describe('tulle validate', () => {
       warnings.map((warning) => warning.rule),
     ]);
     expect(seen).toEqual([
-      ['a.yaml', 1, 'Service default/a', [], ['not-compiled']],
-      ['a.yaml', 9, 'Service default/b', [], ['not-compiled']],
-      ['again.json', 1, 'Service default/a', [], ['not-compiled', 'duplicate-object']],
+      ['a.yaml', 1, 'Service default/a', [], []],
+      ['a.yaml', 9, 'WasmPlugin default/b', [], ['not-compiled']],
+      ['again.json', 1, 'Service default/a', [], ['duplicate-object']],
       ['broken.yaml', 1, ' /', ['a', 'apiVersion', 'kind', 'metadata'], []],
       [join('deep', 'b.yml'), 1, 'VirtualService default/b', ['spec.htpp'], []],
       ['deployment.yaml', 1, 'Deployment /d', [], ['foreign-kind']],

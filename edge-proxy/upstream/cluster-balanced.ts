@@ -197,6 +197,12 @@ export class BalancedCluster implements Cluster {
     this.outliers?.report(endpoint, outcome);
   }
 
+  onGrpcFailure({ stats }: Endpoint): void {
+    if (!stats) return;
+    stats.rqSuccess--;
+    stats.rqError++;
+  }
+
   /** Stops name resolution and health checks; requests under way continue. */
   close(): void {
     this.checker?.close();
@@ -257,5 +263,9 @@ class HighPriority implements Cluster {
 
   report(endpoint: Endpoint, outcome: Outcome): void {
     this.cluster.report(endpoint, outcome);
+  }
+
+  onGrpcFailure(endpoint: Endpoint): void {
+    this.cluster.onGrpcFailure(endpoint);
   }
 }

@@ -149,6 +149,8 @@ export interface Cluster extends Circuit {
   healthChecks?(): HealthCheckStats | undefined;
   /** Outlier detection's input. A status, or a local-origin failure. */
   report(endpoint: Endpoint, outcome: number | 'connect-failure' | 'reset' | 'timeout'): void;
+  /** A gRPC call that was reported as answered has failed at its end: what the endpoint's counters tell, and no outlier. */
+  onGrpcFailure?(endpoint: Endpoint): void;
   readonly endpoints: () => readonly Endpoint[];
 }
 

@@ -283,3 +283,53 @@ describe.skipIf(!programs).each(RUNTIMES)('grpcurl with reflection, and curl, th
     expect(out).toMatch(/grpc-status: 0/);
   });
 });
+
+describe.each(RUNTIMES)('gRPC-Web through two %s sidecars', (runtime) => {
+  const folder = temporaryFolder();
+  let server: Awaited<ReturnType<typeof startReflectionServer>>;
+  let mesh: GrpcMesh;
+
+  beforeAll(async () => {
+    server = await startReflectionServer(folder.path);
+    mesh = await startGrpcMesh(runtime, server.port, 'GRPC-WEB');
+  });
+  afterAll(async () => {
+    await mesh?.mesh.stop();
+    server?.stop();
+    folder.dispose();
+  });
+
+  /** Words with text = "hi", in a message of gRPC. */
+  const MESSAGE = Buffer.from([0, 0, 0, 0, 4, 0x0a, 2, 0x68, 0x69]);
+  const call = (method: string, type: string, body: Buffer | string) =>
+    fetch(`http://${mesh.host}:${mesh.port}/test.Hello/${method}`, {
+      method: 'POST',
+      headers: { 'content-type': type, accept: type },
+      body,
+    });
+
+  it('binary: messages, then a frame with the trailers', async () => {
+    const response = await call('Say', 'application/grpc-web+proto', MESSAGE);
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/grpc-web+proto']);
+    const body = Buffer.from(await response.arrayBuffer());
+    expect(body.toString('latin1')).toContain('you said hi');
+    const trailers = body.subarray(5 + body.readUInt32BE(1));
+    expect([trailers[0], trailers.readUInt32BE(1)]).toEqual([0x80, trailers.length - 5]);
+    expect(trailers.toString('latin1')).toContain('grpc-status:0\r\n');
+  });
+
+  it('text: each in base64', async () => {
+    const response = await call('Say', 'application/grpc-web-text', MESSAGE.toString('base64'));
+    expect(response.headers.get('content-type')).toBe('application/grpc-web-text+proto');
+    const texts = (await response.text())
+      .split(/(?<==)(?!=)/)
+      .map((one) => Buffer.from(one, 'base64').toString('latin1'));
+    expect(texts.join('')).toMatch(/you said hi[\s\S]*grpc-status:0\r\n/);
+  });
+
+  it('an error is a status', async () => {
+    const response = await call('Unknown', 'application/grpc-web', MESSAGE);
+    const body = Buffer.from(await response.arrayBuffer()).toString('latin1');
+    expect(response.headers.get('grpc-status') ?? /grpc-status:(\d+)/.exec(body)?.[1]).toBe('12');
+  });
+});

@@ -31,12 +31,14 @@ export interface SniffedRoutes {
 export const sniffedRoutes = generator<{ services: readonly MeshService[]; captured: boolean }, SniffedRoutes>(
   { services: true, captured: true },
   ({ services, captured }) => {
-    const targets = services.flatMap((service) => service.ports.filter(isSniffed).map((port) => ({ service, port })));
-    const own = targets.filter((target) => hasOwnRoutes(services, target, captured));
-    const others = targets.filter((target) => !own.includes(target)).map(({ port }) => port.number);
-    const http = new Set(httpPorts({ list: services }));
-    const shared = [...new Set(others)].filter((number) => !http.has(number)).sort((a, b) => a - b);
-    return { own, shared };
+    const own: SniffedTarget[] = [];
+    const shared = new Set<number>();
+    for (const service of services)
+      for (const port of service.ports.filter(isSniffed))
+        if (hasOwnRoutes(services, { service, port }, captured)) own.push({ service, port });
+        else shared.add(port.number);
+    for (const number of httpPorts({ list: services })) shared.delete(number);
+    return { own, shared: [...shared].sort((a, b) => a - b) };
   },
 );
 
@@ -50,11 +52,22 @@ export const ownRouteName = ({ service, port }: SniffedTarget): string => `${ser
 /** As istiod: where its listener has an address of its own; without capture also where no other service is at the port. */
 function hasOwnRoutes(services: readonly MeshService[], { service, port }: SniffedTarget, captured: boolean): boolean {
   if (ownAddresses(service, captured).length > 0) return true;
-  if (captured) return false;
-  const isThere = (other: MeshService) =>
-    ownAddresses(other, captured).length === 0 && other.ports.some(({ number }) => number === port.number);
-  return !services.some((other) => other !== service && isThere(other));
+  return !captured && servicesWithoutAddress({ services }).get(port.number) === 1;
 }
+
+/** By port number: how many services have their listener there at the address that all share. */
+const servicesWithoutAddress = generator<{ services: readonly MeshService[] }, ReadonlyMap<number, number>>(
+  { services: true },
+  ({ services }) => {
+    const counts = new Map<number, number>();
+    for (const service of services) {
+      if (ownAddresses(service, false).length > 0) continue;
+      const numbers = new Set(service.ports.flatMap(({ number, protocol }) => (protocol === 'UDP' ? [] : [number])));
+      for (const number of numbers) counts.set(number, (counts.get(number) ?? 0) + 1);
+    }
+    return counts;
+  },
+);
 
 /** Addresses at which only this service has listeners: with capture its virtual IPs, without its loopback addresses. */
 export function ownAddresses({ addresses }: MeshService, captured: boolean): string[] {

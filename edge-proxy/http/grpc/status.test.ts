@@ -3,7 +3,6 @@ import { HeaderMap } from '../message/header-map.ts';
 import {
   camelGrpcStatus,
   grpcOfHttp,
-  grpcStatusNamed,
   grpcStatusOf,
   httpOfGrpc,
   isGrpcResponse,
@@ -39,7 +38,6 @@ describe('gRPC status', () => {
       '-1',
     ]);
     expect([1, 4, 17].map(upperGrpcStatus)).toEqual(['CANCELLED', 'DEADLINE_EXCEEDED', '17']);
-    expect(['CANCELLED', 'UNAUTHENTICATED', 'Canceled'].map(grpcStatusNamed)).toEqual([1, 16, undefined]);
   });
   it('has an HTTP status, and an HTTP status has one', () => {
     expect([0, 1, 4, 8, 13, 14, 16, 17, -1].map(httpOfGrpc)).toEqual([200, 499, 504, 429, 500, 503, 401, 500, 500]);

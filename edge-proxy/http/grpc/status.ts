@@ -7,10 +7,8 @@ import type { HeaderMap } from '../message/header-map.ts';
 /** Status codes that are used here by name. */
 export const GRPC = {
   OK: 0,
-  CANCELLED: 1,
   UNKNOWN: 2,
   DEADLINE_EXCEEDED: 4,
-  RESOURCE_EXHAUSTED: 8,
   INTERNAL: 13,
   UNAVAILABLE: 14,
 } as const;
@@ -50,12 +48,6 @@ export function camelGrpcStatus(code: number): string {
 /** `DEADLINE_EXCEEDED`; the number of a code that has no name. */
 export function upperGrpcStatus(code: number): string {
   return CODES[code]?.[1] ?? String(code);
-}
-
-/** The code of `DEADLINE_EXCEEDED`, `DeadlineExceeded`…; undefined: there is none of that name. */
-export function grpcStatusNamed(upper: string): number | undefined {
-  const code = CODES.findIndex((one) => one[1] === upper);
-  return code < 0 ? undefined : code;
 }
 
 /** The HTTP status of a gRPC status, where a policy judges HTTP statuses. */

@@ -56,6 +56,8 @@ export class Router implements AttemptOwner {
   private over = false;
   /** The request is gRPC, as the filters let it pass. */
   private grpc = false;
+  /** The status of a gRPC call is to come. */
+  private awaitsStatus = false;
   /** No further attempt: the client has part of this one's response. */
   private committed = false;
 
@@ -252,7 +254,8 @@ export class Router implements AttemptOwner {
       attempt.discard('protocol_error');
       return;
     }
-    this.report(attempt, this.judgedStatus(head));
+    const judged = this.judgedStatus(head);
+    this.report(attempt, judged);
     if (this.earlier?.hedging && this.waitsForBetter(attempt, head)) return;
     const decision = this.retries.onResponse(head.status, head.headers, config.clock.now());
     if (decision === 'retry' && this.retry(attempt)) return;
@@ -261,7 +264,18 @@ export class Router implements AttemptOwner {
     if (head.status === 101) this.deadlines.endTimeout();
     if (!config.suppressEnvoyHeaders) announceServiceTime(exchange.request, config.clock, head, this.deadlines.endedAt);
     this.endpoints.setCookies(head.headers);
+    this.awaitsStatus = this.grpc && judged < 500 && !head.headers.has('grpc-status');
+    if (end) this.settleStatus(undefined);
     exchange.response.fromUpstream(head, end);
+  }
+
+  /** As in Envoy, a gRPC call has succeeded once its status says so. @param trailers undefined: it ends without */
+  private settleStatus(trailers: HeaderMap | undefined): void {
+    if (!this.awaitsStatus) return;
+    this.awaitsStatus = false;
+    const status = readGrpcStatus(trailers);
+    if (this.attempt && (status === undefined || httpOfGrpc(status) >= 500))
+      this.cluster.onGrpcFailure?.(this.attempt.endpoint);
   }
 
   onInternalError(error: unknown): void {
@@ -293,10 +307,12 @@ export class Router implements AttemptOwner {
   }
 
   onResponseData(attempt: Attempt, bytes: Uint8Array, end: boolean): void {
+    if (end) this.settleStatus(undefined);
     if (!this.exchange.response.data(bytes, end)) attempt.pause();
   }
 
   onResponseTrailers(trailers: HeaderMap): void {
+    this.settleStatus(trailers);
     this.exchange.response.trailers(trailers);
   }
 

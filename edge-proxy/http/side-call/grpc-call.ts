@@ -36,7 +36,7 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
   private waitingBytes = 0;
   private ended = false;
   private responded = false;
-  /** Something of the request was handed to a connection that took it. */
+  /** It was sent a second time. */
   private repeated = false;
   private paused = false;
   over = false;

@@ -1,9 +1,18 @@
 /** Whole header blocks of HTTP/2, for tests. */
 import { fromLatin1 } from '../codec/bytes.ts';
 import { ByteBuffer } from '../codec/h2/byte-buffer.ts';
-import { type Field, FieldList } from '../codec/h2/fields.ts';
-import type { HeaderDecoder, HeaderEncoder } from '../codec/h2/header-block.ts';
+import type { Field } from '../codec/h2/fields.ts';
+import type { FieldSink, HeaderDecoder, HeaderEncoder } from '../codec/h2/header-block.ts';
 import { writeInteger } from '../codec/h2/hpack/primitives.ts';
+
+/** All fields of a block. */
+export class FieldList implements FieldSink {
+  readonly fields: Field[] = [];
+
+  onField(name: string, value: string): void {
+    this.fields.push([name, value]);
+  }
+}
 
 /** The fields as one block of an encoder. */
 export function encodeBlock(encoder: HeaderEncoder, fields: readonly Field[]): Uint8Array {

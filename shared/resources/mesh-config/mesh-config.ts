@@ -95,7 +95,9 @@ export const MeshConfig = object({
   rootNamespace: string().describe('Namespace of configuration for the whole mesh. Default: istio-system.'),
   localityLbSetting: LocalityLbSetting.describe('Load balancing by locality.'),
   dnsRefreshRate: duration().describe('How often names are resolved again. Default: 60s.'),
-  h2UpgradePolicy: oneOfNames(['DO_NOT_UPGRADE', 'UPGRADE']).describe('HTTP/1.1 goes as HTTP/2 inside the mesh.'),
+  h2UpgradePolicy: oneOfNames(['DO_NOT_UPGRADE', 'UPGRADE']).describe(
+    'Whether requests to ports that declare HTTP are sent on as HTTP/2. Default: DO_NOT_UPGRADE.',
+  ),
   inboundClusterStatName: string().describe('Pattern of the names of inbound clusters in metrics.'),
   outboundClusterStatName: string().describe('Pattern of the names of outbound clusters in metrics.'),
   certificates: list(

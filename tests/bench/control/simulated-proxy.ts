@@ -151,20 +151,22 @@ const isGzip = (bytes: Buffer): boolean => bytes[0] === 0x1f && bytes[1] === 0x8
 /** The control plane is reached by address; its chain is verified, its names are not what is measured. */
 const checkServerIdentity = () => undefined;
 
-/** The ACK of every response of an answer, read without parsing resources: they are megabytes, and not needed here. */
-function acknowledgements(answer: Buffer): { typeUrl: string; responseNonce: string }[] {
-  const typeUrls = values(answer, '"typeUrl":"');
-  const nonces = values(answer, '"nonce":"');
-  if (typeUrls.length !== nonces.length) throw new Error('responses without a type or nonce');
-  return typeUrls.map((typeUrl, i) => ({ typeUrl, responseNonce: nonces[i]! }));
-}
+const TYPE_URL = '"typeUrl":"';
+const NONCE = '","nonce":"';
 
-function values(answer: Buffer, key: string): string[] {
-  const found: string[] = [];
-  for (let at = answer.indexOf(key); at >= 0; at = answer.indexOf(key, at)) {
-    const begin = at + key.length;
-    at = answer.indexOf('"', begin);
-    found.push(answer.toString('latin1', begin, at));
+/**
+ * The ACK of every response of an answer, read without parsing resources: they are megabytes, and not needed here. In a
+ * response the nonce follows the type; resources may have a `typeUrl` of their own, and no nonce.
+ */
+function acknowledgements(answer: Buffer): { typeUrl: string; responseNonce: string }[] {
+  const found: { typeUrl: string; responseNonce: string }[] = [];
+  for (let at = answer.indexOf(NONCE); at >= 0; at = answer.indexOf(NONCE, at + 1)) {
+    const type = answer.lastIndexOf(TYPE_URL, at);
+    const nonce = at + NONCE.length;
+    found.push({
+      typeUrl: answer.toString('latin1', type + TYPE_URL.length, at),
+      responseNonce: answer.toString('latin1', nonce, answer.indexOf('"', nonce)),
+    });
   }
   return found;
 }

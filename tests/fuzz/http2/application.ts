@@ -62,6 +62,7 @@ class Served implements RequestSink {
   reset = '';
   /** The response was handed over whole, which may end the stream; or the stream was reset, which does. */
   answered = false;
+  answeredEarly = false;
 
   constructor(stream: DownstreamStream, head: RequestHead, end: boolean) {
     this.request = `${head.method} ${head.authority}${head.path}`;
@@ -79,6 +80,7 @@ class Served implements RequestSink {
       stream.head(response(200), false);
       stream.data(HELLO, true);
       this.answered = true;
+      this.answeredEarly = !end;
     } else if (path === '/reset') {
       stream.reset('local_reset');
       this.answered = true;

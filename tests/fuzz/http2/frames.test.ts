@@ -51,6 +51,8 @@ interface Outcome {
   readonly transcript: string;
   readonly requests: number;
   readonly goaway: boolean;
+  /** A response was whole before its request: what is reset then depends on the reads. */
+  readonly early: boolean;
 }
 
 function run(reads: readonly Uint8Array[]): Outcome {
@@ -60,6 +62,7 @@ function run(reads: readonly Uint8Array[]): Outcome {
     // How much came of a body that is not whole depends on the reads.
     [request, bodySize, JSON.stringify(headers), end && bytes, end, reset].join(' '),
   );
+  const early = app.requests.some((served) => served.answeredEarly);
   const wasOver = app.connection.ended;
   app.connection.handler.onClose();
   if (app.internal !== undefined) throw app.internal;
@@ -71,7 +74,7 @@ function run(reads: readonly Uint8Array[]): Outcome {
   const inOrder = written.filter((line) => !line.startsWith('goaway')).sort();
   const goaway = written.filter((line) => line.startsWith('goaway'));
   const transcript = [...received, ...app.unanswered, ...inOrder, ...goaway, wasOver].join('\n');
-  return { transcript, requests: received.length, goaway: goaway.length > 0 };
+  return { transcript, requests: received.length, goaway: goaway.length > 0, early };
 }
 
 it(
@@ -80,7 +83,7 @@ it(
     console.log(`frames: seed ${seed}`);
     // Errors are what is looked for; where they come from is not.
     Error.stackTraceLimit = 0;
-    const outcomes = { requests: 0, goaways: 0, sessions: 0 };
+    const outcomes = { requests: 0, goaways: 0, sessions: 0, compared: 0 };
     for (let done = 0, at = seed; done < COUNT; at++) {
       const random = new Random(at);
       const session = clientSession(random);
@@ -94,14 +97,16 @@ it(
       } catch (error) {
         throw new Error(describe(error instanceof Error ? error.message : String(error)), { cause: error });
       }
-      if (whole.transcript !== cut.transcript)
+      if (!whole.early && whole.transcript !== cut.transcript)
         throw new Error(describe(`cut:\n${cut.transcript}\n\nwhole:\n${whole.transcript}`));
       outcomes.requests += whole.requests;
       outcomes.goaways += whole.goaway ? 1 : 0;
       outcomes.sessions++;
+      if (!whole.early) outcomes.compared++;
     }
     // There must have been something to serve, and something to refuse.
     expect(outcomes.requests).toBeGreaterThan(COUNT / 20);
+    expect(outcomes.compared).toBeGreaterThan(outcomes.sessions / 2);
     expect(outcomes.goaways).toBeGreaterThan(outcomes.sessions / 20);
     expect(outcomes.sessions - outcomes.goaways).toBeGreaterThan(outcomes.sessions / 20);
   },

@@ -2,13 +2,12 @@
 import http2 from 'node:http2';
 import net from 'node:net';
 import { concat } from '../../../edge-proxy/http/codec/bytes.ts';
+import { FrameReader, type FrameSink } from '../../../edge-proxy/http/codec/h2/connection/frame-reader.ts';
 import type { Field } from '../../../edge-proxy/http/codec/h2/fields.ts';
 import {
   CLIENT_PREFACE,
   FLAG,
   FRAME,
-  FrameReader,
-  type FrameSink,
   frame,
   headersFrames,
   SETTING,
@@ -89,7 +88,7 @@ export class HpackClient implements FrameSink {
   private constructor(socket: net.Socket, tableSize: number) {
     this.socket = socket;
     this.decoder = new HpackDecoder({ headerTableSize: tableSize, maxHeadBytes: 1 << 20, maxFields: 1000 });
-    this.reader = new FrameReader(this, { frameSize: 16_384, blockSize: 1 << 20, continuations: 100 });
+    this.reader = new FrameReader(this, { blockBytes: 1 << 20, continuations: 100, emptyFrames: 100 }, false);
     socket.on('data', (bytes) => this.reader.push(new Uint8Array(bytes)));
     socket.on('error', () => undefined);
     socket.on('close', () => this.close());
@@ -137,16 +136,19 @@ export class HpackClient implements FrameSink {
     this.settle({ code: this.goaway });
   }
 
-  onHeaders(_stream: number, block: Uint8Array): void {
-    this.settle(decodeBlock(this.decoder, block));
+  onHeaders(_stream: number, bytes: Uint8Array, start: number, end: number): void {
+    this.settle(decodeBlock(this.decoder, bytes.slice(start, end)));
   }
 
   onReset(stream: number): void {
     if (stream === this.stream) this.settle([]);
   }
 
-  onSettings(settings: readonly (readonly [id: number, value: number])[]): void {
-    for (const [id, value] of settings) if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(value);
+  onSetting(id: number, value: number): void {
+    if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(value);
+  }
+
+  onSettings(): void {
     this.socket.write(frame(FRAME.SETTINGS, FLAG.ACK, 0));
   }
 
@@ -159,7 +161,9 @@ export class HpackClient implements FrameSink {
     this.socket.destroy();
   }
 
-  onData(): void {}
+  onDataFrame(): void {}
+  onDataPart(): void {}
+  onPriority(): void {}
   onPing(): void {}
   onWindowUpdate(): void {}
 }

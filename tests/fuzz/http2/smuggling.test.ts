@@ -137,5 +137,5 @@ it('what the proxy takes for a request, nghttp2 does', async () => {
     if (unknown.length > 0)
       throw new Error(JSON.stringify({ seed: seed + i, unknown, known, session: Buffer.from(bytes).toString('hex') }));
   }
-  expect(requests).toBeGreaterThan(500);
+  expect(requests).toBeGreaterThan(150 * runsFactor);
 });

@@ -148,7 +148,6 @@ export class Http2DownstreamConnection
     this.reading = true;
     super.onData(bytes);
     this.reading = false;
-    for (const stream of this.abandoned.splice(0)) this.resetAbandoned(stream);
     if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
   }
 
@@ -245,6 +244,11 @@ export class Http2DownstreamConnection
     // The end of the request may be among what is being read.
     if (this.reading) this.abandoned.push(stream);
     else this.resetAbandoned(stream);
+  }
+
+  protected override onBatchRead(): void {
+    const { abandoned } = this;
+    while (abandoned.length > 0) this.resetAbandoned(abandoned.pop()!);
   }
 
   private resetAbandoned(stream: Http2DownstreamStream): void {

@@ -40,7 +40,7 @@ export interface Http2Options {
   readonly maxConcurrentStreams: number;
   /** SETTINGS_INITIAL_WINDOW_SIZE: of a stream as it begins. */
   readonly initialWindow: number;
-  /** The window of a stream grows up to this size as long as its data is drained at once. */
+  /** The window of a stream grows up to this size as long as its data is drained at once, see receive-windows.ts. */
   readonly streamWindow: number;
   readonly connectionWindow: number;
   /** Largest header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */

@@ -109,6 +109,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
     beginBatch();
     try {
       this.reader.push(bytes);
+      this.onBatchRead();
     } catch (error) {
       if (error instanceof Http2Error) this.fail(error);
       else this.failInternally(error);
@@ -224,6 +225,9 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
       this.writer.check();
     }
   }
+
+  /** A batch of bytes was handled; what it made this side write goes out next. */
+  protected onBatchRead(): void {}
 
   protected onPingAck(_bytes: Uint8Array, _at: number): void {}
 

@@ -1,21 +1,18 @@
 /**
  * Writes the HTTP/2 frames of one connection into one piece of memory, which goes out once per batch (see cork.ts), or as
- * soon as it is large. The memory is shared by all connections that have nothing to write.
+ * soon as it is large.
  */
 import type { Connection } from '../../../../runtime/runtime.ts';
 import type { Corked } from '../../cork.ts';
 import { uncorkSoon } from '../../cork.ts';
-import { ByteBuffer } from '../byte-buffer.ts';
+import type { ByteBuffer } from '../byte-buffer.ts';
 import { Http2Error } from '../error.ts';
 import { CLIENT_PREFACE, DEFAULT_FRAME_SIZE, FLAG, FRAME } from '../frames.ts';
+import { giveBack, takeBuffer } from './buffer-pool.ts';
 
 const HEAD = 9;
 /** So much is written before the batch ends. */
 const LARGE = 64 * 1024;
-/** Memory that is kept for the next writer: how many pieces, and how large they may be. */
-const MOST_FREE = 64;
-const LARGEST_KEPT = 2 * LARGE;
-const free: ByteBuffer[] = [];
 
 export interface OutboundLimits {
   /** Frames of any kind that wait to be written. */
@@ -28,6 +25,8 @@ export class FrameWriter implements Corked {
   private readonly connection: Connection;
   private readonly limits: OutboundLimits;
   private buffer: ByteBuffer | undefined = undefined;
+  /** Handed to the connection, and not known to have gone out. */
+  private readonly flying: ByteBuffer[] = [];
   private queued = false;
   /** Frames that were written since everything had gone out. */
   private frames = 0;
@@ -45,7 +44,7 @@ export class FrameWriter implements Corked {
   /** Frames are appended here. */
   private get out(): ByteBuffer {
     if (this.buffer !== undefined) return this.buffer;
-    this.buffer = free.pop() ?? new ByteBuffer();
+    this.buffer = takeBuffer();
     if (!this.queued) {
       this.queued = true;
       uncorkSoon(this);
@@ -176,8 +175,14 @@ export class FrameWriter implements Corked {
   /** All that was written has gone out. */
   onDrain(): void {
     this.blocked = false;
+    this.onAllSent();
+  }
+
+  private onAllSent(): void {
     this.frames = 0;
     this.controlFrames = 0;
+    const { flying } = this;
+    while (flying.length > 0) giveBack(flying.pop()!);
   }
 
   uncork(): void {
@@ -191,13 +196,9 @@ export class FrameWriter implements Corked {
     if (buffer === undefined) return;
     this.buffer = undefined;
     const room = connection.write(buffer.bytes.subarray(0, buffer.length));
-    // What the connection still holds must not change: it keeps the memory.
-    if (connection.buffered === 0) {
-      this.frames = 0;
-      this.controlFrames = 0;
-      buffer.length = 0;
-      if (free.length < MOST_FREE && buffer.bytes.length <= LARGEST_KEPT) free.push(buffer);
-    }
+    // What the connection still holds must not change.
+    this.flying.push(buffer);
+    if (connection.buffered === 0) this.onAllSent();
     if (!room) this.blocked = true;
   }
 }

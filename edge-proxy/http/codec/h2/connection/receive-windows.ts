@@ -1,11 +1,14 @@
 /**
  * Flow control of what the peer sends (RFC 9113 section 5.2). Bytes are given back as the other side drains them: what is
  * delivered to a stream that is paused is withheld. A stream begins with a small window, which doubles as long as its data
- * is drained at once, so that one that stalls holds little.
+ * is drained at once and halves when it is not, so that one that stalls holds little.
  */
 import { Http2Error } from '../error.ts';
 import { DEFAULT_WINDOW } from '../frames.ts';
 import type { FrameWriter } from './frame-writer.ts';
+
+/** Bytes by which the windows of a connection's streams may grow together. */
+const MOST_GROWTH = 4 * 1024 * 1024;
 
 export interface WindowSizes {
   /** SETTINGS_INITIAL_WINDOW_SIZE. */
@@ -68,7 +71,7 @@ export class ConnectionReceiveWindow {
 
   /** @returns by how much a stream's window may grow: `wanted` or 0 */
   grow(wanted: number): number {
-    if (this.growth + wanted > this.size) return 0;
+    if (this.growth + wanted > MOST_GROWTH) return 0;
     this.growth += wanted;
     return wanted;
   }
@@ -134,11 +137,20 @@ export class StreamReceiveWindow {
 
   private giveBack(stream: number): void {
     if (stream === 0 || this.owed === 0 || this.owed < this.size / 2) return;
-    const increment = this.owed + (this.wasPaused ? 0 : this.grow());
+    const increment = this.owed + (this.wasPaused ? -this.shrink() : this.grow());
     this.wasPaused = false;
     this.owed = 0;
     this.left += increment;
-    this.writer.windowUpdate(stream, increment);
+    if (increment > 0) this.writer.windowUpdate(stream, increment);
+  }
+
+  /** A window that is larger than what is drained at once only fills the memory. */
+  private shrink(): number {
+    const bytes = Math.min(this.growth, this.owed, Math.floor(this.size / 2));
+    this.size -= bytes;
+    this.growth -= bytes;
+    this.connection.shrink(bytes);
+    return bytes;
   }
 
   private grow(): number {

@@ -1,38 +1,56 @@
 /** Bytes of one stream that wait for its turn, its window or the connection. */
-import { ByteBuffer } from '../byte-buffer.ts';
+import type { ByteBuffer } from '../byte-buffer.ts';
+import { giveBack, takeBuffer } from './buffer-pool.ts';
+
+const PIECE = 64 * 1024;
 
 export class SendQueue {
-  private readonly buffer = new ByteBuffer();
+  /** Each holds PIECE bytes but for the last. */
+  private readonly pieces: ByteBuffer[] = [];
+  /** Bytes of the first piece that were taken out. */
   private from = 0;
-
-  get size(): number {
-    return this.buffer.length - this.from;
-  }
+  size = 0;
 
   /** Appends a copy of `bytes[from, …)`. */
   add(bytes: Uint8Array, from: number): void {
-    const { buffer } = this;
-    if (this.from > buffer.length / 2) {
-      buffer.bytes.copyWithin(0, this.from, buffer.length);
-      buffer.length -= this.from;
-      this.from = 0;
+    const { pieces } = this;
+    this.size += bytes.length - from;
+    for (let at = from; at < bytes.length; ) {
+      let last = pieces[pieces.length - 1];
+      if (last === undefined || last.length === PIECE) {
+        last = takeBuffer();
+        pieces.push(last);
+      }
+      const end = Math.min(bytes.length, at + PIECE - last.length);
+      last.append(bytes.subarray(at, end));
+      at = end;
     }
-    buffer.append(from === 0 ? bytes : bytes.subarray(from));
   }
 
-  /** The first `count` bytes are `bytes[start, start + count)`; they are taken out. */
+  /** The memory of the bytes that come first: `bytes[start, end)`. */
   get bytes(): Uint8Array {
-    return this.buffer.bytes;
+    return this.pieces[0]!.bytes;
   }
 
   get start(): number {
     return this.from;
   }
 
+  get end(): number {
+    return this.pieces[0]!.length;
+  }
+
+  /** Takes out bytes that come first, at most up to `end`. */
   skip(count: number): void {
     this.from += count;
-    if (this.from < this.buffer.length) return;
+    this.size -= count;
+    if (this.from < this.end) return;
     this.from = 0;
-    this.buffer.length = 0;
+    giveBack(this.pieces.shift()!);
+  }
+
+  clear(): void {
+    for (const piece of this.pieces.splice(0)) giveBack(piece);
+    this.size = 0;
   }
 }

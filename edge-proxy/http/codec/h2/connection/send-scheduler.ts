@@ -132,13 +132,13 @@ export class SendScheduler {
 
   private serve(stream: Sender): void {
     const queue = stream.sendQueue!;
-    const size = Math.min(DEFAULT_FRAME_SIZE, queue.size, stream.sendWindow, this.window);
+    const { bytes, start, end } = queue;
+    const size = Math.min(DEFAULT_FRAME_SIZE, end - start, stream.sendWindow, this.window);
     if (size <= 0) return;
     const last = size === queue.size;
     const ends = last && stream.ending && !stream.endsWithTrailers;
-    const { bytes, start } = queue;
-    queue.skip(size);
     this.write(stream, bytes, start, size, ends);
+    queue.skip(size);
     if (!last) {
       if (stream.sendWindow > 0) this.list(stream);
     } else {

@@ -181,6 +181,7 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
   close(): void {
     this.over = true;
     clearTimeout(this.flushTimer);
+    this.sendQueue?.clear();
     this.sendQueue = undefined;
     this.waitingTrailers = undefined;
     this.receiveWindow?.close();

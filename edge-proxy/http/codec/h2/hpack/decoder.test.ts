@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeBlock } from '../../../testing/header-blocks.ts';
+import { decodeBlock, FieldList } from '../../../testing/header-blocks.ts';
 import { ByteBuffer } from '../byte-buffer.ts';
 import { Http2Error, Http2StreamError } from '../error.ts';
-import { type Field, FieldList } from '../fields.ts';
+import type { Field } from '../fields.ts';
 import { type DecoderLimits, HpackDecoder } from '../hpack.ts';
 import { writeCompactString, writeInteger } from './primitives.ts';
 

@@ -1,0 +1,62 @@
+/**
+ * Hosts of their own for tests: network namespaces on a bridge, each with loopback and an address that the others reach. They
+ * need root; the kernel removes everything with `close`.
+ */
+import { runSync } from './process.ts';
+
+/** Whether this machine allows them; else the reason is printed. */
+export const HOSTS: boolean = allowed();
+
+function allowed(): boolean {
+  const name = `tulle${process.pid}`;
+  const made = process.getuid?.() === 0 && runSync('ip', ['netns', 'add', name]).code === 0;
+  if (made) runSync('ip', ['netns', 'del', name]);
+  else console.warn('skipped: no network namespaces (they need root and iproute2)');
+  return made;
+}
+
+export interface TestHost {
+  readonly address: string;
+  /** The command that runs `command` there. */
+  run(command: readonly string[]): string[];
+}
+
+/** One network; the test process is on it too, at `address`. */
+export class TestNetwork {
+  private readonly net = `10.${100 + Math.floor(Math.random() * 100)}.${Math.floor(Math.random() * 250)}`;
+  private readonly id = `t${process.pid.toString(36)}${Math.floor(Math.random() * 1296).toString(36)}`;
+  private readonly namespaces: string[] = [];
+  readonly address: string = `${this.net}.1`;
+
+  constructor() {
+    const bridge = `${this.id}b`;
+    ip('link', 'add', bridge, 'type', 'bridge');
+    ip('addr', 'add', `${this.address}/24`, 'dev', bridge);
+    ip('link', 'set', bridge, 'up');
+  }
+
+  add(): TestHost {
+    const number = this.namespaces.length + 2;
+    const namespace = `${this.id}n${number}`;
+    const [outer, inner] = [`${this.id}o${number}`, `${this.id}i${number}`];
+    const address = `${this.net}.${number}`;
+    ip('netns', 'add', namespace);
+    this.namespaces.push(namespace);
+    ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', namespace);
+    ip('link', 'set', outer, 'master', `${this.id}b`, 'up');
+    for (const device of ['lo', inner]) ip('-n', namespace, 'link', 'set', device, 'up');
+    ip('-n', namespace, 'addr', 'add', `${address}/24`, 'dev', inner);
+    return { address, run: (command) => ['ip', 'netns', 'exec', namespace, ...command] };
+  }
+
+  /** After the programs on the hosts have ended. */
+  close(): void {
+    for (const namespace of this.namespaces) runSync('ip', ['netns', 'del', namespace]);
+    runSync('ip', ['link', 'del', `${this.id}b`]);
+  }
+}
+
+function ip(...args: string[]): void {
+  const { code, error } = runSync('ip', args);
+  if (code !== 0) throw new Error(`ip ${args.join(' ')}: ${error.trim()}`);
+}
