@@ -1,11 +1,6 @@
 /** What filters make of the head of a response. */
 import type { ResponseHead } from '../message/message.ts';
 
-/** Both directions continue as bytes behind this response. @param upgrade as granted, '' for none */
-export function isTunnel(upgrade: string, status: number): boolean {
-  return upgrade !== '' && (status === 101 || (upgrade === 'connect' && status < 300));
-}
-
 /** Of a response whose body is rewritten while it streams. */
 export function unsizedHead(head: ResponseHead): ResponseHead {
   head.headers.remove('content-length');

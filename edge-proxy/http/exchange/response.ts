@@ -7,6 +7,7 @@ import { removeResponseHopByHop } from '../headers/forward-headers.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { DownstreamStream } from '../message/stream.ts';
+import { isTunnel } from '../message/tunnel.ts';
 import { filterFailed } from '../request/local-reply.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { LocalReply } from '../request/request-context.ts';
@@ -14,7 +15,7 @@ import type { ClusterChoice, DirectAction, RedirectAction } from '../routing/rou
 import type { ComposedReply } from './composed-reply.ts';
 import type { ExchangeConfig } from './exchange-config.ts';
 import { type FilteredResponse, type LocalResponse, type ResponseFlowClient, responseFlow } from './flows.ts';
-import { isTunnel, replacedHead, unsizedHead } from './response-head.ts';
+import { replacedHead, unsizedHead } from './response-head.ts';
 
 /** The exchange, as its response sees it. */
 export interface ResponseOwner {

@@ -94,6 +94,12 @@ export class OutgoingBody {
     return room;
   }
 
+  /** Neither what there is nor what comes is sent. */
+  discard(): void {
+    this.complete = false;
+    this.chunks = undefined;
+  }
+
   /** Nothing will be sent any more; mirrors that have the whole request continue alone. */
   clear(): void {
     this.chunks = undefined;

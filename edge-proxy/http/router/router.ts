@@ -8,6 +8,7 @@ import { rewriteHost } from '../headers/forward-headers.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
+import { isTunnel } from '../message/tunnel.ts';
 import {
   attemptTimeoutReply,
   badPath,
@@ -39,6 +40,7 @@ import type { RouterConfig } from './router-config.ts';
 
 /** Methods that may be repeated (RFC 9110 section 9.2.1) where a connection may have died while it was idle. */
 const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+const EMPTY = new Uint8Array(0);
 const PROTOCOL_ERROR: StreamReset = { reason: 'protocol_error', detail: '', sent: 'body', reusedConnection: false };
 
 export class Router implements AttemptOwner {
@@ -56,6 +58,8 @@ export class Router implements AttemptOwner {
   private over = false;
   /** The request is gRPC, as the filters let it pass. */
   private grpc = false;
+  /** The upstream agreed to the upgrade, or opened the tunnel of a CONNECT. */
+  private tunnelOpen = false;
   /** The status of a gRPC call is to come. */
   private awaitsStatus = false;
   /** No further attempt: the client has part of this one's response. */
@@ -203,13 +207,25 @@ export class Router implements AttemptOwner {
     const { exchange, body } = this;
     const { request } = exchange;
     request.upstream = attempt.addresses;
-    attempt.head(request, body.empty);
+    attempt.head(request, body.empty && this.upgrade === '');
     attempt.startTimers(
       this.deadlines.times,
       this.timedFromHead || (body.ended && this.upgrade === ''),
       this.config.clock,
     );
-    if (body.sendTo(attempt, request.bodySize !== 0)) exchange.body.resume();
+    if (this.upgrade === '' && body.sendTo(attempt, request.bodySize !== 0)) exchange.body.resume();
+  }
+
+  /**
+   * What comes behind the head of an upgrade waits for the answer: an upstream that refuses would take it for requests, which
+   * were not judged.
+   */
+  private onUpgradeAnswered(attempt: Attempt, status: number): void {
+    const { exchange, body } = this;
+    this.tunnelOpen = isTunnel(this.upgrade, status);
+    if (!this.tunnelOpen) body.discard();
+    else if (body.empty) attempt.data(EMPTY, true);
+    if (!this.tunnelOpen || body.sendTo(attempt, true)) exchange.body.resume();
   }
 
   /** @param bytes valid during the call alone */
@@ -227,7 +243,7 @@ export class Router implements AttemptOwner {
 
   /** The one whose stream takes data. */
   private get sendingAttempt(): Attempt | undefined {
-    return this.attempt?.ready ? this.attempt : undefined;
+    return this.attempt?.ready && (this.upgrade === '' || this.tunnelOpen) ? this.attempt : undefined;
   }
 
   /** As in Envoy: nothing of an upgrade but its head is waited for. A tunnel through CONNECT has no timeout at all. */
@@ -267,6 +283,7 @@ export class Router implements AttemptOwner {
     this.awaitsStatus = this.grpc && judged < 500 && !head.headers.has('grpc-status');
     if (end) this.settleStatus(undefined);
     exchange.response.fromUpstream(head, end);
+    if (upgrade !== '' && !this.over) this.onUpgradeAnswered(attempt, head.status);
   }
 
   /** As in Envoy, a gRPC call has succeeded once its status says so. @param trailers undefined: it ends without */

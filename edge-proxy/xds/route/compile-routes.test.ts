@@ -258,6 +258,8 @@ describe('redirects', () => {
     const { route, request } = run(routes, { path: '/a?b' }, { requireTls: 'ALL' });
     expect(route!.action.kind === 'redirect' && route!.action.location(request)).toBe('https://reviews/a?b');
     expect(run(routes, { scheme: 'https' }, { requireTls: 'ALL' }).route!.action.kind).toBe('forward');
+    const claimed = { scheme: 'https', headers: { 'x-forwarded-proto': 'http' } } as const;
+    expect(run(routes, claimed, { requireTls: 'ALL' }).route!.action.kind).toBe('redirect');
   });
 });
 

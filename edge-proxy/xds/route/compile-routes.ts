@@ -58,7 +58,7 @@ export function routeTable(
     match: (request) => {
       const host = find(request.authority);
       if (!host) return null;
-      if (host.toHttps && request.scheme !== 'https') {
+      if (host.toHttps && !cameByHttps(request)) {
         if (!host.internalMayStay || request.headers.get('x-envoy-internal') !== 'true') return host.toHttps;
       }
       const { routes } = host;
@@ -69,6 +69,11 @@ export function routeTable(
       return null;
     },
   };
+}
+
+/** As in Envoy by x-forwarded-proto, which says the transport: the `:scheme` of HTTP/2 is what the client claims. */
+function cameByHttps({ headers, scheme }: RequestContext): boolean {
+  return (headers.get('x-forwarded-proto') ?? scheme) === 'https';
 }
 
 /** @param path of the host in the configuration, for errors. @throws ConfigError naming the field */

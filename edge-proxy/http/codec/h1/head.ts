@@ -50,6 +50,8 @@ const methods = new Set(
     'UNSUBSCRIBE'
   ).split(' '),
 );
+/** What `RequestHead.upgrade` says of a CONNECT; no upgrade may have the name. */
+const CONNECT = 'connect';
 const notInTarget = /[^\x21-\x7e]/;
 const authorityForm = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/;
 /** The host of an absolute-form target is narrower (RFC 3986 allows any escape; Envoy 1.40 and this proxy do not). */
@@ -168,7 +170,7 @@ function judgeRequest(
     scheme,
     headers,
     bodySize: chunked ? undefined : Math.max(length, 0),
-    upgrade: method === 'CONNECT' ? 'connect' : offeredUpgrade(headers, connection, ignoresUpgrade),
+    upgrade: method === 'CONNECT' ? CONNECT : offeredUpgrade(headers, connection, ignoresUpgrade),
     wantsContinue: waits && minor === 1,
     version: versionOf(minor),
     framing: chunked ? 'chunked' : length > 0 ? 'length' : 'none',
@@ -244,6 +246,8 @@ function offeredUpgrade(
   ignores: CodecLimits['ignoresUpgrade'],
 ): string {
   const offered = upgradeOf(headers, connection);
+  // It would be judged as one message and sent as another.
+  if (offered === CONNECT) throw codecError('an upgrade to "connect"');
   if (offered === '' || ignores === undefined) return offered;
   const protocols = headers
     .joined('upgrade')!

@@ -129,6 +129,8 @@ export class RequestFields implements FieldSink {
     if (this.scheme === '' || this.path === '') throw invalidMessage('extended CONNECT without :scheme or :path');
     this.checkPath();
     const protocol = this.protocol.toLowerCase();
+    // The name that a plain CONNECT has here: the request would be judged as one message and sent as another.
+    if (protocol === 'connect') throw invalidMessage(':protocol is "connect"');
     if (protocol === BYTES) return this.build('CONNECT', '', 0, 'connect', false);
     // An upstream of HTTP/1.1 requires the key, which HTTP/2 has no use for.
     if (protocol === 'websocket' && !this.headers.has('sec-websocket-key'))
