@@ -74,8 +74,10 @@ class UndecidedCodec implements DownstreamCodec, ConnectionHandler {
   }
 
   private choose(open: OpenCodec, bytes: Uint8Array): void {
+    const wasPartial = this.held !== undefined;
     this.held = undefined;
     this.chosen = open(this.connection, this.config, this.owner);
+    if (wasPartial && open === openHttp2) this.owner.onPartialHeadOver();
     this.connection.handler.onData(bytes);
   }
 

@@ -172,6 +172,7 @@ export async function serverOutcome(pieces: readonly Uint8Array[], behaviour: Se
     onUnanswered: (details) => void events.push(`unanswered ${details}`),
     onInternalError: (error) => void events.push(`internal ${String(error)}`),
     onPartialHead: () => void events.push('partial head'),
+    onPartialHeadOver: () => void events.push('partial head over'),
     endsConnection: () => false,
     onIdle: () => {},
     onClosing: () => {},
