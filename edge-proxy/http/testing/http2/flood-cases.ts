@@ -138,16 +138,19 @@ export const floodCases: readonly Case[] = [
   ),
   harmless('an empty DATA frame that ends its stream', joined([open(1), data(1, 0), data(1, 0, FLAG.END_STREAM)])),
   flood('WINDOW_UPDATE', 'inbound_window_update_frames_flood', joined([open(1), times(8, () => update(0, 1))])),
-  caseOf(
-    'a response that meets no window is given up after stream_flush_timeout',
-    () =>
-      serverOutcome([...opening, setting(4, 0), headers(1), headers(3)], {
-        options: { streamFlushMs: 20 },
-        lastMs: 200,
-      }),
-    ({ resets, counters, goaway }) =>
-      (!(1 in resets && 3 in resets) || counters.tx_flush_timeout.value !== 2 || goaway !== undefined) &&
-      'the streams were not reset',
+  ...[false, true].map((trailers) =>
+    caseOf(
+      `a response ${trailers ? 'with trailers ' : ''}that meets no window is given up after stream_flush_timeout`,
+      () =>
+        serverOutcome([...opening, setting(4, 0), headers(1), headers(3)], {
+          options: { streamFlushMs: 20 },
+          trailers,
+          lastMs: 200,
+        }),
+      ({ resets, counters, goaway }) =>
+        (!(1 in resets && 3 in resets) || counters.tx_flush_timeout.value !== 2 || goaway !== undefined) &&
+        'the streams were not reset',
+    ),
   ),
   caseOf(
     'PING keepalive that is not answered ends the connection',
