@@ -1,5 +1,6 @@
 /** The proxy as a process: settings in, announcement, signals, the application of `tulle run`, exit codes. */
 
+import { applicationEnvironment } from './application-environment.ts';
 import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
 import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
@@ -102,7 +103,10 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
     return;
   }
   host.writeError(`tulle: sidecar ready; admin port ${running.adminPort}`);
-  application = host.startApplication(command, applicationEnvironment(host.environment, running, access));
+  application = host.startApplication(
+    command,
+    applicationEnvironment(host.environment, running.outboundAddress, access && accessUrl(access)),
+  );
   const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
   const { code, error } = await application.ended;
   stopWatching();
@@ -129,23 +133,6 @@ async function httpProxyAccess(runtime: Runtime, parsed: Settings): Promise<Http
   } catch (error) {
     throw new Error(`--http-proxy-secret-file ${path}: ${(error as Error).message}`);
   }
-}
-
-/** Names of hosts that are not called through a proxy, as common clients read them. */
-const LOCAL = 'localhost,127.0.0.1,::1';
-
-function applicationEnvironment(
-  inherited: ProcessControl['environment'],
-  { outboundAddress }: RunningProcess,
-  access: HttpProxyAccess | undefined,
-): Record<string, string | undefined> {
-  const environment = { ...inherited };
-  if (outboundAddress) environment['TULLE_OUTBOUND_ADDRESS'] = outboundAddress;
-  if (access) {
-    environment['http_proxy'] = environment['HTTP_PROXY'] = accessUrl(access);
-    if (environment['NO_PROXY'] === undefined) environment['no_proxy'] ??= LOCAL;
-  }
-  return environment;
 }
 
 function fail(runtime: Runtime, error: unknown): never {

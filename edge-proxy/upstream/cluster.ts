@@ -23,7 +23,7 @@ export interface Endpoint {
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Live request count, for LEAST_REQUEST. */
   active: number;
-  /** What the admin's `/clusters` tells of it; absent: not counted. */
+  /** What the admin's `/clusters` shows of it; absent: not counted. */
   readonly stats?: EndpointStats;
 }
 

@@ -46,7 +46,7 @@ function keyOf(address: string, namespace: string): string {
   return `${address}\u0000${namespace}`;
 }
 
-/** Where workloads of a namespace share an address, it tells none of them. */
+/** An address that several workloads of a namespace share leads to none of them. */
 function indexOf(clusters: Iterable<Pick<Cluster, 'endpoints'>>): Map<string, WorkloadMetadata | undefined> {
   const index = new Map<string, WorkloadMetadata | undefined>();
   const texts = new Map<string, string>();

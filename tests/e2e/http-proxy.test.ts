@@ -1,5 +1,6 @@
 /** The HTTP proxy that `tulle run` gives an application: who may use it, and what its clients reach through it. */
 import http from 'node:http';
+import http2 from 'node:http2';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeBinary, type RuntimeName } from '../../control/cli/runtimes.mjs';
@@ -32,6 +33,9 @@ try:
   with urllib.request.urlopen(sys.argv[1]) as answer: print(answer.status, answer.read().decode())
 except urllib.error.HTTPError as error: print(error.code, error.read().decode())
 `;
+
+/** 4 MiB in which each line differs. */
+const LARGE = Array.from({ length: 1 << 18 }, (_, i) => String(i).padStart(16)).join('');
 
 /** Real clients, each with the proxy in its environment. */
 const CLIENTS: Readonly<Record<string, (url: string) => string[]>> = {
@@ -165,7 +169,8 @@ describe.each(RUNTIMES)('the HTTP proxy on %s', (runtime: RuntimeName) => {
     });
     await mesh.apply(yaml(hello, workloadEntry('hello', ip), peerAuthentication('STRICT'), fixed));
     const app = `
-      require('node:http').createServer((request, answer) => answer.end('hello ' + JSON.stringify(request.headers))).listen(${meshPort}, '127.0.0.1');
+      const large = Array.from({ length: 1 << 18 }, (_, i) => String(i).padStart(16)).join('');
+      require('node:http').createServer((request, answer) => answer.end(request.url === '/large' ? large : 'hello ' + JSON.stringify(request.headers))).listen(${meshPort}, '127.0.0.1');
       require('node:net').createServer((socket) => socket.on('error', () => {}).on('data', (bytes) => socket.write('redis ' + bytes))).listen(${redisPort}, '127.0.0.1');
       ${APP}`;
     const server = await run('hello', ip, ['--admin-port', '0'], app);
@@ -231,6 +236,33 @@ describe.each(RUNTIMES)('the HTTP proxy on %s', (runtime: RuntimeName) => {
     // Each request in the tunnel is counted and logged; of the CONNECT, Envoy's statistics alone.
     await until('the tunnel is closed', async () => (await finished(ENVOY_TOTAL)) === before[0]! + 3);
     expect(await finished(ISTIO_TOTAL)).toBe(before[1]! + 2);
+  });
+
+  it('serves HTTP/2 in a tunnel, as gRPC clients open it that follow http_proxy', async () => {
+    const socket = await new Promise<net.Socket>((resolve, reject) =>
+      http
+        .request({
+          ...{ host: '127.0.0.1', port: proxy.port, method: 'CONNECT', path: `hello:${meshPort}` },
+          ...{ headers: authorization(), agent: false },
+        })
+        .on('connect', (_, opened) => resolve(opened as net.Socket))
+        .on('error', reject)
+        .end(),
+    );
+    const session = http2.connect(`http://hello:${meshPort}`, { createConnection: () => socket });
+    const body = async (path: string) => {
+      const stream = session.request({ ':path': path }).setEncoding('utf8');
+      let text = '';
+      for await (const part of stream) text += part;
+      return text;
+    };
+    try {
+      const bodies = await Promise.all([body('/large'), body('/fixed'), body('/large'), body('/')]);
+      expect([bodies[0] === LARGE, bodies[1], bodies[2] === LARGE]).toEqual([true, 'by the route', true]);
+      expect(bodies[3]).toMatch(/^hello \{/);
+    } finally {
+      session.destroy();
+    }
   });
 
   it('connects to no listener of its own process', async () => {

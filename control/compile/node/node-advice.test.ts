@@ -32,7 +32,8 @@ const advice = (resources: Resource[], ip = '10.0.0.5', type = 'sidecar') =>
 describe('a sidecar that serves nothing', () => {
   it.each<[string, Resource[], string, string]>([
     ['no entry has its address', [SERVICE, entry('10.0.0.6')], '10.0.0.5', 'has its address 10.0.0.5: create one'],
-    ['--ip was forgotten', [SERVICE, entry('10.0.0.5')], '127.0.0.1', 'its address is 127.0.0.1, as without --ip'],
+    ['--ip was forgotten', [SERVICE, entry('10.0.0.5')], '127.0.0.1', 'its address 127.0.0.1 (as without --ip) with'],
+    ['no entry has its loopback address', [SERVICE, entry('127.0.0.9')], '127.0.0.8', 'its address 127.0.0.8 with'],
     ['there is a WorkloadGroup only', [SERVICE, GROUP], '10.0.0.5', 'create a WorkloadEntry with its address 10.0.0.5'],
     [
       'no service selects it',

@@ -34,8 +34,11 @@ function whyNothing(view: MeshView, proxy: ProxyView): string {
   if (group)
     return `WorkloadGroup ${namespace}/${group.metadata.name} describes it, but entries are not made from groups: create a WorkloadEntry with its address ${address}`;
   if (isLoopback(proxy))
-    return `its address is ${address}, as without --ip, and no entry has that address with service account ${serviceAccount} and labels that it has: start it with --ip ADDRESS of its entry`;
+    return `no entry has its address ${address}${address === DEFAULT_IP ? ' (as without --ip)' : ''} with service account ${serviceAccount} and labels that it has: start it with --ip ADDRESS of its entry`;
   return `no WorkloadEntry, ServiceEntry endpoint or EndpointSlice of namespace ${namespace} has its address ${address}: create one, or start it with --ip ADDRESS of its entry`;
 }
+
+/** Of a proxy that is started without --ip. */
+const DEFAULT_IP = '127.0.0.1';
 
 const isLoopback = ({ ips }: ProxyView): boolean => ips.every((ip) => ip === '::1' || ip.startsWith('127.'));

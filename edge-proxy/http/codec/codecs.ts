@@ -39,6 +39,8 @@ export interface DownstreamOwner {
   onInternalError(error: unknown): void;
   /** A batch of bytes was handled and left a head partly read. */
   onPartialHead(): void;
+  /** What was partly read is whole, and no request: the preface or trailers of HTTP/2, or the head of a stream that is refused. */
+  onPartialHeadOver(): void;
   /** Whether the connection shall end with the response whose head is about to be sent. */
   endsConnection(): boolean;
   /** No stream is open any more, and the connection waits for the next. */

@@ -12,8 +12,7 @@ import type { OutStream } from '../message/stream.ts';
 import type { SessionConfig } from './manager-config.ts';
 import type { OpenCodec } from './session.ts';
 
-export const openHttp1: OpenCodec = (connection, config, owner) =>
-  new Http1DownstreamConnection(connection, config, owner);
+const openHttp1: OpenCodec = (connection, config, owner) => new Http1DownstreamConnection(connection, config, owner);
 
 const openHttp2: OpenCodec = (connection, { http2 }, owner) => new Http2DownstreamConnection(connection, http2, owner);
 
@@ -75,8 +74,10 @@ class UndecidedCodec implements DownstreamCodec, ConnectionHandler {
   }
 
   private choose(open: OpenCodec, bytes: Uint8Array): void {
+    const wasPartial = this.held !== undefined;
     this.held = undefined;
     this.chosen = open(this.connection, this.config, this.owner);
+    if (wasPartial && open === openHttp2) this.owner.onPartialHeadOver();
     this.connection.handler.onData(bytes);
   }
 

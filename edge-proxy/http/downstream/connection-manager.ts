@@ -4,7 +4,7 @@ import type { Reassign } from '../../listener/listener.ts';
 import type { Connection } from '../../runtime/runtime.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
-import { codecFor, openHttp1 } from './codec-choice.ts';
+import { codecFor } from './codec-choice.ts';
 import { compileManager, type SessionConfig, tunnelConfig } from './manager-config.ts';
 import type { ConnectionManagerOptions } from './manager-options.ts';
 import { type OpenCodec, Session, type SessionGroup } from './session.ts';
@@ -21,7 +21,7 @@ export class ConnectionManager implements SessionGroup {
   /** @throws RangeError naming a field whose value is not supported */
   constructor(options: ConnectionManagerOptions) {
     const serveTunnel = (connection: Connection, downstream: DownstreamInfo) =>
-      void this.sessions.add(new Session(this, this.tunnelled!, connection, downstream, undefined, openHttp1));
+      void this.sessions.add(new Session(this, this.tunnelled!, connection, downstream, undefined, this.openCodec));
     const draining = () => this.drained || options.draining();
     this.config = compileManager(options, draining, options.httpProxy && serveTunnel);
     this.tunnelled = options.httpProxy && tunnelConfig(this.config, options);

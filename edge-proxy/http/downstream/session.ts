@@ -165,7 +165,16 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     if (this.headBegun) return;
     // The time of a head runs from its first byte.
     this.headBegun = true;
-    this.timer.set(this.config.requestHeadersMs);
+    const { requestHeadersMs } = this.config;
+    // Without a time of its own it may take as long as the connection may be idle.
+    if (requestHeadersMs > 0) this.timer.set(requestHeadersMs);
+  }
+
+  onPartialHeadOver(): void {
+    if (!this.headBegun) return;
+    this.headBegun = false;
+    this.timer.clear();
+    if (this.codec.idle) this.onIdle();
   }
 
   private onTimer(): void {

@@ -1,4 +1,4 @@
-/** The filters of one request at work: what they keep, and what tells them that the exchange is over. */
+/** The filters of one request at work: what they keep, and how they learn that the exchange is over. */
 
 import type { RequestContext } from '../request/request-context.ts';
 import type { RouteTable } from '../routing/route-table.ts';

@@ -1,6 +1,6 @@
 /**
  * Envoy's counters of gRPC calls by cluster, `cluster.<name>.grpc.<service>.<method>.…` (envoyproxy.io: gRPC statistics
- * filter; Grpc::Context): found once for each cluster and method.
+ * filter; Grpc::Context). Those of messages are found once for each cluster and method.
  */
 import type { Cluster } from '../../upstream/cluster.ts';
 

@@ -8,7 +8,7 @@ import { ProxyRequest } from '../request/proxy-request.ts';
 import type { RouterClient } from './router-client.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
 
-function tunnelOf(events: string[]) {
+function tunnelOf(events: string[], sent: (bytes: Uint8Array) => boolean = () => true) {
   const head = {
     ...{ method: 'CONNECT', path: '', authority: 'h:1', scheme: '' as const, headers: new HeaderMap() },
     ...{ bodySize: 0, upgrade: 'connect', wantsContinue: false, version: 'HTTP/2' as const },
@@ -28,7 +28,7 @@ function tunnelOf(events: string[]) {
       started: false,
       interim() {},
       fromUpstream: ({ status }) => events.push(`head ${status}`),
-      data: () => true,
+      data: sent,
       trailers() {},
     },
     reply() {},
@@ -54,4 +54,22 @@ it.each([
   const { tunnel, accept } = tunnelOf(events);
   tunnel.open(accept, [new TextEncoder().encode('first')], ended);
   expect(events).toEqual(['head 200', 'accepted', 'first', ...last]);
+});
+
+it('lets its writer use memory again at once, and counts what the client has no room for', () => {
+  const sent: Uint8Array[] = [];
+  let room = true;
+  const { tunnel, accept } = tunnelOf([], (bytes) => {
+    sent.push(bytes);
+    return room;
+  });
+  tunnel.open(accept, [], false);
+  const memory = new TextEncoder().encode('one');
+  expect([tunnel.write(memory), tunnel.buffered]).toEqual([true, 0]);
+  memory.fill(0);
+  room = false;
+  expect([tunnel.writeLatin1('four'), tunnel.writeBoth('si', memory), tunnel.buffered]).toEqual([false, false, 9]);
+  expect(new TextDecoder().decode(sent[0])).toBe('one');
+  tunnel.onDownstreamWritable();
+  expect(tunnel.buffered).toBe(0);
 });

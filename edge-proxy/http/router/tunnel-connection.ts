@@ -19,7 +19,8 @@ export class TunnelConnection implements Connection {
   handler: ConnectionHandler = UNREAD;
   gone?: (() => void) | undefined;
   readonly tls = undefined;
-  readonly buffered = 0;
+  /** What was written since the client's connection had no room; what waits below that mark is not known here. */
+  buffered = 0;
   private readonly exchange: RouterClient;
   private ended = false;
   private closed = false;
@@ -74,6 +75,7 @@ export class TunnelConnection implements Connection {
   }
 
   onDownstreamWritable(): void {
+    this.buffered = 0;
     if (!this.closed) this.handler.onDrain();
   }
 
@@ -82,16 +84,24 @@ export class TunnelConnection implements Connection {
     this.close();
   }
 
+  /** Copies: the client's connection may hold the bytes longer than `buffered` says, and the writer use their memory again. */
   write(bytes: Uint8Array): boolean {
-    return this.closed || this.ended || this.exchange.response.data(bytes, false);
+    return this.send(bytes.slice());
   }
 
   writeLatin1(text: string): boolean {
-    return this.write(fromLatin1(text));
+    return this.send(fromLatin1(text));
   }
 
   writeBoth(text: string, bytes: Uint8Array): boolean {
-    return this.write(concat(fromLatin1(text), bytes));
+    return this.send(concat(fromLatin1(text), bytes));
+  }
+
+  private send(bytes: Uint8Array): boolean {
+    if (this.closed || this.ended) return true;
+    const room = this.exchange.response.data(bytes, false);
+    if (!room) this.buffered += bytes.length;
+    return room;
   }
 
   end(): void {

@@ -13,9 +13,9 @@ import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
 import { Attempt, type AttemptOwner } from '../router/attempt.ts';
 import { CallLife } from './call-life.ts';
+import { type CallFailure, SideCallError } from './failure.ts';
 import type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcStatus, GrpcStream } from './grpc.ts';
 import { placeCall } from './placement.ts';
-import { type CallFailure, SideCallError } from './side-call.ts';
 
 const METHOD = /^\/[\x21-\x2e\x30-\x7e]+\/[\x21-\x2e\x30-\x7e]+$/;
 /** Bytes of messages that are kept until there is a connection. */

@@ -1,7 +1,7 @@
 /** A gRPC call of one message each way. */
 import { GRPC } from '../grpc/status.ts';
+import type { SideCallError } from './failure.ts';
 import type { GrpcEvents, GrpcReply, GrpcStatus } from './grpc.ts';
-import type { SideCallError } from './side-call.ts';
 
 /** Resolves with the status, and of an OK with the message that came before it. */
 export class UnaryEvents implements GrpcEvents {

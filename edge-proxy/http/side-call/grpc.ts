@@ -1,6 +1,6 @@
 /** gRPC calls of the proxy's own, as those that make them see them. */
 import type { HeaderMap } from '../message/header-map.ts';
-import type { SideCallError } from './side-call.ts';
+import type { SideCallError } from './failure.ts';
 
 /** `/package.Service/Method` */
 export type GrpcMethod = `/${string}/${string}`;

@@ -8,8 +8,9 @@ import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
 import { Attempt, type AttemptOwner } from '../router/attempt.ts';
 import { CallLife } from './call-life.ts';
+import { type CallFailure, SideCallError } from './failure.ts';
+import type { CallHead, CallOptions, CallReply } from './http.ts';
 import { placeCall } from './placement.ts';
-import { type CallFailure, type CallHead, type CallOptions, type CallReply, SideCallError } from './side-call.ts';
 
 /** What the proxy says itself, of this message and its connection. */
 const OWN_FIELDS: ReadonlySet<string> = new Set([

@@ -1,7 +1,7 @@
 /** Where a call of the proxy's own goes: the endpoint that its cluster chooses, within the limit of its requests. */
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
-import type { CallFailure } from './side-call.ts';
+import type { CallFailure } from './failure.ts';
 
 export interface Placement {
   readonly authority: string;

@@ -1,68 +1,21 @@
 /** Requests that the proxy makes itself to its clusters: the door for filters that ask another service. */
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
-import type { HeaderMap } from '../message/header-map.ts';
+import { SideCallError } from './failure.ts';
 import type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcReply, GrpcStream } from './grpc.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { UnaryEvents } from './grpc-unary.ts';
+import type { CallHead, CallOptions, CallReply } from './http.ts';
 import { HttpCall } from './http-call.ts';
 
+export { type CallFailure, SideCallError } from './failure.ts';
 export type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcReply, GrpcStatus, GrpcStream } from './grpc.ts';
-
-export interface CallHead {
-  readonly method: string;
-  /** Path and query. */
-  readonly path: string;
-  /** Host; default: the cluster's name, as Envoy's ext_authz and JWKS requests have it. */
-  readonly authority?: string;
-  /** Without Host, framing and fields of the connection, which are the proxy's own. */
-  readonly headers?: HeaderMap;
-}
-
-export interface CallOptions {
-  /** Milliseconds, from the call to the last byte of the response. */
-  readonly timeoutMs: number;
-  /** Aborted: the response is no longer wanted. */
-  readonly signal?: AbortSignal;
-  /** Of the response; a longer one fails the call. */
-  readonly maxBodyBytes: number;
-  /** It may be sent a second time where a kept connection turns out to be dead. Default: where the method is safe. */
-  readonly repeatable?: boolean;
-}
-
-export interface CallReply {
-  readonly status: number;
-  readonly headers: HeaderMap;
-  readonly body: Uint8Array;
-  readonly trailers: HeaderMap | undefined;
-}
-
-export type CallFailure =
-  | 'cluster_not_found'
-  | 'no_healthy_upstream'
-  | 'overflow'
-  | 'reset'
-  | 'timeout'
-  | 'aborted'
-  | 'response_too_large'
-  | 'invalid_response'
-  | 'invalid_request'
-  | 'unsupported';
-
-/** There is no response. What it says is for the log, never for a client. */
-export class SideCallError extends Error {
-  override readonly name = 'SideCallError';
-  readonly reason: CallFailure;
-
-  constructor(reason: CallFailure, cluster: string, detail: string) {
-    super(`call to cluster "${cluster}": ${detail}`);
-    this.reason = reason;
-  }
-}
+export type { CallHead, CallOptions, CallReply } from './http.ts';
 
 export interface SideCall {
   /**
-   * One request over HTTP/1.1, with the connections, circuit breakers and outlier detection of the cluster.
+   * One HTTP request, over HTTP/1.1 where the cluster speaks it, with the cluster's connections, circuit breakers and outlier
+   * detection.
    * @param body undefined: none
    * @returns rejects with SideCallError where no whole response comes; any status is a response
    */

@@ -6,7 +6,7 @@ import type { Host } from '../host.ts';
 /** A dial ends with its check, whose time the health checker limits. */
 export const NO_TIMEOUT = 0;
 
-/** Where a host is asked, and how. Throws where its secrets are missing: then nothing may be asked in plaintext. */
+/** Where a host is asked, and how. A context without its secrets refuses to dial: nothing is asked in plaintext. */
 export function dialTarget(
   { address, port, healthCheck, tls }: Host,
   purpose: TlsPurpose,

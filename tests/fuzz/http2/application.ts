@@ -177,6 +177,7 @@ export class Application implements DownstreamOwner {
   }
 
   onPartialHead(): void {}
+  onPartialHeadOver(): void {}
 
   endsConnection(): boolean {
     return false;

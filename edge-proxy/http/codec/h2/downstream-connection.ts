@@ -36,6 +36,8 @@ export class Http2DownstreamConnection
   private lingering: ReturnType<typeof setTimeout> | undefined = undefined;
   private gone = false;
   private reading = false;
+  /** The last read left a head partly read. */
+  private partialHead = false;
   /** Streams whose response was whole before their request, in the bytes that are being read. */
   private readonly abandoned: Http2DownstreamStream[] = [];
 
@@ -148,7 +150,14 @@ export class Http2DownstreamConnection
     this.reading = true;
     super.onData(bytes);
     this.reading = false;
-    if (!this.closed && this.reader.partialHead) this.owner.onPartialHead();
+    if (!this.closed) this.reportPartialHead();
+  }
+
+  private reportPartialHead(): void {
+    const before = this.partialHead;
+    this.partialHead = this.reader.partialHead;
+    if (this.partialHead) this.owner.onPartialHead();
+    else if (before) this.owner.onPartialHeadOver();
   }
 
   protected isIdle(id: number): boolean {

@@ -62,7 +62,7 @@ export class Http2UpstreamConnection
     return this.connection;
   }
 
-  /** @param sink hears nothing before the head was sent */
+  /** @param sink receives no event before the head was sent */
   open(sink: ResponseSink): UpstreamStream {
     this.probe();
     this.unsent++;

@@ -1,5 +1,5 @@
 /**
- * Istio's peer metadata filter: proxies tell each other in headers which workloads they belong to, for metrics and logs.
+ * Istio's peer metadata filter: proxies name their workloads to each other in headers, for metrics and logs.
  * Applications and clients outside the mesh see none of these headers, and theirs have no effect.
  */
 import type { OwnNode } from '../../../telemetry/own-node.ts';
@@ -27,7 +27,7 @@ export interface PeerMetadataRules {
   readonly sendsUpstream: boolean;
 }
 
-/** @param own undefined: this proxy has no node, and tells nothing of itself */
+/** @param own undefined: this proxy has no node, and sends no metadata */
 export function createPeerMetadataFilter(
   rules: PeerMetadataRules,
   own: OwnNode | undefined,

@@ -1,7 +1,7 @@
 /** What a client may cost beside its requests: each flood ends its connection with ENHANCE_YOUR_CALM, and is counted. */
 import type { Http2CounterName } from '../../codec/h2/counters.ts';
 import { ERROR_CODES } from '../../codec/h2/error.ts';
-import { FLAG, FRAME, frame } from '../../codec/h2/frames.ts';
+import { FLAG, FRAME, frame, SETTING, settingsFrame } from '../../codec/h2/frames.ts';
 import { defaultHttp2Options } from '../../codec/h2/options.ts';
 import { type ServerBehaviour, serverOutcome } from './outcome.ts';
 import { type Case, caseOf, data, get, headers, open, opening, ping, rst, setting, update } from './server-cases.ts';
@@ -75,6 +75,25 @@ export const floodCases: readonly Case[] = [
     joined([headers(1, 0, get), times(20, () => frame(FRAME.CONTINUATION, 0, 1, new Uint8Array(16_384).fill(0x82)))]),
   ),
   flood(
+    'SETTINGS with more than 32 settings',
+    'outbound_control_flood',
+    settingsFrame(Array.from({ length: 33 }, (_, i) => [SETTING.INITIAL_WINDOW_SIZE, i])),
+  ),
+  flood(
+    'SETTINGS that are read',
+    'outbound_control_flood',
+    times(2100, (i) => settingsFrame([[SETTING.INITIAL_WINDOW_SIZE, i]])),
+    { options: { flood: { ...defaultHttp2Options.flood, outboundControlFrames: 10_000 } } },
+  ),
+  harmless(
+    'SETTINGS with 32 settings, once for each request',
+    times(2100, (i) => [
+      headers(nth(i)),
+      settingsFrame(Array.from({ length: 32 }, (_, n) => [SETTING.INITIAL_WINDOW_SIZE, 1000 + n])),
+    ]),
+    { options: { flood: { ...defaultHttp2Options.flood, outboundControlFrames: 10_000 } } },
+  ),
+  flood(
     'PING that is not read',
     'outbound_control_flood',
     times(1100, () => ping()),
@@ -119,16 +138,19 @@ export const floodCases: readonly Case[] = [
   ),
   harmless('an empty DATA frame that ends its stream', joined([open(1), data(1, 0), data(1, 0, FLAG.END_STREAM)])),
   flood('WINDOW_UPDATE', 'inbound_window_update_frames_flood', joined([open(1), times(8, () => update(0, 1))])),
-  caseOf(
-    'a response that meets no window is given up after stream_flush_timeout',
-    () =>
-      serverOutcome([...opening, setting(4, 0), headers(1), headers(3)], {
-        options: { streamFlushMs: 20 },
-        lastMs: 200,
-      }),
-    ({ resets, counters, goaway }) =>
-      (!(1 in resets && 3 in resets) || counters.tx_flush_timeout.value !== 2 || goaway !== undefined) &&
-      'the streams were not reset',
+  ...[false, true].map((trailers) =>
+    caseOf(
+      `a response ${trailers ? 'with trailers ' : ''}that meets no window is given up after stream_flush_timeout`,
+      () =>
+        serverOutcome([...opening, setting(4, 0), headers(1), headers(3)], {
+          options: { streamFlushMs: 20 },
+          trailers,
+          lastMs: 200,
+        }),
+      ({ resets, counters, goaway }) =>
+        (!(1 in resets && 3 in resets) || counters.tx_flush_timeout.value !== 2 || goaway !== undefined) &&
+        'the streams were not reset',
+    ),
   ),
   caseOf(
     'PING keepalive that is not answered ends the connection',

@@ -113,6 +113,8 @@ export interface ServerBehaviour {
   /** Requests are paused as they come. */
   readonly pauses?: boolean;
   readonly body?: Uint8Array;
+  /** Responses end with trailers. */
+  readonly trailers?: boolean;
   /** The client reads nothing before it has sent everything. */
   readonly deaf?: boolean;
   /** Called before each piece. */
@@ -123,7 +125,7 @@ export interface ServerBehaviour {
 
 /** A server of ours, and what a client that sends these pieces sees. The server answers each request when it is whole. */
 export async function serverOutcome(pieces: readonly Uint8Array[], behaviour: ServerBehaviour = {}): Promise<Outcome> {
-  const { waits = false, pauses = false, body = BODY } = behaviour;
+  const { waits = false, pauses = false, body = BODY, trailers = false } = behaviour;
   const [client, server] = memoryPair();
   const peer = new FramePeer(0);
   client.handler = peer;
@@ -132,7 +134,8 @@ export async function serverOutcome(pieces: readonly Uint8Array[], behaviour: Se
     if (waits) return;
     const headers = new HeaderMap();
     stream.head({ status: 200, headers, bodySize: undefined, upgrade: '', version: 'HTTP/2' }, false);
-    stream.data(body, true);
+    stream.data(body, !trailers);
+    if (trailers) stream.trailers(new HeaderMap());
   };
   const options = {
     ...defaultHttp2Options,
@@ -169,6 +172,7 @@ export async function serverOutcome(pieces: readonly Uint8Array[], behaviour: Se
     onUnanswered: (details) => void events.push(`unanswered ${details}`),
     onInternalError: (error) => void events.push(`internal ${String(error)}`),
     onPartialHead: () => void events.push('partial head'),
+    onPartialHeadOver: () => void events.push('partial head over'),
     endsConnection: () => false,
     onIdle: () => {},
     onClosing: () => {},

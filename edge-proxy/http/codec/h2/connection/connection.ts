@@ -51,6 +51,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   protected lastPeerStream = 0;
   /** What the peer's settings say. */
   protected peerWindow = DEFAULT_WINDOW;
+  /** Of the SETTINGS frame that is being read: it is applied to the streams once, whatever the frame says before. */
+  private nextPeerWindow = DEFAULT_WINDOW;
   protected peerStreams = Number.POSITIVE_INFINITY;
   /** Window with which the peer's data on a new stream begins: what was announced, once it is acknowledged. */
   protected ownWindow: number;
@@ -186,13 +188,14 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   onSetting(id: number, value: number): void {
     if (id === SETTING.HEADER_TABLE_SIZE) this.encoder.limitTable(value);
     else if (id === SETTING.MAX_CONCURRENT_STREAMS) this.peerStreams = value;
-    else if (id === SETTING.INITIAL_WINDOW_SIZE) this.changePeerWindow(value);
+    else if (id === SETTING.INITIAL_WINDOW_SIZE) this.nextPeerWindow = value;
   }
 
   /** Section 6.9.2: windows of open streams change by the difference, and may fall below 0. */
-  private changePeerWindow(value: number): void {
-    const delta = value - this.peerWindow;
-    this.peerWindow = value;
+  private changePeerWindow(): void {
+    const delta = this.nextPeerWindow - this.peerWindow;
+    if (delta === 0) return;
+    this.peerWindow = this.nextPeerWindow;
     for (const stream of this.openStreams.values()) {
       if (!this.scheduler.widenStream(stream, delta))
         throw new Http2Error('FLOW_CONTROL_ERROR', 'SETTINGS_INITIAL_WINDOW_SIZE makes a window too large');
@@ -200,6 +203,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   }
 
   onSettings(): void {
+    this.floods.onSettings(this.writer.dataFrames);
+    this.changePeerWindow();
     this.writer.settingsAck();
     this.writer.check();
     this.scheduler.run();

@@ -4,6 +4,8 @@ import type { Http2FloodLimits } from '../options.ts';
 
 /** WINDOW_UPDATE frames that need no reason. */
 const FREE_WINDOW_UPDATES = 5;
+/** SETTINGS frames that need no reason. Peers that measure the connection send one now and then. */
+const FREE_SETTINGS = 2000;
 
 export class FloodGuard {
   private readonly limits: Http2FloodLimits;
@@ -11,6 +13,7 @@ export class FloodGuard {
   private opened = 0;
   private priorities = 0;
   private windowUpdates = 0;
+  private settings = 0;
   /** Of the second that runs. */
   private earlyEnds = 0;
   private openedAtStart = 0;
@@ -38,6 +41,12 @@ export class FloodGuard {
     const most = FREE_WINDOW_UPDATES + 2 * (this.opened + windowUpdatesPerDataFrame * dataFrames);
     if (++this.windowUpdates > most)
       throw new Http2Error('ENHANCE_YOUR_CALM', 'too many WINDOW_UPDATE frames', 'inbound_window_update_frames_flood');
+  }
+
+  /** A SETTINGS frame costs work for all open streams. @param dataFrames DATA frames that were sent */
+  onSettings(dataFrames: number): void {
+    if (++this.settings > FREE_SETTINGS + this.opened + dataFrames)
+      throw new Http2Error('ENHANCE_YOUR_CALM', 'too many SETTINGS frames', 'outbound_control_flood');
   }
 
   /** The peer gave a stream up, or had it reset by an error: more than half of many streams in a second do not end so. */

@@ -48,6 +48,9 @@ const LARGEST_FRAME_SIZE = 0xffffff;
 /** What the next byte belongs to. */
 const [AT_PREFACE, AT_HEAD, AT_PAYLOAD, AT_DATA] = [0, 1, 2, 3];
 
+/** Of one SETTINGS frame; nghttp2's limit. Each costs work for all open streams (CVE-2020-11080). */
+const MOST_SETTINGS = 32;
+
 export class FrameReader {
   private readonly sink: FrameSink;
   private readonly limits: FrameLimits;
@@ -327,6 +330,8 @@ export class FrameReader {
       return;
     }
     if ((end - from) % 6 !== 0) throw new Http2Error('FRAME_SIZE_ERROR', 'SETTINGS is not made of whole settings');
+    if (end - from > 6 * MOST_SETTINGS)
+      throw new Http2Error('ENHANCE_YOUR_CALM', 'a SETTINGS frame has too many settings', 'outbound_control_flood');
     for (let at = from; at < end; at += 6) {
       const id = (bytes[at]! << 8) | bytes[at + 1]!;
       const value = uint32(bytes, at + 2);

@@ -31,7 +31,7 @@ export interface Sender {
   /** All data was written, with END_STREAM unless trailers are to follow. */
   onSendEnded(): void;
   onWritable(): void;
-  /** What waits moves, or has begun to wait. */
+  /** What waits moves, has begun to wait, or is known to be the last. */
   onSendProgress(): void;
 }
 
@@ -90,6 +90,7 @@ export class SendScheduler {
   endBehindQueue(stream: Sender): boolean {
     if (stream.sendQueue === undefined || stream.sendQueue.size === 0) return false;
     stream.ending = true;
+    stream.onSendProgress();
     return true;
   }
 

@@ -121,7 +121,7 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
     if (this.receiveWindow?.paused) this.receiveWindow.resume(this.receiveEnded || this.over ? 0 : this.id);
   }
 
-  /** The peer may send data from now on. @param bodySize as announced; undefined: not announced */
+  /** The peer may send data from now on. @param initialWindow bytes */
   expectData(initialWindow: number): void {
     this.receiveWindow = new StreamReceiveWindow(this.line.receiveWindow, this.line.writer, initialWindow);
   }
