@@ -17,8 +17,8 @@ const BULK_MB = Number(process.env['TULLE_BULK_MB'] ?? 48);
 /** What may lie between a writer and a reader that reads nothing: the windows of two hops, and the kernel's buffers. */
 const IN_BETWEEN = 48 * MB;
 /**
- * Above the idle proxy, whatever the size of the transfer: windows that have grown, and garbage that is not collected yet.
- * Measured with a gigabyte: at most 2 MB on Node, 2 on Deno, 6 on Bun.
+ * Limit on the proxy's resident memory above its idle value, for a transfer of any size: receive windows that have grown,
+ * and garbage that is not yet collected. Measured with a gigabyte: at most 2 MB on Node, 2 MB on Deno, 6 MB on Bun.
  */
 const MEMORY = 32 * MB;
 const WARM_UP_MB = 16;
@@ -27,11 +27,6 @@ const STILL_MS = 500;
 const SAMPLE_MS = 20;
 const LIMIT = 180_000 + BULK_MB * 2000;
 const CHUNK = Buffer.alloc(64 * 1024, 'x');
-/**
- * Behind the chunks, so that no window is used up by the last byte: Node sends RST_STREAM and no END_STREAM where all of a body
- * was sent and the window is 0 (seen with 24).
- */
-const TAIL = Buffer.from('.');
 /** Large, so that the streams of a connection wait for each other neither at the client nor at the server. */
 const CONNECTION_WINDOW = 64 * MB;
 
@@ -57,14 +52,14 @@ interface Transfer {
   received: number;
 }
 
-/** Writes so many bytes, and the tail, as fast as the stream takes them. */
+/** Writes so many bytes as fast as the stream takes them. */
 function pour(into: http2.Http2Stream, bytes: number, transfer: Transfer): void {
   const more = () => {
     while (transfer.sent < bytes) {
       transfer.sent += CHUNK.length;
       if (!into.write(CHUNK)) return;
     }
-    into.end(TAIL);
+    into.end();
   };
   into.on('drain', more);
   more();
@@ -90,6 +85,9 @@ describe.each(RUNTIMES)('a slow reader of one stream on %s', (runtime) => {
       stream.on('error', () => {});
       const path = headers[':path'];
       if (path === '/down') {
+        // For a request that is not read, node:http2 sends RST_STREAM once all data is written; where the window is used up,
+        // that is before END_STREAM.
+        stream.resume();
         stream.respond({ ':status': 200 });
         pour(stream, bytes, transfer);
       } else if (path === '/up') {
@@ -172,7 +170,7 @@ describe.each(RUNTIMES)('a slow reader of one stream on %s', (runtime) => {
       });
     }
     await whole;
-    expect(transfer.received).toBe(bytes + TAIL.length);
+    expect(transfer.received).toBe(bytes);
     return inBetween;
   };
 
