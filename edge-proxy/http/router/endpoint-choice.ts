@@ -27,8 +27,13 @@ export class EndpointChoice {
     this.cookies.push(value);
   }
 
-  /** Starts the look-up of the endpoint that the request names; undefined: the cluster has endpoints of its own. */
-  locate({ authority, headers }: ProxyRequest): Located | Promise<Located> | undefined {
+  /** The cluster has no endpoints of its own: each request names one. */
+  get named(): boolean {
+    return this.cluster.resolveDestination !== undefined;
+  }
+
+  /** Starts the look-up of the endpoint that the request names; undefined: it names none, and must be answered. */
+  locate({ authority, headers }: ProxyRequest): Located | Promise<Located> {
     return this.cluster.resolveDestination?.(authority, headers);
   }
 

@@ -116,9 +116,8 @@ export class Router implements AttemptOwner {
       return;
     }
     this.endpoints = new EndpointChoice(cluster, request, action.hash);
-    const found = this.endpoints.locate(request);
-    if (found === undefined) this.startAttempt('first');
-    else this.awaitEndpoint(found);
+    if (this.endpoints.named) this.awaitEndpoint(this.endpoints.locate(request));
+    else this.startAttempt('first');
     if (this.timedFromHead || this.body.ended) this.startTimeout();
   }
 

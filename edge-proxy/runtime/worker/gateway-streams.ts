@@ -106,7 +106,8 @@ class GatewayStream implements UpstreamStream {
     if (headers.get('x-forwarded-for') === '') headers.delete('x-forwarded-for');
     headers.set(JWT_SVID_HEADER, this.token);
     if (head.upgrade !== '') headers.set('upgrade', head.upgrade);
-    if (!end) {
+    // The messages of an upgrade travel beside the streams, see web-socket.ts.
+    if (!end && head.upgrade === '') {
       this.writer = new BodyWriter(head.bodySize, {
         onRoom: () => this.client.onWritable(),
         // The response, or its absence, says why.
