@@ -1,4 +1,4 @@
-/** What is measured, and what it must reach (issues "The data path" and "HTTP/2 and gRPC", tables "To reach"). */
+/** What is measured, and what it must reach. */
 import { plainBootstrap, sidecarBootstrap, type Target, tcpBootstrap, webSocketBootstrap } from './bootstrap.ts';
 import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
