@@ -87,7 +87,9 @@ describe.skipIf(!LINUX)('on Linux', () => {
     ]);
     expect(validate).toMatchObject({ resources: 1000, runs: 1 });
     expect(validate.met).toBe(validate.bestMs < 1500);
-    expect(ownCode.map(({ runtime, scenario }) => `${runtime} ${scenario}`)).toEqual(['node plain', 'node sidecar']);
+    expect(ownCode.map(({ runtime, scenario }) => `${runtime} ${scenario}`)).toEqual(
+      ['plain', 'sidecar', 'http2-plain', 'http2-sidecar'].map((scenario) => `node ${scenario}`),
+    );
     for (const { cpuUs } of ownCode) expect(cpuUs).toBeGreaterThan(0.1);
     for (const { peers } of scenarios)
       for (const { idleMb, median } of peers) {
