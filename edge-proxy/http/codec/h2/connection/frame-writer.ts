@@ -8,7 +8,7 @@ import { uncorkSoon } from '../../cork.ts';
 import type { ByteBuffer } from '../byte-buffer.ts';
 import { Http2Error } from '../error.ts';
 import { CLIENT_PREFACE, DEFAULT_FRAME_SIZE, FLAG, FRAME } from '../frames.ts';
-import { giveBack, takeBuffer } from './buffer-pool.ts';
+import { giveBack, type PooledBuffer, takeBuffer } from './buffer-pool.ts';
 
 const HEAD = 9;
 /** So much is written before the batch ends. */
@@ -24,11 +24,16 @@ export interface OutboundLimits {
 export class FrameWriter implements Corked {
   private readonly connection: Connection;
   private readonly limits: OutboundLimits;
-  private buffer: ByteBuffer | undefined = undefined;
-  /** Handed to the connection, and not known to have gone out. */
-  private readonly flying: ByteBuffer[] = [];
+  private buffer: PooledBuffer | undefined = undefined;
+  /** Handed to the connection, and not known to have gone out; in order. */
+  private readonly flying: PooledBuffer[] = [];
+  /** Bytes that were handed to the connection. */
+  private handed = 0;
+  /** Frames of `flying`. */
+  private flyingFrames = 0;
+  private flyingControlFrames = 0;
   private queued = false;
-  /** Frames that were written since everything had gone out. */
+  /** Frames that were written and have not gone out. */
   private frames = 0;
   private controlFrames = 0;
   /** DATA frames that were written. */
@@ -166,23 +171,50 @@ export class FrameWriter implements Corked {
 
   /** Of what answers to frames of a peer that does not read. @throws Http2Error ENHANCE_YOUR_CALM */
   check(): void {
-    if (this.controlFrames > this.limits.outboundControlFrames)
+    const { limits } = this;
+    if (this.controlFrames <= limits.outboundControlFrames && this.frames <= limits.outboundFrames) return;
+    this.release(this.handed - this.connection.buffered);
+    if (this.controlFrames > limits.outboundControlFrames)
       throw new Http2Error('ENHANCE_YOUR_CALM', 'too many control frames wait to be written', 'outbound_control_flood');
-    if (this.frames > this.limits.outboundFrames)
+    if (this.frames > limits.outboundFrames)
       throw new Http2Error('ENHANCE_YOUR_CALM', 'too many frames wait to be written', 'outbound_flood');
   }
 
   /** All that was written has gone out. */
   onDrain(): void {
     this.blocked = false;
-    this.onAllSent();
+    this.release(this.handed);
   }
 
-  private onAllSent(): void {
-    this.frames = 0;
-    this.controlFrames = 0;
+  /**
+   * A connection that always has something to write is never seen empty, so that what has gone out is counted by bytes.
+   * @param sent bytes that have gone out of those handed to the connection
+   */
+  private release(sent: number): void {
     const { flying } = this;
-    while (flying.length > 0) giveBack(flying.pop()!);
+    let gone = 0;
+    for (; gone < flying.length && flying[gone]!.end <= sent; gone++) {
+      const one = flying[gone]!;
+      this.frames -= one.frames;
+      this.controlFrames -= one.controlFrames;
+      this.flyingFrames -= one.frames;
+      this.flyingControlFrames -= one.controlFrames;
+      giveBack(one);
+    }
+    if (gone === 0) return;
+    flying.copyWithin(0, gone);
+    flying.length -= gone;
+  }
+
+  /** The frames that it holds are those since the one before it. */
+  private note(buffer: PooledBuffer): void {
+    this.handed += buffer.length;
+    buffer.end = this.handed;
+    buffer.frames = this.frames - this.flyingFrames;
+    buffer.controlFrames = this.controlFrames - this.flyingControlFrames;
+    this.flyingFrames = this.frames;
+    this.flyingControlFrames = this.controlFrames;
+    this.flying.push(buffer);
   }
 
   uncork(): void {
@@ -197,8 +229,8 @@ export class FrameWriter implements Corked {
     this.buffer = undefined;
     const room = connection.write(buffer.bytes.subarray(0, buffer.length));
     // What the connection still holds must not change.
-    this.flying.push(buffer);
-    if (connection.buffered === 0) this.onAllSent();
+    this.note(buffer);
+    this.release(this.handed - connection.buffered);
     if (!room) this.blocked = true;
   }
 }

@@ -1,12 +1,11 @@
 /** Bytes of one stream that wait for its turn, its window or the connection. */
-import type { ByteBuffer } from '../byte-buffer.ts';
-import { giveBack, takeBuffer } from './buffer-pool.ts';
+import { giveBack, type PooledBuffer, takeBuffer } from './buffer-pool.ts';
 
 const PIECE = 64 * 1024;
 
 export class SendQueue {
   /** Each holds PIECE bytes but for the last. */
-  private readonly pieces: ByteBuffer[] = [];
+  private readonly pieces: PooledBuffer[] = [];
   /** Bytes of the first piece that were taken out. */
   private from = 0;
   size = 0;
