@@ -41,6 +41,8 @@ export class Accounts {
   #pending: RevocationChange[] = [];
   #next: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
+  /** By account, the last deletion of its ServiceAccount that is under way. */
+  readonly #deletions = new Map<string, Promise<unknown>>();
 
   private constructor(
     store: Pick<ResourceStore, 'get'>,
@@ -71,11 +73,14 @@ export class Accounts {
       throw new AccountError(
         `namespace "${namespace}" does not exist: create it first ("tulle apply", "kubectl create namespace")`,
       );
-    const revoked = this.#revoked.get(keyOf({ namespace, serviceAccount }));
+    const account = keyOf({ namespace, serviceAccount });
+    const revoked = this.#revoked.get(account);
     if (!revoked) return;
+    // Read with the revocation: the ServiceAccount that is deleted may be of the same second, and still be found.
+    const isDeleting = this.#deletions.has(account);
     const key = { group: '', plural: 'serviceaccounts', namespace, name: serviceAccount };
     const created = (await this.#store.get(key))?.metadata.creationTimestamp;
-    if (created !== undefined && Date.parse(created) >= revoked.since) {
+    if (!isDeleting && created !== undefined && Date.parse(created) >= revoked.since) {
       // Deleting that ServiceAccount revokes the account again. Where this is not recorded, the next check finds the same.
       this.#forget(revoked).catch(() => {});
       return;
@@ -91,18 +96,40 @@ export class Accounts {
   }
 
   /**
-   * Deletes the account's ServiceAccount: the account is taken back first, durably, so that a crash in between leaves it
-   * revoked. Where the deletion fails, what held before holds again. Timestamps of resources are of whole seconds.
+   * Deletes the account's ServiceAccount: the account is revoked first, durably, so that a crash in between leaves it
+   * revoked. Where that or the deletion fails, what held before holds again. Deletions of one account run one after the other.
    */
   async whileDeleting<T>(claim: JoinClaim, deletion: () => Promise<T>): Promise<T> {
-    const before = this.#revoked.get(keyOf(claim));
-    await this.#add(claim, Math.max(before?.since ?? 0, Math.floor(this.#now() / 1000) * 1000));
+    const key = keyOf(claim);
+    const before = this.#deletions.get(key) ?? Promise.resolve();
+    const run = () => this.#revokeAndDelete(claim, deletion);
+    const deleted = before.then(run, run);
+    this.#deletions.set(key, deleted);
     try {
+      return await deleted;
+    } finally {
+      if (this.#deletions.get(key) === deleted) this.#deletions.delete(key);
+    }
+  }
+
+  async #revokeAndDelete<T>(claim: JoinClaim, deletion: () => Promise<T>): Promise<T> {
+    const { namespace, serviceAccount } = claim;
+    const key = keyOf(claim);
+    const before = this.#revoked.get(key);
+    // Timestamps of resources are of whole seconds.
+    const since = Math.max(before?.since ?? 0, Math.floor(this.#now() / 1000) * 1000);
+    const revocation = { namespace, serviceAccount, since };
+    this.#revoked.set(key, revocation);
+    try {
+      await this.#record(revocation);
       return await deletion();
     } catch (error) {
-      if (before) this.#revoked.set(keyOf(claim), before);
-      else this.#revoked.delete(keyOf(claim));
-      await this.#record({ ...claim, since: before?.since });
+      // A revocation by command that came in the meantime stays.
+      if (this.#revoked.get(key) === revocation) {
+        if (before) this.#revoked.set(key, before);
+        else this.#revoked.delete(key);
+        await this.#record({ namespace, serviceAccount, since: before?.since });
+      }
       throw error;
     }
   }

@@ -61,7 +61,10 @@ async function append(path: string, changes: readonly RevocationChange[]): Promi
   // Without O_CREAT: a file that was removed meanwhile must not come back with these changes alone.
   const file = await open(path, 'r+');
   try {
-    await file.write(lines.join(''), (await file.stat()).size);
+    const text = Buffer.from(lines.join(''));
+    const { bytesWritten } = await file.write(text, 0, text.length, (await file.stat()).size);
+    // A write that the disk has no room for may end early without an error.
+    if (bytesWritten < text.length) throw new Error(`only ${bytesWritten} of ${text.length} bytes were written`);
     await file.sync();
   } catch (error) {
     throw new Error(`cannot write ${path}: ${(error as Error).message}`, { cause: error });

@@ -22,7 +22,7 @@ async function opened() {
     load: async () => saved.at(-1) ?? [],
     record: async (_changes: unknown, all: () => readonly Revocation[]) => void saved.push(all()),
   };
-  const open = () => Accounts.open(store, revocations);
+  const open = (now?: () => number) => Accounts.open(store, revocations, now);
   return { store, saved, open };
 }
 
@@ -49,6 +49,68 @@ it('leaves the account as it was where the deletion fails', async () => {
   await expect(revoking.delete(key, { resourceVersion: '999' })).rejects.toMatchObject({ code: 'conflict' });
   expect(saved.at(-1)).toEqual([]);
   await (await open()).check(claim);
+});
+
+it('keeps a revocation by command that comes while a deletion fails', async () => {
+  const { store, saved, open } = await opened();
+  const accounts = await open();
+  await expect(
+    accounts.whileDeleting(claim, async () => {
+      await accounts.revoke(claim);
+      throw new Error('conflict');
+    }),
+  ).rejects.toThrow('conflict');
+  await expect(accounts.check(claim)).rejects.toThrow(AccountError);
+  expect(saved.at(-1)).toEqual([expect.objectContaining(claim)]);
+  expect((await store.get(key))?.metadata.name).toBe('web');
+});
+
+it('keeps the revocation of a deletion that succeeds while another of the same account fails', async () => {
+  const { store, open } = await opened();
+  const accounts = await open();
+  const hold = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const failing = accounts.whileDeleting(claim, async () => {
+    begun.resolve();
+    await hold.promise;
+    throw new Error('conflict');
+  });
+  await begun.promise;
+  const deleting = accounts.whileDeleting(claim, () => store.delete(key));
+  hold.resolve();
+  await expect(failing).rejects.toThrow('conflict');
+  await deleting;
+  await expect(accounts.check(claim)).rejects.toThrow(AccountError);
+});
+
+it('is not undone by a check between it and the deletion of an account that was made in the same second', async () => {
+  const { store, open } = await opened();
+  const created = Date.parse((await store.get(key))!.metadata.creationTimestamp!);
+  const accounts = await open(() => created);
+  await accounts.whileDeleting(claim, async () => {
+    await expect(accounts.check(claim)).rejects.toThrow(AccountError);
+    await store.delete(key);
+  });
+  await expect(accounts.check(claim)).rejects.toThrow(AccountError);
+});
+
+it('leaves the account as it was where the revocation cannot be written', async () => {
+  const { store } = await opened();
+  let full = true;
+  const revocations = {
+    load: async () => [],
+    record: async () => {
+      if (full) throw new Error('no space left on device');
+    },
+  };
+  const accounts = await Accounts.open(store, revocations);
+  const deletion = () => store.delete(key);
+  await expect(accounts.whileDeleting(claim, deletion)).rejects.toThrow('no space left on device');
+  expect((await store.get(key))?.metadata.name).toBe('web');
+  expect(accounts.list()).toEqual([]);
+  full = false;
+  await accounts.whileDeleting(claim, deletion);
+  await expect(accounts.check(claim)).rejects.toThrow(AccountError);
 });
 
 it('asks nothing for other kinds', async () => {
