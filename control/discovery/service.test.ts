@@ -356,6 +356,26 @@ describe('DiscoveryService', () => {
     expect(refused.at(-1)!.message).toMatch(/the reason is not kept/);
   });
 
+  it('forgets a session whose names become too many when what it holds is compared', async () => {
+    const limits = { names: { perSession: 1000, perIdentity: 10_000, total: 10_000 } };
+    const { service, clusters, change } = harness({ limits });
+    const gone = ['x', 'y'].map((letter) => letter.repeat(400));
+    for (const name of gone) clusters.set(name, '1s');
+    const also = (poll: DiscoveryPoll, more: object): DiscoveryPoll => ({
+      ...poll,
+      requests: [{ ...poll.requests[0]!, typeUrl: TYPE_URLS.clusters, ...more }],
+    });
+    const one = await service.poll(first(), caller, open);
+    // Names of resources that it holds are charged once, those of others twice.
+    const two = await service.poll(also(ack(one), { resourceNamesSubscribe: gone }), caller, open);
+    change(() => gone.forEach((name) => void clusters.delete(name)));
+    await expect(service.poll(also(ack(two), { heldDigests: [] }), caller, open)).rejects.toMatchObject({
+      code: 'limited',
+    });
+    expect(service.status()).toEqual([]);
+    expect(names(await service.poll({ ...first(), session: one.session }, caller, open))).toEqual(['a']);
+  });
+
   it('limits the sessions of an identity and of a namespace, and leaves the others room', async () => {
     const { service } = harness({ limits: { perIdentity: 2, perNamespace: 3 } });
     const asNode = (id: string): DiscoveryPoll => ({ ...first(), node: { ...node, id } });

@@ -137,7 +137,7 @@ export class DiscoveryService {
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
     this.reportRejected(request);
-    this.take(session, request);
+    this.orForget(session, () => session.take(request.requests));
     session.polls += 1;
     try {
       const collected = await this.responses(session, known === undefined || asks(request), signal);
@@ -148,10 +148,10 @@ export class DiscoveryService {
     }
   }
 
-  /** A session that has taken half of a request that is refused is forgotten, with the names that were too many. */
-  private take(session: Session, { requests }: DiscoveryPoll): void {
+  /** A session that a refused poll leaves half changed is forgotten, with the names that were too many. */
+  private orForget<T>(session: Session, step: () => T): T {
     try {
-      session.take(requests);
+      return step();
     } catch (error) {
       this.sessions.forget(session);
       throw error;
@@ -164,7 +164,7 @@ export class DiscoveryService {
     for (let mayBeEmpty = first; ; mayBeEmpty = false) {
       const compiled = this.current(session) ?? (await this.compiled(session, turn, signal));
       if (!compiled) return NOTHING;
-      const collected = session.collect(compiled, String(this.view.revision));
+      const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = deadline - this.clock.now();
       if (collected !== NOTHING) this.reportPushed(session, collected);
       if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
