@@ -1,10 +1,10 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
+import { parseProtocol } from '../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
 import type { ServiceEntryPort } from '../../shared/resources/schema/service-entry.ts';
 import { exportToOf } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
-import { protocolOf } from './protocol.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
 import { type Labels, workloadLabels } from './workload-index.ts';
 
@@ -70,7 +70,7 @@ export function serviceEntryDefinitions(
 }
 
 function servicePort({ number, name, targetPort, ...port }: ServiceEntryPort): ServicePort {
-  const protocol = protocolOf(port.protocol || undefined, undefined);
+  const protocol = parseProtocol(port.protocol ?? '');
   return targetPort ? { number, name, protocol, targetPort } : { number, name, protocol };
 }
 

@@ -1,26 +1,11 @@
 /** What the compile step may see of the mesh: an immutable view of one revision. */
+import type { Protocol } from '../../shared/match/protocol.ts';
 import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-networks.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Json } from '../../shared/xds/message.ts';
 import type { RouteForm } from './routes/route-form.ts';
-
-/** Istio's protocol names. HTTP, HTTP2, GRPC, GRPC_WEB are HTTP; TCP, TLS, HTTPS, MONGO, REDIS, MYSQL are opaque. */
-export type Protocol =
-  | 'HTTP'
-  | 'HTTP2'
-  | 'GRPC'
-  | 'GRPC-WEB'
-  | 'HTTP_PROXY'
-  | 'HTTPS'
-  | 'TLS'
-  | 'TCP'
-  | 'MONGO'
-  | 'MYSQL'
-  | 'REDIS'
-  | 'UDP'
-  | 'UNSUPPORTED';
 
 export interface ServicePort {
   number: number;

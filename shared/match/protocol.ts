@@ -39,7 +39,7 @@ const KUBERNETES: Readonly<Record<string, Protocol>> = {
 /** Ports whose server speaks first (SMTP, DNS, MySQL, MongoDB): never sniffed. */
 const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([25, 53, 3306, 27017]);
 
-/** A protocol by its name, in any case; UNSUPPORTED when there is none of that name. */
+/** A protocol by its name, in any case, as ServiceEntry, Sidecar and Gateway declare it; UNSUPPORTED when there is none of that name. */
 export function parseProtocol(name: string): Protocol {
   const upper = name.toUpperCase();
   return NAMES.has(upper) ? (upper as Protocol) : 'UNSUPPORTED';
@@ -60,16 +60,17 @@ export function portProtocol(port: number, name: string, transport?: string, app
   return protocol === 'UNSUPPORTED' && SERVER_FIRST_PORTS.has(port) ? 'TCP' : protocol;
 }
 
-/** Is the traffic parsed as HTTP? */
+/** Whether the traffic is routed by HTTP rules. */
 export function isHttp(protocol: Protocol): boolean {
   return protocol === 'HTTP' || isHttp2(protocol) || protocol === 'HTTP_PROXY';
 }
 
+/** Whether HTTP/2 is spoken, in plaintext with prior knowledge. */
 export function isHttp2(protocol: Protocol): boolean {
   return protocol === 'HTTP2' || protocol === 'GRPC' || protocol === 'GRPC-WEB';
 }
 
-/** Is the traffic passed on as bytes (TLS that the mesh does not terminate included)? */
+/** Whether the traffic is passed on as bytes, including TLS that the mesh does not terminate. */
 export function isTcp(protocol: Protocol): boolean {
   return ['TCP', 'HTTPS', 'TLS', 'MONGO', 'REDIS', 'MYSQL'].includes(protocol);
 }

@@ -48,7 +48,6 @@ const Comparison = messageRequiring(
 );
 export type Comparison = z.infer<typeof Comparison>;
 
-/** Filters of access logs and of local reply mappers. */
 /** envoy.config.accesslog.v3.GrpcStatusFilter.Status, by code. */
 export const GRPC_STATUS_NAMES = [
   'OK',
@@ -71,6 +70,7 @@ export const GRPC_STATUS_NAMES = [
 ] as const;
 type GrpcStatusName = (typeof GRPC_STATUS_NAMES)[number];
 
+/** Filters of access logs and of local reply mappers. */
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;

@@ -1,4 +1,5 @@
 /** DestinationRule traffic policy -> cluster settings: connection pool, outlier detection, load balancer. */
+import { isHttp, isHttp2 } from '../../../shared/match/protocol.ts';
 import type { ConnectionPoolHttp, ConnectionPoolTcp, TcpKeepalive } from '../../../shared/resources/schema/common.ts';
 import type {
   LoadBalancer,
@@ -7,7 +8,6 @@ import type {
 } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, OutlierDetection } from '../../../shared/xds/cluster.ts';
 import type { Http2ProtocolOptions } from '../../../shared/xds/core.ts';
-import { isHttp, isHttp2 } from '../../mesh/protocol.ts';
 import type { ServicePort } from '../../mesh/view.ts';
 import { protoDuration, wholeSeconds } from '../durations.ts';
 import { applyConsistentHash } from './consistent-hash.ts';

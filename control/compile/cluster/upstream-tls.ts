@@ -1,8 +1,8 @@
 /** How a proxy connects to a service: DestinationRule `tls`, else auto mTLS by what each endpoint can do. */
+import { isHttp } from '../../../shared/match/protocol.ts';
 import type { ClientTls, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { CertificateValidationContext, UpstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { isHttp } from '../../mesh/protocol.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { meshSni } from '../names.ts';
 import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from '../security/tls-context.ts';

@@ -58,6 +58,21 @@ describe('a sidecar without capture', () => {
     }
   });
 
+  it('sniffs the port of a Sidecar’s ingress that declares no protocol, whatever its name, as istiod does', () => {
+    const detects = (port: object) => {
+      const sidecar = resource('Sidecar', 'reviews', {
+        spec: { workloadSelector: { labels: { app: 'reviews' } }, ingress: [{ port: { number: 7000, ...port } }] },
+      });
+      const view = buildView([service('reviews', 9080, '127.0.0.2'), sidecar], 1);
+      const { listeners } = compileNode(view, node('reviews', '127.0.0.2'));
+      const found = listeners.find(({ name }) => name === '127.0.0.2_7000');
+      return names(found?.listenerFilters ?? []).includes('envoy.filters.listener.http_inspector');
+    };
+    expect(detects({ name: 'tcp' })).toBe(true);
+    expect(detects({ name: 'tcp', protocol: '' })).toBe(true);
+    expect(detects({ name: 'http', protocol: 'tcp' })).toBe(false);
+  });
+
   describe('has no outbound listener on a port that a workload of its host serves', () => {
     const outbound = (view: MeshView, of: Node) => {
       const { snapshot, notes } = compileWithNotes(view, of);

@@ -9,6 +9,7 @@ import type {
   Percent,
 } from '../../../shared/resources/schema/virtual-service.ts';
 import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/core.ts';
+import { GRPC_STATUS_NAMES } from '../../../shared/xds/http-connection-manager.ts';
 import type * as filters from '../../../shared/xds/http-filters.ts';
 import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
 import { compare } from '../../mesh/sorted-list.ts';
@@ -159,26 +160,8 @@ export function parts(percent: Percent): FractionalPercent {
   return { numerator: Math.round((percent.value ?? 0) * 10_000), denominator: 'MILLION' };
 }
 
-/** The codes of gRPC's statuses, in their order. */
-const GRPC_STATUSES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
+/** gRPC's statuses by code, as gRPC and Istio spell them: Envoy's access log filter has CANCELED. */
+const GRPC_STATUSES: readonly string[] = GRPC_STATUS_NAMES.map((name) => (name === 'CANCELED' ? 'CANCELLED' : name));
 
 /** Undefined where the fault does nothing. Throws for what cannot be injected. */
 export function translateFault(fault: HttpFaultInjection | undefined): FaultConfig | undefined {

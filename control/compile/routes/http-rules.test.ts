@@ -174,6 +174,12 @@ describe('actions', () => {
     expect(route.responseHeadersToRemove).toEqual(['s']);
     expect(route.route?.hostRewriteLiteral).toBe('h');
   });
+  it('a gRPC status of a fault is spelled as gRPC has it', () => {
+    const abortWith = (grpcStatus: string) =>
+      one({ fault: { abort: { grpcStatus } }, route: to() }).typedPerFilterConfig?.['envoy.filters.http.fault'];
+    expect(abortWith('CANCELLED')).toMatchObject({ abort: { grpcStatus: 1 } });
+    expect(abortWith('UNAUTHENTICATED')).toMatchObject({ abort: { grpcStatus: 16 } });
+  });
   it('fault and cors go per filter', () => {
     const route = one({
       fault: { delay: { fixedDelay: '7s', percentage: { value: 12.5 } }, abort: { grpcStatus: 'UNAVAILABLE' } },

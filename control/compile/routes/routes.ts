@@ -1,6 +1,6 @@
 /** Route configurations of sidecars: a virtual host per service, as the rules for it say. */
+import { isHttp } from '../../../shared/match/protocol.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
-import { isHttp } from '../../mesh/protocol.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
 import { DYNAMIC_ANY, PASSTHROUGH } from '../cluster/clusters.ts';

@@ -1,11 +1,10 @@
 /** What reaches the workload: the ports it serves, the TLS they ask for, and the clusters of the application itself. */
 
+import { isHttp, type Protocol, parseProtocol } from '../../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { isHttp, protocolOf } from '../../mesh/protocol.ts';
-import type { Protocol } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
@@ -180,7 +179,7 @@ function servicePorts({ instances, ingress, appPorts, captured, settings, note }
 function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): InboundPort[] {
   const ports: InboundPort[] = [];
   for (const item of new Set([...ingress.values()].flat())) {
-    const { number: port, name, protocol } = item.port;
+    const { number: port, protocol } = item.port;
     if (port === undefined) continue;
     if (ports.some((one) => one.port === port)) {
       note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
@@ -190,7 +189,7 @@ function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): In
     ports.push({
       port,
       servicePort: port,
-      protocol: protocolOf(protocol || undefined, name || undefined),
+      protocol: parseProtocol(protocol ?? ''),
       bind: item.bind || ip,
       app: defaultEndpoint(item.defaultEndpoint || undefined, port, ip),
       hostname: instance?.service.hostname ?? `sidecar.${namespace}`,

@@ -1,8 +1,8 @@
 /** What the workload calls: listeners per service port, and their route configurations. */
+import { isHttp } from '../../../shared/match/protocol.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import type { VirtualHost } from '../../../shared/xds/route.ts';
-import { isHttp } from '../../mesh/protocol.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { ANY_DNS_CACHE, BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
