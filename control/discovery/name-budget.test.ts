@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Node } from '../../shared/xds/core.ts';
 import { type DeltaDiscoveryRequest, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import { ResourceSet } from '../compile/output/resource-set.ts';
+import { SharedResource } from '../compile/output/shared-resource.ts';
 import { NameBudget } from './name-budget.ts';
 import { Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
@@ -41,6 +42,19 @@ describe('names that a proxy chooses', () => {
     one.take({ typeUrl, responseNonce: 'a' });
     expect(one.changes(ResourceSet.EMPTY)).toEqual({ upserts: [], removed: [] });
     isFree(budget);
+  });
+
+  it('of resources that it holds cost nothing, and their versions are compared all the same', () => {
+    const { budget, subscription: one } = subscription();
+    const [same, other] = names(0, 2).map((name) => new SharedResource('clusters', { name }));
+    const resources = new ResourceSet([new Map([same!, other!].map((resource) => [resource.name, resource]))]);
+    one.take({ typeUrl, resourceNamesSubscribe: ['*'] });
+    one.offered('a', one.changes(resources));
+    one.take({ typeUrl, responseNonce: 'a' });
+    expect(one.changes(resources).upserts).toEqual([]);
+    one.take({ typeUrl, initialResourceVersions: { [same!.name]: same!.version, [other!.name]: 'another' } });
+    isFree(budget);
+    expect(one.changes(resources)).toEqual({ upserts: [other], removed: [] });
   });
 
   it('are refused beyond the limit, and when one is too long', () => {

@@ -10,7 +10,7 @@ import { costOf, MAX_NAME, NAME_LIMITS, NameBudget } from './name-budget.ts';
 
 /** Characters of a version; those of this control plane are digests. */
 const MAX_VERSION = 128;
-/** In the place of a longer version, which is another control plane's: like that, it is no version of a resource. */
+/** In the place of a version that is too long, or that is not known of a resource held: it is no version of a resource. */
 const FOREIGN_VERSION = 'foreign';
 
 export interface Refusal {
@@ -66,7 +66,7 @@ class Held {
   /** By the proxy's word. @throws DiscoveryError limited */
   claim(name: string, version: string): void {
     const shared = this.own.has(name) ? name : this.base.get(name)?.name;
-    if (shared !== undefined) return void this.own.set(shared, version);
+    if (shared !== undefined) return void this.own.set(shared, this.sharedVersion(shared, version));
     this.withdraw(name);
     this.budget.charge(costOf(name, version));
     this.claimed.set(name, version);
@@ -110,6 +110,12 @@ class Held {
       else size += version === undefined ? 0 : 1;
     }
     return size;
+  }
+
+  /** The version by a text that all proxies share: what is kept of a resource's own name is not charged. */
+  private sharedVersion(name: string, version: string): string {
+    const known = ['', this.own.get(name), this.base.get(name)?.version];
+    return known.find((one) => one === version) ?? FOREIGN_VERSION;
   }
 
   private withdraw(name: string): void {
