@@ -17,7 +17,10 @@ export interface Endpoint {
   readonly weight: number;
   readonly priority: number;
   readonly locality: string;
-  /** Chosen by transportSocketMatches; undefined: plaintext. Read at dial time, so a rotation takes effect at once. */
+  /**
+   * Chosen by transportSocketMatches; undefined: plaintext. Read at dial time, so a rotation takes effect at once. Throws
+   * nothing: a context whose secrets are missing refuses to dial (TlsContext.unready).
+   */
   readonly tls: (purpose: TlsPurpose) => TlsContext | undefined;
   /** filterMetadata of the endpoint: `istio.workload` names the peer in metrics. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;

@@ -5,7 +5,7 @@ import type { Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { openRaw } from './raw-stream.ts';
-import { type Lease, refusal, type StreamClient, type StreamKind, type StreamSource } from './stream-client.ts';
+import type { Lease, StreamClient, StreamKind, StreamSource } from './stream-client.ts';
 
 export type { Lease, StreamClient, StreamKind } from './stream-client.ts';
 
@@ -27,15 +27,7 @@ export class UpstreamPool implements StreamSource {
   /** On a connection that is there or on one that is dialled. */
   open(cluster: Cluster, endpoint: Endpoint, client: StreamClient, kind: StreamKind): Lease | undefined {
     const protocol = kind === 'raw' ? undefined : protocolFor(cluster, kind);
-    let tls: TlsContext | undefined;
-    try {
-      tls = endpoint.tls(protocol?.name ?? 'raw');
-    } catch (error) {
-      // A TLS context whose secret is missing must not fall back to plaintext.
-      const detail = error instanceof Error ? error.message : 'TLS context not ready';
-      client.onReset(refusal('remote_connection_failure', detail));
-      return undefined;
-    }
+    const tls = endpoint.tls(protocol?.name ?? 'raw');
     if (protocol === undefined) return openRaw(this.runtime, cluster, endpoint, tls, client);
     return this.poolFor(cluster, endpoint, protocol, tls).open(client);
   }

@@ -73,13 +73,7 @@ export class ExchangeProbe implements Probe, UpstreamConnectionOwner, ResponseSi
   private dial(): void {
     this.close();
     const { protocol } = this.spec;
-    let where: ReturnType<typeof dialTarget>;
-    try {
-      where = dialTarget(this.target, protocol.name);
-    } catch {
-      this.finish(UNANSWERED);
-      return;
-    }
+    const where = dialTarget(this.target, protocol.name);
     this.secure = where.tls !== undefined;
     this.dialling = dial(this.dialler, where.to, where.tls, NO_TIMEOUT, {
       onOpen: (opened) => {

@@ -37,13 +37,7 @@ export class TcpProbe implements Probe {
       this.close();
       done(result);
     };
-    let where: ReturnType<typeof dialTarget>;
-    try {
-      where = dialTarget(this.target, 'raw');
-    } catch {
-      finish(UNANSWERED);
-      return () => undefined;
-    }
+    const where = dialTarget(this.target, 'raw');
     this.dialling = dial(this.dialler, where.to, where.tls, NO_TIMEOUT, {
       onOpen: (opened) => this.exchange(opened, finish),
       onFailed: () => finish(UNANSWERED),

@@ -42,15 +42,15 @@ function canSpeak(name: string, purpose: TlsPurpose): boolean {
  */
 export function byPurpose(
   configured: readonly string[],
-  offering: (alpn: readonly string[]) => () => TlsContext,
+  offering: (alpn: readonly string[], isFirst: boolean) => () => TlsContext,
 ): (purpose: TlsPurpose) => TlsContext {
-  const first = offering(configured);
+  const first = offering(configured, true);
   const made: Partial<Record<TlsPurpose, () => TlsContext>> = {};
   return (purpose) => {
     let current = made[purpose];
     if (current === undefined) {
       const alpn = clientProtocols(configured, purpose);
-      current = made[purpose] = alpn.length === configured.length ? first : offering(alpn);
+      current = made[purpose] = alpn.length === configured.length ? first : offering(alpn, false);
     }
     return current();
   };

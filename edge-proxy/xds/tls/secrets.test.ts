@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { leaf, pem, rootAuthority } from '../../../tests/mtls/certificates.ts';
 import { revocationList } from '../../../tests/mtls/revocation-lists.ts';
 import { nodeRuntime } from '../../runtime/node.ts';
@@ -104,6 +105,30 @@ it('makes a new context when a secret comes with another revocation list, and ke
   secrets.remove(CA);
   expect(current()).toBeUndefined();
   expect(warnings).toEqual([]);
+});
+
+it('refuses to dial, for any purpose and any requested name, while the roots of restricted names are missing', async () => {
+  const warnings: string[] = [];
+  const secrets = new Secrets(nodeRuntime(), (line) => warnings.push(line));
+  const upstream: UpstreamTlsContext = {
+    commonTlsContext: {
+      alpnProtocols: ['h2', 'http/1.1'],
+      combinedValidationContext: {
+        defaultValidationContext: {
+          matchTypedSubjectAltNames: [{ sanType: 'URI', matcher: { exact: 'spiffe://a/b' } }],
+        },
+        validationContextSdsSecretConfig: { name: CA, sdsConfig: ADS },
+      },
+    },
+  };
+  const context = secrets.client(upstream);
+  secrets.set({ name: CA, validationContext: {} });
+  const asked = secrets.client(upstream, '', { name: 'a.test', serverName: 'a.test', mustName: undefined });
+  const all = () => [context('alpn'), context('http2'), context('raw'), asked('http1'), asked('alpn')];
+  for (const { unready } of all()) expect(unready).toContain('have not arrived');
+  expect(warnings[0]).toMatch(/^TLS: there is no context: .*there is no trustedCa/);
+  secrets.set({ name: CA, validationContext: { trustedCa: { inlineString: pem(await rootAuthority('root')) } } });
+  for (const { unready } of all()) expect(unready).toBeUndefined();
 });
 
 it.each([

@@ -161,9 +161,9 @@ export class Secrets {
     const versions = tlsVersions(common);
     if (ownCertificates(common) > 1) throw new Error('TLS: a client context can have one certificate');
     const mustName = asked?.mustName;
-    const offering = (alpn: readonly string[]) =>
+    const offering = (alpn: readonly string[], isFirst: boolean) =>
       this.clients.get(JSON.stringify([common, serverName, alpn, validates, mustName]), () => {
-        const current = this.follow(common, (parts) =>
+        const make = (parts: Parts) =>
           this.runtime.clientTls({
             keyPair: parts.keyPairs[0],
             trustedRoots: parts.roots,
@@ -172,8 +172,8 @@ export class Secrets {
             ...versions,
             ...chosen(common),
             ...alsoNamed(onlyNamed(parts.trust, validates ? serverName : undefined), mustName),
-          }),
-        );
+          });
+        const current = isFirst && asked === undefined ? this.follow(common, make) : this.followLater(common, make, {});
         // Dialling without a context would be plaintext.
         return () => current() ?? UNREADY;
       });
@@ -183,9 +183,21 @@ export class Secrets {
   /** Makes the context now (so that violations are found at once) and again whenever its parts have changed. */
   private follow<Made>(common: CommonTlsContext, make: (parts: Parts) => Made | undefined): () => Made | undefined {
     refuseUnsupported(common);
-    let seen = this.generation;
-    let parts = this.parts(common);
-    let context = parts && make(parts);
+    const parts = this.parts(common);
+    return this.followLater(common, make, { generation: this.generation, parts, context: parts && make(parts) });
+  }
+
+  /**
+   * As `follow`, where the context is needed first while requests are served: one that cannot be made is reported, and
+   * there is none.
+   * @param from what was made before, of the secrets of a generation; empty: nothing
+   */
+  private followLater<Made>(
+    common: CommonTlsContext,
+    make: (parts: Parts) => Made | undefined,
+    from: { generation?: number; parts?: Parts | undefined; context?: Made | undefined },
+  ): () => Made | undefined {
+    let { generation: seen, parts, context } = from;
     return () => {
       if (seen === this.generation) return context;
       seen = this.generation;
@@ -196,7 +208,8 @@ export class Secrets {
         context = next && make(next);
         parts = next;
       } catch (error) {
-        this.warn(`TLS: keeping the last good certificates: ${(error as Error).message}`);
+        const outcome = context === undefined ? 'there is no context' : 'keeping the last good certificates';
+        this.warn(`TLS: ${outcome}: ${(error as Error).message}`);
       }
       return context;
     };

@@ -50,7 +50,7 @@ export class Http2UpstreamConnection
   }
 
   get maxStreams(): number {
-    if (this.closed || this.draining || this.nextStream > LAST_STREAM) return 0;
+    if (this.closed || this.draining) return 0;
     return Math.min(this.options.maxConcurrentStreams, this.peerStreams);
   }
 
@@ -91,7 +91,14 @@ export class Http2UpstreamConnection
     } catch (error) {
       this.abandonHeaders(start, error);
     }
+    if (this.nextStream > LAST_STREAM) this.endNumbers();
     return true;
+  }
+
+  /** Stream identifiers cannot be reused (RFC 9113 section 5.1.1). */
+  private endNumbers(): void {
+    this.draining = true;
+    this.owner.onCapacity();
   }
 
   private refuseUnsent(stream: Http2UpstreamStream): void {
@@ -149,7 +156,8 @@ export class Http2UpstreamConnection
     return id % 2 === 0 || id >= this.nextStream;
   }
 
-  onGoaway(lastStream: number, code: number): void {
+  /** Whatever the error code, the peer may still answer the streams up to the last one (RFC 9113 section 6.8). */
+  onGoaway(lastStream: number): void {
     if (lastStream > this.lastServed) throw new Http2Error('PROTOCOL_ERROR', 'a GOAWAY takes more than the one before');
     this.lastServed = lastStream;
     this.draining = true;
@@ -157,10 +165,6 @@ export class Http2UpstreamConnection
     const refused = [...this.openStreams.values()].filter((stream) => stream.id > lastStream);
     for (const stream of refused) this.forget(stream);
     for (const stream of refused) stream.lose('refused_stream', '');
-    if (code !== ERROR_CODES.NO_ERROR) {
-      this.lose('connection_termination', '');
-      return;
-    }
     this.owner.onCapacity();
     this.closeWhenDone();
   }

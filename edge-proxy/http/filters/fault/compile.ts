@@ -10,9 +10,8 @@ import type { Fault, FaultRule } from './filter.ts';
 type Abort = NonNullable<HttpFault['abort']>;
 type Delay = NonNullable<HttpFault['delay']>;
 
-/** @returns undefined where nothing is injected. Throws ConfigError for a status that no response has. */
-export function compileFault({ delay, abort }: HttpFault, path: string): Fault | undefined {
-  if (!delay && !abort) return undefined;
+/** @throws ConfigError for a status that no response has */
+export function compileFault({ delay, abort }: HttpFault, path: string): Fault {
   return {
     delay: delay && compileDelay(delay, `${path}.delay`),
     abort: abort && compileAbort(abort, `${path}.abort`),

@@ -19,7 +19,7 @@ function run(config: HttpFault | undefined, draws: number[] = [], headers: Recor
     },
   };
   const fault = config && compileFault(config, 'fault');
-  const filter = createFaultFilter(env, () => fault);
+  const filter = createFaultFilter(env, () => fault, compileFault({}, 'general'));
   return { verdict: filter.onRequestHead!(contextOf(request), true), slept, request };
 }
 const abort = (status: number) => ({ status, body: 'fault filter abort', details: 'fault_filter_abort', flag: 'FI' });
@@ -64,14 +64,15 @@ describe('fault', () => {
     expect(await run(both, [0.1, 0.9]).verdict).toBeUndefined();
     expect(run(both, [0.9, 0.1]).verdict).toEqual(abort(500));
   });
-  it('is that of the listener where the route has none', () => {
+  it('is that of the listener where the route configures nothing; an empty config of the route injects nothing', () => {
     const general = compileFault({ abort: { httpStatus: 418, percentage: all } }, 'general');
     const own = compileFault({ abort: { httpStatus: 419, percentage: all } }, 'own');
     const env = { random: () => 0, sleep: () => Promise.resolve() };
-    const ask = (route: typeof own) =>
+    const ask = (route: typeof own | undefined) =>
       createFaultFilter(env, () => route, general).onRequestHead!(contextOf(requestDouble()), true);
     expect(ask(undefined)).toEqual(abort(418));
     expect(ask(own)).toEqual(abort(419));
+    expect(ask(compileFault({}, 'own'))).toBeUndefined();
   });
 });
 

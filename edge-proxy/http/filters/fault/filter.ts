@@ -17,11 +17,11 @@ export interface Fault {
   readonly abort: FaultRule<LocalReply> | undefined;
 }
 
-/** @param general where the route has none */
+/** @param general where the route configures nothing; as in Envoy, a route with an empty config injects nothing */
 export function createFaultFilter(
   env: Pick<FilterEnv, 'random' | 'sleep'>,
-  routeConfig: FilterUse<Fault | undefined>['routeConfig'],
-  general?: Fault,
+  routeConfig: FilterUse<Fault>['routeConfig'],
+  general: Fault,
 ): FilterHooks {
   const draw = <What>(rule: FaultRule<What> | undefined, headers: HeaderMap): What | undefined =>
     rule && env.random() < rule.share(headers) ? rule.of(headers) : undefined;
@@ -29,7 +29,6 @@ export function createFaultFilter(
     onRequestHead: (context) => {
       const { request } = context;
       const fault = routeConfig(request) ?? general;
-      if (!fault) return undefined;
       const { headers } = request;
       const delayMs = draw(fault.delay, headers);
       if (delayMs === undefined) return draw(fault.abort, headers);

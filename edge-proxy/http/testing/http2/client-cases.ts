@@ -120,9 +120,9 @@ export const clientCases: readonly Case[] = [
     { streams: 2 },
   ),
   caseOf(
-    '6.8: GOAWAY with an error ends all',
-    [goawayFrame(1, 2)],
-    saw('3: refused_stream sent head', '1: connection_termination sent head', 'closed'),
+    '6.8: streams up to the last one continue after a GOAWAY with an error',
+    [goawayFrame(1, ERROR_CODES.INTERNAL_ERROR), head(1), data(1, 5, FLAG.END_STREAM)],
+    saw('3: refused_stream sent head', '1: 200', '1: data 5 end', 'closed', 'streams 0 of 0'),
     { streams: 2 },
   ),
   connection('6.8: a GOAWAY that takes more than the one before', 'PROTOCOL_ERROR', [

@@ -57,8 +57,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** Window with which the peer's data on a new stream begins: what was announced, once it is acknowledged. */
   protected ownWindow: number;
   private settingsTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Nothing more is read; the connection is being closed. */
-  protected closing = false;
+  /** Nothing more is read. */
   protected closed = false;
 
   constructor(connection: Connection, options: Http2Options, isServer: boolean) {
@@ -101,12 +100,12 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   protected abstract onLost(reason: ResetReason, detail: string): void;
   /** A stream is not open any more. */
   protected abstract onStreamClosed(stream: S): void;
-  abstract onGoaway(lastStream: number, code: number): void;
+  abstract onGoaway(lastStream: number): void;
   abstract onInternalError(stream: Http2Stream, error: unknown): void;
   abstract onEnd(): void;
 
   onData(bytes: Uint8Array): void {
-    if (this.closed || this.closing) return;
+    if (this.closed) return;
     this.keepAlive?.onRead();
     beginBatch();
     try {
@@ -368,7 +367,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
 
   /** Ends the connection for an error of the peer. */
   protected fail(error: Http2Error): void {
-    if (this.closed || this.closing) return;
+    if (this.closed) return;
     if (error.counter) this.count(error.counter);
     this.sendGoaway(this.lastPeerStream, error.code);
     const details =

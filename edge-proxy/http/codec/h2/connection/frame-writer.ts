@@ -180,10 +180,10 @@ export class FrameWriter implements Corked {
       throw new Http2Error('ENHANCE_YOUR_CALM', 'too many frames wait to be written', 'outbound_flood');
   }
 
-  /** All that was written has gone out. */
+  /** The connection has room again. */
   onDrain(): void {
     this.blocked = false;
-    this.release(this.handed);
+    this.release(this.handed - this.connection.buffered);
   }
 
   /**

@@ -14,8 +14,6 @@ const LOW_WATER = 16 * 1024;
 /** A stream as the scheduler sees it; the fields below are the scheduler's own. */
 export interface Sender {
   readonly id: number;
-  /** It was reset, or its connection has closed. */
-  readonly over: boolean;
   /** Bytes that the peer takes; below 0 after it made its window smaller (section 6.9.2). */
   sendWindow: number;
   sendQueue: SendQueue | undefined;
@@ -25,6 +23,7 @@ export interface Sender {
   owesWritable: boolean;
   /** It is in the list. */
   listed: boolean;
+  previousListed: Sender | undefined;
   nextListed: Sender | undefined;
   /** Trailers end the direction, and not END_STREAM with the last data. */
   readonly endsWithTrailers: boolean;
@@ -113,21 +112,31 @@ export class SendScheduler {
   private list(stream: Sender): void {
     if (stream.listed) return;
     stream.listed = true;
-    stream.nextListed = undefined;
+    stream.previousListed = this.last;
     if (this.last) this.last.nextListed = stream;
     else this.first = stream;
     this.last = stream;
+  }
+
+  /** The stream sends nothing more. A list that waits for the peer's window would keep it in memory. */
+  remove(stream: Sender): void {
+    if (!stream.listed) return;
+    const { previousListed: previous, nextListed: next } = stream;
+    if (previous) previous.nextListed = next;
+    else this.first = next;
+    if (next) next.previousListed = previous;
+    else this.last = previous;
+    stream.listed = false;
+    stream.previousListed = undefined;
+    stream.nextListed = undefined;
   }
 
   /** Sends what may be sent. */
   run(): void {
     while (this.first !== undefined && this.window > 0 && !this.writer.blocked) {
       const stream = this.first;
-      this.first = stream.nextListed;
-      if (this.first === undefined) this.last = undefined;
-      stream.listed = false;
-      stream.nextListed = undefined;
-      if (!stream.over) this.serve(stream);
+      this.remove(stream);
+      this.serve(stream);
     }
   }
 

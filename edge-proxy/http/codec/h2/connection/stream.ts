@@ -38,6 +38,7 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
   ending = false;
   owesWritable = false;
   listed = false;
+  previousListed: Sender | undefined = undefined;
   nextListed: Sender | undefined = undefined;
   private waitingTrailers: HeaderMap | undefined = undefined;
   private flushTimer: ReturnType<typeof setTimeout> | undefined = undefined;
@@ -181,6 +182,7 @@ export abstract class Http2Stream<Line extends StreamLine = StreamLine> implemen
   close(): void {
     this.over = true;
     clearTimeout(this.flushTimer);
+    this.line.scheduler.remove(this);
     this.sendQueue?.clear();
     this.sendQueue = undefined;
     this.waitingTrailers = undefined;
