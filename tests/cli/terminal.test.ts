@@ -13,6 +13,7 @@ read = lambda fd: os.read(fd, 65536)
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], read, lambda fd: b'')))
 `;
 const python = works('python3', ['-c', 'import pty']);
+if (!python) console.warn('skipped: python3 is not installed');
 const folder = temporaryFolder();
 afterAll(() => folder.dispose());
 const invalid = join(folder.path, 'invalid.yaml');
@@ -28,7 +29,7 @@ async function written(terminal: boolean, args: readonly string[], colour: Recor
   return (await run(program, rest, { env })).out;
 }
 
-describe.skipIf(!python)(`on a terminal${python ? '' : ' (skipped: python3 is not installed)'}`, () => {
+describe.skipIf(!python)('on a terminal', () => {
   it('violations are coloured', async () => {
     const text = await written(true, ['validate', '-f', invalid], {});
     expect(text).toContain('\u001b[31mviolation\u001b[0m');

@@ -8,6 +8,7 @@ import { until } from '../kit/waiting.ts';
 import { PRINCIPAL, ShopMesh, Traffic } from './shop-mesh.ts';
 
 const BOOKINFO = `${REFERENCE}/samples/bookinfo/networking`;
+if (!existsSync(BOOKINFO)) console.warn("skipped: Istio's Bookinfo files are not here");
 const CALLS = 400;
 /** Six standard deviations: a fair proxy falls outside once in 500 million runs. */
 const spread = (share: number) => 6 * Math.sqrt(CALLS * share * (1 - share));

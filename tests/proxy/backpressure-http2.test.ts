@@ -14,8 +14,8 @@ import { ANY, cluster, hcm, listener } from './bootstrap.ts';
 
 const MB = 1024 * 1024;
 const BULK_MB = Number(process.env['TULLE_BULK_MB'] ?? 48);
-/** What may lie between a writer and a reader that reads nothing: the windows of two hops, and the kernel's buffers. */
-const IN_BETWEEN = 48 * MB;
+/** What may lie between a writer and a reader that reads nothing: the windows and queues of two hops. Measured: 0.4 MB. */
+const IN_BETWEEN = MB;
 /**
  * Limit on the proxy's resident memory above its idle value, for a transfer of any size: receive windows that have grown,
  * and garbage that is not yet collected. Measured with a gigabyte: at most 2 MB on Node, 2 MB on Deno, 6 MB on Bun.
@@ -194,7 +194,7 @@ describe.each(RUNTIMES)('a slow reader of one stream on %s', (runtime) => {
         `${runtime} HTTP/2 ${way}: held back at ${(inBetween / MB).toFixed(1)} MB; resident idle ${(idle / MB).toFixed(1)} MB, ` +
           `highest +${((highest - idle) / MB).toFixed(1)} MB; ${(BULK_MB / ((Date.now() - began) / 1000)).toFixed(0)} MB/s`,
       );
-      expect(inBetween).toBeLessThan(Math.min(IN_BETWEEN, bytes));
+      expect(inBetween).toBeLessThan(IN_BETWEEN);
       expect(highest - idle).toBeLessThan(MEMORY);
     },
     LIMIT,

@@ -68,7 +68,10 @@ export interface InSink<Head> extends BodySink {
   onHead(head: Head, end: boolean): void;
 }
 
-/** Stops and continues the incoming direction of one stream. A codec may deliver what it has already read. */
+/**
+ * Stops and continues the incoming direction of one stream. A codec may deliver what it has already read, and HTTP/2 what the
+ * peer may send before it gets the next WINDOW_UPDATE.
+ */
 export interface ReadControl {
   pause(): void;
   resume(): void;

@@ -34,6 +34,11 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (data: Uint8Array | undefined) => data && new TextDecoder().decode(data);
 const options: GrpcOptions = { timeoutMs: 60_000, maxMessageBytes: 1000 };
 const protocol = http2Protocol(defaultHttp2Options);
+/** Messages of a call to Many: several windows of a stream. */
+const MANY = 400;
+const numbered = (i: number) => Buffer.from(`m${i}`.padEnd(900, '.'));
+/** Whole messages, each with its head of 5 bytes, that fit into the window with which a stream begins. */
+const WINDOW_MESSAGES = Math.floor(defaultHttp2Options.initialWindow / 905);
 
 function clusterAt(ports: readonly number[]) {
   const limits = { maxConnections: 10, maxPendingRequests: 100, maxRequests: 100, maxRetries: 3 };
@@ -104,7 +109,7 @@ describe("with gRPC's own server", () => {
         sum.on('end', () => answer(null, Buffer.from(String(total))));
       },
       Many: (many: ServerWritableStream<Buffer, Buffer>) => {
-        for (let i = 0; i < 100; i++) many.write(Buffer.from(`m${i}`));
+        for (let i = 0; i < MANY; i++) many.write(numbered(i));
         many.end();
       },
     };
@@ -212,16 +217,36 @@ describe("with gRPC's own server", () => {
     expect([heard.messages, heard.writable() > 1]).toEqual([[String(400 * 60_000)], true]);
   });
 
-  it('can stop reading, and continue', async () => {
+  const all = Array.from({ length: MANY }, (_, i) => String(numbered(i)));
+
+  it('can stop reading, which stops the server at the window, and continue', async () => {
     const heard = listening();
     const stream = call.stream('c', '/test.Echo/Many', options, heard.events);
     stream.send(bytes(''));
     stream.end();
     stream.pause();
-    await new Promise((done) => setTimeout(done, 100));
+    await expect.poll(() => heard.messages.length, { timeout: 20_000 }).toBe(WINDOW_MESSAGES);
+    // Calls that share the connection pass; behind each answer nothing has come for the paused one.
+    for (let i = 0; i < 20; i++) expect((await call.unary('c', '/test.Echo/Unary', bytes(''), options)).status).toBe(0);
+    expect([heard.messages.length, cluster.use.connections]).toEqual([WINDOW_MESSAGES, 1]);
     stream.resume();
     expect(await heard.end).toMatchObject({ status: 0 });
-    expect(heard.messages).toEqual(Array.from({ length: 100 }, (_, i) => `m${i}`));
+    expect(heard.messages).toEqual(all);
+  });
+
+  it('can stop reading between messages, and continue', async () => {
+    const heard = listening(() => {
+      if (heard.messages.length === 1) stream.pause();
+    });
+    const stream = call.stream('c', '/test.Echo/Many', options, heard.events);
+    stream.send(bytes(''));
+    stream.end();
+    await expect.poll(() => heard.messages.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(WINDOW_MESSAGES);
+    for (let i = 0; i < 20; i++) expect((await call.unary('c', '/test.Echo/Unary', bytes(''), options)).status).toBe(0);
+    expect(heard.messages.length).toBeLessThan(MANY / 2);
+    stream.resume();
+    expect(await heard.end).toMatchObject({ status: 0 });
+    expect(heard.messages).toEqual(all);
   });
 
   it('can be given up: nothing more is heard', async () => {

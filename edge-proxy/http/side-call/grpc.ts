@@ -50,7 +50,7 @@ export interface GrpcStream {
   send(message: Uint8Array): boolean;
   /** No message follows. */
   end(): void;
-  /** Stops the messages of the response; those that were read are still delivered. */
+  /** Stops the server once the receive window of the stream is used up; the messages up to there are still delivered. */
   pause(): void;
   resume(): void;
   /** Gives the call up; nothing more is heard of it. */

@@ -103,7 +103,8 @@ async function logged(proxy: RunningProxy, from: number, key: string, count: num
   const found = () => proxy.lines.slice(from).filter((line) => line.startsWith('{"') && line.includes(key));
   if (count === undefined) {
     await poll('a line of the log', () => found().length > 0, 1500).catch(() => {});
-    // More of the same connection come in the same flush, or the next.
+    // How many more lines of the connection come is not known: none in ten times Envoy's flush interval (kit/envoy.ts). A line
+    // that comes later still is found missing here by the comparison, which fails.
     let before = -1;
     while (found().length !== before) {
       before = found().length;
