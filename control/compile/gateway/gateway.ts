@@ -171,8 +171,7 @@ function manager(
   return httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
-    // Identity first: policies judge the principal it proves.
-    policies: [...jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http],
+    policies: { identity: jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http },
     routes: { rds },
     grpcWeb,
   });

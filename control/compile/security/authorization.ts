@@ -1,15 +1,15 @@
 /** The RBAC filters of the workloads behind a proxy. */
-import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
+import type { PlacedFilters } from '../sidecar/filter-places.ts';
 import type { ServedTarget } from './authorization-targets.ts';
 import { type AuthorizationPolicy, actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
 
 export interface Authorization {
-  http: HttpFilter[];
+  http: PlacedFilters;
   tcp: NetworkFilter[];
 }
 
@@ -54,7 +54,7 @@ function authorizationOf(
   const allowing = sets.map((set) => set.filter((policy) => actionOf(policy) === 'ALLOW'));
   const groups = [restricting, ...withoutRepeats(allowing)];
   return {
-    http: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...settings })),
+    http: { authorization: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...settings })) },
     tcp: groups.flatMap((group) => buildRbacFilters(group, { kind: 'tcp', ...settings })),
   };
 }

@@ -19,6 +19,7 @@ import type {
 import { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
+import { filtersInOrder } from '../sidecar/filter-places.ts';
 import { authorizations } from './authorization.ts';
 import { type AuthorizationPolicy, buildRbacFilters, policiesFor } from './rbac.ts';
 
@@ -327,7 +328,7 @@ it('at a port of two workloads admits what both admit, and at a port of one what
   fc.assert(
     fc.property(policies, fc.array(call, { minLength: 4, maxLength: 8 }), (all, calls) => {
       const filters = authorizations(all, DEFAULT_SETTINGS, [local('a', 1, 3), local('b', 2, 3)], () => {});
-      const [a, b, both, rest] = [1, 2, 3, 0].map((port) => judging(filters(port).http));
+      const [a, b, both, rest] = [1, 2, 3, 0].map((port) => judging(filtersInOrder(filters(port).http)));
       for (const one of calls) {
         const [byA, byB] = ['a', 'b'].map((app) => allowed(all.filter(applies(app)), one));
         const verdicts = [a, b, both, rest].map((admits) => admits!(one));

@@ -11,6 +11,7 @@ import { protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
+import { filtersInOrder, type PlacedFilters } from './filter-places.ts';
 
 const FILTERS = 'envoy.extensions.filters';
 
@@ -49,8 +50,8 @@ export interface ManagerOptions {
   statPrefix: string;
   /** A name to ask discovery for, or the routes themselves. */
   routes: { rds: string } | { inline: NonNullable<HttpConnectionManager['routeConfig']> };
-  /** Filters that run before the standard ones: authorization. */
-  policies?: HttpFilter[];
+  /** Filters of policies and plugins; they run before the standard ones. */
+  policies?: PlacedFilters;
   /** Clients may speak gRPC-Web: a port of that protocol is served. */
   grpcWeb?: boolean;
   /** Filters that run last, before the router. */
@@ -71,7 +72,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         : { routeConfig: routes.inline }),
       httpFilters: [
         side === 'inbound' ? TELLS_CLIENTS : TELLS_SERVERS,
-        ...(options.policies ?? []),
+        ...filtersInOrder(options.policies ?? {}),
         ...(options.grpcWeb ? [GRPC_WEB] : []),
         ...STANDARD_FILTERS,
         ...(options.last ?? []),
