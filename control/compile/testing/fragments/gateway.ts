@@ -45,7 +45,7 @@ export function virtualHosts({ input, expected }: Fragment<RouteInput>): Outcome
   };
 }
 
-/** Servers of these cases that name no hosts stand for those with all. */
+/** Servers of these cases that name no hosts match all hosts. */
 function withHosts(resource: Resource): Resource {
   if (resource.kind !== 'Gateway') return resource;
   const spec = resource.spec as Servers;
