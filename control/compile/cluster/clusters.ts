@@ -11,6 +11,7 @@ import { ADS } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
+import { applyProxyProtocol } from './proxy-protocol.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
@@ -220,10 +221,11 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
       policy: shape.policy,
       identities: identities === '' ? [] : identities.split('\n'),
       allMtls,
-      readsCredentials,
+      readsCredentials: readsCredentials || (input.rule?.selected ?? false),
       choosesAlpn,
       note: (message) => notes.push(message),
     });
+    applyProxyProtocol(cluster, shape.policy.proxyProtocol);
     if (assignment) cluster.loadAssignment = assignment;
     withMeshKeepalive(settings, cluster);
     return { cluster: produced('clusters', cluster, { side: 'outbound', service, port: port.number }), notes };

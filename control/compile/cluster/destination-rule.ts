@@ -21,6 +21,8 @@ export interface DestinationRule {
   namespace: string;
   trafficPolicy: TrafficPolicy | undefined;
   subsets: Subset[];
+  /** Its workloadSelector picked the proxy: of sidecars these alone may read the credentials that it names. */
+  selected: boolean;
 }
 export interface DestinationRules {
   for(service: MeshService): DestinationRule | undefined;
@@ -144,10 +146,16 @@ function mergeOf(found: readonly Candidate[]): DestinationRule | undefined {
   const pool = selected.length > 0 ? selected : found;
   const host = [...pool].sort((a, b) => moreSpecific(a.host, b.host))[0]?.host;
   const same = pool.filter((item) => item.host === host).map((item) => item.resource);
-  return merge({ rules: sharedList(same) });
+  return merge({ rules: sharedList(same), selected: selected.length > 0 });
 }
 
-const merge = generator<{ rules: readonly Written[] }, DestinationRule | undefined>({ rules: true }, ({ rules }) => {
+interface MergeInput {
+  readonly rules: readonly Written[];
+  readonly selected: boolean;
+}
+
+const merge = generator<MergeInput, DestinationRule | undefined>({ rules: true, selected: true }, (input) => {
+  const { rules, selected } = input;
   const [first] = rules;
   if (!first) return undefined;
   const subsets = new Map<string, Subset>();
@@ -159,6 +167,7 @@ const merge = generator<{ rules: readonly Written[] }, DestinationRule | undefin
     namespace: namespaceOf(first),
     trafficPolicy: rules.map((rule) => specOf(rule).trafficPolicy).find((policy) => policy !== undefined),
     subsets: [...subsets.values()],
+    selected,
   };
 });
 
@@ -173,21 +182,44 @@ export function selectedLabels(subset: Subset | undefined): Readonly<Record<stri
   return subset?.labels ?? NO_LABELS;
 }
 
-/** `policy` with its settings for `port` applied: as documented, those do not inherit the destination's. */
-function atPort({ portLevelSettings = [], ...rest }: TrafficPolicy, { number }: ServicePort): TrafficPolicy {
+/** What a port may have of its own. */
+const OF_PORTS = ['connectionPool', 'outlierDetection', 'loadBalancer', 'tls'] as const;
+/** What a destination or a subset alone has. */
+const OF_DESTINATIONS = ['proxyProtocol', 'retryBudget'] as const;
+
+/**
+ * `policy` as it holds at `port`: its settings for the port, if it has any, replace it whole. As documented, what they leave
+ * out has its default; that includes, as in istiod, what a port cannot set.
+ */
+function atPort(
+  { portLevelSettings = [], ...rest }: TrafficPolicy,
+  { number }: ServicePort,
+): { readonly policy: TrafficPolicy; readonly ofPort: boolean } {
   const level = portLevelSettings.find((item) => item.port?.number === number);
-  if (!level) return rest;
-  const { connectionPool, outlierDetection, loadBalancer, tls } = level;
-  return { ...rest, connectionPool, outlierDetection, loadBalancer, tls };
+  if (!level) return { policy: rest, ofPort: false };
+  const { port: _, ...policy } = level;
+  return { policy, ofPort: true };
 }
 
-/** The policy of a service port, or of a subset at that port: the subset's fields replace the service's. */
+/**
+ * The policy of a service port, or of a subset at that port (MergeSubsetTrafficPolicy of Istio): the subset's fields replace
+ * the service's, its settings for the port replace all that a port may have. A tunnel is the destination's, whatever its port.
+ */
 export function trafficPolicy(
   rule: DestinationRule | undefined,
   port: ServicePort,
   subset: Subset | undefined,
 ): TrafficPolicy {
-  const base = rule?.trafficPolicy ? atPort(rule.trafficPolicy, port) : {};
-  if (!subset?.trafficPolicy) return base;
-  return atPort({ ...base, ...subset.trafficPolicy }, port);
+  const { tunnel: ofRule, ...written } = rule?.trafficPolicy ?? {};
+  const { tunnel = ofRule, ...ofSubset } = subset?.trafficPolicy ?? {};
+  const { policy: base } = atPort(written, port);
+  const { policy: own, ofPort } = atPort(ofSubset, port);
+  const merged: TrafficPolicy = { ...(tunnel && { tunnel }) };
+  const take = <K extends keyof TrafficPolicy>(field: K, inherits: boolean) => {
+    const value = own[field] ?? (inherits ? base[field] : undefined);
+    if (value !== undefined) merged[field] = value;
+  };
+  for (const field of OF_PORTS) take(field, !ofPort);
+  for (const field of OF_DESTINATIONS) take(field, true);
+  return merged;
 }
