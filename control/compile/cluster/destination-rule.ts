@@ -26,6 +26,8 @@ export interface DestinationRule {
 }
 export interface DestinationRules {
   for(service: MeshService): DestinationRule | undefined;
+  /** One whose workloadSelector picks the proxy names a credential. */
+  readonly nameCredentials: boolean;
 }
 
 /** What destinations of routes mean to a proxy: the service behind a host name, and the rule in force for it. */
@@ -39,6 +41,7 @@ interface Candidate {
   namespace: string;
   exportTo: readonly string[];
   selector: Record<string, string> | undefined;
+  namesCredential: boolean;
   resource: Written;
 }
 
@@ -72,13 +75,16 @@ const ruleIndex = generator<RuleIndexInput, RuleIndex>(
 );
 
 function candidateOf(resource: Written, domainSuffix: string, meshExportTo: readonly string[] | undefined): Candidate {
-  const { host = '', exportTo = [], workloadSelector } = specOf(resource);
+  const { host = '', exportTo = [], workloadSelector, trafficPolicy: policy, subsets = [] } = specOf(resource);
+  const policies = [policy, ...subsets.map((subset) => subset.trafficPolicy)];
+  const levels = policies.flatMap((each) => [each, ...(each?.portLevelSettings ?? [])]);
   const namespace = namespaceOf(resource);
   return {
     host: resolveHost(host, namespace, domainSuffix),
     namespace,
     exportTo: exportToOf(exportTo, meshExportTo),
     selector: workloadSelector?.matchLabels,
+    namesCredential: levels.some((level) => Boolean(level?.tls?.credentialName)),
     resource,
   };
 }
@@ -106,6 +112,7 @@ const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(
     const own = { namespace, rootNamespace, labels: labelsFrom(labels) };
     const cache = new WeakMap<MeshService, { rule: DestinationRule | undefined }>();
     return {
+      nameCredentials: namesCredentials(index.get(namespace), own.labels),
       for(service) {
         let known = cache.get(service);
         if (!known) cache.set(service, (known = { rule: find(index, service, own) }));
@@ -114,6 +121,11 @@ const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(
     };
   },
 );
+
+function namesCredentials(place: Place | undefined, labels: Record<string, string>): boolean {
+  const all = place ? [...place.wild, ...[...place.exact.values()].flat()] : [];
+  return all.some(({ selector, namesCredential }) => namesCredential && selector && selects(selector, labels));
+}
 
 function find(
   index: RuleIndex,
