@@ -210,11 +210,11 @@ export class BalancedCluster implements Cluster {
     this.outliers?.report(endpoint, this.judged5xx(outcome));
   }
 
-  /** With statuses of its own a cluster knows errors and successes alone, as Envoy. */
+  /** As in Envoy: statuses that are no errors here are successes, and errors below 500 are as 500. */
   private judged5xx(outcome: Outcome): Outcome {
     const { errorStatuses } = this;
     if (errorStatuses === undefined || typeof outcome !== 'number') return outcome;
-    return errorStatuses.has(outcome) ? 500 : 200;
+    return errorStatuses.has(outcome) ? Math.max(outcome, 500) : 200;
   }
 
   onGrpcFailure({ stats }: Endpoint): void {

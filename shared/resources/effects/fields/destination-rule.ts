@@ -2,6 +2,7 @@
 import { as, differs, type FieldTable, inForce, reported } from '../field-table.ts';
 import { STATUS } from './status.ts';
 
+const TRANSPORTS = 'tests/interop/upstream-transports.test.ts';
 const UPSTREAMS = 'tests/interop/upstreams-compiled.test.ts';
 const FIELDS = 'control/compile/cluster/destination-rule.test.ts';
 const POLICY = 'spec.trafficPolicy';
@@ -38,8 +39,10 @@ export const DESTINATION_RULE_FIELDS: FieldTable = {
   'spec.trafficPolicy.loadBalancer.warmupDurationSecs': inForce(FIELDS),
   'spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.**': reported('has no effect yet: write a localityLbSetting'),
   'spec.trafficPolicy.outlierDetection.**': inForce(FIELDS, 'golden:dr-outlier'),
-  'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS),
+  'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS, TRANSPORTS),
+  'spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]': inForce(FIELDS, TRANSPORTS),
+  'spec.trafficPolicy.retryBudget.budgetInterval': inForce(FIELDS, TRANSPORTS),
   'spec.trafficPolicy.retryBudget.**': inForce(FIELDS, 'golden:dr-retry-budget'),
   'spec.trafficPolicy.tls.**': inForce(FIELDS, 'golden:dr-tls-credential-gateway', 'golden:dr-tls-simple'),
-  'spec.trafficPolicy.tunnel.**': inForce(FIELDS),
+  'spec.trafficPolicy.tunnel.**': inForce(FIELDS, TRANSPORTS),
 };
