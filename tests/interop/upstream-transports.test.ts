@@ -2,7 +2,6 @@
  * What connections to upstreams begin with, and go through, beside a real Envoy: the PROXY protocol to haproxy and nginx, TCP
  * in HTTP tunnels through Envoy, Tulle and node:http, and the budgets and errors that only a cluster's own options name.
  */
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -18,6 +17,7 @@ import { closeServers, listening } from '../kit/upstream.ts';
 import { until } from '../kit/waiting.ts';
 import { any, listener, manager, staticCluster } from './bootstrap.ts';
 import { exchange } from './raw-client.ts';
+import { authorityIn, svidFiles } from './tls/svids.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const protocol = (options: object) => ({
@@ -226,15 +226,8 @@ describe.skipIf(!ENVOY)('connections to upstreams, beside a real Envoy', () => {
   };
 
   beforeAll(async () => {
-    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(folder.path, name));
-    execFileSync(
-      'openssl',
-      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ${key} -out ${cert} -subj /CN=a.test -days 2`.split(
-        ' ',
-      ),
-      { stdio: 'ignore' },
-    );
-    const secure = { key: readFileSync(key!, 'utf8'), cert: readFileSync(cert!, 'utf8') };
+    const own = await svidFiles(await authorityIn(join(folder.path, 'ca')), folder.path, 'server');
+    const secure = { key: readFileSync(own.key, 'utf8'), cert: readFileSync(own.cert, 'utf8') };
     const target = await serve(shouting());
     const [plain, overTls] = [await serve(announcing()), await serve(announcing(secure))];
     const node = await nodePeer(target);
