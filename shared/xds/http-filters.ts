@@ -6,6 +6,7 @@
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { DataSource, FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
+import { ExtAuthz } from './filters/ext-authz.ts';
 import {
   bool,
   duration,
@@ -113,6 +114,7 @@ export const Router = message({ suppressEnvoyHeaders: bool() });
 /** Messages of a connection manager's filters that are read here. */
 export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
+  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz': ExtAuthz,
   'envoy.extensions.filters.http.fault.v3.HTTPFault': HttpFault,
   'envoy.extensions.filters.http.cors.v3.Cors': Cors,
   'envoy.extensions.filters.http.buffer.v3.Buffer': Buffer,
