@@ -15,7 +15,7 @@ import type { LocalReply, RequestContext } from '../request/request-context.ts';
 export interface BufferBody {
   readonly buffer: number;
   readonly whenFull: 'reject' | 'partial';
-  /** A body that is whole goes on as it came, its trailers behind it; default: with its length, and without trailers. */
+  /** A whole body continues as it came, with its trailers; default: with its length, and without trailers. */
   readonly keepsFraming?: boolean;
 }
 

@@ -128,7 +128,7 @@ const ROUTES = [
     ...to('echo'),
     ...settings({ context_extensions: { route: 'r', both: 'of the route' } }),
   },
-  { match: { prefix: '/nobody' }, ...to('echo'), ...settings({ disable_request_body_buffering: true }) },
+  { match: { prefix: '/bodiless' }, ...to('echo'), ...settings({ disable_request_body_buffering: true }) },
   {
     match: { prefix: '/longer' },
     ...to('echo'),

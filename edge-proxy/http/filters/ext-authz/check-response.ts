@@ -27,8 +27,8 @@ export function readCheckResponse(message: Uint8Array): Verdict {
     else if (field === 2 || field === 3 || field === 5) answer = { field, content: bytes };
     else if (field === 4) metadata = readStruct(bytes);
   });
-  const told = answer as { field: number; content: Uint8Array } | undefined;
-  const contentOf = (field: number) => (told?.field === field ? told.content : undefined);
+  const chosen = answer as { field: number; content: Uint8Array } | undefined;
+  const contentOf = (field: number) => (chosen?.field === field ? chosen.content : undefined);
   if (code === 0) return allowed(contentOf(3) ?? NONE, metadata);
   const failed = contentOf(5);
   return failed ? refused('failed', failed, metadata) : refused('denied', contentOf(2) ?? NONE, metadata);

@@ -30,7 +30,7 @@ const answering = (status: number, fields: Record<string, string> = {}, body = '
     return { status, headers, body: Buffer.from(body), trailers: undefined };
   },
 });
-const told = (response: Uint8Array): SideCall => ({
+const saying = (response: Uint8Array): SideCall => ({
   ...noCalls,
   unary: async (): Promise<GrpcReply> => ({ status: 0, message: '', trailers: undefined, response }),
 });
@@ -98,17 +98,17 @@ describe('what an authorization service cannot do', () => {
     ['another pseudo-header field', ':status', '200'],
   ])('write %s: the request is answered with 500, whatever validate_mutations says', async (_, key, value) => {
     for (const config of [GRPC, { ...GRPC, failureModeAllow: true, validateMutations: true }]) {
-      const { answer, request } = await judge(config, told(setting(key, value)));
+      const { answer, request } = await judge(config, saying(setting(key, value)));
       expect(answer).toMatchObject({ status: 500, details: 'ext_authz_invalid', flag: 'UAEX' });
       expect([request.path, request.authority, request.method, pairs(request)]).toEqual(['/', 'reviews', 'GET', []]);
     }
   });
   it('give a CONNECT a path', async () => {
     const connect = { method: 'CONNECT', path: '', authority: 'a.test:443' };
-    const path = await judge(GRPC, told(setting(':path', '/x')), connect);
+    const path = await judge(GRPC, saying(setting(':path', '/x')), connect);
     expect([path.answer, path.request.path]).toEqual([undefined, '']);
     const query = message((w) => w.message(3, (ok) => ok.message(7, (q) => (q.text(1, 'a'), q.text(2, 'b')))));
-    expect((await judge(GRPC, told(query), connect)).answer).toMatchObject({ status: 500 });
+    expect((await judge(GRPC, saying(query), connect)).answer).toMatchObject({ status: 500 });
   });
   it('answer with a status that no answer has', async () => {
     const denied = (code: number) =>
@@ -121,7 +121,7 @@ describe('what an authorization service cannot do', () => {
       [999, 403],
       [429, 429],
     ] as const)
-      expect((await judge(GRPC, told(denied(code)))).answer).toMatchObject({
+      expect((await judge(GRPC, saying(denied(code)))).answer).toMatchObject({
         status: sent,
         details: 'ext_authz_denied',
       });
@@ -139,7 +139,7 @@ describe('where there is no verdict', () => {
     const busy = { ...HTTP, statusOnError: { code: 503 } };
     expect((await judge(busy, failing)).answer).toMatchObject({ status: 503 });
   });
-  it('lets pass only where it is told to, and may say so', async () => {
+  it('lets pass only where configured, and may mark it', async () => {
     const open = await judge({ ...HTTP, failureModeAllow: true }, failing);
     expect([open.answer, pairs(open.request)]).toEqual([undefined, []]);
     const marked = await judge({ ...HTTP, failureModeAllow: true, failureModeAllowHeaderAdd: true }, failing);
@@ -156,7 +156,7 @@ describe('where there is no verdict', () => {
       }),
     ],
   ])('%s are no verdict', async (_, bytes) => {
-    expect((await judge(GRPC, told(bytes))).answer).toMatchObject({ status: 403, details: 'ext_authz_error' });
+    expect((await judge(GRPC, saying(bytes))).answer).toMatchObject({ status: 403, details: 'ext_authz_error' });
   });
   it('an aborted question admits nothing', async () => {
     const run = contextOf(requestDouble());
