@@ -57,7 +57,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
  */
 const planes: Record<string, string[][]> = {
   'edge-proxy/': [
-    ['config-error.ts', 'event.ts', 'weak-values.ts'],
+    ['config-error.ts', 'event.ts', 'weak-values.ts', 'protobuf/'],
     ['x509/'],
     ['runtime/'],
     ['settings/'],

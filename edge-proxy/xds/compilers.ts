@@ -64,7 +64,17 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, stats, call },
+        {
+          now: () => runtime.now(),
+          random: () => runtime.random(),
+          trustDomain,
+          own,
+          workloads,
+          sleep,
+          stats,
+          managerCounter: stats?.ofManager && ((name) => stats.ofManager!(config.statPrefix, name)),
+          call,
+        },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),
