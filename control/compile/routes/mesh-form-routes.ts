@@ -92,7 +92,7 @@ export class MeshFormRoutes {
 /** The virtual host with other routes in the place of some; the same host where it has none of those. */
 export function withReplacements(host: VirtualHost, replacements: Replacements): VirtualHost {
   const { routes: [first, second] = [] } = host;
-  // A route for tunnels may stand in front of those of a form.
+  // A form's routes may follow a route for tunnels.
   const found = (first && replacements.get(first)) ?? (second && replacements.get(second));
   return found ? replacedHost({ host, ...found }) : host;
 }
