@@ -6,6 +6,7 @@
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { DataSource, FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
+import { Wasm } from './filters/wasm.ts';
 import {
   bool,
   duration,
@@ -121,6 +122,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': GrpcStats,
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
+  'envoy.extensions.filters.http.wasm.v3.Wasm': Wasm,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
 };
 
