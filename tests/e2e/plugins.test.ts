@@ -29,6 +29,8 @@ const trafficExtension = (wasm: object, match: object[] = []) => ({
 
 describe.each(RUNTIMES)('plugins that cannot run on %s', (runtime) => {
   const mesh = new LoopbackMesh();
+  /** The application behind the TCP port. */
+  const tcp = net.createServer((socket) => socket.on('error', () => {}).end('+OK\r\n'));
   const echo = () => mesh.workloads.get('echo')!;
   /** The status, 0 where the connection ends without an answer. */
   const call = () =>
@@ -39,7 +41,7 @@ describe.each(RUNTIMES)('plugins that cannot run on %s', (runtime) => {
   /** Whether a connection to the TCP port reaches the application. */
   const connects = () =>
     new Promise<boolean>((resolve) => {
-      const socket = net.connect(9090, echo().address, () => socket.write('GET / HTTP/1.0\r\n\r\n'));
+      const socket = net.connect(9090, echo().address, () => socket.write('PING\r\n'));
       socket.on('data', () => {
         resolve(true);
         socket.destroy();
@@ -54,11 +56,17 @@ describe.each(RUNTIMES)('plugins that cannot run on %s', (runtime) => {
     await mesh.startControl();
     const address = mesh.address();
     await mesh.apply(yaml(ACCESS_LOGS, meshService('echo', PORTS), workloadEntry('echo', address)));
+    await new Promise<void>((done) => tcp.listen(0, '127.0.0.1', done));
+    const flags = ['--app-port', `tcp=${(tcp.address() as net.AddressInfo).port}`];
     const app = { name: 'echo', serviceAccount: 'echo', labels: { app: 'echo' }, runtime, app: [ECHO, '{port}'] };
-    await mesh.start({ ...app, flags: [] }, address);
+    await mesh.start({ ...app, flags }, address);
     await answers(200);
+    await until('TCP connections reach the application', connects);
   });
-  afterAll(() => mesh.stop());
+  afterAll(async () => {
+    await mesh.stop();
+    tcp.close();
+  });
 
   it('FAIL_CLOSE, which is the default: 503 with its detail, in the log, in the status of the resource', async () => {
     await mesh.apply(yaml(wasmPlugin({ match: [{ mode: 'SERVER', ports: [{ number: 9080 }] }] })));
@@ -92,5 +100,6 @@ describe.each(RUNTIMES)('plugins that cannot run on %s', (runtime) => {
     await logged('Wasm plugin default.guard is not run: its connections are closed');
     await mesh.apply(yaml(trafficExtension({ type: 'NETWORK', failStrategy: 'FAIL_OPEN' })));
     await answers(200);
+    await until('TCP connections pass', connects);
   });
 });
