@@ -10,9 +10,7 @@ import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { isKind, specOf } from '../../mesh/fields.ts';
-import type { HttpRule } from '../../mesh/routes/route-form.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { namesClaims } from '../routes/http-match.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';
@@ -29,7 +27,6 @@ function bodyNotCompiled(resource: Resource): Violation[] {
   if (isKind(resource, 'ProxyConfig')) return proxyConfig(resource);
   if (isKind(resource, 'WorkloadEntry') || isKind(resource, 'WorkloadGroup'))
     return proxyConfigAnnotations(resource).flatMap(annotation);
-  if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
   return [];
 }
 
@@ -91,16 +88,6 @@ function workloadLabels(resource: Resource): Violation[] {
 const namedAt = (path: string, found: readonly { name: string; message: string }[]): Violation[] =>
   found.map(({ name, message }) => of(keyPath(path, name), message));
 
-function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
-  return rules.flatMap(({ match = [] }, i) =>
-    match.flatMap((one, j) =>
-      namesClaims(one)
-        ? [of(`spec.http[${i}].match[${j}]`, 'matches on JWT claims are not compiled yet: it never matches')]
-        : [],
-    ),
-  );
-}
-
 /** Of what concerns this proxy, a sentence each. */
 export function noteNotCompiled(
   view: MeshView,
@@ -119,9 +106,8 @@ export function noteNotCompiled(
   ];
   for (const warning of view.settings.warnings ?? []) note(`ConfigMap istio-system/istio: ${warning}`);
   const found = [
-    // With the rules of their delegates.
-    ...scope.routes.flatMap(({ origin, http }) =>
-      [...claims(http), ...byTable(origin.resource), ...metadata(origin.resource)].map((violation) => ({
+    ...scope.routes.flatMap(({ origin }) =>
+      [...byTable(origin.resource), ...metadata(origin.resource)].map((violation) => ({
         resource: origin.resource,
         violation,
       })),

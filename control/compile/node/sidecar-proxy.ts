@@ -14,12 +14,13 @@ const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
 const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
 
 function inboundOf(place: Place): InboundResources {
-  const { view, proxy, mtls, policies } = place;
+  const { view, proxy, mtls, policies, tokenPolicies } = place;
   const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
   return inbound({
     instances: proxy.instances,
     workloads: proxy.workloads,
     policies,
+    tokenPolicies,
     mtls,
     sidecars: sharedList(sidecarsOf(view, proxy)),
     settings: place.settings,

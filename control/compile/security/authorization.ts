@@ -82,7 +82,7 @@ const policiesByPlace = generator<
   sharedList(policies.filter((policy) => [namespace, rootNamespace].includes(namespaceOf(policy)))),
 );
 
-function targetedOf({ namespace, labels, services }: LocalWorkload) {
+export function targetedOf({ namespace, labels, services }: LocalWorkload) {
   return { namespace, labels, serves: distinct(services.map(targetOf)) };
 }
 
