@@ -28,7 +28,7 @@ export function limitedLog(log: Log, now: () => number, what: string, lines = LI
   };
 }
 
-/** So many sources are counted separately in one window; the others share one limit. */
+/** So many sources are distinguished in one window; the others share one limit. */
 const SOURCES = 10_000;
 
 /**
