@@ -118,7 +118,7 @@ describe('servers of one port', () => {
       ['RuleWithoutEffect two: spec.servers[0]: port 80: default/one uses the port with another protocol: not served'],
     ],
     [
-      'TLS is told apart by its hosts',
+      'TLS is distinguished by its hosts',
       [gateway('one', [https('a', 'a.test'), https('b', 'b.test')])],
       ['0.0.0.0_443'],
       [],
