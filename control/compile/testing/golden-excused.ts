@@ -23,7 +23,9 @@ export const EXCUSED: Record<string, string> = {
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
-  'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
-  'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
+  'dr-hash-misc':
+    'istiod makes a virtual host at port 80 for a service that has no port 80: its routes lead to clusters that do not exist',
+  'mix-shop':
+    'istiod takes the server host `shop/*` of a redirect for a domain: no request can name it, and its gateway does not redirect those it means',
   'se-dynamic-dns': 'without capture a listener passes nothing through to where it was going',
 };

@@ -14,7 +14,7 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { errorAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
 import { HttpStats } from '../../http/downstream/http-stats.ts';
 import type { ConnectionManagerOptions } from '../../http/downstream/manager-options.ts';
@@ -89,8 +89,7 @@ export function compileListener(
   previous: ReadonlyMap<string, Chain>,
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
-  const address = listener.address.socketAddress;
-  if (!address) throw new Error('address: only socketAddress is supported');
+  const { address, port } = boundTo(listener);
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -110,8 +109,8 @@ export function compileListener(
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
     name: listener.name,
-    address: address.address,
-    port: address.portValue ?? 0,
+    address,
+    port,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
     reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
@@ -122,6 +121,15 @@ export function compileListener(
     log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
+}
+
+/** Where a listener binds: an IP address and its port, or a unix socket, whose path (`@name`: an abstract one) has port 0. */
+export function boundTo({ address: { socketAddress, pipe } }: Listener): { address: string; port: number } {
+  if (socketAddress) return { address: socketAddress.address, port: socketAddress.portValue ?? 0 };
+  if (!pipe) throw new ConfigError('address', 'must be socketAddress or pipe');
+  if (pipe.mode) throw new ConfigError('address.pipe.mode', 'is not supported: the umask of the process decides');
+  if (!/^[/@]/.test(pipe.path)) throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
+  return { address: pipe.path, port: 0 };
 }
 
 /** As Envoy, the TLS inspector is added where chains need what it finds. */
