@@ -93,7 +93,7 @@ const planes: Record<string, string[][]> = {
     ['compile/scope/'],
     ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
     ['compile/node/'],
-    ['discovery/', 'status/'],
+    ['discovery/', 'jwks/', 'status/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
