@@ -104,8 +104,8 @@ program
     '1024',
   )
   .option(
-    '--jwks-allow-host <host[:port]...>',
-    'hosts at which keys of token issuers are fetched although their addresses are private, loopback or link-local',
+    '--jwks-allow-host <host...>',
+    'hosts, as name or name:port, at which keys of token issuers are fetched although their addresses are private, loopback or link-local',
   )
   .option('--jwks-refresh <duration>', 'how often keys of token issuers are fetched', '20m')
   .option('--jwks-ca-file <file>', 'PEM certificates of CAs that issuers are verified by, besides the public ones')

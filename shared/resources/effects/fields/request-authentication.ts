@@ -16,7 +16,7 @@ export const REQUEST_AUTHENTICATION_FIELDS: FieldTable = {
   'spec.selector.**': inForce('golden:reqauth-basic', 'golden:gw-security', COMPILE),
   'spec.targetRef.**': LOCAL,
   'spec.targetRefs[].**': LOCAL,
-  'spec.jwtRules[].issuer': inForce('golden:reqauth-basic', RESOLVER),
+  'spec.jwtRules[].issuer': inForce('golden:reqauth-basic', 'tests/e2e/tokens.test.ts'),
   'spec.jwtRules[].audiences[]': inForce(COMPILE, FILTER),
   'spec.jwtRules[].jwks': inForce('golden:reqauth-basic', ON_THE_WIRE),
   'spec.jwtRules[].jwksUri': inForce(RESOLVER, COMPILE),
