@@ -1,6 +1,6 @@
 /**
- * Where keys of token issuers may be fetched. Whoever may write a RequestAuthentication chooses the URL, so the control plane
- * must not become a way to what only it reaches: cloud metadata, its own machine, the network behind it.
+ * Where keys of token issuers may be fetched. The author of a RequestAuthentication chooses the URL: the control plane must not
+ * become a way to what only it reaches: cloud metadata, its own machine, the network behind it.
  */
 import { type Cidr, cidrContains, parseCidr, parseIp } from '../../shared/match/cidr.ts';
 
