@@ -25,6 +25,7 @@ export interface ControlFlags {
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
   withholdFeatures?: string;
+  multipleAuthzProviders?: boolean;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -146,6 +147,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     ...svidTtls(flags),
     discovery: flags.discovery,
     withheldFeatures: featuresOf(flags.withholdFeatures),
+    multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     version: pkg.version,

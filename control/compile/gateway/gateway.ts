@@ -16,6 +16,7 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
@@ -32,6 +33,8 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: ProxySettings;
@@ -58,6 +61,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    authorizers: true,
     workloads: true,
     settings: true,
     namespace: true,
@@ -69,17 +73,18 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, authorizers } = given;
+    const onError = (finding: Finding) => void errors.push(finding);
     const gateway: Gateway = {
       services,
       forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: authorizations({ policies, authorizers, settings, workloads, onError }),
       listenPorts: labelsFrom(given.listenPorts),
       note,
-      onError: (finding) => void errors.push(finding),
+      onError,
     };
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];

@@ -13,9 +13,10 @@ import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { proxyOf } from '../scope/proxy.ts';
-import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
+import { exactHosts, scopeOf, sidecarsOf, withServices } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
+import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
@@ -170,11 +171,25 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
+  const authorizers = authorizersFor(policies, view);
   const patches = patchesOf(sources, view, proxy);
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
-  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand };
+  return {
+    view,
+    proxy,
+    settings: own,
+    asked,
+    scope,
+    rules,
+    mtls,
+    policies,
+    authorizers,
+    patches,
+    takesHosts,
+    onDemand,
+  };
 }
 
 interface CompiledPlace {
@@ -234,10 +249,12 @@ function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {
 }
 
 /** The clusters of the services that a proxy may call, and their endpoints. */
-function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place): ClusterLayers {
+function clustersOf(place: Place): ClusterLayers {
+  const { view, proxy, asked, scope, rules, mtls, patches, policies, authorizers } = place;
   const { clusterId, locality } = proxy;
   return clusterLayers({
-    services: scope.services,
+    // The authorizers of its policies are asked, even where a Sidecar hides them.
+    services: withServices(scope.services, servicesAsked(policies, authorizers, view.services)),
     rules,
     settings: view.settings,
     mtls,

@@ -9,6 +9,7 @@ import { type Layer, layerOf } from '../output/resource-set.ts';
 import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
 import type { ProxySettings } from '../sidecar/http-manager.ts';
@@ -24,6 +25,8 @@ export interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly AuthorizationPolicy[];
+  /** What their CUSTOM policies may name; empty where there are none. */
+  readonly authorizers: Authorizers;
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;
