@@ -274,7 +274,7 @@ const versionedLayers = new WeakSet<Layer>();
 function* version(layers: readonly Layer[]): Work<void> {
   for (const each of layers) {
     if (versionedLayers.has(each)) continue;
-    for (const resource of each.values()) yield* resource.versioned();
+    for (const resource of each.values()) if (!resource.isVersioned) yield* resource.versioned();
     versionedLayers.add(each);
   }
 }

@@ -17,6 +17,8 @@ export interface L4Routes extends TcpSettings {
   readonly settings: MeshSettings;
   readonly forms: readonly RouteForm[];
   readonly caller: RouteCaller;
+  /** Takes what is not in force as written. */
+  note(message: string): void;
 }
 
 /** The service port that chains are for. */
@@ -82,7 +84,8 @@ function tcpChains(input: L4Routes, { service, port, addresses }: ServiceTarget)
   const chains: FilterChain[] = [];
   for (const form of formsOf(input, service.hostname))
     for (const rule of form.tcp) {
-      const { match: matches = [] } = rule;
+      const { match: matches = [], route = [] } = rule;
+      if (route.length === 0) continue;
       const applying = matches.filter((match) => applies(input, match, 'mesh', port.number));
       if (matches.length > 0 && applying.length === 0) continue;
       const subnets = applying.map((match) => match.destinationSubnets ?? []);
@@ -129,7 +132,10 @@ export function destinationFilter(
   const clusters = route
     .map((to) => ({ name: clusterOf(to), weight: to.weight ?? 0 }))
     .filter(({ weight }) => weight > 0);
-  return weightedTcpProxy(input.settings, `${origin.resource.metadata.name}.${origin.namespace}`, clusters);
+  const name = `${origin.resource.metadata.name}.${origin.namespace}`;
+  return weightedTcpProxy(input, name, clusters, () =>
+    input.note(`VirtualService ${name}: the destinations of one route have different tunnels: connections are refused`),
+  );
 }
 
 /** `sniHosts` as Envoy's server names; `*` is every name, so no criterion. */

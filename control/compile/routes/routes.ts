@@ -7,14 +7,15 @@ import { DYNAMIC_ANY, PASSTHROUGH } from '../cluster/clusters.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
-import { bracketed, hostCovers, moreSpecific, outboundCluster } from '../names.ts';
+import { hostCovers, moreSpecific, outboundCluster } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
-import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
-import { formRoutes, type RouteCaller } from './form-routes.ts';
+import type { RouteCaller } from './form-routes.ts';
+import { domainsOf, serviceDomains } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
+import { type MeshFormRoutes, type Replacements, withReplacements } from './mesh-form-routes.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
 
@@ -27,8 +28,7 @@ export interface SidecarRoutes {
   readonly caller: RouteCaller & { readonly dnsDomain: string };
   readonly settings: Pick<MeshSettings, 'config'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
-  /** Takes why a rule could not be translated. */
-  onError(finding: Finding): void;
+  readonly formRoutes: MeshFormRoutes;
 }
 
 interface ConfigurationInput {
@@ -64,6 +64,15 @@ export function routeConfiguration(
   return configuration({ hosts: sharedList(virtualHosts), name, side, port, comparesPort: false });
 }
 
+/** The configuration with other routes in the place of some; the same object where it has none of those. */
+export function configurationWith(item: Produced<'routes'>, replacements: Replacements): Produced<'routes'> {
+  const { name = '', virtualHosts = [], ignorePortInHostMatching = false } = item.resource;
+  const hosts = virtualHosts.map((host) => withReplacements(host, replacements));
+  if (hosts.every((host, i) => host === virtualHosts[i])) return item;
+  const { side, port } = item.origin;
+  return configuration({ hosts: sharedList(hosts), name, side, port, comparesPort: !ignorePortInHostMatching });
+}
+
 export function servesHttp(service: MeshService, port: number): boolean {
   return service.ports.some(
     (item) => item.number === port && (isHttp(item.protocol) || item.protocol === 'UNSUPPORTED'),
@@ -95,7 +104,7 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
   };
   const covered = new Set<MeshService>();
   for (const form of forms) {
-    const routes = formRoutes(input, form, 'mesh', port);
+    const routes = input.formRoutes.of(form, port);
     if (routes.length === 0) continue;
     for (const { hostname, service } of hostsOf(input, form, here, port)) {
       if (service ? covered.has(service) : false) continue;
@@ -121,7 +130,7 @@ export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, 
   const { hostname } = service;
   const here = new Map([[hostname, service]]);
   for (const form of forms) {
-    const routes = formRoutes(input, form, 'mesh', port);
+    const routes = input.formRoutes.of(form, port);
     if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
       return virtualHost({ routes, hostname, domains: '*', port });
     yield;
@@ -248,40 +257,6 @@ const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, Vi
           routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
         },
 );
-
-/** Every name a client may use for a host: the full name, its short forms from the proxy's namespace, the virtual IPs. */
-function domainsOf(hostname: string, service: MeshService | undefined, dnsDomain: string): readonly string[] {
-  return service?.hostname === hostname
-    ? serviceDomains({ service, dnsDomain })
-    : allNames(hostname, service?.addresses ?? [], dnsDomain);
-}
-
-const serviceDomains = generator<{ service: MeshService; dnsDomain: string }, readonly string[]>(
-  { service: true, dnsDomain: true },
-  ({ service, dnsDomain }) => allNames(service.hostname, service.addresses, dnsDomain),
-);
-
-function allNames(hostname: string, addresses: readonly string[], dnsDomain: string): string[] {
-  const domains = [hostname];
-  if (hostname !== '*') domains.push(`${hostname}.`);
-  if (!hostname.startsWith('*')) domains.push(...shortNames(hostname, dnsDomain));
-  for (const address of addresses) if (!address.includes('/')) domains.push(bracketed(address));
-  return [...new Set(domains)];
-}
-
-/** Kubernetes search paths: `web.shop.svc.cluster.local` from namespace `shop` is also `web`, `web.shop.svc`, `web.shop`. */
-function shortNames(hostname: string, dnsDomain: string): string[] {
-  const own = dnsDomain.split('.');
-  const svc = own.indexOf('svc');
-  if (svc < 1) return [];
-  const suffix = own.slice(svc).join('.');
-  if (!hostname.endsWith(`.${suffix}`)) return [];
-  const rest = hostname.slice(0, -suffix.length - 1).split('.');
-  if (rest.length < 2) return [];
-  const [name, namespace] = [rest.slice(0, -1).join('.'), rest[rest.length - 1]];
-  const qualified = [`${name}.${namespace}.svc`, `${name}.${namespace}`];
-  return namespace === own.slice(0, svc).join('.') ? [name, ...qualified] : qualified;
-}
 
 /** HTTP service ports among `services`, ascending. */
 export function httpPorts({ list }: Pick<Services, 'list'>): readonly number[] {

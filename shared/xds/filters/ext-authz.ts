@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { RuntimeFractionalPercent, StringMatcher } from '../core.ts';
+import { MetadataMatcher } from '../match/metadata-matcher.ts';
 import {
   bool,
   duration,
@@ -16,7 +17,6 @@ import {
   string,
   uint32,
 } from '../message.ts';
-import { MetadataMatcher } from '../rbac.ts';
 
 /** The names of envoy.type.v3.StatusCode. */
 const STATUS_CODES = {

@@ -7,10 +7,10 @@ import type {
 import { statusOfCode } from '../../../../shared/xds/filters/ext-authz.ts';
 import { ConfigError } from '../../../config-error.ts';
 import type { RequestContext } from '../../request/request-context.ts';
+import { compileMetadataMatcher } from '../../routing/metadata-matcher.ts';
 import { shareOf } from '../../routing/share.ts';
 import type { FilterEnv, Located } from '../definition.ts';
 import type { BufferBody } from '../hooks.ts';
-import { compileMetadata } from '../metadata-matcher.ts';
 import type { CheckForm } from './check-request.ts';
 import { compileGrpcService } from './grpc-service.ts';
 import { compileChoice, type HeaderChoice } from './headers.ts';
@@ -57,7 +57,7 @@ export function compileExtAuthz(config: ExtAuthz, env: FilterEnv): AuthzRules {
   const service = serviceOf(config, '');
   if (!service) throw new ConfigError('', 'must have grpcService or httpService');
   const share = filterEnabled ? shareOf(filterEnabled.defaultValue) : 1;
-  const matches = filterEnabledMetadata && compileMetadata(filterEnabledMetadata, 'filterEnabledMetadata');
+  const matches = filterEnabledMetadata && compileMetadataMatcher(filterEnabledMetadata, 'filterEnabledMetadata');
   return {
     service,
     body: withRequestBody && bodyOf(withRequestBody, 'withRequestBody'),
@@ -65,7 +65,7 @@ export function compileExtAuthz(config: ExtAuthz, env: FilterEnv): AuthzRules {
     marksFailure: config.failureModeAllowHeaderAdd ?? false,
     statusOnError: statusOfCode(config.statusOnError?.code ?? 'Forbidden'),
     clearRouteCache: config.clearRouteCache ?? false,
-    enabled: (request) => (share >= 1 || env.random() < share) && (matches?.(request) ?? true),
+    enabled: (request) => (share >= 1 || env.random() < share) && (matches?.(request.metadata) ?? true),
     denyAtDisable: config.denyAtDisable?.defaultValue ?? false,
     takesMetadata: config.enableDynamicMetadataIngestion ?? true,
     maxDeniedBodyBytes: config.maxDeniedResponseBodyBytes ?? 0,

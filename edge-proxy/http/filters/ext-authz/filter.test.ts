@@ -201,7 +201,7 @@ describe('which requests are asked about', () => {
 
 describe('configuration', () => {
   const create = (config: object) =>
-    extAuthz.create(ExtAuthz.parse(config), { env: env(noCalls), routeConfig: () => undefined });
+    extAuthz.create(ExtAuthz.parse(config), { name: 'ext_authz', env: env(noCalls), routeConfig: () => undefined });
   it.each([
     ['no service', {}, 'must have grpcService or httpService'],
     ['two services', { ...HTTP, ...GRPC }, 'must have only one of grpcService and httpService'],

@@ -2,19 +2,18 @@
 import { type Cidr, cidrContains, parseCidr } from '../../../../shared/match/cidr.ts';
 import { compilePathTemplate } from '../../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
+import type { MetadataMatcher } from '../../../../shared/xds/match/metadata-matcher.ts';
 import type { Permission, Principal } from '../../../../shared/xds/rbac.ts';
 import { anyPrincipal, attributes } from '../../../attributes/attributes.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
 import { ConfigError, errorAt } from '../../../config-error.ts';
 import { compileHeaderMatcher, compileStringMatcher } from '../../routing/matchers.ts';
-import { compileMetadata, onlyField } from '../metadata-matcher.ts';
+import { compileMetadataMatcher, onlyField } from '../../routing/metadata-matcher.ts';
 
 export type RbacMatch = (traffic: IncomingTraffic) => boolean;
 
-type One = Record<string, unknown>;
-
 export function compilePermission(permission: Permission, path: string): RbacMatch {
-  const field = onlyField(permission as One, path);
+  const field = onlyField(permission, path);
   const at = `${path}.${field}`;
   switch (field) {
     case 'andRules':
@@ -50,14 +49,14 @@ export function compilePermission(permission: Permission, path: string): RbacMat
       return (traffic) => matches(attributes['connection.sni'](traffic));
     }
     case 'metadata':
-      return compileMetadata(permission.metadata!, at);
+      return metadata(permission.metadata!, at);
     default:
       throw new ConfigError(at, 'is not supported');
   }
 }
 
 export function compilePrincipal(principal: Principal, path: string): RbacMatch {
-  const field = onlyField(principal as One, path);
+  const field = onlyField(principal, path);
   const at = `${path}.${field}`;
   switch (field) {
     case 'andIds':
@@ -90,7 +89,7 @@ export function compilePrincipal(principal: Principal, path: string): RbacMatch 
     case 'urlPath':
       return urlPath(principal.urlPath?.path, at);
     case 'metadata':
-      return compileMetadata(principal.metadata!, at);
+      return metadata(principal.metadata!, at);
     default:
       throw new ConfigError(at, 'is not supported');
   }
@@ -155,4 +154,9 @@ function authenticated(matcher: StringMatcher | undefined, path: string): RbacMa
 
 function cidr(range: CidrRange, path: string): Cidr {
   return errorAt(path, () => parseCidr(`${range.addressPrefix}/${range.prefixLen ?? 0}`));
+}
+
+function metadata(matcher: MetadataMatcher, path: string): RbacMatch {
+  const matches = compileMetadataMatcher(matcher, path);
+  return (traffic) => matches(traffic.kind === 'request' ? traffic.metadata : undefined);
 }
