@@ -8,8 +8,8 @@ import { ConfigError } from '../../../config-error.ts';
 import type { ConnectionContext, ConnectionFilter, Denied } from '../../../listener/connection-filter.ts';
 import type { OwnNode } from '../../../telemetry/own-node.ts';
 import type { Stats } from '../../../telemetry/stats.ts';
+import { compileMetadataMatcher } from '../../routing/metadata-matcher.ts';
 import type { SideCall } from '../../side-call/side-call.ts';
-import { compileMetadata } from '../metadata-matcher.ts';
 import { type CheckForm, connectionCheck } from './check-request.ts';
 import { textsOf } from './compile.ts';
 import { compileAsk } from './grpc-service.ts';
@@ -45,7 +45,7 @@ export function compileNetworkExtAuthz(
     destinationLabels: labelsKey === '' ? {} : textsOf(own?.metadata?.[labelsKey]),
   };
   const ask = compileAsk(grpcService, call, 'grpcService');
-  const enabled = filterEnabledMetadata && compileMetadata(filterEnabledMetadata, 'filterEnabledMetadata');
+  const enabled = filterEnabledMetadata && compileMetadataMatcher(filterEnabledMetadata, 'filterEnabledMetadata');
   const scope = stats.scope('ext_authz', statPrefix.replace(/\.$/, ''));
   const counters = {
     total: scope.counter('total'),
@@ -76,7 +76,7 @@ export function compileNetworkExtAuthz(
   };
   return (context) => {
     if (context.connection === undefined) return undefined;
-    if (enabled && !enabled(context.traffic)) {
+    if (enabled && !enabled(context.traffic.metadata)) {
       counters.disabled.value++;
       return undefined;
     }
