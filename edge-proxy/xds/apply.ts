@@ -59,6 +59,7 @@ export interface Compilers
     | 'httpProxy'
     | 'compileNetworkRbac'
     | 'compileNetworkExtAuthz'
+    | 'compileNetworkWasm'
     | 'requestObservers'
     | 'connectionObservers'
     | 'connectionLog'
@@ -134,6 +135,7 @@ export class RunningConfig {
       httpProxy: compilers.httpProxy,
       compileNetworkRbac: compilers.compileNetworkRbac,
       compileNetworkExtAuthz: compilers.compileNetworkExtAuthz,
+      compileNetworkWasm: compilers.compileNetworkWasm,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,

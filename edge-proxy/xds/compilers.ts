@@ -1,10 +1,13 @@
 /** The compilers a real proxy runs with. */
+
+import { FAILED_CLOSED, failsClosed, type Wasm } from '../../shared/xds/filters/wasm.ts';
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
 import { compileNetworkExtAuthz } from '../http/filters/ext-authz/network.ts';
 import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
 import { compileNetworkRbac } from '../http/filters/rbac/network.ts';
+import type { ConnectionFilter } from '../listener/connection-filter.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { OwnNode } from '../telemetry/own-node.ts';
@@ -46,6 +49,7 @@ export function proxyCompilers(
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   const filters = filterRegistry(HTTP_FILTERS);
+  const warn = onceEach(runtime.process.log);
   return {
     compileRoutes: (config) => compileRouteConfiguration(config, { env: runtime, filters }),
     filters,
@@ -62,6 +66,7 @@ export function proxyCompilers(
           sleep,
           stats,
           managerCounter: stats?.ofManager && ((name) => stats.ofManager!(config.statPrefix, name)),
+          warn,
           call,
         },
         filters,
@@ -69,9 +74,31 @@ export function proxyCompilers(
     httpProxy: httpProxyOf(httpProxy),
     compileNetworkRbac,
     compileNetworkExtAuthz: (config, call, counters) => compileNetworkExtAuthz(config, { call, own, stats: counters }),
+    compileNetworkWasm: (config) => wasmDenial(config, warn),
     requestObservers,
     connectionObservers,
     connectionLog,
+  };
+}
+
+/** Modules are not run here: connections end as the failure policy of the plugin says. */
+function wasmDenial({ config = {} }: Wasm, warn: (line: string) => void): ConnectionFilter {
+  const denial = failsClosed(config) ? { details: FAILED_CLOSED } : undefined;
+  warn(
+    `Wasm plugin ${config.name ?? ''} is not run: ${denial ? 'its connections are closed' : 'connections pass without it'}`,
+  );
+  return () => denial;
+}
+
+/** Most lines that are kept to be written once each. */
+const MAX_LINES = 1000;
+
+function onceEach(log: (line: string) => void): (line: string) => void {
+  const written = new Set<string>();
+  return (line) => {
+    if (written.has(line) || written.size >= MAX_LINES) return;
+    written.add(line);
+    log(line);
   };
 }
 

@@ -8,6 +8,7 @@ import { DnsCacheConfig } from './cluster.ts';
 import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
 import { ExtAuthz } from './filters/ext-authz.ts';
 import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
+import { Wasm } from './filters/wasm.ts';
 import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
 
@@ -95,6 +96,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': GrpcStats,
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
+  'envoy.extensions.filters.http.wasm.v3.Wasm': Wasm,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
 };
 

@@ -11,6 +11,7 @@ import { distinctFindings, type Finding, findingText } from '../output/finding.t
 import { type Layer, ResourceSet } from '../output/resource-set.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
+import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { proxyOf } from '../scope/proxy.ts';
 import { exactHosts, scopeOf, sidecarsOf, withServices } from '../scope/scope.ts';
@@ -101,6 +102,8 @@ export const NODE_KINDS = [
   'Secret',
   'ProxyConfig',
   'WorkloadGroup',
+  'WasmPlugin',
+  'TrafficExtension',
 ] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
@@ -172,6 +175,12 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
   const authorizers = authorizersFor(policies, view);
+  const plugins = pluginsOf({
+    plugins: view.resources('WasmPlugin'),
+    extensions: view.resources('TrafficExtension'),
+    namespace,
+    rootNamespace,
+  });
   const patches = patchesOf(sources, view, proxy);
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
@@ -186,6 +195,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     mtls,
     policies,
     authorizers,
+    plugins,
     patches,
     takesHosts,
     onDemand,

@@ -12,6 +12,8 @@ import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters } from '../plugins/plugin-filters.ts';
 import {
   distinctChains,
   isTlsPort,
@@ -147,6 +149,8 @@ export function destinationsOf(services: Services, rules: DestinationRules) {
 }
 
 export interface OutboundListenersInput extends Seen {
+  /** Those that select the proxy's workloads. */
+  readonly plugins: readonly Plugin[];
   readonly captured: boolean;
   /** Where listeners bind without capture. */
   readonly bind: string;
@@ -162,7 +166,7 @@ export interface OutboundListeners {
 
 /** Pauses between listeners, and between the services behind them. */
 export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
-  { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
+  { ...SEEN, plugins: true, captured: true, bind: true, any: true, httpProxyPort: true },
   function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const notes = new Set<string>();
     const input: Outbound = {
@@ -172,6 +176,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
       caller: { namespace, labels: labelsFrom(labels) },
       settings,
       outboundTrafficPolicy,
+      plugins: rest.plugins,
       note: (message) => void notes.add(message),
     };
     const listeners = rest.captured
@@ -189,6 +194,7 @@ interface Outbound extends L4Routes {
   readonly settings: ProxySettings;
   readonly services: Services;
   readonly outboundTrafficPolicy: Policy;
+  readonly plugins: readonly Plugin[];
   note(message: string): void;
 }
 
@@ -345,7 +351,7 @@ function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFi
 
 /** @param ports of the services that its routes lead to */
 function httpChain(
-  { services, settings }: Outbound,
+  { services, settings, plugins }: Outbound,
   listener: string,
   rds: string,
   ports: readonly number[],
@@ -357,6 +363,7 @@ function httpChain(
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
+    policies: pluginFilters(plugins, 'CLIENT', ports).http,
     routes: { rds },
     grpcWeb,
     last: [...dynamicDnsFilters(services, ports), ...more],
@@ -397,7 +404,11 @@ function* tcpChains(
   const chains: FilterChain[] = [];
   for (const target of targets) {
     if (isSniffed(target.port)) chains.push(sniffedChain(input, name, target, captured));
-    chains.push(...serviceChains(input, target, shared && isTlsPort(target.port)));
+    const { beforeAuthorization: first, afterAuthorization: second } = pluginFilters(input.plugins, 'CLIENT', [
+      target.port.number,
+    ]);
+    const own = serviceChains(input, target, shared && isTlsPort(target.port));
+    chains.push(...own.map((chain) => ({ ...chain, filters: [...first, ...second, ...(chain.filters ?? [])] })));
     yield;
   }
   const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);

@@ -11,6 +11,7 @@ import { jwtAuthn } from './jwt-authn/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
+import { wasm } from './wasm/index.ts';
 
 /** Their order has no meaning: filters run in the listener's. */
 export const HTTP_FILTERS: readonly FilterDefinition[] = [
@@ -25,4 +26,5 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   peerMetadata,
   rbac,
   router,
+  wasm,
 ];

@@ -1,6 +1,7 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
+import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
 import type {
   ConnectionLimit,
@@ -56,6 +57,7 @@ export interface ListenerDeps {
   readonly httpProxy: (listener: Listener) => ConnectionManagerOptions['httpProxy'];
   readonly compileNetworkRbac: (config: NetworkRbac) => ConnectionFilter;
   readonly compileNetworkExtAuthz: (config: NetworkExtAuthz, call: SideCall, stats: Stats) => ConnectionFilter;
+  readonly compileNetworkWasm: (config: Wasm) => ConnectionFilter;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
   /** The same for connections of this tcp_proxy. */
@@ -74,6 +76,7 @@ const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.C
 const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
 const RBAC = 'envoy.extensions.filters.network.rbac.v3.RBAC';
 const EXT_AUTHZ = 'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz';
+const NETWORK_WASM = 'envoy.extensions.filters.network.wasm.v3.Wasm';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
 /** Istio asks for it, and a limit is due where Envoy's default has none. */
@@ -213,6 +216,8 @@ function connectionFilter({ name, typedConfig }: NetworkFilter, parts: ListenerD
       return () => undefined;
     case RBAC:
       return parts.compileNetworkRbac(typedConfig as unknown as NetworkRbac);
+    case NETWORK_WASM:
+      return parts.compileNetworkWasm(typedConfig as unknown as Wasm);
     case EXT_AUTHZ: {
       const call = sideCalls(parts.clusters, sharedPool(parts.runtime));
       return parts.compileNetworkExtAuthz(typedConfig as unknown as NetworkExtAuthz, call, parts.admission.stats);
