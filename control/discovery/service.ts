@@ -88,6 +88,7 @@ const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   PolicyFailsClosed: '',
   RuleWithoutEffect: '',
   PatchLeftOut: '',
+  KeysNotAvailable: '',
   FieldWithoutEffect: '',
 };
 

@@ -19,6 +19,7 @@ const TYPE_OF: { readonly [R in FindingReason]: ConditionType } = {
   PolicyFailsClosed: 'Reconciled',
   RuleWithoutEffect: 'Reconciled',
   PatchLeftOut: 'Reconciled',
+  KeysNotAvailable: 'Reconciled',
   FieldWithoutEffect: 'FullyInEffect',
 };
 

@@ -18,6 +18,7 @@ import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloa
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import type { Authorizers } from '../security/authorizers.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
@@ -68,6 +69,8 @@ export interface InboundInput {
   readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -95,6 +98,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     policies: true,
     authorizers: true,
     plugins: true,
+    tokenPolicies: true,
     mtls: true,
     sidecars: true,
     settings: true,
@@ -107,7 +111,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
     const errors: Finding[] = [];
-    const { instances, workloads, sidecars, policies, authorizers, mtls, settings, namespace } = given;
+    const { instances, workloads, sidecars, policies, authorizers, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -119,13 +123,16 @@ export const inbound = generator<InboundInput, InboundResources>(
       ingress: new Map(declared),
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
-      authorization: authorizations({
-        policies,
-        authorizers,
-        settings,
-        workloads,
-        onError: (finding) => void errors.push(finding),
-      }),
+      authorization: withTokens(
+        authorizations({
+          policies,
+          authorizers,
+          settings,
+          workloads,
+          onError: (finding) => void errors.push(finding),
+        }),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
+      ),
       plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),

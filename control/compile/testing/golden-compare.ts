@@ -1,6 +1,7 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
 import { extAuthzMeaning } from './golden-ext-authz.ts';
+import { jwtMeaning } from './golden-jwt.ts';
 
 type Json = Record<string, unknown>;
 export interface Golden {
@@ -252,6 +253,7 @@ function filterMeaning(filter: Json): unknown {
         rules(object(item['typedConfig'])['rules']),
         rules(object(item['typedConfig'])['shadowRules']),
         String(item['name']).endsWith('.ext_authz') ? extAuthzMeaning(object(item['typedConfig'])) : undefined,
+        jwtMeaning(item),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
     normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],

@@ -1,16 +1,10 @@
 /** Cases whose feature belongs to a later part of Istio's API, or where Tulle differs on purpose, and why. */
-const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
-  'authz-multi-order': JWT,
-  'authz-jwt-claims': JWT,
-  'reqauth-basic': JWT,
-  'gw-security': JWT,
-  'vs-gateway-jwt-claims': JWT,
   'ef-add-remove': FILTER,
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
