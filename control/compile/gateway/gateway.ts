@@ -18,6 +18,7 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
@@ -43,6 +44,8 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
   /** Which tokens the gateway accepts. */
@@ -73,6 +76,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    authorizers: true,
     plugins: true,
     tokenPolicies: true,
     workloads: true,
@@ -86,7 +90,8 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies, tokenPolicies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, authorizers, tokenPolicies } = given;
+    const onError = (finding: Finding) => void errors.push(finding);
     const gateway: Gateway = {
       services,
       forms,
@@ -94,7 +99,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       caller: { namespace, labels },
       settings,
       authorization: withTokens(
-        authorizations(policies, settings, workloads, note),
+        authorizations({ policies, authorizers, settings, workloads, onError }),
         authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
       ),
       plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
@@ -106,7 +111,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
           reason: 'RuleWithoutEffect',
           message: `${path}: port ${port}: ${reason}: not served`,
         }),
-      onError: (finding) => void errors.push(finding),
+      onError,
     };
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];

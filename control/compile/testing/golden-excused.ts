@@ -1,15 +1,10 @@
 /** Cases whose feature belongs to a later part of Istio's API, or where Tulle differs on purpose, and why. */
-const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
-  'authz-custom-grpc': CUSTOM,
-  'authz-custom-http': CUSTOM,
-  'authz-custom-missing': CUSTOM,
-  'authz-multi-order': CUSTOM,
   'ef-add-remove': FILTER,
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
