@@ -12,7 +12,7 @@ import { bootstrapOf, compile } from './compiled.ts';
 import { type Echo, startEcho } from './echo.ts';
 import { exchange } from './raw-client.ts';
 import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './tls/svids.ts';
-import { DELEGATE, REQUESTS, RULES, type ServiceRequest } from './virtual-service-cases.ts';
+import { COUNTED, DELEGATE, REQUESTS, RULES, type ServiceRequest } from './virtual-service-cases.ts';
 
 const entry = (name: string, app: string, address: string, more: object = {}) => ({
   apiVersion: 'networking.istio.io/v1',
@@ -205,10 +205,19 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
     return out;
   };
   let expected: Awaited<ReturnType<typeof answers>>;
+  /** The statistics of routes with a stat prefix; one that is not there counts nothing. */
+  const counted = async ({ adminPort }: RunningProxy) => {
+    const lines = (await (await fetch(`http://127.0.0.1:${adminPort}/stats`)).text()).split('\n');
+    const countOf = (name: string) => lines.find((line) => line.includes(`.route.${name}: `))?.split(': ')[1] ?? '0';
+    return Object.fromEntries(COUNTED.map((name) => [name, countOf(name)]));
+  };
+  let counts: Awaited<ReturnType<typeof counted>>;
 
   it('Envoy runs the calling sidecar: routes, mTLS, rewrites, faults', async () => {
-    keep(await startEnvoy(withoutOutput(frontBootstrap(httpProxy.envoy)), folder.path, 'compiled'));
+    const envoy = keep(await startEnvoy(withoutOutput(frontBootstrap(httpProxy.envoy)), folder.path, 'compiled'));
     expected = await answers(httpProxy.envoy);
+    counts = await counted(envoy);
+    expect(counts).toMatchObject({ 'again.upstream_rq_retry': '2', 'slow.upstream_rq_timeout': '1' });
     expect(expected.map(({ status }) => status).slice(0, 6)).toEqual([200, 200, 200, 302, 503, 503]);
     expect(JSON.parse(expected[2]!.body)).toMatchObject({ upstream: 'reviews', target: '/for-jason' });
     // The requests show what they are for: rules that match leave a mark, the others do not.
@@ -232,7 +241,8 @@ describe.skipIf(!ENVOY)('what `tulle compile` gives, in a real Envoy', () => {
   it.each(RUNTIMES)('Tulle on %s answers the same', async (runtime) => {
     // The outbound listeners have fixed ports: one proxy at a time.
     await proxies.pop()!.stop();
-    keep(await startTulle(runtime, frontBootstrap(httpProxy[runtime]), folder.path));
+    const proxy = keep(await startTulle(runtime, frontBootstrap(httpProxy[runtime]), folder.path));
     expect(await answers(httpProxy[runtime])).toEqual(expected);
+    expect(await counted(proxy)).toEqual(counts);
   });
 });

@@ -115,9 +115,13 @@ export const RULES: readonly object[] = [
     ...toV1,
   })),
   // Retries and timeouts.
-  { match: [{ uri: { exact: '/retried' } }], retries: { attempts: 2, retryOn: '503', backoff: '1ms' }, ...toV1 },
+  {
+    match: [{ uri: { exact: '/retried' }, statPrefix: 'again' }],
+    retries: { attempts: 2, retryOn: '503', backoff: '1ms' },
+    ...toV1,
+  },
   { match: [{ uri: { exact: '/not-retried' } }], retries: { attempts: 0 }, ...toV1 },
-  { match: [{ uri: { exact: '/too-slow' } }], timeout: '0.2s', retries: { attempts: 0 }, ...toV1 },
+  { match: [{ uri: { exact: '/too-slow' }, statPrefix: 'slow' }], timeout: '0.2s', retries: { attempts: 0 }, ...toV1 },
   {
     match: [{ uri: { exact: '/try-too-slow' } }],
     timeout: '10s',
@@ -140,6 +144,11 @@ export const DELEGATE = {
     ],
   },
 };
+
+/** What `statPrefix` counts, by the stat's name behind `route.`. */
+export const COUNTED = ['again', 'slow'].flatMap((route) =>
+  ['total', 'completed', 'retry', 'timeout', '2xx', '5xx', '200', '504'].map((name) => `${route}.upstream_rq_${name}`),
+);
 
 const get = (path: string, headers = ''): ServiceRequest => ({ path, headers });
 const preflight = (path: string, origin: string): ServiceRequest => ({
