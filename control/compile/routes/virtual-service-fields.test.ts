@@ -58,7 +58,9 @@ function targets(spec: object, protocol: string, node: Node): unknown[] {
     ...(listener?.filterChains ?? []),
     ...(listener?.defaultFilterChain ? [listener.defaultFilterChain] : []),
   ];
-  return chains.map(({ filters }) => (filters?.at(-1)?.typedConfig as { cluster?: string }).cluster?.split('|')[3]);
+  return chains.map(
+    ({ filters }) => ((filters ?? []).at(-1)!.typedConfig as { cluster?: string }).cluster?.split('|')[3],
+  );
 }
 
 const OWN = 'db.shop.svc.cluster.local';
