@@ -34,6 +34,8 @@ export interface MeshService {
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
   creationTimestamp: string;
   resource: Resource;
+  /** The service of the registry, of one that a Sidecar cuts down to some ports: endpoints are found by it. */
+  whole?: MeshService;
 }
 
 export interface MeshEndpoint {
@@ -75,7 +77,7 @@ export interface MeshSettings {
   trustDomain: string;
   /** `cluster.local` */
   domainSuffix: string;
-  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY' | 'ALLOW_ANY_DYNAMIC_DNS';
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];

@@ -4,7 +4,7 @@ import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
-import { outboundCluster } from '../names.ts';
+import { BLACK_HOLE, DYNAMIC_ANY, INBOUND_PASSTHROUGH, outboundCluster, PASSTHROUGH } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
@@ -14,11 +14,6 @@ import { type LocalityLb, localitySetting, weighsLocalities } from './locality-l
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
-export const BLACK_HOLE = 'BlackHoleCluster';
-export const PASSTHROUGH = 'PassthroughCluster';
-/** Dials the host that a request of the HTTP proxy names, where that is none of the mesh's. */
-export const DYNAMIC_ANY = 'AllowAnyDynamicDNSCluster';
-export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 

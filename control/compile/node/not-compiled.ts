@@ -36,7 +36,6 @@ function bodyNotCompiled(resource: Resource): Violation[] {
   if (isKind(resource, 'WorkloadGroup'))
     return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(resource)];
   if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
-  if (isKind(resource, 'Sidecar')) return egressListeners(resource);
   return [];
 }
 
@@ -88,16 +87,6 @@ function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
         : [],
     ),
   );
-}
-
-function egressListeners(sidecar: ResourceOfKind<'Sidecar'>): Violation[] {
-  return (specOf(sidecar).egress ?? []).flatMap((item, i) => {
-    const named = (['port', 'bind', 'captureMode'] as const).find((field) => item[field] !== undefined);
-    if (named === undefined) return [];
-    const message =
-      'egress listeners of their own are not compiled yet: its hosts are reached at the ports of their services';
-    return [of(`spec.egress[${i}].${named}`, message)];
-  });
 }
 
 /** Of what concerns this proxy, a sentence each. */

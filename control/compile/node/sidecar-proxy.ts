@@ -1,12 +1,16 @@
 /** What a sidecar or a worker runs: what reaches its workload, and what the workload calls. */
+
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { dynamicAnyCluster } from '../cluster/clusters.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
-import { sidecarsOf } from '../scope/scope.ts';
+import { looksUpHosts } from '../scope/outbound-policy.ts';
+import type { Scope } from '../scope/scope.ts';
+import { sidecarsOf } from '../scope/sidecars.ts';
 import { type InboundResources, inbound, wildcard } from '../sidecar/inbound.ts';
-import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { type EgressCalls, egressCalls, leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { type Parts, type Place, partsOf } from './place.ts';
 import { servedPorts } from './served-ports.ts';
 
@@ -45,14 +49,14 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
     services: scope.services,
     rules,
     settings: place.settings,
-    outboundTrafficPolicy: scope.outboundTrafficPolicy,
+    policy: scope.outboundPolicy,
     namespace: proxy.namespace,
     labels: asked.sourceLabels,
+    captured,
   };
   const outbound = yield* outboundListeners({
     ...seen,
-    forms: meshConnectionRoutes({ list: scope.routes }),
-    captured,
+    egress: callsOf(scope, (list) => meshConnectionRoutes({ list })),
     bind,
     any: wildcard(addressOf(place)),
     httpProxyPort: captured ? undefined : httpProxyPort,
@@ -66,18 +70,28 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
-    forms: meshRoutes({ list: scope.routes }),
-    captured,
+    egress: callsOf(scope, (list) => meshRoutes({ list })),
     dnsDomain,
     httpProxy: proxied,
   });
-  const clusters = proxied ? [dynamicAnyCluster({ settings: view.settings })] : [];
+  const dials = proxied || looksUpHosts(scope.outboundPolicy);
+  const clusters = dials ? [dynamicAnyCluster({ settings: view.settings })] : [];
   const made = {
     listeners: only(outbound.listeners, isFree),
     routes: only(routes, isFree),
     clusters: sharedList(clusters),
   };
   return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
+}
+
+/** What each group of listeners calls, with the routes of one sort. */
+function callsOf(
+  { egress }: Scope,
+  routesOf: (all: readonly RouteForm[]) => readonly RouteForm[],
+): readonly EgressCalls[] {
+  return sharedList(
+    egress.map(({ group, services, routes }) => egressCalls({ group, services, forms: routesOf(routes) })),
+  );
 }
 
 /** The items that `keep` admits: the same list where it admits all. */

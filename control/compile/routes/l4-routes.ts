@@ -40,8 +40,10 @@ export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boo
   // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
   if (bySni && service.hostname === '*') return routed.chains;
   const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
-  const match =
-    bySni || dynamic ? { serverNames: [service.hostname] } : target.addresses && subnetMatch(target.addresses);
+  const match: FilterChainMatch = {
+    ...(target.addresses && subnetMatch(target.addresses)),
+    ...((bySni || dynamic) && { serverNames: [service.hostname] }),
+  };
   const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
