@@ -89,7 +89,7 @@ const tunnelHost = generator<{ service: MeshService; dnsDomain: string; port: nu
     }),
 );
 
-/** A route configuration whose virtual hosts are told apart by the port that requests name. */
+/** A route configuration whose virtual hosts are distinguished by the port that requests name. */
 export interface Proxied {
   readonly name: string;
   /** Of its listener. */

@@ -33,7 +33,7 @@ export interface Imports {
 }
 
 /**
- * Whether one listener serves the HTTP ports of all its services, told apart by the port that requests name: of protocol
+ * Whether one listener serves the HTTP ports of all its services, distinguished by the port that requests name: of protocol
  * HTTP_PROXY, and on a Unix domain socket.
  */
 export function servesAllPorts({ port }: EgressGroup): boolean {
