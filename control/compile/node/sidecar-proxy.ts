@@ -2,6 +2,7 @@
 
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { dynamicAnyCluster } from '../cluster/clusters.ts';
+import { type DestinationRule, destinationRules } from '../cluster/destination-rule.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
@@ -25,6 +26,7 @@ function inboundOf(place: Place): InboundResources {
     workloads: proxy.workloads,
     policies,
     mtls,
+    rules: inboundRules(place),
     sidecars: sharedList(sidecarsOf(view, proxy)),
     settings: place.settings,
     namespace: proxy.namespace,
@@ -32,6 +34,14 @@ function inboundOf(place: Place): InboundResources {
     appPorts: labelsKey(Object.fromEntries(appPorts)),
     captured: isCaptured(place),
   });
+}
+
+/** As istiod, rules for some workloads alone do not count for what reaches one. */
+function inboundRules({ view, proxy, settings }: Place): readonly (DestinationRule | undefined)[] {
+  const { namespace, instances } = proxy;
+  const caller = { namespace, rootNamespace: settings.rootNamespace, labels: labelsKey({}) };
+  const rules = destinationRules(view.resources('DestinationRule'), view.settings, caller);
+  return sharedList(instances.map(({ service }) => rules.for(service)));
 }
 
 export function* sidecarInbound(place: Place): Work<Parts> {

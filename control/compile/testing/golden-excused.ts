@@ -2,7 +2,6 @@
 const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
-const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
@@ -18,7 +17,6 @@ export const EXCUSED: Record<string, string> = {
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
   'ef-priority': FILTER,
-  'sidecar-ingress': SIDECAR,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
   'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
