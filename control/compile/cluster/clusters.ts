@@ -7,12 +7,12 @@ import { generator } from '../memo.ts';
 import { BLACK_HOLE, DYNAMIC_ANY, INBOUND_PASSTHROUGH, outboundCluster, PASSTHROUGH } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
-import { ADS } from '../security/tls-context.ts';
+import { ADS, upstreamSocket } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
-import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
+import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
 
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -324,10 +324,16 @@ export const standardClusters = generator<StandardClustersInput, readonly Produc
 /** V4_PREFERRED: most hosts have no route to IPv6. */
 export const ANY_DNS_CACHE = { name: 'allow_any_dns_cache', dnsLookupFamily: 'V4_PREFERRED' } as const;
 
-/** Of a sidecar with an HTTP proxy. */
-export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<'clusters'>>(
+export interface AnyHostClusters {
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly notes: readonly string[];
+}
+
+/** Looks up the hosts of requests that no service has: of a sidecar with an HTTP proxy, or with ALLOW_ANY_DYNAMIC_DNS. */
+export const dynamicAnyCluster = generator<{ settings: MeshSettings }, AnyHostClusters>(
   { settings: true },
   ({ settings }) => {
+    const notes: string[] = [];
     const cluster: Cluster = {
       ...withMeshKeepalive(settings, passthroughCluster(DYNAMIC_ANY, connectTimeout(settings))),
       clusterType: {
@@ -340,7 +346,12 @@ export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<
       },
     };
     delete cluster.type;
-    return produced('clusters', cluster, { side: 'outbound' });
+    const tls = settings.config.outboundTrafficPolicy?.tls;
+    if (tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL') {
+      const note = (message: string) => void notes.push(message);
+      cluster.transportSocket = upstreamSocket(originated({ settings, readsCredentials: false, note }, cluster, tls));
+    }
+    return { clusters: [produced('clusters', cluster, { side: 'outbound' })], notes };
   },
 );
 

@@ -1,7 +1,7 @@
 /** What a sidecar or a worker runs: what reaches its workload, and what the workload calls. */
 
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
-import { dynamicAnyCluster } from '../cluster/clusters.ts';
+import { type AnyHostClusters, dynamicAnyCluster } from '../cluster/clusters.ts';
 import { type DestinationRule, destinationRules } from '../cluster/destination-rule.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
@@ -85,14 +85,16 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
     httpProxy: proxied,
   });
   const dials = proxied || looksUpHosts(scope.outboundPolicy);
-  const clusters = dials ? [dynamicAnyCluster({ settings: view.settings })] : [];
+  const any = dials ? dynamicAnyCluster({ settings: view.settings }) : NO_CLUSTERS;
   const made = {
     listeners: only(outbound.listeners, isFree),
     routes: only(routes, isFree),
-    clusters: sharedList(clusters),
+    clusters: any.clusters,
   };
-  return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
+  return partsOf(place, made, { notes: [...outbound.notes, ...any.notes, ...notes], errors });
 }
+
+const NO_CLUSTERS: AnyHostClusters = Object.freeze({ clusters: Object.freeze([]), notes: Object.freeze([]) });
 
 /** What each group of listeners calls, with the routes of one sort. */
 function callsOf(

@@ -1,14 +1,23 @@
 /** Outbound listeners that captured connections are handed to by the address they were sent to. */
-import type { Listener } from '../../../shared/xds/listener.ts';
+import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { BLACK_HOLE } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { distinctChains, type ServiceTarget, usesSni, withDefault } from '../routes/l4-routes.ts';
-import { httpPorts } from '../routes/routes.ts';
+import { catchAll, httpPorts } from '../routes/routes.ts';
 import { type EgressGroup, servesAllPorts } from '../scope/egress.ts';
+import { looksUpHosts } from '../scope/outbound-policy.ts';
 import { tcpTargets } from './bound-listeners.ts';
-import { detectionTimeout, HTTP_INSPECTOR, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
-import { allPorts, httpChain, inspectors, type Outbound, passthroughChain, tcpChains } from './outbound-chains.ts';
+import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
+import {
+  allPorts,
+  httpChain,
+  inspectors,
+  LOOKS_UP_ANY,
+  type Outbound,
+  passthroughChain,
+  tcpChains,
+} from './outbound-chains.ts';
 import { HTTP_MATCH, isSniffed, ownAddresses } from './sniffed-ports.ts';
 
 /**
@@ -94,6 +103,11 @@ function captured(settings: MeshSettings, name: string, address: string, port: n
 /** What all captured connections come to. */
 export function virtualOutbound({ settings, policy }: Pick<Outbound, 'settings' | 'policy'>, any: string): Listener {
   const port = settings.config.proxyListenPort ?? 15001;
+  const looksUp = looksUpHosts(policy);
+  const others: FilterChain = {
+    name: 'virtualOutbound-catchall-tcp',
+    filters: [plainTcpProxy(settings, policy.connections)],
+  };
   return {
     name: 'virtualOutbound',
     address: { socketAddress: { address: any, portValue: port } },
@@ -105,7 +119,26 @@ export function virtualOutbound({ settings, policy }: Pick<Outbound, 'settings' 
         filterChainMatch: { destinationPort: port },
         filters: [plainTcpProxy(settings, BLACK_HOLE)],
       },
-      { name: 'virtualOutbound-catchall-tcp', filters: [plainTcpProxy(settings, policy.connections)] },
+      looksUp ? unknownHttpChain(settings, policy) : others,
     ],
+    ...(looksUp && {
+      // Envoy does not return from chains for plain text, which are chosen first, to one without criteria.
+      defaultFilterChain: others,
+      listenerFilters: [HTTP_INSPECTOR],
+      listenerFiltersTimeout: detectionTimeout(settings),
+      continueOnListenerFiltersTimeout: true,
+    }),
   };
+}
+
+/** Requests to addresses that no listener has, sent where their host is. */
+function unknownHttpChain(settings: Outbound['settings'], { requests }: Outbound['policy']): FilterChain {
+  const name = 'virtualOutbound-catchall-http';
+  const manager = httpManager(settings, {
+    side: 'outbound',
+    statPrefix: name,
+    routes: { inline: { name, validateClusters: false, virtualHosts: [catchAll({ requests })] } },
+    last: [LOOKS_UP_ANY],
+  });
+  return { name, filterChainMatch: HTTP_MATCH, filters: [manager] };
 }
