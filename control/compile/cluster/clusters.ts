@@ -1,5 +1,5 @@
 /** Outbound clusters and their endpoints, and the clusters every proxy has. */
-import type { TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
+import type { ClientTls, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { goDurationNs, protoDuration } from '../durations.ts';
@@ -7,7 +7,7 @@ import { generator } from '../memo.ts';
 import { BLACK_HOLE, DYNAMIC_ANY, INBOUND_PASSTHROUGH, outboundCluster, PASSTHROUGH } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
-import { ADS, upstreamSocket } from '../security/tls-context.ts';
+import { ADS, meshClientSocket, upstreamSocket } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
@@ -346,14 +346,28 @@ export const dynamicAnyCluster = generator<{ settings: MeshSettings }, AnyHostCl
       },
     };
     delete cluster.type;
-    const tls = settings.config.outboundTrafficPolicy?.tls;
-    if (tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL') {
-      const note = (message: string) => void notes.push(message);
-      cluster.transportSocket = upstreamSocket(originated({ settings, readsCredentials: false, note }, cluster, tls));
-    }
+    const note = (message: string) => void notes.push(message);
+    const tls =
+      settings.outboundTrafficPolicy === 'ALLOW_ANY_DYNAMIC_DNS' && settings.config.outboundTrafficPolicy?.tls;
+    if (tls) applyAnyHostTls(cluster, tls, settings, note);
     return { clusters: [produced('clusters', cluster, { side: 'outbound' })], notes };
   },
 );
+
+function applyAnyHostTls(
+  cluster: Cluster,
+  tls: ClientTls,
+  settings: MeshSettings,
+  note: (message: string) => void,
+): void {
+  if (tls.mode === 'SIMPLE' || tls.mode === 'MUTUAL')
+    cluster.transportSocket = upstreamSocket(originated({ settings, readsCredentials: false, note }, cluster, tls));
+  else if (tls.mode === 'ISTIO_MUTUAL') {
+    const { trustDomain, trustDomainAliases = [] } = settings;
+    const domains = [trustDomain, ...trustDomainAliases];
+    cluster.transportSocket = meshClientSocket(tls.subjectAltNames ?? [], domains, tls.sni ?? '', ['istio']);
+  }
+}
 
 function passthroughCluster(name: string, timeout: string): Cluster {
   return {

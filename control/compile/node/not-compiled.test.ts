@@ -40,8 +40,6 @@ describe('what has no effect yet is named', () => {
     ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
     ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
-    ['Sidecar', { egress: [{ hosts: ['./*'] }, { port: { number: 1 }, hosts: ['./*'] }] }, ['spec.egress[1].port']],
-    ['Sidecar', { egress: [{ captureMode: 'NONE', hosts: ['./*'] }] }, ['spec.egress[0].captureMode']],
     [
       'ServiceEntry',
       {

@@ -2,7 +2,7 @@
 
 import { isHttp, type Protocol } from '../../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
-import type { ServerTls } from '../../../shared/resources/schema/common.ts';
+import type { ConnectionPool, ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
@@ -142,7 +142,7 @@ function inboundClusterOf({ settings, ip, captured, note }: Inbound, item: Inbou
   const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
   const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
   cluster.connectTimeout = connectTimeout(settings);
-  const policy = item.pool ? { connectionPool: item.pool } : {};
+  const policy = item.pool ? { connectionPool: inboundPool(item.pool) } : {};
   applyTrafficPolicy(cluster, policy, protocolPort, { upgrades: false, detects: true }, note);
   if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
   if (item.app === undefined) {
@@ -162,6 +162,13 @@ function inboundClusterOf({ settings, ip, captured, note }: Inbound, item: Inbou
   const away = 'pipe' in item.app || !isLoopback(item.app.address);
   if (away && (captured || wildcard(ip) !== '::')) cluster.upstreamBindConfig = passthroughSource(ip);
   return cluster;
+}
+
+/** As istiod: what clients ask of the protocol does not say what the application speaks. */
+function inboundPool({ tcp, http }: ConnectionPool): ConnectionPool {
+  if (!http) return { tcp };
+  const { h2UpgradePolicy: _upgrade, useClientProtocol: _protocol, ...limits } = http;
+  return { tcp, http: limits };
 }
 
 const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
