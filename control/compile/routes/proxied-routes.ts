@@ -8,14 +8,8 @@ import type { Produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
-import {
-  catchAll,
-  configuration,
-  type SidecarRoutes,
-  servesHttp,
-  serviceDomains,
-  sidecarVirtualHosts,
-} from './routes.ts';
+import { serviceDomains } from './host-names.ts';
+import { catchAll, configuration, type SidecarRoutes, servesHttp, sidecarVirtualHosts } from './routes.ts';
 
 /** Takes the bytes of a CONNECT. */
 const tunnelTo = (name: string, cluster: string): Route => ({

@@ -138,7 +138,7 @@ function httpMeaning(options: Json): unknown {
 }
 
 /** Secrets, SNI, ALPN and accepted names of a TLS context; without names the trust domain is enough. */
-function tlsMeaning(socket: unknown): unknown {
+export function tlsMeaning(socket: unknown): unknown {
   const config = object(object(socket)['typedConfig']);
   if (!String(config['@type'] ?? '').endsWith('TlsContext')) return undefined;
   const common = object(config['commonTlsContext']);
