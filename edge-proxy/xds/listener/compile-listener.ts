@@ -1,5 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
+import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
 import type {
   ConnectionLimit,
@@ -86,8 +87,8 @@ export function compileListener(
   previous: ReadonlyMap<string, Chain>,
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
-  const address = listener.address.socketAddress;
-  if (!address) throw new Error('address: only socketAddress is supported');
+  const at = listenerAddress(listener);
+  if (!at) throw new Error('address: must be a socketAddress or a pipe');
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -103,12 +104,13 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
+  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
+    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
     name: listener.name,
-    address: address.address,
-    port: address.portValue ?? 0,
+    ...at,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
     reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
@@ -119,6 +121,14 @@ export function compileListener(
     log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
+}
+
+/** Where a listener listens; undefined: it does not say so. */
+export function listenerAddress({
+  address: { socketAddress, pipe },
+}: Listener): Pick<CompiledListener, 'address' | 'port' | 'mode'> | undefined {
+  if (socketAddress) return { address: socketAddress.address, port: socketAddress.portValue ?? 0 };
+  return pipe && { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
 }
 
 /** As Envoy, the TLS inspector is added where chains need what it finds. */
