@@ -26,6 +26,7 @@ import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
+import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import { openSqliteStore } from './store/sqlite.ts';
@@ -124,6 +125,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
+    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    undo.splice(1, 0, () => addresses.close());
+    addresses.start(view.resources('ServiceEntry'));
+    mesh.onChange((_view, change) => addresses.follow(change));
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,

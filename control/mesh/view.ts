@@ -23,7 +23,9 @@ export interface MeshService {
   name: string;
   ports: readonly ServicePort[];
   /** Virtual IPs; empty when there is none. */
-  addresses: string[];
+  addresses: readonly string[];
+  /** Addresses that stand in for missing ones where proxies answer DNS look-ups; see `auto-addresses.ts`. */
+  autoAddresses?: readonly string[];
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;

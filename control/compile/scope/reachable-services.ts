@@ -48,7 +48,7 @@ const calledAt = generator<{ service: MeshService; number: number; protocol: Ser
   ({ service, number, protocol }) => ({
     ...service,
     ports: service.ports.filter((port) => port.number === number).map((port) => ({ ...port, protocol })),
-    whole: service,
+    whole: service.whole ?? service,
   }),
 );
 
@@ -112,7 +112,7 @@ const withPorts = generator<{ service: MeshService; numbers: string }, MeshServi
   ({ service, numbers }) => {
     const wanted = new Set(numbers.split(',').map(Number));
     const ports = service.ports.filter(({ number }) => wanted.has(number));
-    return ports.length === service.ports.length ? service : { ...service, ports, whole: service };
+    return ports.length === service.ports.length ? service : { ...service, ports, whole: service.whole ?? service };
   },
 );
 

@@ -167,6 +167,32 @@ describe('the Sidecar that applies', () => {
   });
 });
 
+describe('automatic addresses', () => {
+  const automatic: Resource = {
+    ...entry('shop', 'auto.example'),
+    status: {
+      addresses: [
+        { host: 'auto.example', value: '240.240.0.7' },
+        { host: 'auto.example', value: '2001:2::7' },
+      ],
+    },
+  };
+  const addressesFor = (metadata: object, ip = '10.0.0.1') => {
+    const view = buildView([automatic], 1);
+    const node = { id: `sidecar~${ip}~a.shop~shop.svc.cluster.local`, metadata: { NAMESPACE: 'shop', ...metadata } };
+    const { services } = scopeOf(view, proxyOf(view, node, PROXY_TYPES));
+    return services.list[0]!.addresses;
+  };
+
+  it('are those of proxies with DNS capture, in their address families', () => {
+    expect(addressesFor({})).toEqual([]);
+    expect(addressesFor({ DNS_CAPTURE: 'true' })).toEqual(['240.240.0.7']);
+    expect(addressesFor({ DNS_CAPTURE: 'true' }, 'fd00::1')).toEqual(['2001:2::7']);
+    const both = { DNS_CAPTURE: 'true', INSTANCE_IPS: '10.0.0.1,fd00::1' };
+    expect(addressesFor(both)).toEqual(['240.240.0.7', '2001:2::7']);
+  });
+});
+
 describe('unknown destinations', () => {
   const policyOf = (outboundTrafficPolicy: object | undefined, mesh = DEFAULT_SETTINGS.outboundTrafficPolicy) => {
     const resources = outboundTrafficPolicy ? [sidecar({ outboundTrafficPolicy })] : [];

@@ -1,4 +1,5 @@
 /** What a proxy may see: exportTo, and the Sidecar resources that apply to it. */
+import { parseIp } from '../../../shared/match/cidr.ts';
 import { exportedTo } from '../../mesh/export-to.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
@@ -35,7 +36,8 @@ export interface Scope {
 }
 
 /** What decides about the scope of a proxy. */
-export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'>;
+export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'> &
+  Partial<Pick<ProxyView, 'ips' | 'capturesDns'>>;
 
 /**
  * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
@@ -45,10 +47,18 @@ export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
   const { services, routes, settings } = view;
   const mesh = settings.outboundTrafficPolicy;
-  return scope({ services, routes, sidecars, namespace: caller.namespace, mesh });
+  return scope({ services, routes, sidecars, namespace: caller.namespace, mesh, families: familiesOf(caller) });
+}
+
+/** The address families in which services have automatic addresses for a proxy, as `4`, `6` or `46`; '': none. */
+function familiesOf({ capturesDns = false, ips = [] }: ScopeCaller): string {
+  if (!capturesDns) return '';
+  const has = (family: 4 | 6) => ips.some((ip) => parseIp(ip)?.family === family);
+  return `${has(4) ? '4' : ''}${has(6) ? '6' : ''}`;
 }
 
 interface ScopeInput {
+  readonly families: string;
   readonly services: readonly MeshService[];
   readonly routes: readonly RouteForm[];
   readonly sidecars: Sidecars;
@@ -58,9 +68,9 @@ interface ScopeInput {
 }
 
 const scope = generator<ScopeInput, Scope>(
-  { services: true, routes: true, sidecars: true, namespace: true, mesh: true },
-  ({ services: all, routes, sidecars, namespace, mesh }) => {
-    const exported = exportedServices({ services: all, namespace });
+  { services: true, routes: true, sidecars: true, namespace: true, mesh: true, families: true },
+  ({ services: all, routes, sidecars, namespace, mesh, families }) => {
+    const exported = addressedServices({ services: exportedServices({ services: all, namespace }), families });
     const exportedForms = exportedRoutes({ all: routes, namespace });
     const groups = egressGroups({ sidecars, namespace });
     const egress = groups.map((group) =>
@@ -94,6 +104,22 @@ const exportedServices = generator<{ services: readonly MeshService[]; namespace
   { services: true, namespace: true },
   ({ services, namespace }) =>
     sharedList(services.filter((service) => exportedTo(service.exportTo, service.namespace, namespace))),
+);
+
+/** Services as proxies of these address families find them. */
+const addressedServices = generator<{ services: readonly MeshService[]; families: string }, readonly MeshService[]>(
+  { services: true, families: true },
+  ({ services, families }) =>
+    families === '' ? services : sharedList(services.map((service) => addressed({ service, families }))),
+);
+
+const addressed = generator<{ service: MeshService; families: string }, MeshService>(
+  { service: true, families: true },
+  ({ service, families }) => {
+    if (service.addresses.length > 0 || !service.autoAddresses) return service;
+    const addresses = service.autoAddresses.filter((address) => families.includes(address.includes(':') ? '6' : '4'));
+    return addresses.length === 0 ? service : { ...service, addresses, whole: service };
+  },
 );
 
 const exportedRoutes = generator<{ all: readonly RouteForm[]; namespace: string }, readonly RouteForm[]>(
