@@ -9,6 +9,8 @@ import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters, pluginsFor } from '../plugins/plugin-filters.ts';
 import { formRoutes } from '../routes/form-routes.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
 import { joinedFor } from '../routes/precedence.ts';
@@ -16,6 +18,7 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
@@ -32,6 +35,10 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
+  /** Which tokens the gateway accepts. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: ProxySettings;
@@ -58,6 +65,8 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    plugins: true,
+    tokenPolicies: true,
     workloads: true,
     settings: true,
     namespace: true,
@@ -69,14 +78,18 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, tokenPolicies } = given;
     const gateway: Gateway = {
       services,
       forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations(policies, settings, workloads, note),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
+      ),
+      plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
       listenPorts: labelsFrom(given.listenPorts),
       note,
       onError: (finding) => void errors.push(finding),
@@ -162,24 +175,26 @@ function listenerOf(
 
 /** @param listening the port the gateway listens on, `port` unless its Service maps it */
 function manager(
-  { settings, caller, authorization }: Gateway,
+  { settings, caller, authorization, plugins }: Gateway,
   port: number,
   listening: number,
   rds: string,
   grpcWeb = false,
-): NetworkFilter {
-  return httpManager(settings, {
+): NetworkFilter[] {
+  const { http, beforeAuthorization, afterAuthorization } = pluginFilters(plugins, 'CLIENT', [port]);
+  const served = httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
-    policies: { identity: jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http },
+    policies: { identity: jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http, ...http },
     routes: { rds },
     grpcWeb,
   });
+  return [...beforeAuthorization, ...afterAuthorization, served];
 }
 
 function plainChain(gateway: Gateway, port: number, servers: readonly GatewayServer[]): FilterChain {
   const grpcWeb = servers.some((server) => server.grpcWeb);
-  const filters = [manager(gateway, port, port, `http.${port}`, grpcWeb)];
+  const filters = manager(gateway, port, port, `http.${port}`, grpcWeb);
   return { filters, transportSocketConnectTimeout: '15s' };
 }
 
@@ -192,7 +207,7 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
     const filters =
       server.kind === 'tls'
         ? tcpServerFilters(gateway, server)
-        : [manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName)];
+        : manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName);
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
@@ -266,6 +281,6 @@ const virtualHost = generator<
 /** Routes that match everything go last, so that no form hides another's rules. */
 function catchAllLast(routes: Route[]): Route[] {
   const isCatchAll = ({ match }: Route) =>
-    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length;
+    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length && !match.dynamicMetadata?.length;
   return [...routes.filter((route) => !isCatchAll(route)), ...routes.filter(isCatchAll)];
 }

@@ -7,10 +7,12 @@ import type { Finding } from '../output/finding.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf } from '../output/resource-set.ts';
 import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import type { Plugin } from '../plugins/plugin.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
+import type { TokenPolicy } from '../security/request-authentication.ts';
 import type { ProxySettings } from '../sidecar/http-manager.ts';
 import type { ProxyClass } from './proxy-class.ts';
 
@@ -24,6 +26,10 @@ export interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly AuthorizationPolicy[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
+  /** Which tokens its workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;

@@ -6,6 +6,7 @@ import { type DestinationRule, destinationRules } from '../cluster/destination-r
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
+import { pluginsFor } from '../plugins/plugin-filters.ts';
 import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
 import { looksUpHosts } from '../scope/outbound-policy.ts';
 import type { Scope } from '../scope/scope.ts';
@@ -19,12 +20,14 @@ const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
 const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
 
 function inboundOf(place: Place): InboundResources {
-  const { view, proxy, mtls, policies } = place;
+  const { view, proxy, mtls, policies, tokenPolicies, plugins } = place;
   const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
   return inbound({
     instances: proxy.instances,
     workloads: proxy.workloads,
     policies,
+    plugins,
+    tokenPolicies,
     mtls,
     rules: inboundRules(place),
     sidecars: sharedList(sidecarsOf(view, proxy)),
@@ -69,6 +72,7 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
     egress: callsOf(scope, (list) => meshConnectionRoutes({ list })),
     bind,
     any: wildcard(addressOf(place)),
+    plugins: pluginsFor(place.plugins, proxy.workloads, view.settings.rootNamespace),
     httpProxyPort: captured ? undefined : httpProxyPort,
   });
   yield;

@@ -12,12 +12,16 @@ import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { BLACK_HOLE, bracketed, INBOUND_PASSTHROUGH, inboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
 import { ingressOf, type Sidecar } from '../scope/sidecars.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
+import type { PlacedFilters } from './filter-places.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
@@ -49,6 +53,10 @@ export interface InboundInput {
   readonly rules: readonly (DestinationRule | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
+  /** Which tokens the workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -72,6 +80,8 @@ export const inbound = generator<InboundInput, InboundResources>(
     instances: true,
     workloads: true,
     policies: true,
+    plugins: true,
+    tokenPolicies: true,
     mtls: true,
     rules: true,
     sidecars: true,
@@ -84,7 +94,7 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const { instances, workloads, sidecars, policies, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -98,7 +108,11 @@ export const inbound = generator<InboundInput, InboundResources>(
       rules: given.rules,
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations(policies, settings, workloads, note),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
+      ),
+      plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
@@ -126,6 +140,7 @@ interface Inbound extends InboundPorts {
   readonly portsWithMode: readonly number[];
   /** What guards the port of that number; 0: every port that no workload serves. */
   authorization(port: number): Authorization;
+  plugins(port: number): PluginFilters;
 }
 
 function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produced<'clusters'>[] {
@@ -216,12 +231,12 @@ function inspectors(chains: readonly FilterChain[]) {
 /** Governed by the workloads that serve the port; by all where none does. */
 function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
   const { settings } = input;
-  const authorization = input.authorization(item.port);
+  const guards = guardsOf(input, item.port);
   const mode = input.mode(item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
-  const http = () => inboundHttp(settings, authorization, item, cluster, name);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, cluster)];
+  const http = () => inboundHttp(settings, guards, item, cluster, name);
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings, cluster)];
   if (item.tls) {
     const socket = ingressSocket(input, item, item.tls);
     const filterChainMatch = { ...at, transportProtocol: 'tls' };
@@ -300,9 +315,27 @@ function meshServer({ settings }: Inbound, http: boolean) {
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }
 
+/** What requests and connections to a port pass before they reach the application. */
+interface Guards {
+  readonly http: PlacedFilters;
+  /** Of connections that carry HTTP, in front of the connection manager. */
+  readonly connections: readonly NetworkFilter[];
+  readonly tcp: readonly NetworkFilter[];
+}
+
+function guardsOf(input: Inbound, port: number): Guards {
+  const authorization = input.authorization(port);
+  const { http, beforeAuthorization, afterAuthorization } = input.plugins(port);
+  return {
+    http: { ...authorization.http, ...http },
+    connections: [...beforeAuthorization, ...afterAuthorization],
+    tcp: [...beforeAuthorization, ...authorization.tcp, ...afterAuthorization],
+  };
+}
+
 function inboundHttp(
   settings: ProxySettings,
-  authorization: Authorization,
+  guards: Guards,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,
   name: string,
@@ -312,7 +345,7 @@ function inboundHttp(
   const manager = httpManager(settings, {
     side: 'inbound',
     statPrefix: `inbound_${name};`,
-    policies: authorization.http,
+    policies: guards.http,
     grpcWeb: item.protocol === 'GRPC-WEB',
     routes: {
       inline: {
@@ -341,13 +374,13 @@ function inboundHttp(
       },
     },
   });
-  return [manager];
+  return [...guards.connections, manager];
 }
 
 /** With capture: everything arrives at one listener, which chains tell apart by original port. */
 function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
   const { settings } = input;
-  const authorization = input.authorization(0);
+  const guards = guardsOf(input, 0);
   const inboundPort = settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
@@ -355,8 +388,8 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       const isManager = chain.filters?.some((filter) => filter.name.endsWith('http_connection_manager'));
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
-  const http = () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
+  const http = () => inboundHttp(settings, guards, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
   const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {

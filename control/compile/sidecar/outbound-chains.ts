@@ -3,6 +3,8 @@ import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts'
 import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import { ANY_DNS_CACHE, dnsCache } from '../cluster/clusters.ts';
 import type { Work } from '../output/compiled-node.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters } from '../plugins/plugin-filters.ts';
 import {
   distinctChains,
   isTlsPort,
@@ -24,6 +26,7 @@ export interface Outbound extends L4Routes {
   readonly settings: ProxySettings;
   readonly services: Services;
   readonly policy: OutboundPolicy;
+  readonly plugins: readonly Plugin[];
   note(message: string): void;
 }
 
@@ -49,7 +52,7 @@ function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFi
  * @param looksUp requests to unknown hosts are sent where their host is
  */
 export function httpChain(
-  { services, settings, policy }: Outbound,
+  { services, settings, policy, plugins }: Outbound,
   listener: string,
   rds: string,
   ports: readonly number[],
@@ -61,6 +64,7 @@ export function httpChain(
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
+    policies: pluginFilters(plugins, 'CLIENT', ports).http,
     routes: { rds },
     grpcWeb,
     last: [...dynamicDnsFilters(services, ports), ...(looksUp ? [LOOKS_UP_ANY] : [])],
@@ -99,7 +103,11 @@ export function* tcpChains(
   const chains: FilterChain[] = [];
   for (const target of targets) {
     if (isSniffed(target.port)) chains.push(sniffedChain(input, name, target, captured));
-    chains.push(...serviceChains(input, target, shared && isTlsPort(target.port)));
+    const { beforeAuthorization: first, afterAuthorization: second } = pluginFilters(input.plugins, 'CLIENT', [
+      target.port.number,
+    ]);
+    const own = serviceChains(input, target, shared && isTlsPort(target.port));
+    chains.push(...own.map((chain) => ({ ...chain, filters: [...first, ...second, ...(chain.filters ?? [])] })));
     yield;
   }
   const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);

@@ -3,12 +3,15 @@ import { isHttp } from '../../../shared/match/protocol.ts';
 import type { Listener } from '../../../shared/xds/listener.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
-import { generator, labelsFrom, slicedGenerator } from '../memo.ts';
+import { generator, type Last, labelsFrom, sharedList, slicedGenerator, successiveGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { changedForms, type FormChange, MeshFormRoutes } from '../routes/mesh-form-routes.ts';
 import { proxiedRoutes } from '../routes/proxied-routes.ts';
 import {
+  configurationWith,
   httpPorts,
   routeConfiguration,
   type SidecarRoutes,
@@ -73,43 +76,79 @@ export interface OutboundRoutes {
   readonly routes: readonly Produced<'routes'>[];
   /** Why rules could not be translated. */
   readonly errors: readonly Finding[];
+  readonly formRoutes: MeshFormRoutes;
 }
+
+const { egress: _, ...SEEN_BESIDES_EGRESS } = SEEN;
 
 /**
  * A route configuration for each HTTP port and each sniffed one, and `http_proxy`. Where groups have listeners that ask for
- * one name, the first group has its routes, as in istiod. Pauses between virtual hosts.
+ * one name, the first group has its routes, as in istiod. Pauses between virtual hosts. Where only rules of some forms
+ * changed, only the virtual hosts of these are made again.
  */
-export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
-  { ...SEEN, dnsDomain: true, httpProxy: true },
-  function* ({ egress, services, rules, settings, policy, namespace, labels, dnsDomain, ...rest }) {
-    const errors: Finding[] = [];
-    const destinations = destinationsOf(services, rules);
-    const caller = { namespace, labels: labelsFrom(labels), dnsDomain };
-    const inputOf = (calls: Pick<EgressCalls, 'services' | 'forms'>): SidecarRoutes => ({
-      services: calls.services,
-      forms: calls.forms,
-      destinations,
-      caller,
-      settings,
-      policy,
-      onError: (finding) => void errors.push(finding),
-    });
-    const routes = new Map<string, Produced<'routes'>>();
-    const add = (made: readonly Produced<'routes'>[]) => {
-      for (const one of made) {
-        const name = String(one.resource.name);
-        if (!routes.has(name)) routes.set(name, one);
-      }
-    };
-    for (const calls of egress) add(yield* routesOf(inputOf(calls), calls.group, rest.captured));
-    if (rest.httpProxy) {
-      // As istiod, the services of the listeners without a port of their own.
-      const calls = egress.find(({ group }) => !group.port) ?? { services: NO_SERVICES, forms: [] };
-      add([yield* proxiedRoutes(inputOf(calls), { name: 'http_proxy', port: undefined, tunnels: true })]);
-    }
-    return { routes: [...routes.values()], errors: distinctFindings(errors) };
+export const outboundRoutes = successiveGenerator<OutboundRoutesInput, OutboundRoutes>(
+  { ...SEEN_BESIDES_EGRESS, dnsDomain: true, httpProxy: true, egress: true },
+  function* (input, last) {
+    return (last && afterChangedForms(last, input.egress)) ?? (yield* allOutboundRoutes(input));
   },
 );
+
+/** @returns undefined when more than rules of some forms is another */
+function afterChangedForms(
+  { input: { egress: before }, value }: Last<OutboundRoutesInput, OutboundRoutes>,
+  after: readonly EgressCalls[],
+): OutboundRoutes | undefined {
+  const changes = changesOf(before, after);
+  const changed = changes && value.formRoutes.changed(changes);
+  if (!changed) return undefined;
+  const { forms: formRoutes, replacements } = changed;
+  const routes = value.routes.map((item) => configurationWith(item, replacements));
+  return { routes: sharedList(routes), errors: distinctFindings(formRoutes.errors()), formRoutes };
+}
+
+/** Of groups that call the same: which forms replaced which. */
+function changesOf(before: readonly EgressCalls[], after: readonly EgressCalls[]): FormChange[] | undefined {
+  if (before.length !== after.length) return undefined;
+  const changes = new Map<RouteForm, FormChange>();
+  for (const [i, calls] of after.entries()) {
+    const other = before[i]!;
+    const same = other.group === calls.group && other.services === calls.services;
+    const found = same ? changedForms(other.forms, calls.forms) : undefined;
+    if (!found) return undefined;
+    for (const change of found) changes.set(change.before, change);
+  }
+  return [...changes.values()];
+}
+
+function* allOutboundRoutes(seen: OutboundRoutesInput): Work<OutboundRoutes> {
+  const { egress, services, rules, settings, policy, namespace, labels, dnsDomain, httpProxy, captured } = seen;
+  const destinations = destinationsOf(services, rules);
+  const caller = { namespace, labels: labelsFrom(labels), dnsDomain };
+  const formRoutes = new MeshFormRoutes({ destinations, caller, settings });
+  const inputOf = (calls: Pick<EgressCalls, 'services' | 'forms'>): SidecarRoutes => ({
+    services: calls.services,
+    forms: calls.forms,
+    destinations,
+    caller,
+    settings,
+    policy,
+    formRoutes,
+  });
+  const routes = new Map<string, Produced<'routes'>>();
+  const add = (made: readonly Produced<'routes'>[]) => {
+    for (const one of made) {
+      const name = String(one.resource.name);
+      if (!routes.has(name)) routes.set(name, one);
+    }
+  };
+  for (const calls of egress) add(yield* routesOf(inputOf(calls), calls.group, captured));
+  if (httpProxy) {
+    // As istiod, the services of the listeners without a port of their own.
+    const calls = egress.find(({ group }) => !group.port) ?? { services: NO_SERVICES, forms: [] };
+    add([yield* proxiedRoutes(inputOf(calls), { name: 'http_proxy', port: undefined, tunnels: true })]);
+  }
+  return { routes: sharedList([...routes.values()]), errors: distinctFindings(formRoutes.errors()), formRoutes };
+}
 
 const NO_SERVICES: Services = { list: [], byHost: new Map() };
 
@@ -147,6 +186,8 @@ export function destinationsOf(services: Services, rules: DestinationRules) {
 }
 
 export interface OutboundListenersInput extends Seen {
+  /** Those that select the proxy's workloads. */
+  readonly plugins: readonly Plugin[];
   /** Where listeners bind without capture. */
   readonly bind: string;
   /** The wildcard address of the proxy's address family. */
@@ -161,7 +202,7 @@ export interface OutboundListeners {
 
 /** Pauses between listeners, and between the services behind them. */
 export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
-  { ...SEEN, bind: true, any: true, httpProxyPort: true },
+  { ...SEEN, plugins: true, bind: true, any: true, httpProxyPort: true },
   function* ({ egress, services, rules, settings, policy, namespace, labels, captured, ...rest }) {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
@@ -170,6 +211,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
       caller: { namespace, labels: labelsFrom(labels) },
       settings,
       policy,
+      plugins: rest.plugins,
       note,
     };
     const listeners = new Map<string, Listener>();

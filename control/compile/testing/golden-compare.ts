@@ -1,5 +1,6 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
+import { jwtMeaning } from './golden-jwt.ts';
 
 type Json = Record<string, unknown>;
 export interface Golden {
@@ -249,6 +250,7 @@ function filterMeaning(filter: Json): unknown {
         item['name'],
         rules(object(item['typedConfig'])['rules']),
         rules(object(item['typedConfig'])['shadowRules']),
+        jwtMeaning(item),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
     normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],

@@ -14,45 +14,21 @@ const DELIBERATE: Readonly<Record<string, readonly string[]>> = {
   'sidecar-vs-dr-scope/client-none': ['route 9080'],
 };
 
-interface Compiled {
-  readonly listeners: readonly object[];
-}
-
 /**
- * The differences that are not deliberate.
+ * The differences that are not deliberate, and the deliberate ones that are none any more.
  * @param label `<case>/<proxy>`
- * @param captured whether the proxy's connections are captured
  */
 export function withoutDeliberate(
   found: readonly string[],
   label: string,
-  { snapshot, captured }: { snapshot: Compiled; captured: boolean },
 ): { readonly left: readonly string[]; readonly stale: readonly string[] } {
-  const own = DELIBERATE[label] ?? [];
-  const names = [...own, ...(captured ? [] : boundInbound(snapshot))];
+  const names = DELIBERATE[label] ?? [];
   const isOf = (difference: string, name: string) =>
     difference === name || [' ', '.', ':'].some((next) => difference.startsWith(`${name}${next}`));
   return {
     left: found.filter((difference) => !names.some((name) => isOf(difference, name))),
-    stale: own.filter((name) => !found.some((difference) => isOf(difference, name))).map((name) => `${label}: ${name}`),
+    stale: names
+      .filter((name) => !found.some((difference) => isOf(difference, name)))
+      .map((name) => `${label}: ${name}`),
   };
-}
-
-/**
- * Without capture istiod makes inbound listeners for a Sidecar with `ingress` alone: those here are not istiod's, nor are
- * their clusters.
- */
-function boundInbound({ listeners }: Compiled): string[] {
-  return listeners.flatMap((each) => {
-    const { name, trafficDirection, address } = each as {
-      name?: string;
-      trafficDirection?: string;
-      address?: { socketAddress?: { portValue?: number } };
-    };
-    if (trafficDirection !== 'INBOUND') return [];
-    return [
-      `listener ${name} is not istiod's`,
-      `cluster inbound|${address?.socketAddress?.portValue}|| is not istiod's`,
-    ];
-  });
 }
