@@ -38,19 +38,7 @@ const JUDGES: Readonly<Record<string, Judge<never>>> = {
   'authz wildcard value with prefix -> regex behaviour': security.wildcardPrincipal,
 };
 
-const BIND = 'several `bind` at one port';
-
-/** Cases by id that wait for a feature; none may agree. */
-const EXCUSED: Readonly<Record<string, string>> = {
-  'TestBuildGatewayListeners/gateway with bind': BIND,
-  'TestBuildGatewayListeners/gateway with multiple HTTPS servers with bind and same host': BIND,
-  'TestBuildGatewayListeners/gateway with multiple QUIC/HTTP3 servers with bind': BIND,
-  'TestBuildGatewayListeners/gateway with simple and passthrough': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/no credential name key and cert tls PASSTHROUGH': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/duplicated cipher suites with tls SIMPLE': 'cipher suites that are named twice',
-};
-
-/** Those that differ on purpose. */
+/** Those that differ on purpose; none may agree. */
 const DELIBERATE = deliberateDifferences();
 
 describe.skipIf(!hasReference(FILE))('fragments of xDS', () => {
@@ -66,14 +54,12 @@ describe.skipIf(!hasReference(FILE))('fragments of xDS', () => {
       return;
     }
     const { made, expected } = judge(fragment);
-    const excuse = DELIBERATE.has(fragment.id) ? 'docs/differences-from-istio.md' : EXCUSED[fragment.id];
-    if (excuse) expect(made, `${excuse}: agrees by now and needs no excuse`).not.toEqual(expected);
+    if (DELIBERATE.has(fragment.id)) expect(made, 'agrees by now and needs no excuse').not.toEqual(expected);
     else expect(made).toEqual(expected);
   });
 
   it('excuses are for cases that there are', () => {
     const ids = new Set(cases.map(({ id }) => id));
-    const excused = [...Object.keys(EXCUSED), ...[...DELIBERATE].filter(isFragment)];
-    expect(excused.filter((id) => !ids.has(id))).toEqual([]);
+    expect([...DELIBERATE].filter((id) => isFragment(id) && !ids.has(id))).toEqual([]);
   });
 });

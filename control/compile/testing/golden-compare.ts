@@ -1,5 +1,6 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
+import { extAuthzMeaning } from './golden-ext-authz.ts';
 import { jwtMeaning } from './golden-jwt.ts';
 
 type Json = Record<string, unknown>;
@@ -289,6 +290,7 @@ function filterMeaning(filter: Json): unknown {
   const config = object(filter['typedConfig']);
   const type = String(config['@type']).split('.').at(-1);
   if (type === 'TcpProxy') return tcpProxyMeaning(config);
+  if (type === 'ExtAuthz') return extAuthzMeaning(config);
   if (type === 'RBAC') return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
   if (type !== 'HttpConnectionManager') return { name: filter['name'], config: stripEmpty(config) };
   return {
@@ -309,14 +311,9 @@ function tcpProxyMeaning({ statPrefix: _stat, accessLog: _log, ...rest }: Json):
 function httpFilterMeaning(item: Json): unknown {
   const config = object(item['typedConfig']);
   const { rules: _rules, shadowRules: _shadow, shadowRulesStatPrefix: _prefix, ...rest } = config;
-  const jwt = jwtMeaning(item);
-  return [
-    item['name'],
-    rules(config['rules']),
-    rules(config['shadowRules']),
-    jwt,
-    jwt === undefined ? stripEmpty(rest) : undefined,
-  ];
+  const isExternal = String(item['name']).endsWith('.ext_authz');
+  const own = isExternal ? extAuthzMeaning(config) : jwtMeaning(item);
+  return [item['name'], rules(config['rules']), rules(config['shadowRules']), own ?? stripEmpty(rest)];
 }
 
 /**

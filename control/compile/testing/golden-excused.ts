@@ -1,14 +1,9 @@
 /** Cases that wait for a feature; those that differ on purpose are in docs/differences-from-istio.md. */
-const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
-  'authz-custom-grpc': CUSTOM,
-  'authz-custom-http': CUSTOM,
-  'authz-custom-missing': CUSTOM,
-  'authz-multi-order': CUSTOM,
   'ef-add-remove': FILTER,
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
