@@ -33,6 +33,8 @@ export const TcpProxy = messageRequiring(
     maxConnectAttempts: uint32(),
     /** Hash by source address only: the key of a hashing load balancer. */
     hashPolicy: list(messageRequiring({ sourceIp: message({}) }, ['sourceIp'])),
+    /** The bytes go through an HTTP proxy: CONNECT, or POST, on a stream of the cluster. */
+    tunnelingConfig: messageRequiring({ hostname: nonEmpty(), usePost: bool(), postPath: string() }, ['hostname']),
     accessLog: list(AccessLog),
   },
   ['statPrefix'],

@@ -38,8 +38,9 @@ function* separateVirtualHosts({ takesHosts }: Place, { routes }: AllLayers): Wo
 }
 
 /** Secrets that listeners and clusters name, for proxies that may read them. */
-function* credentials({ view, proxy }: Place, { listeners, clusters }: AllLayers): Work<Derived> {
-  if (!proxy.traits.readsCredentials) return NOTHING;
+function* credentials({ view, proxy, rules }: Place, { listeners, clusters }: AllLayers): Work<Derived> {
+  const { readsCredentials } = proxy.traits;
+  if (readsCredentials === 'never' || (readsCredentials === 'selected' && !rules.nameCredentials)) return NOTHING;
   const named = sharedList([...listeners, ...clusters]);
   const { layer, notes } = yield* secretLayer({
     layers: named,
