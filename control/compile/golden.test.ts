@@ -16,7 +16,7 @@ const available = existsSync(GOLDEN);
 if (!available) console.info('istiod golden cases skipped: reference data is not present');
 
 /** Proxies whose whole configuration agrees; raise it, never lower it. */
-const FLOOR = 185;
+const FLOOR = 187;
 
 function resourcesOf(name: string): Resource[] {
   return parseAllDocuments(readFileSync(new URL(`${name}/config.yaml`, GOLDEN), 'utf8'))

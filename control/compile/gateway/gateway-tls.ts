@@ -3,7 +3,7 @@ import type { ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
-import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
+import { ADS, compliant, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
 import { AGREED_TCP_ALPN, WEB_ALPN } from '../sidecar/inbound.ts';
 import { combinedContext, exactSan } from '../wire.ts';
 import type { GatewayServer } from './gateway-server.ts';
@@ -27,7 +27,7 @@ export function gatewayTlsSocket(
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
       server.kind === 'tls' ? AGREED_TCP_ALPN : WEB_ALPN,
-      settings.config.meshMTLS?.minProtocolVersion,
+      settings.config,
     );
   const refuse = (reason: string) => {
     note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
@@ -83,13 +83,14 @@ function tlsParams(tls: ServerTls, settings: MeshSettings): NonNullable<CommonTl
   const version = (name: ServerTls['minProtocolVersion'] = 'TLS_AUTO') =>
     name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
   const [min, max] = [version(tls.minProtocolVersion), version(tls.maxProtocolVersion)];
-  return {
+  const params = {
     ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
     ...(max && { tlsMaximumProtocolVersion: max }),
     ...(cipherSuites.length > 0 && { cipherSuites }),
     ...(ecdhCurves.length > 0 && { ecdhCurves }),
   };
+  return compliant(params, settings.config);
 }
 
 /** What a client's certificate must be besides signed by the CA. */

@@ -18,7 +18,8 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
-import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { countsAttempts, httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { withListenerSettings } from '../sidecar/manager-settings.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
@@ -118,7 +119,8 @@ function* portOf(
       gateway.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
   const built = chainsOf(gateway, family, port, usable);
   if (built.length === 0) return { routes: [] };
-  const listener = listenerOf(gateway, port, usable[0]?.bind, built, secured);
+  const bare = listenerOf(gateway, port, usable[0]?.bind, built, secured);
+  const listener = withListenerSettings(bare, gateway.settings.http.connections, 'gateway');
   if (family === 'tcp') return { listener, routes: [] };
   const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
   const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway.listenPorts, port)}`];
@@ -227,7 +229,15 @@ function* gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly 
     for (const [server, bound] of forms)
       for (const form of joinedFor(bound, hostname))
         routes.push(formRoutes(gateway, form, server.gateway, server.port));
-    hosts.push(virtualHost({ routes: sharedList(routes), hostname, requireTls, port }));
+    hosts.push(
+      virtualHost({
+        routes: sharedList(routes),
+        hostname,
+        requireTls,
+        port,
+        countsAttempts: countsAttempts(gateway.settings),
+      }),
+    );
     yield;
   }
   return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -259,16 +269,24 @@ function draftsOf({ forms }: Gateway, servers: readonly GatewayServer[]): Readon
 }
 
 const virtualHost = generator<
-  { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
+  {
+    routes: readonly (readonly Route[])[];
+    hostname: string;
+    requireTls: boolean;
+    port: number;
+    countsAttempts: boolean;
+  },
   VirtualHost
->({ routes: true, hostname: true, requireTls: true, port: true }, ({ routes, hostname, requireTls, port }) =>
-  frozen<VirtualHost>({
-    name: `${hostname}:${port}`,
-    domains: [hostname],
-    routes: catchAllLast(routes.flat()),
-    includeRequestAttemptCount: true,
-    ...(requireTls && { requireTls: 'ALL' as const }),
-  }),
+>(
+  { routes: true, hostname: true, requireTls: true, port: true, countsAttempts: true },
+  ({ routes, hostname, requireTls, port, countsAttempts: counts }) =>
+    frozen<VirtualHost>({
+      name: `${hostname}:${port}`,
+      domains: [hostname],
+      routes: catchAllLast(routes.flat()),
+      ...(counts && { includeRequestAttemptCount: true }),
+      ...(requireTls && { requireTls: 'ALL' as const }),
+    }),
 );
 
 /** Routes that match everything go last, so that no form hides another's rules. */

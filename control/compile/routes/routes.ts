@@ -13,6 +13,7 @@ import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
+import { countsAttempts, type ProxySettings } from '../sidecar/http-manager.ts';
 import { formRoutes, type RouteCaller } from './form-routes.ts';
 import { domainsOf, serviceDomains } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
@@ -26,7 +27,7 @@ export interface SidecarRoutes {
   readonly forms: readonly RouteForm[];
   readonly destinations: Destinations;
   readonly caller: RouteCaller & { readonly dnsDomain: string };
-  readonly settings: Pick<MeshSettings, 'config'>;
+  readonly settings: Pick<ProxySettings, 'config' | 'http'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
   /** Takes why a rule could not be translated. */
   onError(finding: Finding): void;
@@ -85,6 +86,7 @@ const servicesAtPort = generator<{ services: readonly MeshService[]; port: numbe
  */
 export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<VirtualHost[]> {
   const { services, forms, caller, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
@@ -92,7 +94,7 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     const domains = domainsOf(hostname, service, caller.dnsDomain).filter((domain) => !taken.has(domain.toLowerCase()));
     if (domains.length === 0) return;
     for (const domain of domains) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port }));
+    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port, counts }));
   };
   const covered = new Set<MeshService>();
   for (const form of forms) {
@@ -112,24 +114,25 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     yield;
   }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy }));
+  if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy, counts }));
   return hosts;
 }
 
 /** The virtual host of one service for whatever host its requests name. Pauses after each form. */
 export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, port: number): Work<VirtualHost> {
   const { forms, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const { hostname } = service;
   const here = new Map([[hostname, service]]);
   for (const form of forms) {
     const routes = formRoutes(input, form, 'mesh', port);
     if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
-      return virtualHost({ routes, hostname, domains: '*', port });
+      return virtualHost({ routes, hostname, domains: '*', port, counts });
     yield;
   }
   const retries = settings.config.defaultHttpRetryPolicy;
   const routes = defaultRoutes({ service, rule: destinations.rule(service), retries, port });
-  return virtualHost({ routes, hostname, domains: '*', port });
+  return virtualHost({ routes, hostname, domains: '*', port, counts });
 }
 
 interface VirtualHostInput {
@@ -138,17 +141,19 @@ interface VirtualHostInput {
   /** One a line. */
   readonly domains: string;
   readonly port: number;
+  /** Requests carry the number of their attempt. */
+  readonly counts: boolean;
 }
 
 /** The unit that is generated, versioned and encoded. */
 const virtualHost = generator<VirtualHostInput, VirtualHost>(
-  { routes: true, hostname: true, domains: true, port: true },
-  ({ routes, hostname, domains, port }) =>
+  { routes: true, hostname: true, domains: true, port: true, counts: true },
+  ({ routes, hostname, domains, port, counts }) =>
     frozen({
       name: `${hostname}:${port}`,
       domains: domains.split('\n'),
       routes: [...routes],
-      includeRequestAttemptCount: true,
+      ...(counts && { includeRequestAttemptCount: true }),
     }),
 );
 
@@ -226,14 +231,14 @@ function namedBetter({ exact, wild }: NamedHosts, form: RouteForm, host: string,
   );
 }
 
-const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
-  { policy: true },
-  ({ policy }) =>
+const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy']; counts: boolean }, VirtualHost>(
+  { policy: true, counts: true },
+  ({ policy, counts }) =>
     policy === 'ALLOW_ANY'
       ? {
           name: 'allow_any',
           domains: ['*'],
-          includeRequestAttemptCount: true,
+          ...(counts && { includeRequestAttemptCount: true }),
           routes: [
             {
               name: 'allow_any',
@@ -245,7 +250,7 @@ const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, Vi
       : {
           name: 'block_all',
           domains: ['*'],
-          includeRequestAttemptCount: true,
+          ...(counts && { includeRequestAttemptCount: true }),
           routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
         },
 );
@@ -277,10 +282,10 @@ const REGISTRY_ONLY_TEXT =
   '%REQ(:AUTHORITY)%: no service of the mesh has this host and port, and outboundTrafficPolicy is REGISTRY_ONLY\n';
 
 /** What the HTTP proxy does with other hosts than the mesh's: no original destination says where they are. */
-const proxyCatchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
-  { policy: true },
-  ({ policy }) => {
-    const base = catchAll({ policy });
+const proxyCatchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy']; counts: boolean }, VirtualHost>(
+  { policy: true, counts: true },
+  ({ policy, counts }) => {
+    const base = catchAll({ policy, counts });
     const [all] = base.routes!;
     if (policy === 'ALLOW_ANY')
       return {
@@ -347,6 +352,7 @@ const tunnelHost = generator<{ service: MeshService; dnsDomain: string; port: nu
 export function* httpProxyRoutes(
   byPort: readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[],
   policy: MeshSettings['outboundTrafficPolicy'],
+  counts: boolean,
 ): Work<Produced<'routes'>> {
   const virtualHosts: VirtualHost[] = [];
   const taken = new Set<string>();
@@ -359,7 +365,7 @@ export function* httpProxyRoutes(
       if (domains.length > 0) virtualHosts.push(renamed({ host, domains: domains.join('\n') }));
       yield;
     }
-  virtualHosts.push(proxyCatchAll({ policy }));
+  virtualHosts.push(proxyCatchAll({ policy, counts }));
   const hosts = sharedList(virtualHosts);
   return configuration({ hosts, name: 'http_proxy', side: 'outbound', port: undefined, comparesPort: true });
 }

@@ -5,13 +5,16 @@ import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { MeshService } from '../../mesh/view.ts';
 import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
+import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
+import { inboundRetries } from '../routes/http-policies.ts';
 import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
@@ -27,6 +30,7 @@ import {
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
+import { withListenerSettings } from './manager-settings.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 /** What every HTTP server agrees to. */
@@ -51,6 +55,9 @@ export interface InboundPort {
   /** Where the application listens; undefined: at the original destination. */
   app: { address: string; port: number } | { pipe: string } | undefined;
   hostname: string;
+  /** Of a service; undefined: none sends to the port. */
+  service?: MeshService;
+  servicePortName?: string;
   services: { host: string; name: string; namespace: string }[];
 }
 
@@ -119,7 +126,8 @@ export const inbound = generator<InboundInput, InboundResources>(
       note,
     };
     const ports = inboundPorts(input);
-    const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
+    const built = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
+    const listeners = built.map((listener) => withListenerSettings(listener, settings.http.connections, 'inbound'));
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
       listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
@@ -180,6 +188,8 @@ function servicePorts({ instances, ingress, appPorts, captured, settings, note }
       bind: endpoint.address,
       app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
+      service,
+      servicePortName: port.name,
       services: [identity],
     });
   }
@@ -233,7 +243,10 @@ function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produce
 
 function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): Cluster {
   const name = inboundCluster(item.port);
-  const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
+  const pattern = settings.config.inboundClusterStatName;
+  const statName =
+    pattern && item.service ? statNameOf(pattern, item.service, item.servicePortName, item.servicePort) : name;
+  const cluster: Cluster = { name, altStatName: `${statName};`, commonLbConfig: {} };
   const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
   applyTrafficPolicy(cluster, {}, protocolPort, { upgrades: false, detects: true }, note);
   cluster.connectTimeout = connectTimeout(settings);
@@ -358,8 +371,7 @@ function sniffedChains(
 function meshServer({ settings }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
   const alpn = http ? [...WEB_ALPN] : [...AGREED_TCP_ALPN, ...WEB_ALPN];
-  const { meshMTLS } = settings.config;
-  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
+  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, settings.config);
 }
 
 /** What requests and connections to a port pass before they reach the application. */
@@ -387,6 +399,7 @@ function inboundHttp(
   cluster: string,
   name: string,
 ): NetworkFilter[] {
+  const retryPolicy = inboundRetries(settings.config.defaultInboundHttpRetryPolicy);
   const grpc = item.protocol === 'GRPC' || item.protocol === 'GRPC-WEB';
   const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
   const manager = httpManager(settings, {
@@ -412,7 +425,7 @@ function inboundHttp(
                   timeout: '0s',
                   maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
                   // An application may close an idle connection just as a request is sent on it.
-                  ...(!grpc && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                  ...(retryPolicy && !grpc && { retryPolicy }),
                 },
               },
             ],

@@ -37,6 +37,7 @@ import {
 import type { Services } from '../scope/scope.ts';
 import { httpFilter } from '../wire.ts';
 import {
+  countsAttempts,
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
@@ -44,6 +45,7 @@ import {
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
+import { withListenerSettings } from './manager-settings.ts';
 import { HTTP_MATCH, isSniffed, ownAddresses, ownRouteName, sniffedRouteName, sniffedRoutes } from './sniffed-ports.ts';
 
 type Policy = MeshSettings['outboundTrafficPolicy'];
@@ -115,7 +117,7 @@ export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoute
       const proxied = byPort
         .sort((a, b) => a.port - b.port)
         .map(({ port, hosts }) => ({ port, hosts: withTunnels({ services, port, hosts: sharedList(hosts) }) }));
-      routes.push(yield* httpProxyRoutes([...proxied, ...tunnels], outboundTrafficPolicy));
+      routes.push(yield* httpProxyRoutes([...proxied, ...tunnels], outboundTrafficPolicy, countsAttempts(settings)));
     }
     return { routes, errors: distinctFindings(errors) };
   },
@@ -162,7 +164,8 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
     const listeners = rest.captured
       ? yield* capturedOutbound(input, rest.any)
       : yield* boundOutbound(input, rest.bind, rest.httpProxyPort);
-    return { listeners: listeners.map(withOrigin), notes: [...notes] };
+    const own = listeners.map((listener) => withListenerSettings(listener, settings.http.connections, 'outbound'));
+    return { listeners: own.map(withOrigin), notes: [...notes] };
   },
 );
 

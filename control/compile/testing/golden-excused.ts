@@ -5,7 +5,6 @@ const FILTER = 'EnvoyFilter is not compiled yet';
 const INBOUND = 'inbound listeners need no Sidecar here';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
-const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
   'authz-custom-grpc': CUSTOM,
@@ -30,8 +29,7 @@ export const EXCUSED: Record<string, string> = {
   'gw-egress': SHARED_TLS,
   'gw-egress-tls': SHARED_TLS,
   'se-https-port': SHARED_TLS,
-  'proxyconfig-metadata': SETTINGS,
-  'proxy-metadata': SETTINGS,
+  'proxy-metadata': 'listener filter original_src is for capture with TPROXY, which is not made',
   'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
   'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
   'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',

@@ -243,6 +243,7 @@ const meshConfig = some(
   'localityLbSetting: {failoverPriority: [app]}',
   'rootNamespace: shop',
   'connectTimeout: 3s',
+  'discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [pay]}]}]',
 ).map((mesh) => ({ data: { mesh } }));
 
 const KINDS: readonly {
