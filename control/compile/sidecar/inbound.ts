@@ -11,6 +11,7 @@ import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
@@ -18,7 +19,9 @@ import { inboundRetries } from '../routes/http-policies.ts';
 import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
@@ -69,8 +72,12 @@ export interface InboundInput {
   readonly sidecars: readonly (Sidecar | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -86,6 +93,8 @@ export interface InboundResources {
   readonly clusters: readonly Produced<'clusters'>[];
   readonly ports: readonly InboundPort[];
   readonly notes: readonly string[];
+  /** What is not in force as written. */
+  readonly errors: readonly Finding[];
 }
 
 /** What reaches one workload; replicas that differ in their address alone differ here. */
@@ -94,7 +103,9 @@ export const inbound = generator<InboundInput, InboundResources>(
     instances: true,
     workloads: true,
     policies: true,
+    authorizers: true,
     plugins: true,
+    tokenPolicies: true,
     mtls: true,
     sidecars: true,
     settings: true,
@@ -106,7 +117,8 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const errors: Finding[] = [];
+    const { instances, workloads, sidecars, policies, authorizers, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -118,7 +130,16 @@ export const inbound = generator<InboundInput, InboundResources>(
       ingress: new Map(declared),
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations({
+          policies,
+          authorizers,
+          settings,
+          workloads,
+          onError: (finding) => void errors.push(finding),
+        }),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
+      ),
       plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
@@ -134,6 +155,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
+      errors: distinctFindings(errors),
     };
   },
 );

@@ -3,6 +3,7 @@ import { buffer } from './buffer/index.ts';
 import { cors } from './cors/index.ts';
 import type { FilterDefinition } from './definition.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
+import { extAuthz } from './ext-authz/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
@@ -17,6 +18,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   buffer,
   cors,
   dynamicForwardProxy,
+  extAuthz,
   fault,
   grpcStats,
   grpcWeb,
