@@ -18,6 +18,8 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
@@ -42,8 +44,12 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the gateway accepts. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: ProxySettings;
@@ -70,7 +76,9 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    authorizers: true,
     plugins: true,
+    tokenPolicies: true,
     workloads: true,
     settings: true,
     namespace: true,
@@ -82,14 +90,18 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, authorizers, tokenPolicies } = given;
+    const onError = (finding: Finding) => void errors.push(finding);
     const gateway: Gateway = {
       services,
       forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations({ policies, authorizers, settings, workloads, onError }),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
+      ),
       plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
       listenPorts: labelsFrom(given.listenPorts),
       note,
@@ -99,7 +111,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
           reason: 'RuleWithoutEffect',
           message: `${path}: port ${port}: ${reason}: not served`,
         }),
-      onError: (finding) => void errors.push(finding),
+      onError,
     };
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];
@@ -290,6 +302,6 @@ const virtualHost = generator<
 /** Routes that match everything go last, so that no form hides another's rules. */
 function catchAllLast(routes: Route[]): Route[] {
   const isCatchAll = ({ match }: Route) =>
-    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length;
+    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length && !match.dynamicMetadata?.length;
   return [...routes.filter((route) => !isCatchAll(route)), ...routes.filter(isCatchAll)];
 }
