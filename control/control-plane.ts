@@ -58,6 +58,8 @@ export interface ControlPlaneOptions {
   discovery?: DiscoveryMode;
   /** Features of discovery that no proxy gets (FEATURES). Default: none. */
   withheldFeatures?: readonly Feature[];
+  /** A workload may have CUSTOM policies of several providers. Default: they deny. */
+  multipleAuthorizers?: boolean;
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
@@ -116,7 +118,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
-    const mesh = new MeshFollower(store, { onError: report, onWarning, jwtSvid });
+    const mesh = new MeshFollower(store, {
+      onError: report,
+      onWarning,
+      jwtSvid,
+      multipleAuthorizers: options.multipleAuthorizers ?? false,
+    });
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();

@@ -27,6 +27,7 @@ export interface ControlFlags {
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
   withholdFeatures?: string;
+  multipleAuthzProviders?: boolean;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -166,6 +167,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     ...svidTtls(flags),
     discovery: flags.discovery,
     withheldFeatures: featuresOf(flags.withholdFeatures),
+    multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     issuerKeys: issuerKeys(flags),

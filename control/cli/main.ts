@@ -93,6 +93,7 @@ program
       .default('on-demand'),
   )
   .option('--withhold-features <names>', 'extensions of discovery that no proxy gets, as tulle.virtual-hosts,…')
+  .option('--multiple-authz-providers', 'a workload may have CUSTOM AuthorizationPolicies of several providers')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
