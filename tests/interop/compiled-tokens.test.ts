@@ -63,7 +63,7 @@ const RULES: Record<string, object> = {
   alice: principals(`${ISSUER}/alice`),
   issuer: principals(`${ISSUER}/*`),
   suffix: principals('*/alice'),
-  nobody: { from: [{ source: { notRequestPrincipals: ['*'] } }] },
+  anonymous: { from: [{ source: { notRequestPrincipals: ['*'] } }] },
   notalice: { from: [{ source: { notRequestPrincipals: [`${ISSUER}/alice`] } }] },
   principal: when('principal', { values: [`${ISSUER}/alice`] }),
   audience: when('audiences', { values: ['shop'] }),
@@ -203,7 +203,7 @@ describe.skipIf(!ENVOY)('tokens at a compiled gateway, in a real Envoy', () => {
     expect(said('open')).toEqual(accepted);
     for (const rule of ['user', 'issuer']) expect([rule, said(rule)]).toEqual([rule, ofUsers]);
     for (const rule of ['alice', 'suffix', 'principal']) expect([rule, said(rule)]).toEqual([rule, ofAlice]);
-    expect(said('nobody')).toEqual(['none']);
+    expect(said('anonymous')).toEqual(['none']);
     expect(said('notalice')).toEqual(['none', 'bob']);
     expect(said('audience')).toEqual(ofUsers);
     expect(said('presenter')).toEqual(['tenant']);
