@@ -1,6 +1,7 @@
-/** `npm run docs`: rewrites docs/resources, and removes pages of removed kinds. */
+/** `npm run docs`: rewrites docs/resources, removes pages of removed kinds, and rewrites docs/istio-compatibility.md. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { compatibilityPage } from './compatibility.ts';
 import { resourcePages } from './resource-pages.ts';
 
 const folder = fileURLToPath(new URL('../../docs/resources/', import.meta.url));
@@ -8,4 +9,5 @@ const pages = resourcePages();
 mkdirSync(folder, { recursive: true });
 for (const name of readdirSync(folder)) if (!pages.has(name)) rmSync(folder + name);
 for (const [name, text] of pages) writeFileSync(folder + name, text);
-process.stdout.write(`${pages.size} pages in docs/resources\n`);
+writeFileSync(fileURLToPath(new URL('../../docs/istio-compatibility.md', import.meta.url)), compatibilityPage());
+process.stdout.write(`${pages.size} pages in docs/resources, and docs/istio-compatibility.md\n`);

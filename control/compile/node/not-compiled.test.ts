@@ -34,7 +34,7 @@ describe('what has no effect yet is named', () => {
     [
       'ProxyConfig',
       { environmentVariables: { A: 'b' }, image: { imageType: 'debug' }, selector: {} },
-      ['spec.environmentVariables', 'spec.image', 'spec.selector'],
+      ['spec.image', 'spec.environmentVariables', 'spec.selector'],
     ],
     ['ProxyConfig', { environmentVariables: {} }, []],
     ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],

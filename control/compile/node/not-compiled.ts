@@ -1,6 +1,9 @@
 /** Fields that are accepted and stored but not translated: reported wherever a user would expect an effect. */
 
 import { annotationsWithoutEffect } from '../../../shared/resources/effects/annotations.ts';
+import { fieldsWithoutEffect } from '../../../shared/resources/effects/field-table.ts';
+import { FIELD_TABLES, KINDS_WITHOUT_EFFECT } from '../../../shared/resources/effects/fields/index.ts';
+import { labelsWithoutEffect } from '../../../shared/resources/effects/labels.ts';
 import { proxyMetadataWithoutEffect } from '../../../shared/resources/effects/proxy-config.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
@@ -14,44 +17,33 @@ import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';
 
-const KINDS: ReadonlySet<string> = new Set([
-  'RequestAuthentication',
-  'EnvoyFilter',
-  'Telemetry',
-  'WasmPlugin',
-  'TrafficExtension',
-]);
 const RULE = 'not-compiled';
 const of = (path: string, message: string): Violation => ({ path, message, rule: RULE });
 
 /** The parts of a resource that will have no effect, or another one than in Istio; each with its path. */
 export function notCompiled(resource: Resource): Violation[] {
-  return [...bodyNotCompiled(resource), ...annotations(resource)];
+  return [...byTable(resource), ...bodyNotCompiled(resource), ...metadata(resource)];
 }
 
 function bodyNotCompiled(resource: Resource): Violation[] {
-  if (KINDS.has(resource.kind)) return [of('', `${resource.kind} is not compiled yet: it has no effect`)];
   if (isKind(resource, 'ProxyConfig')) return proxyConfig(resource);
-  if (isKind(resource, 'WorkloadEntry')) return proxyConfigAnnotations(resource).flatMap(annotation);
-  if (isKind(resource, 'WorkloadGroup'))
-    return [...proxyConfigAnnotations(resource).flatMap(annotation), ...probe(resource)];
+  if (isKind(resource, 'WorkloadEntry') || isKind(resource, 'WorkloadGroup'))
+    return proxyConfigAnnotations(resource).flatMap(annotation);
   if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
-  if (isKind(resource, 'Sidecar')) return egressListeners(resource);
   return [];
 }
 
-function probe(group: ResourceOfKind<'WorkloadGroup'>): Violation[] {
-  if (!specOf(group).probe) return [];
-  return [of('spec.probe', 'has no effect yet: proxies do not look at the health of their workload')];
+function byTable(resource: Resource): Violation[] {
+  const table = FIELD_TABLES[resource.kind];
+  return table ? fieldsWithoutEffect(table, resource).map(({ path, message }) => of(path, message)) : [];
 }
 
 function proxyConfig(config: ResourceOfKind<'ProxyConfig'>): Violation[] {
-  const { environmentVariables = {}, image, selector } = specOf(config);
+  const { environmentVariables = {}, selector } = specOf(config);
   const unused = proxyMetadataWithoutEffect(environmentVariables);
   const none = selector && Object.keys(selector.matchLabels ?? {}).length === 0;
   return [
     ...(unused === undefined ? [] : [of('spec.environmentVariables', unused)]),
-    ...(image ? [of('spec.image', 'has no effect: the image is chosen where the proxy is deployed')] : []),
     ...(none
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
       : []),
@@ -68,17 +60,36 @@ function annotation({ path, yaml }: { path: string; yaml: string }): Violation[]
   return [...ignored, ...known];
 }
 
-/** Istio's annotations that have no effect; those of a WorkloadGroup's template come to stand on its WorkloadEntries. */
-function annotations(resource: Resource): Violation[] {
-  const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata?.annotations : undefined;
-  const places = [
-    ['metadata.annotations', resource.kind, resource.metadata.annotations ?? {}],
-    ['spec.metadata.annotations', 'WorkloadEntry', template ?? {}],
-  ] as const;
-  return places.flatMap(([path, kind, given]) =>
-    annotationsWithoutEffect(kind, given).map(({ name, message }) => of(keyPath(path, name), message)),
-  );
+/** Istio's annotations and labels that have no effect; those of a WorkloadGroup's template become those of its WorkloadEntries. */
+function metadata(resource: Resource): Violation[] {
+  const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata : undefined;
+  return [
+    ...namedAt('metadata.annotations', annotationsWithoutEffect(resource.kind, resource.metadata.annotations ?? {})),
+    ...namedAt('spec.metadata.annotations', annotationsWithoutEffect('WorkloadEntry', template?.annotations ?? {})),
+    ...workloadLabels(resource),
+  ];
 }
+
+function workloadLabels(resource: Resource): Violation[] {
+  const { kind } = resource;
+  const places: readonly (readonly [path: string, labels: Readonly<Record<string, string>> | undefined])[] = [
+    ['metadata.labels', resource.metadata.labels],
+    ...(isKind(resource, 'WorkloadEntry') ? [['spec.labels', specOf(resource).labels] as const] : []),
+    ...(isKind(resource, 'WorkloadGroup')
+      ? [
+          ['spec.metadata.labels', specOf(resource).metadata?.labels] as const,
+          ['spec.template.labels', specOf(resource).template?.labels] as const,
+        ]
+      : []),
+    ...(isKind(resource, 'ServiceEntry')
+      ? (specOf(resource).endpoints ?? []).map(({ labels }, i) => [`spec.endpoints[${i}].labels`, labels] as const)
+      : []),
+  ];
+  return places.flatMap(([path, labels]) => namedAt(path, labelsWithoutEffect(kind, labels ?? {})));
+}
+
+const namedAt = (path: string, found: readonly { name: string; message: string }[]): Violation[] =>
+  found.map(({ name, message }) => of(keyPath(path, name), message));
 
 function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
   return rules.flatMap(({ match = [] }, i) =>
@@ -90,16 +101,6 @@ function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
   );
 }
 
-function egressListeners(sidecar: ResourceOfKind<'Sidecar'>): Violation[] {
-  return (specOf(sidecar).egress ?? []).flatMap((item, i) => {
-    const named = (['port', 'bind', 'captureMode'] as const).find((field) => item[field] !== undefined);
-    if (named === undefined) return [];
-    const message =
-      'egress listeners of their own are not compiled yet: its hosts are reached at the ports of their services';
-    return [of(`spec.egress[${i}].${named}`, message)];
-  });
-}
-
 /** Of what concerns this proxy, a sentence each. */
 export function noteNotCompiled(
   view: MeshView,
@@ -109,7 +110,7 @@ export function noteNotCompiled(
 ): void {
   const own = new Set([proxy.namespace, view.settings.rootNamespace]);
   const resources = [
-    ...[...KINDS].flatMap((kind): readonly Resource[] => view.resources(kind)),
+    ...KINDS_WITHOUT_EFFECT.flatMap((kind): readonly Resource[] => view.resources(kind)),
     ...['Sidecar', 'ProxyConfig']
       .flatMap((kind) => view.resources(kind))
       .filter(({ metadata }) => own.has(metadata.namespace ?? 'default')),
@@ -120,7 +121,10 @@ export function noteNotCompiled(
   const found = [
     // With the rules of their delegates.
     ...scope.routes.flatMap(({ origin, http }) =>
-      [...claims(http), ...annotations(origin.resource)].map((violation) => ({ resource: origin.resource, violation })),
+      [...claims(http), ...byTable(origin.resource), ...metadata(origin.resource)].map((violation) => ({
+        resource: origin.resource,
+        violation,
+      })),
     ),
     ...resources.flatMap((resource) => notCompiled(resource).map((violation) => ({ resource, violation }))),
   ];

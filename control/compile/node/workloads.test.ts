@@ -97,7 +97,10 @@ const takesPlaintext = (resources: Resource[], port: number | 'rest') => {
     port === 'rest' ? destinationPort === undefined : destinationPort === port,
   );
   expect(chains.length).toBeGreaterThan(0);
-  return chains.some(({ filterChainMatch }) => filterChainMatch?.transportProtocol === 'raw_buffer');
+  return chains.some(({ filterChainMatch, transportSocket }) => {
+    const { transportProtocol = 'any' } = filterChainMatch ?? {};
+    return transportProtocol !== 'tls' && !transportSocket;
+  });
 };
 
 const ORDERS = [service('orders', 9080), workload('orders'), policy('orders', 'orders')];

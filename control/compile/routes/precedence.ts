@@ -29,11 +29,20 @@ export function joinedByHost(forms: readonly RouteForm[]): readonly RouteForm[] 
   return forms.flatMap((form) =>
     isJoined(form)
       ? [...new Set(form.hosts)].flatMap((host) => {
-          const all = members.get(host);
-          return all?.[0] === form ? joined({ forms: sharedList(all), host }) : [];
+          const all = withoutOverridden(members.get(host) ?? []);
+          return all[0] === form ? joined({ forms: sharedList(all), host }) : [];
         })
       : form,
   );
+}
+
+/**
+ * Routes of the clients' own namespace, which no other sees, override those of the service's (gateway-api.sigs.k8s.io/geps/gep-1426,
+ * consumer and producer routes).
+ */
+function withoutOverridden(forms: readonly RouteForm[]): readonly RouteForm[] {
+  const ofClients = forms.filter(({ exportTo }) => exportTo.every((namespace) => namespace === '.'));
+  return ofClients.length > 0 ? ofClients : forms;
 }
 
 interface Ranked {

@@ -83,7 +83,8 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
   byHost: new Map(list.map((service) => [service.hostname, service])),
 }));
 
-type Imports = (namespace: string, hostname: string) => boolean;
+/** Whether a host of a namespace is imported; a route also where one of the hosts that it covers is. */
+type Imports = (namespace: string, hostname: string, kind?: 'service' | 'route') => boolean;
 
 type Sidecars = readonly (Sidecar | undefined)[];
 
@@ -106,16 +107,20 @@ function egressesOf(sidecars: Sidecars): string[][] {
 /** What the `egress` of every Sidecar takes in; one without any takes in everything. */
 function importsOf(sidecars: Sidecars, own: string): Imports {
   const egresses = egressesOf(sidecars);
-  return (namespace, hostname) =>
-    egresses.every((hosts) => hosts.some((host) => importCovers(host, namespace, hostname, own)));
+  return (namespace, hostname, kind = 'service') =>
+    egresses.every((hosts) => hosts.some((host) => importCovers(host, { namespace, hostname, kind }, own)));
 }
 
 /** A Sidecar egress host, `namespace/host`, where the namespace may be `*`, `.` or `~`. */
-function importCovers(host: string, namespace: string, hostname: string, own: string): boolean {
+function importCovers(
+  host: string,
+  { namespace, hostname, kind }: { namespace: string; hostname: string; kind: 'service' | 'route' },
+  own: string,
+): boolean {
   const slash = host.indexOf('/');
   const [from, pattern] = slash < 0 ? ['*', host] : [host.slice(0, slash), host.slice(slash + 1)];
   if (from !== '*' && from !== namespace && !(from === '.' && namespace === own)) return false;
-  return hostCovers(pattern, hostname);
+  return hostCovers(pattern, hostname) || (kind === 'route' && hostCovers(hostname, pattern));
 }
 
 /** One service a host name: the proxy's own namespace's, else a Kubernetes Service, else the first namespace's. */
@@ -144,7 +149,7 @@ const visibleRoutes = generator<
   return sharedList(
     all.filter(
       ({ origin: { namespace: from }, exportTo, hosts }) =>
-        exportedTo(exportTo, from, namespace) && hosts.some((host) => imports(from, host)),
+        exportedTo(exportTo, from, namespace) && hosts.some((host) => imports(from, host, 'route')),
     ),
   );
 });

@@ -32,6 +32,8 @@ interface Place {
 export interface MtlsModes {
   /** `port` is the workload's port, not the service's. */
   of(workload: Workload, port: number): MtlsMode;
+  /** Ports of a workload that its policy names, with a mode of their own. */
+  portsOf(workload: Workload): readonly number[];
   /** Some port may be in mode DISABLE. */
   readonly mayDisable: boolean;
 }
@@ -55,14 +57,21 @@ export const mtlsModes = generator<{ policies: readonly PeerAuthentication[]; ro
       if (Object.keys(selector).length > 0) place.scoped.push({ selector, resource });
       else place.wide ??= resource;
     }
+    const ownPolicy = ({ namespace, labels }: Workload) =>
+      places.get(namespace)?.scoped.find(({ selector }) => selects(selector, labels))?.resource;
     const wideMode = (namespace: string) => {
       const wide = places.get(namespace)?.wide;
       return wide && modeIn(specOf(wide).mtls);
     };
     return {
       mayDisable: policies.some((policy) => disables(policy)),
-      of({ namespace, labels }, port) {
-        const own = places.get(namespace)?.scoped.find(({ selector }) => selects(selector, labels))?.resource;
+      portsOf(workload) {
+        const own = ownPolicy(workload);
+        return Object.keys((own && specOf(own).portLevelMtls) ?? {}).map(Number);
+      },
+      of(workload, port) {
+        const { namespace } = workload;
+        const own = ownPolicy(workload);
         const ofPort = own && specOf(own).portLevelMtls?.[String(port)];
         return (
           modeIn(ofPort) ??

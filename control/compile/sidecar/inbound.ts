@@ -104,6 +104,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       instances,
       ingress: new Map(declared),
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
+      portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
       authorization: authorizations(policies, settings, workloads, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
@@ -130,6 +131,8 @@ interface Inbound {
   readonly ingress: ReadonlyMap<LocalWorkload, readonly Ingress[]>;
   /** Of the workloads that serve a port; 0: of all. */
   mode(port: number): MtlsMode;
+  /** Ports that a PeerAuthentication names, ascending. */
+  readonly portsWithMode: readonly number[];
   /** What guards the port of that number; 0: every port that no workload serves. */
   authorization(port: number): Authorization;
   readonly ip: string;
@@ -245,11 +248,20 @@ function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): C
   return cluster;
 }
 
+/**
+ * Where no chain ends TLS, the listener does not inspect for it: all bytes count as plain, and server-first protocols do not
+ * wait for the client's first bytes. The chains for TLS could never match.
+ */
+function withoutInspection(chains: readonly FilterChain[]): FilterChain[] {
+  if (chains.some((chain) => chain.transportSocket)) return [...chains];
+  return chains.filter(({ filterChainMatch }) => filterChainMatch?.transportProtocol !== 'tls');
+}
+
 /** Without capture: a listener per port, bound where the workload is reached. */
 function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
   return ports.map((item) => {
     const name = `${item.bind}_${item.port}`;
-    const filterChains = portChains(input, item, name, false);
+    const filterChains = withoutInspection(portChains(input, item, name, false));
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
@@ -292,7 +304,8 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
       ...(secured && { transportSocket: socket }),
     });
   if (mode === 'STRICT') add({ transportProtocol: 'tls' }, true);
-  else if (mode === 'DISABLE') add({ transportProtocol: 'raw_buffer' }, false);
+  // TLS belongs to the application, and so do bytes that nothing inspects.
+  else if (mode === 'DISABLE') add({}, false);
   else {
     add({ transportProtocol: 'tls', applicationProtocols: MESH_ALPN }, true);
     // TLS that is not the mesh's own belongs to the application.
@@ -323,7 +336,8 @@ function sniffedChains(
     chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(input, true));
   if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(input, false))];
   const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
-  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
+  // TLS is the application's; that of a listener which does not look for TLS is plain.
+  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp()), chain(tls, tcp())];
   return [
     secureHttp(http()),
     plainHttp,
@@ -388,7 +402,6 @@ function inboundHttp(
 function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
   const { settings } = input;
   const authorization = input.authorization(0);
-  const mode = input.mode(0);
   const inboundPort = settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
@@ -396,30 +409,28 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       const isManager = chain.filters?.some((filter) => filter.name.endsWith('http_connection_manager'));
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
+  const http = () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
+  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
+  const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
       filterChainMatch: { destinationPort: inboundPort },
       filters: [plainTcpProxy(settings, BLACK_HOLE)],
     },
-    ...named(
-      sniffedChains(
-        input,
-        {},
-        'virtualInbound',
-        mode,
-        () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH),
-        () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)],
-      ),
-    ),
+    ...[0, ...unserved.filter((port) => port !== inboundPort)].flatMap((port) => {
+      const at = port === 0 ? {} : { destinationPort: port };
+      return named(sniffedChains(input, at, 'virtualInbound', input.mode(port), http, tcp));
+    }),
   ];
   for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
+  const used = withoutInspection(filterChains);
   return {
     name: 'virtualInbound',
     address: { socketAddress: { address: wildcard(input.ip), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
-    filterChains,
-    listenerFilters: [ORIGINAL_DST, ...inspectors(filterChains)],
+    filterChains: used,
+    listenerFilters: [ORIGINAL_DST, ...inspectors(used)],
     listenerFiltersTimeout: detectionTimeout(input.settings),
     continueOnListenerFiltersTimeout: true,
   };

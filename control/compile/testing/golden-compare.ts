@@ -170,8 +170,9 @@ function tlsMeaning(socket: unknown): unknown {
 
 function listenerMeaning(listener: Json): unknown {
   const port = object(object(listener['address'])['socketAddress'])['portValue'];
+  const plain = plaintextPorts(list(listener['filterChains']));
   const chain = (item: Json) => ({
-    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port)),
+    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port, plain)),
     tls: tlsMeaning(item['transportSocket']),
     filters: list(item['filters'])
       .filter((filter) => !SKIPPED_FILTERS.test(String(filter['name'])))
@@ -188,11 +189,24 @@ function listenerMeaning(listener: Json): unknown {
   };
 }
 
+/** Ports none of whose chains takes TLS apart: istiod switches the inspection off there, so that all bytes are plain. */
+function plaintextPorts(chains: readonly Json[]): ReadonlySet<unknown> {
+  const portOf = (chain: Json) => object(chain['filterChainMatch'])['destinationPort'];
+  const inspected = chains.filter((chain) => object(chain['filterChainMatch'])['transportProtocol'] === 'tls');
+  const tls = new Set(inspected.map(portOf));
+  return new Set(chains.map(portOf).filter((port) => !tls.has(port)));
+}
+
 /** A bound listener has one port: a match on it has no effect. */
-function chainMatch(match: Json, listener: Json, port: unknown): Json {
-  const { destinationPort, ...rest } = match;
+function chainMatch(match: Json, listener: Json, port: unknown, plain: ReadonlySet<unknown>): Json {
+  const { destinationPort, transportProtocol, ...rest } = match;
   const bound = !String(listener['name']).startsWith('virtual');
-  return bound && destinationPort === port ? rest : match;
+  const isPlain = transportProtocol === 'raw_buffer' && plain.has(destinationPort);
+  return {
+    ...rest,
+    ...(bound && destinationPort === port ? {} : { destinationPort }),
+    ...(isPlain ? {} : { transportProtocol }),
+  };
 }
 
 /** `or` and `and` of one element are that element. */

@@ -65,7 +65,10 @@ function rulesOf(rule: Fields, { origin, port, domainSuffix }: Parent): HttpRule
 }
 
 function destinationOf(backend: Fields, namespace: string, domainSuffix: string) {
-  const host = `${text(backend['name'])}.${text(backend['namespace']) ?? namespace}.svc.${domainSuffix}`;
+  const name = text(backend['name']) ?? '';
+  // A backend of kind Hostname (networking.istio.io) has its name in full.
+  const host =
+    backend['kind'] === 'Hostname' ? name : `${name}.${text(backend['namespace']) ?? namespace}.svc.${domainSuffix}`;
   const number = numeric(backend['port']);
   return {
     destination: { host, ...(number !== undefined && { port: { number } }) },

@@ -2,22 +2,7 @@
  * What Istio's annotations do here (istio.io/latest/docs/reference/config/annotations). Those of Pods may be set on a
  * WorkloadEntry or WorkloadGroup, which describe a workload in their place.
  */
-import { didYouMean } from '../read/suggest.ts';
-
-interface AnnotationEffect {
-  /** Kinds on which it does what Istio documents; none: it does so nowhere. */
-  readonly inForceOn?: readonly string[];
-  /** Where it has no effect, or on a kind that is not among `inForceOn`: why. */
-  readonly reason: string;
-  /** Of a value on a kind of `inForceOn`: the part that has no effect. */
-  readonly ofValue?: (value: string) => string | undefined;
-}
-
-const unused = (reason: string): AnnotationEffect => ({ reason: `has no effect${reason}` });
-const on = (...inForceOn: string[]): AnnotationEffect => ({
-  inForceOn,
-  reason: `has an effect on ${inForceOn.join(', ')} only`,
-});
+import { type NamedEffects, namesWithoutEffect, on, unused } from './named-effect.ts';
 
 const INJECTION = unused(': proxies are not injected');
 const DEPLOYED = unused(': set it where the proxy is deployed');
@@ -29,16 +14,16 @@ const AMBIENT = unused(' yet: there are no waypoints and no ambient capture');
 const GATEWAY_API = unused(' yet: the Gateway API is not served');
 
 /** Every annotation that Istio documents, and those of its own that it reads. */
-export const ANNOTATION_EFFECTS: Readonly<Record<string, AnnotationEffect>> = {
+export const ANNOTATION_EFFECTS: NamedEffects = {
   'alpha.istio.io/kubernetes-serviceaccounts': {
-    ...on('Service'),
+    ...on(['Service'], 'shared/resources/effects/annotations.test.ts'),
     ofValue: (value) => (value.includes(',') ? 'only its first account has an effect' : undefined),
   },
   'alpha.istio.io/canonical-serviceaccounts': unused(': name SPIFFE ids as subjectAltNames of a ServiceEntry'),
-  'networking.istio.io/exportTo': on('Service'),
-  'proxy.istio.io/config': on('WorkloadEntry', 'WorkloadGroup'),
-  'istio.io/dry-run': on('AuthorizationPolicy'),
-  'internal.istio.io/route-semantics': on('VirtualService'),
+  'networking.istio.io/exportTo': on(['Service']),
+  'proxy.istio.io/config': on(['WorkloadEntry', 'WorkloadGroup'], 'control/compile/node/proxy-config.test.ts'),
+  'istio.io/dry-run': on(['AuthorizationPolicy']),
+  'internal.istio.io/route-semantics': on(['VirtualService']),
   // Both are refused where they would have an effect.
   'internal.istio.io/parents': unused(''),
   'internal.istio.io/parent-namespace': unused(''),
@@ -108,27 +93,6 @@ export const ANNOTATION_EFFECTS: Readonly<Record<string, AnnotationEffect>> = {
   'istio.io/use-waypoint-canary-weight': AMBIENT,
 };
 
-/** Istio's domain: nothing else may use it, so that an unknown name there is a mistake. */
-const ISTIO = /^([a-z0-9-]+\.)*istio\.io\//;
-const NAMES = Object.keys(ANNOTATION_EFFECTS);
-
-/**
- * Of each annotation of Istio's that has no effect on a resource of `kind`: why.
- * @param annotations of metadata; values that are not strings are ignored
- */
-export function annotationsWithoutEffect(
-  kind: string,
-  annotations: Readonly<Record<string, unknown>>,
-): { name: string; message: string }[] {
-  return Object.entries(annotations).flatMap(([name, value]) => {
-    const message = typeof value === 'string' ? reasonOf(kind, name, value) : undefined;
-    return message === undefined ? [] : [{ name, message }];
-  });
-}
-
-function reasonOf(kind: string, name: string, value: string): string | undefined {
-  if (!Object.hasOwn(ANNOTATION_EFFECTS, name))
-    return ISTIO.test(name) ? `has no effect: Istio has no such annotation${didYouMean(name, NAMES)}` : undefined;
-  const { inForceOn = [], reason, ofValue } = ANNOTATION_EFFECTS[name]!;
-  return inForceOn.includes(kind) ? ofValue?.(value) : reason;
-}
+/** Of each annotation of Istio's that has no effect on a resource of `kind`: why. */
+export const annotationsWithoutEffect = (kind: string, given: Readonly<Record<string, unknown>>) =>
+  namesWithoutEffect(ANNOTATION_EFFECTS, 'annotation', kind, given);
