@@ -91,7 +91,7 @@ const planes: Record<string, string[][]> = {
     ['compile/patches/'],
     // Who a proxy is, and what its configuration sees.
     ['compile/scope/'],
-    ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
+    ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/', 'compile/telemetry/'],
     ['compile/node/'],
     ['discovery/', 'status/'],
     ['api/'],

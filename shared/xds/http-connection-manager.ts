@@ -6,7 +6,6 @@ import {
   DataSource,
   HeaderValueOption,
   Http2ProtocolOptions,
-  Percent,
   StringMatcher,
 } from './core.ts';
 import { FilterConfigAny } from './http-filters.ts';
@@ -24,6 +23,7 @@ import {
   uint32,
 } from './message.ts';
 import { HeaderMatcher, RouteConfiguration } from './route.ts';
+import { ManagerTracing } from './tracing.ts';
 
 export const HttpFilter = messageRequiring(
   { name: nonEmpty(), isOptional: bool(), disabled: bool(), typedConfig: FilterConfigAny },
@@ -172,7 +172,7 @@ export const HttpConnectionManager = messageRequiring(
     routeConfig: RouteConfiguration,
     httpFilters: list(HttpFilter),
     addUserAgent: bool(),
-    tracing: message({ clientSampling: Percent, randomSampling: Percent, overallSampling: Percent }),
+    tracing: ManagerTracing,
     commonHttpProtocolOptions: message({
       idleTimeout: duration(),
       maxConnectionDuration: duration(),

@@ -19,6 +19,7 @@ import {
   struct,
   uint32,
 } from './message.ts';
+import { STATS_TYPE, StatsConfig } from './istio-stats.ts';
 import { HttpRbac } from './rbac.ts';
 
 /** envoy.extensions.filters.http.buffer.v3.Buffer */
@@ -122,6 +123,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
+  [STATS_TYPE]: StatsConfig,
 };
 
 /** Messages of typed_per_filter_config that are read here. */

@@ -18,6 +18,7 @@ import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
+import { observed } from '../telemetry/observed.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
 import { gatewayTlsSocket } from './gateway-tls.ts';
@@ -86,7 +87,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     for (const [port, servers] of serversByPort(given.gateways, note)) {
       const built = yield* portOf(gateway, port, servers);
       if (built.listener)
-        listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
+        listeners.push(produced('listeners', observed(built.listener, settings.telemetry.client, false), { side: 'gateway', port, owner: servers[0]?.owner }));
       routes.push(...built.routes);
     }
     return { listeners, routes, notes: [...notes], errors: distinctFindings(errors) };

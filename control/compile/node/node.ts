@@ -26,6 +26,7 @@ import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
 import { proxyHttpSettings } from './proxy-config.ts';
+import { telemetryOf } from './proxy-telemetry.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
 export interface Compiled {
@@ -100,6 +101,7 @@ export const NODE_KINDS = [
   'Secret',
   'ProxyConfig',
   'WorkloadGroup',
+  'Telemetry',
 ] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
@@ -159,11 +161,12 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const { namespace } = proxy;
   yield;
-  const own = proxySettings({ settings, ...proxyHttpSettings(view, proxy) });
   const asked = proxyClass(view, proxy);
   yield;
   const scope = scopeOf(view, proxy);
   yield;
+  const telemetry = telemetryOf(view, proxy, scope.services);
+  const own = proxySettings({ settings, telemetry: telemetry.compiled, ...proxyHttpSettings(view, proxy) });
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
   const rules = destinationRules(view.resources('DestinationRule'), settings, caller);
   yield;
@@ -174,7 +177,8 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
-  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand };
+  const { findings } = telemetry;
+  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand, findings };
 }
 
 interface CompiledPlace {
@@ -221,7 +225,8 @@ function standardParts(place: Place): Parts {
   const { view, proxy } = place;
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const { passesThrough: passthrough } = proxy.traits;
-  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) });
+  const { findings: errors } = place;
+  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) }, { errors });
 }
 
 function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {

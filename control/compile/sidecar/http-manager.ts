@@ -1,7 +1,6 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
-import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT } from '../../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
@@ -10,13 +9,13 @@ import type { Destinations } from '../cluster/destination-rule.ts';
 import { protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { ADS } from '../security/tls-context.ts';
-import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
+import type { ProxyTelemetry, SideTelemetry } from '../telemetry/proxy-telemetry.ts';
+import { httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 import { filtersInOrder, type PlacedFilters } from './filter-places.ts';
 
 const FILTERS = 'envoy.extensions.filters';
 
-export type LogSettings = Pick<MeshSettings, 'accessLogFile' | 'accessLogFormat'>;
-type ManagerSettings = LogSettings & Pick<ProxySettings, 'config' | 'http'>;
+type ManagerSettings = Pick<ProxySettings, 'config' | 'http' | 'telemetry'>;
 
 type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
 
@@ -35,14 +34,15 @@ export interface ProxyHttpSettings {
 /** The settings of the mesh as they hold for one proxy. */
 export interface ProxySettings extends MeshSettings {
   readonly http: ProxyHttpSettings;
+  readonly telemetry: ProxyTelemetry;
 }
 
-type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
+type ProxySettingsInput = { settings: MeshSettings; telemetry: ProxyTelemetry } & ProxyHttpSettings;
 
 /** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
-  ({ settings, ...http }) => ({ ...settings, http }),
+  { settings: true, telemetry: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
+  ({ settings, telemetry, ...http }) => ({ ...settings, telemetry, http }),
 );
 
 export interface ManagerOptions {
@@ -61,7 +61,8 @@ export interface ManagerOptions {
 export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
   const { http } = settings;
-  const logs = accessLogs(settings);
+  const telemetry = settings.telemetry[side === 'inbound' ? 'server' : 'client'];
+  const { logs, stats, tracing, useRequestIdForTraceSampling } = telemetry;
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
     `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
@@ -75,6 +76,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         ...filtersInOrder(options.policies ?? {}),
         ...(options.grpcWeb ? [GRPC_WEB] : []),
         ...STANDARD_FILTERS,
+        ...(stats ? [stats] : []),
         ...(options.last ?? []),
         ROUTER,
       ],
@@ -91,9 +93,10 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       requestIdExtension: {
         typedConfig: {
           '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
-          useRequestIdForTraceSampling: true,
+          useRequestIdForTraceSampling,
         },
       },
+      ...(tracing && { tracing }),
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
@@ -170,26 +173,26 @@ const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v
 
 /** What connections are handed on with: where they are logged, and how their destinations hash them. */
 export interface TcpSettings {
-  readonly settings: LogSettings;
+  readonly settings: Pick<ProxySettings, 'telemetry'>;
   readonly destinations: Destinations;
 }
 
 export function tcpProxy({ settings, destinations }: TcpSettings, cluster: string): NetworkFilter {
-  return tcpProxyTo(settings, { statPrefix: cluster, cluster, ...tcpHashPolicy(destinations, cluster) });
+  return tcpProxyTo(settings.telemetry.client, { statPrefix: cluster, cluster, ...tcpHashPolicy(destinations, cluster) });
 }
 
 /** A tcp_proxy to a cluster that is no service: one of the standard clusters, or of the workload itself. */
-export function plainTcpProxy(settings: LogSettings, cluster: string): NetworkFilter {
-  return tcpProxyTo(settings, { statPrefix: cluster, cluster });
+export function plainTcpProxy(telemetry: Logged, cluster: string): NetworkFilter {
+  return tcpProxyTo(telemetry, { statPrefix: cluster, cluster });
 }
 
 /** A tcp_proxy that shares connections out by weight. */
 export function weightedTcpProxy(
-  settings: LogSettings,
+  { telemetry }: TcpSettings['settings'],
   statPrefix: string,
   clusters: readonly { name: string; weight: number }[],
 ): NetworkFilter {
-  return tcpProxyTo(settings, { statPrefix, weightedClusters: { clusters } });
+  return tcpProxyTo(telemetry.client, { statPrefix, weightedClusters: { clusters } });
 }
 
 /** Of consistent hashing, connections know only `useSourceIp`. */
@@ -200,8 +203,12 @@ function tcpHashPolicy(destinations: Destinations, cluster: string): object {
   return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
 }
 
-function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
-  const logs = accessLogs(settings);
+/** Where the connections of a tcp_proxy are logged. */
+export type Logged = Pick<SideTelemetry, 'logs'>;
+/** As in Istio, connections to the listener's own port, which go nowhere, are not logged. */
+export const NOT_LOGGED: Logged = { logs: [] };
+
+function tcpProxyTo({ logs }: Logged, target: object): NetworkFilter {
   return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
     ...target,
     ...(logs.length > 0 && { accessLog: logs }),
@@ -211,19 +218,6 @@ function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
 /** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
 export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): string {
   return protoDuration(config.protocolDetectionTimeout) ?? '0s';
-}
-
-/** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
-const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
-
-/** As Istio: none where MeshConfig names no file; lines of text unless it says JSON. */
-function accessLogs({ accessLogFile: path, accessLogFormat: format }: LogSettings): AccessLog[] {
-  if (path === undefined || !LOG_FILES.has(path)) return [];
-  const logFormat = format?.json
-    ? { jsonFormat: format.json === true ? ISTIO_JSON_FORMAT : format.json }
-    : { textFormatSource: { inlineString: format?.text ?? ISTIO_TEXT_FORMAT } };
-  const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
-  return [accessLog('envoy.access_loggers.file', type, { path, logFormat })];
 }
 
 export const TLS_INSPECTOR = listenerFilter(

@@ -15,10 +15,12 @@ import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloa
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
+import { observed } from '../telemetry/observed.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
+  NOT_LOGGED,
   ORIGINAL_DST,
   type ProxySettings,
   plainTcpProxy,
@@ -115,7 +117,12 @@ export const inbound = generator<InboundInput, InboundResources>(
     const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
-      listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
+      listeners: listeners.map((item) =>
+        produced('listeners', observed(item, settings.telemetry.server, true), {
+          side: 'inbound',
+          port: portOf(item),
+        }),
+      ),
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
@@ -291,7 +298,7 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
   const http = () => inboundHttp(settings, authorization, item, cluster, name);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, cluster)];
+  const tcp = () => [...authorization.tcp, plainTcpProxy(settings.telemetry.server, cluster)];
   if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
   const filters = isHttp(item.protocol) ? http : tcp;
   const socket = meshServer(input, isHttp(item.protocol));
@@ -410,13 +417,13 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
   const http = () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
+  const tcp = () => [...authorization.tcp, plainTcpProxy(settings.telemetry.server, INBOUND_PASSTHROUGH)];
   const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
       filterChainMatch: { destinationPort: inboundPort },
-      filters: [plainTcpProxy(settings, BLACK_HOLE)],
+      filters: [plainTcpProxy(NOT_LOGGED, BLACK_HOLE)],
     },
     ...[0, ...unserved.filter((port) => port !== inboundPort)].flatMap((port) => {
       const at = port === 0 ? {} : { destinationPort: port };

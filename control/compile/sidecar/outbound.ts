@@ -33,11 +33,13 @@ import {
   withTunnels,
 } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
+import { observed } from '../telemetry/observed.ts';
 import { httpFilter } from '../wire.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
+  NOT_LOGGED,
   type ProxySettings,
   plainTcpProxy,
   TLS_INSPECTOR,
@@ -157,12 +159,13 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
     const listeners = rest.captured
       ? yield* capturedOutbound(input, rest.any)
       : yield* boundOutbound(input, rest.bind, rest.httpProxyPort);
-    return { listeners: listeners.map(withOrigin), notes: [...notes] };
+    return { listeners: listeners.map((one) => withOrigin(one, settings)), notes: [...notes] };
   },
 );
 
-function withOrigin(listener: Listener): Produced<'listeners'> {
-  return produced('listeners', listener, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
+function withOrigin(listener: Listener, { telemetry }: ProxySettings): Produced<'listeners'> {
+  const resource = observed(listener, telemetry.client, listener.name === VIRTUAL_OUTBOUND);
+  return produced('listeners', resource, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
 }
 
 interface Outbound extends L4Routes {
@@ -409,7 +412,7 @@ function* capturedOutbound(input: Outbound, any: string): Work<Listener[]> {
 }
 
 function passthroughChain({ settings, outboundTrafficPolicy }: Outbound): FilterChain {
-  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))] };
+  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings.telemetry.client, fallback(outboundTrafficPolicy))] };
 }
 
 function* addCapturedTcp(
@@ -465,10 +468,12 @@ function fallback(policy: Policy): string {
   return policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
 }
 
+const VIRTUAL_OUTBOUND = 'virtualOutbound';
+
 function virtualOutbound({ settings, outboundTrafficPolicy }: Outbound, any: string): Listener {
   const port = settings.config.proxyListenPort ?? 15001;
   return {
-    name: 'virtualOutbound',
+    name: VIRTUAL_OUTBOUND,
     address: { socketAddress: { address: any, portValue: port } },
     trafficDirection: 'OUTBOUND',
     useOriginalDst: true,
@@ -476,11 +481,11 @@ function virtualOutbound({ settings, outboundTrafficPolicy }: Outbound, any: str
       {
         name: 'virtualOutbound-blackhole',
         filterChainMatch: { destinationPort: port },
-        filters: [plainTcpProxy(settings, BLACK_HOLE)],
+        filters: [plainTcpProxy(NOT_LOGGED, BLACK_HOLE)],
       },
       {
         name: 'virtualOutbound-catchall-tcp',
-        filters: [plainTcpProxy(settings, fallback(outboundTrafficPolicy))],
+        filters: [plainTcpProxy(settings.telemetry.client, fallback(outboundTrafficPolicy))],
       },
     ],
   };
