@@ -18,7 +18,7 @@ async function principal(trustDomain: string | undefined, subject: string): Prom
     routeConfig: {},
     httpFilters: [
       {
-        name: 'jwt',
+        name: 'tulle.filters.http.jwt_svid',
         typedConfig: {
           '@type': `${ANY}http.jwt_authn.v3.JwtAuthentication`,
           providers: {

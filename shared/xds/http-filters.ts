@@ -5,21 +5,10 @@
  */
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
-import { DataSource, FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
-import {
-  bool,
-  duration,
-  list,
-  map,
-  message,
-  messageRequiring,
-  nonEmpty,
-  openAny,
-  string,
-  struct,
-  uint32,
-} from './message.ts';
-import { STATS_TYPE, StatsConfig } from './istio-stats.ts';
+import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
+import { STATS_TYPE, StatsConfig } from './filters/istio-stats.ts';
+import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
+import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
 
 /** envoy.extensions.filters.http.buffer.v3.Buffer */
@@ -74,23 +63,6 @@ export type GrpcStats = z.infer<typeof GrpcStats>;
 /** envoy.extensions.filters.http.grpc_web.v3.GrpcWeb */
 export const GrpcWeb = message({});
 
-/** envoy.extensions.filters.http.jwt_authn.v3: the subset an ingress needs to accept JWT-SVIDs. */
-export const JwtAuthentication = message({
-  providers: map(
-    message({
-      issuer: string(),
-      audiences: list(nonEmpty()),
-      subjects: StringMatcher,
-      localJwks: DataSource,
-      forward: bool(),
-      payloadInMetadata: string(),
-      fromHeaders: list(message({ name: nonEmpty(), valuePrefix: string() })),
-    }),
-  ),
-  rules: list(message({ match: message({ prefix: string() }), requires: struct() })),
-});
-export type JwtAuthentication = z.infer<typeof JwtAuthentication>;
-
 const IstioHeaders = message({ skipExternalClusters: bool() });
 const PeerDiscovery = list(message({ istioHeaders: IstioHeaders, workloadDiscovery: message({}) }));
 const PeerPropagation = list(message({ istioHeaders: IstioHeaders }));
@@ -132,6 +104,7 @@ export const ROUTE_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.cors.v3.CorsPolicy': CorsPolicy,
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': RbacPerRoute,
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': BufferPerRoute,
+  'envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig': JwtPerRoute,
 };
 
 export const FilterConfigAny = openAny(FILTER_MESSAGES);

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { CidrRange, StringMatcher } from './core.ts';
 import { HeaderMatcher } from './header-matcher.ts';
+import { MetadataMatcher } from './match/metadata-matcher.ts';
 import { any, bool, enumeration, list, map, message, messageRequiring, nonEmpty, uint32 } from './message.ts';
 
 const PathMatcher = message({ path: StringMatcher });
@@ -18,31 +19,6 @@ const UriTemplate = messageRequiring(
   },
   ['name', 'typedConfig'],
 );
-
-/** envoy.type.matcher.v3.MetadataMatcher over dynamic metadata (JWT claims and such). */
-export interface ValueMatcher {
-  nullMatch?: Record<string, never>;
-  stringMatch?: z.infer<typeof StringMatcher>;
-  boolMatch?: boolean;
-  presentMatch?: boolean;
-  listMatch?: { oneOf?: ValueMatcher };
-  orMatch?: { valueMatchers?: ValueMatcher[] };
-}
-export const ValueMatcher: z.ZodType<ValueMatcher> = z.lazy(() =>
-  message({
-    nullMatch: message({}),
-    stringMatch: StringMatcher,
-    boolMatch: bool(),
-    presentMatch: bool(),
-    listMatch: message({ oneOf: ValueMatcher }),
-    orMatch: message({ valueMatchers: list(ValueMatcher) }),
-  }),
-) as z.ZodType<ValueMatcher>;
-export const MetadataMatcher = messageRequiring(
-  { filter: nonEmpty(), path: list(message({ key: nonEmpty() })), value: ValueMatcher, invert: bool() },
-  ['filter', 'path', 'value'],
-);
-export type MetadataMatcher = z.infer<typeof MetadataMatcher>;
 
 export interface Permission {
   andRules?: { rules?: Permission[] };

@@ -7,12 +7,11 @@ import {
   HeaderValueOption,
   Metadata,
   RegexMatchAndSubstitute,
-  RegexMatcher,
   RuntimeFractionalPercent,
-  StringMatcher,
 } from './core.ts';
 import { HeaderMatcher } from './header-matcher.ts';
 import { TypedPerFilterConfig } from './http-filters.ts';
+import { QueryParameterMatcher, RouteMatch } from './match/route-match.ts';
 import {
   any,
   bool,
@@ -27,39 +26,7 @@ import {
   uint32,
 } from './message.ts';
 
-export { HeaderMatcher };
-export const QueryParameterMatcher = messageRequiring(
-  { name: nonEmpty(), stringMatch: StringMatcher, presentMatch: bool() },
-  ['name'],
-);
-export type QueryParameterMatcher = z.infer<typeof QueryParameterMatcher>;
-
-export const RouteMatch = message({
-  prefix: string(),
-  path: string(),
-  safeRegex: RegexMatcher,
-  pathSeparatedPrefix: string(),
-  connectMatcher: message({}),
-  pathMatchPolicy: messageRequiring(
-    {
-      name: nonEmpty(),
-      typedConfig: any({
-        'envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig': messageRequiring(
-          { pathTemplate: nonEmpty() },
-          ['pathTemplate'],
-        ),
-      }),
-    },
-    ['name', 'typedConfig'],
-  ),
-  caseSensitive: bool(),
-  /** Only requests of gRPC match. */
-  grpc: message({}),
-  runtimeFraction: RuntimeFractionalPercent,
-  headers: list(HeaderMatcher),
-  queryParameters: list(QueryParameterMatcher),
-});
-export type RouteMatch = z.infer<typeof RouteMatch>;
+export { HeaderMatcher, QueryParameterMatcher, RouteMatch };
 
 export const RetryPolicy = message({
   retryOn: string(),

@@ -1,7 +1,18 @@
 /** HttpConnectionManager.Tracing, envoy.type.tracing.v3 and the tracers of envoy.config.trace.v3 that are read here. */
 import type { z } from 'zod';
 import { HeaderValueOption, Percent } from './core.ts';
-import { any, bool, duration, enumeration, list, message, messageRequiring, nonEmpty, string, uint32 } from './message.ts';
+import {
+  any,
+  bool,
+  duration,
+  enumeration,
+  list,
+  message,
+  messageRequiring,
+  nonEmpty,
+  string,
+  uint32,
+} from './message.ts';
 
 const named = messageRequiring({ name: nonEmpty(), defaultValue: string() }, ['name']);
 
@@ -14,10 +25,9 @@ const CustomTag = messageRequiring(
     requestHeader: named,
     metadata: message({
       kind: message({ request: message({}), route: message({}), cluster: message({}), host: message({}) }),
-      metadataKey: messageRequiring(
-        { key: nonEmpty(), path: list(messageRequiring({ key: nonEmpty() }, ['key'])) },
-        ['key'],
-      ),
+      metadataKey: messageRequiring({ key: nonEmpty(), path: list(messageRequiring({ key: nonEmpty() }, ['key'])) }, [
+        'key',
+      ]),
       defaultValue: string(),
     }),
     /** Command operators of access logs. */
@@ -49,7 +59,11 @@ export const ZipkinConfig = message({
 });
 export type ZipkinConfig = z.infer<typeof ZipkinConfig>;
 
-export const OpenTelemetryConfig = message({ grpcService: GrpcService, httpService: HttpService, serviceName: string() });
+export const OpenTelemetryConfig = message({
+  grpcService: GrpcService,
+  httpService: HttpService,
+  serviceName: string(),
+});
 
 const Tracer = messageRequiring(
   {

@@ -52,7 +52,8 @@ function bound({ forms }: GatewayL4, server: GatewayServer): readonly RouteForm[
 export function tcpServerFilters(input: GatewayL4, server: GatewayServer): NetworkFilter[] | undefined {
   for (const form of bound(input, server))
     for (const rule of form.tcp) {
-      const { match: matches = [] } = rule;
+      const { match: matches = [], route = [] } = rule;
+      if (route.length === 0) continue;
       if (matches.length > 0 && !matches.some((match) => applies(input, match, server.gateway, server.port))) continue;
       return guarded(input, server, destinationFilter(input, form, rule, server.port));
     }

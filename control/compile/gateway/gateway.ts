@@ -87,7 +87,13 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     for (const [port, servers] of serversByPort(given.gateways, note)) {
       const built = yield* portOf(gateway, port, servers);
       if (built.listener)
-        listeners.push(produced('listeners', observed(built.listener, settings.telemetry.client, false), { side: 'gateway', port, owner: servers[0]?.owner }));
+        listeners.push(
+          produced('listeners', observed(built.listener, settings.telemetry.client, false), {
+            side: 'gateway',
+            port,
+            owner: servers[0]?.owner,
+          }),
+        );
       routes.push(...built.routes);
     }
     return { listeners, routes, notes: [...notes], errors: distinctFindings(errors) };

@@ -35,7 +35,7 @@ describe('JWT-SVIDs at a gateway', () => {
     const found = filters({ issuer: 'https://control', jwks: '{"keys":[]}' });
     expect(found.slice(0, 3).map(({ name }) => name)).toEqual([
       'istio.metadata_exchange',
-      'envoy.filters.http.jwt_authn',
+      'tulle.filters.http.jwt_svid',
       'envoy.filters.http.rbac',
     ]);
     expect(found[1]?.typedConfig).toMatchObject({
@@ -53,6 +53,6 @@ describe('JWT-SVIDs at a gateway', () => {
   });
 
   it('are not required where the mesh signs none', () => {
-    expect(filters().map(({ name }) => name)).not.toContain('envoy.filters.http.jwt_authn');
+    expect(filters().map(({ name }) => name)).not.toContain('tulle.filters.http.jwt_svid');
   });
 });

@@ -1,4 +1,5 @@
 /** JWT-SVIDs at gateways: how an edge worker, which cannot present a client certificate, proves its SPIFFE id. */
+import { JWT_SVID_FILTER } from '../../../shared/xds/filters/jwt-authn.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { httpFilter } from '../wire.ts';
@@ -23,13 +24,14 @@ export function jwtSvidFilters(
 ): HttpFilter[] {
   if (!jwtSvid) return [];
   return [
-    httpFilter('envoy.filters.http.jwt_authn', 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
+    httpFilter(JWT_SVID_FILTER, 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
       providers: {
         [PROVIDER]: {
           issuer: jwtSvid.issuer,
           audiences: [gatewayAudience(namespace)],
           // Keys speak for their own trust domain alone.
           subjects: { prefix: `spiffe://${trustDomain}/` },
+          requireExpiration: true,
           localJwks: { inlineString: jwtSvid.jwks },
           fromHeaders: [{ name: JWT_SVID_HEADER }],
           forward: false,

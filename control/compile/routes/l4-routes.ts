@@ -82,7 +82,8 @@ function tcpChains(input: L4Routes, { service, port, addresses }: ServiceTarget)
   const chains: FilterChain[] = [];
   for (const form of formsOf(input, service.hostname))
     for (const rule of form.tcp) {
-      const { match: matches = [] } = rule;
+      const { match: matches = [], route = [] } = rule;
+      if (route.length === 0) continue;
       const applying = matches.filter((match) => applies(input, match, 'mesh', port.number));
       if (matches.length > 0 && applying.length === 0) continue;
       const subnets = applying.map((match) => match.destinationSubnets ?? []);

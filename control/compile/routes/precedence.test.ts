@@ -47,7 +47,7 @@ describe('forms of the Gateway API for one host', () => {
     ]);
     const other = form('other', [prefix('/a/b/c'), { ...prefix('/a'), headers: { x: {}, y: {} } }, prefix('/')]);
     expect(names(joinedFor([one, other], 'a.example'))).toEqual([
-      'one/6 other/0 one/4 other/1 one/3 one/5 one/2 one/1 one/0 other/2',
+      'one/6 other/0 one/4 other/1 one/3 one/5 one/2 one/1 other/2 one/0',
     ]);
   });
 

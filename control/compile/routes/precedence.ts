@@ -81,8 +81,8 @@ function byAgeThenPath(a: RouteOrigin, b: RouteOrigin): number {
  */
 function rankOf({ match }: HttpRule): readonly number[] {
   const { uri, method, headers = {}, queryParams = {} } = match?.[0] ?? {};
-  const path = uri?.exact ?? uri?.prefix ?? uri?.regex ?? '/';
-  const kind = uri?.exact !== undefined ? 3 : uri?.regex !== undefined ? 1 : path === '/' ? 0 : 2;
+  const path = uri?.exact ?? uri?.prefix ?? uri?.regex ?? '';
+  const kind = uri?.exact !== undefined ? 3 : uri?.regex !== undefined ? 1 : path === '/' ? 0 : uri ? 2 : -1;
   return [
     kind,
     path.length,

@@ -7,13 +7,14 @@ import { DYNAMIC_ANY, PASSTHROUGH } from '../cluster/clusters.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
-import { bracketed, hostCovers, moreSpecific, outboundCluster } from '../names.ts';
+import { hostCovers, moreSpecific, outboundCluster } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
 import { formRoutes, type RouteCaller } from './form-routes.ts';
+import { domainsOf, serviceDomains } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
@@ -248,40 +249,6 @@ const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, Vi
           routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
         },
 );
-
-/** Every name a client may use for a host: the full name, its short forms from the proxy's namespace, the virtual IPs. */
-function domainsOf(hostname: string, service: MeshService | undefined, dnsDomain: string): readonly string[] {
-  return service?.hostname === hostname
-    ? serviceDomains({ service, dnsDomain })
-    : allNames(hostname, service?.addresses ?? [], dnsDomain);
-}
-
-const serviceDomains = generator<{ service: MeshService; dnsDomain: string }, readonly string[]>(
-  { service: true, dnsDomain: true },
-  ({ service, dnsDomain }) => allNames(service.hostname, service.addresses, dnsDomain),
-);
-
-function allNames(hostname: string, addresses: readonly string[], dnsDomain: string): string[] {
-  const domains = [hostname];
-  if (hostname !== '*') domains.push(`${hostname}.`);
-  if (!hostname.startsWith('*')) domains.push(...shortNames(hostname, dnsDomain));
-  for (const address of addresses) if (!address.includes('/')) domains.push(bracketed(address));
-  return [...new Set(domains)];
-}
-
-/** Kubernetes search paths: `web.shop.svc.cluster.local` from namespace `shop` is also `web`, `web.shop.svc`, `web.shop`. */
-function shortNames(hostname: string, dnsDomain: string): string[] {
-  const own = dnsDomain.split('.');
-  const svc = own.indexOf('svc');
-  if (svc < 1) return [];
-  const suffix = own.slice(svc).join('.');
-  if (!hostname.endsWith(`.${suffix}`)) return [];
-  const rest = hostname.slice(0, -suffix.length - 1).split('.');
-  if (rest.length < 2) return [];
-  const [name, namespace] = [rest.slice(0, -1).join('.'), rest[rest.length - 1]];
-  const qualified = [`${name}.${namespace}.svc`, `${name}.${namespace}`];
-  return namespace === own.slice(0, svc).join('.') ? [name, ...qualified] : qualified;
-}
 
 /** HTTP service ports among `services`, ascending. */
 export function httpPorts({ list }: Pick<Services, 'list'>): readonly number[] {

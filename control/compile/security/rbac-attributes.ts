@@ -5,7 +5,8 @@
 import { isIpAddress, parseCidr } from '../../../shared/match/cidr.ts';
 import { isPathTemplate } from '../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../shared/xds/core.ts';
-import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../shared/xds/rbac.ts';
+import type { MetadataMatcher, ValueMatcher } from '../../../shared/xds/match/metadata-matcher.ts';
+import type { Permission, Principal } from '../../../shared/xds/rbac.ts';
 import type { HeaderMatcher } from '../../../shared/xds/route.ts';
 
 /** Makes the matcher of a list of values of which one must match; never called with an empty list. */

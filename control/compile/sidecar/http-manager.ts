@@ -41,7 +41,14 @@ type ProxySettingsInput = { settings: MeshSettings; telemetry: ProxyTelemetry } 
 
 /** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, telemetry: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
+  {
+    settings: true,
+    telemetry: true,
+    acceptsHttp10: true,
+    ignoredUpgrades: true,
+    trustedProxies: true,
+    forwardClientCert: true,
+  },
   ({ settings, telemetry, ...http }) => ({ ...settings, telemetry, http }),
 );
 
@@ -178,7 +185,11 @@ export interface TcpSettings {
 }
 
 export function tcpProxy({ settings, destinations }: TcpSettings, cluster: string): NetworkFilter {
-  return tcpProxyTo(settings.telemetry.client, { statPrefix: cluster, cluster, ...tcpHashPolicy(destinations, cluster) });
+  return tcpProxyTo(settings.telemetry.client, {
+    statPrefix: cluster,
+    cluster,
+    ...tcpHashPolicy(destinations, cluster),
+  });
 }
 
 /** A tcp_proxy to a cluster that is no service: one of the standard clusters, or of the workload itself. */

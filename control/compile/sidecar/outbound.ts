@@ -412,7 +412,10 @@ function* capturedOutbound(input: Outbound, any: string): Work<Listener[]> {
 }
 
 function passthroughChain({ settings, outboundTrafficPolicy }: Outbound): FilterChain {
-  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings.telemetry.client, fallback(outboundTrafficPolicy))] };
+  return {
+    name: 'PassthroughFilterChain',
+    filters: [plainTcpProxy(settings.telemetry.client, fallback(outboundTrafficPolicy))],
+  };
 }
 
 function* addCapturedTcp(

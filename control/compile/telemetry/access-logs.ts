@@ -3,10 +3,7 @@
  * AccessLogBuilder of Istio).
  */
 import { celRefusal } from '../../../shared/cel/expression.ts';
-import type {
-  ExtensionProvider,
-  ProviderType,
-} from '../../../shared/resources/mesh-config/mesh-config-providers.ts';
+import type { ExtensionProvider, ProviderType } from '../../../shared/resources/mesh-config/mesh-config-providers.ts';
 import type { AccessLogging } from '../../../shared/resources/schema/telemetry.ts';
 import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT, unreadablePart } from '../../../shared/xds/access-log-format.ts';
 import type { AccessLogFilter } from '../../../shared/xds/http-connection-manager.ts';
@@ -174,7 +171,11 @@ function writtenFormat(
   format: NonNullable<ExtensionProvider['envoyFileAccessLog']>['logFormat'],
   note: (message: string) => void,
 ): object {
-  const unreadable = format?.labels ? unreadableIn(format.labels) : format?.text ? unreadablePart(format.text) : undefined;
+  const unreadable = format?.labels
+    ? unreadableIn(format.labels)
+    : format?.text
+      ? unreadablePart(format.text)
+      : undefined;
   if (unreadable !== undefined)
     note(`proxies cannot read ${unreadable} of its logFormat: Istio's default format is used`);
   const readable = unreadable === undefined ? format : undefined;

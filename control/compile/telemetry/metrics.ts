@@ -3,7 +3,7 @@ import { celRefusal } from '../../../shared/cel/expression.ts';
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
 import type { Metric, Override, TagOverride } from '../../../shared/resources/schema/telemetry.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
-import type { StatsConfig } from '../../../shared/xds/istio-stats.ts';
+import type { StatsConfig } from '../../../shared/xds/filters/istio-stats.ts';
 import { specOf } from '../../mesh/fields.ts';
 import { protoDuration } from '../durations.ts';
 import type { Finding } from '../output/finding.ts';
@@ -58,7 +58,10 @@ export function statsConfigOf(input: MetricsInput): StatsConfig | undefined {
   const named = config.defaultProviders?.metrics ?? [];
   if (written.length === 0 && named.length === 0) return undefined;
   const defaults = named.length > 0 ? named : IMPLIED;
-  const inScope = written.reduce((names, { metric }) => (metric.providers?.length ? namesOf(metric.providers) : names), defaults);
+  const inScope = written.reduce(
+    (names, { metric }) => (metric.providers?.length ? namesOf(metric.providers) : names),
+    defaults,
+  );
   for (const one of written) noteProviders(config, one, note);
   const merged: Merged = { disabled: false, interval: undefined, overrides: new Map() };
   const scraped = inScope.filter((name) => isPrometheus(config, name));
@@ -76,7 +79,11 @@ function isPrometheus(config: MeshConfig, name: string): boolean {
   return provider !== undefined && providerType(provider) === 'prometheus';
 }
 
-function noteProviders(config: MeshConfig, { metric, origin }: { metric: Metric; origin: Origin }, note: MetricsInput['note']) {
+function noteProviders(
+  config: MeshConfig,
+  { metric, origin }: { metric: Metric; origin: Origin },
+  note: MetricsInput['note'],
+) {
   for (const name of namesOf(metric.providers)) {
     if (isPrometheus(config, name)) continue;
     const why = providerNamed(config, name)
@@ -99,7 +106,8 @@ function merge(merged: Merged, metric: Metric, origin: Origin, side: Side, note:
       continue;
     }
     merged.disabled = false;
-    for (const one of customMetric ? [customMetric] : name === 'ALL_METRICS' ? ALL : [name]) apply(merged, one, override);
+    for (const one of customMetric ? [customMetric] : name === 'ALL_METRICS' ? ALL : [name])
+      apply(merged, one, override);
   }
 }
 
@@ -110,10 +118,19 @@ function apply({ overrides }: Merged, metric: string, { disabled, tagOverrides =
   for (const [tag, override] of Object.entries(tagOverrides)) found.tags.set(tag, override);
 }
 
-function noteOverride({ match, tagOverrides = {} }: Override, { resource, path }: Origin, note: MetricsInput['note']): void {
+function noteOverride(
+  { match, tagOverrides = {} }: Override,
+  { resource, path }: Origin,
+  note: MetricsInput['note'],
+): void {
   const custom = match?.customMetric;
   if (custom !== undefined && !Object.values<string>(METRIC_NAMES).includes(custom.replace(/^istio_/, '')))
-    note(withoutEffect(resource, `${path}.match.customMetric: proxies make no metric "${custom}": the override has no effect`));
+    note(
+      withoutEffect(
+        resource,
+        `${path}.match.customMetric: proxies make no metric "${custom}": the override has no effect`,
+      ),
+    );
   for (const [tag, { operation = 'UPSERT', value = '' }] of Object.entries(tagOverrides)) {
     const refusal = operation === 'UPSERT' ? celRefusal(value, { strings: true }) : undefined;
     if (refusal !== undefined)

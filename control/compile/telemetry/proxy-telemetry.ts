@@ -1,7 +1,7 @@
 /** All that Telemetry and MeshConfig decide about a proxy's logs, metrics and traces, by side: made once for a class of proxies. */
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
+import { STATS_FILTER, STATS_TYPE, type StatsConfig } from '../../../shared/xds/filters/istio-stats.ts';
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
-import { STATS_FILTER, STATS_TYPE, type StatsConfig } from '../../../shared/xds/istio-stats.ts';
 import type { Listener } from '../../../shared/xds/listener.ts';
 import { specOf } from '../../mesh/fields.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
@@ -79,7 +79,16 @@ function sideOf(input: ProxyTelemetryInput, side: Side, note: (finding: Finding)
     listenerLogs: config.disableEnvoyListenerLog === true ? [] : listenerLogsOf(logs),
     stats: stats && statsFilter(stats),
     metadata: stats && { filterMetadata: { [STATS_FILTER]: { ...stats } } },
-    ...tracingOf({ config, proxyTracing, telemetries, side, clusterOf: lookupIn(clusters), workload: input, isGateway, note }),
+    ...tracingOf({
+      config,
+      proxyTracing,
+      telemetries,
+      side,
+      clusterOf: lookupIn(clusters),
+      workload: input,
+      isGateway,
+      note,
+    }),
   };
 }
 
@@ -94,6 +103,8 @@ function statsFilter(value: StatsConfig): HttpFilter {
 
 /** The providers of traces that are named; none: requests are not traced, and workloads need not be told apart. */
 export function namedTracers({ config }: MeshSettings, telemetries: readonly Telemetry[]): readonly string[] {
-  const written = telemetries.flatMap((one) => (specOf(one).tracing ?? []).flatMap((entry) => namesOf(entry.providers)));
+  const written = telemetries.flatMap((one) =>
+    (specOf(one).tracing ?? []).flatMap((entry) => namesOf(entry.providers)),
+  );
   return [...(config.defaultProviders?.tracing ?? []), ...written];
 }

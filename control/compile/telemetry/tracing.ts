@@ -1,7 +1,7 @@
 /** The tracing of connection managers on one side of a proxy (Telemetries.Tracing and configureTracing of Istio). */
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
-import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import type { ExtensionProvider } from '../../../shared/resources/mesh-config/mesh-config-providers.ts';
+import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import type { CustomTag, Tracing } from '../../../shared/resources/schema/telemetry.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { unreadablePart } from '../../../shared/xds/access-log-format.ts';
@@ -114,7 +114,11 @@ function merged(
 function meshTracing({ config, proxyTracing }: TracingInput): CompiledTracing {
   if (config.enableTracing !== true) return NOT_TRACED;
   return {
-    tracing: { ...sampled(meshSampling(proxyTracing)), ...proxyTags(proxyTracing), ...tagLength(proxyTracing?.maxPathTagLength) },
+    tracing: {
+      ...sampled(meshSampling(proxyTracing)),
+      ...proxyTags(proxyTracing),
+      ...tagLength(proxyTracing?.maxPathTagLength),
+    },
     useRequestIdForTraceSampling: true,
   };
 }
@@ -125,11 +129,17 @@ function withProvider(input: TracingInput, spec: Spec, provider: ExtensionProvid
   const tracer = tracerOf(provider, clusterOf);
   if (typeof tracer === 'string') {
     if (origin)
-      note(withoutEffect(origin.resource, `${origin.path}.providers: "${provider.name}": ${tracer}: requests are not traced`));
+      note(
+        withoutEffect(
+          origin.resource,
+          `${origin.path}.providers: "${provider.name}": ${tracer}: requests are not traced`,
+        ),
+      );
     return NOT_TRACED;
   }
   const unreported = missingTracer(provider);
-  if (origin && unreported) note(withoutEffect(origin.resource, `${origin.path}.providers: "${provider.name}": ${unreported}`));
+  if (origin && unreported)
+    note(withoutEffect(origin.resource, `${origin.path}.providers: "${provider.name}": ${unreported}`));
   const { typed, maxTagLength, startsChildSpan } = tracer;
   return {
     tracing: {

@@ -1,7 +1,10 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
+import { logMeaning } from './golden-access-log.ts';
+import { isObject, type Json, list, object, stripEmpty } from './golden-json.ts';
+import { connectionStatsMeaning, statsMeaning } from './golden-stats.ts';
+import { tracingMeaning } from './golden-tracing.ts';
 
-type Json = Record<string, unknown>;
 export interface Golden {
   proxy: { nodeId: string; locality: string; metadata: Record<string, never> };
   /** Documents of the input that Istio's admission refuses, counted from 0. */
@@ -51,43 +54,6 @@ function diff(path: string, golden: unknown, ours: unknown): string[] {
 }
 
 const short = (value: unknown) => (JSON.stringify(value) ?? 'nothing').slice(0, 260);
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const list = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);
-const object = (value: unknown): Json => (isObject(value) ? value : {});
-
-/** Sorted keys; 64-bit strings as numbers; empty messages, names of decoration and defaults left out. */
-function stripEmpty(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(stripEmpty);
-  if (typeof value === 'string') return scalar(value);
-  if (!isObject(value)) return value;
-  const out: Json = {};
-  for (const key of Object.keys(value).sort()) {
-    if (DECORATION.has(key)) continue;
-    const item = stripEmpty(value[key]);
-    if (item === undefined || item === null || item === '') continue;
-    if (Array.isArray(item) && item.length === 0) continue;
-    if (isObject(item) && Object.keys(item).length === 0) continue;
-    out[key] = UNORDERED.has(key) ? [...(item as string[])].sort() : item;
-  }
-  return out;
-}
-/** 64-bit integers as numbers, durations without trailing zeros. */
-function scalar(value: string): unknown {
-  if (/^\d{1,10}$/.test(value)) return Number(value);
-  return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
-}
-/** Lists of names whose order has no meaning. */
-const UNORDERED = new Set(['domains', 'serverNames']);
-const DECORATION = new Set([
-  'runtimeKey',
-  'decorator',
-  'metadata',
-  'statPrefix',
-  'validateClusters',
-  'initialFetchTimeout',
-]);
-
 function routeMeaning(config: Json): unknown {
   // By name a client asks for: istiod joins virtual hosts with the same routes, without effect.
   const byDomain: Json = {};
@@ -138,7 +104,7 @@ function httpMeaning(options: Json): unknown {
 }
 
 /** Secrets, SNI, ALPN and accepted names of a TLS context; without names the trust domain is enough. */
-function tlsMeaning(socket: unknown): unknown {
+export function tlsMeaning(socket: unknown): unknown {
   const config = object(object(socket)['typedConfig']);
   if (!String(config['@type'] ?? '').endsWith('TlsContext')) return undefined;
   const common = object(config['commonTlsContext']);
@@ -185,6 +151,8 @@ function listenerMeaning(listener: Json): unknown {
     originalDst: listener['useOriginalDst'],
     chains: list(listener['filterChains']).map(chain),
     fallback: listener['defaultFilterChain'] && chain(object(listener['defaultFilterChain'])),
+    log: logMeaning(listener['accessLog']),
+    stats: connectionStatsMeaning(listener),
     inspectors: list(listener['listenerFilters']).map((item) => item['name']),
   };
 }
@@ -235,6 +203,7 @@ function filterMeaning(filter: Json): unknown {
     return {
       cluster: config['cluster'],
       weighted: stripEmpty(config['weightedClusters']),
+      log: logMeaning(config['accessLog']),
       hash: config['hashPolicy'] ?? [],
     };
   if (String(config['@type']).endsWith('RBAC'))
@@ -253,5 +222,8 @@ function filterMeaning(filter: Json): unknown {
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
     normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],
     upgrades: config['upgradeConfigs'],
+    log: logMeaning(config['accessLog']),
+    tracing: tracingMeaning(config),
+    stats: statsMeaning(config),
   };
 }

@@ -10,7 +10,9 @@ const METRICS = 10;
 /** Where every metric is dropped istiod leaves the filter out. */
 function meaning(config: unknown): unknown {
   const { '@type': _, metrics, ...rest } = object(config);
-  const dropped = list(metrics).filter(({ drop, dimensions, tagsToRemove }) => drop === true && !dimensions && !tagsToRemove);
+  const dropped = list(metrics).filter(
+    ({ drop, dimensions, tagsToRemove }) => drop === true && !dimensions && !tagsToRemove,
+  );
   if (config === undefined || dropped.length === METRICS) return undefined;
   return { ...object(stripEmpty(rest)), metrics: stripEmpty(list(metrics)) };
 }

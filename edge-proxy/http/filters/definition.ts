@@ -48,6 +48,8 @@ export interface RouteConfigDefinition<Message, Route> {
 
 /** What one filter of a listener is made from. */
 export interface FilterUse<Route> {
+  /** As the listener calls it. */
+  readonly name: string;
   readonly env: FilterEnv;
   /** What the request's route configures for this filter, by its name in the listener; undefined: nothing. */
   readonly routeConfig: (request: RequestContext) => Route | undefined;

@@ -45,7 +45,7 @@ function compileFilter(filter: XdsHttpFilter, env: FilterEnv, known: Definitions
     throw new ConfigError('typedConfig', unsupportedType(messageName(typedConfig['@type']), [...known.keys()]));
   if (disabled && definition.terminal) throw new ConfigError('disabled', 'the router cannot be disabled');
   const config = readMessage(typedConfig, definition.schema, FILTER_MESSAGES, 'typedConfig');
-  const hooks = definition.create(config, { env, routeConfig: routeConfigOf(name, definition) });
+  const hooks = definition.create(config, { name, env, routeConfig: routeConfigOf(name, definition) });
   return hooks && { ...hooks, name, disabled };
 }
 

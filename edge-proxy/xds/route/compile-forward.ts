@@ -4,13 +4,13 @@ import type { ClusterWeight, RouteAction } from '../../../shared/xds/route.ts';
 import { ConfigError } from '../../config-error.ts';
 import { compileHeaderEdit, type HeaderEdit, type Level } from '../../http/headers/compile-header-operations.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import type { CompiledMatch } from '../../http/routing/compile-route-match.ts';
 import type { ClusterChoice, ForwardAction } from '../../http/routing/route-table.ts';
 import { shareOf } from '../../http/routing/share.ts';
 import type { Clock } from '../../runtime/runtime.ts';
 import { compileHashPolicy } from './compile-hash-policy.ts';
 import { compileRetry } from './compile-retry.ts';
 import { compileRewrite } from './compile-rewrite.ts';
-import type { CompiledMatch } from './compile-route-match.ts';
 import { compileTimes } from './compile-timeouts.ts';
 
 const CLUSTER_NOT_FOUND = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const;

@@ -5,9 +5,9 @@ import type { RouteAction } from '../../../shared/xds/route.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
 import { rewriteHost } from '../../http/headers/forward-headers.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import type { CompiledMatch } from '../../http/routing/compile-route-match.ts';
 import { pathOnly } from '../../http/routing/matchers.ts';
 import type { ForwardAction } from '../../http/routing/route-table.ts';
-import type { CompiledMatch } from './compile-route-match.ts';
 
 /** A path without query to a new one. */
 type PathEdit = (path: string) => string;

@@ -3,6 +3,7 @@ import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds
 import { ConfigError } from '../../config-error.ts';
 import { compileBody } from '../../http/exchange/local-reply-map.ts';
 import type { RequestContext } from '../../http/request/request-context.ts';
+import { type CompiledMatch, compileRouteMatch } from '../../http/routing/compile-route-match.ts';
 import { compileHostLookup } from '../../http/routing/host-lookup.ts';
 import type { ForwardAction, RouteEntry, RouteTable } from '../../http/routing/route-table.ts';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
@@ -10,7 +11,6 @@ import { compileOverrides, type OverrideLevel } from '../filter/compile-per-filt
 import type { FilterRegistry } from '../filter/filter-registry.ts';
 import { compileForward, compileResponseEdit, compileWeights, type HeaderScope } from './compile-forward.ts';
 import { compileRedirect, requestHost } from './compile-redirect.ts';
-import { type CompiledMatch, compileRouteMatch } from './compile-route-match.ts';
 
 export { ConfigError } from '../../config-error.ts';
 

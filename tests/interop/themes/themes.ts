@@ -8,6 +8,7 @@ import { grpc } from './theme-grpc.ts';
 import { headers } from './theme-headers.ts';
 import { internalHeaders } from './theme-internal.ts';
 import { jwt } from './theme-jwt.ts';
+import { jwtProviders } from './theme-jwt-providers.ts';
 import { logs } from './theme-logs.ts';
 import { mirrors } from './theme-mirrors.ts';
 import { perRoute } from './theme-per-route.ts';
@@ -45,6 +46,7 @@ export const THEMES: readonly Theme[] = [
   routes,
   connects,
   jwt,
+  jwtProviders,
   clients,
   internalHeaders,
   grpc,

@@ -1,243 +1,229 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type JwtAuthentication, JwtAuthentication as Schema } from '../../../../shared/xds/http-filters.ts';
-import type { LocalReply, RequestContext } from '../../request/request-context.ts';
+import { JwtAuthentication as Schema } from '../../../../shared/xds/filters/jwt-authn.ts';
+import type { RequestContext } from '../../request/request-context.ts';
 import { contextOf, requestDouble } from '../../testing/request-double.ts';
-import type { FilterHooks, HeadAnswer } from '../hooks.ts';
-import { createJwtAuthnFilter } from './filter.ts';
+import type { HeadAnswer } from '../hooks.ts';
+import { createJwtAuthnFilter, type RouteRequirement } from './filter.ts';
+import { parseToken } from './token.ts';
 
+const START = Date.UTC(2026, 0, 1);
+const issuer = 'https://issuer.test';
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>;
-const now = Date.UTC(2026, 0, 1);
-const issuer = 'https://control.example';
-const worker = 'spiffe://cluster.local/ns/edge/sa/worker';
-let mesh: Keys;
-let foreign: Keys;
-let meshKeys: string;
-let foreignKeys: string;
+let keys: Keys;
+let jwks: string;
+let now = START;
 
-async function keySet(keys: Keys, kid: string): Promise<string> {
-  return JSON.stringify({ keys: [{ ...(await exportJWK(keys.publicKey)), kid, alg: 'ES256', use: 'sig' }] });
-}
 beforeAll(async () => {
-  mesh = await generateKeyPair('ES256');
-  foreign = await generateKeyPair('ES256');
-  meshKeys = await keySet(mesh, 'one');
-  foreignKeys = await keySet(foreign, 'one');
+  keys = await generateKeyPair('ES256');
+  jwks = JSON.stringify({ keys: [{ ...(await exportJWK(keys.publicKey)), kid: 'one' }] });
 });
 
-type Claims = { sub?: string; aud?: string | string[]; iss?: string; exp?: number | null };
-function token(claims: Claims = {}, key: Keys['privateKey'] = mesh.privateKey, typ = 'JWT'): Promise<string> {
-  const { sub = worker, aud = 'gateway', iss = issuer, exp = now / 1000 + 60 } = claims;
-  const jwt = new SignJWT({ sub, aud, iss, ...(exp !== null && { exp }) });
-  return jwt.setProtectedHeader({ alg: 'ES256', kid: 'one', typ }).sign(key);
+const token = (claims: object = {}): Promise<string> =>
+  new SignJWT({ iss: issuer, sub: 'alice', exp: START / 1000 + 600, ...claims })
+    .setProtectedHeader({ alg: 'ES256', kid: 'one' })
+    .sign(keys.privateKey);
+
+const provider = (more: object = {}) => ({ issuer, localJwks: { inlineString: jwks }, ...more });
+const optional = { requiresAny: { requirements: [{ providerName: 'p' }, { allowMissing: {} }] } };
+
+function filter(more: object = {}, around: object = {}, ofRoute?: RouteRequirement) {
+  const config = Schema.parse({
+    providers: { p: provider(more) },
+    rules: [{ match: { prefix: '/' }, requires: optional }],
+    ...around,
+  });
+  const env = { now: () => now, random: () => 0 };
+  const { onRequestHead } = createJwtAuthnFilter(config, { env, routeConfig: () => ofRoute });
+  return (request: RequestContext) => onRequestHead!(contextOf(request), true);
 }
+const request = (bearer: string | undefined, headers: Record<string, string> = {}, path = '/') =>
+  requestDouble({ path, headers: { ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }), ...headers } });
+const payloadOf = (one: RequestContext) => one.metadata?.['envoy.filters.http.jwt_authn']?.['payload'];
 
-type Provider = NonNullable<JwtAuthentication['providers']>[string];
-const provider = (more: Partial<Provider> = {}): Provider => ({
-  issuer,
-  audiences: ['gateway'],
-  subjects: { prefix: 'spiffe://cluster.local/' },
-  localJwks: { inlineString: meshKeys },
-  payloadInMetadata: 'payload',
-  ...more,
-});
-const only = { providerName: 'mesh' };
-const orMissing = { requiresAny: { requirements: [only, { allowMissing: {} }] } };
-const filter = (
-  requires: Record<string, unknown> = orMissing,
-  providers: Record<string, Provider> = { mesh: provider() },
-  trustDomain?: string,
-): FilterHooks => {
-  // Through the schema: these are configurations a proxy accepts.
-  const config = Schema.parse({ providers, rules: [{ match: { prefix: '/' }, requires }] });
-  return createJwtAuthnFilter(config, { now: () => now, ...(trustDomain && { trustDomain }) });
-};
-const ask = (one: FilterHooks, request: RequestContext): Promise<HeadAnswer> =>
-  Promise.resolve(one.onRequestHead!(contextOf(request), true));
-const bearer = (text: string, path = '/') => requestDouble({ path, headers: { authorization: `Bearer ${text}` } });
-const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
-const refused = (body: string, status = 401): Partial<LocalReply> => ({
-  status,
-  body,
-  details: `jwt_authn_access_denied{${body.replaceAll(' ', '_')}}`,
-  headers: { 'www-authenticate': 'Bearer realm="http://reviews/", error="invalid_token"' },
-});
-
-describe('a token that is believed', () => {
-  it('proves its subject, leaves its claims in metadata, and goes no further', async () => {
-    const request = bearer(await token());
-    expect(await ask(filter(), request)).toBeUndefined();
-    expect(request.tokenPrincipal).toBe(worker);
-    expect(request.headers.has('authorization')).toBe(false);
-    expect(request.metadata).toEqual({
-      'envoy.filters.http.jwt_authn': {
-        payload: { iss: issuer, sub: worker, aud: ['gateway'], exp: now / 1000 + 60 },
-      },
-    });
+describe('headers that only verified tokens set', () => {
+  const writes = { claimToHeaders: [{ headerName: 'X-User', claimName: 'sub' }], forwardPayloadHeader: 'X-Payload' };
+  const forged = { 'x-user': 'root', 'X-PAYLOAD': 'forged' };
+  it.each<[string, object, RouteRequirement | undefined, object?]>([
+    ['without a token', {}, undefined],
+    ['where no rule matches', { rules: [{ match: { prefix: '/other' }, requires: optional }] }, undefined],
+    ['where the route asks for none', {}, { disabled: true }],
+    [
+      'in a preflight',
+      { bypassCorsPreflight: true },
+      undefined,
+      { origin: 'a', 'access-control-request-method': 'GET' },
+    ],
+  ])('are taken out of a request %s', async (_, around, ofRoute, more = {}) => {
+    const one = request(undefined, { ...forged, ...more });
+    if ('origin' in more) one.method = 'OPTIONS';
+    expect(await filter(writes, around, ofRoute)(one)).toBeUndefined();
+    expect([one.headers.has('x-user'), one.headers.has('x-payload')]).toEqual([false, false]);
   });
-  it('stays where the provider forwards it', async () => {
-    const request = bearer(await token());
-    await ask(filter(only, { mesh: provider({ forward: true }) }), request);
-    expect(request.tokenPrincipal).toBe(worker);
-    expect(request.headers.has('authorization')).toBe(true);
+  it('are replaced where there is one', async () => {
+    const one = request(await token(), forged);
+    expect(await filter(writes)(one)).toBeUndefined();
+    expect(one.headers.joined('x-user')).toBe('alice');
+    expect(one.headers.joined('x-payload')).toMatch(/^eyJ/);
   });
-  it('comes from the header the provider names, and only from there', async () => {
-    const one = filter(only, { mesh: provider({ fromHeaders: [{ name: 'X-Token', valuePrefix: '' }] }) });
-    const request = requestDouble({ headers: { 'x-token': await token() } });
-    expect(await ask(one, request)).toBeUndefined();
-    expect(request.headers.has('x-token')).toBe(false);
-    expect(await ask(one, bearer(await token()))).toMatchObject({ status: 401, body: 'Jwt is missing' });
-  });
-});
-
-describe('a token that is not believed', () => {
-  const unsigned = (alg: string) => {
-    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-    return `${part({ alg, kid: 'one' })}.${part({ sub: worker, aud: 'gateway', iss: issuer, exp: now / 1000 + 60 })}.`;
-  };
-  const hs256 = () =>
-    new SignJWT({ sub: worker, aud: 'gateway', iss: issuer, exp: now / 1000 + 60 })
-      .setProtectedHeader({ alg: 'HS256', kid: 'one' })
-      // The public key as the secret: the classic confusion.
-      .sign(new TextEncoder().encode(meshKeys));
-  it.each<[string, () => Promise<string> | string, string?]>([
-    ['signed by another key', () => token({}, foreign.privateKey)],
-    ['changed', async () => (await token()).replace(/\.[^.]{10}/, '.AAAAAAAAAA')],
-    ['cut', async () => (await token()).slice(0, -4)],
-    ['alg none', () => unsigned('none'), NO_JWT],
-    ['alg NONE', () => unsigned('NonE'), NO_JWT],
-    ['alg ES256 without signature', () => unsigned('ES256'), NO_JWT],
-    ['alg HS256', hs256],
-    ['for another audience', () => token({ aud: 'other' }), 'Audiences in Jwt are not allowed'],
-    ['of another issuer', () => token({ iss: 'https://evil.example' }), 'Jwt issuer is not configured'],
-    ['expired', () => token({ exp: now / 1000 - 1 }), 'Jwt is expired'],
-    ['without expiry', () => token({ exp: null })],
-    ['of another trust domain', () => token({ sub: 'spiffe://evil/ns/a/sa/b' })],
-    ['of a trust domain that begins alike', () => token({ sub: 'spiffe://cluster.local.evil/ns/a/sa/b' })],
-    ['of no SPIFFE id', () => token({ sub: 'root' })],
-    ['of another type', () => token({}, mesh.privateKey, 'at+jwt')],
-    ['not a token', () => 'x', NO_JWT],
-    ['empty', () => '', NO_JWT],
-    ['huge', () => 'a'.repeat(9000), NO_JWT],
-    ['two in one header', async () => `${await token()},Bearer ${await token()}`, NO_JWT],
-  ])('%s', async (_, make, reason = 'Jwt verification fails') => {
-    for (const requires of [only, orMissing]) {
-      const request = bearer(await make());
-      const status = reason.startsWith('Audiences') ? 403 : 401;
-      expect(await ask(filter(requires), request)).toMatchObject(refused(reason, status));
-      expect(request.tokenPrincipal).toBeUndefined();
-      expect(request.metadata).toBeUndefined();
+  it('hold no claim that could end a header and begin another', async () => {
+    for (const sub of ['a\r\nx-admin: 1', 'a\nb', 'a\0', '\x7f']) {
+      const one = request(await token({ sub }), forged);
+      expect(await filter(writes)(one)).toBeUndefined();
+      expect(one.headers.has('x-user')).toBe(false);
     }
   });
-  it('passes without an identity where failures are allowed', async () => {
-    const request = bearer(await token({}, foreign.privateKey));
-    const either = { requiresAny: { requirements: [only, { allowMissingOrFailed: {} }] } };
-    expect(await ask(filter(either), request)).toBeUndefined();
-    expect(request.tokenPrincipal).toBeUndefined();
+});
+
+describe('a token that was verified before', () => {
+  it('is answered at once, as long as it is valid', async () => {
+    now = START;
+    const one = filter({ payloadInMetadata: 'payload' });
+    const text = await token();
+    expect(await one(request(text))).toBeUndefined();
+    const again = request(text);
+    expect(one(again)).toBeUndefined();
+    expect(payloadOf(again)).toMatchObject({ sub: 'alice' });
+    now = START + 600_000 + 60_000;
+    expect(one(request(text))).toBeUndefined();
+    now = START + 600_000 + 61_000;
+    expect(one(request(text))).toMatchObject({ status: 401, body: 'Jwt is expired' });
+    now = START;
   });
-  it('two tokens of which one is another', async () => {
-    const fromHeaders = [{ name: 'x-a' }, { name: 'x-b' }];
-    const one = filter(only, { mesh: provider({ fromHeaders }) });
-    const good = await token();
-    const other = await token({ sub: 'spiffe://cluster.local/ns/a/sa/b' });
-    expect(await ask(one, requestDouble({ headers: { 'x-a': good, 'x-b': other } }))).toMatchObject(refused(NO_JWT));
-    const same = requestDouble({ headers: { 'x-a': good, 'x-b': good } });
-    expect(await ask(one, same)).toBeUndefined();
-    expect(same.headers.size).toBe(0);
+  it('is verified again after a key set has changed', async () => {
+    const text = await token();
+    await filter()(request(text));
+    const other = await generateKeyPair('ES256');
+    const changed = JSON.stringify({ keys: [{ ...(await exportJWK(other.publicKey)), kid: 'two' }] });
+    expect(await filter({ localJwks: { inlineString: changed } })(request(text))).toMatchObject({ status: 401 });
+  });
+  it('is forgotten when others fill the cache', async () => {
+    const one = filter({ jwtCacheConfig: { jwtCacheSize: 2 } });
+    const [a, b, c] = [await token({ n: 1 }), await token({ n: 2 }), await token({ n: 3 })];
+    for (const text of [a, b]) await one(request(text));
+    expect(one(request(a))).toBeUndefined();
+    await one(request(c));
+    expect(one(request(b))).toBeInstanceOf(Promise);
+    expect(one(request(c))).toBeUndefined();
+  });
+  it('of another requirement is still judged for its audience', async () => {
+    const one = filter({ audiences: ['a'] });
+    const text = await token({ aud: 'b' });
+    for (let i = 0; i < 2; i++) expect(await one(request(text))).toMatchObject({ status: 403 });
   });
 });
 
-describe('no token', () => {
-  it('is refused where one is required, for every path', async () => {
-    for (const path of ['/', '/x', '*', '']) {
-      expect(await ask(filter(only), requestDouble({ path }))).toMatchObject({
-        status: 401,
-        body: 'Jwt is missing',
-        details: 'jwt_authn_access_denied{Jwt_is_missing}',
-        headers: { 'www-authenticate': `Bearer realm="http://reviews${path}"` },
-      });
-    }
-  });
-  it('asks no promise where it may be missing', () => {
-    expect(filter().onRequestHead!(contextOf(requestDouble()), true)).toBeUndefined();
-    // Another scheme is no token.
-    expect(
-      filter().onRequestHead!(contextOf(requestDouble({ headers: { authorization: 'Basic eDp5' } })), true),
-    ).toBeUndefined();
-  });
-  it('the first rule whose prefix fits decides', async () => {
-    const config = Schema.parse({
-      providers: { mesh: provider() },
-      rules: [{ match: { prefix: '/health' } }, { match: { prefix: '/' }, requires: only }],
-    });
-    const one = createJwtAuthnFilter(config, { now: () => now });
-    expect(await ask(one, requestDouble({ path: '/healthz' }))).toBeUndefined();
-    expect(await ask(one, requestDouble({ path: '/other' }))).toMatchObject({ status: 401 });
+it('a default clock skew of a minute', async () => {
+  now = START;
+  const one = filter();
+  const answers: HeadAnswer[] = [];
+  for (const claims of [{ exp: START / 1000 - 60 }, { exp: START / 1000 - 61 }, { nbf: START / 1000 + 61 }])
+    answers.push(await one(request(await token(claims))));
+  expect(answers).toMatchObject([undefined, { body: 'Jwt is expired' }, { body: 'Jwt not yet valid' }]);
+});
+
+it('takes its parameter out of the query and leaves the others as they are', async () => {
+  const text = await token();
+  for (const [path, left] of [
+    [`/a?x=%41&access_token=${text}&y`, '/a?x=%41&y'],
+    [`/a?access_token=${text}`, '/a'],
+    [`/a?%61ccess_token=${text}&access_token=${text}#f`, '/a#f'],
+  ] as const) {
+    const one = request(undefined, {}, path);
+    expect(await filter()(one)).toBeUndefined();
+    expect(one.path).toBe(left);
+  }
+});
+
+it('names the path as it came in the realm, and no token of its own making', async () => {
+  const both = request('bad', {}, `/a?access_token=${await token()}`);
+  const path = both.path;
+  expect(await filter()(both)).toMatchObject({
+    headers: { 'www-authenticate': `Bearer realm="http://reviews${path.slice(0, 256)}", error="invalid_token"` },
   });
 });
 
-describe('several providers', () => {
-  const both = { requiresAny: { requirements: [only, { providerName: 'partner' }] } };
-  const providers = () => ({
-    mesh: provider(),
-    partner: provider({
-      issuer: 'https://partner.example',
-      subjects: { prefix: 'spiffe://partner/' },
-      localJwks: { inlineString: foreignKeys },
-    }),
+it('looks a route up again only for a token that routes may ask for', async () => {
+  let chosen = 0;
+  const config = (more: object) =>
+    createJwtAuthnFilter(
+      Schema.parse({ providers: { p: provider(more) }, rules: [{ match: { prefix: '/' }, requires: optional }] }),
+      { env: { now: () => START, random: () => 0 }, routeConfig: () => undefined },
+    );
+  for (const more of [{ clearRouteCache: true, payloadInMetadata: 'payload' }, { clearRouteCache: true }, {}])
+    for (const text of [await token(), undefined])
+      await config(more).onRequestHead!(
+        Object.assign(contextOf(request(text)), { chooseRoute: () => void chosen++ }),
+        true,
+      );
+  expect(chosen).toBe(1);
+});
+
+describe('texts that are no tokens', () => {
+  const part = (text: string) => Buffer.from(text).toString('base64url');
+  const of = (header: string, payload: string) => parseToken(`${part(header)}.${part(payload)}.${part('s')}`);
+  const ES = '{"alg":"ES256"}';
+  it.each([
+    ['a key twice', ES, '{"a":1,"a":1}'],
+    ['a key twice, inside', ES, '{"a":{"b":[{"c":1,"c":2}]}}'],
+    ['a key twice, escaped', ES, '{"a":1,"\\u0061":1}'],
+    ['too deep', ES, `{"a":${'['.repeat(40)}${']'.repeat(40)}}`],
+    ['a number out of range', ES, '{"a":1e999}'],
+    ['a list', ES, '[]'],
+    ['null', ES, 'null'],
+    ['two values', ES, '{} {}'],
+    ['single quotes', ES, "{'a':1}"],
+    ['a comma too many', ES, '{"a":1,}'],
+    ['a byte order mark', ES, '\ufeff{}'],
+  ])('%s', (_, header, payload) =>
+    expect(of(header, payload)).toMatchObject({ text: 'Jwt payload is an invalid JSON' }),
+  );
+  it('bytes that are not UTF-8', () => {
+    const payload = Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]).toString('base64url');
+    expect(parseToken(`${part(ES)}.${payload}.${part('s')}`)).toMatchObject({ text: 'Jwt payload is an invalid JSON' });
   });
-  it('each vouches for its own trust domain only', async () => {
-    const iss = 'https://partner.example';
-    const own = bearer(await token({ iss, sub: 'spiffe://partner/ns/a/sa/b' }, foreign.privateKey));
-    expect(await ask(filter(both, providers()), own)).toBeUndefined();
-    expect(own.tokenPrincipal).toBe('spiffe://partner/ns/a/sa/b');
-    const forged = bearer(await token({ iss }, foreign.privateKey));
-    expect(await ask(filter(both, providers()), forged)).toMatchObject(refused('Jwt verification fails'));
+  it('padding, spaces, bits that are left over', () => {
+    for (const [signature, text] of [
+      ['AA==', 'Jwt signature is an invalid Base64url encoded'],
+      ['A A', 'Jwt signature is an invalid Base64url encoded'],
+      ['AB', 'Jwt signature is an invalid Base64url encoded'],
+      ['AAAAA', 'Jwt signature is an invalid Base64url encoded'],
+      ['A+A', 'Jwt signature is an invalid Base64url encoded'],
+    ])
+      expect(parseToken(`${part(ES)}.${part('{}')}.${signature}`)).toMatchObject({ text });
   });
-  it('one of a foreign trust domain proves no principal where the own one is known', async () => {
-    const iss = 'https://partner.example';
-    const request = bearer(await token({ iss, sub: 'spiffe://partner/ns/a/sa/b' }, foreign.privateKey));
-    expect(await ask(filter(both, providers(), 'cluster.local'), request)).toBeUndefined();
-    expect(request.tokenPrincipal).toBeUndefined();
-    const own = bearer(await token());
-    await ask(filter(both, providers(), 'cluster.local'), own);
-    expect(own.tokenPrincipal).toBe(worker);
-  });
-  it('no token of any of them goes further', async () => {
-    const { mesh: one, partner } = providers();
-    const named = { mesh: one, partner: { ...partner, fromHeaders: [{ name: 'x-partner' }] } };
-    const request = requestDouble({ headers: { authorization: `Bearer ${await token()}`, 'x-partner': 'a.b.c' } });
-    expect(await ask(filter(both, named), request)).toBeUndefined();
-    expect(request.headers.size).toBe(0);
-  });
+  it('colons, braces and quotes inside texts are text', () =>
+    expect(of(ES, '{"a:{[":"\\":{[\\\\","b":{"a:":[]}}')).toMatchObject({ alg: 'ES256' }));
+  it('longer than 32 KiB', () => expect(of(ES, `{"a":"${'x'.repeat(33_000)}"}`)).toHaveProperty('code', 4));
 });
 
 describe('configuration it refuses', () => {
-  it.each<[string, () => Partial<Provider>]>([
-    ['audiences', () => ({ audiences: [] })],
-    ['audiences', () => ({ audiences: ['a', 'b'] })],
-    ['issuer', () => ({ issuer: '' })],
-    ['subjects', () => ({ subjects: {} })],
-    ['subjects', () => ({ subjects: { prefix: 'spiffe://' } })],
-    ['subjects', () => ({ subjects: { prefix: 'spiffe://cluster.local' } })],
-    ['subjects', () => ({ subjects: { prefix: 'spiffe://cluster.local/ns/a' } })],
-    ['subjects', () => ({ subjects: { safeRegex: { regex: '.*' } } })],
-    ['localJwks', () => ({ localJwks: {} })],
-    ['localJwks', () => ({ localJwks: { inlineString: 'secret' } })],
-  ])('%s', (field, more) => {
+  it.each<[object, object, string]>([
+    [{ localJwks: { inlineString: '{"keys":[]}' } }, {}, 'providers["p"].localJwks: is no JSON Web Key Set'],
+    [{ localJwks: { inlineString: 'secret' } }, {}, 'providers["p"].localJwks: is no JSON Web Key Set'],
+    [{ localJwks: { filename: '/x' } }, {}, 'providers["p"].localJwks: must have the keys'],
+    [{ localJwks: undefined }, {}, 'providers["p"].localJwks: must have the keys'],
+    [{}, { rules: [{ match: { prefix: '/' }, requires: { providerName: 'q' } }] }, 'there is no provider "q"'],
+    [{}, { rules: [{ match: { prefix: '/' }, requirementName: 'q' }] }, 'there is no requirement "q"'],
+    [
+      {},
+      { rules: [{ match: { prefix: '/' }, requires: { requiresAny: { requirements: [{ providerName: 'p' }] } } }] },
+      'requiresAny.requirements: must have at least 2 items',
+    ],
+  ])('%j %j', (more, around, reason) => {
     let message = '';
     try {
-      filter(only, { mesh: provider(more()) });
+      filter(more, around);
     } catch (error) {
       message = (error as Error).message;
     }
-    expect(message).toContain(`providers["mesh"].${field}`);
+    expect(message).toContain(reason);
     expect(message).not.toContain('secret');
   });
-  it.each([
-    [{ providerName: 'unserved' }, 'unserved'],
-    [{ requiresAll: { requirements: [only] } }, 'requiresAll'],
-    [{ allowMissing: {} }, 'names no provider'],
-    [{}, 'names no provider'],
-  ])('%j', (requires, reason) => expect(() => filter(requires)).toThrow(reason));
+  it.each(['remoteJwks', 'filterStateRules'])('%s', (name) => {
+    const read = Schema.safeParse(
+      name === 'remoteJwks' ? { providers: { p: { remoteJwks: {} } } } : { filterStateRules: {} },
+    );
+    expect(JSON.stringify(read.error?.issues)).toContain(name);
+  });
 });

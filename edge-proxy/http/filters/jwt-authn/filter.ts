@@ -1,248 +1,134 @@
-/**
- * envoy.filters.http.jwt_authn for JWT-SVIDs: a workload that cannot present a client certificate proves its SPIFFE id
- * by a token (shared/identity/jwt-svid.ts). Key sets are local; a new one comes as new config.
- */
-import {
-  createJwtSvidVerifier,
-  JwtSvidError,
-  type JwtSvidErrorCode,
-  type VerifiedJwtSvid,
-} from '../../../../shared/identity/jwt-svid.ts';
-import { checkTrustDomain } from '../../../../shared/identity/spiffe.ts';
-import type { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
-import { jsonName } from '../../../../shared/xds/message.ts';
-import { ConfigError, errorAt } from '../../../config-error.ts';
+/** envoy.filters.http.jwt_authn: requests are asked for tokens, and what a verified token says is passed on. */
+import { JWT_AUTHN, type JwtAuthentication, type JwtPerRoute } from '../../../../shared/xds/filters/jwt-authn.ts';
+import { ConfigError } from '../../../config-error.ts';
 import type { LocalReply, RequestContext } from '../../request/request-context.ts';
-import type { FilterEnv } from '../definition.ts';
-import type { FilterHooks } from '../hooks.ts';
+import { compileRouteMatch } from '../../routing/compile-route-match.ts';
+import type { RequestMatch } from '../../routing/matchers.ts';
+import { onlyField } from '../../routing/metadata-matcher.ts';
+import type { FilterEnv, FilterUse } from '../definition.ts';
+import type { FilterContext, FilterHooks } from '../hooks.ts';
+import { type PrincipalOf, Provider, type Run } from './provider.ts';
+import { compileRequirement, type Providers, type Requirement } from './requirement.ts';
+import { denial, detailsOf, OK, type Status } from './status.ts';
 
-/** A token is refused, or not. */
-type Verdict = LocalReply | undefined;
+/** What a route configures: no requirement, or the one of that name. */
+export type RouteRequirement = { readonly disabled: true } | { readonly name: string };
 
-const NAME = 'envoy.filters.http.jwt_authn';
-type Provider = NonNullable<JwtAuthentication['providers']>[string];
-
-interface CompiledProvider {
-  /** The token this provider reads, undefined when the request has none. */
-  token(request: RequestContext): string | undefined;
-  verify(token: string): Promise<VerifiedJwtSvid>;
-  /** The headers that may hold its token. */
-  sources: readonly TokenSource[];
-  /** The token stays in the request. */
-  forward: boolean;
-  issuer: string;
-  /** A token of this provider is an identity of the mesh. */
-  identifies: boolean;
-  payloadKey: string | undefined;
-}
-interface TokenSource {
-  key: string;
-  prefix: string;
-}
-interface Requirement {
-  providers: CompiledProvider[];
-  allowMissing: boolean;
-  allowFailed: boolean;
+export function compileRouteRequirement(config: JwtPerRoute, path: string): RouteRequirement {
+  if (onlyField(config, path) === 'requirementName') return { name: config.requirementName! };
+  if (!config.disabled) throw new ConfigError(`${path}.disabled`, 'can only be true');
+  return { disabled: true };
 }
 
-/** Where this proxy's trust domain is known, a token of another one proves no principal here. */
-export type JwtEnv = Pick<FilterEnv, 'now' | 'trustDomain'>;
+interface Rule {
+  readonly matches: RequestMatch;
+  /** Undefined: nothing is required. */
+  readonly requirement: Requirement | undefined;
+}
+
+type Answer = LocalReply | undefined;
+export interface JwtFilterUse extends Pick<FilterUse<RouteRequirement>, 'routeConfig'> {
+  readonly env: Pick<FilterEnv, 'now' | 'random'>;
+  /** Absent: tokens are no JWT-SVIDs. */
+  readonly principalOf?: (provider: string) => PrincipalOf;
+}
 
 /**
- * Throws ConfigError for what is not a JWT-SVID provider: one without issuer, audience, local keys, or a trust domain
- * (`subjects.prefix` as Envoy documents it for SPIFFE: `spiffe://<trust domain>/`).
+ * Headers that a provider writes are taken out of every request first, also where no token is asked for: nothing but a
+ * verified token sets them.
+ * @throws ConfigError naming the field
  */
-export function createJwtAuthnFilter(config: JwtAuthentication, env: JwtEnv): FilterHooks {
-  const providers = new Map<string, CompiledProvider>();
-  for (const [name, provider] of Object.entries(config.providers ?? {}))
-    providers.set(name, compileProvider(provider, `providers["${name}"]`, env));
-  const rules = (config.rules ?? []).map((rule, i) => ({
-    prefix: rule.match?.prefix || '/',
-    requirement: rule.requires && compileRequirement(rule.requires, providers, `rules[${i}].requires`),
-  }));
-  return {
-    onRequestHead: ({ request }) => {
-      // `/` means every request, OPTIONS * and CONNECT too, whose path has no slash.
-      for (const { prefix, requirement } of rules)
-        if (prefix === '/' || request.path.startsWith(prefix))
-          return requirement ? judge(requirement, request) : undefined;
+export function createJwtAuthnFilter(config: JwtAuthentication, use: JwtFilterUse): FilterHooks {
+  const { env, routeConfig, principalOf } = use;
+  const providers: Providers = new Map(
+    Object.entries(config.providers ?? {}).map(([name, one]) => [
+      name,
+      { provider: new Provider(one, `providers["${name}"]`, principalOf?.(name)), config: one },
+    ]),
+  );
+  const named = new Map(
+    Object.entries(config.requirementMap ?? {}).map(([name, one]) => [
+      name,
+      compileRequirement(one, providers, `requirementMap["${name}"]`),
+    ]),
+  );
+  const rules = compileRules(config, providers, named, env.random);
+  const outputs = new Set([...providers.values()].flatMap(({ provider }) => provider.outputHeaders));
+  const bypassesPreflight = config.bypassCorsPreflight ?? false;
+  const shownOf = config.stripFailureResponse ? stripped : (reply: LocalReply) => reply;
+
+  const judge = (context: FilterContext, requirement: Requirement): Answer | Promise<Answer> => {
+    const { request } = context;
+    const run: Run = { request, now: env.now(), metadata: undefined, choosesRoute: false };
+    const { path } = request;
+    const conclude = (status: Status): Answer => {
+      if (run.metadata) addMetadata(request, run.metadata);
+      if (status !== OK) return shownOf(denial(request, status, path));
+      if (run.choosesRoute) context.chooseRoute();
       return undefined;
+    };
+    const status = requirement(run);
+    return status instanceof Promise ? status.then(conclude) : conclude(status);
+  };
+
+  return {
+    onRequestHead: (context) => {
+      const { request } = context;
+      if (outputs.size > 0) request.headers.removeAny(outputs);
+      if (bypassesPreflight && isPreflight(request)) return undefined;
+      const ofRoute = routeConfig(request);
+      if (!ofRoute) {
+        for (const { matches, requirement } of rules)
+          if (matches(request)) return requirement && judge(context, requirement);
+        return undefined;
+      }
+      if ('disabled' in ofRoute) return undefined;
+      const requirement = named.get(ofRoute.name);
+      return requirement ? judge(context, requirement) : shownOf(unknownRequirement(ofRoute.name, [...named.keys()]));
     },
   };
 }
 
-/** Asks no promise of a request without a token. */
-function judge(requirement: Requirement, request: RequestContext): Verdict | Promise<Verdict> {
-  for (const provider of requirement.providers) {
-    const token = provider.token(request);
-    if (token !== undefined) return verify(requirement, request);
-  }
-  return requirement.allowMissing ? undefined : denial(request, MISSING);
+function compileRules(
+  { rules = [] }: JwtAuthentication,
+  providers: Providers,
+  named: ReadonlyMap<string, Requirement>,
+  random: () => number,
+): Rule[] {
+  return rules.map(({ match, requires, requirementName }, i) => {
+    const path = `rules[${i}]`;
+    if (requires && requirementName !== undefined)
+      throw new ConfigError(path, 'must have only one of requires, requirementName');
+    const { headers = [], queryParameters = [], dynamicMetadata = [] } = match;
+    const { matches } = compileRouteMatch(match, `${path}.match`, random);
+    // `/` means every request, `OPTIONS *` and CONNECT too, whose path has no slash.
+    const isEvery = match.prefix === '/' && headers.length + queryParameters.length + dynamicMetadata.length === 0;
+    const requirement =
+      requirementName === undefined
+        ? requires && compileRequirement(requires, providers, `${path}.requires`)
+        : named.get(requirementName);
+    if (requirementName !== undefined && !requirement)
+      throw new ConfigError(`${path}.requirementName`, `there is no requirement "${requirementName}"`);
+    return { matches: isEvery ? () => true : matches, requirement };
+  });
 }
 
-/** Any provider that accepts its token lets the request through. */
-async function verify(requirement: Requirement, request: RequestContext): Promise<Verdict> {
-  let reason = FAILED;
-  for (const provider of requirement.providers) {
-    const token = provider.token(request);
-    if (token === undefined) continue;
-    try {
-      const verified = await provider.verify(token);
-      accept(provider, verified, request);
-      stripTokens(requirement, provider, request);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof JwtSvidError)) throw error;
-      // As in Envoy, the last provider that was asked says why.
-      reason = isThreePart(token) ? (REASONS[error.code] ?? FAILED) : NO_JWT;
-    }
-  }
-  return requirement.allowFailed ? undefined : denial(request, reason);
+/** Such a request has no credentials (Fetch, "CORS-preflight request"). */
+function isPreflight({ method, headers }: RequestContext): boolean {
+  return method === 'OPTIONS' && !!headers.get('origin') && !!headers.get('access-control-request-method');
 }
 
-function accept(provider: CompiledProvider, verified: VerifiedJwtSvid, request: RequestContext): void {
-  if (provider.identifies) request.tokenPrincipal = verified.spiffeId;
-  if (provider.payloadKey === undefined) return;
+function addMetadata(request: RequestContext, metadata: Record<string, unknown>): void {
   request.metadata ??= {};
-  const { spiffeId: sub, audience: aud, expires } = verified;
-  (request.metadata[NAME] ??= {})[provider.payloadKey] = { iss: provider.issuer, sub, aud, exp: expires / 1000 };
+  const known = request.metadata[JWT_AUTHN];
+  request.metadata[JWT_AUTHN] = known ? { ...known, ...metadata } : metadata;
 }
 
-/** No token goes further, of whichever provider, unless the accepted one is to be forwarded. */
-function stripTokens({ providers }: Requirement, accepted: CompiledProvider, { headers }: RequestContext): void {
-  for (const provider of providers) {
-    if (provider.forward) continue;
-    for (const { key, prefix } of provider.sources) {
-      if (accepted.forward && accepted.sources.some((one) => one.key === key)) continue;
-      if (headers.joined(key)?.startsWith(prefix)) headers.remove(key);
-    }
-  }
+function stripped({ status, details }: LocalReply): LocalReply {
+  return { status, body: '', details };
 }
 
-const MISSING = 'Jwt is missing';
-const FAILED = 'Jwt verification fails';
-const NO_JWT = 'Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections';
-const WRONG_AUDIENCE = 'Audiences in Jwt are not allowed';
-/** Envoy's words, where it has some for what is wrong. */
-const REASONS: Partial<Record<JwtSvidErrorCode, string>> = {
-  expired: 'Jwt is expired',
-  'not-yet-valid': 'Jwt not yet valid',
-  'wrong-issuer': 'Jwt issuer is not configured',
-  'wrong-audience': WRONG_AUDIENCE,
-  'unknown-key': "Jwks doesn't have key to match kid or alg from Jwt",
-};
-/** Of the request's URI, characters that the realm names. */
-const MAX_REALM_PATH = 256;
-
-function isThreePart(token: string): boolean {
-  return /^[^.]+\.[^.]+\.[^.]+$/.test(token);
-}
-
-/** RFC 6750 section 3, with the URI that was requested as the realm. */
-function denial(request: RequestContext, reason: string): LocalReply {
-  const path = request.path.slice(0, MAX_REALM_PATH).replace(/["\\]/g, encodeURIComponent);
-  const error = reason === MISSING ? '' : ', error="invalid_token"';
-  return {
-    status: reason === WRONG_AUDIENCE ? 403 : 401,
-    body: reason,
-    details: `jwt_authn_access_denied{${reason.replaceAll(' ', '_')}}`,
-    headers: { 'www-authenticate': `Bearer realm="${request.scheme}://${request.authority}${path}"${error}` },
-  };
-}
-
-function compileProvider(provider: Provider, path: string, env: JwtEnv): CompiledProvider {
-  const [audience, ...others] = provider.audiences ?? [];
-  // Without an audience a token made for anyone would prove an identity here.
-  if (!audience || others.length > 0) throw new ConfigError(`${path}.audiences`, 'must name exactly one audience');
-  const { issuer } = provider;
-  if (!issuer) throw new ConfigError(`${path}.issuer`, 'must be set');
-  const trustDomain = trustDomainOf(provider, `${path}.subjects`);
-  const verifier = createJwtSvidVerifier(parseKeys(provider, `${path}.localJwks`));
-  const sources: TokenSource[] = (provider.fromHeaders ?? []).map((one) => ({
-    key: (one.name ?? '').toLowerCase(),
-    prefix: one.valuePrefix ?? '',
-  }));
-  if (sources.length === 0) sources.push({ key: 'authorization', prefix: 'Bearer ' });
-  return {
-    token: (request) => findToken(sources, request),
-    verify: (token) => verifier(token, audience, { now: env.now(), issuer, trustDomain }),
-    sources,
-    forward: provider.forward ?? false,
-    issuer,
-    identifies: env.trustDomain === undefined || env.trustDomain === trustDomain,
-    payloadKey: provider.payloadInMetadata || undefined,
-  };
-}
-
-/** Conflicting tokens are rejected: ''. */
-function findToken(sources: readonly TokenSource[], { headers }: RequestContext): string | undefined {
-  let found: string | undefined;
-  for (const { key, prefix } of sources) {
-    const value = headers.joined(key);
-    if (!value?.startsWith(prefix)) continue;
-    const token = value.slice(prefix.length).trim();
-    if (found !== undefined && found !== token) return '';
-    found = token;
-  }
-  return found;
-}
-
-/** The provider's keys are valid for one trust domain: their holder must not name identities of another. */
-function trustDomainOf({ subjects }: Provider, path: string): string {
-  const [, trustDomain] = /^spiffe:\/\/([^/]+)\/$/.exec(subjects?.prefix ?? '') ?? [];
-  if (!trustDomain || subjects?.ignoreCase)
-    throw new ConfigError(path, 'must be the prefix "spiffe://<trust domain>/"');
-  return errorAt(`${path}.prefix`, () => checkTrustDomain(trustDomain));
-}
-
-function parseKeys(provider: Provider, path: string): Parameters<typeof createJwtSvidVerifier>[0] {
-  const text = provider.localJwks?.inlineString;
-  if (text === undefined) throw new ConfigError(path, 'must have the keys as inlineString');
-  try {
-    const keys: unknown = JSON.parse(text);
-    if (typeof keys === 'object' && keys !== null && Array.isArray((keys as { keys?: unknown }).keys))
-      return keys as never;
-  } catch {
-    // Fall through: the text itself must not get into the error.
-  }
-  throw new ConfigError(path, 'is not a JSON Web Key Set');
-}
-
-/** One that names no provider would let every token through unread. */
-function compileRequirement(
-  requires: Record<string, unknown>,
-  providers: Map<string, CompiledProvider>,
-  path: string,
-): Requirement {
-  const requirement = readRequirement(requires, providers, path);
-  if (requirement.providers.length === 0) throw new ConfigError(path, 'names no provider');
-  return requirement;
-}
-
-/** `providerName`, `allowMissing`, `allowMissingOrFailed`, or `requiresAny` of these. */
-function readRequirement(
-  requires: Record<string, unknown>,
-  providers: Map<string, CompiledProvider>,
-  path: string,
-): Requirement {
-  const out: Requirement = { providers: [], allowMissing: false, allowFailed: false };
-  for (const [key, value] of Object.entries(requires)) {
-    const field = jsonName(key);
-    if (field === 'providerName') {
-      const provider = providers.get(String(value));
-      if (!provider) throw new ConfigError(`${path}.providerName`, `there is no provider "${String(value)}"`);
-      out.providers.push(provider);
-    } else if (field === 'allowMissing') out.allowMissing = true;
-    else if (field === 'allowMissingOrFailed') out.allowMissing = out.allowFailed = true;
-    else if (field === 'requiresAny') {
-      const list = (value as { requirements?: Record<string, unknown>[] } | null)?.requirements ?? [];
-      for (const [i, one] of list.entries()) {
-        const inner = readRequirement(one, providers, `${path}.requiresAny.requirements[${i}]`);
-        out.providers.push(...inner.providers);
-        out.allowMissing ||= inner.allowMissing;
-        out.allowFailed ||= inner.allowFailed;
-      }
-    } else throw new ConfigError(`${path}.${field}`, 'is not supported');
-  }
-  return out;
+function unknownRequirement(name: string, known: readonly string[]): LocalReply {
+  const reason = `Wrong requirement_name: ${name}. It should be one of [${[...known].sort().join(',')}]`;
+  return { status: 403, body: `Failed JWT authentication: ${reason}`, details: detailsOf(reason) };
 }

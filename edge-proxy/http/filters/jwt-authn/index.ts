@@ -1,10 +1,19 @@
 /** envoy.filters.http.jwt_authn */
-import { JwtAuthentication } from '../../../../shared/xds/http-filters.ts';
+import { JWT_SVID_FILTER, JwtAuthentication, JwtPerRoute } from '../../../../shared/xds/filters/jwt-authn.ts';
 import { defineFilter } from '../definition.ts';
-import { createJwtAuthnFilter } from './filter.ts';
+import { compileRouteRequirement, createJwtAuthnFilter } from './filter.ts';
+import { createJwtSvidFilter } from './svid-filter.ts';
 
 export const jwtAuthn = defineFilter({
   type: 'envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication',
   schema: JwtAuthentication,
-  create: (config, { env }) => createJwtAuthnFilter(config, env),
+  route: {
+    type: 'envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig',
+    schema: JwtPerRoute,
+    compile: ([{ config, path }]) => compileRouteRequirement(config, path),
+  },
+  create: (config, { name, env, routeConfig }) =>
+    name === JWT_SVID_FILTER
+      ? createJwtSvidFilter(config, { env, routeConfig })
+      : createJwtAuthnFilter(config, { env, routeConfig }),
 });

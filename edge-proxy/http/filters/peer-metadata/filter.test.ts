@@ -21,6 +21,7 @@ const outbound = { upstreamDiscovery: methods, upstreamPropagation: [{ istioHead
 
 const filter = (config: object, workloads?: WorkloadLookup) =>
   peerMetadata.create(config, {
+    name: 'istio.metadata_exchange',
     env: { now: () => 0, random: () => 0, sleep: async () => {}, call: undefined as never, own, workloads },
     routeConfig: () => undefined,
   })!;

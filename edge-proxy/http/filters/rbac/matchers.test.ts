@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { normalizePath } from '../../../../shared/match/path.ts';
-import { Permission, Principal, type ValueMatcher } from '../../../../shared/xds/rbac.ts';
+import type { ValueMatcher } from '../../../../shared/xds/match/metadata-matcher.ts';
+import { Permission, Principal } from '../../../../shared/xds/rbac.ts';
 import { type RequestParts, requestDouble } from '../../testing/request-double.ts';
 import { compilePermission, compilePrincipal } from './matchers.ts';
 

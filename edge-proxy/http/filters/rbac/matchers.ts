@@ -2,18 +2,18 @@
 import { type Cidr, cidrContains, parseCidr } from '../../../../shared/match/cidr.ts';
 import { compilePathTemplate } from '../../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../../shared/xds/core.ts';
-import type { MetadataMatcher, Permission, Principal, ValueMatcher } from '../../../../shared/xds/rbac.ts';
-import { anyPrincipal, attributeMaps, attributes } from '../../../attributes/attributes.ts';
+import type { MetadataMatcher } from '../../../../shared/xds/match/metadata-matcher.ts';
+import type { Permission, Principal } from '../../../../shared/xds/rbac.ts';
+import { anyPrincipal, attributes } from '../../../attributes/attributes.ts';
 import type { IncomingTraffic } from '../../../attributes/record.ts';
 import { ConfigError, errorAt } from '../../../config-error.ts';
 import { compileHeaderMatcher, compileStringMatcher } from '../../routing/matchers.ts';
+import { compileMetadataMatcher, onlyField } from '../../routing/metadata-matcher.ts';
 
 export type RbacMatch = (traffic: IncomingTraffic) => boolean;
 
-type One = Record<string, unknown>;
-
 export function compilePermission(permission: Permission, path: string): RbacMatch {
-  const field = onlyField(permission as One, path);
+  const field = onlyField(permission, path);
   const at = `${path}.${field}`;
   switch (field) {
     case 'andRules':
@@ -49,14 +49,14 @@ export function compilePermission(permission: Permission, path: string): RbacMat
       return (traffic) => matches(attributes['connection.sni'](traffic));
     }
     case 'metadata':
-      return compileMetadata(permission.metadata!, at);
+      return metadata(permission.metadata!, at);
     default:
       throw new ConfigError(at, 'is not supported');
   }
 }
 
 export function compilePrincipal(principal: Principal, path: string): RbacMatch {
-  const field = onlyField(principal as One, path);
+  const field = onlyField(principal, path);
   const at = `${path}.${field}`;
   switch (field) {
     case 'andIds':
@@ -89,16 +89,10 @@ export function compilePrincipal(principal: Principal, path: string): RbacMatch 
     case 'urlPath':
       return urlPath(principal.urlPath?.path, at);
     case 'metadata':
-      return compileMetadata(principal.metadata!, at);
+      return metadata(principal.metadata!, at);
     default:
       throw new ConfigError(at, 'is not supported');
   }
-}
-
-function onlyField(message: One, path: string): string {
-  const fields = Object.keys(message).filter((key) => message[key] !== undefined);
-  if (fields.length !== 1) throw new ConfigError(path, 'must have exactly one field');
-  return fields[0]!;
 }
 
 function every(matches: RbacMatch[], path: string): RbacMatch {
@@ -162,45 +156,7 @@ function cidr(range: CidrRange, path: string): Cidr {
   return errorAt(path, () => parseCidr(`${range.addressPrefix}/${range.prefixLen ?? 0}`));
 }
 
-function compileMetadata(matcher: MetadataMatcher, path: string): RbacMatch {
-  const { filter, invert = false } = matcher;
-  const keys = matcher.path.map((one) => one.key ?? '');
-  const matches = compileValue(matcher.value, `${path}.value`);
-  const ofFilter = attributeMaps.metadata(filter);
-  return (traffic) => {
-    let value: unknown = ofFilter(traffic);
-    for (const key of keys)
-      value =
-        typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? (value as One)[key] : undefined;
-    return matches(value) !== invert;
-  };
-}
-
-function compileValue(matcher: ValueMatcher, path: string): (value: unknown) => boolean {
-  const field = onlyField(matcher as One, path);
-  const at = `${path}.${field}`;
-  switch (field) {
-    case 'nullMatch':
-      return (value) => value === null;
-    case 'boolMatch':
-      return (value) => value === matcher.boolMatch;
-    case 'presentMatch':
-      return (value) => (value !== undefined) === matcher.presentMatch;
-    case 'stringMatch': {
-      const matches = compileStringMatcher(matcher.stringMatch!, at, 'text');
-      return (value) => typeof value === 'string' && matches(value);
-    }
-    case 'listMatch': {
-      const matches = compileValue(matcher.listMatch?.oneOf ?? {}, `${at}.oneOf`);
-      return (value) => Array.isArray(value) && value.some(matches);
-    }
-    case 'orMatch': {
-      const all = (matcher.orMatch?.valueMatchers ?? []).map((one, i) =>
-        compileValue(one, `${at}.valueMatchers[${i}]`),
-      );
-      return (value) => all.some((matches) => matches(value));
-    }
-    default:
-      throw new ConfigError(at, 'is not supported');
-  }
+function metadata(matcher: MetadataMatcher, path: string): RbacMatch {
+  const matches = compileMetadataMatcher(matcher, path);
+  return (traffic) => matches(traffic.kind === 'request' ? traffic.metadata : undefined);
 }

@@ -4,7 +4,7 @@
  * cannot be optional.
  */
 import type { z } from 'zod';
-import { bool, duration, list, map, message, messageRequiring, nonEmpty, string } from './message.ts';
+import { bool, duration, list, map, message, messageRequiring, nonEmpty, string } from '../message.ts';
 
 export const STATS_TYPE = 'stats.PluginConfig';
 /** The name of the filter, and of its configuration in the metadata of a listener. */

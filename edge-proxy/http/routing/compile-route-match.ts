@@ -2,9 +2,9 @@
 import { hasPathPrefix } from '../../../shared/match/path.ts';
 import { compileByteRegex } from '../../../shared/match/regex.ts';
 import { compileUriTemplate, type UriTemplate } from '../../../shared/match/uri-template.ts';
-import type { RouteMatch } from '../../../shared/xds/route.ts';
+import type { RouteMatch } from '../../../shared/xds/match/route-match.ts';
 import { ConfigError, errorAt } from '../../config-error.ts';
-import { isGrpcRequest } from '../../http/grpc/status.ts';
+import { isGrpcRequest } from '../grpc/status.ts';
 import {
   compileHeaderMatcher,
   compileQueryParameterMatcher,
@@ -12,8 +12,9 @@ import {
   pathOnly,
   type RequestMatch,
   type TextMatch,
-} from '../../http/routing/matchers.ts';
-import { shareOf } from '../../http/routing/share.ts';
+} from './matchers.ts';
+import { compileMetadataMatcher } from './metadata-matcher.ts';
+import { shareOf } from './share.ts';
 
 export interface CompiledMatch {
   matches: RequestMatch;
@@ -38,6 +39,10 @@ export function compileRouteMatch(match: RouteMatch, path: string, random: () =>
       compileQueryParameterMatcher(one, `${path}.queryParameters[${i}]`),
     ),
   ];
+  for (const [i, one] of (match.dynamicMetadata ?? []).entries()) {
+    const matches = compileMetadataMatcher(one, `${path}.dynamicMetadata[${i}]`);
+    conditions.push((request) => matches(request.metadata));
+  }
   if (match.grpc) conditions.push((request) => isGrpcRequest(request.headers));
   const share = match.runtimeFraction ? shareOf(match.runtimeFraction.defaultValue) : 1;
   if (share < 1) conditions.push(() => random() < share);
