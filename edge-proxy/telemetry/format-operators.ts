@@ -91,6 +91,8 @@ const FIELDS: Readonly<Record<string, Field>> = {
   DOWNSTREAM_PEER_FINGERPRINT_256: attributes['connection.sha256_peer_certificate_digest'],
   REQUESTED_SERVER_NAME: attributes['connection.requested_server_name'],
   ROUTE_NAME: attributes['xds.route_name'],
+  SPAN_ID: (r) => (r.kind === 'request' ? some(r.spanId) : undefined),
+  TRACE_ID: (r) => (r.kind === 'request' ? some(r.traceId) : undefined),
   VIRTUAL_CLUSTER_NAME: nothing,
   VIRTUAL_HOST_NAME: attributes['xds.virtual_host_name'],
   DOWNSTREAM_PEER_URI_SAN: (r) =>

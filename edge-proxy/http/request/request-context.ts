@@ -114,6 +114,9 @@ export interface RequestContext {
   upstreamPeer?: Peer | undefined;
   /** Why the request is traced; absent: it is not, or nothing has decided yet. */
   readonly traceReason?: TraceReason;
+  /** Of its trace, in hexadecimal; absent or '': it has none. */
+  readonly traceId?: string;
+  readonly spanId?: string;
   /** SPIFFE id proven by a JWT-SVID instead of a client certificate. */
   tokenPrincipal: string | undefined;
 }
