@@ -41,7 +41,7 @@ export type TraceHeaders = (request: TracedRequest) => void;
 export function compileTraceHeaders(tracing: ManagerTracing | undefined): TraceHeaders | undefined {
   const provider = tracing?.provider?.typedConfig;
   if (!provider) return undefined;
-  const propagation = provider['@type'].endsWith('.ZipkinConfig') ? b3(provider as ZipkinConfig) : W3C;
+  const propagation = provider['@type'].endsWith('.ZipkinConfig') ? b3(provider as ZipkinConfig) : OPEN_TELEMETRY;
   const injects = tracing.noContextPropagation !== true;
   return (request) => {
     const { headers } = request;
@@ -73,6 +73,15 @@ const W3C: Propagation = {
     return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
   },
   inject: writeTraceparent,
+};
+
+/** In Envoy's tracer for OpenTelemetry a request is sampled where the sender and the proxy both say so. */
+const OPEN_TELEMETRY: Propagation = {
+  ...W3C,
+  extract(headers, traced) {
+    const found = W3C.extract(headers, traced);
+    return found === 'invalid' ? found : { ...found, sampled: found.sampled && traced };
+  },
 };
 
 /** `tracestate` is sent on as it came. */
