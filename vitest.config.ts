@@ -7,6 +7,7 @@ const project = (name: string, include: string[], exclude: string[] = [], isolat
 
 /** Beside the code: random cases and corpora of references, which take several seconds of processor time each. */
 const LONG = [
+  'control/api/reference-configs.test.ts',
   'control/compile/golden.test.ts',
   'control/compile/security/rbac-semantics.test.ts',
   'control/discovery/incremental.test.ts',

@@ -118,7 +118,10 @@ export function assemble(
 }
 
 function countersOf(stats: Stats): ClusterCounters {
-  return { counter: (cluster, name) => stats.scope('cluster', cluster).counter(name) };
+  return {
+    counter: (cluster, name) => stats.scope('cluster', cluster).counter(name),
+    ofManager: (statPrefix, name) => stats.scope('http', statPrefix).counter(name),
+  };
 }
 
 function compilersOf(

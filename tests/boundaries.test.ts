@@ -57,7 +57,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
  */
 const planes: Record<string, string[][]> = {
   'edge-proxy/': [
-    ['config-error.ts', 'event.ts', 'weak-values.ts'],
+    ['config-error.ts', 'event.ts', 'weak-values.ts', 'protobuf/'],
     ['x509/'],
     ['runtime/'],
     ['settings/'],
@@ -91,7 +91,15 @@ const planes: Record<string, string[][]> = {
     ['compile/patches/'],
     // Who a proxy is, and what its configuration sees.
     ['compile/scope/'],
-    ['compile/cluster/', 'compile/gateway/', 'compile/routes/', 'compile/security/', 'compile/sidecar/', 'compile/telemetry/'],
+    [
+      'compile/cluster/',
+      'compile/gateway/',
+      'compile/plugins/',
+      'compile/routes/',
+      'compile/security/',
+      'compile/sidecar/',
+      'compile/telemetry/',
+    ],
     ['compile/node/'],
     ['discovery/', 'status/'],
     ['api/'],

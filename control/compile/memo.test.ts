@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { generator, labelsFrom, labelsKey, sharedList, slicedGenerator } from './memo.ts';
+import { generator, labelsFrom, labelsKey, sharedList, slicedGenerator, successiveGenerator } from './memo.ts';
 import { inOneGo } from './output/compiled-node.ts';
 
 it('builds once for the same declared inputs, and again when one differs', () => {
@@ -42,6 +42,55 @@ it('has one list for the same items in the same order', () => {
 it('writes labels as one key: those requested, whatever their order', () => {
   expect(labelsKey({ b: '2', a: '1' })).toBe(labelsKey({ a: '1', b: '2' }));
   expect(labelsFrom(labelsKey({ a: '1', b: '2', c: '3' }, ['c', 'a', 'x', 'toString']))).toEqual({ a: '1', c: '3' });
+});
+
+describe('successiveGenerator', () => {
+  interface Input {
+    readonly whose: object;
+    readonly list: readonly number[];
+  }
+
+  it('starts from what it made last of an input that differs in the last field alone', () => {
+    const lasts: unknown[] = [];
+    const sum = successiveGenerator<Input, { readonly sum: number }>(
+      { whose: true, list: true },
+      function* (input, last) {
+        lasts.push(last && [last.input.list, last.value.sum]);
+        yield;
+        return { sum: input.list.reduce((all, one) => all + one, 0) };
+      },
+    );
+    const [a, b] = [{}, {}];
+    const [one, two, three] = [[1], [1, 2], [1, 2, 3]];
+    const values = [
+      inOneGo(sum({ whose: a, list: one })),
+      inOneGo(sum({ whose: b, list: two })),
+      inOneGo(sum({ whose: a, list: three })),
+      inOneGo(sum({ whose: a, list: one })),
+    ];
+    expect(values.map((value) => value.sum)).toEqual([1, 3, 6, 1]);
+    expect(values[3]).toBe(values[0]);
+    expect(lasts).toEqual([undefined, undefined, [one, 1]]);
+  });
+
+  it('makes a result once for callers that take turns, and begins again after an error', () => {
+    let fails = true;
+    let begun = 0;
+    const made = successiveGenerator<{ a: object }, object>({ a: true }, function* () {
+      begun++;
+      yield;
+      if (fails) throw new Error('not now');
+      return {};
+    });
+    const a = {};
+    expect(() => inOneGo(made({ a }))).toThrow('not now');
+    fails = false;
+    const [one, two] = [made({ a }), made({ a })];
+    one.next();
+    expect(two.next().done).toBe(true);
+    expect(inOneGo(one)).toBe(inOneGo(made({ a })));
+    expect(begun).toBe(2);
+  });
 });
 
 describe('slicedGenerator', () => {

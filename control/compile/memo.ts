@@ -7,6 +7,12 @@ import type { Work } from './output/compiled-node.ts';
 
 export type Input = object | string | number | boolean | undefined;
 
+/** A result, with what it was made of. */
+interface Made<Out> {
+  readonly input: unknown;
+  readonly value: Out;
+}
+
 /** One step of the path that a combination of inputs takes through the cache. */
 class Place<Out> {
   private objects: WeakMap<object, Place<Out>> | undefined;
@@ -14,6 +20,8 @@ class Place<Out> {
   result: { readonly value: Out } | undefined;
   /** The result in the making. */
   work: Work<Out> | undefined;
+  /** Of the places next to this one, that of the result made last. */
+  latest: WeakRef<Made<Out>> | undefined;
 
   next(input: Input): Place<Out> {
     if (typeof input === 'object') {
@@ -38,7 +46,7 @@ export function generator<In extends { readonly [K in keyof In]: Input }, Out>(
   reads: { readonly [K in keyof In]-?: true },
   build: (input: In) => Out,
 ): (input: In) => Out {
-  const placeOf = places<In, Out>(reads);
+  const placeOf = places<In, Out>(Object.keys(reads) as (keyof In)[]);
   return (input) => {
     const place = placeOf(input);
     place.result ??= { value: build(input) };
@@ -54,15 +62,50 @@ export function slicedGenerator<In extends { readonly [K in keyof In]: Input }, 
   reads: { readonly [K in keyof In]-?: true },
   build: (input: In) => Work<Out>,
 ): (input: In) => Work<Out> {
-  const placeOf = places<In, Out>(reads);
+  const placeOf = places<In, Out>(Object.keys(reads) as (keyof In)[]);
   return function* (input) {
     const place = placeOf(input);
-    while (!place.result) {
-      place.work ??= build(input);
-      if (step(place, place.work)) yield;
-    }
-    return place.result.value;
+    if (!place.result) yield* completed(place, () => build(input));
+    return place.result!.value;
   };
+}
+
+/** What a generator made last, of an input that differed in one field at most. */
+export interface Last<In, Out> {
+  readonly input: In;
+  readonly value: Out;
+}
+
+/**
+ * A sliced generator that can start from its last result: `build` is given what was made last of an input that differed in the
+ * last field of `reads` alone, as long as something else refers to that result. What it makes has to be the same as without.
+ */
+export function successiveGenerator<In extends { readonly [K in keyof In]: Input }, Out>(
+  reads: { readonly [K in keyof In]-?: true },
+  build: (input: In, last: Last<In, Out> | undefined) => Work<Out>,
+): (input: In) => Work<Out> {
+  const names = Object.keys(reads) as (keyof In)[];
+  const followed = names.pop() as keyof In;
+  const siblingsOf = places<In, Out>(names);
+  return function* (input) {
+    const siblings = siblingsOf(input);
+    const place = siblings.next(input[followed]);
+    if (place.result) return place.result.value;
+    const last = siblings.latest?.deref() as Last<In, Out> | undefined;
+    yield* completed(place, () => build(input, last));
+    const made: Made<Out> = { input, value: place.result!.value };
+    place.result = made;
+    siblings.latest = new WeakRef(made);
+    return made.value;
+  };
+}
+
+/** Takes turns with others that wait for the same result. */
+function* completed<Out>(place: Place<Out>, build: () => Work<Out>): Work<void> {
+  while (!place.result) {
+    place.work ??= build();
+    if (step(place, place.work)) yield;
+  }
 }
 
 /** @returns whether there is more to do */
@@ -80,13 +123,10 @@ function step<Out>(place: Place<Out>, work: Work<Out>): boolean {
   return false;
 }
 
-/** Finds the place of an input. */
+/** Finds the place of an input by these fields of it. */
 function places<In extends { readonly [K in keyof In]: Input }, Out>(
-  reads: {
-    readonly [K in keyof In]-?: true;
-  },
+  names: readonly (keyof In)[],
 ): (input: In) => Place<Out> {
-  const names = Object.keys(reads) as (keyof In)[];
   const root = new Place<Out>();
   return (input) => {
     let place = root;
@@ -120,9 +160,10 @@ const KEPT = 8;
  * collected, and what was made of it would be made again for the next proxy. The newest item, as it is that of the
  * latest change: the lists before that change go with the item that was replaced.
  */
-function keepWithNewest(list: readonly (object | undefined)[]): void {
-  let newest: object | undefined;
-  for (const item of list) if (item && (!newest || idOf(item) > idOf(newest))) newest = item;
+function keepWithNewest(list: readonly (object | undefined)[], itemIds: readonly number[]): void {
+  let at = 0;
+  for (let i = 1; i < itemIds.length; i++) if (itemIds[i]! > itemIds[at]!) at = i;
+  const newest = list[at];
   if (!newest) return;
   const others = kept.get(newest);
   if (!others) kept.set(newest, [list]);
@@ -134,13 +175,14 @@ function keepWithNewest(list: readonly (object | undefined)[]): void {
  * it is used, or its newest item is.
  */
 export function sharedList<T extends object | undefined>(items: readonly T[]): readonly T[] {
-  const key = items.map(idOf).join();
+  const itemIds = items.map(idOf);
+  const key = itemIds.join();
   const known = lists.get(key)?.deref();
   if (known) return known as readonly T[];
   const list = Object.freeze([...items]);
   lists.set(key, new WeakRef(list));
   collected.register(list, key);
-  keepWithNewest(list);
+  keepWithNewest(list, itemIds);
   return list;
 }
 

@@ -3,7 +3,7 @@ import type { Cluster } from '../../shared/xds/cluster.ts';
 import { clusterNamesIn } from '../../shared/xds/cluster-names.ts';
 import type { ResourceType } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, Eager } from '../compile/output/compiled-node.ts';
-import type { Layer } from '../compile/output/resource-set.ts';
+import { changedNames, type Layer } from '../compile/output/resource-set.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import type { ResourceSets } from '../compile/output/snapshot.ts';
 
@@ -39,6 +39,24 @@ export function extendedClosure(
   const held = picksOf(sets, closure);
   pick(held, wanted);
   return cutDown(sets, (type) => held[type].layer);
+}
+
+/**
+ * `closure` of `before`, among the sets of `node`, where these differ only in other resources than it holds.
+ * @returns undefined where they differ in more, or in which names there are: it has to be worked out then
+ */
+export function unchangedClosure(
+  { sets, eager }: CompiledNode,
+  before: CompiledNode,
+  closure: ResourceSets,
+): ResourceSets | undefined {
+  if (eager?.virtualHosts !== before.eager?.virtualHosts || eager?.clusters !== before.eager?.clusters)
+    return undefined;
+  for (const type of CUT) {
+    const [from, to, held] = [before.sets[type].last, sets[type].last, closure[type].last];
+    for (const name of changedNames(from, to)) if (held.has(name) || !from.has(name) || !to.has(name)) return undefined;
+  }
+  return cutDown(sets, (type) => closure[type].last);
 }
 
 /** The types that closures cut down. */

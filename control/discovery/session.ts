@@ -12,12 +12,12 @@ import {
   TYPE_URLS,
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
-import type { CompiledNode } from '../compile/output/compiled-node.ts';
+import type { CompiledNode, Eager } from '../compile/output/compiled-node.ts';
 import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import type { ResourceSets } from '../compile/output/snapshot.ts';
 import { NAME_LIMITS, NameBudget } from './name-budget.ts';
-import { closureOf, extendedClosure } from './on-demand.ts';
+import { closureOf, extendedClosure, unchangedClosure, type Wanted } from './on-demand.ts';
 import { type Changes, Subscription } from './subscription.ts';
 
 /** A DeltaDiscoveryResponse before it is encoded: its resources are shared with other proxies. */
@@ -103,13 +103,26 @@ export class Session {
     if (!eager || !this.features.has('tulle.on-demand')) return node.sets;
     const { virtualHosts, clusters } = this.subscriptions;
     const added = { virtualHosts: virtualHosts.takeAdded(), clusters: clusters.takeAdded() };
-    const { closure } = this;
-    const sets =
-      closure?.node === node && added.virtualHosts && added.clusters
-        ? extendedClosure(node, closure.sets, { virtualHosts: added.virtualHosts, clusters: added.clusters })
-        : closureOf(node, eager, { virtualHosts: virtualHosts.named, clusters: clusters.named }, closure?.sets);
+    const sets = this.closureIn(node, eager, added);
     this.closure = { node, sets };
     return sets;
+  }
+
+  /** @param added names since the closure was made; undefined: some went as well */
+  private closureIn(
+    node: CompiledNode,
+    eager: Eager,
+    added: { [T in keyof Wanted]: Wanted[T] | undefined },
+  ): ResourceSets {
+    const { closure } = this;
+    const { virtualHosts, clusters } = added;
+    if (closure && virtualHosts && clusters) {
+      const known = closure.node === node ? closure.sets : unchangedClosure(node, closure.node, closure.sets);
+      if (known) return extendedClosure(node, known, { virtualHosts, clusters });
+    }
+    const { subscriptions } = this;
+    const wanted = { virtualHosts: subscriptions.virtualHosts.named, clusters: subscriptions.clusters.named };
+    return closureOf(node, eager, wanted, closure?.sets);
   }
 
   get connected(): boolean {

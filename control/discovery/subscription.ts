@@ -129,8 +129,8 @@ class Held {
 export class Subscription {
   private wildcard = false;
   private readonly names = new Set<string>();
-  /** Names that came since `takeAdded`; undefined: some went as well. */
-  private added: string[] | undefined = [];
+  /** Names that came since `takeAdded`; undefined: some went as well, or the proxy fetches nothing on demand. */
+  private added: string[] | undefined;
   private readonly resends: boolean;
   private readonly budget: NameBudget;
   private readonly held: Held;
@@ -251,7 +251,7 @@ export class Subscription {
   /** What of `named` came since the last call; undefined: some names went as well. */
   takeAdded(): readonly string[] | undefined {
     const { added } = this;
-    this.added = [];
+    this.added = this.resends ? undefined : [];
     return added;
   }
 

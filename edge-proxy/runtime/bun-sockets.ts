@@ -96,6 +96,7 @@ export function nativeConnect(
           if (!connection.attach(socket)) return;
           if (to.keepAliveMs !== undefined) socket.setKeepAlive(true, to.keepAliveMs);
           try {
+            if (to.preface) connection.write(to.preface(connection));
             onOpen(connection);
           } catch (error) {
             connection.destroy(error as Error);

@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { BULK, Loan, lenderOf, lendOnce } from './loans.ts';
-import type { Connection, ConnectionHandler, TlsInfo } from './runtime.ts';
+import type { Connection, ConnectionEnds, ConnectionHandler, TlsInfo } from './runtime.ts';
 import { Outlet, type OutletOwner, type SocketWriter, type WriterOwner } from './writes/outlet.ts';
 import { joinText } from './writes/text.ts';
 
@@ -236,7 +236,7 @@ export class SocketConnection implements Connection, OutletOwner {
   }
 
   /** Those of the connection below a TLS socket that knows none. */
-  takeAddresses(below: Connection): void {
+  takeEnds(below: ConnectionEnds): void {
     this.remoteAddress = below.remoteAddress;
     this.remotePort = below.remotePort;
     this.localAddress = below.localAddress;
@@ -423,7 +423,8 @@ function onClose(this: OwnedSocket): void {
 }
 
 /** `::ffff:10.0.0.1` is 10.0.0.1: policies and logs name addresses in one form. */
-function plainAddress(address: string | undefined): string {
+/** Without the prefix of a v4-mapped address. */
+export function plainAddress(address: string | undefined): string {
   if (!address) return '';
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }

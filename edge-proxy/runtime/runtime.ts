@@ -163,6 +163,16 @@ export interface DialTarget {
   readonly port: number;
   readonly localAddress?: string;
   readonly keepAliveMs?: number;
+  /** Bytes that precede everything else on the connection, TLS included: made once it is there. */
+  readonly preface?: ((ends: ConnectionEnds) => Uint8Array<ArrayBuffer>) | undefined;
+}
+
+/** The addresses of a connection that is there. */
+export interface ConnectionEnds {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
 }
 
 export interface Clock {

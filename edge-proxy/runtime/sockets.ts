@@ -1,10 +1,18 @@
 /** The socket half of Runtime on node:net and node:tls, shared by Node, Bun and Deno; what differs is in `Quirks`. */
 import net from 'node:net';
 import tls from 'node:tls';
-import { type Quirks, SocketConnection } from './connection.ts';
+import { plainAddress, type Quirks, SocketConnection } from './connection.ts';
 import { ConnectionStream } from './connection-stream.ts';
 import { ListenError } from './listen-error.ts';
-import type { Connection, ConnectionHandler, DialTarget, Listening, ListenOptions, TlsContext } from './runtime.ts';
+import type {
+  Connection,
+  ConnectionEnds,
+  ConnectionHandler,
+  DialTarget,
+  Listening,
+  ListenOptions,
+  TlsContext,
+} from './runtime.ts';
 import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls/tls-context.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
@@ -68,9 +76,12 @@ export function connect(
     ...(to.localAddress ? { localAddress: to.localAddress } : {}),
   };
   const client = context as ClientContext | undefined;
+  // A preface goes ahead of the handshake: TLS then runs over a socket that exists before.
+  const below = client && to.preface ? net.connect({ ...target, noDelay: true }) : undefined;
+  below?.once('connect', () => below.write(to.preface!(endsOf(below))));
   const socket = client
     ? tls.connect({
-        ...target,
+        ...(below ? { socket: below } : target),
         secureContext: client.secureContext,
         rejectUnauthorized: false,
         // Judged by verifyPeer after the handshake, before a byte is written.
@@ -82,6 +93,7 @@ export function connect(
   const connection = new SocketConnection(socket, quirks, undefined, undefined);
   connection.dialling = true;
   connection.handler = handler;
+  below?.on('error', (error) => connection.destroy(error));
   let timer: ReturnType<typeof setTimeout> | undefined;
   if (client) {
     socket.setNoDelay(true);
@@ -93,12 +105,23 @@ export function connect(
     if (to.keepAliveMs !== undefined) socket.setKeepAlive(true, to.keepAliveMs);
     try {
       connection.opened(client && judgePeer(socket as tls.TLSSocket, client));
+      if (below) connection.takeEnds(endsOf(below));
+      else if (to.preface) connection.write(to.preface(connection));
       onOpen(connection);
     } catch (error) {
       connection.guard(error);
     }
   });
   return connection;
+}
+
+function endsOf(socket: net.Socket): ConnectionEnds {
+  return {
+    remoteAddress: plainAddress(socket.remoteAddress),
+    remotePort: socket.remotePort ?? 0,
+    localAddress: plainAddress(socket.localAddress),
+    localPort: socket.localPort ?? 0,
+  };
 }
 
 /** A dial that fails before a packet is sent. */
@@ -196,7 +219,7 @@ function acceptTlsOver(
     socket.on('error', () => {});
     try {
       const made = new SocketConnection(socket, quirks, judgePeer(socket, context), undefined);
-      made.takeAddresses(connection);
+      made.takeEnds(connection);
       stopWaiting();
       resolve(made);
     } catch (error) {

@@ -7,10 +7,13 @@ import type { ConnectionFacts } from '../listener/filter-chain.ts';
 import type { Reassign, Terminal } from '../listener/listener.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
 import type { ClusterSet } from '../upstream/cluster.ts';
+import { sharedPool } from '../upstream/upstream-pool.ts';
 import { type ConnectionEvents, type ConnectionRecord, connectionRecord } from './connection-record.ts';
+import { type TunnelRequest, tunnelRequest } from './http-tunnel.ts';
 import type { ServedStream } from './served-stream.ts';
 import type { TcpStats } from './tcp-stats.ts';
 import { Tunnel } from './tunnel.ts';
+import type { UpstreamDialConfig } from './upstream-dial.ts';
 import { WaitingConnection, type WaitingOwner } from './waiting-connection.ts';
 
 const DEFAULT_IDLE_MS = 3_600_000;
@@ -28,13 +31,14 @@ export class TcpProxy implements Terminal, WaitingOwner {
   readonly bySource: boolean;
   /** The port of a dynamic forward proxy, whose host is the server name; 0: the connection names no host. */
   readonly sniPort: number;
+  readonly tunnel: UpstreamDialConfig['tunnel'];
   readonly tunnels = new Set<Tunnel>();
   /** Connections whose cluster is being fetched. */
   readonly waiting = new Set<WaitingConnection>();
   private readonly choices: readonly { name: string; upTo: number }[];
   private readonly total: number;
 
-  /** @throws Error when neither or both of cluster and weightedClusters are given, or weights add up to nothing */
+  /** @throws Error when neither or both of cluster and weightedClusters are given, weights add up to nothing, or tunnelingConfig is not valid */
   constructor(
     config: TcpProxyConfig,
     clusters: ClusterSet,
@@ -44,6 +48,8 @@ export class TcpProxy implements Terminal, WaitingOwner {
     sniPort = 0,
   ) {
     this.sniPort = sniPort;
+    const request = tunnelRequest(config);
+    this.tunnel = request && { request, streams: sharedPool(runtime) };
     this.bySource = (config.hashPolicy?.length ?? 0) > 0;
     this.stats = stats;
     const { maxDownstreamConnectionDuration: longest } = config;
@@ -137,7 +143,8 @@ export class TcpProxy implements Terminal, WaitingOwner {
   private successorOf({ facts, downstream }: ServedStream, cluster: string, reassign: Reassign): TcpProxy | undefined {
     const next = facts && reassign(facts, downstream);
     if (next === this) return this;
-    return next instanceof TcpProxy && next.choices.some(({ name }) => name === cluster) ? next : undefined;
+    if (!(next instanceof TcpProxy) || !sameTunnel(next.tunnel?.request, this.tunnel?.request)) return undefined;
+    return next.choices.some(({ name }) => name === cluster) ? next : undefined;
   }
 
   closeAll(): void {
@@ -148,4 +155,8 @@ export class TcpProxy implements Terminal, WaitingOwner {
   private pick(point: number): string {
     return (this.choices.find(({ upTo }) => point < upTo) ?? this.choices[this.choices.length - 1]!).name;
   }
+}
+
+function sameTunnel(a: TunnelRequest | undefined, b: TunnelRequest | undefined): boolean {
+  return a?.target === b?.target && a?.postPath === b?.postPath;
 }

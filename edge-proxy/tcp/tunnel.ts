@@ -32,6 +32,8 @@ export class Tunnel implements ServedStream, UpstreamDialOwner {
   private up: Connection | undefined;
   /** Bytes that came before the upstream was open. */
   private early: Uint8Array[];
+  /** Its upstream counts among the connections of the cluster here; one through an HTTP proxy does in the pool. */
+  private readonly counts: boolean;
   private downEnded = false;
   private upEnded = false;
   private closed = false;
@@ -51,6 +53,7 @@ export class Tunnel implements ServedStream, UpstreamDialOwner {
     this.record = record;
     record.bytesReceived = early.reduce((sum, { length }) => sum + length, 0);
     this.proxy = proxy;
+    this.counts = proxy.tunnel === undefined;
     this.cluster = cluster;
     this.down = down;
     this.early = early;
@@ -78,13 +81,13 @@ export class Tunnel implements ServedStream, UpstreamDialOwner {
 
   start(): void {
     const { cluster } = this;
-    if (cluster.use.connections >= cluster.limits.maxConnections) {
+    if (this.counts && cluster.use.connections >= cluster.limits.maxConnections) {
       this.record.flags.push('UO');
       this.proxy.ended(this.record);
       this.down.destroy(new Error('tcp_proxy: upstream connection limit'));
       return;
     }
-    cluster.use.connections++;
+    if (this.counts) cluster.use.connections++;
     this.proxy.tunnels.add(this);
     this.proxy.stats.active.value++;
     const { maxDurationMs } = this.proxy;
@@ -189,7 +192,7 @@ export class Tunnel implements ServedStream, UpstreamDialOwner {
     stats.active.value--;
     stats.received.value += this.record.bytesReceived;
     stats.sent.value += this.record.bytesSent;
-    this.cluster.use.connections--;
+    if (this.counts) this.cluster.use.connections--;
     // After an orderly end both sides have sent everything; a reset on one side is a reset on the other.
     if (error || !this.bothEnded) {
       this.down.destroy(error);

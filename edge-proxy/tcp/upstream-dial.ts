@@ -1,9 +1,12 @@
 /** The upstream connection of a tunnel: which endpoint of the cluster it goes to, and attempts on others where it fails. */
+import type { ResetReason } from '../http/message/stream.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
-import { type DialFailure, type Dialling, dial } from '../upstream/dial.ts';
+import { type Dialling, dial } from '../upstream/dial.ts';
+import type { StreamSource } from '../upstream/stream-client.ts';
 import type { ConnectionRecord } from './connection-record.ts';
+import { openTunnel, type TunnelClient, type TunnelRequest } from './http-tunnel.ts';
 
 export interface UpstreamDialConfig {
   readonly runtime: Runtime;
@@ -12,6 +15,8 @@ export interface UpstreamDialConfig {
   readonly bySource: boolean;
   /** The port of a dynamic forward proxy, whose host is the server name; 0: the connection names no host. */
   readonly sniPort: number;
+  /** The endpoints are HTTP proxies: each connection is a tunnel through one; absent: they are dialled. */
+  readonly tunnel?: { readonly request: TunnelRequest; readonly streams: StreamSource } | undefined;
 }
 
 export interface UpstreamDialOwner {
@@ -75,18 +80,25 @@ export class UpstreamDial {
       this.owner.onFailed(new Error('tcp_proxy: no healthy upstream'));
       return;
     }
-    const endpoint = found;
-    if (cluster.resolveDestination) this.located = endpoint;
+    const endpoint = cluster.forClient?.(found, record.downstream) ?? found;
+    if (cluster.resolveDestination) this.located = found;
     this.endpoint = endpoint;
     this.attempted.push(endpoint);
     record.endpoint = endpoint;
     record.attempts++;
     endpoint.active++;
-    const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
-    this.dialling = dial(this.config.runtime, to, endpoint.tls('raw'), cluster.connectTimeoutMs, {
-      onOpen: (connection) => this.opened(connection, endpoint),
-      onFailed: (reason, detail) => this.failed(endpoint, reason, detail),
+    this.dialling = this.reach(endpoint, {
+      onOpen: (connection: Connection) => this.opened(connection, endpoint),
+      onFailed: (reason: ResetReason, detail: string) => this.failed(endpoint, reason, detail),
     });
+  }
+
+  private reach(endpoint: Endpoint, client: TunnelClient): Dialling {
+    const { cluster } = this;
+    const { runtime, tunnel } = this.config;
+    if (tunnel) return openTunnel(tunnel.streams, { cluster, endpoint }, tunnel.request, client);
+    const to = { address: endpoint.address, port: endpoint.port, preface: endpoint.preface, ...cluster.dial };
+    return dial(runtime, to, endpoint.tls('raw'), cluster.connectTimeoutMs, client);
   }
 
   private opened(connection: Connection, endpoint: Endpoint): void {
@@ -97,12 +109,13 @@ export class UpstreamDial {
     this.owner.onConnected(connection);
   }
 
-  private failed(endpoint: Endpoint, reason: DialFailure, detail: string): void {
+  private failed(endpoint: Endpoint, reason: ResetReason, detail: string): void {
     const { record } = this;
     this.dialling = undefined;
     this.release();
     this.cluster.report(endpoint, 'connect-failure');
-    if (!record.flags.includes('UF')) record.flags.push('UF');
+    const flag = reason === 'overflow' ? 'UO' : 'UF';
+    if (!record.flags.includes(flag)) record.flags.push(flag);
     record.upstreamFailure = reason === 'connection_timeout' ? 'connect_timeout' : detail.replace(/\s/g, '_');
     if (this.attempted.length < this.config.maxAttempts) {
       this.dial(this.located ?? this.choose());

@@ -6,6 +6,8 @@ export interface OwnNode {
   /** The xDS node id. */
   readonly id: string;
   readonly workload: WorkloadMetadata;
+  /** Of the node, as it was given. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -35,5 +37,5 @@ export function ownNode({ id, metadata = {}, locality }: Node, defaults: Partial
     region: locality?.region ?? '',
     availabilityZone: locality?.zone ?? '',
   };
-  return { id, workload };
+  return { id, workload, metadata };
 }

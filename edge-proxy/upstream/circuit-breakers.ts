@@ -1,5 +1,6 @@
 /** Envoy's circuit breakers (config.cluster.v3.CircuitBreakers), one set of limits and counts per routing priority. */
 import type { Cluster as ClusterConfig } from '../../shared/xds/cluster.ts';
+import { durationMs } from '../../shared/xds/message.ts';
 import { ConfigError } from '../config-error.ts';
 import type { Circuit, Limits } from './cluster.ts';
 
@@ -20,15 +21,23 @@ export function compileLimits(config: ClusterConfig, priority: RoutingPriority =
     maxRequests: found?.maxRequests ?? 1024,
     maxRetries: found?.maxRetries ?? 3,
     trackRemaining: found?.trackRemaining ?? false,
-    retryBudget: budget && { percent, minConcurrency: budget.minRetryConcurrency ?? 3 },
+    retryBudget: budget && {
+      percent,
+      minConcurrency: budget.minRetryConcurrency ?? 3,
+      intervalMs: budget.budgetInterval === undefined ? 0 : durationMs(budget.budgetInterval),
+    },
   };
 }
 
-/** How many retries may be under way now: a budget is a share of all requests under way. */
-export function retryLimit({ limits, use }: Circuit): number {
+/**
+ * How many retries may be under way now: a budget is a share of all requests under way, or of those that began in its
+ * interval where these are more.
+ */
+export function retryLimit({ limits, use, recent }: Circuit): number {
   const { retryBudget } = limits;
   if (!retryBudget) return limits.maxRetries;
-  const share = Math.floor((retryBudget.percent / 100) * (use.requests + use.pending));
+  const considered = Math.max(use.requests + use.pending, recent?.total ?? 0);
+  const share = Math.floor((retryBudget.percent / 100) * considered);
   return Math.max(share, retryBudget.minConcurrency);
 }
 

@@ -3,6 +3,7 @@ import type { Balancer } from './balancing/balancer.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './balancing/priority-set.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
 import type {
+  Circuit,
   Cluster,
   ClusterProtocols,
   DialOptions,
@@ -16,6 +17,7 @@ import type {
 import type { CheckCounts, CheckerDeps, HealthChecker } from './health/health-checker.ts';
 import type { Host, HostState } from './host.ts';
 import type { Outcome, OutlierDetection, OutlierState } from './outlier/outlier-detection.ts';
+import { RequestWindow } from './request-window.ts';
 
 /** What a cluster hands to its successor when its config changes. */
 export interface Inheritance {
@@ -43,6 +45,10 @@ export interface BalancedOptions {
   readonly destination: Cluster['destination'];
   readonly balancer: Balancer;
   readonly priorities: PriorityOptions;
+  /** Status codes that outlier detection counts as errors; undefined: 5xx. */
+  readonly errorStatuses: ReadonlySet<number> | undefined;
+  /** Monotonic milliseconds. */
+  now(): number;
 }
 
 /** Where no retry policy says how (TCP): another draw, a few times. */
@@ -60,14 +66,18 @@ export class BalancedCluster implements Cluster {
   readonly idleTimeoutMs: number;
   readonly destination: Cluster['destination'];
   readonly use: Use;
+  readonly recent: RequestWindow | undefined;
   readonly high: Cluster;
   readonly inheritance: Inheritance;
   /** Set for clusters whose requests say where they go. */
   resolveDestination?: NonNullable<Cluster['resolveDestination']>;
   /** Set for clusters whose TLS names come from requests. */
   secured?: NonNullable<Cluster['secured']>;
+  /** Set for clusters that speak the PROXY protocol. */
+  forClient?: NonNullable<Cluster['forClient']>;
   private readonly balancer: Balancer;
   private readonly priorities: PriorityOptions;
+  private readonly errorStatuses: ReadonlySet<number> | undefined;
   private readonly onClose: () => void;
   private outliers: OutlierDetection | undefined;
   private checker: HealthChecker | undefined;
@@ -94,7 +104,10 @@ export class BalancedCluster implements Cluster {
     this.maxConnectionMs = options.maxConnectionMs;
     this.dial = options.dial;
     this.use = inheritance.use;
-    this.high = new HighPriority(this, options.highLimits, inheritance.highUse);
+    this.errorStatuses = options.errorStatuses;
+    this.recent = recentOf(options.limits, options.now);
+    const recent = recentOf(options.highLimits, options.now);
+    this.high = new HighPriority(this, { limits: options.highLimits, use: inheritance.highUse, recent });
   }
 
   readonly endpoints = (): readonly Endpoint[] => this.all;
@@ -194,7 +207,14 @@ export class BalancedCluster implements Cluster {
       else stats.rqError++;
       if (outcome === 'timeout') stats.rqTimeout++;
     }
-    this.outliers?.report(endpoint, outcome);
+    this.outliers?.report(endpoint, this.judged5xx(outcome));
+  }
+
+  /** As in Envoy: statuses that are no errors here are successes, and errors below 500 are as 500. */
+  private judged5xx(outcome: Outcome): Outcome {
+    const { errorStatuses } = this;
+    if (errorStatuses === undefined || typeof outcome !== 'number') return outcome;
+    return errorStatuses.has(outcome) ? Math.max(outcome, 500) : 200;
   }
 
   onGrpcFailure({ stats }: Endpoint): void {
@@ -210,6 +230,11 @@ export class BalancedCluster implements Cluster {
   }
 }
 
+function recentOf({ retryBudget }: Limits, now: () => number): RequestWindow | undefined {
+  const { intervalMs = 0 } = retryBudget ?? {};
+  return intervalMs > 0 ? new RequestWindow(intervalMs, now) : undefined;
+}
+
 /** A cluster as routes of HIGH priority see it: the same endpoints, limits and connections of its own. */
 class HighPriority implements Cluster {
   readonly name: string;
@@ -218,6 +243,7 @@ class HighPriority implements Cluster {
   readonly connectTimeoutMs: number;
   readonly limits: Limits;
   readonly use: Use;
+  readonly recent: RequestWindow | undefined;
   readonly maxRequestsPerConnection: number;
   readonly maxStreamMs: number;
   readonly maxConnectionMs: number;
@@ -227,7 +253,7 @@ class HighPriority implements Cluster {
   readonly endpoints: Cluster['endpoints'];
   private readonly cluster: BalancedCluster;
 
-  constructor(cluster: BalancedCluster, limits: Limits, use: Use) {
+  constructor(cluster: BalancedCluster, { limits, use, recent }: Circuit) {
     this.cluster = cluster;
     this.name = cluster.name;
     // Another cluster's name cannot hold a NUL.
@@ -236,6 +262,7 @@ class HighPriority implements Cluster {
     this.connectTimeoutMs = cluster.connectTimeoutMs;
     this.limits = limits;
     this.use = use;
+    this.recent = recent;
     this.maxRequestsPerConnection = cluster.maxRequestsPerConnection;
     this.maxStreamMs = cluster.maxStreamMs;
     this.maxConnectionMs = cluster.maxConnectionMs;
@@ -251,6 +278,10 @@ class HighPriority implements Cluster {
 
   get secured(): Cluster['secured'] {
     return this.cluster.secured;
+  }
+
+  get forClient(): Cluster['forClient'] {
+    return this.cluster.forClient;
   }
 
   pick(...args: Parameters<Cluster['pick']>): Endpoint | undefined {

@@ -1,9 +1,10 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
 import type { ProtocolName, UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
-import type { TlsContext } from '../runtime/runtime.ts';
+import type { ConnectionEnds, DialTarget, TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
 import type { PendingFetch } from './fetches.ts';
+import type { RequestWindow } from './request-window.ts';
 
 export interface Endpoint {
   /** `address:port`, the key of outlier state, and of pools where there is no `poolId`. */
@@ -22,6 +23,8 @@ export interface Endpoint {
    * nothing: a context whose secrets are missing refuses to dial (TlsContext.unready).
    */
   readonly tls: (purpose: TlsPurpose) => TlsContext | undefined;
+  /** What its connections begin with, ahead of TLS. */
+  readonly preface?: DialTarget['preface'];
   /** filterMetadata of the endpoint: `istio.workload` names the peer in metrics. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Live request count, for LEAST_REQUEST. */
@@ -70,8 +73,10 @@ export interface Limits {
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
   readonly maxRetries: number;
-  /** Instead of `maxRetries`: percent of the requests under way, and so many in any case. */
-  readonly retryBudget?: { readonly percent: number; readonly minConcurrency: number } | undefined;
+  /** Instead of `maxRetries`: percent of the requests under way or begun in the interval, and so many in any case. */
+  readonly retryBudget?:
+    | { readonly percent: number; readonly minConcurrency: number; readonly intervalMs?: number }
+    | undefined;
   /** The metrics say what is left of each limit. */
   readonly trackRemaining?: boolean;
 }
@@ -88,6 +93,8 @@ export interface Use {
 export interface Circuit {
   readonly limits: Limits;
   readonly use: Use;
+  /** The requests of the retry budget's interval; absent: it has none. */
+  readonly recent?: RequestWindow | undefined;
 }
 
 export interface DialOptions {
@@ -146,6 +153,8 @@ export interface Cluster extends Circuit {
   resolveDestination?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;
   /** The endpoint as a request for this authority sees it, whose name its TLS asks for; absent: all see the same. */
   secured?(endpoint: Endpoint, authority: string): Endpoint;
+  /** The endpoint as one client's connections or requests see it, which its PROXY protocol names; absent: all see the same. */
+  forClient?(endpoint: Endpoint, client: ConnectionEnds): Endpoint;
   /** What the balancer does with an endpoint now, for the admin's `/clusters`. */
   health?(endpoint: Endpoint): EndpointHealth;
   /** undefined: its endpoints are not checked. */

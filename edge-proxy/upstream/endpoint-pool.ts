@@ -222,7 +222,7 @@ export class EndpointPool {
       stats.cxTotal++;
       stats.cxActive++;
     }
-    const to = { address: endpoint.address, port: endpoint.port, ...cluster.dial };
+    const to = { address: endpoint.address, port: endpoint.port, preface: endpoint.preface, ...cluster.dial };
     dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
       onOpen: (opened) => {
         const connection = new PooledConnection(this, opened, this.protocol, this.clock.monotonicMs());

@@ -1,5 +1,7 @@
 /** An endpoint in a cluster, and what is remembered of its address when the cluster is updated. */
+import type { ConnectionEnds } from '../runtime/runtime.ts';
 import type { Endpoint, EndpointHealth, EndpointStats } from './cluster.ts';
+import { clientHeader, ownHeader, type ProxyProtocolVersion } from './proxy-header.ts';
 
 /** Shared by an endpoint and its successors when the config changes. */
 export interface HostState {
@@ -29,6 +31,7 @@ const asTraffic: HealthCheckTarget = { port: 0, hostname: '', disabled: false };
 
 export type HostFields = Omit<Endpoint, 'active' | 'id' | 'stats'> & {
   readonly edsHealth: EndpointHealth['eds'];
+  readonly proxyProtocol?: ProxyProtocolVersion | undefined;
   readonly healthCheck?: HealthCheckTarget;
 };
 
@@ -42,6 +45,9 @@ export class Host implements Endpoint {
   readonly priority: number;
   readonly locality: string;
   readonly tls: Endpoint['tls'];
+  /** Its connections begin with a PROXY protocol header of this version. */
+  readonly proxyProtocol: ProxyProtocolVersion | undefined;
+  readonly preface: Endpoint['preface'];
   readonly metadata: Endpoint['metadata'];
   readonly edsHealth: EndpointHealth['eds'];
   readonly healthCheck: HealthCheckTarget;
@@ -59,6 +65,8 @@ export class Host implements Endpoint {
     this.priority = fields.priority;
     this.locality = fields.locality;
     this.tls = fields.tls;
+    this.proxyProtocol = fields.proxyProtocol;
+    this.preface = fields.preface ?? (fields.proxyProtocol && ownHeader(fields.proxyProtocol));
     this.metadata = fields.metadata;
     this.edsHealth = fields.edsHealth;
     this.healthCheck = fields.healthCheck ?? asTraffic;
@@ -74,13 +82,26 @@ export class Host implements Endpoint {
 
   /** The same endpoint with other connections: one health, one set of counts. */
   withTls(tls: Endpoint['tls'], name: string): Host {
-    const fields = { ...this, tls, poolId: `${this.id} ${name}` };
+    return this.as({ ...this, tls, poolId: `${this.id} ${name}` });
+  }
+
+  /** The same endpoint with connections of one client's own, which name it. */
+  forClient(client: ConnectionEnds): Host {
+    const { proxyProtocol } = this;
+    if (proxyProtocol === undefined) return this;
+    const { remoteAddress, remotePort, localAddress, localPort } = client;
+    const poolId = `${this.poolId ?? this.id} ${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+    return this.as({ ...this, poolId, preface: clientHeader(proxyProtocol, client) });
+  }
+
+  private as(fields: HostFields): Host {
     return new Host(fields, new Map([[this.id, this.state]]), this.state.since);
   }
 
-  /** `other` has the same TLS, host name and health checks. */
+  /** `other` has the same TLS, PROXY protocol, host name and health checks. */
   isReachedAs(other: Host | undefined): boolean {
     if (other?.tls !== this.tls || other.hostname !== this.hostname) return false;
+    if (other.proxyProtocol !== this.proxyProtocol) return false;
     const [mine, its] = [this.healthCheck, other.healthCheck];
     return (
       mine.port === its.port && mine.hostname === its.hostname && mine.disabled === its.disabled && mine.tls === its.tls

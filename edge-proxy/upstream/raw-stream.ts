@@ -26,7 +26,8 @@ export function openRaw(
     return undefined;
   }
   use.connections++;
-  const dialling = dial(runtime, { address: endpoint.address, port: endpoint.port }, tls, cluster.connectTimeoutMs, {
+  const { address, port, preface } = endpoint;
+  const dialling = dial(runtime, { address, port, preface, ...cluster.dial }, tls, cluster.connectTimeoutMs, {
     onOpen: (connection) => client.onStream(new RawStream(connection, cluster, client)),
     onFailed: (reason: DialFailure, detail: string) => {
       use.connections--;

@@ -58,6 +58,7 @@ export interface Compilers
     | 'compileHttpFilters'
     | 'httpProxy'
     | 'compileNetworkRbac'
+    | 'compileNetworkWasm'
     | 'requestObservers'
     | 'connectionObservers'
     | 'connectionLog'
@@ -132,6 +133,7 @@ export class RunningConfig {
       compileHttpFilters: compilers.compileHttpFilters,
       httpProxy: compilers.httpProxy,
       compileNetworkRbac: compilers.compileNetworkRbac,
+      compileNetworkWasm: compilers.compileNetworkWasm,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,

@@ -1,4 +1,6 @@
 /** The compilers a real proxy runs with. */
+
+import { FAILED_CLOSED, failsClosed, type Wasm } from '../../shared/xds/filters/wasm.ts';
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
 import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
@@ -57,6 +59,7 @@ export function proxyCompilers(
   connectionLog: Compilers['connectionLog'] = refuseLog,
 ): Compilers {
   const filters = filterRegistry(HTTP_FILTERS);
+  const warn = onceEach(runtime.process.log);
   return {
     compileRoutes: (config) => compileRouteConfiguration(config, { env: runtime, filters }),
     filters,
@@ -64,14 +67,47 @@ export function proxyCompilers(
     compileHttpFilters: (config, call) =>
       compileHttpFilters(
         config.httpFilters ?? [],
-        { now: () => runtime.now(), random: () => runtime.random(), trustDomain, own, workloads, sleep, stats, call },
+        {
+          now: () => runtime.now(),
+          random: () => runtime.random(),
+          trustDomain,
+          own,
+          workloads,
+          sleep,
+          stats,
+          managerCounter: stats?.ofManager && ((name) => stats.ofManager!(config.statPrefix, name)),
+          warn,
+          call,
+        },
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),
     compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
+    compileNetworkWasm: (config) => wasmDenial(config, warn),
     requestObservers,
     connectionObservers,
     connectionLog,
+  };
+}
+
+/** Modules are not run here: connections end as the failure policy of the plugin says. */
+function wasmDenial({ config = {} }: Wasm, warn: (line: string) => void): () => string | undefined {
+  const denial = failsClosed(config) ? FAILED_CLOSED : undefined;
+  warn(
+    `Wasm plugin ${config.name ?? ''} is not run: ${denial ? 'its connections are closed' : 'connections pass without it'}`,
+  );
+  return () => denial;
+}
+
+/** Most lines that are kept to be written once each. */
+const MAX_LINES = 1000;
+
+function onceEach(log: (line: string) => void): (line: string) => void {
+  const written = new Set<string>();
+  return (line) => {
+    if (written.has(line) || written.size >= MAX_LINES) return;
+    written.add(line);
+    log(line);
   };
 }
 

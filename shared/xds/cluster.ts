@@ -56,6 +56,25 @@ export const ClusterLoadAssignment = messageRequiring(
 );
 export type ClusterLoadAssignment = z.infer<typeof ClusterLoadAssignment>;
 
+const StatusMatch = messageRequiring(
+  {
+    headers: list(
+      messageRequiring({ name: nonEmpty(), stringMatch: messageRequiring({ exact: nonEmpty() }, ['exact']) }, [
+        'name',
+        'stringMatch',
+      ]),
+    ),
+  },
+  ['headers'],
+);
+const OneStatus = messageRequiring({ httpResponseHeadersMatch: StatusMatch }, ['httpResponseHeadersMatch']);
+/** Of envoy.config.common.matcher.v3.MatchPredicate what says a list of status codes. */
+const ErrorMatcher = message({
+  httpResponseHeadersMatch: StatusMatch,
+  orMatch: messageRequiring({ rules: list(OneStatus) }, ['rules']),
+});
+export type ErrorMatcher = z.infer<typeof ErrorMatcher>;
+
 /** Trailers pass where the listener has them: this adds nothing, see docs/differences-from-envoy.md. */
 const Http1ProtocolOptions = message({ enableTrailers: bool() });
 const ByVersion = message({ httpProtocolOptions: Http1ProtocolOptions, http2ProtocolOptions: Http2ProtocolOptions });
@@ -67,6 +86,8 @@ export const HttpProtocolOptions = message({
     maxStreamDuration: duration(),
   }),
   upstreamHttpProtocolOptions: message({ autoSni: bool(), autoSanValidation: bool() }),
+  /** Which responses are errors for outlier detection; absent: 5xx. */
+  outlierDetection: message({ errorMatcher: ErrorMatcher }),
   explicitHttpConfig: ByVersion,
   useDownstreamProtocolConfig: ByVersion,
   autoConfig: ByVersion,
@@ -80,7 +101,7 @@ const Threshold = message({
   maxRequests: uint32(),
   maxRetries: uint32(),
   trackRemaining: bool(),
-  retryBudget: message({ budgetPercent: Percent, minRetryConcurrency: uint32() }),
+  retryBudget: message({ budgetPercent: Percent, minRetryConcurrency: uint32(), budgetInterval: duration() }),
 });
 export const OutlierDetection = message({
   consecutive5xx: uint32(),
@@ -231,6 +252,7 @@ export const Cluster = messageRequiring(
     commonLbConfig: message({
       healthyPanicThreshold: Percent,
       localityWeightedLbConfig: message({}),
+      zoneAwareLbConfig: message({ routingEnabled: Percent, minClusterSize: int64(), failTrafficOnPanic: bool() }),
       consistentHashingLbConfig: message({ useHostnameForHashing: bool(), hashBalanceFactor: uint32() }),
     }),
     leastRequestLbConfig: message({

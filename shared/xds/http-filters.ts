@@ -6,8 +6,10 @@
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
+import { ExtAuthz } from './filters/ext-authz.ts';
 import { STATS_TYPE, StatsConfig } from './filters/istio-stats.ts';
 import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
+import { Wasm } from './filters/wasm.ts';
 import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
 
@@ -86,6 +88,7 @@ export const Router = message({ suppressEnvoyHeaders: bool() });
 /** Messages of a connection manager's filters that are read here. */
 export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.rbac.v3.RBAC': HttpRbac,
+  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz': ExtAuthz,
   'envoy.extensions.filters.http.fault.v3.HTTPFault': HttpFault,
   'envoy.extensions.filters.http.cors.v3.Cors': Cors,
   'envoy.extensions.filters.http.buffer.v3.Buffer': Buffer,
@@ -94,6 +97,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': GrpcStats,
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': GrpcWeb,
   'envoy.extensions.filters.http.router.v3.Router': Router,
+  'envoy.extensions.filters.http.wasm.v3.Wasm': Wasm,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
   [STATS_TYPE]: StatsConfig,
 };

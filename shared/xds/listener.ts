@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
+import { Wasm } from './filters/wasm.ts';
 import { AccessLog, HttpConnectionManager } from './http-connection-manager.ts';
 import {
   any,
@@ -32,6 +33,8 @@ export const TcpProxy = messageRequiring(
     maxConnectAttempts: uint32(),
     /** Hash by source address only: the key of a hashing load balancer. */
     hashPolicy: list(messageRequiring({ sourceIp: message({}) }, ['sourceIp'])),
+    /** The bytes go through an HTTP proxy: CONNECT, or POST, on a stream of the cluster. */
+    tunnelingConfig: messageRequiring({ hostname: nonEmpty(), usePost: bool(), postPath: string() }, ['hostname']),
     accessLog: list(AccessLog),
   },
   ['statPrefix'],
@@ -64,6 +67,7 @@ export const NetworkFilter = messageRequiring(
       'envoy.extensions.filters.network.rbac.v3.RBAC': NetworkRbac,
       'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig': SniForwardProxy,
       'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': ConnectionLimit,
+      'envoy.extensions.filters.network.wasm.v3.Wasm': Wasm,
     }),
   },
   ['name', 'typedConfig'],

@@ -112,12 +112,25 @@ export const DownstreamTransportSocket = messageRequiring(
   },
   ['name', 'typedConfig'],
 );
+const CLIENT_SOCKETS = {
+  'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext': UpstreamTlsContext,
+  'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': RawBuffer,
+} as const;
+/** envoy.extensions.transport_sockets.proxy_protocol.v3: a PROXY header before what the inner socket sends. */
+export const ProxyProtocolTransport = messageRequiring(
+  {
+    config: message({ version: enumeration(['V1', 'V2']) }),
+    transportSocket: messageRequiring({ name: nonEmpty(), typedConfig: any(CLIENT_SOCKETS) }, ['name', 'typedConfig']),
+  },
+  ['transportSocket'],
+);
+export type ProxyProtocolTransport = z.infer<typeof ProxyProtocolTransport>;
 export const UpstreamTransportSocket = messageRequiring(
   {
     name: nonEmpty(),
     typedConfig: any({
-      'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext': UpstreamTlsContext,
-      'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': RawBuffer,
+      ...CLIENT_SOCKETS,
+      'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': ProxyProtocolTransport,
     }),
   },
   ['name', 'typedConfig'],

@@ -44,7 +44,23 @@ const POLICIES: Record<string, object> = {
       tcp: { maxConnections: 9, connectTimeout: '2s', maxConnectionDuration: '1h', tcpKeepalive: { time: '60s' } },
       http: { http1MaxPendingRequests: 8, http2MaxRequests: 7, maxRetries: 6, maxRequestsPerConnection: 5 },
     },
-    retryBudget: { percent: 25, minRetryConcurrency: 4 },
+    retryBudget: { percent: 25, minRetryConcurrency: 4, budgetInterval: '10s' },
+  },
+  cookies: {
+    loadBalancer: {
+      consistentHash: { httpCookie: { name: 's', ttl: '0s', attributes: [{ name: 'SameSite', value: 'Lax' }] } },
+    },
+  },
+  errors: { outlierDetection: { consecutive5xxErrors: 2, outlierDetectionHttpErrorCodes: [429, 500] } },
+  error: { outlierDetection: { outlierDetectionHttpErrorCodes: [404] } },
+  announced: { proxyProtocol: { version: 'V2' } },
+  secured: { proxyProtocol: { version: 'V1' }, tls: { mode: 'SIMPLE' } },
+  originated: { tls: { mode: 'SIMPLE' }, connectionPool: { http: { useClientProtocol: true } } },
+  unverified: { tls: { mode: 'SIMPLE', insecureSkipVerify: true } },
+  tunneled: { tunnel: { targetHost: 'far.test', targetPort: 443 } },
+  posted: {
+    tunnel: { targetHost: '10.0.0.1', targetPort: 443, protocol: 'POST' },
+    connectionPool: { http: { h2UpgradePolicy: 'UPGRADE', http2KeepAlive: { interval: '30s', timeout: '5s' } } },
   },
 };
 
@@ -121,6 +137,15 @@ describe.skipIf(!ENVOY)('load balancing settings, compiled', () => {
     expect(envoyErrors(file)).toBe('');
     const text = JSON.stringify(bootstrap);
     for (const wanted of ['RING_HASH', 'MAGLEV', 'slowStartConfig', 'localityWeightedLbConfig', '"priority":1'])
+      expect(text).toContain(wanted);
+    for (const wanted of [
+      'errorMatcher',
+      'upstream_proxy_protocol',
+      'tunnelingConfig',
+      'usePost',
+      'autoSni',
+      'budgetInterval',
+    ])
       expect(text).toContain(wanted);
     for (const wanted of ['hashPolicy', 'retryPriority', 'retryBudget', 'dynamic_forward_proxy', 'sni_dynamic'])
       expect(text).toContain(wanted);

@@ -6,11 +6,13 @@ import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { outboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import type { CredentialAccess } from '../scope/proxy.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
+import { applyProxyProtocol } from './proxy-protocol.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
 
@@ -33,8 +35,7 @@ export interface Caller {
   readonly locality: string;
   /** Its labels that failover priorities name, as `labelsKey` writes them. */
   readonly failoverLabels: string;
-  /** Secrets of the control plane go to gateways only. */
-  readonly readsCredentials: boolean;
+  readonly readsCredentials: CredentialAccess;
   /** The protocol of ports that declare none is found out from the traffic. */
   readonly detectsProtocols: boolean;
   /** Of the ALPN protocols of a TLS context it offers those that the connection speaks (Tulle's proxies); Envoy offers all. */
@@ -188,7 +189,7 @@ interface ClusterInput extends ShapeInput {
   /** SPIFFE ids, one a line. */
   readonly identities: string;
   readonly allMtls: boolean;
-  readonly readsCredentials: boolean;
+  readonly readsCredentials: CredentialAccess;
   readonly choosesAlpn: boolean;
   readonly assignment: ClusterLoadAssignment | undefined;
 }
@@ -220,10 +221,12 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
       policy: shape.policy,
       identities: identities === '' ? [] : identities.split('\n'),
       allMtls,
-      readsCredentials,
+      readsCredentials:
+        readsCredentials === 'always' || (readsCredentials === 'selected' && input.rule?.selected === true),
       choosesAlpn,
       note: (message) => notes.push(message),
     });
+    applyProxyProtocol(cluster, shape.policy.proxyProtocol);
     if (assignment) cluster.loadAssignment = assignment;
     withMeshKeepalive(settings, cluster);
     return { cluster: produced('clusters', cluster, { side: 'outbound', service, port: port.number }), notes };

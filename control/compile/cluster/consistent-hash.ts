@@ -21,7 +21,7 @@ export function applyConsistentHash(cluster: Cluster, hash: ConsistentHash): voi
 }
 
 /** What the hash of a request to this policy's destination is made of; undefined: nothing is hashed. */
-function hashPolicy(policy: TrafficPolicy): HashPolicy | undefined {
+export function hashPolicy(policy: TrafficPolicy): HashPolicy | undefined {
   const hash = policy.loadBalancer?.consistentHash ?? {};
   const { httpHeaderName: headerName, httpQueryParameterName: name } = hash;
   if (headerName) return { header: { headerName } };
@@ -48,10 +48,21 @@ export function destinationHashPolicy(
   port: number,
   subsetName: string | undefined,
 ): HashPolicy | undefined {
+  const policy = destinationPolicy(destinations, hostname, port, subsetName);
+  return policy && hashPolicy(policy);
+}
+
+/** The traffic policy of a destination as routes name it; undefined: it has none. */
+export function destinationPolicy(
+  destinations: Destinations,
+  hostname: string,
+  port: number,
+  subsetName: string | undefined,
+): TrafficPolicy | undefined {
   const service = destinations.service(hostname);
   const servicePort = service?.ports.find((item) => item.number === port);
   const rule = service && destinations.rule(service);
   if (!servicePort || !rule) return undefined;
   const subset = rule.subsets.find((item) => item.name === subsetName);
-  return hashPolicy(trafficPolicy(rule, servicePort, subset));
+  return trafficPolicy(rule, servicePort, subset);
 }

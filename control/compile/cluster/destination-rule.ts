@@ -21,9 +21,13 @@ export interface DestinationRule {
   namespace: string;
   trafficPolicy: TrafficPolicy | undefined;
   subsets: Subset[];
+  /** Its workloadSelector picked the proxy: of sidecars these alone may read the credentials that it names. */
+  selected: boolean;
 }
 export interface DestinationRules {
   for(service: MeshService): DestinationRule | undefined;
+  /** One whose workloadSelector picks the proxy names a credential. */
+  readonly nameCredentials: boolean;
 }
 
 /** What destinations of routes mean to a proxy: the service behind a host name, and the rule in force for it. */
@@ -37,6 +41,7 @@ interface Candidate {
   namespace: string;
   exportTo: readonly string[];
   selector: Record<string, string> | undefined;
+  namesCredential: boolean;
   resource: Written;
 }
 
@@ -70,13 +75,16 @@ const ruleIndex = generator<RuleIndexInput, RuleIndex>(
 );
 
 function candidateOf(resource: Written, domainSuffix: string, meshExportTo: readonly string[] | undefined): Candidate {
-  const { host = '', exportTo = [], workloadSelector } = specOf(resource);
+  const { host = '', exportTo = [], workloadSelector, trafficPolicy: policy, subsets = [] } = specOf(resource);
+  const policies = [policy, ...subsets.map((subset) => subset.trafficPolicy)];
+  const levels = policies.flatMap((each) => [each, ...(each?.portLevelSettings ?? [])]);
   const namespace = namespaceOf(resource);
   return {
     host: resolveHost(host, namespace, domainSuffix),
     namespace,
     exportTo: exportToOf(exportTo, meshExportTo),
     selector: workloadSelector?.matchLabels,
+    namesCredential: levels.some((level) => Boolean(level?.tls?.credentialName)),
     resource,
   };
 }
@@ -104,6 +112,7 @@ const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(
     const own = { namespace, rootNamespace, labels: labelsFrom(labels) };
     const cache = new WeakMap<MeshService, { rule: DestinationRule | undefined }>();
     return {
+      nameCredentials: namesCredentials(index.get(namespace), own.labels),
       for(service) {
         let known = cache.get(service);
         if (!known) cache.set(service, (known = { rule: find(index, service, own) }));
@@ -112,6 +121,11 @@ const rulesFor = generator<{ index: RuleIndex } & RuleCaller, DestinationRules>(
     };
   },
 );
+
+function namesCredentials(place: Place | undefined, labels: Record<string, string>): boolean {
+  const all = place ? [...place.wild, ...[...place.exact.values()].flat()] : [];
+  return all.some(({ selector, namesCredential }) => namesCredential && selector && selects(selector, labels));
+}
 
 function find(
   index: RuleIndex,
@@ -144,10 +158,16 @@ function mergeOf(found: readonly Candidate[]): DestinationRule | undefined {
   const pool = selected.length > 0 ? selected : found;
   const host = [...pool].sort((a, b) => moreSpecific(a.host, b.host))[0]?.host;
   const same = pool.filter((item) => item.host === host).map((item) => item.resource);
-  return merge({ rules: sharedList(same) });
+  return merge({ rules: sharedList(same), selected: selected.length > 0 });
 }
 
-const merge = generator<{ rules: readonly Written[] }, DestinationRule | undefined>({ rules: true }, ({ rules }) => {
+interface MergeInput {
+  readonly rules: readonly Written[];
+  readonly selected: boolean;
+}
+
+const merge = generator<MergeInput, DestinationRule | undefined>({ rules: true, selected: true }, (input) => {
+  const { rules, selected } = input;
   const [first] = rules;
   if (!first) return undefined;
   const subsets = new Map<string, Subset>();
@@ -159,6 +179,7 @@ const merge = generator<{ rules: readonly Written[] }, DestinationRule | undefin
     namespace: namespaceOf(first),
     trafficPolicy: rules.map((rule) => specOf(rule).trafficPolicy).find((policy) => policy !== undefined),
     subsets: [...subsets.values()],
+    selected,
   };
 });
 
@@ -173,21 +194,44 @@ export function selectedLabels(subset: Subset | undefined): Readonly<Record<stri
   return subset?.labels ?? NO_LABELS;
 }
 
-/** `policy` with its settings for `port` applied: as documented, those do not inherit the destination's. */
-function atPort({ portLevelSettings = [], ...rest }: TrafficPolicy, { number }: ServicePort): TrafficPolicy {
+/** What a port may have of its own. */
+const OF_PORTS = ['connectionPool', 'outlierDetection', 'loadBalancer', 'tls'] as const;
+/** What a destination or a subset alone has. */
+const OF_DESTINATIONS = ['proxyProtocol', 'retryBudget'] as const;
+
+/**
+ * `policy` as it holds at `port`: its settings for the port, if it has any, replace it whole. As documented, what they leave
+ * out has its default; that includes, as in istiod, what a port cannot set.
+ */
+function atPort(
+  { portLevelSettings = [], ...rest }: TrafficPolicy,
+  { number }: ServicePort,
+): { readonly policy: TrafficPolicy; readonly ofPort: boolean } {
   const level = portLevelSettings.find((item) => item.port?.number === number);
-  if (!level) return rest;
-  const { connectionPool, outlierDetection, loadBalancer, tls } = level;
-  return { ...rest, connectionPool, outlierDetection, loadBalancer, tls };
+  if (!level) return { policy: rest, ofPort: false };
+  const { port: _, ...policy } = level;
+  return { policy, ofPort: true };
 }
 
-/** The policy of a service port, or of a subset at that port: the subset's fields replace the service's. */
+/**
+ * The policy of a service port, or of a subset at that port (MergeSubsetTrafficPolicy of Istio): the subset's fields replace
+ * the service's, its settings for the port replace all that a port may have. A tunnel is the destination's, whatever its port.
+ */
 export function trafficPolicy(
   rule: DestinationRule | undefined,
   port: ServicePort,
   subset: Subset | undefined,
 ): TrafficPolicy {
-  const base = rule?.trafficPolicy ? atPort(rule.trafficPolicy, port) : {};
-  if (!subset?.trafficPolicy) return base;
-  return atPort({ ...base, ...subset.trafficPolicy }, port);
+  const { tunnel: ofRule, ...written } = rule?.trafficPolicy ?? {};
+  const { tunnel = ofRule, ...ofSubset } = subset?.trafficPolicy ?? {};
+  const { policy: base } = atPort(written, port);
+  const { policy: own, ofPort } = atPort(ofSubset, port);
+  const merged: TrafficPolicy = { ...(tunnel && { tunnel }) };
+  const take = <K extends keyof TrafficPolicy>(field: K, inherits: boolean) => {
+    const value = own[field] ?? (inherits ? base[field] : undefined);
+    if (value !== undefined) merged[field] = value;
+  };
+  for (const field of OF_PORTS) take(field, !ofPort);
+  for (const field of OF_DESTINATIONS) take(field, true);
+  return merged;
 }

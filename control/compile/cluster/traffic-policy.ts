@@ -6,7 +6,7 @@ import type {
   TrafficPolicy,
   OutlierDetection as WrittenOutlierDetection,
 } from '../../../shared/resources/schema/destination-rule.ts';
-import type { Cluster, OutlierDetection } from '../../../shared/xds/cluster.ts';
+import type { Cluster, ErrorMatcher, OutlierDetection } from '../../../shared/xds/cluster.ts';
 import type { Http2ProtocolOptions } from '../../../shared/xds/core.ts';
 import type { ServicePort } from '../../mesh/view.ts';
 import { protoDuration, wholeSeconds } from '../durations.ts';
@@ -20,7 +20,7 @@ export const UNLIMITED_THRESHOLD = {
   maxRequests: UNLIMITED,
   maxRetries: UNLIMITED,
 };
-const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+export const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** What decides, besides the port and its policy, about the protocol that is spoken to it. */
 export interface ProtocolRules {
@@ -30,7 +30,7 @@ export interface ProtocolRules {
   readonly detects: boolean;
 }
 
-/** Applies `policy` to `cluster`. `note` takes what is written there and not supported yet. */
+/** Applies `policy` to `cluster`. `note` takes what is written there and without effect. */
 export function applyTrafficPolicy(
   cluster: Cluster,
   policy: TrafficPolicy,
@@ -43,12 +43,15 @@ export function applyTrafficPolicy(
   const connectTimeout = protoDuration(tcp.connectTimeout);
   if (connectTimeout) cluster.connectTimeout = connectTimeout;
   if (tcp.tcpKeepalive) cluster.upstreamConnectionOptions = { tcpKeepalive: keepaliveOf(tcp.tcpKeepalive) };
-  const options = httpOptions(tcp, http, upstreamProtocol(http, port, rules));
+  const errors = errorMatcher(policy.outlierDetection?.outlierDetectionHttpErrorCodes ?? []);
+  const options = httpOptions(tcp, http, upstreamProtocol(http, port, rules), errors);
   if (options) cluster.typedExtensionProtocolOptions = options;
   if (policy.outlierDetection) applyOutlier(cluster, policy.outlierDetection);
   applyLoadBalancer(cluster, policy.loadBalancer ?? {});
-  if (policy.tunnel) note(`${cluster.name}: trafficPolicy.tunnel is not supported`);
-  if (policy.proxyProtocol) note(`${cluster.name}: trafficPolicy.proxyProtocol is not supported`);
+  if (policy.tunnel && isHttp(port.protocol))
+    note(
+      `${cluster.name}: trafficPolicy.tunnel is for TCP and TLS: requests of an HTTP port are sent without a tunnel`,
+    );
 }
 
 function threshold(tcp: ConnectionPoolTcp, http: ConnectionPoolHttp) {
@@ -63,7 +66,9 @@ function threshold(tcp: ConnectionPoolTcp, http: ConnectionPoolHttp) {
 function retryBudget({ retryBudget: budget }: TrafficPolicy) {
   if (!budget) return {};
   const { percent: value = 20, minRetryConcurrency = 3 } = budget;
-  return { retryBudget: { budgetPercent: { value }, minRetryConcurrency } };
+  const budgetInterval = protoDuration(budget.budgetInterval);
+  const considersMore = budgetInterval !== undefined && budgetInterval !== '0s';
+  return { retryBudget: { budgetPercent: { value }, minRetryConcurrency, ...(considersMore && { budgetInterval }) } };
 }
 
 /** TcpKeepalive of a DestinationRule or MeshConfig as Envoy has it, in whole seconds. */
@@ -81,6 +86,7 @@ function httpOptions(
   tcp: ConnectionPoolTcp,
   http: ConnectionPoolHttp,
   protocol: UpstreamProtocol,
+  errors: ErrorMatcher | undefined,
 ): Cluster['typedExtensionProtocolOptions'] {
   const idleTimeout = protoDuration(http.idleTimeout) ?? protoDuration(tcp.idleTimeout);
   const maxConnectionDuration = protoDuration(tcp.maxConnectionDuration);
@@ -91,12 +97,13 @@ function httpOptions(
     ...(maxRequestsPerConnection && { maxRequestsPerConnection }),
   };
   const hasCommon = Object.keys(common).length > 0;
-  if (protocol === 'http1' && !hasCommon) return undefined;
+  if (protocol === 'http1' && !hasCommon && !errors) return undefined;
   const http2ProtocolOptions = http2Options(http);
   return {
     [HTTP_OPTIONS]: {
       '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
       ...(hasCommon && { commonHttpProtocolOptions: common }),
+      ...(errors && { outlierDetection: { errorMatcher: errors } }),
       ...(protocol === 'downstream' && {
         useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions },
       }),
@@ -104,6 +111,15 @@ function httpOptions(
       ...(protocol === 'http1' && { explicitHttpConfig: { httpProtocolOptions: {} } }),
     },
   };
+}
+
+/** The status codes that outlier detection counts as errors; undefined: 5xx. */
+function errorMatcher(codes: readonly number[]): ErrorMatcher | undefined {
+  const rules = [...new Set(codes)].map((code) => ({
+    httpResponseHeadersMatch: { headers: [{ name: ':status', stringMatch: { exact: String(code) } }] },
+  }));
+  const [first, ...others] = rules;
+  return first && others.length > 0 ? { orMatch: { rules } } : first;
 }
 
 function http2Options({ maxConcurrentStreams, http2KeepAlive }: ConnectionPoolHttp): Http2ProtocolOptions {

@@ -7,7 +7,7 @@ import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../..
 import { meshSni } from '../names.ts';
 import { ADS, defaultTlsParams, meshClientSocket, RAW_BUFFER_SOCKET, upstreamSocket } from '../security/tls-context.ts';
 import { combinedContext, exactSan } from '../wire.ts';
-import { protocolOfCluster, type UpstreamProtocol } from './traffic-policy.ts';
+import { HTTP_OPTIONS, protocolOfCluster, type UpstreamProtocol } from './traffic-policy.ts';
 
 /** The operating system's trusted roots, where SIMPLE names none. */
 const SYSTEM_ROOTS = '/etc/ssl/certs/ca-certificates.crt';
@@ -106,12 +106,18 @@ function originated(
     tlsParams: defaultTlsParams(settings.config),
   };
   const { mode, credentialName: credential, sni, subjectAltNames: sans = [] } = tls;
-  if (credential && readsCredentials) {
+  if (credential) {
+    // Without its secret a proxy connects to nothing: fail closed.
+    if (!readsCredentials)
+      note(
+        `${cluster.name}: credentialName is read by gateways, and by sidecars that a workloadSelector of the rule picks: no connection is made`,
+      );
     if (mode === 'MUTUAL')
       common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];
-    common.combinedValidationContext = combinedContext(sanMatchers(sans), `kubernetes://${credential}-cacert`, ADS);
+    if (tls.insecureSkipVerify) common.validationContext = {};
+    else
+      common.combinedValidationContext = combinedContext(sanMatchers(sans), `kubernetes://${credential}-cacert`, ADS);
   } else {
-    if (credential) note(`${cluster.name}: credentialName is read by gateways only`);
     const { clientCertificate: certificate, privateKey: key, caCrl: crl } = tls;
     if (mode === 'MUTUAL' && certificate && key)
       common.tlsCertificates = [{ certificateChain: { filename: certificate }, privateKey: { filename: key } }];
@@ -126,11 +132,27 @@ function originated(
   const verified = !tls.insecureSkipVerify && sans.length === 0;
   // HTTP/2 over TLS is always agreed on (RFC 9113 section 3.2).
   if (protocolOfCluster(cluster) === 'http2') common.alpnProtocols = ['h2'];
+  asksByRequest(cluster, { autoSni: !sni, autoSanValidation: !sni && verified });
   return {
     commonTlsContext: common,
     ...(sni ? { sni } : { autoHostSni: true }),
     ...(!sni && verified && { autoSniSanValidation: true }),
   };
+}
+
+/**
+ * The names of requests decide (auto_sni, auto_san_validation), as in Istio. Connections that are not HTTP name no host: these
+ * ask for that of the endpoint, with `autoHostSni`.
+ */
+function asksByRequest(cluster: Cluster, asked: { autoSni: boolean; autoSanValidation: boolean }): void {
+  const { autoSni, autoSanValidation } = asked;
+  if (!autoSni) return;
+  const given = cluster.typedExtensionProtocolOptions?.[HTTP_OPTIONS] ?? {
+    '@type': `type.googleapis.com/${HTTP_OPTIONS}` as const,
+    explicitHttpConfig: { httpProtocolOptions: {} },
+  };
+  const upstreamHttpProtocolOptions = { autoSni, ...(autoSanValidation && { autoSanValidation }) };
+  cluster.typedExtensionProtocolOptions = { [HTTP_OPTIONS]: { ...given, upstreamHttpProtocolOptions } };
 }
 
 function sanMatchers(sans: readonly string[]): CertificateValidationContext {

@@ -18,6 +18,8 @@ import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator } from '../memo.ts';
 import { hostCovers, meshSni } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters } from '../plugins/plugin-filters.ts';
 import { applies, chainOf, destinationFilter, distinctChains, type L4Routes, sniMatch } from '../routes/l4-routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { Authorization } from '../security/authorization.ts';
@@ -34,13 +36,17 @@ export interface GatewayL4 extends L4Routes {
   readonly services: Services;
   /** What guards the port of that number. */
   authorization(port: number): Authorization;
+  /** Those that select the gateway. */
+  readonly plugins: readonly Plugin[];
   readonly listenPorts: ListenPorts;
   note(message: string): void;
 }
 
 /** Policies of the gateway come before the bytes move on. */
 function guarded(input: GatewayL4, server: GatewayServer, filter: NetworkFilter): NetworkFilter[] {
-  return [...input.authorization(listenPort(input.listenPorts, server.port)).tcp, filter];
+  const { beforeAuthorization, afterAuthorization } = pluginFilters(input.plugins, 'CLIENT', [server.port]);
+  const { tcp } = input.authorization(listenPort(input.listenPorts, server.port));
+  return [...beforeAuthorization, ...tcp, ...afterAuthorization, filter];
 }
 
 /** The forms bound to a server that share a host with it, in Istio's order. */

@@ -9,6 +9,8 @@ import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters, pluginsFor } from '../plugins/plugin-filters.ts';
 import { formRoutes } from '../routes/form-routes.ts';
 import { chainOf, distinctChains } from '../routes/l4-routes.ts';
 import { joinedFor } from '../routes/precedence.ts';
@@ -33,6 +35,8 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: ProxySettings;
@@ -59,6 +63,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    plugins: true,
     workloads: true,
     settings: true,
     namespace: true,
@@ -78,6 +83,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       caller: { namespace, labels },
       settings,
       authorization: authorizations(policies, settings, workloads, note),
+      plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
       listenPorts: labelsFrom(given.listenPorts),
       note,
       onError: (finding) => void errors.push(finding),
@@ -169,24 +175,26 @@ function listenerOf(
 
 /** @param listening the port the gateway listens on, `port` unless its Service maps it */
 function manager(
-  { settings, caller, authorization }: Gateway,
+  { settings, caller, authorization, plugins }: Gateway,
   port: number,
   listening: number,
   rds: string,
   grpcWeb = false,
-): NetworkFilter {
-  return httpManager(settings, {
+): NetworkFilter[] {
+  const { http, beforeAuthorization, afterAuthorization } = pluginFilters(plugins, 'CLIENT', [port]);
+  const served = httpManager(settings, {
     side: 'gateway',
     statPrefix: `outbound_0.0.0.0_${port};`,
-    policies: { identity: jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http },
+    policies: { identity: jwtSvidFilters(settings, caller.namespace), ...authorization(listening).http, ...http },
     routes: { rds },
     grpcWeb,
   });
+  return [...beforeAuthorization, ...afterAuthorization, served];
 }
 
 function plainChain(gateway: Gateway, port: number, servers: readonly GatewayServer[]): FilterChain {
   const grpcWeb = servers.some((server) => server.grpcWeb);
-  const filters = [manager(gateway, port, port, `http.${port}`, grpcWeb)];
+  const filters = manager(gateway, port, port, `http.${port}`, grpcWeb);
   return { filters, transportSocketConnectTimeout: '15s' };
 }
 
@@ -199,7 +207,7 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
     const filters =
       server.kind === 'tls'
         ? tcpServerFilters(gateway, server)
-        : [manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName)];
+        : manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName);
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);

@@ -8,6 +8,7 @@ import { type Layer, layerOf } from '../output/resource-set.ts';
 import { shared } from '../output/shared-resource.ts';
 import { hostIndex } from '../routes/host-index.ts';
 import { type SeparateHosts, separateHosts } from '../routes/separate-hosts.ts';
+import { namesOf } from '../routes/virtual-host-names.ts';
 import type { Place } from './place.ts';
 
 export type AllLayers = { readonly [T in ResourceType]: readonly Layer[] };
@@ -28,18 +29,24 @@ export const DERIVATIONS: readonly ((place: Place, layers: AllLayers) => Work<De
 const NOTHING: Derived = { layers: {} };
 
 /** The virtual hosts of route configurations, for nodes that take them apart. */
-function* separateVirtualHosts({ takesHosts }: Place, { routes }: AllLayers): Work<Derived> {
+function* separateVirtualHosts({ takesHosts, proxy, scope }: Place, { routes }: AllLayers): Work<Derived> {
   if (!takesHosts) return NOTHING;
+  const { type, namespace, dnsDomain, interception, httpProxyPort } = proxy;
+  const { services } = scope;
   const separate: SeparateHosts[] = [];
-  for (const layer of routes) separate.push(yield* separateHosts({ layer }));
+  for (const [i, layer] of routes.entries()) {
+    const line = [type, namespace, dnsDomain, interception, httpProxyPort, i].join(' ');
+    separate.push(yield* separateHosts({ services, line, layer }));
+  }
   return {
     layers: { routes: separate.map((each) => each.routes), virtualHosts: separate.map((each) => each.virtualHosts) },
   };
 }
 
 /** Secrets that listeners and clusters name, for proxies that may read them. */
-function* credentials({ view, proxy }: Place, { listeners, clusters }: AllLayers): Work<Derived> {
-  if (!proxy.traits.readsCredentials) return NOTHING;
+function* credentials({ view, proxy, rules }: Place, { listeners, clusters }: AllLayers): Work<Derived> {
+  const { readsCredentials } = proxy.traits;
+  if (readsCredentials === 'never' || (readsCredentials === 'selected' && !rules.nameCredentials)) return NOTHING;
   const named = sharedList([...listeners, ...clusters]);
   const { layer, notes } = yield* secretLayer({
     layers: named,
@@ -64,6 +71,6 @@ function* hostIndexes({ view, scope, onDemand }: Place, { virtualHosts }: AllLay
   const { services } = scope;
   const hosts: Layer[] = [];
   for (const each of virtualHosts)
-    hosts.push(yield* hostIndex({ virtualHosts: each, services, settings: view.settings }));
+    hosts.push(yield* hostIndex({ names: namesOf(each), services, settings: view.settings }));
   return { layers: { hosts } };
 }

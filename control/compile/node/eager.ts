@@ -1,10 +1,10 @@
 /** What a node that fetches hosts on demand is given unasked. */
 import { clusterNamesIn } from '../../../shared/xds/cluster-names.ts';
 import type { Listener } from '../../../shared/xds/listener.ts';
-import { generator } from '../memo.ts';
+import { generator, sharedList } from '../memo.ts';
 import type { Eager } from '../output/compiled-node.ts';
 import type { Layer } from '../output/resource-set.ts';
-import { hostOf } from '../routes/host-index.ts';
+import { hostOf, namesOf, type VirtualHostNames } from '../routes/virtual-host-names.ts';
 
 export interface EagerInput {
   readonly virtualHosts: Layer;
@@ -21,25 +21,33 @@ export interface EagerInput {
  * route configurations name. What a tcp_proxy of an outbound listener names is fetched with the first connection.
  */
 export function eagerOf({ virtualHosts, clusters, holders, exactHosts }: EagerInput): Eager {
-  const named = new Set<string>();
-  for (const layer of holders) for (const name of namedIn({ layer })) named.add(name);
-  for (const name of exactClusters({ clusters, exactHosts })) named.add(name);
-  return { virtualHosts: eagerHosts({ virtualHosts, exactHosts }), clusters: [...named] };
+  return {
+    virtualHosts: eagerHosts({ names: namesOf(virtualHosts), exactHosts }),
+    clusters: eagerClusters({ holders: sharedList(holders), exact: exactClusters({ clusters, exactHosts }) }),
+  };
 }
 
-const eagerHosts = generator<Pick<EagerInput, 'virtualHosts' | 'exactHosts'>, readonly string[]>(
-  { virtualHosts: true, exactHosts: true },
-  ({ virtualHosts, exactHosts }) =>
-    [...virtualHosts.keys()].filter((name) => {
+/** The same list for the same holders. */
+const eagerClusters = generator<{ holders: readonly Layer[]; exact: readonly string[] }, readonly string[]>(
+  { holders: true, exact: true },
+  ({ holders, exact }) => [...new Set([...holders.flatMap((layer) => [...namedIn({ layer })]), ...exact])],
+);
+
+const eagerHosts = generator<{ names: VirtualHostNames } & Pick<EagerInput, 'exactHosts'>, readonly string[]>(
+  { names: true, exactHosts: true },
+  ({ names, exactHosts }) =>
+    names.flatMap(({ name }) => {
       const host = hostOf(name);
-      return host === undefined || exactHosts.has(host);
+      return host === undefined || exactHosts.has(host) ? [name] : [];
     }),
 );
+
+const NONE: readonly string[] = Object.freeze([]);
 
 const exactClusters = generator<Pick<EagerInput, 'clusters' | 'exactHosts'>, readonly string[]>(
   { clusters: true, exactHosts: true },
   ({ clusters, exactHosts }) => {
-    if (exactHosts.size === 0) return [];
+    if (exactHosts.size === 0) return NONE;
     return [...clusters.keys()].filter((name) => exactHosts.has(name.slice(name.lastIndexOf('|') + 1)));
   },
 );

@@ -11,6 +11,7 @@ import { distinctFindings, type Finding, findingText } from '../output/finding.t
 import { type Layer, ResourceSet } from '../output/resource-set.ts';
 import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
+import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { proxyOf } from '../scope/proxy.ts';
 import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
@@ -102,6 +103,8 @@ export const NODE_KINDS = [
   'ProxyConfig',
   'WorkloadGroup',
   'Telemetry',
+  'WasmPlugin',
+  'TrafficExtension',
 ] as const;
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
@@ -173,12 +176,19 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
+  const plugins = pluginsOf({
+    plugins: view.resources('WasmPlugin'),
+    extensions: view.resources('TrafficExtension'),
+    namespace,
+    rootNamespace,
+  });
   const patches = patchesOf(sources, view, proxy);
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
   const { findings } = telemetry;
-  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, patches, takesHosts, onDemand, findings };
+  const policed = { mtls, policies, plugins, patches };
+  return { view, proxy, settings: own, asked, scope, rules, ...policed, takesHosts, onDemand, findings };
 }
 
 interface CompiledPlace {
@@ -262,7 +272,7 @@ const versionedLayers = new WeakSet<Layer>();
 function* version(layers: readonly Layer[]): Work<void> {
   for (const each of layers) {
     if (versionedLayers.has(each)) continue;
-    for (const resource of each.values()) yield* resource.versioned();
+    for (const resource of each.values()) if (!resource.isVersioned) yield* resource.versioned();
     versionedLayers.add(each);
   }
 }

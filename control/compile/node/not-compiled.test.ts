@@ -29,7 +29,7 @@ it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
 describe('what has no effect yet is named', () => {
   it.each([
     ['RequestAuthentication', {}, ['']],
-    ['WasmPlugin', {}, ['']],
+    ['WasmPlugin', { url: 'x' }, ['spec.url']],
     ['ProxyConfig', { concurrency: 2, selector: { matchLabels: { app: 'a' } } }, []],
     [
       'ProxyConfig',

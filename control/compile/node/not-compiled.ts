@@ -8,6 +8,7 @@ import { proxyMetadataWithoutEffect } from '../../../shared/resources/effects/pr
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
+import type { DestinationRuleSpec } from '../../../shared/resources/schema/destination-rule.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { isKind, specOf } from '../../mesh/fields.ts';
 import type { HttpRule } from '../../mesh/routes/route-form.ts';
@@ -29,6 +30,7 @@ function bodyNotCompiled(resource: Resource): Violation[] {
   if (isKind(resource, 'ProxyConfig')) return proxyConfig(resource);
   if (isKind(resource, 'WorkloadEntry') || isKind(resource, 'WorkloadGroup'))
     return proxyConfigAnnotations(resource).flatMap(annotation);
+  if (isKind(resource, 'DestinationRule')) return ofDestinations(specOf(resource));
   if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
   return [];
 }
@@ -48,6 +50,21 @@ function proxyConfig(config: ResourceOfKind<'ProxyConfig'>): Violation[] {
       ? [of('spec.selector', 'has no matchLabels: it selects nothing; without selector it is the namespace')]
       : []),
   ];
+}
+
+/** As in istiod, ports with settings of their own have nothing of the destination's. */
+function ofDestinations({ trafficPolicy, subsets = [] }: Partial<DestinationRuleSpec>): Violation[] {
+  const policies = [
+    ['spec.trafficPolicy', trafficPolicy] as const,
+    ...subsets.map((subset, i) => [`spec.subsets[${i}].trafficPolicy`, subset.trafficPolicy] as const),
+  ];
+  return policies.flatMap(([path, { portLevelSettings = [], ...policy } = {}]) => {
+    const ports = portLevelSettings.map(({ port }) => port?.number).join(', ');
+    if (ports === '') return [];
+    return (['proxyProtocol', 'retryBudget'] as const)
+      .filter((field) => policy[field] !== undefined)
+      .map((field) => of(`${path}.${field}`, `has no effect at port ${ports}, which has settings of its own`));
+  });
 }
 
 function annotation({ path, yaml }: { path: string; yaml: string }): Violation[] {

@@ -7,6 +7,7 @@ import type { Finding } from '../output/finding.ts';
 import type { Produced } from '../output/produced.ts';
 import { type Layer, layerOf } from '../output/resource-set.ts';
 import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../patches/patch.ts';
+import type { Plugin } from '../plugins/plugin.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
@@ -24,6 +25,8 @@ export interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly AuthorizationPolicy[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;

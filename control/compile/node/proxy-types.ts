@@ -13,7 +13,7 @@ export interface ProxyType extends ProxyTraits {
 const SIDECAR: ProxyType = {
   followsSidecars: true,
   passesThrough: true,
-  readsCredentials: false,
+  readsCredentials: 'selected',
   detectsProtocols: true,
   readsEndpoints: false,
   fetchesOnDemand: true,
@@ -27,12 +27,12 @@ export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([
     {
       followsSidecars: false,
       passesThrough: false,
-      readsCredentials: true,
+      readsCredentials: 'always',
       detectsProtocols: false,
       readsEndpoints: true,
       fetchesOnDemand: false,
       generators: [gatewayServers],
     },
   ],
-  ['worker', { ...SIDECAR, fetchesOnDemand: false }],
+  ['worker', { ...SIDECAR, readsCredentials: 'never', fetchesOnDemand: false }],
 ]);

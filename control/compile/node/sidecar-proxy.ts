@@ -3,6 +3,7 @@ import { dynamicAnyCluster } from '../cluster/clusters.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
+import { pluginsFor } from '../plugins/plugin-filters.ts';
 import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
 import { sidecarsOf } from '../scope/scope.ts';
 import { type InboundResources, inbound, wildcard } from '../sidecar/inbound.ts';
@@ -14,12 +15,13 @@ const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
 const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
 
 function inboundOf(place: Place): InboundResources {
-  const { view, proxy, mtls, policies } = place;
+  const { view, proxy, mtls, policies, plugins } = place;
   const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
   return inbound({
     instances: proxy.instances,
     workloads: proxy.workloads,
     policies,
+    plugins,
     mtls,
     sidecars: sharedList(sidecarsOf(view, proxy)),
     settings: place.settings,
@@ -55,6 +57,7 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
     captured,
     bind,
     any: wildcard(addressOf(place)),
+    plugins: pluginsFor(place.plugins, proxy.workloads, view.settings.rootNamespace),
     httpProxyPort: captured ? undefined : httpProxyPort,
   });
   yield;

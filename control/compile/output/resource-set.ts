@@ -74,7 +74,7 @@ export class ResourceSet {
     const names = new Set<string>();
     const count = Math.max(this.layers.length, earlier.layers.length);
     for (let i = 0; i < count; i++)
-      for (const name of difference(earlier.layers[i] ?? NOTHING, this.layers[i] ?? NOTHING)) names.add(name);
+      for (const name of changedNames(earlier.layers[i] ?? NOTHING, this.layers[i] ?? NOTHING)) names.add(name);
     return names;
   }
 }
@@ -82,8 +82,11 @@ export class ResourceSet {
 const NOTHING: Layer = new Map();
 const differences = new WeakMap<Layer, WeakMap<Layer, readonly string[]>>();
 
-/** Worked out once for the proxies that go from the one layer to the other. */
-function difference(before: Layer, after: Layer): readonly string[] {
+/**
+ * Names whose resources differ between two layers, or are in one of them only. Worked out once for the proxies that go from the
+ * one layer to the other.
+ */
+export function changedNames(before: Layer, after: Layer): readonly string[] {
   if (before === after) return [];
   let known = differences.get(after);
   if (!known) differences.set(after, (known = new WeakMap()));

@@ -31,6 +31,10 @@ export class SharedResource {
     return this.known;
   }
 
+  get isVersioned(): boolean {
+    return this.known !== undefined;
+  }
+
   /** Makes the version; pauses between the virtual hosts of a route configuration, which may have thousands. */
   *versioned(): Work<void> {
     if (this.known !== undefined) return;

@@ -69,7 +69,14 @@ interface TranslationInput {
   readonly labels: string;
 }
 
-const translation = generator<TranslationInput, { routes: readonly Route[]; errors: readonly Finding[] }>(
+/** The http rules of a form as routes. */
+export interface Translated {
+  readonly routes: readonly Route[];
+  /** Why rules could not be translated. */
+  readonly errors: readonly Finding[];
+}
+
+const translation = generator<TranslationInput, Translated>(
   {
     form: true,
     targets: true,
@@ -109,18 +116,24 @@ function destinationsOf(
 }
 
 /** The routes of one form through `gateway` for calls to `port`. */
-export function formRoutes(
-  { destinations, caller, settings: { config }, onError }: RouteInput,
+export function formRoutes(input: RouteInput, form: RouteForm, gateway: string, port: number): readonly Route[] {
+  const { routes, errors } = translatedForm(input, form, gateway, port);
+  for (const error of errors) input.onError(error);
+  return routes;
+}
+
+export function translatedForm(
+  { destinations, caller, settings: { config } }: Omit<RouteInput, 'onError'>,
   form: RouteForm,
   gateway: string,
   port: number,
-): readonly Route[] {
+): Translated {
   const questions = questionsOf({ form });
   const targets = questions.hosts.flatMap((host) => {
     const service = destinations.service(host);
     return [service, service && destinations.rule(service)];
   });
-  const { routes, errors } = translation({
+  return translation({
     form,
     targets: sharedList(targets),
     defaultRetries: config.defaultHttpRetryPolicy,
@@ -129,8 +142,6 @@ export function formRoutes(
     namespace: questions.sourceNamespace ? caller.namespace : '',
     labels: labelsKey(caller.labels, questions.sourceLabels),
   });
-  for (const error of errors) onError(error);
-  return routes;
 }
 
 /** A destination without port means the service's only port, else the port the request came to. */

@@ -1,28 +1,27 @@
 /** The host index: which hosts a class of proxies may call, for proxies that fetch them on demand. */
 import type { IndexedHost, IndexedVirtualHost } from '../../../shared/xds/indexed-host.ts';
-import type { VirtualHost } from '../../../shared/xds/route.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
 import { generator, sharedList, slicedGenerator } from '../memo.ts';
 import { type Layer, layerOf } from '../output/resource-set.ts';
 import { type SharedResource, shared } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
+import { hostOf, type VirtualHostNames } from './virtual-host-names.ts';
 
 export interface HostIndexInput {
-  /** Separate virtual hosts of outbound route configurations. */
-  readonly virtualHosts: Layer;
+  /** Of the separate virtual hosts of outbound route configurations. */
+  readonly names: VirtualHostNames;
   readonly services: Services;
   readonly settings: MeshSettings;
 }
 
 /** An entry for each service, and for each host that only VirtualServices name. The same layer for the same entries. */
 export const hostIndex = slicedGenerator<HostIndexInput, Layer>(
-  { virtualHosts: true, services: true, settings: true },
-  function* ({ virtualHosts, services, settings }) {
+  { names: true, services: true, settings: true },
+  function* ({ names, services, settings }) {
     const byHost = new Map<string, IndexedVirtualHost[]>(services.list.map(({ hostname }) => [hostname, []]));
-    for (const { name, resource } of virtualHosts.values()) {
-      const host = hostOf(name);
+    for (const item of names) {
+      const host = hostOf(item.name);
       if (host === undefined) continue;
-      const item = { name, domains: (resource as VirtualHost).domains };
       const others = byHost.get(host);
       if (others) others.push(item);
       else byHost.set(host, [item]);
@@ -38,13 +37,6 @@ export const hostIndex = slicedGenerator<HostIndexInput, Layer>(
     return indexLayer({ entries: sharedList(entries) });
   },
 );
-
-/** The host of a separate virtual host, `<configuration>/<host>:<port>`; undefined for those that catch everything else. */
-export function hostOf(virtualHost: string): string | undefined {
-  const name = virtualHost.slice(virtualHost.lastIndexOf('/') + 1);
-  const colon = name.lastIndexOf(':');
-  return colon < 0 ? undefined : name.slice(0, colon);
-}
 
 const indexLayer = generator<{ entries: readonly SharedResource[] }, Layer>({ entries: true }, ({ entries }) =>
   layerOf(entries),

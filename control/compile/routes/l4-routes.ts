@@ -17,6 +17,8 @@ export interface L4Routes extends TcpSettings {
   readonly settings: ProxySettings;
   readonly forms: readonly RouteForm[];
   readonly caller: RouteCaller;
+  /** Takes what is not in force as written. */
+  note(message: string): void;
 }
 
 /** The service port that chains are for. */
@@ -130,7 +132,10 @@ export function destinationFilter(
   const clusters = route
     .map((to) => ({ name: clusterOf(to), weight: to.weight ?? 0 }))
     .filter(({ weight }) => weight > 0);
-  return weightedTcpProxy(input.settings, `${origin.resource.metadata.name}.${origin.namespace}`, clusters);
+  const name = `${origin.resource.metadata.name}.${origin.namespace}`;
+  return weightedTcpProxy(input, name, clusters, () =>
+    input.note(`VirtualService ${name}: the destinations of one route have different tunnels: connections are refused`),
+  );
 }
 
 /** `sniHosts` as Envoy's server names; `*` is every name, so no criterion. */

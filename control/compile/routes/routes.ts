@@ -9,13 +9,13 @@ import type { DestinationRule, Destinations } from '../cluster/destination-rule.
 import { generator, sharedList } from '../memo.ts';
 import { hostCovers, moreSpecific, outboundCluster } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
-import type { Finding } from '../output/finding.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { Services } from '../scope/scope.ts';
-import { formRoutes, type RouteCaller } from './form-routes.ts';
+import type { RouteCaller } from './form-routes.ts';
 import { domainsOf, serviceDomains } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
+import { type MeshFormRoutes, type Replacements, withReplacements } from './mesh-form-routes.ts';
 
 const DIRECT_RESPONSE_LIMIT = 1048576;
 
@@ -28,8 +28,7 @@ export interface SidecarRoutes {
   readonly caller: RouteCaller & { readonly dnsDomain: string };
   readonly settings: Pick<MeshSettings, 'config'>;
   readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
-  /** Takes why a rule could not be translated. */
-  onError(finding: Finding): void;
+  readonly formRoutes: MeshFormRoutes;
 }
 
 interface ConfigurationInput {
@@ -65,6 +64,15 @@ export function routeConfiguration(
   return configuration({ hosts: sharedList(virtualHosts), name, side, port, comparesPort: false });
 }
 
+/** The configuration with other routes in the place of some; the same object where it has none of those. */
+export function configurationWith(item: Produced<'routes'>, replacements: Replacements): Produced<'routes'> {
+  const { name = '', virtualHosts = [], ignorePortInHostMatching = false } = item.resource;
+  const hosts = virtualHosts.map((host) => withReplacements(host, replacements));
+  if (hosts.every((host, i) => host === virtualHosts[i])) return item;
+  const { side, port } = item.origin;
+  return configuration({ hosts: sharedList(hosts), name, side, port, comparesPort: !ignorePortInHostMatching });
+}
+
 export function servesHttp(service: MeshService, port: number): boolean {
   return service.ports.some(
     (item) => item.number === port && (isHttp(item.protocol) || item.protocol === 'UNSUPPORTED'),
@@ -96,7 +104,7 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
   };
   const covered = new Set<MeshService>();
   for (const form of forms) {
-    const routes = formRoutes(input, form, 'mesh', port);
+    const routes = input.formRoutes.of(form, port);
     if (routes.length === 0) continue;
     for (const { hostname, service } of hostsOf(input, form, here, port)) {
       if (service ? covered.has(service) : false) continue;
@@ -122,7 +130,7 @@ export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, 
   const { hostname } = service;
   const here = new Map([[hostname, service]]);
   for (const form of forms) {
-    const routes = formRoutes(input, form, 'mesh', port);
+    const routes = input.formRoutes.of(form, port);
     if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
       return virtualHost({ routes, hostname, domains: '*', port });
     yield;

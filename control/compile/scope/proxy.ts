@@ -5,14 +5,17 @@ import type { MeshView } from '../../mesh/view.ts';
 import type { NodeMetadata } from './node-metadata.ts';
 import { callerLabels, type Instance, type LocalWorkload, localWorkloads } from './workloads.ts';
 
+/** `selected`: Secrets that DestinationRules name whose workloadSelector picks the proxy, and no others. */
+export type CredentialAccess = 'always' | 'selected' | 'never';
+
 /** What distinguishes a type of proxies for what it sees and is given. */
 export interface ProxyTraits {
   /** Sidecar resources say what it sees. */
   readonly followsSidecars: boolean;
   /** Connections to unknown destinations pass through it: it has the passthrough clusters. */
   readonly passesThrough: boolean;
-  /** It is sent the Secrets that its resources name. */
-  readonly readsCredentials: boolean;
+  /** Whether it is sent the Secrets that its resources name. */
+  readonly readsCredentials: CredentialAccess;
   /** It finds out the protocol of ports that declare none. */
   readonly detectsProtocols: boolean;
   /** Its own resources are made of endpoints too, so that a change of these is a change of all it runs. */

@@ -82,7 +82,8 @@ const policiesByPlace = generator<
   sharedList(policies.filter((policy) => [namespace, rootNamespace].includes(namespaceOf(policy)))),
 );
 
-function targetedOf({ namespace, labels, services }: LocalWorkload) {
+/** A workload as targets of policies are judged against it. */
+export function targetedOf({ namespace, labels, services }: LocalWorkload) {
   return { namespace, labels, serves: distinct(services.map(targetOf)) };
 }
 

@@ -1,10 +1,12 @@
 /** The HTTP connection manager as sidecars and gateways run it, and the TCP proxy beside it. */
 
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
+import type { Tunnel } from '../../../shared/resources/schema/destination-rule.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
-import type { NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { NetworkFilter, TcpProxy } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
-import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
+import { BLACK_HOLE } from '../cluster/clusters.ts';
+import { destinationPolicy, hashPolicy } from '../cluster/consistent-hash.ts';
 import type { Destinations } from '../cluster/destination-rule.ts';
 import { protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
@@ -188,7 +190,7 @@ export function tcpProxy({ settings, destinations }: TcpSettings, cluster: strin
   return tcpProxyTo(settings.telemetry.client, {
     statPrefix: cluster,
     cluster,
-    ...tcpHashPolicy(destinations, cluster),
+    ...tcpPolicy(destinations, cluster),
   });
 }
 
@@ -197,21 +199,44 @@ export function plainTcpProxy(telemetry: Logged, cluster: string): NetworkFilter
   return tcpProxyTo(telemetry, { statPrefix: cluster, cluster });
 }
 
-/** A tcp_proxy that shares connections out by weight. */
+/**
+ * A tcp_proxy that shares connections out by weight. Hash policy and tunnel belong to the filter: all destinations must agree
+ * on them. Where they do not on a tunnel, connections are refused, as some would be sent past it.
+ * @param disagree hears that they do not
+ */
 export function weightedTcpProxy(
-  { telemetry }: TcpSettings['settings'],
+  { settings, destinations }: TcpSettings,
   statPrefix: string,
   clusters: readonly { name: string; weight: number }[],
+  disagree: () => void,
 ): NetworkFilter {
-  return tcpProxyTo(telemetry.client, { statPrefix, weightedClusters: { clusters } });
+  const policies = clusters.map(({ name }) => tcpPolicy(destinations, name));
+  const tunnels = new Set(policies.map(({ tunnelingConfig }) => JSON.stringify(tunnelingConfig)));
+  if (tunnels.size > 1) {
+    disagree();
+    return plainTcpProxy(settings.telemetry.client, BLACK_HOLE);
+  }
+  const hashPolicy = policies.find((policy) => policy.hashPolicy)?.hashPolicy;
+  const tunnelingConfig = policies[0]?.tunnelingConfig;
+  const policy = { ...(hashPolicy && { hashPolicy }), ...(tunnelingConfig && { tunnelingConfig }) };
+  return tcpProxyTo(settings.telemetry.client, { statPrefix, weightedClusters: { clusters }, ...policy });
 }
 
-/** Of consistent hashing, connections know only `useSourceIp`. */
-function tcpHashPolicy(destinations: Destinations, cluster: string): object {
+/** What the traffic policy of a destination asks of connections: of consistent hashing they know only `useSourceIp`. */
+function tcpPolicy(destinations: Destinations, cluster: string): Pick<TcpProxy, 'hashPolicy' | 'tunnelingConfig'> {
   const [direction, port, subset, hostname = ''] = cluster.split('|');
   if (direction !== 'outbound') return {};
-  const policy = destinationHashPolicy(destinations, hostname, Number(port), subset || undefined);
-  return policy?.connectionProperties ? { hashPolicy: [{ sourceIp: {} }] } : {};
+  const policy = destinationPolicy(destinations, hostname, Number(port), subset || undefined);
+  const tunnelingConfig = policy?.tunnel && tunnelOf(policy.tunnel);
+  return {
+    ...(policy && hashPolicy(policy)?.connectionProperties && { hashPolicy: [{ sourceIp: {} }] }),
+    ...(tunnelingConfig && { tunnelingConfig }),
+  };
+}
+
+function tunnelOf({ targetHost, targetPort, protocol }: Tunnel): NonNullable<TcpProxy['tunnelingConfig']> {
+  const host = targetHost.includes(':') ? `[${targetHost}]` : targetHost;
+  return { hostname: `${host}:${targetPort}`, ...(protocol === 'POST' && { usePost: true }) };
 }
 
 /** Where the connections of a tcp_proxy are logged. */

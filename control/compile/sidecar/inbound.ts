@@ -10,12 +10,15 @@ import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
 import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import { observed } from '../telemetry/observed.ts';
+import type { PlacedFilters } from './filter-places.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
@@ -61,6 +64,8 @@ export interface InboundInput {
   readonly sidecars: readonly (Sidecar | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
+  readonly plugins: readonly Plugin[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -84,6 +89,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     instances: true,
     workloads: true,
     policies: true,
+    plugins: true,
     mtls: true,
     sidecars: true,
     settings: true,
@@ -108,6 +114,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
       authorization: authorizations(policies, settings, workloads, note),
+      plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
@@ -142,6 +149,7 @@ interface Inbound {
   readonly portsWithMode: readonly number[];
   /** What guards the port of that number; 0: every port that no workload serves. */
   authorization(port: number): Authorization;
+  plugins(port: number): PluginFilters;
   readonly ip: string;
   readonly appPorts: Readonly<Record<string, string>>;
   readonly captured: boolean;
@@ -293,12 +301,12 @@ function inspectors(chains: readonly FilterChain[]) {
 /** Governed by the workloads that serve the port; by all where none does. */
 function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
   const { settings } = input;
-  const authorization = input.authorization(item.port);
+  const guards = guardsOf(input, item.port);
   const mode = input.mode(item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
-  const http = () => inboundHttp(settings, authorization, item, cluster, name);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings.telemetry.server, cluster)];
+  const http = () => inboundHttp(settings, guards, item, cluster, name);
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, cluster)];
   if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
   const filters = isHttp(item.protocol) ? http : tcp;
   const socket = meshServer(input, isHttp(item.protocol));
@@ -361,9 +369,27 @@ function meshServer({ settings }: Inbound, http: boolean) {
   return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
 }
 
+/** What requests and connections to a port pass before they reach the application. */
+interface Guards {
+  readonly http: PlacedFilters;
+  /** Of connections that carry HTTP, in front of the connection manager. */
+  readonly connections: readonly NetworkFilter[];
+  readonly tcp: readonly NetworkFilter[];
+}
+
+function guardsOf(input: Inbound, port: number): Guards {
+  const authorization = input.authorization(port);
+  const { http, beforeAuthorization, afterAuthorization } = input.plugins(port);
+  return {
+    http: { ...authorization.http, ...http },
+    connections: [...beforeAuthorization, ...afterAuthorization],
+    tcp: [...beforeAuthorization, ...authorization.tcp, ...afterAuthorization],
+  };
+}
+
 function inboundHttp(
   settings: ProxySettings,
-  authorization: Authorization,
+  guards: Guards,
   item: { port: number; servicePort: number; protocol: Protocol; hostname: string },
   cluster: string,
   name: string,
@@ -373,7 +399,7 @@ function inboundHttp(
   const manager = httpManager(settings, {
     side: 'inbound',
     statPrefix: `inbound_${name};`,
-    policies: authorization.http,
+    policies: guards.http,
     grpcWeb: item.protocol === 'GRPC-WEB',
     routes: {
       inline: {
@@ -402,13 +428,13 @@ function inboundHttp(
       },
     },
   });
-  return [manager];
+  return [...guards.connections, manager];
 }
 
 /** With capture: everything arrives at one listener, which chains tell apart by original port. */
 function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener {
   const { settings } = input;
-  const authorization = input.authorization(0);
+  const guards = guardsOf(input, 0);
   const inboundPort = settings.config.proxyInboundListenPort ?? 15006;
   const passthrough = { port: 0, servicePort: 0, protocol: 'HTTP' as const, hostname: '' };
   const named = (chains: FilterChain[]) =>
@@ -416,8 +442,8 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       const isManager = chain.filters?.some((filter) => filter.name.endsWith('http_connection_manager'));
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
-  const http = () => inboundHttp(settings, authorization, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
-  const tcp = () => [...authorization.tcp, plainTcpProxy(settings.telemetry.server, INBOUND_PASSTHROUGH)];
+  const http = () => inboundHttp(settings, guards, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, INBOUND_PASSTHROUGH)];
   const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {

@@ -7,11 +7,13 @@ import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { ANY_DNS_CACHE, BLACK_HOLE, dnsCache, PASSTHROUGH } from '../cluster/clusters.ts';
 import type { DestinationRules } from '../cluster/destination-rule.ts';
-import { labelsFrom, sharedList, slicedGenerator } from '../memo.ts';
+import { type Last, labelsFrom, sharedList, slicedGenerator, successiveGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import { pluginFilters } from '../plugins/plugin-filters.ts';
 import {
   distinctChains,
   isTlsPort,
@@ -22,7 +24,9 @@ import {
   usesSni,
   withDefault,
 } from '../routes/l4-routes.ts';
+import { changedForms, MeshFormRoutes } from '../routes/mesh-form-routes.ts';
 import {
+  configurationWith,
   httpPorts,
   httpProxyRoutes,
   routeConfiguration,
@@ -81,45 +85,63 @@ export interface OutboundRoutes {
   readonly routes: readonly Produced<'routes'>[];
   /** Why rules could not be translated. */
   readonly errors: readonly Finding[];
+  readonly formRoutes: MeshFormRoutes;
 }
 
-/** A route configuration for each HTTP port and each sniffed one, and `http_proxy`. Pauses between virtual hosts. */
-export const outboundRoutes = slicedGenerator<OutboundRoutesInput, OutboundRoutes>(
-  { ...SEEN, captured: true, dnsDomain: true, httpProxy: true },
-  function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
-    const errors: Finding[] = [];
-    const input = {
-      services,
-      forms,
-      destinations: destinationsOf(services, rules),
-      caller: { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain },
-      settings,
-      outboundTrafficPolicy,
-      onError: (finding: Finding) => void errors.push(finding),
-    };
-    const sniffed = sniffedRoutes({ services: services.list, captured: rest.captured });
-    const byPort: { port: number; hosts: readonly VirtualHost[] }[] = [];
-    for (const port of [...httpPorts(services), ...sniffed.shared])
-      byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
-    const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
-    for (const target of sniffed.own) {
-      const { number } = target.port;
-      const host = yield* serviceVirtualHost(input, target.service, number);
-      routes.push(routeConfiguration(ownRouteName(target), [host], 'outbound', number));
-    }
-    if (rest.httpProxy) {
-      const known = new Set(byPort.map(({ port }) => port));
-      const numbers = new Set(sniffed.own.map(({ port }) => port.number).filter((number) => !known.has(number)));
-      for (const port of numbers) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
-      const tunnels = tunnelHosts({ services: services.list, dnsDomain: rest.dnsDomain });
-      const proxied = byPort
-        .sort((a, b) => a.port - b.port)
-        .map(({ port, hosts }) => ({ port, hosts: withTunnels({ services, port, hosts: sharedList(hosts) }) }));
-      routes.push(yield* httpProxyRoutes([...proxied, ...tunnels], outboundTrafficPolicy));
-    }
-    return { routes, errors: distinctFindings(errors) };
+const { forms: _, ...SEEN_BESIDES_FORMS } = SEEN;
+
+/**
+ * A route configuration for each HTTP port and each sniffed one, and `http_proxy`. Pauses between virtual hosts. Where only
+ * rules of some forms changed, only the virtual hosts of these are made again.
+ */
+export const outboundRoutes = successiveGenerator<OutboundRoutesInput, OutboundRoutes>(
+  { ...SEEN_BESIDES_FORMS, captured: true, dnsDomain: true, httpProxy: true, forms: true },
+  function* (input, last) {
+    return (last && afterChangedForms(last, input.forms)) ?? (yield* allOutboundRoutes(input));
   },
 );
+
+/** @returns undefined when more than rules of some forms is another */
+function afterChangedForms(
+  { input: { forms: before }, value }: Last<OutboundRoutesInput, OutboundRoutes>,
+  after: readonly RouteForm[],
+): OutboundRoutes | undefined {
+  const changes = changedForms(before, after);
+  const changed = changes && value.formRoutes.changed(changes);
+  if (!changed) return undefined;
+  const { forms: formRoutes, replacements } = changed;
+  const routes = value.routes.map((item) => configurationWith(item, replacements));
+  return { routes: sharedList(routes), errors: distinctFindings(formRoutes.errors()), formRoutes };
+}
+
+function* allOutboundRoutes(seen: OutboundRoutesInput): Work<OutboundRoutes> {
+  const { services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest } = seen;
+  const destinations = destinationsOf(services, rules);
+  const caller = { namespace, labels: labelsFrom(labels), dnsDomain: rest.dnsDomain };
+  const formRoutes = new MeshFormRoutes({ destinations, caller, settings });
+  const input = { services, forms, destinations, caller, settings, outboundTrafficPolicy, formRoutes };
+  const sniffed = sniffedRoutes({ services: services.list, captured: rest.captured });
+  const byPort: { port: number; hosts: readonly VirtualHost[] }[] = [];
+  for (const port of [...httpPorts(services), ...sniffed.shared])
+    byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
+  const routes = byPort.map(({ port, hosts }) => routeConfiguration(String(port), hosts, 'outbound', port));
+  for (const target of sniffed.own) {
+    const { number } = target.port;
+    const host = yield* serviceVirtualHost(input, target.service, number);
+    routes.push(routeConfiguration(ownRouteName(target), [host], 'outbound', number));
+  }
+  if (rest.httpProxy) {
+    const known = new Set(byPort.map(({ port }) => port));
+    const numbers = new Set(sniffed.own.map(({ port }) => port.number).filter((number) => !known.has(number)));
+    for (const port of numbers) byPort.push({ port, hosts: yield* sidecarVirtualHosts(input, port) });
+    const tunnels = tunnelHosts({ services: services.list, dnsDomain: rest.dnsDomain });
+    const proxied = byPort
+      .sort((a, b) => a.port - b.port)
+      .map(({ port, hosts }) => ({ port, hosts: withTunnels({ services, port, hosts: sharedList(hosts) }) }));
+    routes.push(yield* httpProxyRoutes([...proxied, ...tunnels], outboundTrafficPolicy));
+  }
+  return { routes: sharedList(routes), errors: distinctFindings(formRoutes.errors()), formRoutes };
+}
 
 export function destinationsOf(services: Services, rules: DestinationRules) {
   return {
@@ -129,6 +151,8 @@ export function destinationsOf(services: Services, rules: DestinationRules) {
 }
 
 export interface OutboundListenersInput extends Seen {
+  /** Those that select the proxy's workloads. */
+  readonly plugins: readonly Plugin[];
   readonly captured: boolean;
   /** Where listeners bind without capture. */
   readonly bind: string;
@@ -144,7 +168,7 @@ export interface OutboundListeners {
 
 /** Pauses between listeners, and between the services behind them. */
 export const outboundListeners = slicedGenerator<OutboundListenersInput, OutboundListeners>(
-  { ...SEEN, captured: true, bind: true, any: true, httpProxyPort: true },
+  { ...SEEN, plugins: true, captured: true, bind: true, any: true, httpProxyPort: true },
   function* ({ services, forms, rules, settings, outboundTrafficPolicy, namespace, labels, ...rest }) {
     const notes = new Set<string>();
     const input: Outbound = {
@@ -154,6 +178,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
       caller: { namespace, labels: labelsFrom(labels) },
       settings,
       outboundTrafficPolicy,
+      plugins: rest.plugins,
       note: (message) => void notes.add(message),
     };
     const listeners = rest.captured
@@ -172,6 +197,7 @@ interface Outbound extends L4Routes {
   readonly settings: ProxySettings;
   readonly services: Services;
   readonly outboundTrafficPolicy: Policy;
+  readonly plugins: readonly Plugin[];
   note(message: string): void;
 }
 
@@ -328,7 +354,7 @@ function dynamicDnsFilters(services: Services, ports: readonly number[]): HttpFi
 
 /** @param ports of the services that its routes lead to */
 function httpChain(
-  { services, settings }: Outbound,
+  { services, settings, plugins }: Outbound,
   listener: string,
   rds: string,
   ports: readonly number[],
@@ -340,6 +366,7 @@ function httpChain(
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: `outbound_${listener};`,
+    policies: pluginFilters(plugins, 'CLIENT', ports).http,
     routes: { rds },
     grpcWeb,
     last: [...dynamicDnsFilters(services, ports), ...more],
@@ -380,7 +407,11 @@ function* tcpChains(
   const chains: FilterChain[] = [];
   for (const target of targets) {
     if (isSniffed(target.port)) chains.push(sniffedChain(input, name, target, captured));
-    chains.push(...serviceChains(input, target, shared && isTlsPort(target.port)));
+    const { beforeAuthorization: first, afterAuthorization: second } = pluginFilters(input.plugins, 'CLIENT', [
+      target.port.number,
+    ]);
+    const own = serviceChains(input, target, shared && isTlsPort(target.port));
+    chains.push(...own.map((chain) => ({ ...chain, filters: [...first, ...second, ...(chain.filters ?? [])] })));
     yield;
   }
   const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);

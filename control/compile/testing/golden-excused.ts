@@ -2,7 +2,6 @@
 const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
 const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
-const INBOUND = 'inbound listeners need no Sidecar here';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
@@ -20,10 +19,6 @@ export const EXCUSED: Record<string, string> = {
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
   'ef-priority': FILTER,
-  'inbound-two-services': INBOUND,
-  'se-workload-selector': INBOUND,
-  'inbound-protocols': INBOUND,
-  'se-protocols': INBOUND,
   'sidecar-egress-port': SIDECAR,
   'sidecar-ingress': SIDECAR,
   'sidecar-vs-dr-scope': SIDECAR,

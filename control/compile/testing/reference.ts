@@ -4,17 +4,18 @@ import { parseAllDocuments } from 'yaml';
 import { validate } from '../../../shared/resources/index.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 
-const ROOT = new URL('../../../../shared/reference/', import.meta.url);
+/** The folder of the data, which is beside the checkout. */
+export const REFERENCE = new URL('../../../../shared/reference/', import.meta.url);
 
 /** Whether `path` is there; where it is not, says that its tests are skipped. */
 export function hasReference(path: string): boolean {
-  const found = existsSync(new URL(path, ROOT));
+  const found = existsSync(new URL(path, REFERENCE));
   if (!found) console.info(`skipped: ${path} of the reference data is not present`);
   return found;
 }
 
 export function referenceJson<Value>(path: string): Value {
-  return JSON.parse(readFileSync(new URL(path, ROOT), 'utf8')) as Value;
+  return JSON.parse(readFileSync(new URL(path, REFERENCE), 'utf8')) as Value;
 }
 
 /** The documents of YAML text that are not empty. */

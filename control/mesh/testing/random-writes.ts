@@ -205,6 +205,25 @@ const secret = some('A', 'B').map((text) => ({
 }));
 const proxyConfig = fc.record({ concurrency: fc.integer({ min: 0, max: 4 }) }).map((spec) => ({ spec }));
 
+const trafficSelector = maybe(
+  some([{ mode: 'SERVER' }], [{ mode: 'CLIENT', ports: [{ number: 80 }] }], [{ ports: [{ number: 8080 }] }]),
+);
+const placement = {
+  phase: maybe(some('AUTHN', 'AUTHZ', 'STATS')),
+  priority: maybe(fc.integer({ min: -1, max: 1 })),
+  match: trafficSelector,
+  selector: maybe(fc.record({ matchLabels: fc.record({ app }) })),
+};
+const module = {
+  url: some('oci://example.com/a:1', 'file:///opt/a.wasm'),
+  type: maybe(some('HTTP', 'NETWORK')),
+  failStrategy: maybe(some('FAIL_OPEN', 'FAIL_CLOSE')),
+};
+const wasmPlugin = fc.record({ ...placement, ...module }).map((spec) => ({ spec: compact(spec) }));
+const trafficExtension = fc
+  .record({ ...placement, wasm: fc.record(module).map(compact) })
+  .map((spec) => ({ spec: compact(spec) }));
+
 /** What a patch source of a test does with it is up to that source. */
 const envoyFilter = fc
   .record({
@@ -252,6 +271,14 @@ const KINDS: readonly {
   { kind: 'Secret', apiVersion: 'v1', body: secret, names: ['cred'], weight: 1 },
   { kind: 'Namespace', apiVersion: 'v1', body: fc.constant({}), names: NAMESPACES, weight: 1 },
   { kind: 'ProxyConfig', apiVersion: 'networking.istio.io/v1beta1', body: proxyConfig, names: NAMES, weight: 1 },
+  { kind: 'WasmPlugin', apiVersion: 'extensions.istio.io/v1alpha1', body: wasmPlugin, names: NAMES, weight: 1 },
+  {
+    kind: 'TrafficExtension',
+    apiVersion: 'extensions.istio.io/v1alpha1',
+    body: trafficExtension,
+    names: NAMES,
+    weight: 1,
+  },
   { kind: 'EnvoyFilter', apiVersion: 'networking.istio.io/v1alpha3', body: envoyFilter, names: NAMES, weight: 2 },
 ];
 

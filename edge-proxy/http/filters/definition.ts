@@ -23,6 +23,10 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** Where counters of clusters are kept; absent: nothing reads them. */
   readonly stats?: ClusterCounters | undefined;
+  /** A counter of the connection manager, by its name behind the manager's; absent: nothing reads them. */
+  readonly managerCounter?: ((name: string) => { value: number }) | undefined;
+  /** Writes a line to the log of the process, the same one once; absent: nothing reads it. */
+  readonly warn?: ((line: string) => void) | undefined;
   /** Asks other services. */
   readonly call: SideCall;
 }

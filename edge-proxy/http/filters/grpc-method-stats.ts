@@ -8,10 +8,12 @@ interface Counter {
   value: number;
 }
 
-/** Where counters of clusters are kept. */
+/** Where counters of clusters and of connection managers are kept. */
 export interface ClusterCounters {
   /** @param name behind the cluster's; the same names give the same counter */
   counter(cluster: string, name: string): Counter;
+  /** @param name behind the manager's */
+  ofManager?(statPrefix: string, name: string): Counter;
 }
 
 export interface MessageStats {

@@ -15,6 +15,8 @@ import type { LocalReply, RequestContext } from '../request/request-context.ts';
 export interface BufferBody {
   readonly buffer: number;
   readonly whenFull: 'reject' | 'partial';
+  /** A whole body continues as it came, with its trailers; default: with its length, and without trailers. */
+  readonly keepsFraming?: boolean;
 }
 
 /** Continue, and this filter's data hook may give other bytes: the length of the body is no longer announced. */

@@ -3,6 +3,7 @@ import { buffer } from './buffer/index.ts';
 import { cors } from './cors/index.ts';
 import type { FilterDefinition } from './definition.ts';
 import { dynamicForwardProxy } from './dynamic-forward-proxy/index.ts';
+import { extAuthz } from './ext-authz/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
@@ -11,12 +12,14 @@ import { jwtAuthn } from './jwt-authn/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
+import { wasm } from './wasm/index.ts';
 
 /** Their order has no meaning: filters run in the listener's. */
 export const HTTP_FILTERS: readonly FilterDefinition[] = [
   buffer,
   cors,
   dynamicForwardProxy,
+  extAuthz,
   fault,
   grpcStats,
   grpcWeb,
@@ -25,4 +28,5 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   peerMetadata,
   rbac,
   router,
+  wasm,
 ];

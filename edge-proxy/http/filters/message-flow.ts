@@ -70,7 +70,7 @@ export class MessageFlow<Passed> {
   private ended: boolean;
   /** By filter: its data hook may give other bytes. */
   private rewriting: boolean[] | undefined;
-  /** A filter was given the whole body. */
+  /** A filter was given the whole body, which now has a length. */
   buffered = false;
   /** The body is another one than came, and whole. */
   replaced = false;
@@ -207,13 +207,13 @@ export class MessageFlow<Passed> {
     if (wanted.whenFull === 'reject' && bytes > wanted.buffer) {
       this.over = true;
       this.owner.tooLong();
-    } else if (this.ended || (wanted.whenFull === 'partial' && bytes >= wanted.buffer)) this.askAgain();
+    } else if (this.ended || (wanted.whenFull === 'partial' && bytes >= wanted.buffer)) this.askAgain(wanted);
   }
 
-  private askAgain(): void {
+  private askAgain({ keepsFraming = false }: BufferBody): void {
     this.buffering = undefined;
     const chunks = this.queue.flatMap(({ bytes }) => (bytes.length > 0 ? [bytes] : []));
-    if (this.ended) this.buffered = true;
+    if (this.ended && !keepsFraming) this.buffered = true;
     const body: BufferedBody = { chunks, bytes: this.bytes, complete: this.ended };
     const answer = this.owner.again(this.filters[this.at]!, body);
     if (answer instanceof Promise) this.wait(answer.then((settled) => this.furtherAnswer(settled)));

@@ -320,8 +320,8 @@ function clientCertElement(from: DownstreamInfo, parts: CertParts): string {
   return out.join(';').replace(/[^\x20-\x7e]/g, '?');
 }
 
-/** PEM as Envoy writes it into the header: lines of 64, then percent-encoded. */
-function urlEncodedPem(der: Uint8Array): string {
+/** PEM as Envoy writes it into headers and checks: lines of 64, then percent-encoded. */
+export function urlEncodedPem(der: Uint8Array): string {
   let binary = '';
   for (const byte of der) binary += String.fromCharCode(byte);
   const lines = btoa(binary).replace(/.{64}(?=.)/g, '$&\n');

@@ -73,6 +73,8 @@ export interface RequestContext {
   authority: string;
   scheme: 'http' | 'https';
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
+  /** Lower-case protocol that the client asks for; `connect` for a CONNECT; absent or '': none. */
+  readonly upgrade?: string;
   /** Request headers without Host, which is `authority`. */
   readonly headers: HeaderMap;
   readonly startMs: number;

@@ -56,6 +56,7 @@ export class Attempt implements StreamClient, AttemptRecord {
     this.number = number;
     this.cause = cause;
     cluster.use.requests++;
+    cluster.recent?.add();
     endpoint.active++;
   }
 

@@ -1,4 +1,6 @@
 /** Which endpoint an attempt of one request is sent to: the load balancer's choice, or the one that the request names. */
+
+import type { ConnectionEnds } from '../../runtime/runtime.ts';
 import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
@@ -10,6 +12,8 @@ export class EndpointChoice {
   private readonly cluster: Cluster;
   /** The name that the peer must have is the route's, whatever an endpoint makes of the host. */
   private readonly tlsAuthority: string;
+  /** The connection that the request came on. */
+  private readonly client: ConnectionEnds;
   private readonly hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined = undefined;
@@ -19,6 +23,7 @@ export class EndpointChoice {
   constructor(cluster: Cluster, request: ProxyRequest, hash: ForwardAction['hash']) {
     this.cluster = cluster;
     this.tlsAuthority = request.authority;
+    this.client = request.downstream;
     this.hash = hash === undefined ? undefined : hash(request, (value) => this.addCookie(value));
   }
 
@@ -50,8 +55,9 @@ export class EndpointChoice {
   pick(before: readonly Endpoint[] | undefined, hosts: RetryPlan['hosts'] | undefined): Endpoint | undefined {
     const { cluster } = this;
     const picked = this.located ?? cluster.pick(this.hash, before, hosts);
-    if (picked === undefined || cluster.secured === undefined) return picked;
-    return cluster.secured(picked, this.tlsAuthority);
+    if (picked === undefined || (cluster.secured === undefined && cluster.forClient === undefined)) return picked;
+    const secured = cluster.secured?.(picked, this.tlsAuthority) ?? picked;
+    return cluster.forClient?.(secured, this.client) ?? secured;
   }
 
   /** Adds the cookies with which the client's next request gets the same hash. */

@@ -8,11 +8,11 @@ export const NO_TIMEOUT = 0;
 
 /** Where a host is asked, and how. A context without its secrets refuses to dial: nothing is asked in plaintext. */
 export function dialTarget(
-  { address, port, healthCheck, tls }: Host,
+  { address, port, healthCheck, tls, preface }: Host,
   purpose: TlsPurpose,
 ): {
   to: DialTarget;
   tls: TlsContext | undefined;
 } {
-  return { to: { address, port: healthCheck.port || port }, tls: (healthCheck.tls ?? tls)(purpose) };
+  return { to: { address, port: healthCheck.port || port, preface }, tls: (healthCheck.tls ?? tls)(purpose) };
 }

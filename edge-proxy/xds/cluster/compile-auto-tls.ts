@@ -38,7 +38,6 @@ export function checkAutoTls(auto: AutoTls, context: UpstreamTlsContext): void {
     context.commonTlsContext ?? {};
   const verifies = validationContext?.trustedCa || validationContextSdsSecretConfig || combinedValidationContext;
   if (auto.validate && !verifies) throw new ConfigError(`${PATH}.autoSanValidation`, 'needs a trustedCa');
-  if (auto.sni && context.autoHostSni) throw new ConfigError(`${PATH}.autoSni`, 'excludes autoHostSni');
 }
 
 /** @param tls of an endpoint for a request */

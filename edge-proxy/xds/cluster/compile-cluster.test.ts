@@ -411,6 +411,20 @@ const automatic = (auto: object, context: object) => ({
   },
 });
 
+const HTTP = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const errors = (errorMatcher: object) => ({
+  typedExtensionProtocolOptions: {
+    [HTTP]: {
+      '@type': `type.googleapis.com/${HTTP}`,
+      explicitHttpConfig: { httpProtocolOptions: {} },
+      outlierDetection: { errorMatcher },
+    },
+  },
+});
+const status = (exact: string, name = ':status') => ({
+  httpResponseHeadersMatch: { headers: [{ name, stringMatch: { exact } }] },
+});
+
 describe('TLS names of requests', () => {
   it('give each name connections of its own, and one health and one count', () => {
     const cluster = compile(automatic({ autoSni: true }, {}), [locality(0, [{ address: a }])]);
@@ -438,10 +452,13 @@ describe('faults', () => {
       'typedExtensionProtocolOptions upstreamHttpProtocolOptions.autoSanValidation',
       automatic({ autoSanValidation: true }, {}),
     ],
+    ['typedExtensionProtocolOptions outlierDetection.errorMatcher', errors({})],
     [
-      'typedExtensionProtocolOptions upstreamHttpProtocolOptions.autoSni',
-      automatic({ autoSni: true }, { autoHostSni: true }),
+      'typedExtensionProtocolOptions outlierDetection.errorMatcher.orMatch.rules',
+      errors({ orMatch: { rules: [status('404')] } }),
     ],
+    ['typedExtensionProtocolOptions outlierDetection.errorMatcher', errors(status('40x'))],
+    ['typedExtensionProtocolOptions outlierDetection.errorMatcher', errors(status('404', 'x-status'))],
     [
       'circuitBreakers.thresholds.retryBudget.budgetPercent',
       { circuitBreakers: { thresholds: [{ retryBudget: { budgetPercent: { value: 101 } } }] } },

@@ -24,10 +24,19 @@ import { OutlierDetection } from '../../upstream/outlier/outlier-detection.ts';
 import { type AskedPeer, type AutoTls, autoTls, checkAutoTls, secureByRequest } from './compile-auto-tls.ts';
 import { compileBalancer } from './compile-balancer.ts';
 import { type CheckTls, compileCheckTls } from './compile-check-tls.ts';
+import { errorStatuses } from './compile-error-statuses.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
 import { compileProtocols, type Http2Codec, httpOptions, maySpeakHttp2 } from './compile-protocols.ts';
 import type { RunningCluster } from './running-clusters.ts';
+import {
+  innerSocket,
+  isPlaintext,
+  isSecured,
+  type ProxyProtocolChoice,
+  proxyProtocolChoice,
+  type TransportSocket,
+} from './transport-sockets.ts';
 
 export interface ClusterDeps {
   /** Compiles a TLS context; the result is asked at each dial, so that a rotation takes effect at once. */
@@ -45,6 +54,12 @@ export interface ClusterDeps {
 }
 
 type Tls = Host['tls'];
+/** What transport sockets decide about an endpoint. */
+interface Transports {
+  readonly tls: TlsChoice;
+  readonly checksTls: TlsChoice | undefined;
+  readonly proxyProtocol: ProxyProtocolChoice | undefined;
+}
 /** The TLS of an endpoint by its metadata and host name ('' unknown), and by what its requests ask for. */
 type TlsChoice = (metadata: Host['metadata'], hostname: string, asked?: AskedPeer) => Tls;
 const plaintext: Tls = () => undefined;
@@ -69,6 +84,7 @@ export function compileCluster(
   const check = config.healthChecks?.[0];
   const checkTls = compileCheckTls(check);
   const checksTls = checkTls && tlsChoice(config, deps, undefined, checkTls);
+  const proxyProtocol = proxyProtocolChoice(config);
   const inheritance = inherit(deps.previous);
   const closers: (() => void)[] = [];
   const overprovisioning = overprovisioningOf(given);
@@ -85,6 +101,8 @@ export function compileCluster(
       maxRequestsPerConnection: http?.commonHttpProtocolOptions?.maxRequestsPerConnection ?? 0,
       idleTimeoutMs: idleTimeout(http),
       destination: destinationOf(config),
+      errorStatuses: errorStatuses(http),
+      now: deps.now,
       balancer: compileBalancer(config, overprovisioning, deps),
       priorities: {
         overprovisioning,
@@ -98,7 +116,7 @@ export function compileCluster(
     },
   );
   const groupsOf = (from: readonly LocalityLbEndpoints[]) =>
-    from.map((locality) => groupOf(locality, type, { tls, checksTls }, inheritance, deps.now()));
+    from.map((locality) => groupOf(locality, type, { tls, checksTls, proxyProtocol }, inheritance, deps.now()));
   const build = () => cluster.setGroups(groupsOf(localities));
   if (config.outlierDetection) {
     const { endpoints, recompute } = cluster;
@@ -128,10 +146,11 @@ export function compileCluster(
     cluster.checkHealth((changed) => new HealthChecker(rules, makeProbe, { counts, now, random, hadTraffic, changed }));
   }
   if (auto) cluster.secured = secureByRequest(auto, (host, asked) => tls(host.metadata, host.hostname, asked));
+  if (proxyProtocol) cluster.forClient = (endpoint, client) => (endpoint as Host).forClient(client);
   // After everything that may be refused: the version in use shares this state.
   build();
   locateEndpoints(config, cluster, deps, config.transportSocket !== undefined, (address, port, hostname) =>
-    locatedHost(address, port, hostname, tls, inheritance, deps.now()),
+    locatedHost({ address, port, hostname }, { tls, proxyProtocol }, inheritance, deps.now()),
   );
   if (type === 'STRICT_DNS' || type === 'LOGICAL_DNS') {
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
@@ -220,18 +239,6 @@ function destinationOf(config: ClusterConfig): Cluster['destination'] {
   return { host: text(first['host']), name: text(first['name']), namespace: text(first['namespace']) };
 }
 
-type TransportSocket = NonNullable<ClusterConfig['transportSocket']>;
-
-/** No connection of it is plaintext. */
-function isSecured({ transportSocket, transportSocketMatches = [] }: ClusterConfig): boolean {
-  const sockets = [transportSocket, ...transportSocketMatches.map((entry) => entry.transportSocket)];
-  return sockets.every((socket) => socket !== undefined && !isPlaintext(socket));
-}
-
-function isPlaintext({ typedConfig }: TransportSocket): boolean {
-  return typedConfig['@type'] === 'type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
-}
-
 /** First match by the endpoint's metadata `envoy.transport_socket_match`; else the cluster's own; else plaintext. */
 function tlsChoice(
   config: ClusterConfig,
@@ -241,7 +248,7 @@ function tlsChoice(
 ): TlsChoice {
   const compile = (socket: TransportSocket): ((hostname: string, asked?: AskedPeer) => Tls) => {
     if (isPlaintext(socket)) return () => plaintext;
-    const typed = socket.typedConfig as UpstreamTlsContext;
+    const typed = innerSocket(socket).typedConfig as UpstreamTlsContext;
     const context = forChecks ? forChecks.adapt(typed) : typed;
     if (auto) checkAutoTls(auto, context);
     const shared = deps.tls(context);
@@ -280,21 +287,20 @@ function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
 
 /** An endpoint that a request named. */
 function locatedHost(
-  address: string,
-  port: number,
-  hostname: string,
-  tls: TlsChoice,
+  at: { readonly address: string; readonly port: number; readonly hostname: string },
+  { tls, proxyProtocol }: Pick<Transports, 'tls' | 'proxyProtocol'>,
   inheritance: Inheritance,
   now: number,
 ): Host {
-  const fields = { address, port, hostname, weight: 1, priority: 0, locality: '', metadata: undefined };
-  return new Host({ ...fields, tls: tls(undefined, hostname), edsHealth: 'UNKNOWN' }, inheritance.hosts, now);
+  const fields = { ...at, weight: 1, priority: 0, locality: '', metadata: undefined };
+  const reached = { tls: tls(undefined, at.hostname), proxyProtocol: proxyProtocol?.(undefined) };
+  return new Host({ ...fields, ...reached, edsHealth: 'UNKNOWN' }, inheritance.hosts, now);
 }
 
 function groupOf(
   group: LocalityLbEndpoints,
   type: NonNullable<ClusterConfig['type']>,
-  { tls, checksTls }: { tls: TlsChoice; checksTls: TlsChoice | undefined },
+  { tls, checksTls, proxyProtocol }: Transports,
   inheritance: Inheritance,
   now: number,
 ): LocalityGroup {
@@ -323,6 +329,7 @@ function groupOf(
             priority: group.priority ?? 0,
             locality,
             tls: tls(metadata, hostname),
+            proxyProtocol: proxyProtocol?.(metadata),
             metadata,
             edsHealth: status,
             healthCheck: {

@@ -1,5 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
+import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
 import type {
   ConnectionLimit,
@@ -53,6 +54,7 @@ export interface ListenerDeps {
   /** What this process adds where the listener is its HTTP proxy; undefined: it is another one. */
   readonly httpProxy: (listener: Listener) => ConnectionManagerOptions['httpProxy'];
   readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
+  readonly compileNetworkWasm: (config: Wasm) => () => string | undefined;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
   /** The same for connections of this tcp_proxy. */
@@ -69,6 +71,7 @@ const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.Http
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
 const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
+const NETWORK_WASM = 'envoy.extensions.filters.network.wasm.v3.Wasm';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
 /** Istio asks for it, and a limit is due where Envoy's default has none. */
@@ -203,6 +206,8 @@ function admission(filter: NetworkFilter, parts: ListenerDeps): Denial {
   }
   // The cluster looks the name up; the filter says at which port.
   if (typeOf(filter.typedConfig) === SNI_FORWARD_PROXY) return () => undefined;
+  if (typeOf(filter.typedConfig) === NETWORK_WASM)
+    return parts.compileNetworkWasm(filter.typedConfig as unknown as Wasm);
   if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
     throw new Error(`"${filter.name}" must be the last filter`);
   return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);

@@ -337,6 +337,9 @@ function refuseUnsupported(common: CommonTlsContext): void {
     if (rule) refuseValidation(rule);
 }
 
+/** Holds the code of a Wasm module, which is not read here: a missing file is for the plugin's failure policy. */
+const MODULE = 'vmConfig';
+
 /** Adds [path, watchedDirectory] of every file-based data source in a resource. */
 function findFiles(value: object, watched: string | undefined, found: [string, string | undefined][]): void {
   const { filename, watchedDirectory } = value as { filename?: unknown; watchedDirectory?: { path?: string } };
@@ -344,7 +347,7 @@ function findFiles(value: object, watched: string | undefined, found: [string, s
   if (typeof filename === 'string') found.push([filename, folder]);
   for (const name in value) {
     const field = (value as Record<string, unknown>)[name];
-    if (typeof field === 'object' && field !== null) findFiles(field, folder, found);
+    if (typeof field === 'object' && field !== null && name !== MODULE) findFiles(field, folder, found);
   }
 }
 

@@ -78,6 +78,7 @@ export function subsetPolicy({ input: { original, subset, port }, expected }: Fr
     namespace: 'default',
     trafficPolicy: original ?? undefined,
     subsets: [],
+    selected: false,
   };
   const chosen = subset ? { name: 'v1', labels: {}, trafficPolicy: subset } : undefined;
   const made = trafficPolicy(rule, { ...PORT, number: port?.port ?? 80 }, chosen);

@@ -1,7 +1,7 @@
 /** Inputs of upstream's tests as an API server would have taken them; what it refuses for reasons beside the point is mended. */
-import { splitApiVersion } from '../../../shared/resources/index.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { admitted } from './reference.ts';
+import { splitApiVersion } from '../../../../shared/resources/index.ts';
+import type { Resource } from '../../../../shared/resources/resource.ts';
+import { admitted } from '../reference.ts';
 
 interface Input {
   readonly apiVersion: string;

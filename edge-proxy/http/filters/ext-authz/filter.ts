@@ -1,0 +1,154 @@
+/**
+ * envoy.filters.http.ext_authz: asks another service about each request, which waits for the verdict. Nothing of it is
+ * forwarded before; a client that leaves ends the question. A verdict holds for its request as long as that lasts: when the
+ * configuration changes, requests under way are judged again by what filters can decide alone, and no service is asked twice
+ * (`FilterHooks.stillAllows`).
+ *
+ * Unlike Envoy, a request that matches no route is asked about, too: a filter behind may choose one (claims of a token).
+ */
+import type { LocalReply, RequestContext } from '../../request/request-context.ts';
+import type { FilterUse } from '../definition.ts';
+import { type BufferBody, type FilterContext, type FilterHooks, type HeadAnswer, StateSlot } from '../hooks.ts';
+import type { AuthzRules, RouteAuthz } from './compile.ts';
+import { applyToRequest, areValid, FRAMING, isApplicable, mutate } from './mutations.ts';
+import type { AuthorizationService } from './service.ts';
+import type { CountVerdict } from './stats.ts';
+import type { Allowed, Denied, DynamicMetadata, Failed, HeaderMutation, Verdict } from './verdict.ts';
+
+/** Of the dynamic metadata that a verdict brings. */
+const NAME = 'envoy.filters.http.ext_authz';
+const FAILED_OPEN = 'x-envoy-auth-failure-mode-allowed';
+const FLAG = 'UAEX';
+const NO_EXTENSIONS: RouteAuthz['contextExtensions'] = {};
+const INVALID_ANSWER: LocalReply = { status: 500, body: '', details: 'ext_authz_invalid', flag: FLAG };
+
+/** @param now milliseconds since the epoch */
+export function createExtAuthzFilter(
+  rules: AuthzRules,
+  routeConfig: FilterUse<RouteAuthz>['routeConfig'],
+  count: CountVerdict,
+  now: () => number,
+): FilterHooks {
+  const forResponse = new StateSlot<readonly HeaderMutation[]>();
+  const services = new WeakMap<RouteAuthz, AuthorizationService>();
+  const serviceFor = (route: RouteAuthz | undefined): AuthorizationService => {
+    if (!route) return rules.service;
+    let service = services.get(route);
+    if (!service) {
+      const { config, path } = route.settings;
+      services.set(route, (service = rules.serviceOf(config, path) ?? rules.service));
+    }
+    return service;
+  };
+  const failure: LocalReply = { status: rules.statusOnError, body: '', details: 'ext_authz_error', flag: FLAG };
+
+  const ask = async (context: FilterContext, route: RouteAuthz | undefined, body: BufferBody | undefined) => {
+    const { contextExtensions = NO_EXTENSIONS } = route ?? {};
+    const began = now();
+    const question = { context, maxBodyBytes: body?.buffer ?? 0, contextExtensions };
+    const verdict = await serviceFor(route).check(question);
+    return context.signal.aborted ? failure : settle(context, verdict, now() - began);
+  };
+
+  const settle = (context: FilterContext, verdict: Verdict, tookMs: number): HeadAnswer => {
+    if (verdict.kind === 'invalid') return invalid();
+    keepMetadata(context.request, verdict, tookMs);
+    if (verdict.kind === 'allowed') return admit(context, verdict);
+    return verdict.kind === 'denied' ? deny(verdict) : fail(context.request, verdict);
+  };
+
+  const invalid = (): LocalReply => {
+    count('invalid');
+    return INVALID_ANSWER;
+  };
+
+  const keepMetadata = (
+    request: RequestContext,
+    { kind, metadata }: Exclude<Verdict, { kind: 'invalid' }>,
+    tookMs: number,
+  ) => {
+    if (metadata === undefined || Object.keys(metadata).length === 0) return;
+    if (!rules.takesMetadata) {
+      count('ignored_dynamic_metadata');
+      return;
+    }
+    const values: DynamicMetadata = kind === 'allowed' ? { ...metadata, ext_authz_duration: tookMs } : metadata;
+    request.metadata ??= {};
+    request.metadata[NAME] = Object.assign(Object.create(null) as object, request.metadata[NAME], values);
+  };
+
+  const admit = (context: FilterContext, verdict: Allowed): LocalReply | undefined => {
+    if (!isApplicable(verdict, context.request)) return invalid();
+    applyToRequest(verdict, context.request);
+    if (verdict.responseHeaders.length > 0) context.set(forResponse, verdict.responseHeaders);
+    if (rules.clearRouteCache && changesRequest(verdict)) context.chooseRoute();
+    count('ok');
+    return undefined;
+  };
+
+  const deny = (verdict: Denied): LocalReply => {
+    if (!areValid(verdict.headers)) return invalid();
+    count('denied');
+    const { maxDeniedBodyBytes: most } = rules;
+    const body = most > 0 ? verdict.body.subarray(0, most) : verdict.body;
+    return {
+      status: verdict.status,
+      body,
+      headers: fieldsOf(verdict.headers),
+      details: 'ext_authz_denied',
+      flag: FLAG,
+    };
+  };
+
+  const fail = ({ headers }: RequestContext, verdict: Failed): LocalReply | undefined => {
+    count('error');
+    if (rules.failureModeAllow) {
+      count('failure_mode_allowed');
+      if (rules.marksFailure) headers.append(FAILED_OPEN, 'true', FAILED_OPEN);
+      return undefined;
+    }
+    if (!areValid(verdict.headers)) return invalid();
+    const { status = rules.statusOnError, body } = verdict;
+    return { ...failure, status, body, headers: fieldsOf(verdict.headers) };
+  };
+
+  return {
+    onRequestHead: (context, end) => {
+      const { request, requestBody } = context;
+      const route = routeConfig(request);
+      if (route?.disabled) return undefined;
+      const body = end || (request.upgrade ?? '') !== '' ? undefined : bodyFor(rules, route);
+      if (requestBody) return ask(context, route, body);
+      if (!rules.enabled(request)) {
+        count('disabled');
+        return rules.denyAtDisable ? failure : undefined;
+      }
+      return body ?? ask(context, route, undefined);
+    },
+    onResponseHead: (context, { headers }) => {
+      for (const mutation of context.get(forResponse) ?? []) mutate(headers, mutation);
+      return undefined;
+    },
+  };
+}
+
+function bodyFor({ body }: AuthzRules, route: RouteAuthz | undefined): BufferBody | undefined {
+  const override = route?.body;
+  return override === undefined ? body : (override ?? undefined);
+}
+
+function changesRequest({ headers, headersToRemove, queryToSet, queryToRemove }: Allowed): boolean {
+  return headers.length + headersToRemove.length + queryToSet.length + queryToRemove.length > 0;
+}
+
+/** The fields of an answer; several of one name are several. */
+function fieldsOf(mutations: readonly HeaderMutation[]): Record<string, string[]> {
+  const fields = Object.create(null) as Record<string, string[]>;
+  for (const { key, value } of mutations) {
+    if (FRAMING.has(key)) continue;
+    const known = fields[key];
+    if (known) known.push(value);
+    else fields[key] = [value];
+  }
+  return fields;
+}
