@@ -4,12 +4,12 @@ import type { MeshConfig } from '../mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
+import { providersWithoutEffect } from './providers.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
 
 const YET = 'has no effect yet';
 const NO_INGRESS = 'has no effect: Ingress resources are not served; use a Gateway';
 const ONE_CLUSTER = 'has no effect yet: the mesh has one cluster';
-const NO_SPANS = 'has no effect yet: proxies make no spans';
 
 /** Files that a proxy writes its access log to; '' is none. */
 const LOG_FILES: ReadonlySet<unknown> = new Set(['', '/dev/stdout', '/dev/stderr']);
@@ -31,7 +31,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   ingressService: NO_INGRESS,
   ingressControllerMode: NO_INGRESS,
   ingressSelector: NO_INGRESS,
-  enableTracing: () => NO_SPANS,
+  enableTracing: IN_FORCE,
   accessLogFile: (file) =>
     LOG_FILES.has(file) ? undefined : 'is not written: proxies write to /dev/stdout or /dev/stderr only',
   accessLogFormat: (format) => {
@@ -42,7 +42,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   },
   accessLogEncoding: IN_FORCE,
   enableEnvoyAccessLogService: 'has no effect yet: access logs are not sent over gRPC',
-  disableEnvoyListenerLog: 'has no effect: connections without a filter chain are not logged',
+  disableEnvoyListenerLog: IN_FORCE,
   defaultConfig: PROXY_CONFIG_EFFECTS,
   outboundTrafficPolicy: {
     mode: (mode) => (mode === 'ALLOW_ANY_DYNAMIC_DNS' ? 'is not supported yet and acts as ALLOW_ANY' : undefined),
@@ -76,9 +76,8 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   enablePrometheusMerge: () => "has no effect yet: a proxy serves its own metrics only, not the application's",
   verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
   ca: 'has no effect: the control plane signs certificates with its own authority',
-  extensionProviders: () =>
-    'has no effect yet: nothing uses extension providers, and AuthorizationPolicy CUSTOM denies',
-  defaultProviders: 'has no effect yet: nothing uses extension providers',
+  extensionProviders: providersWithoutEffect,
+  defaultProviders: { tracing: IN_FORCE, metrics: IN_FORCE, accessLogging: IN_FORCE },
   discoverySelectors: 'has no effect yet: all namespaces are watched',
   pathNormalization: { normalization: IN_FORCE },
   defaultHttpRetryPolicy: {
