@@ -24,7 +24,10 @@ export interface RevocationStore {
   record(changes: readonly RevocationChange[], all: () => readonly Revocation[]): Promise<void>;
 }
 
-/** Milliseconds after which nothing that an account was given is valid any more: join tokens, and certificates made with them. */
+/**
+ * Milliseconds after which nothing that an account was given is valid any more: join tokens, and certificates made with them. A
+ * revocation is needed no longer: an identity then needs a join token that was made after it.
+ */
 const GIVEN_MS = (joinTokenTtlSeconds.max + ttlSeconds.max) * 1000;
 
 /** The account has no identity, and asking again does not help. One line, with the remedy. */
@@ -53,7 +56,9 @@ export class Accounts {
     this.#store = store;
     this.#revocations = revocations;
     this.#now = now;
-    this.#revoked = new Map(revoked.map((one) => [keyOf(one), one]));
+    const oldestFirst = [...revoked].sort((a, b) => a.since - b.since);
+    this.#revoked = new Map(oldestFirst.map((one) => [keyOf(one), one]));
+    this.#forgetExpired();
   }
 
   /** @throws Error when the revocations cannot be read: without them what was taken back would be given again */
@@ -62,9 +67,7 @@ export class Accounts {
     revocations: RevocationStore,
     now: () => number = Date.now,
   ): Promise<Accounts> {
-    const accounts = new Accounts(store, revocations, now, await revocations.load());
-    await accounts.#forgetDeletedNamespaces();
-    return accounts;
+    return new Accounts(store, revocations, now, await revocations.load());
   }
 
   /** @throws AccountError when the account may not have an identity */
@@ -75,7 +78,7 @@ export class Accounts {
       );
     const account = keyOf({ namespace, serviceAccount });
     const revoked = this.#revoked.get(account);
-    if (!revoked) return;
+    if (!revoked || this.#isExpired(revoked)) return;
     // Read with the revocation: the ServiceAccount that is deleted may be of the same second, and still be found.
     const isDeleting = this.#deletions.has(account);
     const key = { group: '', plural: 'serviceaccounts', namespace, name: serviceAccount };
@@ -119,7 +122,7 @@ export class Accounts {
     // Timestamps of resources are of whole seconds.
     const since = Math.max(before?.since ?? 0, Math.floor(this.#now() / 1000) * 1000);
     const revocation = { namespace, serviceAccount, since };
-    this.#revoked.set(key, revocation);
+    this.#set(revocation);
     try {
       await this.#record(revocation);
       return await deletion();
@@ -135,13 +138,22 @@ export class Accounts {
   }
 
   list(): readonly Revocation[] {
+    this.#forgetExpired();
     return [...this.#revoked.values()];
   }
 
   #add({ namespace, serviceAccount }: JoinClaim, since: number): Promise<void> {
     const revocation = { namespace, serviceAccount, since };
-    this.#revoked.set(keyOf(revocation), revocation);
+    this.#set(revocation);
     return this.#record(revocation);
+  }
+
+  /** The last made is the last. */
+  #set(revocation: Revocation): void {
+    this.#forgetExpired();
+    const key = keyOf(revocation);
+    this.#revoked.delete(key);
+    this.#revoked.set(key, revocation);
   }
 
   /** Unless it was replaced meanwhile. */
@@ -151,15 +163,15 @@ export class Accounts {
     await this.#record({ ...revoked, since: undefined });
   }
 
-  /**
-   * The accounts of a namespace that does not exist have no identities. Once nothing that was given to them can be valid, a
-   * namespace of the same name begins without revocations.
-   */
-  async #forgetDeletedNamespaces(): Promise<void> {
-    const old = this.list().filter(({ since }) => since < this.#now() - GIVEN_MS);
-    for (const [name, revocations] of Map.groupBy(old, ({ namespace }) => namespace)) {
-      if (await this.#store.get({ group: '', plural: 'namespaces', namespace: '', name })) continue;
-      await Promise.all(revocations.map((revoked) => this.#forget(revoked)));
+  #isExpired({ since }: Revocation): boolean {
+    return since < this.#now() - GIVEN_MS;
+  }
+
+  /** Those that were made first come first. The file is rid of them when it is written whole. */
+  #forgetExpired(): void {
+    for (const [key, revocation] of this.#revoked) {
+      if (!this.#isExpired(revocation)) return;
+      this.#revoked.delete(key);
     }
   }
 

@@ -61,10 +61,11 @@ describe('the quick reader of CSRs', () => {
     }
   });
 
-  it.each(['/', '/O=', '/O=shop/CN=reviews-v1.shop.svc'])('reads what openssl sends with subject %s', (subject) => {
+  const subjects = ['/', '/O=', '/O=shop/CN=reviews-v1.shop.svc'];
+  it.for(subjects)('reads what openssl sends with subject %s', (subject, test) => {
     const args = ['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
     const out = ['-keyout', '/dev/null', '-subj', subject, '-addext', `subjectAltName=critical,URI:${id}`];
-    if (!works('openssl', ['version'])) return console.warn('skipped: openssl is not installed');
+    if (!works('openssl', ['version'])) return test.skip('openssl is not installed');
     const csr = outputOf('openssl', [...args, ...out]);
     expect(readPlainCsr(derOf(csr))?.uris).toEqual([id]);
   });

@@ -87,6 +87,7 @@ const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   RuleNotTranslated: ': requests that this rule matches are answered with 500',
   RuleWithoutEffect: '',
   PatchLeftOut: '',
+  KeysNotAvailable: '',
   FieldWithoutEffect: '',
 };
 

@@ -1,6 +1,7 @@
 /** Keeps the latest MeshView of a ResourceStore: list, watch, one step of the mesh a burst, list again when history is gone. */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
+import type { KeySets } from './key-sets.ts';
 import { MeshIndex, type MeshUpdate } from './mesh-index.ts';
 import { isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
 import type { JwtSvidSettings, MeshChange, MeshView } from './view.ts';
@@ -66,6 +67,12 @@ export class MeshFollower {
   onChange(listener: MeshListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Other keys of token issuers: they are part of the next view, which comes as after a write. */
+  setKeySets(keySets: KeySets): void {
+    this.#index.setKeySets(keySets);
+    this.#schedule();
   }
 
   async stop(): Promise<void> {

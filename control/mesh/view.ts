@@ -5,6 +5,7 @@ import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-netwo
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Json } from '../../shared/xds/message.ts';
+import type { KeySets } from './key-sets.ts';
 import type { RouteForm } from './routes/route-form.ts';
 
 export interface ServicePort {
@@ -113,7 +114,7 @@ export interface MeshChange {
 
 /**
  * Identity (`===`) says "unchanged" from one view to the next: of `settings`, `services`, each service, the list of its
- * endpoints and each endpoint, of `routes`, each route form, and the list of a kind's resources.
+ * endpoints and each endpoint, of `routes`, each route form, `keySets` and each key set, and the list of a kind's resources.
  */
 export interface MeshView {
   readonly revision: number;
@@ -129,6 +130,8 @@ export interface MeshView {
   workloadEntriesAt(address: string, namespace: string): readonly ResourceOfKind<'WorkloadEntry'>[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources<Kind extends string>(kind: Kind): readonly ResourceOfKind<Kind>[];
+  /** The keys of token issuers that were fetched. */
+  readonly keySets: KeySets;
   /** The routes of all kinds that have a reader, in the same order. */
   readonly routes: readonly RouteForm[];
   /**

@@ -1,7 +1,7 @@
 /** The control plane's log of joins, refusals, proxies and writes. */
 import type { Log } from '../../shared/log/log.ts';
 import type { ControlEvents } from './events.ts';
-import { limitedLog } from './limited-log.ts';
+import { limitedLog, limitedLogBySource } from './limited-log.ts';
 
 const MAX_REASON = 500;
 const PROXY_LINES = 1000;
@@ -11,7 +11,7 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
   // Anyone who reaches the port can cause these.
   const refusal = limitedLog(log, now, 'refused requests');
   // A workload can cause these; a thousand proxies may start at once.
-  const issue = limitedLog(log, now, 'issued documents', PROXY_LINES);
+  const issue = limitedLogBySource(log, now, 'issued documents');
   const connection = limitedLog(log, now, 'connections of proxies', PROXY_LINES);
   const rejection = limitedLog(log, now, 'refusals of config');
   return {
@@ -23,7 +23,7 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
       else log('request', 'debug', fields);
     },
     issued({ identity, proof, document, expires }) {
-      issue(`${document} issued`, 'info', { identity, proof, expires: new Date(expires).toISOString() });
+      issue(identity, `${document} issued`, 'info', { identity, proof, expires: new Date(expires).toISOString() });
     },
     connected: (fields) => connection('proxy connected', 'info', fields),
     disconnected: (fields) => connection('proxy closed its connection', 'info', fields),

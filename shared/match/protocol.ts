@@ -16,7 +16,8 @@ export type Protocol =
   | 'UDP'
   | 'UNSUPPORTED';
 
-const NAMES: ReadonlySet<string> = new Set<Protocol>([
+/** The names that `parseProtocol` knows. */
+export const PROTOCOL_NAMES: ReadonlySet<string> = new Set<Protocol>([
   'HTTP',
   'HTTP2',
   'GRPC',
@@ -42,7 +43,7 @@ const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([25, 53, 3306, 27017]);
 /** A protocol by its name, in any case, as ServiceEntry, Sidecar and Gateway declare it; UNSUPPORTED when there is none of that name. */
 export function parseProtocol(name: string): Protocol {
   const upper = name.toUpperCase();
-  return NAMES.has(upper) ? (upper as Protocol) : 'UNSUPPORTED';
+  return PROTOCOL_NAMES.has(upper) ? (upper as Protocol) : 'UNSUPPORTED';
 }
 
 /**

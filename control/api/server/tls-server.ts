@@ -133,14 +133,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     });
     if (accepting === tls) return;
     socket.on('error', () => socket.destroy());
-    handshakes.add(() => void (socket.destroyed || tls.emit('connection', socket)));
+    handshakes.add(socket.remoteAddress ?? '', () => void (socket.destroyed || tls.emit('connection', socket)));
   });
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
-    admissions.add(() => admit(socket));
+    admissions.add(socket.remoteAddress ?? '', () => admit(socket));
   });
 
   /** A connection without a certificate is admitted; who it is, a token may say. */

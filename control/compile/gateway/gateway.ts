@@ -18,6 +18,7 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { observed } from '../telemetry/observed.ts';
@@ -37,6 +38,8 @@ export interface GatewayInput {
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the gateway accepts. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   /** What runs at the gateway's addresses. */
   readonly workloads: readonly LocalWorkload[];
   readonly settings: ProxySettings;
@@ -64,6 +67,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     rules: true,
     policies: true,
     plugins: true,
+    tokenPolicies: true,
     workloads: true,
     settings: true,
     namespace: true,
@@ -75,14 +79,17 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, tokenPolicies } = given;
     const gateway: Gateway = {
       services,
       forms,
       destinations: destinationsOf(services, rules),
       caller: { namespace, labels },
       settings,
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations(policies, settings, workloads, note),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
+      ),
       plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
       listenPorts: labelsFrom(given.listenPorts),
       note,
@@ -281,6 +288,6 @@ const virtualHost = generator<
 /** Routes that match everything go last, so that no form hides another's rules. */
 function catchAllLast(routes: Route[]): Route[] {
   const isCatchAll = ({ match }: Route) =>
-    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length;
+    match.prefix === '/' && !match.headers?.length && !match.queryParameters?.length && !match.dynamicMetadata?.length;
   return [...routes.filter((route) => !isCatchAll(route)), ...routes.filter(isCatchAll)];
 }

@@ -10,7 +10,7 @@ import { gatewayRoutes } from '../routes/bound-routes.ts';
 import { type Parts, type Place, partsOf } from './place.ts';
 
 export function* gatewayServers(place: Place): Work<Parts> {
-  const { view, proxy, settings, asked, scope, rules, mtls, policies, plugins } = place;
+  const { view, proxy, settings, asked, scope, rules, mtls, policies, tokenPolicies, plugins } = place;
   const { namespace, labels, clusterId, locality, instances } = proxy;
   const { services } = scope;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
@@ -23,6 +23,7 @@ export function* gatewayServers(place: Place): Work<Parts> {
     rules,
     policies,
     plugins,
+    tokenPolicies,
     workloads: proxy.workloads,
     settings,
     namespace,

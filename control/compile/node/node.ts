@@ -13,11 +13,12 @@ import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
-import { proxyOf } from '../scope/proxy.ts';
+import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
+import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
 import { type AllLayers, DERIVATIONS } from './derived-types.ts';
@@ -109,13 +110,13 @@ export const NODE_KINDS = [
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints(
-  { view: before, proxy, patches }: Place,
+  { view: before, proxy, tokenPolicies, patches }: Place,
   sources: readonly PatchSource[],
   view: MeshView,
 ): boolean {
   if (before.settings !== view.settings || before.services !== view.services || before.routes !== view.routes)
     return false;
-  if (patchesOf(sources, view, proxy) !== patches) return false;
+  if (patchesOf(sources, view, proxy) !== patches || tokenPoliciesOf(view, proxy) !== tokenPolicies) return false;
   if (proxy.traits.readsEndpoints || NODE_KINDS.some((kind) => before.resources(kind) !== view.resources(kind)))
     return false;
   return proxy.ips.every((ip) => {
@@ -153,6 +154,7 @@ export function compileWithNotes(
   const findings = findingsOf(own, called.leftOut()).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
+  noteTokenPolicies(place, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(sets), notes: [...notes] };
 }
@@ -182,13 +184,32 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     namespace,
     rootNamespace,
   });
+  const tokenPolicies = tokenPoliciesOf(view, proxy);
   const patches = patchesOf(sources, view, proxy);
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
-  const { findings } = telemetry;
-  const policed = { mtls, policies, plugins, patches };
-  return { view, proxy, settings: own, asked, scope, rules, ...policed, takesHosts, onDemand, findings };
+  return {
+    view,
+    proxy,
+    settings: own,
+    asked,
+    scope,
+    rules,
+    mtls,
+    policies,
+    plugins,
+    tokenPolicies,
+    patches,
+    takesHosts,
+    onDemand,
+    findings: telemetry.findings,
+  };
+}
+
+function tokenPoliciesOf(view: MeshView, { workloads }: Pick<ProxyView, 'workloads'>): readonly TokenPolicy[] {
+  const policies = view.resources('RequestAuthentication');
+  return tokenPoliciesFor(policies, view.keySets, workloads, view.settings.rootNamespace);
 }
 
 interface CompiledPlace {

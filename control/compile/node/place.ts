@@ -12,6 +12,7 @@ import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
+import type { TokenPolicy } from '../security/request-authentication.ts';
 import type { ProxySettings } from '../sidecar/http-manager.ts';
 import type { ProxyClass } from './proxy-class.ts';
 
@@ -27,6 +28,8 @@ export interface Place {
   readonly policies: readonly AuthorizationPolicy[];
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens its workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;

@@ -15,13 +15,14 @@ const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
 const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
 
 function inboundOf(place: Place): InboundResources {
-  const { view, proxy, mtls, policies, plugins } = place;
+  const { view, proxy, mtls, policies, tokenPolicies, plugins } = place;
   const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
   return inbound({
     instances: proxy.instances,
     workloads: proxy.workloads,
     policies,
     plugins,
+    tokenPolicies,
     mtls,
     sidecars: sharedList(sidecarsOf(view, proxy)),
     settings: place.settings,

@@ -16,6 +16,7 @@ import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import { observed } from '../telemetry/observed.ts';
 import type { PlacedFilters } from './filter-places.ts';
@@ -66,6 +67,8 @@ export interface InboundInput {
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -90,6 +93,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     workloads: true,
     policies: true,
     plugins: true,
+    tokenPolicies: true,
     mtls: true,
     sidecars: true,
     settings: true,
@@ -101,7 +105,7 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const { instances, workloads, sidecars, policies, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -113,7 +117,10 @@ export const inbound = generator<InboundInput, InboundResources>(
       ingress: new Map(declared),
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations(policies, settings, workloads, note),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
+      ),
       plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),

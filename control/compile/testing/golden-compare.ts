@@ -2,6 +2,7 @@
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
 import { logMeaning } from './golden-access-log.ts';
 import { isObject, type Json, list, object, stripEmpty } from './golden-json.ts';
+import { jwtMeaning } from './golden-jwt.ts';
 import { connectionStatsMeaning, statsMeaning } from './golden-stats.ts';
 import { tracingMeaning } from './golden-tracing.ts';
 
@@ -218,6 +219,7 @@ function filterMeaning(filter: Json): unknown {
         item['name'],
         rules(object(item['typedConfig'])['rules']),
         rules(object(item['typedConfig'])['shadowRules']),
+        jwtMeaning(item),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
     normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],

@@ -1,6 +1,5 @@
 /** Cases whose feature belongs to a later part of Istio's API, or where Tulle differs on purpose, and why. */
 const CUSTOM = 'external authorization (CUSTOM) is not compiled yet: it denies';
-const JWT = 'RequestAuthentication is not compiled yet';
 const FILTER = 'EnvoyFilter is not compiled yet';
 const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
@@ -11,10 +10,6 @@ export const EXCUSED: Record<string, string> = {
   'authz-custom-http': CUSTOM,
   'authz-custom-missing': CUSTOM,
   'authz-multi-order': CUSTOM,
-  'authz-jwt-claims': JWT,
-  'reqauth-basic': JWT,
-  'gw-security': JWT,
-  'vs-gateway-jwt-claims': JWT,
   'ef-add-remove': FILTER,
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,

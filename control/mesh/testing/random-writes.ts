@@ -180,6 +180,23 @@ const authorizationPolicy = fc
   })
   .map((spec) => ({ spec: compact(spec.selector ? { ...spec, targetRefs: undefined } : spec) }));
 
+const requestAuthentication = fc
+  .record({
+    selector: maybe(fc.record({ matchLabels: fc.record({ app }) })),
+    targetRefs: maybe(some([{ kind: 'Service', name: 'a' }])),
+    jwtRules: fc.array(
+      fc
+        .record({
+          issuer: some('https://one.example', 'https://two.example'),
+          jwksUri: maybe(some('https://keys.example/one')),
+          forwardOriginalToken: maybe(fc.boolean()),
+        })
+        .map(compact),
+      { maxLength: 2 },
+    ),
+  })
+  .map((spec) => ({ spec: compact(spec.selector ? { ...spec, targetRefs: undefined } : spec) }));
+
 const server = some(
   { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['*'] },
   { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['shop/*.shop.svc.cluster.local', 'ext.example.com'] },
@@ -283,6 +300,13 @@ const KINDS: readonly {
     kind: 'AuthorizationPolicy',
     apiVersion: 'security.istio.io/v1',
     body: authorizationPolicy,
+    names: NAMES,
+    weight: 2,
+  },
+  {
+    kind: 'RequestAuthentication',
+    apiVersion: 'security.istio.io/v1',
+    body: requestAuthentication,
     names: NAMES,
     weight: 2,
   },

@@ -1,7 +1,7 @@
 /** Rules of single values (Istio's pkg/config/validation and validation/agent). Each returns a message or undefined. */
 import { isIpAddress, parseCidr } from '../../match/cidr.ts';
 import { labelKeyViolation, labelValueViolation } from '../../match/labels.ts';
-import { parseProtocol } from '../../match/protocol.ts';
+import { PROTOCOL_NAMES, parseProtocol } from '../../match/protocol.ts';
 import { regexViolation } from '../../match/regex.ts';
 import { didYouMean } from '../read/suggest.ts';
 import type { PolicySelector, PolicyTargetReference } from '../schema/common.ts';
@@ -10,7 +10,7 @@ import { keyPath, type Report } from '../violations.ts';
 const LABEL = /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
 const WILDCARD_LABEL =
   /^(\*|\*-?[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?|[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)$/;
-const PROTOCOLS = ['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB', 'HTTPS', 'TLS', 'TCP', 'MONGO', 'MYSQL', 'REDIS'];
+const PROTOCOLS = [...PROTOCOL_NAMES];
 /** Istio's limit for regular expressions. */
 const MAX_REGEX_LENGTH = 1024;
 

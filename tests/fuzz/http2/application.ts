@@ -5,6 +5,7 @@ import {
   Http2DownstreamConnection,
   type Http2DownstreamOptions,
 } from '../../../edge-proxy/http/codec/h2/downstream-connection.ts';
+import type { Http2DownstreamStream } from '../../../edge-proxy/http/codec/h2/downstream-stream.ts';
 import { defaultHttp2Options } from '../../../edge-proxy/http/codec/h2/options.ts';
 import { HeaderMap } from '../../../edge-proxy/http/message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../../edge-proxy/http/message/message.ts';
@@ -146,6 +147,8 @@ export class Application implements DownstreamOwner {
   readonly codec: Http2DownstreamConnection;
   readonly requests: Served[] = [];
   readonly unanswered: string[] = [];
+  /** A request whose head was refused was answered before its end. */
+  refusedEarly = false;
   internal: unknown;
   closings = 0;
 
@@ -165,6 +168,7 @@ export class Application implements DownstreamOwner {
 
   onMalformed(error: Error, stream: OutStream<ResponseHead>): void {
     this.unanswered.push(error.message);
+    this.refusedEarly ||= !(stream as Http2DownstreamStream).receiveEnded;
     stream.head(response(400), true);
   }
 

@@ -62,7 +62,7 @@ function run(reads: readonly Uint8Array[]): Outcome {
     // How much came of a body that is not whole depends on the reads.
     [request, bodySize, JSON.stringify(headers), end && bytes, end, reset].join(' '),
   );
-  const early = app.requests.some((served) => served.answeredEarly);
+  const early = app.refusedEarly || app.requests.some((served) => served.answeredEarly);
   const wasOver = app.connection.ended;
   app.connection.handler.onClose();
   if (app.internal !== undefined) throw app.internal;

@@ -27,16 +27,8 @@ export const VIRTUAL_SERVICE_FIELDS: FieldTable = {
   'spec.http[].fault.delay.percent': inForce(),
   'spec.http[].headers.**': inForce('golden:vs-headers', ON_THE_WIRE),
   'spec.http[].match[].**': inForce('golden:vs-match-headers', RULES, ON_THE_WIRE),
-  'spec.http[].match[].headers{}.**': differs(
-    'matches on JWT claims are not compiled yet: they never match, and are reported',
-    'golden:vs-match-headers',
-    'control/compile/node/not-compiled.test.ts',
-  ),
-  'spec.http[].match[].withoutHeaders{}.**': differs(
-    'matches on JWT claims are not compiled yet: they never match, and are reported',
-    'golden:vs-match-headers',
-    'control/compile/node/not-compiled.test.ts',
-  ),
+  'spec.http[].match[].headers{}.**': inForce('golden:vs-match-headers', 'golden:vs-gateway-jwt-claims', ON_THE_WIRE),
+  'spec.http[].match[].withoutHeaders{}.**': inForce('golden:vs-match-headers', 'golden:vs-gateway-jwt-claims'),
   'spec.http[].match[].gateways[]': inForce(RULES),
   'spec.http[].match[].name': inForce(RULES),
   'spec.http[].match[].port': inForce('golden:gw-two-gateways'),
