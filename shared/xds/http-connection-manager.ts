@@ -23,7 +23,7 @@ import {
   uint32,
 } from './message.ts';
 import { HeaderMatcher, RouteConfiguration } from './route.ts';
-import { ManagerTracing } from './tracing.ts';
+import { ManagerTracing } from './telemetry/tracing.ts';
 
 export const HttpFilter = messageRequiring(
   { name: nonEmpty(), isOptional: bool(), disabled: bool(), typedConfig: FilterConfigAny },

@@ -274,11 +274,17 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['enablePrometheusMerge: true'],
     ['verifyCertificateAtClient: false'],
-    ['extensionProviders: [{ name: a, envoyHttpAls: { service: a, port: 1 } }]', 'extensionProviders: has no effect in part: "a"'],
+    [
+      'extensionProviders: [{ name: a, envoyHttpAls: { service: a, port: 1 } }]',
+      'extensionProviders: has no effect in part: "a"',
+    ],
     ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
     ['caCertificates: [{ pem: x }]'],
     ['discoverySelectors: [{ matchLabels: { a: b } }]'],
-    ['defaultConfig: { tracing: { maxPathTagLength: 5 } }', 'defaultConfig.tracing.maxPathTagLength: has no effect yet'],
+    [
+      'defaultConfig: { tracing: { maxPathTagLength: 5 } }',
+      'defaultConfig.tracing.maxPathTagLength: has no effect yet',
+    ],
   ])('%s is named', (mesh, text = `${mesh.split(':')[0]}: has no effect`) => {
     const { value, warnings } = readMeshConfig(mesh);
     expect(value).toBeDefined();
@@ -287,7 +293,18 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
 
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
-    const samples = [[{ name: 'a', sds: {} }], true, false, '/x', 'TEXT', '%NO_SUCH%', 'ALLOW_ANY_DYNAMIC_DNS', '1ms', 'UPGRADE', -1];
+    const samples = [
+      [{ name: 'a', sds: {} }],
+      true,
+      false,
+      '/x',
+      'TEXT',
+      '%NO_SUCH%',
+      'ALLOW_ANY_DYNAMIC_DNS',
+      '1ms',
+      'UPGRADE',
+      -1,
+    ];
     for (const field of new Set(fields)) {
       const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;
       expect(

@@ -101,7 +101,7 @@ function statsFilter(value: StatsConfig): HttpFilter {
   return { ...filter, isOptional: true };
 }
 
-/** The providers of traces that are named; none: requests are not traced, and workloads need not be told apart. */
+/** The providers of traces that are named; none: requests are not traced, and workloads need not be distinguished. */
 export function namedTracers({ config }: MeshSettings, telemetries: readonly Telemetry[]): readonly string[] {
   const written = telemetries.flatMap((one) =>
     (specOf(one).tracing ?? []).flatMap((entry) => namesOf(entry.providers)),

@@ -1,6 +1,6 @@
 /** Tracing providers as Envoy's tracers (configureFromProviderConfig of Istio). */
 import type { ExtensionProvider } from '../../../shared/resources/mesh-config/mesh-config-providers.ts';
-import type { Tracer } from '../../../shared/xds/tracing.ts';
+import type { Tracer } from '../../../shared/xds/telemetry/tracing.ts';
 import { protoDuration } from '../durations.ts';
 import { type ClusterLookup, providerType } from './providers.ts';
 

@@ -5,7 +5,7 @@ import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh
 import type { CustomTag, Tracing } from '../../../shared/resources/schema/telemetry.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { unreadablePart } from '../../../shared/xds/access-log-format.ts';
-import type { ManagerTracing } from '../../../shared/xds/tracing.ts';
+import type { ManagerTracing } from '../../../shared/xds/telemetry/tracing.ts';
 import { specOf } from '../../mesh/fields.ts';
 import type { Finding } from '../output/finding.ts';
 import { includesSide, type Side, type Telemetry } from './applicable.ts';
@@ -110,7 +110,7 @@ function merged(
   return spec;
 }
 
-/** Without Telemetry and default providers: sampling of request ids alone, for nothing is told where spans go. */
+/** Without Telemetry and default providers: sampling of request ids alone, for nothing says where spans go. */
 function meshTracing({ config, proxyTracing }: TracingInput): CompiledTracing {
   if (config.enableTracing !== true) return NOT_TRACED;
   return {

@@ -3,7 +3,7 @@
  * B3 (github.com/openzipkin/b3-propagation) where they go to Zipkin, as Envoy's tracers read and write them. No spans are
  * sent: each proxy takes the place of the sender as the parent of what follows, so that traces of others stay whole.
  */
-import type { ManagerTracing, ZipkinConfig } from '../../../shared/xds/tracing.ts';
+import type { ManagerTracing, ZipkinConfig } from '../../../shared/xds/telemetry/tracing.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { TraceReason } from '../request/request-id.ts';
 

@@ -13,7 +13,7 @@ import { until } from '../../kit/waiting.ts';
 import { type Echo, startEcho } from '../echo.ts';
 import { exchange } from '../raw-client.ts';
 
-/** Expressions that both read; what they are is told by the requests below. */
+/** Expressions that both read; the requests below decide which of them hold. */
 const EXPRESSIONS = String.raw`
 response.code >= 400
 response.code == 404.0

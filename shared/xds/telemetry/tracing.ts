@@ -1,6 +1,6 @@
 /** HttpConnectionManager.Tracing, envoy.type.tracing.v3 and the tracers of envoy.config.trace.v3 that are read here. */
 import type { z } from 'zod';
-import { HeaderValueOption, Percent } from './core.ts';
+import { HeaderValueOption, Percent } from '../core.ts';
 import {
   any,
   bool,
@@ -12,7 +12,7 @@ import {
   nonEmpty,
   string,
   uint32,
-} from './message.ts';
+} from '../message.ts';
 
 const named = messageRequiring({ name: nonEmpty(), defaultValue: string() }, ['name']);
 
