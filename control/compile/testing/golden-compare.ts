@@ -1,6 +1,7 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
 import { logMeaning } from './golden-access-log.ts';
+import { extAuthzMeaning } from './golden-ext-authz.ts';
 import { isObject, type Json, list, object, stripEmpty } from './golden-json.ts';
 import { jwtMeaning } from './golden-jwt.ts';
 import { connectionStatsMeaning, statsMeaning } from './golden-stats.ts';
@@ -207,6 +208,7 @@ function filterMeaning(filter: Json): unknown {
       log: logMeaning(config['accessLog']),
       hash: config['hashPolicy'] ?? [],
     };
+  if (String(config['@type']).endsWith('ExtAuthz')) return extAuthzMeaning(config);
   if (String(config['@type']).endsWith('RBAC'))
     return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
   if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };
@@ -219,6 +221,7 @@ function filterMeaning(filter: Json): unknown {
         item['name'],
         rules(object(item['typedConfig'])['rules']),
         rules(object(item['typedConfig'])['shadowRules']),
+        String(item['name']).endsWith('.ext_authz') ? extAuthzMeaning(object(item['typedConfig'])) : undefined,
         jwtMeaning(item),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],

@@ -9,8 +9,8 @@ const NO_LOG_SERVICE = 'logs nothing yet: access logs are not sent over gRPC';
 
 /** Why a provider has no effect, or a part of it; undefined: it does what Istio documents. */
 const REASONS: Readonly<Record<ProviderType, (provider: object) => string | undefined>> = {
-  envoyExtAuthzHttp: () => 'is not asked yet: AuthorizationPolicy CUSTOM denies',
-  envoyExtAuthzGrpc: () => 'is not asked yet: AuthorizationPolicy CUSTOM denies',
+  envoyExtAuthzHttp: () => undefined,
+  envoyExtAuthzGrpc: () => undefined,
   zipkin: () => NO_SPANS,
   opentelemetry: () => NO_SPANS,
   lightstep: () => NO_TRACER,
