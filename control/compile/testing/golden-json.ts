@@ -30,11 +30,4 @@ function scalar(value: string): unknown {
 }
 /** Lists of names whose order has no meaning. */
 const UNORDERED = new Set(['domains', 'serverNames']);
-const DECORATION = new Set([
-  'runtimeKey',
-  'decorator',
-  'metadata',
-  'statPrefix',
-  'validateClusters',
-  'initialFetchTimeout',
-]);
+const DECORATION = new Set(['runtimeKey', 'decorator', 'metadata', 'validateClusters', 'initialFetchTimeout']);
