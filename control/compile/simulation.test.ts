@@ -16,7 +16,6 @@ const EXCUSED: Readonly<Record<string, string>> = {
   'TestPassthroughTraffic/ALLOW_ANY_DYNAMIC_DNS/without_VIP': 'outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS',
   'TestInboundSidecarTLSModes/sidecar tcp over mTLS mutual mode with peer auth on port disabled': 'ingress.tls',
   'TestInboundSidecarTLSModes/sidecar http over TLS SIMPLE mode with peer auth on port STRICT': 'ingress.tls',
-  'TestDisablePortTranslation/multiple target port, target port first': 'the ports of several Services of a gateway',
   'TestTargetPort/multiple target port': 'the ports of several Services of a gateway',
   'TestGatewayServices/single service': 'ports that no Service of a gateway has',
   'TestGatewayServices/wrong namespace': 'ports that no Service of a gateway has',

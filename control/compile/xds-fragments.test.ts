@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import * as clusters from './testing/fragments/clusters.ts';
 import type { Fragment, Judge } from './testing/fragments/fragment.ts';
 import * as gateway from './testing/fragments/gateway.ts';
+import * as jwt from './testing/fragments/jwt.ts';
 import * as routes from './testing/fragments/routes.ts';
 import * as security from './testing/fragments/security.ts';
 import { hasReference, referenceJson } from './testing/reference.ts';
@@ -26,6 +27,9 @@ const JUDGES: Readonly<Record<string, Judge<never>>> = {
   'locality string -> Locality': clusters.localityOf,
   'locality rule match': clusters.localityMatches,
   'PeerAuthentication merge -> effective mode': security.effectiveModes,
+  'RequestAuthentication jwtRules -> JwtAuthentication (control plane fetches the keys)': jwt.jwtRules,
+  'RequestAuthentication specs -> jwt_authn http filter': jwt.jwtFilter,
+  'space-delimited claims': jwt.spaceDelimitedClaims,
   'authz request.headers value -> HeaderMatcher': security.headerValue,
   'authz hosts value -> HeaderMatcher': security.hostValue,
   'authz paths value -> PathMatcher': security.pathValue,
@@ -36,8 +40,6 @@ const JUDGES: Readonly<Record<string, Judge<never>>> = {
 const SAN = 'SIMPLE asks for no client certificate, and Envoy refuses names of subjects without a CA';
 const REGEX = 'a route of `/` does not come before regular expressions, which it would leave no request';
 const SWITCH = 'istiod makes it only behind a feature switch that is off by default';
-const BIND = 'several `bind` at one port';
-const JWT = 'RequestAuthentication is not compiled yet';
 
 /** Cases by id; none may agree. Reasons that stay are in docs/differences-from-istio.md. */
 const EXCUSED: Readonly<Record<string, string>> = {
@@ -45,19 +47,10 @@ const EXCUSED: Readonly<Record<string, string>> = {
   'TestBuildGatewayListenerTlsContext/multiple credential names subject alternative name no key no cert tls SIMPLE':
     SAN,
   'TestSortHTTPRoutes/path matching exact > prefix  > regex': REGEX,
-  'TestBuildGatewayListeners/gateway with bind': BIND,
-  'TestBuildGatewayListeners/gateway with multiple HTTPS servers with bind and same host': BIND,
-  'TestBuildGatewayListeners/gateway with multiple QUIC/HTTP3 servers with bind': BIND,
-  'TestBuildGatewayListeners/gateway with simple and passthrough': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/no credential name key and cert tls PASSTHROUGH': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/duplicated cipher suites with tls SIMPLE': 'cipher suites that are named twice',
 };
 
 /** Kinds that no judge is there for. */
 const WAITING: Readonly<Record<string, string>> = {
-  'RequestAuthentication jwtRules -> JwtAuthentication (control plane fetches the keys)': JWT,
-  'RequestAuthentication specs -> jwt_authn http filter': JWT,
-  'space-delimited claims': JWT,
   'meshNetworks -> internal_address_config': SWITCH,
 };
 

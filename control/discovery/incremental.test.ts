@@ -13,6 +13,7 @@ import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { snapshotOf } from '../compile/output/snapshot.ts';
 import { randomPatches } from '../compile/testing/random-patches.ts';
 import { buildView } from '../mesh/build-view.ts';
+import type { KeySets } from '../mesh/key-sets.ts';
 import { MeshIndex } from '../mesh/mesh-index.ts';
 import { applied, writes } from '../mesh/testing/random-writes.ts';
 import type { MeshView } from '../mesh/view.ts';
@@ -63,9 +64,21 @@ function node(type: string, ip: string, namespace: string, metadata: object, reg
 }
 
 /** A view that shares nothing with others, as a control plane has it that has just started with these resources. */
-function freshView(resources: Iterable<Resource>): MeshView {
-  return buildView(structuredClone([...resources]), 1);
+function freshView(resources: Iterable<Resource>, keySets: KeySets): MeshView {
+  const index = new MeshIndex();
+  index.setKeySets(structuredClone(keySets));
+  return index.apply({ removed: [], added: structuredClone([...resources]) }, 1).view;
 }
+
+/** Keys of issuers as they are fetched, changed and lost, by the step. */
+function keySetsAt(step: number): KeySets {
+  const of = (id: string, round: number) => (round === 0 ? [] : [[id, KEY_TEXTS[round % 2]!] as const]);
+  return new Map([
+    ...of('issuer https://one.example', Math.floor(step / 3) % 3),
+    ...of('uri https://keys.example/one', Math.floor(step / 5) % 3),
+  ]);
+}
+const KEY_TEXTS = [{ text: '{"keys":[1]}' }, { text: '{"keys":[2]}' }];
 
 /** What a node runs by a view, as far as it is eager or follows from what it wants. */
 function whole(view: MeshView, { node: of, wanted }: SimulatedProxy) {
@@ -112,9 +125,10 @@ it('sends each proxy what makes it run what a fresh control plane would give it,
       const resources = new Map<string, Resource>();
       const proxies = NODES.map((its) => new SimulatedProxy(its, compile));
       for (let at = 0; at < all.length; at += size) {
+        index.setKeySets(keySetsAt(at));
         const { view } = index.apply(applied(resources, all.slice(at, at + size)), at + 1);
         const last = at + size >= all.length;
-        const other = freshView(resources.values());
+        const other = freshView(resources.values(), keySetsAt(at));
         if (at % 10 === restart)
           for (const [i, proxy] of proxies.entries()) proxy.begin(restarted(NODES[i]!, at % 7 === i ? at : 0));
         callOthers(proxies, at);

@@ -2,6 +2,7 @@
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { namespaceOf } from './fields.ts';
+import { type KeySets, NO_KEY_SETS } from './key-sets.ts';
 import { settingsFrom } from './mesh-config.ts';
 import { resourceId } from './mesh-resource.ts';
 import { byAge } from './order.ts';
@@ -18,6 +19,8 @@ export interface MeshIndexOptions {
   settings?: MeshSettings;
   /** Becomes `settings.jwtSvid`. */
   jwtSvid?: JwtSvidSettings;
+  /** Becomes `settings.multipleAuthorizers`. */
+  multipleAuthorizers?: boolean;
   /** Default: `ROUTE_READERS`. */
   routeReaders?: readonly RouteReader[];
 }
@@ -40,6 +43,7 @@ export class MeshIndex {
   private settings: MeshSettings;
   private readonly routeIndex: RouteIndex;
   private routes: readonly RouteForm[] = [];
+  private keySets: KeySets = NO_KEY_SETS;
   private steps: readonly { readonly step: number; readonly services: readonly MeshService[] }[] = [];
   private step = 0;
   private readonly views = new WeakMap<MeshView, number>();
@@ -49,6 +53,11 @@ export class MeshIndex {
     this.settings = this.settingsOf(NONE);
     this.services = new ServiceIndex(this.settings);
     this.routeIndex = new RouteIndex(options.routeReaders ?? ROUTE_READERS);
+  }
+
+  /** In force from the next step on. */
+  setKeySets(keySets: KeySets): void {
+    this.keySets = keySets;
   }
 
   /**
@@ -91,15 +100,15 @@ export class MeshIndex {
   }
 
   private settingsOf(configMaps: readonly Resource[]): MeshSettings {
-    const { settings: given, jwtSvid } = this.options;
+    const { settings: given, jwtSvid, multipleAuthorizers } = this.options;
     const settings = given ?? settingsFrom(configMaps);
-    const next = jwtSvid ? { ...settings, jwtSvid } : settings;
+    const next = { ...settings, ...(jwtSvid && { jwtSvid }), ...(multipleAuthorizers && { multipleAuthorizers }) };
     // Other ConfigMaps, and a rewrite that says the same, leave the settings as they were.
     return this.settings && JSON.stringify(this.settings) === JSON.stringify(next) ? this.settings : next;
   }
 
   private view(revision: number): MeshView {
-    const { kinds, settings, routes, step } = this;
+    const { kinds, settings, routes, keySets, step } = this;
     const { services, ...lookups } = this.services.snapshot();
     const view: MeshView = {
       revision,
@@ -109,6 +118,7 @@ export class MeshIndex {
       // A list holds resources of its kind alone, as validated.
       resources: (kind) => (kinds.get(kind) ?? NONE) as readonly ResourceOfKind<typeof kind>[],
       routes,
+      keySets,
       endpointsChangedSince: (earlier) => this.changedBetween(this.views.get(earlier), step),
     };
     this.views.set(view, step);

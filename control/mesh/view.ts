@@ -5,6 +5,7 @@ import type { MeshNetworks } from '../../shared/resources/mesh-config/mesh-netwo
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Json } from '../../shared/xds/message.ts';
+import type { KeySets } from './key-sets.ts';
 import type { RouteForm } from './routes/route-form.ts';
 
 export interface ServicePort {
@@ -85,6 +86,8 @@ export interface MeshSettings {
   accessLogFormat?: AccessLogFormat;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
+  /** A workload may have CUSTOM policies of several providers; absent: they deny. */
+  multipleAuthorizers?: boolean;
   /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where none are signed. */
   jwtSvid?: JwtSvidSettings;
 }
@@ -113,7 +116,7 @@ export interface MeshChange {
 
 /**
  * Identity (`===`) says "unchanged" from one view to the next: of `settings`, `services`, each service, the list of its
- * endpoints and each endpoint, of `routes`, each route form, and the list of a kind's resources.
+ * endpoints and each endpoint, of `routes`, each route form, `keySets` and each key set, and the list of a kind's resources.
  */
 export interface MeshView {
   readonly revision: number;
@@ -129,6 +132,8 @@ export interface MeshView {
   workloadEntriesAt(address: string, namespace: string): readonly ResourceOfKind<'WorkloadEntry'>[];
   /** All resources of a kind as validated, oldest first, then by name, then namespace (Istio's tie order). */
   resources<Kind extends string>(kind: Kind): readonly ResourceOfKind<Kind>[];
+  /** The keys of token issuers that were fetched. */
+  readonly keySets: KeySets;
   /** The routes of all kinds that have a reader, in the same order. */
   readonly routes: readonly RouteForm[];
   /**

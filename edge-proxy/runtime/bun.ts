@@ -13,7 +13,9 @@ export function bunRuntime(): Runtime {
   return {
     ...shared,
     listen: (options, onConnection) =>
-      options.plaintext ? nativeListen(options, onConnection) : shared.listen(options, onConnection),
+      options.plaintext && !/^[/@]/.test(options.address)
+        ? nativeListen(options, onConnection)
+        : shared.listen(options, onConnection),
     connect: (to, tls, handler, onOpen) =>
       tls ? shared.connect(to, tls, handler, onOpen) : nativeConnect(to, handler, onOpen),
   };

@@ -4,7 +4,8 @@ export class ListenError extends Error {
 
   constructor(address: string, port: number, cause: { code?: string; message: string }) {
     const code = cause.code ?? '';
-    const at = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    const isPath = /^[/@]/.test(address);
+    const at = isPath ? address : address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     super(`cannot listen on ${at}: ${REASONS[code] ?? cause.message}`);
     this.name = 'ListenError';
     this.code = code;

@@ -148,8 +148,9 @@ export interface Listening {
 }
 
 export interface ListenOptions {
+  /** An IP address, or a unix socket: an absolute path, or `@name` in Linux' abstract namespace. */
   readonly address: string;
-  /** 0: chosen by the kernel. */
+  /** 0: chosen by the kernel; of a unix socket. */
   readonly port: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;

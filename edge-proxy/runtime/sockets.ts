@@ -1,4 +1,5 @@
 /** The socket half of Runtime on node:net and node:tls, shared by Node, Bun and Deno; what differs is in `Quirks`. */
+import { lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { plainAddress, type Quirks, SocketConnection } from './connection.ts';
@@ -24,9 +25,14 @@ export function listen(
   quirks: Quirks,
   onConnection: (connection: Connection) => void,
 ): Promise<Listening> {
+  const path = unixPath(options.address);
+  if (path !== undefined && options.reusePort) {
+    const message = 'unix sockets are served by one process: run one worker';
+    return Promise.reject(new ListenError(options.address, options.port, { message }));
+  }
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    // A client may be gone before it is accepted; it then has no address.
-    if (socket.remoteAddress === undefined) {
+    // A client may be gone before it is accepted; it then has no address. Those of unix sockets never have one.
+    if (path === undefined && socket.remoteAddress === undefined) {
       socket.on('error', () => {});
       socket.destroy();
       return;
@@ -36,10 +42,10 @@ export function listen(
   const { promise, resolve, reject } = Promise.withResolvers<Listening>();
   const refuse = (error: NodeJS.ErrnoException) => reject(new ListenError(options.address, options.port, error));
   server.once('error', refuse);
+  if (path !== undefined) removeStale(path);
   server.listen(
     {
-      host: options.address,
-      port: options.port,
+      ...(path === undefined ? { host: options.address, port: options.port } : { path }),
       backlog: options.backlog ?? DEFAULT_BACKLOG,
       ...(options.reusePort ? { reusePort: true } : {}),
     },
@@ -47,11 +53,23 @@ export function listen(
       server.off('error', refuse);
       // Later errors are of accept (EMFILE …): the listener continues.
       server.on('error', () => {});
-      const address = server.address() as net.AddressInfo;
-      resolve({ address: address.address, port: address.port, close: () => closeServer(server) });
+      const bound = server.address();
+      const { address, port } = typeof bound === 'object' && bound ? bound : { address: options.address, port: 0 };
+      resolve({ address, port, close: () => closeServer(server) });
     },
   );
   return promise;
+}
+
+/** What node:net calls a unix socket; undefined: it is an IP address. */
+function unixPath(address: string): string | undefined {
+  if (address.startsWith('/')) return address;
+  return address.startsWith('@') ? `\0${address.slice(1)}` : undefined;
+}
+
+/** As Envoy: a socket that a process before this one left there would keep it from listening. */
+function removeStale(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
 }
 
 /** `net.Server.close` waits for connections; ours stay open, so it is not awaited. */

@@ -6,23 +6,26 @@ import type { MeshSettings } from '../../mesh/view.ts';
 import { ADS, defaultTlsParams, downstreamSocket, meshServerSocket } from '../security/tls-context.ts';
 import { AGREED_TCP_ALPN, WEB_ALPN } from '../sidecar/inbound.ts';
 import { combinedContext, exactSan } from '../wire.ts';
-import type { GatewayServer } from './gateway-server.ts';
+import type { GatewayServer, Unserved } from './gateway-server.ts';
 import { CA_SUFFIX } from './secrets.ts';
 
 export interface GatewayTls {
   readonly settings: MeshSettings;
-  note(message: string): void;
+  /** The namespace of the gateway's proxies, whose Secrets they read. */
+  readonly namespace: string;
+  readonly unserved: Unserved;
 }
 
-/** undefined, and noted: the server names no certificate. Without one nothing is served. */
+/** undefined: TLS does not end here; or, and reported, the server names no certificate, and without one nothing is served. */
 export function gatewayTlsSocket(
   server: GatewayServer,
-  { settings, note }: GatewayTls,
+  { settings, namespace, unserved }: GatewayTls,
 ): FilterChain['transportSocket'] | undefined {
   const tls = server.tls ?? {};
   const { trustDomain, trustDomainAliases = [] } = settings;
   const alpn = server.kind === 'tls' ? [] : WEB_ALPN;
-  const mode = tls.mode ?? 'SIMPLE';
+  const { mode = 'PASSTHROUGH' } = tls;
+  if (mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') return undefined;
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
@@ -30,9 +33,11 @@ export function gatewayTlsSocket(
       settings.config.meshMTLS?.minProtocolVersion,
     );
   const refuse = (reason: string) => {
-    note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
+    unserved(server, reason);
     return undefined;
   };
+  const foreign = foreignCredential(tls, namespace);
+  if (foreign) return refuse(`credential ${foreign}: Secrets of other namespaces than ${namespace} are not read`);
   const own = ownCertificates(tls);
   if (!own) return refuse('no certificate is named');
   const common: CommonTlsContext = {
@@ -44,7 +49,7 @@ export function gatewayTlsSocket(
     const rules = clientRules(tls);
     const named = tls.caCertCredentialName || undefined;
     if (named?.includes('://')) return refuse(`caCertCredentialName ${named}: only Secrets are read`);
-    const credential = named ?? (tls.credentialName || tls.credentialNames?.[0]);
+    const credential = nameOf(named ?? (tls.credentialName || tls.credentialNames?.[0]) ?? '');
     const ca = tls.caCertificates || tls.tlsCertificates?.[0]?.caCertificates;
     const { caCrl: crl } = tls;
     if (credential)
@@ -56,6 +61,18 @@ export function gatewayTlsSocket(
   return downstreamSocket({ commonTlsContext: common, requireClientCertificate: mode === 'MUTUAL' });
 }
 
+/** A credential may name its namespace: `shop/cert`. */
+const nameOf = (credential: string): string => credential.slice(credential.indexOf('/') + 1);
+
+/** A Secret of another namespace: nothing grants it to the gateway. */
+function foreignCredential(tls: ServerTls, namespace: string): string | undefined {
+  const { credentialName = '', credentialNames = [], caCertCredentialName = '' } = tls;
+  return [credentialName, ...credentialNames, caCertCredentialName].find((name) => {
+    const slash = name.indexOf('/');
+    return slash > 0 && !name.includes('://') && name.slice(0, slash) !== namespace;
+  });
+}
+
 /** Key pairs from Secrets or files, one or several (Istio: of different key types). @returns undefined: none is named */
 function ownCertificates(
   tls: ServerTls,
@@ -64,7 +81,10 @@ function ownCertificates(
   const credentials = credentialName ? [credentialName] : credentialNames;
   if (credentials.length > 0)
     return {
-      tlsCertificateSdsSecretConfigs: credentials.map((name) => ({ name: `kubernetes://${name}`, sdsConfig: ADS })),
+      tlsCertificateSdsSecretConfigs: credentials.map((name) => ({
+        name: `kubernetes://${nameOf(name)}`,
+        sdsConfig: ADS,
+      })),
     };
   const pairs = several.length > 0 ? several : [tls];
   if (pairs.some(({ serverCertificate, privateKey }) => !serverCertificate || !privateKey)) return undefined;
@@ -87,8 +107,8 @@ function tlsParams(tls: ServerTls, settings: MeshSettings): NonNullable<CommonTl
     ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
     ...(max && { tlsMaximumProtocolVersion: max }),
-    ...(cipherSuites.length > 0 && { cipherSuites }),
-    ...(ecdhCurves.length > 0 && { ecdhCurves }),
+    ...(cipherSuites.length > 0 && { cipherSuites: [...new Set(cipherSuites)] }),
+    ...(ecdhCurves.length > 0 && { ecdhCurves: [...new Set(ecdhCurves)] }),
   };
 }
 

@@ -6,8 +6,11 @@ import { NODE_KINDS } from './node.ts';
 
 const COMPILE = join(import.meta.dirname, '..');
 
-/** Kinds whose changes show otherwise: WorkloadEntries in the endpoints, and at the addresses of the proxy. */
-const SHOWN_OTHERWISE = ['WorkloadEntry'];
+/**
+ * Kinds whose changes show otherwise: WorkloadEntries in the endpoints, and at the addresses of the proxy; RequestAuthentications
+ * in the policies, with their keys, that select the proxy.
+ */
+const SHOWN_OTHERWISE = ['WorkloadEntry', 'RequestAuthentication'];
 
 it('compares every kind that is read when a node is compiled', () => {
   const files = readdirSync(COMPILE, { recursive: true, encoding: 'utf8' }).filter(

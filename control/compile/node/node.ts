@@ -13,11 +13,13 @@ import { snapshotOf } from '../output/snapshot.ts';
 import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
-import { proxyOf } from '../scope/proxy.ts';
-import { exactHosts, scopeOf, sidecarsOf } from '../scope/scope.ts';
+import { type ProxyView, proxyOf } from '../scope/proxy.ts';
+import { exactHosts, scopeOf, sidecarsOf, withServices } from '../scope/scope.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
+import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
+import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
 import { type AllLayers, DERIVATIONS } from './derived-types.ts';
@@ -107,13 +109,13 @@ export const NODE_KINDS = [
 
 /** Whether nothing that the proxy is compiled from can have changed but endpoints at other addresses than its own. */
 function differsInEndpoints(
-  { view: before, proxy, patches }: Place,
+  { view: before, proxy, tokenPolicies, patches }: Place,
   sources: readonly PatchSource[],
   view: MeshView,
 ): boolean {
   if (before.settings !== view.settings || before.services !== view.services || before.routes !== view.routes)
     return false;
-  if (patchesOf(sources, view, proxy) !== patches) return false;
+  if (patchesOf(sources, view, proxy) !== patches || tokenPoliciesOf(view, proxy) !== tokenPolicies) return false;
   if (proxy.traits.readsEndpoints || NODE_KINDS.some((kind) => before.resources(kind) !== view.resources(kind)))
     return false;
   return proxy.ips.every((ip) => {
@@ -151,6 +153,7 @@ export function compileWithNotes(
   const findings = findingsOf(own, called.leftOut()).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
+  noteTokenPolicies(place, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(sets), notes: [...notes] };
 }
@@ -173,17 +176,39 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
+  const authorizers = authorizersFor(policies, view);
   const plugins = pluginsOf({
     plugins: view.resources('WasmPlugin'),
     extensions: view.resources('TrafficExtension'),
     namespace,
     rootNamespace,
   });
+  const tokenPolicies = tokenPoliciesOf(view, proxy);
   const patches = patchesOf(sources, view, proxy);
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
-  return { view, proxy, settings: own, asked, scope, rules, mtls, policies, plugins, patches, takesHosts, onDemand };
+  return {
+    view,
+    proxy,
+    settings: own,
+    asked,
+    scope,
+    rules,
+    mtls,
+    policies,
+    authorizers,
+    plugins,
+    tokenPolicies,
+    patches,
+    takesHosts,
+    onDemand,
+  };
+}
+
+function tokenPoliciesOf(view: MeshView, { workloads }: Pick<ProxyView, 'workloads'>): readonly TokenPolicy[] {
+  const policies = view.resources('RequestAuthentication');
+  return tokenPoliciesFor(policies, view.keySets, workloads, view.settings.rootNamespace);
 }
 
 interface CompiledPlace {
@@ -243,10 +268,12 @@ function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {
 }
 
 /** The clusters of the services that a proxy may call, and their endpoints. */
-function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place): ClusterLayers {
+function clustersOf(place: Place): ClusterLayers {
+  const { view, proxy, asked, scope, rules, mtls, patches, policies, authorizers } = place;
   const { clusterId, locality } = proxy;
   return clusterLayers({
-    services: scope.services,
+    // The authorizers of its policies are asked, even where a Sidecar hides them.
+    services: withServices(scope.services, servicesAsked(policies, authorizers, view.services)),
     rules,
     settings: view.settings,
     mtls,

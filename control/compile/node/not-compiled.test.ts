@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Resource } from '../../../shared/resources/resource.ts';
-import { buildView } from '../../mesh/build-view.ts';
 import { parseMeshConfig } from '../../mesh/mesh-config.ts';
-import { compileWithNotes } from './node.ts';
 import { notCompiled } from './not-compiled.ts';
 
 const resource = (kind: string, spec: object): Resource => ({
@@ -28,7 +26,7 @@ it('of MeshConfig.defaultConfig, what proxies do not take is named', () => {
 
 describe('what has no effect yet is named', () => {
   it.each([
-    ['RequestAuthentication', {}, ['']],
+    ['RequestAuthentication', { jwtRules: [{ issuer: 'a', presence: 'REQUIRED' }] }, []],
     ['WasmPlugin', { url: 'x' }, ['spec.url']],
     ['ProxyConfig', { concurrency: 2, selector: { matchLabels: { app: 'a' } } }, []],
     [
@@ -37,8 +35,8 @@ describe('what has no effect yet is named', () => {
       ['spec.image', 'spec.environmentVariables', 'spec.selector'],
     ],
     ['ProxyConfig', { environmentVariables: {} }, []],
-    ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), ['spec.http[0].match[0]']],
-    ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), ['spec.http[0].match[0]']],
+    ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), []],
+    ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), []],
     ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
     ['Sidecar', { egress: [{ hosts: ['./*'] }, { port: { number: 1 }, hosts: ['./*'] }] }, ['spec.egress[1].port']],
     ['Sidecar', { egress: [{ captureMode: 'NONE', hosts: ['./*'] }] }, ['spec.egress[0].captureMode']],
@@ -76,34 +74,5 @@ describe('what has no effect yet is named', () => {
     );
     const entry = { ...resource('WorkloadEntry', { address: 'a' }), metadata: group('[', '').metadata };
     expect(violations(entry)).toEqual([expect.stringContaining('the annotation is ignored')]);
-  });
-
-  it('is a note of the compilation, and a claim never matches as if it were a header', () => {
-    const service = resource('ServiceEntry', {
-      hosts: ['a.example'],
-      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
-      resolution: 'NONE',
-    });
-    const claims = resource('VirtualService', {
-      hosts: ['a.example'],
-      http: [
-        {
-          match: [{ withoutHeaders: { '@request.auth.claims.group': { exact: 'x' } } }],
-          directResponse: { status: 201 },
-        },
-        { directResponse: { status: 202 } },
-      ],
-    });
-    const node = {
-      id: 'sidecar~10.0.0.1~a.default~default.svc.cluster.local',
-      metadata: { INTERCEPTION_MODE: 'NONE' },
-    };
-    const { snapshot, notes } = compileWithNotes(buildView([service, claims], 1), node);
-    expect(notes).toContain(
-      'VirtualService default/x: spec.http[0].match[0]: matches on JWT claims are not compiled yet: it never matches',
-    );
-    const routes = JSON.stringify(snapshot.routes);
-    expect(routes).toContain('"status":202');
-    expect(routes).not.toContain('"status":201');
   });
 });

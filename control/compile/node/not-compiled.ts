@@ -11,9 +11,7 @@ import type { Resource, Violation } from '../../../shared/resources/resource.ts'
 import type { DestinationRuleSpec } from '../../../shared/resources/schema/destination-rule.ts';
 import { keyPath } from '../../../shared/resources/violations.ts';
 import { isKind, specOf } from '../../mesh/fields.ts';
-import type { HttpRule } from '../../mesh/routes/route-form.ts';
 import type { MeshView } from '../../mesh/view.ts';
-import { namesClaims } from '../routes/http-match.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
 import { proxyConfigAnnotations } from './proxy-config.ts';
@@ -31,7 +29,6 @@ function bodyNotCompiled(resource: Resource): Violation[] {
   if (isKind(resource, 'WorkloadEntry') || isKind(resource, 'WorkloadGroup'))
     return proxyConfigAnnotations(resource).flatMap(annotation);
   if (isKind(resource, 'DestinationRule')) return ofDestinations(specOf(resource));
-  if (isKind(resource, 'VirtualService')) return claims(specOf(resource).http ?? []);
   return [];
 }
 
@@ -108,16 +105,6 @@ function workloadLabels(resource: Resource): Violation[] {
 const namedAt = (path: string, found: readonly { name: string; message: string }[]): Violation[] =>
   found.map(({ name, message }) => of(keyPath(path, name), message));
 
-function claims(rules: readonly Pick<HttpRule, 'match'>[]): Violation[] {
-  return rules.flatMap(({ match = [] }, i) =>
-    match.flatMap((one, j) =>
-      namesClaims(one)
-        ? [of(`spec.http[${i}].match[${j}]`, 'matches on JWT claims are not compiled yet: it never matches')]
-        : [],
-    ),
-  );
-}
-
 /** Of what concerns this proxy, a sentence each. */
 export function noteNotCompiled(
   view: MeshView,
@@ -136,9 +123,8 @@ export function noteNotCompiled(
   ];
   for (const warning of view.settings.warnings ?? []) note(`ConfigMap istio-system/istio: ${warning}`);
   const found = [
-    // With the rules of their delegates.
-    ...scope.routes.flatMap(({ origin, http }) =>
-      [...claims(http), ...byTable(origin.resource), ...metadata(origin.resource)].map((violation) => ({
+    ...scope.routes.flatMap(({ origin }) =>
+      [...byTable(origin.resource), ...metadata(origin.resource)].map((violation) => ({
         resource: origin.resource,
         violation,
       })),

@@ -10,8 +10,10 @@ import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../pat
 import type { Plugin } from '../plugins/plugin.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
+import type { TokenPolicy } from '../security/request-authentication.ts';
 import type { ProxySettings } from '../sidecar/http-manager.ts';
 import type { ProxyClass } from './proxy-class.ts';
 
@@ -25,8 +27,12 @@ export interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly AuthorizationPolicy[];
+  /** What their CUSTOM policies may name; empty where there are none. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens its workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;

@@ -4,14 +4,18 @@ import { namespaceOf } from '../../mesh/fields.ts';
 
 /**
  * - `RuleNotTranslated`: requests that the rule matches are answered with 500.
+ * - `PolicyFailsClosed`: a part of an AuthorizationPolicy cannot be evaluated; what it concerns is denied.
  * - `RuleWithoutEffect`: a rule is left out, because what it refers to is missing or no request can match it.
  * - `PatchLeftOut`: a patch whose result is not valid is not applied.
+ * - `KeysNotAvailable`: tokens that a rule is for are refused, because the keys of their issuer are not there.
  * - `FieldWithoutEffect`: something written that has no effect, or another one than in Istio.
  */
 export const FINDING_REASONS = [
   'RuleNotTranslated',
+  'PolicyFailsClosed',
   'RuleWithoutEffect',
   'PatchLeftOut',
+  'KeysNotAvailable',
   'FieldWithoutEffect',
 ] as const;
 export type FindingReason = (typeof FINDING_REASONS)[number];

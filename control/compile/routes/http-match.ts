@@ -1,9 +1,12 @@
 /** The match of an http rule -> envoy RouteMatch, and whether a match concerns this proxy at all. */
+import { parseClaimRoute } from '../../../shared/match/jwt-claim.ts';
 import type { StringMatch } from '../../../shared/resources/schema/virtual-service.ts';
 import type { StringMatcher } from '../../../shared/xds/core.ts';
+import type { MetadataMatcher } from '../../../shared/xds/match/metadata-matcher.ts';
 import type { HeaderMatcher, QueryParameterMatcher, Route, RouteMatch } from '../../../shared/xds/route.ts';
 import type { HttpMatch } from '../../mesh/routes/route-form.ts';
 import { compare } from '../../mesh/sorted-list.ts';
+import { claimMatcherOf } from '../security/claim-matcher.ts';
 
 export interface MatchScope {
   proxyLabels: Record<string, string>;
@@ -23,26 +26,26 @@ export function matchAppliesTo(match: HttpMatch, scope: MatchScope): boolean {
   return !match.sourceNamespace || match.sourceNamespace === scope.proxyNamespace;
 }
 
-/** Istio's spelling of a JWT claim among headers: `@request.auth.claims.group`, `@request.auth.claims[group]`. */
-export function namesClaims(match: { headers?: unknown; withoutHeaders?: unknown }): boolean {
-  return [match.headers, match.withoutHeaders].some(
-    (map) =>
-      typeof map === 'object' &&
-      map !== null &&
-      Object.keys(map).some((name) => name.startsWith('@request.auth.claims')),
-  );
-}
-
 /**
  * Envoy's match of requests; undefined (no match given) is everything.
  * @param wholeSegments see `HttpRule`
  */
 export function translateMatch(match: HttpMatch | undefined, wholeSegments = false): RouteMatch {
   if (!match) return { prefix: '/' };
+  const wanted = Object.entries(match.headers ?? {});
+  const unwanted = Object.entries(match.withoutHeaders ?? {});
+  const isHeader = ([name]: readonly [string, unknown]) => parseClaimRoute(name) === undefined;
   const headers = [
-    ...Object.entries(match.headers ?? {}).map(([name, value]) => headerMatcher(name, value)),
-    ...Object.entries(match.withoutHeaders ?? {}).map(([name, value]) => withoutHeader(name, value)),
+    ...wanted.filter(isHeader).map(([name, value]) => headerMatcher(name, value)),
+    ...unwanted.filter(isHeader).map(([name, value]) => withoutHeader(name, value)),
   ].sort((a, b) => compare(a.name, b.name));
+  const dynamicMetadata = [
+    ...sortedByName(wanted).flatMap(([name, value]) => claimMatcher(name, value) ?? []),
+    ...sortedByName(unwanted).flatMap(([name, value]) => {
+      const matcher = claimMatcher(name, value);
+      return matcher ? { ...matcher, invert: true } : [];
+    }),
+  ];
   if (match.method) headers.push(headerMatcher(':method', match.method));
   if (match.authority) headers.push(headerMatcher(':authority', match.authority));
   if (match.scheme) headers.push(headerMatcher(':scheme', match.scheme));
@@ -54,14 +57,33 @@ export function translateMatch(match: HttpMatch | undefined, wholeSegments = fal
     caseSensitive: !match.ignoreUriCase,
     ...(headers.length > 0 && { headers }),
     ...(queryParameters.length > 0 && { queryParameters }),
+    ...(dynamicMetadata.length > 0 && { dynamicMetadata }),
   };
+}
+
+const sortedByName = <T>(entries: readonly (readonly [string, T])[]) => entries.toSorted(([a], [b]) => compare(a, b));
+
+/**
+ * `@request.auth.claims.group` and `@request.auth.claims[group][id]` among headers: a claim of the token that jwt_authn has
+ * verified, a text or a list of texts. Without a value: the claim is there. Undefined: the name is that of a header.
+ */
+function claimMatcher(name: string, match: StringMatch): MetadataMatcher | undefined {
+  const route = parseClaimRoute(name);
+  if (!route) return undefined;
+  const stringMatch = stringMatcher(match);
+  return claimMatcherOf(
+    route.claims,
+    stringMatch
+      ? { orMatch: { valueMatchers: [{ listMatch: { oneOf: { stringMatch } } }, { stringMatch }] } }
+      : { presentMatch: true },
+  );
 }
 
 /** Nothing behind such a route is ever reached. */
 export function isCatchAll(route: Route): boolean {
-  const { prefix, pathSeparatedPrefix, safeRegex, headers, queryParameters } = route.match;
+  const { prefix, pathSeparatedPrefix, safeRegex, headers, queryParameters, dynamicMetadata } = route.match;
   const everyPath = prefix === '/' || pathSeparatedPrefix === '/' || safeRegex?.regex === '*';
-  return everyPath && !headers?.length && !queryParameters?.length;
+  return everyPath && !headers?.length && !queryParameters?.length && !dynamicMetadata?.length;
 }
 
 /** Envoy's form of exact / prefix / regex; undefined where only presence is asked. */

@@ -7,7 +7,7 @@ import type { HttpRetry, HttpRouteDestination, Percent } from '../../../shared/r
 import type { ClusterWeight, HashPolicy, Route, RouteAction } from '../../../shared/xds/route.ts';
 import type { HttpMatch, HttpRule } from '../../mesh/routes/route-form.ts';
 import type { Finding } from '../output/finding.ts';
-import { isCatchAll, type MatchScope, matchAppliesTo, namesClaims, translateMatch } from './http-match.ts';
+import { isCatchAll, type MatchScope, matchAppliesTo, translateMatch } from './http-match.ts';
 import {
   type PerFilterConfig,
   parts,
@@ -43,7 +43,7 @@ export function translateHttpRoutes(rules: readonly HttpRule[], ctx: RouteContex
   for (const rule of rules) {
     for (const match of rule.match?.length ? rule.match : [undefined]) {
       // No request has claims before RequestAuthentication is compiled; as headers they would mean something else.
-      if (match && (namesClaims(match) || !matchAppliesTo(match, ctx))) continue;
+      if (match && !matchAppliesTo(match, ctx)) continue;
       const route = translateRule(rule, match, ctx);
       routes.push(route);
       if (isCatchAll(route)) return routes;
@@ -77,6 +77,7 @@ function translateRule(rule: HttpRule, match: HttpMatch | undefined, ctx: RouteC
   const name = (rule.name ?? '') + (match?.name ? `.${match.name}` : '');
   const route: Route = {
     ...(name && { name }),
+    ...(match?.statPrefix && { statPrefix: match.statPrefix }),
     match: translateMatch(match, rule.wholeSegments),
     metadata: { filterMetadata: { istio: { config: rule.origin.config } } },
     ...headers.operations,

@@ -84,6 +84,17 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
 }));
 
 /** Whether a host of a namespace is imported; a route also where one of the hosts that it covers is. */
+/** The services with further ones, whose hosts they may have already: the same object where they add nothing. */
+export function withServices(services: Services, added: readonly MeshService[]): Services {
+  const further = added.filter(({ hostname }) => !services.byHost.has(hostname));
+  return further.length === 0 ? services : joined({ services, added: sharedList(further) });
+}
+
+const joined = generator<{ services: Services; added: readonly MeshService[] }, Services>(
+  { services: true, added: true },
+  ({ services, added }) => servicesOf({ list: sharedList([...services.list, ...added]) }),
+);
+
 type Imports = (namespace: string, hostname: string, kind?: 'service' | 'route') => boolean;
 
 type Sidecars = readonly (Sidecar | undefined)[];

@@ -5,9 +5,10 @@
 import { isIpAddress, parseCidr } from '../../../shared/match/cidr.ts';
 import { isPathTemplate } from '../../../shared/match/path.ts';
 import type { CidrRange, StringMatcher } from '../../../shared/xds/core.ts';
-import type { MetadataMatcher, ValueMatcher } from '../../../shared/xds/match/metadata-matcher.ts';
+import type { ValueMatcher } from '../../../shared/xds/match/metadata-matcher.ts';
 import type { Permission, Principal } from '../../../shared/xds/rbac.ts';
 import type { HeaderMatcher } from '../../../shared/xds/route.ts';
+import { claimMatcherOf } from './claim-matcher.ts';
 
 /** Makes the matcher of a list of values of which one must match; never called with an empty list. */
 export type Generator<Out> = (values: string[]) => Out;
@@ -17,8 +18,6 @@ export interface AttributeScope {
   /** Of the policy: a service account without a namespace is of this one. */
   namespace: string;
 }
-
-const JWT = 'envoy.filters.http.jwt_authn';
 
 /** `*` any text but none, `*x` suffix, `x*` prefix, else exact. */
 function stringMatcher(value: string, ignoreCase = false): StringMatcher {
@@ -154,7 +153,10 @@ function requestPrincipal(value: string): Principal {
   const subject = slash < 0 ? '' : value.slice(slash + 1);
   const both = (iss: StringMatcher, sub: StringMatcher): Principal => ({
     andIds: {
-      ids: [{ metadata: payload(['iss'], { stringMatch: iss }) }, { metadata: payload(['sub'], { stringMatch: sub }) }],
+      ids: [
+        { metadata: claimMatcherOf(['iss'], { stringMatch: iss }) },
+        { metadata: claimMatcherOf(['sub'], { stringMatch: sub }) },
+      ],
     },
   });
   const some = stringMatcher('*');
@@ -168,7 +170,7 @@ function requestPrincipal(value: string): Principal {
 }
 
 function presenter(value: string): Principal {
-  return { metadata: payload(['azp'], { stringMatch: stringMatcher(value) }) };
+  return { metadata: claimMatcherOf(['azp'], { stringMatch: stringMatcher(value) }) };
 }
 
 /** A claim that is a text or a list of texts. */
@@ -176,23 +178,20 @@ function claim(path: string[]): Generator<Principal> {
   return (values) => {
     const texts = values.map((value): ValueMatcher => ({ stringMatch: stringMatcher(value) }));
     const text: ValueMatcher = texts.length === 1 ? texts[0]! : { orMatch: { valueMatchers: texts } };
-    return { metadata: payload(path, { orMatch: { valueMatchers: [{ listMatch: { oneOf: text } }, text] } }) };
+    return { metadata: claimMatcherOf(path, { orMatch: { valueMatchers: [{ listMatch: { oneOf: text } }, text] } }) };
   };
-}
-
-function payload(path: string[], value: ValueMatcher): MetadataMatcher {
-  return { filter: JWT, path: ['payload', ...path].map((key) => ({ key })), value };
 }
 
 /** `[x]` asks for a list that has x. */
 function dynamicMetadata(filter: string, key: string): Generator<Permission> {
-  return anyOf((value) => {
+  const each = (value: string): Permission => {
     const inList = /^\[(.*)\]$/.exec(value);
     const match: ValueMatcher = inList
       ? { listMatch: { oneOf: { stringMatch: stringMatcher(inList[1]!) } } }
       : { stringMatch: stringMatcher(value) };
     return { metadata: { filter, path: [{ key }], value: match } };
-  });
+  };
+  return (values) => (values.length === 1 ? each(values[0]!) : anyOf(each)(values));
 }
 
 function regex(pattern: string): StringMatcher {

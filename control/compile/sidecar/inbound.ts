@@ -9,13 +9,16 @@ import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } fr
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { bracketed, inboundCluster } from '../names.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
 import { ingressOf, type Sidecar } from '../scope/scope.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
+import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
@@ -62,8 +65,12 @@ export interface InboundInput {
   readonly sidecars: readonly (Sidecar | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
+  /** Which tokens the workloads accept. */
+  readonly tokenPolicies: readonly TokenPolicy[];
   readonly mtls: MtlsModes;
   readonly settings: ProxySettings;
   readonly namespace: string;
@@ -79,6 +86,8 @@ export interface InboundResources {
   readonly clusters: readonly Produced<'clusters'>[];
   readonly ports: readonly InboundPort[];
   readonly notes: readonly string[];
+  /** What is not in force as written. */
+  readonly errors: readonly Finding[];
 }
 
 /** What reaches one workload; replicas that differ in their address alone differ here. */
@@ -87,7 +96,9 @@ export const inbound = generator<InboundInput, InboundResources>(
     instances: true,
     workloads: true,
     policies: true,
+    authorizers: true,
     plugins: true,
+    tokenPolicies: true,
     mtls: true,
     sidecars: true,
     settings: true,
@@ -99,7 +110,8 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, workloads, sidecars, policies, mtls, settings, namespace } = given;
+    const errors: Finding[] = [];
+    const { instances, workloads, sidecars, policies, authorizers, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -111,7 +123,16 @@ export const inbound = generator<InboundInput, InboundResources>(
       ingress: new Map(declared),
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
-      authorization: authorizations(policies, settings, workloads, note),
+      authorization: withTokens(
+        authorizations({
+          policies,
+          authorizers,
+          settings,
+          workloads,
+          onError: (finding) => void errors.push(finding),
+        }),
+        authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
+      ),
       plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
       ip: given.ip,
       appPorts: labelsFrom(given.appPorts),
@@ -126,6 +147,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
+      errors: distinctFindings(errors),
     };
   },
 );

@@ -175,8 +175,32 @@ const authorizationPolicy = fc
     targetRefs: maybe(
       some([{ kind: 'Service', name: 'a' }], [{ group: 'networking.istio.io', kind: 'ServiceEntry', name: 'one' }]),
     ),
-    action: maybe(some('ALLOW', 'DENY', 'AUDIT')),
+    action: maybe(some('ALLOW', 'DENY', 'AUDIT', 'CUSTOM')),
+    provider: fc.record({ name: some('asks', 'other') }),
     rules: maybe(fc.array(fc.record({ from: fc.constant([{ source: { namespaces: ['shop'] } }]) }), { maxLength: 1 })),
+  })
+  .map(({ provider, ...spec }) => ({
+    spec: compact({
+      ...spec,
+      ...(spec.action === 'CUSTOM' && { provider }),
+      ...(spec.selector && { targetRefs: undefined }),
+    }),
+  }));
+
+const requestAuthentication = fc
+  .record({
+    selector: maybe(fc.record({ matchLabels: fc.record({ app }) })),
+    targetRefs: maybe(some([{ kind: 'Service', name: 'a' }])),
+    jwtRules: fc.array(
+      fc
+        .record({
+          issuer: some('https://one.example', 'https://two.example'),
+          jwksUri: maybe(some('https://keys.example/one')),
+          forwardOriginalToken: maybe(fc.boolean()),
+        })
+        .map(compact),
+      { maxLength: 2 },
+    ),
   })
   .map((spec) => ({ spec: compact(spec.selector ? { ...spec, targetRefs: undefined } : spec) }));
 
@@ -243,6 +267,7 @@ const meshConfig = some(
   'localityLbSetting: {failoverPriority: [app]}',
   'rootNamespace: shop',
   'connectTimeout: 3s',
+  'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 
 const KINDS: readonly {
@@ -264,6 +289,13 @@ const KINDS: readonly {
     kind: 'AuthorizationPolicy',
     apiVersion: 'security.istio.io/v1',
     body: authorizationPolicy,
+    names: NAMES,
+    weight: 2,
+  },
+  {
+    kind: 'RequestAuthentication',
+    apiVersion: 'security.istio.io/v1',
+    body: requestAuthentication,
     names: NAMES,
     weight: 2,
   },
