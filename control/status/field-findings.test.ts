@@ -5,8 +5,8 @@ import { MeshIndex } from '../mesh/mesh-index.ts';
 import { reportFieldFindings } from './field-findings.ts';
 
 const plugin = (name: string): Resource => ({
-  apiVersion: 'extensions.istio.io/v1alpha1',
-  kind: 'WasmPlugin',
+  apiVersion: 'networking.istio.io/v1alpha3',
+  kind: 'EnvoyFilter',
   metadata: { name, namespace: 'default' },
   spec: {},
 });
@@ -35,11 +35,11 @@ it('reads the resources that a step wrote, and no others', () => {
   reportFieldFindings(step.change, { log: (line) => lines.push(line), status });
   expect(new Set(read)).toEqual(new Set(['stored-0', 'new']));
   expect(lines).toEqual([
-    'WasmPlugin default/stored-0: WasmPlugin is not compiled yet: it has no effect',
-    'WasmPlugin default/new: WasmPlugin is not compiled yet: it has no effect',
+    'EnvoyFilter default/stored-0: EnvoyFilter is not compiled yet: it has no effect',
+    'EnvoyFilter default/new: EnvoyFilter is not compiled yet: it has no effect',
   ]);
-  const by = (name: string) => `fields of WasmPlugin.extensions.istio.io default/${name}`;
-  const message = 'WasmPlugin is not compiled yet: it has no effect';
+  const by = (name: string) => `fields of EnvoyFilter.networking.istio.io default/${name}`;
+  const message = 'EnvoyFilter is not compiled yet: it has no effect';
   const finding = (about: unknown) => [{ about, reason: 'FieldWithoutEffect', message }];
   expect(new Map(reported)).toEqual(
     new Map<string, unknown>([
