@@ -28,6 +28,8 @@ export interface ProxyHttpSettings {
   readonly acceptsHttp10: boolean;
   /** `TULLE_IGNORED_UPGRADES`: beginnings of protocols that are taken for no offer, separated by commas; '' none. */
   readonly ignoredUpgrades: string;
+  /** `TULLE_DENIAL_HEADER`: the header of an answer 403 that names the policy and the rule; '' none. */
+  readonly denialHeader: string;
   /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
   readonly trustedProxies: number;
   /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
@@ -43,7 +45,14 @@ type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
 
 /** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
+  {
+    settings: true,
+    acceptsHttp10: true,
+    ignoredUpgrades: true,
+    denialHeader: true,
+    trustedProxies: true,
+    forwardClientCert: true,
+  },
   ({ settings, ...http }) => ({ ...settings, http }),
 );
 
@@ -87,6 +96,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       useRemoteAddress: side === 'gateway',
       ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
       ...http1Options(http),
+      ...denialHeader(http),
       ...clientCertificate(side, http),
       ...pathNormalization(settings.config),
       upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -99,6 +109,16 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       ...(logs.length > 0 && { accessLog: logs }),
     },
   );
+}
+
+/** Answers made here with 403 have the response code details, which name policy and rule. */
+function denialHeader({ denialHeader: key }: ProxyHttpSettings): Pick<HttpConnectionManager, 'localReplyConfig'> {
+  if (key === '') return {};
+  const value = { defaultValue: 403, runtimeKey: 'tulle.denial_header' };
+  const filter = { statusCodeFilter: { comparison: { op: 'EQ' as const, value } } };
+  const header = { key, value: '%RESPONSE_CODE_DETAILS%' };
+  const headersToAdd = [{ header, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' as const }];
+  return { localReplyConfig: { mappers: [{ filter, headersToAdd }] } };
 }
 
 function http1Options({ acceptsHttp10, ignoredUpgrades }: ProxyHttpSettings) {

@@ -37,6 +37,7 @@ const policy = (name: string, spec: object, annotations?: object) => ({
 const paths = (...all: string[]) => [{ to: [{ operation: { paths: all } }] }];
 
 const MESH = {
+  defaultConfig: { proxyMetadata: { TULLE_DENIAL_HEADER: 'x-denied-by' } },
   extensionProviders: [
     {
       name: 'over-http',
@@ -173,21 +174,24 @@ describe.skipIf(!ENVOY)('compiled AuthorizationPolicies, in Envoy and in Tulle',
     return { ...whole, staticResources: { listeners: JSON.parse(bound), clusters: JSON.parse(app), secrets } };
   };
 
-  const answers = async ({ ports }: RunningProxy): Promise<string[]> => {
+  const answers = async (proxy: RunningProxy): Promise<string[]> => {
+    const { ports } = proxy;
     const out: string[] = [];
     for (const [line, ...fields] of REQUESTS) {
       const bytes = [`${line} HTTP/1.1`, 'Host: web.test', ...fields, '', ''].join('\r\n');
       // A listener matches by its port, which the kernel has chosen here.
       const { responses } = await exchange(ports['10.10.0.10_8080']!, bytes, ['GET']);
       const { status, headers, body } = responses[0]!;
-      const kept = headers.filter(([name]) => ['x-why', 'x-allowed', 'grpc-status', 'grpc-message'].includes(name));
+      const kept = headers.filter(([name]) =>
+        ['x-why', 'x-allowed', 'x-denied-by', 'grpc-status', 'grpc-message'].includes(name),
+      );
       out.push(`${line} ${fields.join(' ')} -> ${status} ${kept.join(' ')} ${targetOf(body)}`);
     }
     const asked = [
       ...http.checks.splice(0).map(({ seen }) => `${seen.method} ${seen.path} ${shown(seen.headers)}`),
       ...grpc.checks.splice(0).map(({ seen }) => pathOf(seen)),
     ];
-    return [...out, ...asked];
+    return [...out, ...asked, ...(await counters(proxy))];
   };
   const run = async (start: () => Promise<RunningProxy>): Promise<string[]> => {
     const proxy = await start();
@@ -243,7 +247,10 @@ describe.skipIf(!ENVOY)('compiled AuthorizationPolicies, in Envoy and in Tulle',
     }
     expect(of('over-http').filter((line) => line.includes(' /check/guarded/')).length).toBeGreaterThan(3);
     expect(of('over-grpc').length).toBeGreaterThan(REQUESTS.length + 3);
-    expect(of('unknown').length).toBe(REQUESTS.length);
+    const dry = 'istio_dry_run_deny_.shadow_denied: 1';
+    for (const provider of PROVIDERS) expect(of(provider).filter((line) => line.endsWith(dry))).toHaveLength(1);
+    const named = 'x-denied-by,rbac_access_denied_matched_policy[ns[default]-policy[deny]-rule[0]]';
+    expect(of('unknown').filter((line) => line.includes(named)).length).toBeGreaterThan(3);
   });
 
   it.each(RUNTIMES.flatMap((runtime) => PROVIDERS.map((provider) => [runtime, provider] as const)))(
@@ -255,6 +262,15 @@ describe.skipIf(!ENVOY)('compiled AuthorizationPolicies, in Envoy and in Tulle',
     },
   );
 });
+
+/** What the filters have counted, without zeros. */
+async function counters({ adminPort }: RunningProxy): Promise<string[]> {
+  const text = await (await fetch(`http://127.0.0.1:${adminPort}/stats`)).text();
+  const lines = text
+    .split('\n')
+    .filter((line) => /^http\.inbound.*\.(?:rbac|ext_authz)\./.test(line) && !line.endsWith(': 0'));
+  return lines.filter((line) => !line.includes('.rbac.policy.')).sort();
+}
 
 function targetOf(body: string): string {
   if (!body.startsWith('{')) return body;
