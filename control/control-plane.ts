@@ -25,7 +25,9 @@ import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
+import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
+import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import { openSqliteStore } from './store/sqlite.ts';
@@ -63,6 +65,8 @@ export interface ControlPlaneOptions {
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
+  issuerKeys?: Partial<IssuerKeysSettings>;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -131,6 +135,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
+    const stopKeys = await keepIssuerKeys(
+      { ...ISSUER_KEYS, ...options.issuerKeys },
+      { folder: data, mesh, status, log, onError: report },
+    );
+    undo.splice(1, 0, stopKeys);
+    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    undo.splice(1, 0, () => addresses.close());
+    addresses.start(view.resources('ServiceEntry'));
+    mesh.onChange((_view, change) => addresses.follow(change));
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,
@@ -197,7 +210,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 }
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
-const OWN = /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|lost\+found)$/;
+const OWN =
+  /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

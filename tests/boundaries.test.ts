@@ -100,7 +100,7 @@ const planes: Record<string, string[][]> = {
       'compile/sidecar/',
     ],
     ['compile/node/'],
-    ['discovery/', 'status/'],
+    ['discovery/', 'jwks/', 'status/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],

@@ -9,8 +9,10 @@ import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
+import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
+import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import { advertisedOf } from './advertised.ts';
-import { CliError } from './cli-error.ts';
+import { CliError, readText } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {
@@ -33,6 +35,9 @@ export interface ControlFlags {
   maxConnectionsPerAddress: string;
   monitoringAddress: string;
   monitoringPort?: string;
+  jwksAllowHost?: string[];
+  jwksRefresh: string;
+  jwksCaFile?: string;
   logFormat: string;
   logLevel: string;
   announce?: boolean;
@@ -100,6 +105,21 @@ function connectionLimits(flags: ControlFlags): ConnectionLimits {
   };
 }
 
+function issuerKeys({ jwksAllowHost = [], jwksRefresh, jwksCaFile }: ControlFlags): IssuerKeysSettings {
+  const refreshMs = seconds('--jwks-refresh', jwksRefresh) * 1000;
+  if (refreshMs === 0) throw new CliError(`--jwks-refresh ${jwksRefresh}: must be at least 1s`);
+  try {
+    const allowedHosts = parseAllowedHosts(jwksAllowHost);
+    return {
+      allowedHosts,
+      refreshMs,
+      ...(jwksCaFile !== undefined && { extraRoots: readText(jwksCaFile, '--jwks-ca-file') }),
+    };
+  } catch (error) {
+    throw error instanceof CliError ? error : new CliError(`--jwks-allow-host ${(error as Error).message}`);
+  }
+}
+
 function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
   try {
     return logSettings(logFormat, logLevel);
@@ -150,6 +170,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
+    issuerKeys: issuerKeys(flags),
     version: pkg.version,
     log,
   });

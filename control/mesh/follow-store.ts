@@ -76,7 +76,7 @@ export class MeshFollower {
   /** Other keys of token issuers: they are part of the next view, which comes as after a write. */
   setKeySets(keySets: KeySets): void {
     this.#index.setKeySets(keySets);
-    this.#schedule();
+    if (this.#view) this.#schedule();
   }
 
   async stop(): Promise<void> {

@@ -4,7 +4,7 @@ import type { Finding } from '../compile/output/finding.ts';
 import { MeshIndex } from '../mesh/mesh-index.ts';
 import { reportFieldFindings } from './field-findings.ts';
 
-const plugin = (name: string): Resource => ({
+const filter = (name: string): Resource => ({
   apiVersion: 'networking.istio.io/v1alpha3',
   kind: 'EnvoyFilter',
   metadata: { name, namespace: 'default' },
@@ -18,7 +18,7 @@ it('reads the resources that a step wrote, and no others', () => {
       read.push(name);
       return {};
     };
-    const resource = plugin(name);
+    const resource = filter(name);
     Object.defineProperty(resource.metadata, 'annotations', { enumerable: true, get });
     return resource;
   };
@@ -52,7 +52,7 @@ it('reads the resources that a step wrote, and no others', () => {
 
 it('ends with how many lines are left out', () => {
   const lines: string[] = [];
-  const written = Array.from({ length: 203 }, (_, i) => plugin(`p-${i}`));
+  const written = Array.from({ length: 203 }, (_, i) => filter(`p-${i}`));
   reportFieldFindings({ written, deleted: [] }, { log: (line) => lines.push(line), status: { report: () => {} } });
   expect(lines).toHaveLength(201);
   expect(lines.at(-1)).toBe('3 more parts of resources have no effect: see tulle validate');

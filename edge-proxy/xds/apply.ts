@@ -18,7 +18,7 @@ import { hostOfCluster, OnDemandClusters } from './cluster/on-demand-clusters.ts
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import type { FilterRegistry } from './filter/filter-registry.ts';
-import { compileListener, type ListenerDeps } from './listener/compile-listener.ts';
+import { compileListener, type ListenerDeps, listenerAddress } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
 
@@ -240,10 +240,11 @@ export class RunningConfig {
     for (const raw of changes.listeners?.upsert ?? []) {
       const listener = SCHEMAS.listeners.safeParse(raw).data;
       const current = listener && this.listeners.get(listener.name);
-      const at = listener?.address.socketAddress;
-      const { address, port } = current?.server.config ?? {};
-      if (!listener || !current || (at?.address === address && (at?.portValue ?? 0) === port)) continue;
+      if (!listener || !current) continue;
       try {
+        const at = listenerAddress(listener);
+        const { address, port } = current.server.config;
+        if (at.address === address && at.port === port) continue;
         await this.secrets.load(listener);
         moving.set(listener.name, { current, made: compileListener(listener, this.parts, current.chains) });
       } catch {

@@ -15,7 +15,8 @@ export function* gatewayServers(place: Place): Work<Parts> {
   const { services } = scope;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
-  for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
+  for (const { service, port, endpoint } of instances)
+    if (!keepsPorts(service)) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = yield* gatewayOutbound({
     forms: gatewayRoutes({ list: scope.routes, gateways }),
     services,
@@ -47,4 +48,9 @@ export function* gatewayServers(place: Place): Work<Parts> {
   });
   const made = { listeners, routes, clusters: sharedList(sni.clusters), endpoints: sharedList(sni.assignments) };
   return partsOf(place, made, { notes: [...notes, ...sni.notes], errors });
+}
+
+/** Istio's label of a Service whose ports are not translated: servers listen on the numbers that they name. */
+function keepsPorts({ resource }: MeshService): boolean {
+  return resource.metadata.labels?.['experimental.istio.io/disable-gateway-port-translation'] !== undefined;
 }

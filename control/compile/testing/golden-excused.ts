@@ -1,7 +1,5 @@
-/** Cases whose feature belongs to a later part of Istio's API, or where Tulle differs on purpose, and why. */
+/** Cases that wait for a feature; those that differ on purpose are in docs/differences-from-istio.md. */
 const FILTER = 'EnvoyFilter is not compiled yet';
-const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
-const SHARED_TLS = 'TLS services that share a port without capture are distinguished by SNI here';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
@@ -9,16 +7,6 @@ export const EXCUSED: Record<string, string> = {
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
   'ef-priority': FILTER,
-  'sidecar-egress-port': SIDECAR,
-  'sidecar-ingress': SIDECAR,
-  'sidecar-vs-dr-scope': SIDECAR,
-  'gw-egress': SHARED_TLS,
-  'gw-egress-tls': SHARED_TLS,
-  'se-https-port': SHARED_TLS,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
-  'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
-  'dr-hash-misc': 'a virtual host at port 80 for a service that has no port 80',
-  'mix-shop': 'a gateway host that only redirects to HTTPS and has no routes',
-  'se-dynamic-dns': 'without capture a listener passes nothing through to where it was going',
 };

@@ -1,5 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
+import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
@@ -15,7 +16,7 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { errorAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
 import { HttpStats } from '../../http/downstream/http-stats.ts';
 import type { ConnectionManagerOptions } from '../../http/downstream/manager-options.ts';
@@ -94,8 +95,7 @@ export function compileListener(
   previous: ReadonlyMap<string, Chain>,
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
-  const address = listener.address.socketAddress;
-  if (!address) throw new Error('address: only socketAddress is supported');
+  const at = listenerAddress(listener);
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -111,12 +111,13 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
+  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
+    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
     name: listener.name,
-    address: address.address,
-    port: address.portValue ?? 0,
+    ...at,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
     reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
@@ -127,6 +128,16 @@ export function compileListener(
     log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
+}
+
+/** Where a listener binds: an IP address and its port, or a Unix domain socket, at port 0. Throws ConfigError. */
+export function listenerAddress({
+  address: { socketAddress, pipe },
+}: Listener): Pick<CompiledListener, 'address' | 'port' | 'mode'> {
+  if (socketAddress) return { address: socketAddress.address, port: socketAddress.portValue ?? 0 };
+  if (!pipe) throw new ConfigError('address', 'must be socketAddress or pipe');
+  if (!/^[/@]/.test(pipe.path)) throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
+  return { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
 }
 
 /** As Envoy, the TLS inspector is added where chains need what it finds. */
