@@ -76,9 +76,10 @@ const clusterName = (i: number) => `outbound|80||s${i}.default.svc.cluster.local
 /**
  * What a sidecar carries: 51 virtual hosts over 50 clusters, RBAC with 5 policies of which the last lets in, fault, cors,
  * tracing at 1 %, retry policy, timeouts.
+ * @param first filters in front of these
  */
-export function sidecarBootstrap(target: Target): object {
-  return sidecarWith(target, [], []);
+export function sidecarBootstrap(target: Target, first: readonly object[] = []): object {
+  return sidecarWith(target, first, []);
 }
 
 /**
@@ -115,7 +116,7 @@ export function extAuthzBootstrap(target: Target): object {
   return sidecarWith(target, [shadow, extAuthz], [clusterTo('authz', target)]);
 }
 
-function sidecarWith(target: Target, first: object[], more: object[]): object {
+function sidecarWith(target: Target, first: readonly object[], more: readonly object[]): object {
   const hosts = Array.from({ length: SERVICES }, (_, i) => ({
     name: `s${i}`,
     domains: [`s${i}.default.svc.cluster.local`, `s${i}`],

@@ -9,6 +9,7 @@ import {
 } from './bootstrap.ts';
 import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
+import { ACCEPTS_TOKENS, BEARER } from './token.ts';
 import type { Kind } from './upstreams.ts';
 
 /** What one figure of CPU means. */
@@ -25,6 +26,8 @@ export interface Scenario {
   readonly connections: number;
   /** Of HTTP/2: at a time on each connection. Default: 1. */
   readonly streams?: number;
+  /** Of each request of HTTP/1.1. Default: none but Host. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Measured beside Tulle's runtimes. */
   readonly beside: readonly PeerName[];
   /** Latency at half of what Envoy can do, instead of cost at saturation. */
@@ -60,6 +63,15 @@ export const SCENARIOS: readonly Scenario[] = [
     what: "a sidecar's whole config, and an HTTP service asked about each request",
     upstream: http,
     bootstrap: extAuthzBootstrap,
+    beside: ['envoy'],
+  },
+  {
+    ...plain,
+    name: 'jwt',
+    what: "a sidecar's whole config and jwt_authn, the same token in each request",
+    upstream: http,
+    bootstrap: (target) => sidecarBootstrap(target, [ACCEPTS_TOKENS]),
+    headers: BEARER,
     beside: ['envoy'],
   },
   {
