@@ -15,6 +15,7 @@ const READ = [
   'MESH_ID',
   'NAMESPACE',
   'OUTBOUND_BIND',
+  'PROXY_CONFIG',
   'SERVICE_ACCOUNT',
   'STATIC_LABELS',
 ] as const;

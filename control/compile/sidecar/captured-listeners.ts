@@ -9,6 +9,7 @@ import { type EgressGroup, servesAllPorts } from '../scope/egress.ts';
 import { looksUpHosts } from '../scope/outbound-policy.ts';
 import { tcpTargets } from './bound-listeners.ts';
 import {
+  countsAttempts,
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
@@ -144,7 +145,13 @@ function unknownHttpChain(settings: Outbound['settings'], { requests }: Outbound
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: name,
-    routes: { inline: { name, validateClusters: false, virtualHosts: [catchAll({ requests })] } },
+    routes: {
+      inline: {
+        name,
+        validateClusters: false,
+        virtualHosts: [catchAll({ requests, counts: countsAttempts(settings) })],
+      },
+    },
     last: [LOOKS_UP_ANY],
   });
   return { name, filterChainMatch: HTTP_MATCH, filters: [manager] };

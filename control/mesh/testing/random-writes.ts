@@ -322,6 +322,7 @@ const meshConfig = some(
   'connectTimeout: 3s',
   'enableTracing: false',
   'extensionProviders: [{ name: otel, opentelemetry: { service: a.shop.svc.cluster.local, port: 80 } }]',
+  'discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [pay]}]}]',
   'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 
