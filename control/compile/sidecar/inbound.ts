@@ -21,15 +21,8 @@ import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/pe
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import type { PlacedFilters } from './filter-places.ts';
-import {
-  detectionTimeout,
-  HTTP_INSPECTOR,
-  httpManager,
-  ORIGINAL_DST,
-  type ProxySettings,
-  plainTcpProxy,
-  TLS_INSPECTOR,
-} from './http-manager.ts';
+import { detectionTimeout, httpManager, ORIGINAL_DST, type ProxySettings, plainTcpProxy } from './http-manager.ts';
+import { inspectorsOf } from './inspectors.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 /** What every HTTP server agrees to. */
@@ -278,39 +271,21 @@ function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): C
   return cluster;
 }
 
-/**
- * Where no chain ends TLS, the listener does not inspect for it: all bytes count as plain, and server-first protocols do not
- * wait for the client's first bytes. The chains for TLS could never match.
- */
-function withoutInspection(chains: readonly FilterChain[]): FilterChain[] {
-  if (chains.some((chain) => chain.transportSocket)) return [...chains];
-  return chains.filter(({ filterChainMatch }) => filterChainMatch?.transportProtocol !== 'tls');
-}
-
 /** Without capture: a listener per port, bound where the workload is reached. */
 function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
   return ports.map((item) => {
     const name = `${item.bind}_${item.port}`;
-    const filterChains = withoutInspection(portChains(input, item, name, false));
+    const filterChains = portChains(input, item, name, false);
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
       trafficDirection: 'INBOUND',
       filterChains,
-      listenerFilters: inspectors(filterChains),
+      listenerFilters: inspectorsOf(filterChains),
       listenerFiltersTimeout: detectionTimeout(input.settings),
       continueOnListenerFiltersTimeout: true,
     };
   });
-}
-
-/** Chains that match on TLS need the TLS inspector, those that match on plain HTTP the HTTP inspector. */
-function inspectors(chains: readonly FilterChain[]) {
-  const matches = chains.map((chain) => chain.filterChainMatch ?? {});
-  const tls =
-    chains.some((chain) => chain.transportSocket) || matches.some((match) => match.transportProtocol === 'tls');
-  const http = matches.some((match) => match.applicationProtocols?.includes('h2c'));
-  return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
 
 /** Governed by the workloads that serve the port; by all where none does. */
@@ -334,8 +309,8 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
       ...(secured && { transportSocket: socket }),
     });
   if (mode === 'STRICT') add({ transportProtocol: 'tls' }, true);
-  // TLS belongs to the application, and so do bytes that nothing inspects.
-  else if (mode === 'DISABLE') add({}, false);
+  // Nothing inspects such a port: all bytes are raw, the application's own TLS too.
+  else if (mode === 'DISABLE') add({ transportProtocol: 'raw_buffer' }, false);
   else {
     add({ transportProtocol: 'tls', applicationProtocols: MESH_ALPN }, true);
     // TLS that is not the mesh's own belongs to the application.
@@ -366,8 +341,7 @@ function sniffedChains(
     chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(input, true));
   if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(input, false))];
   const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
-  // TLS is the application's; that of a listener which does not look for TLS is plain.
-  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp()), chain(tls, tcp())];
+  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
   return [
     secureHttp(http()),
     plainHttp,
@@ -472,13 +446,12 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
     }),
   ];
   for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
-  const used = withoutInspection(filterChains);
   return {
     name: 'virtualInbound',
     address: { socketAddress: { address: wildcard(input.ip), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
-    filterChains: used,
-    listenerFilters: [ORIGINAL_DST, ...inspectors(used)],
+    filterChains,
+    listenerFilters: [ORIGINAL_DST, ...inspectorsOf(filterChains)],
     listenerFiltersTimeout: detectionTimeout(input.settings),
     continueOnListenerFiltersTimeout: true,
   };
