@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { RESOURCE_TYPES, SCHEMAS, type Snapshot } from '../../shared/xds/discovery.ts';
 import { deliberateDifferences, isFragment } from './testing/deliberate.ts';
 import { differences, type Golden } from './testing/golden-compare.ts';
+import { withoutDeliberate } from './testing/golden-deliberate.ts';
 import { EXCUSED } from './testing/golden-excused.ts';
 import { GOLDEN, goldenInputs } from './testing/inputs/golden.ts';
 import { compiledInput } from './testing/inputs/input.ts';
@@ -56,7 +57,9 @@ describe.skipIf(!available)('compiled as istiod does', () => {
           const parsed = SCHEMAS[type].safeParse(resource);
           expect(parsed.success, `${label}: ${type}: ${parsed.error?.message}`).toBe(true);
         }
-      const found = differences(withoutServedPorts(golden, notes), withoutOwnInbound(golden, snapshot));
+      const differing = differences(withoutServedPorts(golden, notes), withoutOwnInbound(golden, snapshot));
+      const { left: found, stale: agreeing } = withoutDeliberate(differing, label);
+      for (const name of agreeing) stale.add(name);
       const excuse = deliberate.has(name) ? 'docs/differences-from-istio.md' : EXCUSED[name];
       if (found.length === 0) agreed.push(label);
       else if (excuse) {

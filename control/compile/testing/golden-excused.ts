@@ -1,6 +1,5 @@
 /** Cases that wait for a feature; those that differ on purpose are in docs/differences-from-istio.md. */
 const FILTER = 'EnvoyFilter is not compiled yet';
-const SIDECAR = 'Sidecar egress listeners and reach are only partly followed';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
 export const EXCUSED: Record<string, string> = {
@@ -8,10 +7,6 @@ export const EXCUSED: Record<string, string> = {
   'ef-http-filter-insert': FILTER,
   'ef-network-filter': FILTER,
   'ef-priority': FILTER,
-  'sidecar-egress-port': SIDECAR,
-  'sidecar-ingress': SIDECAR,
-  'sidecar-vs-dr-scope': SIDECAR,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
-  'se-none-wildcard': 'addresses that are CIDR ranges are not compiled yet',
 };
