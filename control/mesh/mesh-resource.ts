@@ -1,7 +1,8 @@
-/** What the mesh sees of a stored resource: neither its status nor who manages which field. */
+/** What the mesh sees of a stored resource: neither who manages which field nor its status, but that a workload is unhealthy. */
 import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
+import { isUnhealthy, UNHEALTHY_STATUS } from './workload-health.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {
@@ -14,7 +15,7 @@ export function meshForm(resource: Resource): Resource {
   if (resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
   const { status: _status, ...rest } = resource;
   const { managedFields: _managed, ...metadata } = resource.metadata;
-  return { ...rest, metadata };
+  return isUnhealthy(resource) ? { ...rest, metadata, status: UNHEALTHY_STATUS } : { ...rest, metadata };
 }
 
 /**
@@ -25,6 +26,7 @@ export function isSameInMesh(before: Resource, after: Resource): boolean {
   const { uid, resourceVersion, generation } = after.metadata;
   if (uid === undefined || before.metadata.uid !== uid) return false;
   if (resourceVersion !== undefined && before.metadata.resourceVersion === resourceVersion) return true;
+  if (isUnhealthy(before) !== isUnhealthy(after)) return false;
   if (before.metadata.generation !== generation) return false;
   const { metadata: _before, ...own } = before;
   const { metadata: _after, ...others } = after;
