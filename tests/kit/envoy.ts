@@ -41,7 +41,8 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
     if ((await fetch(`http://${at}/ready`)).status !== 200) return undefined;
     const listeners = (await (await fetch(`http://${at}/listeners?format=json`)).json()) as EnvoyListeners;
     const ports = Object.fromEntries(
-      (listeners.listener_statuses ?? []).map((one) => [one.name, one.local_address.socket_address.port_value]),
+      // A unix socket has no port.
+      (listeners.listener_statuses ?? []).map((one) => [one.name, one.local_address.socket_address?.port_value ?? 0]),
     );
     return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };
   }).catch(async (error: unknown) => {
@@ -54,5 +55,5 @@ export async function startEnvoy(bootstrap: object, folder: string, name = 'envo
 }
 
 interface EnvoyListeners {
-  listener_statuses?: { name: string; local_address: { socket_address: { port_value: number } } }[];
+  listener_statuses?: { name: string; local_address: { socket_address?: { port_value: number } } }[];
 }

@@ -97,8 +97,8 @@ export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
 }
 
 /** TLS that leaves the mesh: SIMPLE and MUTUAL. */
-function originated(
-  { settings, readsCredentials, note }: UpstreamTls,
+export function originated(
+  { settings, readsCredentials, note }: Pick<UpstreamTls, 'settings' | 'readsCredentials' | 'note'>,
   cluster: Cluster,
   tls: ClientTls,
 ): UpstreamTlsContext {

@@ -297,6 +297,24 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
   'discoverySelectors[].matchExpressions[].operator': NOT_OTHER,
   'discoverySelectors[].matchExpressions[].values[]': NOT_OTHER,
   'outboundTrafficPolicy.mode': 'outboundTrafficPolicy: { mode: REGISTRY_ONLY }',
+  ...Object.fromEntries(
+    [
+      ['mode', 'mode: ISTIO_MUTUAL'],
+      ['clientCertificate', 'mode: MUTUAL, privateKey: /k, clientCertificate: /other'],
+      ['privateKey', 'mode: MUTUAL, clientCertificate: /c, privateKey: /other'],
+      ['caCertificates', 'mode: SIMPLE, caCertificates: /ca'],
+      ['caCrl', 'mode: SIMPLE, caCrl: /crl'],
+      ['subjectAltNames[]', 'mode: SIMPLE, subjectAltNames: [a.example]'],
+      ['sni', 'mode: SIMPLE, sni: a.example'],
+      ['insecureSkipVerify', 'mode: SIMPLE, insecureSkipVerify: true'],
+    ].map(([field, tls]) => [
+      `outboundTrafficPolicy.tls.${field}`,
+      {
+        mesh: `outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS, tls: { ${tls} } }`,
+        without: `outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS, tls: { mode: ${field === 'mode' ? 'DISABLE' : field === 'clientCertificate' || field === 'privateKey' ? 'MUTUAL, clientCertificate: /c, privateKey: /k' : 'SIMPLE'} } }`,
+      },
+    ]),
+  ),
   'inboundTrafficPolicy.mode': 'inboundTrafficPolicy: { mode: LOCALHOST }',
   enableAutoMtls: 'enableAutoMtls: false',
   trustDomain: 'trustDomain: other.example',
@@ -389,7 +407,6 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
     ['enableTracing: false'],
     ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
     ['accessLogFormat: "a %NO_SUCH(x)% b"', 'accessLogFormat: has no effect: proxies cannot read %NO_SUCH(x)%'],
-    ['outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS }', 'outboundTrafficPolicy.mode: is not supported yet'],
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['enablePrometheusMerge: true'],
     ['verifyCertificateAtClient: false'],

@@ -14,7 +14,8 @@ import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
-import { exactHosts, scopeOf, sidecarsOf, withServices } from '../scope/scope.ts';
+import { scopeOf, withServices } from '../scope/scope.ts';
+import { exactHosts, sidecarFindings, sidecarsOf } from '../scope/sidecars.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
@@ -237,7 +238,11 @@ function* compileAt(place: Place): Work<CompiledPlace> {
   yield;
   yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const sets = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]));
-  const errors = [...own.errors, ...routeFindings({ forms: place.scope.routes })];
+  const errors = [
+    ...own.errors,
+    ...routeFindings({ forms: place.scope.routes }),
+    ...sidecarFindings(place.view, place.proxy),
+  ];
   return { sets: sets as CompiledNode['sets'], own: { ...own, notes, errors }, called };
 }
 

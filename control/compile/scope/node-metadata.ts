@@ -6,6 +6,7 @@ import { knownFeatures } from '../../../shared/xds/discovery.ts';
 const READ = [
   'APP_PORTS',
   'CLUSTER_ID',
+  'DNS_CAPTURE',
   'HTTP10',
   'HTTP_PROXY_PORT',
   'INSTANCE_IPS',

@@ -55,6 +55,8 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Of the ALPN protocols of a context it offers those that a connection speaks: Tulle's own proxies. */
   choosesAlpn: boolean;
+  /** It answers DNS look-ups of the workload, so that services without addresses have automatic ones. */
+  capturesDns: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
   /** PROXY_CONFIG of the node's metadata; undefined: it has none, or one that cannot be read. */
@@ -109,6 +111,7 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     choosesAlpn: isTulle,
+    capturesDns: isSwitchedOn(text(metadata['DNS_CAPTURE'])),
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
     ownConfig: ownConfigOf(metadata['PROXY_CONFIG']),
   };

@@ -6,11 +6,11 @@ import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT } from '../../../shared/xds/access
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter, TcpProxy } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
-import { BLACK_HOLE } from '../cluster/clusters.ts';
 import { destinationPolicy, hashPolicy } from '../cluster/consistent-hash.ts';
 import type { Destinations } from '../cluster/destination-rule.ts';
 import { protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
+import { BLACK_HOLE } from '../names.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 import { filtersInOrder, type PlacedFilters } from './filter-places.ts';

@@ -143,19 +143,55 @@ const destinationRule = fc
   })
   .map((spec) => ({ spec: compact(spec) }));
 
+const egressHosts = fc.uniqueArray(some('./*', '*/*', 'shop/*', '*/ext.example.com', '~shop/*', '~/ext.example.com'), {
+  minLength: 1,
+});
+const egressListener = fc.record({
+  port: maybe(
+    some(
+      { number: 80, protocol: 'HTTP' },
+      { number: 8080, protocol: 'TCP' },
+      { number: 3128, protocol: 'HTTP_PROXY' },
+      { number: 81 },
+    ),
+  ),
+  bind: maybe(some('127.0.0.1', '127.0.0.7', '0.0.0.0')),
+  captureMode: maybe(some('DEFAULT', 'NONE')),
+  hosts: egressHosts,
+});
+const socketListener = fc.record({
+  bind: some('unix:///run/a.sock', 'unix:///run/b.sock'),
+  port: some({ number: 0, protocol: 'HTTP' }, { number: 0, protocol: 'TCP' }),
+  hosts: egressHosts,
+});
+const limits = maybe(some({ tcp: { maxConnections: 3 } }, { http: { http2MaxRequests: 5 } }));
+
 const sidecar = fc
   .record({
-    egress: fc.array(
-      fc.record({ hosts: fc.uniqueArray(some('./*', '*/*', 'shop/*', '*/ext.example.com'), { minLength: 1 }) }),
-      {
-        minLength: 1,
-        maxLength: 1,
-      },
-    ),
+    egress: fc.array(fc.oneof(egressListener.map(compact), socketListener), { minLength: 1, maxLength: 3 }),
     workloadSelector: maybe(fc.record({ labels: fc.record({ app }) })),
-    outboundTrafficPolicy: maybe(some({ mode: 'REGISTRY_ONLY' }, { mode: 'ALLOW_ANY' })),
+    outboundTrafficPolicy: maybe(
+      some(
+        { mode: 'REGISTRY_ONLY' },
+        { mode: 'ALLOW_ANY' },
+        { mode: 'ALLOW_ANY', egressProxy: { host: 'ext.example.com', port: { number: 80 } } },
+      ),
+    ),
+    inboundConnectionPool: limits,
     ingress: maybe(
-      fc.constant([{ port: { number: 8080, name: 'http', protocol: 'HTTP' }, defaultEndpoint: '127.0.0.1:8080' }]),
+      fc
+        .record({
+          captureMode: maybe(some('NONE', 'IPTABLES')),
+          connectionPool: limits,
+          tls: maybe(some({ mode: 'SIMPLE', serverCertificate: '/c', privateKey: '/k' })),
+        })
+        .map((item) => [
+          compact({
+            ...item,
+            port: { number: 8080, name: 'http', protocol: item.tls ? 'HTTPS' : 'HTTP' },
+            defaultEndpoint: '127.0.0.1:8080',
+          }),
+        ]),
     ),
   })
   .map((spec) => ({ spec: compact(spec) }));
