@@ -28,7 +28,7 @@ import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
-import { proxyHttpSettings } from './proxy-config.ts';
+import { discoversItself, proxyHttpSettings } from './proxy-config.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
 export interface Compiled {
@@ -203,6 +203,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    selfDiscovers: discoversItself(view, proxy),
   };
 }
 
@@ -284,6 +285,7 @@ function clustersOf(place: Place): ClusterLayers {
     readsCredentials: proxy.traits.readsCredentials,
     detectsProtocols: proxy.traits.detectsProtocols,
     choosesAlpn: proxy.choosesAlpn,
+    selfDiscovers: place.selfDiscovers,
   });
 }
 

@@ -5,7 +5,11 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
-import { HTTP10_METADATA, IGNORED_UPGRADES_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
+import {
+  HTTP10_METADATA,
+  IGNORED_UPGRADES_METADATA,
+  SELF_DISCOVERY_METADATA,
+} from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
@@ -55,6 +59,11 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
   };
+}
+
+/** Whether the proxy is given the endpoints of its own service (`ISTIO_META_ENABLE_SELF_DISCOVERY`). */
+export function discoversItself(view: MeshView, proxy: ProxyView): boolean {
+  return isSwitchedOn(effectiveProxyConfig(view, proxy).proxyMetadata?.[SELF_DISCOVERY_METADATA]);
 }
 
 /** The whole of it, also of fields no proxy reads. */
