@@ -27,6 +27,7 @@ import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
+import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import { openSqliteStore } from './store/sqlite.ts';
@@ -139,6 +140,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
+    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    undo.splice(1, 0, () => addresses.close());
+    addresses.start(view.resources('ServiceEntry'));
+    mesh.onChange((_view, change) => addresses.follow(change));
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,

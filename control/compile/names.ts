@@ -1,5 +1,11 @@
 /** The names of compiled resources, as Istio forms them, and patterns of host names. */
 
+export const BLACK_HOLE = 'BlackHoleCluster';
+export const PASSTHROUGH = 'PassthroughCluster';
+/** Dials the host that a request names, where that is none of the mesh's. */
+export const DYNAMIC_ANY = 'AllowAnyDynamicDNSCluster';
+export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
+
 /** `outbound|9080|v1|reviews.default.svc.cluster.local` */
 export function outboundCluster(port: number, subset: string | undefined, hostname: string): string {
   return `outbound|${port}|${subset ?? ''}|${hostname}`;

@@ -9,13 +9,8 @@ import { walk } from './testing/walk/walk.ts';
 
 /** Cases that wait for what they need; none may agree. */
 const EXCUSED: Readonly<Record<string, string>> = {
-  'TestServiceEntry/overlapping_CIDR': 'addresses of several ServiceEntries that overlap',
   TestExternalNameServices: 'Services of type ExternalName',
   'TestExternalNameServices#2': 'Services of type ExternalName',
-  'TestPassthroughTraffic/ALLOW_ANY_DYNAMIC_DNS/with_VIP': 'outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS',
-  'TestPassthroughTraffic/ALLOW_ANY_DYNAMIC_DNS/without_VIP': 'outboundTrafficPolicy ALLOW_ANY_DYNAMIC_DNS',
-  'TestInboundSidecarTLSModes/sidecar tcp over mTLS mutual mode with peer auth on port disabled': 'ingress.tls',
-  'TestInboundSidecarTLSModes/sidecar http over TLS SIMPLE mode with peer auth on port STRICT': 'ingress.tls',
   'TestTargetPort/multiple target port': 'the ports of several Services of a gateway',
   'TestGatewayServices/single service': 'ports that no Service of a gateway has',
   'TestGatewayServices/wrong namespace': 'ports that no Service of a gateway has',

@@ -34,8 +34,7 @@ function settingsOf(config: MeshConfig): MeshSettings {
     trustDomain: config.trustDomain ?? 'cluster.local',
     domainSuffix: 'cluster.local',
     // A policy without mode has the enum's zero value, as in any protobuf message.
-    outboundTrafficPolicy:
-      (outboundTrafficPolicy?.mode ?? 'REGISTRY_ONLY') === 'REGISTRY_ONLY' ? 'REGISTRY_ONLY' : 'ALLOW_ANY',
+    outboundTrafficPolicy: outboundTrafficPolicy?.mode ?? 'REGISTRY_ONLY',
     enableAutoMtls: config.enableAutoMtls ?? true,
     ...(trustDomainAliases.length > 0 ? { trustDomainAliases } : {}),
     ...(accessLogFile === undefined ? {} : { accessLogFile }),

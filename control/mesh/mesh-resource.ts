@@ -1,7 +1,8 @@
-/** What the mesh sees of a stored resource: neither its status nor who manages which field. */
+/** What the mesh sees of a stored resource: of its status only automatic addresses, and not who manages which field. */
 import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
+import { statusAddresses } from './auto-addresses.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {
@@ -9,23 +10,24 @@ export function resourceId({ apiVersion, kind, metadata }: Resource): string {
   return `${kindKey(group, kind)} ${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
-/** The resource without its status and `managedFields`; itself where it has neither. */
+/** The resource without `managedFields`, and of its status `addresses` alone; itself where there is nothing to leave out. */
 export function meshForm(resource: Resource): Resource {
   if (resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
   const { status: _status, ...rest } = resource;
   const { managedFields: _managed, ...metadata } = resource.metadata;
-  return { ...rest, metadata };
+  const addresses = resource.kind === 'ServiceEntry' ? statusAddresses(resource) : [];
+  return { ...rest, metadata, ...(addresses.length > 0 && { status: { addresses } }) };
 }
 
 /**
- * Whether a later state of a resource, in its mesh form, says the same to the mesh: it was written since, but only its
- * status or `managedFields`.
+ * Whether a later state of a resource, in its mesh form, says the same to the mesh: it was written since, but only in what
+ * the mesh form leaves out.
  */
 export function isSameInMesh(before: Resource, after: Resource): boolean {
   const { uid, resourceVersion, generation } = after.metadata;
   if (uid === undefined || before.metadata.uid !== uid) return false;
   if (resourceVersion !== undefined && before.metadata.resourceVersion === resourceVersion) return true;
-  if (before.metadata.generation !== generation) return false;
+  if (before.metadata.generation !== generation || !sameJson(before.status, after.status)) return false;
   const { metadata: _before, ...own } = before;
   const { metadata: _after, ...others } = after;
   // The same generation is the same but for metadata; not every store numbers generations.

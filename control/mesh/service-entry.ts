@@ -3,6 +3,7 @@ import { parseProtocol } from '../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
 import type { ServiceEntryPort } from '../../shared/resources/schema/service-entry.ts';
+import { autoAddresses } from './auto-addresses.ts';
 import { exportToOf } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
@@ -43,6 +44,7 @@ export function serviceEntryDefinitions(
   const { hosts = [], addresses = [], subjectAltNames = [], workloadSelector, ...spec } = specOf(entry);
   const namespace = namespaceOf(entry);
   const ports = (spec.ports ?? []).map(servicePort);
+  const automatic = autoAddresses(entry);
   const exportTo = exportToOf(spec.exportTo ?? [], meshExportTo);
   return hosts.map((hostname) => {
     const service: MeshService = {
@@ -51,6 +53,7 @@ export function serviceEntryDefinitions(
       name: hostname,
       ports,
       addresses,
+      ...(automatic.has(hostname) && { autoAddresses: automatic.get(hostname)! }),
       resolution: spec.resolution ?? 'NONE',
       external: spec.location !== 'MESH_INTERNAL',
       exportTo,

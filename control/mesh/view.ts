@@ -24,7 +24,9 @@ export interface MeshService {
   name: string;
   ports: readonly ServicePort[];
   /** Virtual IPs; empty when there is none. */
-  addresses: string[];
+  addresses: readonly string[];
+  /** Addresses for a service without any, where proxies answer DNS look-ups; see `auto-addresses.ts`. */
+  autoAddresses?: readonly string[];
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
@@ -35,6 +37,8 @@ export interface MeshService {
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
   creationTimestamp: string;
   resource: Resource;
+  /** The service of the registry, of one that a Sidecar cuts down to some ports: endpoints are found by it. */
+  whole?: MeshService;
 }
 
 export interface MeshEndpoint {
@@ -76,7 +80,7 @@ export interface MeshSettings {
   trustDomain: string;
   /** `cluster.local` */
   domainSuffix: string;
-  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+  outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY' | 'ALLOW_ANY_DYNAMIC_DNS';
   enableAutoMtls: boolean;
   /** Other names this trust domain is known by, for AuthorizationPolicy principals. */
   trustDomainAliases?: string[];

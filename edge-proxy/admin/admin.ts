@@ -1,5 +1,6 @@
 /** The proxy's admin endpoints, Envoy's paths and answers where Envoy has them. */
 import { type IRequest, Router, text } from 'itty-router';
+import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import type { HeldCertificates } from './certs.ts';
 import { type ClusterState, clustersJson, clustersText } from './clusters.ts';
@@ -159,7 +160,9 @@ function listeners(deps: AdminDeps, format: string | null): Response {
     ...(refused.length > 0 && { refusedListeners: refused }),
     listenerStatuses: all.map(({ name, address, port }) => ({
       name,
-      localAddress: { socketAddress: { address, portValue: port } },
+      localAddress: isUnixAddress(address)
+        ? { pipe: { path: address.slice('unix://'.length) } }
+        : { socketAddress: { address, portValue: port } },
     })),
   });
 }

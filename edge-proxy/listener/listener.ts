@@ -61,6 +61,8 @@ export interface CompiledListener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Permissions of the file of a Unix domain socket. */
+  readonly mode?: number;
   readonly backlog: number | undefined;
   readonly reusePort: boolean;
   readonly find: ChainFinder<Chain>;
@@ -97,10 +99,17 @@ export class ListenerServer {
 
   /** @throws ListenError */
   async open(): Promise<void> {
-    const { address, port, backlog, reusePort, chains } = this.config;
+    const { address, port, mode, backlog, reusePort, chains } = this.config;
     const plaintext = !chains.some((chain) => chain.secure);
     this.listening = await this.runtime.listen(
-      { address, port, reusePort, plaintext, ...(backlog ? { backlog } : {}) },
+      {
+        address,
+        port,
+        reusePort,
+        plaintext,
+        ...(mode === undefined ? {} : { mode }),
+        ...(backlog ? { backlog } : {}),
+      },
       (connection) => this.onConnection(connection),
     );
   }

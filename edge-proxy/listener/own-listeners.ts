@@ -3,6 +3,7 @@
  * itself can loop without end, and sends a call again with its own identity.
  */
 import { type Ip, parseIp } from '../../shared/match/cidr.ts';
+import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import type { Connection, Listening, Runtime, TlsContext } from '../runtime/runtime.ts';
 
 /** An address as listeners report it. */
@@ -14,7 +15,7 @@ export interface ListeningAddress {
 type Addresses = Pick<Connection, 'localAddress' | 'remoteAddress'>;
 
 interface Bound {
-  /** As `addressKey`; undefined: every address of this host. */
+  /** As `addressKey`, or the address of a Unix domain socket; undefined: every address of this host. */
   readonly key: string | undefined;
   readonly text: string;
 }
@@ -40,9 +41,10 @@ export class OwnListeners {
    */
   add({ address, port }: ListeningAddress): () => void {
     const ip = parseIp(address);
+    const socket = isUnixAddress(address);
     const bound: Bound = {
-      key: ip && !isUnspecified(ip) ? addressKey(ip) : undefined,
-      text: `${address.includes(':') ? `[${address}]` : address}:${port}`,
+      key: socket ? address : ip && !isUnspecified(ip) ? addressKey(ip) : undefined,
+      text: socket ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`,
     };
     const known = this.byPort.get(port) ?? new Set();
     this.byPort.set(port, known.add(bound));
@@ -59,6 +61,7 @@ export class OwnListeners {
   find({ address, port }: ListeningAddress): string | undefined {
     const listeners = this.byPort.get(port);
     if (!listeners) return undefined;
+    if (isUnixAddress(address)) return [...listeners].find(({ key }) => key === address)?.text;
     const ip = parseIp(address);
     const key = ip && addressKey(isUnspecified(ip) ? loopbackOf(ip) : ip);
     for (const bound of listeners) {
@@ -136,7 +139,7 @@ export function withoutOwnListeners(
         return runtime.connect(to, NEVER, handler, onOpen);
       }
       return runtime.connect(to, tls, handler, (opened) => {
-        const reached = own.findOpened(opened, to.port);
+        const reached = isUnixAddress(to.address) ? undefined : own.findOpened(opened, to.port);
         if (reached === undefined) return onOpen(opened);
         onRefused(reached);
         opened.destroy(new Error(REFUSED));

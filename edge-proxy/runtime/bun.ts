@@ -1,4 +1,6 @@
 /** Bun: its own sockets for plaintext; node:net and node:tls, as Node has them, where TLS may come. */
+
+import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
 import { socketsRuntime } from './sockets-runtime.ts';
@@ -13,10 +15,10 @@ export function bunRuntime(): Runtime {
   return {
     ...shared,
     listen: (options, onConnection) =>
-      options.plaintext && !/^[/@]/.test(options.address)
+      options.plaintext && !isUnixAddress(options.address)
         ? nativeListen(options, onConnection)
         : shared.listen(options, onConnection),
     connect: (to, tls, handler, onOpen) =>
-      tls ? shared.connect(to, tls, handler, onOpen) : nativeConnect(to, handler, onOpen),
+      tls || isUnixAddress(to.address) ? shared.connect(to, tls, handler, onOpen) : nativeConnect(to, handler, onOpen),
   };
 }

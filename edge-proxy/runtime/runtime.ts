@@ -148,13 +148,15 @@ export interface Listening {
 }
 
 export interface ListenOptions {
-  /** An IP address, or a unix socket: an absolute path, or `@name` in Linux' abstract namespace. */
+  /** An IP address, or that of a Unix domain socket (`unix-address.ts`). */
   readonly address: string;
   /** 0: chosen by the kernel; of a unix socket. */
   readonly port: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;
   readonly reusePort?: boolean;
+  /** Permissions of the file of a Unix domain socket; default: by the umask of the process. */
+  readonly mode?: number;
   readonly backlog?: number;
 }
 

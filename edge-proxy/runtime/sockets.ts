@@ -1,7 +1,7 @@
 /** The socket half of Runtime on node:net and node:tls, shared by Node, Bun and Deno; what differs is in `Quirks`. */
-import { lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
+import { socketPath } from '../../shared/match/unix-address.ts';
 import { plainAddress, type Quirks, SocketConnection } from './connection.ts';
 import { ConnectionStream } from './connection-stream.ts';
 import { ListenError } from './listen-error.ts';
@@ -15,6 +15,7 @@ import type {
   TlsContext,
 } from './runtime.ts';
 import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls/tls-context.ts';
+import { listenUnix } from './unix/listen.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const DEFAULT_BACKLOG = 1024;
@@ -25,13 +26,13 @@ export function listen(
   quirks: Quirks,
   onConnection: (connection: Connection) => void,
 ): Promise<Listening> {
-  const path = unixPath(options.address);
+  const path = socketPath(options.address);
   if (path !== undefined && options.reusePort) {
     const message = 'unix sockets are served by one process: run one worker';
     return Promise.reject(new ListenError(options.address, options.port, { message }));
   }
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    // A client may be gone before it is accepted; it then has no address. Those of unix sockets never have one.
+    // A client may be gone before it is accepted; it then has no address. Those of a Unix domain socket have none.
     if (path === undefined && socket.remoteAddress === undefined) {
       socket.on('error', () => {});
       socket.destroy();
@@ -39,13 +40,14 @@ export function listen(
     }
     onConnection(new SocketConnection(socket, quirks, undefined, undefined, options.plaintext !== true));
   });
+  if (path !== undefined) return listenOnPath(server, path, options);
   const { promise, resolve, reject } = Promise.withResolvers<Listening>();
   const refuse = (error: NodeJS.ErrnoException) => reject(new ListenError(options.address, options.port, error));
   server.once('error', refuse);
-  if (path !== undefined) removeStale(path);
   server.listen(
     {
-      ...(path === undefined ? { host: options.address, port: options.port } : { path }),
+      host: options.address,
+      port: options.port,
       backlog: options.backlog ?? DEFAULT_BACKLOG,
       ...(options.reusePort ? { reusePort: true } : {}),
     },
@@ -61,15 +63,15 @@ export function listen(
   return promise;
 }
 
-/** What node:net calls a unix socket; undefined: it is an IP address. */
-function unixPath(address: string): string | undefined {
-  if (address.startsWith('/')) return address;
-  return address.startsWith('@') ? `\0${address.slice(1)}` : undefined;
-}
-
-/** As Envoy: a socket that a process before this one left there would keep it from listening. */
-function removeStale(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
+async function listenOnPath(server: net.Server, path: string, options: ListenOptions): Promise<Listening> {
+  const { address, backlog = DEFAULT_BACKLOG, mode } = options;
+  try {
+    await listenUnix(server, path, backlog, mode);
+  } catch (error) {
+    throw new ListenError(address, 0, error as NodeJS.ErrnoException);
+  }
+  server.on('error', () => {});
+  return { address, port: 0, close: () => closeServer(server) };
 }
 
 /** `net.Server.close` waits for connections; ours stay open, so it is not awaited. */
@@ -87,12 +89,16 @@ export function connect(
   onOpen: (connection: Connection) => void,
 ): Connection {
   if (context?.unready !== undefined) return refuse(context.unready, quirks, handler);
-  const target = {
-    host: to.address,
-    port: to.port,
-    allowHalfOpen: true,
-    ...(to.localAddress ? { localAddress: to.localAddress } : {}),
-  };
+  const path = socketPath(to.address);
+  const target =
+    path === undefined
+      ? {
+          host: to.address,
+          port: to.port,
+          allowHalfOpen: true,
+          ...(to.localAddress ? { localAddress: to.localAddress } : {}),
+        }
+      : { path, allowHalfOpen: true };
   const client = context as ClientContext | undefined;
   // A preface goes ahead of the handshake: TLS then runs over a socket that exists before.
   const below = client && to.preface ? net.connect({ ...target, noDelay: true }) : undefined;

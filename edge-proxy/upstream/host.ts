@@ -1,4 +1,6 @@
 /** An endpoint in a cluster, and what is remembered of its address when the cluster is updated. */
+
+import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import type { ConnectionEnds } from '../runtime/runtime.ts';
 import type { Endpoint, EndpointHealth, EndpointStats } from './cluster.ts';
 import { clientHeader, ownHeader, type ProxyProtocolVersion } from './proxy-header.ts';
@@ -122,5 +124,6 @@ function newStats(): EndpointStats {
 }
 
 export function endpointId(address: string, port: number): string {
+  if (isUnixAddress(address)) return address;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -73,7 +73,8 @@ export class WorkerPool {
     setTimeout(() => {
       if (this.closing) return;
       const next = this.start(index);
-      void this.inTurn(() => next.ask({ changes: this.everything() })).catch((error: Error) =>
+      const held = () => (index === 0 ? this.everything() : withoutSockets(this.everything()));
+      void this.inTurn(() => next.ask({ changes: held() })).catch((error: Error) =>
         this.runtime.process.log(`worker ${index}: ${error.message}`, 'error'),
       );
       if (this.unhealthy) next.ask({ healthy: false }).catch(() => {});
@@ -96,7 +97,7 @@ export class WorkerPool {
       const violations = new Map(judged.violations);
       this.bound = judged.listeners;
       this.remember(changes, violations);
-      const accepted = this.withPorts(acceptedOf(fixed, violations));
+      const accepted = withoutSockets(this.withPorts(acceptedOf(fixed, violations)));
       const rest = await Promise.all(others.map((worker) => worker.ask({ changes: accepted }).catch(withoutAnswer)));
       for (const answer of rest) for (const [name, why] of (answer as Applied).violations) violations.set(name, why);
       return violations;
@@ -281,6 +282,21 @@ function acceptedOf(changes: Changes, violations: ReadonlyMap<string, string>): 
     out[type] = { remove, upsert: upsert.filter((raw) => !violations.has(`${type}/${resourceName(type, raw)}`)) };
   }
   return out;
+}
+
+/** Only one process can listen on a Unix domain socket: the first worker does. */
+function withoutSockets(changes: Changes): Changes {
+  const { listeners } = changes;
+  const sockets = listeners?.upsert.filter((raw) => (raw as { address?: { pipe?: object } }).address?.pipe) ?? [];
+  if (!listeners || sockets.length === 0) return changes;
+  return {
+    ...changes,
+    listeners: {
+      upsert: listeners.upsert.filter((raw) => !sockets.includes(raw)),
+      // One of that name may have had a port before.
+      remove: [...listeners.remove, ...sockets.map((raw) => resourceName('listeners', raw))],
+    },
+  };
 }
 
 /** The listener with a port where it has none. */

@@ -18,7 +18,7 @@ import { hostOfCluster, OnDemandClusters } from './cluster/on-demand-clusters.ts
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
 import { validateClusters } from './cluster/validate-clusters.ts';
 import type { FilterRegistry } from './filter/filter-registry.ts';
-import { boundTo, compileListener, type ListenerDeps } from './listener/compile-listener.ts';
+import { compileListener, type ListenerDeps, listenerAddress } from './listener/compile-listener.ts';
 import { type RouteChanges, RouteTables } from './route/route-tables.ts';
 import { Secrets } from './tls/secrets.ts';
 
@@ -242,7 +242,7 @@ export class RunningConfig {
       const current = listener && this.listeners.get(listener.name);
       if (!listener || !current) continue;
       try {
-        const at = boundTo(listener);
+        const at = listenerAddress(listener);
         const { address, port } = current.server.config;
         if (at.address === address && at.port === port) continue;
         await this.secrets.load(listener);

@@ -62,6 +62,12 @@ export function cidrOf(ip: Ip, prefixLength: number): Cidr {
   return { family: ip.family, prefixLength, words, masks, hostBits };
 }
 
+/** The words of an address or range as text; IPv6 without abbreviations. */
+export function ipText({ family, words }: Pick<Ip, 'family' | 'words'>): string {
+  if (family === 4) return [24, 16, 8, 0].map((shift) => (words[0]! >>> shift) & 255).join('.');
+  return words.map((word) => `${(word >>> 16).toString(16)}:${(word & 0xffff).toString(16)}`).join(':');
+}
+
 export function cidrContainsIp(cidr: Cidr, ip: Ip): boolean {
   if (cidr.family !== ip.family) return false;
   for (let i = 0; i < cidr.words.length; i++) {

@@ -250,6 +250,11 @@ describe('ServiceEntry and Sidecar', () => {
       ['violation spec.hosts serviceentry.resolution'],
     ],
     ['a selector without labels', entry({ workloadSelector: {} }), ['warn spec.workloadSelector selector.empty']],
+    [
+      'addresses that match everything',
+      entry({ addresses: ['0.0.0.0/0', '10.0.0.0/8', '::/0', '0.0.0.0'] }),
+      [0, 2, 3].map((i) => `warn spec.addresses[${i}] serviceentry.every-address`),
+    ],
   ])('%s', (_, spec, wanted) => expect(said('ServiceEntry', spec)).toEqual(wanted));
 
   it.each<[string, Json, string[]]>([

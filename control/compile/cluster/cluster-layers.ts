@@ -52,7 +52,7 @@ const layersOfClass = generator<ClusterClass, ClusterLayers>(
 
 interface State {
   readonly view: MeshView;
-  /** Never given away, hence changed in place. */
+  /** By the service of the registry. Never given away, hence changed in place. */
   readonly units: Map<MeshService, ServiceClusters>;
   readonly clusters: Layer;
   readonly endpoints: Layer;
@@ -65,11 +65,15 @@ const NONE: readonly LeftOut[] = Object.freeze([]);
 /** Everything but the endpoints is fixed: when something else changes, another object takes over. */
 export class ClusterLayers {
   private readonly shared: ClusterClass;
+  /** By the service of the registry: those of which only some ports are called. */
+  private readonly called: ReadonlyMap<MeshService, MeshService>;
   private state: State | undefined;
   private readonly making = slicedGenerator<{ view: MeshView }, State>({ view: true }, ({ view }) => this.made(view));
 
   constructor(shared: ClusterClass) {
     this.shared = shared;
+    const cut = shared.services.list.flatMap((service) => (service.whole ? [[service.whole, service] as const] : []));
+    this.called = new Map(cut);
   }
 
   *at(view: MeshView): Work<{ readonly clusters: Layer; readonly endpoints: Layer }> {
@@ -95,8 +99,9 @@ export class ClusterLayers {
 
   private unit(view: MeshView, service: MeshService): ServiceClusters {
     const { rules, services: _, patches: __, ...inputs } = this.shared;
-    const endpoints = view.endpoints(service);
-    const neighbours = neighboursOf(view, service, inputs.mtls);
+    const { whole = service } = service;
+    const endpoints = view.endpoints(whole);
+    const neighbours = neighboursOf(view, whole, inputs.mtls);
     return serviceClusters({ ...inputs, endpoints, neighbours, service, rule: rules.for(service) });
   }
 
@@ -106,7 +111,7 @@ export class ClusterLayers {
     const endpoints = new Map<string, SharedResource>();
     for (const service of this.shared.services.list) {
       const unit = this.unit(view, service);
-      units.set(service, unit);
+      units.set(service.whole ?? service, unit);
       // Versions are made here, where the work can pause.
       for (const name of this.put(clusters, unit.clusters)) clusters.get(name)?.makeVersion();
       for (const name of this.put(endpoints, unit.assignments)) endpoints.get(name)?.makeVersion();
@@ -124,7 +129,7 @@ export class ClusterLayers {
     let endpoints: Map<string, SharedResource> | undefined;
     for (const service of mine) {
       const before = units.get(service);
-      const unit = this.unit(view, service);
+      const unit = this.unit(view, this.called.get(service) ?? service);
       units.set(service, unit);
       if (!sameItems(before?.clusters, unit.clusters))
         this.replace((clusters ??= new Map(state.clusters)), before?.clusters, unit.clusters);

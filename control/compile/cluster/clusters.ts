@@ -1,27 +1,23 @@
 /** Outbound clusters and their endpoints, and the clusters every proxy has. */
-import type { TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
+import type { ClientTls, TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
 import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
-import { outboundCluster } from '../names.ts';
+import { BLACK_HOLE, DYNAMIC_ANY, INBOUND_PASSTHROUGH, outboundCluster, PASSTHROUGH } from '../names.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { CredentialAccess } from '../scope/proxy.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
-import { ADS } from '../security/tls-context.ts';
+import { ADS, meshClientSocket, upstreamSocket } from '../security/tls-context.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
 import { applyProxyProtocol } from './proxy-protocol.ts';
+import { statNameOf } from './stat-name.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
-import { applyUpstreamTls, identitiesOf } from './upstream-tls.ts';
+import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
 import { zoneConfig, zoneLocality, zoneSetting } from './zone-aware.ts';
 
-export const BLACK_HOLE = 'BlackHoleCluster';
-export const PASSTHROUGH = 'PassthroughCluster';
-/** Dials the host that a request of the HTTP proxy names, where that is none of the mesh's. */
-export const DYNAMIC_ANY = 'AllowAnyDynamicDNSCluster';
-export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
@@ -147,6 +143,22 @@ interface ShapeInput {
   readonly selfDiscovers: boolean;
 }
 
+/** MeshConfig.outboundClusterStatName filled in; undefined: clusters are called by their names. */
+function outboundStatName(
+  { config }: Pick<MeshSettings, 'config'>,
+  service: MeshService,
+  port: ServicePort,
+  subset: Subset | undefined,
+): string | undefined {
+  const pattern = config.outboundClusterStatName;
+  return pattern ? statNameOf(pattern, service, port.name, port.number, { subset: subset?.name }) : undefined;
+}
+
+/** MeshConfig.defaultTrafficPolicy where no rule has the field. */
+function withMeshPolicy({ config }: Pick<MeshSettings, 'config'>, policy: TrafficPolicy): TrafficPolicy {
+  return config.defaultTrafficPolicy ? { ...config.defaultTrafficPolicy, ...policy } : policy;
+}
+
 /** A cluster without what depends on its endpoints. */
 interface Shape {
   readonly cluster: Cluster;
@@ -162,10 +174,10 @@ const shapeOf = generator<ShapeInput, Shape>(
   ({ service, port, rule, subset, settings, detectsProtocols, selfDiscovers }) => {
     const name = outboundCluster(port.number, subset?.name, service.hostname);
     const notes: string[] = [];
-    const policy = trafficPolicy(rule, port, subset);
+    const policy = withMeshPolicy(settings, trafficPolicy(rule, port, subset));
     const cluster: Cluster = {
       name,
-      altStatName: `${name};`,
+      altStatName: `${outboundStatName(settings, service, port, subset) ?? name};`,
       connectTimeout: connectTimeout(settings),
       commonLbConfig: { healthyPanicThreshold: {} },
       metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
@@ -343,10 +355,16 @@ export const standardClusters = generator<StandardClustersInput, readonly Produc
 /** V4_PREFERRED: most hosts have no route to IPv6. */
 export const ANY_DNS_CACHE = { name: 'allow_any_dns_cache', dnsLookupFamily: 'V4_PREFERRED' } as const;
 
-/** Of a sidecar with an HTTP proxy. */
-export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<'clusters'>>(
+export interface AnyHostClusters {
+  readonly clusters: readonly Produced<'clusters'>[];
+  readonly notes: readonly string[];
+}
+
+/** Looks up the hosts of requests that no service has: of a sidecar with an HTTP proxy, or with ALLOW_ANY_DYNAMIC_DNS. */
+export const dynamicAnyCluster = generator<{ settings: MeshSettings }, AnyHostClusters>(
   { settings: true },
   ({ settings }) => {
+    const notes: string[] = [];
     const cluster: Cluster = {
       ...withMeshKeepalive(settings, passthroughCluster(DYNAMIC_ANY, connectTimeout(settings))),
       clusterType: {
@@ -359,9 +377,34 @@ export const dynamicAnyCluster = generator<{ settings: MeshSettings }, Produced<
       },
     };
     delete cluster.type;
-    return produced('clusters', cluster, { side: 'outbound' });
+    const note = (message: string) => void notes.push(message);
+    const tls =
+      settings.outboundTrafficPolicy === 'ALLOW_ANY_DYNAMIC_DNS' && settings.config.outboundTrafficPolicy?.tls;
+    if (tls) applyAnyHostTls(cluster, tls, settings, note);
+    return { clusters: [produced('clusters', cluster, { side: 'outbound' })], notes };
   },
 );
+
+function applyAnyHostTls(
+  cluster: Cluster,
+  tls: ClientTls,
+  settings: MeshSettings,
+  note: (message: string) => void,
+): void {
+  if (tls.mode === 'SIMPLE' || tls.mode === 'MUTUAL')
+    cluster.transportSocket = upstreamSocket(originated({ settings, readsCredentials: false, note }, cluster, tls));
+  else if (tls.mode === 'ISTIO_MUTUAL') {
+    const { trustDomain, trustDomainAliases = [] } = settings;
+    const domains = [trustDomain, ...trustDomainAliases];
+    cluster.transportSocket = meshClientSocket(
+      tls.subjectAltNames ?? [],
+      domains,
+      tls.sni ?? '',
+      ['istio'],
+      settings.config,
+    );
+  }
+}
 
 function passthroughCluster(name: string, timeout: string): Cluster {
   return {

@@ -2,6 +2,7 @@
  * Gateway credentials: `kubernetes://name` from a Secret of the gateway's own namespace. Only what the compiled
  * listeners and clusters name is sent, only to gateways, and never a proxy's identity (`default`, `ROOTCA`).
  */
+
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { DataSource } from '../../../shared/xds/core.ts';
 import type { Secret } from '../../../shared/xds/tls.ts';
@@ -9,10 +10,10 @@ import { namespaceOf } from '../../mesh/fields.ts';
 import { generator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
+import { CA_SUFFIX } from '../security/server-tls.ts';
 
 const SCHEME = 'kubernetes://';
 /** Behind a credential's name: what its peers are verified with. */
-export const CA_SUFFIX = '-cacert';
 
 type StoredSecret = ResourceOfKind<'Secret'>;
 

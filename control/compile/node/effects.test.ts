@@ -148,8 +148,22 @@ function given(mesh: string): string {
   return JSON.stringify(NODES.map((each) => [compileWithNotes(view, each).snapshot, proxyConfigAnswer(view, each)]));
 }
 
+const NOT_OTHER =
+  'discoverySelectors: [{ matchExpressions: [{ key: kubernetes.io/metadata.name, operator: NotIn, values: [other] }] }]';
+
+/** Samples of fields of ProxyConfig, each alone. */
+function ofProxyConfig(path: string, fields: Readonly<Record<string, unknown>>): Record<string, string> {
+  const within = path.split('.');
+  return Object.fromEntries(
+    Object.entries(fields).map(([field, value]) => {
+      const own = within.reduceRight<object>((inner, name) => ({ [name]: inner }), { [field]: value });
+      return [`defaultConfig.${path}.${field}`, stringify({ defaultConfig: own })];
+    }),
+  );
+}
+
 /** For each field in force a MeshConfig in which it matters; with `without`, what it is compared with. */
-const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string }>> = {
+const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string; warning?: string }>> = {
   proxyListenPort: 'proxyListenPort: 7001',
   proxyInboundListenPort: 'proxyInboundListenPort: 7006',
   connectTimeout: 'connectTimeout: 3s',
@@ -158,6 +172,15 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string 
   'tcpKeepalive.interval': 'tcpKeepalive: { interval: 7s }',
   'tcpKeepalive.probes': 'tcpKeepalive: { probes: 7 }',
   'tcpKeepalive.time': 'tcpKeepalive: { time: 7s }',
+  enableTracing: 'enableTracing: false',
+  'defaultConfig.tracing.sampling': 'defaultConfig: { tracing: { sampling: 50 } }',
+  disableEnvoyListenerLog: {
+    mesh: 'accessLogFile: /dev/stdout\ndisableEnvoyListenerLog: true',
+    without: 'accessLogFile: /dev/stdout',
+  },
+  'defaultProviders.accessLogging[]': 'defaultProviders: { accessLogging: [envoy] }',
+  'defaultProviders.metrics[]': 'defaultProviders: { metrics: [stackdriver] }',
+  'defaultProviders.tracing[]': 'defaultProviders: { tracing: [prometheus] }',
   accessLogFile: 'accessLogFile: /dev/stdout',
   accessLogFormat: {
     mesh: 'accessLogFile: /dev/stdout\naccessLogFormat: "%PROTOCOL%"',
@@ -174,7 +197,109 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string 
   'defaultConfig.gatewayTopology.numTrustedProxies': 'defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }',
   'defaultConfig.gatewayTopology.forwardClientCertDetails':
     'defaultConfig: { gatewayTopology: { forwardClientCertDetails: APPEND_FORWARD } }',
+  'defaultConfig.proxyHeaders.forwardedClientCert':
+    'defaultConfig: { proxyHeaders: { forwardedClientCert: SANITIZE } }',
+  ...ofProxyConfig('proxyHeaders.setCurrentClientCertDetails', {
+    subject: false,
+    cert: true,
+    chain: true,
+    dns: false,
+    uri: false,
+  }),
+  ...ofProxyConfig('proxyHeaders.requestId', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.server', { disabled: true, value: 'seven' }),
+  ...ofProxyConfig('proxyHeaders.attemptCount', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.envoyDebugHeaders', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.metadataExchangeHeaders', { mode: 'IN_MESH' }),
+  ...ofProxyConfig('proxyHeaders', { preserveHttp1HeaderCase: true }),
+  ...ofProxyConfig('proxyHeaders.xForwardedPort', { enabled: true }),
+  ...ofProxyConfig('connectionSettings', {
+    profile: 'EDGE',
+    listenerPerConnectionBufferLimitBytes: 7000,
+    httpIdleTimeout: '7s',
+    httpRequestTimeout: '7s',
+    httpRequestHeadersTimeout: '7s',
+    httpStreamIdleTimeout: '7s',
+    httpMaxConcurrentStreams: 7,
+    http2InitialStreamWindowSize: 70000,
+    http2InitialConnectionWindowSize: 70000,
+    httpHeadersWithUnderscoresAction: 'HEADERS_WITH_UNDERSCORES_DROP_HEADER',
+    httpPathWithEscapedSlashesAction: 'REJECT_REQUEST',
+    httpMergeSlashes: true,
+    httpNormalizePath: false,
+    listenerConnectionLimit: 7,
+    globalDownstreamConnectionLimit: 7,
+  }),
+  proxyHttpPort: 'proxyHttpPort: 7080',
+  inboundClusterStatName: 'inboundClusterStatName: in_%SERVICE_FQDN%_%SERVICE_PORT_NAME%',
+  outboundClusterStatName: 'outboundClusterStatName: out_%SERVICE%_%SERVICE_PORT%',
+  'defaultInboundHttpRetryPolicy.attempts': 'defaultInboundHttpRetryPolicy: { attempts: 7 }',
+  'defaultInboundHttpRetryPolicy.retryOn': {
+    mesh: 'defaultInboundHttpRetryPolicy: { attempts: 1, retryOn: "503" }',
+    without: 'defaultInboundHttpRetryPolicy: { attempts: 1 }',
+  },
+  'defaultInboundHttpRetryPolicy.backoff': {
+    mesh: 'defaultInboundHttpRetryPolicy: { attempts: 1, backoff: 1s }',
+    without: 'defaultInboundHttpRetryPolicy: { attempts: 1 }',
+  },
+  'meshMTLS.cipherSuites[]': 'meshMTLS: { cipherSuites: [ECDHE-RSA-AES128-GCM-SHA256] }',
+  compliancePolicy: 'compliancePolicy: fips-140-2',
+  ...Object.fromEntries(
+    LEAVES.filter(({ path }) => path.startsWith('defaultTrafficPolicy.')).map(({ path, value }) => [
+      path,
+      stringify(value),
+    ]),
+  ),
+  ...Object.fromEntries(
+    Object.entries({
+      'connectionPool.http.http2KeepAlive.interval':
+        '{ http: { h2UpgradePolicy: UPGRADE, http2KeepAlive: { interval: 7s, timeout: 2s } } }',
+      'connectionPool.http.http2KeepAlive.timeout':
+        '{ http: { h2UpgradePolicy: UPGRADE, http2KeepAlive: { interval: 7s, timeout: 2s } } }',
+      'connectionPool.http.maxConcurrentStreams': '{ http: { h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 7 } }',
+      'connectionPool.tcp.idleTimeout': '{ tcp: { idleTimeout: 7s } }',
+    }).map(([path, pool]) => [
+      `defaultTrafficPolicy.${path}`,
+      {
+        mesh: `defaultTrafficPolicy: { connectionPool: ${pool} }`,
+        without: pool.includes('UPGRADE')
+          ? 'defaultTrafficPolicy: { connectionPool: { http: { h2UpgradePolicy: UPGRADE } } }'
+          : '',
+      },
+    ]),
+  ),
+  'defaultTrafficPolicy.outlierDetection.consecutiveErrors': {
+    mesh: 'defaultTrafficPolicy: { outlierDetection: { consecutiveErrors: 7 } }',
+    without: '',
+    warning: 'is deprecated',
+  },
+  'defaultTrafficPolicy.outlierDetection.consecutiveLocalOriginFailures':
+    'defaultTrafficPolicy: { outlierDetection: { splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 7 } }',
+  'defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]':
+    'defaultTrafficPolicy: { outlierDetection: { outlierDetectionHttpErrorCodes: [429] } }',
+  'discoverySelectors[].matchLabels': 'discoverySelectors: [{ matchLabels: { kubernetes.io/metadata.name: default } }]',
+  'discoverySelectors[].matchExpressions[].key': NOT_OTHER,
+  'discoverySelectors[].matchExpressions[].operator': NOT_OTHER,
+  'discoverySelectors[].matchExpressions[].values[]': NOT_OTHER,
   'outboundTrafficPolicy.mode': 'outboundTrafficPolicy: { mode: REGISTRY_ONLY }',
+  ...Object.fromEntries(
+    [
+      ['mode', 'mode: ISTIO_MUTUAL'],
+      ['clientCertificate', 'mode: MUTUAL, privateKey: /k, clientCertificate: /other'],
+      ['privateKey', 'mode: MUTUAL, clientCertificate: /c, privateKey: /other'],
+      ['caCertificates', 'mode: SIMPLE, caCertificates: /ca'],
+      ['caCrl', 'mode: SIMPLE, caCrl: /crl'],
+      ['subjectAltNames[]', 'mode: SIMPLE, subjectAltNames: [a.example]'],
+      ['sni', 'mode: SIMPLE, sni: a.example'],
+      ['insecureSkipVerify', 'mode: SIMPLE, insecureSkipVerify: true'],
+    ].map(([field, tls]) => [
+      `outboundTrafficPolicy.tls.${field}`,
+      {
+        mesh: `outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS, tls: { ${tls} } }`,
+        without: `outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS, tls: { mode: ${field === 'mode' ? 'DISABLE' : field === 'clientCertificate' || field === 'privateKey' ? 'MUTUAL, clientCertificate: /c, privateKey: /k' : 'SIMPLE'} } }`,
+      },
+    ]),
+  ),
   'inboundTrafficPolicy.mode': 'inboundTrafficPolicy: { mode: LOCALHOST }',
   enableAutoMtls: 'enableAutoMtls: false',
   trustDomain: 'trustDomain: other.example',
@@ -242,8 +367,12 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   });
 
   it.each(Object.entries(SAMPLES))('%s changes what proxies are given, without a warning', (path, sample) => {
-    const { mesh, without } = typeof sample === 'string' ? { mesh: sample, without: '' } : sample;
-    expect(parseMeshConfig(mesh).warnings).toBeUndefined();
+    const { mesh, without, warning } =
+      typeof sample === 'string'
+        ? { mesh: sample, without: '', warning: undefined }
+        : { warning: undefined, ...sample };
+    const { warnings } = parseMeshConfig(mesh);
+    expect(warnings).toEqual(warning === undefined ? undefined : [expect.stringContaining(warning)]);
     expect(given(mesh) === given(without), `${path} changes nothing`).toBe(false);
   });
 
@@ -259,19 +388,21 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   );
 
   it.each([
-    ['enableTracing: true'],
-    ['enableTracing: false'],
     ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
     ['accessLogFormat: "a %NO_SUCH(x)% b"', 'accessLogFormat: has no effect: proxies cannot read %NO_SUCH(x)%'],
-    ['outboundTrafficPolicy: { mode: ALLOW_ANY_DYNAMIC_DNS }', 'outboundTrafficPolicy.mode: is not supported yet'],
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['enablePrometheusMerge: true'],
     ['verifyCertificateAtClient: false'],
-    ['extensionProviders: [{ name: a, prometheus: {} }]'],
+    [
+      'extensionProviders: [{ name: a, envoyHttpAls: { service: a, port: 1 } }]',
+      'extensionProviders: has no effect in part: "a"',
+    ],
     ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
     ['caCertificates: [{ pem: x }]'],
-    ['discoverySelectors: [{ matchLabels: { a: b } }]'],
-    ['defaultConfig: { tracing: { sampling: 50 } }', 'defaultConfig.tracing: has no effect yet'],
+    [
+      'defaultConfig: { tracing: { maxPathTagLength: 5 } }',
+      'defaultConfig.tracing.maxPathTagLength: has no effect yet',
+    ],
   ])('%s is named', (mesh, text = `${mesh.split(':')[0]}: has no effect`) => {
     const { value, warnings } = readMeshConfig(mesh);
     expect(value).toBeDefined();
@@ -281,6 +412,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
     const samples = [
+      [{ name: 'a', sds: {} }],
       true,
       false,
       '/x',
@@ -290,7 +422,6 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
       '1ms',
       'UPGRADE',
       -1,
-      [{ name: 'a', prometheus: {} }],
     ];
     for (const field of new Set(fields)) {
       const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;

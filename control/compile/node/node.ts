@@ -14,7 +14,8 @@ import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
-import { exactHosts, scopeOf, sidecarsOf, withServices } from '../scope/scope.ts';
+import { scopeOf, withServices } from '../scope/scope.ts';
+import { exactHosts, sidecarFindings, sidecarsOf } from '../scope/sidecars.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
@@ -29,6 +30,7 @@ import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
 import { discoversItself, proxyHttpSettings } from './proxy-config.ts';
+import { telemetryOf } from './proxy-telemetry.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
 export interface Compiled {
@@ -103,6 +105,7 @@ export const NODE_KINDS = [
   'Secret',
   'ProxyConfig',
   'WorkloadGroup',
+  'Telemetry',
   'WasmPlugin',
   'TrafficExtension',
 ] as const;
@@ -165,11 +168,12 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const { namespace } = proxy;
   yield;
-  const own = proxySettings({ settings, ...proxyHttpSettings(view, proxy) });
   const asked = proxyClass(view, proxy);
   yield;
   const scope = scopeOf(view, proxy);
   yield;
+  const telemetry = telemetryOf(view, proxy, scope.services);
+  const own = proxySettings({ settings, telemetry: telemetry.compiled, ...proxyHttpSettings(view, proxy) });
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
   const rules = destinationRules(view.resources('DestinationRule'), settings, caller);
   yield;
@@ -204,6 +208,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     takesHosts,
     onDemand,
     selfDiscovers: discoversItself(view, proxy),
+    findings: telemetry.findings,
   };
 }
 
@@ -238,7 +243,11 @@ function* compileAt(place: Place): Work<CompiledPlace> {
   yield;
   yield* version([...layers.listeners, ...layers.virtualHosts, ...layers.routes]);
   const sets = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]));
-  const errors = [...own.errors, ...routeFindings({ forms: place.scope.routes })];
+  const errors = [
+    ...own.errors,
+    ...routeFindings({ forms: place.scope.routes }),
+    ...sidecarFindings(place.view, place.proxy),
+  ];
   return { sets: sets as CompiledNode['sets'], own: { ...own, notes, errors }, called };
 }
 
@@ -256,7 +265,8 @@ function standardParts(place: Place): Parts {
   const { view, proxy } = place;
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const { passesThrough: passthrough } = proxy.traits;
-  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) });
+  const { findings: errors } = place;
+  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) }, { errors });
 }
 
 function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {

@@ -38,8 +38,6 @@ describe('what has no effect yet is named', () => {
     ['VirtualService', http({ headers: { '@request.auth.claims.group': { exact: 'a' } } }), []],
     ['VirtualService', http({ withoutHeaders: { '@request.auth.claims[group]': {} } }), []],
     ['VirtualService', http({ headers: { 'x-claims': { exact: 'a' } } }), []],
-    ['Sidecar', { egress: [{ hosts: ['./*'] }, { port: { number: 1 }, hosts: ['./*'] }] }, ['spec.egress[1].port']],
-    ['Sidecar', { egress: [{ captureMode: 'NONE', hosts: ['./*'] }] }, ['spec.egress[0].captureMode']],
     [
       'ServiceEntry',
       {

@@ -5,7 +5,7 @@
  */
 import type { MeshView } from '../../mesh/view.ts';
 import type { ProxyView } from '../scope/proxy.ts';
-import type { InboundPort } from '../sidecar/inbound.ts';
+import type { InboundPort } from '../sidecar/inbound-ports.ts';
 
 /** Service ports, the ports at which the workloads are reached, and those of the applications themselves. */
 export function servedPorts(

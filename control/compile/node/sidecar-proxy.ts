@@ -1,14 +1,19 @@
 /** What a sidecar or a worker runs: what reaches its workload, and what the workload calls. */
-import { dynamicAnyCluster } from '../cluster/clusters.ts';
+
+import type { RouteForm } from '../../mesh/routes/route-form.ts';
+import { type AnyHostClusters, dynamicAnyCluster } from '../cluster/clusters.ts';
+import { type DestinationRule, destinationRules } from '../cluster/destination-rule.ts';
 import { localCluster } from '../cluster/zone-aware.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import { pluginsFor } from '../plugins/plugin-filters.ts';
 import { meshConnectionRoutes, meshRoutes } from '../routes/bound-routes.ts';
-import { sidecarsOf } from '../scope/scope.ts';
+import { looksUpHosts } from '../scope/outbound-policy.ts';
+import type { Scope } from '../scope/scope.ts';
+import { sidecarsOf } from '../scope/sidecars.ts';
 import { type InboundResources, inbound, wildcard } from '../sidecar/inbound.ts';
-import { leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
+import { type EgressCalls, egressCalls, leftOut, outboundListeners, outboundRoutes } from '../sidecar/outbound.ts';
 import { type Parts, type Place, partsOf } from './place.ts';
 import { servedPorts } from './served-ports.ts';
 
@@ -26,6 +31,7 @@ function inboundOf(place: Place): InboundResources {
     plugins,
     tokenPolicies,
     mtls,
+    rules: inboundRules(place),
     sidecars: sharedList(sidecarsOf(view, proxy)),
     settings: place.settings,
     namespace: proxy.namespace,
@@ -33,6 +39,14 @@ function inboundOf(place: Place): InboundResources {
     appPorts: labelsKey(Object.fromEntries(appPorts)),
     captured: isCaptured(place),
   });
+}
+
+/** As istiod, rules for some workloads alone do not count for what reaches one. */
+function inboundRules({ view, proxy, settings }: Place): readonly (DestinationRule | undefined)[] {
+  const { namespace, instances } = proxy;
+  const caller = { namespace, rootNamespace: settings.rootNamespace, labels: labelsKey({}) };
+  const rules = destinationRules(view.resources('DestinationRule'), view.settings, caller);
+  return sharedList(instances.map(({ service }) => rules.for(service)));
 }
 
 export function* sidecarInbound(place: Place): Work<Parts> {
@@ -44,20 +58,22 @@ export function* sidecarInbound(place: Place): Work<Parts> {
 /** Without capture, ports that a workload of the host serves are left out. */
 export function* sidecarOutbound(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules } = place;
-  const { dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
+  const { dnsDomain, outboundBind: bind } = proxy;
+  // 0 is none.
+  const httpProxyPort = proxy.httpProxyPort ?? (place.settings.config.proxyHttpPort || undefined);
   const captured = isCaptured(place);
   const seen = {
     services: scope.services,
     rules,
     settings: place.settings,
-    outboundTrafficPolicy: scope.outboundTrafficPolicy,
+    policy: scope.outboundPolicy,
     namespace: proxy.namespace,
     labels: asked.sourceLabels,
+    captured,
   };
   const outbound = yield* outboundListeners({
     ...seen,
-    forms: meshConnectionRoutes({ list: scope.routes }),
-    captured,
+    egress: callsOf(scope, (list) => meshConnectionRoutes({ list })),
     bind,
     any: wildcard(addressOf(place)),
     plugins: pluginsFor(place.plugins, proxy.workloads, view.settings.rootNamespace),
@@ -72,18 +88,30 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
   const proxied = !captured && httpProxyPort !== undefined && !served.has(httpProxyPort);
   const { routes, errors } = yield* outboundRoutes({
     ...seen,
-    forms: meshRoutes({ list: scope.routes }),
-    captured,
+    egress: callsOf(scope, (list) => meshRoutes({ list })),
     dnsDomain,
     httpProxy: proxied,
   });
-  const clusters = proxied ? [dynamicAnyCluster({ settings: view.settings })] : [];
+  const dials = proxied || looksUpHosts(scope.outboundPolicy);
+  const any = dials ? dynamicAnyCluster({ settings: view.settings }) : NO_CLUSTERS;
   const made = {
     listeners: only(outbound.listeners, isFree),
     routes: only(routes, isFree),
-    clusters: sharedList(clusters),
+    clusters: any.clusters,
   };
-  return partsOf(place, made, { notes: [...outbound.notes, ...notes], errors });
+  return partsOf(place, made, { notes: [...outbound.notes, ...any.notes, ...notes], errors });
+}
+
+const NO_CLUSTERS: AnyHostClusters = Object.freeze({ clusters: Object.freeze([]), notes: Object.freeze([]) });
+
+/** What each group of listeners calls, with the routes of one sort. */
+function callsOf(
+  { egress }: Scope,
+  routesOf: (all: readonly RouteForm[]) => readonly RouteForm[],
+): readonly EgressCalls[] {
+  return sharedList(
+    egress.map(({ group, services, routes }) => egressCalls({ group, services, forms: routesOf(routes) })),
+  );
 }
 
 /** The items that `keep` admits: the same list where it admits all. */

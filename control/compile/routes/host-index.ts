@@ -51,7 +51,8 @@ const entry = generator<
   },
   SharedResource
 >({ owner: true, host: true, virtualHosts: true }, ({ owner, host, virtualHosts }) => {
-  const { ports = [], addresses = [] }: Partial<MeshService> = 'ports' in owner ? owner : {};
+  const { ports = [], addresses: own = [], autoAddresses = [] }: Partial<MeshService> = 'ports' in owner ? owner : {};
+  const addresses = own.length > 0 ? own : autoAddresses;
   const resource: IndexedHost = {
     name: host,
     ports: ports.map(({ number, protocol }) => ({ number, protocol })),

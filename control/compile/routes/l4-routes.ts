@@ -2,19 +2,20 @@
  * The `tcp` and `tls` rules of route forms (networking.istio.io TCPRoute, TLSRoute) -> filter chains. What is known at
  * compile time (port, gateway, source labels) is evaluated here; SNI and destination subnets become filter-chain matches.
  */
+import { ipText, parseCidr } from '../../../shared/match/cidr.ts';
 import type { L4MatchAttributes, TlsMatchAttributes } from '../../../shared/resources/schema/virtual-service.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { RouteForm, TcpRule, TlsRule } from '../../mesh/routes/route-form.ts';
-import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, ServicePort } from '../../mesh/view.ts';
 import { dnsCache } from '../cluster/clusters.ts';
 import { hostCovers, outboundCluster } from '../names.ts';
-import { type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
+import { type ProxySettings, type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
 import { destinationPortOf, type RouteCaller } from './form-routes.ts';
 
 /** What connections are routed by. */
 export interface L4Routes extends TcpSettings {
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly forms: readonly RouteForm[];
   readonly caller: RouteCaller;
   /** Takes what is not in force as written. */
@@ -42,8 +43,10 @@ export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boo
   // A wildcard SNI `*.example.com` is a legal server name; `*` alone is no name at all.
   if (bySni && service.hostname === '*') return routed.chains;
   const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
-  const match =
-    bySni || dynamic ? { serverNames: [service.hostname] } : target.addresses && subnetMatch(target.addresses);
+  const match: FilterChainMatch = {
+    ...(target.addresses && subnetMatch(target.addresses)),
+    ...((bySni || dynamic) && { serverNames: [service.hostname] }),
+  };
   const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
@@ -143,15 +146,16 @@ export function sniMatch({ sniHosts: serverNames }: TlsMatchAttributes): FilterC
   return serverNames.length === 0 || serverNames.includes('*') ? {} : { serverNames };
 }
 
-/** Connections to these addresses. */
+/** Connections to these addresses, host bits cleared: two spellings of one range are one criterion. */
 export function subnetMatch(subnets: readonly string[]): FilterChainMatch {
   if (subnets.length === 0) return {};
-  return {
-    prefixRanges: subnets.map((subnet) => {
-      const [addressPrefix = '', length] = subnet.split('/');
-      return { addressPrefix, prefixLen: length === undefined ? (addressPrefix.includes(':') ? 128 : 32) : +length };
-    }),
-  };
+  return { prefixRanges: subnets.map(rangeOf) };
+}
+
+function rangeOf(subnet: string): NonNullable<FilterChainMatch['prefixRanges']>[number] {
+  const cidr = parseCidr(subnet);
+  const [addressPrefix = ''] = subnet.split('/');
+  return { addressPrefix: cidr.hostBits ? ipText(cidr) : addressPrefix, prefixLen: cidr.prefixLength };
 }
 
 export function chainOf(match: FilterChainMatch | undefined, filters: NetworkFilter[]): FilterChain {
@@ -162,28 +166,43 @@ export function chainOf(match: FilterChainMatch | undefined, filters: NetworkFil
   };
 }
 
-/** Two chains for the same connections would make Envoy refuse the whole listener: the first one has them. */
+/**
+ * Two chains for the same connections would make Envoy refuse the whole listener: the first one has them. Each address range and
+ * each server name is a criterion of its own.
+ */
 export function distinctChains(
   listener: string,
   chains: readonly FilterChain[],
   note: (message: string) => void,
 ): FilterChain[] {
   const taken = new Set<string>();
-  const out: FilterChain[] = [];
-  for (const chain of chains) {
-    const { serverNames = [''], ...rest } = chain.filterChainMatch ?? {};
-    const key = (name: string) => `${JSON.stringify(rest)} ${name.toLowerCase()}`;
-    const free = [...new Set(serverNames)].filter((name) => !taken.has(key(name)));
-    for (const name of serverNames)
-      if (taken.has(key(name)))
+  return chains.flatMap((chain) => {
+    const { serverNames = [], prefixRanges = [], ...rest } = chain.filterChainMatch ?? {};
+    const criteria = JSON.stringify(rest);
+    const ranges = prefixRanges.length > 0 ? prefixRanges : [undefined];
+    const key = (name: string, range: (typeof ranges)[number]) =>
+      `${criteria} ${range ? `${range.addressPrefix}/${range.prefixLen}` : ''} ${name.toLowerCase()}`;
+    const names = [...new Set(serverNames.length > 0 ? serverNames : [''])];
+    const freeNames = names.filter((name) => ranges.some((range) => !taken.has(key(name, range))));
+    const freeRanges = ranges.filter((range) => freeNames.every((name) => !taken.has(key(name, range))));
+    for (const name of names)
+      if (!freeNames.includes(name) || freeRanges.length === 0)
         note(`listener ${listener}: ${name === '' ? 'connections' : name} of a later route belong to an earlier one`);
-    for (const name of free) taken.add(key(name));
-    if (free.length === 0) continue;
-    out.push(
-      free.length === serverNames.length ? chain : { ...chain, filterChainMatch: { ...rest, serverNames: free } },
-    );
-  }
-  return out;
+    for (const name of freeNames) for (const range of freeRanges) taken.add(key(name, range));
+    if (freeNames.length === 0 || freeRanges.length === 0) return [];
+    if (freeNames.length === serverNames.length && freeRanges.length === ranges.length) return [chain];
+    if (serverNames.length === 0 && freeRanges.length === ranges.length) return [chain];
+    return [
+      {
+        ...chain,
+        filterChainMatch: {
+          ...rest,
+          ...(prefixRanges.length > 0 && { prefixRanges: freeRanges.flatMap((range) => range ?? []) }),
+          ...(serverNames.length > 0 && { serverNames: freeNames }),
+        },
+      },
+    ];
+  });
 }
 
 /** As istiod: of several chains the one without criteria is the listener's default. */

@@ -3,7 +3,6 @@ import { isHttp } from '../../../shared/match/protocol.ts';
 import type { Route, RouteConfiguration, VirtualHost } from '../../../shared/xds/route.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
-import { DYNAMIC_ANY, PASSTHROUGH } from '../cluster/clusters.ts';
 import { destinationHashPolicy } from '../cluster/consistent-hash.ts';
 import type { DestinationRule, Destinations } from '../cluster/destination-rule.ts';
 import { generator, sharedList } from '../memo.ts';
@@ -11,9 +10,11 @@ import { hostCovers, moreSpecific, outboundCluster } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
+import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
+import { countsAttempts, type ProxySettings } from '../sidecar/http-manager.ts';
 import type { RouteCaller } from './form-routes.ts';
-import { domainsOf, serviceDomains } from './host-names.ts';
+import { domainsOf } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
 import { type MeshFormRoutes, type Replacements, withReplacements } from './mesh-form-routes.ts';
 
@@ -26,8 +27,8 @@ export interface SidecarRoutes {
   readonly forms: readonly RouteForm[];
   readonly destinations: Destinations;
   readonly caller: RouteCaller & { readonly dnsDomain: string };
-  readonly settings: Pick<MeshSettings, 'config'>;
-  readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
+  readonly settings: Pick<ProxySettings, 'config' | 'http'>;
+  readonly policy: OutboundPolicy;
   readonly formRoutes: MeshFormRoutes;
 }
 
@@ -40,7 +41,7 @@ interface ConfigurationInput {
   readonly comparesPort: boolean;
 }
 
-const configuration = generator<ConfigurationInput, Produced<'routes'>>(
+export const configuration = generator<ConfigurationInput, Produced<'routes'>>(
   { hosts: true, name: true, side: true, port: true, comparesPort: true },
   ({ hosts, name, side, port, comparesPort }) => {
     const config: RouteConfiguration = {
@@ -93,6 +94,7 @@ const servicesAtPort = generator<{ services: readonly MeshService[]; port: numbe
  */
 export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<VirtualHost[]> {
   const { services, forms, caller, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
@@ -100,7 +102,7 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     const domains = domainsOf(hostname, service, caller.dnsDomain).filter((domain) => !taken.has(domain.toLowerCase()));
     if (domains.length === 0) return;
     for (const domain of domains) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port }));
+    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port, counts }));
   };
   const covered = new Set<MeshService>();
   for (const form of forms) {
@@ -120,24 +122,25 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     yield;
   }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  if (!taken.has('*')) hosts.push(catchAll({ policy: input.outboundTrafficPolicy }));
+  if (!taken.has('*')) hosts.push(catchAll({ requests: input.policy.requests, counts }));
   return hosts;
 }
 
 /** The virtual host of one service for whatever host its requests name. Pauses after each form. */
 export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, port: number): Work<VirtualHost> {
   const { forms, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const { hostname } = service;
   const here = new Map([[hostname, service]]);
   for (const form of forms) {
     const routes = input.formRoutes.of(form, port);
     if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
-      return virtualHost({ routes, hostname, domains: '*', port });
+      return virtualHost({ routes, hostname, domains: '*', port, counts });
     yield;
   }
   const retries = settings.config.defaultHttpRetryPolicy;
   const routes = defaultRoutes({ service, rule: destinations.rule(service), retries, port });
-  return virtualHost({ routes, hostname, domains: '*', port });
+  return virtualHost({ routes, hostname, domains: '*', port, counts });
 }
 
 interface VirtualHostInput {
@@ -146,17 +149,19 @@ interface VirtualHostInput {
   /** One a line. */
   readonly domains: string;
   readonly port: number;
+  /** Requests carry the number of their attempt. */
+  readonly counts: boolean;
 }
 
 /** The unit that is generated, versioned and encoded. */
 const virtualHost = generator<VirtualHostInput, VirtualHost>(
-  { routes: true, hostname: true, domains: true, port: true },
-  ({ routes, hostname, domains, port }) =>
+  { routes: true, hostname: true, domains: true, port: true, counts: true },
+  ({ routes, hostname, domains, port, counts }) =>
     frozen({
       name: `${hostname}:${port}`,
       domains: domains.split('\n'),
       routes: [...routes],
-      includeRequestAttemptCount: true,
+      ...(counts && { includeRequestAttemptCount: true }),
     }),
 );
 
@@ -234,27 +239,33 @@ function namedBetter({ exact, wild }: NamedHosts, form: RouteForm, host: string,
   );
 }
 
-const catchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
-  { policy: true },
-  ({ policy }) =>
-    policy === 'ALLOW_ANY'
+export interface CatchAllInput extends Pick<OutboundPolicy, 'requests'> {
+  /** Requests carry the number of their attempt. */
+  readonly counts: boolean;
+}
+
+/** What becomes of requests to other hosts: the cluster that takes them; undefined: they are refused. */
+export const catchAll = generator<CatchAllInput, VirtualHost>(
+  { requests: true, counts: true },
+  ({ requests, counts }) =>
+    requests === undefined
       ? {
+          name: 'block_all',
+          domains: ['*'],
+          ...(counts && { includeRequestAttemptCount: true }),
+          routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
+        }
+      : {
           name: 'allow_any',
           domains: ['*'],
-          includeRequestAttemptCount: true,
+          ...(counts && { includeRequestAttemptCount: true }),
           routes: [
             {
               name: 'allow_any',
               match: { prefix: '/' },
-              route: { cluster: PASSTHROUGH, timeout: '0s', maxGrpcTimeout: '0s' },
+              route: { cluster: requests, timeout: '0s', maxGrpcTimeout: '0s' },
             },
           ],
-        }
-      : {
-          name: 'block_all',
-          domains: ['*'],
-          includeRequestAttemptCount: true,
-          routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
         },
 );
 
@@ -268,112 +279,3 @@ const portsOf = generator<{ list: readonly MeshService[] }, readonly number[]>({
   for (const service of list) for (const port of service.ports) if (isHttp(port.protocol)) ports.add(port.number);
   return [...ports].sort((a, b) => a - b);
 });
-
-/** Takes the bytes of a CONNECT. */
-const tunnelTo = (name: string, cluster: string): Route => ({
-  name,
-  match: { connectMatcher: {} },
-  route: {
-    cluster,
-    timeout: '0s',
-    maxGrpcTimeout: '0s',
-    upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }],
-  },
-});
-
-const REGISTRY_ONLY_TEXT =
-  '%REQ(:AUTHORITY)%: no service of the mesh has this host and port, and outboundTrafficPolicy is REGISTRY_ONLY\n';
-
-/** What the HTTP proxy does with other hosts than the mesh's: no original destination says where they are. */
-const proxyCatchAll = generator<{ policy: MeshSettings['outboundTrafficPolicy'] }, VirtualHost>(
-  { policy: true },
-  ({ policy }) => {
-    const base = catchAll({ policy });
-    const [all] = base.routes!;
-    if (policy === 'ALLOW_ANY')
-      return {
-        ...base,
-        routes: [tunnelTo('allow_any', DYNAMIC_ANY), { ...all!, route: { ...all!.route, cluster: DYNAMIC_ANY } }],
-      };
-    const refused = {
-      ...all!,
-      directResponse: { status: 502, bodyFormat: { textFormatSource: { inlineString: REGISTRY_ONLY_TEXT } } },
-    };
-    return { ...base, routes: [{ ...refused, match: { connectMatcher: {} } }, refused] };
-  },
-);
-
-/** Of the HTTP proxy: a virtual host for each TCP and TLS port of a service, which takes tunnels alone. */
-export const tunnelHosts = generator<
-  { services: readonly MeshService[]; dnsDomain: string },
-  readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[]
->({ services: true, dnsDomain: true }, ({ services, dnsDomain }) =>
-  services.flatMap((service) =>
-    service.ports
-      .filter(({ protocol, number }) => protocol !== 'UDP' && !servesHttp(service, number))
-      .map(({ number: port }) => ({ port, hosts: [tunnelHost({ service, dnsDomain, port })] })),
-  ),
-);
-
-/** The hosts of a port with a tunnel to each service that declares no protocol there: not only HTTP is called on it. */
-export const withTunnels = generator<
-  { services: Services; port: number; hosts: readonly VirtualHost[] },
-  readonly VirtualHost[]
->({ services: true, port: true, hosts: true }, ({ services, port, hosts }) =>
-  hosts.map((host) => {
-    const service = services.byHost.get(host.name.slice(0, host.name.lastIndexOf(':')));
-    const isUndeclared = service?.ports.some(({ number, protocol }) => number === port && protocol === 'UNSUPPORTED');
-    return service && isUndeclared ? withTunnel({ host, service, port }) : host;
-  }),
-);
-
-const withTunnel = generator<{ host: VirtualHost; service: MeshService; port: number }, VirtualHost>(
-  { host: true, service: true, port: true },
-  ({ host, service, port }) =>
-    frozen({ ...host, routes: [tunnelTo('tunnel', tunnelCluster(service, port)), ...(host.routes ?? [])] }),
-);
-
-/** Without capture only the request says where a service of resolution NONE is. */
-function tunnelCluster({ resolution, hostname }: MeshService, port: number): string {
-  return resolution === 'NONE' ? DYNAMIC_ANY : outboundCluster(port, undefined, hostname);
-}
-
-const tunnelHost = generator<{ service: MeshService; dnsDomain: string; port: number }, VirtualHost>(
-  { service: true, dnsDomain: true, port: true },
-  ({ service, dnsDomain, port }) =>
-    frozen({
-      name: `${service.hostname}:${port}`,
-      domains: [...serviceDomains({ service, dnsDomain })],
-      routes: [tunnelTo('tunnel', tunnelCluster(service, port))],
-    }),
-);
-
-/**
- * `http_proxy`: every HTTP service's virtual host, distinguished by the port in the authority. Pauses after each.
- * @param byPort the virtual hosts of each port, ascending
- */
-export function* httpProxyRoutes(
-  byPort: readonly { readonly port: number; readonly hosts: readonly VirtualHost[] }[],
-  policy: MeshSettings['outboundTrafficPolicy'],
-): Work<Produced<'routes'>> {
-  const virtualHosts: VirtualHost[] = [];
-  const taken = new Set<string>();
-  for (const { port, hosts } of byPort)
-    for (const host of hosts) {
-      if (host.name === 'allow_any' || host.name === 'block_all') continue;
-      const names = host.domains.flatMap((domain) => (port === 80 ? [`${domain}:80`, domain] : [`${domain}:${port}`]));
-      const domains = names.filter((name) => !taken.has(name.toLowerCase()));
-      for (const domain of domains) taken.add(domain.toLowerCase());
-      if (domains.length > 0) virtualHosts.push(renamed({ host, domains: domains.join('\n') }));
-      yield;
-    }
-  virtualHosts.push(proxyCatchAll({ policy }));
-  const hosts = sharedList(virtualHosts);
-  return configuration({ hosts, name: 'http_proxy', side: 'outbound', port: undefined, comparesPort: true });
-}
-
-/** A virtual host under other domains, one a line. */
-const renamed = generator<{ host: VirtualHost; domains: string }, VirtualHost>(
-  { host: true, domains: true },
-  ({ host, domains }) => frozen({ ...host, domains: domains.split('\n') }),
-);

@@ -6,13 +6,16 @@ import { knownFeatures } from '../../../shared/xds/discovery.ts';
 const READ = [
   'APP_PORTS',
   'CLUSTER_ID',
+  'DNS_CAPTURE',
   'HTTP10',
   'HTTP_PROXY_PORT',
   'INSTANCE_IPS',
   'INTERCEPTION_MODE',
   'LABELS',
+  'MESH_ID',
   'NAMESPACE',
   'OUTBOUND_BIND',
+  'PROXY_CONFIG',
   'SERVICE_ACCOUNT',
   'STATIC_LABELS',
 ] as const;

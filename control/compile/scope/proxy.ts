@@ -1,4 +1,6 @@
 /** An xDS Node -> who this proxy is in the mesh. Node ids are Istio's: `type~ip~name.namespace~dns domain`. */
+import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
+import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import { isFields, labelsOf, numeric, text } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
@@ -43,6 +45,8 @@ export interface ProxyView {
   /** `region/zone/subzone`, '' unknown. */
   locality: string;
   clusterId: string;
+  /** MESH_ID, '' unknown. */
+  meshId: string;
   /** Oldest service first. */
   instances: readonly Instance[];
   /** Where outbound listeners bind without capture. */
@@ -53,8 +57,12 @@ export interface ProxyView {
   appPorts: Record<string, number>;
   /** Of the ALPN protocols of a context it offers those that a connection speaks: Tulle's own proxies. */
   choosesAlpn: boolean;
+  /** It answers DNS look-ups of the workload, so that services without addresses have automatic ones. */
+  capturesDns: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
+  /** PROXY_CONFIG of the node's metadata; undefined: it has none, or one that cannot be read. */
+  ownConfig: MeshProxyConfig | undefined;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -100,13 +108,22 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
     locality: localityOf(node) || instances[0]?.endpoint.locality || '',
     clusterId: text(metadata['CLUSTER_ID']) ?? 'Kubernetes',
+    meshId: text(metadata['MESH_ID']) ?? '',
     instances,
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),
     appPorts: appPortsOf(metadata['APP_PORTS']),
     choosesAlpn: isTulle,
+    capturesDns: isSwitchedOn(text(metadata['DNS_CAPTURE'])),
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
+    ownConfig: ownConfigOf(metadata['PROXY_CONFIG']),
   };
+}
+
+/** As text it is JSON. Read strictly: of a config that is wrong in one field, none is in force. */
+function ownConfigOf(value: unknown): MeshProxyConfig | undefined {
+  if (value === undefined || value === '') return undefined;
+  return readProxyConfig(typeof value === 'string' ? value : JSON.stringify(value)).value;
 }
 
 /** A switch among proxy metadata, as istiod reads it. */

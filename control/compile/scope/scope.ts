@@ -1,16 +1,14 @@
-/** What a proxy may see: exportTo, and the Sidecar resource that applies to it. */
-import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
-import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
+/** What a proxy may see: exportTo, and the Sidecar resources that apply to it. */
+import { parseIp } from '../../../shared/match/cidr.ts';
 import { exportedTo } from '../../mesh/export-to.ts';
-import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
-import { hostCovers } from '../names.ts';
+import { type EgressGroup, egressGroups } from './egress.ts';
+import { type OutboundPolicy, outboundPolicyOf } from './outbound-policy.ts';
 import type { ProxyView } from './proxy.ts';
-import type { LocalWorkload } from './workloads.ts';
-
-export type Sidecar = ResourceOfKind<'Sidecar'>;
+import { imported, reachableServices } from './reachable-services.ts';
+import { type Sidecars, sidecarsOf } from './sidecars.ts';
 
 export interface Services {
   /** Services this proxy may call, one a host name, in the order of the view. */
@@ -18,15 +16,28 @@ export interface Services {
   readonly byHost: ReadonlyMap<string, MeshService>;
 }
 
-export interface Scope {
+/** What a proxy calls through one group of its outbound listeners. */
+export interface EgressScope {
+  readonly group: EgressGroup;
+  /** As they are called there: with the ports and the protocol of the group. */
   readonly services: Services;
-  /** The routes that this proxy may use, in the order of the view. */
+  /** The routes that apply there, in the order of the view. */
   readonly routes: readonly RouteForm[];
-  readonly outboundTrafficPolicy: MeshSettings['outboundTrafficPolicy'];
+}
+
+export interface Scope {
+  /** What all groups reach, and what routes lead to besides. */
+  readonly services: Services;
+  /** The routes that apply to any group, in the order of the view. */
+  readonly routes: readonly RouteForm[];
+  /** In the order of the Sidecar: where two want one listener, the first has it. */
+  readonly egress: readonly EgressScope[];
+  readonly outboundPolicy: OutboundPolicy;
 }
 
 /** What decides about the scope of a proxy. */
-export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'>;
+export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'> &
+  Partial<Pick<ProxyView, 'ips' | 'capturesDns'>>;
 
 /**
  * Each workload has its Sidecar, and one proxy has the calls of all: it imports what every Sidecar imports, and is
@@ -34,56 +45,61 @@ export type ScopeCaller = Pick<ProxyView, 'traits' | 'namespace' | 'workloads'>;
  */
 export function scopeOf(view: MeshView, caller: ScopeCaller): Scope {
   const sidecars = sharedList([...new Set(sidecarsOf(view, caller))]);
-  const { namespace } = caller;
-  return {
-    services: servicesOf({ list: visibleServices({ services: view.services, sidecars, namespace }) }),
-    routes: visibleRoutes({ all: view.routes, sidecars, namespace }),
-    outboundTrafficPolicy: sidecars.some((sidecar) => outboundMode(sidecar, view.settings) === 'REGISTRY_ONLY')
-      ? 'REGISTRY_ONLY'
-      : 'ALLOW_ANY',
-  };
+  const { services, routes, settings } = view;
+  const mesh = settings.outboundTrafficPolicy;
+  return scope({ services, routes, sidecars, namespace: caller.namespace, mesh, families: familiesOf(caller) });
 }
 
-function outboundMode(sidecar: Sidecar | undefined, settings: MeshSettings): MeshSettings['outboundTrafficPolicy'] {
-  return sidecar?.spec?.outboundTrafficPolicy?.mode ?? settings.outboundTrafficPolicy;
+/** The address families in which services have automatic addresses for a proxy, as `4`, `6` or `46`; '': none. */
+function familiesOf({ capturesDns = false, ips = [] }: ScopeCaller): string {
+  if (!capturesDns) return '';
+  const has = (family: 4 | 6) => ips.some((ip) => parseIp(ip)?.family === family);
+  return `${has(4) ? '4' : ''}${has(6) ? '6' : ''}`;
 }
 
-/** The `ingress` entries of a Sidecar; none: nothing is declared. */
-export function ingressOf(sidecar: Sidecar | undefined): readonly Ingress[] {
-  return sidecar?.spec?.ingress ?? [];
+interface ScopeInput {
+  readonly families: string;
+  readonly services: readonly MeshService[];
+  readonly routes: readonly RouteForm[];
+  readonly sidecars: Sidecars;
+  readonly namespace: string;
+  /** MeshConfig.outboundTrafficPolicy. */
+  readonly mesh: MeshSettings['outboundTrafficPolicy'];
 }
 
-/** The Sidecar of each workload, undefined where none applies. */
-export function sidecarsOf(view: MeshView, { traits, workloads }: ScopeCaller): (Sidecar | undefined)[] {
-  return workloads.map((workload) => (traits.followsSidecars ? sidecarOf(view, workload) : undefined));
-}
-
-function sidecarOf(view: MeshView, { namespace, labels }: LocalWorkload): Sidecar | undefined {
-  const byNamespace = sidecarsByNamespace({ all: view.resources('Sidecar') });
-  const own = byNamespace.get(namespace) ?? [];
-  return (
-    own.find((item) => {
-      const selector = selectorOf(item);
-      return selector !== undefined && selects(selector, labels);
-    }) ??
-    own.find((item) => selectorOf(item) === undefined) ??
-    byNamespace.get(view.settings.rootNamespace)?.find((item) => selectorOf(item) === undefined)
-  );
-}
-
-const sidecarsByNamespace = generator<{ all: readonly Sidecar[] }, ReadonlyMap<string, Sidecar[]>>(
-  { all: true },
-  ({ all }) => Map.groupBy(all, namespaceOf),
+const scope = generator<ScopeInput, Scope>(
+  { services: true, routes: true, sidecars: true, namespace: true, mesh: true, families: true },
+  ({ services: all, routes, sidecars, namespace, mesh, families }) => {
+    const exported = addressedServices({ services: exportedServices({ services: all, namespace }), families });
+    const exportedForms = exportedRoutes({ all: routes, namespace });
+    const groups = egressGroups({ sidecars, namespace });
+    const egress = groups.map((group) =>
+      egressScope({
+        group,
+        services: servicesOf({ list: imported({ services: exported, group, namespace }) }),
+        routes: importedRoutes({ all: exportedForms, group }),
+      }),
+    );
+    const forms = joinedRoutes({ all: exportedForms, lists: sharedList(egress.map((each) => each.routes)) });
+    const policy = outboundPolicyOf({ sidecars, mesh });
+    const { egressProxy } = policy;
+    const reached = reachableServices({ exported, groups, forms, namespace, egressProxy });
+    return {
+      services: servicesOf({ list: reached }),
+      routes: forms,
+      egress: sharedList(egress),
+      outboundPolicy: policy,
+    };
+  },
 );
 
-const selectorOf = (sidecar: Sidecar) => specOf(sidecar).workloadSelector?.labels;
+const egressScope = generator<EgressScope, EgressScope>({ services: true, routes: true, group: true }, (each) => each);
 
 const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list: true }, ({ list }) => ({
   list,
   byHost: new Map(list.map((service) => [service.hostname, service])),
 }));
 
-/** Whether a host of a namespace is imported; a route also where one of the hosts that it covers is. */
 /** The services with further ones, whose hosts they may have already: the same object where they add nothing. */
 export function withServices(services: Services, added: readonly MeshService[]): Services {
   const further = added.filter(({ hostname }) => !services.byHost.has(hostname));
@@ -95,72 +111,44 @@ const joined = generator<{ services: Services; added: readonly MeshService[] }, 
   ({ services, added }) => servicesOf({ list: sharedList([...services.list, ...added]) }),
 );
 
-type Imports = (namespace: string, hostname: string, kind?: 'service' | 'route') => boolean;
+const exportedServices = generator<{ services: readonly MeshService[]; namespace: string }, readonly MeshService[]>(
+  { services: true, namespace: true },
+  ({ services, namespace }) =>
+    sharedList(services.filter((service) => exportedTo(service.exportTo, service.namespace, namespace))),
+);
 
-type Sidecars = readonly (Sidecar | undefined)[];
+/** Services as proxies of these address families find them. */
+const addressedServices = generator<{ services: readonly MeshService[]; families: string }, readonly MeshService[]>(
+  { services: true, families: true },
+  ({ services, families }) =>
+    families === '' ? services : sharedList(services.map((service) => addressed({ service, families }))),
+);
 
-/** Hosts that one of the Sidecars names in full. */
-export const exactHosts = generator<{ sidecars: Sidecars }, ReadonlySet<string>>({ sidecars: true }, ({ sidecars }) => {
-  const named = egressesOf(sidecars)
-    .flat()
-    .map((host) => host.slice(host.indexOf('/') + 1));
-  return new Set(named.filter((host) => !host.includes('*')));
-});
+const addressed = generator<{ service: MeshService; families: string }, MeshService>(
+  { service: true, families: true },
+  ({ service, families }) => {
+    if (service.addresses.length > 0 || !service.autoAddresses) return service;
+    const addresses = service.autoAddresses.filter((address) => families.includes(address.includes(':') ? '6' : '4'));
+    return addresses.length === 0 ? service : { ...service, addresses, whole: service };
+  },
+);
 
-/** The `egress` hosts of each Sidecar that has any. */
-function egressesOf(sidecars: Sidecars): string[][] {
-  return sidecars
-    .map((sidecar) => sidecar?.spec?.egress)
-    .filter((egress) => egress !== undefined)
-    .map((egress) => egress.flatMap(({ hosts }) => hosts));
-}
+const exportedRoutes = generator<{ all: readonly RouteForm[]; namespace: string }, readonly RouteForm[]>(
+  { all: true, namespace: true },
+  ({ all, namespace }) =>
+    sharedList(all.filter(({ origin, exportTo }) => exportedTo(exportTo, origin.namespace, namespace))),
+);
 
-/** What the `egress` of every Sidecar takes in; one without any takes in everything. */
-function importsOf(sidecars: Sidecars, own: string): Imports {
-  const egresses = egressesOf(sidecars);
-  return (namespace, hostname, kind = 'service') =>
-    egresses.every((hosts) => hosts.some((host) => importCovers(host, { namespace, hostname, kind }, own)));
-}
+const importedRoutes = generator<{ all: readonly RouteForm[]; group: EgressGroup }, readonly RouteForm[]>(
+  { all: true, group: true },
+  ({ all, group }) => sharedList(all.filter((form) => group.imports.route(form))),
+);
 
-/** A Sidecar egress host, `namespace/host`, where the namespace may be `*`, `.` or `~`. */
-function importCovers(
-  host: string,
-  { namespace, hostname, kind }: { namespace: string; hostname: string; kind: 'service' | 'route' },
-  own: string,
-): boolean {
-  const slash = host.indexOf('/');
-  const [from, pattern] = slash < 0 ? ['*', host] : [host.slice(0, slash), host.slice(slash + 1)];
-  if (from !== '*' && from !== namespace && !(from === '.' && namespace === own)) return false;
-  return hostCovers(pattern, hostname) || (kind === 'route' && hostCovers(hostname, pattern));
-}
-
-/** One service a host name: the proxy's own namespace's, else a Kubernetes Service, else the first namespace's. */
-const visibleServices = generator<
-  { services: readonly MeshService[]; sidecars: Sidecars; namespace: string },
-  readonly MeshService[]
->({ services: true, sidecars: true, namespace: true }, ({ services, sidecars, namespace }) => {
-  const imports = importsOf(sidecars, namespace);
-  const chosen = new Map<string, MeshService>();
-  const rank = (service: MeshService) =>
-    service.namespace === namespace ? 0 : service.resource.kind === 'Service' ? 1 : 2;
-  for (const service of services) {
-    if (!exportedTo(service.exportTo, service.namespace, namespace)) continue;
-    if (!imports(service.namespace, service.hostname)) continue;
-    const first = chosen.get(service.hostname);
-    if (!first || rank(service) < rank(first)) chosen.set(service.hostname, service);
-  }
-  return sharedList([...chosen.values()]);
-});
-
-const visibleRoutes = generator<
-  { all: readonly RouteForm[]; sidecars: Sidecars; namespace: string },
+const joinedRoutes = generator<
+  { all: readonly RouteForm[]; lists: readonly (readonly RouteForm[])[] },
   readonly RouteForm[]
->({ all: true, sidecars: true, namespace: true }, ({ all, sidecars, namespace }) => {
-  const imports = importsOf(sidecars, namespace);
-  return sharedList(
-    all.filter(
-      ({ origin: { namespace: from }, exportTo, hosts }) =>
-        exportedTo(exportTo, from, namespace) && hosts.some((host) => imports(from, host, 'route')),
-    ),
-  );
+>({ all: true, lists: true }, ({ all, lists }) => {
+  if (lists.length === 1) return lists[0]!;
+  const any = new Set(lists.flat());
+  return sharedList(all.filter((form) => any.has(form)));
 });

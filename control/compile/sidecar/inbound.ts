@@ -1,39 +1,46 @@
 /** What reaches the workload: the ports it serves, the TLS they ask for, and the clusters of the application itself. */
 
-import { isHttp, type Protocol, parseProtocol } from '../../../shared/match/protocol.ts';
+import { isHttp, type Protocol } from '../../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
+import type { ConnectionPool, ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { BLACK_HOLE, connectTimeout, INBOUND_PASSTHROUGH, withMeshKeepalive } from '../cluster/clusters.ts';
+import { connectTimeout, withMeshKeepalive } from '../cluster/clusters.ts';
+import type { DestinationRule } from '../cluster/destination-rule.ts';
+import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
-import { bracketed, inboundCluster } from '../names.ts';
+import { BLACK_HOLE, bracketed, INBOUND_PASSTHROUGH, inboundCluster } from '../names.ts';
 import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
-import { ingressOf, type Sidecar } from '../scope/scope.ts';
+import { inboundRetries } from '../routes/http-policies.ts';
+import { ingressOf, type Sidecar } from '../scope/sidecars.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
 import type { Authorizers } from '../security/authorizers.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
+import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
+import { observed } from '../telemetry/observed.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
+  NOT_LOGGED,
   ORIGINAL_DST,
   type ProxySettings,
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
+import { type InboundPort, type InboundPorts, inboundPorts } from './inbound-ports.ts';
+import { withListenerSettings } from './manager-settings.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
-/** What every HTTP server agrees to. */
-export const WEB_ALPN = ['h2', 'http/1.1'];
 const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
 /**
  * What TCP chains agree to, so that peers which insist on an ALPN find one. `istio-peer-exchange` is not agreed to: an Istio
@@ -43,26 +50,14 @@ export const AGREED_TCP_ALPN = ['istio'];
 const MESH_ALPN = ['istio', 'istio-peer-exchange', ...MESH_HTTP_ALPN];
 const PLAIN_HTTP_ALPN = ['http/1.1', 'h2c'];
 
-/** One port the workload serves. */
-export interface InboundPort {
-  /** Port at the workload: what callers connect to. */
-  port: number;
-  servicePort: number;
-  protocol: Protocol;
-  /** Address to bind without capture. */
-  bind: string;
-  /** Where the application listens; undefined: at the original destination. */
-  app: { address: string; port: number } | { pipe: string } | undefined;
-  hostname: string;
-  services: { host: string; name: string; namespace: string }[];
-}
-
 export interface InboundInput {
   readonly instances: readonly Instance[];
   /** What runs at the proxy's addresses. */
   readonly workloads: readonly LocalWorkload[];
   /** The Sidecar of each workload. */
   readonly sidecars: readonly (Sidecar | undefined)[];
+  /** The DestinationRule of the service of each instance: its limits hold for inbound connections, too. */
+  readonly rules: readonly (DestinationRule | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
   /** What CUSTOM policies may name. */
@@ -100,6 +95,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     plugins: true,
     tokenPolicies: true,
     mtls: true,
+    rules: true,
     sidecars: true,
     settings: true,
     namespace: true,
@@ -121,6 +117,8 @@ export const inbound = generator<InboundInput, InboundResources>(
       namespace,
       instances,
       ingress: new Map(declared),
+      pools: new Map(workloads.map((workload, i) => [workload, sidecars[i]?.spec?.inboundConnectionPool])),
+      rules: given.rules,
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
       authorization: withTokens(
@@ -140,10 +138,21 @@ export const inbound = generator<InboundInput, InboundResources>(
       note,
     };
     const ports = inboundPorts(input);
-    const listeners = given.captured ? [virtualInbound(input, ports)] : boundInboundListeners(input, ports);
+    const bound = boundInboundListeners(
+      input,
+      ports.filter((item) => item.bound),
+    );
+    const captured = ports.filter((item) => !item.bound);
+    const built = given.captured ? [virtualInbound(input, captured), ...bound] : bound;
+    const listeners = built.map((listener) => withListenerSettings(listener, settings.http.connections, 'inbound'));
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
-      listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
+      listeners: listeners.map((item) =>
+        produced('listeners', observed(item, settings.telemetry.server, true), {
+          side: 'inbound',
+          port: portOf(item),
+        }),
+      ),
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
@@ -152,96 +161,12 @@ export const inbound = generator<InboundInput, InboundResources>(
   },
 );
 
-interface Inbound {
-  readonly settings: ProxySettings;
-  readonly namespace: string;
-  readonly instances: readonly Instance[];
-  /** The `ingress` entries of the Sidecar of each workload that has some. */
-  readonly ingress: ReadonlyMap<LocalWorkload, readonly Ingress[]>;
-  /** Of the workloads that serve a port; 0: of all. */
-  mode(port: number): MtlsMode;
+interface Inbound extends InboundPorts {
   /** Ports that a PeerAuthentication names, ascending. */
   readonly portsWithMode: readonly number[];
   /** What guards the port of that number; 0: every port that no workload serves. */
   authorization(port: number): Authorization;
   plugins(port: number): PluginFilters;
-  readonly ip: string;
-  readonly appPorts: Readonly<Record<string, string>>;
-  readonly captured: boolean;
-  note(message: string): void;
-}
-
-/** What the Sidecars declare, then what services send to at workloads whose Sidecar declares nothing. */
-function inboundPorts(input: Inbound): InboundPort[] {
-  const declared = declaredPorts(input);
-  const taken = new Set(declared.map((item) => item.port));
-  return [...declared, ...servicePorts(input).filter((item) => !taken.has(item.port))];
-}
-
-/** Every service port with an endpoint at this proxy; two services on one target port share it, the oldest names it. */
-function servicePorts({ instances, ingress, appPorts, captured, settings, note }: Inbound): InboundPort[] {
-  const toLocalhost = !captured || settings.config.inboundTrafficPolicy?.mode === 'LOCALHOST';
-  const found = new Map<number, InboundPort>();
-  for (const { service, port, endpoint, workload } of instances) {
-    if (port.protocol === 'UDP' || ingress.has(workload)) continue;
-    const identity = { host: service.hostname, name: service.name, namespace: service.namespace };
-    const first = found.get(endpoint.port);
-    if (first) {
-      if (!first.services.some((item) => item.host === identity.host)) first.services.push(identity);
-      continue;
-    }
-    const app = Number(appPorts[port.name] ?? appPorts[String(endpoint.port)] ?? endpoint.port);
-    if (!captured && app === endpoint.port && endpoint.address === '127.0.0.1')
-      note(
-        `port ${app}: the application and its proxy share 127.0.0.1; give the application a port of its own (APP_PORTS)`,
-      );
-    found.set(endpoint.port, {
-      port: endpoint.port,
-      servicePort: port.number,
-      protocol: port.protocol,
-      bind: endpoint.address,
-      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
-      hostname: service.hostname,
-      services: [identity],
-    });
-  }
-  return [...found.values()].sort((a, b) => a.port - b.port);
-}
-
-/** The ports that `ingress` of Sidecars declares; at their workloads they replace those of the services. */
-function declaredPorts({ instances, ip, namespace, ingress, note }: Inbound): InboundPort[] {
-  const ports: InboundPort[] = [];
-  for (const item of new Set([...ingress.values()].flat())) {
-    const { number: port, protocol } = item.port;
-    if (port === undefined) continue;
-    if (ports.some((one) => one.port === port)) {
-      note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
-      continue;
-    }
-    const instance = instances.find((candidate) => candidate.endpoint.port === port);
-    ports.push({
-      port,
-      servicePort: port,
-      protocol: parseProtocol(protocol ?? ''),
-      bind: item.bind || ip,
-      app: defaultEndpoint(item.defaultEndpoint || undefined, port, ip),
-      hostname: instance?.service.hostname ?? `sidecar.${namespace}`,
-      services: instance
-        ? [{ host: instance.service.hostname, name: instance.service.name, namespace: instance.service.namespace }]
-        : [],
-    });
-    if (item.tls) note(`Sidecar ingress port ${port}: tls is not supported; mesh mTLS is used`);
-  }
-  return ports;
-}
-
-function defaultEndpoint(endpoint: string | undefined, port: number, instanceIp: string): InboundPort['app'] {
-  if (endpoint === undefined) return { address: '127.0.0.1', port };
-  if (endpoint.startsWith('unix://')) return { pipe: endpoint.slice('unix://'.length) };
-  const colon = endpoint.lastIndexOf(':');
-  const address = endpoint.slice(0, colon);
-  // As documented: 0.0.0.0 means the instance's own address.
-  return { address: address === '0.0.0.0' ? instanceIp : address, port: Number(endpoint.slice(colon + 1)) };
 }
 
 function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produced<'clusters'>[] {
@@ -253,19 +178,21 @@ function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produce
   );
 }
 
-function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): Cluster {
+function inboundClusterOf({ settings, ip, captured, note }: Inbound, item: InboundPort): Cluster {
   const name = inboundCluster(item.port);
-  const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
+  const pattern = settings.config.inboundClusterStatName;
+  const statName =
+    pattern && item.service ? statNameOf(pattern, item.service, item.servicePortName, item.servicePort) : name;
+  const cluster: Cluster = { name, altStatName: `${statName};`, commonLbConfig: {} };
   const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
-  applyTrafficPolicy(cluster, {}, protocolPort, { upgrades: false, detects: true }, note);
   cluster.connectTimeout = connectTimeout(settings);
+  const policy = item.pool ? { connectionPool: inboundPool(item.pool) } : {};
+  applyTrafficPolicy(cluster, policy, protocolPort, { upgrades: false, detects: true }, note);
   if (item.services.length > 0) cluster.metadata = { filterMetadata: { istio: { services: item.services } } };
   if (item.app === undefined) {
     cluster.type = 'ORIGINAL_DST';
     cluster.lbPolicy = 'CLUSTER_PROVIDED';
-    cluster.upstreamBindConfig = {
-      sourceAddress: { address: wildcard(ip) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
-    };
+    cluster.upstreamBindConfig = passthroughSource(ip);
     return cluster;
   }
   cluster.type = 'STATIC';
@@ -275,8 +202,24 @@ function inboundClusterOf({ settings, ip, note }: Inbound, item: InboundPort): C
       ? { pipe: { path: item.app.pipe } }
       : { socketAddress: { address: item.app.address, portValue: item.app.port } };
   cluster.loadAssignment = { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] };
+  // Rules that capture connections let those from there pass; without such rules `::6` cannot be bound.
+  const away = 'pipe' in item.app || !isLoopback(item.app.address);
+  if (away && (captured || wildcard(ip) !== '::')) cluster.upstreamBindConfig = passthroughSource(ip);
   return cluster;
 }
+
+/** As istiod: what clients ask of the protocol does not say what the application speaks. */
+function inboundPool({ tcp, http }: ConnectionPool): ConnectionPool {
+  if (!http) return { tcp };
+  const { h2UpgradePolicy: _upgrade, useClientProtocol: _protocol, ...limits } = http;
+  return { tcp, http: limits };
+}
+
+const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+
+const passthroughSource = (ip: string) => ({
+  sourceAddress: { address: wildcard(ip) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
+});
 
 /**
  * Where no chain ends TLS, the listener does not inspect for it: all bytes count as plain, and server-first protocols do not
@@ -287,11 +230,12 @@ function withoutInspection(chains: readonly FilterChain[]): FilterChain[] {
   return chains.filter(({ filterChainMatch }) => filterChainMatch?.transportProtocol !== 'tls');
 }
 
-/** Without capture: a listener per port, bound where the workload is reached. */
+/** A listener per port, bound where the workload is reached. */
 function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
-  return ports.map((item) => {
+  return ports.flatMap((item) => {
     const name = `${item.bind}_${item.port}`;
     const filterChains = withoutInspection(portChains(input, item, name, false));
+    if (filterChains.length === 0) return [];
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
@@ -321,7 +265,14 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
   const http = () => inboundHttp(settings, guards, item, cluster, name);
-  const tcp = () => [...guards.tcp, plainTcpProxy(settings, cluster)];
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, cluster)];
+  if (item.tls) {
+    const socket = ingressSocket(input, item, item.tls);
+    const filterChainMatch = { ...at, transportProtocol: 'tls' };
+    return socket
+      ? [{ name, filterChainMatch, filters: isHttp(item.protocol) ? http() : tcp(), transportSocket: socket }]
+      : [];
+  }
   if (item.protocol === 'UNSUPPORTED') return sniffedChains(input, at, name, mode, http, tcp);
   const filters = isHttp(item.protocol) ? http : tcp;
   const socket = meshServer(input, isHttp(item.protocol));
@@ -343,6 +294,15 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
     add({ transportProtocol: 'raw_buffer' }, false);
   }
   return chains;
+}
+
+/** Undefined, and noted: without a certificate nothing is served. */
+function ingressSocket({ settings, namespace, note }: Inbound, { port, protocol }: InboundPort, tls: ServerTls) {
+  const alpn = isHttp(protocol) ? WEB_ALPN : [];
+  const context = serverTlsContext(tls, { alpn, settings, namespace });
+  if (typeof context !== 'string') return context;
+  note(`Sidecar ingress port ${port}: tls: ${context}: not served`);
+  return undefined;
 }
 
 /** A port of undeclared protocol: HTTP and TCP chains side by side, distinguished by ALPN and the HTTP inspector. */
@@ -380,8 +340,7 @@ function sniffedChains(
 function meshServer({ settings }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
   const alpn = http ? [...WEB_ALPN] : [...AGREED_TCP_ALPN, ...WEB_ALPN];
-  const { meshMTLS } = settings.config;
-  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
+  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, settings.config);
 }
 
 /** What requests and connections to a port pass before they reach the application. */
@@ -409,6 +368,7 @@ function inboundHttp(
   cluster: string,
   name: string,
 ): NetworkFilter[] {
+  const retryPolicy = inboundRetries(settings.config.defaultInboundHttpRetryPolicy);
   const grpc = item.protocol === 'GRPC' || item.protocol === 'GRPC-WEB';
   const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
   const manager = httpManager(settings, {
@@ -434,7 +394,7 @@ function inboundHttp(
                   timeout: '0s',
                   maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
                   // An application may close an idle connection just as a request is sent on it.
-                  ...(!grpc && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                  ...(retryPolicy && !grpc && { retryPolicy }),
                 },
               },
             ],
@@ -458,20 +418,23 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
   const http = () => inboundHttp(settings, guards, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
-  const tcp = () => [...guards.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, INBOUND_PASSTHROUGH)];
   const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
       filterChainMatch: { destinationPort: inboundPort },
-      filters: [plainTcpProxy(settings, BLACK_HOLE)],
+      filters: [plainTcpProxy(NOT_LOGGED, BLACK_HOLE)],
     },
     ...[0, ...unserved.filter((port) => port !== inboundPort)].flatMap((port) => {
       const at = port === 0 ? {} : { destinationPort: port };
       return named(sniffedChains(input, at, 'virtualInbound', input.mode(port), http, tcp));
     }),
   ];
-  for (const item of ports) filterChains.push(...portChains(input, item, `0.0.0.0_${item.port}`, true));
+  for (const item of ports) {
+    const at = item.ingress ? item.bind : '0.0.0.0';
+    filterChains.push(...portChains(input, item, `${at}_${item.port}`, true));
+  }
   const used = withoutInspection(filterChains);
   return {
     name: 'virtualInbound',

@@ -143,19 +143,55 @@ const destinationRule = fc
   })
   .map((spec) => ({ spec: compact(spec) }));
 
+const egressHosts = fc.uniqueArray(some('./*', '*/*', 'shop/*', '*/ext.example.com', '~shop/*', '~/ext.example.com'), {
+  minLength: 1,
+});
+const egressListener = fc.record({
+  port: maybe(
+    some(
+      { number: 80, protocol: 'HTTP' },
+      { number: 8080, protocol: 'TCP' },
+      { number: 3128, protocol: 'HTTP_PROXY' },
+      { number: 81 },
+    ),
+  ),
+  bind: maybe(some('127.0.0.1', '127.0.0.7', '0.0.0.0')),
+  captureMode: maybe(some('DEFAULT', 'NONE')),
+  hosts: egressHosts,
+});
+const socketListener = fc.record({
+  bind: some('unix:///run/a.sock', 'unix:///run/b.sock'),
+  port: some({ number: 0, protocol: 'HTTP' }, { number: 0, protocol: 'TCP' }),
+  hosts: egressHosts,
+});
+const limits = maybe(some({ tcp: { maxConnections: 3 } }, { http: { http2MaxRequests: 5 } }));
+
 const sidecar = fc
   .record({
-    egress: fc.array(
-      fc.record({ hosts: fc.uniqueArray(some('./*', '*/*', 'shop/*', '*/ext.example.com'), { minLength: 1 }) }),
-      {
-        minLength: 1,
-        maxLength: 1,
-      },
-    ),
+    egress: fc.array(fc.oneof(egressListener.map(compact), socketListener), { minLength: 1, maxLength: 3 }),
     workloadSelector: maybe(fc.record({ labels: fc.record({ app }) })),
-    outboundTrafficPolicy: maybe(some({ mode: 'REGISTRY_ONLY' }, { mode: 'ALLOW_ANY' })),
+    outboundTrafficPolicy: maybe(
+      some(
+        { mode: 'REGISTRY_ONLY' },
+        { mode: 'ALLOW_ANY' },
+        { mode: 'ALLOW_ANY', egressProxy: { host: 'ext.example.com', port: { number: 80 } } },
+      ),
+    ),
+    inboundConnectionPool: limits,
     ingress: maybe(
-      fc.constant([{ port: { number: 8080, name: 'http', protocol: 'HTTP' }, defaultEndpoint: '127.0.0.1:8080' }]),
+      fc
+        .record({
+          captureMode: maybe(some('NONE', 'IPTABLES')),
+          connectionPool: limits,
+          tls: maybe(some({ mode: 'SIMPLE', serverCertificate: '/c', privateKey: '/k' })),
+        })
+        .map((item) => [
+          compact({
+            ...item,
+            port: { number: 8080, name: 'http', protocol: item.tls ? 'HTTPS' : 'HTTP' },
+            defaultEndpoint: '127.0.0.1:8080',
+          }),
+        ]),
     ),
   })
   .map((spec) => ({ spec: compact(spec) }));
@@ -248,6 +284,23 @@ const trafficExtension = fc
   .record({ ...placement, wasm: fc.record(module).map(compact) })
   .map((spec) => ({ spec: compact(spec) }));
 
+const telemetry = fc
+  .record({
+    selector: maybe(fc.record({ matchLabels: fc.record({ app }) })),
+    accessLogging: maybe(
+      some(
+        [{ providers: [{ name: 'envoy' }] }],
+        [{ disabled: true }],
+        [{ providers: [{ name: 'envoy' }], match: { mode: 'CLIENT' }, filter: { expression: 'response.code > 399' } }],
+      ),
+    ),
+    metrics: maybe(some([{ overrides: [{ disabled: true }] }], [{ reportingInterval: '10s' }])),
+    tracing: maybe(
+      some([{ randomSamplingPercentage: 5, providers: [{ name: 'otel' }] }], [{ disableSpanReporting: true }]),
+    ),
+  })
+  .map((spec) => ({ spec: compact(spec) }));
+
 /** What a patch source of a test does with it is up to that source. */
 const envoyFilter = fc
   .record({
@@ -267,6 +320,9 @@ const meshConfig = some(
   'localityLbSetting: {failoverPriority: [app]}',
   'rootNamespace: shop',
   'connectTimeout: 3s',
+  'discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [pay]}]}]',
+  'enableTracing: false',
+  'extensionProviders: [{ name: otel, opentelemetry: { service: a.shop.svc.cluster.local, port: 80 } }]',
   'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 
@@ -311,6 +367,7 @@ const KINDS: readonly {
     names: NAMES,
     weight: 1,
   },
+  { kind: 'Telemetry', apiVersion: 'telemetry.istio.io/v1', body: telemetry, names: NAMES, weight: 2 },
   { kind: 'EnvoyFilter', apiVersion: 'networking.istio.io/v1alpha3', body: envoyFilter, names: NAMES, weight: 2 },
 ];
 

@@ -1,6 +1,7 @@
 /** xDS Cluster and ClusterLoadAssignment to a cluster that picks endpoints. Everything is validated here, once. */
 
 import { isIpAddress } from '../../../shared/match/cidr.ts';
+import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
 import type {
   Cluster as ClusterConfig,
   ClusterLoadAssignment,
@@ -160,7 +161,8 @@ export function compileCluster(
     const names = new Set(localities.flatMap((l) => (l.lbEndpoints ?? []).map((e) => addressOf(e).address)));
     for (const name of inheritance.resolved.keys()) if (!names.has(name)) inheritance.resolved.delete(name);
     for (const name of names) {
-      if (!isIpAddress(name)) closers.push(resolvePeriodically(name, config, deps, inheritance.resolved, build));
+      if (!isIpAddress(name) && !isUnixAddress(name))
+        closers.push(resolvePeriodically(name, config, deps, inheritance.resolved, build));
     }
   }
   return Object.assign(cluster, {
@@ -283,8 +285,9 @@ function tlsChoice(
 }
 
 function addressOf(endpoint: LbEndpoint): { address: string; port: number } {
-  const socket = endpoint.endpoint?.address?.socketAddress;
-  if (!socket) throw new ConfigError('endpoint.address', 'must be a socketAddress');
+  const { socketAddress: socket, pipe } = endpoint.endpoint?.address ?? {};
+  if (pipe) return { address: unixAddress(pipe.path), port: 0 };
+  if (!socket) throw new ConfigError('endpoint.address', 'must be a socketAddress or a pipe');
   if (socket.protocol === 'UDP') throw new ConfigError('endpoint.address.socketAddress.protocol', 'must be TCP');
   return { address: socket.address, port: socket.portValue ?? 0 };
 }
@@ -314,7 +317,7 @@ function groupOf(
   const dns = type === 'STRICT_DNS' || type === 'LOGICAL_DNS';
   const hosts = (group.lbEndpoints ?? []).flatMap((endpoint) => {
     const { address, port } = addressOf(endpoint);
-    const literal = isIpAddress(address);
+    const literal = isIpAddress(address) || isUnixAddress(address);
     if (!literal && !dns)
       throw new ConfigError('endpoint.address', `"${address}" must be an IP address in a ${type} cluster`);
     const addresses = literal ? [address] : (inheritance.resolved.get(address) ?? []);

@@ -1,5 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
+import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
@@ -94,12 +95,13 @@ export function compileListener(
   previous: ReadonlyMap<string, Chain>,
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
-  const { address, port } = boundTo(listener);
+  const at = listenerAddress(listener);
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
-    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType, isHttpProxy]);
+    const { perConnectionBufferLimitBytes, drainType, metadata } = listener;
+    const key = JSON.stringify([chain, perConnectionBufferLimitBytes, drainType, isHttpProxy, metadata]);
     const compiled = previous.get(key) ?? errorAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;
@@ -110,12 +112,13 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
+  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
+    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
     name: listener.name,
-    address,
-    port,
+    ...at,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
     reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
@@ -128,13 +131,14 @@ export function compileListener(
   return { compiled, chains };
 }
 
-/** Where a listener binds: an IP address and its port, or a unix socket, whose path (`@name`: an abstract one) has port 0. */
-export function boundTo({ address: { socketAddress, pipe } }: Listener): { address: string; port: number } {
+/** Where a listener binds: an IP address and its port, or a Unix domain socket, at port 0. Throws ConfigError. */
+export function listenerAddress({
+  address: { socketAddress, pipe },
+}: Listener): Pick<CompiledListener, 'address' | 'port' | 'mode'> {
   if (socketAddress) return { address: socketAddress.address, port: socketAddress.portValue ?? 0 };
   if (!pipe) throw new ConfigError('address', 'must be socketAddress or pipe');
-  if (pipe.mode) throw new ConfigError('address.pipe.mode', 'is not supported: the umask of the process decides');
   if (!/^[/@]/.test(pipe.path)) throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
-  return { address: pipe.path, port: 0 };
+  return { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
 }
 
 /** As Envoy, the TLS inspector is added where chains need what it finds. */

@@ -15,12 +15,20 @@ import {
 } from './primitives.ts';
 import { checkEndpoint } from './workload-entry.ts';
 
+/** Ranges of length 0, and the unspecified addresses. */
+const MATCHES_EVERYTHING = /\/0+$|^0\.0\.0\.0$|^::$/;
+
 export function checkServiceEntry(spec: ServiceEntrySpec, resource: Resource): Findings {
   const report = new Report();
   checkHosts(report, spec);
   checkPorts(report, spec);
   for (const [i, address] of (spec.addresses ?? []).entries()) {
-    report.violationIf(`spec.addresses[${i}]`, 'cidr', ipOrCidrViolation(address));
+    const path = `spec.addresses[${i}]`;
+    report.violationIf(path, 'cidr', ipOrCidrViolation(address));
+    if (MATCHES_EVERYTHING.test(address)) {
+      const message = `${address} matches every connection to the ports, whatever its destination`;
+      report.warn(path, 'serviceentry.every-address', message);
+    }
   }
   checkSelectorLabels(report, 'spec.workloadSelector.labels', spec.workloadSelector?.labels);
   if (spec.workloadSelector) warnNoLabels(report, 'spec.workloadSelector', spec.workloadSelector.labels);

@@ -1,16 +1,15 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
 import { unreadablePart } from '../../xds/access-log-format.ts';
 import type { MeshConfig } from '../mesh-config/mesh-config.ts';
-import type { ExtensionProvider } from '../mesh-config/mesh-config-providers.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
+import { providersWithoutEffect } from './providers.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
 
-const YET = 'has no effect yet';
+const ONE_APPLICATION = 'has no effect: a proxy has one application';
 const NO_INGRESS = 'has no effect: Ingress resources are not served; use a Gateway';
 const ONE_CLUSTER = 'has no effect yet: the mesh has one cluster';
-const NO_SPANS = 'has no effect yet: proxies make no spans';
 
 /** Files that a proxy writes its access log to; '' is none. */
 const LOG_FILES: ReadonlySet<unknown> = new Set(['', '/dev/stdout', '/dev/stderr']);
@@ -21,19 +20,10 @@ const unless =
   (given) =>
     given === value ? undefined : reason;
 
-/** Authorization services are asked for AuthorizationPolicy CUSTOM; nothing uses the others. */
-function providersWithoutEffect(given: unknown): string | undefined {
-  const providers: readonly ExtensionProvider[] = Array.isArray(given) ? given : [];
-  const unused = providers.filter((one) => !one.envoyExtAuthzHttp && !one.envoyExtAuthzGrpc).map(({ name }) => name);
-  return unused.length === 0
-    ? undefined
-    : `has no effect yet for ${unused.join(', ')}: only authorization services are used`;
-}
-
 export const MESH_CONFIG_EFFECTS: Effects = {
   proxyListenPort: IN_FORCE,
   proxyInboundListenPort: IN_FORCE,
-  proxyHttpPort: 'has no effect yet: a proxy names its HTTP proxy port in its node metadata (HTTP_PROXY_PORT)',
+  proxyHttpPort: IN_FORCE,
   connectTimeout: IN_FORCE,
   protocolDetectionTimeout: IN_FORCE,
   tcpKeepalive: { probes: IN_FORCE, time: IN_FORCE, interval: IN_FORCE },
@@ -41,7 +31,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   ingressService: NO_INGRESS,
   ingressControllerMode: NO_INGRESS,
   ingressSelector: NO_INGRESS,
-  enableTracing: () => NO_SPANS,
+  enableTracing: IN_FORCE,
   accessLogFile: (file) =>
     LOG_FILES.has(file) ? undefined : 'is not written: proxies write to /dev/stdout or /dev/stderr only',
   accessLogFormat: (format) => {
@@ -52,11 +42,21 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   },
   accessLogEncoding: IN_FORCE,
   enableEnvoyAccessLogService: 'has no effect yet: access logs are not sent over gRPC',
-  disableEnvoyListenerLog: 'has no effect: connections without a filter chain are not logged',
+  disableEnvoyListenerLog: IN_FORCE,
   defaultConfig: PROXY_CONFIG_EFFECTS,
   outboundTrafficPolicy: {
-    mode: (mode) => (mode === 'ALLOW_ANY_DYNAMIC_DNS' ? 'is not supported yet and acts as ALLOW_ANY' : undefined),
-    tls: 'has no effect yet: ALLOW_ANY_DYNAMIC_DNS is not supported',
+    mode: IN_FORCE,
+    tls: {
+      mode: IN_FORCE,
+      clientCertificate: IN_FORCE,
+      privateKey: IN_FORCE,
+      caCertificates: IN_FORCE,
+      caCrl: IN_FORCE,
+      credentialName: 'has no effect: Secrets are sent to gateways only; name files',
+      subjectAltNames: IN_FORCE,
+      sni: IN_FORCE,
+      insecureSkipVerify: IN_FORCE,
+    },
   },
   inboundTrafficPolicy: { mode: IN_FORCE },
   configSources: 'has no effect: resources are in the store of the control plane',
@@ -78,17 +78,21 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   dnsRefreshRate: (rate) =>
     (parseDuration(String(rate)) ?? 0) > 1 ? undefined : 'must be more than 1ms: it is ignored',
   h2UpgradePolicy: IN_FORCE,
-  inboundClusterStatName: YET,
-  outboundClusterStatName: YET,
+  inboundClusterStatName: IN_FORCE,
+  outboundClusterStatName: IN_FORCE,
   certificates: 'has no effect: use cert-manager or another issuer',
   serviceSettings: ONE_CLUSTER,
   serviceScopeConfigs: ONE_CLUSTER,
-  enablePrometheusMerge: () => "has no effect yet: a proxy serves its own metrics only, not the application's",
+  enablePrometheusMerge: () =>
+    "has no effect: it is for annotations of Pods, which are not read; scrape the application's metrics beside the proxy's",
   verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
   ca: 'has no effect: the control plane signs certificates with its own authority',
-  extensionProviders: (providers) => providersWithoutEffect(providers),
-  defaultProviders: 'has no effect yet: nothing uses extension providers',
-  discoverySelectors: 'has no effect yet: all namespaces are watched',
+  extensionProviders: providersWithoutEffect,
+  defaultProviders: { tracing: IN_FORCE, metrics: IN_FORCE, accessLogging: IN_FORCE },
+  discoverySelectors: {
+    matchLabels: IN_FORCE,
+    matchExpressions: { key: IN_FORCE, operator: IN_FORCE, values: IN_FORCE },
+  },
   pathNormalization: { normalization: IN_FORCE },
   defaultHttpRetryPolicy: {
     attempts: IN_FORCE,
@@ -98,15 +102,25 @@ export const MESH_CONFIG_EFFECTS: Effects = {
     retryIgnorePreviousHosts: IN_FORCE,
     backoff: IN_FORCE,
   },
-  defaultInboundHttpRetryPolicy: YET,
-  defaultTrafficPolicy: 'has no effect yet: write it in a DestinationRule',
+  defaultInboundHttpRetryPolicy: {
+    attempts: IN_FORCE,
+    perTryTimeout: 'has no effect, as in Istio: it is not used for inbound requests',
+    retryOn: IN_FORCE,
+    retryRemoteLocalities: ONE_APPLICATION,
+    retryIgnorePreviousHosts: ONE_APPLICATION,
+    backoff: IN_FORCE,
+  },
+  defaultTrafficPolicy: IN_FORCE,
   meshMTLS: {
     minProtocolVersion: IN_FORCE,
     ecdhCurves: REFUSED,
-    cipherSuites: YET,
+    cipherSuites: IN_FORCE,
   },
   tlsDefaults: { minProtocolVersion: IN_FORCE, ecdhCurves: IN_FORCE, cipherSuites: IN_FORCE },
-  compliancePolicy: YET,
+  compliancePolicy: (policy) =>
+    policy === '' || policy === 'fips-140-2'
+      ? undefined
+      : 'has no effect: only fips-140-2 is supported, so that TLS is not restricted',
 } satisfies Omit<EffectsOf<MeshConfig>, 'defaultConfig'> & { defaultConfig: Effects };
 
 export const MESH_NETWORKS_EFFECTS: Effects = {

@@ -6,6 +6,7 @@ const YET = 'has no effect yet';
 const ENVOY = 'has no effect: it configures the Envoy process';
 const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
 const TRACING = 'has no effect yet: proxies make no spans';
+const NAME_PROVIDER = 'has no effect: name an extension provider in Telemetry or in defaultProviders.tracing';
 
 /** Of `proxyMetadata`: the proxy serves HTTP/1.0 where it is "1" or "true". */
 export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
@@ -45,7 +46,18 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   concurrency: (value) => (Number(value) < 0 ? 'must be at least 0: it is ignored' : undefined),
   proxyBootstrapTemplatePath: ENVOY,
   interceptionMode: 'has no effect: a proxy names its mode in its node metadata',
-  tracing: TRACING,
+  tracing: {
+    sampling: IN_FORCE,
+    zipkin: NAME_PROVIDER,
+    lightstep: NAME_PROVIDER,
+    datadog: NAME_PROVIDER,
+    stackdriver: NAME_PROVIDER,
+    openCensusAgent: NAME_PROVIDER,
+    tlsSettings: NAME_PROVIDER,
+    customTags: TRACING,
+    maxPathTagLength: TRACING,
+    enableIstioTags: TRACING,
+  },
   sds: 'has no effect, as in Istio: it is not used any more',
   envoyAccessLogService: 'has no effect yet: access logs go to standard output',
   envoyMetricsService: 'has no effect yet: metrics are fetched from the proxy',
@@ -57,14 +69,49 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   terminationDrainDuration: IN_FORCE,
   meshId: 'has no effect yet: telemetry does not name the mesh',
   readinessProbe: 'has no effect yet: proxies do not look at the health of their workload',
-  proxyStatsMatcher: 'has no effect yet: all metrics are made',
+  proxyStatsMatcher: 'has no effect: a proxy makes all of its metrics, so that none has to be included',
   holdApplicationUntilProxyStarts: DEPLOYED,
   caCertificatesPem: 'has no effect yet: only the roots of the mesh are trusted',
   image: 'has no effect: the image is chosen where the proxy is deployed',
   privateKeyProvider: 'has no effect: the runtime works with private keys',
-  proxyHeaders: YET,
+  proxyHeaders: {
+    forwardedClientCert: IN_FORCE,
+    setCurrentClientCertDetails: {
+      subject: IN_FORCE,
+      cert: IN_FORCE,
+      chain: IN_FORCE,
+      dns: IN_FORCE,
+      uri: IN_FORCE,
+    },
+    requestId: { disabled: IN_FORCE },
+    server: { disabled: IN_FORCE, value: IN_FORCE },
+    attemptCount: { disabled: IN_FORCE },
+    envoyDebugHeaders: { disabled: IN_FORCE },
+    metadataExchangeHeaders: { mode: IN_FORCE },
+    preserveHttp1HeaderCase: IN_FORCE,
+    xForwardedHost: { enabled: YET },
+    xForwardedPort: { enabled: IN_FORCE },
+  },
   fileFlushInterval: 'has no effect: access logs are written at once',
   fileFlushMinSizeKb: 'has no effect: access logs are written at once',
   statsCompression: YET,
-  connectionSettings: YET,
+  connectionSettings: {
+    profile: IN_FORCE,
+    listenerPerConnectionBufferLimitBytes: IN_FORCE,
+    clusterPerConnectionBufferLimitBytes: YET,
+    httpIdleTimeout: IN_FORCE,
+    httpRequestTimeout: IN_FORCE,
+    httpRequestHeadersTimeout: IN_FORCE,
+    httpStreamIdleTimeout: IN_FORCE,
+    httpMaxConcurrentStreams: IN_FORCE,
+    http2InitialStreamWindowSize: IN_FORCE,
+    http2InitialConnectionWindowSize: IN_FORCE,
+    httpHeadersWithUnderscoresAction: IN_FORCE,
+    httpPathWithEscapedSlashesAction: IN_FORCE,
+    httpMergeSlashes: IN_FORCE,
+    httpNormalizePath: IN_FORCE,
+    // Of each filter chain: most listeners have one.
+    listenerConnectionLimit: IN_FORCE,
+    globalDownstreamConnectionLimit: IN_FORCE,
+  },
 } satisfies EffectsOf<MeshProxyConfig>;

@@ -41,8 +41,10 @@ function tlsViolation(chain: FilterChain, call: Connection): string | undefined 
 function takesMtls({ transportSocket }: FilterChain, secret: string): boolean {
   const context = transportSocket?.typedConfig;
   if (!context || !('requireClientCertificate' in context)) return false;
-  const [first] = context.commonTlsContext?.tlsCertificateSdsSecretConfigs ?? [];
-  return context.requireClientCertificate === true && first?.name === secret;
+  const { tlsCertificateSdsSecretConfigs: [named] = [], tlsCertificates: [pair] = [] } = context.commonTlsContext ?? {};
+  // Istio's agent serves files as secrets; here the proxy reads them itself.
+  const files = pair && `file-cert:${pair.certificateChain?.filename}~${pair.privateKey?.filename}`;
+  return context.requireClientCertificate === true && (named?.name ?? files) === secret;
 }
 
 function filterOf<Config>({ filters = [] }: FilterChain, type: string): Config | undefined {

@@ -5,11 +5,11 @@ import { STATUS } from './status.ts';
 export const SERVICE_ENTRY_FIELDS: FieldTable = {
   ...STATUS,
   'spec.hosts[]': inForce('golden:sidecar-absent', 'golden:vs-star-host'),
-  'spec.addresses[]': inForce('golden:authz-scopes', 'control/compile/sidecar/outbound-addresses.test.ts'),
+  'spec.addresses[]': inForce('golden:se-none-wildcard', 'control/compile/sidecar/outbound-addresses.test.ts'),
   'spec.exportTo[]': inForce('golden:se-exportto'),
   'spec.location': inForce('golden:dr-auto-mtls'),
   'spec.ports[].**': inForce('golden:gw-two-gateways', 'control/compile/cluster/protocols.test.ts'),
-  'spec.resolution': inForce('golden:dr-auto-mtls', 'control/compile/node/workloads.test.ts'),
+  'spec.resolution': inForce('golden:se-dynamic-dns', 'control/compile/node/workloads.test.ts'),
   'spec.subjectAltNames[]': inForce('golden:dr-auto-mtls'),
   'spec.workloadSelector.**': inForce('tests/proxy/proxy-config.test.ts', 'control/compile/node/workloads.test.ts'),
   'spec.endpoints[].address': inForce('golden:mix-loopback'),
