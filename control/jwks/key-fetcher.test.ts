@@ -1,6 +1,10 @@
+import 'reflect-metadata';
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import * as x509 from '@peculiar/x509';
 import { afterEach, describe, expect, it } from 'vitest';
+import { leaf, rootAuthority } from '../../tests/mtls/certificates.ts';
 import { parseAllowedHosts } from './allowed-addresses.ts';
 import { type FetcherOptions, keyFetcher } from './key-fetcher.ts';
 
@@ -130,4 +134,46 @@ it('asks one host for two documents at a time', async () => {
   const url = `http://127.0.0.1:${port}/`;
   expect(await Promise.all(Array.from({ length: 8 }, () => fetcher.fetch(url, 10_000)))).toEqual(Array(8).fill('ok'));
   expect(most).toBe(2);
+});
+
+describe('over https', () => {
+  it('verifies the host by name with the roots of the runtime and those that were added, and by no address', async () => {
+    const root = await rootAuthority('issuer');
+    const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'keys.test' }]);
+    const { cert, key } = await leaf(root, { uri: '', names, purposes: ['1.3.6.1.5.5.7.3.1'] });
+    const server = createSecureServer({ cert, key }, (request, response) => {
+      const { servername } = request.socket as { servername?: string };
+      response.end(`${servername} ${request.headers.host}`);
+    });
+    servers.push(server as never);
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const { port } = server.address() as AddressInfo;
+    const at = (host: string, extraRoots?: string) =>
+      keyFetcher({
+        allowedHosts: parseAllowedHosts([host]),
+        resolve: resolving(['127.0.0.1']),
+        ...(extraRoots !== undefined && { extraRoots }),
+      }).fetch(`https://${host}:${port}/`, 10_000);
+    const extraRoots = root.certificate.toString('pem');
+    expect(await at('keys.test', extraRoots)).toBe(`keys.test keys.test:${port}`);
+    await expect(at('other.test', extraRoots)).rejects.toThrow('cannot be asked: ERR_TLS_CERT_ALTNAME_INVALID');
+    await expect(at('keys.test')).rejects.toThrow(/cannot be asked: (UNABLE_TO|SELF_SIGNED|DEPTH)/);
+  });
+  it('is not left by a redirect', async () => {
+    const root = await rootAuthority('issuer');
+    const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'keys.test' }]);
+    const { cert, key } = await leaf(root, { uri: '', names, purposes: ['1.3.6.1.5.5.7.3.1'] });
+    const server = createSecureServer({ cert, key }, (_, response) =>
+      response.writeHead(301, { location: 'http://keys.test/' }).end(),
+    );
+    servers.push(server as never);
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const fetcher = keyFetcher({
+      allowedHosts: parseAllowedHosts(['keys.test']),
+      resolve: resolving(['127.0.0.1']),
+      extraRoots: root.certificate.toString('pem'),
+    });
+    const url = `https://keys.test:${(server.address() as AddressInfo).port}/`;
+    await expect(fetcher.fetch(url, 10_000)).rejects.toThrow('redirects from https to http');
+  });
 });

@@ -158,7 +158,9 @@ describe('ControlClient', () => {
   });
 
   it('ends on timeout, abort, a cut answer and a closed port, in one line', async () => {
-    await expect(client().request('GET', '/hang', undefined, { timeoutMs: 50 })).rejects.toThrow(/in time/);
+    // On a busy machine the handshake alone may take the time.
+    const late = /in time|no connection within 50 ms/;
+    await expect(client().request('GET', '/hang', undefined, { timeoutMs: 50 })).rejects.toThrow(late);
     const abort = new AbortController();
     // The first request may have timed out before the server saw it.
     const before = seen.length;

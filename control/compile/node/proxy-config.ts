@@ -7,6 +7,7 @@
  * share the process: a selector matches where it picks one of them.
  */
 import {
+  DENIAL_HEADER_METADATA,
   HTTP10_METADATA,
   IGNORED_UPGRADES_METADATA,
   SELF_DISCOVERY_METADATA,
@@ -60,6 +61,7 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   return {
     acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
     ignoredUpgrades: proxyMetadata?.[IGNORED_UPGRADES_METADATA] ?? '',
+    denialHeader: headerName(proxyMetadata?.[DENIAL_HEADER_METADATA]),
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
     headers: sameFor({ text: JSON.stringify(proxyHeaders ?? {}) }),
@@ -70,6 +72,12 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
 /** Whether the proxy is given the endpoints of its own service (`ISTIO_META_ENABLE_SELF_DISCOVERY`). */
 export function discoversItself(view: MeshView, proxy: ProxyView): boolean {
   return isSwitchedOn(effectiveProxyConfig(view, proxy).proxyMetadata?.[SELF_DISCOVERY_METADATA]);
+}
+
+/** Lower-case; '' where it names no header that answers made by a proxy could have. */
+function headerName(name = ''): string {
+  const key = name.toLowerCase();
+  return /^x-[!#$%&'*+\-.^_`|~0-9a-z]{1,60}$/.test(key) ? key : '';
 }
 
 /** One object for one text: generators compare by identity. */

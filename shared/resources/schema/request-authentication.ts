@@ -31,7 +31,7 @@ const keysUrl = () => withRules(string({ min: 1, max: 2048 }), rules.webUrl);
 export const JwtRule = withRules(
   object({
     audiences: list(string({ min: 1 })).describe(
-      'A token must name one of these in aud. Default: the name of the service.',
+      'A token must name one of these in aud. Default: aud is not looked at.',
     ),
     forwardOriginalToken: bool().describe('Leave the token in the request that is sent on. Default: false.'),
     fromCookies: list(string({ min: 1 })).describe('Cookies the token may be in.'),
