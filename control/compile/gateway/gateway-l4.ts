@@ -90,7 +90,8 @@ export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): 
   );
 }
 
-export interface SniClustersInput extends Omit<Caller, 'readsCredentials' | 'detectsProtocols' | 'choosesAlpn'> {
+export interface SniClustersInput
+  extends Omit<Caller, 'readsCredentials' | 'detectsProtocols' | 'choosesAlpn' | 'selfDiscovers'> {
   readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;

@@ -10,6 +10,7 @@ import {
   DENIAL_HEADER_METADATA,
   HTTP10_METADATA,
   IGNORED_UPGRADES_METADATA,
+  SELF_DISCOVERY_METADATA,
 } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
@@ -79,11 +80,17 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   };
 }
 
+/** Whether the proxy is given the endpoints of its own service (`ISTIO_META_ENABLE_SELF_DISCOVERY`). */
+export function discoversItself(view: MeshView, proxy: ProxyView): boolean {
+  return isSwitchedOn(effectiveProxyConfig(view, proxy).proxyMetadata?.[SELF_DISCOVERY_METADATA]);
+}
+
 /** Lower-case; '' where it names no header that answers made by a proxy could have. */
 function headerName(name = ''): string {
   const key = name.toLowerCase();
   return /^x-[!#$%&'*+\-.^_`|~0-9a-z]{1,60}$/.test(key) ? key : '';
 }
+
 /** One object for one text: generators compare by identity. */
 const sameFor = generator<{ text: string }, object>({ text: true }, ({ text }) => JSON.parse(text) as object);
 

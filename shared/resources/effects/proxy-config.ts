@@ -17,7 +17,14 @@ export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
  */
 export const IGNORED_UPGRADES_METADATA = 'TULLE_IGNORED_UPGRADES';
 export const DENIAL_HEADER_METADATA = 'TULLE_DENIAL_HEADER';
-const IN_USE: ReadonlySet<string> = new Set([HTTP10_METADATA, IGNORED_UPGRADES_METADATA, DENIAL_HEADER_METADATA]);
+/** The proxy is given the endpoints of its own service, which zone-aware routing needs. */
+export const SELF_DISCOVERY_METADATA = 'ISTIO_META_ENABLE_SELF_DISCOVERY';
+const IN_USE: ReadonlySet<string> = new Set([
+  HTTP10_METADATA,
+  IGNORED_UPGRADES_METADATA,
+  DENIAL_HEADER_METADATA,
+  SELF_DISCOVERY_METADATA,
+]);
 
 /** Of the environment of a proxy, names to values: why it has no effect, or a part of it; undefined: all of it is in force. */
 export function proxyMetadataWithoutEffect(metadata: object): string | undefined {
