@@ -91,7 +91,14 @@ const planes: Record<string, string[][]> = {
     ['compile/patches/'],
     // Who a proxy is, and what its configuration sees.
     ['compile/scope/'],
-    ['compile/cluster/', 'compile/gateway/', 'compile/plugins/', 'compile/routes/', 'compile/security/', 'compile/sidecar/'],
+    [
+      'compile/cluster/',
+      'compile/gateway/',
+      'compile/plugins/',
+      'compile/routes/',
+      'compile/security/',
+      'compile/sidecar/',
+    ],
     ['compile/node/'],
     ['discovery/', 'status/'],
     ['api/'],
