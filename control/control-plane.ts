@@ -25,6 +25,7 @@ import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
+import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
@@ -58,10 +59,14 @@ export interface ControlPlaneOptions {
   discovery?: DiscoveryMode;
   /** Features of discovery that no proxy gets (FEATURES). Default: none. */
   withheldFeatures?: readonly Feature[];
+  /** A workload may have CUSTOM policies of several providers. Default: they deny. */
+  multipleAuthorizers?: boolean;
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
+  issuerKeys?: Partial<IssuerKeysSettings>;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -114,7 +119,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
-    const mesh = new MeshFollower(store, { onError: report, onWarning, jwtSvid });
+    const mesh = new MeshFollower(store, {
+      onError: report,
+      onWarning,
+      jwtSvid,
+      multipleAuthorizers: options.multipleAuthorizers ?? false,
+    });
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
@@ -129,6 +139,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => addresses.close());
     addresses.start(view.resources('ServiceEntry'));
     mesh.onChange((_view, change) => addresses.follow(change));
+    const stopKeys = await keepIssuerKeys(
+      { ...ISSUER_KEYS, ...options.issuerKeys },
+      { folder: data, mesh, status, log, onError: report },
+    );
+    undo.splice(1, 0, stopKeys);
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,
@@ -195,7 +210,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 }
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
-const OWN = /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|lost\+found)$/;
+const OWN =
+  /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

@@ -100,7 +100,7 @@ const planes: Record<string, string[][]> = {
       'compile/sidecar/',
     ],
     ['compile/node/'],
-    ['discovery/', 'status/'],
+    ['discovery/', 'jwks/', 'status/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
@@ -242,12 +242,12 @@ describe('import boundaries', () => {
         (file) => !file.startsWith(`${folder}/`) && imports(file).some((name) => name.startsWith(`${folder}/`)),
       ),
     }));
-    // The network filter of the same name judges by the same rules.
+    // The network filters of the same names judge by the same rules.
     const network = ['edge-proxy/xds/compilers.ts'];
     expect(users).toEqual(
       folders.map((folder) => ({
         folder,
-        users: [...(folder.endsWith('/rbac') ? network : []), `${home}/index.ts`],
+        users: [...(/\/(rbac|ext-authz)$/.test(folder) ? network : []), `${home}/index.ts`],
       })),
     );
   });

@@ -9,8 +9,10 @@ import type { ConnectionLimits } from '../api/server/connection-limits.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
+import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
+import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import { advertisedOf } from './advertised.ts';
-import { CliError } from './cli-error.ts';
+import { CliError, readText } from './cli-error.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {
@@ -25,6 +27,7 @@ export interface ControlFlags {
   maxSvidTtl?: string;
   discovery: DiscoveryMode;
   withholdFeatures?: string;
+  multipleAuthzProviders?: boolean;
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
@@ -32,6 +35,9 @@ export interface ControlFlags {
   maxConnectionsPerAddress: string;
   monitoringAddress: string;
   monitoringPort?: string;
+  jwksAllowHost?: string[];
+  jwksRefresh: string;
+  jwksCaFile?: string;
   logFormat: string;
   logLevel: string;
   announce?: boolean;
@@ -99,6 +105,21 @@ function connectionLimits(flags: ControlFlags): ConnectionLimits {
   };
 }
 
+function issuerKeys({ jwksAllowHost = [], jwksRefresh, jwksCaFile }: ControlFlags): IssuerKeysSettings {
+  const refreshMs = seconds('--jwks-refresh', jwksRefresh) * 1000;
+  if (refreshMs === 0) throw new CliError(`--jwks-refresh ${jwksRefresh}: must be at least 1s`);
+  try {
+    const allowedHosts = parseAllowedHosts(jwksAllowHost);
+    return {
+      allowedHosts,
+      refreshMs,
+      ...(jwksCaFile !== undefined && { extraRoots: readText(jwksCaFile, '--jwks-ca-file') }),
+    };
+  } catch (error) {
+    throw error instanceof CliError ? error : new CliError(`--jwks-allow-host ${(error as Error).message}`);
+  }
+}
+
 function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
   try {
     return logSettings(logFormat, logLevel);
@@ -146,8 +167,10 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     ...svidTtls(flags),
     discovery: flags.discovery,
     withheldFeatures: featuresOf(flags.withholdFeatures),
+    multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
+    issuerKeys: issuerKeys(flags),
     version: pkg.version,
     log,
   });

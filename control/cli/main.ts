@@ -93,6 +93,7 @@ program
       .default('on-demand'),
   )
   .option('--withhold-features <names>', 'extensions of discovery that no proxy gets, as tulle.virtual-hosts,…')
+  .option('--multiple-authz-providers', 'a workload may have CUSTOM AuthorizationPolicies of several providers')
   .option('--max-svid-ttl <duration>', 'longest lifetime a workload may request (default: that of --svid-ttl)')
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
@@ -103,6 +104,12 @@ program
     'most connections of one address that proved no identity: handshakes, joins, probes',
     '1024',
   )
+  .option(
+    '--jwks-allow-host <host...>',
+    'hosts, as name or name:port, at which keys of token issuers are fetched although their addresses are private, loopback or link-local',
+  )
+  .option('--jwks-refresh <duration>', 'how often keys of token issuers are fetched', '20m')
+  .option('--jwks-ca-file <file>', 'PEM certificates of CAs that issuers are verified by, besides the public ones')
   .option('--monitoring-address <address>', 'address on which /metrics is served, in plaintext', '127.0.0.1')
   .option(
     '--monitoring-port <port>',

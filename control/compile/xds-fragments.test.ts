@@ -40,7 +40,6 @@ const JUDGES: Readonly<Record<string, Judge<never>>> = {
 const SAN = 'SIMPLE asks for no client certificate, and Envoy refuses names of subjects without a CA';
 const REGEX = 'a route of `/` does not come before regular expressions, which it would leave no request';
 const SWITCH = 'istiod makes it only behind a feature switch that is off by default';
-const BIND = 'several `bind` at one port';
 
 /** Cases by id; none may agree. Reasons that stay are in docs/differences-from-istio.md. */
 const EXCUSED: Readonly<Record<string, string>> = {
@@ -48,12 +47,6 @@ const EXCUSED: Readonly<Record<string, string>> = {
   'TestBuildGatewayListenerTlsContext/multiple credential names subject alternative name no key no cert tls SIMPLE':
     SAN,
   'TestSortHTTPRoutes/path matching exact > prefix  > regex': REGEX,
-  'TestBuildGatewayListeners/gateway with bind': BIND,
-  'TestBuildGatewayListeners/gateway with multiple HTTPS servers with bind and same host': BIND,
-  'TestBuildGatewayListeners/gateway with multiple QUIC/HTTP3 servers with bind': BIND,
-  'TestBuildGatewayListeners/gateway with simple and passthrough': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/no credential name key and cert tls PASSTHROUGH': '`tls` without mode',
-  'TestBuildGatewayListenerTlsContext/duplicated cipher suites with tls SIMPLE': 'cipher suites that are named twice',
 };
 
 /** Kinds that no judge is there for. */

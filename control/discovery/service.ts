@@ -85,6 +85,7 @@ const NO_FINDINGS: readonly Finding[] = [];
 /** What a finding means for requests. */
 const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   RuleNotTranslated: ': requests that this rule matches are answered with 500',
+  PolicyFailsClosed: '',
   RuleWithoutEffect: '',
   PatchLeftOut: '',
   KeysNotAvailable: '',

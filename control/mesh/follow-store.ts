@@ -19,13 +19,16 @@ export interface MeshFollowerOptions {
   onWarning?: (warning: string) => void;
   /** Becomes `settings.jwtSvid` of every view. */
   jwtSvid?: JwtSvidSettings;
+  /** Becomes `settings.multipleAuthorizers` of every view. */
+  multipleAuthorizers?: boolean;
 }
 
 export type MeshListener = (view: MeshView, change: MeshChange) => void;
 
 export class MeshFollower {
   readonly #store: ResourceStore;
-  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'onWarning'>> & MeshFollowerOptions;
+  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'multipleAuthorizers' | 'onWarning'>> &
+    MeshFollowerOptions;
   readonly #index: MeshIndex;
   /** What the index holds. */
   readonly #resources = new Map<string, Resource>();
@@ -44,7 +47,8 @@ export class MeshFollower {
   constructor(store: ResourceStore, options: MeshFollowerOptions = {}) {
     this.#store = store;
     this.#options = { quietMs: 10, maxMs: 100, retryMs: 500, onError: () => {}, ...options };
-    this.#index = new MeshIndex(options.jwtSvid ? { jwtSvid: options.jwtSvid } : {});
+    const { jwtSvid, multipleAuthorizers = false } = options;
+    this.#index = new MeshIndex({ multipleAuthorizers, ...(jwtSvid && { jwtSvid }) });
   }
 
   /**
@@ -72,7 +76,7 @@ export class MeshFollower {
   /** Other keys of token issuers: they are part of the next view, which comes as after a write. */
   setKeySets(keySets: KeySets): void {
     this.#index.setKeySets(keySets);
-    this.#schedule();
+    if (this.#view) this.#schedule();
   }
 
   async stop(): Promise<void> {

@@ -19,6 +19,8 @@ export interface MeshIndexOptions {
   settings?: MeshSettings;
   /** Becomes `settings.jwtSvid`. */
   jwtSvid?: JwtSvidSettings;
+  /** Becomes `settings.multipleAuthorizers`. */
+  multipleAuthorizers?: boolean;
   /** Default: `ROUTE_READERS`. */
   routeReaders?: readonly RouteReader[];
 }
@@ -98,9 +100,9 @@ export class MeshIndex {
   }
 
   private settingsOf(configMaps: readonly Resource[]): MeshSettings {
-    const { settings: given, jwtSvid } = this.options;
+    const { settings: given, jwtSvid, multipleAuthorizers } = this.options;
     const settings = given ?? settingsFrom(configMaps);
-    const next = jwtSvid ? { ...settings, jwtSvid } : settings;
+    const next = { ...settings, ...(jwtSvid && { jwtSvid }), ...(multipleAuthorizers && { multipleAuthorizers }) };
     // Other ConfigMaps, and a rewrite that says the same, leave the settings as they were.
     return this.settings && JSON.stringify(this.settings) === JSON.stringify(next) ? this.settings : next;
   }

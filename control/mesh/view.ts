@@ -90,6 +90,8 @@ export interface MeshSettings {
   accessLogFormat?: AccessLogFormat;
   /** Upstream connect timeout as a protobuf duration; absent: Istio's `10s`. */
   connectTimeout?: string;
+  /** A workload may have CUSTOM policies of several providers; absent: they deny. */
+  multipleAuthorizers?: boolean;
   /** How gateways recognise JWT-SVIDs of this mesh; absent offline, where none are signed. */
   jwtSvid?: JwtSvidSettings;
 }

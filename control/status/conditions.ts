@@ -16,6 +16,7 @@ export type ConditionType = (typeof CONDITION_TYPES)[number];
 
 const TYPE_OF: { readonly [R in FindingReason]: ConditionType } = {
   RuleNotTranslated: 'Reconciled',
+  PolicyFailsClosed: 'Reconciled',
   RuleWithoutEffect: 'Reconciled',
   PatchLeftOut: 'Reconciled',
   KeysNotAvailable: 'Reconciled',

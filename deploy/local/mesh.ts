@@ -80,7 +80,7 @@ export class LoopbackMesh {
   }
 
   /** Starts the control plane, or starts it again on the same data and port. */
-  async startControl(options: { svidTtl?: string } = {}): Promise<void> {
+  async startControl(options: { svidTtl?: string; flags?: readonly string[] } = {}): Promise<void> {
     const ttl = options.svidTtl ? ['--svid-ttl', options.svidTtl] : [];
     this.control = this.launch(
       'control',
@@ -92,6 +92,7 @@ export class LoopbackMesh {
         String(this.controlPort),
         '--announce',
         ...ttl,
+        ...(options.flags ?? []),
       ),
     );
     const ready = await this.control.announcement<{ port: number; adminToken?: string; trustBundle: string }>();

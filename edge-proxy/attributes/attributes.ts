@@ -121,7 +121,7 @@ export const attributeMaps = {
     r.kind === 'request' ? r.responseTrailers?.joined(name) : undefined,
   /** Dynamic metadata by the name of the filter that wrote it. */
   metadata: (filter: string) => (r: IncomingTraffic) => {
-    const metadata = r.kind === 'request' ? r.metadata : undefined;
+    const { metadata } = r;
     return metadata !== undefined && Object.hasOwn(metadata, filter) ? metadata[filter] : undefined;
   },
   /** Of the workload that sent the request, by the names of Istio's `downstream_peer` (`PEER_FIELDS`). */

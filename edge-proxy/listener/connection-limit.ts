@@ -2,12 +2,15 @@
 import type { ConnectionLimit } from '../../shared/xds/listener.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import type { Stats } from '../telemetry/stats.ts';
+import type { Denied } from './connection-filter.ts';
+
+const NO_DETAILS: Denied = { details: '' };
 
 /** @returns checks a connection; an accepted one counts until it is gone @throws Error on a limit of 0 */
 export function compileConnectionLimit(
   config: ConnectionLimit,
   stats: Stats,
-): (connection: Connection | undefined) => string | undefined {
+): (connection: Connection | undefined) => Denied | undefined {
   const { maxConnections } = config;
   if (maxConnections < 1) throw new Error('connection_limit: maxConnections must be at least 1');
   if (config.runtimeEnabled?.defaultValue === false) return () => undefined;
@@ -21,7 +24,7 @@ export function compileConnectionLimit(
     if (!connection) return undefined;
     if (open >= maxConnections) {
       limited.value++;
-      return '';
+      return NO_DETAILS;
     }
     open++;
     active.value++;

@@ -4,6 +4,7 @@ import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import { type ConnectionRecord, connectionRecord } from '../tcp/connection-record.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
+import { Candidate, type ConnectionFilter, type Denied, logDenial, stillAdmits } from './connection-filter.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
 import { HandshakeTimers } from './handshake-timers.ts';
 import { type Sniffed, type SniffPlan, sniff } from './sniff.ts';
@@ -30,20 +31,14 @@ export interface Terminal {
    * @returns ends, at the end of the drain time, what is still open and not allowed any more; undefined: nothing is
    */
   handOverTo(reassign: Reassign): (() => void) | undefined;
-  /** A connection that a network filter closed, for the log; `details` are Envoy's connection termination details. */
-  denied?(downstream: DownstreamInfo, details: string): void;
+  /** A connection that a network filter closed, for the log. */
+  denied?(downstream: DownstreamInfo, denied: Denied): void;
   drain(): void;
   /** Applies the new overload timer scale to running timers. */
   applyTimerScale?(): void;
   /** The drain time is over: closes what is still open. */
   closeAll(): void;
 }
-
-/**
- * Why a network filter closes a connection (Envoy's termination details); undefined: it continues.
- * @param connection absent when a connection that was accepted is evaluated again under new config
- */
-export type Denial = (downstream: DownstreamInfo, connection: Connection | undefined) => string | undefined;
 
 /** A compiled filter chain. */
 export interface Chain {
@@ -58,7 +53,7 @@ export interface Chain {
   /** How long a TLS handshake may take; 0: no limit. */
   readonly handshakeMs: number;
   /** Network filters before the last one, in order. */
-  readonly denials: readonly Denial[];
+  readonly filters: readonly ConnectionFilter[];
   readonly terminal: Terminal;
 }
 
@@ -296,17 +291,65 @@ export class ListenerServer {
       };
       record = opened;
     }
-    for (const denial of chain.denials) {
-      const details = denial(downstream, connection);
-      if (details !== undefined) {
-        if (record) record.terminationDetails = details;
-        connection.destroy();
-        chain.terminal.denied?.(downstream, details);
+    this.judge(new Candidate(connection, chain, facts, downstream, record, { firstBytes, ended }), 0);
+  }
+
+  /** Shows the connection to the filters of its chain from this position on. */
+  private judge(candidate: Candidate<Chain>, from: number): void {
+    const { connection, chain } = candidate;
+    for (let at = from; at < chain.filters.length; at++) {
+      const verdict = chain.filters[at]!(candidate);
+      if (verdict instanceof Promise) {
+        this.hold(candidate, at, verdict);
+        return;
+      }
+      if (verdict) {
+        this.refuse(candidate, verdict);
         return;
       }
     }
-    chain.terminal.accept(connection, downstream, firstBytes, facts, record);
-    if (ended) connection.handler.onEnd();
+    const { downstream, facts, record, received } = candidate;
+    chain.terminal.accept(connection, downstream, received.firstBytes, facts, record);
+    if (received.ended) connection.handler.onEnd();
+  }
+
+  private refuse({ connection, chain, downstream, record }: Candidate<Chain>, denied: Denied): void {
+    if (record) logDenial(record, denied);
+    connection.destroy();
+    chain.terminal.denied?.(downstream, denied);
+  }
+
+  /** What the client sends is kept until the filter has decided. */
+  private hold(candidate: Candidate<Chain>, at: number, verdict: Promise<Denied | undefined>): void {
+    const { connection } = candidate;
+    this.connections.add(connection);
+    const release = candidate.hold(() => this.connections.delete(connection));
+    const settle = (settled: () => void) => {
+      if (!release()) return;
+      this.connections.delete(connection);
+      try {
+        settled();
+      } catch (error) {
+        connection.destroy(error as Error);
+      }
+    };
+    verdict.then(
+      (denied) =>
+        settle(() => {
+          if (denied) this.refuse(candidate, denied);
+          else this.proceed(candidate, at + 1);
+        }),
+      (error: unknown) => settle(() => connection.destroy(error as Error)),
+    );
+  }
+
+  /** The configuration may have changed while a filter was deciding: the connection is judged by the present one. */
+  private proceed(candidate: Candidate<Chain>, from: number): void {
+    const { connection, chain, facts } = candidate;
+    const current = this.config.find(facts);
+    if (current === chain) this.judge(candidate, from);
+    else if (current?.transport === chain.transport) this.judge(candidate.under(current), 0);
+    else connection.destroy();
   }
 
   private secure(connection: Connection, chain: Chain, found: Sniffed, facts: ConnectionFacts): void {
@@ -372,9 +415,9 @@ function reassignUnder(config: CompiledListener, { transport }: Chain): Reassign
     // Which chain it belongs to cannot be known any more.
     if (config.sniff !== undefined && facts.inspected === false) return undefined;
     const next = config.find(facts);
-    // Another TLS context may ask for what this connection never proved; denials are evaluated once a connection.
+    // Another TLS context may ask for what this connection never proved; network filters are asked once a connection.
     if (!next || next.transport !== transport) return undefined;
-    if (next.denials.some((denial) => denial(downstream, undefined) !== undefined)) return undefined;
+    if (!stillAdmits(next.filters, downstream)) return undefined;
     return next.terminal;
   };
 }

@@ -3,7 +3,7 @@
  * container (cgroup v2), smoothed as Envoy does.
  */
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Monitor } from './resource-monitors.ts';
+import type { Monitor } from './monitor.ts';
 
 /** The weight of the newest measure. */
 const DAMPING = 0.05;

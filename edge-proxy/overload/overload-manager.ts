@@ -8,9 +8,10 @@ import { durationMs } from '../../shared/xds/message.ts';
 import type { OverloadManager as OverloadConfig, OverloadTrigger } from '../../shared/xds/overload.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Stat, Stats } from '../telemetry/stats.ts';
+import type { Monitor } from './monitor.ts';
 import { type Act, OverloadActions } from './overload-actions.ts';
 import type { OverloadState } from './overload-state.ts';
-import { type Monitor, monitorOf } from './resource-monitors.ts';
+import { monitorOf } from './resource-monitors.ts';
 
 const DEFAULT_REFRESH_MS = 1000;
 

@@ -3,18 +3,13 @@ import { durationMs } from '../../shared/xds/message.ts';
 import type { OverloadManager as OverloadConfig, ResourceMonitor } from '../../shared/xds/overload.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { ContainerCpu, HostCpu } from './cpu-monitor.ts';
+import type { Monitor } from './monitor.ts';
 
 const MONITORS = 'envoy.extensions.resource_monitors.';
 const CONNECTIONS = `${MONITORS}downstream_connections.v3.DownstreamConnectionsConfig`;
 
 /** How often the event loop is asked to be on time; a stall shows within one of these. */
 const LAG_PROBE_MS = 50;
-
-export interface Monitor {
-  /** Pressure, 0 to 1 and above; undefined: not known now, the last one stands. */
-  measure(): number | undefined | Promise<number | undefined>;
-  stop?(): void;
-}
 
 const typeOf = (monitor: ResourceMonitor) =>
   monitor.typedConfig['@type'].slice(monitor.typedConfig['@type'].lastIndexOf('/') + 1);

@@ -150,7 +150,7 @@ export interface Listening {
 export interface ListenOptions {
   /** An IP address, or that of a Unix domain socket (`unix-address.ts`). */
   readonly address: string;
-  /** 0: chosen by the kernel. */
+  /** 0: chosen by the kernel; of a unix socket. */
   readonly port: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;

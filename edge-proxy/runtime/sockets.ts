@@ -172,7 +172,8 @@ export function acceptTls(
   giveUp?: AbortSignal,
 ): Promise<Connection> {
   const server = context as ServerContext;
-  if (!(connection instanceof SocketConnection) || (connection.direct && quirks.directForGood))
+  const named = connection.remoteAddress !== '';
+  if (!(connection instanceof SocketConnection) || !named || (connection.direct && quirks.directForGood))
     return acceptTlsOver(connection, server, firstBytes, quirks, giveUp);
   const below = connection;
   const raw = below.release();

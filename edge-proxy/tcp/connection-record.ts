@@ -9,6 +9,8 @@ import type { Cluster, Endpoint } from '../upstream/cluster.ts';
 export interface AcceptedConnection {
   readonly kind: 'connection';
   readonly downstream: DownstreamInfo;
+  /** Dynamic metadata by the name of the network filter that wrote it; absent or undefined: none has. */
+  metadata?: Record<string, Record<string, unknown>> | undefined;
 }
 
 export interface ConnectionRecord extends AcceptedConnection {

@@ -53,7 +53,7 @@ it('tells its observers of every connection once, with when it ended; one that f
   const proxy = new TcpProxy(config, { get: () => undefined }, runtime, events, new TcpStats(new Stats(), 't'));
   const downstream = { remoteAddress: '10.0.0.1' } as DownstreamInfo;
   proxy.accept(memoryPair()[0], downstream);
-  proxy.denied(downstream, 'rbac_access_denied_matched_policy[p]');
+  proxy.denied(downstream, { details: 'rbac_access_denied_matched_policy[p]' });
   expect(closed).toMatchObject([
     { kind: 'connection', flags: ['NC'], endMs: 7 },
     { kind: 'connection', terminationDetails: 'rbac_access_denied_matched_policy[p]', endMs: 7 },

@@ -3,6 +3,7 @@
 import type { TcpProxy as TcpProxyConfig } from '../../shared/xds/listener.ts';
 import { durationMs } from '../../shared/xds/message.ts';
 import type { DownstreamInfo } from '../http/request/request-context.ts';
+import { type Denied, logDenial } from '../listener/connection-filter.ts';
 import type { ConnectionFacts } from '../listener/filter-chain.ts';
 import type { Reassign, Terminal } from '../listener/listener.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
@@ -102,9 +103,9 @@ export class TcpProxy implements Terminal, WaitingOwner {
     connection.destroy(new Error(`tcp_proxy: no cluster "${name}"`));
   }
 
-  denied(downstream: DownstreamInfo, details: string): void {
+  denied(downstream: DownstreamInfo, denied: Denied): void {
     const record = connectionRecord(downstream, this.runtime.monotonicMs());
-    record.terminationDetails = details;
+    logDenial(record, denied);
     this.ended(record);
   }
 

@@ -68,8 +68,7 @@ export class Stats {
     for (const collect of this.collectors) collect();
     const families = new Map<string, { kind: string; lines: string[] }>();
     for (const { scope, tag, name, kind, value } of this.held.values()) {
-      const metric = `envoy_${scope}_${name}`.replace(/[^A-Za-z0-9_]/g, '_');
-      const label = tag === '' ? '' : `{${LABELS[scope] ?? 'envoy_scope'}="${escapeLabel(tag)}"}`;
+      const { metric, label } = prometheusName(scope, tag, name);
       const family = families.get(metric) ?? { kind, lines: [] };
       family.lines.push(`${metric}${label} ${value}`);
       families.set(metric, family);
@@ -86,6 +85,17 @@ export class Stats {
     this.held.set(full, made);
     return made;
   }
+}
+
+/** As Envoy names the metric and what it takes out of the stat's name as labels. */
+function prometheusName(scope: string, tag: string, name: string): { metric: string; label: string } {
+  const route = scope === 'vhost' ? /^(.*)\.route\.(.*)$/s.exec(tag) : null;
+  const metric = `envoy_${scope}_${route ? 'route_' : ''}${name}`.replace(/[^A-Za-z0-9_]/g, '_');
+  if (route) {
+    const [host = '', prefix = ''] = route.slice(1).map(escapeLabel);
+    return { metric, label: `{envoy_virtual_host="${host}",envoy_route="${prefix}"}` };
+  }
+  return { metric, label: tag === '' ? '' : `{${LABELS[scope] ?? 'envoy_scope'}="${escapeLabel(tag)}"}` };
 }
 
 /** As Envoy, a colon would be read as a separator by statsd sinks. */

@@ -47,8 +47,11 @@ export interface EndpointStats {
   rqTimeout: number;
 }
 
-/** `unresolved`: its name has no address; `overflow`: too many names at once; undefined: the request names no place. */
-export type Located = Endpoint | 'unresolved' | 'overflow' | undefined;
+/**
+ * `unresolved`: its name has no address; `overflow`: too many names at once; `not redirected`: the connection would have to have
+ * an original destination; undefined: the request names no place.
+ */
+export type Located = Endpoint | 'unresolved' | 'overflow' | 'not redirected' | undefined;
 
 /** How a retry chooses its host (RetryPolicy's retryHostPredicate and retryPriority). */
 export interface RetryHostRules {

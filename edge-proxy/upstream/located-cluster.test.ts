@@ -122,7 +122,7 @@ describe('original destination', () => {
     const heeding = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } });
     expect(await heeding.resolveDestination('x', headers)).toBe('10.1.1.1:8080');
     expect(await heeding.resolveDestination('x', new HeaderMap())).toBeUndefined();
-    expect(await setup({ type: 'ORIGINAL_DST' }).resolveDestination('x', headers)).toBeUndefined();
+    expect(await setup({ type: 'ORIGINAL_DST' }).resolveDestination('x', headers)).toBe('not redirected');
     const named = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true, httpHeaderName: 'X-To' } });
     expect(await named.resolveDestination('x', headers)).toBeUndefined();
     headers.append('X-To', '[::2]:1');

@@ -66,7 +66,8 @@ export function locateByHeader(
 ): (authority: string, headers: HeaderMap | undefined) => Located {
   const hosts = new KnownHosts(cluster, limits, now, make);
   return (_, headers) => {
-    const value = header === undefined ? undefined : headers?.get(header);
+    if (header === undefined) return 'not redirected';
+    const value = headers?.get(header);
     const target = value === undefined ? undefined : parseTarget(value);
     return target && hosts.get(target.address, target.port, '');
   };

@@ -58,6 +58,7 @@ export interface Compilers
     | 'compileHttpFilters'
     | 'httpProxy'
     | 'compileNetworkRbac'
+    | 'compileNetworkExtAuthz'
     | 'compileNetworkWasm'
     | 'requestObservers'
     | 'connectionObservers'
@@ -133,6 +134,7 @@ export class RunningConfig {
       compileHttpFilters: compilers.compileHttpFilters,
       httpProxy: compilers.httpProxy,
       compileNetworkRbac: compilers.compileNetworkRbac,
+      compileNetworkExtAuthz: compilers.compileNetworkExtAuthz,
       compileNetworkWasm: compilers.compileNetworkWasm,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,

@@ -3,11 +3,11 @@
 import { FAILED_CLOSED, failsClosed, type Wasm } from '../../shared/xds/filters/wasm.ts';
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
+import { compileNetworkExtAuthz } from '../http/filters/ext-authz/network.ts';
 import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
-
-import { compileNetworkRbac, type NetworkVerdict } from '../http/filters/rbac/network.ts';
-import type { DownstreamInfo } from '../http/request/request-context.ts';
+import { compileNetworkRbac } from '../http/filters/rbac/network.ts';
+import type { ConnectionFilter } from '../listener/connection-filter.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
 import type { OwnNode } from '../telemetry/own-node.ts';
@@ -17,16 +17,6 @@ import { compileCluster } from './cluster/compile-cluster.ts';
 import { compileHttpFilters } from './filter/compile-filters.ts';
 import { filterRegistry } from './filter/filter-registry.ts';
 import { compileRouteConfiguration } from './route/compile-routes.ts';
-
-/** Envoy's connection termination details of a denial; undefined where the connection is admitted. */
-function denialOf(
-  judge: (downstream: DownstreamInfo) => NetworkVerdict,
-): (downstream: DownstreamInfo) => string | undefined {
-  return (downstream) => {
-    const { allowed, policy } = judge(downstream);
-    return allowed ? undefined : `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
-  };
-}
 
 export interface CompilerEnv {
   readonly runtime: Runtime;
@@ -82,7 +72,8 @@ export function proxyCompilers(
         filters,
       ),
     httpProxy: httpProxyOf(httpProxy),
-    compileNetworkRbac: (config) => denialOf(compileNetworkRbac(config)),
+    compileNetworkRbac,
+    compileNetworkExtAuthz: (config, call, counters) => compileNetworkExtAuthz(config, { call, own, stats: counters }),
     compileNetworkWasm: (config) => wasmDenial(config, warn),
     requestObservers,
     connectionObservers,
@@ -91,8 +82,8 @@ export function proxyCompilers(
 }
 
 /** Modules are not run here: connections end as the failure policy of the plugin says. */
-function wasmDenial({ config = {} }: Wasm, warn: (line: string) => void): () => string | undefined {
-  const denial = failsClosed(config) ? FAILED_CLOSED : undefined;
+function wasmDenial({ config = {} }: Wasm, warn: (line: string) => void): ConnectionFilter {
+  const denial = failsClosed(config) ? { details: FAILED_CLOSED } : undefined;
   warn(
     `Wasm plugin ${config.name ?? ''} is not run: ${denial ? 'its connections are closed' : 'connections pass without it'}`,
   );

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
+import { NetworkExtAuthz } from './filters/ext-authz.ts';
 import { Wasm } from './filters/wasm.ts';
 import { AccessLog, HttpConnectionManager } from './http-connection-manager.ts';
 import {
@@ -65,6 +66,7 @@ export const NetworkFilter = messageRequiring(
       'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager': HttpConnectionManager,
       'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': TcpProxy,
       'envoy.extensions.filters.network.rbac.v3.RBAC': NetworkRbac,
+      'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz': NetworkExtAuthz,
       'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig': SniForwardProxy,
       'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': ConnectionLimit,
       'envoy.extensions.filters.network.wasm.v3.Wasm': Wasm,

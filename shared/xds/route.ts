@@ -179,6 +179,7 @@ export type RedirectAction = z.infer<typeof RedirectAction>;
 export const Route = messageRequiring(
   {
     name: string(),
+    statPrefix: string(),
     match: RouteMatch,
     route: RouteAction,
     redirect: RedirectAction,

@@ -26,7 +26,7 @@ import type { Authorization } from '../security/authorization.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
 import { tcpProxy } from '../sidecar/http-manager.ts';
-import { type GatewayServer, type ListenPorts, listenPort, sharedHosts } from './gateway-server.ts';
+import { type GatewayServer, type ListenPorts, listenPort, sharedHosts, type Unserved } from './gateway-server.ts';
 
 /** What a mesh client offers; only such connections may cross networks by SNI. */
 const MESH_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
@@ -39,6 +39,7 @@ export interface GatewayL4 extends L4Routes {
   /** Those that select the gateway. */
   readonly plugins: readonly Plugin[];
   readonly listenPorts: ListenPorts;
+  readonly unserved: Unserved;
   note(message: string): void;
 }
 
@@ -54,7 +55,7 @@ function bound({ forms }: GatewayL4, server: GatewayServer): readonly RouteForm[
   return forms.filter((form) => form.gateways.includes(server.gateway) && sharedHosts(form, server).length > 0);
 }
 
-/** The one tcp_proxy of a TCP server: the first rule that applies. undefined, and noted: no rule does. */
+/** The one tcp_proxy of a TCP server: the first rule that applies. undefined, and reported: no rule does. */
 export function tcpServerFilters(input: GatewayL4, server: GatewayServer): NetworkFilter[] | undefined {
   for (const form of bound(input, server))
     for (const rule of form.tcp) {
@@ -63,7 +64,7 @@ export function tcpServerFilters(input: GatewayL4, server: GatewayServer): Netwo
       if (matches.length > 0 && !matches.some((match) => applies(input, match, server.gateway, server.port))) continue;
       return guarded(input, server, destinationFilter(input, form, rule, server.port));
     }
-  input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tcp route for it: not served`);
+  input.unserved(server, 'no VirtualService has a tcp route for it');
   return undefined;
 }
 
@@ -77,8 +78,7 @@ export function passthroughChains(input: GatewayL4, server: GatewayServer): Filt
           chains.push(
             chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, form, rule, server.port))),
           );
-  if (chains.length === 0)
-    input.note(`Gateway ${server.gateway} port ${server.port}: no VirtualService has a tls route for it: not served`);
+  if (chains.length === 0) input.unserved(server, 'no VirtualService has a tls route for it');
   return distinctChains(`of Gateway ${server.gateway}`, chains, input.note);
 }
 

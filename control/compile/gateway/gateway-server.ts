@@ -10,6 +10,9 @@ import { selectsProxy } from '../scope/workloads.ts';
 
 type Gateway = ResourceOfKind<'Gateway'>;
 
+/** Takes why a server is not served. */
+export type Unserved = (server: Pick<GatewayServer, 'owner' | 'path' | 'port'>, reason: string) => void;
+
 /** How a server treats its connections; what ends or passes TLS can share a port, distinguished by SNI. */
 type Kind = 'http' | 'https' | 'tcp' | 'tls' | 'passthrough' | 'auto-passthrough';
 
@@ -18,6 +21,8 @@ export interface GatewayServer {
   /** `namespace/name` */
   gateway: string;
   owner: Gateway;
+  /** `spec.servers[0]` */
+  path: string;
   name: string;
   namespace: string;
   port: number;
@@ -32,9 +37,11 @@ export interface GatewayServer {
   routeName: string;
 }
 
-/** Servers of one port that can share it. */
-export function familyOf(server: GatewayServer | undefined): 'http' | 'tcp' | 'tls' {
-  return server?.kind === 'http' || server?.kind === 'tcp' ? server.kind : 'tls';
+/** Servers of one family can share a port. */
+export type Family = 'http' | 'tcp' | 'tls';
+
+function familyOf({ kind }: GatewayServer): Family {
+  return kind === 'http' || kind === 'tcp' ? kind : 'tls';
 }
 
 /** Gateway resources whose selector picks the proxy, oldest first. */
@@ -52,41 +59,98 @@ export function listenPort(ports: ListenPorts, port: number): number {
   return Number(ports[String(port)] ?? port);
 }
 
-/** By port number, lowest first. */
-export function serversByPort(
-  gateways: readonly Gateway[],
-  note: (message: string) => void,
-): Map<number, GatewayServer[]> {
-  const byPort = new Map<number, GatewayServer[]>();
-  for (const gateway of gateways)
-    for (const item of specOf(gateway).servers ?? []) {
-      const server = serverOf(gateway, item, note);
-      if (!server) continue;
-      byPort.set(server.port, [...(byPort.get(server.port) ?? []), server]);
-    }
-  return new Map([...byPort].sort(([a], [b]) => a - b));
+/** The servers of one listener, oldest Gateway first. */
+export interface ListenerServers {
+  /** The port that is listened on. */
+  readonly listening: number;
+  readonly bind: string | undefined;
+  readonly family: Family;
+  readonly servers: readonly GatewayServer[];
 }
 
-/** undefined, and noted: no listener can be made of it. */
+/** What a port has been given to so far. */
+interface Taken {
+  readonly listening: number;
+  readonly bind: string | undefined;
+  readonly family: Family;
+  readonly servers: GatewayServer[];
+}
+
+/**
+ * By the port that is listened on, lowest first, and by `bind`: each pair is a listener of its own. Servers that cannot join
+ * the older ones of their listener are left out and reported (Istio's merging of gateways).
+ */
+export function serversByListener(
+  gateways: readonly Gateway[],
+  ports: ListenPorts,
+  unserved: Unserved,
+): readonly ListenerServers[] {
+  const listeners = new Map<string, Taken>();
+  const routeNames = new Set<string>();
+  for (const gateway of gateways)
+    for (const [i, item] of (specOf(gateway).servers ?? []).entries()) {
+      const server = serverOf(gateway, item, `spec.servers[${i}]`, ports, unserved);
+      if (!server) continue;
+      const { bind } = server;
+      const listening = listenPort(ports, server.port);
+      const key = `${listening} ${bind ?? ''}`;
+      const taken = listeners.get(key) ?? { listening, bind, family: familyOf(server), servers: [] };
+      const conflict = conflictOf(server, taken, routeNames);
+      if (conflict) {
+        unserved(server, conflict);
+        continue;
+      }
+      if (server.kind === 'https') routeNames.add(server.routeName);
+      taken.servers.push(server);
+      listeners.set(key, taken);
+    }
+  return [...listeners.values()].sort((one, other) => one.listening - other.listening);
+}
+
+/** Why a server cannot join those before it; undefined: it can. */
+function conflictOf(server: GatewayServer, { family, servers }: Taken, routeNames: ReadonlySet<string>) {
+  const [first] = servers;
+  if (!first) return undefined;
+  if (familyOf(server) !== family) return `${first.gateway} uses the port with another protocol`;
+  if (family === 'tcp') return `${first.gateway} uses the port, and TCP servers cannot share one`;
+  if (family !== 'tls') return undefined;
+  if (server.kind === 'https' && routeNames.has(server.routeName)) return 'another server has its port name';
+  const owned = server.hosts.flatMap((host) => {
+    const owner = servers.find((other) => qualified(other).includes(qualifiedHost(server, host)));
+    return owner ? [`${host} (${owner.gateway})`] : [];
+  });
+  return owned.length > 0 ? `other servers of the port have its hosts ${owned.join(', ')}` : undefined;
+}
+
+const qualified = (server: GatewayServer): string[] => server.hosts.map((host) => qualifiedHost(server, host));
+
+/** `./host` names the namespace of its Gateway. */
+function qualifiedHost({ namespace }: GatewayServer, host: string): string {
+  return host.startsWith('./') ? `${namespace}${host.slice(1)}` : host;
+}
+
+/** undefined, and reported: no listener can be made of it. */
 function serverOf(
   gateway: Gateway,
   { port, hosts, tls, bind }: Server,
-  note: (message: string) => void,
+  path: string,
+  ports: ListenPorts,
+  unserved: Unserved,
 ): GatewayServer | undefined {
   const namespace = namespaceOf(gateway);
   const { name } = gateway.metadata;
   const { number, name: portName } = port;
   const protocol = port.protocol.toUpperCase();
-  const label = `Gateway ${namespace}/${name} port ${number}`;
   const kind = kindOf(protocol, tls);
   if (!kind) {
     const mode = tls ? ` ${tls.mode ?? ''}` : '';
-    note(`${label}: ${protocol || 'no protocol'}${mode} is not supported: no listener`);
+    unserved({ owner: gateway, path, port: number }, `${protocol || 'no protocol'}${mode} is not supported`);
     return undefined;
   }
   return {
     gateway: `${namespace}/${name}`,
     owner: gateway,
+    path,
     name,
     namespace,
     port: number,
@@ -96,14 +160,18 @@ function serverOf(
     tls,
     bind: bind || undefined,
     grpcWeb: protocol === 'GRPC-WEB',
-    routeName: kind === 'http' ? `http.${number}` : `https.${number}.${portName}.${name}.${namespace}`,
+    routeName:
+      kind === 'http'
+        ? `http.${listenPort(ports, number)}${bind ? `.${bind}` : ''}`
+        : `https.${number}.${portName}.${name}.${namespace}${bind ? `.${bind}` : ''}`,
   };
 }
 
 /** undefined: Istio's admission refuses such a server, or this proxy cannot serve it. */
 function kindOf(protocol: string, tls: ServerTls | undefined): Kind | undefined {
   if (['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'].includes(protocol)) return 'http';
-  const mode = tls?.mode ?? 'SIMPLE';
+  // The first of Istio's names, which an absent one is.
+  const mode = tls?.mode ?? 'PASSTHROUGH';
   const l4 = ['TCP', 'TLS', 'MONGO', 'MYSQL', 'REDIS'].includes(protocol);
   if (tls && (protocol === 'HTTPS' || l4)) {
     if (mode === 'PASSTHROUGH') return 'passthrough';

@@ -1,25 +1,29 @@
 /** TLS of a Gateway's server: its certificates, and what it asks of clients. */
+import type { ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
 import { AGREED_TCP_ALPN } from '../sidecar/inbound.ts';
-import type { GatewayServer } from './gateway-server.ts';
+import type { GatewayServer, Unserved } from './gateway-server.ts';
 
 export interface GatewayTls {
   readonly settings: MeshSettings;
-  note(message: string): void;
+  /** The namespace of the gateway's proxies, whose Secrets they read. */
+  readonly namespace: string;
+  readonly unserved: Unserved;
 }
 
-/** undefined, and noted: the server names no certificate. Without one nothing is served. */
+/** undefined: TLS does not end here; or, and reported, the server names no certificate, and without one nothing is served. */
 export function gatewayTlsSocket(
   server: GatewayServer,
-  { settings, note }: GatewayTls,
+  { settings, namespace, unserved }: GatewayTls,
 ): FilterChain['transportSocket'] | undefined {
   const tls = server.tls ?? {};
   const { trustDomain, trustDomainAliases = [] } = settings;
   const alpn = server.kind === 'tls' ? [] : WEB_ALPN;
-  const mode = tls.mode ?? 'SIMPLE';
+  const { mode = 'PASSTHROUGH' } = tls;
+  if (mode === 'PASSTHROUGH' || mode === 'AUTO_PASSTHROUGH') return undefined;
   if (mode === 'ISTIO_MUTUAL')
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
@@ -27,9 +31,20 @@ export function gatewayTlsSocket(
       settings.config.meshMTLS?.minProtocolVersion,
     );
   const refuse = (reason: string) => {
-    note(`Gateway ${server.gateway} port ${server.port}: ${reason}: not served`);
+    unserved(server, reason);
     return undefined;
   };
+  const foreign = foreignCredential(tls, namespace);
+  if (foreign) return refuse(`credential ${foreign}: Secrets of other namespaces than ${namespace} are not read`);
   const context = serverTlsContext(tls, { alpn, settings });
   return typeof context === 'string' ? refuse(context) : context;
+}
+
+/** A Secret of another namespace: nothing grants it to the gateway. */
+function foreignCredential(tls: ServerTls, namespace: string): string | undefined {
+  const { credentialName = '', credentialNames = [], caCertCredentialName = '' } = tls;
+  return [credentialName, ...credentialNames, caCertCredentialName].find((name) => {
+    const slash = name.indexOf('/');
+    return slash > 0 && !name.includes('://') && name.slice(0, slash) !== namespace;
+  });
 }

@@ -18,11 +18,20 @@ import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
-import { familyOf, type GatewayServer, listenPort, serverHosts, serversByPort, sharedHosts } from './gateway-server.ts';
+import {
+  type Family,
+  type GatewayServer,
+  type ListenerServers,
+  listenPort,
+  serverHosts,
+  serversByListener,
+  sharedHosts,
+} from './gateway-server.ts';
 import { gatewayTlsSocket } from './gateway-tls.ts';
 import { jwtSvidFilters } from './jwt-svid.ts';
 
@@ -35,6 +44,8 @@ export interface GatewayInput {
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
   /** Which tokens the gateway accepts. */
@@ -65,6 +76,7 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     gateways: true,
     rules: true,
     policies: true,
+    authorizers: true,
     plugins: true,
     tokenPolicies: true,
     workloads: true,
@@ -78,7 +90,8 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const labels = labelsFrom(given.labels);
-    const { services, forms, rules, settings, namespace, workloads, policies, tokenPolicies } = given;
+    const { services, forms, rules, settings, namespace, workloads, policies, authorizers, tokenPolicies } = given;
+    const onError = (finding: Finding) => void errors.push(finding);
     const gateway: Gateway = {
       services,
       forms,
@@ -86,53 +99,58 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       caller: { namespace, labels },
       settings,
       authorization: withTokens(
-        authorizations(policies, settings, workloads, note),
+        authorizations({ policies, authorizers, settings, workloads, onError }),
         authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
       ),
       plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
       listenPorts: labelsFrom(given.listenPorts),
       note,
-      onError: (finding) => void errors.push(finding),
+      unserved: ({ owner, path, port }, reason) =>
+        void errors.push({
+          about: owner,
+          reason: 'RuleWithoutEffect',
+          message: `${path}: port ${port}: ${reason}: not served`,
+        }),
+      onError,
     };
     const listeners: Produced<'listeners'>[] = [];
     const routes: Produced<'routes'>[] = [];
-    for (const [port, servers] of serversByPort(given.gateways, note)) {
-      const built = yield* portOf(gateway, port, servers);
-      if (built.listener)
-        listeners.push(produced('listeners', built.listener, { side: 'gateway', port, owner: servers[0]?.owner }));
+    for (const at of serversByListener(given.gateways, gateway.listenPorts, gateway.unserved)) {
+      const built = yield* listenerOf(gateway, at);
+      const [first] = at.servers;
+      if (built.listener && first)
+        listeners.push(
+          produced('listeners', built.listener, { side: 'gateway', port: first.port, owner: first.owner }),
+        );
       routes.push(...built.routes);
     }
     return { listeners, routes, notes: [...notes], errors: distinctFindings(errors) };
   },
 );
 
+/** Begins a `bind` that is a unix socket. */
+const UNIX = 'unix://';
+
 interface Gateway extends GatewayL4 {
   readonly settings: ProxySettings;
   onError(finding: Finding): void;
 }
 
-/** The listener of a port, and what its connection managers ask for. */
-function* portOf(
+/** A listener, and what its connection managers ask for. */
+function* listenerOf(
   gateway: Gateway,
-  port: number,
-  servers: readonly GatewayServer[],
+  { listening, bind, family, servers }: ListenerServers,
 ): Work<{ listener?: Listener; routes: Produced<'routes'>[] }> {
-  const family = familyOf(servers[0]);
-  const secured = family === 'tls';
-  const usable = servers.filter((server) => familyOf(server) === family).slice(0, family === 'tcp' ? 1 : undefined);
-  for (const server of servers)
-    if (!usable.includes(server))
-      gateway.note(`Gateway ${server.gateway}: port ${port} is already used with another protocol`);
-  const built = chainsOf(gateway, family, port, usable);
-  if (built.length === 0) return { routes: [] };
-  const listener = listenerOf(gateway, port, usable[0]?.bind, built, secured);
+  const port = servers[0]?.port ?? listening;
+  const chains = chainsOf(gateway, family, listening, servers);
+  if (chains.length === 0) return { routes: [] };
+  const listener = boundListener(listening, bind, chains, family === 'tls');
   if (family === 'tcp') return { listener, routes: [] };
-  const named = new Set(built.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
-  const names = secured ? usable.map((server) => server.routeName) : [`http.${listenPort(gateway.listenPorts, port)}`];
+  const named = new Set(chains.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
   const routes: Produced<'routes'>[] = [];
-  for (const name of new Set(names)) {
+  for (const name of new Set(servers.map((server) => server.routeName))) {
     if (!named.has(name)) continue;
-    const own = secured ? usable.filter((server) => server.routeName === name) : usable;
+    const own = servers.filter((server) => server.routeName === name);
     routes.push(routeConfiguration(name, yield* gatewayVirtualHosts(gateway, port, own), 'gateway', port));
   }
   return { listener, routes };
@@ -145,28 +163,30 @@ function routeNameOf({ typedConfig }: NetworkFilter): string | undefined {
 
 function chainsOf(
   gateway: Gateway,
-  family: 'http' | 'tcp' | 'tls',
-  port: number,
+  family: Family,
+  listening: number,
   servers: readonly GatewayServer[],
 ): FilterChain[] {
-  if (family === 'http') return [plainChain(gateway, listenPort(gateway.listenPorts, port), servers)];
+  const [first] = servers;
+  if (!first) return [];
+  if (family === 'http') return [plainChain(gateway, listening, first.routeName, servers)];
   if (family === 'tls') return tlsChains(gateway, servers);
-  const filters = servers[0] && tcpServerFilters(gateway, servers[0]);
+  const filters = tcpServerFilters(gateway, first);
   return filters ? [chainOf(undefined, filters)] : [];
 }
 
-function listenerOf(
-  gateway: Gateway,
-  port: number,
+/** @param bind an IP address or `unix://` with a path; undefined: all addresses */
+function boundListener(
+  listening: number,
   bind: string | undefined,
   filterChains: FilterChain[],
   secured: boolean,
 ): Listener {
-  const target = listenPort(gateway.listenPorts, port);
   const address = bind ?? '0.0.0.0';
+  const path = bind?.startsWith(UNIX) ? bind.slice(UNIX.length) : undefined;
   return {
-    name: `${address}_${target}`,
-    address: { socketAddress: { address, portValue: target } },
+    name: `${address}_${listening}`,
+    address: path === undefined ? { socketAddress: { address, portValue: listening } } : { pipe: { path } },
     trafficDirection: 'OUTBOUND',
     filterChains,
     ...(secured && { listenerFilters: [TLS_INSPECTOR] }),
@@ -192,9 +212,9 @@ function manager(
   return [...beforeAuthorization, ...afterAuthorization, served];
 }
 
-function plainChain(gateway: Gateway, port: number, servers: readonly GatewayServer[]): FilterChain {
+function plainChain(gateway: Gateway, port: number, routeName: string, servers: readonly GatewayServer[]): FilterChain {
   const grpcWeb = servers.some((server) => server.grpcWeb);
-  const filters = manager(gateway, port, port, `http.${port}`, grpcWeb);
+  const filters = manager(gateway, port, port, routeName, grpcWeb);
   return { filters, transportSocketConnectTimeout: '15s' };
 }
 
@@ -203,7 +223,8 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
   const chains = servers.flatMap((server) => {
     if (server.kind === 'passthrough') return passthroughChains(gateway, server);
     if (server.kind === 'auto-passthrough') return autoPassthroughChains(gateway, server);
-    const transportSocket = gatewayTlsSocket(server, gateway);
+    const { settings, caller, unserved } = gateway;
+    const transportSocket = gatewayTlsSocket(server, { settings, namespace: caller.namespace, unserved });
     const filters =
       server.kind === 'tls'
         ? tcpServerFilters(gateway, server)

@@ -297,7 +297,18 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
 
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
-    const samples = [true, false, '/x', 'TEXT', '%NO_SUCH%', 'ALLOW_ANY_DYNAMIC_DNS', '1ms', 'UPGRADE', -1];
+    const samples = [
+      true,
+      false,
+      '/x',
+      'TEXT',
+      '%NO_SUCH%',
+      'ALLOW_ANY_DYNAMIC_DNS',
+      '1ms',
+      'UPGRADE',
+      -1,
+      [{ name: 'a', prometheus: {} }],
+    ];
     for (const field of new Set(fields)) {
       const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;
       expect(

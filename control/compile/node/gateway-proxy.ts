@@ -10,18 +10,20 @@ import { gatewayRoutes } from '../routes/bound-routes.ts';
 import { type Parts, type Place, partsOf } from './place.ts';
 
 export function* gatewayServers(place: Place): Work<Parts> {
-  const { view, proxy, settings, asked, scope, rules, mtls, policies, tokenPolicies, plugins } = place;
+  const { view, proxy, settings, asked, scope, rules, mtls, policies, authorizers, tokenPolicies, plugins } = place;
   const { namespace, labels, clusterId, locality, instances } = proxy;
   const { services } = scope;
   const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
   const listenPorts: Record<string, string> = {};
-  for (const { port, endpoint } of instances) listenPorts[String(port.number)] ??= String(endpoint.port);
+  for (const { service, port, endpoint } of instances)
+    if (!keepsPorts(service)) listenPorts[String(port.number)] ??= String(endpoint.port);
   const { listeners, routes, notes, errors } = yield* gatewayOutbound({
     forms: gatewayRoutes({ list: scope.routes, gateways }),
     services,
     gateways,
     rules,
     policies,
+    authorizers,
     plugins,
     tokenPolicies,
     workloads: proxy.workloads,
@@ -46,4 +48,9 @@ export function* gatewayServers(place: Place): Work<Parts> {
   });
   const made = { listeners, routes, clusters: sharedList(sni.clusters), endpoints: sharedList(sni.assignments) };
   return partsOf(place, made, { notes: [...notes, ...sni.notes], errors });
+}
+
+/** Istio's label of a Service whose ports are not translated: servers listen on the numbers that they name. */
+function keepsPorts({ resource }: MeshService): boolean {
+  return resource.metadata.labels?.['experimental.istio.io/disable-gateway-port-translation'] !== undefined;
 }

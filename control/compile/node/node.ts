@@ -14,10 +14,11 @@ import { type LeftOut, patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
-import { scopeOf } from '../scope/scope.ts';
+import { scopeOf, withServices } from '../scope/scope.ts';
 import { exactHosts, sidecarFindings, sidecarsOf } from '../scope/sidecars.ts';
 import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
+import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
 import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
@@ -176,6 +177,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const mtls = mtlsModes({ policies: view.resources('PeerAuthentication'), rootNamespace });
   yield;
   const policies = policiesOf(view.resources('AuthorizationPolicy'), namespace, rootNamespace);
+  const authorizers = authorizersFor(policies, view);
   const plugins = pluginsOf({
     plugins: view.resources('WasmPlugin'),
     extensions: view.resources('TrafficExtension'),
@@ -196,6 +198,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     rules,
     mtls,
     policies,
+    authorizers,
     plugins,
     tokenPolicies,
     patches,
@@ -270,10 +273,12 @@ function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {
 }
 
 /** The clusters of the services that a proxy may call, and their endpoints. */
-function clustersOf({ view, proxy, asked, scope, rules, mtls, patches }: Place): ClusterLayers {
+function clustersOf(place: Place): ClusterLayers {
+  const { view, proxy, asked, scope, rules, mtls, patches, policies, authorizers } = place;
   const { clusterId, locality } = proxy;
   return clusterLayers({
-    services: scope.services,
+    // The authorizers of its policies are asked, even where a Sidecar hides them.
+    services: withServices(scope.services, servicesAsked(policies, authorizers, view.services)),
     rules,
     settings: view.settings,
     mtls,

@@ -10,6 +10,7 @@ import { type LeftOut, NO_PATCHES, type Patch, patched, patchesOn } from '../pat
 import type { Plugin } from '../plugins/plugin.ts';
 import type { ProxyView } from '../scope/proxy.ts';
 import type { Scope } from '../scope/scope.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import type { AuthorizationPolicy } from '../security/rbac.ts';
 import type { TokenPolicy } from '../security/request-authentication.ts';
@@ -26,6 +27,8 @@ export interface Place {
   readonly rules: DestinationRules;
   readonly mtls: MtlsModes;
   readonly policies: readonly AuthorizationPolicy[];
+  /** What their CUSTOM policies may name; empty where there are none. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
   /** Which tokens its workloads accept. */

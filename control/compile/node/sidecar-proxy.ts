@@ -20,12 +20,13 @@ const isCaptured = ({ proxy }: Place): boolean => proxy.interception !== 'NONE';
 const addressOf = ({ proxy }: Place): string => proxy.ips[0] ?? '127.0.0.1';
 
 function inboundOf(place: Place): InboundResources {
-  const { view, proxy, mtls, policies, tokenPolicies, plugins } = place;
+  const { view, proxy, mtls, policies, authorizers, tokenPolicies, plugins } = place;
   const appPorts = Object.entries(proxy.appPorts).map(([name, port]) => [name, String(port)]);
   return inbound({
     instances: proxy.instances,
     workloads: proxy.workloads,
     policies,
+    authorizers,
     plugins,
     tokenPolicies,
     mtls,
@@ -48,9 +49,9 @@ function inboundRules({ view, proxy, settings }: Place): readonly (DestinationRu
 }
 
 export function* sidecarInbound(place: Place): Work<Parts> {
-  const { listeners, clusters, notes } = inboundOf(place);
+  const { listeners, clusters, notes, errors } = inboundOf(place);
   yield;
-  return partsOf(place, { listeners, clusters }, { notes });
+  return partsOf(place, { listeners, clusters }, { notes, errors });
 }
 
 /** Without capture, ports that a workload of the host serves are left out. */

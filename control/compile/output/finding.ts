@@ -4,6 +4,7 @@ import { namespaceOf } from '../../mesh/fields.ts';
 
 /**
  * - `RuleNotTranslated`: requests that the rule matches are answered with 500.
+ * - `PolicyFailsClosed`: a part of an AuthorizationPolicy cannot be evaluated; what it concerns is denied.
  * - `RuleWithoutEffect`: a rule is left out, because what it refers to is missing or no request can match it.
  * - `PatchLeftOut`: a patch whose result is not valid is not applied.
  * - `KeysNotAvailable`: tokens that a rule is for are refused, because the keys of their issuer are not there.
@@ -11,6 +12,7 @@ import { namespaceOf } from '../../mesh/fields.ts';
  */
 export const FINDING_REASONS = [
   'RuleNotTranslated',
+  'PolicyFailsClosed',
   'RuleWithoutEffect',
   'PatchLeftOut',
   'KeysNotAvailable',

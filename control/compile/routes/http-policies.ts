@@ -1,4 +1,6 @@
 /** What an http rule has besides match and destinations: headers, retries, redirect, fault, CORS. */
+
+import { GRPC_STATUS_NAMES } from '../../../shared/match/grpc-status.ts';
 import type {
   CorsPolicy,
   HeaderOperations,
@@ -9,7 +11,6 @@ import type {
   Percent,
 } from '../../../shared/resources/schema/virtual-service.ts';
 import type { FractionalPercent, HeaderValueOption } from '../../../shared/xds/core.ts';
-import { GRPC_STATUS_NAMES } from '../../../shared/xds/http-connection-manager.ts';
 import type * as filters from '../../../shared/xds/http-filters.ts';
 import type { RedirectAction, RetryPolicy, Route } from '../../../shared/xds/route.ts';
 import { compare } from '../../mesh/sorted-list.ts';
@@ -160,8 +161,7 @@ export function parts(percent: Percent): FractionalPercent {
   return { numerator: Math.round((percent.value ?? 0) * 10_000), denominator: 'MILLION' };
 }
 
-/** gRPC's statuses by code, as gRPC and Istio spell them: Envoy's access log filter has CANCELED. */
-const GRPC_STATUSES: readonly string[] = GRPC_STATUS_NAMES.map((name) => (name === 'CANCELED' ? 'CANCELLED' : name));
+const GRPC_STATUSES: readonly string[] = GRPC_STATUS_NAMES;
 
 /** Undefined where the fault does nothing. Throws for what cannot be injected. */
 export function translateFault(fault: HttpFaultInjection | undefined): FaultConfig | undefined {

@@ -77,6 +77,7 @@ function translateRule(rule: HttpRule, match: HttpMatch | undefined, ctx: RouteC
   const name = (rule.name ?? '') + (match?.name ? `.${match.name}` : '');
   const route: Route = {
     ...(name && { name }),
+    ...(match?.statPrefix && { statPrefix: match.statPrefix }),
     match: translateMatch(match, rule.wholeSegments),
     metadata: { filterMetadata: { istio: { config: rule.origin.config } } },
     ...headers.operations,

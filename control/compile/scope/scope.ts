@@ -100,6 +100,17 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
   byHost: new Map(list.map((service) => [service.hostname, service])),
 }));
 
+/** The services with further ones, whose hosts they may have already: the same object where they add nothing. */
+export function withServices(services: Services, added: readonly MeshService[]): Services {
+  const further = added.filter(({ hostname }) => !services.byHost.has(hostname));
+  return further.length === 0 ? services : joined({ services, added: sharedList(further) });
+}
+
+const joined = generator<{ services: Services; added: readonly MeshService[] }, Services>(
+  { services: true, added: true },
+  ({ services, added }) => servicesOf({ list: sharedList([...services.list, ...added]) }),
+);
+
 const exportedServices = generator<{ services: readonly MeshService[]; namespace: string }, readonly MeshService[]>(
   { services: true, namespace: true },
   ({ services, namespace }) =>

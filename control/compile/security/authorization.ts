@@ -3,31 +3,50 @@ import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
+import type { Finding } from '../output/finding.ts';
 import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import type { PlacedFilters } from '../sidecar/filter-places.ts';
 import type { ServedTarget } from './authorization-targets.ts';
-import { type AuthorizationPolicy, actionOf, buildRbacFilters, policiesFor, targetsOf } from './rbac.ts';
+import type { Authorizers } from './authorizers.ts';
+import { buildCustomFilters } from './custom.ts';
+import {
+  type AuthorizationPolicy,
+  actionOf,
+  buildRbacFilters,
+  policiesFor,
+  type ReportPolicy,
+  targetsOf,
+} from './rbac.ts';
 
 export interface Authorization {
   http: PlacedFilters;
   tcp: NetworkFilter[];
 }
 
-type Note = (message: string) => void;
-type PolicySettings = Pick<MeshSettings, 'rootNamespace' | 'trustDomain' | 'trustDomainAliases'>;
+type PolicySettings = Pick<
+  MeshSettings,
+  'rootNamespace' | 'trustDomain' | 'trustDomainAliases' | 'multipleAuthorizers'
+>;
+
+/** What the policies of the workloads behind a proxy are compiled with. */
+export interface AuthorizationInput {
+  readonly policies: readonly AuthorizationPolicy[];
+  readonly authorizers: Authorizers;
+  readonly settings: PolicySettings;
+  readonly workloads: readonly LocalWorkload[];
+  /** A policy that is not in force as written: what cannot be judged is denied. */
+  onError(finding: Finding): void;
+}
 
 /**
  * The filters of each port, built once for the same workloads. Where a port belongs to several workloads every one must
  * admit: what one denies is denied, and each one's ALLOW policies are a filter of their own.
  */
-export function authorizations(
-  all: readonly AuthorizationPolicy[],
-  settings: PolicySettings,
-  workloads: readonly LocalWorkload[],
-  note: Note,
-): (port: number) => Authorization {
+export function authorizations(input: AuthorizationInput): (port: number) => Authorization {
+  const { settings, workloads, onError } = input;
+  const report: ReportPolicy = (about, message) => onError({ about, reason: 'PolicyFailsClosed', message });
   const policies = new Map(
-    workloads.map((one) => [one, policiesFor(all, targetedOf(one), settings.rootNamespace, note)]),
+    workloads.map((one) => [one, policiesFor(input.policies, targetedOf(one), settings.rootNamespace, report)]),
   );
   const built = new Map<string, Authorization>();
   return (port) => {
@@ -35,27 +54,37 @@ export function authorizations(
     const key = here.map((workload) => workloads.indexOf(workload)).join();
     const known = built.get(key);
     if (known) return known;
-    const authorization = authorizationOf(
-      settings,
-      here.map((workload) => policies.get(workload) ?? []),
-    );
+    const sets = here.map((workload) => policies.get(workload) ?? []);
+    const authorization = authorizationOf(input, sets, report);
     built.set(key, authorization);
     return authorization;
   };
 }
 
-/** DENY before ALLOW, as Istio orders them. `sets`: the policies of each workload. */
+/** CUSTOM before DENY before ALLOW, as Istio orders them. `sets`: the policies of each workload. */
 function authorizationOf(
-  { rootNamespace, trustDomain, trustDomainAliases = [] }: PolicySettings,
+  {
+    settings: { rootNamespace, trustDomain, trustDomainAliases = [], multipleAuthorizers = false },
+    authorizers,
+  }: AuthorizationInput,
   sets: readonly (readonly AuthorizationPolicy[])[],
+  report: ReportPolicy,
 ): Authorization {
-  const settings = { trustDomain, trustDomainAliases, rootNamespace };
-  const restricting = [...new Set(sets.flat())].filter((policy) => actionOf(policy) !== 'ALLOW');
+  const ctx = { trustDomain, trustDomainAliases, rootNamespace, report };
+  const custom = withoutRepeats(sets.map((set) => set.filter((policy) => actionOf(policy) === 'CUSTOM')));
+  const restricting = [...new Set(sets.flat())].filter((policy) => !['ALLOW', 'CUSTOM'].includes(actionOf(policy)));
   const allowing = sets.map((set) => set.filter((policy) => actionOf(policy) === 'ALLOW'));
   const groups = [restricting, ...withoutRepeats(allowing)];
+  const asking = { ...ctx, authorizers, multipleAuthorizers };
   return {
-    http: { authorization: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...settings })) },
-    tcp: groups.flatMap((group) => buildRbacFilters(group, { kind: 'tcp', ...settings })),
+    http: {
+      custom: custom.flatMap((group) => buildCustomFilters(group, { kind: 'http', ...asking })),
+      authorization: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...ctx })),
+    },
+    tcp: [
+      ...custom.flatMap((group) => buildCustomFilters(group, { kind: 'tcp', ...asking })),
+      ...groups.flatMap((group) => buildRbacFilters(group, { kind: 'tcp', ...ctx })),
+    ],
   };
 }
 
@@ -88,7 +117,7 @@ export function targetedOf({ namespace, labels, services }: LocalWorkload) {
 }
 
 /** A Service is enforced by its workloads, as a whole: says so where that is more, or nothing. */
-export function noteServiceTargets(view: MeshView, workload: LocalWorkload, note: Note): void {
+export function noteServiceTargets(view: MeshView, workload: LocalWorkload, note: (message: string) => void): void {
   const all = view.resources('AuthorizationPolicy');
   const targeted = targetedOf(workload);
   const { serves } = targeted;

@@ -184,13 +184,14 @@ function claim(path: string[]): Generator<Principal> {
 
 /** `[x]` asks for a list that has x. */
 function dynamicMetadata(filter: string, key: string): Generator<Permission> {
-  return anyOf((value) => {
+  const each = (value: string): Permission => {
     const inList = /^\[(.*)\]$/.exec(value);
     const match: ValueMatcher = inList
       ? { listMatch: { oneOf: { stringMatch: stringMatcher(inList[1]!) } } }
       : { stringMatch: stringMatcher(value) };
     return { metadata: { filter, path: [{ key }], value: match } };
-  });
+  };
+  return (values) => (values.length === 1 ? each(values[0]!) : anyOf(each)(values));
 }
 
 function regex(pattern: string): StringMatcher {

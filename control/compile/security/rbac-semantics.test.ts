@@ -327,7 +327,13 @@ it('at a port of two workloads admits what both admit, and at a port of one what
   };
   fc.assert(
     fc.property(policies, fc.array(call, { minLength: 4, maxLength: 8 }), (all, calls) => {
-      const filters = authorizations(all, DEFAULT_SETTINGS, [local('a', 1, 3), local('b', 2, 3)], () => {});
+      const filters = authorizations({
+        policies: all,
+        authorizers: new Map(),
+        settings: DEFAULT_SETTINGS,
+        workloads: [local('a', 1, 3), local('b', 2, 3)],
+        onError: () => {},
+      });
       const [a, b, both, rest] = [1, 2, 3, 0].map((port) => judging(filtersInOrder(filters(port).http)));
       for (const one of calls) {
         const [byA, byB] = ['a', 'b'].map((app) => allowed(all.filter(applies(app)), one));

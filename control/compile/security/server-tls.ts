@@ -30,7 +30,7 @@ export function serverTlsContext(tls: ServerTls, { alpn, settings }: ServerTlsIn
     const rules = clientRules(tls);
     const named = tls.caCertCredentialName || undefined;
     if (named?.includes('://')) return `caCertCredentialName ${named}: only Secrets are read`;
-    const credential = named ?? (tls.credentialName || tls.credentialNames?.[0]);
+    const credential = nameOf(named ?? (tls.credentialName || tls.credentialNames?.[0]) ?? '');
     const ca = tls.caCertificates || tls.tlsCertificates?.[0]?.caCertificates;
     const { caCrl: crl } = tls;
     if (credential)
@@ -42,6 +42,9 @@ export function serverTlsContext(tls: ServerTls, { alpn, settings }: ServerTlsIn
   return downstreamSocket({ commonTlsContext: common, requireClientCertificate: tls.mode === 'MUTUAL' });
 }
 
+/** A credential may name its namespace: `shop/cert`. */
+const nameOf = (credential: string): string => credential.slice(credential.indexOf('/') + 1);
+
 /** Key pairs from Secrets or files, one or several (Istio: of different key types). @returns undefined: none is named */
 function ownCertificates(
   tls: ServerTls,
@@ -50,7 +53,10 @@ function ownCertificates(
   const credentials = credentialName ? [credentialName] : credentialNames;
   if (credentials.length > 0)
     return {
-      tlsCertificateSdsSecretConfigs: credentials.map((name) => ({ name: `kubernetes://${name}`, sdsConfig: ADS })),
+      tlsCertificateSdsSecretConfigs: credentials.map((name) => ({
+        name: `kubernetes://${nameOf(name)}`,
+        sdsConfig: ADS,
+      })),
     };
   const pairs = several.length > 0 ? several : [tls];
   if (pairs.some(({ serverCertificate, privateKey }) => !serverCertificate || !privateKey)) return undefined;
@@ -73,8 +79,8 @@ function tlsParams(tls: ServerTls, settings: Pick<MeshSettings, 'config'>): NonN
     ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
     ...(max && { tlsMaximumProtocolVersion: max }),
-    ...(cipherSuites.length > 0 && { cipherSuites }),
-    ...(ecdhCurves.length > 0 && { ecdhCurves }),
+    ...(cipherSuites.length > 0 && { cipherSuites: [...new Set(cipherSuites)] }),
+    ...(ecdhCurves.length > 0 && { ecdhCurves: [...new Set(ecdhCurves)] }),
   };
 }
 

@@ -11,12 +11,14 @@ import type { DestinationRule } from '../cluster/destination-rule.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { BLACK_HOLE, bracketed, INBOUND_PASSTHROUGH, inboundCluster } from '../names.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
 import { ingressOf, type Sidecar } from '../scope/sidecars.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
+import type { Authorizers } from '../security/authorizers.ts';
 import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/peer-authentication.ts';
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
@@ -53,6 +55,8 @@ export interface InboundInput {
   readonly rules: readonly (DestinationRule | undefined)[];
   /** AuthorizationPolicies of the namespace and of the root namespace. */
   readonly policies: readonly ResourceOfKind<'AuthorizationPolicy'>[];
+  /** What CUSTOM policies may name. */
+  readonly authorizers: Authorizers;
   /** WasmPlugins and TrafficExtensions of the namespace and of the root namespace. */
   readonly plugins: readonly Plugin[];
   /** Which tokens the workloads accept. */
@@ -72,6 +76,8 @@ export interface InboundResources {
   readonly clusters: readonly Produced<'clusters'>[];
   readonly ports: readonly InboundPort[];
   readonly notes: readonly string[];
+  /** What is not in force as written. */
+  readonly errors: readonly Finding[];
 }
 
 /** What reaches one workload; replicas that differ in their address alone differ here. */
@@ -80,6 +86,7 @@ export const inbound = generator<InboundInput, InboundResources>(
     instances: true,
     workloads: true,
     policies: true,
+    authorizers: true,
     plugins: true,
     tokenPolicies: true,
     mtls: true,
@@ -94,7 +101,8 @@ export const inbound = generator<InboundInput, InboundResources>(
   (given) => {
     const notes = new Set<string>();
     const note = (message: string) => void notes.add(message);
-    const { instances, workloads, sidecars, policies, tokenPolicies, mtls, settings, namespace } = given;
+    const errors: Finding[] = [];
+    const { instances, workloads, sidecars, policies, authorizers, tokenPolicies, mtls, settings, namespace } = given;
     const declared = workloads.flatMap((workload, i): [LocalWorkload, readonly Ingress[]][] => {
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
@@ -109,7 +117,13 @@ export const inbound = generator<InboundInput, InboundResources>(
       mode: (port) => strictestMtlsMode(mtls, workloadsAt(workloads, port), port),
       portsWithMode: [...new Set(workloads.flatMap((workload) => mtls.portsOf(workload)))].sort((a, b) => a - b),
       authorization: withTokens(
-        authorizations(policies, settings, workloads, note),
+        authorizations({
+          policies,
+          authorizers,
+          settings,
+          workloads,
+          onError: (finding) => void errors.push(finding),
+        }),
         authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
       ),
       plugins: inboundPlugins(given.plugins, workloads, settings.rootNamespace, note),
@@ -131,6 +145,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
+      errors: distinctFindings(errors),
     };
   },
 );

@@ -1,5 +1,6 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
+import { extAuthzMeaning } from './golden-ext-authz.ts';
 import { jwtMeaning } from './golden-jwt.ts';
 
 type Json = Record<string, unknown>;
@@ -238,6 +239,7 @@ function filterMeaning(filter: Json): unknown {
       weighted: stripEmpty(config['weightedClusters']),
       hash: config['hashPolicy'] ?? [],
     };
+  if (String(config['@type']).endsWith('ExtAuthz')) return extAuthzMeaning(config);
   if (String(config['@type']).endsWith('RBAC'))
     return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
   if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };
@@ -250,6 +252,7 @@ function filterMeaning(filter: Json): unknown {
         item['name'],
         rules(object(item['typedConfig'])['rules']),
         rules(object(item['typedConfig'])['shadowRules']),
+        String(item['name']).endsWith('.ext_authz') ? extAuthzMeaning(object(item['typedConfig'])) : undefined,
         jwtMeaning(item),
       ]),
     certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],

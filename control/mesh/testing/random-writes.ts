@@ -211,10 +211,17 @@ const authorizationPolicy = fc
     targetRefs: maybe(
       some([{ kind: 'Service', name: 'a' }], [{ group: 'networking.istio.io', kind: 'ServiceEntry', name: 'one' }]),
     ),
-    action: maybe(some('ALLOW', 'DENY', 'AUDIT')),
+    action: maybe(some('ALLOW', 'DENY', 'AUDIT', 'CUSTOM')),
+    provider: fc.record({ name: some('asks', 'other') }),
     rules: maybe(fc.array(fc.record({ from: fc.constant([{ source: { namespaces: ['shop'] } }]) }), { maxLength: 1 })),
   })
-  .map((spec) => ({ spec: compact(spec.selector ? { ...spec, targetRefs: undefined } : spec) }));
+  .map(({ provider, ...spec }) => ({
+    spec: compact({
+      ...spec,
+      ...(spec.action === 'CUSTOM' && { provider }),
+      ...(spec.selector && { targetRefs: undefined }),
+    }),
+  }));
 
 const requestAuthentication = fc
   .record({
@@ -296,6 +303,7 @@ const meshConfig = some(
   'localityLbSetting: {failoverPriority: [app]}',
   'rootNamespace: shop',
   'connectTimeout: 3s',
+  'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 
 const KINDS: readonly {

@@ -3,6 +3,7 @@ import type { Stat, StatScope, Stats } from '../../telemetry/stats.ts';
 import { HTTP2_COUNTERS, type Http2CounterName, type Http2Counters } from '../codec/h2/counters.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RequestObserver } from '../request/request-observer.ts';
+import { RouteStats } from './route-stats.ts';
 
 /** Response code details -> counter. The last four names are Tulle's: Envoy counts them nowhere. */
 const BY_DETAILS: Readonly<Record<string, string>> = {
@@ -28,9 +29,11 @@ export class HttpStats implements RequestObserver {
   private readonly protocolErrors: Stat;
   private readonly byClass: readonly Stat[];
   private readonly byDetails: ReadonlyMap<string, Stat>;
+  private readonly routes: RouteStats;
 
   constructor(stats: Stats, prefix: string) {
     const scope: StatScope = stats.scope('http', prefix);
+    this.routes = new RouteStats(stats);
     this.total = scope.counter('downstream_rq_total');
     this.protocolErrors = scope.counter('downstream_cx_protocol_error');
     this.idleTimeout = scope.counter('downstream_cx_idle_timeout');
@@ -50,6 +53,8 @@ export class HttpStats implements RequestObserver {
     this.total.value++;
     const found = this.byClass[(request.responseCode / 100) | 0];
     if (found) found.value++;
+    const { route } = request;
+    if (route?.statPrefix !== undefined) this.routes.count(request, route, route.statPrefix);
     // An answer that had begun well may still have come to a bad end, which its flags tell.
     if ((request.responseCode < 400 && request.flags.length === 0) || request.details === 'via_upstream') return;
     const cause = this.byDetails.get(request.details);

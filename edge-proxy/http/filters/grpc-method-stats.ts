@@ -21,6 +21,12 @@ export interface MessageStats {
   readonly responses: Counter;
 }
 
+interface MethodCounters {
+  messages?: MessageStats;
+  /** `total`, `success`, `failure` and statuses, each once it was counted. */
+  readonly ends: Map<string, Counter>;
+}
+
 /** Methods that are counted by name, of each filter: clients choose names. Further ones are counted together. */
 const MAX_METHODS = 1000;
 
@@ -35,7 +41,7 @@ export class GrpcMethodStats {
   private readonly counters: ClusterCounters | undefined;
   private readonly protocol: string;
   private readonly methods = new Set<string>();
-  private readonly messages = new WeakMap<Cluster, Map<string, MessageStats>>();
+  private readonly known = new WeakMap<Cluster, Map<string, MethodCounters>>();
 
   /** @param counters undefined: nothing reads them */
   constructor(counters: ClusterCounters | undefined, protocol: 'grpc' | 'grpc-web') {
@@ -54,23 +60,33 @@ export class GrpcMethodStats {
 
   /** @param method of `nameOf`, or '' */
   messagesOf(cluster: Cluster, method: string): MessageStats {
-    let byMethod = this.messages.get(cluster);
-    if (!byMethod) this.messages.set(cluster, (byMethod = new Map()));
-    const known = byMethod.get(method);
-    if (known) return known;
-    const made: MessageStats = {
+    const counters = this.countersOf(cluster, method);
+    counters.messages ??= {
       requests: this.counter(cluster, method, 'request_message_count'),
       responses: this.counter(cluster, method, 'response_message_count'),
     };
-    byMethod.set(method, made);
-    return made;
+    return counters.messages;
   }
 
   /** A call has ended. @param status its grpc-status as it came; one that is no number is counted as -1 */
   end(cluster: Cluster, method: string, status: string): void {
-    this.counter(cluster, method, /^\d{1,3}$/.test(status) ? status : '-1').value++;
-    this.counter(cluster, method, status === '0' ? 'success' : 'failure').value++;
-    this.counter(cluster, method, 'total').value++;
+    const { ends } = this.countersOf(cluster, method);
+    const count = (what: string) => {
+      let counter = ends.get(what);
+      if (!counter) ends.set(what, (counter = this.counter(cluster, method, what)));
+      counter.value++;
+    };
+    count(/^\d{1,3}$/.test(status) ? status : '-1');
+    count(status === '0' ? 'success' : 'failure');
+    count('total');
+  }
+
+  private countersOf(cluster: Cluster, method: string): MethodCounters {
+    let byMethod = this.known.get(cluster);
+    if (!byMethod) this.known.set(cluster, (byMethod = new Map()));
+    let counters = byMethod.get(method);
+    if (!counters) byMethod.set(method, (counters = { ends: new Map() }));
+    return counters;
   }
 
   private counter({ name }: Cluster, method: string, what: string): Counter {

@@ -2,6 +2,7 @@
  * gRPC's status and what it is in HTTP (github.com/grpc/grpc: "gRPC over HTTP2", "HTTP to gRPC Status Code Mapping"), with
  * Envoy's choices where those leave room (Grpc::Common, Grpc::Utility).
  */
+import { GRPC_STATUS_NAMES } from '../../../shared/match/grpc-status.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 
 /** Status codes that are used here by name. */
@@ -16,25 +17,25 @@ export const GRPC = {
 /** What Envoy makes of a grpc-status that is no number. */
 export const INVALID_STATUS = -1;
 
-/** By code: the name in Envoy's logs, the name in gRPC's documents, and its HTTP status. */
-const CODES: readonly (readonly [camel: string, upper: string, http: number])[] = [
-  ['OK', 'OK', 200],
-  ['Canceled', 'CANCELLED', 499],
-  ['Unknown', 'UNKNOWN', 500],
-  ['InvalidArgument', 'INVALID_ARGUMENT', 400],
-  ['DeadlineExceeded', 'DEADLINE_EXCEEDED', 504],
-  ['NotFound', 'NOT_FOUND', 404],
-  ['AlreadyExists', 'ALREADY_EXISTS', 409],
-  ['PermissionDenied', 'PERMISSION_DENIED', 403],
-  ['ResourceExhausted', 'RESOURCE_EXHAUSTED', 429],
-  ['FailedPrecondition', 'FAILED_PRECONDITION', 400],
-  ['Aborted', 'ABORTED', 409],
-  ['OutOfRange', 'OUT_OF_RANGE', 400],
-  ['Unimplemented', 'UNIMPLEMENTED', 501],
-  ['Internal', 'INTERNAL', 500],
-  ['Unavailable', 'UNAVAILABLE', 503],
-  ['DataLoss', 'DATA_LOSS', 500],
-  ['Unauthenticated', 'UNAUTHENTICATED', 401],
+/** By code: the name in Envoy's logs, and its HTTP status. */
+const CODES: readonly (readonly [camel: string, http: number])[] = [
+  ['OK', 200],
+  ['Canceled', 499],
+  ['Unknown', 500],
+  ['InvalidArgument', 400],
+  ['DeadlineExceeded', 504],
+  ['NotFound', 404],
+  ['AlreadyExists', 409],
+  ['PermissionDenied', 403],
+  ['ResourceExhausted', 429],
+  ['FailedPrecondition', 400],
+  ['Aborted', 409],
+  ['OutOfRange', 400],
+  ['Unimplemented', 501],
+  ['Internal', 500],
+  ['Unavailable', 503],
+  ['DataLoss', 500],
+  ['Unauthenticated', 401],
 ];
 
 /** The largest code that gRPC defines. */
@@ -47,12 +48,12 @@ export function camelGrpcStatus(code: number): string {
 
 /** `DEADLINE_EXCEEDED`; the number of a code that has no name. */
 export function upperGrpcStatus(code: number): string {
-  return CODES[code]?.[1] ?? String(code);
+  return GRPC_STATUS_NAMES[code] ?? String(code);
 }
 
 /** The HTTP status of a gRPC status, where a policy judges HTTP statuses. */
 export function httpOfGrpc(code: number): number {
-  return CODES[code]?.[2] ?? 500;
+  return CODES[code]?.[1] ?? 500;
 }
 
 /** The gRPC status of an HTTP response that has none of its own. */

@@ -1,5 +1,6 @@
 /** Answers made here, in Envoy's words. */
 
+import type { Located } from '../../upstream/cluster.ts';
 import { type FetchOutcome, fetchFailure } from '../../upstream/fetches.ts';
 import { percentEncoded } from '../grpc/percent.ts';
 import { GRPC, grpcOfHttp } from '../grpc/status.ts';
@@ -31,6 +32,13 @@ export function hostNotFetched(name: string, outcome: FetchOutcome): LocalReply 
 }
 
 export const noHealthyUpstream = reply(503, 'no healthy upstream', 'no_healthy_upstream', 'UH');
+/** Envoy's answer, with the reason: most likely the client named the address that it dialled. */
+const notRedirected = reply(
+  503,
+  'no healthy upstream: the request names no service of the mesh as its authority, and its connection was not redirected to this proxy',
+  'no_healthy_upstream',
+  'UH',
+);
 const dnsFailure = reply(503, 'DNS resolution failure', 'dns_resolution_failure', 'DF');
 const dnsOverflow = reply(503, 'DNS cache overflow', 'dns_cache_overflow', 'UO');
 export const responseTimeout = reply(504, 'upstream request timeout', 'response_timeout', 'UT');
@@ -57,7 +65,8 @@ export function attemptTimeoutReply(kind: AttemptTimeout, whole: boolean): Local
 }
 
 /** The place that a request names cannot be found. */
-export function notLocated(why: 'unresolved' | 'overflow' | undefined): LocalReply {
+export function notLocated(why: Exclude<Located, object>): LocalReply {
+  if (why === 'not redirected') return notRedirected;
   if (why === 'unresolved') return dnsFailure;
   return why === 'overflow' ? dnsOverflow : noHealthyUpstream;
 }

@@ -2,17 +2,16 @@
  * The conditions of x-envoy-retry-on and x-envoy-retry-grpc-on (envoyproxy.io: router filter), judged on responses and
  * resets. A route's plan is made once; the x-envoy-* headers of an internal client make one for their request.
  */
+import { grpcCodeOf } from '../../../shared/match/grpc-status.ts';
 import type { RetryHostRules } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { RequestContext } from '../request/request-context.ts';
 
-const GRPC_STATUS: Readonly<Record<string, string>> = {
-  cancelled: '1',
-  'deadline-exceeded': '4',
-  'resource-exhausted': '8',
-  internal: '13',
-  unavailable: '14',
-};
+const RETRIED = ['CANCELLED', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'INTERNAL', 'UNAVAILABLE'] as const;
+/** By condition, as `deadline-exceeded`: the status. */
+const GRPC_STATUS: Readonly<Record<string, string>> = Object.fromEntries(
+  RETRIED.map((name) => [name.toLowerCase().replaceAll('_', '-'), String(grpcCodeOf(name))]),
+);
 const CONDITIONS = new Set([
   '5xx',
   'gateway-error',

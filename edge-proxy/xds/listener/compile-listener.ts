@@ -1,6 +1,7 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
-import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
+import { unixAddress } from '../../../shared/match/unix-address.ts';
+import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
 import type {
@@ -15,19 +16,19 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import type { NetworkRbac } from '../../../shared/xds/rbac.ts';
 import type { RouteConfiguration } from '../../../shared/xds/route.ts';
 import type { DownstreamTlsContext } from '../../../shared/xds/tls.ts';
-import { errorAt } from '../../config-error.ts';
+import { ConfigError, errorAt } from '../../config-error.ts';
 import { ConnectionManager } from '../../http/downstream/connection-manager.ts';
 import { HttpStats } from '../../http/downstream/http-stats.ts';
 import type { ConnectionManagerOptions } from '../../http/downstream/manager-options.ts';
 import type { HttpFilter } from '../../http/filters/hooks.ts';
-import type { DownstreamInfo } from '../../http/request/request-context.ts';
 import type { RequestObserver } from '../../http/request/request-observer.ts';
 import type { RouteTable } from '../../http/routing/route-table.ts';
 import { type SideCall, sideCalls } from '../../http/side-call/side-call.ts';
 import type { CertificateChoice } from '../../listener/certificate-choice.ts';
+import type { ConnectionFilter } from '../../listener/connection-filter.ts';
 import { compileConnectionLimit } from '../../listener/connection-limit.ts';
 import { compileChains } from '../../listener/filter-chain.ts';
-import type { Chain, CompiledListener, Denial, Terminal } from '../../listener/listener.ts';
+import type { Chain, CompiledListener, Terminal } from '../../listener/listener.ts';
 import type { Admission } from '../../overload/admission.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import {
@@ -38,6 +39,7 @@ import {
 import { TcpProxy } from '../../tcp/tcp-proxy.ts';
 import { TcpStats } from '../../tcp/tcp-stats.ts';
 import { internalErrorLog } from '../../telemetry/internal-error-log.ts';
+import type { Stats } from '../../telemetry/stats.ts';
 import type { ClusterSet, TlsPurpose } from '../../upstream/cluster.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import type { Secrets } from '../tls/secrets.ts';
@@ -54,8 +56,9 @@ export interface ListenerDeps {
   readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
   /** What this process adds where the listener is its HTTP proxy; undefined: it is another one. */
   readonly httpProxy: (listener: Listener) => ConnectionManagerOptions['httpProxy'];
-  readonly compileNetworkRbac: (config: NetworkRbac) => (downstream: DownstreamInfo) => string | undefined;
-  readonly compileNetworkWasm: (config: Wasm) => () => string | undefined;
+  readonly compileNetworkRbac: (config: NetworkRbac) => ConnectionFilter;
+  readonly compileNetworkExtAuthz: (config: NetworkExtAuthz, call: SideCall, stats: Stats) => ConnectionFilter;
+  readonly compileNetworkWasm: (config: Wasm) => ConnectionFilter;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
   /** The same for connections of this tcp_proxy. */
@@ -72,6 +75,8 @@ const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.Http
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
 const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
+const RBAC = 'envoy.extensions.filters.network.rbac.v3.RBAC';
+const EXT_AUTHZ = 'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz';
 const NETWORK_WASM = 'envoy.extensions.filters.network.wasm.v3.Wasm';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 const DEFAULT_SNIFF_MS = 15_000;
@@ -91,7 +96,10 @@ export function compileListener(
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
   const at = listenerAddress(listener);
-  if (!at) throw new Error('address: must be a socketAddress or a pipe');
+  if (!at) throw new ConfigError('address', 'must be socketAddress or pipe');
+  const { pipe } = listener.address;
+  if (pipe && !/^[/@]/.test(pipe.path))
+    throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -107,8 +115,6 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
-  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
-    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
@@ -171,7 +177,9 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDep
   const filters = chain.filters ?? [];
   const last = filters[filters.length - 1];
   if (!last) throw new Error('filters: a filter chain needs a terminal filter');
-  const denials = filters.slice(0, -1).map((filter, i) => errorAt(`filters[${i}]`, () => admission(filter, parts)));
+  const before = filters
+    .slice(0, -1)
+    .map((filter, i) => errorAt(`filters[${i}]`, () => connectionFilter(filter, parts)));
   const terminal = errorAt(`filters[${filters.length - 1}]`, () => compileTerminal(listener, last, parts, filters));
   const tls = errorAt('transportSocket', () => downstreamTls(chain, parts.secrets, spokenBy(last)));
   return {
@@ -184,7 +192,7 @@ function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDep
         ? HANDSHAKE_MS
         : durationMs(chain.transportSocketConnectTimeout),
     requiresSni: (chain.transportSocket?.typedConfig as DownstreamTlsContext | undefined)?.requireSni ?? false,
-    denials,
+    filters: before,
     terminal,
   };
 }
@@ -208,18 +216,26 @@ function sniPortOf(filters: readonly NetworkFilter[]): number {
   return found ? ((found.typedConfig as unknown as SniForwardProxy).portValue ?? 443) : 0;
 }
 
-function admission(filter: NetworkFilter, parts: ListenerDeps): Denial {
-  if (typeOf(filter.typedConfig) === CONNECTION_LIMIT) {
-    const judge = compileConnectionLimit(filter.typedConfig as unknown as ConnectionLimit, parts.admission.stats);
-    return (_, connection) => judge(connection);
+function connectionFilter({ name, typedConfig }: NetworkFilter, parts: ListenerDeps): ConnectionFilter {
+  switch (typeOf(typedConfig)) {
+    case CONNECTION_LIMIT: {
+      const judge = compileConnectionLimit(typedConfig as unknown as ConnectionLimit, parts.admission.stats);
+      return ({ connection }) => judge(connection);
+    }
+    // The cluster looks the name up; the filter says at which port.
+    case SNI_FORWARD_PROXY:
+      return () => undefined;
+    case RBAC:
+      return parts.compileNetworkRbac(typedConfig as unknown as NetworkRbac);
+    case NETWORK_WASM:
+      return parts.compileNetworkWasm(typedConfig as unknown as Wasm);
+    case EXT_AUTHZ: {
+      const call = sideCalls(parts.clusters, sharedPool(parts.runtime));
+      return parts.compileNetworkExtAuthz(typedConfig as unknown as NetworkExtAuthz, call, parts.admission.stats);
+    }
+    default:
+      throw new Error(`"${name}" must be the last filter`);
   }
-  // The cluster looks the name up; the filter says at which port.
-  if (typeOf(filter.typedConfig) === SNI_FORWARD_PROXY) return () => undefined;
-  if (typeOf(filter.typedConfig) === NETWORK_WASM)
-    return parts.compileNetworkWasm(filter.typedConfig as unknown as Wasm);
-  if (!typeOf(filter.typedConfig).endsWith('network.rbac.v3.RBAC'))
-    throw new Error(`"${filter.name}" must be the last filter`);
-  return parts.compileNetworkRbac(filter.typedConfig as unknown as NetworkRbac);
 }
 
 function compileTerminal(

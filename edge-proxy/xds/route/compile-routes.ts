@@ -139,6 +139,7 @@ function compileRoute(
     action: compileAction(config, route, match, scope, path),
     overrides: compileOverrides(levels, filters),
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
+    ...(route.statPrefix && { statPrefix: route.statPrefix }),
   };
   return { match, entry, draw: compileDraw(route, entry, scope, levels, `${path}.route.weightedClusters`, deps) };
 }

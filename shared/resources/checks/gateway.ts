@@ -26,7 +26,9 @@ export function checkGateway(spec: GatewaySpec, resource: Resource): Findings {
 
 function checkServer(report: Report, path: string, server: Server): void {
   const { port, tls, bind } = server;
-  report.violationIf(`${path}.port.number`, 'port', portViolation(port.number));
+  // Istio documents port 0 for unix sockets.
+  const needsNone = port.number === 0 && bind?.startsWith('unix://');
+  if (!needsNone) report.violationIf(`${path}.port.number`, 'port', portViolation(port.number));
   report.violationIf(`${path}.port.protocol`, 'protocol', protocolViolation(port.protocol));
   if (port.name === '') report.violation(`${path}.port.name`, 'required', 'must not be empty');
   if (server.hosts.length === 0) report.violation(`${path}.hosts`, 'required', 'must have at least one host');

@@ -1,6 +1,7 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
 import { unreadablePart } from '../../xds/access-log-format.ts';
 import type { MeshConfig } from '../mesh-config/mesh-config.ts';
+import type { ExtensionProvider } from '../mesh-config/mesh-config-providers.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
@@ -19,6 +20,15 @@ const unless =
   (value: unknown, reason: string): EffectOfValue =>
   (given) =>
     given === value ? undefined : reason;
+
+/** Authorization services are asked for AuthorizationPolicy CUSTOM; nothing uses the others. */
+function providersWithoutEffect(given: unknown): string | undefined {
+  const providers: readonly ExtensionProvider[] = Array.isArray(given) ? given : [];
+  const unused = providers.filter((one) => !one.envoyExtAuthzHttp && !one.envoyExtAuthzGrpc).map(({ name }) => name);
+  return unused.length === 0
+    ? undefined
+    : `has no effect yet for ${unused.join(', ')}: only authorization services are used`;
+}
 
 export const MESH_CONFIG_EFFECTS: Effects = {
   proxyListenPort: IN_FORCE,
@@ -86,8 +96,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   enablePrometheusMerge: () => "has no effect yet: a proxy serves its own metrics only, not the application's",
   verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
   ca: 'has no effect: the control plane signs certificates with its own authority',
-  extensionProviders: () =>
-    'has no effect yet: nothing uses extension providers, and AuthorizationPolicy CUSTOM denies',
+  extensionProviders: (providers) => providersWithoutEffect(providers),
   defaultProviders: 'has no effect yet: nothing uses extension providers',
   discoverySelectors: 'has no effect yet: all namespaces are watched',
   pathNormalization: { normalization: IN_FORCE },

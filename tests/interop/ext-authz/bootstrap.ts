@@ -7,6 +7,8 @@ export interface Ports {
   readonly http: number;
   readonly grpc: number;
   readonly dead: number;
+  /** Sends back what it gets, without HTTP. */
+  readonly bytes: number;
 }
 
 const exact = (...names: string[]) => names.map((name) => ({ exact: name, ignore_case: true }));
@@ -99,6 +101,52 @@ export const CONFIGS: Readonly<Record<string, object>> = {
   'g-ingest': grpc({ enable_dynamic_metadata_ingestion: false }),
 };
 
+/** Of connections. */
+const CONNECTIONS: Readonly<Record<string, object>> = {
+  't-plain': tcp(),
+  't-closed': tcp({}, 'dead-grpc'),
+  't-open': tcp({ failure_mode_allow: true }, 'dead-grpc'),
+  't-matched': tcp({ filter_enabled_metadata: connectionMatcher('istio-ext-authz-one') }),
+  't-unmatched': tcp({ filter_enabled_metadata: connectionMatcher('istio-ext-authz-two') }),
+};
+
+function tcp(more: object = {}, cluster = 'authz-grpc'): object {
+  return {
+    stat_prefix: 'tcp.',
+    grpc_service: { envoy_grpc: { cluster_name: cluster, authority: 'authz.test' }, timeout: '5s' },
+    transport_api_version: 'V3',
+    ...more,
+  };
+}
+
+function connectionMatcher(prefix: string): object {
+  const matcher = metadataMatcher('istio_ext_authz_shadow_effective_policy_id', { string_match: { prefix } });
+  return { ...matcher, filter: 'envoy.filters.network.rbac' };
+}
+
+const SHADOW_POLICY = {
+  'istio-ext-authz-one-ns[foo]-policy[p]-rule[0]': { permissions: [{ any: true }], principals: [{ any: true }] },
+};
+
+function connectionListener([name, config]: [string, object]): Json {
+  const filters = [
+    {
+      name: 'envoy.filters.network.rbac',
+      typed_config: any('filters.network.rbac.v3.RBAC', {
+        stat_prefix: 'tcp.',
+        shadow_rules: { action: 'DENY', policies: SHADOW_POLICY },
+        shadow_rules_stat_prefix: 'istio_ext_authz_',
+      }),
+    },
+    { name: 'envoy.filters.network.ext_authz', typed_config: any('filters.network.ext_authz.v3.ExtAuthz', config) },
+    {
+      name: 'envoy.filters.network.tcp_proxy',
+      typed_config: any('filters.network.tcp_proxy.v3.TcpProxy', { stat_prefix: 'tcp', cluster: 'bytes' }),
+    },
+  ];
+  return { name, address: at(0), filter_chains: [{ filters }] };
+}
+
 /** Shadow rules as Istio puts them in front of a CUSTOM policy's ext_authz. */
 const SHADOW = filter('rbac.v3.RBAC', {
   shadow_rules: {
@@ -164,11 +212,12 @@ export function bootstrap(ports: Ports): object {
     node: { id: 'interop', cluster: 'interop' },
     admin: { address: at(0) },
     static_resources: {
-      listeners: Object.entries(CONFIGS).map(one),
+      listeners: [...Object.entries(CONFIGS).map(one), ...Object.entries(CONNECTIONS).map(connectionListener)],
       clusters: [
         staticCluster('echo', ports.echo),
         staticCluster('second', ports.second),
         staticCluster('dead', ports.dead),
+        staticCluster('bytes', ports.bytes),
         staticCluster('dead-grpc', ports.dead, http2),
         staticCluster('authz-http', ports.http),
         staticCluster('authz-grpc', ports.grpc, http2),

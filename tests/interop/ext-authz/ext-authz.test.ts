@@ -5,7 +5,13 @@ import http2 from 'node:http2';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Authorizer, type SeenHttp, startGrpcAuthorizer, startHttpAuthorizer } from '../../kit/authorizer.ts';
+import {
+  type Authorizer,
+  type GrpcAnswer,
+  type SeenHttp,
+  startGrpcAuthorizer,
+  startHttpAuthorizer,
+} from '../../kit/authorizer.ts';
 import { ROOT, RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { freePorts } from '../../kit/ports.ts';
@@ -14,7 +20,7 @@ import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { closeServers, listening } from '../../kit/upstream.ts';
 import { until } from '../../kit/waiting.ts';
 import { outcomeOf } from '../compare.ts';
-import { type Echo, startEcho } from '../echo.ts';
+import { type Echo, startBytes, startEcho } from '../echo.ts';
 import { bootstrap } from './bootstrap.ts';
 import { CASES as ALL_CASES, type AuthzCase } from './cases.ts';
 
@@ -56,8 +62,9 @@ function askedOverGrpc(attributes: Fields): object {
 
 const caseOf = (headers: Readonly<Record<string, unknown>>): string => String(headers['x-case'] ?? '');
 
-/** The id of the case that a check is about. */
+/** The id of the case that a check is about; '': a connection. */
 function caseOfGrpc(attributes: Fields): string {
+  if (attributes['request'] === undefined) return '';
   const http = (attributes['request'] as Fields)['http'] as Fields;
   const map = http['headerMap'] as { headers: { key: string; raw?: string }[] } | undefined;
   const raw = map?.headers.find(({ key }) => key === 'x-case')?.raw;
@@ -89,6 +96,29 @@ async function overHttp2(port: number, { headers, body }: NonNullable<AuthzCase[
   }
 }
 
+/** What a client hears that sends a few bytes. */
+function overTcp(port: number): Promise<string> {
+  return new Promise((done) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('hello bye'));
+    let heard = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (text: string) => (heard += text));
+    socket.on('error', () => {});
+    socket.on('close', () => done(heard));
+  });
+}
+
+const CONNECTION_CASES: readonly (readonly [id: string, listener: string, answer: GrpcAnswer])[] = [
+  ['t-allow', 't-plain', {}],
+  ['t-deny', 't-plain', { response: { status: { code: 7 } } }],
+  ['t-error', 't-plain', { grpcStatus: 13 }],
+  ['t-reset', 't-plain', { reset: true }],
+  ['t-unreachable', 't-closed', {}],
+  ['t-unreachable-open', 't-open', {}],
+  ['t-matched-deny', 't-matched', { response: { status: { code: 7 } } }],
+  ['t-unmatched-deny', 't-unmatched', { response: { status: { code: 7 } } }],
+];
+
 describe.skipIf(!ENVOY)('ext_authz in Envoy and in Tulle', () => {
   const folder = temporaryFolder();
   const byId = new Map(ALL_CASES.map((one) => [one.id, one]));
@@ -115,18 +145,35 @@ describe.skipIf(!ENVOY)('ext_authz in Envoy and in Tulle', () => {
     return { answer, asked: takeChecks(id) };
   };
 
+  /** To connections. */
+  let answer: GrpcAnswer = {};
+  const runConnections = async (proxy: RunningProxy): Promise<object[]> => {
+    const out: object[] = [];
+    for (const [id, listener, given] of CONNECTION_CASES) {
+      answer = given;
+      const heard = await overTcp(proxy.ports[listener]!);
+      out.push({ id, heard, asked: grpc.checks.splice(0).map(({ seen }) => askedOverGrpc(seen)) });
+    }
+    return out;
+  };
+  let expectedOfConnections: object[];
+
   beforeAll(async () => {
     http = await startHttpAuthorizer(
       (seen) => byId.get(caseOf(Object.fromEntries(seen.headers)))?.http ?? { status: 418 },
     );
-    grpc = await startGrpcAuthorizer((seen) => byId.get(caseOfGrpc(seen))?.grpc ?? { grpcStatus: 5 });
-    echoes = [await startEcho('echo'), await startEcho('second')];
+    grpc = await startGrpcAuthorizer((seen) => {
+      const id = caseOfGrpc(seen);
+      return id === '' ? answer : (byId.get(id)?.grpc ?? { grpcStatus: 5 });
+    });
+    echoes = [await startEcho('echo'), await startEcho('second'), await startBytes()];
     const [dead] = await freePorts(1);
-    const [echo, second] = echoes.map(({ port }) => port) as [number, number];
-    config = bootstrap({ echo, second, http: http.port, grpc: grpc.port, dead: dead! });
+    const [echo, second, bytes] = echoes.map(({ port }) => port) as [number, number, number];
+    config = bootstrap({ echo, second, http: http.port, grpc: grpc.port, dead: dead!, bytes });
     const envoy = await startEnvoy(config, folder.path);
     try {
       for (const given of CASES) expected.set(given.id, await run(envoy, given));
+      expectedOfConnections = await runConnections(envoy);
     } finally {
       await envoy.stop();
     }
@@ -154,6 +201,7 @@ describe.skipIf(!ENVOY)('ext_authz in Envoy and in Tulle', () => {
         if (same === deliberate.has(given.id))
           differences.push({ id: given.id, same, envoy: expected.get(given.id), tulle: found });
       }
+      expect(await runConnections(tulle)).toEqual(expectedOfConnections);
     } finally {
       await tulle.stop();
     }
@@ -178,7 +226,14 @@ describe.skipIf(!ENVOY)('ext_authz in Envoy and in Tulle', () => {
           if (!response.writableFinished) given.delete(url!);
         });
       });
-      const ports = { echo: await listening(server), second: 1, http: await listening(slow), grpc: 1, dead: 1 };
+      const ports = {
+        echo: await listening(server),
+        second: 1,
+        http: await listening(slow),
+        grpc: 1,
+        dead: 1,
+        bytes: 1,
+      };
       const tulle = await startTulle(runtime, bootstrap(ports), folder.path);
       try {
         const port = tulle.ports['h-plain']!;

@@ -10,11 +10,13 @@ import { defaultLimits, type Http1ResponseHead } from './head.ts';
 import { MessageWriter } from './message-writer.ts';
 import { type MessageSink, ResponseParser } from './parser.ts';
 import { requestHeadText } from './request-head-text.ts';
-import { Http1UpstreamStream } from './upstream-stream.ts';
+import { type Http1UpstreamLine, Http1UpstreamStream } from './upstream-stream.ts';
 
 const EMPTY = new Uint8Array(0);
 
-export class Http1UpstreamConnection implements UpstreamConnection, ConnectionHandler, MessageSink<Http1ResponseHead> {
+export class Http1UpstreamConnection
+  implements UpstreamConnection, Http1UpstreamLine, ConnectionHandler, MessageSink<Http1ResponseHead>
+{
   private readonly connection: Connection;
   private readonly owner: UpstreamConnectionOwner;
   private readonly writer: MessageWriter;

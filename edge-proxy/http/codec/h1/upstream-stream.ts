@@ -2,7 +2,19 @@
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead } from '../../message/message.ts';
 import type { Addresses, ResetReason, ResponseSink, Sent, UpstreamStream } from '../../message/stream.ts';
-import type { Http1UpstreamConnection } from './upstream-connection.ts';
+
+/** The connection as its stream sees it. */
+export interface Http1UpstreamLine {
+  readonly addresses: Addresses;
+  sendHead(head: RequestHead): void;
+  /** @returns false: wait for room */
+  sendData(bytes: Uint8Array): boolean;
+  /** The request is whole. */
+  sendEnd(trailers: HeaderMap | undefined): void;
+  abort(): void;
+  pause(): void;
+  resume(): void;
+}
 
 export class Http1UpstreamStream implements UpstreamStream {
   readonly sink: ResponseSink;
@@ -10,9 +22,9 @@ export class Http1UpstreamStream implements UpstreamStream {
   /** The request is whole. */
   requestEnded = false;
   /** undefined: the stream is over, and another may have the connection. */
-  private line: Http1UpstreamConnection | undefined;
+  private line: Http1UpstreamLine | undefined;
 
-  constructor(line: Http1UpstreamConnection, sink: ResponseSink) {
+  constructor(line: Http1UpstreamLine, sink: ResponseSink) {
     this.line = line;
     this.sink = sink;
   }

@@ -148,8 +148,11 @@ export class Http2DownstreamConnection
       }
     }
     this.reading = true;
-    super.onData(bytes);
-    this.reading = false;
+    try {
+      super.onData(bytes);
+    } finally {
+      this.reading = false;
+    }
     if (!this.closed) this.reportPartialHead();
   }
 

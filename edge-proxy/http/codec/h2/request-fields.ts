@@ -1,12 +1,11 @@
 /** The head of a request from its fields (RFC 9113 sections 8.1 to 8.3, RFC 8441), checked as they come. */
 import { CodecError } from '../../message/codec-error.ts';
-import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead } from '../../message/message.ts';
 import { isToken } from '../h1/fields.ts';
 import { isAuthority } from '../h1/head.ts';
 import { Http2StreamError, invalidField, invalidMessage } from './error.ts';
-import { appendCookie, appendField, checkField, contentLengthOf, isPseudo } from './field-rules.ts';
-import type { FieldSink } from './header-block.ts';
+import type { FieldKind } from './field-rules.ts';
+import { HeadFields } from './head-fields.ts';
 
 const notInTarget = /[^\x21-\x7e]/;
 const schemeGrammar = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
@@ -14,64 +13,44 @@ const schemeGrammar = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
 const BYTES = 'bytestream';
 
 /** Of one request after the other: `begin`, the fields, `head`. */
-export class RequestFields implements FieldSink {
+export class RequestFields extends HeadFields {
   private readonly allowConnect: boolean;
   private readonly rejectsUnderscores: boolean;
-  private headers = new HeaderMap();
-  private regular = false;
   private method = '';
   private scheme = '';
   private authority = '';
   private path = '';
   private protocol = '';
   private host = '';
-  /** What content-length says; -1: it is absent. */
-  contentLength = -1;
 
   /**
    * @param allowConnect extended CONNECT was announced (RFC 8441 section 3)
    * @param rejectsUnderscores a name with an underscore refuses its request (Envoy's headers_with_underscores_action)
    */
   constructor(allowConnect: boolean, rejectsUnderscores = false) {
+    super();
     this.allowConnect = allowConnect;
     this.rejectsUnderscores = rejectsUnderscores;
   }
 
-  /** Before the fields of each request, be the one before complete or refused. */
-  begin(): void {
-    this.headers = new HeaderMap();
-    this.regular = false;
+  override begin(): void {
+    super.begin();
     this.method = '';
     this.scheme = '';
     this.authority = '';
     this.path = '';
     this.protocol = '';
     this.host = '';
-    this.contentLength = -1;
   }
 
-  onField(name: string, value: string, neverIndexed: boolean): void {
-    if (isPseudo(name)) {
-      this.pseudo(name, value);
-      return;
-    }
-    this.regular = true;
-    const kind = checkField(name, value);
+  protected override takes(name: string, value: string, kind: FieldKind): boolean {
     if (this.rejectsUnderscores && name.includes('_')) throw underscoreInName();
-    if (kind === 'host') {
-      this.takeHost(value);
-      return;
-    }
-    if (kind === 'cookie') {
-      appendCookie(this.headers, value, neverIndexed);
-      return;
-    }
-    if (kind === 'content-length') this.contentLength = contentLengthOf(value, this.contentLength);
-    appendField(this.headers, name, value, neverIndexed);
+    if (kind !== 'host') return false;
+    this.host = once(this.host, isAuthority(value), value);
+    return true;
   }
 
-  private pseudo(name: string, value: string): void {
-    if (this.regular) throw invalidField('a pseudo-header field follows a regular one');
+  protected override onPseudo(name: string, value: string): void {
     // None of them may be empty, so '' says that it is absent.
     switch (name) {
       case ':method':
@@ -92,10 +71,6 @@ export class RequestFields implements FieldSink {
       default:
         throw invalidField('an unknown pseudo-header field');
     }
-  }
-
-  private takeHost(value: string): void {
-    this.host = once(this.host, isAuthority(value), value);
   }
 
   /**

@@ -1,45 +1,24 @@
 /** The head of a response from its fields (RFC 9113 sections 8.1 to 8.3), checked as they come. */
-import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../../message/message.ts';
 import { invalidField, invalidMessage } from './error.ts';
-import { appendCookie, appendField, checkField, contentLengthOf, isPseudo } from './field-rules.ts';
-import type { FieldSink } from './header-block.ts';
+import { HeadFields } from './head-fields.ts';
 
 const threeDigits = /^[1-9][0-9][0-9]$/;
 
 /** Of one response after the other: `begin`, the fields, `head`. */
-export class ResponseFields implements FieldSink {
-  private headers = new HeaderMap();
-  private regular = false;
+export class ResponseFields extends HeadFields {
   private status = 0;
-  /** What content-length says; -1: it is absent. */
-  contentLength = -1;
 
-  /** Before the fields of each response, be the one before complete or refused. */
-  begin(): void {
-    this.headers = new HeaderMap();
-    this.regular = false;
+  override begin(): void {
+    super.begin();
     this.status = 0;
-    this.contentLength = -1;
   }
 
-  onField(name: string, value: string, neverIndexed: boolean): void {
-    if (isPseudo(name)) {
-      this.pseudo(name, value);
-      return;
-    }
-    this.regular = true;
-    const kind = checkField(name, value);
-    if (kind === 'cookie') {
-      appendCookie(this.headers, value, neverIndexed);
-      return;
-    }
-    if (kind === 'content-length') this.contentLength = contentLengthOf(value, this.contentLength);
-    appendField(this.headers, name, value, neverIndexed);
+  protected override takes(): boolean {
+    return false;
   }
 
-  private pseudo(name: string, value: string): void {
-    if (this.regular) throw invalidField('a pseudo-header field follows a regular one');
+  protected override onPseudo(name: string, value: string): void {
     if (name !== ':status') throw invalidField('an unknown pseudo-header field');
     if (this.status !== 0) throw invalidField('more than one :status');
     if (!threeDigits.test(value)) throw invalidField(':status is not made of three digits');

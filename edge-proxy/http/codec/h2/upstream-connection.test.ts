@@ -2,10 +2,42 @@ import { expect, it } from 'vitest';
 import { HeaderMap } from '../../message/header-map.ts';
 import type { ResponseSink, StreamReset } from '../../message/stream.ts';
 import { memoryPair } from '../../testing/memory-network.ts';
+import { FRAME, frame } from './frames.ts';
 import { defaultHttp2Options } from './options.ts';
 import { Http2UpstreamConnection } from './upstream-connection.ts';
 
 const LAST_STREAM = 0x7fffffff;
+
+const named = { method: 'GET', scheme: 'http', authority: 'h', path: '/' } as const;
+const head = { ...named, upgrade: '', wantsContinue: false, bodySize: 0, version: 'HTTP/2' } as const;
+
+const sinkOf = (name: string, events: string[]): ResponseSink => ({
+  onHead() {},
+  onInterim() {},
+  onData() {},
+  onTrailers() {},
+  onWritable() {},
+  onReset: ({ reason }: StreamReset) => void events.push(`${name}: ${reason}`),
+  onInternalError: (error) => void events.push(`${name}: ${String(error)}`),
+});
+
+it('reports an exception of its own to every stream that it ends', () => {
+  const [client] = memoryPair();
+  const events: string[] = [];
+  let fails = false;
+  const connection = new Http2UpstreamConnection(client, defaultHttp2Options, {
+    onCapacity() {
+      if (fails) throw new Error('broken');
+    },
+    onClosed: () => void events.push('closed'),
+  });
+  for (const name of ['mirror', 'request'])
+    connection.open(sinkOf(name, events)).head({ ...head, headers: new HeaderMap() }, false);
+  fails = true;
+  connection.onData(frame(FRAME.SETTINGS, 0, 0));
+  const expected = ['mirror: Error: broken', 'request: Error: broken', 'closed'];
+  expect(events).toEqual([...expected, 'mirror: protocol_error', 'request: protocol_error']);
+});
 
 it('takes no stream behind the last identifier, and closes once the last stream has ended', async () => {
   const [client] = memoryPair();
@@ -15,20 +47,7 @@ it('takes no stream behind the last identifier, and closes once the last stream 
     onClosed: () => void events.push('closed'),
   });
   connection['nextStream'] = LAST_STREAM;
-  const open = (name: string) => {
-    const sink: ResponseSink = {
-      onHead() {},
-      onInterim() {},
-      onData() {},
-      onTrailers() {},
-      onWritable() {},
-      onReset: ({ reason }: StreamReset) => void events.push(`${name}: ${reason}`),
-      onInternalError: (error) => void events.push(String(error)),
-    };
-    return connection.open(sink);
-  };
-  const named = { method: 'GET', scheme: 'http', authority: 'h', path: '/' } as const;
-  const head = { ...named, upgrade: '', wantsContinue: false, bodySize: 0, version: 'HTTP/2' } as const;
+  const open = (name: string) => connection.open(sinkOf(name, events));
   const [last, further] = [open('last'), open('further')];
   last.head({ ...head, headers: new HeaderMap() }, true);
   further.head({ ...head, headers: new HeaderMap() }, true);

@@ -182,8 +182,8 @@ export class Http2UpstreamConnection
   }
 
   protected failInternally(error: unknown): void {
-    const [stream] = this.openStreams.values();
-    stream?.sink.onInternalError(error);
+    // The sinks of mirrors and side calls report nothing.
+    for (const stream of this.openStreams.values()) stream.sink.onInternalError(error);
     this.lose('protocol_error', '');
   }
 

@@ -59,6 +59,7 @@ export function connectionCheck(form: CheckForm, downstream: DownstreamInfo): Ui
   writer.message(1, (attributes) => {
     writeSource(attributes, form, downstream, { service: '', tokenPrincipal: undefined });
     writeDestination(attributes, form, downstream);
+    attributes.message(11, () => {});
     writeTls(attributes, form, downstream);
   });
   return writer.finish();

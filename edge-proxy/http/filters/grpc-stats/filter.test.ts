@@ -96,6 +96,23 @@ describe('grpc_stats', () => {
     expect(count(rules({ emits: true })).request.grpcMessages).toMatchObject({ request: 2, response: 2 });
     expect(count(rules()).request.grpcMessages).toBeUndefined();
   });
+  it('looks counters up once for each method and cluster', () => {
+    const names: string[] = [];
+    const filter = createGrpcStatsFilter(rules({ named: 'all' }), {
+      counter: (_, name) => {
+        names.push(name);
+        return { value: 0 };
+      },
+    });
+    for (let n = 0; n < 3; n++) {
+      const request = requestDouble({ path: '/s/m', headers: { 'content-type': 'application/grpc' }, cluster });
+      const context = contextOf(request);
+      void filter.onRequestHead!(context, false);
+      request.responseTrailers = fields({ 'grpc-status': '0' });
+      filter.onEnd!(context, true);
+    }
+    expect(names).toEqual(['grpc.s.m.0', 'grpc.s.m.success', 'grpc.s.m.total']);
+  });
   it('names a thousand methods at most', () => {
     const names: string[] = [];
     const counter = (_: string, name: string) => {

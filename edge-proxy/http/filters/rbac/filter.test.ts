@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HttpRbac, NetworkRbac, type Permission, type Principal } from '../../../../shared/xds/rbac.ts';
+import type { ConnectionContext, Denied } from '../../../listener/connection-filter.ts';
 import type { DownstreamInfo } from '../../request/request-context.ts';
 import { contextOf, requestDouble } from '../../testing/request-double.ts';
 import { compileHttpRbac, createRbacFilter } from './filter.ts';
@@ -89,18 +90,28 @@ describe('shadow rules', () => {
 
 describe('a connection', () => {
   const downstream = (more: Partial<DownstreamInfo> = {}) => requestDouble({ downstream: more }).downstream;
-  const judge = (config: object) => compileNetworkRbac(NetworkRbac.parse({ statPrefix: 'tcp.', ...config }));
+  const context = (of: DownstreamInfo): ConnectionContext => ({
+    traffic: { kind: 'connection', downstream: of },
+    connection: undefined,
+    signal: new AbortController().signal,
+  });
+  /** Why it is closed; undefined: it is not. */
+  const judge = (config: object) => {
+    const filter = compileNetworkRbac(NetworkRbac.parse({ statPrefix: 'tcp.', ...config }));
+    return (of: DownstreamInfo) => filter(context(of)) as Denied | undefined;
+  };
+  const because = (policy: string): Denied => ({ details: `rbac_access_denied_matched_policy[${policy}]` });
   it('is judged as requests are, and the policy named', () => {
     const port = { permissions: [{ destinationPort: 9080 }], principals: [{ any: true }] };
     const deny = judge({ rules: { action: 'DENY', policies: { p: port } } });
-    expect(deny(downstream())).toEqual({ allowed: false, policy: 'p' });
-    expect(deny(downstream({ localPort: 1 }))).toEqual({ allowed: true, policy: 'none' });
+    expect(deny(downstream())).toEqual(because('p'));
+    expect(deny(downstream({ localPort: 1 }))).toBeUndefined();
     const allow = judge({ rules: { action: 'ALLOW', policies: { p: port } } });
-    expect(allow(downstream())).toEqual({ allowed: true, policy: 'p' });
-    expect(allow(downstream({ localPort: 1 }))).toEqual({ allowed: false, policy: 'none' });
-    expect(judge({ rules: { action: 'ALLOW' } })(downstream()).allowed).toBe(false);
-    expect(judge({ rules: { action: 'LOG', policies: { p: port } } })(downstream()).allowed).toBe(true);
-    expect(judge({})(downstream())).toEqual({ allowed: true, policy: 'none' });
+    expect(allow(downstream())).toBeUndefined();
+    expect(allow(downstream({ localPort: 1 }))).toEqual(because('none'));
+    expect(judge({ rules: { action: 'ALLOW' } })(downstream())).toEqual(because('none'));
+    expect(judge({ rules: { action: 'LOG', policies: { p: port } } })(downstream())).toBeUndefined();
+    expect(judge({})(downstream())).toBeUndefined();
   });
   it('has nothing of HTTP', () => {
     for (const permission of [
@@ -109,15 +120,24 @@ describe('a connection', () => {
       { header: { name: 'x', presentMatch: false } },
     ] as Permission[]) {
       const policies = { p: { ...anyone, permissions: [permission] } };
-      expect(judge({ rules: { action: 'ALLOW', policies } })(downstream()).allowed).toBe(false);
+      expect(judge({ rules: { action: 'ALLOW', policies } })(downstream())).toEqual(because('none'));
     }
   });
   it('knows its peer', () => {
     const principals = [{ authenticated: { principalName: { exact: 'spiffe://td/ns/a/sa/b' } } }];
     const allow = judge({ rules: { action: 'ALLOW', policies: { p: { ...anyone, principals } } } });
-    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/b'] })).allowed).toBe(true);
-    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/bb'] })).allowed).toBe(false);
-    expect(allow(downstream()).allowed).toBe(false);
+    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/b'] }))).toBeUndefined();
+    expect(allow(downstream({ peerUris: ['spiffe://td/ns/a/sa/bb'] }))).toEqual(because('none'));
+    expect(allow(downstream())).toEqual(because('none'));
+  });
+  it('has metadata of what shadow rules say', () => {
+    const policies = { p: { permissions: [{ any: true }], principals: [{ any: true }] } };
+    const config = { statPrefix: 'tcp.', shadowRules: { action: 'DENY', policies }, shadowRulesStatPrefix: 'x_' };
+    const seen = context(downstream());
+    expect(compileNetworkRbac(NetworkRbac.parse(config))(seen)).toBeUndefined();
+    expect(seen.traffic.metadata).toEqual({
+      'envoy.filters.network.rbac': { x_shadow_engine_result: 'denied', x_shadow_effective_policy_id: 'p' },
+    });
   });
   it('refuses a config error in shadow rules', () => {
     expect(() => judge({ shadowRules: { policies: { p: { permissions: [], principals: [] } } } })).toThrow(

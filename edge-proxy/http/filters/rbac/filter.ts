@@ -3,7 +3,8 @@ import type { HttpRbac, Rules } from '../../../../shared/xds/rbac.ts';
 import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import type { FilterUse } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
-import { allows, compileRules, type Engine } from './engine.ts';
+import { allows, compileRules } from './engine.ts';
+import { recordShadow } from './shadow.ts';
 
 /** Of the dynamic metadata that shadow rules write. */
 const NAME = 'envoy.filters.http.rbac';
@@ -43,7 +44,7 @@ export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   const prefix = config.shadowRulesStatPrefix ?? '';
   return {
     deny: (request) => {
-      if (shadow) recordShadow(shadow, prefix, request);
+      if (shadow) recordShadow(shadow, NAME, prefix, request);
       if (!engine) return undefined;
       const policy = engine.match(request);
       return allows(engine.action, policy) ? undefined : denials.get(policy);
@@ -64,12 +65,4 @@ function denialReplies(rules: Rules | undefined): Map<string, LocalReply> {
       },
     ]),
   );
-}
-
-function recordShadow(engine: Engine, prefix: string, request: RequestContext): void {
-  const policy = engine.match(request);
-  request.metadata ??= {};
-  const values = (request.metadata[NAME] ??= {});
-  values[`${prefix}shadow_engine_result`] = allows(engine.action, policy) ? 'allowed' : 'denied';
-  if (policy !== '') values[`${prefix}shadow_effective_policy_id`] = policy;
 }

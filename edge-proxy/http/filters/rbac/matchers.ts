@@ -158,5 +158,5 @@ function cidr(range: CidrRange, path: string): Cidr {
 
 function metadata(matcher: MetadataMatcher, path: string): RbacMatch {
   const matches = compileMetadataMatcher(matcher, path);
-  return (traffic) => matches(traffic.kind === 'request' ? traffic.metadata : undefined);
+  return (traffic) => matches(traffic.metadata);
 }

@@ -1,22 +1,22 @@
 /** envoy.filters.network.rbac: role based access control over connections. */
 import type { NetworkRbac } from '../../../../shared/xds/rbac.ts';
-import type { DownstreamInfo } from '../../request/request-context.ts';
+import type { ConnectionFilter } from '../../../listener/connection-filter.ts';
 import { allows, compileRules } from './engine.ts';
+import { recordShadow } from './shadow.ts';
 
-export interface NetworkVerdict {
-  readonly allowed: boolean;
-  /** The policy that decided; `none` where none matched. */
-  readonly policy: string;
-}
+/** Of the dynamic metadata that shadow rules write. */
+const NAME = 'envoy.filters.network.rbac';
 
 /** Judges a connection before its first byte goes upstream. Throws ConfigError while compiling. */
-export function compileNetworkRbac(config: NetworkRbac): (downstream: DownstreamInfo) => NetworkVerdict {
+export function compileNetworkRbac(config: NetworkRbac): ConnectionFilter {
   const engine = config.rules && compileRules(config.rules, 'rules');
-  // Shadow rules decide nothing, but a config error in them is refused.
-  if (config.shadowRules) compileRules(config.shadowRules, 'shadowRules');
-  return (downstream) => {
-    if (!engine) return { allowed: true, policy: 'none' };
-    const policy = engine.match({ kind: 'connection', downstream });
-    return { allowed: allows(engine.action, policy), policy: policy || 'none' };
+  const shadow = config.shadowRules && compileRules(config.shadowRules, 'shadowRules');
+  const prefix = config.shadowRulesStatPrefix ?? '';
+  return ({ traffic }) => {
+    if (shadow) recordShadow(shadow, NAME, prefix, traffic);
+    if (!engine) return undefined;
+    const policy = engine.match(traffic);
+    if (allows(engine.action, policy)) return undefined;
+    return { details: `rbac_access_denied_matched_policy[${(policy || 'none').replace(/\s/g, '_')}]` };
   };
 }

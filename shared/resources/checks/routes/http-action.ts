@@ -1,5 +1,6 @@
 /** Rules of what an HTTP route does beside forwarding: violations, retries, rewrites, redirects, answers, CORS. */
 
+import { GRPC_STATUS_NAMES } from '../../../match/grpc-status.ts';
 import { didYouMean } from '../../read/suggest.ts';
 import type {
   CorsPolicy,
@@ -28,12 +29,7 @@ const RETRY_ON: ReadonlySet<string> = new Set(
     'cancelled,deadline-exceeded,internal,resource-exhausted,unavailable'
   ).split(','),
 );
-const GRPC_STATUS: ReadonlySet<string> = new Set(
-  (
-    'OK,CANCELLED,UNKNOWN,INVALID_ARGUMENT,DEADLINE_EXCEEDED,NOT_FOUND,ALREADY_EXISTS,PERMISSION_DENIED,' +
-    'RESOURCE_EXHAUSTED,FAILED_PRECONDITION,ABORTED,OUT_OF_RANGE,UNIMPLEMENTED,INTERNAL,UNAVAILABLE,DATA_LOSS,UNAUTHENTICATED'
-  ).split(','),
-);
+const GRPC_STATUS: ReadonlySet<string> = new Set(GRPC_STATUS_NAMES);
 /** The statuses that have a name (net/http of Go). */
 const STATUSES: ReadonlySet<number> = new Set([
   100, 101, 102, 103, 200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400,

@@ -18,6 +18,7 @@ export class FloodGuard {
   private earlyEnds = 0;
   private openedAtStart = 0;
   private second: ReturnType<typeof setTimeout> | undefined;
+  private stopped = false;
 
   /** @param mostEarlyEnds in a second */
   constructor(limits: Http2FloodLimits, mostEarlyEnds: number) {
@@ -51,6 +52,8 @@ export class FloodGuard {
 
   /** The peer gave a stream up, or had it reset by an error: more than half of many streams in a second do not end so. */
   onEarlyEnd(): void {
+    // The last stream of a connection that drains may end it.
+    if (this.stopped) return;
     if (this.second === undefined) {
       this.openedAtStart = this.opened;
       this.earlyEnds = 0;
@@ -66,6 +69,7 @@ export class FloodGuard {
   }
 
   stop(): void {
+    this.stopped = true;
     clearTimeout(this.second);
   }
 }
