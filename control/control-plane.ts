@@ -135,15 +135,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
-    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
-    undo.splice(1, 0, () => addresses.close());
-    addresses.start(view.resources('ServiceEntry'));
-    mesh.onChange((_view, change) => addresses.follow(change));
     const stopKeys = await keepIssuerKeys(
       { ...ISSUER_KEYS, ...options.issuerKeys },
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
+    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    undo.splice(1, 0, () => addresses.close());
+    addresses.start(view.resources('ServiceEntry'));
+    mesh.onChange((_view, change) => addresses.follow(change));
     const { metrics, events: counted } = controlMetrics(options.version, {
       proxyVersions: () => discovery.proxyVersions(),
       services: () => mesh.current().services.length,

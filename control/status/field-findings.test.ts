@@ -4,9 +4,9 @@ import type { Finding } from '../compile/output/finding.ts';
 import { MeshIndex } from '../mesh/mesh-index.ts';
 import { reportFieldFindings } from './field-findings.ts';
 
-const plugin = (name: string): Resource => ({
-  apiVersion: 'extensions.istio.io/v1alpha1',
-  kind: 'WasmPlugin',
+const filter = (name: string): Resource => ({
+  apiVersion: 'networking.istio.io/v1alpha3',
+  kind: 'EnvoyFilter',
   metadata: { name, namespace: 'default' },
   spec: {},
 });
@@ -18,7 +18,7 @@ it('reads the resources that a step wrote, and no others', () => {
       read.push(name);
       return {};
     };
-    const resource = plugin(name);
+    const resource = filter(name);
     Object.defineProperty(resource.metadata, 'annotations', { enumerable: true, get });
     return resource;
   };
@@ -35,11 +35,11 @@ it('reads the resources that a step wrote, and no others', () => {
   reportFieldFindings(step.change, { log: (line) => lines.push(line), status });
   expect(new Set(read)).toEqual(new Set(['stored-0', 'new']));
   expect(lines).toEqual([
-    'WasmPlugin default/stored-0: WasmPlugin is not compiled yet: it has no effect',
-    'WasmPlugin default/new: WasmPlugin is not compiled yet: it has no effect',
+    'EnvoyFilter default/stored-0: EnvoyFilter is not compiled yet: it has no effect',
+    'EnvoyFilter default/new: EnvoyFilter is not compiled yet: it has no effect',
   ]);
-  const by = (name: string) => `fields of WasmPlugin.extensions.istio.io default/${name}`;
-  const message = 'WasmPlugin is not compiled yet: it has no effect';
+  const by = (name: string) => `fields of EnvoyFilter.networking.istio.io default/${name}`;
+  const message = 'EnvoyFilter is not compiled yet: it has no effect';
   const finding = (about: unknown) => [{ about, reason: 'FieldWithoutEffect', message }];
   expect(new Map(reported)).toEqual(
     new Map<string, unknown>([
@@ -52,7 +52,7 @@ it('reads the resources that a step wrote, and no others', () => {
 
 it('ends with how many lines are left out', () => {
   const lines: string[] = [];
-  const written = Array.from({ length: 203 }, (_, i) => plugin(`p-${i}`));
+  const written = Array.from({ length: 203 }, (_, i) => filter(`p-${i}`));
   reportFieldFindings({ written, deleted: [] }, { log: (line) => lines.push(line), status: { report: () => {} } });
   expect(lines).toHaveLength(201);
   expect(lines.at(-1)).toBe('3 more parts of resources have no effect: see tulle validate');

@@ -240,10 +240,11 @@ export class RunningConfig {
     for (const raw of changes.listeners?.upsert ?? []) {
       const listener = SCHEMAS.listeners.safeParse(raw).data;
       const current = listener && this.listeners.get(listener.name);
-      const at = listener && listenerAddress(listener);
-      const { address, port } = current?.server.config ?? {};
-      if (!listener || !current || (at?.address === address && at?.port === port)) continue;
+      if (!listener || !current) continue;
       try {
+        const at = listenerAddress(listener);
+        const { address, port } = current.server.config;
+        if (at.address === address && at.port === port) continue;
         await this.secrets.load(listener);
         moving.set(listener.name, { current, made: compileListener(listener, this.parts, current.chains) });
       } catch {

@@ -1,5 +1,4 @@
 /** TLS of a Gateway's server: its certificates, and what it asks of clients. */
-import type { ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
@@ -34,17 +33,6 @@ export function gatewayTlsSocket(
     unserved(server, reason);
     return undefined;
   };
-  const foreign = foreignCredential(tls, namespace);
-  if (foreign) return refuse(`credential ${foreign}: Secrets of other namespaces than ${namespace} are not read`);
-  const context = serverTlsContext(tls, { alpn, settings });
+  const context = serverTlsContext(tls, { alpn, settings, namespace });
   return typeof context === 'string' ? refuse(context) : context;
-}
-
-/** A Secret of another namespace: nothing grants it to the gateway. */
-function foreignCredential(tls: ServerTls, namespace: string): string | undefined {
-  const { credentialName = '', credentialNames = [], caCertCredentialName = '' } = tls;
-  return [credentialName, ...credentialNames, caCertCredentialName].find((name) => {
-    const slash = name.indexOf('/');
-    return slash > 0 && !name.includes('://') && name.slice(0, slash) !== namespace;
-  });
 }

@@ -15,10 +15,14 @@ export interface ServerTlsInput {
   /** Empty: nothing is agreed on. */
   readonly alpn: readonly string[];
   readonly settings: Pick<MeshSettings, 'config'>;
+  /** Of the proxies, which read its Secrets alone. */
+  readonly namespace: string;
 }
 
 /** The transport socket of modes SIMPLE, MUTUAL and OPTIONAL_MUTUAL. @returns why there is none, a part of a sentence */
-export function serverTlsContext(tls: ServerTls, { alpn, settings }: ServerTlsInput) {
+export function serverTlsContext(tls: ServerTls, { alpn, settings, namespace }: ServerTlsInput) {
+  const foreign = foreignCredential(tls, namespace);
+  if (foreign) return `credential ${foreign}: Secrets of other namespaces than ${namespace} are not read`;
   const own = ownCertificates(tls);
   if (!own) return 'no certificate is named';
   const common: CommonTlsContext = {
@@ -44,6 +48,15 @@ export function serverTlsContext(tls: ServerTls, { alpn, settings }: ServerTlsIn
 
 /** A credential may name its namespace: `shop/cert`. */
 const nameOf = (credential: string): string => credential.slice(credential.indexOf('/') + 1);
+
+/** A Secret of another namespace: nothing grants it to the proxy. */
+function foreignCredential(tls: ServerTls, namespace: string): string | undefined {
+  const { credentialName = '', credentialNames = [], caCertCredentialName = '' } = tls;
+  return [credentialName, ...credentialNames, caCertCredentialName].find((name) => {
+    const slash = name.indexOf('/');
+    return slash > 0 && !name.includes('://') && name.slice(0, slash) !== namespace;
+  });
+}
 
 /** Key pairs from Secrets or files, one or several (Istio: of different key types). @returns undefined: none is named */
 function ownCertificates(

@@ -283,9 +283,9 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
 }
 
 /** Undefined, and noted: without a certificate nothing is served. */
-function ingressSocket({ settings, note }: Inbound, { port, protocol }: InboundPort, tls: ServerTls) {
+function ingressSocket({ settings, namespace, note }: Inbound, { port, protocol }: InboundPort, tls: ServerTls) {
   const alpn = isHttp(protocol) ? WEB_ALPN : [];
-  const context = serverTlsContext(tls, { alpn, settings });
+  const context = serverTlsContext(tls, { alpn, settings, namespace });
   if (typeof context !== 'string') return context;
   note(`Sidecar ingress port ${port}: tls: ${context}: not served`);
   return undefined;

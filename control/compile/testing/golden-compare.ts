@@ -22,7 +22,7 @@ export function differences(golden: Golden, snapshot: Snapshot): string[] {
   return [
     ...compareAll('route', golden.routes, ours.routes, routeMeaning),
     ...compareAll('cluster', golden.clusters, ours.clusters, clusterMeaning),
-    ...compareAll('endpoints', golden.endpoints, ours.endpoints, (item) => stripEmpty(item)),
+    ...compareAll('endpoints', golden.endpoints, ours.endpoints, endpointsMeaning),
     ...compareAll('listener', golden.listeners, ours.listeners, listenerMeaning),
   ];
 }
@@ -81,60 +81,84 @@ function scalar(value: string): unknown {
 }
 /** Lists of names whose order has no meaning. */
 const UNORDERED = new Set(['domains', 'serverNames']);
-const DECORATION = new Set([
-  'runtimeKey',
-  'decorator',
-  'metadata',
-  'statPrefix',
-  'validateClusters',
-  'initialFetchTimeout',
-]);
+const DECORATION = new Set(['runtimeKey', 'decorator', 'metadata', 'validateClusters', 'initialFetchTimeout']);
 
-function routeMeaning(config: Json): unknown {
-  // By name a client asks for: istiod joins virtual hosts with the same routes, without effect.
-  const byDomain: Json = {};
-  for (const host of list(config['virtualHosts'])) {
-    const { domains, name: _, ...rest } = host;
-    for (const domain of (domains ?? []) as string[]) byDomain[domain] = stripEmpty(rest);
-  }
-  return Object.fromEntries(Object.entries(byDomain).sort(([a], [b]) => (a < b ? -1 : 1)));
+/** With what decides about their transport socket, of their metadata. */
+function endpointsMeaning(assignment: Json): unknown {
+  const localities = list(assignment['endpoints']).map(({ lbEndpoints, ...locality }) => ({
+    ...(stripEmpty(locality) as Json),
+    lbEndpoints: list(lbEndpoints).map((endpoint) => [
+      stripEmpty(endpoint),
+      object(object(object(endpoint['metadata'])['filterMetadata'])['envoy.transport_socket_match']),
+    ]),
+  }));
+  return { ...(stripEmpty(assignment) as Json), endpoints: localities };
 }
 
-function clusterMeaning(cluster: Json): unknown {
-  const take = [
-    'type',
-    'lbPolicy',
-    'connectTimeout',
-    'circuitBreakers',
-    'outlierDetection',
-    'loadAssignment',
-    'upstreamConnectionOptions',
-    'upstreamBindConfig',
-    'clusterType',
-    'ringHashLbConfig',
-    'maglevLbConfig',
-    'roundRobinLbConfig',
-    'leastRequestLbConfig',
-  ];
-  const http = object(Object.values(object(cluster['typedExtensionProtocolOptions']))[0]);
-  const { upstreamHttpProtocolOptions: _auto, ...options } = http;
+function routeMeaning(config: Json): unknown {
+  // By name a client asks for: at gateways istiod joins virtual hosts with the same routes, without effect.
+  const isGateways = /^https?\./.test(String(config['name']));
+  const byDomain: Json = {};
+  for (const host of list(config['virtualHosts'])) {
+    const { domains, name, ...rest } = host;
+    for (const domain of (domains ?? []) as string[])
+      byDomain[domain] = stripEmpty({ ...rest, ...(!isGateways && { name }) });
+  }
+  const { name: _name, virtualHosts: _hosts, validateClusters: _validate, ...rest } = config;
   return {
-    ...(stripEmpty(Object.fromEntries(take.map((name) => [name, cluster[name]]))) as Json),
-    lbPolicy: cluster['lbPolicy'] ?? 'ROUND_ROBIN',
-    panic: stripEmpty(object(cluster['commonLbConfig'])['healthyPanicThreshold']),
-    weighLocalities: 'localityWeightedLbConfig' in object(cluster['commonLbConfig']),
-    http: httpMeaning(options),
-    tls: list(cluster['transportSocketMatches']).map((item) => [item['match'], tlsMeaning(item['transportSocket'])]),
-    socket: tlsMeaning(cluster['transportSocket']),
+    ...(stripEmpty(rest) as Json),
+    hosts: Object.fromEntries(Object.entries(byDomain).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
+}
+
+/**
+ * Everything but names of statistics, Istio's own metadata and network filters, and how often names are looked up and
+ * idle hosts cleaned up.
+ */
+function clusterMeaning(cluster: Json): unknown {
+  const {
+    name: _name,
+    altStatName: _stat,
+    metadata: _metadata,
+    filters: _filters,
+    cleanupInterval: _cleanup,
+    dnsJitter: _jitter,
+    typedDnsResolverConfig: _resolver,
+    typedExtensionProtocolOptions: typed,
+    transportSocketMatches: matches,
+    transportSocket,
+    commonLbConfig,
+    edsClusterConfig,
+    ...rest
+  } = cluster;
+  const { healthyPanicThreshold, localityWeightedLbConfig, ...lb } = object(commonLbConfig);
+  return {
+    ...(stripEmpty(rest) as Json),
+    lbPolicy: cluster['lbPolicy'] ?? 'ROUND_ROBIN',
+    eds: object(edsClusterConfig)['serviceName'],
+    panic: stripEmpty(healthyPanicThreshold),
+    weighLocalities: localityWeightedLbConfig !== undefined,
+    lb: stripEmpty(lb),
+    http: httpMeaning(object(Object.values(object(typed))[0])),
+    tls: list(matches).map((item) => [item['name'], item['match'], tlsMeaning(item['transportSocket'])]),
+    socket: socketMeaning(transportSocket),
+  };
+}
+
+/** Which transport socket, and of TLS what it asks and shows. */
+function socketMeaning(socket: unknown): unknown {
+  return tlsMeaning(socket) ?? object(socket)['name'];
 }
 
 /** Which protocol is spoken upstream; plain HTTP/1.1 is what every cluster speaks unless configured otherwise. */
 function httpMeaning(options: Json): unknown {
-  const downstream = 'useDownstreamProtocolConfig' in options;
-  const http2 = 'http2ProtocolOptions' in object(options['explicitHttpConfig']);
+  const downstream = object(options['useDownstreamProtocolConfig']);
+  const explicit = object(options['explicitHttpConfig']);
+  const isDownstream = 'useDownstreamProtocolConfig' in options;
+  const http2 = 'http2ProtocolOptions' in explicit;
   return [
-    downstream ? 'downstream' : http2 ? 'http2' : 'http1',
+    isDownstream ? 'downstream' : http2 ? 'http2' : 'http1',
+    stripEmpty(downstream['http2ProtocolOptions'] ?? explicit['http2ProtocolOptions'] ?? {}),
     stripEmpty(options['commonHttpProtocolOptions'] ?? {}),
   ];
 }
@@ -153,6 +177,8 @@ export function tlsMeaning(socket: unknown): unknown {
   const alpn = (common['alpnProtocols'] ?? []) as string[];
   const isServer = String(config['@type']).endsWith('DownstreamTlsContext');
   return {
+    params: tlsParams(object(common['tlsParams']), isServer),
+    crl: rules['crl'],
     sni: config['sni'],
     // Clients: istiod's filter for ALPN adds the names of HTTP/1.1, which are in the contexts here.
     alpn: alpn.filter((name) => (isServer ? !name.startsWith('istio') : name === 'h2')),
@@ -170,12 +196,25 @@ export function tlsMeaning(socket: unknown): unknown {
   };
 }
 
+/** Istio names these suites of its servers' TLS 1.2; here it is what the runtime offers (docs/differences-from-istio.md). */
+const MESH_SUITES =
+  'ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,AES256-GCM-SHA384,AES128-GCM-SHA256';
+
+/** Envoy's servers speak TLS 1.2 and 1.3 unless configured otherwise, its clients up to 1.2. */
+const SERVER_VERSIONS = { tlsMinimumProtocolVersion: 'TLSv1_2', tlsMaximumProtocolVersion: 'TLSv1_3' };
+
+function tlsParams({ cipherSuites, ...rest }: Json, isServer: boolean): unknown {
+  const isDefault = Array.isArray(cipherSuites) && cipherSuites.join() === MESH_SUITES;
+  return stripEmpty({ ...(isServer && SERVER_VERSIONS), ...rest, ...(!isDefault && { cipherSuites }) });
+}
+
 function listenerMeaning(listener: Json): unknown {
   const port = object(object(listener['address'])['socketAddress'])['portValue'];
   const plain = plaintextPorts(list(listener['filterChains']));
   const chain = (item: Json) => ({
     match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port, plain)),
     tls: tlsMeaning(item['transportSocket']),
+    connectTimeout: item['transportSocketConnectTimeout'],
     filters: list(item['filters'])
       .filter((filter) => !SKIPPED_FILTERS.test(String(filter['name'])))
       .map(filterMeaning),
@@ -183,12 +222,28 @@ function listenerMeaning(listener: Json): unknown {
   return {
     address: listener['address'],
     bindToPort: listener['bindToPort'] ?? true,
-    direction: listener['trafficDirection'],
-    originalDst: listener['useOriginalDst'],
+    rest: listenerSettings(listener),
     chains: list(listener['filterChains']).map(chain),
     fallback: listener['defaultFilterChain'] && chain(object(listener['defaultFilterChain'])),
     inspectors: list(listener['listenerFilters']).map((item) => item['name']),
   };
+}
+
+/** Everything but names, chains and filters, what only observes, and how many connections one event accepts. */
+function listenerSettings({
+  name: _name,
+  address: _address,
+  bindToPort: _bind,
+  filterChains: _chains,
+  defaultFilterChain: _fallback,
+  listenerFilters,
+  listenerFiltersTimeout,
+  accessLog: _log,
+  maxConnectionsToAcceptPerSocketEvent: _accept,
+  ...rest
+}: Json): unknown {
+  // Without filters there is nothing to wait for.
+  return stripEmpty({ ...rest, ...(list(listenerFilters).length > 0 && { listenerFiltersTimeout }) });
 }
 
 /** Ports none of whose chains takes TLS apart: istiod switches the inspection off there, so that all bytes are plain. */
@@ -233,30 +288,51 @@ function rules(value: unknown): unknown {
 
 function filterMeaning(filter: Json): unknown {
   const config = object(filter['typedConfig']);
-  if (String(config['@type']).endsWith('TcpProxy'))
-    return {
-      cluster: config['cluster'],
-      weighted: stripEmpty(config['weightedClusters']),
-      hash: config['hashPolicy'] ?? [],
-    };
-  if (String(config['@type']).endsWith('ExtAuthz')) return extAuthzMeaning(config);
-  if (String(config['@type']).endsWith('RBAC'))
-    return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
-  if (!String(config['@type']).endsWith('HttpConnectionManager')) return { name: filter['name'] };
+  const type = String(config['@type']).split('.').at(-1);
+  if (type === 'TcpProxy') return tcpProxyMeaning(config);
+  if (type === 'ExtAuthz') return extAuthzMeaning(config);
+  if (type === 'RBAC') return { rules: rules(config['rules']), shadow: rules(config['shadowRules']) };
+  if (type !== 'HttpConnectionManager') return { name: filter['name'], config: stripEmpty(config) };
   return {
     rds: object(config['rds'])['routeConfigName'],
     routes: config['routeConfig'] && routeMeaning(object(config['routeConfig'])),
     filters: list(config['httpFilters'])
       .filter((item) => !SKIPPED_FILTERS.test(String(item['name'])))
-      .map((item) => [
-        item['name'],
-        rules(object(item['typedConfig'])['rules']),
-        rules(object(item['typedConfig'])['shadowRules']),
-        String(item['name']).endsWith('.ext_authz') ? extAuthzMeaning(object(item['typedConfig'])) : undefined,
-        jwtMeaning(item),
-      ]),
-    certificate: [config['forwardClientCertDetails'], stripEmpty(config['setCurrentClientCertDetails'])],
-    normalize: [config['normalizePath'], config['mergeSlashes'], config['useRemoteAddress'] ?? false],
-    upgrades: config['upgradeConfigs'],
+      .map(httpFilterMeaning),
+    rest: managerSettings(config),
   };
+}
+
+/** Everything but the name of its statistics and its log. */
+function tcpProxyMeaning({ statPrefix: _stat, accessLog: _log, ...rest }: Json): unknown {
+  return { hash: rest['hashPolicy'] ?? [], ...(stripEmpty(rest) as Json) };
+}
+
+function httpFilterMeaning(item: Json): unknown {
+  const config = object(item['typedConfig']);
+  const { rules: _rules, shadowRules: _shadow, shadowRulesStatPrefix: _prefix, ...rest } = config;
+  const isExternal = String(item['name']).endsWith('.ext_authz');
+  const own = isExternal ? extAuthzMeaning(config) : jwtMeaning(item);
+  return [item['name'], rules(config['rules']), rules(config['shadowRules']), own ?? stripEmpty(rest)];
+}
+
+/**
+ * Everything but routes, filters, names and what only observes. CONNECT over HTTP/2 is allowed here, and a proxy answers
+ * `Expect: 100-continue` itself (docs/differences-from-istio.md).
+ */
+function managerSettings({
+  statPrefix: _stat,
+  rds: _rds,
+  routeConfig: _routes,
+  httpFilters: _filters,
+  accessLog: _log,
+  tracing: _tracing,
+  requestIdExtension: _requestId,
+  serverName: _server,
+  proxy100Continue: _continue,
+  http2ProtocolOptions,
+  ...rest
+}: Json): unknown {
+  const { allowConnect: _connect, ...http2 } = object(http2ProtocolOptions);
+  return stripEmpty({ useRemoteAddress: false, ...rest, http2 });
 }

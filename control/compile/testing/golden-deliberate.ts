@@ -3,7 +3,7 @@
  * out exactly these resources.
  */
 
-/** Resources of a proxy as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
+/** Resources of a proxy, or fields, as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
 const DELIBERATE: Readonly<Record<string, readonly string[]>> = {
   // TLS services that share a port without capture are distinguished by SNI.
   'gw-egress/client-none': ['listener 127.0.0.1_443'],
@@ -12,6 +12,9 @@ const DELIBERATE: Readonly<Record<string, readonly string[]>> = {
   // A destination without a port means the only port of its service, also where no egress listener has the service.
   'sidecar-vs-dr-scope/client': ['route 9080'],
   'sidecar-vs-dr-scope/client-none': ['route 9080'],
+  // Of an HTTP_PROXY listener: virtual hosts have ports, which a request is to be compared with.
+  'sidecar-egress-port/client': ['route 3128.ignorePortInHostMatching'],
+  'sidecar-egress-port/client-none': ['route 3128.ignorePortInHostMatching'],
 };
 
 /**

@@ -1,4 +1,4 @@
-/** Cases whose feature belongs to a later part of Istio's API, or where Tulle differs on purpose, and why. */
+/** Cases that wait for a feature; those that differ on purpose are in docs/differences-from-istio.md. */
 const FILTER = 'EnvoyFilter is not compiled yet';
 const SETTINGS = 'mesh-wide settings beyond those Tulle reads';
 
@@ -9,8 +9,4 @@ export const EXCUSED: Record<string, string> = {
   'ef-priority': FILTER,
   'proxyconfig-metadata': SETTINGS,
   'proxy-metadata': SETTINGS,
-  'dr-hash-misc':
-    'istiod makes a virtual host at port 80 for a service that has no port 80: its routes lead to clusters that do not exist',
-  'mix-shop':
-    'istiod takes the server host `shop/*` of a redirect for a domain: no request can name it, and its gateway does not redirect those it means',
 };

@@ -96,10 +96,6 @@ export function compileListener(
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
   const at = listenerAddress(listener);
-  if (!at) throw new ConfigError('address', 'must be socketAddress or pipe');
-  const { pipe } = listener.address;
-  if (pipe && !/^[/@]/.test(pipe.path))
-    throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -132,12 +128,14 @@ export function compileListener(
   return { compiled, chains };
 }
 
-/** Where a listener listens; undefined: it does not say so. */
+/** Where a listener binds: an IP address and its port, or a Unix domain socket, at port 0. Throws ConfigError. */
 export function listenerAddress({
   address: { socketAddress, pipe },
-}: Listener): Pick<CompiledListener, 'address' | 'port' | 'mode'> | undefined {
+}: Listener): Pick<CompiledListener, 'address' | 'port' | 'mode'> {
   if (socketAddress) return { address: socketAddress.address, port: socketAddress.portValue ?? 0 };
-  return pipe && { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
+  if (!pipe) throw new ConfigError('address', 'must be socketAddress or pipe');
+  if (!/^[/@]/.test(pipe.path)) throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
+  return { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
 }
 
 /** As Envoy, the TLS inspector is added where chains need what it finds. */
